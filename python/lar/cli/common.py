@@ -1,0 +1,55 @@
+"""What every command shares: errors as one line, progress on a terminal, `--json` for machines."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from lar.progress import Progress
+
+PATH = click.Path(path_type=Path)
+EXISTING_PATH = click.Path(exists=True, path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+
+
+def console() -> Console:
+    """A console on standard error: standard output carries results only."""
+    return Console(stderr=True)
+
+
+@contextmanager
+def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
+    """Show a bar on a terminal, nothing elsewhere; yields the callback that moves it."""
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console(), disable=not sys.stderr.isatty(), transient=True) as bars:
+        task = bars.add_task(label, total=None)
+
+        def report(done: int, total: int | None) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield report
+
+
+def note(message: str) -> None:
+    """Print one line for the person to standard error."""
+    click.echo(message, err=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print `value` as one JSON object on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

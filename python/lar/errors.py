@@ -1,0 +1,41 @@
+"""Every error that `lar` raises on purpose, one class per kind of mistake.
+
+Each message is one line that names the place (file, line, id) and, where there is one, the way out.
+Files that cannot be read or written raise the standard `OSError` family.
+"""
+
+
+class LarError(Exception):
+    """Base of all errors of this package."""
+
+
+class OptionError(LarError, ValueError):
+    """An argument is out of its range or contradicts another."""
+
+
+class TrajectoryError(LarError, ValueError):
+    """A trajectory file or one of its records cannot be read."""
+
+
+class TokenizerError(LarError, ValueError):
+    """A tokenizer folder cannot be used, or its chat template cannot be rendered."""
+
+
+class CorpusError(LarError, ValueError):
+    """A corpus folder is broken, empty, or does not fit what it is used with."""
+
+
+class VocabularyError(LarError, ValueError):
+    """A latent vocabulary is invalid, or does not fit the tokenizer, the model or the ids given."""
+
+
+class StreamError(LarError, ValueError):
+    """A unit was pushed to a stream that has ended, or lies outside its vocabulary."""
+
+
+class TrainingError(LarError, RuntimeError):
+    """Scoring, adapting, distilling or generating cannot go on."""
+
+
+class MissingExtraError(LarError, ImportError):
+    """A command needs an optional dependency that is not installed."""
