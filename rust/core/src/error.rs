@@ -1,0 +1,105 @@
+//! Everything that can go wrong in this crate, one variant per kind of mistake.
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was wrong with an argument, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Offsets must start at 0, never fall, and end at the length of what they divide.
+    #[error("offsets do not divide {length} items: entry {index} is wrong")]
+    Offsets {
+        /// Index of the first offending offset.
+        index: usize,
+        /// Number of items that the offsets should divide.
+        length: usize,
+    },
+    /// Two arrays that describe the same things differ in length.
+    #[error("{what} has {found} entries where {expected} are needed")]
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length that it should have.
+        expected: usize,
+    },
+    /// A segment of fewer than two tokens saves nothing.
+    #[error("segment {segment} has {length} tokens; a segment needs at least 2")]
+    ShortSegment {
+        /// Index of the segment.
+        segment: usize,
+        /// Its length in tokens.
+        length: usize,
+    },
+    /// A segment holds an id that is no base token.
+    #[error("segment {segment} holds id {id}, outside the {base_size} base ids")]
+    SegmentToken {
+        /// Index of the segment.
+        segment: usize,
+        /// The offending id.
+        id: u32,
+        /// Number of base ids.
+        base_size: u32,
+    },
+    /// Two latents would stand for the same segment.
+    #[error("segments {first} and {second} are equal")]
+    EqualSegments {
+        /// Index of the first of them.
+        first: usize,
+        /// Index of the second.
+        second: usize,
+    },
+    /// Base ids and latents together must fit 32 bits.
+    #[error("{base_size} base ids and {latents} latents do not fit 32-bit ids")]
+    TooManyIds {
+        /// Number of base ids.
+        base_size: u32,
+        /// Number of latents.
+        latents: usize,
+    },
+    /// An id lies outside the ids that the call accepts.
+    #[error("id {id} at position {position} is outside the {size} ids of the vocabulary")]
+    IdOutOfRange {
+        /// The offending id.
+        id: u32,
+        /// Where it stands.
+        position: usize,
+        /// Number of valid ids: 0 to `size` - 1.
+        size: u32,
+    },
+    /// A corpus has more distinct tokens in runs than 32-bit positions reach.
+    #[error("the distinct runs hold {length} tokens, more than 32-bit positions reach; mine fewer shards")]
+    TooManyTokens {
+        /// Number of tokens in the distinct runs.
+        length: usize,
+    },
+    /// A stop string without text would stop before the first unit.
+    #[error("stop string {index} is empty")]
+    EmptyStop {
+        /// Index of the stop string.
+        index: usize,
+    },
+    /// A stream that has ended takes no further units.
+    #[error("the stream has ended: no unit can follow a stop string, a spent budget or a flush")]
+    StreamEnded,
+}
+
+/// Checks that `offsets` divides `length` items: starts at 0, never falls, ends at `length`.
+pub(crate) fn check_offsets(offsets: &[usize], length: usize) -> Result<()> {
+    if offsets.first() != Some(&0) {
+        return Err(Error::Offsets { index: 0, length });
+    }
+    if let Some(fall) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+        return Err(Error::Offsets { index: fall + 1, length });
+    }
+    if offsets.last() != Some(&length) {
+        return Err(Error::Offsets { index: offsets.len() - 1, length });
+    }
+    Ok(())
+}
+
+/// Checks that an array has the length that its companion arrays call for.
+pub(crate) fn check_length(what: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(Error::Length { what, found, expected }) }
+}

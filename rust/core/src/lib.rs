@@ -1,0 +1,28 @@
+//! Mining, parsing, alignment and expansion of latent actions.
+//!
+//! An agent's trajectories are strings of *base tokens*. Segments that recur in them become *latents*:
+//! new ids that each stand for one segment. The way of the data through this crate:
+//!
+//! ```text
+//! token strings --runs--> distinct runs --trie--> candidates --select--> segments
+//!      segments --vocabulary--> ids --parse--> units --align--> which unit faces which base position
+//!                                              units --expand--> base tokens and text, streamed
+//! ```
+//!
+//! The crate knows neither Python nor models, and of text only what the bytes of a token are ([`expand`]).
+//! Everything is exact and deterministic for any number of threads.
+
+pub mod align;
+pub mod branching;
+pub mod error;
+pub mod expand;
+pub mod parse;
+pub mod runs;
+pub mod segments;
+pub mod select;
+pub mod trie;
+pub mod vocabulary;
+
+pub use error::{Error, Result};
+pub use segments::Segments;
+pub use vocabulary::Vocabulary;

@@ -1,0 +1,157 @@
+//! The matching trie and the canonical parse: leftmost-longest.
+//!
+//! The same parse stands in the miner's accounting, in training and at inference, because it needs no
+//! look-back, can be streamed, and is what tokenizers' added-token matching does.
+
+use crate::segments::Segments;
+
+const NONE: u32 = u32::MAX;
+
+/// One step of a parse: a latent, or a base token that no segment begins at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The base token itself.
+    Token(u32),
+    /// A segment, by its index, and its length in tokens.
+    Segment {
+        /// Index among the trie's segments.
+        index: u32,
+        /// Number of base tokens that it stands for.
+        length: usize,
+    },
+}
+
+impl Unit {
+    /// Number of base tokens that the unit stands for.
+    pub fn length(self) -> usize {
+        match self {
+            Unit::Token(_) => 1,
+            Unit::Segment { length, .. } => length,
+        }
+    }
+}
+
+/// A trie over segments that finds the longest one at a position.
+///
+/// The first token is looked up in a table over ids; below it, a node's edges are one sorted stretch of
+/// flat arrays. Nodes are numbered so that an edge's number is its target's: edge `i` leads to node `i`.
+#[derive(Debug, Clone, Default)]
+pub struct MatchingTrie {
+    /// Node of each first token, NONE where no segment begins with it.
+    roots: Vec<u32>,
+    /// Token on the edge that leads to each node.
+    tokens: Vec<u32>,
+    /// The segment that ends at each node, or NONE.
+    segments: Vec<u32>,
+    /// First child of each node; its children end where the next node's begin.
+    children: Vec<u32>,
+}
+
+impl MatchingTrie {
+    /// The trie of `segments`; where two are equal the first is found.
+    pub fn new(segments: &Segments) -> Self {
+        let mut order: Vec<u32> =
+            (0..segments.len() as u32).filter(|&index| !segments.get(index as usize).is_empty()).collect();
+        order.sort_by_key(|&index| segments.get(index as usize));
+        Builder { segments, trie: MatchingTrie::default() }.build(&order)
+    }
+
+    /// The longest segment that `tokens` begins with.
+    pub fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
+        self.longest_match_within(tokens, tokens.len())
+    }
+
+    /// The longest segment of at most `longest` tokens that `tokens` begins with.
+    pub fn longest_match_within(&self, tokens: &[u32], longest: usize) -> Option<Unit> {
+        let mut node = *self.roots.get(*tokens.first()? as usize)?;
+        let mut found = None;
+        for depth in 1.. {
+            if node == NONE || depth > longest {
+                break;
+            }
+            let index = self.segments[node as usize];
+            if index != NONE {
+                found = Some(Unit::Segment { index, length: depth });
+            }
+            let Some(&token) = tokens.get(depth) else {
+                break;
+            };
+            node = self.child(node, token);
+        }
+        found
+    }
+
+    /// Calls `visit` with each unit of the canonical parse of `tokens`.
+    pub fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
+        let mut rest = tokens;
+        while let Some(&first) = rest.first() {
+            let unit = self.longest_match(rest).unwrap_or(Unit::Token(first));
+            visit(unit);
+            rest = &rest[unit.length()..];
+        }
+    }
+
+    fn child(&self, node: u32, token: u32) -> u32 {
+        let start = self.children[node as usize] as usize;
+        let end = self.children[node as usize + 1] as usize;
+        match self.tokens[start..end].binary_search(&token) {
+            Ok(index) => (start + index) as u32,
+            Err(_) => NONE,
+        }
+    }
+}
+
+/// Lays a trie out level by level, so that the children of one node are neighbours.
+struct Builder<'a> {
+    segments: &'a Segments,
+    trie: MatchingTrie,
+}
+
+impl Builder<'_> {
+    fn build(mut self, order: &[u32]) -> MatchingTrie {
+        // A node is the stretch of `order` whose segments pass through it.
+        let mut level = self.add_children(order);
+        for &(node, _) in &level {
+            let token = self.trie.tokens[node as usize] as usize;
+            if token >= self.trie.roots.len() {
+                self.trie.roots.resize(token + 1, NONE);
+            }
+            self.trie.roots[token] = node;
+        }
+        let mut depth = 1;
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (node, passing) in level {
+                self.trie.children.push(self.trie.tokens.len() as u32);
+                debug_assert_eq!(self.trie.children.len(), node as usize + 1);
+                next.extend(self.add_children_at(passing, depth));
+            }
+            level = next;
+            depth += 1;
+        }
+        self.trie.children.push(self.trie.tokens.len() as u32);
+        self.trie
+    }
+
+    fn add_children<'o>(&mut self, passing: &'o [u32]) -> Vec<(u32, &'o [u32])> {
+        self.add_children_at(passing, 0)
+    }
+
+    fn add_children_at<'o>(&mut self, passing: &'o [u32], depth: usize) -> Vec<(u32, &'o [u32])> {
+        let segments = self.segments;
+        let token_at = |&index: &u32| segments.get(index as usize).get(depth).copied();
+        let longer = &passing[passing.partition_point(|index| token_at(index).is_none())..];
+        longer
+            .chunk_by(|left, right| token_at(left) == token_at(right))
+            .map(|group| (self.add_node(group, depth), group))
+            .collect()
+    }
+
+    fn add_node(&mut self, passing: &[u32], depth: usize) -> u32 {
+        // Segments that end here come first in the order, and equal ones by index.
+        let shortest = self.segments.get(passing[0] as usize);
+        self.trie.tokens.push(shortest[depth]);
+        self.trie.segments.push(if shortest.len() == depth + 1 { passing[0] } else { NONE });
+        (self.trie.tokens.len() - 1) as u32
+    }
+}

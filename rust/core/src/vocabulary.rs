@@ -1,0 +1,203 @@
+//! The latent vocabulary: segments and their ids, immutable once made.
+
+use crate::error::{Error, Result};
+use crate::parse::{MatchingTrie, Unit};
+use crate::segments::Segments;
+
+/// Latents over `base_size` base ids; latent `i` has the id `base_size + i` and stands for segment `i`.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    base_size: u32,
+    segments: Segments,
+    trie: MatchingTrie,
+}
+
+impl Vocabulary {
+    /// A vocabulary of the given segments.
+    ///
+    /// # Errors
+    /// If a segment is shorter than two tokens, holds an id that is no base id, or equals another, or if
+    /// the ids do not fit 32 bits.
+    pub fn new(base_size: u32, segments: Segments) -> Result<Self> {
+        let latents = segments.len();
+        // The largest id is kept free: it ends runs and means "none" in tries.
+        if u64::from(base_size) + latents as u64 >= u64::from(u32::MAX) {
+            return Err(Error::TooManyIds { base_size, latents });
+        }
+        for (index, segment) in segments.iter().enumerate() {
+            check_segment(base_size, index, segment)?;
+        }
+        check_distinct(&segments)?;
+        let trie = MatchingTrie::new(&segments);
+        Ok(Vocabulary { base_size, segments, trie })
+    }
+
+    /// Number of base ids.
+    pub fn base_size(&self) -> u32 {
+        self.base_size
+    }
+
+    /// Number of base ids and latents.
+    pub fn size(&self) -> u32 {
+        self.base_size + self.segments.len() as u32
+    }
+
+    /// The segments, by latent.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// The base tokens of a latent's id; None for an id that is no latent.
+    pub fn segment(&self, id: u32) -> Option<&[u32]> {
+        let index = id.checked_sub(self.base_size)? as usize;
+        (index < self.segments.len()).then(|| self.segments.get(index))
+    }
+
+    /// The units of the canonical parse.
+    ///
+    /// # Errors
+    /// If an id is no base id.
+    pub fn encode(&self, tokens: &[u32]) -> Result<Vec<u32>> {
+        check_ids(tokens, self.base_size)?;
+        let mut units = Vec::with_capacity(tokens.len());
+        self.trie.parse(tokens, |unit| units.push(self.id(unit)));
+        Ok(units)
+    }
+
+    /// The base tokens that units stand for: the exact inverse of [`Vocabulary::encode`].
+    ///
+    /// # Errors
+    /// If an id is neither a base id nor a latent.
+    pub fn expand(&self, units: &[u32]) -> Result<Vec<u32>> {
+        let mut tokens = Vec::with_capacity(2 * units.len());
+        for (position, &id) in units.iter().enumerate() {
+            match self.segment(id) {
+                Some(segment) => tokens.extend_from_slice(segment),
+                None if id < self.base_size => tokens.push(id),
+                None => {
+                    return Err(Error::IdOutOfRange { id, position, size: self.size() });
+                }
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// The id of a unit of this vocabulary's trie.
+    pub(crate) fn id(&self, unit: Unit) -> u32 {
+        match unit {
+            Unit::Token(token) => token,
+            Unit::Segment { index, .. } => self.base_size + index,
+        }
+    }
+
+    pub(crate) fn trie(&self) -> &MatchingTrie {
+        &self.trie
+    }
+}
+
+fn check_segment(base_size: u32, segment: usize, tokens: &[u32]) -> Result<()> {
+    if tokens.len() < 2 {
+        return Err(Error::ShortSegment { segment, length: tokens.len() });
+    }
+    match tokens.iter().find(|&&id| id >= base_size) {
+        Some(&id) => Err(Error::SegmentToken { segment, id, base_size }),
+        None => Ok(()),
+    }
+}
+
+fn check_distinct(segments: &Segments) -> Result<()> {
+    let mut order: Vec<usize> = (0..segments.len()).collect();
+    order.sort_by_key(|&index| segments.get(index));
+    match order.windows(2).find(|pair| segments.get(pair[0]) == segments.get(pair[1])) {
+        Some(pair) => Err(Error::EqualSegments { first: pair[0], second: pair[1] }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that every id is below `size`.
+pub(crate) fn check_ids(ids: &[u32], size: u32) -> Result<()> {
+    match ids.iter().position(|&id| id >= size) {
+        Some(position) => Err(Error::IdOutOfRange { id: ids[position], position, size }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn vocabulary(segments: &[Vec<u32>]) -> Result<Vocabulary> {
+        Vocabulary::new(6, segments.iter().map(Vec::as_slice).collect())
+    }
+
+    /// The parse by its definition: at each position the longest segment that matches there.
+    fn parse_by_definition(segments: &[Vec<u32>], tokens: &[u32]) -> Vec<u32> {
+        let mut units = Vec::new();
+        let mut rest = tokens;
+        while let Some(&first) = rest.first() {
+            let matching = segments.iter().enumerate().filter(|(_, segment)| rest.starts_with(segment));
+            let (id, length) = matching
+                .max_by_key(|(_, segment)| segment.len())
+                .map_or((first, 1), |(index, segment)| (6 + index as u32, segment.len()));
+            units.push(id);
+            rest = &rest[length..];
+        }
+        units
+    }
+
+    #[test]
+    fn wrong_segments_are_named() {
+        assert_eq!(vocabulary(&[vec![1]]).unwrap_err(), Error::ShortSegment { segment: 0, length: 1 });
+        let error = vocabulary(&[vec![1, 2], vec![1, 6]]).unwrap_err();
+        assert_eq!(error, Error::SegmentToken { segment: 1, id: 6, base_size: 6 });
+        let error = vocabulary(&[vec![1, 2], vec![3, 4], vec![1, 2]]).unwrap_err();
+        assert_eq!(error, Error::EqualSegments { first: 0, second: 2 });
+        let error = Vocabulary::new(u32::MAX, Segments::default()).unwrap_err();
+        assert_eq!(error, Error::TooManyIds { base_size: u32::MAX, latents: 0 });
+    }
+
+    #[test]
+    fn ids_outside_are_named() {
+        let vocabulary = vocabulary(&[vec![1, 2]]).unwrap();
+        assert_eq!(vocabulary.encode(&[1, 6]), Err(Error::IdOutOfRange { id: 6, position: 1, size: 6 }));
+        assert_eq!(vocabulary.expand(&[6, 7]), Err(Error::IdOutOfRange { id: 7, position: 1, size: 7 }));
+    }
+
+    prop_compose! {
+        fn distinct_segments()(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..6, 2..6), 0..12)
+        ) -> Vec<Vec<u32>> {
+            segments.into_iter().collect()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn expansion_undoes_the_parse(segments in distinct_segments(), tokens in prop::collection::vec(0u32..6, 0..60)) {
+            let vocabulary = vocabulary(&segments).unwrap();
+            let units = vocabulary.encode(&tokens).unwrap();
+            prop_assert_eq!(&units, &parse_by_definition(&segments, &tokens));
+            prop_assert_eq!(vocabulary.expand(&units).unwrap(), tokens);
+        }
+
+        #[test]
+        fn a_longer_text_changes_nothing_before_the_last_open_match(
+            segments in distinct_segments(),
+            tokens in prop::collection::vec(0u32..6, 0..40),
+            more in prop::collection::vec(0u32..6, 0..10),
+        ) {
+            let vocabulary = vocabulary(&segments).unwrap();
+            let short = vocabulary.encode(&tokens).unwrap();
+            let long = vocabulary.encode(&[tokens.clone(), more].concat()).unwrap();
+            // A match is open while a segment could still reach beyond the end: at most 4 tokens before it.
+            let mut closed = 0;
+            let stable = short.iter().take_while(|&&unit| {
+                let open = (closed..tokens.len()).len() < 5;
+                closed += vocabulary.segment(unit).map_or(1, <[u32]>::len);
+                !open
+            }).count();
+            prop_assert_eq!(&short[..stable], &long[..stable]);
+        }
+    }
+}
