@@ -81,6 +81,22 @@ impl MatchingTrie {
         found
     }
 
+    /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.
+    pub fn for_each_match(&self, tokens: &[u32], mut visit: impl FnMut(u32, usize)) {
+        let Some(&first) = tokens.first() else { return };
+        let mut node = self.roots.get(first as usize).copied().unwrap_or(NONE);
+        let mut depth = 1;
+        while node != NONE {
+            let index = self.segments[node as usize];
+            if index != NONE {
+                visit(index, depth);
+            }
+            let Some(&token) = tokens.get(depth) else { break };
+            node = self.child(node, token);
+            depth += 1;
+        }
+    }
+
     /// Calls `visit` with each unit of the canonical parse of `tokens`.
     pub fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
         let mut rest = tokens;

@@ -1,1 +1,22 @@
+//! Python bindings of `lar-core`: arguments in, the interpreter released, errors out. No logic.
+#![allow(missing_docs)] // The public face is documented in python/lar/_core.pyi.
 
+mod arrays;
+mod errors;
+mod mining;
+mod streaming;
+mod vocabulary;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<mining::RunFolder>()?;
+    module.add_class::<mining::Runs>()?;
+    module.add_class::<mining::Candidates>()?;
+    module.add_class::<vocabulary::Vocabulary>()?;
+    module.add_class::<streaming::Expander>()?;
+    module.add_class::<streaming::Stream>()?;
+    module.add_class::<streaming::StreamBatch>()?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}

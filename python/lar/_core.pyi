@@ -1,0 +1,196 @@
+"""The Rust core: flat arrays in, flat arrays out. Everything here releases the GIL while it works."""
+
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+@final
+class RunFolder:
+    """Folds the runs of a corpus, shard by shard, into distinct runs."""
+
+    def __new__(cls, barriers: NDArray[np.uint32]) -> RunFolder:
+        """A folder for which the ids in `barriers` end every run."""
+
+    def add(
+        self,
+        tokens: NDArray[np.uint32],
+        offsets: NDArray[np.int64],
+        action: NDArray[np.bool_],
+        tasks: NDArray[np.uint32],
+        continues: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add m trajectories with n tokens in all.
+
+        tokens (n), offsets (m + 1), action (n): the agent's tokens, tasks (m): a number for each task,
+        continues (n): whether the token may continue a segment; None where every token may.
+        Raises OptionError where the arrays do not fit together.
+        """
+
+    def finish(self) -> Runs:
+        """Take the distinct runs out; the folder cannot be used any more."""
+
+@final
+class Runs:
+    """Distinct runs with their counts and tasks."""
+
+    def __len__(self) -> int: ...
+    @property
+    def total_tokens(self) -> int:
+        """Tokens in all occurrences of all runs."""
+
+    @property
+    def tokens(self) -> NDArray[np.uint32]:
+        """Tokens of the distinct runs, end to end."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each distinct run begins, and the end of the last."""
+
+    @property
+    def counts(self) -> NDArray[np.uint64]:
+        """Occurrences of each distinct run."""
+
+    def branching_entropies(self) -> NDArray[np.float32]:
+        """Entropy in nats of what follows each token's context in the corpus; as long as `tokens`.
+
+        NaN at the first token of a run and where no context is frequent enough.
+        """
+
+    def split(self, continues: NDArray[np.bool_]) -> Runs:
+        """Cut every run before each token for which `continues` (as long as `tokens`) is false."""
+
+    def candidates(self, min_count: int, min_support: int, max_length: int) -> Candidates:
+        """Find the closed segments of 2 to `max_length` tokens that are frequent enough, with exact counts."""
+
+    def select(self, candidates: Candidates, size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """Choose at most `size` candidates by what would be lost without them.
+
+        Returns their indices, the most useful first, and how often the canonical parse uses each.
+        """
+
+@final
+class Candidates:
+    """Segments with their frequencies."""
+
+    def __len__(self) -> int: ...
+    @property
+    def tokens(self) -> NDArray[np.uint32]:
+        """Tokens of the segments, end to end."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each segment begins, and the end of the last."""
+
+    @property
+    def counts(self) -> NDArray[np.uint64]:
+        """Occurrences of each segment, overlapping ones included."""
+
+    @property
+    def supports(self) -> NDArray[np.uint32]:
+        """Distinct tasks in which each segment occurs."""
+
+    def filter(self, keep: NDArray[np.bool_]) -> Candidates:
+        """Keep the candidates for which `keep` is true."""
+
+@final
+class Vocabulary:
+    """Latents over base ids: latent i has the id base_size + i."""
+
+    def __new__(cls, base_size: int, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Vocabulary:
+        """A vocabulary of the segments tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one."""
+
+    def encode(self, tokens: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Parse base ids into units; raises VocabularyError for an id that is no base id."""
+
+    def expand(self, units: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Write units out as base ids; raises VocabularyError for an id outside the vocabulary."""
+
+    def align(
+        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.int64]]:
+        """Parse a conversation; returns units (u), action (u) and starts (u + 1)."""
+
+@final
+class Expander:
+    """A vocabulary with the bytes of each id: shared by all streams."""
+
+    def __new__(
+        cls, vocabulary: Vocabulary, token_bytes: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> Expander:
+        """An expander over the bytes of each base id, token_bytes[offsets[id]:offsets[id + 1]]."""
+
+    def text(self, units: NDArray[np.uint32]) -> str:
+        """Write units out as text; bytes that are no UTF-8 become U+FFFD."""
+
+    def stream(
+        self, stop: list[str], max_units: int | None = None, max_base_tokens: int | None = None
+    ) -> Stream:
+        """Begin a stream that ends at the first complete stop string or when the budget is spent."""
+
+    def stream_batch(
+        self,
+        requests: int,
+        stop: list[str],
+        max_units: int | None = None,
+        max_base_tokens: int | None = None,
+    ) -> StreamBatch:
+        """Begin the streams of many requests that are stepped together."""
+
+@final
+class Stream:
+    """The expansion of one request's units, as they come."""
+
+    def push(self, unit: int) -> str:
+        """Take one unit; returns the text that is certain now.
+
+        Raises VocabularyError for an id outside the vocabulary, StreamError after the end.
+        """
+
+    def flush(self) -> str:
+        """End the stream; returns the text that was held back."""
+
+    @property
+    def units(self) -> int:
+        """Units pushed so far."""
+
+    @property
+    def base_tokens(self) -> int:
+        """Base tokens that they stand for, up to the budget's end."""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """None while the stream runs; else "stop", "length" or "flushed"."""
+
+    @property
+    def stop_reason(self) -> str | None:
+        """The stop string that ended the stream, if one did."""
+
+@final
+class StreamBatch:
+    """The expansions of many requests, stepped together."""
+
+    def __len__(self) -> int: ...
+    def push(self, units: NDArray[np.uint32]) -> list[str]:
+        """Push units[i] to stream i; returns the text of each. Streams that have ended take no part."""
+
+    def flush(self) -> list[str]:
+        """End all streams; returns the text that each held back."""
+
+    @property
+    def units(self) -> list[int]:
+        """Units pushed so far, for each stream."""
+
+    @property
+    def base_tokens(self) -> list[int]:
+        """Base tokens that they stand for, for each stream."""
+
+    @property
+    def finish_reasons(self) -> list[str | None]:
+        """None for a stream that runs; else "stop", "length" or "flushed"."""
+
+    @property
+    def stop_reasons(self) -> list[str | None]:
+        """The stop string that ended each stream, if one did."""

@@ -1,0 +1,302 @@
+"""The latent vocabulary: segments and their ids, tied to one tokenizer.
+
+On disk it is a folder: `latent_vocabulary.json` (everything but the tokenizer), `mined_tasks.txt` (a digest
+of each task it was mined on, so that an evaluation can leave those out) and `tokenizer/` (a copy of the
+tokenizer's files, so that the folder can be used alone).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lar import _core
+from lar.errors import VocabularyError
+from lar.files import atomic_folder
+from lar.tokenization import Tokenizer
+
+FORMAT_VERSION = 1
+FILE_NAME = "latent_vocabulary.json"
+TASKS_NAME = "mined_tasks.txt"
+TOKENIZER_NAME = "tokenizer"
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """One latent: its id and what is known of its segment.
+
+    `count` and `support` are the segment's occurrences and distinct tasks in the runs that it was mined
+    from, `uses` how often the canonical parse of that corpus used it, and `mean_entropy` the teacher's mean
+    next-token entropy in nats before the segment's second and later tokens, over those uses (None without
+    a teacher).
+    """
+
+    id: int
+    tokens: tuple[int, ...]
+    text: str
+    count: int
+    support: int
+    uses: int
+    mean_entropy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reparameterized:
+    """A conversation of n base tokens in u units. No unit crosses from the agent to another speaker.
+
+    units: uint32 (u); action: bool (u), whether the agent wrote the unit; starts: int64 (u + 1), the base
+    position of each unit's first token, and n. The student predicts unit j after the units before it, the
+    teacher faces it at base position starts[j] - 1.
+    """
+
+    units: NDArray[np.uint32]
+    action: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LatentVocabulary:
+    """Latents over the ids of one tokenizer; immutable, and safe to share between threads.
+
+    base_size is the number of the model's embedding rows; latent i has the id base_size + i.
+    """
+
+    latents: tuple[Latent, ...]
+    base_size: int
+    tokenizer: Tokenizer
+    mining: dict[str, Any] = field(default_factory=dict)
+    mined_tasks: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        _ = self._core  # an invalid vocabulary must not come to life
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @property
+    def size(self) -> int:
+        """Number of latents."""
+        return len(self.latents)
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """The fingerprint of the tokenizer whose ids the segments hold."""
+        return self.tokenizer.fingerprint
+
+    @cached_property
+    def segment_tokens(self) -> NDArray[np.uint32]:
+        """Base ids of all segments, end to end."""
+        return np.array([token for latent in self.latents for token in latent.tokens], dtype=np.uint32)
+
+    @cached_property
+    def segment_offsets(self) -> NDArray[np.int64]:
+        """Where each segment begins in `segment_tokens`, and the end of the last; int64 (size + 1)."""
+        lengths = [len(latent.tokens) for latent in self.latents]
+        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+    @cached_property
+    def first_tokens(self) -> NDArray[np.uint32]:
+        """First base token of each latent; uint32 (size)."""
+        return self.segment_tokens[self.segment_offsets[:-1]]
+
+    @cached_property
+    def _core(self) -> _core.Vocabulary:
+        return _core.Vocabulary(self.base_size, self.segment_tokens, self.segment_offsets)
+
+    def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
+        """Base ids to units, by the canonical parse.
+
+        Raises:
+            VocabularyError: an id is no base id.
+        """
+        return self._core.encode(as_ids(ids))
+
+    def expand(self, units: ArrayLike) -> NDArray[np.uint32]:
+        """Units to base ids: the exact inverse of `encode`.
+
+        Raises:
+            VocabularyError: an id is neither a base id nor a latent.
+        """
+        return self._core.expand(as_ids(units))
+
+    def reparameterize(self, tokens: ArrayLike, action: NDArray[np.bool_]) -> Reparameterized:
+        """Parse a whole conversation: base ids (n) and whether the agent wrote each (n)."""
+        return Reparameterized(*self._core.align(as_ids(tokens), np.ascontiguousarray(action)))
+
+    def text(self, units: ArrayLike) -> str:
+        """The text of units, special tokens left out."""
+        return self._expander(skip_special_tokens=True).text(as_ids(units))
+
+    def stream(
+        self,
+        tokenizer: object = None,
+        *,
+        stop: Sequence[str] = (),
+        max_units: int | None = None,
+        max_base_tokens: int | None = None,
+        skip_special_tokens: bool = True,
+    ) -> _core.Stream:
+        """Begin to expand one request's units: `push(unit)` returns the text that is certain now.
+
+        Never half a character; text is held back only while a stop string may still complete; a stop
+        string inside an expansion cuts exactly. The tokenizer is the vocabulary's own where None is given.
+
+        Raises:
+            VocabularyError: the tokenizer is another than the vocabulary's.
+            OptionError: a stop string is empty, or both budgets are given.
+        """
+        self.check_tokenizer(tokenizer)
+        return self._expander(skip_special_tokens).stream(list(stop), max_units, max_base_tokens)
+
+    def stream_batch(
+        self,
+        requests: int,
+        *,
+        stop: Sequence[str] = (),
+        max_units: int | None = None,
+        max_base_tokens: int | None = None,
+        skip_special_tokens: bool = True,
+    ) -> _core.StreamBatch:
+        """Begin to expand the units of several requests that are stepped together; see `stream`."""
+        expander = self._expander(skip_special_tokens)
+        return expander.stream_batch(requests, list(stop), max_units, max_base_tokens)
+
+    def has_seen(self, task: str) -> bool:
+        """Whether the vocabulary was mined on this task."""
+        return task_digest(task) in self.mined_tasks
+
+    def check_tokenizer(self, tokenizer: object) -> None:
+        """Raise VocabularyError unless `tokenizer` (None: the vocabulary's own) has the vocabulary's ids."""
+        if tokenizer is None:
+            return
+        found = Tokenizer.of(tokenizer).fingerprint
+        if found != self.tokenizer_fingerprint:
+            raise VocabularyError(
+                f"the vocabulary was mined with tokenizer {self.tokenizer_fingerprint[:12]}, this is {found[:12]}"
+            )
+
+    def with_base_size(self, base_size: int) -> "LatentVocabulary":
+        """The same latents over a model with `base_size` embedding rows: their ids move, nothing else does."""
+        latents = tuple(
+            Latent(**{**asdict(latent), "id": base_size + index}) for index, latent in enumerate(self.latents)
+        )
+        return LatentVocabulary(latents, base_size, self.tokenizer, self.mining, self.mined_tasks)
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary's folder, replacing what was there only when all is written."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "tokenizer_fingerprint": self.tokenizer_fingerprint,
+            "base_size": self.base_size,
+            "mining": self.mining,
+            "latents": [asdict(latent) for latent in self.latents],
+        }
+        with atomic_folder(Path(path)) as folder:
+            text = json.dumps(content, ensure_ascii=False, indent=1)
+            (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+            (folder / TASKS_NAME).write_text("".join(f"{digest}\n" for digest in sorted(self.mined_tasks)))
+            self.tokenizer.save(folder / TOKENIZER_NAME)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LatentVocabulary":
+        """Read a vocabulary's folder and check everything in it.
+
+        Raises:
+            FileNotFoundError: the folder or one of its files is missing.
+            VocabularyError: its content is wrong; the message says what and where.
+        """
+        folder = Path(path)
+        file = folder / FILE_NAME
+        content = _read_json(file)
+        tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
+        if content["tokenizer_fingerprint"] != tokenizer.fingerprint:
+            raise VocabularyError(f"{file}: the tokenizer beside it is not the one that it was mined with")
+        latents = tuple(
+            _read_latent(entry, index, content["base_size"], file)
+            for index, entry in enumerate(content["latents"])
+        )
+        tasks = folder / TASKS_NAME
+        mined_tasks = frozenset(tasks.read_text().split()) if tasks.exists() else frozenset()
+        try:
+            return cls(latents, content["base_size"], tokenizer, content["mining"], mined_tasks)
+        except VocabularyError as error:
+            raise VocabularyError(f"{file}: {error}") from error
+
+    def _expander(self, skip_special_tokens: bool) -> _core.Expander:
+        return self._spoken_expander if skip_special_tokens else self._full_expander
+
+    @cached_property
+    def _full_expander(self) -> _core.Expander:
+        return _core.Expander(self._core, *self._token_bytes())
+
+    @cached_property
+    def _spoken_expander(self) -> _core.Expander:
+        return _core.Expander(self._core, *self._token_bytes(silent=self.tokenizer.special_ids))
+
+    def _token_bytes(self, silent: Iterable[int] = ()) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Bytes and offsets of each of the `base_size` ids; rows that no token has are silent."""
+        flat, offsets = self.tokenizer.token_bytes()
+        lengths = np.zeros(self.base_size, dtype=np.int64)
+        known = np.diff(offsets.astype(np.int64))
+        lengths[: len(known)] = known
+        hidden = np.zeros(len(known), dtype=np.bool_)
+        hidden[list(silent)] = True
+        kept = flat[~np.repeat(hidden, known)]
+        lengths[: len(known)][hidden] = 0
+        return kept, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def task_digest(task: str) -> str:
+    """A short digest that stands for a task's name: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(task.encode()).hexdigest()[:16]
+
+
+def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
+    """`ids` as a contiguous uint32 array.
+
+    Raises:
+        VocabularyError: an id is negative, no integer, or does not fit 32 bits.
+    """
+    array = np.asarray(ids)
+    if array.dtype == np.uint32:
+        return np.ascontiguousarray(array)
+    if array.size == 0:
+        return np.zeros(0, dtype=np.uint32)
+    if array.dtype.kind not in "iu":
+        raise VocabularyError(f"ids must be integers, not {array.dtype}")
+    if int(array.min()) < 0 or int(array.max()) > np.iinfo(np.uint32).max:
+        raise VocabularyError("an id is negative or does not fit 32 bits")
+    return np.ascontiguousarray(array, dtype=np.uint32)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise VocabularyError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise VocabularyError(f"{file}: not a latent vocabulary of format version {FORMAT_VERSION}")
+    kinds = {"tokenizer_fingerprint": str, "base_size": int, "mining": dict, "latents": list}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            raise VocabularyError(f"{file}: {name!r} is missing or no {kind.__name__}")
+    return content
+
+
+def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
+    place = f"{file}: latent {index}"
+    try:
+        latent = Latent(**{**entry, "tokens": tuple(entry["tokens"])})
+    except (TypeError, KeyError) as error:
+        raise VocabularyError(f"{place} is malformed: {error}") from error
+    if latent.id != base_size + index:
+        raise VocabularyError(f"{place} has id {latent.id}, expected {base_size + index}")
+    if not all(isinstance(token, int) and 0 <= token < base_size for token in latent.tokens):
+        raise VocabularyError(f"{place} holds a token outside the {base_size} base ids")
+    return latent

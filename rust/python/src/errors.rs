@@ -1,0 +1,26 @@
+//! One Python exception for each kind of core error.
+
+use lar_core::Error;
+use pyo3::PyErr;
+use pyo3::import_exception;
+
+import_exception!(lar.errors, OptionError);
+import_exception!(lar.errors, StreamError);
+import_exception!(lar.errors, VocabularyError);
+
+/// The Python exception for a core error.
+pub fn to_python(error: Error) -> PyErr {
+    let message = error.to_string();
+    match error {
+        Error::Offsets { .. }
+        | Error::Length { .. }
+        | Error::EmptyStop { .. }
+        | Error::TooManyTokens { .. } => OptionError::new_err(message),
+        Error::ShortSegment { .. }
+        | Error::SegmentToken { .. }
+        | Error::EqualSegments { .. }
+        | Error::TooManyIds { .. }
+        | Error::IdOutOfRange { .. } => VocabularyError::new_err(message),
+        Error::StreamEnded => StreamError::new_err(message),
+    }
+}

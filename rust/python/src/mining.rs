@@ -1,0 +1,162 @@
+//! `RunFolder`, `Runs` and `Candidates`.
+
+use std::sync::Arc;
+
+use lar_core::runs::{Barriers, RunFolder as CoreFolder, Runs as CoreRuns, Trajectories};
+use lar_core::trie::{Candidates as CoreCandidates, Limits, find_candidates};
+use lar_core::{branching, select};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+
+use crate::arrays::{contiguous, offsets_from, offsets_to};
+use crate::errors::{OptionError, to_python};
+
+#[pyclass(module = "lar._core")]
+pub struct RunFolder {
+    folder: Option<CoreFolder>,
+    barriers: Barriers,
+}
+
+#[pymethods]
+impl RunFolder {
+    #[new]
+    fn new(barriers: PyReadonlyArray1<'_, u32>) -> PyResult<Self> {
+        Ok(RunFolder { folder: Some(CoreFolder::default()), barriers: Barriers::new(contiguous(&barriers)?) })
+    }
+
+    #[pyo3(signature = (tokens, offsets, action, tasks, continues=None))]
+    fn add(
+        &mut self,
+        py: Python<'_>,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+        action: PyReadonlyArray1<'_, bool>,
+        tasks: PyReadonlyArray1<'_, u32>,
+        continues: Option<PyReadonlyArray1<'_, bool>>,
+    ) -> PyResult<()> {
+        let folder = self.folder.as_mut().ok_or_else(finished)?;
+        let offsets = offsets_from(&offsets)?;
+        let part = Trajectories {
+            tokens: contiguous(&tokens)?,
+            offsets: &offsets,
+            action: contiguous(&action)?,
+            continues: continues.as_ref().map(contiguous).transpose()?,
+            tasks: contiguous(&tasks)?,
+        };
+        let barriers = &self.barriers;
+        py.detach(|| folder.add(&part, barriers)).map_err(to_python)
+    }
+
+    fn finish(&mut self, py: Python<'_>) -> PyResult<Runs> {
+        let folder = self.folder.take().ok_or_else(finished)?;
+        Ok(Runs { runs: Arc::new(py.detach(|| folder.finish())) })
+    }
+}
+
+fn finished() -> PyErr {
+    OptionError::new_err("the folder is finished: its runs have been taken")
+}
+
+#[pyclass(module = "lar._core", frozen)]
+pub struct Runs {
+    runs: Arc<CoreRuns>,
+}
+
+#[pymethods]
+impl Runs {
+    fn __len__(&self) -> usize {
+        self.runs.len()
+    }
+
+    #[getter]
+    fn total_tokens(&self) -> u64 {
+        self.runs.total_tokens()
+    }
+
+    #[getter]
+    fn tokens<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_slice(py, self.runs.segments().tokens())
+    }
+
+    #[getter]
+    fn offsets<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        offsets_to(py, self.runs.segments().offsets())
+    }
+
+    #[getter]
+    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        (0..self.runs.len()).map(|run| self.runs.count(run)).collect::<Vec<_>>().into_pyarray(py)
+    }
+
+    fn branching_entropies<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        py.detach(|| branching::branching_entropies(&self.runs)).into_pyarray(py)
+    }
+
+    fn split(&self, py: Python<'_>, continues: PyReadonlyArray1<'_, bool>) -> PyResult<Runs> {
+        let continues = contiguous(&continues)?;
+        let runs = py.detach(|| self.runs.split(continues)).map_err(to_python)?;
+        Ok(Runs { runs: Arc::new(runs) })
+    }
+
+    fn candidates(
+        &self,
+        py: Python<'_>,
+        min_count: u64,
+        min_support: u32,
+        max_length: usize,
+    ) -> PyResult<Candidates> {
+        let limits = Limits { min_count, min_support, max_length };
+        let candidates = py.detach(|| find_candidates(&self.runs, &limits)).map_err(to_python)?;
+        Ok(Candidates { candidates: Arc::new(candidates) })
+    }
+
+    fn select<'py>(
+        &self,
+        py: Python<'py>,
+        candidates: &Candidates,
+        size: usize,
+    ) -> (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u64>>) {
+        let chosen = py.detach(|| select::select(&self.runs, &candidates.candidates, size));
+        let indices: Vec<u32> = chosen.iter().map(|chosen| chosen.candidate as u32).collect();
+        let uses: Vec<u64> = chosen.iter().map(|chosen| chosen.uses).collect();
+        (indices.into_pyarray(py), uses.into_pyarray(py))
+    }
+}
+
+#[pyclass(module = "lar._core", frozen)]
+pub struct Candidates {
+    candidates: Arc<CoreCandidates>,
+}
+
+#[pymethods]
+impl Candidates {
+    fn __len__(&self) -> usize {
+        self.candidates.len()
+    }
+
+    #[getter]
+    fn tokens<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_slice(py, self.candidates.segments.tokens())
+    }
+
+    #[getter]
+    fn offsets<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        offsets_to(py, self.candidates.segments.offsets())
+    }
+
+    #[getter]
+    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        PyArray1::from_slice(py, &self.candidates.counts)
+    }
+
+    #[getter]
+    fn supports<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_slice(py, &self.candidates.supports)
+    }
+
+    fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {
+        let keep = contiguous(&keep)?;
+        let kept = py.detach(|| self.candidates.filter(keep)).map_err(to_python)?;
+        Ok(Candidates { candidates: Arc::new(kept) })
+    }
+}
