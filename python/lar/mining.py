@@ -1,7 +1,8 @@
 """Corpus -> latent vocabulary: which segments recur, could have been predicted, and save the most."""
 
 import re
-from dataclasses import asdict, dataclass
+from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,3 +106,131 @@ def mine(corpus: Corpus, *, progress: Progress = silent, **options: object) -> L
     mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
     vocabulary = LatentVocabulary(latents, corpus.tokenizer.base_size, corpus.tokenizer, mining, mined_tasks)
     return _with_entropies(vocabulary, corpus)
+
+
+def _fold(corpus: Corpus, nats: float | None, progress: Progress = silent) -> _core.Runs:
+    """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy."""
+    folder = _core.RunFolder(corpus.tokenizer.barriers)
+    numbers: dict[str, int] = {}
+    done = 0
+    for shard in corpus.shards():
+        tasks = np.array([numbers.setdefault(task, len(numbers)) for task in shard.tasks], dtype=np.uint32)
+        continues = None if nats is None else _entropies(shard) <= nats
+        folder.add(shard.tokens, shard.offsets, shard.action, tasks, continues)
+        done += len(shard.tokens)
+        progress(done, corpus.num_tokens)
+    return folder.finish()
+
+
+def _gated_runs(corpus: Corpus, stretches: _core.Runs, gate: Gate | None) -> tuple[_core.Runs, float | None]:
+    """The runs that candidates come from, and the gate in nats."""
+    if gate is None:
+        return stretches, None
+    if corpus.manifest.teacher is not None:
+        nats = gate.nats if gate.nats is not None else _entropy_quantile(corpus, gate.quantile or 0.0)
+        return _fold(corpus, nats), nats
+    entropies = stretches.branching_entropies()
+    weights = np.repeat(stretches.counts, np.diff(stretches.offsets))
+    nats = gate.nats if gate.nats is not None else _quantile(entropies, weights, gate.quantile or 0.0)
+    return stretches.split(entropies <= nats), nats
+
+
+def _entropies(shard: Shard) -> NDArray[np.float16]:
+    if shard.entropy is None:
+        raise CorpusError(f"{shard.path}: not scored, though other parts of the corpus are; run lar score again")
+    return shard.entropy
+
+
+def _entropy_quantile(corpus: Corpus, quantile: float) -> float:
+    """A quantile of the teacher's entropies before the agent's tokens, barriers left out."""
+    is_barrier = np.zeros(corpus.tokenizer.base_size, dtype=np.bool_)
+    is_barrier[corpus.tokenizer.barriers] = True
+    # Half precision has 65,536 values: counting them is exact and needs no sort of the corpus.
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for shard in corpus.shards():
+        entropies = _entropies(shard)[shard.action & ~is_barrier[shard.tokens]]
+        counts += np.bincount(entropies.view(np.uint16), minlength=len(counts))
+    values = np.arange(len(counts), dtype=np.uint16).view(np.float16)
+    return _quantile(values.astype(np.float32), counts.astype(np.uint64), quantile)
+
+
+def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile: float) -> float:
+    """The smallest value with at least the share `quantile` of the weight at or under it; NaNs left out."""
+    known = ~np.isnan(values) & (weights > 0)
+    if not known.any():
+        raise CorpusError("no token of the agent has an entropy: the corpus is too small or too short to gate")
+    values, weights = values[known], weights[known]
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order]) >= quantile * float(weights.sum())
+    return float(values[order][int(np.argmax(reached))])
+
+
+def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> NDArray[np.bool_]:
+    """Which candidates are whole characters: a segment that cuts one has no text of its own; bool (n)."""
+    flat, offsets = tokenizer.token_bytes()
+    content = flat.tobytes()
+    broken = np.array(
+        [not _is_text(content[start:end]) for start, end in pairwise(offsets.tolist())], dtype=np.bool_
+    )
+    keep = np.ones(len(candidates), dtype=np.bool_)
+    if len(candidates) == 0:
+        return keep
+    tokens = candidates.tokens
+    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], candidates.offsets[:-1])):
+        segment = tokens[candidates.offsets[index] : candidates.offsets[index + 1]].tolist()
+        keep[index] = _is_text(b"".join(content[offsets[token] : offsets[token + 1]] for token in segment))
+    return keep
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _latents(
+    candidates: _core.Candidates, chosen: NDArray[np.uint32], uses: NDArray[np.uint64], tokenizer: Tokenizer
+) -> tuple[Latent, ...]:
+    """The chosen candidates as latents, in the order of their worth."""
+    tokens, offsets = candidates.tokens, candidates.offsets
+    counts, supports = candidates.counts, candidates.supports
+    latents = []
+    for rank, (index, used) in enumerate(zip(chosen.tolist(), uses.tolist(), strict=True)):
+        segment = tokens[offsets[index] : offsets[index + 1]].tolist()
+        latent = Latent(
+            id=tokenizer.base_size + rank,
+            tokens=tuple(segment),
+            text=tokenizer.decode(segment),
+            count=int(counts[index]),
+            support=int(supports[index]),
+            uses=used,
+        )
+        latents.append(latent)
+    return tuple(latents)
+
+
+def _with_entropies(vocabulary: LatentVocabulary, corpus: Corpus) -> LatentVocabulary:
+    """The vocabulary with each latent's mean entropy over its uses, where the corpus has a teacher's."""
+    if corpus.manifest.teacher is None or vocabulary.size == 0:
+        return vocabulary
+    sums = np.zeros(vocabulary.size)
+    numbers = np.zeros(vocabulary.size)
+    for shard in corpus.shards():
+        form = vocabulary.reparameterize(shard.tokens, shard.action)
+        entropies = np.nan_to_num(_entropies(shard).astype(np.float64), nan=0.0)
+        # A unit's first token needs no prediction from within: what counts is how sure the rest was.
+        entropies[form.starts[:-1]] = 0.0
+        used = form.action & (form.units >= vocabulary.base_size)
+        latents = form.units[used] - vocabulary.base_size
+        totals = np.add.reduceat(entropies, form.starts[:-1])[used]
+        continued = np.diff(form.starts)[used] - 1
+        sums += np.bincount(latents, weights=totals, minlength=vocabulary.size)
+        numbers += np.bincount(latents, weights=continued, minlength=vocabulary.size)
+    means = sums / np.maximum(numbers, 1)
+    latents_with = tuple(
+        replace(latent, mean_entropy=round(mean, 4))
+        for latent, mean in zip(vocabulary.latents, means.tolist(), strict=True)
+    )
+    return replace(vocabulary, latents=latents_with)
