@@ -28,7 +28,7 @@ class Draft:
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Trajectory:
-    """Give the draft its defaults; raises TrajectoryError for text that is not Unicode or a missing task key."""
+    """Give the draft its defaults; raises TrajectoryError for broken text or a missing task key."""
     if not draft.messages:
         raise TrajectoryError("no messages")
     check_text(draft.messages)
@@ -44,7 +44,7 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Tr
 
 
 def look_up(record: Record, path: str) -> str:
-    """The value at the dotted `path` of the raw record (or of what its file says about all records), as text."""
+    """Return what stands at the dotted `path` of the raw record (or of its file's context), as text."""
     for root in (record.value, record.context):
         value = root
         for step in path.split("."):
@@ -79,7 +79,7 @@ def _digest(text: str) -> str:
 
 
 def text_or_none(value: Any) -> str | None:
-    """`value` where it is a string that is not empty."""
+    """Return `value` where it is a string that is not empty."""
     return value if isinstance(value, str) and value else None
 
 

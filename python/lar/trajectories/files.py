@@ -62,7 +62,7 @@ def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         raw.seek(0)
         if magic.startswith(GZIP):
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                yield io.BufferedReader(unpacked, HEAD), raw  # type: ignore[arg-type]
+                yield io.BufferedReader(unpacked, HEAD), raw
         elif magic == ZSTANDARD:
             yield _open_zstandard(raw, source.path), raw
         else:
@@ -75,7 +75,7 @@ def _open_zstandard(raw: IO[bytes], path: Path) -> IO[bytes]:
     except ImportError:
         raise MissingExtraError(f"{path}: reading .zst needs the package zstandard") from None
     reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return io.BufferedReader(_ZstandardErrors(reader), HEAD)
+    return io.BufferedReader(_ZstandardErrors(reader), HEAD)  # type: ignore[type-var]
 
 
 class _ZstandardErrors(io.RawIOBase):

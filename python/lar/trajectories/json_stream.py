@@ -49,8 +49,11 @@ def looks_like_lines(head: bytes, hint: bool) -> bool:
     good = [line.startswith((b"{", b"[")) and _is_json(line) for line in complete]
     if not good:
         return hint
-    followed = len(complete) > 1 or bool(lines[-1].strip())
-    return (good[0] and followed) or (hint and any(good)) or sum(good) >= 2  # noqa: PLR2004
+    if good[0]:
+        return hint or len(complete) > 1 or bool(lines[-1].strip())
+    # Broken at once, or one document over many lines: those are indented, or open with a bracket alone.
+    spread = complete[0].strip() in (b"{", b"[") or any(line[:1].isspace() for line in complete)
+    return (hint and not spread) or sum(good) >= 2
 
 
 def _is_json(line: bytes) -> bool:
@@ -131,7 +134,7 @@ class Scanner:
             except ValueError as error:  # an integer of thousands of digits
                 raise self._error(f"not JSON: {error}") from None
             else:
-                # A number at the window's edge may go on behind it; brackets and quotes say that they are done.
+                # A number at the window's edge may go on behind it; brackets and quotes are whole.
                 if end < len(self._text) or self._ended or self._text[end - 1] in '}]"':
                     self._advance(end)
                     return value
@@ -201,7 +204,7 @@ def _array(scanner: Scanner, is_message: Callable[[Any], bool]) -> Iterator[_Fou
 
 
 def _elements(scanner: Scanner) -> Iterator[tuple[Any, int]]:
-    """The elements of the array that stands next, each with its line."""
+    """Yield the elements of the array that stands next, each with its line."""
     scanner.take("[")
     if scanner.peek() == "]":
         scanner.take("]")
@@ -217,9 +220,9 @@ def _elements(scanner: Scanner) -> Iterator[tuple[Any, int]]:
 
 
 def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Found]:
-    """An object is one record, or holds an array of records, or holds records by name."""
-    start, members, found = scanner.line, dict[str, Any](), False
-    by_name = False
+    """Yield an object that is one record, or the records that it holds in an array or by name."""
+    members: dict[str, Any] = {}
+    start, found, by_name = scanner.line, False, False
     for key, line in _keys(scanner):
         if scanner.peek() == "[":
             elements = _elements(scanner)
@@ -245,14 +248,16 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
 
 
 def _keys(scanner: Scanner) -> Iterator[tuple[str, int]]:
-    """The keys of the object that stands next; the caller decodes the value behind each."""
+    """Yield the keys of the object that stands next; the caller decodes the value behind each."""
     scanner.take("{")
     if scanner.peek() == "}":
         scanner.take("}")
         return
     while True:
         if scanner.peek() != '"':
-            raise BrokenRecordError("expected a member's name" if scanner.peek() else "the file is cut off", scanner.line)
+            raise BrokenRecordError(
+                "expected a member's name" if scanner.peek() else "the file is cut off", scanner.line
+            )
         line, key = scanner.line, scanner.value()
         scanner.take(":")
         yield key, line

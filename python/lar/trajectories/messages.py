@@ -35,7 +35,9 @@ def is_message(value: Any) -> bool:
         return False
     role = value.get("role", value.get("from"))
     known = isinstance(role, str) and role.lower() in ROLE_NAMES
-    return known and ("content" in value or "value" in value or "tool_calls" in value or "function_call" in value)
+    return known and (
+        "content" in value or "value" in value or "tool_calls" in value or "function_call" in value
+    )
 
 
 def is_conversation(value: Any) -> bool:
@@ -131,7 +133,7 @@ def tool_call(call: Any) -> dict[str, Any]:
 
 
 def _from_parts(role: str, parts: list[Any], value: dict[str, Any]) -> list[Message]:
-    """Content as a list of parts, as OpenAI's and Anthropic's interfaces have it."""
+    """Read content as a list of parts, as OpenAI's and Anthropic's interfaces have it."""
     texts: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
@@ -163,7 +165,7 @@ def _from_parts(role: str, parts: list[Any], value: dict[str, Any]) -> list[Mess
 
 
 def check_text(messages: list[Message]) -> None:
-    """Raise TrajectoryError where a string cannot be written as UTF-8 (invalid bytes, half of a character)."""
+    """Raise TrajectoryError where a string cannot be written as UTF-8 (bad bytes, half a character)."""
     for number, message in enumerate(messages, start=1):
         for text in _strings(message):
             if not text.isascii() and not is_utf8(text):

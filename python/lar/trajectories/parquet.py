@@ -26,7 +26,7 @@ def read_rows(path: Path) -> Iterator[Record]:
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """A struct of Parquet has every key; drop the empty ones of messages and of their calls."""
+    """Drop the null members of the structs in lists: a struct of Parquet has every key."""
     for key, value in row.items():
         if isinstance(value, list):
             row[key] = [_present(item) if isinstance(item, dict) else item for item in value]
@@ -38,7 +38,7 @@ def _present(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_row(trajectory: Trajectory) -> dict[str, Any]:
-    """The row of a trajectory, as `PARQUET_SCHEMA` has it."""
+    """Make the row of a trajectory, as `PARQUET_SCHEMA` has it."""
     tools = trajectory.tools
     return {
         "id": trajectory.id,

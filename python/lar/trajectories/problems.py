@@ -34,17 +34,26 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """Counts every problem and keeps the first `keep` of them."""
+    """Counts every problem and keeps the first `keep` of them, at most `keep_of_file` of one file."""
 
     keep: int = 100
+    keep_of_file: int = 20
     count: int = 0
     records: list[Problem] = field(default_factory=list)
 
     def add(self, problem: Problem) -> None:
         """Count `problem`, and keep it while there is room."""
         self.count += 1
-        if len(self.records) < self.keep:
+        of_file = sum(problem.path == other.path for other in self.records)
+        if len(self.records) < self.keep and of_file < self.keep_of_file:
             self.records.append(problem)
+
+    def of_each_file(self) -> list[Problem]:
+        """Return the first problem of each file."""
+        first: dict[Path, Problem] = {}
+        for problem in self.records:
+            first.setdefault(problem.path, problem)
+        return list(first.values())
 
     def summary(self) -> str:
         """One line: how many, and the first."""

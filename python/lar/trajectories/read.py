@@ -41,12 +41,14 @@ def read_trajectories(
 ) -> Iterator[Trajectory]:
     """Read trajectories from files and folders, compressed (.gz, .zst) or not, with memory for one record.
 
-    `paths` is one path or several; a folder gives every file in it. `format` is "auto" (each record is recognised
-    by what is in it) or a name of `FORMATS`. The task of a trajectory is the field `task_key` of its raw record
-    (a dotted path) where that is given, else what its format says, else a hash of its first user message.
+    `paths` is one path or several; a folder gives every file in it. `format` is "auto" (each record is
+    recognised by what is in it) or a name of `FORMATS`. The task of a trajectory is the field `task_key` of
+    its raw record (a dotted path; a text log has `question` and `index`) where that is given, else what its
+    format says, else a hash of its first user message.
 
-    A record that cannot be read is added to `problems` and reading goes on; `strict` raises at the first. Without
-    `problems` a `BadRecordWarning` at the end says how many there were. `progress` is told the bytes read.
+    A record that cannot be read is added to `problems` and reading goes on; `strict` raises at the first.
+    Without `problems` a `BadRecordWarning` at the end says how many there were. `progress` is told the bytes
+    read of all bytes.
 
     Raises FileNotFoundError for a path that is not there and OptionError for an unknown format, both at once;
     TrajectoryError, while it is iterated, where nothing at all could be read.
@@ -57,7 +59,9 @@ def read_trajectories(
     return _read_all(sources, _Reader(forced, task_key, strict, kept), progress, warn=problems is None)
 
 
-def _read_all(sources: list[Source], reader: "_Reader", progress: Progress, *, warn: bool) -> Iterator[Trajectory]:
+def _read_all(
+    sources: list[Source], reader: "_Reader", progress: Progress, *, warn: bool
+) -> Iterator[Trajectory]:
     before, total, count = 0, sum(source.size for source in sources), 0
     for source in sources:
         for trajectory, position in reader.read(source):
@@ -108,7 +112,7 @@ class _Reader:
             raise TrajectoryError(str(problem))
 
     def _records(self, source: Source, stream: IO[bytes]) -> _Records:
-        """The raw records of a file of any layout."""
+        """Yield the raw records of a file of any layout."""
         head = read_head(source)
         hint = _LINE_NAMES.search(source.path.name) is not None
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -140,14 +144,16 @@ class _Reader:
         return self.forced.recognises(value) if self.forced else recognise(value) is not None
 
     def _trajectory(self, record: Record | BrokenRecordError, source: Source) -> Trajectory | None:
-        """The trajectory of a record, or None with a note of what is wrong with it."""
+        """Make the trajectory of a record, or None with a note of what is wrong with it."""
         if isinstance(record, BrokenRecordError):
             self._note(Problem(source.path, str(record), record.line, record.number))
             return None
         try:
             format_ = self.forced or recognise(record.value)
             if format_ is None:
-                raise TrajectoryError(f"{_describe(record.value)} is of no known format; known: {known_formats()}")
+                raise TrajectoryError(
+                    f"{_describe(record.value)} is of no known format; known: {known_formats()}"
+                )
             return finish(format_.read(record), record, source.label, self.task_key)
         except TrajectoryError as error:
             message = str(error)
@@ -158,7 +164,7 @@ class _Reader:
 
 
 def _unpacked(record: Record, is_record: Any) -> Iterator[Record]:
-    """The records in a value that holds several (a whole result file on one line), or the value itself."""
+    """Yield the records in a value that holds several (a result file on one line), or the value itself."""
     value = record.value
     if isinstance(value, list):
         parts: list[Any] = value
@@ -170,7 +176,9 @@ def _unpacked(record: Record, is_record: Any) -> Iterator[Record]:
     if not any(map(is_record, parts)):
         yield record
         return
-    context = {key: item for key, item in value.items() if item is not parts} if isinstance(value, dict) else {}
+    context = (
+        {key: item for key, item in value.items() if item is not parts} if isinstance(value, dict) else {}
+    )
     for part in parts:
         yield Record(part, record.number, record.line, None, context)
 
@@ -183,12 +191,12 @@ def _describe(value: Any) -> str:
 
 
 def _yaml_records(stream: IO[bytes]) -> _Records:
-    """The documents of a YAML file; unlike everything else it is read whole (such files are written by hand)."""
+    """Yield the documents of a YAML file, which is read whole (such files are small)."""
     import yaml  # type: ignore[import-untyped]
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        for number, value in enumerate(yaml.load_all(stream, Loader=loader), start=1):  # noqa: S506 (safe loader)
+        for number, value in enumerate(yaml.load_all(stream, Loader=loader), start=1):
             yield Record(value, number)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -40,7 +40,7 @@ def write_trajectories(trajectories: Iterable[Trajectory], path: Path) -> int:
 
 
 def output_kind(path: Path) -> str:
-    """The suffix of `path` that says how to write it; raises OptionError where it says nothing."""
+    """Return the suffix of `path` that says how to write it; raises OptionError where none does."""
     for kind in ("parquet", "jsonl", "jsonl.gz"):
         if path.name.endswith(f".{kind}"):
             return kind
@@ -61,7 +61,7 @@ def _groups(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
 
 
 def to_json_record(trajectory: Trajectory) -> dict[str, Any]:
-    """The trajectory as a JSON object with the columns of the Parquet schema."""
+    """Make a JSON object with the columns of the Parquet schema."""
     return {
         "id": trajectory.id,
         "task": trajectory.task,

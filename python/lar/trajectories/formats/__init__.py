@@ -39,17 +39,17 @@ FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
 
 
 def get_format(name: str) -> Format | None:
-    """The format called `name`, None for "auto"; raises OptionError for a name that is not known."""
+    """Return the format called `name`, None for "auto"; raises OptionError for a name that is not known."""
     if name != "auto" and name not in FORMATS:
         raise OptionError(f"unknown format {name!r}; known: auto, {', '.join(FORMATS)}")
     return FORMATS.get(name)
 
 
 def recognise(value: Any) -> Format | None:
-    """The first format that recognises the record `value`, or None."""
+    """Return the first format that recognises the record `value`, or None."""
     return next((format_ for format_ in _ALL if format_.recognises(value)), None)
 
 
 def known_formats() -> str:
-    """One line that names what can be read."""
+    """Name what can be read, in one line."""
     return ", ".join(format_.name for format_ in _ALL)

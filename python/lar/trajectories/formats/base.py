@@ -15,7 +15,7 @@ class Format:
     name: str
     title: str  # one line for a person
     recognises: Callable[[Any], bool]
-    read: Callable[[Record], Draft]  # raises TrajectoryError (or KeyError, TypeError, ValueError) if it cannot
+    read: Callable[[Record], Draft]  # may raise what Python raises for malformed data
 
 
 def has(value: Any, *keys: str) -> bool:

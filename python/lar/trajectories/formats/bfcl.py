@@ -8,6 +8,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.chat import parse_tools
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
 
@@ -18,7 +19,7 @@ def _read(record: Record) -> Draft:
     turns = [turn for turn in log if has(turn, "begin_of_turn_query")] if isinstance(log, list) else []
     if not turns:
         raise TrajectoryError(
-            "a BFCL result without its inference log: the user's turns and the tools' answers are not in the file"
+            "a BFCL result without its inference log has neither the user's turns nor the tools' answers"
         )
     raw: list[dict[str, Any]] = []
     tools: list[dict[str, Any]] | None = None
@@ -33,7 +34,7 @@ def _read(record: Record) -> Draft:
 
 
 def _message(entry: dict[str, Any]) -> dict[str, Any]:
-    """Calls are written as `[{name: arguments}, ...]`, text as it is."""
+    """Read calls, written as `[{name: arguments}, ...]`, or text."""
     content = entry.get("content")
     if entry["role"] != "assistant" or not isinstance(content, list):
         return entry
@@ -44,10 +45,8 @@ def _message(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _tools(step: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     for entry in step:
-        content = entry.get("content")
-        if entry.get("role") == "inference_input" and has(content, "tools"):
-            tools: list[dict[str, Any]] = content["tools"]
-            return tools
+        if entry.get("role") == "inference_input" and has(entry.get("content"), "tools"):
+            return parse_tools(entry["content"]["tools"])
     return None
 
 

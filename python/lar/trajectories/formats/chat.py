@@ -15,34 +15,43 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
 
-MESSAGE_KEYS = ("messages", "conversation", "conversations", "trajectory", "traj", "history", "chat", "dialog")
+MESSAGE_KEYS = (
+    "messages",
+    "conversation",
+    "conversations",
+    "trajectory",
+    "traj",
+    "history",
+    "chat",
+    "dialog",
+)
 TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 
 
 def _find_messages(value: Any) -> list[Any] | None:
-    """The raw messages of a record, from wherever this wrapping keeps them."""
-    if is_conversation(value):
-        return list(value)
-    if not isinstance(value, dict):
-        return None
-    for key in MESSAGE_KEYS:
-        if is_conversation(value.get(key)):
-            return value[key] + _reply(value)
+    """Find the raw messages of a record, wherever this wrapping keeps them."""
+    messages = _spoken(value)
+    if messages is not None or not isinstance(value, dict):
+        return messages
     for key in ("request", "body", "input", "kwargs"):
-        if (inner := _find_messages(value.get(key))) is not None:
-            return inner + _reply(value)
+        if (messages := _spoken(value.get(key))) is not None:
+            return messages
     prompt, completion = value.get("prompt"), value.get("completion")
-    if is_conversation(prompt) and is_conversation(completion):
-        return prompt + completion
-    return None
+    return [*prompt, *completion] if is_conversation(prompt) and is_conversation(completion) else None
+
+
+def _spoken(value: Any) -> list[Any] | None:
+    if isinstance(value, dict):
+        value = next((value[key] for key in MESSAGE_KEYS if is_conversation(value.get(key))), None)
+    return list(value) if is_conversation(value) else None
 
 
 def _reply(value: dict[str, Any]) -> list[Any]:
-    """What the model answered, where the record keeps it apart from the request."""
-    for key in ("response", "output"):
-        response = value.get(key)
-        if isinstance(response, dict):
-            return _reply({"response": response["body"]}) if "body" in response else _choice(response)
+    """Find what the model answered, where the record keeps it apart from the request."""
+    response = value.get("response", value.get("output"))
+    if isinstance(response, dict):
+        body = response.get("body")
+        return _choice(body if isinstance(body, dict) else response)
     return _choice(value)
 
 
@@ -66,7 +75,7 @@ def _task(value: dict[str, Any]) -> str | None:
 
 
 def parse_tools(value: Any) -> list[dict[str, Any]] | None:
-    """The tools' schemas, given as a list or as its JSON text."""
+    """Read the tools' schemas, given as a list or as its JSON text."""
     if isinstance(value, str) and value:
         value = json.loads(value)
     if not isinstance(value, list):
@@ -81,9 +90,9 @@ def _read(record: Record) -> Draft:
     raw = _find_messages(value)
     if raw is None:
         raise TrajectoryError("no list of messages with role and content")
-    messages = normalize_messages(raw)
     if not isinstance(value, dict):
-        return Draft(messages)
+        return Draft(normalize_messages(raw))
+    messages = normalize_messages(raw + _reply(value))
     inner = next((value[key] for key in ("request", "body") if isinstance(value.get(key), dict)), value)
     success = value.get("success")
     return Draft(

@@ -1,4 +1,4 @@
-"""KnowAgent's self-learning trajectories: HotpotQA (ReAct with action paths) and ALFWorld (`> go to shelf 1`)."""
+"""KnowAgent's trajectories: HotpotQA (ReAct with action paths) and ALFWorld (`> go to shelf 1`)."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ def _read(record: Record) -> Draft:
 
 
 def _read_question(value: dict[str, Any]) -> Draft:
-    """The prompt holds instructions and examples first; they are the system's."""
+    """Give the system the instructions and examples that the prompt begins with."""
     end = _EXAMPLES.search(value["prompt"])
     start = end.end() if end else 0
     raw = [{"role": "system", "content": value["prompt"][:start]}] if end else []
@@ -31,7 +31,7 @@ def _read_question(value: dict[str, Any]) -> Draft:
 
 
 def _read_household(value: dict[str, Any]) -> Draft:
-    """A line that begins with ">" is the agent's; the trial of a name is one attempt at its task."""
+    """Give the agent the lines that begin with ">"; the trial in the name is an attempt at its task."""
     raw: list[dict[str, str]] = []
     for line in value["traj"].splitlines(keepends=True):
         role = "assistant" if line.startswith(">") else "user"
@@ -45,7 +45,7 @@ def _read_household(value: dict[str, Any]) -> Draft:
     return Draft(
         normalize_messages(raw),
         task=f"alfworld/{str(value['name']).split('/')[0]}",
-        success=result if isinstance(result, bool) else None,
+        success=bool(result) if isinstance(result, bool | int) else None,
     )
 
 

@@ -1,8 +1,8 @@
 """ReAct as plain text: Thought, Action, Observation, numbered or not, many runs in one log.
 
-The agent wrote Thought and Action, the environment Observation (role user); every character of a run is kept,
-newlines too. Read are the standard outputs of ReAct's and Reflexion's scripts and notebooks, and logs like
-them. Between two runs stand lines of bookkeeping (separators, scores, "Correct answer: ..."); they are left out.
+The agent wrote Thought and Action, the environment Observation (role user); every character of a run is
+kept, newlines too. Read are the standard outputs of ReAct's and Reflexion's scripts and notebooks, and logs
+like them. Lines of bookkeeping between two runs (separators, scores, "Correct answer: ...") are left out.
 """
 
 import re
@@ -26,7 +26,8 @@ _VERDICT = re.compile(
     r"|Your score \(min 0.0, max 1.0\): (?P<score>[\d.]+)"
 )
 _QUESTION = re.compile(
-    r"^(?:Question|Claim|Query|Task|Problem|Instruction)(?: \d+)?:\s*(.+?)\s*(?:You have attempted to answer|$)",
+    r"^(?:Question|Claim|Query|Task|Problem|Instruction)(?: \d+)?:"
+    r"\s*(.+?)\s*(?:You have attempted to answer|$)",
     re.MULTILINE,
 )
 
@@ -85,7 +86,7 @@ class _Run:
 def read_runs(lines: Iterable[str]) -> Iterator[Record]:
     """Yield a record `{react_text, question, index, ended}` for each run; memory for one run at a time."""
     run, number, line_number = _Run(1), 0, 0
-    for line_number, line in enumerate(lines, start=1):  # noqa: B007 (used behind the loop)
+    for line_number, line in enumerate(lines, start=1):
         label = _LABEL.match(line)
         if label and run.starts_anew(line, label):
             cut = run.question_at if run.question_at is not None else len(run.lines)
@@ -108,7 +109,7 @@ def read_runs(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def _record(run: _Run, number: int, *, ended: bool) -> Record | None:
-    """The run as a record; None for text in which the agent says nothing."""
+    """Make a record of the run; None for text in which the agent says nothing."""
     if not run.labels:
         return None
     begin = next((at for at, line in enumerate(run.lines) if not _is_bookkeeping(line)), 0)
@@ -161,4 +162,6 @@ def _read(record: Record) -> Draft:
     )
 
 
-FORMAT = Format("react", "ReAct text log (Thought, Action, Observation)", lambda value: has(value, "react_text"), _read)
+FORMAT = Format(
+    "react", "ReAct text log (Thought, Action, Observation)", lambda value: has(value, "react_text"), _read
+)

@@ -37,11 +37,13 @@ def _read(record: Record) -> Draft:
 
 
 def _call(turn: Any) -> Any:
-    """A turn from "function_call" holds the call as JSON text."""
+    """Read a turn from "function_call", which holds the call as JSON text."""
     if not isinstance(turn, dict) or turn.get("from") != "function_call":
         return turn
     calls = json.loads(turn["value"])
     return {"role": "assistant", "content": "", "tool_calls": calls if isinstance(calls, list) else [calls]}
 
 
-FORMAT = Format("sharegpt", "ShareGPT conversations (from, value)", lambda value: _turns(value) is not None, _read)
+FORMAT = Format(
+    "sharegpt", "ShareGPT conversations (from, value)", lambda value: _turns(value) is not None, _read
+)

@@ -37,7 +37,7 @@ def _read_swe_agent(record: Record) -> Draft:
 
 
 def _from_steps(steps: Any) -> list[dict[str, Any]]:
-    """A trajectory without its history: what the agent said, and what came back."""
+    """Make a history out of steps: what the agent said, and what came back."""
     if not _is_steps(steps):
         raise TrajectoryError("neither a history nor a trajectory of steps")
     return [
@@ -56,7 +56,7 @@ def _instance(value: dict[str, Any], config: Any) -> str | None:
 
 
 def _task_without_demonstrations(raw: list[Any]) -> str:
-    """A demonstration is the first user message of every run, so it says nothing of the task."""
+    """Name the task by the first user message that is no demonstration (every run has the same)."""
     return first_message_task(normalize_messages([message for message in raw if not message.get("is_demo")]))
 
 
@@ -70,7 +70,9 @@ def _is_mini_swe_agent(value: Any) -> bool:
     if not has(value, "messages") or not is_conversation(value["messages"]):
         return False
     layout = value.get("trajectory_format")
-    return (isinstance(layout, str) and "mini-swe" in layout) or _dig(value, "info", "mini_version") is not None
+    return (isinstance(layout, str) and "mini-swe" in layout) or _dig(
+        value, "info", "mini_version"
+    ) is not None
 
 
 def _read_mini_swe_agent(record: Record) -> Draft:
@@ -85,4 +87,6 @@ def _read_mini_swe_agent(record: Record) -> Draft:
 
 
 SWE_AGENT = Format("swe_agent", "SWE-agent .traj and demonstration .yaml", _is_swe_agent, _read_swe_agent)
-MINI_SWE_AGENT = Format("mini_swe_agent", "mini-swe-agent .traj.json", _is_mini_swe_agent, _read_mini_swe_agent)
+MINI_SWE_AGENT = Format(
+    "mini_swe_agent", "mini-swe-agent .traj.json", _is_mini_swe_agent, _read_mini_swe_agent
+)

@@ -24,13 +24,13 @@ def _read_tau_bench(record: Record) -> Draft:
 
 
 def _domain(messages: list[Message]) -> str:
-    """The file does not name its domain; the policy's title does ("# Airline Agent Policy")."""
+    """Find the domain, which only the policy's title tells ("# Airline Agent Policy")."""
     title = _POLICY.search(messages[0]["content"])
     return title.group(1).lower() if title else "unknown"
 
 
 def _read_tau2(record: Record) -> Draft:
-    """The policy stands once in the file's `info`, not in the messages: what the agent saw of it is not told."""
+    """Read a simulation; the policy stands in the file's `info` and is not made a message."""
     value, info = record.value, record.context.get("info")
     environment = _part(info, "environment_info")
     if "task_id" not in value:
@@ -61,6 +61,8 @@ TAU_BENCH = Format(
 TAU2 = Format(
     "tau2",
     "tau2-bench result file",
-    lambda value: has(value, "task_id", "messages") and ("reward_info" in value or "termination_reason" in value),
+    lambda value: (
+        has(value, "task_id", "messages") and ("reward_info" in value or "termination_reason" in value)
+    ),
     _read_tau2,
 )

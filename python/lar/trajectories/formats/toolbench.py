@@ -19,7 +19,7 @@ def _read(record: Record) -> Draft:
 
 
 def _read_tree(value: dict[str, Any]) -> Draft:
-    """The last chain of a tree is the one that was answered from."""
+    """Read the last chain of a tree, the one that was answered from."""
     answer = value["answer_generation"]
     chains = [chain for chain in answer.get("train_messages") or [] if chain]
     if not chains:
@@ -40,12 +40,14 @@ def _read_converted(value: dict[str, Any]) -> Draft:
         raw += _messages(nodes[-1])
         nodes = nodes[-1].get("next")
     return Draft(
-        normalize_messages(raw), task=question_task(value["query"]), tools=parse_tools(value.get("available_tools"))
+        normalize_messages(raw),
+        task=question_task(value["query"]),
+        tools=parse_tools(value.get("available_tools")),
     )
 
 
 def _messages(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """A tool's node holds the agent's call and the tool's answer together."""
+    """Read a node; a tool's holds the agent's call and the tool's answer together."""
     role, told = node["role"], node.get("message")
     if role != "tool":
         return [{"role": role, "content": told}] if told else []
@@ -57,7 +59,7 @@ def _messages(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _call(told: Any) -> dict[str, Any]:
-    """The call and its answer, an object or its text in JSON or in Python's notation."""
+    """Read a call with its answer: an object, or its text in JSON or in Python's notation."""
     if isinstance(told, str):
         try:
             told = json.loads(told)
@@ -65,7 +67,9 @@ def _call(told: Any) -> dict[str, Any]:
             try:
                 told = ast.literal_eval(told)
             except (ValueError, SyntaxError, MemoryError):
-                raise TrajectoryError("a tool's message is neither JSON nor a Python literal (cut off?)") from None
+                raise TrajectoryError(
+                    "a tool's message is neither JSON nor a Python literal (cut off?)"
+                ) from None
     if not has(told, "name"):
         raise TrajectoryError("a tool's message without the name of the tool")
     call: dict[str, Any] = told
