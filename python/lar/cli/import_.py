@@ -1,0 +1,118 @@
+"""`lar import`: agent logs of any known format -> one file of trajectories."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lar.cli.common import PATH, json_option, note, print_json, progress_bar
+from lar.errors import OptionError
+from lar.trajectories import FORMATS, Problems, Trajectory, read_trajectories, write_trajectories
+
+SHOWN_PROBLEMS = 5
+
+HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
+
+PATHS are files or folders, plain or compressed (.gz, .zst). Each record is recognised by what is in it, so
+formats may be mixed. A record that cannot be read is counted and named with its file and line.
+
+\b
+Formats:
+{chr(10).join(f"  {name:<15} {known.title}" for name, known in FORMATS.items())}
+
+\b
+Examples:
+  lar import logs/ -o trajectories.parquet
+  lar import run1.jsonl.gz run2.jsonl.gz -o all.parquet --task-key metadata.issue
+  lar import results.json --format tau2 --strict -o tau2.parquet --json
+"""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What went by on the way to the file."""
+
+    trajectories: int = 0
+    messages: int = 0
+    tasks: set[str] = field(default_factory=set)
+    success: Counter[bool | None] = field(default_factory=Counter)
+
+    def watch(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
+        for trajectory in trajectories:
+            self.trajectories += 1
+            self.messages += len(trajectory.messages)
+            self.tasks.add(trajectory.task)
+            self.success[trajectory.success] += 1
+            yield trajectory
+
+
+@click.command("import", help=HELP)
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.option(
+    "-o", "--output", required=True, type=PATH, help="File to write: .parquet, .jsonl or .jsonl.gz."
+)
+@click.option(
+    "--format",
+    "format_",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", *FORMATS]),
+    metavar="NAME",
+    help="Read every record as this format.",
+)
+@click.option("--task-key", metavar="FIELD", help="Dotted path of the field that names a record's task.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
+@json_option
+def command(
+    paths: tuple[Path, ...], output: Path, format_: str, task_key: str | None, strict: bool, as_json: bool
+) -> None:
+    """Import `paths` into `output` and print what there was."""
+    if any(path.is_file() and output.exists() and path.samefile(output) for path in paths):
+        raise OptionError(f"{output}: is both an input and the output")
+    tally, problems = _Tally(), Problems()
+    with progress_bar("import", unit="bytes") as progress:
+        trajectories = read_trajectories(
+            paths, format=format_, task_key=task_key, strict=strict, problems=problems, progress=progress
+        )
+        write_trajectories(tally.watch(trajectories), output)
+    summary = _summary(tally, problems, output)
+    print_json(summary) if as_json else _print_table(summary)
+    _note_problems(problems)
+
+
+def _note_problems(problems: Problems) -> None:
+    """Show a few bad records, from as many files as there is room for."""
+    shown = (problems.of_each_file() if len(problems.of_each_file()) > 1 else problems.records)[
+        :SHOWN_PROBLEMS
+    ]
+    for problem in shown:
+        note(f"lar: bad record: {problem}")
+    if problems.count > len(shown):
+        note(f"lar: {problems.count - len(shown)} more bad records (--json lists the first {problems.keep})")
+
+
+def _summary(tally: _Tally, problems: Problems, output: Path) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "trajectories": tally.trajectories,
+        "tasks": len(tally.tasks),
+        "messages": tally.messages,
+        "succeeded": tally.success[True],
+        "failed": tally.success[False],
+        "unknown": tally.success[None],
+        "bad_records": problems.count,
+        "problems": [str(problem) for problem in problems.records],
+    }
+
+
+def _print_table(summary: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in summary.items():
+        if name != "problems":
+            table.add_row(name.replace("_", " "), str(value))
+    Console().print(table)

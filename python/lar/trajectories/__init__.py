@@ -1,0 +1,19 @@
+"""Agent logs of any known format -> trajectories, and trajectories on disk."""
+
+from lar.trajectories.formats import FORMATS
+from lar.trajectories.problems import BadRecordWarning, Problem, Problems
+from lar.trajectories.read import read_trajectories
+from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
+from lar.trajectories.write import write_trajectories
+
+__all__ = [
+    "FORMATS",
+    "PARQUET_SCHEMA",
+    "BadRecordWarning",
+    "Message",
+    "Problem",
+    "Problems",
+    "Trajectory",
+    "read_trajectories",
+    "write_trajectories",
+]

@@ -1,0 +1,90 @@
+"""A trajectory as a format's reader makes it, before it has a name and a task for certain."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from lar.errors import TrajectoryError
+from lar.trajectories.json_stream import Record
+from lar.trajectories.messages import check_text, is_utf8
+from lar.trajectories.schema import Message, Trajectory
+
+MAX_QUESTION = 200  # characters of a question that may stand in a task's name
+
+
+@dataclass(slots=True)
+class Draft:
+    """What a format says of a trajectory; what it does not say is None and gets a default."""
+
+    messages: list[Message]
+    id: str | None = None
+    task: str | None = None
+    success: bool | None = None
+    model: str | None = None
+    source: str | None = None
+    keep_source: bool = False  # the format has a field for the source, so None means none
+    tools: list[dict[str, Any]] | None = None
+
+
+def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Trajectory:
+    """Give the draft its defaults; raises TrajectoryError for broken text or a missing task key."""
+    if not draft.messages:
+        raise TrajectoryError("no messages")
+    check_text(draft.messages)
+    if task_key is not None:
+        task = look_up(record, task_key)
+    else:
+        task = draft.task or first_message_task(draft.messages)
+    name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}"
+    source = draft.source if draft.source is not None or draft.keep_source else label
+    if not all(text is None or is_utf8(text) for text in (task, name, source, draft.model)):
+        raise TrajectoryError("its id, task, source or model is not valid UTF-8")
+    return Trajectory(name, task, draft.messages, draft.success, draft.model, source, draft.tools)
+
+
+def look_up(record: Record, path: str) -> str:
+    """Return what stands at the dotted `path` of the raw record (or of its file's context), as text."""
+    for root in (record.value, record.context):
+        value = root
+        for step in path.split("."):
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                value = None
+        if isinstance(value, str | int | float) and value != "":
+            return str(value)
+    raise TrajectoryError(f"no text or number at the task key {path!r}")
+
+
+def question_task(question: str) -> str:
+    """Name the task by its question, the same in every format and for every spelling of it."""
+    words = " ".join(re.findall(r"\w+", question.lower()))
+    if not words:
+        return f"question:{_digest(question)}"
+    return f"question:{words if len(words) <= MAX_QUESTION else _digest(words)}"
+
+
+def first_message_task(messages: list[Message]) -> str:
+    """Name the task by a hash of its first user message (of the first message, where no user speaks)."""
+    spoken = [message for message in messages if message["role"] == "user" and message["content"]]
+    first = spoken[0] if spoken else messages[0]
+    return f"first_message:{_digest(first['content'])}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def text_or_none(value: Any) -> str | None:
+    """Return `value` where it is a string that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def solved(reward: Any) -> bool | None:
+    """Whether a reward between 0 and 1 is all of it; None where there is none."""
+    if isinstance(reward, bool):
+        return reward
+    return reward >= 1 - 1e-6 if isinstance(reward, int | float) else None

@@ -1,0 +1,55 @@
+"""The formats that can be read, one module for each family.
+
+A format recognises a record by what is in it and turns it into a `Draft`. The order of `FORMATS` matters: the
+first that recognises a record reads it, so those that ask for more stand before those that ask for less.
+"""
+
+from typing import Any
+
+from lar.errors import OptionError
+from lar.trajectories.formats import (
+    bfcl,
+    chat,
+    fireact,
+    intercode,
+    knowagent,
+    react,
+    sharegpt,
+    swe_agent,
+    tau,
+    toolbench,
+)
+from lar.trajectories.formats.base import Format
+
+_ALL = (
+    react.FORMAT,
+    tau.TAU_BENCH,
+    tau.TAU2,
+    swe_agent.SWE_AGENT,
+    swe_agent.MINI_SWE_AGENT,
+    intercode.FORMAT,
+    knowagent.FORMAT,
+    fireact.FORMAT,
+    toolbench.FORMAT,
+    bfcl.FORMAT,
+    sharegpt.FORMAT,
+    chat.FORMAT,
+)
+FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
+
+
+def get_format(name: str) -> Format | None:
+    """Return the format called `name`, None for "auto"; raises OptionError for a name that is not known."""
+    if name != "auto" and name not in FORMATS:
+        raise OptionError(f"unknown format {name!r}; known: auto, {', '.join(FORMATS)}")
+    return FORMATS.get(name)
+
+
+def recognise(value: Any) -> Format | None:
+    """Return the first format that recognises the record `value`, or None."""
+    return next((format_ for format_ in _ALL if format_.recognises(value)), None)
+
+
+def known_formats() -> str:
+    """Name what can be read, in one line."""
+    return ", ".join(format_.name for format_ in _ALL)

@@ -1,0 +1,78 @@
+"""Parquet in and out: the package's own files, and other people's with a column of messages."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lar.errors import TrajectoryError
+from lar.trajectories.json_stream import Record
+from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
+
+READ_ROWS = 64  # rows in memory at a time
+
+
+def read_rows(path: Path) -> Iterator[Record]:
+    """Yield each row as a record; columns of any schema, null members of structs left out."""
+    with pq.ParquetFile(path) as file:
+        number = 0
+        for batch in file.iter_batches(batch_size=READ_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                yield Record(_without_nulls(row), number)
+
+
+def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    """Drop the null members of the structs in lists: a struct of Parquet has every key."""
+    for key, value in row.items():
+        if isinstance(value, list):
+            row[key] = [_present(item) if isinstance(item, dict) else item for item in value]
+    return row
+
+
+def _present(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def to_row(trajectory: Trajectory) -> dict[str, Any]:
+    """Make the row of a trajectory, as `PARQUET_SCHEMA` has it."""
+    tools = trajectory.tools
+    return {
+        "id": trajectory.id,
+        "task": trajectory.task,
+        "success": trajectory.success,
+        "model": trajectory.model,
+        "source": trajectory.source,
+        "tools": None if tools is None else json.dumps(tools, ensure_ascii=False),
+        "messages": [_flat(message) for message in trajectory.messages],
+    }
+
+
+def _flat(message: Message) -> Message:
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    flat = [{"id": call["id"], "type": call["type"], **call["function"]} for call in calls]
+    return {**message, "tool_calls": flat}
+
+
+class ParquetWriter:
+    """Writes trajectories in row groups while they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(path, PARQUET_SCHEMA, compression="zstd")
+
+    def write(self, trajectories: list[Trajectory]) -> None:
+        """Write one row group."""
+        try:
+            batch = pa.RecordBatch.from_pylist([to_row(item) for item in trajectories], schema=PARQUET_SCHEMA)
+        except (pa.ArrowException, UnicodeEncodeError) as error:
+            raise TrajectoryError(f"a trajectory does not fit the Parquet schema: {error}") from error
+        self._file.write_batch(batch)
+
+    def close(self) -> None:
+        """Write the footer."""
+        self._file.close()

@@ -1,0 +1,63 @@
+"""Records that could not be read: counted all, kept some, never dropped without a word."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_MESSAGE = 240
+
+
+class BadRecordWarning(UserWarning):
+    """Some records could not be read, and the caller gave no `Problems` to collect them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One record (or a whole file) that could not be read, and where it stands."""
+
+    path: Path
+    message: str
+    line: int | None = None  # counted from 1
+    record: int | None = None  # counted from 1
+
+    def __str__(self) -> str:
+        """One line: the place, then what is wrong."""
+        place = [str(self.path)]
+        if self.record is not None:
+            place.append(f"record {self.record}")
+        if self.line is not None:
+            place.append(f"line {self.line}")
+        message = " ".join(self.message.split())
+        if len(message) > MAX_MESSAGE:
+            message = message[: MAX_MESSAGE - 1] + "…"
+        return f"{', '.join(place)}: {message}"
+
+
+@dataclass(slots=True)
+class Problems:
+    """Counts every problem and keeps the first `keep` of them, at most `keep_of_file` of one file."""
+
+    keep: int = 100
+    keep_of_file: int = 20
+    count: int = 0
+    records: list[Problem] = field(default_factory=list)
+
+    def add(self, problem: Problem) -> None:
+        """Count `problem`, and keep it while there is room."""
+        self.count += 1
+        of_file = sum(problem.path == other.path for other in self.records)
+        if len(self.records) < self.keep and of_file < self.keep_of_file:
+            self.records.append(problem)
+
+    def of_each_file(self) -> list[Problem]:
+        """Return the first problem of each file."""
+        first: dict[Path, Problem] = {}
+        for problem in self.records:
+            first.setdefault(problem.path, problem)
+        return list(first.values())
+
+    def summary(self) -> str:
+        """One line: how many, and the first."""
+        if not self.count:
+            return "no bad records"
+        noun = "bad record" if self.count == 1 else "bad records"
+        return f"{self.count} {noun}; first: {self.records[0]}" if self.records else f"{self.count} {noun}"

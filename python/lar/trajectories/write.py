@@ -1,0 +1,91 @@
+"""Trajectories to Parquet or JSONL, while they come, and never half a file."""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from lar.errors import OptionError
+from lar.files import atomic_file
+from lar.trajectories.parquet import ParquetWriter
+from lar.trajectories.schema import Trajectory
+
+GROUP_TRAJECTORIES = 1024
+GROUP_CHARACTERS = 32 << 20  # of message text in one row group
+
+
+class _Writer(Protocol):
+    def write(self, trajectories: list[Trajectory]) -> None: ...
+    def close(self) -> None: ...
+
+
+def write_trajectories(trajectories: Iterable[Trajectory], path: Path) -> int:
+    """Write `trajectories` to `path` (.parquet, .jsonl or .jsonl.gz) and return how many there were.
+
+    The file appears whole when the last one is written; an error on the way leaves what stood there before.
+    Raises OptionError for another suffix.
+    """
+    kind = output_kind(path)
+    count = 0
+    with atomic_file(path) as temporary:
+        writer: _Writer = ParquetWriter(temporary) if kind == "parquet" else _LinesWriter(temporary, kind)
+        try:
+            for group in _groups(trajectories):
+                writer.write(group)
+                count += len(group)
+        finally:
+            writer.close()
+    return count
+
+
+def output_kind(path: Path) -> str:
+    """Return the suffix of `path` that says how to write it; raises OptionError where none does."""
+    for kind in ("parquet", "jsonl", "jsonl.gz"):
+        if path.name.endswith(f".{kind}"):
+            return kind
+    raise OptionError(f"{path}: the output must end in .parquet, .jsonl or .jsonl.gz")
+
+
+def _groups(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
+    group: list[Trajectory] = []
+    characters = 0
+    for trajectory in trajectories:
+        group.append(trajectory)
+        characters += sum(len(message["content"]) for message in trajectory.messages)
+        if len(group) == GROUP_TRAJECTORIES or characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def to_json_record(trajectory: Trajectory) -> dict[str, Any]:
+    """Make a JSON object with the columns of the Parquet schema."""
+    return {
+        "id": trajectory.id,
+        "task": trajectory.task,
+        "success": trajectory.success,
+        "model": trajectory.model,
+        "source": trajectory.source,
+        "tools": trajectory.tools,
+        "messages": trajectory.messages,
+    }
+
+
+class _LinesWriter:
+    """One JSON object a line."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._raw = path.open("wb")
+        # No name and no time in the header: the same trajectories give the same bytes.
+        packed = gzip.GzipFile("", "wb", 6, self._raw, mtime=0) if kind == "jsonl.gz" else None
+        self._file: IO[bytes] | gzip.GzipFile = packed or self._raw
+
+    def write(self, trajectories: list[Trajectory]) -> None:
+        for trajectory in trajectories:
+            self._file.write(json.dumps(to_json_record(trajectory), ensure_ascii=False).encode() + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
+        self._raw.close()
