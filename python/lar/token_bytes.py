@@ -43,8 +43,9 @@ def _converter(parts: list[dict[str, Any]]) -> Callable[[str], bytes]:
         part["pattern"]["String"] for part in parts if part["type"] == "Replace" and part["content"] == " "
     ]
     if not spaces:
+        kinds = ", ".join(names) or "none"
         raise TokenizerError(
-            f"cannot tell the bytes of each token: decoder {names or 'none'} is neither byte-level nor metaspace"
+            f"cannot tell the bytes of each token: the decoder ({kinds}) is neither byte-level nor metaspace"
         )
     return lambda token: _metaspace(token, spaces[0], byte_fallback="ByteFallback" in names)
 
@@ -67,7 +68,11 @@ def _metaspace(token: str, space: str, *, byte_fallback: bool) -> bytes:
 
 def _byte_alphabet() -> dict[str, int]:
     """Map GPT-2's stand-in characters to bytes (`bytes_to_unicode` of openai/gpt-2, encoder.py)."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     hidden = [byte for byte in range(256) if byte not in set(printable)]
     stand_ins = {chr(256 + place): byte for place, byte in enumerate(hidden)}
     return {chr(byte): byte for byte in printable} | stand_ins

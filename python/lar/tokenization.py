@@ -40,7 +40,7 @@ class Tokenizer:
     ) -> None:
         """Wrap `backend`, which must not be changed afterwards.
 
-        `config` is the content of tokenizer_config.json; `model_vocab_size` the rows of the model's embedding.
+        `config` is the content of tokenizer_config.json, `model_vocab_size` the model's embedding rows.
         """
         # A truncation left in the file would cut conversations without a word.
         backend.no_truncation()
@@ -52,7 +52,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a Hugging Face folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, config.json.
+        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, config.json.
 
         Only the first is needed. Raises TokenizerError naming the file that is missing or broken.
         """
@@ -86,7 +86,7 @@ class Tokenizer:
         if hasattr(value, "backend_tokenizer"):
             return cls._of_transformers(value)
         raise TokenizerError(
-            f"cannot make a tokenizer of a {type(value).__name__}: give a folder or a transformers fast tokenizer"
+            f"cannot make a tokenizer of a {type(value).__name__}: give a folder or transformers' fast one"
         )
 
     @classmethod
@@ -154,11 +154,11 @@ class Tokenizer:
         return max(self.backend.get_vocab().values(), default=-1)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
-        """Encode `text` (n tokens): nothing is put around it, and added tokens written in it are recognised."""
+        """Encode `text` (n tokens): nothing is put around it, added tokens written in it are recognised."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        """Encode many texts on all cores (the library's threads, GIL released; RAYON_NUM_THREADS bounds them)."""
+        """Encode many texts on all cores: the library's threads, GIL released, RAYON_NUM_THREADS of them."""
         encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
@@ -233,7 +233,7 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
 
 
 def _vocab_size(config: dict[str, Any]) -> int | None:
-    """Return the embedding's rows from a model's config.json; multimodal models keep them in `text_config`."""
+    """Return the embedding's rows from a config.json; multimodal models keep them in `text_config`."""
     text = config.get("text_config")
     size = config.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
     return int(size) if size else None

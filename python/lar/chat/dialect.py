@@ -1,4 +1,4 @@
-"""What a chat template can say, found out by asking it: tool calls, tool results, where a turn begins and ends."""
+"""What a chat template can say, found out by asking it: tool calls, tool results, the borders of a turn."""
 
 import json
 import re

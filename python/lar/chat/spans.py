@@ -1,11 +1,11 @@
 """Which part of a rendered conversation the agent generated, exactly, whatever the template looks like.
 
 The conversation is rendered twice: as it is, and with a word of our own (a *sentinel*) in the place of each
-turn of the agent. What stands between the sentinels is the template's; matched against the first rendering it
-leaves the agent's text over. Where that is refused, does not match or could match in two ways (a template that
-writes the last turn differently, that wants a tool call before a tool's result, ...) the turns are tried in
-smaller groups, then one by one, and at last as the difference of two prompts. Two renderings are enough for
-nearly every conversation.
+turn of the agent. What stands between the sentinels is the template's; matched against the first rendering
+it leaves the agent's text over. Where that is refused, does not match or could match in two ways (a template
+that writes the last turn differently, that wants a tool call before a tool's result, ...) the turns are tried
+in smaller groups, then one by one, and at last as the difference of two prompts. Two renderings are enough
+for nearly every conversation.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,10 @@ class Span:
 def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     """Render `trajectory` with the tokenizer's chat template; the spans' texts joined are that rendering.
 
-    There is one span with `agent` set for each turn whose text is not empty: content, reasoning and tool calls
-    as the template writes them, and the token that ends the turn. Spans of the environment lie between them.
-    Raises TokenizerError, naming the trajectory, where the template refuses it or a turn cannot be told apart.
+    There is one span with `agent` set for each turn whose text is not empty: content, reasoning and tool
+    calls as the template writes them, and the token that ends the turn. Spans of the environment lie between
+    them. Raises TokenizerError, naming the trajectory, where the template refuses it or a turn cannot be
+    told apart.
     """
     template, dialect = _speaker(tokenizer)
     messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
@@ -106,7 +107,7 @@ class _Conversation:
         return [*self._locate(places[:half]), *self._locate(places[half:])]
 
     def _by_sentinels(self, places: list[int]) -> list[Border] | None:
-        """Match the conversation against a rendering in which sentinels stand for the messages at `places`."""
+        """Match the conversation against a rendering with sentinels for the messages at `places`."""
         mark = _unused_word(self.text)
         sentinels = [f"{mark}{number:06d}x" for number in range(len(places))]
         variant = list(self.messages)

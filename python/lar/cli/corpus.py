@@ -15,7 +15,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, p
     "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder (tokenizer.json and so on)."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
-@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time (default: one a core).")
+@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time (one a core).")
 @click.option("--skip-refused", is_flag=True, help="Leave out what the chat template refuses, and count it.")
 @json_option
 def command(
@@ -26,7 +26,7 @@ def command(
     skip_refused: bool,
     as_json: bool,
 ) -> None:
-    """Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
+    r"""Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
 
     A run that was stopped continues when it is started again; another corpus in the folder is never touched.
 

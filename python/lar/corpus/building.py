@@ -149,9 +149,8 @@ class _Build:
             self._write_shard()
         if not self._manifest.parts:
             shutil.rmtree(self._folder)
-            raise CorpusError(
-                f"the chat template refuses all {self._inputs} trajectories: {self._manifest.left_out_examples[0]}"
-            )
+            first = self._manifest.left_out_examples[0]
+            raise CorpusError(f"the chat template refuses all {self._inputs} trajectories: {first}")
         self._manifest.complete = True
         self._write_manifest()
 

@@ -33,7 +33,7 @@ class Corpus:
     def __init__(
         self, path: Path, manifest: Manifest, *, keep: Keep | None = None, owner: object | None = None
     ) -> None:
-        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` keeps a temporary folder alive."""
+        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` holds a temporary folder."""
         self.path = path
         self.manifest = manifest
         self._keep = keep
@@ -59,9 +59,9 @@ class Corpus:
         A shard is closed when it holds `shard_tokens`. `progress` counts trajectories.
 
         A build that was stopped continues when it is called again with the same input; a finished corpus of
-        the same input is returned as it is. Raises CorpusError where there are no trajectories or `path` holds
-        something else, TokenizerError where the chat template refuses a trajectory (`skip_refused` leaves
-        those out; the manifest counts them and quotes the first).
+        the same input is returned as it is. Raises CorpusError where there are no trajectories or `path`
+        holds something else, TokenizerError where the chat template refuses a trajectory (`skip_refused`
+        leaves those out; the manifest counts them and quotes the first).
         """
         owner = _TemporaryFolder() if path is None else None
         folder = owner.path / "corpus" if owner else Path(path or "")
@@ -83,7 +83,7 @@ class Corpus:
         manifest = Manifest.read(folder)
         if not manifest.complete:
             raise CorpusError(
-                f"{folder}: its build was stopped after {manifest.inputs} trajectories; run it again to finish"
+                f"{folder}: its build stopped after {manifest.inputs} trajectories; run it again to finish"
             )
         for part in manifest.parts:
             _check_counts(folder / part.file, part.trajectories, part.tokens)
@@ -129,7 +129,7 @@ class Corpus:
         if held_out > 0 and not (train.tasks and held.tasks):
             side = "training" if held.tasks else "held-out"
             raise CorpusError(
-                f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; take another seed or share"
+                f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
             )
         return train, held
 
@@ -172,9 +172,7 @@ class Corpus:
         batches = (files.read_batch(self.path / part.file) for part in self.manifest.parts)
         return all(batch.column(name).null_count == 0 for batch in batches for name in columns)
 
-    def write_scores(
-        self, shard: Shard, entropy: NDArray[np.float16], logprob: NDArray[np.float16]
-    ) -> None:
+    def write_scores(self, shard: Shard, entropy: NDArray[np.float16], logprob: NDArray[np.float16]) -> None:
         """Store a teacher's `entropy` and `logprob` (n each, nats, NaN where undefined) in a shard's file.
 
         The file is replaced in one step; a `shard` read before keeps its old arrays. Raises CorpusError where
@@ -183,9 +181,8 @@ class Corpus:
         if not shard.whole:
             raise CorpusError(f"{shard.path}: scores are written for whole shards; score the whole corpus")
         if not len(entropy) == len(logprob) == len(shard.tokens):
-            raise CorpusError(
-                f"{shard.path}: {len(shard.tokens)} tokens, but {len(entropy)} entropies, {len(logprob)} logprobs"
-            )
+            lengths = f"{len(entropy)} entropies and {len(logprob)} logprobs"
+            raise CorpusError(f"{shard.path}: {len(shard.tokens)} tokens, but {lengths}")
         files.write_scores(shard, entropy, logprob)
 
     def clear_scores(self) -> None:
@@ -225,6 +222,5 @@ def _check_counts(file: Path, trajectories: int, tokens: int) -> None:
     batch = files.read_batch(file)
     found = batch.num_rows, len(batch.column("tokens").values)
     if found != (trajectories, tokens):
-        raise CorpusError(
-            f"{file}: {found[0]} trajectories of {found[1]} tokens, its manifest says {trajectories} of {tokens}"
-        )
+        stated = f"the manifest says {trajectories} of {tokens}"
+        raise CorpusError(f"{file}: {found[0]} trajectories of {found[1]} tokens, {stated}")

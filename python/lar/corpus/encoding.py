@@ -1,7 +1,7 @@
 """Trajectories -> token ids with the agent's mask, in order, on all cores.
 
 Threads, not processes: the library encodes a batch with the GIL released on threads of its own, and rendering
-the templates costs a tenth of that. So nothing is pickled, and a plain script or a notebook can build a corpus.
+the templates costs a tenth of that. So nothing is pickled, and a plain script or a notebook can build one.
 """
 
 import hashlib
@@ -35,9 +35,7 @@ class Encoded:
     refusal: str | None
 
 
-def encode_all(
-    trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int
-) -> Iterator[Encoded]:
+def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
     """Encode `trajectories` in order, with `workers` chunks of them under way at a time."""
     if workers == 1:
         for chunk in _chunks(trajectories):
@@ -124,7 +122,9 @@ def _joined(pieces: Sequence[tuple[NDArray[np.uint32], bool]]) -> Masked:
     if not pieces:
         return np.empty(0, np.uint32), np.empty(0, np.bool_)
     lengths = [len(tokens) for tokens, _ in pieces]
-    return np.concatenate([tokens for tokens, _ in pieces]), np.repeat([agent for _, agent in pieces], lengths)
+    return np.concatenate([tokens for tokens, _ in pieces]), np.repeat(
+        [agent for _, agent in pieces], lengths
+    )
 
 
 def _encode_whole(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[Masked]:
@@ -146,7 +146,7 @@ def _row(
 ) -> Row:
     if tokens.size and tokens.max() >= tokenizer.base_size:
         raise TokenizerError(
-            f"trajectory {trajectory.id}: token {tokens.max()} lies outside the model's {tokenizer.base_size} "
-            "embedding rows (config.json beside the tokenizer)"
+            f"trajectory {trajectory.id}: token {tokens.max()} lies outside the model's "
+            f"{tokenizer.base_size} embedding rows (config.json beside the tokenizer)"
         )
     return Row(trajectory.id, trajectory.task, trajectory.success, tokens, action)

@@ -1,4 +1,4 @@
-"""The Arrow files of a corpus: one record batch each, memory-mapped for reading, replaced whole in writing."""
+"""The Arrow files of a corpus: one record batch each, memory-mapped to read, replaced whole to write."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """m trajectories with n tokens in all, as flat arrays; those of a whole file are read-only views of it."""
+    """m trajectories with n tokens in all, as flat arrays; a whole file's are read-only views of it."""
 
     path: Path
     tokens: NDArray[np.uint32]  # (n)
