@@ -1,0 +1,82 @@
+"""`lar corpus`: trajectories -> tokens with the agent's mask."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+
+
+@click.command("corpus")
+@click.argument("trajectories", nargs=-1, required=True, type=EXISTING_PATH)
+@click.option(
+    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder (tokenizer.json and so on)."
+)
+@click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
+@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time (one a core).")
+@click.option("--skip-refused", is_flag=True, help="Leave out what the chat template refuses, and count it.")
+@json_option
+def command(
+    trajectories: tuple[Path, ...],
+    tokenizer: Path,
+    output: Path,
+    workers: int | None,
+    skip_refused: bool,
+    as_json: bool,
+) -> None:
+    r"""Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
+
+    A run that was stopped continues when it is started again; another corpus in the folder is never touched.
+
+    \b
+    Example:
+      lar corpus logs/ --tokenizer Qwen3-8B/ -o corpus/
+    """
+    from lar.corpus import Corpus
+    from lar.trajectories import Problems, read_trajectories
+
+    began = time.perf_counter()
+    problems = Problems()
+    with progress_bar("corpus", unit="trajectories") as progress:
+        records = read_trajectories(trajectories, problems=problems)
+        corpus = Corpus.build(
+            records, tokenizer, output, workers=workers, skip_refused=skip_refused, progress=progress
+        )
+    summary = _summary(corpus, problems.count, time.perf_counter() - began)
+    _warn(summary, corpus.manifest.left_out_examples, problems)
+    if as_json:
+        print_json(summary)
+    else:
+        _print(summary)
+
+
+def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
+    return {
+        "corpus": str(corpus.path),
+        "tokens": corpus.num_tokens,
+        "action_tokens": corpus.num_action_tokens,
+        "tasks": len(corpus.tasks),
+        "trajectories": corpus.num_trajectories,
+        "shards": len(corpus.manifest.parts),
+        "without_agent": sum(part.without_action for part in corpus.manifest.parts),
+        "left_out": corpus.manifest.left_out,
+        "bad_records": bad_records,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _warn(summary: dict[str, Any], refusals: list[str], problems: Any) -> None:
+    if summary["bad_records"]:
+        note(f"{summary['bad_records']} records could not be read; the first: {problems.records[0]}")
+    if summary["left_out"]:
+        note(f"{summary['left_out']} trajectories left out; the first: {refusals[0]}")
+    if summary["without_agent"]:
+        note(f"{summary['without_agent']} trajectories hold no text of the agent")
+
+
+def _print(summary: dict[str, Any]) -> None:
+    for name in ("tokens", "action_tokens", "tasks", "trajectories", "shards"):
+        click.echo(f"{name.replace('_', ' '):<14}{summary[name]:>14,}")
+    click.echo(f"{'seconds':<14}{summary['seconds']:>14,.1f}")

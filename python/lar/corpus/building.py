@@ -1,0 +1,160 @@
+"""Building a corpus folder shard by shard, so that a killed build goes on where it stopped.
+
+After each shard the manifest tells how many trajectories have been read and their digest. A new build of the
+same folder reads and skips so many, checks the digest, and continues; the result has the same bytes.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from lar.corpus.encoding import Encoded, digest, encode_all
+from lar.corpus.manifest import MANIFEST_FILE, Manifest, Part
+from lar.corpus.shards import Row, write_rows
+from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.progress import Progress
+from lar.tokenization import Tokenizer
+from lar.trajectories.schema import Trajectory
+
+TOKENIZER_FOLDER = "tokenizer"
+_MOST_SHARD_TOKENS = 1 << 30  # list offsets in a shard are 32 bits wide
+_MOST_EXAMPLES = 20
+
+
+def build_folder(
+    trajectories: Iterable[Trajectory],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    workers: int | None,
+    shard_tokens: int,
+    skip_refused: bool,
+    progress: Progress,
+) -> None:
+    """Build the corpus of `trajectories` in `folder`, or finish what an earlier build began there."""
+    if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
+        raise OptionError(f"shard_tokens must lie between 1 and {_MOST_SHARD_TOKENS}, not {shard_tokens}")
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}")
+    source = iter(trajectories)
+    first = next(source, None)
+    if first is None:
+        raise CorpusError("no trajectories to build a corpus of")
+    manifest = _open(folder, tokenizer, shard_tokens)
+    build = _Build(folder, manifest, skip_refused, progress)
+    source = chain([first], source)
+    build.skip_done(source)
+    if not manifest.complete:
+        build.add(encode_all(source, tokenizer, workers or len(os.sched_getaffinity(0))))
+    elif next(source, None) is not None:
+        raise _other_corpus(folder, "it was built of fewer trajectories")
+
+
+def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
+    """Return the manifest in `folder`, or write that of a corpus without shards yet."""
+    fresh = Manifest(
+        tokenizer_fingerprint=tokenizer.fingerprint,
+        chat_template_hash=tokenizer.template_hash,
+        base_size=tokenizer.base_size,
+        base_size_is_known=tokenizer.base_size_is_known,
+        shard_tokens=shard_tokens,
+    )
+    if (folder / MANIFEST_FILE).exists():
+        manifest = Manifest.read(folder)
+        if differences := manifest.differences(fresh):
+            raise _other_corpus(folder, f"its {', '.join(differences)} differ")
+    elif folder.exists() and any(folder.iterdir()):
+        raise CorpusError(f"{folder}: not empty and not a corpus; choose another folder")
+    else:
+        manifest = fresh
+        manifest.write(folder)
+    if not (folder / TOKENIZER_FOLDER).exists():
+        tokenizer.save(folder / TOKENIZER_FOLDER)
+    return manifest
+
+
+def _other_corpus(folder: Path, reason: str) -> CorpusError:
+    return CorpusError(f"{folder}: holds another corpus ({reason}); remove it or choose another folder")
+
+
+class _Build:
+    """The state of a build: rows that wait for their shard, and the digest of what has been read."""
+
+    def __init__(self, folder: Path, manifest: Manifest, skip_refused: bool, progress: Progress) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._skip_refused = skip_refused
+        self._progress = progress
+        self._digest = hashlib.sha256()
+        self._inputs = 0
+        self._rows: list[Row] = []
+        self._tokens = 0
+
+    def skip_done(self, source: Iterator[Trajectory]) -> None:
+        """Read past the trajectories of finished shards; raises CorpusError where they are not the same."""
+        while self._inputs < self._manifest.inputs:
+            trajectory = next(source, None)
+            if trajectory is None:
+                raise _other_corpus(self._folder, "it was built of more trajectories")
+            self._count(digest(trajectory))
+        if self._inputs and self._digest.hexdigest() != self._manifest.input_digest:
+            raise _other_corpus(self._folder, "it was built of other trajectories")
+        if not self._manifest.complete:
+            self._remove_leftovers()
+
+    def add(self, encoded: Iterator[Encoded]) -> None:
+        """Write the shards of all that is `encoded`, then mark the corpus as complete."""
+        for item in encoded:
+            self._count(item.digest)
+            if item.row is None:
+                self._leave_out(item.refusal or "")
+                continue
+            self._rows.append(item.row)
+            self._tokens += len(item.row.tokens)
+            if self._tokens >= self._manifest.shard_tokens:
+                self._write_shard()
+        self._finish()
+
+    def _count(self, digest_of_one: bytes) -> None:
+        self._digest.update(digest_of_one)
+        self._inputs += 1
+        self._progress(self._inputs, None)
+
+    def _leave_out(self, refusal: str) -> None:
+        if not self._skip_refused:
+            raise TokenizerError(refusal)
+        self._manifest.left_out += 1
+        if len(self._manifest.left_out_examples) < _MOST_EXAMPLES:
+            self._manifest.left_out_examples.append(refusal)
+
+    def _write_shard(self) -> None:
+        file = f"part-{len(self._manifest.parts):05d}.arrow"
+        write_rows(self._folder / file, self._rows)
+        actions = [int(row.action.sum()) for row in self._rows]
+        part = Part(file, len(self._rows), self._tokens, sum(actions), actions.count(0))
+        self._manifest.parts.append(part)
+        self._write_manifest()
+        self._rows, self._tokens = [], 0
+
+    def _write_manifest(self) -> None:
+        self._manifest.inputs = self._inputs
+        self._manifest.input_digest = self._digest.hexdigest()
+        self._manifest.write(self._folder)
+
+    def _finish(self) -> None:
+        if self._rows:
+            self._write_shard()
+        if not self._manifest.parts:
+            shutil.rmtree(self._folder)
+            first = self._manifest.left_out_examples[0]
+            raise CorpusError(f"the chat template refuses all {self._inputs} trajectories: {first}")
+        self._manifest.complete = True
+        self._write_manifest()
+
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of a build that was killed while it wrote."""
+        for file in self._folder.glob(".*.partial"):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()

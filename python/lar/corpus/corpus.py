@@ -1,0 +1,226 @@
+"""A corpus as an object: build, load, select tasks, read shards, write scores."""
+
+import hashlib
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.corpus import shards as files
+from lar.corpus.building import TOKENIZER_FOLDER, build_folder
+from lar.corpus.manifest import Manifest
+from lar.corpus.shards import Shard
+from lar.errors import CorpusError, OptionError
+from lar.progress import Progress, silent
+from lar.tokenization import Tokenizer
+from lar.trajectories.schema import Trajectory
+
+Keep = Callable[[str], bool]
+
+
+class Corpus:
+    """Trajectories as token ids with the agent's mask; all of a folder's, or those of selected tasks.
+
+    Make one with `build` or `load`; `select` and `split` give views of the same folder.
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, *, keep: Keep | None = None, owner: object | None = None
+    ) -> None:
+        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` holds a temporary folder."""
+        self.path = path
+        self.manifest = manifest
+        self._keep = keep
+        self._owner = owner
+
+    @classmethod
+    def build(
+        cls,
+        trajectories: Iterable[Trajectory],
+        tokenizer: Any,
+        path: str | Path | None = None,
+        *,
+        workers: int | None = None,
+        shard_tokens: int = 2_000_000,
+        skip_refused: bool = False,
+        progress: Progress = silent,
+    ) -> "Corpus":
+        """Render, encode and store `trajectories` at `path`; the bytes do not depend on `workers`.
+
+        `tokenizer` is anything that `Tokenizer.of` takes. Without a `path` the corpus lives in a temporary
+        folder, as long as it or a view of it. `workers` is how many chunks are under way at a time (default:
+        one a core); encoding itself uses the tokenizer library's threads, which RAYON_NUM_THREADS bounds.
+        A shard is closed when it holds `shard_tokens`. `progress` counts trajectories.
+
+        A build that was stopped continues when it is called again with the same input; a finished corpus of
+        the same input is returned as it is. Raises CorpusError where there are no trajectories or `path`
+        holds something else, TokenizerError where the chat template refuses a trajectory (`skip_refused`
+        leaves those out; the manifest counts them and quotes the first).
+        """
+        owner = _TemporaryFolder() if path is None else None
+        folder = owner.path / "corpus" if owner else Path(path or "")
+        build_folder(
+            trajectories,
+            Tokenizer.of(tokenizer),
+            folder,
+            workers=workers,
+            shard_tokens=shard_tokens,
+            skip_refused=skip_refused,
+            progress=progress,
+        )
+        return cls(folder, Manifest.read(folder), owner=owner)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Corpus":
+        """Open a corpus folder; raises CorpusError that names what is missing, broken or unfinished."""
+        folder = Path(path)
+        manifest = Manifest.read(folder)
+        if not manifest.complete:
+            raise CorpusError(
+                f"{folder}: its build stopped after {manifest.inputs} trajectories; run it again to finish"
+            )
+        for part in manifest.parts:
+            _check_counts(folder / part.file, part.trajectories, part.tokens)
+        return cls(folder, manifest)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the corpus, from its own copy."""
+        tokenizer = Tokenizer.load(self.path / TOKENIZER_FOLDER)
+        if tokenizer.fingerprint != self.manifest.tokenizer_fingerprint:
+            raise CorpusError(f"{self.path / TOKENIZER_FOLDER}: not the tokenizer that made the corpus")
+        return tokenizer
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield the shards, memory-mapped, in order; with a selection only its trajectories (copied)."""
+        for part in self.manifest.parts:
+            shard = files.read_shard(self.path / part.file)
+            if self._keep is not None:
+                shard = shard.take(self._selected(shard.tasks))
+            if shard.ids:
+                yield shard
+
+    def select(self, keep: Keep) -> "Corpus":
+        """Return a view with only the tasks for which `keep(task)` is true (and that this view has)."""
+        before = self._keep
+        both = keep if before is None else lambda task: before(task) and keep(task)
+        return Corpus(self.path, self.manifest, keep=both, owner=self._owner)
+
+    def split(self, held_out: float, seed: int = 0) -> tuple["Corpus", "Corpus"]:
+        """Return (train, held-out) views: about the share `held_out` of the *tasks* goes to the second.
+
+        The side of a task depends on its name and `seed` alone (SHA-256), not on order or other tasks.
+        Raises OptionError unless 0 <= held_out < 1, CorpusError where a side would have no task.
+        """
+        if not 0 <= held_out < 1:
+            raise OptionError(f"the held-out share must be at least 0 and less than 1, not {held_out}")
+
+        def is_held_out(task: str) -> bool:
+            return _position(task, seed) < held_out
+
+        train = self.select(lambda task: not is_held_out(task))
+        held = self.select(is_held_out)
+        if held_out > 0 and not (train.tasks and held.tasks):
+            side = "training" if held.tasks else "held-out"
+            raise CorpusError(
+                f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
+            )
+        return train, held
+
+    @cached_property
+    def tasks(self) -> set[str]:
+        """The names of the tasks of the selection."""
+        names: set[str] = set()
+        for part in self.manifest.parts:
+            names.update(files.read_batch(self.path / part.file).column("task").unique().to_pylist())
+        return names if self._keep is None else set(filter(self._keep, names))
+
+    @property
+    def num_trajectories(self) -> int:
+        """Trajectories in the selection."""
+        return self._counts[0]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in the selection, the prompts' included."""
+        return self._counts[1]
+
+    @property
+    def num_action_tokens(self) -> int:
+        """Tokens of the selection that the agent generated."""
+        return self._counts[2]
+
+    @cached_property
+    def _counts(self) -> tuple[int, int, int]:
+        parts = self.manifest.parts
+        if self._keep is None:
+            counts = [(part.trajectories, part.tokens, part.action_tokens) for part in parts]
+        else:
+            counts = [(len(s.ids), len(s.tokens), int(s.action.sum())) for s in self.shards()]
+        return sum(c[0] for c in counts), sum(c[1] for c in counts), sum(c[2] for c in counts)
+
+    @property
+    def scored(self) -> bool:
+        """Whether every shard holds a teacher's scores."""
+        columns = ("entropy", "logprob")
+        batches = (files.read_batch(self.path / part.file) for part in self.manifest.parts)
+        return all(batch.column(name).null_count == 0 for batch in batches for name in columns)
+
+    def write_scores(self, shard: Shard, entropy: NDArray[np.float16], logprob: NDArray[np.float16]) -> None:
+        """Store a teacher's `entropy` and `logprob` (n each, nats, NaN where undefined) in a shard's file.
+
+        The file is replaced in one step; a `shard` read before keeps its old arrays. Raises CorpusError where
+        the shard is a selection's or the lengths are not its tokens'.
+        """
+        if not shard.whole:
+            raise CorpusError(f"{shard.path}: scores are written for whole shards; score the whole corpus")
+        if not len(entropy) == len(logprob) == len(shard.tokens):
+            lengths = f"{len(entropy)} entropies and {len(logprob)} logprobs"
+            raise CorpusError(f"{shard.path}: {len(shard.tokens)} tokens, but {lengths}")
+        files.write_scores(shard, entropy, logprob)
+
+    def clear_scores(self) -> None:
+        """Remove all scores and the teacher's record, before another teacher scores the corpus."""
+        self.record_teacher(None)
+        for part in self.manifest.parts:
+            shard = files.read_shard(self.path / part.file)
+            if shard.entropy is not None or shard.logprob is not None:
+                files.write_scores(shard, None, None)
+
+    def record_teacher(self, teacher: dict[str, Any] | None) -> None:
+        """Write into the manifest which model scored, or scores, the corpus (None: no model)."""
+        self.manifest.teacher = teacher
+        self.manifest.write(self.path)
+
+    def _selected(self, tasks: list[str]) -> NDArray[np.bool_]:
+        keep = self._keep or (lambda _: True)
+        answers = {task: bool(keep(task)) for task in set(tasks)}
+        return np.array([answers[task] for task in tasks], dtype=np.bool_)
+
+
+class _TemporaryFolder:
+    """A folder that is removed with this object (or at exit, whichever comes first)."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="lar-corpus-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _position(task: str, seed: int) -> float:
+    """Return a number in [0, 1), the same everywhere and always for this task and seed."""
+    first = hashlib.sha256(f"{seed}:{task}".encode()).digest()[:8]
+    return int.from_bytes(first, "big") / 2**64
+
+
+def _check_counts(file: Path, trajectories: int, tokens: int) -> None:
+    batch = files.read_batch(file)
+    found = batch.num_rows, len(batch.column("tokens").values)
+    if found != (trajectories, tokens):
+        stated = f"the manifest says {trajectories} of {tokens}"
+        raise CorpusError(f"{file}: {found[0]} trajectories of {found[1]} tokens, {stated}")

@@ -1,0 +1,152 @@
+"""Trajectories -> token ids with the agent's mask, in order, on all cores.
+
+Threads, not processes: the library encodes a batch with the GIL released on threads of its own, and rendering
+the templates costs a tenth of that. So nothing is pickled, and a plain script or a notebook can build one.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.chat import Span, render
+from lar.corpus.shards import Row
+from lar.errors import TokenizerError
+from lar.tokenization import Tokenizer
+from lar.trajectories.schema import Trajectory
+
+# A chunk is closed at the first of the two: enough texts to keep every core busy, little enough to hold many.
+CHUNK_TRAJECTORIES = 64
+CHUNK_CHARACTERS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What became of one trajectory: its row, or why the chat template refused it."""
+
+    digest: bytes  # SHA-256 of the trajectory
+    row: Row | None
+    refusal: str | None
+
+
+def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
+    """Encode `trajectories` in order, with `workers` chunks of them under way at a time."""
+    if workers == 1:
+        for chunk in _chunks(trajectories):
+            yield from _encode_chunk(chunk, tokenizer)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="lar-corpus") as pool:
+        pending: deque[Future[list[Encoded]]] = deque()
+        try:
+            for chunk in _chunks(trajectories):
+                pending.append(pool.submit(_encode_chunk, chunk, tokenizer))
+                if len(pending) > workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def digest(trajectory: Trajectory) -> bytes:
+    """SHA-256 of what a corpus is built from: id, task, success, tools and messages."""
+    parts = (trajectory.id, trajectory.task, trajectory.success, trajectory.tools, trajectory.messages)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+
+
+def _chunks(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
+    chunk: list[Trajectory] = []
+    characters = 0
+    for trajectory in trajectories:
+        chunk.append(trajectory)
+        characters += sum(len(message["content"]) for message in trajectory.messages)
+        if len(chunk) == CHUNK_TRAJECTORIES or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Encoded]:
+    rendered = [_render(trajectory, tokenizer) for trajectory in chunk]
+    conversations = [_merged(spans) if isinstance(spans, list) else [] for spans in rendered]
+    encode = _encode_pieces if tokenizer.encodes_piecewise else _encode_whole
+    encoded = encode(conversations, tokenizer)
+    return [
+        Encoded(digest(trajectory), None, spans)
+        if isinstance(spans, str)
+        else Encoded(digest(trajectory), _row(trajectory, tokens, action, tokenizer), None)
+        for trajectory, spans, (tokens, action) in zip(chunk, rendered, encoded, strict=True)
+    ]
+
+
+def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> list[Span] | str:
+    """Return the conversation's spans, or the line that says why there are none."""
+    if tokenizer.chat_template is None:
+        return render(tokenizer, trajectory)  # raises: no trajectory can be rendered
+    try:
+        return render(tokenizer, trajectory)
+    except TokenizerError as error:
+        return str(error)
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    """Join neighbours of the same side: they are one text, and are encoded as one."""
+    return [
+        Span("".join(span.text for span in group), agent)
+        for agent, group in groupby(spans, key=lambda span: span.agent)
+    ]
+
+
+Masked = tuple[NDArray[np.uint32], NDArray[np.bool_]]
+
+
+def _encode_pieces(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[Masked]:
+    """Encode each span on its own.
+
+    In use the agent's first token is generated right after the prompt's last one, whatever a tokenizer would
+    make of the two texts together; so no token may lie across the border, and the mask is exact.
+    """
+    pieces = iter(tokenizer.encode_batch([span.text for spans in conversations for span in spans]))
+    return [_joined([(next(pieces), span.agent) for span in spans]) for spans in conversations]
+
+
+def _joined(pieces: Sequence[tuple[NDArray[np.uint32], bool]]) -> Masked:
+    if not pieces:
+        return np.empty(0, np.uint32), np.empty(0, np.bool_)
+    lengths = [len(tokens) for tokens, _ in pieces]
+    return np.concatenate([tokens for tokens, _ in pieces]), np.repeat(
+        [agent for _, agent in pieces], lengths
+    )
+
+
+def _encode_whole(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[Masked]:
+    """Encode each conversation as one text: a token is the agent's if it begins in the agent's text.
+
+    For tokenizers that put a space before every text that they are given.
+    """
+    encoded = []
+    for spans in conversations:
+        tokens, starts = tokenizer.encode_with_offsets("".join(span.text for span in spans))
+        ends = np.cumsum([len(span.text) for span in spans])
+        sides = np.array([span.agent for span in spans] + [False], dtype=np.bool_)
+        encoded.append((tokens, sides[np.searchsorted(ends, starts, side="right")]))
+    return encoded
+
+
+def _row(
+    trajectory: Trajectory, tokens: NDArray[np.uint32], action: NDArray[np.bool_], tokenizer: Tokenizer
+) -> Row:
+    if tokens.size and tokens.max() >= tokenizer.base_size:
+        raise TokenizerError(
+            f"trajectory {trajectory.id}: token {tokens.max()} lies outside the model's "
+            f"{tokenizer.base_size} embedding rows (config.json beside the tokenizer)"
+        )
+    return Row(trajectory.id, trajectory.task, trajectory.success, tokens, action)

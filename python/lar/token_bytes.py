@@ -1,0 +1,81 @@
+"""The exact bytes that each token id stands for, for byte-level and byte-fallback tokenizers."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import tokenizers
+
+from lar.errors import TokenizerError
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def bytes_of_tokens(backend: tokenizers.Tokenizer) -> dict[int, bytes]:
+    """Map every id of `backend` to its bytes as they stand inside a text; an added token gives its UTF-8.
+
+    A metaspace tokenizer drops the space before the first token of a text; here each token keeps it.
+    Raises TokenizerError where the tokenizer's decoder is neither byte-level nor metaspace/byte-fallback.
+    """
+    to_bytes = _converter(_decoder_parts(backend))
+    table = {index: to_bytes(token) for token, index in backend.get_vocab(with_added_tokens=False).items()}
+    for index, added in backend.get_added_tokens_decoder().items():
+        table[index] = added.content.encode()
+    return table
+
+
+def _decoder_parts(backend: tokenizers.Tokenizer) -> list[dict[str, Any]]:
+    """Return the decoder's steps as the tokenizer's JSON names them."""
+    if backend.decoder is None:
+        return []
+    decoder = json.loads(backend.decoder.__getstate__())
+    parts: list[dict[str, Any]] = decoder["decoders"] if decoder["type"] == "Sequence" else [decoder]
+    return parts
+
+
+def _converter(parts: list[dict[str, Any]]) -> Callable[[str], bytes]:
+    names = [part["type"] for part in parts]
+    if "ByteLevel" in names:
+        return _byte_level
+    spaces = [part["replacement"] for part in parts if part["type"] == "Metaspace"]
+    spaces += [
+        part["pattern"]["String"] for part in parts if part["type"] == "Replace" and part["content"] == " "
+    ]
+    if not spaces:
+        kinds = ", ".join(names) or "none"
+        raise TokenizerError(
+            f"cannot tell the bytes of each token: the decoder ({kinds}) is neither byte-level nor metaspace"
+        )
+    return lambda token: _metaspace(token, spaces[0], byte_fallback="ByteFallback" in names)
+
+
+def _byte_level(token: str) -> bytes:
+    """Decode GPT-2's printable alphabet; a token with a character outside it stands for itself.
+
+    The second case is what the `tokenizers` decoder does too.
+    """
+    try:
+        return bytes(_ALPHABET[character] for character in token)
+    except KeyError:
+        return token.encode()
+
+
+def _metaspace(token: str, space: str, *, byte_fallback: bool) -> bytes:
+    match = _BYTE_TOKEN.fullmatch(token) if byte_fallback else None
+    return bytes([int(match[1], 16)]) if match else token.replace(space, " ").encode()
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Map GPT-2's stand-in characters to bytes (`bytes_to_unicode` of openai/gpt-2, encoder.py)."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    hidden = [byte for byte in range(256) if byte not in set(printable)]
+    stand_ins = {chr(256 + place): byte for place, byte in enumerate(hidden)}
+    return {chr(byte): byte for byte in printable} | stand_ins
+
+
+_ALPHABET = _byte_alphabet()
