@@ -109,9 +109,12 @@ class Vocabulary:
         """Write units out as base ids; raises VocabularyError for an id outside the vocabulary."""
 
     def align(
-        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_]
+        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.int64]]:
-        """Parse a conversation; returns units (u), action (u) and starts (u + 1)."""
+        """Parse the conversations tokens[offsets[i]:offsets[i + 1]].
+
+        Returns units (u), action (u) and starts (u + 1): no unit crosses a change of `action` or an offset.
+        """
 
 @final
 class Expander:

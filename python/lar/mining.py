@@ -218,7 +218,7 @@ def _with_entropies(vocabulary: LatentVocabulary, corpus: Corpus) -> LatentVocab
     sums = np.zeros(vocabulary.size)
     numbers = np.zeros(vocabulary.size)
     for shard in corpus.shards():
-        form = vocabulary.reparameterize(shard.tokens, shard.action)
+        form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         entropies = np.nan_to_num(_entropies(shard).astype(np.float64), nan=0.0)
         # A unit's first token needs no prediction from within: what counts is how sure the rest was.
         entropies[form.starts[:-1]] = 0.0
