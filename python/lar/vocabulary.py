@@ -189,11 +189,11 @@ class LatentVocabulary:
         found = Tokenizer.of(tokenizer).fingerprint
         if found != self.tokenizer_fingerprint:
             raise VocabularyError(
-                f"the vocabulary was mined with tokenizer {self.tokenizer_fingerprint[:12]}, this is {found[:12]}"
+                f"mined with tokenizer {self.tokenizer_fingerprint[:12]}, not with this one ({found[:12]})"
             )
 
     def with_base_size(self, base_size: int) -> "LatentVocabulary":
-        """The same latents over a model with `base_size` embedding rows: their ids move, nothing else does."""
+        """The same latents over a model with `base_size` embedding rows: only their ids move."""
         latents = tuple(
             Latent(**{**asdict(latent), "id": base_size + index}) for index, latent in enumerate(self.latents)
         )
@@ -254,7 +254,7 @@ class LatentVocabulary:
         """Bytes and offsets of each of the `base_size` ids; rows that no token has are silent."""
         flat, offsets = self.tokenizer.token_bytes()
         lengths = np.zeros(self.base_size, dtype=np.int64)
-        known = np.diff(offsets.astype(np.int64))
+        known: NDArray[np.int64] = offsets[1:].astype(np.int64) - offsets[:-1].astype(np.int64)
         lengths[: len(known)] = known
         hidden = np.zeros(len(known), dtype=np.bool_)
         hidden[list(silent)] = True
