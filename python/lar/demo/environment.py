@@ -1,0 +1,220 @@
+"""An order desk: customers, orders and stock behind ten tools, and one ticket to close.
+
+The agent answers each message with a thought and one tool call (`<tool_call>{"name", "arguments"}</tool_call>`,
+the Hermes convention) and gets the tool's answer as JSON. Whatever it writes, it gets an answer: calls that
+cannot be read or carried out are answered with an error and change nothing.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MAX_TURNS = 10
+
+_CALL = re.compile(r"<tool_call>\s*(\{.*\})\s*</tool_call>", re.DOTALL)
+
+
+class Status(StrEnum):
+    """Where an order is."""
+
+    PROCESSING = "processing"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """What a ticket may be closed as."""
+
+    REFUNDED = "refunded"
+    CREDITED = "credited"
+    REPLACED = "replaced"
+    CANCELLED = "cancelled"
+    REDIRECTED = "redirected"
+    DECLINED = "declined"
+
+
+@dataclass
+class Customer:
+    """A customer and the store credit that the desk has given, in whole euros."""
+
+    id: str
+    email: str
+    credit: int = 0
+
+
+@dataclass
+class Order:
+    """An order of one item; `days` counts from the last change of `status`, money is in whole euros."""
+
+    id: str
+    customer_id: str
+    item: str
+    price: int
+    status: Status
+    days: int
+    city: str
+    refunded: int = 0
+    replacements: int = 0
+
+
+@dataclass
+class World:
+    """All that the tools can see and change; two equal worlds are the same outcome."""
+
+    customers: dict[str, Customer]
+    orders: dict[str, Order]
+    stock: dict[str, int]
+    outcome: Outcome | None = None
+
+
+class ToolError(Exception):
+    """A call that cannot be read or carried out; its text is the answer that the agent gets."""
+
+
+@dataclass
+class Environment:
+    """One ticket's world while an agent works in it."""
+
+    world: World
+    turns: int = 0
+    _tools: dict[str, Callable[..., dict[str, Any]]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tools = (
+            self._find_customer,
+            self._list_orders,
+            self._get_order,
+            self._check_stock,
+            self._refund,
+            self._give_credit,
+            self._send_replacement,
+            self._cancel_order,
+            self._change_address,
+            self._close_ticket,
+        )
+        self._tools = {tool.__name__[1:]: tool for tool in tools}
+
+    @property
+    def done(self) -> bool:
+        """Whether the ticket is closed or the agent has used up its turns."""
+        return self.world.outcome is not None or self.turns >= MAX_TURNS
+
+    def step(self, message: str) -> str:
+        """Carry out the agent's message and return the tool's answer, a JSON object."""
+        self.turns += 1
+        try:
+            name, arguments = parse_call(message)
+            answer = self._call(name, arguments)
+        except ToolError as error:
+            answer = {"error": str(error)}
+        return json.dumps(answer)
+
+    def _call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if self.done:
+            raise ToolError("the ticket is closed")
+        if name not in self._tools:
+            raise ToolError("no such tool")
+        tool = self._tools[name]
+        wanted = {key: kind for key, kind in tool.__annotations__.items() if key != "return"}
+        if set(arguments) != set(wanted):
+            raise ToolError(f"{name} takes {', '.join(wanted)}")
+        for key, kind in wanted.items():
+            if type(arguments[key]) is not kind:  # `is`: True must not pass for an amount of 1
+                raise ToolError(f"{key} must be of type {kind.__name__}")
+        return tool(**arguments)
+
+    # Each tool's annotations are its schema: `_call` checks the arguments' names and types against them.
+
+    def _find_customer(self, email: str) -> dict[str, Any]:
+        for customer in self.world.customers.values():
+            if customer.email == email:
+                return {"customer_id": customer.id}
+        raise ToolError("no such customer")
+
+    def _list_orders(self, customer_id: str) -> dict[str, Any]:
+        customer = self._customer(customer_id)
+        return {order.id: order.item for order in self.world.orders.values() if order.customer_id == customer.id}
+
+    def _get_order(self, order_id: str) -> dict[str, Any]:
+        order = self._order(order_id)
+        return {"status": order.status.value, "days": order.days, "price": order.price}
+
+    def _check_stock(self, item: str) -> dict[str, Any]:
+        if item not in self.world.stock:
+            raise ToolError("no such item")
+        return {"stock": self.world.stock[item]}
+
+    def _refund(self, order_id: str, amount: int) -> dict[str, Any]:
+        order = self._order(order_id)
+        if not 0 < amount <= order.price - order.refunded:
+            raise ToolError("wrong amount")
+        order.refunded += amount
+        return {"ok": True}
+
+    def _give_credit(self, customer_id: str, amount: int) -> dict[str, Any]:
+        customer = self._customer(customer_id)
+        if amount <= 0:
+            raise ToolError("wrong amount")
+        customer.credit += amount
+        return {"ok": True}
+
+    def _send_replacement(self, order_id: str) -> dict[str, Any]:
+        order = self._order(order_id)
+        if self.world.stock[order.item] == 0:
+            raise ToolError("out of stock")
+        self.world.stock[order.item] -= 1
+        order.replacements += 1
+        return {"ok": True}
+
+    def _cancel_order(self, order_id: str) -> dict[str, Any]:
+        self._unshipped(order_id).status = Status.CANCELLED
+        return {"ok": True}
+
+    def _change_address(self, order_id: str, city: str) -> dict[str, Any]:
+        self._unshipped(order_id).city = city
+        return {"ok": True}
+
+    def _close_ticket(self, outcome: str) -> dict[str, Any]:
+        if outcome not in list(Outcome):
+            raise ToolError("no such outcome")
+        self.world.outcome = Outcome(outcome)
+        return {"ok": True}
+
+    def _customer(self, customer_id: str) -> Customer:
+        if customer_id not in self.world.customers:
+            raise ToolError("no such customer")
+        return self.world.customers[customer_id]
+
+    def _order(self, order_id: str) -> Order:
+        if order_id not in self.world.orders:
+            raise ToolError("no such order")
+        return self.world.orders[order_id]
+
+    def _unshipped(self, order_id: str) -> Order:
+        order = self._order(order_id)
+        if order.status is not Status.PROCESSING:
+            raise ToolError("too late")
+        return order
+
+
+def parse_call(message: str) -> tuple[str, dict[str, Any]]:
+    """Read the one tool call of an agent's message: the tool's name and its arguments.
+
+    Raises:
+        ToolError: There is no tool call, or it is not the JSON object that it has to be.
+    """
+    found = _CALL.search(message)
+    if found is None:
+        raise ToolError("no tool call")
+    try:
+        call = json.loads(found[1])
+    except (ValueError, RecursionError):
+        raise ToolError("the tool call is not JSON") from None
+    match call:
+        case {"name": str(name), "arguments": dict(arguments)}:
+            return name, arguments
+    raise ToolError("a tool call has a name and arguments")
