@@ -13,9 +13,8 @@ LATE_DAYS = 14
 
 # The policy is in the prompt as it would be for a real agent; the answers to each ticket follow from it.
 SYSTEM_PROMPT = (
-    "You work at the order desk. Use one tool at a time, then close the ticket. "
-    f"Refund returns within {RETURN_DAYS} days, later give credit. Replace what is broken, or late by more "
-    f"than {LATE_DAYS} days, if it is in stock, else refund it. Cancel or redirect only before shipping."
+    f"Order desk. Refund returns within {RETURN_DAYS} days, later give credit. Replace broken or "
+    f"{LATE_DAYS} days late items in stock, else refund."
 )
 
 # The held-out tickets' seeds begin here; the training tickets' seeds lie below.
