@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 class FirstTokens:
@@ -90,7 +89,7 @@ def _joined(base: Tensor, latent: Tensor, first: FirstTokens) -> Tensor:
 
 
 def _against(teacher: Tensor, base: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over positions of -H(p) negated (sum of p log p is returned as entropy) and of -p . (base - total)."""
+    """The teacher's entropy H(p), and the cross entropy of p with exp(base - total), both summed over positions."""
     with torch.no_grad():
         log_p = teacher.log_softmax(-1)
         p = log_p.exp()
@@ -167,7 +166,3 @@ def sum_over_chunks(loss: Callable[..., Tensor], size: int, hidden: Tensor, *wei
         total += loss(chunk, hidden[chunk], *weights)
     return total
 
-
-def with_no_latents(base: Tensor) -> Tensor:
-    """The latents' logits (n, 0) of a model without latents."""
-    return functional.pad(base[:, :0], (0, 0))
