@@ -63,7 +63,7 @@ class Runs:
         """Cut every run before each token for which `continues` (as long as `tokens`) is false."""
 
     def candidates(self, min_count: int, min_support: int, max_length: int) -> Candidates:
-        """Find the closed segments of 2 to `max_length` tokens that are frequent enough, with exact counts."""
+        """Find the closed segments of 2 to `max_length` tokens that are frequent enough."""
 
     def select(self, candidates: Candidates, size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """Choose at most `size` candidates by what would be lost without them.
@@ -100,7 +100,7 @@ class Vocabulary:
     """Latents over base ids: latent i has the id base_size + i."""
 
     def __new__(cls, base_size: int, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Vocabulary:
-        """A vocabulary of the segments tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one."""
+        """The segments are tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one."""
 
     def encode(self, tokens: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Parse base ids into units; raises VocabularyError for an id that is no base id."""
@@ -109,9 +109,12 @@ class Vocabulary:
         """Write units out as base ids; raises VocabularyError for an id outside the vocabulary."""
 
     def align(
-        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_]
+        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.int64]]:
-        """Parse a conversation; returns units (u), action (u) and starts (u + 1)."""
+        """Parse the conversations tokens[offsets[i]:offsets[i + 1]].
+
+        Returns units (u), action (u) and starts (u + 1): no unit crosses a change of `action` or an offset.
+        """
 
 @final
 class Expander:

@@ -129,7 +129,7 @@ def _measure(
 ) -> Iterable[tuple[Counts, bool]]:
     """Counts of each shard and whether it came back unchanged; marks in `used` the latents of the agent."""
     for shard in corpus.shards():
-        form = vocabulary.reparameterize(shard.tokens, shard.action)
+        form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         latents = form.units[form.action & (form.units >= vocabulary.base_size)] - vocabulary.base_size
         used[latents] = True
         counts = Counts(

@@ -1,8 +1,8 @@
 """Corpus -> latent vocabulary: which segments recur, could have been predicted, and save the most."""
 
 import re
-from itertools import pairwise
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ class MiningOptions:
     """What `mine` can be told.
 
     size: number of latents wanted; fewer are made where fewer are of use.
-    min_support: fewest distinct tasks in which a segment must occur.
+    min_support: fewest distinct tasks in which a segment must occur. Two are enough to choose well, since
+        rare ones are trusted less; ask for more where each latent must be met often to be learnt.
     min_count: fewest occurrences of a segment.
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
@@ -29,7 +30,7 @@ class MiningOptions:
     """
 
     size: int = 1024
-    min_support: int = 5
+    min_support: int = 2
     min_count: int = 2
     max_length: int = 128
     max_entropy: float | str | None = None
@@ -137,7 +138,7 @@ def _gated_runs(corpus: Corpus, stretches: _core.Runs, gate: Gate | None) -> tup
 
 def _entropies(shard: Shard) -> NDArray[np.float16]:
     if shard.entropy is None:
-        raise CorpusError(f"{shard.path}: not scored, though other parts of the corpus are; run lar score again")
+        raise CorpusError(f"{shard.path}: not scored, though other parts are; run lar score again")
     return shard.entropy
 
 
@@ -158,7 +159,7 @@ def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile
     """The smallest value with at least the share `quantile` of the weight at or under it; NaNs left out."""
     known = ~np.isnan(values) & (weights > 0)
     if not known.any():
-        raise CorpusError("no token of the agent has an entropy: the corpus is too small or too short to gate")
+        raise CorpusError("no token of the agent has an entropy: the corpus is too small to gate")
     values, weights = values[known], weights[known]
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order]) >= quantile * float(weights.sum())
@@ -218,7 +219,7 @@ def _with_entropies(vocabulary: LatentVocabulary, corpus: Corpus) -> LatentVocab
     sums = np.zeros(vocabulary.size)
     numbers = np.zeros(vocabulary.size)
     for shard in corpus.shards():
-        form = vocabulary.reparameterize(shard.tokens, shard.action)
+        form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         entropies = np.nan_to_num(_entropies(shard).astype(np.float64), nan=0.0)
         # A unit's first token needs no prediction from within: what counts is how sure the rest was.
         entropies[form.starts[:-1]] = 0.0

@@ -137,6 +137,12 @@ class Tokenizer:
         """Sorted ids of every added token: no segment may contain one."""
         return np.array(sorted(self.backend.get_added_tokens_decoder()), dtype=np.uint32)
 
+    @cached_property
+    def special_ids(self) -> NDArray[np.uint32]:
+        """Sorted ids of the added tokens that are special: decoders leave them out of the text."""
+        added = self.backend.get_added_tokens_decoder()
+        return np.array(sorted(index for index, token in added.items() if token.special), dtype=np.uint32)
+
     @property
     def base_size(self) -> int:
         """Rows of the model's embedding (`vocab_size` of config.json); else the largest id plus one."""

@@ -48,7 +48,7 @@ class Latent:
 
 @dataclass(frozen=True, slots=True)
 class Reparameterized:
-    """A conversation of n base tokens in u units. No unit crosses from the agent to another speaker.
+    """Conversations of n base tokens in u units. No unit crosses to another speaker or conversation.
 
     units: uint32 (u); action: bool (u), whether the agent wrote the unit; starts: int64 (u + 1), the base
     position of each unit's first token, and n. The student predicts unit j after the units before it, the
@@ -74,7 +74,7 @@ class LatentVocabulary:
     mined_tasks: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        _ = self._core  # an invalid vocabulary must not come to life
+        _ = self._compiled  # an invalid vocabulary must not come to life
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -106,7 +106,7 @@ class LatentVocabulary:
         return self.segment_tokens[self.segment_offsets[:-1]]
 
     @cached_property
-    def _core(self) -> _core.Vocabulary:
+    def _compiled(self) -> _core.Vocabulary:
         return _core.Vocabulary(self.base_size, self.segment_tokens, self.segment_offsets)
 
     def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
@@ -115,7 +115,7 @@ class LatentVocabulary:
         Raises:
             VocabularyError: an id is no base id.
         """
-        return self._core.encode(as_ids(ids))
+        return self._compiled.encode(as_ids(ids))
 
     def expand(self, units: ArrayLike) -> NDArray[np.uint32]:
         """Units to base ids: the exact inverse of `encode`.
@@ -123,11 +123,22 @@ class LatentVocabulary:
         Raises:
             VocabularyError: an id is neither a base id nor a latent.
         """
-        return self._core.expand(as_ids(units))
+        return self._compiled.expand(as_ids(units))
 
-    def reparameterize(self, tokens: ArrayLike, action: NDArray[np.bool_]) -> Reparameterized:
-        """Parse a whole conversation: base ids (n) and whether the agent wrote each (n)."""
-        return Reparameterized(*self._core.align(as_ids(tokens), np.ascontiguousarray(action)))
+    def reparameterize(
+        self, tokens: ArrayLike, action: NDArray[np.bool_], offsets: NDArray[np.int64] | None = None
+    ) -> Reparameterized:
+        """Parse whole conversations: base ids (n) and whether the agent wrote each (n).
+
+        With `offsets` (m + 1) they are the m conversations tokens[offsets[i]:offsets[i + 1]], else one.
+
+        Raises:
+            VocabularyError: an id is no base id.
+            OptionError: the arrays do not fit together.
+        """
+        ids = as_ids(tokens)
+        bounds = np.array([0, len(ids)], dtype=np.int64) if offsets is None else offsets
+        return Reparameterized(*self._compiled.align(ids, np.ascontiguousarray(action), bounds))
 
     def text(self, units: ArrayLike) -> str:
         """The text of units, special tokens left out."""
@@ -178,11 +189,11 @@ class LatentVocabulary:
         found = Tokenizer.of(tokenizer).fingerprint
         if found != self.tokenizer_fingerprint:
             raise VocabularyError(
-                f"the vocabulary was mined with tokenizer {self.tokenizer_fingerprint[:12]}, this is {found[:12]}"
+                f"mined with tokenizer {self.tokenizer_fingerprint[:12]}, not with this one ({found[:12]})"
             )
 
     def with_base_size(self, base_size: int) -> "LatentVocabulary":
-        """The same latents over a model with `base_size` embedding rows: their ids move, nothing else does."""
+        """The same latents over a model with `base_size` embedding rows: only their ids move."""
         latents = tuple(
             Latent(**{**asdict(latent), "id": base_size + index}) for index, latent in enumerate(self.latents)
         )
@@ -233,17 +244,17 @@ class LatentVocabulary:
 
     @cached_property
     def _full_expander(self) -> _core.Expander:
-        return _core.Expander(self._core, *self._token_bytes())
+        return _core.Expander(self._compiled, *self._token_bytes())
 
     @cached_property
     def _spoken_expander(self) -> _core.Expander:
-        return _core.Expander(self._core, *self._token_bytes(silent=self.tokenizer.special_ids))
+        return _core.Expander(self._compiled, *self._token_bytes(silent=self.tokenizer.special_ids.tolist()))
 
     def _token_bytes(self, silent: Iterable[int] = ()) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Bytes and offsets of each of the `base_size` ids; rows that no token has are silent."""
         flat, offsets = self.tokenizer.token_bytes()
         lengths = np.zeros(self.base_size, dtype=np.int64)
-        known = np.diff(offsets.astype(np.int64))
+        known: NDArray[np.int64] = offsets[1:].astype(np.int64) - offsets[:-1].astype(np.int64)
         lengths[: len(known)] = known
         hidden = np.zeros(len(known), dtype=np.bool_)
         hidden[list(silent)] = True

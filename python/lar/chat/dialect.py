@@ -47,7 +47,7 @@ class Dialect:
             writes_results=_writes_result(template, json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS),
             arguments_as_text=as_text,
             lead=_lead(template),
-            turn_end=_turn_end(closing, specials, eos_token),
+            turn_end=_turn_end(template, closing, specials, eos_token),
             closing=closing,
             special_at_end=re.compile(rf"(?P<token>{_any_of(specials)})\s*\Z"),
         )
@@ -144,15 +144,20 @@ def _lead(template: ChatTemplate) -> str:
     return lead if found and prompt and header.startswith(prompt) and lead.isspace() else ""
 
 
-def _turn_end(closing: str, specials: list[str], eos_token: str | None) -> re.Pattern[str]:
+def _turn_end(
+    template: ChatTemplate, closing: str, specials: list[str], eos_token: str | None
+) -> re.Pattern[str]:
     """Match the token that ends a turn, with the white space that the template puts before it.
 
-    It is the special token that follows an answer at the end of a conversation, or the tokenizer's
-    end-of-sequence token.
+    It is the special token that follows an answer at the end of a conversation; within one, only the
+    end-of-sequence token counts, since any other might begin the next message.
     """
-    first = re.match(rf"\s*({_any_of(specials)})", closing)
-    ends = {token for token in (first[1] if first else None, eos_token) if token}
-    return re.compile(rf"\s*(?:{_any_of(sorted(ends))})")
+    last = re.match(rf"\s*({_any_of(specials)})", closing)
+    within = _try(template, _USER, _ANSWER, _USER).partition(_ANSWER["content"])[2]
+    ends = [last[1]] if last else []
+    if eos_token and within.lstrip().startswith(eos_token):
+        ends.append(eos_token)
+    return re.compile(rf"\s*(?:{_any_of(ends)})")
 
 
 def _any_of(words: list[str]) -> str:

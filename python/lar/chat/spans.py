@@ -136,7 +136,8 @@ class _Conversation:
         closed = self.dialect.without_closing(whole)
         if closed.startswith(prompt) and self.text.startswith(closed):
             return len(prompt), len(closed)
-        return self._left_out(place)
+        found = _in_context(self.text, prompt, closed[len(prompt) :]) if closed.startswith(prompt) else None
+        return found or self._left_out(place)
 
     def _left_out(self, place: int) -> Border:
         """Return None if the template writes nothing of the message: the conversation is the same without."""
@@ -203,6 +204,23 @@ def _places_from_right(text: str, pieces: list[str], start: int, end: int) -> li
         end = text.rfind(piece, start, end)
         places.append(end)
     return places[::-1]
+
+
+def _in_context(text: str, prompt: str, answer: str) -> Border:
+    """Find `answer` in `text` after the longest end of `prompt` that occurs; None unless in one place.
+
+    For templates that write the beginning of a conversation differently when it is longer, as Mistral's do:
+    they put the tools before the last question.
+    """
+    low, high = 0, len(prompt)  # the longest context that occurs: a shorter one always does, too
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if prompt[-middle:] + answer in text else (low, middle - 1)
+    context = prompt[len(prompt) - low :] + answer
+    start = text.find(context)
+    if not answer or start < 0 or text.find(context, start + 1) >= 0:
+        return None
+    return start + low, start + len(context)
 
 
 def _spans(text: str, turns: list[Border], dialect: Dialect) -> list[Span]:

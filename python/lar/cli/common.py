@@ -17,7 +17,7 @@ from lar.progress import Progress
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not a table.")
 
 
 def console() -> Console:

@@ -4,13 +4,17 @@ import gzip
 import importlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from lar.errors import MissingExtraError, TrajectoryError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
 
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
@@ -33,11 +37,18 @@ class Source:
 def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     """List the files of `paths`; a folder gives all files in it, sorted, hidden ones left out.
 
+    Labels are short and tell all files apart.
+
     Raises FileNotFoundError for a path that is not there and TrajectoryError for one that is neither file nor
     folder.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return [source for path in given for source in _sources_of(Path(path))]
+    sources = [source for path in given for source in _sources_of(Path(path))]
+    times = Counter(source.label for source in sources)
+    return [
+        source if times[source.label] == 1 else replace(source, label=source.path.as_posix())
+        for source in sources
+    ]
 
 
 def _sources_of(path: Path) -> Iterator[Source]:
@@ -62,38 +73,57 @@ def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         raw.seek(0)
         if magic.startswith(GZIP):
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                yield io.BufferedReader(unpacked, HEAD), raw
+                yield io.BufferedReader(_Pieces(unpacked.read1), HEAD), raw
         elif magic == ZSTANDARD:
-            yield _open_zstandard(raw, source.path), raw
+            yield io.BufferedReader(_Pieces(_ZstandardPieces(raw, source.path).read), HEAD), raw
         else:
             yield raw, raw
 
 
-def _open_zstandard(raw: IO[bytes], path: Path) -> IO[bytes]:
-    try:
-        zstandard = importlib.import_module("zstandard")
-    except ImportError:
-        raise MissingExtraError(f"{path}: reading .zst needs the package zstandard") from None
-    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return io.BufferedReader(_ZstandardErrors(reader), HEAD)  # type: ignore[type-var]
+class _Pieces(io.RawIOBase):
+    """Hands over data as it is unpacked, so that what stands before a broken place is not lost with it."""
 
-
-class _ZstandardErrors(io.RawIOBase):
-    """Reads through zstandard and raises EOFError where its data is broken, as gzip does."""
-
-    def __init__(self, reader: IO[bytes]) -> None:
-        self._reader = reader
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        try:
-            data = self._reader.read(len(buffer))
-        except Exception as error:  # zstandard.ZstdError cannot be named without the package
-            raise EOFError(f"broken zstandard data: {error}") from error
-        buffer[: len(data)] = data
+    def readinto(self, buffer: "Buffer", /) -> int:
+        view = memoryview(buffer)
+        data = self._read(len(view))
+        view[: len(data)] = data
         return len(data)
+
+
+class _ZstandardPieces:
+    """Unpacks zstandard frames one after the other; unlike the package's own reader it notices a cut one."""
+
+    def __init__(self, raw: IO[bytes], path: Path) -> None:
+        try:
+            self._zstandard: Any = importlib.import_module("zstandard")
+        except ImportError:
+            raise MissingExtraError(f"{path}: reading .zst needs the package zstandard") from None
+        self._raw = raw
+        self._frame = self._zstandard.ZstdDecompressor().decompressobj()
+        self._data = b""
+
+    def read(self, size: int) -> bytes:
+        while not self._data:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            packed = packed or self._raw.read(1 << 16)
+            if not packed:
+                if self._frame.eof:
+                    return b""
+                raise EOFError("the last zstandard frame is cut off")
+            if self._frame.eof:
+                self._frame = self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._data = self._frame.decompress(packed)
+            except self._zstandard.ZstdError as error:
+                raise EOFError(str(error)) from None
+        piece, self._data = self._data[:size], self._data[size:]
+        return piece
 
 
 def read_head(source: Source) -> bytes:

@@ -12,7 +12,7 @@ from lar.trajectories.parquet import ParquetWriter
 from lar.trajectories.schema import Trajectory
 
 GROUP_TRAJECTORIES = 1024
-GROUP_CHARACTERS = 32 << 20  # of message text in one row group
+GROUP_CHARACTERS = 16 << 20  # of message text in one row group
 
 
 class _Writer(Protocol):

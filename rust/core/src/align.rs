@@ -1,6 +1,6 @@
 //! The dual format: one conversation as units and as base tokens, and which unit faces which base position.
 
-use crate::error::{Result, check_length};
+use crate::error::{Result, check_length, check_offsets};
 use crate::vocabulary::{Vocabulary, check_ids};
 
 /// A conversation in units. A unit never crosses from the agent's tokens to another speaker's or back.
@@ -18,14 +18,25 @@ pub struct Aligned {
 }
 
 impl Vocabulary {
-    /// The canonical parse of a whole conversation, aligned with its base tokens.
+    /// The canonical parse of whole conversations, aligned with their base tokens.
+    ///
+    /// Conversation `i` is `tokens[offsets[i]..offsets[i + 1]]`; a unit never crosses to the next.
     ///
     /// # Errors
-    /// If an id is no base id, or `action` is not as long as `tokens`.
-    pub fn align(&self, tokens: &[u32], action: &[bool]) -> Result<Aligned> {
+    /// If an id is no base id, `action` is not as long as `tokens`, or `offsets` does not divide them.
+    pub fn align(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Aligned> {
         check_length("action", action.len(), tokens.len())?;
+        check_offsets(offsets, tokens.len())?;
         check_ids(tokens, self.base_size())?;
         let mut aligned = Aligned { starts: vec![0], ..Aligned::default() };
+        for range in offsets.windows(2) {
+            self.align_one(&tokens[range[0]..range[1]], &action[range[0]..range[1]], &mut aligned);
+        }
+        Ok(aligned)
+    }
+
+    fn align_one(&self, tokens: &[u32], action: &[bool], aligned: &mut Aligned) {
+        let first = *aligned.starts.last().unwrap_or(&0);
         let mut position = 0;
         for speaker in action.chunk_by(|left, right| left == right) {
             let stretch = &tokens[position..position + speaker.len()];
@@ -33,10 +44,9 @@ impl Vocabulary {
                 position += unit.length();
                 aligned.units.push(self.id(unit));
                 aligned.action.push(speaker[0]);
-                aligned.starts.push(position as i64);
+                aligned.starts.push(first + position as i64);
             });
         }
-        Ok(aligned)
     }
 }
 
@@ -50,8 +60,16 @@ mod tests {
     fn a_unit_never_crosses_to_another_speaker() {
         let segments: Segments = [&[1, 2][..], &[2, 3]].into_iter().collect();
         let vocabulary = Vocabulary::new(5, segments).unwrap();
-        let aligned = vocabulary.align(&[1, 2, 3], &[false, true, true]).unwrap();
+        let aligned = vocabulary.align(&[1, 2, 3], &[false, true, true], &[0, 3]).unwrap();
         assert_eq!(aligned, Aligned { units: vec![1, 6], action: vec![false, true], starts: vec![0, 1, 3] });
+    }
+
+    #[test]
+    fn a_unit_never_crosses_to_another_conversation() {
+        let segments: Segments = [&[1, 2][..]].into_iter().collect();
+        let vocabulary = Vocabulary::new(5, segments).unwrap();
+        let aligned = vocabulary.align(&[1, 2, 1, 2], &[true; 4], &[0, 1, 4]).unwrap();
+        assert_eq!((aligned.units, aligned.starts), (vec![1, 2, 5], vec![0, 1, 2, 4]));
     }
 
     proptest! {
@@ -62,7 +80,7 @@ mod tests {
         ) {
             let vocabulary = Vocabulary::new(4, segments.iter().map(Vec::as_slice).collect()).unwrap();
             let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().unzip();
-            let aligned = vocabulary.align(&tokens, &action).unwrap();
+            let aligned = vocabulary.align(&tokens, &action, &[0, tokens.len()]).unwrap();
             prop_assert_eq!(aligned.starts.len(), aligned.units.len() + 1);
             prop_assert_eq!(aligned.starts[0], 0);
             prop_assert_eq!(*aligned.starts.last().unwrap(), tokens.len() as i64);

@@ -52,9 +52,10 @@ impl Vocabulary {
         py: Python<'py>,
         tokens: PyReadonlyArray1<'_, u32>,
         action: PyReadonlyArray1<'_, bool>,
+        offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Aligned<'py>> {
-        let (tokens, action) = (contiguous(&tokens)?, contiguous(&action)?);
-        let aligned = py.detach(|| self.vocabulary.align(tokens, action)).map_err(to_python)?;
+        let (tokens, action, offsets) = (contiguous(&tokens)?, contiguous(&action)?, offsets_from(&offsets)?);
+        let aligned = py.detach(|| self.vocabulary.align(tokens, action, &offsets)).map_err(to_python)?;
         Ok((aligned.units.into_pyarray(py), aligned.action.into_pyarray(py), aligned.starts.into_pyarray(py)))
     }
 }

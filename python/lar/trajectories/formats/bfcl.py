@@ -29,8 +29,12 @@ def _read(record: Record) -> Draft:
             if name.startswith("step_"):
                 raw += [_message(entry) for entry in step if entry.get("role") in ("assistant", "tool")]
                 tools = tools or _tools(step)
-    task = f"bfcl/{value['id']}"
-    return Draft(normalize_messages(raw), task, task, model=text_or_none(value.get("model")), tools=tools)
+    return Draft(
+        normalize_messages(raw),
+        task=f"bfcl/{value['id']}",
+        model=text_or_none(value.get("model")),
+        tools=tools,
+    )
 
 
 def _message(entry: dict[str, Any]) -> dict[str, Any]:
@@ -51,5 +55,8 @@ def _tools(step: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
 
 
 FORMAT = Format(
-    "bfcl", "BFCL multi-turn results with inference log", lambda value: has(value, "id", "result"), _read
+    "bfcl",
+    "BFCL multi-turn results with inference log",
+    lambda value: has(value, "id", "result") and ("inference_log" in value or "latency" in value),
+    _read,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, solved, text_or_none
-from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
 
@@ -36,8 +36,8 @@ def _find_messages(value: Any) -> list[Any] | None:
     for key in ("request", "body", "input", "kwargs"):
         if (messages := _spoken(value.get(key))) is not None:
             return messages
-    prompt, completion = value.get("prompt"), value.get("completion")
-    return [*prompt, *completion] if is_conversation(prompt) and is_conversation(completion) else None
+    prompt, completion = _spoken(value.get("prompt")), _spoken(value.get("completion"))
+    return None if prompt is None or completion is None else prompt + completion
 
 
 def _spoken(value: Any) -> list[Any] | None:
@@ -89,6 +89,7 @@ def _read(record: Record) -> Draft:
     value = record.value
     raw = _find_messages(value)
     if raw is None:
+        normalize_messages(value.get("messages") if isinstance(value, dict) else value)  # says what is wrong
         raise TrajectoryError("no list of messages with role and content")
     if not isinstance(value, dict):
         return Draft(normalize_messages(raw))
@@ -110,6 +111,8 @@ def _read(record: Record) -> Draft:
 FORMAT = Format(
     "chat",
     "OpenAI chat, and the package's own JSONL and Parquet",
-    lambda value: _find_messages(value) is not None,
+    lambda value: (
+        _find_messages(value) is not None or (has(value, "messages") and isinstance(value["messages"], list))
+    ),
     _read,
 )

@@ -80,7 +80,6 @@ def _read_mini_swe_agent(record: Record) -> Draft:
     name = text_or_none(value.get("instance_id"))
     return Draft(
         normalize_messages(value["messages"]),
-        id=name,
         task=f"swe/{name}" if name else None,
         model=text_or_none(_dig(value, "info", "config", "model", "model_name")),
     )

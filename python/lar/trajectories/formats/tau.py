@@ -18,9 +18,8 @@ _PERSONA = re.compile(r"\[PERSONA:[^\]]*\]$")
 def _read_tau_bench(record: Record) -> Draft:
     value = record.value
     messages = normalize_messages(value["traj"])
-    name = f"tau_bench/{_domain(messages)}/{value['task_id']}"
-    trial = value.get("trial", 0)
-    return Draft(messages, f"{name}/{trial}/{record.number}", name, solved(value.get("reward")))
+    task = f"tau_bench/{_domain(messages)}/{value['task_id']}"
+    return Draft(messages, task=task, success=solved(value.get("reward")))
 
 
 def _domain(messages: list[Message]) -> str:

@@ -1,0 +1,65 @@
+"""Make LLM agents cheaper by giving them bigger actions: Latent Action Reparameterization.
+
+    trajectories = lar.read_trajectories("logs/")
+    corpus = lar.Corpus.build(trajectories, "Qwen3-8B/")
+    vocabulary = lar.mine(corpus, size=1024)
+    units = vocabulary.encode(ids)
+    assert (vocabulary.expand(units) == ids).all()
+
+Names are imported when they are first used: `import lar` itself takes no torch and hardly any time.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lar.corpus import Corpus
+    from lar.distillation import adapt, distill
+    from lar.entropy import score
+    from lar.evaluation import evaluate
+    from lar.mining import mine
+    from lar.tokenization import Tokenizer
+    from lar.trajectories import Trajectory, read_trajectories, write_trajectories
+    from lar.vocabulary import LatentVocabulary
+
+# Public name -> the module that has it.
+_MODULES = {
+    "Corpus": "lar.corpus",
+    "LatentVocabulary": "lar.vocabulary",
+    "Tokenizer": "lar.tokenization",
+    "Trajectory": "lar.trajectories",
+    "adapt": "lar.distillation",
+    "distill": "lar.distillation",
+    "evaluate": "lar.evaluation",
+    "mine": "lar.mining",
+    "read_trajectories": "lar.trajectories",
+    "score": "lar.entropy",
+    "write_trajectories": "lar.trajectories",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Corpus",
+    "LatentVocabulary",
+    "Tokenizer",
+    "Trajectory",
+    "adapt",
+    "distill",
+    "evaluate",
+    "mine",
+    "read_trajectories",
+    "score",
+    "write_trajectories",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lar' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -1,0 +1,5 @@
+"""`python -m lar` is the command line."""
+
+from lar.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""`lar encode`: base token ids -> units."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json
+
+
+@click.command("encode")
+@click.argument("vocabulary", type=EXISTING_PATH)
+@click.argument("input_path", metavar="INPUT", type=EXISTING_PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="Units: .npy or one JSON array a line.")
+@click.option("--text", is_flag=True, help="INPUT is text: each line is tokenized first.")
+@json_option
+def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
+    r"""Write base token ids as units, by the canonical parse.
+
+    INPUT is a .npy array of ids, or a file with one JSON array of ids a line.
+
+    \b
+    Example:
+      lar encode vocabulary/ ids.npy -o units.npy
+    """
+    from lar.cli.ids import read_ids, read_lines, write_results
+    from lar.vocabulary import LatentVocabulary
+
+    loaded = LatentVocabulary.load(vocabulary)
+    tokens = (
+        (loaded.tokenizer.encode(line) for line in read_lines(input_path)) if text else read_ids(input_path)
+    )
+    counts = {"base_tokens": 0, "units": 0}
+
+    def encoded() -> Iterator[NDArray[np.uint32]]:
+        for ids in tokens:
+            units = loaded.encode(ids)
+            counts["base_tokens"] += len(ids)
+            counts["units"] += len(units)
+            yield units
+
+    lists = write_results(encoded(), output)
+    if as_json:
+        print_json({"output": str(output), "lists": lists, **counts})
+    else:
+        click.echo(f"{counts['base_tokens']:,} base tokens -> {counts['units']:,} units in {output}")

@@ -1,0 +1,69 @@
+"""Lists of ids as files: one JSON array a line, or a numpy array; shared by `encode` and `expand`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.errors import OptionError
+from lar.files import atomic_file
+from lar.vocabulary import as_ids
+
+
+def read_ids(path: Path) -> Iterator[NDArray[np.uint32]]:
+    """Each list of ids in a .npy file (one list) or a file of JSON arrays, one a line.
+
+    Raises:
+        OptionError: a line is no list of ids; the message names it.
+    """
+    if path.suffix == ".npy":
+        try:
+            yield as_ids(np.load(path))
+        except ValueError as error:
+            raise OptionError(f"{path}: {error}") from error
+        return
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            yield as_ids(json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise OptionError(f"{path}: line {number} is no JSON list of ids: {error}") from error
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file that are not empty, without their ends.
+
+    Raises:
+        OptionError: the file is no UTF-8.
+    """
+    with path.open(encoding="utf-8") as lines:
+        try:
+            yield from (line.rstrip("\n") for line in lines if line.strip())
+        except UnicodeDecodeError as error:
+            raise OptionError(f"{path}: not UTF-8 text: {error}") from error
+
+
+def write_results(results: Iterator[NDArray[np.uint32] | str], output: Path) -> int:
+    """Write lists of ids or texts to `output`, whole or not at all; returns how many there were.
+
+    A .npy file takes one list of ids; any other name takes one JSON value a line.
+
+    Raises:
+        OptionError: more than one list, or a text, is to go into a .npy file.
+    """
+    with atomic_file(output) as temporary:
+        if output.suffix == ".npy":
+            arrays = list(results)
+            if len(arrays) != 1 or isinstance(arrays[0], str):
+                raise OptionError(f"{output}: a .npy file holds one list of ids; use .jsonl")
+            with temporary.open("wb") as file:
+                np.save(file, arrays[0])
+            return 1
+        lists = 0
+        with temporary.open("w", encoding="utf-8") as file:
+            for result in results:
+                value = result if isinstance(result, str) else result.tolist()
+                file.write(json.dumps(value, ensure_ascii=False) + "\n")
+                lists += 1
+        return lists

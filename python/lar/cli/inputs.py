@@ -1,0 +1,50 @@
+"""Opening what a command was given: corpus folders, or trajectory files of any format."""
+
+from pathlib import Path
+from typing import Any
+
+from lar.cli.common import note, progress_bar
+from lar.corpus import Corpus
+from lar.corpus.manifest import MANIFEST_FILE
+from lar.errors import OptionError
+from lar.trajectories import Problems, read_trajectories
+
+
+def is_corpus(path: Path) -> bool:
+    """Whether `path` is a corpus folder and not a file or folder of trajectories."""
+    return (path / MANIFEST_FILE).is_file()
+
+
+def open_corpus(paths: tuple[Path, ...], tokenizer: Any | None) -> Corpus:
+    """One corpus folder, or a temporary corpus of all the given trajectories.
+
+    Raises:
+        OptionError: corpora are mixed with others, or trajectories come without a tokenizer.
+    """
+    if any(is_corpus(path) for path in paths):
+        if len(paths) > 1:
+            raise OptionError("give one corpus folder, or any number of trajectory files, not both")
+        return Corpus.load(paths[0])
+    if tokenizer is None:
+        raise OptionError("trajectories need --tokenizer (a corpus folder has its own)")
+    problems = Problems()
+    with progress_bar("tokenizing", unit="trajectories") as progress:
+        corpus = Corpus.build(read_trajectories(paths, problems=problems), tokenizer, progress=progress)
+    note_problems(problems)
+    return corpus
+
+
+def open_corpora(paths: tuple[Path, ...], tokenizer: Any) -> dict[str, Corpus]:
+    """Each path as a corpus of its own, named after its file; equal names are told apart by a number."""
+    corpora: dict[str, Corpus] = {}
+    for path in paths:
+        stem = path.name.split(".")[0] or path.name
+        name = stem if stem not in corpora else f"{stem}-{len(corpora)}"
+        corpora[name] = open_corpus((path,), tokenizer)
+    return corpora
+
+
+def note_problems(problems: Problems) -> None:
+    """Say how many records could not be read, and where the first of them stands."""
+    if problems.count:
+        note(f"{problems.count} records could not be read; the first: {problems.records[0]}")

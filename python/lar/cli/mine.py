@@ -1,0 +1,112 @@
+"""`lar mine`: corpus or trajectories -> latent vocabulary."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.mining import MiningOptions
+
+_DEFAULTS = MiningOptions()
+
+
+@click.command("mine")
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
+@click.option("--tokenizer", type=EXISTING_PATH, help="The model's folder; needed for trajectories.")
+@click.option("-o", "--output", required=True, type=PATH, help="The vocabulary folder to write.")
+@click.option("--size", default=_DEFAULTS.size, show_default=True, help="Number of latents.")
+@click.option(
+    "--min-support",
+    default=_DEFAULTS.min_support,
+    show_default=True,
+    help="Fewest tasks of a segment.",
+)
+@click.option("--min-count", default=_DEFAULTS.min_count, show_default=True, help="Fewest occurrences.")
+@click.option("--max-length", default=_DEFAULTS.max_length, show_default=True, help="Longest segment.")
+@click.option(
+    "--max-entropy",
+    metavar="NATS|pN",
+    help="The gate: a token may continue a segment only at or under this next-token entropy, in nats (0.25) "
+    "or as a quantile of the agent's own (p60).  [default: no gate]",
+)
+@click.option(
+    "--hold-out",
+    default=0.0,
+    show_default=True,
+    help="Share of the tasks to leave out, so that `lar evaluate` on the same input has unseen ones.",
+)
+@click.option("--seed", default=0, show_default=True, help="Which tasks are left out.")
+@json_option
+def command(
+    inputs: tuple[Path, ...],
+    tokenizer: Path | None,
+    output: Path,
+    hold_out: float,
+    seed: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    r"""Mine a latent vocabulary from a corpus folder or from trajectory files of any known format.
+
+    \b
+    Examples:
+      lar mine corpus/ --size 1024 --max-entropy p60 -o vocabulary/
+      lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
+    """
+    from lar.cli.inputs import open_corpus
+    from lar.mining import mine
+
+    MiningOptions(**options)  # a wrong option must not wait for the corpus
+    began = time.perf_counter()
+    corpus = open_corpus(inputs, tokenizer)
+    if hold_out:
+        corpus, _ = corpus.split(hold_out, seed)
+    if not corpus.tokenizer.base_size_is_known:
+        note(
+            "the model's embedding rows are not known (no config.json beside the tokenizer): latents begin "
+            f"at {corpus.tokenizer.base_size}, the largest id + 1, and move when the model is known"
+        )
+    with progress_bar("mining", unit="tokens") as progress:
+        vocabulary = mine(corpus, progress=progress, **options)
+    if vocabulary.size < options["size"]:
+        note(f"{vocabulary.size} latents: no further segment is frequent enough and of use")
+    vocabulary.save(output)
+    summary = _summary(vocabulary, output, time.perf_counter() - began)
+    if as_json:
+        print_json(summary)
+    else:
+        _print(vocabulary, summary)
+
+
+def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
+    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    base_tokens = vocabulary.mining["action_tokens"]
+    return {
+        "vocabulary": str(output),
+        "latents": vocabulary.size,
+        "base_size": vocabulary.base_size,
+        "base_tokens": base_tokens,
+        "units": base_tokens - saved,
+        "reduction": round(saved / base_tokens, 6),
+        "mining": vocabulary.mining,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
+    table = Table(title="The most useful latents", title_justify="left")
+    for name in ("id", "text", "tokens", "uses", "tasks"):
+        table.add_column(name, justify="left" if name == "text" else "right")
+    for latent in vocabulary.latents[:10]:
+        row = (latent.id, repr(latent.text), len(latent.tokens), latent.uses, latent.support)
+        table.add_row(*[str(value).replace("[", r"\[") for value in row])
+    Console().print(table)
+    click.echo(
+        f"{summary['latents']} latents over {summary['base_size']} base ids: {summary['reduction']:.1%} fewer "
+        f"units on the {summary['mining']['tasks']} tasks that they were mined on (see lar evaluate for others)\n"
+        f"{summary['vocabulary']} in {summary['seconds']:.1f} s"
+    )

@@ -1,0 +1,152 @@
+"""Chat templates after well-known ones, with `{% generation %}` around what the agent generates.
+
+The tags are the oracle: the package must find the same text without them.
+"""
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+    "{% else %}{{ message['content'] + '<|im_end|>\\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+# Strips every message, calls written with `tojson` of an object, a token of its own after a call.
+LLAMA3 = """{{- bos_token }}
+{%- if tools %}
+    {{- '<|start_header_id|>system<|end_header_id|>\\n\\nTools: ' }}
+    {%- for tool in tools %}{{- tool | tojson(indent=4) }}{%- endfor %}
+    {{- '<|eot_id|>' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'tool' %}
+        {{- '<|start_header_id|>ipython<|end_header_id|>\\n\\n' + message.content | tojson + '<|eot_id|>' }}
+    {%- else %}
+        {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\\n\\n' }}
+        {%- if message.role == 'assistant' %}
+            {%- generation %}
+            {%- if message.tool_calls %}
+                {%- for call in message.tool_calls %}
+                    {{- '{"name": "' + call.function.name + '", ' }}
+                    {{- '"parameters": ' + call.function.arguments | tojson + '}' }}
+                {%- endfor %}
+                {{- '<|eom_id|>' }}
+            {%- else %}
+                {{- message.content | trim + '<|eot_id|>' }}
+            {%- endif %}
+            {%- endgeneration %}
+        {%- else %}
+            {{- message.content | trim + '<|eot_id|>' }}
+        {%- endif %}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+"""
+
+# No generation prompt, a space that the agent generates, the tools before the last question,
+# and a refusal of tool results that no call precedes.
+MISTRAL = """{%- set users = messages | selectattr('role', 'equalto', 'user') | list %}
+{{- bos_token }}
+{%- for message in messages %}
+    {%- if message.role == 'tool' %}
+        {%- if loop.first or not (loop.previtem.tool_calls or loop.previtem.role == 'tool') %}
+            {{- raise_exception('a tool result must follow a tool call') }}
+        {%- endif %}
+        {{- '[TOOL_RESULTS] {"content": ' + message.content | tojson + '}[/TOOL_RESULTS]' }}
+    {%- elif message.role == 'assistant' %}
+        {%- generation %}
+        {%- if message.tool_calls %}
+            {{- '[TOOL_CALLS] [' }}
+            {%- for call in message.tool_calls %}
+                {{- call.function | tojson }}
+                {%- if not loop.last %}{{- ', ' }}{%- endif %}
+            {%- endfor %}
+            {{- ']' + eos_token }}
+        {%- else %}
+            {{- ' ' + message.content | trim + eos_token }}
+        {%- endif %}
+        {%- endgeneration %}
+    {%- else %}
+        {%- if tools and message == users[-1] %}
+            {{- '[AVAILABLE_TOOLS] ' + tools | tojson + '[/AVAILABLE_TOOLS]' }}
+        {%- endif %}
+        {{- '[INST] ' + message.content + '[/INST]' }}
+    {%- endif %}
+{%- endfor %}
+"""
+
+# White space before the token that ends a turn, and a prompt that ends before the space.
+LLAMA2 = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ ' ' + message['content'] + ' ' + eos_token }}{% endgeneration %}"
+    "{% else %}{{ bos_token + '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}"
+    "{% endfor %}"
+)
+
+# Nothing ends a turn, and two turns in a row touch.
+BARE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '\\n' }}{% endif %}"
+    "{% endfor %}"
+)
+
+# A second token after the end of the turn where the conversation ends, as in Phi-3; empty turns are left out.
+PHI3 = (
+    "{% for message in messages %}"
+    "{% if message['content'] %}{{ '<|' + message['role'] + '|>\\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}{{ '\\n' }}"
+    "{% else %}{{ message['content'] + '<|end|>\\n' }}{% endif %}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+
+TEMPLATES = {
+    "chatml": CHATML,
+    "llama3": LLAMA3,
+    "mistral": MISTRAL,
+    "llama2": LLAMA2,
+    "bare": BARE,
+    "phi3": PHI3,
+}
+WITH_TOOLS = ("llama3", "mistral")
+SPECIAL_TOKENS = [
+    "<s>",
+    "</s>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "[INST]",
+    "[/INST]",
+    "[TOOL_CALLS]",
+]
+NAMED_TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+def without_tags(template: str) -> str:
+    """Return the template without the oracle's tags."""
+    for tag in ("generation", "endgeneration"):
+        for form in ("{% X %}", "{%- X %}"):
+            # What strips white space must go on doing so.
+            stays = "{%- if true %}{%- endif %}" if form.startswith("{%-") else ""
+            template = template.replace(form.replace("X", tag), stays)
+    return template
+
+
+def with_marks(template: str) -> str:
+    """Return the template with U+0001 and U+0002 written where the agent's text begins and ends."""
+    for tag, mark in (("generation", "\x01"), ("endgeneration", "\x02")):
+        template = template.replace(f"{{% {tag} %}}", f"{{{{ '{mark}' }}}}")
+        template = template.replace(f"{{%- {tag} %}}", f"{{{{- '{mark}' }}}}")
+    return template

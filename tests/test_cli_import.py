@@ -1,0 +1,105 @@
+"""`lar import` as a person or a script calls it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lar.cli import main
+from lar.trajectories import read_trajectories
+
+
+def lar(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command line and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    code = caught.value.code
+    return code if isinstance(code, int) else int(code is not None)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.jsonl"
+    records = [
+        {
+            "messages": [{"role": "user", "content": said}, {"role": "assistant", "content": "ok"}],
+            "success": won,
+        }
+        for said, won in [("a", True), ("a", False), ("b", None)]
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records) + "{broken\n")
+    return path
+
+
+def test_a_log_becomes_parquet_and_a_summary(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = log.parent / "out" / "t.parquet"
+    assert lar(monkeypatch, "import", log, "-o", output) == 0
+    assert len(list(read_trajectories(output, strict=True))) == 3
+    shown = capsys.readouterr()
+    words = dict(line.rsplit(None, 1) for line in shown.out.strip().splitlines())
+    numbers = {name.strip(): value for name, value in words.items()}
+    assert numbers["trajectories"] == "3"
+    assert numbers["tasks"] == "2"
+    assert numbers["messages"] == "6"
+    assert numbers["bad records"] == "1"
+    assert f"{log}, record 4, line 4: not JSON" in shown.err
+
+
+def test_json_for_machines(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lar(monkeypatch, "import", log, log.parent, "-o", log.parent / "t.jsonl.gz", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["trajectories"] == 6
+    assert (summary["succeeded"], summary["failed"], summary["unknown"]) == (2, 2, 2)
+    assert summary["bad_records"] == len(summary["problems"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("{broken\n", [], "no trajectory could be read"),
+        ("", [], "the file is empty"),
+        ('{"messages": [{"role": "user", "content": "a"}]}\n{broken\n', ["--strict"], "record 2, line 2"),
+        ('{"messages": [{"role": "user", "content": "a"}]}\n', ["--task-key", "x.y"], "task key 'x.y'"),
+        ('{"messages": [{"role": "user", "content": "a"}]}\n', ["--format", "xml"], "xml"),
+        (None, [], "no such file or folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    options: list[str],
+    message: str,
+) -> None:
+    path = tmp_path / "log.jsonl"
+    if content is not None:
+        path.write_text(content)
+    assert lar(monkeypatch, "import", path, "-o", tmp_path / "t.parquet", *options) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert message in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert [item.name for item in tmp_path.iterdir()] == ([] if content is None else ["log.jsonl"])
+
+
+def test_the_output_is_checked(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = log.read_bytes()
+    assert lar(monkeypatch, "import", log, "-o", log) == 2
+    assert "both an input and the output" in capsys.readouterr().err
+    assert log.read_bytes() == before
+    assert lar(monkeypatch, "import", log, "-o", log.parent / "t.csv") == 2
+    assert ".parquet, .jsonl or .jsonl.gz" in capsys.readouterr().err
+
+
+def test_help_has_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lar(monkeypatch, "import", "--help") == 0
+    assert "lar import logs/ -o trajectories.parquet" in capsys.readouterr().out

@@ -1,0 +1,324 @@
+"""Reading as such: files and folders, tasks, bad records and unreadable files, writing."""
+
+import gzip
+import json
+import random
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lar.errors import OptionError, TrajectoryError
+from lar.trajectories import (
+    PARQUET_SCHEMA,
+    BadRecordWarning,
+    Problems,
+    Trajectory,
+    json_stream,
+    read_trajectories,
+    write_trajectories,
+)
+
+
+def talk(said: str = "hi", **fields: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": "yes"}]
+    return {"messages": messages, **fields}
+
+
+def lines(*records: Any) -> str:
+    return "".join((record if isinstance(record, str) else json.dumps(record)) + "\n" for record in records)
+
+
+def read(path: Path, **options: Any) -> tuple[list[Trajectory], Problems]:
+    problems = Problems()
+    return list(read_trajectories(path, problems=problems, **options)), problems
+
+
+@pytest.mark.parametrize(
+    "bad", ['{"messages": [', "not JSON", '{"a": 1}', "3", '{"messages": []}', "[" * 100_000]
+)
+def test_a_broken_line_costs_that_line_alone_and_is_named(tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk("a"), bad, talk("b"), "", talk("c")))
+    found, problems = read(path)
+    assert [item.messages[0]["content"] for item in found] == ["a", "b", "c"]
+    assert problems.count == 1
+    assert str(problems.records[0]).startswith(f"{path}, record 2, line 2: ")
+    assert "\n" not in str(problems.records[0])
+    with pytest.raises(TrajectoryError, match=r"record 2, line 2"):
+        list(read_trajectories(path, strict=True))
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+def test_lines_are_told_from_documents_without_a_name(tmp_path: Path, broken_first: bool) -> None:
+    path = tmp_path / "log"
+    path.write_text(
+        lines(*(['{"messages": [{'] if broken_first else []), talk("a"), talk("b"), "{", talk("c"))
+    )
+    found, problems = read(path)
+    assert len(found) == 3
+    assert problems.count == 1 + broken_first
+
+
+def test_without_problems_the_caller_is_warned(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(), "{"))
+    with pytest.warns(BadRecordWarning, match="1 bad record; first: .*line 2"):
+        assert len(list(read_trajectories(path))) == 1
+
+
+def test_many_problems_are_counted_and_few_are_kept() -> None:
+    problems = Problems(keep=3, keep_of_file=2)
+    for number in range(10):
+        problems.add(json_problem(Path("a"), number))
+    problems.add(json_problem(Path("b"), 1))
+    assert problems.count == 11
+    assert [str(item.path) for item in problems.records] == ["a", "a", "b"]
+    assert len(problems.of_each_file()) == 2
+
+
+def json_problem(path: Path, number: int) -> Any:
+    from lar.trajectories import Problem
+
+    return Problem(path, "bad", number)
+
+
+UNREADABLE = {
+    "empty": (b"", "empty"),
+    "blank": (b" \n\n", "empty"),
+    "binary": (b"\x7fELF\x00\x01\x02", "binary data; known formats: react"),
+    "prose": (b"Dear diary,\n\nnothing happened.\n", "not a log of a known format; known: react, tau_bench"),
+    "broken gzip": (gzip.compress(b"x" * 1000)[:20], "broken compressed data"),
+    "no gzip": (b"\x1f\x8bnonsense", "broken compressed data"),
+    "broken parquet": (b"PAR1nonsensePAR1", "not a readable Parquet file"),
+    "unknown JSON": (b'{"weather": "fine"}', "an object with the keys weather is of no known format; known:"),
+    "cut": (b'{"messages": [{"role": "user", "content": "a', "cut off"),
+    "wrong YAML": (b"history:\n  - a: [\n", "not YAML"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_an_unreadable_file_is_one_clear_line(tmp_path: Path, kind: str) -> None:
+    content, message = UNREADABLE[kind]
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    with pytest.raises(TrajectoryError) as caught:
+        list(read_trajectories(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_unknown_formats_are_refused_before_reading(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
+        read_trajectories([tmp_path / "nowhere"])
+    with pytest.raises(OptionError, match="unknown format 'xml'; known: auto, react"):
+        read_trajectories(tmp_path, format="xml")
+    with pytest.raises(TrajectoryError, match="there is no file to read"):
+        list(read_trajectories(tmp_path))
+
+
+def test_a_folder_is_walked_in_order_and_strangers_are_named(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "2.json").write_text(json.dumps(talk("two")))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(talk("one")).encode()))
+    (tmp_path / "notes.md").write_text("# My runs\n")
+    (tmp_path / ".hidden").write_text("x")
+    found, problems = read(tmp_path)
+    assert [item.messages[0]["content"] for item in found] == ["one", "two"]
+    assert [item.source for item in found] == [f"{tmp_path.name}/a.jsonl.gz", f"{tmp_path.name}/b/2.json"]
+    assert [problem.path.name for problem in problems.records] == ["notes.md"]
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / run / "log.jsonl" for run in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(lines(talk()))
+    found = list(read_trajectories(paths))
+    assert [item.id for item in found] == [f"{path}:1" for path in paths]
+
+
+def test_invalid_utf8_costs_its_record(tmp_path: Path) -> None:
+    good, bad = json.dumps(talk("a")).encode(), json.dumps(talk("X")).encode().replace(b"X", b"\xff\xfe")
+    half = json.dumps(talk("\ud83d")).encode()
+    (tmp_path / "lines.jsonl").write_bytes(b"\n".join([good, bad, half, good]))
+    (tmp_path / "array.json").write_bytes(b"[" + b",\n".join([good, bad, half, good]) + b"]")
+    found, problems = read(tmp_path)
+    assert len(found) == 4
+    assert [(problem.path.name, problem.line) for problem in problems.records] == [
+        ("array.json", 2),
+        ("array.json", 3),
+        ("lines.jsonl", 2),
+        ("lines.jsonl", 3),
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
+    for name, content in {"a.jsonl": lines(talk(), talk()), "b.json": json.dumps([talk()])}.items():
+        (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert len(list(read_trajectories(tmp_path, strict=True))) == 3
+
+
+def test_an_array_that_breaks_off_gives_what_stands_before(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps([talk("a"), talk("b"), talk("c")], indent=1)[:-60])
+    found, problems = read(path)
+    assert [item.messages[0]["content"] for item in found] == ["a", "b"]
+    assert problems.count == 1
+    assert problems.records[0].record == 3
+    assert "cut off" in str(problems.records[0])
+
+
+def test_gzip_that_breaks_off_gives_what_stands_before(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl.gz"
+    generator = random.Random(0)
+    noise = [talk(generator.randbytes(1500).hex()) for _ in range(300)]
+    packed = gzip.compress(lines(*noise).encode())
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    found, problems = read(path)
+    assert 0 < len(found) < 300
+    assert problems.records[0].record == len(found) + 1
+    assert "broken compressed data" in str(problems.records[0])
+
+
+def test_zstandard(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="the package zstandard is optional")
+    path = tmp_path / "log.jsonl.zst"
+    packed = zstandard.compress(lines(*[talk(str(number)) for number in range(500)]).encode())
+    path.write_bytes(packed)
+    assert len(list(read_trajectories(path, strict=True))) == 500
+    path.write_bytes(packed + packed)  # two frames
+    assert len(list(read_trajectories(path, strict=True))) == 1000
+    for broken in (packed[:-5], packed[:20] + b"broken", packed + packed[:-5]):
+        path.write_bytes(broken)
+        with pytest.raises(TrajectoryError, match="broken compressed data"):
+            list(read_trajectories(path, strict=True))
+
+
+def test_task_key(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(task="t", meta={"ids": ["x", 7]}), talk(meta={"ids": []})))
+    found, problems = read(path, task_key="meta.ids.1")
+    assert [item.task for item in found] == ["7"]
+    assert "no text or number at the task key 'meta.ids.1'" in str(problems.records[0])
+
+
+def test_numbers_of_tasks_are_told_apart_by_their_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(task_id=0), talk(task_id=0, dataset="web"), talk("first"), talk("second")))
+    found, _ = read(path)
+    assert [item.task for item in found[:2]] == ["chat/0", "web/0"]
+    assert len({item.task for item in found}) == 4
+
+
+def test_a_forced_format_refuses_other_records(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(), talk()))
+    assert len(read(path, format="chat")[0]) == 2
+    with pytest.raises(TrajectoryError, match="no trajectory could be read"):
+        read(path, format="tau2")
+
+
+@pytest.mark.parametrize("part", ["image_url", "audio"])
+def test_what_is_no_text_is_refused_by_its_number(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(), {"messages": [{"role": "user", "content": [{"type": part}]}]}))
+    _, problems = read(path)
+    assert f"message 1: a content part of type '{part}' is not text" in str(problems.records[0])
+
+
+def test_unknown_roles_and_nameless_calls_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    user = {"role": "user", "content": "a"}
+    nameless = {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}
+    path.write_text(
+        lines(talk(), {"messages": [user, {"role": "judge", "content": "a"}]}, {"messages": [user, nameless]})
+    )
+    _, problems = read(path)
+    assert "message 2: unknown role 'judge'" in str(problems.records[0])
+    assert "message 2: a tool call without a function name" in str(problems.records[1])
+
+
+def test_parquet_of_other_people(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([talk("a", extra=1), talk("b", extra=2)])
+    pq.write_table(table, tmp_path / "hub.parquet")
+    found, problems = read(tmp_path)
+    assert [item.messages[0] for item in found] == [{"role": "user", "content": said} for said in "ab"]
+    assert not problems.count
+
+
+def test_parquet_has_the_schema_that_is_promised(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_trajectories(read_one(talk()), path)
+    assert pq.read_schema(path).equals(PARQUET_SCHEMA)
+
+
+def read_one(record: dict[str, Any]) -> list[Trajectory]:
+    return [Trajectory("a", "t", record["messages"])]
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.jsonl.gz"])
+def test_an_error_on_the_way_leaves_what_was_there(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("precious")
+
+    def failing() -> Any:
+        yield from read_one(talk())
+        raise TrajectoryError("stop")
+
+    with pytest.raises(TrajectoryError, match="stop"):
+        write_trajectories(failing(), path)
+    assert path.read_text() == "precious"
+    assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"must end in .parquet, .jsonl or .jsonl.gz"):
+        write_trajectories([], tmp_path / "t.csv")
+
+
+def test_the_same_trajectories_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.jsonl.gz", "b.jsonl.gz", "a.parquet", "b.parquet"):
+        write_trajectories(read_one(talk()), tmp_path / name)
+    for kind in ("jsonl.gz", "parquet"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["lines", "array", "object", "tau2"])
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_stream, "WINDOW", 1 << 14)
+    record = json.dumps(talk("x" * 2000, task_id="a", reward_info={}))
+    many = 4000  # 8 MB
+    path = tmp_path / "log"
+    with path.open("w") as file:
+        file.write(
+            {"lines": "", "array": "[", "object": "{", "tau2": '{"info": {}, "simulations": ['}[layout]
+        )
+        for number in range(many):
+            comma = "," if number and layout != "lines" else ""
+            name = f'"{number}":' if layout == "object" else ""
+            file.write(f"{comma}\n{name}{record}")
+        file.write({"lines": "\n", "array": "]", "object": "}", "tau2": "]}"}[layout])
+    tracemalloc.start()
+    count = sum(1 for _ in read_trajectories(path, strict=True))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == many
+    # The head that recognises the file takes a few times 1 MB; all records at once would take 10 MB and more.
+    assert peak < 6 << 20
+
+
+def test_progress_ends_at_all_bytes(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jsonl").write_text(lines(*[talk()] * 100))
+    seen: list[tuple[int, int | None]] = []
+    list(read_trajectories(tmp_path, progress=lambda done, total: seen.append((done, total))))
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert seen[-1] == (size, size)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
