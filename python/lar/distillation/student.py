@@ -1,6 +1,7 @@
 """The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary that says what they mean."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,8 @@ class Student(nn.Module):
         method = options.row_start if isinstance(options, DistillOptions) else "mean"
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
         model.requires_grad_(False)
-        adapted = get_peft_model(model, _lora(options))
+        with _quiet_peft():
+            adapted = get_peft_model(model, _lora(options))
         return cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
 
     @property
@@ -143,7 +145,8 @@ class Student(nn.Module):
         check_base_size(base, vocabulary)
         record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
-        adapted = PeftModel.from_pretrained(base, str(folder))
+        with _quiet_peft():
+            adapted = PeftModel.from_pretrained(base, str(folder))
         student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
         student._load_rows(folder)
         return student.eval()
@@ -184,6 +187,14 @@ class Student(nn.Module):
             self.rows.load_state_dict(load_file(file))
         except RuntimeError as error:
             raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """Within the block PEFT may ask transformers for a property by the name that it had before."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def _lora(options: AdaptOptions) -> LoraConfig:
