@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import toy
+
+from lar.corpus import Corpus
+from lar.mining import mine
+from lar.tokenization import Tokenizer
+from lar.vocabulary import LatentVocabulary
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,3 +21,21 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real trajectories and tokenizers of {folder.name}/ (set LAR_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """The toy agent's tokenizer."""
+    return toy.tokenizer()
+
+
+@pytest.fixture(scope="session")
+def corpus(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Sixty runs of the toy agent, each at a task of its own."""
+    return Corpus.build(toy.trajectories(60), tokenizer, tmp_path_factory.mktemp("toy") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def vocabulary(corpus: Corpus) -> LatentVocabulary:
+    """Latents of the toy agent."""
+    return mine(corpus, size=12)

@@ -251,6 +251,18 @@ def test_parquet_of_other_people(tmp_path: Path) -> None:
     assert not problems.count
 
 
+def test_corrupt_parquet_is_noted_and_reading_goes_on(tmp_path: Path) -> None:
+    broken = tmp_path / "a.parquet"
+    write_trajectories(read_one(talk("x" * 5000)), broken)
+    content = bytearray(broken.read_bytes())
+    content[10:60] = bytes(50)
+    broken.write_bytes(content)
+    (tmp_path / "b.jsonl").write_text(lines(talk()))
+    found, problems = read(tmp_path)
+    assert [item.source for item in found] == [f"{tmp_path.name}/b.jsonl"]
+    assert "not a readable Parquet file" in str(problems.records[0])
+
+
 def test_parquet_has_the_schema_that_is_promised(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_trajectories(read_one(talk()), path)

@@ -297,9 +297,19 @@ def test_react_a_question_within_an_observation_starts_no_run(path: Path) -> Non
     assert "".join(message["content"] for message in found.messages) == log
 
 
+def test_react_rooms_with_short_labels(path: Path) -> None:
+    room = "You are in the middle of a room.\nYour task is to: find {}.\nAct 1: > think: go\nObs 1: OK.\n"
+    found = read(path, room.format("a cup") + room.format("a pan") + "Act 2: take pan 1\nObs 2: Taken.\n")
+    assert [len(item.messages) for item in found] == [3, 5]
+    assert (
+        found[1].messages[0]["content"].startswith("You are in the middle of a room.\nYour task is to: find")
+    )
+    assert len({item.task for item in found}) == 2
+
+
 def test_react_reset_and_scores(path: Path) -> None:
     block = (
-        "-----------------\n{0}\nAction: reset\nObservation: \nWebshop \nInstruction:  \nbuy {0} \n[Search] \n"
+        "-----------------\n{0}\nAction: reset\nObservation: \nWebshop \nInstruction:  \nbuy {0} \n[Go] \n"
         "\nAction: search[{0}]\nObservation: Your score (min 0.0, max 1.0): {1}\n\n1 0.5 0.5\n"
         "-------------\n"
     )

@@ -5,6 +5,17 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Candidates",
+    "Expander",
+    "RunFolder",
+    "Runs",
+    "Stream",
+    "StreamBatch",
+    "Vocabulary",
+    "__version__",
+]
+
 __version__: str
 
 @final

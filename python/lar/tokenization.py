@@ -204,7 +204,8 @@ class Tokenizer:
     def save(self, folder: str | Path) -> None:
         """Write the files that `load` reads; an existing folder is replaced in one step."""
         with atomic_folder(Path(folder)) as target:
-            self.backend.save(str(target / TOKENIZER_FILE))
+            # The library's own `save` reports a full disk as a bare Exception.
+            (target / TOKENIZER_FILE).write_text(self.backend.to_str(pretty=True), encoding="utf-8")
             _write_json(target / TOKENIZER_CONFIG_FILE, self._config)
             if self.chat_template is not None:
                 (target / TEMPLATE_FILE).write_text(self.chat_template, encoding="utf-8")

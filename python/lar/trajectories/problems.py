@@ -44,8 +44,9 @@ class Problems:
     def add(self, problem: Problem) -> None:
         """Count `problem`, and keep it while there is room."""
         self.count += 1
-        of_file = sum(problem.path == other.path for other in self.records)
-        if len(self.records) < self.keep and of_file < self.keep_of_file:
+        if len(self.records) == self.keep:
+            return
+        if sum(problem.path == other.path for other in self.records) < self.keep_of_file:
             self.records.append(problem)
 
     def of_each_file(self) -> list[Problem]:

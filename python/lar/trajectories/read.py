@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import pyarrow as pa
-
 from lar.errors import TrajectoryError
 from lar.progress import Progress, silent
 from lar.trajectories import json_stream, parquet
@@ -103,8 +101,6 @@ class _Reader:
             self._note(Problem(source.path, str(error), error.line, error.number))
         except BROKEN_COMPRESSION as error:
             self._note(Problem(source.path, f"broken compressed data: {error}", record=number + 1))
-        except pa.ArrowException as error:
-            self._note(Problem(source.path, f"not a readable Parquet file: {error}", record=number + 1))
 
     def _note(self, problem: Problem) -> None:
         self.problems.add(problem)

@@ -15,7 +15,9 @@ from lar.trajectories.messages import normalize_messages
 
 _AGENT = "ActionPath|Thought|Think|Action Input|Action|Act|Final Answer"
 _LABEL = re.compile(rf"(?:({_AGENT})|Observation|Obs)(?: ?(\d+))? ?:")
-_START = re.compile(r"(?:(\d+) )?(?:Question|Claim|Query|Task|Problem)(?: \d+)?:")
+_START = re.compile(
+    r"(?:(\d+) )?(?:(?:Question|Claim|Query|Task|Problem)(?: \d+)?:|You are in the middle of a room)"
+)
 _RESET = re.compile(r"Action: reset\s*$")
 # The run is over, whatever stands before; or it is over if the environment has given its verdict.
 _END = re.compile(r"\{'steps':|Correct answer:")

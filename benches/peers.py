@@ -1,0 +1,60 @@
+"""What `lar` is measured against: byte-pair merges over token ids, by the `tokenizers` trainer."""
+
+from itertools import pairwise
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+from tokenizers import models, trainers
+
+from lar import Corpus, _core
+
+# Each id is written as one character, past ASCII and around the surrogates, which are no characters.
+_FIRST, _SURROGATES, _GAP = 0x100, 0xD800, 0x800
+
+
+def bpe_reduction(train: Corpus, held_out: Corpus, size: int) -> float:
+    """1 - units / base tokens on `held_out` with `size` BPE merges learnt on the agent's runs of `train`.
+
+    Merges never cross a barrier, as in `lar`; barriers count as one unit each.
+    """
+    runs = agent_runs(train)
+    texts = _texts(runs)
+    alphabet = {character for text in texts for character in text}
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(alphabet) + size, initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    repeated = (text for text, count in zip(texts, runs.counts.tolist(), strict=True) for _ in range(count))
+    tokenizer.train_from_iterator(repeated, trainer)
+    unseen = agent_runs(held_out)
+    units = sum(
+        count * _units(tokenizer, text, alphabet)
+        for text, count in zip(_texts(unseen), unseen.counts.tolist(), strict=True)
+    )
+    saved = unseen.total_tokens - units
+    return saved / held_out.num_action_tokens
+
+
+def agent_runs(corpus: Corpus) -> _core.Runs:
+    """The distinct runs of the agent's tokens between barriers."""
+    folder = _core.RunFolder(corpus.tokenizer.barriers)
+    for shard in corpus.shards():
+        folder.add(shard.tokens, shard.offsets, shard.action, np.zeros(len(shard.tasks), dtype=np.uint32))
+    return folder.finish()
+
+
+def _texts(runs: _core.Runs) -> list[str]:
+    tokens = runs.tokens
+    return [_as_text(tokens[start:end]) for start, end in pairwise(runs.offsets.tolist())]
+
+
+def _as_text(tokens: NDArray[np.uint32]) -> str:
+    codes = tokens.astype(np.int64) + _FIRST
+    codes += np.where(codes >= _SURROGATES, _GAP, 0)
+    return "".join(map(chr, codes.tolist()))
+
+
+def _units(tokenizer: tokenizers.Tokenizer, text: str, alphabet: set[str]) -> int:
+    # BPE drops characters that it has never seen; each is a unit of its own.
+    return len(tokenizer.encode(text).ids) + sum(character not in alphabet for character in text)

@@ -1,0 +1,43 @@
+"""The package as a whole: what importing it costs, and stubs that match the compiled module."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lar
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_importing_takes_neither_torch_nor_the_command_line():
+    program = (
+        "import sys, lar, lar.vocabulary, lar.mining, lar.evaluation, lar.corpus, lar.trajectories; "
+        "print([m for m in ('torch', 'transformers', 'peft', 'click', 'rich') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", lar.__all__)
+def test_every_public_name_is_there_and_explained(name):
+    assert getattr(lar, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'surprise'"):
+        _ = lar.surprise
+
+
+@pytest.mark.slow
+def test_the_stubs_are_those_of_the_compiled_module():
+    pytest.importorskip("mypy", reason="needs mypy")
+    result = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "lar._core"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
