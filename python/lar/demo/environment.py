@@ -137,7 +137,7 @@ class Environment:
 
     def _list_orders(self, customer_id: str) -> dict[str, Any]:
         customer = self._customer(customer_id)
-        return {order.id: order.item for order in self.world.orders.values() if order.customer_id == customer.id}
+        return {order.item: order.id for order in self.world.orders.values() if order.customer_id == customer.id}
 
     def _get_order(self, order_id: str) -> dict[str, Any]:
         order = self._order(order_id)

@@ -91,7 +91,7 @@ def work(task: Task) -> Plan:
         "list_orders",
         {"customer_id": customer},
     )
-    order = next(id_ for id_, ordered in orders.items() if ordered == item)
+    order = orders[item]
     details = yield Move(
         say((f"The {item} is order {order}. I check how it stands.", f"I have to see {order}, the {item}.")),
         "get_order",

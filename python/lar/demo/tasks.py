@@ -115,7 +115,7 @@ def make_task(seed: int) -> Task:
     owner = draw.choice(customers)
     items = draw.sample(ITEMS, 3)
     stranger = next(customer for customer in customers if customer is not owner)
-    ids = draw.sample(range(1000, 10_000), 4)
+    ids = draw.sample(range(100, 1000), 4)
     orders = [_order(draw, number, item, owner.id) for number, item in zip(ids[:3], items, strict=True)]
     orders.append(_order(draw, ids[3], draw.choice(ITEMS), stranger.id))
     asked = orders[draw.randrange(3)]
@@ -189,7 +189,7 @@ def _replace_or_refund(world: World, order: Order) -> None:
 
 
 def _customers(draw: random.Random) -> list[Customer]:
-    ids = draw.sample(range(1000, 10_000), 2)
+    ids = draw.sample(range(100, 1000), 2)
     names = draw.sample(_FIRST_NAMES, 2)
     return [
         Customer(f"C{id_}", f"{name}.{draw.choice(_LAST_NAMES)}@{draw.choice(_HOSTS)}")
