@@ -68,7 +68,7 @@ nasty = st.sampled_from(
 contents = st.one_of(
     nasty,
     st.lists(nasty, max_size=3).map("".join),
-    st.text(st.characters(exclude_characters="\x01\x02"), max_size=8),
+    st.text(st.characters(codec="utf-8", exclude_characters="\x01\x02"), max_size=8),
 )
 plain_messages = st.one_of(contents.map(user), contents.map(agent))
 conversations = st.lists(plain_messages, min_size=1, max_size=8)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from chat_templates import NAMED_TOKENS, TEMPLATES, WITH_TOOLS, with_marks, without_tags
+from chat_templates import NAMED_TOKENS, SMOLLM2, TEMPLATES, WITH_TOOLS, with_marks, without_tags
 from conversations import TOOL, agent, call, conversations, result, tokenizer_with, tool_conversations, user
 from lar.chat import ChatTemplate, TemplateRefusalError, render
 from lar.chat import spans as spans_module
@@ -132,6 +132,19 @@ def test_calls_tools_and_results_are_written_for_templates_without_them():
     )
 
 
+def test_smollm2_takes_tools_in_place_of_its_default_system_message():
+    messages = [user("go"), call(), result("one"), agent("done")]
+    tokenizer = tokenizer_with(SMOLLM2)
+    written = '<tool_call>\n{"name": "look", "arguments": {"at":  "x"}}\n</tool_call><|im_end|>'
+    assert agent_texts(tokenizer, messages) == [written, "done<|im_end|>"]
+    for tools, is_default in ((None, True), ([TOOL], False)):
+        text = "".join(
+            span.text for span in render(tokenizer, Trajectory("t", "task", messages, tools=tools))
+        )
+        assert ("named SmolLM" in text) is is_default
+        assert ("# Tools" in text) is not is_default
+
+
 def test_a_refusal_names_the_trajectory_and_the_reason():
     with pytest.raises(TokenizerError, match=r"trajectory t.*a tool result must follow a tool call"):
         agent_texts(PLAIN["mistral"], [user("go"), result("one")])
@@ -166,11 +179,11 @@ def transformers_tokenizer():
     return transformers.PreTrainedTokenizerFast(tokenizer_object=PLAIN["chatml"].backend, **NAMED_TOKENS)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("source", [*TEMPLATES.values(), SMOLLM2], ids=[*TEMPLATES, "smollm2"])
 @pytest.mark.parametrize("prompt", [False, True])
 @pytest.mark.parametrize("tools", [None, [TOOL]])
-def test_same_text_as_transformers(transformers_tokenizer, name, prompt, tools):
-    template = ChatTemplate(TEMPLATES[name], NAMED_TOKENS)
+def test_same_text_as_transformers(transformers_tokenizer, source, prompt, tools):
+    template = ChatTemplate(source, NAMED_TOKENS)
     for messages in examples():
         try:
             ours = template.render(messages, tools, add_generation_prompt=prompt)
@@ -180,7 +193,7 @@ def test_same_text_as_transformers(transformers_tokenizer, name, prompt, tools):
             theirs = transformers_tokenizer.apply_chat_template(
                 messages,
                 tools=tools,
-                chat_template=TEMPLATES[name],
+                chat_template=source,
                 tokenize=False,
                 add_generation_prompt=prompt,
             )

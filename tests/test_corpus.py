@@ -3,11 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import unicodedata
 from pathlib import Path
 
@@ -18,41 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_templates import TEMPLATES, without_tags
-from conversations import agent, call, conversations, result, tokenizer_with, user
+from conversations import agent, conversations, result, tokenizer_with, user
+from corpora import CHATML, build, contents, make_trajectories
 from lar.chat import render
 from lar.corpus import Corpus, encoding
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.tokenization import Tokenizer
 from lar.trajectories.schema import Trajectory
 from test_tokenization import metaspace
-
-CHATML = tokenizer_with(without_tags(TEMPLATES["chatml"]))
-
-
-def make_trajectories(count: int = 200, tasks: int = 20) -> list[Trajectory]:
-    return [
-        Trajectory(
-            id=f"run{number}",
-            task=f"task{number % tasks}",
-            messages=[
-                user(f"do {number}"),
-                call(content="I will."),
-                result("x" * (number % 7)),
-                agent("done"),
-            ],
-            success=[True, False, None][number % 3],
-        )
-        for number in range(count)
-    ]
-
-
-def build(tmp_path: Path, name: str = "corpus", **options) -> Corpus:
-    return Corpus.build(make_trajectories(), CHATML, tmp_path / name, **{"shard_tokens": 2000, **options})
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def rows(corpus: Corpus):
@@ -140,125 +108,6 @@ def test_tokens_are_views_of_the_mapped_file(tmp_path):
     assert not shard.tokens.flags.owndata
     assert not shard.tokens.flags.writeable
     assert (shard.tokens.dtype, shard.offsets.dtype, shard.action.dtype) == (np.uint32, np.int64, np.bool_)
-
-
-class TestContinuing:
-    """A build that was stopped ends in the same bytes; another corpus is never touched."""
-
-    KILLERS = {  # noqa: RUF012
-        "while reading": """
-            def trajectories():
-                for number, trajectory in enumerate(make_trajectories()):
-                    if number == 190:
-                        die()
-                    yield trajectory
-        """,
-        "before the manifest": """
-            from lar.corpus import building
-            original, written = building.write_rows, []
-
-            def write_rows(file, rows):
-                original(file, rows)
-                written.append(file)
-                if len(written) == 3:
-                    die()
-
-            building.write_rows = write_rows
-            trajectories = make_trajectories
-        """,
-        "within a shard": """
-            from lar.corpus import shards
-            original, begun = shards.pa.ipc.new_file, []
-
-            def new_file(sink, schema):
-                begun.append(1)
-                if len(begun) == 4:
-                    sink.write(b"half a sha")
-                    sink.flush()
-                    die()
-                return original(sink, schema)
-
-            shards.pa.ipc.new_file = new_file
-            trajectories = make_trajectories
-        """,
-    }
-
-    @pytest.mark.parametrize("moment", KILLERS)
-    def test_killed_equals_not_killed(self, tmp_path, moment):
-        script = f"""
-            import os, signal, sys
-            from pathlib import Path
-            from test_corpus import CHATML, Corpus, make_trajectories
-
-            def die():
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            {textwrap.indent(textwrap.dedent(self.KILLERS[moment]), " " * 12).strip()}
-
-            Corpus.build(trajectories(), CHATML, Path(sys.argv[1]), shard_tokens=2000, workers=1)
-        """
-        killed = tmp_path / "killed"
-        tests = Path(__file__).parent
-        path = os.pathsep.join([str(tests), *sys.path])
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script), str(killed)],
-            env={**os.environ, "PYTHONPATH": path},
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL
-        before = {name: data for name, data in contents(killed).items() if name.startswith("part-")}
-        assert len(before) >= 2
-        with pytest.raises(CorpusError, match=r"stopped after \d+ trajectories"):
-            Corpus.load(killed)
-        again = build(tmp_path, "killed")
-        assert contents(again.path) == contents(build(tmp_path, "whole").path)
-
-    def test_finished_shards_are_not_written_again(self, tmp_path):
-        def stopped():
-            yield from make_trajectories()[:150]
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            Corpus.build(stopped(), CHATML, tmp_path / "c", shard_tokens=2000, workers=1)
-        before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "c").glob("part-*")}
-        build(tmp_path, "c")
-        after = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "c").glob("part-*")}
-        assert before
-        assert before.items() <= after.items()
-
-    def test_a_finished_corpus_is_detected(self, tmp_path, monkeypatch):
-        first = contents(build(tmp_path).path)
-        monkeypatch.setattr("lar.corpus.encoding.render", None)  # would fail
-        assert contents(build(tmp_path).path) == first
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            (lambda all_: all_[:-1], "more trajectories"),
-            (lambda all_: [*all_, all_[0]], "fewer trajectories"),
-            (lambda all_: [*all_[1:], all_[0]], "other trajectories"),
-        ],
-    )
-    def test_other_input_is_refused(self, tmp_path, change, message):
-        before = contents(build(tmp_path).path)
-        with pytest.raises(CorpusError, match=message):
-            Corpus.build(change(make_trajectories()), CHATML, tmp_path / "corpus", shard_tokens=2000)
-        assert contents(tmp_path / "corpus") == before
-
-    def test_other_settings_are_refused(self, tmp_path):
-        build(tmp_path)
-        with pytest.raises(CorpusError, match="shard_tokens differ"):
-            build(tmp_path, shard_tokens=3000)
-        other = tokenizer_with(without_tags(TEMPLATES["phi3"]))
-        with pytest.raises(CorpusError, match="chat_template_hash differ"):
-            Corpus.build(make_trajectories(), other, tmp_path / "corpus", shard_tokens=2000)
-
-    def test_a_folder_of_something_else_is_refused(self, tmp_path):
-        (tmp_path / "corpus").mkdir()
-        (tmp_path / "corpus/thesis.txt").write_text("all of it")
-        with pytest.raises(CorpusError, match="not a corpus"):
-            build(tmp_path)
-        assert contents(tmp_path / "corpus") == {"thesis.txt": b"all of it"}
 
 
 def test_no_trajectories_write_nothing(tmp_path):
