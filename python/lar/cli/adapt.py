@@ -1,0 +1,43 @@
+"""`lar adapt`: a teacher out of a model that did not write the logs."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.training import device_options, needs_train_extra, option_flags
+from lar.distillation.options import AdaptOptions
+
+
+@click.command("adapt")
+@click.argument("corpus", type=EXISTING_PATH)
+@click.option("--model", required=True, type=EXISTING_PATH, help="The checkpoint folder to start from.")
+@click.option("-o", "--output", required=True, type=PATH, help="The checkpoint folder to write.")
+@option_flags(AdaptOptions)
+@device_options
+@json_option
+def command(corpus: Path, model: Path, output: Path, as_json: bool, **options: Any) -> None:
+    r"""Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
+
+    Needed where another model wrote the logs: the result is the teacher to score and distil with. A run that
+    was stopped goes on when it is started again.
+
+    \b
+    Example:
+      lar adapt corpus/ --model Qwen3-8B/ -o teacher/
+    """
+    needs_train_extra()
+    from lar.corpus import Corpus
+    from lar.distillation.adaptation import adapt
+
+    chosen = AdaptOptions(**options)
+    began = time.perf_counter()
+    with progress_bar("adapting", unit="steps") as progress:
+        adapt(str(model), Corpus.load(corpus), chosen, output, progress=progress)
+    seconds = round(time.perf_counter() - began, 1)
+    if as_json:
+        print_json({"model": str(output), "seconds": seconds, "options": chosen.as_json()})
+    else:
+        click.echo(f"{output} in {seconds} s")

@@ -1,0 +1,65 @@
+"""`lar distill`: teach a model to use a latent vocabulary."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.training import device_options, needs_train_extra, option_flags
+from lar.distillation.options import LOSSES, ROW_STARTS, DistillOptions
+from lar.errors import OptionError
+
+
+@click.command("distill")
+@click.argument("corpus", type=EXISTING_PATH)
+@click.option("--model", required=True, type=EXISTING_PATH, help="The teacher's checkpoint folder.")
+@click.option("--vocabulary", type=EXISTING_PATH, help="The vocabulary folder; not needed for a control.")
+@click.option("-o", "--output", required=True, type=PATH, help="The student folder to write.")
+@click.option("--control", is_flag=True, help="The same data and steps without latents.")
+@click.option("--loss", type=click.Choice(LOSSES), default=DistillOptions.loss, show_default=True)
+@click.option(
+    "--row-start",
+    type=click.Choice(ROW_STARTS),
+    default=DistillOptions.row_start,
+    show_default=True,
+    help="How a latent's input row starts.",
+)
+@option_flags(DistillOptions)
+@device_options
+@json_option
+def command(
+    corpus: Path, model: Path, vocabulary: Path | None, output: Path, as_json: bool, **options: Any
+) -> None:
+    r"""Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
+
+    A run that was stopped goes on when it is started again. A result without its control is not a result.
+
+    \b
+    Examples:
+      lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/
+      lar distill corpus/ --model teacher/ --control -o control/
+    """
+    needs_train_extra()
+    if vocabulary is None and not options["control"]:
+        raise OptionError("--vocabulary is needed, unless the run is a --control")
+    from lar.corpus import Corpus
+    from lar.distillation.trainer import distill
+    from lar.vocabulary import LatentVocabulary
+
+    chosen = DistillOptions(**options)
+    latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
+    began = time.perf_counter()
+    with progress_bar("distilling", unit="steps") as progress:
+        student = distill(str(model), Corpus.load(corpus), latents, chosen, output, progress=progress)
+    _report(student.record, output, time.perf_counter() - began, as_json)
+
+
+def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool) -> None:
+    if as_json:
+        print_json({"student": str(output), "seconds": round(seconds, 1), **record})
+        return
+    losses = [line["loss"] for line in record["log"] if "loss" in line]
+    course = f", loss {losses[0]:.4f} -> {losses[-1]:.4f}" if losses else ""
+    click.echo(f"{output}: {record['steps']} steps in {seconds:.1f} s{course}")

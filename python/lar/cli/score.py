@@ -1,0 +1,58 @@
+"""`lar score`: a teacher's entropies into a corpus."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.training import device_options, needs_train_extra
+
+
+@click.command("score")
+@click.argument("corpus", type=EXISTING_PATH)
+@click.option("--model", required=True, type=EXISTING_PATH, help="The teacher's checkpoint folder.")
+@click.option("--batch-tokens", type=click.IntRange(1), help="Tokens of a batch, padding included.")
+@click.option(
+    "--max-length",
+    type=click.IntRange(2),
+    help="Tokens of a trajectory that the teacher reads.  [default: the model's context]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the scores of another teacher.")
+@device_options
+@json_option
+def command(corpus: Path, model: Path, as_json: bool, **options: Any) -> None:
+    r"""Write the teacher's entropy before each token, and the token's log-probability, into CORPUS.
+
+    Goes on where a run of the same teacher stopped. Prints how the agent's entropies are distributed, from
+    which the gate of `lar mine --max-entropy` is chosen.
+
+    \b
+    Example:
+      lar score corpus/ --model Qwen3-8B/
+    """
+    needs_train_extra()
+    from lar.corpus import Corpus
+    from lar.entropy import entropy_quantiles, score
+
+    with progress_bar("scoring", unit="tokens") as progress:
+        scored = score(Corpus.load(corpus), str(model), progress=progress, **options)
+    summary = entropy_quantiles(scored)
+    if as_json:
+        print_json({"corpus": str(corpus), "teacher": scored.manifest.teacher, **summary})
+    else:
+        _print(summary)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    table = Table(title="Entropy of the agent's tokens, nats", title_justify="left")
+    for name in ("quantile", "nats", "gate (nats)", "tokens at or under it"):
+        table.add_column(name, justify="right")
+    quantiles, gates = list(summary["quantiles"].items()), list(summary["at_or_under"].items())
+    for index, (share, nats) in enumerate(quantiles):
+        gate = (gates[index][0], f"{gates[index][1]:.1%}") if index < len(gates) else ("", "")
+        table.add_row(f"p{float(share) * 100:g}", f"{nats:.4g}", *gate)
+    Console().print(table)
+    click.echo(f"{summary['tokens']:,} of the agent's tokens, {summary['mean']:.3f} nats on average")

@@ -1,0 +1,170 @@
+"""What a student is taught: three losses over units, each summed over the agent's positions.
+
+At every position stand p, the teacher's distribution over base tokens, s, the student's over units (base
+tokens and K latents), the unit u that follows, and f(u), its first base token. All take logits in float32:
+`base` (n, B) and `latent` (n, K) of the student, `teacher` (n, B), and `units` (n). K may be 0, the control.
+The formulas are those of the project's design, `paper` after arXiv 2605.18597.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class FirstTokens:
+    """Which base token each of K latents begins with, indexed for the marginal.
+
+    columns (U): the distinct first tokens, sorted. group (K): each latent's place in `columns`.
+    """
+
+    def __init__(self, first_tokens: Tensor, base_size: int) -> None:
+        self.base_size = base_size
+        self.columns, self.group = torch.unique(first_tokens.long(), return_inverse=True)
+
+    def to(self, device: torch.device) -> "FirstTokens":
+        """Move the index tensors."""
+        self.columns, self.group = self.columns.to(device), self.group.to(device)
+        return self
+
+
+class Terms(NamedTuple):
+    """A loss's two sums: `teacher`, against the teacher's distribution, and `unit`, for the unit taken."""
+
+    teacher: Tensor
+    unit: Tensor
+
+
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor, FirstTokens], Terms]
+
+
+def marginal(base: Tensor, latent: Tensor, teacher: Tensor, units: Tensor, first: FirstTokens) -> Terms:
+    """KL(p || q), and -log(s(u) / q(f(u))), with q(v) = sum of s(u) over the units with f(u) = v.
+
+    Mass that moves between a token and the latents that begin with it leaves the first term as it is.
+    """
+    joined = _joined(base, latent, first)
+    entropy, cross = _against(teacher, base, _log_total(base, latent))
+    probability = teacher.detach().softmax(-1)[:, first.columns]
+    gained = (probability * (joined - base[:, first.columns])).sum()
+    return Terms(
+        cross - gained - entropy,
+        (_of_first(base, joined, units, first) - _of_unit(base, latent, units)).sum(),
+    )
+
+
+def paper(base: Tensor, latent: Tensor, teacher: Tensor, units: Tensor, first: FirstTokens) -> Terms:
+    """KL(p || s) where the unit is a base token, -log s(u) where it is a latent; s over all units."""
+    explicit = units < first.base_size
+    total = _log_total(base, latent)
+    entropy, cross = _against(teacher[explicit], base[explicit], total[explicit])
+    return Terms(cross - entropy, (total - _of_unit(base, latent, units))[~explicit].sum())
+
+
+def sft(base: Tensor, latent: Tensor, teacher: Tensor | None, units: Tensor, first: FirstTokens) -> Terms:  # noqa: ARG001
+    """-log s(u) everywhere; no teacher."""
+    return Terms(base.new_zeros(()), (_log_total(base, latent) - _of_unit(base, latent, units)).sum())
+
+
+LOSS_FUNCTIONS: dict[str, Any] = {"marginal": marginal, "paper": paper, "sft": sft}
+
+
+def _log_total(base: Tensor, latent: Tensor) -> Tensor:
+    """Log of the sum of exp over all units' logits, (n)."""
+    total = base.logsumexp(-1)
+    return torch.logaddexp(total, latent.logsumexp(-1)) if latent.shape[1] else total
+
+
+def _joined(base: Tensor, latent: Tensor, first: FirstTokens) -> Tensor:
+    """Log of exp(base) + the sum of exp(latent) over a token's latents, for the U first tokens, (n, U).
+
+    Only the affected columns are touched; q(v) for every other v is its own logit's share.
+    """
+    own = base[:, first.columns]
+    if not latent.shape[1]:
+        return own
+    group = first.group.expand(latent.shape[0], -1)
+    with torch.no_grad():  # the shift cancels, so it needs no gradient
+        shift = own.scatter_reduce(1, group, latent, "amax")
+    spread = (latent - shift[:, first.group]).exp()
+    return ((own - shift).exp().index_add(1, first.group, spread)).log() + shift
+
+
+def _against(teacher: Tensor, base: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over positions: the teacher's entropy, and its cross entropy with exp(base - total)."""
+    with torch.no_grad():
+        log_p = teacher.log_softmax(-1)
+        p = log_p.exp()
+        entropy = -(p * log_p).sum()
+    return entropy, total.sum() - (p * base).sum()
+
+
+def _of_unit(base: Tensor, latent: Tensor, units: Tensor) -> Tensor:
+    """Each position's logit of its unit, (n)."""
+    size = base.shape[1]
+    picked = base.gather(1, units.clamp_max(size - 1)[:, None])[:, 0]
+    if not latent.shape[1]:
+        return picked
+    of_latent = latent.gather(1, (units - size).clamp_min(0)[:, None])[:, 0]
+    return torch.where(units >= size, of_latent, picked)
+
+
+def _of_first(base: Tensor, joined: Tensor, units: Tensor, first: FirstTokens) -> Tensor:
+    """Each position's joined logit of its unit's first token, (n)."""
+    size = base.shape[1]
+    if not first.columns.numel():
+        return _of_unit(base, base[:, :0], units)
+    from_latent = first.columns[first.group[(units - size).clamp_min(0)]]
+    token = torch.where(units >= size, from_latent, units)
+    place = torch.searchsorted(first.columns, token).clamp_max(first.columns.numel() - 1)
+    own = base.gather(1, token[:, None])[:, 0]
+    return torch.where(first.columns[place] == token, joined.gather(1, place[:, None])[:, 0], own)
+
+
+class _SumOverChunks(torch.autograd.Function):
+    """Sum a loss over chunks of positions, taking each chunk's gradient at once and dropping its logits.
+
+    So logits never exist for more than one chunk, and the head is not computed a second time.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor
+    ) -> Tensor:
+        gradients = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (hidden, *weights)]
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(hidden), size):
+            chunk = slice(start, start + size)
+            leaves = [tensor.detach().requires_grad_() for tensor in (hidden[chunk], *weights)]
+            with torch.enable_grad():
+                value = loss(chunk, *leaves)
+            found = torch.autograd.grad(value, leaves, allow_unused=True)
+            gradients[0][chunk] = found[0]
+            for gradient, part in zip(gradients[1:], found[1:], strict=True):
+                if part is not None:
+                    gradient += part
+            total += value.detach()
+        context.save_for_backward(*gradients)
+        context.dtypes = [tensor.dtype for tensor in (hidden, *weights)]
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        parts = zip(context.saved_tensors, context.dtypes, strict=True)
+        return (None, None, *((gradient * saved).to(dtype) for saved, dtype in parts))
+
+
+def sum_over_chunks(loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor) -> Tensor:
+    """Sum `loss(chunk, hidden[chunk], *weights)` over chunks of `size` positions of hidden (n, width).
+
+    Differentiable, once, in all tensors.
+    """
+    if torch.is_grad_enabled():
+        result: Tensor = _SumOverChunks.apply(loss, size, hidden, *weights)
+        return result
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for start in range(0, len(hidden), size):
+        chunk = slice(start, start + size)
+        total += loss(chunk, hidden[chunk], *weights)
+    return total

@@ -1,0 +1,83 @@
+"""Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lar.errors import OptionError
+
+LOSSES = ("marginal", "paper", "sft")
+ROW_STARTS = ("exponential", "mean", "first")
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How LoRA learns. Steps count more than tokens, so by default a batch is what fits into one window.
+
+    max_length: base tokens an example may have; a longer conversation is cut into windows that keep its head
+    (see `lar.distillation.data`). batch_tokens: base tokens in a batch, packed into one row; None for
+    max_length. max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the frozen
+    weights of a folder, "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints. report_to: the
+    Trainer's integrations ("tensorboard", "wandb").
+    """
+
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.0
+    warmup_ratio: float = 0.05
+    scheduler: str = "cosine"
+    max_grad_norm: float = 1.0
+    epochs: float = 1.0
+    max_steps: int | None = None
+    max_length: int = 2048
+    batch_tokens: int | None = None
+    gradient_accumulation: int = 1
+    gradient_checkpointing: bool = False
+    seed: int = 0
+    dtype: str = "auto"
+    device: str | None = None
+    save_steps: int = 100
+    logging_steps: int = 10
+    report_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        positive = ("lora_rank", "lora_alpha", "learning_rate", "max_grad_norm", "epochs", "max_length")
+        counts = ("gradient_accumulation", "save_steps", "logging_steps")
+        for name in (*positive, *counts, "max_steps", "batch_tokens"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise OptionError(f"{name} must be positive, not {value}")
+        if self.max_length < 8:
+            raise OptionError(f"max_length must be at least 8, not {self.max_length}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DistillOptions(AdaptOptions):
+    """How a student learns its latents, besides what `AdaptOptions` has.
+
+    loss: "marginal", "paper" or "sft" (see `lar.distillation.loss`). unit_weight: the weight `a` of the
+    second term. row_learning_rate: of the new rows, an order above LoRA's, for they start far from where
+    they end. row_start: how a latent's input row starts (see `lar.distillation.rows`). control: the same
+    data and steps without latents.
+    """
+
+    loss: str = "marginal"
+    unit_weight: float = 1.0
+    row_learning_rate: float = 1e-2
+    row_start: str = "exponential"
+    control: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss not in LOSSES:
+            raise OptionError(f"loss {self.loss!r} is none of {', '.join(LOSSES)}")
+        if self.row_start not in ROW_STARTS:
+            raise OptionError(f"row_start {self.row_start!r} is none of {', '.join(ROW_STARTS)}")
+        if self.row_learning_rate <= 0 or self.unit_weight < 0:
+            raise OptionError("row_learning_rate must be positive and unit_weight must not be negative")

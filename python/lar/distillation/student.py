@@ -1,0 +1,213 @@
+"""The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary behind them."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.utils import load_peft_weights
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lar.causal_model import Head, embedding_rows, head_of, load_model
+from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.rows import LatentRows, check_base_size
+from lar.errors import TrainingError
+from lar.files import atomic_folder
+from lar.tokenization import Tokenizer
+from lar.vocabulary import LatentVocabulary
+
+ROWS_FILE = "latent_rows.safetensors"
+OPTIONS_FILE = "distillation.json"
+VOCABULARY_FOLDER = "vocabulary"
+
+
+class Student(nn.Module):
+    """A causal model over units. `model` is its transformers (or PEFT) model, `rows` None without latents.
+
+    Make one with `lar.distill`, `Student.load`, or `Student.plain` for a model that has learnt nothing.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        vocabulary: LatentVocabulary,
+        rows: LatentRows | None = None,
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        check_base_size(model, vocabulary)
+        self.model = model
+        self.vocabulary = vocabulary
+        self.rows = rows
+        self.record = record or {}
+        self._head: Head | None = None
+        if rows is not None:
+            rows.attach(model)
+
+    @classmethod
+    def plain(cls, model: Any, tokenizer: Any) -> "Student":
+        """A model as it is, over base tokens alone: how the base takes part in what students do."""
+        tokenizer = Tokenizer.of(tokenizer)
+        return cls(model, LatentVocabulary((), embedding_rows(model), tokenizer))
+
+    @classmethod
+    def begin(cls, model: Any, vocabulary: LatentVocabulary, options: AdaptOptions) -> "Student":
+        """Put a fresh LoRA into `model` (which it changes in place; see `unload`) and start the new rows."""
+        if isinstance(model, PeftModel) or hasattr(model, "peft_config"):
+            raise TrainingError("the model has an adapter already: merge it first, it is part of the teacher")
+        check_base_size(model, vocabulary)
+        method = options.row_start if isinstance(options, DistillOptions) else "mean"
+        rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
+        model.requires_grad_(False)
+        with _quiet_peft():
+            adapted = get_peft_model(model, _lora(options))
+        return cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
+
+    @property
+    def base(self) -> Any:
+        """The transformers model, with LoRA's layers inside it where there are some."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def head(self) -> Head:
+        """The way from hidden states to logits over base rows."""
+        if self._head is None:
+            with self.teacher(), torch.random.fork_rng():
+                self._head = head_of(self.base)
+        return self._head
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def forward(self, input_ids: Tensor, **arguments: Any) -> Any:
+        """The transformers model's output; logits over units, (batch, length, base_size + K)."""
+        return self.model(input_ids=input_ids, **arguments)
+
+    @contextmanager
+    def teacher(self) -> Iterator[None]:
+        """Within the block the model is the frozen teacher: no adapter, no latents, bit for bit."""
+        with self.base_rows_only():
+            if isinstance(self.model, PeftModel):
+                with self.model.disable_adapter():
+                    yield
+            else:
+                yield
+
+    @contextmanager
+    def base_rows_only(self) -> Iterator[None]:
+        """Within the block the model knows no latents; the adapter stays on."""
+        if self.rows is None:
+            yield
+        else:
+            with self.rows.off():
+                yield
+
+    def logits(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 logits of hidden states (n, width), over the base rows (n, B) and the latents (n, K)."""
+        with self.base_rows_only():
+            base = self.head(hidden)[:, : self.vocabulary.base_size]
+        if self.rows is None:
+            return base, base[:, :0]
+        return base, self.head.finish(self.rows.logits(hidden).float())
+
+    def save(self, folder: str | Path) -> None:
+        """Write a PEFT adapter folder with the latents' rows, the vocabulary and the options beside it.
+
+        What stood at `folder` is replaced only when all is written.
+        """
+        if not isinstance(self.model, PeftModel):
+            raise TrainingError("a plain model is no student: there is nothing of its own to save")
+        with atomic_folder(Path(folder)) as target:
+            self.save_weights(target)
+            self.vocabulary.save(target / VOCABULARY_FOLDER)
+            text = json.dumps(self.record, ensure_ascii=False, indent=2)
+            (target / OPTIONS_FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, model: Any, *, dtype: str = "auto", device: str | None = None
+    ) -> "Student":
+        """Put a saved student's adapter and rows onto `model`, the teacher's folder or object.
+
+        Raises:
+            TrainingError: `folder` is no student. VocabularyError: the model's rows are not the vocabulary's.
+        """
+        folder = Path(folder)
+        if not (folder / "adapter_config.json").is_file() or not (folder / OPTIONS_FILE).is_file():
+            raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
+        vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
+        base = load_model(model, dtype=dtype, device=device)
+        check_base_size(base, vocabulary)
+        record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+        rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
+        with _quiet_peft():
+            adapted = PeftModel.from_pretrained(base, str(folder))
+        student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
+        student._load_rows(folder)
+        return student.eval()
+
+    def save_weights(self, folder: Path) -> None:
+        """Write what has been learnt into an existing folder: PEFT's two files and the rows."""
+        # PEFT would else look on the network whether the base's embedding was resized.
+        self.model.save_pretrained(str(folder), save_embedding_layers=False)
+        if self.rows is not None:
+            tensors = {
+                name: value.detach().cpu().contiguous() for name, value in self.rows.named_parameters()
+            }
+            save_file(tensors, folder / ROWS_FILE)
+
+    def load_weights(self, folder: Path) -> None:
+        """Take what `save_weights` has written; the adapter keeps learning where it did."""
+        weights = load_peft_weights(str(folder), device=str(self.device))
+        set_peft_model_state_dict(self.model, weights)
+        self._load_rows(folder)
+
+    def unload(self) -> Any:
+        """Take LoRA and latents off and return the base model, as it was before."""
+        if self.rows is not None:
+            self.rows.detach()
+        return self.model.unload() if isinstance(self.model, PeftModel) else self.model
+
+    def merge(self) -> Any:
+        """Add LoRA to the base weights and return that model; only for a student without latents."""
+        if self.rows is not None:
+            raise TrainingError("a student with latents cannot be merged into a model of base rows")
+        return self.model.merge_and_unload()
+
+    def _load_rows(self, folder: Path) -> None:
+        if self.rows is None:
+            return
+        file = folder / ROWS_FILE
+        if not file.is_file():
+            raise TrainingError(f"{file}: the latents' rows are missing")
+        try:
+            self.rows.load_state_dict(load_file(file))
+        except RuntimeError as error:
+            raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """Within the block PEFT may ask transformers for a property by the name that it had before."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
+
+
+def _lora(options: AdaptOptions) -> LoraConfig:
+    targets = options.target_modules
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+    )

@@ -1,0 +1,338 @@
+"""Distillation itself: a transformers Trainer that carries teacher, student and loss."""
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from lar.causal_model import autocast, embedding_rows, fingerprint, hidden_states, load_model
+from lar.corpus import Corpus
+from lar.distillation.data import PackedExamples, examples
+from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Terms, sum_over_chunks
+from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.student import Student
+from lar.errors import OptionError, TrainingError
+from lar.files import atomic_file
+from lar.progress import Progress, silent
+from lar.vocabulary import LatentVocabulary
+
+RUN_FILE = "run.json"
+
+
+def distill(
+    model: Any,
+    corpus: Corpus,
+    vocabulary: LatentVocabulary | None,
+    options: DistillOptions | None = None,
+    output: str | Path | None = None,
+    *,
+    progress: Progress = silent,
+) -> Student:
+    """Teach a model to use `vocabulary`, with itself, frozen, as the teacher.
+
+    Args:
+        model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
+            (`student.unload()` takes it out again).
+        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
+        vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
+        options: see `DistillOptions`.
+        output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
+            `<output>.checkpoints` until the student is saved: the same call goes on from the last one.
+        progress: counts optimizer steps.
+
+    Raises:
+        VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
+        to learn from. TrainingError: the loss is not finite. OptionError: the checkpoints are another run's.
+    """
+    options = options or DistillOptions()
+    base = load_model(model, dtype=options.dtype, device=options.device)
+    if options.control:
+        vocabulary = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
+    if vocabulary is None:
+        raise OptionError("a vocabulary is needed, unless the run is a control")
+    student = train(base, corpus, vocabulary, options, _checkpoints(output), progress)
+    if output is not None:
+        student.save(output)
+        shutil.rmtree(_checkpoints(output) or "", ignore_errors=True)
+    return student
+
+
+def train(
+    base: Any,
+    corpus: Corpus,
+    vocabulary: LatentVocabulary,
+    options: AdaptOptions,
+    checkpoints: Path | None,
+    progress: Progress,
+) -> Student:
+    """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
+    data = PackedExamples(
+        list(examples(corpus, vocabulary, options.max_length)),
+        options.batch_tokens or options.max_length,
+        options.seed,
+    )
+    identity = _identity(base, vocabulary, options, data)
+    set_seed(options.seed)
+    student = Student.begin(base, vocabulary, options)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = checkpoints or Path(temporary)
+        _claim(folder, identity)
+        trainer = DistillationTrainer(student, data, options, folder, progress)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    student.record = {
+        "options": options.as_json(),
+        "steps": trainer.state.global_step,
+        "log": trainer.state.log_history,
+    }
+    return student.eval()
+
+
+class DistillationStep(nn.Module):
+    """One batch's loss: the teacher's pass over base tokens, the student's over units, and what they say."""
+
+    accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
+
+    def __init__(self, student: Student, options: AdaptOptions) -> None:
+        super().__init__()
+        self.student = student
+        self.loss = options.loss if isinstance(options, DistillOptions) else "sft"
+        self.unit_weight = options.unit_weight if isinstance(options, DistillOptions) else 1.0
+        vocabulary = student.vocabulary
+        first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
+        self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
+        _ = student.head  # checked before the first step
+
+    def forward(
+        self,
+        units: Tensor,
+        unit_positions: Tensor,
+        tokens: Tensor,
+        token_positions: Tensor,
+        student_at: Tensor,
+        teacher_at: Tensor,
+        labels: Tensor,
+    ) -> dict[str, Tensor]:
+        """Sums over the batch's t taught units: `loss`, and its parts `teacher` and `unit`.
+
+        The arguments are what `lar.distillation.data.pack` returns.
+        """
+        student = self.student
+        with autocast(student.base):
+            taught_by = self._teacher_hidden(tokens, token_positions, teacher_at)
+            hidden = hidden_states(student.base, units, unit_positions)[0, student_at]
+            parts: list[Terms] = []
+
+            def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
+                terms = self._terms(chunk, piece, rows, taught_by, labels)
+                parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
+                return terms.teacher + self.unit_weight * terms.unit
+
+            size = student.head.chunk_size(student.vocabulary.base_size)
+            loss = sum_over_chunks(chunk_loss, size, hidden, *self._output_rows())
+        teacher, unit = (torch.stack(column).sum() for column in zip(*parts, strict=True))
+        return {"loss": loss, "teacher": teacher, "unit": unit}
+
+    def _teacher_hidden(self, tokens: Tensor, positions: Tensor, at: Tensor) -> Tensor | None:
+        """The teacher's hidden states (t, width); None for a loss that has no teacher."""
+        if self.loss == "sft":
+            return None
+        training = self.student.training
+        with torch.no_grad(), self.student.teacher():
+            self.student.eval()
+            hidden = hidden_states(self.student.base, tokens, positions)[0, at]
+            self.student.train(training)
+        return hidden
+
+    def _terms(
+        self, chunk: slice, hidden: Tensor, rows: tuple[Tensor, ...], taught_by: Tensor | None, labels: Tensor
+    ) -> Terms:
+        """The loss of a chunk of positions, from the student's and the teacher's hidden states."""
+        student = self.student
+        with student.base_rows_only():
+            base = student.head(hidden)
+            with torch.no_grad():
+                teacher = None if taught_by is None else student.head(taught_by[chunk])
+        latent = base[:, :0]
+        if student.rows is not None:
+            latent = student.head.finish(student.rows.logits(hidden, *rows).float())
+        terms: Terms = LOSS_FUNCTIONS[self.loss](base, latent, teacher, labels[chunk], self.first)
+        return terms
+
+    def _output_rows(self) -> list[Tensor]:
+        rows = self.student.rows
+        if rows is None:
+            return []
+        return [rows.output] if rows.bias is None else [rows.output, rows.bias]
+
+
+class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
+    """The Trainer of transformers with our step, two learning rates, and checkpoints of what learns."""
+
+    def __init__(
+        self, student: Student, data: PackedExamples, options: AdaptOptions, folder: Path, progress: Progress
+    ) -> None:
+        self.options = options
+        self.sums: defaultdict[str, float] = defaultdict(float)
+        super().__init__(
+            model=DistillationStep(student, options),
+            args=_arguments(options, folder, len(data), student.device),
+            train_dataset=data,
+            data_collator=_only,
+            callbacks=[_ProgressCallback(progress)],
+        )
+        self.remove_callback(PrinterCallback)  # printing belongs to the command line
+        if options.gradient_checkpointing:
+            student.base.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:  # noqa: ARG002 (the Trainer's signature)
+        """AdamW with a learning rate of their own for the new rows."""
+        if getattr(self, "optimizer", None) is None:
+            learning = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+            rows = [p for n, p in learning if ".rows." in f".{n}"]
+            others = [p for n, p in learning if ".rows." not in f".{n}"]
+            groups: list[dict[str, Any]] = [{"params": others, "weight_decay": self.options.weight_decay}]
+            if rows and isinstance(self.options, DistillOptions):
+                groups.append({"params": rows, "lr": self.options.row_learning_rate, "weight_decay": 0.0})
+            self.optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate)
+        return self.optimizer
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The mean loss of a taught unit, over all batches of an optimizer step."""
+        outputs = model(**inputs)
+        count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
+        loss = outputs["loss"] / count
+        if not math.isfinite(float(loss.detach())):
+            raise TrainingError(
+                f"the loss is {float(loss.detach())} at step {self.state.global_step + 1}: "
+                "lower the learning rates; the last checkpoint is kept"
+            )
+        self.sums["units"] += inputs["labels"].numel()
+        self.sums["tokens"] += inputs["tokens"].numel()
+        for name in ("teacher", "unit"):
+            self.sums[name] += float(outputs[name])
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # the processes' gradients are averaged
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
+        """Add the two terms' means over the units since the last line."""
+        if "loss" in logs and self.sums["units"]:
+            units = self.sums["units"]
+            logs = {
+                **logs,
+                "teacher_term": self.sums["teacher"] / units,
+                "unit_term": self.sums["unit"] / units,
+            }
+            logs["base_tokens"] = self.sums["tokens"]
+            self.sums.clear()
+        super().log(logs, *arguments, **keywords)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.student.save_weights(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
+        self.model.student.load_weights(Path(resume_from_checkpoint))
+
+
+class _ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Reports optimizer steps."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        self.progress(state.global_step, state.max_steps)
+
+
+def _arguments(options: AdaptOptions, folder: Path, rows: int, device: torch.device) -> TrainingArguments:
+    steps = options.max_steps or math.ceil(rows * options.epochs / options.gradient_accumulation)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,  # a row of the data is a packed batch already
+        gradient_accumulation_steps=options.gradient_accumulation,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.scheduler,
+        warmup_steps=math.ceil(steps * options.warmup_ratio),
+        max_grad_norm=options.max_grad_norm,
+        max_steps=steps,
+        seed=options.seed,
+        save_steps=options.save_steps,
+        save_total_limit=2,
+        logging_steps=options.logging_steps,
+        report_to=list(options.report_to) or "none",
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
+    _ = arguments.device
+    arguments._n_gpu = min(1, arguments.n_gpu)  # many GPUs are for accelerate, not for DataParallel
+    return arguments
+
+
+def _only(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return rows[0]
+
+
+def _checkpoints(output: str | Path | None) -> Path | None:
+    return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
+
+
+def _identity(
+    base: nn.Module, vocabulary: LatentVocabulary, options: AdaptOptions, data: PackedExamples
+) -> dict[str, Any]:
+    """What must be the same for a run to go on: model, latents, options and data."""
+    # How often a run saves or reports, and where it runs, changes nothing that is learnt.
+    same = replace(options, save_steps=1, logging_steps=1, report_to=(), device=None)
+    digest = hashlib.sha256()
+    for example in data.examples:
+        digest.update(example.units.tobytes())
+        digest.update(example.taught.tobytes())
+    digest.update(vocabulary.segment_tokens.tobytes())
+    content = {
+        "model": fingerprint(base),
+        "data": digest.hexdigest(),
+        "options": same.as_json(),
+    }
+    result: dict[str, Any] = json.loads(json.dumps(content))
+    return result
+
+
+def _claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Write the run's identity beside its checkpoints; refuse those of another run."""
+    file = folder / RUN_FILE
+    if not file.exists():
+        with atomic_file(file) as temporary:
+            temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    different = [name for name, value in identity.items() if found.get(name) != value]
+    if different:
+        raise OptionError(
+            f"{folder}: checkpoints of a run with other {' and '.join(different)}; "
+            "remove the folder or choose another output"
+        )
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The last complete checkpoint: the Trainer writes its state last, so one that was cut short has none."""
+    found = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
