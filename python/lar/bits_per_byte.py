@@ -1,4 +1,4 @@
-"""Bits per byte: how many bits a model needs for the agent's text, the same measure for units and for tokens."""
+"""Bits per byte: how many bits a model needs for the agent's text, one measure for units and for tokens."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lar.causal_model import autocast, hidden_states
+from lar.causal_model import autocast, hidden_states, load_model
 from lar.corpus import Corpus
 from lar.distillation.data import Example, examples, pack
 from lar.distillation.loss import FirstTokens, sft
@@ -56,8 +56,9 @@ def bits_per_byte(
     hold all of the agent's text (`lar.distillation.data`), the same bytes for every model.
 
     Args:
-        model: a Student, or a plain model (its object) over base tokens.
+        model: a Student, or a plain model (its folder or object) over base tokens.
         corpus: conversations; to be honest, of tasks that neither vocabulary nor training has seen.
+        max_length: base tokens of a window.
         batch_tokens: base tokens in a packed batch; None for `max_length`.
         progress: counts examples.
 
@@ -66,7 +67,7 @@ def bits_per_byte(
     """
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
-    student = model if isinstance(model, Student) else Student.plain(model, corpus.tokenizer)
+    student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
     source = list(examples(corpus, student.vocabulary, max_length))
     if not source:
         raise CorpusError(f"{corpus.path}: holds nothing that the agent said")

@@ -6,7 +6,7 @@ tensor) exist only for a chunk of positions at a time.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
 from lar.errors import OptionError, TrainingError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Below this a model is a toy: there float32 costs nothing and is exact to compare with.
 _TOY_PARAMETERS = 20_000_000
-# Logits of one chunk, in numbers: 128 MB in float32 on a CPU (larger falls out of every cache and was no faster).
+# Logits of one chunk, in numbers: 128 MB in float32 on a CPU, 512 MB on a GPU.
 _CHUNK_LOGITS = {"cpu": 32_000_000, "cuda": 128_000_000}
 
 
@@ -42,14 +43,29 @@ def load_model(model: str | Path | PreTrainedModel, *, dtype: str = "auto", devi
     if not Path(model).is_dir():
         raise TrainingError(f"{model}: no such model folder")
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(str(model), dtype=torch.float32, local_files_only=True)
+        with _no_bar():
+            loaded = AutoModelForCausalLM.from_pretrained(
+                str(model), dtype=torch.float32, local_files_only=True
+            )
     except (ValueError, OSError) as error:
         raise TrainingError(f"{model}: not a causal language model's folder: {error}") from error
     return loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
 
 
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Within the block transformers draws no progress bar: printing belongs to the command line."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def choose_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
-    """Resolve "auto"; a CPU without bfloat16 units computes in it hundreds of times slower than in float32."""
+    """Resolve "auto"; a CPU without bfloat16 units is hundreds of times slower in it than in float32."""
     if dtype != "auto":
         if dtype not in DTYPES:
             raise OptionError(f"dtype {dtype!r} is none of auto, {', '.join(DTYPES)}")
@@ -116,7 +132,9 @@ def head_of(model: Any) -> Head:
         expected = model(input_ids=ids, use_cache=False).logits.float()
         found = head(hidden_states(model, ids).flatten(0, 1)).view_as(expected)
     if not torch.allclose(found, expected, rtol=1e-2, atol=1e-2):
-        raise TrainingError(f"the head of {type(model).__name__} changes its logits in a way that is not known")
+        raise TrainingError(
+            f"the head of {type(model).__name__} changes its logits in a way that is not known"
+        )
     return head
 
 

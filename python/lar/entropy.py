@@ -1,4 +1,4 @@
-"""One pass of a teacher over a corpus: the entropy of its distribution before each token, and the token's log-probability.
+"""One pass of a teacher over a corpus: its entropy before each token, and each token's log-probability.
 
 Sequences of a shard are sorted by length and padded on the right. A causal model never looks to the right, so
 no mask is needed and padding changes nothing; positions of padding are not looked at.
@@ -54,6 +54,7 @@ def score(
             None for 4,096 on a CPU and 32,768 on a GPU.
         max_length: tokens of a trajectory that the teacher reads; None for the model's own context.
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
+        device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: drop the scores of another teacher, which are refused otherwise.
         progress: counts tokens.
 
@@ -81,7 +82,7 @@ def score(
 def entropy_quantiles(corpus: Corpus) -> dict[str, Any]:
     """The distribution of the agent's scored tokens' entropies, in nats, in one pass over the shards.
 
-    Returns `tokens`, `mean`, `quantiles` ({"0.5": nats}, exact to float16) and `at_or_under` ({"0.05": share}).
+    Returns `tokens`, `mean`, `quantiles` ({"0.5": nats}) and `at_or_under` ({"0.05": share of the tokens}).
 
     Raises:
         CorpusError: the corpus is not scored.
@@ -111,7 +112,7 @@ def entropy_quantiles(corpus: Corpus) -> dict[str, Any]:
 
 
 def next_token_scores(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Entropy and log-probability (n each, nats) of float32 logits (n, B), which are overwritten, and tokens (n)."""
+    """Entropy and log-probability (n each, nats) of float32 logits (n, B), overwritten, and tokens (n)."""
     logits -= logits.max(-1, keepdim=True).values  # so that the entropy's difference below loses no digits
     picked = logits.gather(-1, tokens[:, None])[:, 0]
     total = logits.logsumexp(-1)

@@ -1,7 +1,7 @@
-"""Generating with a student: units from `transformers.generate`, text from the vocabulary's expander as they come.
+"""Generating with a student: units from `transformers.generate`, expanded into text as they come.
 
-`generate` answers prompts, one or a batch. `Conversation` keeps the key-value cache of one conversation between
-its turns, so that a turn costs its own new units and not the whole history again.
+`generate` answers prompts, one or a batch. `Conversation` keeps the key-value cache of one conversation
+between its turns, so that a turn costs its own new units and not the whole history again.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,9 +26,9 @@ Prompt = str | ArrayLike
 
 @dataclass(frozen=True)
 class Generation:
-    """What one request got. units: what the model wrote, end-of-turn unit included; base_ids: the same, expanded.
+    """What one request got.
 
-    text: without special tokens, cut where a stop string begins. finish_reason: "end" (an end-of-turn unit),
+    units: what the model wrote, end-of-turn unit included; base_ids: the same, expanded. text: without special tokens, cut where a stop string begins. finish_reason: "end" (an end-of-turn unit),
     "stop" (a stop string) or "length".
     """
 
@@ -93,8 +93,8 @@ def generate(
 class Conversation:
     """One conversation with a student whose cache lives from turn to turn.
 
-    `append` adds what others say (text or ids, as the chat template renders it, up to the header of the agent's
-    turn), `reply` lets the student write. Nothing that was read once is read again.
+    `append` adds what others say (text or ids, as the chat template renders it, up to the header of the
+    agent's turn), `reply` lets the student write. Nothing that was read once is read again.
     """
 
     def __init__(self, student: Student, sampling: Sampling | None = None) -> None:
@@ -112,7 +112,9 @@ class Conversation:
         """Add text or ids that the student did not write; they are read at the next `reply`."""
         self.units = np.concatenate([self.units, as_units(self.student.vocabulary, prompt)])
 
-    def reply(self, sampling: Sampling | None = None, *, on_text: Callable[[str], None] | None = None) -> Generation:
+    def reply(
+        self, sampling: Sampling | None = None, *, on_text: Callable[[str], None] | None = None
+    ) -> Generation:
         """Let the student write until it ends its turn, and add that to the conversation.
 
         A turn that a stop string ended keeps all its units, the stop string's included.
@@ -142,7 +144,7 @@ def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]
 
 
 class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not typed here
-    """A streamer for one's own call of `student.model.generate(..., streamer=UnitStreamer(...))` with one prompt.
+    """A streamer of transformers, for one's own call of `student.model.generate` with one prompt.
 
     Hands each piece of text to `on_text` as soon as it is certain.
     """

@@ -30,7 +30,7 @@ def command(corpus: Path, model: Path, output: Path, as_json: bool, **options: A
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.distillation.adapt import adapt
+    from lar.distillation.adaptation import adapt
 
     chosen = AdaptOptions(**options)
     began = time.perf_counter()

@@ -61,7 +61,9 @@ def option_flags(options: type[Any]) -> Callable[[Callable[..., Any]], Callable[
 
 def device_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--dtype and --device."""
-    function = click.option("--device", help='"cpu", "cuda:0", ...  [default: a GPU if there is one]')(function)
+    function = click.option("--device", help='"cpu", "cuda:0", ...  [default: a GPU if there is one]')(
+        function
+    )
     return click.option(
         "--dtype",
         type=click.Choice(["auto", "float32", "bfloat16"]),

@@ -1,10 +1,10 @@
 """From conversations to training batches: windows of units that face base tokens, packed into rows.
 
-A conversation that is longer than `max_length` base tokens is cut into windows that together hold all of the
-agent's text. Each window keeps the conversation's head (a quarter: the system prompt, which says what the agent
-is to do), then a stretch of it whose first quarter only gives context; the loss falls on what no window
-before has held. Teacher and student read the same window, so what was cut is missing for both. Cutting at the
-end instead would have dropped most of what an agent says late in a long task.
+A conversation that is longer than `max_length` base tokens is cut into windows that together hold all of
+the agent's text. Each window keeps the conversation's head (a quarter of the window: the system prompt, which
+says what the agent is to do), then a stretch whose first part (another quarter) only gives context; the loss
+falls on what no window before has held. Teacher and student read the same window, so what was cut is missing
+for both. Cutting at the end instead would drop most of what an agent says late in a long task.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def examples(corpus: Corpus, vocabulary: LatentVocabulary, max_length: int) -> I
 
 
 def windows(tokens: NDArray[np.uint32], parsed: Reparameterized, max_length: int) -> Iterator[Example]:
-    """Cut one conversation, `tokens` (n) in `parsed` units, into examples of at most `max_length` base tokens."""
+    """Cut one conversation, base ids (n) and its units, into examples of at most `max_length` base tokens."""
     starts, count = parsed.starts, len(parsed.units)
     if starts[-1] <= max_length:
         yield from _example(tokens, parsed, np.arange(count), 0)

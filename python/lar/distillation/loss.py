@@ -16,7 +16,7 @@ from torch import Tensor
 class FirstTokens:
     """Which base token each of K latents begins with, indexed for the marginal.
 
-    group (K): for each latent the place of its first token in `columns` (U), the distinct first tokens, sorted.
+    columns (U): the distinct first tokens, sorted. group (K): each latent's place in `columns`.
     """
 
     def __init__(self, first_tokens: Tensor, base_size: int) -> None:
@@ -48,7 +48,10 @@ def marginal(base: Tensor, latent: Tensor, teacher: Tensor, units: Tensor, first
     entropy, cross = _against(teacher, base, _log_total(base, latent))
     probability = teacher.detach().softmax(-1)[:, first.columns]
     gained = (probability * (joined - base[:, first.columns])).sum()
-    return Terms(cross - gained - entropy, (_of_first(base, joined, units, first) - _of_unit(base, latent, units)).sum())
+    return Terms(
+        cross - gained - entropy,
+        (_of_first(base, joined, units, first) - _of_unit(base, latent, units)).sum(),
+    )
 
 
 def paper(base: Tensor, latent: Tensor, teacher: Tensor, units: Tensor, first: FirstTokens) -> Terms:
@@ -89,7 +92,7 @@ def _joined(base: Tensor, latent: Tensor, first: FirstTokens) -> Tensor:
 
 
 def _against(teacher: Tensor, base: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """The teacher's entropy H(p), and the cross entropy of p with exp(base - total), both summed over positions."""
+    """Sums over positions: the teacher's entropy, and its cross entropy with exp(base - total)."""
     with torch.no_grad():
         log_p = teacher.log_softmax(-1)
         p = log_p.exp()
@@ -126,7 +129,7 @@ class _SumOverChunks(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]  # the context's type differs between versions
+    def forward(
         context: Any, loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor
     ) -> Tensor:
         gradients = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (hidden, *weights)]
@@ -147,22 +150,21 @@ class _SumOverChunks(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> Any:
         parts = zip(context.saved_tensors, context.dtypes, strict=True)
         return (None, None, *((gradient * saved).to(dtype) for saved, dtype in parts))
 
 
 def sum_over_chunks(loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor) -> Tensor:
-    """Sum `loss(chunk, hidden[chunk], *weights)` over chunks of `size` positions; differentiable in all tensors.
+    """Sum `loss(chunk, hidden[chunk], *weights)` over chunks of `size` positions of hidden (n, width).
 
-    hidden: (n, width). Not differentiable twice.
+    Differentiable, once, in all tensors.
     """
     if torch.is_grad_enabled():
-        result: Tensor = _SumOverChunks.apply(loss, size, hidden, *weights)  # type: ignore[no-untyped-call]
+        result: Tensor = _SumOverChunks.apply(loss, size, hidden, *weights)
         return result
     total = hidden.new_zeros((), dtype=torch.float32)
     for start in range(0, len(hidden), size):
         chunk = slice(start, start + size)
         total += loss(chunk, hidden[chunk], *weights)
     return total
-

@@ -1,4 +1,4 @@
-"""Every option of `adapt` and `distill` with its default: one home for Python, the command line and the record."""
+"""Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,12 +11,12 @@ ROW_STARTS = ("exponential", "mean", "first")
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """How LoRA learns. Steps count more than tokens, so a batch is one example (or as many as fit) by default.
+    """How LoRA learns. Steps count more than tokens, so by default a batch is what fits into one window.
 
     max_length: base tokens an example may have; a longer conversation is cut into windows that keep its head
     (see `lar.distillation.data`). batch_tokens: base tokens in a batch, packed into one row; None for
-    max_length. max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the frozen weights,
-    "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints. report_to: the
+    max_length. max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the frozen
+    weights of a folder, "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints. report_to: the
     Trainer's integrations ("tensorboard", "wandb").
     """
 

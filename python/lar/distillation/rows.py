@@ -31,7 +31,9 @@ class LatentRows(nn.Module):
     output: nn.Parameter
     bias: nn.Parameter | None
 
-    def __init__(self, base_size: int, input_rows: Tensor, output_rows: Tensor, bias: Tensor | None = None):
+    def __init__(
+        self, base_size: int, input_rows: Tensor, output_rows: Tensor, bias: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.base_size = base_size
         self.enabled = True

@@ -1,4 +1,4 @@
-"""The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary that says what they mean."""
+"""The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary behind them."""
 
 import json
 import warnings
@@ -84,7 +84,8 @@ class Student(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def forward(self, input_ids: Tensor, **arguments: Any) -> Any:
         """The transformers model's output; logits over units, (batch, length, base_size + K)."""
@@ -110,7 +111,7 @@ class Student(nn.Module):
                 yield
 
     def logits(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Float32 logits of hidden states (n, width): over the base rows (n, B), and over the latents (n, K)."""
+        """Float32 logits of hidden states (n, width), over the base rows (n, B) and the latents (n, K)."""
         with self.base_rows_only():
             base = self.head(hidden)[:, : self.vocabulary.base_size]
         if self.rows is None:
@@ -131,7 +132,9 @@ class Student(nn.Module):
             (target / OPTIONS_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path, model: Any, *, dtype: str = "auto", device: str | None = None) -> "Student":
+    def load(
+        cls, folder: str | Path, model: Any, *, dtype: str = "auto", device: str | None = None
+    ) -> "Student":
         """Put a saved student's adapter and rows onto `model`, the teacher's folder or object.
 
         Raises:
@@ -156,7 +159,9 @@ class Student(nn.Module):
         # PEFT would else look on the network whether the base's embedding was resized.
         self.model.save_pretrained(str(folder), save_embedding_layers=False)
         if self.rows is not None:
-            tensors = {name: value.detach().cpu().contiguous() for name, value in self.rows.named_parameters()}
+            tensors = {
+                name: value.detach().cpu().contiguous() for name, value in self.rows.named_parameters()
+            }
             save_file(tensors, folder / ROWS_FILE)
 
     def load_weights(self, folder: Path) -> None:
