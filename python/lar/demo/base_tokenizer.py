@@ -1,29 +1,31 @@
-"""The demo's tokenizer: byte-level BPE with the usual pre-tokenizer and ChatML, trained on the demonstrations."""
+"""The demo's tokenizer: byte-level BPE with a usual pre-tokenizer, and ChatML."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
+import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
-from tokenizers import Tokenizer as Backend
-from transformers import PreTrainedTokenizerFast
+
+from lar.demo.expert import text_of
+from lar.tokenization import Tokenizer
+from lar.trajectories import Trajectory
 
 END_OF_TEXT = "<|endoftext|>"
 START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
 
-# Qwen's pre-tokenizer: no merge crosses a word, and each digit is a token, as in the models in use.
+# The pre-tokenizer of GPT-4 and Llama 3: no merge crosses a word, and up to three digits are a token.
 _WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
 )
 
+# ChatML; a tool call is written as Hermes and Qwen write it.
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
 {{- '<|im_start|>' + message.role + '\\n' + message.content }}
 {%- for call in message.tool_calls or [] %}
-{%- set function = call.function %}
-{{- '\\n<tool_call>\\n{"name": "' + function.name + '", "arguments": ' }}
-{{- function.arguments if function.arguments is string else function.arguments | tojson }}
-{{- '}\\n</tool_call>' }}
+{{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+{{- call.function.arguments + '}\\n</tool_call>' }}
 {%- endfor %}
 {{- '<|im_end|>\\n' }}
 {%- endfor %}
@@ -31,30 +33,39 @@ CHAT_TEMPLATE = """\
 """
 
 
-def train_tokenizer(texts: Iterable[str], folder: Path, *, size: int = 1024) -> PreTrainedTokenizerFast:
-    """Train a tokenizer of at most `size` ids on `texts`, write it to `folder` and return it."""
-    backend = Backend(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+def train_tokenizer(trajectories: Iterable[Trajectory], *, size: int = 2048) -> Tokenizer:
+    """Train a tokenizer of at most `size` ids on the text of `trajectories`."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    words = pre_tokenizers.Split(Regex(_WORDS), behavior="isolated")
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, letters])
     backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    backend.train_from_iterator(_texts(trajectories), _trainer(size))
+    return Tokenizer(
+        backend,
+        config={
+            "eos_token": END_OF_TURN,
+            "pad_token": END_OF_TEXT,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        },
+        chat_template=CHAT_TEMPLATE,
+        model_vocab_size=backend.get_vocab_size(),
+    )
+
+
+def _trainer(size: int) -> trainers.BpeTrainer:
+    names = (END_OF_TEXT, START_OF_TURN, END_OF_TURN)
+    return trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=2,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=[AddedToken(name, special=True) for name in (END_OF_TEXT, START_OF_TURN, END_OF_TURN)],
+        special_tokens=[AddedToken(name, special=True) for name in names],
         show_progress=False,
     )
-    backend.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        eos_token=END_OF_TURN,
-        pad_token=END_OF_TEXT,
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.save_pretrained(folder)
-    return tokenizer
+
+
+def _texts(trajectories: Iterable[Trajectory]) -> Iterator[str]:
+    """Yield all that the template will write but the special tokens, which the trainer would merge."""
+    for trajectory in trajectories:
+        for message in trajectory.messages:
+            yield f"{message['role']}\n{text_of(message)}"

@@ -1,8 +1,8 @@
 """An order desk: customers, orders and stock behind ten tools, and one ticket to close.
 
-The agent answers each message with a thought and one tool call (`<tool_call>{"name", "arguments"}</tool_call>`,
-the Hermes convention) and gets the tool's answer as JSON. Whatever it writes, it gets an answer: calls that
-cannot be read or carried out are answered with an error and change nothing.
+The agent answers each message with a thought and one tool call, a JSON object with `name` and `arguments`
+between `<tool_call>` tags (the Hermes convention), and gets the tool's answer as JSON. Whatever it writes, it
+gets an answer: calls that cannot be read or carried out are answered with an error and change nothing.
 """
 
 import json
@@ -137,7 +137,9 @@ class Environment:
 
     def _list_orders(self, customer_id: str) -> dict[str, Any]:
         customer = self._customer(customer_id)
-        return {order.item: order.id for order in self.world.orders.values() if order.customer_id == customer.id}
+        return {
+            order.item: order.id for order in self.world.orders.values() if order.customer_id == customer.id
+        }
 
     def _get_order(self, order_id: str) -> dict[str, Any]:
         order = self._order(order_id)

@@ -1,13 +1,14 @@
-"""The scripted expert: it reads the ticket and the tools' answers, thinks in a few wordings, and follows the policy."""
+"""The scripted expert: it reads the ticket and the tools' answers, thinks briefly, follows the policy."""
 
 import json
 import random
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lar.demo.environment import Outcome, Status
 from lar.demo.tasks import LATE_DAYS, RETURN_DAYS, SYSTEM_PROMPT, Kind, Task
+from lar.progress import Progress, silent
 from lar.trajectories import Message, Trajectory
 
 
@@ -57,9 +58,11 @@ def demonstrate(task: Task) -> Trajectory:
     )
 
 
-def demonstrations(tasks: Iterable[Task]) -> Iterator[Trajectory]:
-    """Return the expert's trajectory of each ticket."""
-    return map(demonstrate, tasks)
+def demonstrations(tasks: Sequence[Task], *, progress: Progress = silent) -> Iterator[Trajectory]:
+    """Yield the expert's trajectory of each ticket; `progress` counts tickets."""
+    for done, task in enumerate(tasks, start=1):
+        yield demonstrate(task)
+        progress(done, len(tasks))
 
 
 def opening(task: Task) -> list[Message]:
@@ -68,12 +71,14 @@ def opening(task: Task) -> list[Message]:
 
 
 def text_of(message: Message) -> str:
-    """Return an assistant message as the agent writes it: its text, then its calls between `<tool_call>` tags."""
-    calls = [
-        f'\n<tool_call>\n{{"name": "{call["function"]["name"]}", "arguments": {call["function"]["arguments"]}}}\n</tool_call>'
-        for call in message.get("tool_calls", ())
-    ]
+    """Return an assistant message as the agent writes it: its text, then its calls between tags."""
+    calls = [tool_call_text(**call["function"]) for call in message.get("tool_calls", ())]
     return "".join([message["content"], *calls])
+
+
+def tool_call_text(name: str, arguments: str) -> str:
+    """Return a call as Hermes and Qwen models write it; `arguments` is JSON text."""
+    return f'\n<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
 
 
 def work(task: Task) -> Plan:
@@ -116,7 +121,9 @@ def _settle(
             yield Move(thought, "refund", {"order_id": order, "amount": price})
             return Outcome.REFUNDED
         case Kind.RETURN, Status.DELIVERED:
-            thought = f"Delivered {days} days ago, that is over {RETURN_DAYS} days, so there is {price} of credit."
+            thought = (
+                f"Delivered {days} days ago, that is over {RETURN_DAYS} days, so there is {price} of credit."
+            )
             yield Move(thought, "give_credit", {"customer_id": customer, "amount": price})
             return Outcome.CREDITED
         case Kind.RETURN, Status.PROCESSING:
@@ -142,5 +149,7 @@ def _replace_or_refund(
         thought = f"There are {answer['stock']} in stock, so a new one goes out."
         yield Move(thought, "send_replacement", {"order_id": order})
         return Outcome.REPLACED
-    yield Move(f"There is none in stock, so {price} goes back.", "refund", {"order_id": order, "amount": price})
+    yield Move(
+        f"There is none in stock, so {price} goes back.", "refund", {"order_id": order, "amount": price}
+    )
     return Outcome.REFUNDED

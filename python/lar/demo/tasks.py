@@ -1,4 +1,4 @@
-"""Tickets for the order desk, each made from its seed alone, with the world that closing it rightly leaves."""
+"""Tickets for the order desk, each made from its seed alone, and the world that closing it rightly leaves."""
 
 import copy
 import random
@@ -20,20 +20,25 @@ SYSTEM_PROMPT = (
 # The held-out tickets' seeds begin here; the training tickets' seeds lie below.
 FIRST_HELD_OUT_SEED = 1_000_000_000
 
-_FIRST_NAMES = (
-    "ada ben cleo dan eva finn gina hugo ines jan kira leo mia nils olga paul rosa sam tina udo vera will yara zoe "
-    "alan beth carl dora emil fay gus hans ida jude karl lena max nora otto pia"
-).split()
-_LAST_NAMES = (
-    "adler baker cole dietz evans falk gross hahn irwin jones klein lang moss nash ortiz price quinn reed stone "
-    "tate ulm voss wolf young zorn beck croft drake engel frost gray hill jung kent lloyd marsh"
-).split()
-_HOSTS = "post.org mail.net inbox.com".split()
-ITEMS = (
-    "lamp chair desk kettle mirror radio clock bicycle tent blanket toaster camera speaker keyboard printer jacket "
-    "backpack helmet guitar puzzle"
-).split()
-_CITIES = "Berlin Lyon Porto Vienna Gent Turin Oslo Krakow Malmo Graz Basel Cork".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_FIRST_NAMES = _words(
+    "ada ben cleo dan eva finn gina hugo ines jan kira leo mia nils olga paul rosa sam tina udo vera will "
+    "yara zoe alan beth carl dora emil fay gus hans ida jude karl lena max nora otto pia"
+)
+_LAST_NAMES = _words(
+    "adler baker cole dietz evans falk gross hahn irwin jones klein lang moss nash ortiz price quinn reed "
+    "stone tate ulm voss wolf young zorn beck croft drake engel frost gray hill jung kent lloyd marsh"
+)
+_HOSTS = _words("post.org mail.net inbox.com")
+_ITEMS = _words(
+    "lamp chair desk kettle mirror radio clock bicycle tent blanket toaster camera speaker keyboard printer "
+    "jacket backpack helmet guitar puzzle"
+)
+_CITIES = _words("Berlin Lyon Porto Vienna Gent Turin Oslo Krakow Malmo Graz Basel Cork")
 
 
 class Kind(StrEnum):
@@ -78,7 +83,7 @@ _STATUSES = {
 
 @dataclass(frozen=True)
 class Task:
-    """One ticket: what the customer wrote, and the world it is about, as `start` has it before the first call."""
+    """One ticket: what the customer wrote, and `start`, the world before the first call."""
 
     seed: int
     kind: Kind
@@ -113,11 +118,11 @@ def make_task(seed: int) -> Task:
     kind = draw.choice(list(Kind))
     customers = _customers(draw)
     owner = draw.choice(customers)
-    items = draw.sample(ITEMS, 3)
+    items = draw.sample(_ITEMS, 3)
     stranger = next(customer for customer in customers if customer is not owner)
     ids = draw.sample(range(100, 1000), 4)
     orders = [_order(draw, number, item, owner.id) for number, item in zip(ids[:3], items, strict=True)]
-    orders.append(_order(draw, ids[3], draw.choice(ITEMS), stranger.id))
+    orders.append(_order(draw, ids[3], draw.choice(_ITEMS), stranger.id))
     asked = orders[draw.randrange(3)]
     asked.status = draw.choice(_STATUSES[kind])
     city = draw.choice([city for city in _CITIES if city != asked.city])
@@ -133,7 +138,7 @@ def make_task(seed: int) -> Task:
         start=World(
             customers={customer.id: customer for customer in customers},
             orders={order.id: order for order in orders},
-            stock={item: draw.choice((0, draw.randint(1, 9))) for item in ITEMS},
+            stock={item: draw.choice((0, draw.randint(1, 9))) for item in _ITEMS},
         ),
     )
 

@@ -1,0 +1,95 @@
+"""What the demo measured: three agents side by side, and the latents that saved the most."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lar.demo.online import Arm
+from lar.vocabulary import LatentVocabulary
+
+
+@dataclass(frozen=True)
+class UsefulLatent:
+    """A latent as text, its base tokens, and how often the student wrote it on all held-out tickets."""
+
+    text: str
+    tokens: int
+    uses: int
+
+    @property
+    def saved(self) -> int:
+        """Base tokens that the student did not have to write one by one."""
+        return self.uses * (self.tokens - 1)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """The agents by name ("base", "control", "student"), the most useful latents, and seconds by stage."""
+
+    folder: Path
+    arms: dict[str, Arm]
+    latents: list[UsefulLatent]
+    seconds: dict[str, float]
+
+    @property
+    def reduction(self) -> float:
+        """1 - the student's units / the base's tokens: what each agent wrote itself, means over tickets."""
+        return 1 - self.arms["student"].units / self.arms["base"].base_tokens
+
+    @property
+    def success_change(self) -> float:
+        """The student's success minus the control's, as shares of tickets."""
+        return self.arms["student"].success - self.arms["control"].success
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON-ready values."""
+        return {
+            "folder": str(self.folder),
+            "tasks": len(self.arms["base"].solved),
+            "arms": {name: _arm_as_json(arm) for name, arm in self.arms.items()},
+            "reduction": round(self.reduction, 4),
+            "success_change": round(self.success_change, 4),
+            "latents": [
+                {"text": latent.text, "tokens": latent.tokens, "uses": latent.uses, "saved": latent.saved}
+                for latent in self.latents
+            ],
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+        }
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of wall time by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Time the block."""
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - began
+
+
+def useful_latents(vocabulary: LatentVocabulary, uses: Counter[int], count: int = 5) -> list[UsefulLatent]:
+    """Return the `count` latents that saved the most units, given how often each unit id was written."""
+    latents = [
+        UsefulLatent(latent.text, len(latent.tokens), uses[latent.id])
+        for latent in vocabulary.latents
+        if uses[latent.id]
+    ]
+    return sorted(latents, key=lambda latent: latent.saved, reverse=True)[:count]
+
+
+def _arm_as_json(arm: Arm) -> dict[str, float]:
+    return {
+        "success": round(arm.success, 4),
+        "turns": round(arm.turns, 2),
+        "units": round(arm.units, 2),
+        "base_tokens": round(arm.base_tokens, 2),
+        "seconds": round(arm.seconds, 2),
+    }

@@ -1,0 +1,143 @@
+"""The whole way in small: one function per arrow, one thing on disk each, and the three agents at work."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import lar
+from lar.causal_model import load_model
+from lar.demo.base_model import BaseModelOptions, train_base_model
+from lar.demo.base_tokenizer import train_tokenizer
+from lar.demo.expert import demonstrations
+from lar.demo.online import Arm, run_online
+from lar.demo.result import DemoResult, Stopwatch, useful_latents
+from lar.demo.tasks import Task, held_out_tasks, training_tasks
+from lar.distillation import DistillOptions, Student
+from lar.errors import OptionError
+from lar.files import atomic_file
+from lar.progress import Progress
+
+# Called with a stage's name and its unit of work; what it gives is told how far the stage is.
+Stage = Callable[[str, str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """How large the demo is. The defaults were found by measuring; docs/results.md has what they give.
+
+    tasks: held-out tickets that each agent works on. training_tasks: tickets that the expert shows. latents,
+    max_entropy, min_support: see `lar.mine`. distillation: for the student and, without latents, its control.
+    """
+
+    tasks: int = 100
+    training_tasks: int = 2000
+    seed: int = 0
+    latents: int = 128
+    max_entropy: float | str = "p80"
+    min_support: int = 20
+    base_model: BaseModelOptions = field(default_factory=BaseModelOptions)
+    distillation: DistillOptions = field(
+        default_factory=lambda: DistillOptions(
+            max_steps=150,
+            max_length=512,
+            batch_tokens=1024,
+            learning_rate=1e-3,
+            device="cpu",
+            save_steps=10_000,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "training_tasks"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise OptionError(f"seed must not be negative, not {self.seed}")
+
+
+def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
+    """Go the whole way in `folder` and return what was measured.
+
+    `folder` gets trajectories.parquet, model/, corpus/, vocabulary/, student/, control/ and demo.json, each
+    as the command of its name writes it. It must not exist or be empty.
+
+    Raises:
+        OptionError: there is something in `folder` already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OptionError(
+            f"{folder}: there is something already; choose another folder with -o, or remove it"
+        )
+    watch = Stopwatch()
+    tasks = training_tasks(options.training_tasks, options.seed)
+    held_out = held_out_tasks(options.tasks, options.seed, tasks)
+    with watch.time("corpus"):
+        corpus = _corpus(folder, tasks, stage)
+    with watch.time("base model"), stage("training the base model", "steps") as progress:
+        train_base_model(corpus, folder / "model", options.base_model, seed=options.seed, progress=progress)
+    with watch.time("score"), stage("scoring", "tokens") as progress:
+        corpus = lar.score(corpus, folder / "model", device="cpu", progress=progress)
+    with watch.time("mine"), stage("mining", "tokens") as progress:
+        vocabulary = _mine(corpus, folder, options, progress)
+    base = Student.plain(load_model(folder / "model", device="cpu"), corpus.tokenizer)
+    with watch.time("distil the control"):
+        control = _distil(corpus, None, folder, options, stage)
+    with watch.time("distil the student"):
+        student = _distil(corpus, vocabulary, folder, options, stage)
+    arms: dict[str, Arm] = {}
+    for name, agent in {"base": base, "control": control, "student": student}.items():
+        with watch.time(f"{name} at work"), stage(f"the {name} at work", "tickets") as progress:
+            arms[name] = run_online(agent, held_out, progress=progress)
+    result = DemoResult(folder, arms, useful_latents(vocabulary, arms["student"].uses), watch.seconds)
+    _write_record(folder / "demo.json", result, options)
+    return result
+
+
+def _corpus(folder: Path, tasks: list[Task], stage: Stage) -> "lar.Corpus":
+    """Let the expert work on `tasks`, train a tokenizer on what it said, and tokenize that."""
+    with stage("the expert at work", "tickets") as progress:
+        trajectories = list(demonstrations(tasks, progress=progress))
+        lar.write_trajectories(trajectories, folder / "trajectories.parquet")
+    tokenizer = train_tokenizer(trajectories)
+    with stage("building the corpus", "trajectories") as progress:
+        logs = lar.read_trajectories(folder / "trajectories.parquet")
+        return lar.Corpus.build(logs, tokenizer, folder / "corpus", progress=progress)
+
+
+def _mine(
+    corpus: "lar.Corpus", folder: Path, options: DemoOptions, progress: Progress
+) -> "lar.LatentVocabulary":
+    vocabulary = lar.mine(
+        corpus,
+        size=options.latents,
+        max_entropy=options.max_entropy,
+        min_support=options.min_support,
+        progress=progress,
+    )
+    vocabulary.save(folder / "vocabulary")
+    return vocabulary
+
+
+def _distil(
+    corpus: "lar.Corpus",
+    vocabulary: "lar.LatentVocabulary | None",
+    folder: Path,
+    options: DemoOptions,
+    stage: Stage,
+) -> Student:
+    """Distil the student, or where there is no vocabulary its control: the same data and steps."""
+    name = "control" if vocabulary is None else "student"
+    chosen = replace(options.distillation, control=vocabulary is None, seed=options.seed)
+    with stage(f"distilling the {name}", "steps") as progress:
+        student: Student = lar.distill(
+            folder / "model", corpus, vocabulary, chosen, folder / name, progress=progress
+        )
+    return student
+
+
+def _write_record(file: Path, result: DemoResult, options: DemoOptions) -> None:
+    record = {**result.as_json(), "options": asdict(options)}
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
