@@ -5,30 +5,15 @@ import re
 from typing import Any
 
 import pytest
-import tokenizers
-from chat_templates import NAMED_TOKENS, SPECIAL_TOKENS, TEMPLATES, WITH_TOOLS, with_marks, without_tags
 from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import decoders, models, pre_tokenizers
 
+from chat_templates import NAMED_TOKENS, SMOLLM2, TEMPLATES, WITH_TOOLS, with_marks, without_tags
+from conversations import TOOL, agent, call, conversations, result, tokenizer_with, tool_conversations, user
 from lar.chat import ChatTemplate, TemplateRefusalError, render
 from lar.chat import spans as spans_module
 from lar.errors import TokenizerError
 from lar.tokenization import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
-
-TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
-
-
-def tokenizer_with(template: str | None) -> Tokenizer:
-    """A byte-level tokenizer without merges that knows the templates' special tokens."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = tokenizers.Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(SPECIAL_TOKENS)
-    return Tokenizer(backend, config=NAMED_TOKENS, chat_template=template)
-
 
 PLAIN = {name: tokenizer_with(without_tags(source)) for name, source in TEMPLATES.items()}
 TAGGED = {name: tokenizer_with(source) for name, source in TEMPLATES.items()}
@@ -45,61 +30,6 @@ def oracle(name: str, messages: list[Message], tools: Any = None) -> tuple[str, 
     marked = MARKED[name].render(messages, tools)
     turns = [turn for turn in re.findall("\x01(.*?)\x02", marked, flags=re.DOTALL) if turn]
     return marked.replace("\x01", "").replace("\x02", ""), turns
-
-
-def user(content: str) -> Message:
-    return {"role": "user", "content": content}
-
-
-def agent(content: str, **more: Any) -> Message:
-    return {"role": "assistant", "content": content, **more}
-
-
-def call(arguments: Any = '{"at":  "x"}', name: str = "look", content: str = "") -> Message:
-    function = {"name": name, "arguments": arguments}
-    return agent(content, tool_calls=[{"id": "abcdefghi", "type": "function", "function": function}])
-
-
-def result(content: str) -> Message:
-    return {"role": "tool", "content": content, "name": "look", "tool_call_id": "abcdefghi"}
-
-
-# What could be taken for a border: the templates' own words, our sentinels, white space, nothing.
-nasty = st.sampled_from(
-    [
-        "",
-        " ",
-        "\n",
-        "yes",
-        "yes\n",
-        " yes",
-        "<|im_end|>\n",
-        "<|im_end|>\n<|im_start|>assistant\n",
-        "<|im_start|>user\nyes<|im_end|>\n<|im_start|>assistant\nyes",
-        "<|eot_id|>",
-        "</s>",
-        "[/INST] yes </s>",
-        "larturn0x000000x",
-        "larturn0x000001x larturn1x000000x",
-        "</think>",
-        "<think>\n\n</think>\n\n",
-        "é\u0301 漢字 🙂",
-        "{{ raise_exception('no') }}",
-    ]
-)
-contents = st.one_of(
-    nasty,
-    st.lists(nasty, max_size=3).map("".join),
-    st.text(st.characters(exclude_characters="\x01\x02"), max_size=8),
-)
-plain_messages = st.one_of(contents.map(user), contents.map(agent))
-conversations = st.lists(plain_messages, min_size=1, max_size=8)
-tool_steps = st.one_of(
-    contents.map(lambda text: [user(text)]),
-    contents.map(lambda text: [agent(text)]),
-    contents.map(lambda text: [call(json.dumps({"q": text})), result(text)]),
-)
-tool_conversations = st.lists(tool_steps, max_size=6).map(lambda steps: [user("go"), *sum(steps, [])])
 
 
 def parsed(messages: list[Message]) -> list[Message]:
@@ -138,7 +68,8 @@ def test_tool_calls_are_the_agents_text(name, tools, messages):
     try:
         spans = render(PLAIN[name], Trajectory("t", "task", messages, tools=tools))
     except TokenizerError:
-        assert name == "mistral" and tools
+        assert name == "mistral"
+        assert tools
         return
     assert "".join(span.text for span in spans) == text
     assert [span.text for span in spans if span.agent] == turns
@@ -148,12 +79,13 @@ def test_mistral_with_tools_and_several_questions_is_exact():
     steps = [
         [user(f"question {i}"), call(json.dumps({"q": i})), result(f"r{i}"), agent("ok")] for i in range(5)
     ]
-    messages = sum(steps, [])
-    text, turns = oracle("mistral", parsed(messages), [TOOL])
+    messages = [message for step in steps for message in step]
+    _, turns = oracle("mistral", parsed(messages), [TOOL])
     assert agent_texts(PLAIN["mistral"], messages, [TOOL]) == turns
 
 
-def test_two_renderings_are_enough(monkeypatch):
+@pytest.mark.parametrize(("name", "renderings"), [("chatml", 2), ("phi3", 2), ("llama3", 3), ("mistral", 3)])
+def test_few_renderings_are_enough(monkeypatch, name, renderings):
     count = 0
     original = ChatTemplate.render
 
@@ -162,11 +94,11 @@ def test_two_renderings_are_enough(monkeypatch):
         count += 1
         return original(self, *args, **kwargs)
 
-    messages = [user("a"), agent("b"), user("b"), agent("b"), agent("c")] * 20
-    render(PLAIN["chatml"], Trajectory("t", "task", messages))  # asks the template what it can do
+    messages = [user("a"), agent("b"), user("b"), call(), result("b"), agent("b"), agent("c")] * 20
+    render(PLAIN[name], Trajectory("t", "task", messages))  # asks the template what it can do
     monkeypatch.setattr(ChatTemplate, "render", counting)
-    render(PLAIN["chatml"], Trajectory("t", "task", messages))
-    assert count == 2
+    render(PLAIN[name], Trajectory("t", "task", messages, tools=[TOOL]))
+    assert count == renderings
 
 
 def test_arguments_stay_verbatim_where_the_template_takes_text():
@@ -198,6 +130,19 @@ def test_calls_tools_and_results_are_written_for_templates_without_them():
         "user\n<tool_response>\none\n</tool_response>\n<tool_response>\ntwo\n</tool_response><|im_end|>"
         in text
     )
+
+
+def test_smollm2_takes_tools_in_place_of_its_default_system_message():
+    messages = [user("go"), call(), result("one"), agent("done")]
+    tokenizer = tokenizer_with(SMOLLM2)
+    written = '<tool_call>\n{"name": "look", "arguments": {"at":  "x"}}\n</tool_call><|im_end|>'
+    assert agent_texts(tokenizer, messages) == [written, "done<|im_end|>"]
+    for tools, is_default in ((None, True), ([TOOL], False)):
+        text = "".join(
+            span.text for span in render(tokenizer, Trajectory("t", "task", messages, tools=tools))
+        )
+        assert ("named SmolLM" in text) is is_default
+        assert ("# Tools" in text) is not is_default
 
 
 def test_a_refusal_names_the_trajectory_and_the_reason():
@@ -234,11 +179,11 @@ def transformers_tokenizer():
     return transformers.PreTrainedTokenizerFast(tokenizer_object=PLAIN["chatml"].backend, **NAMED_TOKENS)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("source", [*TEMPLATES.values(), SMOLLM2], ids=[*TEMPLATES, "smollm2"])
 @pytest.mark.parametrize("prompt", [False, True])
 @pytest.mark.parametrize("tools", [None, [TOOL]])
-def test_same_text_as_transformers(transformers_tokenizer, name, prompt, tools):
-    template = ChatTemplate(TEMPLATES[name], NAMED_TOKENS)
+def test_same_text_as_transformers(transformers_tokenizer, source, prompt, tools):
+    template = ChatTemplate(source, NAMED_TOKENS)
     for messages in examples():
         try:
             ours = template.render(messages, tools, add_generation_prompt=prompt)
@@ -248,7 +193,7 @@ def test_same_text_as_transformers(transformers_tokenizer, name, prompt, tools):
             theirs = transformers_tokenizer.apply_chat_template(
                 messages,
                 tools=tools,
-                chat_template=TEMPLATES[name],
+                chat_template=source,
                 tokenize=False,
                 add_generation_prompt=prompt,
             )

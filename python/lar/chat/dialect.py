@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.chat.template import ChatTemplate, TemplateRefusalError
@@ -35,6 +35,9 @@ class Dialect:
     turn_end: re.Pattern[str]  # what closes a turn, if it stands right after the agent's text
     closing: str  # all that follows the agent's text where the conversation ends with it
     special_at_end: re.Pattern[str]  # a special token at the end of a text, and white space after it
+    call_edges: (
+        tuple[str, str] | None
+    )  # what the agent writes around a tool's name in a call without arguments
 
     @classmethod
     def of(cls, template: ChatTemplate, special_tokens: Iterable[str], eos_token: str | None) -> "Dialect":
@@ -42,7 +45,7 @@ class Dialect:
         as_text = _writes_call(template, json.dumps(_ARGUMENTS))
         closing = _closing(template)
         specials = sorted(special_tokens, key=len, reverse=True)
-        return cls(
+        found = cls(
             writes_calls=as_text or _writes_call(template, _ARGUMENTS),
             writes_results=_writes_result(template, json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS),
             arguments_as_text=as_text,
@@ -50,7 +53,13 @@ class Dialect:
             turn_end=_turn_end(template, closing, specials, eos_token),
             closing=closing,
             special_at_end=re.compile(rf"(?P<token>{_any_of(specials)})\s*\Z"),
+            call_edges=None,
         )
+        return replace(found, call_edges=_call_edges(template, found)) if found.writes_calls else found
+
+    def call_to(self, name: str) -> dict[str, Any]:
+        """Return the function of a call to `name` without arguments."""
+        return {"name": name, "arguments": "{}" if self.arguments_as_text else {}}
 
     def adjust(
         self, messages: list[Message], tools: list[dict[str, Any]] | None
@@ -110,12 +119,12 @@ def _try(template: ChatTemplate, *messages: Message, prompt: bool = False) -> st
 
 
 def _call(arguments: Any) -> Message:
-    function = {"name": f"{_PROBE}name", "arguments": arguments}
-    return {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [{"id": _CALL_ID, "type": "function", "function": function}],
-    }
+    return _call_message({"name": f"{_PROBE}name", "arguments": arguments})
+
+
+def _call_message(function: dict[str, Any]) -> Message:
+    call = {"id": _CALL_ID, "type": "function", "function": function}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
 def _writes_call(template: ChatTemplate, arguments: Any) -> bool:
@@ -127,6 +136,21 @@ def _writes_call(template: ChatTemplate, arguments: Any) -> bool:
 
 def _writes_result(template: ChatTemplate, arguments: Any) -> bool:
     return _RESULT["content"] in _try(template, _USER, _call(arguments), _RESULT, _ANSWER)
+
+
+def _call_edges(template: ChatTemplate, dialect: Dialect) -> tuple[str, str] | None:
+    """Return the agent's text before and after the name in a call; None where it cannot be told.
+
+    The turn begins where an answer's begins; it ends with the special token that ends the text.
+    """
+    header, found, _ = _try(template, _USER, _ANSWER).partition(_ANSWER["content"])
+    text = _try(template, _USER, _call_message(dialect.call_to(f"{_PROBE}name")))
+    start = header.removesuffix(dialect.lead)
+    end = dialect.special_at_end.search(text)
+    if not (found and end and text.startswith(start)):
+        return None
+    before, name, after = text[len(start) : end.end("token")].partition(f"{_PROBE}name")
+    return (before, after) if name and name not in after else None
 
 
 def _closing(template: ChatTemplate) -> str:

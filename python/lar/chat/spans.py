@@ -44,6 +44,7 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
         text = template.render(messages, tools)
     except TemplateRefusalError as refusal:
         raise TokenizerError(f"trajectory {trajectory.id}: the chat template refuses it: {refusal}") from None
+    _check_unicode(trajectory, text)
     conversation = _Conversation(template, dialect, messages, tools, text)
     try:
         return _spans(text, conversation.turns(), dialect)
@@ -52,6 +53,14 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
             f"trajectory {trajectory.id}, agent turn {error.number}: the chat template does not show "
             "which text is the agent's"
         ) from None
+
+
+def _check_unicode(trajectory: Trajectory, text: str) -> None:
+    """Refuse half of a surrogate pair (JSON can smuggle one in): no tokenizer and no file takes it."""
+    try:
+        f"{trajectory.id}{trajectory.task}{text}".encode()
+    except UnicodeEncodeError:
+        raise TokenizerError(f"trajectory {trajectory.id!a}: a lone surrogate in its text") from None
 
 
 @lru_cache(maxsize=4)
@@ -90,7 +99,8 @@ class _Conversation:
         borders = self._by_sentinels(places)
         if borders is None:
             # Templates treat the last turn specially more often than any other: try the rest without it.
-            borders = [*self._locate(places[:-1]), *self._locate(places[-1:])]
+            early = self._locate(places[:-1]) if len(places) > 1 else []
+            borders = [*early, *self._locate(places[-1:])]
         for number, border in enumerate(borders, start=1):
             if border == _UNKNOWN:
                 raise _InexactTurnError(number)
@@ -98,7 +108,7 @@ class _Conversation:
 
     def _locate(self, places: list[int]) -> list[Border]:
         """Return the borders of the messages at `places`, halving the group until each can be told apart."""
-        borders = self._by_sentinels(places) if places else []
+        borders = self._by_sentinels(places)
         if borders is not None:
             return borders
         if len(places) == 1:
@@ -107,24 +117,50 @@ class _Conversation:
         return [*self._locate(places[:half]), *self._locate(places[half:])]
 
     def _by_sentinels(self, places: list[int]) -> list[Border] | None:
-        """Match the conversation against a rendering with sentinels for the messages at `places`."""
+        """Match the conversation against one with sentinels for the messages at `places`.
+
+        First each sentinel is an answer; then the sentinels of tool calls are tool calls, for templates that
+        end those differently or that want one before a tool's result.
+        """
+        borders = self._match_variant(places, calls=set())
+        if borders is None and self.dialect.call_edges:
+            calls = {place for place in places if self.messages[place].get("tool_calls")}
+            borders = self._match_variant(places, calls) if calls else None
+        return borders
+
+    def _match_variant(self, places: list[int], calls: set[int]) -> list[Border] | None:
         mark = _unused_word(self.text)
         sentinels = [f"{mark}{number:06d}x" for number in range(len(places))]
         variant = list(self.messages)
         for place, sentinel in zip(places, sentinels, strict=True):
-            variant[place] = {"role": "assistant", "content": sentinel}
+            variant[place] = self._stand_in(place, sentinel, place in calls)
         try:
             rendered = self.template.render(variant, self.tools)
         except TemplateRefusalError:
             return None
         pieces = _split_at(rendered, sentinels)
-        borders = _match(self.text, pieces) if pieces else None
-        return None if borders is None else [self._with_lead(border) for border in borders]
+        if pieces is None or not self._strip_edges(pieces, [place in calls for place in places]):
+            return None
+        return _match(self.text, pieces)
 
-    def _with_lead(self, border: tuple[int, int]) -> Border:
-        start, end = border
-        lead = self.dialect.lead
-        return (start - len(lead) if self.text.endswith(lead, 0, start) else start), end
+    def _stand_in(self, place: int, sentinel: str, is_call: bool) -> Message:
+        if not is_call:
+            return {"role": "assistant", "content": sentinel}
+        call = {**self.messages[place]["tool_calls"][0], "function": self.dialect.call_to(sentinel)}
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+    def _strip_edges(self, pieces: list[str], are_calls: list[bool]) -> bool:
+        """Take what the agent wrote off the `pieces` around each sentinel; False if it is not there."""
+        for number, is_call in enumerate(are_calls):
+            if not is_call:
+                pieces[number] = pieces[number].removesuffix(self.dialect.lead)
+                continue
+            before, after = self.dialect.call_edges or ("", "")
+            if not (pieces[number].endswith(before) and pieces[number + 1].startswith(after)):
+                return False
+            pieces[number] = pieces[number].removesuffix(before)
+            pieces[number + 1] = pieces[number + 1].removeprefix(after)
+        return True
 
     def _by_prompts(self, place: int) -> Border:
         """Take what the conversation up to and with the message has over the prompt that asks for it."""
@@ -170,7 +206,7 @@ def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
     return [*pieces, rendered]
 
 
-def _match(text: str, pieces: list[str]) -> list[tuple[int, int]] | None:
+def _match(text: str, pieces: list[str]) -> list[Border] | None:
     """Find `pieces` in `text`, the first at its start and the last at its end: the borders of the gaps.
 
     Returns None where they do not fit, or fit in more than one way: the leftmost and the rightmost way differ

@@ -96,6 +96,7 @@ def _raise_exception(message: str) -> None:
 
 
 def _strftime_now(form: str) -> str:
+    """Return today's date: of the templates that write one, a corpus built on another day differs."""
     return datetime.now().strftime(form)
 
 

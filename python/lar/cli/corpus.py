@@ -15,7 +15,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, p
     "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder (tokenizer.json and so on)."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
-@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time (one a core).")
+@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time.")
 @click.option("--skip-refused", is_flag=True, help="Leave out what the chat template refuses, and count it.")
 @json_option
 def command(

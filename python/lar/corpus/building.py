@@ -22,6 +22,8 @@ from lar.trajectories.schema import Trajectory
 TOKENIZER_FOLDER = "tokenizer"
 _MOST_SHARD_TOKENS = 1 << 30  # list offsets in a shard are 32 bits wide
 _MOST_EXAMPLES = 20
+# Each chunk is encoded on all cores; several under way only keep those busy while others are rendered.
+_MOST_CHUNKS = 8
 
 
 def build_folder(
@@ -48,7 +50,7 @@ def build_folder(
     source = chain([first], source)
     build.skip_done(source)
     if not manifest.complete:
-        build.add(encode_all(source, tokenizer, workers or len(os.sched_getaffinity(0))))
+        build.add(encode_all(source, tokenizer, workers or min(_cores(), _MOST_CHUNKS)))
     elif next(source, None) is not None:
         raise _other_corpus(folder, "it was built of fewer trajectories")
 
@@ -74,6 +76,11 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
     if not (folder / TOKENIZER_FOLDER).exists():
         tokenizer.save(folder / TOKENIZER_FOLDER)
     return manifest
+
+
+def _cores() -> int:
+    """Return the cores that this process may use; the system's where it cannot tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _other_corpus(folder: Path, reason: str) -> CorpusError:

@@ -55,7 +55,7 @@ class Corpus:
 
         `tokenizer` is anything that `Tokenizer.of` takes. Without a `path` the corpus lives in a temporary
         folder, as long as it or a view of it. `workers` is how many chunks are under way at a time (default:
-        one a core); encoding itself uses the tokenizer library's threads, which RAYON_NUM_THREADS bounds.
+        one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them.
         A shard is closed when it holds `shard_tokens`. `progress` counts trajectories.
 
         A build that was stopped continues when it is called again with the same input; a finished corpus of
