@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from lar.bits_per_byte import bits_per_byte
 from lar.distillation import AdaptOptions, DistillOptions, Student, adapt, distill
 from lar.distillation.data import examples, pack
@@ -71,7 +71,7 @@ def test_only_lora_and_the_new_rows_learn_and_rows_are_never_shared(corpus, voca
     assert student.rows.output.grad.abs().sum() > 0
 
 
-def test_rows_start_from_their_tokens(corpus, vocabulary):
+def test_rows_start_from_their_tokens(vocabulary):
     model = tiny.model(vocabulary.base_size)
     for method in ("mean", "first", "exponential"):
         student = Student.begin(model, vocabulary, DistillOptions(**FEW, row_start=method))
@@ -161,14 +161,14 @@ def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder,
         Student.load(tmp_path / "student", str(teacher_folder))
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def kill_at(step):
     def progress(done, total):  # noqa: ARG001
         if done == step:
-            raise Killed
+            raise KilledError
 
     return progress
 
@@ -177,7 +177,7 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
     options = DistillOptions(**FEW, max_steps=9, save_steps=4, lora_dropout=0.1, gradient_accumulation=2)
     arguments = str(teacher_folder), corpus, vocabulary
     whole = distill(*arguments, options, tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         distill(*arguments, options, tmp_path / "killed", progress=kill_at(7))
     assert not (tmp_path / "killed").exists()
     half = tmp_path / "killed.checkpoints" / "checkpoint-8"  # as a kill in the middle of saving leaves it
@@ -193,7 +193,7 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
 
 def test_checkpoints_of_another_run_are_refused(corpus, vocabulary, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=4, save_steps=2)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "s", progress=kill_at(3))
     other = DistillOptions(**FEW, max_steps=4, save_steps=2, seed=5)
     with pytest.raises(OptionError, match="options"):

@@ -22,8 +22,8 @@ def random_case(latents: int = len(FIRST), positions: int = 7, seed: int = 0):
 def slow(name, base, latent, teacher, units, first_tokens):
     """Both terms, one position and one unit after the other."""
     total_teacher = total_unit = 0.0
-    for b, l, t, u in zip(base.tolist(), latent.tolist(), teacher.tolist(), units.tolist(), strict=True):
-        weights = [math.exp(x) for x in b + l]
+    for b, k, t, u in zip(base.tolist(), latent.tolist(), teacher.tolist(), units.tolist(), strict=True):
+        weights = [math.exp(x) for x in b + k]
         s = [w / sum(weights) for w in weights]
         p = [math.exp(x) / sum(map(math.exp, t)) for x in t]
         f = lambda unit: unit if unit < BASE else first_tokens[unit - BASE]  # noqa: E731
