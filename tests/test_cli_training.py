@@ -4,9 +4,9 @@ import json
 import sys
 
 import pytest
-
 import tiny
 import toy
+
 from lar import cli
 from lar.corpus import Corpus
 from lar.distillation import Student

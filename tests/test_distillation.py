@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-import tiny
 from lar.bits_per_byte import bits_per_byte
 from lar.distillation import AdaptOptions, DistillOptions, Student, adapt, distill
 from lar.distillation.data import examples, pack

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tiny
 from lar.causal_model import hidden_states
 from lar.distillation.data import PackedExamples, examples, pack, windows
 from lar.errors import CorpusError

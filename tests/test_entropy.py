@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
-
 import tiny
+import torch
 import toy
+
 from lar.corpus import Corpus
 from lar.entropy import THRESHOLDS, batches_by_length, entropy_quantiles, next_token_scores, score
 from lar.errors import CorpusError

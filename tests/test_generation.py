@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-import tiny
 from lar.distillation import DistillOptions, Student, distill
 from lar.errors import OptionError, TrainingError, VocabularyError
 from lar.generation import Conversation, Sampling, UnitStreamer, as_units, generate

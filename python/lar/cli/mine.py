@@ -105,9 +105,8 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         row = (latent.id, repr(latent.text), len(latent.tokens), latent.uses, latent.support)
         table.add_row(*[str(value).replace("[", r"\[") for value in row])
     Console().print(table)
-    tasks = summary["mining"]["tasks"]
     click.echo(
-        f"{summary['latents']} latents over {summary['base_size']} base ids: {summary['reduction']:.1%} fewer "
-        f"units on the {tasks} tasks that they were mined on (see lar evaluate for others)\n"
+        f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the {summary['mining']['tasks']} "
+        f"tasks that they were mined on (see lar evaluate for others)\n"
         f"{summary['vocabulary']} in {summary['seconds']:.1f} s"
     )
