@@ -68,7 +68,7 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
 def reduction(folder: Path, corpus: Path, size: int, seed: int, steps: dict[str, Any]) -> float:
     """Mine on the training tasks, evaluate on the others; the first time both steps are noted."""
     vocabulary = folder / "vocabulary"
-    split = ["--hold-out", HELD_OUT, "--seed", seed]
+    split = ["--hold-out", HELD_OUT, "--split-seed", seed]
     mined = run("mine", corpus, "--size", size, *split, "-o", vocabulary)
     evaluated = run("evaluate", vocabulary, corpus)
     steps.setdefault(f"mine {size}", mined)

@@ -9,14 +9,19 @@ are of the agent's text on held-out tasks; base, control and student see the sam
 import argparse
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import lar
 from lar.bits_per_byte import bits_per_byte
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.entropy import entropy_quantiles
-from lar.generation import generate
+from lar.generation import Sampling, generate
 
 HELD_OUT = 0.2
 
@@ -29,11 +34,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="number of latents")
     parser.add_argument("--max-entropy", default="p60", help="the gate")
     parser.add_argument("--min-support", type=int, default=5)
-    parser.add_argument("--adapt-steps", type=int, default=150)
-    parser.add_argument("--steps", type=int, default=150, help="of student and control")
+    parser.add_argument("--attempts", type=int, default=1, help="trajectories of a task that are used")
+    parser.add_argument(
+        "--evaluated", type=int, default=6, help="held-out trajectories that bits are taken on"
+    )
+    parser.add_argument("--adapt-steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=100, help="of student and control")
     parser.add_argument("--loss", default="marginal")
-    parser.add_argument("--max-length", type=int, default=2048, help="base tokens of a window")
-    parser.add_argument("--only", choices=["adapt", "score", "student", "control", "table"], help="stop after this")
+    parser.add_argument("--max-length", type=int, default=512, help="base tokens of a window")
+    parser.add_argument(
+        "--scored-length", type=int, default=2048, help="base tokens of a trajectory to score"
+    )
+    parser.add_argument(
+        "--only", choices=["adapt", "score", "student", "control", "table"], help="stop after this"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     stages = {"adapt": adapt, "score": score, "student": student, "control": control, "table": table}
@@ -50,21 +64,35 @@ def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
     return lar.Corpus.load(options.output / "corpus").split(HELD_OUT)
 
 
+def first_attempts(trajectories: Iterable[lar.Trajectory], number: int) -> Iterator[lar.Trajectory]:
+    """At most `number` trajectories of each task: CPU time is short, and retries teach little."""
+    seen: Counter[str] = Counter()
+    for trajectory in trajectories:
+        seen[trajectory.task] += 1
+        if seen[trajectory.task] <= number:
+            yield trajectory
+
+
 def adapt(options: argparse.Namespace) -> None:
     """Another model wrote the logs: fine-tune a LoRA on the agent's turns and merge it."""
-    trajectories = lar.read_trajectories(options.trajectories)
+    trajectories = first_attempts(lar.read_trajectories(options.trajectories), options.attempts)
     lar.Corpus.build(trajectories, options.model, options.output / "corpus")
     if not (options.output / "teacher").exists():
         train, _ = split(options)
         settings = AdaptOptions(
-            learning_rate=1e-3, max_steps=options.adapt_steps, max_length=options.max_length
+            learning_rate=1e-3, max_steps=options.adapt_steps, max_length=options.max_length, save_steps=25
         )
         lar.adapt(options.model, train, settings, options.output / "teacher", progress=steps)
 
 
 def score(options: argparse.Namespace) -> None:
     """The adapted model's entropies, and the vocabulary that they gate."""
-    corpus = lar.score(lar.Corpus.load(options.output / "corpus"), options.output / "teacher", progress=steps)
+    corpus = lar.score(
+        lar.Corpus.load(options.output / "corpus"),
+        options.output / "teacher",
+        max_length=options.scored_length,
+        progress=steps,
+    )
     print(json.dumps(entropy_quantiles(corpus)))
     if not (options.output / "vocabulary").exists():
         train, _ = split(options)
@@ -89,15 +117,22 @@ def distil(options: argparse.Namespace, name: str, *, control: bool) -> None:
         return
     train, _ = split(options)
     settings = DistillOptions(
-        loss=options.loss, max_steps=options.steps, max_length=options.max_length, control=control
+        loss=options.loss,
+        max_steps=options.steps,
+        max_length=options.max_length,
+        control=control,
+        save_steps=25,
     )
     vocabulary = lar.LatentVocabulary.load(options.output / "vocabulary")
-    lar.distill(options.output / "teacher", train, vocabulary, settings, options.output / name, progress=steps)
+    lar.distill(
+        options.output / "teacher", train, vocabulary, settings, options.output / name, progress=steps
+    )
 
 
 def table(options: argparse.Namespace) -> None:
     """Bits per byte and units of each arm on held-out tasks, and three generated turns."""
     _, held_out = split(options)
+    few = set(sorted(held_out.tasks)[: options.evaluated])
     vocabulary = lar.LatentVocabulary.load(options.output / "vocabulary")
     teacher = options.output / "teacher"
     arms: dict[str, Any] = {
@@ -108,20 +143,44 @@ def table(options: argparse.Namespace) -> None:
     }
     results = {}
     for name, model in arms.items():
-        results[name] = bits_per_byte(model, held_out, max_length=options.max_length)
-        print(name, results[name], flush=True)
+        results[name] = bits_per_byte(model, held_out.select(few.__contains__), max_length=options.max_length)
+        print(
+            f"{name:<15} {results[name].bits_per_byte:.4f} bits a byte, {results[name].units} units",
+            flush=True,
+        )
     reduction = lar.evaluate(vocabulary, {"held out": held_out}).as_dict()
     print(json.dumps(reduction))
     turns = generated_turns(arms["student"], held_out)
     for turn in turns:
         print(turn)
-    record = {"bits_per_byte": results, "reduction": reduction, "turns": turns, "options": vars(options)}
+    bits = {name: found.as_json() for name, found in results.items()}
+    record = {"bits_per_byte": bits, "reduction": reduction, "turns": turns, "options": vars(options)}
     (options.output / "results.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
+
+
+def generated_turns(student: Student, corpus: lar.Corpus, number: int = 3) -> list[str]:
+    """What the student says where the agent of `number` unseen conversations spoke for the second time.
+
+    Each latent stands in brackets.
+    """
+    vocabulary = student.vocabulary
+    shard = next(corpus.shards())
+    prompts = []
+    for begin, end in pairwise(shard.offsets[: number + 1].tolist()):
+        turns = begin + np.flatnonzero(np.diff(shard.action[begin:end].astype(np.int8)) == 1) + 1
+        prompts.append(shard.tokens[begin : turns[min(1, len(turns) - 1)]])
+    return [
+        "".join(
+            f"⟦{vocabulary.text([unit])}⟧" if unit >= vocabulary.base_size else vocabulary.text([unit])
+            for unit in generate(student, [prompt], Sampling(max_units=80))[0].units.tolist()
+        )
+        for prompt in prompts
+    ]
 
 
 def steps(done: int, total: int | None) -> None:
     """Print progress now and then."""
-    if total and done % max(1, total // 20) == 0:
+    if total and done * 20 // total != (done - 1) * 20 // total:
         print(f"  {done} of {total}", flush=True)
 
 

@@ -5,10 +5,10 @@ from itertools import chain
 from typing import Any
 
 import tokenizers
+from chat_templates import NAMED_TOKENS, SPECIAL_TOKENS
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
-from chat_templates import NAMED_TOKENS, SPECIAL_TOKENS
 from lar.tokenization import Tokenizer
 from lar.trajectories.schema import Message
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from chat_templates import TEMPLATES, without_tags
 from conversations import agent, call, result, tokenizer_with, user
+
 from lar.corpus import Corpus
 from lar.trajectories.schema import Trajectory
 

@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-
 from chat_templates import NAMED_TOKENS, SMOLLM2, TEMPLATES, WITH_TOOLS, with_marks, without_tags
 from conversations import TOOL, agent, call, conversations, result, tokenizer_with, tool_conversations, user
+from hypothesis import given
+
 from lar.chat import ChatTemplate, TemplateRefusalError, render
 from lar.chat import spans as spans_module
 from lar.errors import TokenizerError

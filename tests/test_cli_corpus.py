@@ -4,9 +4,9 @@ import json
 import sys
 
 import pytest
-
 from chat_templates import TEMPLATES, without_tags
 from conversations import agent, tokenizer_with, user
+
 from lar.cli import main
 from lar.corpus import Corpus
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from chat_templates import TEMPLATES, without_tags
 from conversations import agent, conversations, result, tokenizer_with, user
 from corpora import CHATML, build, contents, make_trajectories
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_tokenization import metaspace
+
 from lar.chat import render
 from lar.corpus import Corpus, encoding
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.tokenization import Tokenizer
 from lar.trajectories.schema import Trajectory
-from test_tokenization import metaspace
 
 
 def rows(corpus: Corpus):

@@ -8,10 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-
 from chat_templates import TEMPLATES, without_tags
 from conversations import tokenizer_with
 from corpora import CHATML, build, contents, make_trajectories
+
 from lar.corpus import Corpus
 from lar.errors import CorpusError
 

@@ -13,7 +13,7 @@ def test_only_unseen_tasks_are_measured(corpus):
     train, held_out = corpus.split(0.3)
     vocabulary = mine(train, size=12)
     result = evaluate(vocabulary, {"toy": corpus})
-    assert (result.tasks, result.seen_tasks) == (len(held_out.tasks), len(train.tasks))
+    assert (result.tasks, result.seen_tasks) == (held_out.tasks, len(train.tasks))
     assert result.total.base_tokens == held_out.num_action_tokens
     assert result.as_dict() == {
         **evaluate(vocabulary, {"toy": held_out}).as_dict(),

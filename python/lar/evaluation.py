@@ -57,17 +57,22 @@ class Counts:
 class Evaluation:
     """The result of `evaluate`.
 
-    in_sample is true where every task was seen in mining, so that nothing unseen was left to measure on;
-    seen_tasks is how many tasks were left out because the vocabulary was mined on them.
+    tasks are those that were measured; in_sample is true where every task was seen in mining, so that
+    nothing unseen was left to measure on; seen_tasks is how many tasks of the input the vocabulary was
+    mined on: left out, unless in_sample.
     """
 
     total: Counts = field(default_factory=Counts)
     per_corpus: dict[str, Counts] = field(default_factory=dict)
     lossless: bool = True
     latents_used: int = 0
-    tasks: int = 0
+    tasks: frozenset[str] = frozenset()
     seen_tasks: int = 0
     in_sample: bool = False
+
+    def measures(self, task: str) -> bool:
+        """Whether the figures are over this task."""
+        return task in self.tasks
 
     def as_dict(self) -> dict[str, Any]:
         """The whole result, for JSON."""
@@ -75,7 +80,7 @@ class Evaluation:
             **self.total.as_dict(),
             "lossless": self.lossless,
             "latents_used": self.latents_used,
-            "tasks": self.tasks,
+            "tasks": len(self.tasks),
             "seen_tasks": self.seen_tasks,
             "in_sample": self.in_sample,
             "per_corpus": {name: counts.as_dict() for name, counts in self.per_corpus.items()},
@@ -97,10 +102,10 @@ def evaluate(
         check_same_tokenizer(vocabulary, corpus, name)
     tasks = {task for corpus in corpora.values() for task in corpus.tasks}
     seen = {task for task in tasks if vocabulary.has_seen(task)}
-    measured = tasks - seen or tasks
-    result = Evaluation(tasks=len(measured), seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
+    measured = frozenset(tasks - seen or tasks)
+    result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
     used = np.zeros(vocabulary.size, dtype=np.bool_)
-    selections = {name: corpus.select(measured.__contains__) for name, corpus in corpora.items()}
+    selections = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
     tokens = sum(corpus.num_tokens for corpus in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: no trajectory holds a token")

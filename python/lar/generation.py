@@ -28,8 +28,9 @@ Prompt = str | ArrayLike
 class Generation:
     """What one request got.
 
-    units: what the model wrote, end-of-turn unit included; base_ids: the same, expanded. text: without special tokens, cut where a stop string begins. finish_reason: "end" (an end-of-turn unit),
-    "stop" (a stop string) or "length".
+    text: without special tokens, cut where a stop string begins. units: what the model wrote, the unit that
+    ended the turn included; base_ids: the same, expanded. finish_reason: "end" (an end-of-turn unit), "stop"
+    (a stop string) or "length".
     """
 
     text: str

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.inputs import hold_out_options, training_side
 from lar.cli.training import device_options, needs_train_extra, option_flags
 from lar.distillation.options import AdaptOptions
 
@@ -15,10 +16,19 @@ from lar.distillation.options import AdaptOptions
 @click.argument("corpus", type=EXISTING_PATH)
 @click.option("--model", required=True, type=EXISTING_PATH, help="The checkpoint folder to start from.")
 @click.option("-o", "--output", required=True, type=PATH, help="The checkpoint folder to write.")
+@hold_out_options
 @option_flags(AdaptOptions)
 @device_options
 @json_option
-def command(corpus: Path, model: Path, output: Path, as_json: bool, **options: Any) -> None:
+def command(
+    corpus: Path,
+    model: Path,
+    output: Path,
+    hold_out: float,
+    split_seed: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
     r"""Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
 
     Needed where another model wrote the logs: the result is the teacher to score and distil with. A run that
@@ -35,7 +45,8 @@ def command(corpus: Path, model: Path, output: Path, as_json: bool, **options: A
     chosen = AdaptOptions(**options)
     began = time.perf_counter()
     with progress_bar("adapting", unit="steps") as progress:
-        adapt(str(model), Corpus.load(corpus), chosen, output, progress=progress)
+        train = training_side(Corpus.load(corpus), hold_out, split_seed)
+        adapt(str(model), train, chosen, output, progress=progress)
     seconds = round(time.perf_counter() - began, 1)
     if as_json:
         print_json({"model": str(output), "seconds": seconds, "options": chosen.as_json()})

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.inputs import hold_out_options, training_side
 from lar.cli.training import device_options, needs_train_extra, option_flags
 from lar.distillation.options import LOSSES, ROW_STARTS, DistillOptions
 from lar.errors import OptionError
@@ -26,11 +27,19 @@ from lar.errors import OptionError
     show_default=True,
     help="How a latent's input row starts.",
 )
+@hold_out_options
 @option_flags(DistillOptions)
 @device_options
 @json_option
 def command(
-    corpus: Path, model: Path, vocabulary: Path | None, output: Path, as_json: bool, **options: Any
+    corpus: Path,
+    model: Path,
+    vocabulary: Path | None,
+    output: Path,
+    hold_out: float,
+    split_seed: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     r"""Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
 
@@ -52,7 +61,8 @@ def command(
     latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
     began = time.perf_counter()
     with progress_bar("distilling", unit="steps") as progress:
-        student = distill(str(model), Corpus.load(corpus), latents, chosen, output, progress=progress)
+        train = training_side(Corpus.load(corpus), hold_out, split_seed)
+        student = distill(str(model), train, latents, chosen, output, progress=progress)
     _report(student.record, output, time.perf_counter() - began, as_json)
 
 

@@ -8,22 +8,40 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import EXISTING_PATH, json_option, note, print_json, progress_bar
+from lar.cli.training import needs_train_extra
+from lar.errors import OptionError
 
 
 @click.command("evaluate")
 @click.argument("vocabulary", type=EXISTING_PATH)
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
+@click.option("--model", type=EXISTING_PATH, help="The base's checkpoint folder: adds bits per byte.")
+@click.option("--control", type=EXISTING_PATH, help="A control that was distilled from it.")
+@click.option("--student", type=EXISTING_PATH, help="A student that was distilled from it.")
+@click.option(
+    "--max-length",
+    type=click.IntRange(8),
+    default=2048,
+    show_default=True,
+    help="Base tokens that a model reads at once.",
+)
 @json_option
-def command(vocabulary: Path, inputs: tuple[Path, ...], as_json: bool) -> None:
+def command(
+    vocabulary: Path, inputs: tuple[Path, ...], max_length: int, as_json: bool, **folders: Path | None
+) -> None:
     r"""Count units against base tokens on the tasks in INPUTS that the vocabulary was not mined on.
 
     INPUTS are trajectory files of any known format, or corpus folders. Needs no model: the vocabulary's
-    folder holds its tokenizer.
+    folder holds its tokenizer. With --model it also says how many bits base, control and student need for
+    each byte of the agent's text there.
 
     \b
-    Example:
+    Examples:
       lar evaluate vocabulary/ logs/held-out.jsonl.gz --json
+      lar evaluate vocabulary/ corpus/ --model teacher/ --control control/ --student student/
     """
+    if folders["model"] is None and (folders["control"] or folders["student"]):
+        raise OptionError("--control and --student need the --model that they were distilled from")
     from lar.cli.inputs import open_corpora
     from lar.evaluation import evaluate
     from lar.vocabulary import LatentVocabulary
@@ -34,10 +52,40 @@ def command(vocabulary: Path, inputs: tuple[Path, ...], as_json: bool) -> None:
         result = evaluate(loaded, corpora, progress=progress)
     if result.in_sample:
         note("every task was seen in mining: these figures say nothing about new ones (mine with --hold-out)")
+    unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
+    bits = _bits_per_byte(unseen, max_length, **folders)
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), **({"bits_per_byte": bits} if bits else {})})
     else:
         _print(result, loaded.size)
+        for arm, value in bits.items():
+            click.echo(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
+
+
+def _bits_per_byte(
+    corpora: dict[str, Any], max_length: int, model: Path | None, control: Path | None, student: Path | None
+) -> dict[str, float]:
+    """Bits per byte over all corpora, for each arm whose folder was given."""
+    if model is None:
+        return {}
+    needs_train_extra()
+    from lar.bits_per_byte import bits_per_byte
+    from lar.distillation import Student
+
+    folders = {"base": None, "control": control, "student": student}
+    values = {}
+    for name, folder in folders.items():
+        if folder is None and name != "base":
+            continue
+        arm: Any = str(model) if folder is None else Student.load(folder, str(model))
+        with progress_bar(name, unit="windows") as progress:
+            found = [
+                bits_per_byte(arm, corpus, max_length=max_length, progress=progress)
+                for corpus in corpora.values()
+                if corpus.num_action_tokens
+            ]
+        values[name] = sum(part.bits for part in found) / sum(part.bytes for part in found)
+    return values
 
 
 def _print(result: Any, size: int) -> None:
@@ -57,6 +105,6 @@ def _print(result: Any, size: int) -> None:
     Console().print(table)
     seen = "" if result.in_sample else f" not seen in mining ({result.seen_tasks} others left out)"
     click.echo(
-        f"{result.tasks} tasks{seen}; {result.latents_used} of {size} latents used; "
+        f"{len(result.tasks)} tasks{seen}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}"
     )

@@ -1,13 +1,34 @@
 """Opening what a command was given: corpus folders, or trajectory files of any format."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import click
 
 from lar.cli.common import note, progress_bar
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
 from lar.trajectories import Problems, read_trajectories
+
+
+def hold_out_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--hold-out and --split-seed: the same in every command, so that all leave out the same tasks."""
+    seed = click.option("--split-seed", default=0, show_default=True, help="Which tasks are left out.")
+    share = click.option(
+        "--hold-out",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        show_default=True,
+        help="Share of the tasks to leave out, chosen by name; evaluate on them.",
+    )
+    return share(seed(function))
+
+
+def training_side(corpus: Corpus, hold_out: float, split_seed: int) -> Corpus:
+    """The tasks of `corpus` that are not held out."""
+    return corpus.split(hold_out, split_seed)[0] if hold_out else corpus
 
 
 def is_corpus(path: Path) -> bool:

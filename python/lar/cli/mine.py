@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.cli.inputs import hold_out_options, open_corpus, training_side
 from lar.mining import MiningOptions
 
 _DEFAULTS = MiningOptions()
@@ -33,20 +34,14 @@ _DEFAULTS = MiningOptions()
     help="The gate: a token may continue a segment only at or under this next-token entropy, in nats (0.25) "
     "or as a quantile of the agent's own (p60).  [default: no gate]",
 )
-@click.option(
-    "--hold-out",
-    default=0.0,
-    show_default=True,
-    help="Share of the tasks to leave out, so that `lar evaluate` on the same input has unseen ones.",
-)
-@click.option("--seed", default=0, show_default=True, help="Which tasks are left out.")
+@hold_out_options
 @json_option
 def command(
     inputs: tuple[Path, ...],
     tokenizer: Path | None,
     output: Path,
     hold_out: float,
-    seed: int,
+    split_seed: int,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -57,14 +52,11 @@ def command(
       lar mine corpus/ --size 1024 --max-entropy p60 -o vocabulary/
       lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
     """
-    from lar.cli.inputs import open_corpus
     from lar.mining import mine
 
     MiningOptions(**options)  # a wrong option must not wait for the corpus
     began = time.perf_counter()
-    corpus = open_corpus(inputs, tokenizer)
-    if hold_out:
-        corpus, _ = corpus.split(hold_out, seed)
+    corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
     if not corpus.tokenizer.base_size_is_known:
         note(
             "the model's embedding rows are not known (no config.json beside the tokenizer): latents begin "
@@ -105,9 +97,8 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         row = (latent.id, repr(latent.text), len(latent.tokens), latent.uses, latent.support)
         table.add_row(*[str(value).replace("[", r"\[") for value in row])
     Console().print(table)
-    tasks = summary["mining"]["tasks"]
     click.echo(
-        f"{summary['latents']} latents over {summary['base_size']} base ids: {summary['reduction']:.1%} fewer "
-        f"units on the {tasks} tasks that they were mined on (see lar evaluate for others)\n"
+        f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
+        f"mined on ({summary['mining']['tasks']}; see lar evaluate for others)\n"
         f"{summary['vocabulary']} in {summary['seconds']:.1f} s"
     )

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lar.causal_model import embedding_rows, load_model
+from lar.causal_model import embedding_rows, load_model, no_bar
 from lar.corpus import Corpus
 from lar.distillation.options import AdaptOptions
 from lar.distillation.trainer import _checkpoints, train
@@ -70,4 +70,5 @@ def _save(merged: Any, corpus: Corpus, source: Any, output: Path) -> None:
             for name in _COMPANIONS:
                 if (Path(source) / name).is_file():
                     shutil.copyfile(Path(source) / name, folder / name)
-        merged.save_pretrained(str(folder))  # last: its config.json is the whole one
+        with no_bar():
+            merged.save_pretrained(str(folder))  # last: its config.json is the whole one

@@ -52,18 +52,23 @@ def examples(corpus: Corpus, vocabulary: LatentVocabulary, max_length: int) -> I
 
 
 def windows(tokens: NDArray[np.uint32], parsed: Reparameterized, max_length: int) -> Iterator[Example]:
-    """Cut one conversation, base ids (n) and its units, into examples of at most `max_length` base tokens."""
+    """Cut one conversation, base ids (n) and its units, into examples of at most `max_length` base tokens.
+
+    Only a unit of more than half of that can make a window longer.
+    """
     starts, count = parsed.starts, len(parsed.units)
     if starts[-1] <= max_length:
         yield from _example(tokens, parsed, np.arange(count), 0)
         return
-    end = _units_until(starts, max_length)
+    end = max(1, _units_until(starts, max_length))
     yield from _example(tokens, parsed, np.arange(end), 0)
     head = _units_until(starts, max_length // 4)
     room = max_length - int(starts[head])
     while end < count:
         # Units [context, end) were taught before; they are here to be read.
         context = max(head, _first_unit_at(starts, int(starts[end]) - max_length // 4))
+        if head == 0:  # a very long first unit: something must stand before what is taught
+            context = min(context, end - 1)
         new_end = max(end + 1, _units_until(starts, int(starts[context]) + room))
         chosen = np.concatenate([np.arange(head), np.arange(context, new_end)])
         yield from _example(tokens, parsed, chosen, end)

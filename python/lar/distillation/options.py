@@ -1,5 +1,6 @@
 """Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,8 +17,8 @@ class AdaptOptions:
     max_length: base tokens an example may have; a longer conversation is cut into windows that keep its head
     (see `lar.distillation.data`). batch_tokens: base tokens in a batch, packed into one row; None for
     max_length. max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the frozen
-    weights of a folder, "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints. report_to: the
-    Trainer's integrations ("tensorboard", "wandb").
+    weights of a folder, "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints.
+    report_to: the Trainer's integrations ("tensorboard", "wandb").
     """
 
     lora_rank: int = 16
@@ -54,7 +55,8 @@ class AdaptOptions:
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON-ready values."""
-        return asdict(self)
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
+        return values
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         )
         self.remove_callback(PrinterCallback)  # printing belongs to the command line
         if options.gradient_checkpointing:
-            student.base.gradient_checkpointing_enable({"use_reentrant": False})
+            _checkpoint_activations(student.base)
 
     def create_optimizer(self, model: nn.Module | None = None) -> Any:  # noqa: ARG002 (the Trainer's signature)
         """AdamW with a learning rate of their own for the new rows."""
@@ -286,6 +286,12 @@ def _arguments(options: AdaptOptions, folder: Path, rows: int, device: torch.dev
     _ = arguments.device
     arguments._n_gpu = min(1, arguments.n_gpu)  # many GPUs are for accelerate, not for DataParallel
     return arguments
+
+
+def _checkpoint_activations(model: Any) -> None:
+    """Trade time for memory; transformers has renamed the method within the versions that we take."""
+    renamed = getattr(model, "activation_checkpointing_enable", None)
+    (renamed or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def _only(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
