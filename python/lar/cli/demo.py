@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(output: Path, tasks: int, seed: int, as_json: bool) -> None:
     r"""Show the method on a small order desk: train a tiny agent, give it latents, compare.
 
-    A scripted expert closes tickets with ten tools; a tiny model learns from its logs until it solves most
+    A scripted expert closes tickets with eight tools; a tiny model learns from its logs until it solves most
     tickets that it has not seen. Its logs are scored and mined, a student and its control are distilled, and
     all three work on the same held-out tickets. Success is decided by the desk's state, not by text.
 

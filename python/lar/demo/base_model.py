@@ -1,12 +1,10 @@
-"""The demo's base model: a tiny Qwen2 trained from scratch on the expert's trajectories.
+"""The demo's base model: a tiny Llama trained from scratch on the expert's trajectories.
 
-What such a model learns last is to copy (an id from a tool's answer into the next call). It takes a head that
-looks one token back and a later head that finds where the current token stood before and passes on what
-followed (induction heads, arXiv 2209.11895). From the usual random weights neither had begun to form after
-300 k tokens; `_look_back` and `_pass_on` start the heads near what they will become, and 150 k are enough.
+What such a model learns last is to copy (a name from the ticket into a call). From the usual random weights
+no copying had begun after 400 steps of eight trajectories; with the attention layers started near the
+identity ("mimetic initialization", arXiv 2305.09828) 98 of 100 unseen tickets were solved after 300 steps.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,31 +14,27 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from lar.causal_model import no_bar
 from lar.corpus import Corpus
 from lar.progress import Progress, silent
-
-# Attention scores (logits) with which a head starts to prefer its position; its neighbours get about 3 less.
-_POSITION_STRENGTH = 5.0
 
 
 @dataclass(frozen=True)
 class BaseModelOptions:
-    """The model's shape and how it learns. others_weight: of the loss where the agent is not the writer."""
+    """The model's shape and how it learns: `batch` trajectories a step, loss on the agent's tokens."""
 
     width: int = 128
     layers: int = 2
     heads: int = 4
     feed_forward: int = 384
     context: int = 1024
-    embedding_std: float = 0.1
-    steps: int = 800
-    batch: int = 2
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.1
+    steps: int = 300
+    batch: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
     warmup_steps: int = 20
-    others_weight: float = 0.1
 
 
 def train_base_model(
@@ -60,7 +54,7 @@ def train_base_model(
     batches = _batches(corpus, options.batch, seed)
     model.train()
     for step in range(options.steps):
-        loss = _loss(model, *next(batches), options.others_weight)
+        loss = _loss(model, *next(batches))
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -68,13 +62,14 @@ def train_base_model(
         optimizer.zero_grad()
         progress(step + 1, options.steps)
     model.eval()
-    model.save_pretrained(folder)
     corpus.tokenizer.save(folder)
+    with no_bar():
+        model.save_pretrained(folder)  # second, for both write a config.json and the model's says more
 
 
 def new_model(vocabulary_size: int, options: BaseModelOptions) -> Any:
-    """Return a model of random weights, but for a start of its heads (see this module's first lines)."""
-    config = Qwen2Config(
+    """Return a model of random weights whose attention layers start out copying (see this module's top)."""
+    config = LlamaConfig(
         vocab_size=vocabulary_size,
         hidden_size=options.width,
         intermediate_size=options.feed_forward,
@@ -87,53 +82,34 @@ def new_model(vocabulary_size: int, options: BaseModelOptions) -> Any:
         eos_token_id=None,
         pad_token_id=None,
     )
-    model = Qwen2ForCausalLM(config)
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=options.embedding_std)
-    first, *later = [layer.self_attn for layer in model.model.layers]
-    _look_back(first, config)
-    for attention in later:
-        _pass_on(attention, options.width)
+    model = LlamaForCausalLM(config)
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.05)
+    for layer in model.model.layers:
+        _start_copying(layer.self_attn, options.width)
+        for part in (layer.mlp.gate_proj, layer.mlp.up_proj):
+            torch.nn.init.normal_(part.weight, std=options.width**-0.5)
+        torch.nn.init.normal_(layer.mlp.down_proj.weight, std=0.01)
     return model
 
 
 @torch.no_grad()
-def _look_back(attention: Any, config: Any) -> None:
-    """Start head h so that it attends h + 1 tokens back, whatever the tokens are.
+def _start_copying(attention: Any, width: int) -> None:
+    """Let like tokens attend to like, and let what is attended to come out as itself.
 
-    Rotary embeddings turn the pair f of a query at m and of a key at n by m * w_f and n * w_f. With a
-    constant key (a, 0) and the query (a cos(d w_f), -a sin(d w_f)) the score is the sum over f of
-    a^2 cos((m - n - d) w_f), which is largest where n lies d tokens back.
+    The output matrix is the value matrix transposed, and queries and keys are the same rotation, halved.
     """
-    size = config.hidden_size // config.num_attention_heads
-    theta = config.rope_parameters["rope_theta"]
-    speed = theta ** (-torch.arange(size // 2) / (size // 2))
-    amplitude = math.sqrt(_POSITION_STRENGTH * math.sqrt(size))
-    for head in range(config.num_attention_heads):
-        angle = (head + 1) * speed
-        rows = slice(head * size, (head + 1) * size)
-        attention.q_proj.bias[rows] = amplitude * torch.cat([angle.cos(), -angle.sin()])
-        attention.k_proj.bias[rows] = amplitude * torch.cat([torch.ones_like(angle), torch.zeros_like(angle)])
-
-
-@torch.no_grad()
-def _pass_on(attention: Any, width: int) -> None:
-    """Start with value and output matrices that together pass on what a head finds (arXiv 2305.09828).
-
-    The output matrix is the value matrix transposed, so what is found comes out as itself, not as a mixture.
-    """
-    rotation = torch.nn.init.orthogonal_(torch.empty(width, width)) / 2
-    attention.v_proj.weight.copy_(rotation)
-    attention.o_proj.weight.copy_(rotation.T)
+    value = torch.nn.init.orthogonal_(torch.empty(width, width))
+    attention.v_proj.weight.copy_(value)
+    attention.o_proj.weight.copy_(value.T)
+    query = torch.nn.init.orthogonal_(torch.empty(width, width)) / 2
+    attention.q_proj.weight.copy_(query)
+    attention.k_proj.weight.copy_(query)
 
 
 def _optimizer(model: Any, options: BaseModelOptions) -> torch.optim.Optimizer:
-    """AdamW; the biases, which hold the heads' positions, and the norms do not decay."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.95))
+    return torch.optim.AdamW(
+        model.parameters(), lr=options.learning_rate, betas=(0.9, 0.95), weight_decay=options.weight_decay
+    )
 
 
 def _rate(step: int, options: BaseModelOptions) -> float:
@@ -168,9 +144,8 @@ def _pad(examples: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]
     return tokens, action, real
 
 
-def _loss(model: Any, tokens: Tensor, action: Tensor, real: Tensor, others_weight: float) -> Tensor:
-    """Mean cross-entropy of the next token, weighted by who wrote it. Padding on the right needs no mask."""
-    logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
-    weight = torch.where(action, 1.0, others_weight)[:, 1:] * real[:, 1:]
-    losses = cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-    return (losses * weight.flatten()).sum() / weight.sum()
+def _loss(model: Any, tokens: Tensor, action: Tensor, real: Tensor) -> Tensor:
+    """Mean cross-entropy of the agent's tokens. Padding on the right needs no mask."""
+    taught = (action & real)[:, 1:]
+    hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state[:, :-1]
+    return cross_entropy(model.lm_head(hidden[taught]), tokens[:, 1:][taught])

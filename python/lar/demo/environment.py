@@ -1,4 +1,4 @@
-"""An order desk: customers, orders and stock behind ten tools, and one ticket to close.
+"""An order desk: orders and stock behind eight tools, and one ticket to close.
 
 The agent answers each message with a thought and one tool call, a JSON object with `name` and `arguments`
 between `<tool_call>` tags (the Hermes convention), and gets the tool's answer as JSON. Whatever it writes, it
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-MAX_TURNS = 10
+MAX_TURNS = 8
 
 _CALL = re.compile(r"<tool_call>\s*(\{.*\})\s*</tool_call>", re.DOTALL)
 
@@ -37,27 +37,25 @@ class Outcome(StrEnum):
     DECLINED = "declined"
 
 
-@dataclass
-class Customer:
-    """A customer and the store credit that the desk has given, in whole euros."""
+class Window(StrEnum):
+    """Whether an order is still within its time: to be returned, or to arrive."""
 
-    id: str
-    email: str
-    credit: int = 0
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 @dataclass
 class Order:
-    """An order of one item; `days` counts from the last change of `status`, money is in whole euros."""
+    """A customer's order of one item, and what the desk has done about it."""
 
     id: str
-    customer_id: str
+    customer: str
     item: str
-    price: int
     status: Status
-    days: int
+    window: Window
     city: str
-    refunded: int = 0
+    refunds: int = 0
+    credits: int = 0
     replacements: int = 0
 
 
@@ -65,7 +63,6 @@ class Order:
 class World:
     """All that the tools can see and change; two equal worlds are the same outcome."""
 
-    customers: dict[str, Customer]
     orders: dict[str, Order]
     stock: dict[str, int]
     outcome: Outcome | None = None
@@ -85,9 +82,7 @@ class Environment:
 
     def __post_init__(self) -> None:
         tools = (
-            self._find_customer,
-            self._list_orders,
-            self._get_order,
+            self._find_order,
             self._check_stock,
             self._refund,
             self._give_credit,
@@ -129,55 +124,39 @@ class Environment:
 
     # Each tool's annotations are its schema: `_call` checks the arguments' names and types against them.
 
-    def _find_customer(self, email: str) -> dict[str, Any]:
-        for customer in self.world.customers.values():
-            if customer.email == email:
-                return {"customer_id": customer.id}
-        raise ToolError("no such customer")
-
-    def _list_orders(self, customer_id: str) -> dict[str, Any]:
-        customer = self._customer(customer_id)
-        return {
-            order.item: order.id for order in self.world.orders.values() if order.customer_id == customer.id
-        }
-
-    def _get_order(self, order_id: str) -> dict[str, Any]:
-        order = self._order(order_id)
-        return {"status": order.status.value, "days": order.days, "price": order.price}
+    def _find_order(self, customer: str, item: str) -> dict[str, Any]:
+        for order in self.world.orders.values():
+            if (order.customer, order.item) == (customer, item):
+                return {"order": order.id, "status": order.status.value, "window": order.window.value}
+        raise ToolError("no such order")
 
     def _check_stock(self, item: str) -> dict[str, Any]:
         if item not in self.world.stock:
             raise ToolError("no such item")
-        return {"stock": self.world.stock[item]}
+        return {"stock": "some" if self.world.stock[item] else "none"}
 
-    def _refund(self, order_id: str, amount: int) -> dict[str, Any]:
-        order = self._order(order_id)
-        if not 0 < amount <= order.price - order.refunded:
-            raise ToolError("wrong amount")
-        order.refunded += amount
+    def _refund(self, order: str) -> dict[str, Any]:
+        self._order(order).refunds += 1
         return {"ok": True}
 
-    def _give_credit(self, customer_id: str, amount: int) -> dict[str, Any]:
-        customer = self._customer(customer_id)
-        if amount <= 0:
-            raise ToolError("wrong amount")
-        customer.credit += amount
+    def _give_credit(self, order: str) -> dict[str, Any]:
+        self._order(order).credits += 1
         return {"ok": True}
 
-    def _send_replacement(self, order_id: str) -> dict[str, Any]:
-        order = self._order(order_id)
-        if self.world.stock[order.item] == 0:
+    def _send_replacement(self, order: str) -> dict[str, Any]:
+        found = self._order(order)
+        if self.world.stock[found.item] == 0:
             raise ToolError("out of stock")
-        self.world.stock[order.item] -= 1
-        order.replacements += 1
+        self.world.stock[found.item] -= 1
+        found.replacements += 1
         return {"ok": True}
 
-    def _cancel_order(self, order_id: str) -> dict[str, Any]:
-        self._unshipped(order_id).status = Status.CANCELLED
+    def _cancel_order(self, order: str) -> dict[str, Any]:
+        self._unshipped(order).status = Status.CANCELLED
         return {"ok": True}
 
-    def _change_address(self, order_id: str, city: str) -> dict[str, Any]:
-        self._unshipped(order_id).city = city
+    def _change_address(self, order: str, city: str) -> dict[str, Any]:
+        self._unshipped(order).city = city
         return {"ok": True}
 
     def _close_ticket(self, outcome: str) -> dict[str, Any]:
@@ -186,21 +165,16 @@ class Environment:
         self.world.outcome = Outcome(outcome)
         return {"ok": True}
 
-    def _customer(self, customer_id: str) -> Customer:
-        if customer_id not in self.world.customers:
-            raise ToolError("no such customer")
-        return self.world.customers[customer_id]
-
-    def _order(self, order_id: str) -> Order:
-        if order_id not in self.world.orders:
+    def _order(self, order: str) -> Order:
+        if order not in self.world.orders:
             raise ToolError("no such order")
-        return self.world.orders[order_id]
+        return self.world.orders[order]
 
-    def _unshipped(self, order_id: str) -> Order:
-        order = self._order(order_id)
-        if order.status is not Status.PROCESSING:
+    def _unshipped(self, order: str) -> Order:
+        found = self._order(order)
+        if found.status is not Status.PROCESSING:
             raise ToolError("too late")
-        return order
+        return found
 
 
 def parse_call(message: str) -> tuple[str, dict[str, Any]]:

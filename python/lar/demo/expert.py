@@ -1,13 +1,12 @@
 """The scripted expert: it reads the ticket and the tools' answers, thinks briefly, follows the policy."""
 
 import json
-import random
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lar.demo.environment import Outcome, Status
-from lar.demo.tasks import LATE_DAYS, RETURN_DAYS, SYSTEM_PROMPT, Kind, Task
+from lar.demo.environment import Outcome, Status, Window
+from lar.demo.tasks import SYSTEM_PROMPT, Kind, Task
 from lar.progress import Progress, silent
 from lar.trajectories import Message, Trajectory
 
@@ -83,73 +82,46 @@ def tool_call_text(name: str, arguments: str) -> str:
 
 def work(task: Task) -> Plan:
     """Close the ticket by the policy, from what the ticket says and the tools answer alone."""
-    say = random.Random(f"wording {task.seed}").choice
-    item = task.item
-    answer = yield Move(
-        say((f"First I look up {task.email}.", f"This is about the {item}. Who is the customer?")),
-        "find_customer",
-        {"email": task.email},
+    found = yield Move(
+        f"I look up the order of {task.customer} for the {task.item}.",
+        "find_order",
+        {"customer": task.customer, "item": task.item},
     )
-    customer = answer["customer_id"]
-    orders = yield Move(
-        say((f"The customer is {customer}. Now the orders.", f"I need the orders of {customer}.")),
-        "list_orders",
-        {"customer_id": customer},
-    )
-    order = orders[item]
-    details = yield Move(
-        say((f"The {item} is order {order}. I check how it stands.", f"I have to see {order}, the {item}.")),
-        "get_order",
-        {"order_id": order},
-    )
-    outcome = yield from _settle(task, customer, order, details)
-    yield Move(
-        say((f"Done, the ticket is {outcome}.", f"That leaves the ticket to close as {outcome}.")),
-        "close_ticket",
-        {"outcome": outcome},
-    )
+    outcome = yield from _settle(task, found)
+    yield Move(f"The ticket can be closed as {outcome}.", "close_ticket", {"outcome": outcome})
 
 
-def _settle(
-    task: Task, customer: str, order: str, details: dict[str, Any]
-) -> Generator[Move, dict[str, Any], Outcome]:
-    """Do what the policy says for this order; returns the outcome to close the ticket with."""
-    days, price = details["days"], details["price"]
-    match task.kind, details["status"]:
-        case Kind.RETURN, Status.DELIVERED if days <= RETURN_DAYS:
-            thought = f"Delivered {days} days ago, that is within {RETURN_DAYS} days, so {price} goes back."
-            yield Move(thought, "refund", {"order_id": order, "amount": price})
+def _settle(task: Task, found: dict[str, Any]) -> Generator[Move, dict[str, Any], Outcome]:
+    """Do what the policy says for the order that was found; returns the outcome to close the ticket with."""
+    order = {"order": found["order"]}
+    match task.kind, found["status"], found["window"]:
+        case Kind.RETURN, Status.DELIVERED, Window.OPEN:
+            yield Move("It was delivered and the window is open, so the money goes back.", "refund", order)
             return Outcome.REFUNDED
-        case Kind.RETURN, Status.DELIVERED:
-            thought = (
-                f"Delivered {days} days ago, that is over {RETURN_DAYS} days, so there is {price} of credit."
-            )
-            yield Move(thought, "give_credit", {"customer_id": customer, "amount": price})
+        case Kind.RETURN, Status.DELIVERED, Window.CLOSED:
+            yield Move("It was delivered but the window is closed, so there is credit.", "give_credit", order)
             return Outcome.CREDITED
-        case Kind.RETURN, Status.PROCESSING:
-            yield Move("It is still processing, so it can be cancelled.", "cancel_order", {"order_id": order})
+        case Kind.RETURN, Status.PROCESSING, _:
+            yield Move("It is still processing, so it can be cancelled.", "cancel_order", order)
             return Outcome.CANCELLED
-        case Kind.ADDRESS, Status.PROCESSING:
+        case Kind.ADDRESS, Status.PROCESSING, _:
             thought = f"It is still processing, so it can go to {task.city}."
-            yield Move(thought, "change_address", {"order_id": order, "city": task.city})
+            yield Move(thought, "change_address", {**order, "city": task.city})
             return Outcome.REDIRECTED
-        case Kind.BROKEN, _:
-            return (yield from _replace_or_refund("It is broken", task.item, order, price))
-        case Kind.LATE, Status.SHIPPED if days > LATE_DAYS:
-            reason = f"Shipped {days} days ago, that is over {LATE_DAYS} days"
-            return (yield from _replace_or_refund(reason, task.item, order, price))
+        case Kind.BROKEN, _, _:
+            return (yield from _replace_or_refund("It is broken.", task.item, order))
+        case Kind.LATE, Status.SHIPPED, Window.CLOSED:
+            return (yield from _replace_or_refund("It is overdue.", task.item, order))
     return Outcome.DECLINED
 
 
 def _replace_or_refund(
-    reason: str, item: str, order: str, price: int
+    reason: str, item: str, order: dict[str, Any]
 ) -> Generator[Move, dict[str, Any], Outcome]:
-    answer = yield Move(f"{reason}, so I see whether there is another {item}.", "check_stock", {"item": item})
-    if answer["stock"] > 0:
-        thought = f"There are {answer['stock']} in stock, so a new one goes out."
-        yield Move(thought, "send_replacement", {"order_id": order})
+    thought = f"{reason} I check whether there is another {item}."
+    answer = yield Move(thought, "check_stock", {"item": item})
+    if answer["stock"] == "some":
+        yield Move("There is one in stock, so a new one goes out.", "send_replacement", order)
         return Outcome.REPLACED
-    yield Move(
-        f"There is none in stock, so {price} goes back.", "refund", {"order_id": order, "amount": price}
-    )
+    yield Move("There is none in stock, so the money goes back.", "refund", order)
     return Outcome.REFUNDED

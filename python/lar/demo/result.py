@@ -1,8 +1,7 @@
 """What the demo measured: three agents side by side, and the latents that saved the most."""
 
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,12 +74,14 @@ class Stopwatch:
         self.seconds[stage] = time.perf_counter() - began
 
 
-def useful_latents(vocabulary: LatentVocabulary, uses: Counter[int], count: int = 5) -> list[UsefulLatent]:
+def useful_latents(
+    vocabulary: LatentVocabulary, uses: Mapping[int, int], count: int = 5
+) -> list[UsefulLatent]:
     """Return the `count` latents that saved the most units, given how often each unit id was written."""
     latents = [
         UsefulLatent(latent.text, len(latent.tokens), uses[latent.id])
         for latent in vocabulary.latents
-        if uses[latent.id]
+        if uses.get(latent.id)
     ]
     return sorted(latents, key=lambda latent: latent.saved, reverse=True)[:count]
 

@@ -32,7 +32,7 @@ class DemoOptions:
     """
 
     tasks: int = 100
-    training_tasks: int = 2000
+    training_tasks: int = 1500
     seed: int = 0
     latents: int = 128
     max_entropy: float | str = "p80"

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lar.demo.environment import Customer, Environment, Order, Outcome, Status, World
-
-RETURN_DAYS = 30
-LATE_DAYS = 14
+from lar.demo.environment import Environment, Order, Outcome, Status, Window, World
 
 # The policy is in the prompt as it would be for a real agent; the answers to each ticket follow from it.
 SYSTEM_PROMPT = (
-    f"Order desk. Refund returns within {RETURN_DAYS} days, later give credit. Replace broken or "
-    f"{LATE_DAYS} days late items in stock, else refund."
+    "Order desk. Refund returns while the window is open, later give credit. Replace broken and overdue "
+    "items that are in stock, else refund."
 )
 
 # The held-out tickets' seeds begin here; the training tickets' seeds lie below.
@@ -25,15 +22,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_FIRST_NAMES = _words(
-    "ada ben cleo dan eva finn gina hugo ines jan kira leo mia nils olga paul rosa sam tina udo vera will "
-    "yara zoe alan beth carl dora emil fay gus hans ida jude karl lena max nora otto pia"
+# Each name, item, city and order number is a token or two: a tiny model learns to copy those in a minute.
+# With e-mail addresses, days and prices instead it had solved 5% of the tickets after twice the time.
+_CUSTOMERS = _words(
+    "Ada Ben Cleo Dan Eva Finn Gina Hugo Ines Jan Kira Leo Mia Nils Olga Paul Rosa Sam Tina Udo Vera Will "
+    "Yara Zoe Alan Beth Carl Dora Emil Fay Gus Hans Ida Jude Karl Lena Max Nora Otto Pia"
 )
-_LAST_NAMES = _words(
-    "adler baker cole dietz evans falk gross hahn irwin jones klein lang moss nash ortiz price quinn reed "
-    "stone tate ulm voss wolf young zorn beck croft drake engel frost gray hill jung kent lloyd marsh"
-)
-_HOSTS = _words("post.org mail.net inbox.com")
 _ITEMS = _words(
     "lamp chair desk kettle mirror radio clock bicycle tent blanket toaster camera speaker keyboard printer "
     "jacket backpack helmet guitar puzzle"
@@ -51,34 +45,23 @@ class Kind(StrEnum):
 
 
 _REQUESTS = {
-    Kind.RETURN: (
-        "I want to give back the {item}.",
-        "The {item} is not for me, I would like my money back.",
-        "Please take the {item} back.",
-    ),
-    Kind.BROKEN: (
-        "The {item} arrived broken.",
-        "My {item} does not work.",
-        "There is a crack in the {item} that you sent.",
-    ),
-    Kind.LATE: (
-        "Where is my {item}?",
-        "I am still waiting for the {item}.",
-        "The {item} has not arrived yet.",
-    ),
+    Kind.RETURN: ("I want to give back the {item}.", "Please take the {item} back."),
+    Kind.BROKEN: ("The {item} arrived broken.", "My {item} does not work."),
+    Kind.LATE: ("Where is my {item}?", "I am still waiting for the {item}."),
     Kind.ADDRESS: (
         "Please send the {item} to {city} instead.",
         "I have moved, the {item} has to go to {city}.",
-        "Can you change the address for the {item} to {city}?",
     ),
 }
 
 _STATUSES = {
     Kind.RETURN: (Status.DELIVERED, Status.DELIVERED, Status.SHIPPED, Status.PROCESSING),
     Kind.BROKEN: (Status.DELIVERED,),
-    Kind.LATE: (Status.SHIPPED, Status.SHIPPED, Status.SHIPPED, Status.DELIVERED),
+    Kind.LATE: (Status.SHIPPED, Status.SHIPPED, Status.DELIVERED),
     Kind.ADDRESS: (Status.PROCESSING, Status.PROCESSING, Status.SHIPPED),
 }
+
+_OTHER_ORDERS = 3
 
 
 @dataclass(frozen=True)
@@ -87,7 +70,7 @@ class Task:
 
     seed: int
     kind: Kind
-    email: str
+    customer: str
     item: str
     city: str
     request: str
@@ -116,29 +99,24 @@ def make_task(seed: int) -> Task:
     """Make the ticket of `seed`: the same seed gives the same ticket everywhere."""
     draw = random.Random(f"order desk {seed}")
     kind = draw.choice(list(Kind))
-    customers = _customers(draw)
-    owner = draw.choice(customers)
-    items = draw.sample(_ITEMS, 3)
-    stranger = next(customer for customer in customers if customer is not owner)
-    ids = draw.sample(range(100, 1000), 4)
-    orders = [_order(draw, number, item, owner.id) for number, item in zip(ids[:3], items, strict=True)]
-    orders.append(_order(draw, ids[3], draw.choice(_ITEMS), stranger.id))
-    asked = orders[draw.randrange(3)]
+    numbers = draw.sample(range(10, 100), 1 + _OTHER_ORDERS)
+    customers = draw.sample(_CUSTOMERS, len(numbers))
+    orders = [_order(draw, number, name) for number, name in zip(numbers, customers, strict=True)]
+    asked = orders[0]
     asked.status = draw.choice(_STATUSES[kind])
     city = draw.choice([city for city in _CITIES if city != asked.city])
     request = draw.choice(_REQUESTS[kind]).format(item=asked.item, city=city)
     return Task(
         seed=seed,
         kind=kind,
-        email=owner.email,
+        customer=asked.customer,
         item=asked.item,
         city=city,
-        request=f"{owner.email} writes: {request}",
+        request=f"{asked.customer}: {request}",
         order_id=asked.id,
         start=World(
-            customers={customer.id: customer for customer in customers},
             orders={order.id: order for order in orders},
-            stock={item: draw.choice((0, draw.randint(1, 9))) for item in _ITEMS},
+            stock={item: draw.randrange(2) for item in _ITEMS},
         ),
     )
 
@@ -166,19 +144,16 @@ def solve(task: Task) -> World:
     """Apply the policy to the ticket's world, without tools: the definition of success."""
     world = copy.deepcopy(task.start)
     order = world.orders[task.order_id]
-    owner = world.customers[order.customer_id]
-    match task.kind, order.status:
-        case Kind.RETURN, Status.DELIVERED if order.days <= RETURN_DAYS:
-            order.refunded, world.outcome = order.price, Outcome.REFUNDED
-        case Kind.RETURN, Status.DELIVERED:
-            owner.credit, world.outcome = order.price, Outcome.CREDITED
-        case Kind.RETURN, Status.PROCESSING:
+    match task.kind, order.status, order.window:
+        case Kind.RETURN, Status.DELIVERED, Window.OPEN:
+            order.refunds, world.outcome = 1, Outcome.REFUNDED
+        case Kind.RETURN, Status.DELIVERED, Window.CLOSED:
+            order.credits, world.outcome = 1, Outcome.CREDITED
+        case Kind.RETURN, Status.PROCESSING, _:
             order.status, world.outcome = Status.CANCELLED, Outcome.CANCELLED
-        case Kind.ADDRESS, Status.PROCESSING:
+        case Kind.ADDRESS, Status.PROCESSING, _:
             order.city, world.outcome = task.city, Outcome.REDIRECTED
-        case Kind.BROKEN, _:
-            _replace_or_refund(world, order)
-        case Kind.LATE, Status.SHIPPED if order.days > LATE_DAYS:
+        case (Kind.BROKEN, _, _) | (Kind.LATE, Status.SHIPPED, Window.CLOSED):
             _replace_or_refund(world, order)
         case _:
             world.outcome = Outcome.DECLINED
@@ -190,26 +165,16 @@ def _replace_or_refund(world: World, order: Order) -> None:
         world.stock[order.item] -= 1
         order.replacements, world.outcome = 1, Outcome.REPLACED
     else:
-        order.refunded, world.outcome = order.price, Outcome.REFUNDED
+        order.refunds, world.outcome = 1, Outcome.REFUNDED
 
 
-def _customers(draw: random.Random) -> list[Customer]:
-    ids = draw.sample(range(100, 1000), 2)
-    names = draw.sample(_FIRST_NAMES, 2)
-    return [
-        Customer(f"C{id_}", f"{name}.{draw.choice(_LAST_NAMES)}@{draw.choice(_HOSTS)}")
-        for id_, name in zip(ids, names, strict=True)
-    ]
-
-
-def _order(draw: random.Random, number: int, item: str, customer_id: str) -> Order:
+def _order(draw: random.Random, number: int, customer: str) -> Order:
     return Order(
         id=f"R{number}",
-        customer_id=customer_id,
-        item=item,
-        price=draw.randint(10, 99),
+        customer=customer,
+        item=draw.choice(_ITEMS),
         status=draw.choice((Status.PROCESSING, Status.SHIPPED, Status.DELIVERED)),
-        days=draw.randint(1, 28) if draw.random() < 0.5 else draw.randint(1, 60),
+        window=draw.choice(list(Window)),
         city=draw.choice(_CITIES),
     )
 
