@@ -1,5 +1,6 @@
 # `make help` says what there is. Every target does all of its own set-up in .venv.
 PYTHON ?= python3
+SHARED ?= ../shared
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -29,8 +30,9 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format --quiet
 
-bench: $(INSTALLED) ## Measure against peers; prints tables
-	$(BIN)/python benches/mining.py
+bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), against BPE merges
+	@test -d $(SHARED)/data || { echo 'make bench needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
+	$(BIN)/python benches/corpora.py --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) target demo dist
