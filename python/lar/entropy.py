@@ -23,7 +23,7 @@ from lar.causal_model import (
     hidden_states,
     load_model,
 )
-from lar.corpus import Corpus, Shard
+from lar.corpus import Corpus, EntropyDistribution, Shard
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
 
@@ -80,34 +80,19 @@ def score(
 
 
 def entropy_quantiles(corpus: Corpus) -> dict[str, Any]:
-    """The distribution of the agent's scored tokens' entropies, in nats, in one pass over the shards.
+    """The distribution of the entropies before the agent's tokens, in nats, as JSON-ready figures.
 
     Returns `tokens`, `mean`, `quantiles` ({"0.5": nats}) and `at_or_under` ({"0.05": share of the tokens}).
 
     Raises:
         CorpusError: the corpus is not scored.
     """
-    counts = np.zeros(1 << 16, dtype=np.int64)  # one for each float16, so that nothing has to be sorted
-    for shard in corpus.shards():
-        if shard.entropy is None:
-            raise CorpusError(f"{corpus.path}: not scored; run `lar score` first")
-        values = shard.entropy[shard.action]
-        values = np.abs(values[~np.isnan(values)])
-        counts += np.bincount(values.view(np.uint16), minlength=1 << 16)
-    total = int(counts.sum())
-    if not total:
-        raise CorpusError(f"{corpus.path}: none of the agent's tokens has an entropy")
-    # The bits of floats that are not negative are in the floats' own order.
-    reach = np.cumsum(counts)
-    values = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
-    at = np.searchsorted(reach, [max(1, round(q * total)) for q in QUANTILES])
-    used = counts > 0
-    under = {str(t): float(counts[used & (values <= t)].sum() / total) for t in THRESHOLDS}
+    found = EntropyDistribution.of(corpus)
     return {
-        "tokens": total,
-        "mean": float((counts[used] * values[used]).sum() / total),
-        "quantiles": {str(q): float(value) for q, value in zip(QUANTILES, values[at], strict=True)},
-        "at_or_under": under,
+        "tokens": found.tokens,
+        "mean": found.mean,
+        "quantiles": {str(share): found.quantile(share) for share in QUANTILES},
+        "at_or_under": {str(nats): found.share_at_or_under(nats) for nats in THRESHOLDS},
     }
 
 

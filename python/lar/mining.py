@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.corpus import Corpus, Shard
+from lar.corpus import Corpus, EntropyDistribution, Shard
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
 from lar.tokenization import Tokenizer
@@ -128,7 +128,11 @@ def _gated_runs(corpus: Corpus, stretches: _core.Runs, gate: Gate | None) -> tup
     if gate is None:
         return stretches, None
     if corpus.manifest.teacher is not None:
-        nats = gate.nats if gate.nats is not None else _entropy_quantile(corpus, gate.quantile or 0.0)
+        nats = (
+            gate.nats
+            if gate.nats is not None
+            else EntropyDistribution.of(corpus).quantile(gate.quantile or 0.0)
+        )
         return _fold(corpus, nats), nats
     entropies = stretches.branching_entropies()
     weights = np.repeat(stretches.counts, np.diff(stretches.offsets))
@@ -140,19 +144,6 @@ def _entropies(shard: Shard) -> NDArray[np.float16]:
     if shard.entropy is None:
         raise CorpusError(f"{shard.path}: not scored, though other parts are; run lar score again")
     return shard.entropy
-
-
-def _entropy_quantile(corpus: Corpus, quantile: float) -> float:
-    """A quantile of the teacher's entropies before the agent's tokens, barriers left out."""
-    is_barrier = np.zeros(corpus.tokenizer.base_size, dtype=np.bool_)
-    is_barrier[corpus.tokenizer.barriers] = True
-    # Half precision has 65,536 values: counting them is exact and needs no sort of the corpus.
-    counts = np.zeros(1 << 16, dtype=np.int64)
-    for shard in corpus.shards():
-        entropies = _entropies(shard)[shard.action & ~is_barrier[shard.tokens]]
-        counts += np.bincount(entropies.view(np.uint16), minlength=len(counts))
-    values = np.arange(len(counts), dtype=np.uint16).view(np.float16)
-    return _quantile(values.astype(np.float32), counts.astype(np.uint64), quantile)
 
 
 def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile: float) -> float:

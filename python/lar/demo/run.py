@@ -35,7 +35,7 @@ class DemoOptions:
     training_tasks: int = 1500
     seed: int = 0
     latents: int = 128
-    max_entropy: float | str = "p80"
+    max_entropy: float | str = "p60"
     min_support: int = 20
     base_model: BaseModelOptions = field(default_factory=BaseModelOptions)
     distillation: DistillOptions = field(

@@ -1,0 +1,65 @@
+"""How a teacher's entropies before the agent's tokens are distributed: what a gate is chosen from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.corpus.corpus import Corpus
+from lar.errors import CorpusError
+
+# Every value that a float16 can take, in nats, by its bits.
+_VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class EntropyDistribution:
+    """The entropies before the agent's tokens, barriers left out, for no gate is asked about those.
+
+    counts: int64 (65,536), the tokens at each float16 value by its bits. Counting is exact, and nothing has to
+    be sorted or held.
+    """
+
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> "EntropyDistribution":
+        """Count in one pass over the shards.
+
+        Raises:
+            CorpusError: the corpus, or a part of it, is not scored, or no token of the agent has an entropy.
+        """
+        is_barrier = np.zeros(corpus.tokenizer.base_size, dtype=np.bool_)
+        is_barrier[corpus.tokenizer.barriers] = True
+        counts = np.zeros(1 << 16, dtype=np.int64)
+        for shard in corpus.shards():
+            if shard.entropy is None:
+                raise CorpusError(f"{shard.path}: not scored; run `lar score` first")
+            found = shard.entropy[shard.action & ~is_barrier[shard.tokens]]
+            found = np.abs(found[~np.isnan(found)])  # of the two zeros one is enough
+            counts += np.bincount(found.view(np.uint16), minlength=1 << 16)
+        if not counts.any():
+            raise CorpusError(f"{corpus.path}: none of the agent's tokens has an entropy")
+        return cls(counts)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return int(self.counts.sum())
+
+    @property
+    def mean(self) -> float:
+        """Mean entropy in nats."""
+        used = self.counts > 0
+        return float((self.counts[used] * _VALUES[used]).sum() / self.tokens)
+
+    def quantile(self, share: float) -> float:
+        """The smallest entropy in nats at or under which at least this share of the tokens lies."""
+        # The bits of floats that are not negative are in the floats' own order.
+        reached = np.cumsum(self.counts) >= max(1.0, share * self.tokens)
+        return float(_VALUES[int(np.argmax(reached))])
+
+    def share_at_or_under(self, nats: float) -> float:
+        """The share of the tokens whose entropy is at most `nats`."""
+        used = self.counts > 0
+        return float(self.counts[used][_VALUES[used] <= nats].sum() / self.tokens)
