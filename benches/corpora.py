@@ -14,6 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -60,9 +63,20 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
     reductions: dict[str, Any] = {}
     for size in options.sizes:
         found = [reduction(folder, corpus, size, seed, steps) for seed in options.seeds]
-        peer = [bpe_reduction(*lar.Corpus.load(corpus).split(HELD_OUT, seed), size) for seed in options.seeds]
+        peer = [apart(peer_reduction, corpus, size, seed) for seed in options.seeds]
         reductions[str(size)] = {"lar": found, "bpe": peer}
-    return {"steps": steps, "reductions": reductions, "lossless": lossless(folder, corpus)}
+    return {"steps": steps, "reductions": reductions, "lossless": apart(lossless, folder, corpus)}
+
+
+def apart(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call in a process of its own: a command's peak memory counts its parent's at the start."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peer_reduction(corpus: Path, size: int, seed: int) -> float:
+    """What BPE merges save on the same split."""
+    return bpe_reduction(*lar.Corpus.load(corpus).split(HELD_OUT, seed), size)
 
 
 def reduction(folder: Path, corpus: Path, size: int, seed: int, steps: dict[str, Any]) -> float:

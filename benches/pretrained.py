@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--min-support", type=int, default=5)
     parser.add_argument("--attempts", type=int, default=1, help="trajectories of a task that are used")
     parser.add_argument(
-        "--evaluated", type=int, default=6, help="held-out trajectories that bits are taken on"
+        "--evaluated", type=int, default=2, help="held-out trajectories that bits are taken on"
     )
     parser.add_argument("--adapt-steps", type=int, default=100)
     parser.add_argument("--steps", type=int, default=100, help="of student and control")

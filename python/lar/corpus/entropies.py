@@ -16,8 +16,8 @@ _VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64
 class EntropyDistribution:
     """The entropies before the agent's tokens, barriers left out, for no gate is asked about those.
 
-    counts: int64 (65,536), the tokens at each float16 value by its bits. Counting is exact, and nothing has to
-    be sorted or held.
+    counts: int64 (65,536), the tokens at each float16 value by its bits. Counting is exact, and nothing has
+    to be sorted or held.
     """
 
     counts: NDArray[np.int64]
