@@ -149,3 +149,29 @@ def test_every_command_explains_itself_with_an_example(name):
     result = lar(name, "--help")
     assert result.returncode == 0, result.stderr
     assert f"lar {name}" in result.stdout
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name, *rest: None if name == "torch" else found(name, *rest)
+from lar.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["adapt", "score", "distill", "demo"])
+def test_without_torch_a_command_explains_itself_and_says_what_to_install(folder, tmp_path, name):
+    def run(*arguments):
+        command = [sys.executable, "-c", WITHOUT_TORCH, name, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert f"lar {name}" in run("--help").stdout
+    output = [] if name == "score" else ["-o", tmp_path / "out"]
+    inputs = [] if name == "demo" else [folder, "--model", folder / "model"]
+    result = run(*inputs, *output, *(["--control"] if name == "distill" else []))
+    assert result.returncode == 2, result
+    assert "pip install 'lar[train]'" in result.stderr
+    assert result.stderr.count("\n") == 1

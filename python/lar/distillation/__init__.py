@@ -1,8 +1,29 @@
-"""Teaching a model to use a latent vocabulary: LoRA and new rows, distilled from the frozen model itself."""
+"""Teaching a model to use a latent vocabulary: LoRA and new rows, distilled from the frozen model itself.
 
-from lar.distillation.adaptation import adapt
-from lar.distillation.options import AdaptOptions, DistillOptions
-from lar.distillation.student import Student
-from lar.distillation.trainer import distill
+Names are imported when they are first used, so that the options can be read without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lar.distillation.adaptation import adapt
+    from lar.distillation.options import AdaptOptions, DistillOptions
+    from lar.distillation.student import Student
+    from lar.distillation.trainer import distill
+
+_MODULES = {
+    "AdaptOptions": "lar.distillation.options",
+    "DistillOptions": "lar.distillation.options",
+    "Student": "lar.distillation.student",
+    "adapt": "lar.distillation.adaptation",
+    "distill": "lar.distillation.trainer",
+}
 
 __all__ = ["AdaptOptions", "DistillOptions", "Student", "adapt", "distill"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lar.distillation' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
