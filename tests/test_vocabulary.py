@@ -202,3 +202,12 @@ def test_encoding_releases_the_interpreter(vocabulary):
     worker.join()
     # Were the interpreter held, this thread would run once before the call and once after it.
     assert ticks > 100
+
+
+def test_a_folder_of_something_else_is_never_replaced(vocabulary, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OptionError, match="something else"):
+        vocabulary.save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    vocabulary.save(tmp_path / "new")
+    vocabulary.save(tmp_path / "new")  # an older vocabulary is

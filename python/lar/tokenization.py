@@ -12,7 +12,7 @@ import tokenizers
 from numpy.typing import ArrayLike, NDArray
 
 from lar.errors import TokenizerError
-from lar.files import atomic_folder
+from lar.files import atomic_file
 from lar.token_bytes import bytes_of_tokens
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -202,15 +202,18 @@ class Tokenizer:
         return np.frombuffer(b"".join(pieces), dtype=np.uint8), offsets
 
     def save(self, folder: str | Path) -> None:
-        """Write the files that `load` reads; an existing folder is replaced in one step."""
-        with atomic_folder(Path(folder)) as target:
-            # The library's own `save` reports a full disk as a bare Exception.
-            (target / TOKENIZER_FILE).write_text(self.backend.to_str(pretty=True), encoding="utf-8")
-            _write_json(target / TOKENIZER_CONFIG_FILE, self._config)
-            if self.chat_template is not None:
-                (target / TEMPLATE_FILE).write_text(self.chat_template, encoding="utf-8")
-            if self._model_vocab_size is not None:
-                _write_json(target / MODEL_CONFIG_FILE, {"vocab_size": self._model_vocab_size})
+        """Write the files that `load` reads, each in one step; other files in the folder stay.
+
+        A model's own config.json says more than ours would, so it stays too.
+        """
+        target = Path(folder)
+        # The library's own `save` reports a full disk as a bare Exception.
+        _write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
+        _write_text(target / TOKENIZER_CONFIG_FILE, _as_json(self._config))
+        if self.chat_template is not None:
+            _write_text(target / TEMPLATE_FILE, self.chat_template)
+        if self._model_vocab_size is not None and not (target / MODEL_CONFIG_FILE).exists():
+            _write_text(target / MODEL_CONFIG_FILE, _as_json({"vocab_size": self._model_vocab_size}))
 
 
 def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
@@ -265,5 +268,10 @@ def _read_json(file: Path) -> dict[str, Any]:
     return value
 
 
-def _write_json(file: Path, value: dict[str, Any]) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+def _as_json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def _write_text(file: Path, text: str) -> None:
+    with atomic_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -200,7 +200,11 @@ class LatentVocabulary:
         return LatentVocabulary(latents, base_size, self.tokenizer, self.mining, self.mined_tasks)
 
     def save(self, path: str | Path) -> None:
-        """Write the vocabulary's folder, replacing what was there only when all is written."""
+        """Write the vocabulary's folder; an older vocabulary there is replaced when all is written.
+
+        Raises:
+            OptionError: the folder holds something else.
+        """
         content = {
             "format_version": FORMAT_VERSION,
             "tokenizer_fingerprint": self.tokenizer_fingerprint,
@@ -208,7 +212,7 @@ class LatentVocabulary:
             "mining": self.mining,
             "latents": [asdict(latent) for latent in self.latents],
         }
-        with atomic_folder(Path(path)) as folder:
+        with atomic_folder(Path(path), holds=FILE_NAME) as folder:
             text = json.dumps(content, ensure_ascii=False, indent=1)
             (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
             (folder / TASKS_NAME).write_text("".join(f"{digest}\n" for digest in sorted(self.mined_tasks)))

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, open_corpus, training_side
+from lar.files import check_replaceable
 from lar.mining import MiningOptions
+from lar.vocabulary import FILE_NAME
 
 _DEFAULTS = MiningOptions()
 
@@ -54,7 +56,8 @@ def command(
     """
     from lar.mining import mine
 
-    MiningOptions(**options)  # a wrong option must not wait for the corpus
+    MiningOptions(**options)  # what is wrong must not wait for the corpus
+    check_replaceable(output, FILE_NAME)
     began = time.perf_counter()
     corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
     if not corpus.tokenizer.base_size_is_known:

@@ -62,9 +62,9 @@ def train_base_model(
         optimizer.zero_grad()
         progress(step + 1, options.steps)
     model.eval()
-    corpus.tokenizer.save(folder)
     with no_bar():
-        model.save_pretrained(folder)  # second, for both write a config.json and the model's says more
+        model.save_pretrained(folder)
+    corpus.tokenizer.save(folder)
 
 
 def new_model(vocabulary_size: int, options: BaseModelOptions) -> Any:

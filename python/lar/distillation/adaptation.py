@@ -8,7 +8,7 @@ from lar.causal_model import embedding_rows, load_model, no_bar
 from lar.corpus import Corpus
 from lar.distillation.options import AdaptOptions
 from lar.distillation.trainer import _checkpoints, train
-from lar.files import atomic_folder
+from lar.files import atomic_folder, check_replaceable
 from lar.progress import Progress, silent
 from lar.vocabulary import LatentVocabulary
 
@@ -46,8 +46,11 @@ def adapt(
 
     Raises:
         CorpusError: the corpus has another tokenizer's ids or nothing to learn from.
-        TrainingError: the loss is not finite. OptionError: the checkpoints are another run's.
+        TrainingError: the loss is not finite. OptionError: the checkpoints are another run's,
+        or `output` holds something already.
     """
+    if output is not None:
+        check_replaceable(Path(output), None)
     options = options or AdaptOptions()
     base = load_model(model, dtype=options.dtype, device=options.device)
     nothing = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
@@ -61,14 +64,11 @@ def adapt(
 
 def _save(merged: Any, corpus: Corpus, source: Any, output: Path) -> None:
     """Write the checkpoint; the tokenizer's files are the source folder's, else the corpus's copy."""
-    with atomic_folder(output) as folder:
-        corpus.tokenizer.save(folder / "tokenizer")
-        for file in (folder / "tokenizer").iterdir():
-            file.replace(folder / file.name)
-        (folder / "tokenizer").rmdir()
+    with atomic_folder(output, holds=None) as folder:
+        with no_bar():
+            merged.save_pretrained(str(folder))
+        corpus.tokenizer.save(folder)
         if isinstance(source, str | Path):
             for name in _COMPANIONS:
                 if (Path(source) / name).is_file():
                     shutil.copyfile(Path(source) / name, folder / name)
-        with no_bar():
-            merged.save_pretrained(str(folder))  # last: its config.json is the whole one

@@ -121,11 +121,11 @@ class Student(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write a PEFT adapter folder with the latents' rows, the vocabulary and the options beside it.
 
-        What stood at `folder` is replaced only when all is written.
+        An older student at `folder` is replaced when all is written; anything else is refused (OptionError).
         """
         if not isinstance(self.model, PeftModel):
             raise TrainingError("a plain model is no student: there is nothing of its own to save")
-        with atomic_folder(Path(folder)) as target:
+        with atomic_folder(Path(folder), holds=OPTIONS_FILE) as target:
             self.save_weights(target)
             self.vocabulary.save(target / VOCABULARY_FOLDER)
             text = json.dumps(self.record, ensure_ascii=False, indent=2)

@@ -19,9 +19,9 @@ from lar.corpus import Corpus
 from lar.distillation.data import PackedExamples, examples
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Terms, sum_over_chunks
 from lar.distillation.options import AdaptOptions, DistillOptions
-from lar.distillation.student import Student
+from lar.distillation.student import OPTIONS_FILE, Student
 from lar.errors import OptionError, TrainingError
-from lar.files import atomic_file
+from lar.files import atomic_file, check_replaceable
 from lar.progress import Progress, silent
 from lar.vocabulary import LatentVocabulary
 
@@ -53,6 +53,8 @@ def distill(
         VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
         to learn from. TrainingError: the loss is not finite. OptionError: the checkpoints are another run's.
     """
+    if output is not None:
+        check_replaceable(Path(output), OPTIONS_FILE)
     options = options or DistillOptions()
     base = load_model(model, dtype=options.dtype, device=options.device)
     if options.control:
