@@ -12,6 +12,7 @@ help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: $(INSTALLED) ## The whole way on a toy task in a few minutes on a CPU; results in demo/
+	rm -rf demo
 	$(BIN)/lar demo -o demo
 
 test: $(INSTALLED) ## All tests of the Rust core and of the Python package
