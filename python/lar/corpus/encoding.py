@@ -22,6 +22,7 @@ from lar.chat import Span, render
 from lar.corpus.shards import Row
 from lar.errors import TokenizerError
 from lar.tokenization import Tokenizer
+from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
 
 # A chunk is closed at the first of the two: enough texts to keep every core busy, little enough to hold many.
@@ -41,13 +42,13 @@ class Encoded:
 def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
     """Encode `trajectories` in order, with `workers` chunks of them under way at a time."""
     if workers == 1:
-        for chunk in _chunks(trajectories):
+        for chunk in in_groups(trajectories, CHUNK_TRAJECTORIES, CHUNK_CHARACTERS):
             yield from _encode_chunk(chunk, tokenizer)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="lar-corpus") as pool:
         pending: deque[Future[list[Encoded]]] = deque()
         try:
-            for chunk in _chunks(trajectories):
+            for chunk in in_groups(trajectories, CHUNK_TRAJECTORIES, CHUNK_CHARACTERS):
                 pending.append(pool.submit(_encode_chunk, chunk, tokenizer))
                 if len(pending) > workers:
                     yield from pending.popleft().result()
@@ -62,19 +63,6 @@ def digest(trajectory: Trajectory) -> bytes:
     """SHA-256 of what a corpus is built from: id, task, success, tools and messages."""
     parts = (trajectory.id, trajectory.task, trajectory.success, trajectory.tools, trajectory.messages)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
-
-
-def _chunks(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
-    chunk: list[Trajectory] = []
-    characters = 0
-    for trajectory in trajectories:
-        chunk.append(trajectory)
-        characters += sum(len(message["content"]) for message in trajectory.messages)
-        if len(chunk) == CHUNK_TRAJECTORIES or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 def _encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Encoded]:

@@ -2,12 +2,13 @@
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lar.errors import OptionError
 from lar.files import atomic_file
+from lar.trajectories.groups import in_groups
 from lar.trajectories.parquet import ParquetWriter
 from lar.trajectories.schema import Trajectory
 
@@ -31,7 +32,7 @@ def write_trajectories(trajectories: Iterable[Trajectory], path: Path) -> int:
     with atomic_file(path) as temporary:
         writer: _Writer = ParquetWriter(temporary) if kind == "parquet" else _LinesWriter(temporary, kind)
         try:
-            for group in _groups(trajectories):
+            for group in in_groups(trajectories, GROUP_TRAJECTORIES, GROUP_CHARACTERS):
                 writer.write(group)
                 count += len(group)
         finally:
@@ -45,19 +46,6 @@ def output_kind(path: Path) -> str:
         if path.name.endswith(f".{kind}"):
             return kind
     raise OptionError(f"{path}: the output must end in .parquet, .jsonl or .jsonl.gz")
-
-
-def _groups(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
-    group: list[Trajectory] = []
-    characters = 0
-    for trajectory in trajectories:
-        group.append(trajectory)
-        characters += sum(len(message["content"]) for message in trajectory.messages)
-        if len(group) == GROUP_TRAJECTORIES or characters >= GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
 
 
 def to_json_record(trajectory: Trajectory) -> dict[str, Any]:

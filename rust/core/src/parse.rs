@@ -126,7 +126,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(mut self, order: &[u32]) -> MatchingTrie {
         // A node is the stretch of `order` whose segments pass through it.
-        let mut level = self.add_children(order);
+        let mut level = self.add_children(order, 0);
         for &(node, _) in &level {
             let token = self.trie.tokens[node as usize] as usize;
             if token >= self.trie.roots.len() {
@@ -140,7 +140,7 @@ impl Builder<'_> {
             for (node, passing) in level {
                 self.trie.children.push(self.trie.tokens.len() as u32);
                 debug_assert_eq!(self.trie.children.len(), node as usize + 1);
-                next.extend(self.add_children_at(passing, depth));
+                next.extend(self.add_children(passing, depth));
             }
             level = next;
             depth += 1;
@@ -149,11 +149,7 @@ impl Builder<'_> {
         self.trie
     }
 
-    fn add_children<'o>(&mut self, passing: &'o [u32]) -> Vec<(u32, &'o [u32])> {
-        self.add_children_at(passing, 0)
-    }
-
-    fn add_children_at<'o>(&mut self, passing: &'o [u32], depth: usize) -> Vec<(u32, &'o [u32])> {
+    fn add_children<'o>(&mut self, passing: &'o [u32], depth: usize) -> Vec<(u32, &'o [u32])> {
         let segments = self.segments;
         let token_at = |&index: &u32| segments.get(index as usize).get(depth).copied();
         let longer = &passing[passing.partition_point(|index| token_at(index).is_none())..];
