@@ -73,8 +73,11 @@ class Runs:
     def split(self, continues: NDArray[np.bool_]) -> Runs:
         """Cut every run before each token for which `continues` (as long as `tokens`) is false."""
 
-    def candidates(self, min_count: int, min_support: int, max_length: int) -> Candidates:
-        """Find the closed segments of 2 to `max_length` tokens that are frequent enough."""
+    def candidates(self, min_count: int, min_support: int, max_length: int, most: int) -> Candidates:
+        """Find the `most` segments of 2 to `max_length` tokens that are frequent enough and save most.
+
+        Of those of more than 4 tokens only the closed: those that lose occurrences with any token more.
+        """
 
     def select(self, candidates: Candidates, size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """Choose at most `size` candidates by what would be lost without them.

@@ -16,12 +16,16 @@ pub mod align;
 pub mod branching;
 pub mod error;
 pub mod expand;
+mod marginals;
 pub mod parse;
 pub mod runs;
+mod sample;
 pub mod segments;
 pub mod select;
+mod text;
 pub mod trie;
 pub mod vocabulary;
+pub mod worth;
 
 pub use error::{Error, Result};
 pub use segments::Segments;

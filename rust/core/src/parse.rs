@@ -31,14 +31,15 @@ impl Unit {
     }
 }
 
-/// A trie over segments that finds the longest one at a position.
+/// A trie over segments of two or more tokens that finds the longest one at a position.
 ///
-/// The first token is looked up in a table over ids; below it, a node's edges are one sorted stretch of
-/// flat arrays. Nodes are numbered so that an edge's number is its target's: edge `i` leads to node `i`.
+/// The first two tokens are looked up in one step, since most fan-out is there and most positions begin no
+/// segment; below them, a node's edges are one sorted stretch of flat arrays. Nodes are numbered so that an
+/// edge's number is its target's: edge `i` leads to node `i`.
 #[derive(Debug, Clone, Default)]
 pub struct MatchingTrie {
-    /// Node of each first token, NONE where no segment begins with it.
-    roots: Vec<u32>,
+    /// Node of each two first tokens.
+    pairs: PairIndex,
     /// Token on the edge that leads to each node.
     tokens: Vec<u32>,
     /// The segment that ends at each node, or NONE.
@@ -48,44 +49,32 @@ pub struct MatchingTrie {
 }
 
 impl MatchingTrie {
-    /// The trie of `segments`; where two are equal the first is found.
+    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens never.
     pub fn new(segments: &Segments) -> Self {
         let mut order: Vec<u32> =
-            (0..segments.len() as u32).filter(|&index| !segments.get(index as usize).is_empty()).collect();
+            (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
         order.sort_by_key(|&index| segments.get(index as usize));
         Builder { segments, trie: MatchingTrie::default() }.build(&order)
     }
 
     /// The longest segment that `tokens` begins with.
     pub fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
-        self.longest_match_within(tokens, tokens.len())
+        let mut found = None;
+        self.for_each_match(tokens, |index, length| found = Some(Unit::Segment { index, length }));
+        found
     }
 
     /// The longest segment of at most `longest` tokens that `tokens` begins with.
     pub fn longest_match_within(&self, tokens: &[u32], longest: usize) -> Option<Unit> {
-        let mut node = *self.roots.get(*tokens.first()? as usize)?;
-        let mut found = None;
-        for depth in 1.. {
-            if node == NONE || depth > longest {
-                break;
-            }
-            let index = self.segments[node as usize];
-            if index != NONE {
-                found = Some(Unit::Segment { index, length: depth });
-            }
-            let Some(&token) = tokens.get(depth) else {
-                break;
-            };
-            node = self.child(node, token);
-        }
-        found
+        self.longest_match(&tokens[..longest.min(tokens.len())])
     }
 
     /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.
+    #[inline]
     pub fn for_each_match(&self, tokens: &[u32], mut visit: impl FnMut(u32, usize)) {
-        let Some(&first) = tokens.first() else { return };
-        let mut node = self.roots.get(first as usize).copied().unwrap_or(NONE);
-        let mut depth = 1;
+        let &[first, second, ..] = tokens else { return };
+        let mut node = self.pairs.get(first, second);
+        let mut depth = 2;
         while node != NONE {
             let index = self.segments[node as usize];
             if index != NONE {
@@ -107,14 +96,60 @@ impl MatchingTrie {
         }
     }
 
+    #[inline]
     fn child(&self, node: u32, token: u32) -> u32 {
         let start = self.children[node as usize] as usize;
         let end = self.children[node as usize + 1] as usize;
-        match self.tokens[start..end].binary_search(&token) {
-            Ok(index) => (start + index) as u32,
-            Err(_) => NONE,
-        }
+        let edges = &self.tokens[start..end];
+        let found = if edges.len() <= SCANNED {
+            edges.iter().position(|&edge| edge == token)
+        } else {
+            edges.binary_search(&token).ok()
+        };
+        found.map_or(NONE, |index| (start + index) as u32)
     }
+}
+
+/// Edges up to which a scan is faster than a binary search.
+const SCANNED: usize = 8;
+
+/// From two tokens to a node: open addressing, at most half full.
+#[derive(Debug, Clone, Default)]
+struct PairIndex {
+    entries: Vec<(u64, u32)>,
+}
+
+impl PairIndex {
+    fn new(pairs: impl ExactSizeIterator<Item = (u64, u32)>) -> Self {
+        let mut index = PairIndex { entries: vec![(0, NONE); (2 * pairs.len()).next_power_of_two()] };
+        for (pair, node) in pairs {
+            let slot = index.slot(pair);
+            index.entries[slot] = (pair, node);
+        }
+        index
+    }
+
+    #[inline]
+    fn get(&self, first: u32, second: u32) -> u32 {
+        if self.entries.is_empty() { NONE } else { self.entries[self.slot(pair(first, second))].1 }
+    }
+
+    /// Where the pair is, or the free entry where it would be.
+    #[inline]
+    fn slot(&self, pair: u64) -> usize {
+        // Fibonacci hashing: the high bits of the product are the good ones.
+        let hash = (pair ^ pair >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let last = self.entries.len() - 1;
+        let mut slot = hash as usize & last;
+        while self.entries[slot].0 != pair && self.entries[slot].1 != NONE {
+            slot = (slot + 1) & last;
+        }
+        slot
+    }
+}
+
+fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
 }
 
 /// Lays a trie out level by level, so that the children of one node are neighbours.
@@ -125,16 +160,18 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn build(mut self, order: &[u32]) -> MatchingTrie {
+        let segments = self.segments;
+        let start = |&index: &u32| &segments.get(index as usize)[..2];
         // A node is the stretch of `order` whose segments pass through it.
-        let mut level = self.add_children(order, 0);
-        for &(node, _) in &level {
-            let token = self.trie.tokens[node as usize] as usize;
-            if token >= self.trie.roots.len() {
-                self.trie.roots.resize(token + 1, NONE);
-            }
-            self.trie.roots[token] = node;
-        }
-        let mut depth = 1;
+        let mut level: Vec<(u32, &[u32])> = order
+            .chunk_by(|left, right| start(left) == start(right))
+            .map(|group| (self.add_node(group, 1), group))
+            .collect();
+        self.trie.pairs = PairIndex::new(level.iter().map(|&(node, group)| {
+            let start = start(&group[0]);
+            (pair(start[0], start[1]), node)
+        }));
+        let mut depth = 2;
         while !level.is_empty() {
             let mut next = Vec::new();
             for (node, passing) in level {

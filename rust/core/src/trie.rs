@@ -1,20 +1,37 @@
-//! Candidates: the segments that recur in enough occurrences and enough tasks.
+//! Candidates: the segments that are worth a second look.
 //!
 //! A suffix trie over the distinct runs, grown depth first and only below nodes that are frequent enough.
-//! Both conditions are anti-monotone (an extension occurs in no more places and tasks than what it
+//! Occurrences and support are anti-monotone (an extension occurs in no more places and tasks than what it
 //! extends), so nothing is missed. A node is held as the list of positions where its string begins, never
 //! as an object: the memory is one 32-bit position a token and the path being grown.
+//!
+//! Only the candidates that may save most are of use to selection, so the trie keeps so many and no more.
+//! Once it has as many, the least of them is a bound: a node whose longest extension could not reach it is
+//! not grown. That is exact, and it is what makes the work of a large corpus grow with its tokens instead of
+//! with its rare strings.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::runs::Runs;
 use crate::segments::Segments;
+use crate::text::{END, Text};
+use crate::worth::expected_savings;
 
-/// Ends every run; no token id is as large, since base ids and latents fit 32 bits together.
-const END: u32 = u32::MAX;
+/// Longest segments that are candidates without being closed. Unseen tasks cut long segments short, and
+/// what is left are their pieces: with none a vocabulary of 4,096 does 2 points worse on small corpora;
+/// up to 8 tokens gives 0.1 point more for four times as many.
+const UNCLOSED: usize = 4;
 
-/// How frequent a segment must be.
+/// Positions up to which a node's children are found by sorting rather than by counting.
+const SORTED: usize = 96;
+
+/// How frequent a segment must be, and how many to find.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Fewest occurrences.
@@ -23,6 +40,8 @@ pub struct Limits {
     pub min_support: u32,
     /// Longest segment in tokens.
     pub max_length: usize,
+    /// Most candidates: those that are expected to save most are found.
+    pub most: usize,
 }
 
 /// Segments with their exact frequencies.
@@ -47,17 +66,54 @@ impl Candidates {
         self.counts.is_empty()
     }
 
+    /// Units that candidate `index` alone may be expected to save on unseen tasks.
+    pub fn expected_savings(&self, index: usize) -> f64 {
+        expected_savings(self.counts[index], self.supports[index], self.segments.get(index).len())
+    }
+
     /// The candidates for which `keep` is true.
     ///
     /// # Errors
     /// If `keep` has not one entry for each candidate.
     pub fn filter(&self, keep: &[bool]) -> Result<Candidates> {
         crate::error::check_length("keep", keep.len(), self.len())?;
-        let mut kept = Candidates::default();
-        for index in (0..self.len()).filter(|&index| keep[index]) {
-            kept.push(self.segments.get(index), self.counts[index], self.supports[index]);
+        Ok((0..self.len()).filter(|&index| keep[index]).map(|index| self.get(index)).collect())
+    }
+
+    /// The `most` candidates of all parts together that are expected to save most, ascending by token ids.
+    pub fn best(parts: &[Candidates], most: usize) -> Candidates {
+        let mut all: Candidates =
+            parts.iter().flat_map(|part| (0..part.len()).map(|i| part.get(i))).collect();
+        all.keep_best(most);
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.par_sort_unstable_by(|&one, &other| all.segments.get(one).cmp(all.segments.get(other)));
+        order.into_iter().map(|index| all.get(index)).collect()
+    }
+
+    /// Drops all but the `most` that save most; returns what the least of those saves, if there are as many.
+    fn keep_best(&mut self, most: usize) -> Option<f64> {
+        if self.len() < most || most == 0 {
+            if most == 0 {
+                *self = Candidates::default();
+            }
+            return None;
         }
-        Ok(kept)
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.select_nth_unstable_by(most - 1, |&one, &other| self.by_savings(one, other));
+        order.truncate(most);
+        let least = self.expected_savings(order[most - 1]);
+        *self = order.into_iter().map(|index| self.get(index)).collect();
+        Some(least)
+    }
+
+    /// What saves more comes first; the token ids decide between equals, so that the order is total.
+    fn by_savings(&self, one: usize, other: usize) -> Ordering {
+        let segments = || self.segments.get(one).cmp(self.segments.get(other));
+        self.expected_savings(other).total_cmp(&self.expected_savings(one)).then_with(segments)
+    }
+
+    fn get(&self, index: usize) -> (&[u32], u64, u32) {
+        (self.segments.get(index), self.counts[index], self.supports[index])
     }
 
     fn push(&mut self, segment: &[u32], count: u64, support: u32) {
@@ -65,90 +121,96 @@ impl Candidates {
         self.counts.push(count);
         self.supports.push(support);
     }
+}
 
-    fn append(&mut self, other: &Candidates) {
-        for (index, segment) in other.segments.iter().enumerate() {
-            self.push(segment, other.counts[index], other.supports[index]);
+impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
+    fn from_iter<I: IntoIterator<Item = (&'a [u32], u64, u32)>>(items: I) -> Self {
+        let mut candidates = Candidates::default();
+        for (segment, count, support) in items {
+            candidates.push(segment, count, support);
         }
+        candidates
     }
 }
 
-/// All *closed* segments of two or more tokens within `limits`: those that no further token to the left
-/// or to the right would extend without losing an occurrence.
+/// The segments of two or more tokens within `limits` that are expected to save most.
+///
+/// Of the long ones only the *closed*: those that no further token to the left or to the right would extend
+/// without losing an occurrence.
 ///
 /// # Errors
 /// If the distinct runs hold more tokens than 32-bit positions reach.
 pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
+    find_candidates_from(runs, limits, 0..u32::MAX)
+}
+
+/// Those of the candidates whose first token lies in `first_tokens`.
+///
+/// [`Candidates::best`] of the parts of any division of the ids is what [`find_candidates`] finds.
+///
+/// # Errors
+/// If the distinct runs hold more tokens than 32-bit positions reach.
+pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
     let text = Text::new(runs)?;
-    let mut positions = text.positions_by_first_token();
-    let parts: Vec<Candidates> = positions
-        .par_chunk_by_mut(|&left, &right| text.token(left, 0) == text.token(right, 0))
-        .map_init(|| Grower::new(&text, limits), Grower::candidates_below)
+    let bound = Bound::default();
+    let groups = Mutex::new(text.positions_by_token(|id| first_tokens.contains(&id)).into_iter());
+    let parts: Vec<Candidates> = (0..rayon::current_num_threads())
+        .into_par_iter()
+        .map(|_| Grower::new(&text, limits, &bound).grow_groups(&groups))
         .collect();
-    let mut candidates = Candidates::default();
-    for part in &parts {
-        candidates.append(part);
-    }
-    Ok(candidates)
+    Ok(Candidates::best(&parts, limits.most))
 }
 
-/// The distinct runs end to end, with an `END` before the first and after each.
-struct Text<'a> {
-    tokens: Vec<u32>,
-    run_of: Vec<u32>,
-    runs: &'a Runs,
-}
+/// What as many candidates as are wanted are known to save at least, shared by all threads: zero at first.
+///
+/// Holds the bits of a float that is not negative, which are ordered as the floats are.
+#[derive(Default)]
+struct Bound(AtomicU64);
 
-impl<'a> Text<'a> {
-    fn new(runs: &'a Runs) -> Result<Self> {
-        let length = runs.segments().tokens().len() + runs.len() + 1;
-        if length > END as usize {
-            return Err(Error::TooManyTokens { length });
-        }
-        let mut text = Text { tokens: Vec::with_capacity(length), run_of: Vec::with_capacity(length), runs };
-        text.tokens.push(END);
-        text.run_of.push(0);
-        for (index, run) in runs.segments().iter().enumerate() {
-            text.tokens.extend_from_slice(run);
-            text.tokens.push(END);
-            text.run_of.resize(text.tokens.len(), index as u32);
-        }
-        Ok(text)
+impl Bound {
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Relaxed))
     }
 
-    fn token(&self, position: u32, depth: usize) -> u32 {
-        self.tokens[position as usize + depth]
-    }
-
-    fn previous(&self, position: u32) -> u32 {
-        self.tokens[position as usize - 1]
-    }
-
-    fn run(&self, position: u32) -> usize {
-        self.run_of[position as usize] as usize
-    }
-
-    /// Every position but those of `END`, ordered by the token that stands there.
-    fn positions_by_first_token(&self) -> Vec<u32> {
-        let mut keyed: Vec<u64> = (0..self.tokens.len() as u32)
-            .filter(|&position| self.token(position, 0) != END)
-            .map(|position| keyed_position(self.token(position, 0), position))
-            .collect();
-        keyed.par_sort_unstable();
-        keyed.into_iter().map(|keyed| keyed as u32).collect()
+    fn raise(&self, savings: f64) {
+        self.0.fetch_max(savings.to_bits(), Relaxed);
     }
 }
 
-fn keyed_position(token: u32, position: u32) -> u64 {
-    u64::from(token) << 32 | u64::from(position)
+/// A child of the node that is being grown: where its positions lie among the node's, and its occurrences.
+#[derive(Clone, Copy)]
+struct Child {
+    token: u32,
+    begin: usize,
+    end: usize,
+    count: u64,
 }
 
-/// Grows the trie below one first token at a time; its buffers live from one to the next.
+/// What is counted of one token that follows a node.
+#[derive(Clone, Copy, Default)]
+struct Follower {
+    positions: u32,
+    /// Where the next of its positions goes.
+    cursor: u32,
+    count: u64,
+}
+
+/// No room for the positions of a follower that is too rare.
+const DROPPED: u32 = u32::MAX;
+
+/// Grows the trie below one first token after another; its buffers live from one to the next.
 struct Grower<'a> {
     text: &'a Text<'a>,
     limits: &'a Limits,
+    bound: &'a Bound,
     path: Vec<u32>,
     found: Candidates,
+    /// The children of all nodes on the path that are yet to be visited.
+    children: Vec<Child>,
+    followers: Vec<Follower>,
+    seen: Vec<u32>,
+    next: Vec<u32>,
+    moved: Vec<u32>,
     keyed: Vec<u64>,
     /// The last `epoch` in which each task was counted.
     stamps: Vec<u32>,
@@ -156,110 +218,215 @@ struct Grower<'a> {
 }
 
 impl<'a> Grower<'a> {
-    fn new(text: &'a Text<'a>, limits: &'a Limits) -> Self {
-        let tasks = (0..text.runs.len()).filter_map(|run| text.runs.tasks(run).last()).max();
+    fn new(text: &'a Text<'a>, limits: &'a Limits, bound: &'a Bound) -> Self {
         Grower {
             text,
             limits,
+            bound,
             path: Vec::new(),
             found: Candidates::default(),
+            children: Vec::new(),
+            followers: vec![Follower::default(); text.alphabet()],
+            seen: Vec::new(),
+            next: Vec::new(),
+            moved: Vec::new(),
             keyed: Vec::new(),
-            stamps: vec![0; tasks.map_or(0, |&task| task as usize + 1)],
+            stamps: vec![0; text.tasks()],
             epoch: 0,
         }
     }
 
-    fn candidates_below(&mut self, positions: &mut [u32]) -> Candidates {
-        if let Some((count, support)) = self.frequency(positions) {
-            self.path.push(self.text.token(positions[0], 0));
-            self.grow(positions, count, support);
-            self.path.pop();
-        }
-        std::mem::take(&mut self.found)
-    }
-
-    /// Visits the node whose string is `path`, which begins at `positions`.
-    fn grow(&mut self, positions: &mut [u32], count: u64, support: u32) {
-        let depth = self.path.len();
-        let may_grow = depth < self.limits.max_length;
-        self.order_by_token(positions, depth);
-        let extends_right = may_grow && self.is_always_followed_by_one_token(positions, depth);
-        if depth >= 2 && !extends_right && !self.is_always_preceded_by_one_token(positions) {
-            self.found.push(&self.path, count, support);
-        }
-        if !may_grow {
-            return;
-        }
-        let text = self.text;
-        for child in
-            positions.chunk_by_mut(|&left, &right| text.token(left, depth) == text.token(right, depth))
-        {
-            let token = text.token(child[0], depth);
-            if token == END {
-                continue;
-            }
-            if let Some((count, support)) = self.frequency(child) {
-                self.path.push(token);
-                self.grow(child, count, support);
+    /// Takes one group of positions after another until none is left; the best candidates found.
+    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<u32>>>) -> Candidates {
+        loop {
+            // A lock is poisoned where another thread has panicked; rayon passes that on.
+            let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(mut positions) = group else { break };
+            let count = self.count(&positions);
+            if !positions.is_empty() && self.may_grow(&positions, count) {
+                let first = self.text.id(self.text.token(positions[0], 0));
+                self.path.push(first);
+                self.grow(&mut positions, count);
                 self.path.pop();
             }
         }
+        self.keep_best();
+        self.found
     }
 
-    /// Occurrences and support of the string at `positions`, None where either is too small.
-    fn frequency(&mut self, positions: &[u32]) -> Option<(u64, u32)> {
-        let count = positions.iter().map(|&position| self.text.runs.count(self.text.run(position))).sum();
-        if count < self.limits.min_count {
-            return None;
+    /// Visits the node whose string is `path`, which begins at `positions`, in ascending order.
+    fn grow(&mut self, positions: &mut [u32], count: u64) {
+        let depth = self.path.len();
+        let may_extend = depth < self.limits.max_length;
+        let follower = if may_extend { self.only_follower(positions, depth) } else { None };
+        if depth >= 2 && (depth <= UNCLOSED || follower.is_none() && !self.has_only_predecessor(positions)) {
+            self.consider(positions, count);
         }
-        let support = self.support(positions);
-        (support >= self.limits.min_support).then_some((count, support))
+        let first_child = self.children.len();
+        match follower {
+            Some(token) => self.children.push(Child { token, begin: 0, end: positions.len(), count }),
+            None if !may_extend => return,
+            None if positions.len() <= SORTED => self.find_children_by_sorting(positions, depth),
+            None => self.find_children_by_counting(positions, depth),
+        }
+        for index in first_child..self.children.len() {
+            let Child { token, begin, end, count } = self.children[index];
+            let positions = &mut positions[begin..end];
+            if self.may_grow(positions, count) {
+                self.path.push(self.text.id(token));
+                self.grow(positions, count);
+                self.path.pop();
+            }
+        }
+        self.children.truncate(first_child);
     }
 
-    fn support(&mut self, positions: &[u32]) -> u32 {
+    /// Keeps the node as a candidate if it may be among the best.
+    fn consider(&mut self, positions: &[u32], count: u64) {
+        let savings = (count * (self.path.len() as u64 - 1)) as f64;
+        if savings < self.bound.get() {
+            return;
+        }
+        let support = self.support(positions, u32::MAX);
+        if expected_savings(count, support, self.path.len()) < self.bound.get() {
+            return;
+        }
+        self.found.push(&self.path, count, support);
+        if self.found.len() >= 2 * self.limits.most {
+            self.keep_best();
+        }
+    }
+
+    fn keep_best(&mut self) {
+        if let Some(least) = self.found.keep_best(self.limits.most) {
+            self.bound.raise(least);
+        }
+    }
+
+    /// Whether the string at `positions` is frequent enough, and an extension may be among the best.
+    fn may_grow(&mut self, positions: &[u32], count: u64) -> bool {
+        self.is_worth_growing(count)
+            && (self.limits.min_support <= 1
+                || self.support(positions, self.limits.min_support) >= self.limits.min_support)
+    }
+
+    fn is_worth_growing(&self, count: u64) -> bool {
+        count >= self.limits.min_count
+            && (count * (self.limits.max_length as u64 - 1)) as f64 >= self.bound.get()
+    }
+
+    fn count(&self, positions: &[u32]) -> u64 {
+        let repeated = self.text.repeated(positions);
+        let weights = positions[..repeated].iter().map(|&position| self.text.weight(position));
+        weights.sum::<u64>() + (positions.len() - repeated) as u64
+    }
+
+    /// The number of distinct tasks at `positions`, counted up to `most`.
+    fn support(&mut self, positions: &[u32], most: u32) -> u32 {
+        if self.epoch == u32::MAX {
+            self.stamps.fill(0);
+            self.epoch = 0;
+        }
         self.epoch += 1;
         let mut support = 0;
-        let mut last_run = usize::MAX;
-        for run in positions.iter().map(|&position| self.text.run(position)) {
-            if run == last_run {
-                continue;
+        for &position in positions {
+            for &task in self.text.tasks_at(position) {
+                let stamp = &mut self.stamps[task as usize];
+                support += u32::from(*stamp != self.epoch);
+                *stamp = self.epoch;
             }
-            last_run = run;
-            for &task in self.text.runs.tasks(run) {
-                if self.stamps[task as usize] != self.epoch {
-                    self.stamps[task as usize] = self.epoch;
-                    support += 1;
-                }
+            if support >= most {
+                break;
             }
         }
         support
     }
 
-    fn is_always_preceded_by_one_token(&self, positions: &[u32]) -> bool {
+    fn has_only_predecessor(&self, positions: &[u32]) -> bool {
         let first = self.text.previous(positions[0]);
         first != END && positions.iter().all(|&position| self.text.previous(position) == first)
     }
 
-    /// Whether all `positions`, which are in order of the token at `depth`, have the same one there.
-    fn is_always_followed_by_one_token(&self, positions: &[u32], depth: usize) -> bool {
+    /// The token that follows at all `positions`, where it is one and the same.
+    fn only_follower(&self, positions: &[u32], depth: usize) -> Option<u32> {
         let first = self.text.token(positions[0], depth);
-        first != END && first == self.text.token(positions[positions.len() - 1], depth)
+        let only =
+            first != END && positions.iter().all(|&position| self.text.token(position, depth) == first);
+        only.then_some(first)
     }
 
-    /// Orders positions by the token at `depth`, then by position; most nodes have one child and need no sort.
-    fn order_by_token(&mut self, positions: &mut [u32], depth: usize) {
-        let first = self.text.token(positions[0], depth);
-        if positions.iter().all(|&position| self.text.token(position, depth) == first) {
-            return;
-        }
-        self.keyed.clear();
+    /// Orders few `positions` by the token at `depth`, then by position, and notes the children.
+    fn find_children_by_sorting(&mut self, positions: &mut [u32], depth: usize) {
         let text = self.text;
-        self.keyed
-            .extend(positions.iter().map(|&position| keyed_position(text.token(position, depth), position)));
+        let keyed = positions.iter().map(|&at| u64::from(text.token(at, depth)) << 32 | u64::from(at));
+        self.keyed.clear();
+        self.keyed.extend(keyed);
         self.keyed.sort_unstable();
-        for (position, keyed) in positions.iter_mut().zip(&self.keyed) {
-            *position = *keyed as u32;
+        let mut begin = 0;
+        for group in self.keyed.chunk_by(|one, other| one >> 32 == other >> 32) {
+            let end = begin + group.len();
+            for (position, &keyed) in positions[begin..end].iter_mut().zip(group) {
+                *position = keyed as u32;
+            }
+            let token = (group[0] >> 32) as u32;
+            if token != END {
+                let count = positions[begin..end].iter().map(|&position| text.weight(position)).sum();
+                self.children.push(Child { token, begin, end, count });
+            }
+            begin = end;
         }
+    }
+
+    /// Moves the `positions` of each frequent enough child together, in the order that they have.
+    fn find_children_by_counting(&mut self, positions: &mut [u32], depth: usize) {
+        self.count_followers(positions, depth);
+        let room = self.make_room();
+        self.moved.clear();
+        self.moved.resize(room, 0);
+        for (&token, &position) in self.next.iter().zip(&*positions) {
+            let cursor = &mut self.followers[token as usize].cursor;
+            if *cursor != DROPPED {
+                self.moved[*cursor as usize] = position;
+                *cursor += 1;
+            }
+        }
+        positions[..room].copy_from_slice(&self.moved);
+        for &token in &self.seen {
+            self.followers[token as usize] = Follower::default();
+        }
+    }
+
+    fn count_followers(&mut self, positions: &[u32], depth: usize) {
+        let text = self.text;
+        self.next.clear();
+        self.next.extend(positions.iter().map(|&position| text.token(position, depth)));
+        self.seen.clear();
+        let repeated = text.repeated(positions);
+        for (index, &token) in self.next.iter().enumerate() {
+            let follower = &mut self.followers[token as usize];
+            if follower.positions == 0 {
+                self.seen.push(token);
+            }
+            follower.positions += 1;
+            follower.count += if index < repeated { text.weight(positions[index]) } else { 1 };
+        }
+    }
+
+    /// Notes the children among the followers seen, and where their positions go; how many positions stay.
+    fn make_room(&mut self) -> usize {
+        let mut end = 0;
+        for index in 0..self.seen.len() {
+            let token = self.seen[index];
+            let Follower { positions, count, .. } = self.followers[token as usize];
+            let begin = end;
+            let keeps = token != END && self.is_worth_growing(count);
+            if keeps {
+                end += positions as usize;
+                self.children.push(Child { token, begin, end, count });
+            }
+            self.followers[token as usize].cursor = if keeps { begin as u32 } else { DROPPED };
+        }
+        end
     }
 }
 
@@ -316,7 +483,7 @@ mod tests {
             segment.len() >= 2
                 && count >= limits.min_count
                 && support >= limits.min_support
-                && !extended(segment, count)
+                && (segment.len() <= UNCLOSED || !extended(segment, count))
         };
         all.iter()
             .filter(|(segment, frequency)| frequent(segment, frequency))
@@ -334,7 +501,7 @@ mod tests {
     #[test]
     fn one_tasks_retries_are_no_support() {
         let parts = [(vec![1, 2, 3], 0), (vec![1, 2, 3], 0), (vec![1, 2, 4], 1)];
-        let limits = Limits { min_count: 2, min_support: 2, max_length: 8 };
+        let limits = Limits { min_count: 2, min_support: 2, max_length: 8, most: 100 };
         let candidates = find_candidates(&runs_of(&parts), &limits).unwrap();
         assert_eq!(as_map(&candidates), Frequencies::from([(vec![1, 2], (3, 2))]));
     }
@@ -347,10 +514,41 @@ mod tests {
             min_support in 1u32..3,
         ) {
             // Longer than any run: at the longest length closedness to the right is not looked for.
-            let limits = Limits { min_count, min_support, max_length: 24 };
+            let limits = Limits { min_count, min_support, max_length: 24, most: usize::MAX / 2 };
             let candidates = find_candidates(&runs_of(&parts), &limits).unwrap();
             prop_assert_eq!(as_map(&candidates), brute_force(&parts, &limits));
             prop_assert_eq!(candidates.len(), as_map(&candidates).len());
+        }
+
+        #[test]
+        fn the_best_are_those_that_a_brute_force_count_finds_best(
+            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..6),
+            most in 1usize..20,
+        ) {
+            let limits = Limits { min_count: 1, min_support: 1, max_length: 24, most: usize::MAX / 2 };
+            let runs = runs_of(&parts);
+            let all = find_candidates(&runs, &limits).unwrap();
+            let best = find_candidates(&runs, &Limits { most, ..limits }).unwrap();
+            let mut order: Vec<usize> = (0..all.len()).collect();
+            order.sort_by(|&one, &other| all.by_savings(one, other));
+            order.truncate(most);
+            let expected: Candidates = order.iter().map(|&index| all.get(index)).collect();
+            prop_assert_eq!(as_map(&best), as_map(&expected));
+            prop_assert!(best.segments.iter().is_sorted());
+        }
+
+        #[test]
+        fn any_number_of_threads_finds_the_same(
+            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..6),
+            most in 1usize..20,
+        ) {
+            let limits = Limits { min_count: 1, min_support: 1, max_length: 24, most };
+            let runs = runs_of(&parts);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| find_candidates(&runs, &limits).unwrap())
+            };
+            prop_assert_eq!(with(1), with(3));
         }
     }
 }

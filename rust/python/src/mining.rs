@@ -104,8 +104,9 @@ impl Runs {
         min_count: u64,
         min_support: u32,
         max_length: usize,
+        most: usize,
     ) -> PyResult<Candidates> {
-        let limits = Limits { min_count, min_support, max_length };
+        let limits = Limits { min_count, min_support, max_length, most };
         let candidates = py.detach(|| find_candidates(&self.runs, &limits)).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(candidates) })
     }

@@ -1,0 +1,114 @@
+//! A sample of a large corpus's runs, weighted so that what is counted in it estimates the whole.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
+use crate::parse::MatchingTrie;
+use crate::runs::Runs;
+use crate::segments::Segments;
+
+/// Distinct runs, each with the number of occurrences that it stands for.
+pub(crate) struct WeightedRuns {
+    pub(crate) segments: Segments,
+    pub(crate) weights: Vec<u64>,
+}
+
+impl WeightedRuns {
+    /// All runs where they hold at most `most_tokens` tokens, else about so many tokens of them.
+    ///
+    /// One run in `step` is wanted. A run that occurs `step` times or more is always taken, with its count; a
+    /// rarer one with the probability count / step and the weight `step`, which gives the right count in the
+    /// mean. What is drawn depends on the run's tokens alone: neither on the order of the runs nor on the shard
+    /// that they came from.
+    pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
+        let step = runs.segments().tokens().len().div_ceil(most_tokens.max(1)).max(1) as u64;
+        let mut sample = WeightedRuns { segments: Segments::default(), weights: Vec::new() };
+        for (index, run) in runs.segments().iter().enumerate() {
+            let count = runs.count(index);
+            if run.len() >= 2 && (step == 1 || mixed(run) % step < count) {
+                sample.segments.push(run);
+                sample.weights.push(count.max(step));
+            }
+        }
+        sample
+    }
+
+    /// The runs cut wherever no segment of the trie reaches across, and folded again.
+    ///
+    /// No parse by any of the trie's segments is another than before, but for single tokens, which are left
+    /// out. Between the arguments an agent says the same again, so little is left.
+    pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
+        let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
+        for (run, &weight) in self.segments.iter().zip(&self.weights) {
+            let (mut start, mut reached) = (0, 0);
+            for position in 0..=run.len() {
+                if position >= reached {
+                    if position - start >= 2 {
+                        *weights.entry(&run[start..position]).or_default() += weight;
+                    }
+                    start = position;
+                }
+                trie.for_each_match(&run[position..], |_, length| reached = reached.max(position + length));
+            }
+        }
+        let mut pieces: Vec<(&[u32], u64)> = weights.into_iter().collect();
+        pieces.sort_unstable();
+        let (segments, weights) = pieces.into_iter().unzip::<_, _, Vec<_>, _>();
+        WeightedRuns { segments: segments.into_iter().collect(), weights }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.weights.len()
+    }
+}
+
+/// A hash whose low bits are as good as its high ones (the finalizer of SplitMix64).
+fn mixed(run: &[u32]) -> u64 {
+    let mix = |hash: u64, token: &u32| {
+        let mut hash = (hash ^ u64::from(*token)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash ^ hash >> 31
+    };
+    run.iter().fold(run.len() as u64, mix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::{Barriers, RunFolder, Trajectories};
+
+    fn runs(number: u32) -> Runs {
+        // Run i is [i, i + 1, i + 2], i % 5 + 1 times.
+        let tokens: Vec<u32> =
+            (0..number).flat_map(|i| (0..i % 5 + 1).flat_map(move |_| [i, i + 1, i + 2])).collect();
+        let offsets: Vec<usize> = (0..=tokens.len() / 3).map(|run| 3 * run).collect();
+        let part = Trajectories {
+            tokens: &tokens,
+            offsets: &offsets,
+            action: &vec![true; tokens.len()],
+            continues: None,
+            tasks: &vec![0; offsets.len() - 1],
+        };
+        let mut folder = RunFolder::default();
+        folder.add(&part, &Barriers::default()).unwrap();
+        folder.finish()
+    }
+
+    #[test]
+    fn a_small_corpus_is_taken_whole() {
+        let sample = WeightedRuns::sample(&runs(100), 300);
+        assert_eq!((sample.len(), sample.weights.iter().sum::<u64>()), (100, 300));
+    }
+
+    #[test]
+    fn weights_estimate_the_occurrences_of_the_whole() {
+        let runs = runs(30_000);
+        let sample = WeightedRuns::sample(&runs, 30_000);
+        let tokens = sample.segments.tokens().len();
+        assert!((15_000..100_000).contains(&tokens), "{tokens}");
+        let estimate = sample.weights.iter().sum::<u64>() as f64;
+        assert!((estimate / 90_000.0 - 1.0).abs() < 0.05, "{estimate}");
+    }
+}
