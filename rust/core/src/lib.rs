@@ -20,6 +20,7 @@ pub mod parse;
 pub mod runs;
 pub mod segments;
 pub mod select;
+pub mod spill;
 pub mod trie;
 pub mod vocabulary;
 

@@ -5,9 +5,11 @@
 //! extends), so nothing is missed. A node is held as the list of positions where its string begins, never
 //! as an object: the memory is one 32-bit position a token and the path being grown.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_length};
 use crate::runs::Runs;
 use crate::segments::Segments;
 
@@ -37,6 +39,19 @@ pub struct Candidates {
 }
 
 impl Candidates {
+    /// Takes flat arrays over, after checking that they fit together.
+    ///
+    /// # Errors
+    /// If there is not one count and one support for each segment, or the segments do not ascend.
+    pub fn from_parts(segments: Segments, counts: Vec<u64>, supports: Vec<u32>) -> Result<Candidates> {
+        check_length("counts", counts.len(), segments.len())?;
+        check_length("supports", supports.len(), segments.len())?;
+        match (1..segments.len()).find(|&index| segments.get(index - 1) >= segments.get(index)) {
+            Some(candidate) => Err(Error::UnorderedCandidates { candidate }),
+            None => Ok(Candidates { segments, counts, supports }),
+        }
+    }
+
     /// Number of candidates.
     pub fn len(&self) -> usize {
         self.counts.len()
@@ -79,8 +94,18 @@ impl Candidates {
 /// # Errors
 /// If the distinct runs hold more tokens than 32-bit positions reach.
 pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
+    find_candidates_from(runs, limits, 0..END)
+}
+
+/// Those of [`find_candidates`] whose first token lies within `first_tokens`.
+///
+/// They stand in the same order, so the parts for neighbouring ranges, put together, are the whole.
+///
+/// # Errors
+/// If the distinct runs hold more tokens than 32-bit positions reach.
+pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
     let text = Text::new(runs)?;
-    let mut positions = text.positions_by_first_token();
+    let mut positions = text.positions_by_first_token(first_tokens);
     let parts: Vec<Candidates> = positions
         .par_chunk_by_mut(|&left, &right| text.token(left, 0) == text.token(right, 0))
         .map_init(|| Grower::new(&text, limits), Grower::candidates_below)
@@ -128,10 +153,10 @@ impl<'a> Text<'a> {
         self.run_of[position as usize] as usize
     }
 
-    /// Every position but those of `END`, ordered by the token that stands there.
-    fn positions_by_first_token(&self) -> Vec<u32> {
+    /// Every position of one of `first_tokens` (`END` is none), ordered by the token that stands there.
+    fn positions_by_first_token(&self, first_tokens: Range<u32>) -> Vec<u32> {
         let mut keyed: Vec<u64> = (0..self.tokens.len() as u32)
-            .filter(|&position| self.token(position, 0) != END)
+            .filter(|&position| first_tokens.contains(&self.token(position, 0)))
             .map(|position| keyed_position(self.token(position, 0), position))
             .collect();
         keyed.par_sort_unstable();
@@ -351,6 +376,24 @@ mod tests {
             let candidates = find_candidates(&runs_of(&parts), &limits).unwrap();
             prop_assert_eq!(as_map(&candidates), brute_force(&parts, &limits));
             prop_assert_eq!(candidates.len(), as_map(&candidates).len());
+        }
+
+        #[test]
+        fn ranges_of_first_tokens_put_together_are_the_whole(
+            parts in prop::collection::vec((prop::collection::vec(0u32..6, 0..24), 0u32..3), 0..6),
+            mut cuts in prop::collection::vec(0u32..8, 0..4),
+        ) {
+            let runs = runs_of(&parts);
+            let limits = Limits { min_count: 2, min_support: 1, max_length: 24 };
+            cuts.extend([0, u32::MAX]);
+            cuts.sort_unstable();
+            let mut together = Candidates::default();
+            for cut in cuts.windows(2) {
+                together.append(&find_candidates_from(&runs, &limits, cut[0]..cut[1]).unwrap());
+            }
+            prop_assert_eq!(&together, &find_candidates(&runs, &limits).unwrap());
+            let Candidates { segments, counts, supports } = together.clone();
+            prop_assert_eq!(Candidates::from_parts(segments, counts, supports), Ok(together));
         }
     }
 }
