@@ -8,10 +8,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
 from lar.cli.cluster import cluster_at, ray_option
+from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, is_corpus, open_corpus, training_side
-from lar.cli.size import Size
+from lar.cli.size import parse_size
 from lar.errors import OptionError
 from lar.files import check_replaceable
 from lar.mining import MiningOptions
@@ -41,7 +41,7 @@ _DEFAULTS = MiningOptions()
 )
 @click.option(
     "--memory",
-    type=Size(),
+    metavar="SIZE",
     help="Memory for folding the corpus, about: 2GiB. What goes beyond is spilled to a file in TMPDIR.",
 )
 @ray_option
@@ -51,7 +51,7 @@ def command(
     inputs: tuple[Path, ...],
     tokenizer: Path | None,
     output: Path,
-    memory: int | None,
+    memory: str | None,
     ray_address: str | None,
     hold_out: float,
     split_seed: int,
@@ -72,6 +72,7 @@ def command(
 
     MiningOptions(**options)  # what is wrong must not wait for the corpus
     check_replaceable(output, FILE_NAME)
+    here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
         _check_for_cluster(inputs, memory)
     began = time.perf_counter()
@@ -82,7 +83,7 @@ def command(
             f"at {corpus.tokenizer.base_size}, the largest id + 1, and move when the model is known"
         )
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
-        vocabulary = mine(corpus, backend=cluster or OneMachine(memory), progress=progress, **options)
+        vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:
         note(f"{vocabulary.size} latents: no further segment is frequent enough and of use")
     vocabulary.save(output)
@@ -93,7 +94,7 @@ def command(
         _print(vocabulary, summary)
 
 
-def _check_for_cluster(inputs: tuple[Path, ...], memory: int | None) -> None:
+def _check_for_cluster(inputs: tuple[Path, ...], memory: str | None) -> None:
     if memory is not None:
         raise OptionError("--memory is for one machine: it does not go with --ray")
     if not all(is_corpus(path) for path in inputs):

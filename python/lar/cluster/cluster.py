@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from lar import _core
-from lar.cluster import encoding, mining, scoring
+from lar.cluster import encoding, mining
 from lar.corpus import Corpus, Shard
 from lar.corpus.encoding import Encoded
 from lar.progress import Progress, silent
@@ -51,6 +51,8 @@ class Cluster:
 
         `model` is a folder that all nodes see; the other arguments and errors are those of `lar.score`.
         """
+        from lar.cluster import scoring  # takes torch, which no other task needs
+
         loading: dict[str, Any] = {
             "batch_tokens": batch_tokens,
             "max_length": max_length,
