@@ -1,5 +1,6 @@
 """On a cluster of two nodes everything is as on one machine, byte for byte, also when a worker is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -22,14 +23,6 @@ from lar.vocabulary import FILE_NAME
 
 ray = pytest.importorskip("ray", reason="needs Ray (pip install 'lar[ray]')")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray with its test utilities")
-
-pytestmark = [
-    # Ray warns of its own future and leaves files and sockets to the garbage collector.
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -188,14 +181,20 @@ def killing_once(marker, function):
     return killed_once
 
 
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("step", ["fold_shard", "merge", "find_candidates", "apply"])
-def test_a_killed_worker_changes_nothing(scored, cluster, tmp_path, monkeypatch, step):
+def test_a_killed_worker_changes_nothing(scored, address, tmp_path, monkeypatch, capsys, step):
     from lar.cluster import mining
 
     marker = tmp_path / "killed"
     monkeypatch.setattr(mining, step, killing_once(marker, getattr(mining, step)))
-    assert same(scored, cluster, tmp_path, size=20, max_entropy="p95").size > 3
+    options = ("--size", 20, "--max-entropy", "p95", "-o", tmp_path / "there", "--json", "--ray", address)
+    lar(monkeypatch, "mine", scored.path, *options)
     assert marker.exists()
+    # What Ray says of the loss is no part of the result.
+    assert json.loads(capsys.readouterr().out)["latents"] > 3
+    here = saved(mine(scored, size=20, max_entropy="p95"), tmp_path / "here")
+    assert (tmp_path / "there" / FILE_NAME).read_bytes() == here
 
 
 def test_a_killed_worker_changes_no_corpus(cluster, tmp_path, monkeypatch):

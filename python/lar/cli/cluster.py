@@ -1,7 +1,8 @@
 """`--ray`: the same commands on a cluster. Without the option nothing of it is imported."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,10 @@ def cluster_at(ray_address: str | None) -> Iterator["Cluster | None"]:
     if ray_address is None:
         yield None
         return
-    if Path(ray_address).exists() and ray_address:
+    if ray_address and Path(ray_address).exists():
         raise OptionError(f"--ray takes {ray_address} for its address; write --ray last")
     from lar.cluster import connect
 
-    with connect(ray_address or None) as cluster:
+    # Standard output carries results only; Ray writes there when it loses a worker.
+    with redirect_stdout(sys.stderr), connect(ray_address or None) as cluster:
         yield cluster
