@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -251,19 +252,30 @@ def test_what_does_not_go_together_is_refused(folder, sharded, monkeypatch, caps
     assert message in line
 
 
+def mine_in_a_new_process(corpus, output, *options, before="pass"):
+    program = f"import sys; {before}; from lar.cli import main; main()"
+    command = [sys.executable, "-c", program, "mine", str(corpus.path), "-o", str(output), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_without_ray_one_line_says_what_to_install(sharded, tmp_path):
-    program = "import sys; sys.modules['ray'] = None; from lar.cli import main; main()"
-    command = [sys.executable, "-c", program, "mine", str(sharded.path), "-o", str(tmp_path / "v"), "--ray"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = mine_in_a_new_process(sharded, tmp_path / "v", "--ray", before="sys.modules['ray'] = None")
     assert result.returncode == 2
     assert result.stderr == "lar: error: a cluster needs Ray: pip install 'lar[ray]'\n"
 
 
+@pytest.mark.parametrize("wrong", ["nonsense", "127.0.0.1:{port}"])
+def test_where_no_cluster_is_one_line_says_so(sharded, tmp_path, wrong):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    result = mine_in_a_new_process(sharded, tmp_path / "v", "--ray", wrong.format(port=port))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"lar: error: no Ray cluster at {wrong.format(port=port)}: ")
+
+
 def test_the_local_way_imports_no_ray(sharded, tmp_path):
-    program = (
-        "import sys; from lar.cli import group; group(sys.argv[1:], standalone_mode=False); "
-        "print('ray' in sys.modules)"
-    )
-    command = [sys.executable, "-c", program, "mine", str(sharded.path), "-o", str(tmp_path / "v"), "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    watch = "import atexit; atexit.register(lambda: print('ray' in sys.modules))"
+    result = mine_in_a_new_process(sharded, tmp_path / "v", "--json", before=watch)
+    assert result.returncode == 0
     assert result.stdout.splitlines()[-1] == "False"

@@ -1,5 +1,8 @@
 """Connecting to a cluster, and getting results from it with the errors of this package."""
 
+import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,6 +10,8 @@ import ray
 
 from lar.cluster.cluster import Cluster
 from lar.errors import ClusterError
+
+_SECONDS_TO_ANSWER = 10
 
 
 @contextmanager
@@ -25,6 +30,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
     if ray.is_initialized():
         yield Cluster()
         return
+    _check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
     try:
         ray.init(address or None, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -33,3 +39,14 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         yield Cluster()
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise ClusterError where nothing answers at "host:port"; Ray itself would try for many minutes."""
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster at {address}: {error}") from error
