@@ -43,8 +43,8 @@ class OneMachine:
     memory: bytes that folding may hold, about; what goes beyond is spilled to a temporary file (in TMPDIR,
         which should not lie in memory itself), so that the file system's room takes the place of memory.
         The bound is for the index of the runs while the corpus is read. It does not cover the distinct runs
-        at the end, which candidates and selection need as a whole (about 4 bytes a token, 16 a run and 4 for
-        each of its tasks, and as much again for the trie), nor the process itself.
+        at the end, which candidates and selection need as a whole (about 4 bytes a token, 24 a run and 4 for
+        each of its tasks, and several times that while the trie is grown), nor the process itself.
     """
 
     def __init__(self, memory: int | None = None) -> None:
