@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lar import _core
 from lar.backend import TaskNumbers, add_shard
-from lar.cluster.tasks import finished, nodes, on_one_core, on_one_node, result, shared
+from lar.cluster.tasks import nodes, on_one_core, on_one_node, result, shared
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import ShardFile
 from lar.progress import Progress
@@ -31,23 +31,25 @@ _TRIE_PARTS_A_NODE = 2
 def fold(corpus: Corpus, nats: float | None, progress: Progress) -> _core.Runs:
     """The distinct runs of the corpus; see `lar.backend.Backend.fold`."""
     barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
-    submit = on_one_core(fold_shard)
-    files = list(_files(corpus))
-    parts = [submit(file, numbers.of(file.tasks()), barriers, nats) for file in files]
-    for done, part in enumerate(parts, start=1):
-        finished(part)
-        progress(corpus.num_tokens * done // len(parts), corpus.num_tokens)
-    runs: _core.Runs = result(_merged(parts, barriers)) if parts else _core.RunFolder(barriers).finish()
+    submit = on_one_core(fold_shard, results=2)
+    folded = [submit(file, numbers.of(file.tasks()), barriers, nats) for file in _files(corpus)]
+    done = 0
+    for _, tokens in folded:  # also tells at once when a shard cannot be folded
+        done += result(tokens)
+        progress(done, corpus.num_tokens)
+    if not folded:
+        return _core.RunFolder(barriers).finish()
+    runs: _core.Runs = result(_merged([runs for runs, _ in folded], barriers))
     return runs
 
 
 def fold_shard(
     file: ShardFile, tasks: NDArray[np.uint32], barriers: NDArray[np.uint32], nats: float | None
-) -> _core.Runs:
-    """The task: the runs of one shard, whose selected trajectories have the numbers `tasks`."""
-    folder = _core.RunFolder(barriers)
-    add_shard(folder, file.read(), tasks, nats)
-    return folder.finish()
+) -> tuple[_core.Runs, int]:
+    """The task: runs and number of tokens of a shard; `tasks` are its selected trajectories' numbers."""
+    folder, shard = _core.RunFolder(barriers), file.read()
+    add_shard(folder, shard, tasks, nats)
+    return folder.finish(), len(shard.tokens)
 
 
 def _merged(parts: list[Any], barriers: NDArray[np.uint32]) -> Any:

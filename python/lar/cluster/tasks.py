@@ -9,21 +9,24 @@ from ray.exceptions import RayError, RayTaskError
 from lar.errors import ClusterError, LarError
 
 
-def on_one_core(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as a task for one core: called with its arguments it returns a reference to its result."""
-    return _task(function, cores=1)
+def on_one_core(function: Callable[..., Any], results: int = 1) -> Callable[..., Any]:
+    """`function` as a task for one core: called with its arguments it returns a reference to its result.
+
+    Of a function that returns a tuple of several `results` it returns as many references.
+    """
+    return _task(function, 1, results)
 
 
 def on_one_node(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as a task that takes as many cores as the smallest node has: one copy of its data a node."""
-    return _task(function, cores=cores_of_a_node())
+    return _task(function, cores_of_a_node(), 1)
 
 
-def _task(function: Callable[..., Any], cores: int) -> Callable[..., Any]:
+def _task(function: Callable[..., Any], cores: int, results: int) -> Callable[..., Any]:
     # Threads of the core's library and of the tokenizer: Ray counts cores, but it does not bound threads.
     environment = {"env_vars": {"RAYON_NUM_THREADS": str(cores)}}
-    task = ray.remote(num_cpus=cores, scheduling_strategy="SPREAD", runtime_env=environment)(function)
-    submit: Callable[..., Any] = task.remote
+    options = {"num_cpus": cores, "num_returns": results, "runtime_env": environment}
+    submit: Callable[..., Any] = ray.remote(scheduling_strategy="SPREAD", **options)(function).remote
     return submit
 
 
@@ -47,11 +50,6 @@ def translated(error: RayError) -> Exception:
         return cause
     lines = str(cause or error).strip().splitlines()
     return ClusterError(f"a task failed: {type(cause or error).__name__}: {lines[0] if lines else ''}")
-
-
-def finished(reference: Any) -> None:
-    """Wait until a task has ended, without fetching its result."""
-    ray.wait([reference], fetch_local=False)
 
 
 def shared(value: Any) -> Any:
