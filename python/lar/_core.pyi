@@ -1,6 +1,8 @@
 """The Rust core: flat arrays in, flat arrays out. Everything here releases the GIL while it works."""
 
-from typing import final
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,14 @@ __version__: str
 class RunFolder:
     """Folds the runs of a corpus, shard by shard, into distinct runs."""
 
-    def __new__(cls, barriers: NDArray[np.uint32]) -> RunFolder:
-        """A folder for which the ids in `barriers` end every run."""
+    def __new__(
+        cls, barriers: NDArray[np.uint32], bound: tuple[int, str | PathLike[str]] | None = None
+    ) -> RunFolder:
+        """A folder for which the ids in `barriers` end every run.
+
+        With `bound`, bytes and a directory, what would exceed so many goes to a temporary file there.
+        Everything that adds or finishes then raises OSError where that file cannot be written.
+        """
 
     def add(
         self,
@@ -40,13 +48,27 @@ class RunFolder:
         Raises OptionError where the arrays do not fit together.
         """
 
+    def add_runs(self, runs: Runs) -> None:
+        """Add runs that are folded already, as if what they came from had been added here."""
+
     def finish(self) -> Runs:
         """Take the distinct runs out; the folder cannot be used any more."""
 
 @final
 class Runs:
-    """Distinct runs with their counts and tasks."""
+    """Distinct runs with their counts and tasks; they can be pickled."""
 
+    @staticmethod
+    def from_arrays(
+        tokens: NDArray[np.uint32],
+        offsets: NDArray[np.int64],
+        counts: NDArray[np.uint64],
+        tasks: NDArray[np.uint32],
+        task_offsets: NDArray[np.int64],
+    ) -> Runs:
+        """The runs whose attributes these arrays were; raises OptionError where they do not fit together."""
+
+    def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], ...]]: ...
     def __len__(self) -> int: ...
     @property
     def total_tokens(self) -> int:
@@ -64,6 +86,14 @@ class Runs:
     def counts(self) -> NDArray[np.uint64]:
         """Occurrences of each distinct run."""
 
+    @property
+    def tasks(self) -> NDArray[np.uint32]:
+        """The tasks of each distinct run, ascending, end to end."""
+
+    @property
+    def task_offsets(self) -> NDArray[np.int64]:
+        """Where each distinct run's tasks begin, and the end of the last."""
+
     def branching_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of what follows each token's context in the corpus; as long as `tokens`.
 
@@ -73,10 +103,20 @@ class Runs:
     def split(self, continues: NDArray[np.bool_]) -> Runs:
         """Cut every run before each token for which `continues` (as long as `tokens`) is false."""
 
-    def candidates(self, min_count: int, min_support: int, max_length: int, most: int) -> Candidates:
+    def candidates(
+        self,
+        min_count: int,
+        min_support: int,
+        max_length: int,
+        most: int,
+        first_tokens: tuple[int, int] | None = None,
+    ) -> Candidates:
         """Find the `most` segments of 2 to `max_length` tokens that are frequent enough and save most.
 
         Of those of more than 4 tokens only the closed: those that lose occurrences with any token more.
+        They ascend by their ids.
+
+        With `first_tokens`, (first, end), the best of those that begin with an id of that range.
         """
 
     def select(self, candidates: Candidates, size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
@@ -87,8 +127,18 @@ class Runs:
 
 @final
 class Candidates:
-    """Segments with their frequencies."""
+    """Segments with their frequencies; they can be pickled."""
 
+    @staticmethod
+    def from_arrays(
+        tokens: NDArray[np.uint32],
+        offsets: NDArray[np.int64],
+        counts: NDArray[np.uint64],
+        supports: NDArray[np.uint32],
+    ) -> Candidates:
+        """The candidates whose attributes these arrays were; raises OptionError where they do not fit."""
+
+    def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], ...]]: ...
     def __len__(self) -> int: ...
     @property
     def tokens(self) -> NDArray[np.uint32]:
@@ -105,6 +155,10 @@ class Candidates:
     @property
     def supports(self) -> NDArray[np.uint32]:
         """Distinct tasks in which each segment occurs."""
+
+    @staticmethod
+    def best(parts: Sequence[Candidates], most: int) -> Candidates:
+        """The `most` candidates of all parts together that save most; no segment is in two parts."""
 
     def filter(self, keep: NDArray[np.bool_]) -> Candidates:
         """Keep the candidates for which `keep` is true."""

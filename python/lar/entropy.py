@@ -5,6 +5,7 @@ no mask is needed and padding changes nothing; positions of padding are not look
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lar.causal_model import (
     load_model,
 )
 from lar.corpus import Corpus, EntropyDistribution, Shard
+from lar.corpus.entropies import ShardMap
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
 
@@ -61,15 +63,8 @@ def score(
     Raises:
         CorpusError: the corpus has the scores of another teacher, or ids that the model has no row for.
     """
-    for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
-        if value is not None and value < 1:
-            raise OptionError(f"{name} must be positive, not {value}")
-    teacher = load_model(model, dtype=dtype, device=device)
-    _check_rows(corpus, teacher)
-    max_length = max_length or context_length(teacher)
-    _claim(corpus, teacher, model, max_length, overwrite)
-    batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
-    scorer = _Scorer(teacher, batch_tokens, max_length)
+    scorer = Scorer.load(model, batch_tokens=batch_tokens, max_length=max_length, dtype=dtype, device=device)
+    claim(corpus, scorer.record, overwrite=overwrite)
     done = 0
     for shard in corpus.shards():
         if not shard.scored:
@@ -79,15 +74,16 @@ def score(
     return corpus
 
 
-def entropy_quantiles(corpus: Corpus) -> dict[str, Any]:
+def entropy_quantiles(corpus: Corpus, map_shards: ShardMap | None = None) -> dict[str, Any]:
     """The distribution of the entropies before the agent's tokens, in nats, as JSON-ready figures.
 
-    Returns `tokens`, `mean`, `quantiles` ({"0.5": nats}) and `at_or_under` ({"0.05": share of the tokens}).
+    `map_shards` is that of `EntropyDistribution.of`. Returns `tokens`, `mean`, `quantiles` ({"0.5": nats})
+    and `at_or_under` ({"0.05": share of the tokens}).
 
     Raises:
         CorpusError: the corpus is not scored.
     """
-    found = EntropyDistribution.of(corpus)
+    found = EntropyDistribution.of(corpus, map_shards)
     return {
         "tokens": found.tokens,
         "mean": found.mean,
@@ -107,20 +103,63 @@ def next_token_scores(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return (total - expected).clamp_min_(0), picked - total
 
 
-class _Scorer:
-    """Scores the trajectories of one shard after another."""
+@dataclass(frozen=True)
+class TeacherRecord:
+    """What a corpus remembers of the model that scored it; the first two say whether it is the same one.
 
-    def __init__(self, teacher: Any, batch_tokens: int, max_length: int | None) -> None:
+    rows: embedding rows of the model, which must be the corpus's; they are not remembered.
+    """
+
+    fingerprint: str
+    max_length: int | None
+    name: str
+    dtype: str
+    rows: int
+
+
+class Scorer:
+    """A teacher that scores the trajectories of one shard after another."""
+
+    def __init__(self, teacher: Any, name: str, batch_tokens: int, max_length: int | None) -> None:
+        """Take a model that is where it computes; `load` says what the numbers are."""
         self.teacher = teacher.eval()
         self.head: Head = head_of(teacher)
+        self.name = name
         self.batch_tokens = batch_tokens
         self.max_length = max_length
 
+    @classmethod
+    def load(
+        cls, model: Any, *, batch_tokens: int | None, max_length: int | None, dtype: str, device: str | None
+    ) -> "Scorer":
+        """The scorer for the arguments of `score`; raises OptionError for a number that is not positive."""
+        for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
+            if value is not None and value < 1:
+                raise OptionError(f"{name} must be positive, not {value}")
+        teacher = load_model(model, dtype=dtype, device=device)
+        name = Path(model).resolve().name if isinstance(model, str | Path) else type(teacher).__name__
+        batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
+        return cls(teacher, name, batch_tokens, max_length or context_length(teacher))
+
+    @property
+    def record(self) -> TeacherRecord:
+        """What the corpus shall remember."""
+        return TeacherRecord(
+            fingerprint=fingerprint(self.teacher),
+            max_length=self.max_length,
+            name=self.name,
+            dtype=str(self.teacher.dtype).removeprefix("torch."),
+            rows=embedding_rows(self.teacher),
+        )
+
     @torch.inference_mode()
     def score(
-        self, shard: Shard, progress: Progress, done: int, total: int
+        self, shard: Shard, progress: Progress = silent, done: int = 0, total: int | None = None
     ) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
-        """Entropy and log-probability of each token of `shard`, float16 (n)."""
+        """Entropy and log-probability of each token of `shard`, float16 (n).
+
+        `progress` goes on from `done` of `total` tokens.
+        """
         entropy = np.full(len(shard.tokens), np.nan, dtype=np.float16)
         logprob = np.full(len(shard.tokens), np.nan, dtype=np.float16)
         for batch in batches_by_length(shard.offsets, self.batch_tokens, self.max_length):
@@ -186,16 +225,16 @@ def _pad(tokens: NDArray[np.uint32], batch: NDArray[np.int64]) -> tuple[Tensor, 
     return torch.from_numpy(ids), torch.from_numpy(lengths)
 
 
-def _check_rows(corpus: Corpus, teacher: Any) -> None:
-    rows, size = embedding_rows(teacher), corpus.manifest.base_size
-    if (rows != size) if corpus.manifest.base_size_is_known else (rows < size):
-        raise CorpusError(f"{corpus.path}: made for {size} embedding rows, the model has {rows}")
+def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> None:
+    """Record the teacher before its first score; with `overwrite` drop the scores of another.
 
-
-def _claim(corpus: Corpus, teacher: Any, model: Any, max_length: int | None, overwrite: bool) -> None:
-    """Record the teacher before its first score; refuse the scores of another."""
-    name = Path(model).resolve().name if isinstance(model, str | Path) else type(teacher).__name__
-    mine = {"fingerprint": fingerprint(teacher), "max_length": max_length}
+    Raises:
+        CorpusError: the corpus has the scores of another teacher, or ids that this one has no row for.
+    """
+    size = corpus.manifest.base_size
+    if (teacher.rows != size) if corpus.manifest.base_size_is_known else (teacher.rows < size):
+        raise CorpusError(f"{corpus.path}: made for {size} embedding rows, the model has {teacher.rows}")
+    mine = {"fingerprint": teacher.fingerprint, "max_length": teacher.max_length}
     found = corpus.manifest.teacher
     if found is not None and {key: found.get(key) for key in mine} != mine:
         if not overwrite:
@@ -204,5 +243,4 @@ def _claim(corpus: Corpus, teacher: Any, model: Any, max_length: int | None, ove
                 f"{found.get('max_length')}); pass overwrite (--overwrite) to replace its scores"
             )
         corpus.clear_scores()
-    dtype = str(teacher.dtype).removeprefix("torch.")
-    corpus.record_teacher({**mine, "name": name, "dtype": dtype})
+    corpus.record_teacher({**mine, "name": teacher.name, "dtype": teacher.dtype})

@@ -37,5 +37,9 @@ class TrainingError(LarError, RuntimeError):
     """Scoring, adapting, distilling or generating cannot go on."""
 
 
+class ClusterError(LarError, RuntimeError):
+    """A cluster cannot be reached, or cannot finish what it was given."""
+
+
 class MissingExtraError(LarError, ImportError):
     """A command needs an optional dependency that is not installed."""

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
+from lar.backend import Backend, OneMachine, entropies_of
 from lar.corpus import Corpus, EntropyDistribution, Shard
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
@@ -24,10 +26,10 @@ class MiningOptions:
     """What `mine` can be told.
 
     size: number of latents wanted; fewer are made where fewer are of use.
-    min_support: fewest distinct tasks in which a segment must occur. Two keep what a single task says (a name,
-        its retries) out of the vocabulary; rare ones are trusted less anyway, so that one chooses as well, and
-        better where the corpus is small for so many latents. Ask for more where each must be met often to be
-        learnt.
+    min_support: fewest distinct tasks in which a segment must occur. Two keep what a single task says (a
+        name, its retries) out of the vocabulary. Rare segments are trusted less anyway: one chooses as
+        well, and better where the corpus is small for so many latents. Ask for more where each latent must
+        be met often to be learnt.
     min_count: fewest occurrences of a segment.
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
@@ -80,21 +82,26 @@ def parse_gate(value: float | str | None) -> Gate | None:
     raise OptionError(f"max_entropy must be nats (0.25) or a quantile (p60), not {value!r}")
 
 
-def mine(corpus: Corpus, *, progress: Progress = silent, **options: object) -> LatentVocabulary:
+def mine(
+    corpus: Corpus, *, backend: Backend | None = None, progress: Progress = silent, **options: object
+) -> LatentVocabulary:
     """Mine a latent vocabulary; `options` are the fields of `MiningOptions`.
 
-    Deterministic: the same corpus and options give the same vocabulary for any number of threads.
+    Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
+    and on any `backend` (None: `OneMachine()`).
 
     Raises:
         OptionError: an option is out of its range.
         CorpusError: the corpus holds no token of the agent.
     """
     chosen_options = MiningOptions(**options)  # type: ignore[arg-type]
-    stretches = _fold(corpus, None, progress)
+    backend = backend or OneMachine()
+    stretches = backend.fold(corpus, None, progress)
     if len(stretches) == 0:
         raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
-    runs, nats = _gated_runs(corpus, stretches, parse_gate(chosen_options.max_entropy))
-    candidates = runs.candidates(
+    runs, nats = _gated_runs(corpus, stretches, parse_gate(chosen_options.max_entropy), backend)
+    candidates = backend.candidates(
+        runs,
         chosen_options.min_count,
         chosen_options.min_support,
         chosen_options.max_length,
@@ -115,44 +122,24 @@ def mine(corpus: Corpus, *, progress: Progress = silent, **options: object) -> L
     }
     mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
     vocabulary = LatentVocabulary(latents, corpus.tokenizer.base_size, corpus.tokenizer, mining, mined_tasks)
-    return _with_entropies(vocabulary, corpus)
+    return _with_entropies(vocabulary, corpus, backend)
 
 
-def _fold(corpus: Corpus, nats: float | None, progress: Progress = silent) -> _core.Runs:
-    """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy."""
-    folder = _core.RunFolder(corpus.tokenizer.barriers)
-    numbers: dict[str, int] = {}
-    done = 0
-    for shard in corpus.shards():
-        tasks = np.array([numbers.setdefault(task, len(numbers)) for task in shard.tasks], dtype=np.uint32)
-        continues = None if nats is None else _entropies(shard) <= nats
-        folder.add(shard.tokens, shard.offsets, shard.action, tasks, continues)
-        done += len(shard.tokens)
-        progress(done, corpus.num_tokens)
-    return folder.finish()
-
-
-def _gated_runs(corpus: Corpus, stretches: _core.Runs, gate: Gate | None) -> tuple[_core.Runs, float | None]:
+def _gated_runs(
+    corpus: Corpus, stretches: _core.Runs, gate: Gate | None, backend: Backend
+) -> tuple[_core.Runs, float | None]:
     """The runs that candidates come from, and the gate in nats."""
     if gate is None:
         return stretches, None
     if corpus.manifest.teacher is not None:
-        nats = (
-            gate.nats
-            if gate.nats is not None
-            else EntropyDistribution.of(corpus).quantile(gate.quantile or 0.0)
-        )
-        return _fold(corpus, nats), nats
+        nats = gate.nats
+        if nats is None:
+            nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)
+        return backend.fold(corpus, nats, silent), nats
     entropies = stretches.branching_entropies()
     weights = np.repeat(stretches.counts, np.diff(stretches.offsets))
     nats = gate.nats if gate.nats is not None else _quantile(entropies, weights, gate.quantile or 0.0)
     return stretches.split(entropies <= nats), nats
-
-
-def _entropies(shard: Shard) -> NDArray[np.float16]:
-    if shard.entropy is None:
-        raise CorpusError(f"{shard.path}: not scored, though other parts are; run lar score again")
-    return shard.entropy
 
 
 def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile: float) -> float:
@@ -212,26 +199,40 @@ def _latents(
     return tuple(latents)
 
 
-def _with_entropies(vocabulary: LatentVocabulary, corpus: Corpus) -> LatentVocabulary:
+def _with_entropies(vocabulary: LatentVocabulary, corpus: Corpus, backend: Backend) -> LatentVocabulary:
     """The vocabulary with each latent's mean entropy over its uses, where the corpus has a teacher's."""
     if corpus.manifest.teacher is None or vocabulary.size == 0:
         return vocabulary
+    segments = vocabulary.base_size, vocabulary.segment_tokens, vocabulary.segment_offsets
     sums = np.zeros(vocabulary.size)
     numbers = np.zeros(vocabulary.size)
-    for shard in corpus.shards():
-        form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
-        entropies = np.nan_to_num(_entropies(shard).astype(np.float64), nan=0.0)
-        # A unit's first token needs no prediction from within: what counts is how sure the rest was.
-        entropies[form.starts[:-1]] = 0.0
-        used = form.action & (form.units >= vocabulary.base_size)
-        latents = form.units[used] - vocabulary.base_size
-        totals = np.add.reduceat(entropies, form.starts[:-1])[used]
-        continued = np.diff(form.starts)[used] - 1
-        sums += np.bincount(latents, weights=totals, minlength=vocabulary.size)
-        numbers += np.bincount(latents, weights=continued, minlength=vocabulary.size)
+    for of_shard in backend.map_shards(partial(_entropy_sums, segments), corpus):
+        sums += of_shard[0]
+        numbers += of_shard[1]
     means = sums / np.maximum(numbers, 1)
     latents_with = tuple(
         replace(latent, mean_entropy=round(mean, 4))
         for latent, mean in zip(vocabulary.latents, means.tolist(), strict=True)
     )
     return replace(vocabulary, latents=latents_with)
+
+
+def _entropy_sums(
+    segments: tuple[int, NDArray[np.uint32], NDArray[np.int64]], shard: Shard
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each of k latents the sum of the entropies within its uses, and their number; float64 (k) each.
+
+    `segments` are the base size, and the latents' base ids end to end with their offsets (k + 1).
+    """
+    base_size, _, offsets = segments
+    units, action, starts = _core.Vocabulary(*segments).align(shard.tokens, shard.action, shard.offsets)
+    entropies = np.nan_to_num(entropies_of(shard).astype(np.float64), nan=0.0)
+    # A unit's first token needs no prediction from within: what counts is how sure the rest was.
+    entropies[starts[:-1]] = 0.0
+    used = action & (units >= base_size)
+    latents = units[used] - base_size
+    totals = np.add.reduceat(entropies, starts[:-1])[used]
+    continued = np.diff(starts)[used] - 1
+    sums = np.bincount(latents, weights=totals, minlength=len(offsets) - 1)
+    numbers = np.bincount(latents, weights=continued, minlength=len(offsets) - 1)
+    return sums.astype(np.float64), numbers.astype(np.float64)

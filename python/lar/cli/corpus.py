@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.errors import OptionError
 
 
 @click.command("corpus")
@@ -17,6 +19,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, p
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
 @click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time.")
 @click.option("--skip-refused", is_flag=True, help="Leave out what the chat template refuses, and count it.")
+@ray_option
 @json_option
 def command(
     trajectories: tuple[Path, ...],
@@ -24,6 +27,7 @@ def command(
     output: Path,
     workers: int | None,
     skip_refused: bool,
+    ray_address: str | None,
     as_json: bool,
 ) -> None:
     r"""Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
@@ -34,15 +38,22 @@ def command(
     Example:
       lar corpus logs/ --tokenizer Qwen3-8B/ -o corpus/
     """
+    if ray_address is not None and workers is not None:
+        raise OptionError("--workers is for one machine: it does not go with --ray")
     from lar.corpus import Corpus
     from lar.trajectories import Problems, read_trajectories
 
     began = time.perf_counter()
     problems = Problems()
-    with progress_bar("corpus", unit="trajectories") as progress:
-        records = read_trajectories(trajectories, problems=problems)
+    with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
         corpus = Corpus.build(
-            records, tokenizer, output, workers=workers, skip_refused=skip_refused, progress=progress
+            read_trajectories(trajectories, problems=problems),
+            tokenizer,
+            output,
+            workers=workers,
+            encode=cluster.encode if cluster else None,
+            skip_refused=skip_refused,
+            progress=progress,
         )
     summary = _summary(corpus, problems.count, time.perf_counter() - began)
     _warn(summary, corpus.manifest.left_out_examples, problems)

@@ -8,8 +8,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
-from lar.cli.inputs import hold_out_options, open_corpus, training_side
+from lar.cli.inputs import hold_out_options, is_corpus, open_corpus, training_side
+from lar.cli.size import parse_size
+from lar.errors import OptionError
 from lar.files import check_replaceable
 from lar.mining import MiningOptions
 from lar.vocabulary import FILE_NAME
@@ -36,12 +39,20 @@ _DEFAULTS = MiningOptions()
     help="The gate: a token may continue a segment only at or under this next-token entropy, in nats (0.25) "
     "or as a quantile of the agent's own (p60).  [default: no gate]",
 )
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="Memory for folding the corpus, about: 2GiB. What goes beyond is spilled to a file in TMPDIR.",
+)
+@ray_option
 @hold_out_options
 @json_option
 def command(
     inputs: tuple[Path, ...],
     tokenizer: Path | None,
     output: Path,
+    memory: str | None,
+    ray_address: str | None,
     hold_out: float,
     split_seed: int,
     as_json: bool,
@@ -53,11 +64,17 @@ def command(
     Examples:
       lar mine corpus/ --size 1024 --max-entropy p60 -o vocabulary/
       lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
+      lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
+      lar mine /shared/corpus/ --size 4096 -o vocabulary/ --ray head:6379
     """
+    from lar.backend import OneMachine
     from lar.mining import mine
 
     MiningOptions(**options)  # what is wrong must not wait for the corpus
     check_replaceable(output, FILE_NAME)
+    here = OneMachine(None if memory is None else parse_size(memory))
+    if ray_address is not None:
+        _check_for_cluster(inputs, memory)
     began = time.perf_counter()
     corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
     if not corpus.tokenizer.base_size_is_known:
@@ -65,8 +82,8 @@ def command(
             "the model's embedding rows are not known (no config.json beside the tokenizer): latents begin "
             f"at {corpus.tokenizer.base_size}, the largest id + 1, and move when the model is known"
         )
-    with progress_bar("mining", unit="tokens") as progress:
-        vocabulary = mine(corpus, progress=progress, **options)
+    with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
+        vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:
         note(f"{vocabulary.size} latents: no further segment is frequent enough and of use")
     vocabulary.save(output)
@@ -75,6 +92,13 @@ def command(
         print_json(summary)
     else:
         _print(vocabulary, summary)
+
+
+def _check_for_cluster(inputs: tuple[Path, ...], memory: str | None) -> None:
+    if memory is not None:
+        raise OptionError("--memory is for one machine: it does not go with --ray")
+    if not all(is_corpus(path) for path in inputs):
+        raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
 from lar.cli.training import device_options, needs_train_extra
 
@@ -22,8 +23,9 @@ from lar.cli.training import device_options, needs_train_extra
 )
 @click.option("--overwrite", is_flag=True, help="Replace the scores of another teacher.")
 @device_options
+@ray_option
 @json_option
-def command(corpus: Path, model: Path, as_json: bool, **options: Any) -> None:
+def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, **options: Any) -> None:
     r"""Write the teacher's entropy before each token, and the token's log-probability, into CORPUS.
 
     Goes on where a run of the same teacher stopped. Prints how the agent's entropies are distributed, from
@@ -37,9 +39,10 @@ def command(corpus: Path, model: Path, as_json: bool, **options: Any) -> None:
     from lar.corpus import Corpus
     from lar.entropy import entropy_quantiles, score
 
-    with progress_bar("scoring", unit="tokens") as progress:
-        scored = score(Corpus.load(corpus), str(model), progress=progress, **options)
-    summary = entropy_quantiles(scored)
+    with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
+        run = cluster.score if cluster else score
+        scored = run(Corpus.load(corpus), str(model), progress=progress, **options)
+        summary = entropy_quantiles(scored, cluster.map_shards if cluster else None)
     if as_json:
         print_json({"corpus": str(corpus), "teacher": scored.manifest.teacher, **summary})
     else:

@@ -5,13 +5,12 @@ same folder reads and skips so many, checks the digest, and continues; the resul
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from lar.corpus.encoding import Encoded, digest, encode_all
+from lar.corpus.encoding import Encode, Encoded, digest
 from lar.corpus.manifest import MANIFEST_FILE, Manifest, Part
 from lar.corpus.shards import Row, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError
@@ -22,8 +21,6 @@ from lar.trajectories.schema import Trajectory
 TOKENIZER_FOLDER = "tokenizer"
 _MOST_SHARD_TOKENS = 1 << 30  # list offsets in a shard are 32 bits wide
 _MOST_EXAMPLES = 20
-# Each chunk is encoded on all cores; several under way only keep those busy while others are rendered.
-_MOST_CHUNKS = 8
 
 
 def build_folder(
@@ -31,16 +28,14 @@ def build_folder(
     tokenizer: Tokenizer,
     folder: Path,
     *,
-    workers: int | None,
+    encode: Encode,
     shard_tokens: int,
     skip_refused: bool,
     progress: Progress,
 ) -> None:
-    """Build the corpus of `trajectories` in `folder`, or finish what an earlier build began there."""
+    """Build the corpus of what `encode` makes of `trajectories` in `folder`, or finish an earlier build."""
     if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
         raise OptionError(f"shard_tokens must lie between 1 and {_MOST_SHARD_TOKENS}, not {shard_tokens}")
-    if workers is not None and workers < 1:
-        raise OptionError(f"workers must be at least 1, not {workers}")
     source = iter(trajectories)
     first = next(source, None)
     if first is None:
@@ -50,7 +45,7 @@ def build_folder(
     source = chain([first], source)
     build.skip_done(source)
     if not manifest.complete:
-        build.add(encode_all(source, tokenizer, workers or min(_cores(), _MOST_CHUNKS)))
+        build.add(encode(source, tokenizer))
     elif next(source, None) is not None:
         raise _other_corpus(folder, "it was built of fewer trajectories")
 
@@ -76,11 +71,6 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
     if not (folder / TOKENIZER_FOLDER).exists():
         tokenizer.save(folder / TOKENIZER_FOLDER)
     return manifest
-
-
-def _cores() -> int:
-    """Return the cores that this process may use; the system's where it cannot tell."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _other_corpus(folder: Path, reason: str) -> CorpusError:

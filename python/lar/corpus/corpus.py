@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from lar.corpus import shards as files
 from lar.corpus.building import TOKENIZER_FOLDER, build_folder
+from lar.corpus.encoding import Encode, local_encode
 from lar.corpus.manifest import Manifest
-from lar.corpus.shards import Shard
+from lar.corpus.shards import Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
 from lar.tokenization import Tokenizer
@@ -47,15 +49,17 @@ class Corpus:
         path: str | Path | None = None,
         *,
         workers: int | None = None,
+        encode: Encode | None = None,
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
         progress: Progress = silent,
     ) -> "Corpus":
-        """Render, encode and store `trajectories` at `path`; the bytes do not depend on `workers`.
+        """Render, encode and store `trajectories` at `path`; the bytes do not depend on who encodes.
 
         `tokenizer` is anything that `Tokenizer.of` takes. Without a `path` the corpus lives in a temporary
         folder, as long as it or a view of it. `workers` is how many chunks are under way at a time (default:
-        one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them.
+        one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them. `encode` takes
+        the place of these workers.
         A shard is closed when it holds `shard_tokens`. `progress` counts trajectories.
 
         A build that was stopped continues when it is called again with the same input; a finished corpus of
@@ -69,7 +73,7 @@ class Corpus:
             trajectories,
             Tokenizer.of(tokenizer),
             folder,
-            workers=workers,
+            encode=encode or local_encode(workers),
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
             progress=progress,
@@ -99,12 +103,17 @@ class Corpus:
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, memory-mapped, in order; with a selection only its trajectories (copied)."""
+        for file in self.shard_files():
+            yield file.read()
+
+    def shard_files(self) -> Iterator[ShardFile]:
+        """Yield the files that hold something of the selection, in order, with what is selected of each."""
         for part in self.manifest.parts:
-            shard = files.read_shard(self.path / part.file)
+            file = ShardFile(self.path / part.file)
             if self._keep is not None:
-                shard = shard.take(self._selected(shard.tasks))
-            if shard.ids:
-                yield shard
+                file = replace(file, keep=self._selected(file.tasks()))
+            if file.keep is None or file.keep.any():
+                yield file
 
     def select(self, keep: Keep) -> "Corpus":
         """Return a view with only the tasks for which `keep(task)` is true (and that this view has)."""

@@ -9,10 +9,12 @@ in every script that builds a corpus.
 
 import hashlib
 import json
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from lar.chat import Span, render
 from lar.corpus.shards import Row
-from lar.errors import TokenizerError
+from lar.errors import OptionError, TokenizerError
 from lar.tokenization import Tokenizer
 from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
@@ -28,6 +30,8 @@ from lar.trajectories.schema import Trajectory
 # A chunk is closed at the first of the two: enough texts to keep every core busy, little enough to hold many.
 CHUNK_TRAJECTORIES = 64
 CHUNK_CHARACTERS = 1_000_000
+# Each chunk is encoded on all cores; several under way only keep those busy while others are rendered.
+_MOST_CHUNKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +43,28 @@ class Encoded:
     refusal: str | None
 
 
+# A way to encode trajectories in order.
+Encode = Callable[[Iterable[Trajectory], Tokenizer], Iterator[Encoded]]
+
+
+def local_encode(workers: int | None) -> Encode:
+    """`encode_all` with so many workers (None: one a core, at most 8); raises OptionError for less than 1."""
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}")
+    return partial(encode_all, workers=workers or min(_cores(), _MOST_CHUNKS))
+
+
 def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
     """Encode `trajectories` in order, with `workers` chunks of them under way at a time."""
     if workers == 1:
-        for chunk in in_groups(trajectories, CHUNK_TRAJECTORIES, CHUNK_CHARACTERS):
-            yield from _encode_chunk(chunk, tokenizer)
+        for chunk in chunks_of(trajectories):
+            yield from encode_chunk(chunk, tokenizer)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="lar-corpus") as pool:
         pending: deque[Future[list[Encoded]]] = deque()
         try:
-            for chunk in in_groups(trajectories, CHUNK_TRAJECTORIES, CHUNK_CHARACTERS):
-                pending.append(pool.submit(_encode_chunk, chunk, tokenizer))
+            for chunk in chunks_of(trajectories):
+                pending.append(pool.submit(encode_chunk, chunk, tokenizer))
                 if len(pending) > workers:
                     yield from pending.popleft().result()
             while pending:
@@ -59,13 +74,19 @@ def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers
                 future.cancel()
 
 
+def chunks_of(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
+    """Yield `trajectories` in groups, each to be encoded as one batch."""
+    return in_groups(trajectories, CHUNK_TRAJECTORIES, CHUNK_CHARACTERS)
+
+
 def digest(trajectory: Trajectory) -> bytes:
     """SHA-256 of what a corpus is built from: id, task, success, tools and messages."""
     parts = (trajectory.id, trajectory.task, trajectory.success, trajectory.tools, trajectory.messages)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
 
-def _encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Encoded]:
+def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Encoded]:
+    """Render and encode a group of trajectories, in order."""
     rendered = [_render(trajectory, tokenizer) for trajectory in chunk]
     conversations = [_merged(spans) if isinstance(spans, list) else [] for spans in rendered]
     encode = _encode_pieces if tokenizer.encodes_piecewise else _encode_whole
@@ -76,6 +97,11 @@ def _encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Enc
         else Encoded(digest(trajectory), _row(trajectory, tokens, action, tokenizer), None)
         for trajectory, spans, (tokens, action) in zip(chunk, rendered, encoded, strict=True)
     ]
+
+
+def _cores() -> int:
+    """Return the cores that this process may use; the system's where it cannot tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> list[Span] | str:

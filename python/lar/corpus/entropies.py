@@ -1,15 +1,28 @@
 """How a teacher's entropies before the agent's tokens are distributed: what a gate is chosen from."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus.corpus import Corpus
+from lar.corpus.shards import Shard
 from lar.errors import CorpusError
+
+Result = TypeVar("Result")
 
 # Every value that a float16 can take, in nats, by its bits.
 _VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
+
+
+class ShardMap(Protocol):
+    """A way to apply a function to each shard of a corpus."""
+
+    def __call__(self, function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
+        """Yield `function` of each shard, in the order of the shards."""
 
 
 @dataclass(frozen=True)
@@ -23,21 +36,18 @@ class EntropyDistribution:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, corpus: Corpus) -> "EntropyDistribution":
-        """Count in one pass over the shards.
+    def of(cls, corpus: Corpus, map_shards: ShardMap | None = None) -> "EntropyDistribution":
+        """Count in one pass over the shards, which `map_shards` may do elsewhere (None: here).
 
         Raises:
             CorpusError: the corpus, or a part of it, is not scored, or no token of the agent has an entropy.
         """
         is_barrier = np.zeros(corpus.tokenizer.base_size, dtype=np.bool_)
         is_barrier[corpus.tokenizer.barriers] = True
+        count = partial(_count, is_barrier)
         counts = np.zeros(1 << 16, dtype=np.int64)
-        for shard in corpus.shards():
-            if shard.entropy is None:
-                raise CorpusError(f"{shard.path}: not scored; run `lar score` first")
-            found = shard.entropy[shard.action & ~is_barrier[shard.tokens]]
-            found = np.abs(found[~np.isnan(found)])  # of the two zeros one is enough
-            counts += np.bincount(found.view(np.uint16), minlength=1 << 16)
+        for of_shard in map_shards(count, corpus) if map_shards else map(count, corpus.shards()):
+            counts += of_shard
         if not counts.any():
             raise CorpusError(f"{corpus.path}: none of the agent's tokens has an entropy")
         return cls(counts)
@@ -63,3 +73,12 @@ class EntropyDistribution:
         """The share of the tokens whose entropy is at most `nats`."""
         used = self.counts > 0
         return float(self.counts[used][_VALUES[used] <= nats].sum() / self.tokens)
+
+
+def _count(is_barrier: NDArray[np.bool_], shard: Shard) -> NDArray[np.int64]:
+    """The tokens of a shard at each float16 value by its bits; int64 (65,536)."""
+    if shard.entropy is None:
+        raise CorpusError(f"{shard.path}: not scored; run `lar score` first")
+    found = shard.entropy[shard.action & ~is_barrier[shard.tokens]]
+    found = np.abs(found[~np.isnan(found)])  # of the two zeros one is enough
+    return np.bincount(found.view(np.uint16), minlength=1 << 16)

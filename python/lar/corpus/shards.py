@@ -78,6 +78,25 @@ class Shard:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """Where a shard lies and what is selected of it: all that another machine needs to read it."""
+
+    path: Path
+    keep: NDArray[np.bool_] | None = None  # (m); None: all
+
+    def read(self) -> Shard:
+        """Return the selected trajectories; raises CorpusError where the file is no shard."""
+        shard = read_shard(self.path)
+        return shard if self.keep is None else shard.take(self.keep)
+
+    def tasks(self) -> list[str]:
+        """Return the tasks of the selected trajectories without reading their tokens."""
+        column = read_batch(self.path).column("task")
+        tasks: list[str] = (column if self.keep is None else column.filter(pa.array(self.keep))).to_pylist()
+        return tasks
+
+
 def write_rows(file: Path, rows: Sequence[Row]) -> None:
     """Write a shard without scores, in one step. The same rows give the same bytes."""
     offsets = _offsets([len(row.tokens) for row in rows])

@@ -4,6 +4,7 @@
 //! of up to [`LONGEST_CONTEXT`] tokens of the same run that occurs at least [`FEWEST_OCCURRENCES`] times;
 //! the end of a run counts as a token, since to stop is a decision too.
 
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::runs::Runs;
@@ -66,8 +67,12 @@ fn contexts_of_order(runs: &Runs, order: usize) -> FxHashMap<u64, Followers> {
             *pairs.entry((hash(context), follower)).or_default() += runs.count(run);
         }
     }
+    let mut counts: Vec<(u64, u64)> =
+        pairs.into_iter().map(|((context, _), count)| (context, count)).collect();
+    // A sum of floats depends on its order, and must not depend on the order of the runs.
+    counts.par_sort_unstable();
     let mut contexts: FxHashMap<u64, Followers> = FxHashMap::default();
-    for ((context, _), count) in pairs {
+    for (context, count) in counts {
         let followers = contexts.entry(context).or_default();
         followers.total += count;
         followers.weighted_logarithms += count as f64 * (count as f64).ln();

@@ -74,6 +74,28 @@ pub enum Error {
         /// Number of tokens in the distinct runs.
         length: usize,
     },
+    /// The tasks of a run are a set, held in ascending order.
+    #[error("the tasks of run {run} are not ascending")]
+    UnorderedTasks {
+        /// Index of the run.
+        run: usize,
+    },
+    /// The candidates of a list are unlike one another and in order, so that parts can be put together.
+    #[error("candidate {candidate} does not come after the one before it")]
+    UnorderedCandidates {
+        /// Index of the candidate.
+        candidate: usize,
+    },
+    /// Runs that had no room in memory could not be written to disk, or not be read again.
+    #[error("runs cannot be spilled to {folder}: {reason}")]
+    Spill {
+        /// The folder of the temporary file.
+        folder: String,
+        /// What the system says.
+        reason: String,
+        /// The system's number for it, where it has one.
+        code: Option<i32>,
+    },
     /// A stop string without text would stop before the first unit.
     #[error("stop string {index} is empty")]
     EmptyStop {

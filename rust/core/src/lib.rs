@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The crate knows neither Python nor models, and of text only what the bytes of a token are ([`expand`]).
-//! Everything is exact and deterministic for any number of threads.
+//! Everything is exact and deterministic for any number of threads and any order of the runs, so that a
+//! corpus can be folded apart, on disk ([`spill`]) or over machines.
 
 pub mod align;
 pub mod branching;
@@ -22,6 +23,7 @@ pub mod runs;
 mod sample;
 pub mod segments;
 pub mod select;
+pub mod spill;
 mod text;
 pub mod trie;
 pub mod vocabulary;

@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
-use crate::error::{Result, check_length, check_offsets};
+use crate::error::{Error, Result, check_length, check_offsets};
 use crate::segments::Segments;
 
 /// A set of token ids that no segment may contain.
@@ -50,7 +50,7 @@ pub struct Trajectories<'a> {
 }
 
 impl Trajectories<'_> {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         check_offsets(self.offsets, self.tokens.len())?;
         check_length("action", self.action.len(), self.tokens.len())?;
         if let Some(continues) = self.continues {
@@ -93,6 +93,20 @@ pub struct Runs {
 }
 
 impl Runs {
+    /// Takes apart what [`Runs::segments`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking it.
+    ///
+    /// # Errors
+    /// If there is not one count and one set of tasks for each run, or a set is not ascending.
+    pub fn from_parts(segments: Segments, counts: Vec<u64>, tasks: Segments) -> Result<Runs> {
+        check_length("counts", counts.len(), segments.len())?;
+        check_length("tasks", tasks.len(), segments.len())?;
+        let unordered = |tasks: &[u32]| tasks.windows(2).any(|pair| pair[0] >= pair[1]);
+        if let Some(run) = (0..tasks.len()).find(|&run| unordered(tasks.get(run))) {
+            return Err(Error::UnorderedTasks { run });
+        }
+        Ok(Runs { segments, counts, tasks })
+    }
+
     /// Number of distinct runs.
     pub fn len(&self) -> usize {
         self.counts.len()
@@ -111,6 +125,16 @@ impl Runs {
     /// How often run `index` occurs.
     pub fn count(&self, index: usize) -> u64 {
         self.counts[index]
+    }
+
+    /// How often each run occurs.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The tasks of every run, ascending.
+    pub fn task_sets(&self) -> &Segments {
+        &self.tasks
     }
 
     /// The tasks in which run `index` occurs, ascending.
@@ -172,10 +196,22 @@ impl RunFolder {
 
     /// Adds all that another folder has seen, as if its runs had been added here.
     pub fn merge(&mut self, other: RunFolder) {
-        let other = other.finish();
-        for (index, run) in other.segments.iter().enumerate() {
-            self.add_run(run, other.count(index), other.tasks(index).iter().copied());
+        self.add_runs(&other.finish());
+    }
+
+    /// Adds runs that are folded already, as if what they were folded from had been added here.
+    pub fn add_runs(&mut self, runs: &Runs) {
+        for (index, run) in runs.segments.iter().enumerate() {
+            self.add_run(run, runs.count(index), runs.tasks(index).iter().copied());
         }
+    }
+
+    /// Bytes that the folder holds now, room for more included.
+    pub fn memory(&self) -> usize {
+        self.segments.memory()
+            + self.counts.capacity() * size_of::<u64>()
+            + self.occurrences.capacity() * size_of::<(u32, u32)>()
+            + self.index.allocation_size()
     }
 
     /// The distinct runs.
@@ -292,6 +328,16 @@ mod tests {
         (0..runs.len()).map(entry).collect()
     }
 
+    #[test]
+    fn parts_that_are_no_runs_are_refused() {
+        let strings = |lists: &[&[u32]]| -> Segments { lists.iter().copied().collect() };
+        let segments = || strings(&[&[1, 2], &[3]]);
+        assert!(Runs::from_parts(segments(), vec![1], strings(&[&[0], &[1]])).is_err());
+        assert!(Runs::from_parts(segments(), vec![1, 1], strings(&[&[0]])).is_err());
+        let unordered = Runs::from_parts(segments(), vec![1, 1], strings(&[&[0], &[1, 1]]));
+        assert_eq!(unordered, Err(Error::UnorderedTasks { run: 1 }));
+    }
+
     proptest! {
         #[test]
         fn folding_counts_what_a_plain_map_counts(
@@ -320,7 +366,10 @@ mod tests {
             let mut merged = fold(&left);
             merged.merge(fold(&right));
             let together: Parts = left.into_iter().chain(right).collect();
-            prop_assert_eq!(merged.finish(), fold(&together).finish());
+            let merged = merged.finish();
+            prop_assert_eq!(&merged, &fold(&together).finish());
+            let Runs { segments, counts, tasks } = merged.clone();
+            prop_assert_eq!(Runs::from_parts(segments, counts, tasks), Ok(merged));
         }
     }
 }

@@ -57,6 +57,11 @@ impl Segments {
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
+
+    /// Bytes that the arrays take, room for more included.
+    pub fn memory(&self) -> usize {
+        self.tokens.capacity() * size_of::<u32>() + self.offsets.capacity() * size_of::<usize>()
+    }
 }
 
 impl<'a> FromIterator<&'a [u32]> for Segments {

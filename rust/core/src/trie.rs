@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Result, check_length};
 use crate::runs::Runs;
 use crate::segments::Segments;
 use crate::text::{END, Text};
@@ -56,6 +56,19 @@ pub struct Candidates {
 }
 
 impl Candidates {
+    /// Takes flat arrays over, after checking that they fit together.
+    ///
+    /// # Errors
+    /// If there is not one count and one support for each segment, or the segments do not ascend.
+    pub fn from_parts(segments: Segments, counts: Vec<u64>, supports: Vec<u32>) -> Result<Candidates> {
+        check_length("counts", counts.len(), segments.len())?;
+        check_length("supports", supports.len(), segments.len())?;
+        match (1..segments.len()).find(|&index| segments.get(index - 1) >= segments.get(index)) {
+            Some(candidate) => Err(Error::UnorderedCandidates { candidate }),
+            None => Ok(Candidates { segments, counts, supports }),
+        }
+    }
+
     /// Number of candidates.
     pub fn len(&self) -> usize {
         self.counts.len()
@@ -76,7 +89,7 @@ impl Candidates {
     /// # Errors
     /// If `keep` has not one entry for each candidate.
     pub fn filter(&self, keep: &[bool]) -> Result<Candidates> {
-        crate::error::check_length("keep", keep.len(), self.len())?;
+        check_length("keep", keep.len(), self.len())?;
         Ok((0..self.len()).filter(|&index| keep[index]).map(|index| self.get(index)).collect())
     }
 
@@ -549,6 +562,24 @@ mod tests {
                 pool.install(|| find_candidates(&runs, &limits).unwrap())
             };
             prop_assert_eq!(with(1), with(3));
+        }
+
+        #[test]
+        fn the_best_of_ranges_of_first_tokens_are_the_best_of_the_whole(
+            parts in prop::collection::vec((prop::collection::vec(0u32..6, 0..24), 0u32..3), 0..6),
+            mut cuts in prop::collection::vec(0u32..8, 0..4),
+            most in 1usize..30,
+        ) {
+            let runs = runs_of(&parts);
+            let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most };
+            cuts.extend([0, u32::MAX]);
+            cuts.sort_unstable();
+            let find = |cut: &[u32]| find_candidates_from(&runs, &limits, cut[0]..cut[1]).unwrap();
+            let ranges: Vec<Candidates> = cuts.windows(2).map(find).collect();
+            let together = Candidates::best(&ranges, most);
+            prop_assert_eq!(&together, &find_candidates(&runs, &limits).unwrap());
+            let Candidates { segments, counts, supports } = together.clone();
+            prop_assert_eq!(Candidates::from_parts(segments, counts, supports), Ok(together));
         }
     }
 }

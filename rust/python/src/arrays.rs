@@ -1,14 +1,23 @@
 //! Flat arrays across the border.
 
+use lar_core::Segments;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::errors::OptionError;
+use crate::errors::{OptionError, to_python};
 
 /// The offsets of a ragged array: int64 in Python, `usize` in Rust.
 pub fn offsets_from(array: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     let negative = |_| OptionError::new_err("offsets cannot be negative");
     array.as_array().iter().map(|&offset| usize::try_from(offset).map_err(negative)).collect()
+}
+
+/// Token strings from flat arrays.
+pub fn segments_from(
+    tokens: &PyReadonlyArray1<'_, u32>,
+    offsets: &PyReadonlyArray1<'_, i64>,
+) -> PyResult<Segments> {
+    Segments::from_flat(contiguous(tokens)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
 }
 
 /// Offsets as an int64 array.

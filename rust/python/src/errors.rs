@@ -2,6 +2,7 @@
 
 use lar_core::Error;
 use pyo3::PyErr;
+use pyo3::exceptions::PyOSError;
 use pyo3::import_exception;
 
 import_exception!(lar.errors, OptionError);
@@ -14,6 +15,8 @@ pub fn to_python(error: Error) -> PyErr {
     match error {
         Error::Offsets { .. }
         | Error::Length { .. }
+        | Error::UnorderedTasks { .. }
+        | Error::UnorderedCandidates { .. }
         | Error::EmptyStop { .. }
         | Error::TooManyTokens { .. } => OptionError::new_err(message),
         Error::ShortSegment { .. }
@@ -21,6 +24,9 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::EqualSegments { .. }
         | Error::TooManyIds { .. }
         | Error::IdOutOfRange { .. } => VocabularyError::new_err(message),
+        // With the system's number Python picks the kind: FileNotFoundError, PermissionError, ...
+        Error::Spill { code: Some(code), .. } => PyOSError::new_err((code, message)),
+        Error::Spill { .. } => PyOSError::new_err(message),
         Error::StreamEnded => StreamError::new_err(message),
     }
 }

@@ -1,27 +1,34 @@
 //! `RunFolder`, `Runs` and `Candidates`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use lar_core::runs::{Barriers, RunFolder as CoreFolder, Runs as CoreRuns, Trajectories};
-use lar_core::trie::{Candidates as CoreCandidates, Limits, find_candidates};
+use lar_core::runs::{Barriers, Runs as CoreRuns, Trajectories};
+use lar_core::spill::SpillingFolder;
+use lar_core::trie::{Candidates as CoreCandidates, Limits, find_candidates, find_candidates_from};
 use lar_core::{branching, select};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
-use crate::arrays::{contiguous, offsets_from, offsets_to};
+use crate::arrays::{contiguous, offsets_from, offsets_to, segments_from};
 use crate::errors::{OptionError, to_python};
 
 #[pyclass(module = "lar._core")]
 pub struct RunFolder {
-    folder: Option<CoreFolder>,
+    folder: Option<SpillingFolder>,
     barriers: Barriers,
 }
 
 #[pymethods]
 impl RunFolder {
     #[new]
-    fn new(barriers: PyReadonlyArray1<'_, u32>) -> PyResult<Self> {
-        Ok(RunFolder { folder: Some(CoreFolder::default()), barriers: Barriers::new(contiguous(&barriers)?) })
+    #[pyo3(signature = (barriers, bound=None))]
+    fn new(barriers: PyReadonlyArray1<'_, u32>, bound: Option<(usize, PathBuf)>) -> PyResult<Self> {
+        let folder = bound.map_or_else(SpillingFolder::default, |(bytes, directory)| {
+            SpillingFolder::bounded(bytes, &directory)
+        });
+        Ok(RunFolder { folder: Some(folder), barriers: Barriers::new(contiguous(&barriers)?) })
     }
 
     #[pyo3(signature = (tokens, offsets, action, tasks, continues=None))]
@@ -47,9 +54,14 @@ impl RunFolder {
         py.detach(|| folder.add(&part, barriers)).map_err(to_python)
     }
 
+    fn add_runs(&mut self, py: Python<'_>, runs: &Runs) -> PyResult<()> {
+        let folder = self.folder.as_mut().ok_or_else(finished)?;
+        py.detach(|| folder.add_runs(&runs.runs)).map_err(to_python)
+    }
+
     fn finish(&mut self, py: Python<'_>) -> PyResult<Runs> {
         let folder = self.folder.take().ok_or_else(finished)?;
-        Ok(Runs { runs: Arc::new(py.detach(|| folder.finish())) })
+        Ok(Runs { runs: Arc::new(py.detach(|| folder.finish()).map_err(to_python)?) })
     }
 }
 
@@ -64,6 +76,26 @@ pub struct Runs {
 
 #[pymethods]
 impl Runs {
+    #[staticmethod]
+    fn from_arrays(
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+        counts: PyReadonlyArray1<'_, u64>,
+        tasks: PyReadonlyArray1<'_, u32>,
+        task_offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Self> {
+        let segments = segments_from(&tokens, &offsets)?;
+        let tasks = segments_from(&tasks, &task_offsets)?;
+        let runs = CoreRuns::from_parts(segments, contiguous(&counts)?.to_vec(), tasks).map_err(to_python)?;
+        Ok(Runs { runs: Arc::new(runs) })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let arrays =
+            (self.tokens(py), self.offsets(py), self.counts(py), self.tasks(py), self.task_offsets(py));
+        Ok((py.get_type::<Self>().getattr("from_arrays")?, arrays.into_pyobject(py)?))
+    }
+
     fn __len__(&self) -> usize {
         self.runs.len()
     }
@@ -85,7 +117,17 @@ impl Runs {
 
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
-        (0..self.runs.len()).map(|run| self.runs.count(run)).collect::<Vec<_>>().into_pyarray(py)
+        PyArray1::from_slice(py, self.runs.counts())
+    }
+
+    #[getter]
+    fn tasks<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_slice(py, self.runs.task_sets().tokens())
+    }
+
+    #[getter]
+    fn task_offsets<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        offsets_to(py, self.runs.task_sets().offsets())
     }
 
     fn branching_entropies<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
@@ -98,6 +140,7 @@ impl Runs {
         Ok(Runs { runs: Arc::new(runs) })
     }
 
+    #[pyo3(signature = (min_count, min_support, max_length, most, first_tokens=None))]
     fn candidates(
         &self,
         py: Python<'_>,
@@ -105,9 +148,14 @@ impl Runs {
         min_support: u32,
         max_length: usize,
         most: usize,
+        first_tokens: Option<(u32, u32)>,
     ) -> PyResult<Candidates> {
         let limits = Limits { min_count, min_support, max_length, most };
-        let candidates = py.detach(|| find_candidates(&self.runs, &limits)).map_err(to_python)?;
+        let find = || match first_tokens {
+            Some((first, end)) => find_candidates_from(&self.runs, &limits, first..end),
+            None => find_candidates(&self.runs, &limits),
+        };
+        let candidates = py.detach(find).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(candidates) })
     }
 
@@ -131,6 +179,24 @@ pub struct Candidates {
 
 #[pymethods]
 impl Candidates {
+    #[staticmethod]
+    fn from_arrays(
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+        counts: PyReadonlyArray1<'_, u64>,
+        supports: PyReadonlyArray1<'_, u32>,
+    ) -> PyResult<Self> {
+        let segments = segments_from(&tokens, &offsets)?;
+        let (counts, supports) = (contiguous(&counts)?.to_vec(), contiguous(&supports)?.to_vec());
+        let candidates = CoreCandidates::from_parts(segments, counts, supports).map_err(to_python)?;
+        Ok(Candidates { candidates: Arc::new(candidates) })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let arrays = (self.tokens(py), self.offsets(py), self.counts(py), self.supports(py));
+        Ok((py.get_type::<Self>().getattr("from_arrays")?, arrays.into_pyobject(py)?))
+    }
+
     fn __len__(&self) -> usize {
         self.candidates.len()
     }
@@ -153,6 +219,12 @@ impl Candidates {
     #[getter]
     fn supports<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
         PyArray1::from_slice(py, &self.candidates.supports)
+    }
+
+    #[staticmethod]
+    fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: usize) -> Candidates {
+        let parts: Vec<CoreCandidates> = parts.iter().map(|part| part.candidates.as_ref().clone()).collect();
+        Candidates { candidates: Arc::new(py.detach(|| CoreCandidates::best(&parts, most))) }
     }
 
     fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {

@@ -1,0 +1,18 @@
+"""Sizes in bytes as a person writes them."""
+
+import re
+
+from lar.errors import OptionError
+
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGT", start=1):
+    _UNITS |= {f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power}
+
+
+def parse_size(text: str) -> int:
+    """The number of bytes that `text` says: 2GiB, 500MB, 1000000; raises OptionError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]*)", text)
+    size = int(float(match[1]) * _UNITS.get(match[2].upper(), 0)) if match else 0
+    if size < 1:
+        raise OptionError(f"{text!r} is no size; write 2GiB, 500MB or a number of bytes")
+    return size

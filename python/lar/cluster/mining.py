@@ -1,0 +1,111 @@
+"""Mining on a cluster: shards are folded and merged in tasks, and the trie is split by first token.
+
+Folding is associative: neighbours are merged, and neighbours of neighbours, so that the runs stand in the
+order of their first occurrence, as if one folder had seen all shards.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar import _core
+from lar.backend import TaskNumbers, add_shard
+from lar.cluster.tasks import nodes, on_one_core, on_one_node, result, shared
+from lar.corpus import Corpus, Shard
+from lar.corpus.shards import ShardFile
+from lar.progress import Progress
+
+Result = TypeVar("Result")
+Limits = tuple[int, int, int, int]  # fewest occurrences, fewest tasks, longest segment, most candidates
+
+# Parts that are merged by one task.
+_MERGED_AT_ONCE = 8
+# Parts of the trie for each node: the work of a part is only guessed, and a node that is done takes another.
+_TRIE_PARTS_A_NODE = 2
+
+
+def fold(corpus: Corpus, nats: float | None, progress: Progress) -> _core.Runs:
+    """The distinct runs of the corpus; see `lar.backend.Backend.fold`."""
+    barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
+    submit = on_one_core(fold_shard, results=2)
+    folded = [submit(file, numbers.of(file.tasks()), barriers, nats) for file in _files(corpus)]
+    done = 0
+    for _, tokens in folded:  # also tells at once when a shard cannot be folded
+        done += result(tokens)
+        progress(done, corpus.num_tokens)
+    if not folded:
+        return _core.RunFolder(barriers).finish()
+    runs: _core.Runs = result(_merged([runs for runs, _ in folded], barriers))
+    return runs
+
+
+def fold_shard(
+    file: ShardFile, tasks: NDArray[np.uint32], barriers: NDArray[np.uint32], nats: float | None
+) -> tuple[_core.Runs, int]:
+    """The task: runs and number of tokens of a shard; `tasks` are its selected trajectories' numbers."""
+    folder, shard = _core.RunFolder(barriers), file.read()
+    add_shard(folder, shard, tasks, nats)
+    return folder.finish(), len(shard.tokens)
+
+
+def _merged(parts: list[Any], barriers: NDArray[np.uint32]) -> Any:
+    """A reference to all parts merged, in their order."""
+    submit = on_one_core(merge)
+    while len(parts) > 1:
+        groups = [parts[at : at + _MERGED_AT_ONCE] for at in range(0, len(parts), _MERGED_AT_ONCE)]
+        parts = [submit(barriers, *group) for group in groups]
+    return parts[0]
+
+
+def merge(barriers: NDArray[np.uint32], *parts: _core.Runs) -> _core.Runs:
+    """The task: runs that were folded apart, as if they had been folded together."""
+    folder = _core.RunFolder(barriers)
+    for part in parts:
+        folder.add_runs(part)
+    return folder.finish()
+
+
+def candidates(runs: _core.Runs, limits: Limits) -> _core.Candidates:
+    """The best segments of the runs; see `lar.backend.Backend.candidates`."""
+    submit, reference = on_one_node(find_candidates), shared(runs)
+    ranges = equal_ranges(runs.tokens, _TRIE_PARTS_A_NODE * len(nodes()))
+    parts = [submit(reference, limits, first_tokens) for first_tokens in ranges]
+    *_, most = limits
+    return _core.Candidates.best([result(part) for part in parts], most)
+
+
+def find_candidates(runs: _core.Runs, limits: Limits, first_tokens: tuple[int, int]) -> _core.Candidates:
+    """The task: the candidates that begin with an id of a range."""
+    return runs.candidates(*limits, first_tokens)
+
+
+def equal_ranges(tokens: NDArray[np.uint32], number: int) -> list[tuple[int, int]]:
+    """At most `number` neighbouring ranges (first, end) of ids that hold about equally many tokens."""
+    reached = np.cumsum(np.bincount(tokens))
+    if len(reached) == 0:
+        return [(0, 0)]
+    wanted = reached[-1] * np.arange(1, number) // number
+    ends = np.unique([*(np.searchsorted(reached, wanted) + 1).tolist(), len(reached)]).tolist()
+    return list(pairwise([0, *ends]))
+
+
+def map_shards(function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
+    """Yield `function` of each shard, in order; see `lar.backend.Backend.map_shards`."""
+    submit, reference = on_one_core(apply), shared(function)
+    for part in [submit(reference, file) for file in _files(corpus)]:
+        yield result(part)
+
+
+def apply(function: Callable[[Shard], Result], file: ShardFile) -> Result:
+    """The task: `function` of one shard."""
+    return function(file.read())
+
+
+def _files(corpus: Corpus) -> Iterator[ShardFile]:
+    """The shards of the corpus, by names that mean the same in every process."""
+    for file in corpus.shard_files():
+        yield replace(file, path=file.path.absolute())

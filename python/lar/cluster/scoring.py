@@ -1,0 +1,75 @@
+"""Scoring on a cluster: actors hold the teacher and score shards, this process writes the scores."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.exceptions import RayError
+from ray.util import ActorPool
+
+from lar.cluster.tasks import cores_of_a_node, nodes, number_of_gpus, result, translated
+from lar.corpus import Corpus
+from lar.corpus.shards import read_shard
+from lar.entropy import Scorer, TeacherRecord, claim
+from lar.progress import Progress, silent
+
+
+def score(
+    corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress = silent
+) -> Corpus:
+    """Score the corpus as `lar.entropy.score` does; `loading` are the arguments of `Scorer.load`."""
+    teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
+    claim(corpus, result(teachers[0].record.remote()), overwrite=overwrite)
+    files = [file.path.absolute() for file in corpus.shard_files()]
+    left = [file for file in files if not read_shard(file).scored]
+    done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)
+    for file, entropy, logprob in _scores(teachers, left):
+        corpus.write_scores(read_shard(file), entropy, logprob)
+        done += len(entropy)
+        progress(done, corpus.num_tokens)
+    return corpus
+
+
+class Teacher:
+    """The actor: a teacher on its device, loaded once, and again where its process was lost."""
+
+    def __init__(self, model: str, loading: dict[str, Any]) -> None:
+        self._model = model
+        self._loading = loading
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        """Loaded by the first call: what goes wrong in there comes back as it is, unlike an error above."""
+        return Scorer.load(self._model, **self._loading)
+
+    def record(self) -> TeacherRecord:
+        """What the corpus shall remember of the teacher."""
+        return self._scorer.record
+
+    def score(self, file: Path) -> tuple[Path, NDArray[np.float16], NDArray[np.float16]]:
+        """The shard's file, and entropy and log-probability of each of its tokens, float16 (n)."""
+        return file, *self._scorer.score(read_shard(file))
+
+
+def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
+    """One teacher for each GPU, or for each node where there is none, but no more than shards."""
+    gpus = number_of_gpus()
+    # Without its cores' number an actor would compute on one thread only.
+    place = {"num_gpus": 1} if gpus else {"num_cpus": cores_of_a_node()}
+    actor = ray.remote(max_restarts=-1, max_task_retries=-1, **place)(Teacher)
+    number = max(1, min(gpus or len(nodes()), shards))
+    return [actor.remote(model, loading) for _ in range(number)]
+
+
+def _scores(
+    teachers: list[Any], files: list[Path]
+) -> Iterator[tuple[Path, NDArray[np.float16], NDArray[np.float16]]]:
+    """The scores of each shard, in the order in which they are ready."""
+    try:
+        yield from ActorPool(teachers).map_unordered(lambda teacher, file: teacher.score.remote(file), files)
+    except RayError as error:
+        raise translated(error) from None

@@ -1,0 +1,78 @@
+"""How work is handed to the cluster, and how results and errors come back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from lar.errors import ClusterError, LarError
+
+
+def on_one_core(function: Callable[..., Any], results: int = 1) -> Callable[..., Any]:
+    """`function` as a task for one core: called with its arguments it returns a reference to its result.
+
+    Of a function that returns a tuple of several `results` it returns as many references.
+    """
+    return _task(function, 1, results)
+
+
+def on_one_node(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as a task that takes as many cores as the smallest node has: one copy of its data a node."""
+    return _task(function, cores_of_a_node(), 1)
+
+
+def _task(function: Callable[..., Any], cores: int, results: int) -> Callable[..., Any]:
+    # Threads of the core's library and of the tokenizer: Ray counts cores, but it does not bound threads.
+    environment = {"env_vars": {"RAYON_NUM_THREADS": str(cores)}}
+    options = {"num_cpus": cores, "num_returns": results, "runtime_env": environment}
+    submit: Callable[..., Any] = ray.remote(scheduling_strategy="SPREAD", **options)(function).remote
+    return submit
+
+
+def result(reference: Any) -> Any:
+    """Wait for a task's result.
+
+    Raises:
+        LarError, OSError: what the task raised, as if it had been called here.
+        ClusterError: the task was lost, more often than it is tried again, or failed otherwise.
+    """
+    try:
+        return ray.get(reference)
+    except RayError as error:
+        raise translated(error) from None
+
+
+def translated(error: RayError) -> Exception:
+    """The error of this package, or of the system, that is behind one of Ray's."""
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    if isinstance(cause, LarError | OSError):
+        return cause
+    lines = str(cause or error).strip().splitlines()
+    return ClusterError(f"a task failed: {type(cause or error).__name__}: {lines[0] if lines else ''}")
+
+
+def shared(value: Any) -> Any:
+    """A reference to a copy of `value` that all tasks can read; given to one as an argument it is `value`."""
+    return ray.put(value)
+
+
+def nodes() -> list[int]:
+    """The cores of each node that has any."""
+    alive = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    return [int(cores) for cores in alive if cores >= 1]
+
+
+def cores_of_a_node() -> int:
+    """Cores of the smallest node, so that every node can take what is made for so many."""
+    return min(nodes(), default=1)
+
+
+def number_of_cores() -> int:
+    """Cores of the whole cluster."""
+    return max(1, sum(nodes()))
+
+
+def number_of_gpus() -> int:
+    """GPUs of the whole cluster."""
+    return int(ray.cluster_resources().get("GPU", 0))

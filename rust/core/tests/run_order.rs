@@ -1,0 +1,61 @@
+//! What is mined does not depend on the order of the runs: folding apart, on disk or over machines may give any.
+
+use lar_core::Segments;
+use lar_core::branching::branching_entropies;
+use lar_core::runs::{Barriers, RunFolder, Runs, Trajectories};
+use lar_core::select::select;
+use lar_core::trie::{Limits, find_candidates};
+use proptest::prelude::*;
+
+fn fold(parts: &[(Vec<u32>, u32)]) -> Runs {
+    let mut folder = RunFolder::default();
+    for (tokens, task) in parts {
+        let part = Trajectories {
+            tokens,
+            offsets: &[0, tokens.len()],
+            action: &vec![true; tokens.len()],
+            continues: None,
+            tasks: &[*task],
+        };
+        folder.add(&part, &Barriers::new(&[0])).unwrap();
+    }
+    folder.finish()
+}
+
+/// The same runs, those of `order` first to last.
+fn reordered(runs: &Runs, order: &[usize]) -> Runs {
+    let segments: Segments = order.iter().map(|&run| runs.segments().get(run)).collect();
+    let tasks: Segments = order.iter().map(|&run| runs.tasks(run)).collect();
+    let counts = order.iter().map(|&run| runs.count(run)).collect();
+    Runs::from_parts(segments, counts, tasks).unwrap()
+}
+
+/// The bits of each run's entropies: NaN is equal to itself.
+fn entropies_by_run(runs: &Runs) -> Vec<Vec<u32>> {
+    let bits: Vec<u32> = branching_entropies(runs).iter().map(|entropy| entropy.to_bits()).collect();
+    runs.segments().offsets().windows(2).map(|range| bits[range[0]..range[1]].to_vec()).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_the_runs_changes_nothing(
+        (parts, seed) in (
+            prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..16),
+            any::<u64>(),
+        ),
+        size in 1usize..6,
+    ) {
+        let runs = fold(&parts);
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        order.sort_by_key(|&run| (run as u64 + 1).wrapping_mul(seed | 1).rotate_left(32));
+        let other = reordered(&runs, &order);
+
+        let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
+        let candidates = find_candidates(&runs, &limits).unwrap();
+        prop_assert_eq!(&find_candidates(&other, &limits).unwrap(), &candidates);
+        prop_assert_eq!(select(&other, &candidates, size), select(&runs, &candidates, size));
+        let entropies = entropies_by_run(&runs);
+        let expected: Vec<_> = order.iter().map(|&run| entropies[run].clone()).collect();
+        prop_assert_eq!(entropies_by_run(&other), expected);
+    }
+}
