@@ -17,6 +17,17 @@ pub struct Aligned {
     pub starts: Vec<i64>,
 }
 
+/// Room for a conversation in units: as many entries as it has base tokens, and one more for `starts`.
+#[derive(Debug)]
+pub struct AlignedRoom<'a> {
+    /// As in [`Aligned`].
+    pub units: &'a mut [u32],
+    /// As in [`Aligned`].
+    pub action: &'a mut [bool],
+    /// As in [`Aligned`].
+    pub starts: &'a mut [i64],
+}
+
 impl Vocabulary {
     /// The canonical parse of whole conversations, aligned with their base tokens.
     ///
@@ -25,29 +36,82 @@ impl Vocabulary {
     /// # Errors
     /// If an id is no base id, `action` is not as long as `tokens`, or `offsets` does not divide them.
     pub fn align(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Aligned> {
-        check_length("action", action.len(), tokens.len())?;
-        check_offsets(offsets, tokens.len())?;
-        check_ids(tokens, self.base_size())?;
-        let mut aligned = Aligned { starts: vec![0], ..Aligned::default() };
-        for range in offsets.windows(2) {
-            self.align_one(&tokens[range[0]..range[1]], &action[range[0]..range[1]], &mut aligned);
-        }
-        Ok(aligned)
+        let (mut units, mut agent) = (vec![0; tokens.len()], vec![false; tokens.len()]);
+        let mut starts = vec![0; tokens.len() + 1];
+        let room = AlignedRoom { units: &mut units, action: &mut agent, starts: &mut starts };
+        let written = self.align_into(tokens, action, offsets, room)?;
+        units.truncate(written);
+        agent.truncate(written);
+        starts.truncate(written + 1);
+        Ok(Aligned { units, action: agent, starts })
     }
 
-    fn align_one(&self, tokens: &[u32], action: &[bool], aligned: &mut Aligned) {
-        let first = *aligned.starts.last().unwrap_or(&0);
-        let mut position = 0;
-        for speaker in action.chunk_by(|left, right| left == right) {
-            let stretch = &tokens[position..position + speaker.len()];
-            self.trie().parse(stretch, |unit| {
-                position += unit.length();
-                aligned.units.push(self.id(unit));
-                aligned.action.push(speaker[0]);
-                aligned.starts.push(first + position as i64);
-            });
+    /// As [`Vocabulary::align`], to the beginning of `room`; returns the number of units.
+    ///
+    /// # Errors
+    /// As there, or if there is not exactly room for as many units as tokens.
+    pub fn align_into(
+        &self,
+        tokens: &[u32],
+        action: &[bool],
+        offsets: &[usize],
+        room: AlignedRoom<'_>,
+    ) -> Result<usize> {
+        check_length("action", action.len(), tokens.len())?;
+        check_length("units", room.units.len(), tokens.len())?;
+        check_length("action of units", room.action.len(), tokens.len())?;
+        check_length("starts", room.starts.len(), tokens.len() + 1)?;
+        check_offsets(offsets, tokens.len())?;
+        check_ids(tokens, self.base_size())?;
+        let mut alignment = Alignment { vocabulary: self, room, written: 0 };
+        for range in offsets.windows(2) {
+            let mut start = range[0];
+            while start < range[1] {
+                let end = start + equal_entries(&action[start..range[1]]);
+                alignment.add_stretch(&tokens[start..end], start, action[start]);
+                start = end;
+            }
+        }
+        alignment.room.starts[alignment.written] = tokens.len() as i64;
+        Ok(alignment.written)
+    }
+}
+
+/// Conversations on their way into units.
+struct Alignment<'a> {
+    vocabulary: &'a Vocabulary,
+    room: AlignedRoom<'a>,
+    written: usize,
+}
+
+impl Alignment<'_> {
+    /// Adds what one speaker says in one go from base position `start` on.
+    fn add_stretch(&mut self, tokens: &[u32], start: usize, agent: bool) {
+        let units = &mut self.room.units[self.written..];
+        let end = self.written + self.vocabulary.table().parse(tokens, units);
+        self.room.action[self.written..end].fill(agent);
+        let mut position = start as i64;
+        let units = &self.room.units[self.written..end];
+        for (unit, start) in units.iter().zip(&mut self.room.starts[self.written..end]) {
+            *start = position;
+            position += i64::from(self.vocabulary.length(*unit));
+        }
+        self.written = end;
+    }
+}
+
+/// How many of the first entries are equal. Blocks are compared as a whole, in vectors.
+fn equal_entries(entries: &[bool]) -> usize {
+    let Some(&first) = entries.first() else { return 0 };
+    let mut equal = 0;
+    for block in entries.chunks(64) {
+        if block.iter().fold(true, |same, &entry| same & (entry == first)) {
+            equal += block.len();
+        } else {
+            return equal + block.iter().take_while(|&&entry| entry == first).count();
         }
     }
+    equal
 }
 
 #[cfg(test)]

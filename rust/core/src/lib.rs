@@ -16,6 +16,8 @@ pub mod align;
 pub mod branching;
 pub mod error;
 pub mod expand;
+mod expansion_table;
+mod matching_table;
 pub mod parse;
 pub mod runs;
 pub mod segments;
