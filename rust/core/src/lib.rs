@@ -22,6 +22,9 @@ pub mod parse;
 pub mod runs;
 pub mod segments;
 pub mod select;
+pub mod stop_strings;
+pub mod stream;
+pub mod stream_batch;
 pub mod trie;
 pub mod vocabulary;
 

@@ -1,7 +1,8 @@
 //! Flat arrays across the border.
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
 
 use crate::errors::OptionError;
 
@@ -17,6 +18,21 @@ pub fn offsets_to<'py>(py: Python<'py>, offsets: &[usize]) -> Bound<'py, PyArray
 }
 
 /// A contiguous view; numpy says where the array is not.
-pub fn contiguous<'a, T: numpy::Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
+pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
     array.as_slice().map_err(|error| OptionError::new_err(error.to_string()))
+}
+
+/// A new array to be written in place.
+///
+/// numpy asks for huge pages where Rust's allocator does not: on fresh memory the page faults of small ones
+/// cost more than the parse of what is written there.
+pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> Bound<'_, PyArray1<T>> {
+    PyArray1::zeros(py, length, false)
+}
+
+/// Gives back what lies behind the first `length` entries of a new array.
+pub fn cut<T: Element>(array: &Bound<'_, PyArray1<T>>, length: usize) -> PyResult<()> {
+    // No one else holds the array: it need not be searched for references.
+    let options = [("refcheck", false)].into_py_dict(array.py())?;
+    array.call_method("resize", (length,), Some(&options)).map(drop)
 }
