@@ -22,6 +22,7 @@ fn main() {
     let n: usize = a[5].parse().unwrap();
     let units = v.encode(&ids).unwrap();
     let action: Vec<bool> = (0..ids.len()).map(|i| i / 60 % 5 == 0).collect();
+    let mut buffer = vec![1u32; ids.len()];
     let mut times = Vec::new();
     for _ in 0..n {
         let t = Instant::now();
@@ -31,6 +32,15 @@ fn main() {
             }
             "expand" => {
                 std::hint::black_box(v.expand(&units).unwrap());
+            }
+            "expand_into" => {
+                v.expand_into(&units, &mut buffer).unwrap();
+            }
+            "expanded_length" => {
+                std::hint::black_box(v.expanded_length(&units).unwrap());
+            }
+            "encode_into" => {
+                v.encode_into(&ids, &mut buffer).unwrap();
             }
             _ => {
                 std::hint::black_box(v.align(&ids, &action, &[0, ids.len()]).unwrap());

@@ -102,12 +102,9 @@ impl Vocabulary {
     /// # Errors
     /// If an id is neither a base id nor a latent.
     pub fn expanded_length(&self, units: &[u32]) -> Result<usize> {
-        let mut length = 0;
-        for (position, &id) in units.iter().enumerate() {
-            let Some(tokens) = self.expansion.length(id) else {
-                return Err(Error::IdOutOfRange { id, position, size: self.size() });
-            };
-            length += tokens as usize;
+        let (length, largest) = self.expansion.length(units);
+        if largest >= self.size() {
+            check_ids(units, self.size())?;
         }
         Ok(length)
     }
@@ -115,7 +112,7 @@ impl Vocabulary {
     /// Number of base tokens of a valid unit.
     #[inline]
     pub(crate) fn length(&self, unit: u32) -> u32 {
-        self.expansion.length(unit).unwrap_or(1)
+        self.expansion.length_of(unit)
     }
 
     pub(crate) fn table(&self) -> &MatchingTable {
