@@ -2,10 +2,10 @@
 
     python benches/encoding.py --data shared/data --tokenizer shared/tokenizers/qwen3 -o encoding.json
 
-Figures are millions of base tokens a second, the median of five. The physical limit is a copy of the ids: each
-is read once and written once. Peers are the added-token matching of `tokenizers`, with the same segments over
-the same ids written as characters (its units are counted against ours), and the LZW of zip2zip, where the
-package `zip2zip-compression` is installed. `--instructions target/release/examples/hot_paths` adds the
+Figures are millions of base tokens a second, the median of five. The physical limit is a copy of the ids:
+each is read once and written once. Peers are the added-token matching of `tokenizers`, with the same segments
+over the same ids written as characters (its units are counted against ours), and the LZW of zip2zip, where
+the package `zip2zip-compression` is installed. `--instructions target/release/examples/hot_paths` adds the
 instructions a token, counted by callgrind, which are the same on every machine.
 """
 

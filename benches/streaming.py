@@ -2,9 +2,9 @@
 
     python benches/streaming.py --data shared/data --tokenizer shared/tokenizers/qwen3 -o streaming.json
 
-Figures are microseconds a call, the loop included, the median of five. The floor is `flush` of an ended stream:
-a call of the compiled module that returns a shared string and does nothing else. A unit stands for more text
-than a base token, the only thing that DecodeStream knows, so `push` is given for a base token, too.
+Figures are microseconds a call, the loop included, the median of five. The floor is `flush` of an ended
+stream: a call of the compiled module that returns a shared string and does nothing else. A unit stands for
+more text than a base token, the only thing that DecodeStream knows, so `push` is given for one of those, too.
 """
 
 import json

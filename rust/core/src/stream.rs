@@ -63,6 +63,11 @@ impl Stream {
         stream
     }
 
+    /// What it shares with all other streams.
+    pub fn expander(&self) -> &Expander {
+        &self.expander
+    }
+
     /// Units pushed so far.
     pub fn units(&self) -> u64 {
         self.units
