@@ -161,7 +161,8 @@ class Stream:
     def push(self, unit: int) -> str:
         """Take one unit; returns the text that is certain now.
 
-        The text of a unit, where it is nothing else, is one string that all streams share. Raises VocabularyError for an id outside the vocabulary, StreamError after the end.
+        Where it is the unit's own text it is one string that all streams share. Raises VocabularyError for
+        an id outside the vocabulary, StreamError after the end.
         """
 
     def flush(self) -> str:
