@@ -60,8 +60,9 @@ class Manifest:
             manifest = cls(**{**value, "parts": [Part(**part) for part in value["parts"]]})
         except (TypeError, KeyError) as error:
             raise CorpusError(f"{file}: a field is missing or unknown ({error})") from None
-        for record in (manifest, *manifest.parts):
-            _check_kinds(record, file)
+        _check_kinds(manifest, file)
+        for part in manifest.parts:
+            _check_kinds(part, file)
         return manifest
 
     def write(self, folder: Path) -> None:
@@ -83,7 +84,7 @@ def _check_kinds(record: Manifest | Part, file: Path) -> None:
     """Raise CorpusError where a field holds another kind of value than it should, or a negative number."""
     for item in fields(record):
         value, kind = getattr(record, item.name), item.type
-        if kind in _CHECKED and (type(value) is not kind or (kind is int and value < 0)):
+        if kind in _CHECKED and (type(value) is not kind or (isinstance(value, int) and value < 0)):
             raise CorpusError(f"{file}: {item.name!r} is wrong: {value!r}")
     if isinstance(record, Part) and Path(record.file).name != record.file:
         raise CorpusError(f"{file}: {record.file!r} is no name of a file in the folder")

@@ -1,5 +1,7 @@
 //! The dual format: one conversation as units and as base tokens, and which unit faces which base position.
 
+use std::ops::Range;
+
 use crate::error::{Result, check_length, check_offsets};
 use crate::vocabulary::{Vocabulary, check_ids};
 
@@ -68,7 +70,7 @@ impl Vocabulary {
             let mut start = range[0];
             while start < range[1] {
                 let end = start + equal_entries(&action[start..range[1]]);
-                alignment.add_stretch(&tokens[start..end], start, action[start]);
+                alignment.add_stretch(tokens, start..end, action[start]);
                 start = end;
             }
         }
@@ -85,17 +87,14 @@ struct Alignment<'a> {
 }
 
 impl Alignment<'_> {
-    /// Adds what one speaker says in one go from base position `start` on.
-    fn add_stretch(&mut self, tokens: &[u32], start: usize, agent: bool) {
+    /// Adds what one speaker says in one go: `stretch` of all tokens.
+    fn add_stretch(&mut self, tokens: &[u32], stretch: Range<usize>, agent: bool) {
         let units = &mut self.room.units[self.written..];
-        let end = self.written + self.vocabulary.table().parse(tokens, units);
+        let parsed = self.vocabulary.table().parse(&tokens[stretch.start..], stretch.len(), units);
+        let end = self.written + parsed;
         self.room.action[self.written..end].fill(agent);
-        let mut position = start as i64;
         let units = &self.room.units[self.written..end];
-        for (unit, start) in units.iter().zip(&mut self.room.starts[self.written..end]) {
-            *start = position;
-            position += i64::from(self.vocabulary.length(*unit));
-        }
+        self.vocabulary.write_starts(units, stretch.start as i64, &mut self.room.starts[self.written..end]);
         self.written = end;
     }
 }
@@ -140,10 +139,11 @@ mod tests {
         #[test]
         fn every_unit_stands_where_its_tokens_stand(
             segments in prop::collection::btree_set(prop::collection::vec(0u32..4, 2..5), 0..8),
-            conversation in prop::collection::vec((0u32..4, any::<bool>()), 0..40),
+            conversation in prop::collection::vec((0u32..4, any::<bool>(), 1usize..40), 0..40),
         ) {
             let vocabulary = Vocabulary::new(4, segments.iter().map(Vec::as_slice).collect()).unwrap();
-            let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().unzip();
+            let turn = |(token, agent, length): (u32, bool, usize)| (0..length).map(move |i| (token * i as u32 % 4, agent));
+            let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().flat_map(turn).unzip();
             let aligned = vocabulary.align(&tokens, &action, &[0, tokens.len()]).unwrap();
             prop_assert_eq!(aligned.starts.len(), aligned.units.len() + 1);
             prop_assert_eq!(aligned.starts[0], 0);

@@ -38,6 +38,16 @@ impl ExpansionTable {
         units.iter().fold((0, 0), add)
     }
 
+    /// Writes where each of `units` begins, the first at base position `start`.
+    pub(crate) fn write_starts(&self, units: &[u32], start: i64, starts: &mut [i64]) {
+        let last = self.lengths.len() - 1;
+        let mut position = start;
+        for (&unit, start) in units.iter().zip(starts) {
+            *start = position;
+            position += i64::from(self.lengths[self.index(unit, last)]);
+        }
+    }
+
     /// Number of base tokens that a valid unit stands for.
     #[inline]
     pub(crate) fn length_of(&self, unit: u32) -> u32 {

@@ -76,16 +76,24 @@ impl MatchingTable {
         MatchingTable { openings: PairFilter::new(), pairs, nodes: vec![ABSENT] }
     }
 
-    /// Writes the units of the canonical parse of `tokens` to the beginning of `units`, which is at least as
-    /// long; returns their number.
-    pub(crate) fn parse(&self, tokens: &[u32], units: &mut [u32]) -> usize {
+    /// Writes the units of the canonical parse of `tokens[..end]` to the beginning of `units`, which is at
+    /// least as long as `tokens`; returns their number. What lies behind `end` changes nothing.
+    pub(crate) fn parse(&self, tokens: &[u32], end: usize, units: &mut [u32]) -> usize {
         let (mut position, mut written) = (0, 0);
-        while let Some(block) = tokens[position..].first_chunk::<REACH>() {
+        while position < end {
+            let Some(block) = tokens[position..].first_chunk::<REACH>() else {
+                return written + self.parse_rest(&tokens[position..end], &mut units[written..]);
+            };
             let mut output = Output { units: &mut units[written..], written: 0 };
-            position += self.parse_block(block, &tokens[position..], BLOCK, &mut output);
+            let rest = &tokens[position..end];
+            position += match rest.len() {
+                // The compiler makes more of a number that it knows.
+                BLOCK.. => self.parse_block(block, rest, BLOCK, &mut output),
+                positions => self.parse_block(block, rest, positions, &mut output),
+            };
             written += output.written;
         }
-        written + self.parse_rest(&tokens[position..], &mut units[written..])
+        written
     }
 
     /// Parses what is too short to read and write beyond it, by way of blocks that are long enough.
@@ -374,4 +382,62 @@ fn hash_of_pair(tokens: u64) -> u32 {
 #[inline(always)]
 fn hash_of_token(token: u32) -> u32 {
     token.wrapping_mul(0x9E37_79B1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{MatchingTrie, Unit};
+    use proptest::prelude::*;
+
+    /// The same parse by the miner's trie.
+    fn parse_by_trie(segments: &Segments, tokens: &[u32]) -> Vec<u32> {
+        let mut units = Vec::new();
+        MatchingTrie::new(segments).parse(tokens, |unit| {
+            units.push(match unit {
+                Unit::Token(token) => token,
+                Unit::Segment { index, .. } => 1_000_000 + index,
+            });
+        });
+        units
+    }
+
+    fn parse(segments: &Segments, tokens: &[u32], end: usize) -> Vec<u32> {
+        let mut units = vec![0; tokens.len()];
+        let written = MatchingTable::new(1_000_000, segments).parse(tokens, end, &mut units);
+        units.truncate(written);
+        units
+    }
+
+    #[test]
+    fn a_thousand_children_of_one_node_are_told_apart() {
+        // So many cannot all have a place of their own among few.
+        let segments: Segments =
+            (0..1000).map(|token| vec![7, 7, token]).collect::<Vec<_>>().iter().map(Vec::as_slice).collect();
+        let tokens: Vec<u32> = (0..1100).flat_map(|token| [7, 7, token]).collect();
+        assert_eq!(parse(&segments, &tokens, tokens.len()), parse_by_trie(&segments, &tokens));
+    }
+
+    #[test]
+    fn a_segment_longer_than_a_block_is_found() {
+        let long: Vec<u32> = (0..200).collect();
+        let segments: Segments = [&long[..], &long[..150], &long[10..90]].into_iter().collect();
+        for end in [0, 1, 89, 90, 149, 150, 199, 200] {
+            let tokens = [&long[..end], &long, &long[5..end.max(5)], &long].concat();
+            assert_eq!(parse(&segments, &tokens, tokens.len()), parse_by_trie(&segments, &tokens));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_finds_what_the_trie_finds(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..5, 2..9), 0..60),
+            tokens in prop::collection::vec(prop_oneof![9 => 0u32..5, 1 => 0u32..1_000_000], 0..400),
+            end in 0usize..400,
+        ) {
+            let segments: Segments = segments.iter().map(Vec::as_slice).collect();
+            let end = end.min(tokens.len());
+            prop_assert_eq!(parse(&segments, &tokens, end), parse_by_trie(&segments, &tokens[..end]));
+        }
+    }
 }

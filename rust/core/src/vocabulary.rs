@@ -74,7 +74,7 @@ impl Vocabulary {
     pub fn encode_into(&self, tokens: &[u32], units: &mut [u32]) -> Result<usize> {
         check_length("units", units.len(), tokens.len())?;
         check_ids(tokens, self.base_size)?;
-        Ok(self.table.parse(tokens, units))
+        Ok(self.table.parse(tokens, tokens.len(), units))
     }
 
     /// The base tokens that units stand for: the exact inverse of [`Vocabulary::encode`].
@@ -113,6 +113,11 @@ impl Vocabulary {
     #[inline]
     pub(crate) fn length(&self, unit: u32) -> u32 {
         self.expansion.length_of(unit)
+    }
+
+    /// Writes where each of valid units begins, the first at base position `start`; as many as units.
+    pub(crate) fn write_starts(&self, units: &[u32], start: i64, starts: &mut [i64]) {
+        self.expansion.write_starts(units, start, starts);
     }
 
     pub(crate) fn table(&self) -> &MatchingTable {
@@ -198,7 +203,7 @@ mod tests {
 
     prop_compose! {
         fn distinct_segments()(
-            segments in prop::collection::btree_set(prop::collection::vec(0u32..6, 2..6), 0..12)
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..6, 2..6), 0..40)
         ) -> Vec<Vec<u32>> {
             segments.into_iter().collect()
         }
@@ -206,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn expansion_undoes_the_parse(segments in distinct_segments(), tokens in prop::collection::vec(0u32..6, 0..60)) {
+        fn expansion_undoes_the_parse(segments in distinct_segments(), tokens in prop::collection::vec(0u32..6, 0..400)) {
             let vocabulary = vocabulary(&segments).unwrap();
             let units = vocabulary.encode(&tokens).unwrap();
             prop_assert_eq!(&units, &parse_by_definition(&segments, &tokens));
@@ -216,7 +221,7 @@ mod tests {
         #[test]
         fn a_longer_text_changes_nothing_before_the_last_open_match(
             segments in distinct_segments(),
-            tokens in prop::collection::vec(0u32..6, 0..40),
+            tokens in prop::collection::vec(0u32..6, 0..300),
             more in prop::collection::vec(0u32..6, 0..10),
         ) {
             let vocabulary = vocabulary(&segments).unwrap();
