@@ -22,12 +22,13 @@ pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResul
     array.as_slice().map_err(|error| OptionError::new_err(error.to_string()))
 }
 
-/// A new array to be written in place.
+/// A new array of numbers to be written in place; what is in it before is arbitrary.
 ///
-/// numpy asks for huge pages where Rust's allocator does not: on fresh memory the page faults of small ones
-/// cost more than the parse of what is written there.
-pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> Bound<'_, PyArray1<T>> {
-    PyArray1::zeros(py, length, false)
+/// numpy's memory, for it asks for huge pages and is not cleared first: on fresh memory clearing and small
+/// pages cost more than the expansion that is written there.
+pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
+    let empty = py.import("numpy")?.getattr("empty")?;
+    Ok(empty.call1((length, T::get_dtype(py)))?.cast_into()?)
 }
 
 /// Gives back what lies behind the first `length` entries of a new array.

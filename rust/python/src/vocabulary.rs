@@ -36,7 +36,7 @@ impl Vocabulary {
         tokens: PyReadonlyArray1<'_, u32>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let tokens = contiguous(&tokens)?;
-        let array = new_array(py, tokens.len());
+        let array = new_array(py, tokens.len())?;
         let written = {
             let mut units = array.readwrite();
             let units = units.as_slice_mut()?;
@@ -53,7 +53,7 @@ impl Vocabulary {
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let units = contiguous(&units)?;
         let length = py.detach(|| self.vocabulary.expanded_length(units)).map_err(to_python)?;
-        let array = new_array(py, length);
+        let array = new_array(py, length)?;
         {
             let mut tokens = array.readwrite();
             let tokens = tokens.as_slice_mut()?;
@@ -70,8 +70,9 @@ impl Vocabulary {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Aligned<'py>> {
         let (tokens, action, offsets) = (contiguous(&tokens)?, contiguous(&action)?, offsets_from(&offsets)?);
-        let (units, agent) = (new_array(py, tokens.len()), new_array(py, tokens.len()));
-        let starts = new_array(py, tokens.len() + 1);
+        let (units, starts) = (new_array(py, tokens.len())?, new_array(py, tokens.len() + 1)?);
+        // Arbitrary bytes would be no booleans.
+        let agent = PyArray1::zeros(py, tokens.len(), false);
         let written = {
             let (mut units, mut agent, mut starts) =
                 (units.readwrite(), agent.readwrite(), starts.readwrite());
