@@ -46,10 +46,11 @@ def agent_runs(corpus: Corpus) -> _core.Runs:
 
 def _texts(runs: _core.Runs) -> list[str]:
     tokens = runs.tokens
-    return [_as_text(tokens[start:end]) for start, end in pairwise(runs.offsets.tolist())]
+    return [as_text(tokens[start:end]) for start, end in pairwise(runs.offsets.tolist())]
 
 
-def _as_text(tokens: NDArray[np.uint32]) -> str:
+def as_text(tokens: NDArray[np.uint32]) -> str:
+    """Ids as characters, one each."""
     codes = tokens.astype(np.int64) + _FIRST
     codes += np.where(codes >= _SURROGATES, _GAP, 0)
     return "".join(map(chr, codes.tolist()))

@@ -1,6 +1,8 @@
 """The vocabulary: exact round trips, streaming, what is on disk, and what it refuses."""
 
+import contextlib
 import json
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -89,6 +91,46 @@ def test_a_batch_of_streams_is_its_streams(vocabulary, corpus):
         assert text == alone + stream.flush()
 
 
+@given(segments(), st.text(max_size=40), st.text(min_size=1, max_size=3))
+def test_every_way_to_push_says_the_same(segments, text, stop):
+    vocabulary = vocabulary_of(segments)
+    units = vocabulary.encode(TOKENIZER.encode(text))
+    alone = vocabulary.stream(stop=[stop])
+    arrays, lists = (vocabulary.stream_batch(2, stop=[stop]) for _ in range(2))
+    for unit in units:
+        said = alone.push(int(unit)) if alone.finish_reason is None else ""
+        assert arrays.push(np.array([unit, unit])) == [said, said]
+        assert lists.push([int(unit), int(unit)]) == [said, said]
+    held = alone.flush()
+    assert arrays.flush() == lists.flush() == [held, held]
+    assert arrays.finish_reasons == lists.finish_reasons == [alone.finish_reason] * 2
+
+
+def test_the_text_of_a_unit_is_one_string(vocabulary):
+    latent = vocabulary.latents[0]
+    one, other = vocabulary.stream(), vocabulary.stream(stop=["never said"])
+    assert one.push(latent.id) is other.push(latent.id)
+    assert vocabulary.stream_batch(1).push([latent.id])[0] is one.push(latent.id)
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**31, 2**32 - 1, 2**32, 2**70])
+def test_a_wrong_unit_is_refused_and_changes_nothing(vocabulary, wrong):
+    latent = vocabulary.latents[0]
+    stream, batch = vocabulary.stream(), vocabulary.stream_batch(2)
+    with pytest.raises(VocabularyError):
+        stream.push(wrong)
+    with pytest.raises(VocabularyError):
+        batch.push([latent.id, wrong])
+    if 0 <= wrong < 2**32:
+        with pytest.raises(VocabularyError, match="at position 1"):
+            batch.push(np.array([latent.id, wrong], dtype=np.uint32))
+    with pytest.raises(OptionError, match="1 entries where 2 are needed"):
+        batch.push([latent.id])
+    with pytest.raises(TypeError):
+        stream.push("text")
+    assert (stream.units, batch.units) == (0, [0, 0])
+
+
 def test_special_tokens_are_silent_unless_asked_for(vocabulary, tokenizer):
     units = vocabulary.encode(tokenizer.encode("hello<|im_end|>"))
     quiet, full = vocabulary.stream(), vocabulary.stream(skip_special_tokens=False)
@@ -166,7 +208,17 @@ def test_no_json_and_no_file_are_told_apart(tmp_path):
         LatentVocabulary.load(tmp_path)
 
 
-@pytest.mark.parametrize("ids", [[-1], [2**32], [0.5], [10**9]])
+@given(segments(), st.lists(st.integers(40, 43), max_size=200), st.lists(st.integers(40, 43), max_size=9))
+def test_a_longer_text_changes_nothing_before_the_last_open_match(segments, ids, more):
+    vocabulary = vocabulary_of(segments)
+    short, long = vocabulary.encode(ids), vocabulary.encode(ids + more)
+    ends = np.cumsum([len(vocabulary.expand([unit])) for unit in short])
+    # No segment here is longer than three tokens: a match that ends two or more before the end is closed.
+    closed = int((ends <= len(ids) - 2).sum()) if len(ids) else 0
+    np.testing.assert_array_equal(short[:closed], long[:closed])
+
+
+@pytest.mark.parametrize("ids", [[-1], [2**31], [2**32 - 1], [2**32], [0.5], [10**9]])
 def test_ids_outside_the_vocabulary_are_refused(vocabulary, ids):
     with pytest.raises(VocabularyError):
         vocabulary.encode(ids)
@@ -185,23 +237,57 @@ def test_ids_move_with_the_models_rows(vocabulary):
     assert [latent.tokens for latent in moved.latents] == [latent.tokens for latent in vocabulary.latents]
 
 
-def test_encoding_releases_the_interpreter(vocabulary):
-    ids = np.full(20_000_000, 41, dtype=np.uint32)
-    done = threading.Event()
+@pytest.mark.parametrize("path", ["encode", "expand", "reparameterize"])
+def test_another_thread_runs_during_one_call(vocabulary, path):
+    ids = np.full(4_000_000, 41, dtype=np.uint32)
+    action = np.ones(len(ids), dtype=np.bool_)
+    arguments = (ids, action) if path == "reparameterize" else (ids,)
+    call = getattr(vocabulary, path)
+    steps, done = 0, False
 
-    def encode():
-        vocabulary.encode(ids)
-        done.set()
+    def step():
+        nonlocal steps
+        while not done:
+            steps += 1
+            time.sleep(0)
 
-    worker = threading.Thread(target=encode)
-    ticks = 0
+    interval = sys.getswitchinterval()
+    worker = threading.Thread(target=step)
     worker.start()
-    while not done.is_set():
-        ticks += 1
-        time.sleep(0)
-    worker.join()
-    # Were the interpreter held, this thread would run once before the call and once after it.
-    assert ticks > 100
+    try:
+        # Nobody is asked to make way: the other thread goes on only where a call lets go of the interpreter.
+        sys.setswitchinterval(1000)
+        progress = 0
+        for _ in range(100):
+            before = steps
+            call(*arguments)
+            progress = steps - before
+            if progress:
+                break
+    finally:
+        done = True
+        sys.setswitchinterval(interval)
+        worker.join()
+    assert progress
+
+
+def test_two_threads_may_share_a_stream_but_not_at_once(vocabulary):
+    latent = vocabulary.latents[0]
+    stream = vocabulary.stream()
+    said: list[str] = []
+
+    def push():
+        for _ in range(2000):
+            # A free-threaded interpreter refuses what would be a race; this one takes turns.
+            with contextlib.suppress(RuntimeError):
+                said.append(stream.push(latent.id))
+
+    workers = [threading.Thread(target=push) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert said == [latent.text] * stream.units
 
 
 def test_a_folder_of_something_else_is_never_replaced(vocabulary, tmp_path):

@@ -217,7 +217,8 @@ class Stream:
     def push(self, unit: int) -> str:
         """Take one unit; returns the text that is certain now.
 
-        Raises VocabularyError for an id outside the vocabulary, StreamError after the end.
+        Where it is the unit's own text it is one string that all streams share. Raises VocabularyError for
+        an id outside the vocabulary, StreamError after the end.
         """
 
     def flush(self) -> str:
@@ -244,8 +245,12 @@ class StreamBatch:
     """The expansions of many requests, stepped together."""
 
     def __len__(self) -> int: ...
-    def push(self, units: NDArray[np.uint32]) -> list[str]:
-        """Push units[i] to stream i; returns the text of each. Streams that have ended take no part."""
+    def push(self, units: NDArray[np.uint32] | Sequence[int]) -> list[str]:
+        """Push units[i] to stream i; returns the text of each. Streams that have ended take no part.
+
+        Raises VocabularyError for an id outside the vocabulary, OptionError unless there is one unit for
+        each stream; then no stream has changed.
+        """
 
     def flush(self) -> list[str]:
         """End all streams; returns the text that each held back."""

@@ -301,6 +301,9 @@ def _read_json(file: Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         if not isinstance(content.get(name), kind):
             raise VocabularyError(f"{file}: {name!r} is missing or no {kind.__name__}")
+    base_size = content["base_size"]
+    if isinstance(base_size, bool) or not 0 <= base_size < np.iinfo(np.uint32).max:
+        raise VocabularyError(f"{file}: 'base_size' is {base_size}, no number of 32-bit ids")
     return content
 
 
@@ -312,6 +315,16 @@ def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
         raise VocabularyError(f"{place} is malformed: {error}") from error
     if latent.id != base_size + index:
         raise VocabularyError(f"{place} has id {latent.id}, expected {base_size + index}")
-    if not all(isinstance(token, int) and 0 <= token < base_size for token in latent.tokens):
+    if not all(_is_count(token) and token < base_size for token in latent.tokens):
         raise VocabularyError(f"{place} holds a token outside the {base_size} base ids")
+    if not all(map(_is_count, (latent.id, latent.count, latent.support, latent.uses))):
+        raise VocabularyError(f"{place} has a frequency that is no count")
+    if not isinstance(latent.text, str):
+        raise VocabularyError(f"{place} has no text")
+    if not isinstance(latent.mean_entropy, float | int | None) or isinstance(latent.mean_entropy, bool):
+        raise VocabularyError(f"{place} has a mean entropy that is no number")
     return latent
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

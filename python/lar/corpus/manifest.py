@@ -10,6 +10,8 @@ from lar.files import atomic_file
 
 MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 1
+# Fields of other types are what they are for: examples to show, a teacher to compare.
+_CHECKED = (str, int, bool)
 
 
 @dataclass(slots=True)
@@ -55,9 +57,13 @@ class Manifest:
         if version != FORMAT_VERSION:
             raise CorpusError(f"{file}: format version {version}, this program reads {FORMAT_VERSION}")
         try:
-            return cls(**{**value, "parts": [Part(**part) for part in value["parts"]]})
+            manifest = cls(**{**value, "parts": [Part(**part) for part in value["parts"]]})
         except (TypeError, KeyError) as error:
             raise CorpusError(f"{file}: a field is missing or unknown ({error})") from None
+        _check_kinds(manifest, file)
+        for part in manifest.parts:
+            _check_kinds(part, file)
+        return manifest
 
     def write(self, folder: Path) -> None:
         """Replace the folder's `manifest.json` in one step."""
@@ -72,3 +78,13 @@ class Manifest:
             for item in fields(self)
             if item.name in settings and getattr(self, item.name) != getattr(other, item.name)
         ]
+
+
+def _check_kinds(record: Manifest | Part, file: Path) -> None:
+    """Raise CorpusError where a field holds another kind of value than it should, or a negative number."""
+    for item in fields(record):
+        value, kind = getattr(record, item.name), item.type
+        if kind in _CHECKED and (type(value) is not kind or (isinstance(value, int) and value < 0)):
+            raise CorpusError(f"{file}: {item.name!r} is wrong: {value!r}")
+    if isinstance(record, Part) and Path(record.file).name != record.file:
+        raise CorpusError(f"{file}: {record.file!r} is no name of a file in the folder")

@@ -147,15 +147,19 @@ def read_shard(file: Path) -> Shard:
 def read_batch(file: Path) -> Any:
     """Return the file's record batch, memory-mapped; raises CorpusError where it is not a shard."""
     try:
-        with pa.memory_map(str(file)) as source:
+        source = pa.memory_map(str(file))
+    except FileNotFoundError:
+        raise CorpusError(f"{file}: the shard is missing") from None
+    try:
+        with source:
             reader = pa.ipc.open_file(source)
             if not reader.schema.equals(SCHEMA) or reader.num_record_batches != 1:
                 raise CorpusError(f"{file}: not a shard of a corpus (its columns are {reader.schema.names})")
             batch = reader.get_batch(0)
-    except FileNotFoundError:
-        raise CorpusError(f"{file}: the shard is missing") from None
-    except pa.ArrowException as error:
-        raise CorpusError(f"{file}: a broken shard ({error})") from None
+            # Offsets that lead outside would be followed; the tokens themselves are not read.
+            batch.validate(full=True)
+    except (pa.ArrowException, OSError) as error:  # Arrow calls some of what is broken an OSError
+        raise CorpusError(f"{file}: a broken shard ({str(error).splitlines()[0]})") from None
     return batch
 
 

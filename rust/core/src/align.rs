@@ -1,5 +1,7 @@
 //! The dual format: one conversation as units and as base tokens, and which unit faces which base position.
 
+use std::ops::Range;
+
 use crate::error::{Result, check_length, check_offsets};
 use crate::vocabulary::{Vocabulary, check_ids};
 
@@ -17,6 +19,17 @@ pub struct Aligned {
     pub starts: Vec<i64>,
 }
 
+/// Room for a conversation in units: as many entries as it has base tokens, and one more for `starts`.
+#[derive(Debug)]
+pub struct AlignedRoom<'a> {
+    /// As in [`Aligned`].
+    pub units: &'a mut [u32],
+    /// As in [`Aligned`].
+    pub action: &'a mut [bool],
+    /// As in [`Aligned`].
+    pub starts: &'a mut [i64],
+}
+
 impl Vocabulary {
     /// The canonical parse of whole conversations, aligned with their base tokens.
     ///
@@ -25,29 +38,79 @@ impl Vocabulary {
     /// # Errors
     /// If an id is no base id, `action` is not as long as `tokens`, or `offsets` does not divide them.
     pub fn align(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Aligned> {
-        check_length("action", action.len(), tokens.len())?;
-        check_offsets(offsets, tokens.len())?;
-        check_ids(tokens, self.base_size())?;
-        let mut aligned = Aligned { starts: vec![0], ..Aligned::default() };
-        for range in offsets.windows(2) {
-            self.align_one(&tokens[range[0]..range[1]], &action[range[0]..range[1]], &mut aligned);
-        }
-        Ok(aligned)
+        let (mut units, mut agent) = (vec![0; tokens.len()], vec![false; tokens.len()]);
+        let mut starts = vec![0; tokens.len() + 1];
+        let room = AlignedRoom { units: &mut units, action: &mut agent, starts: &mut starts };
+        let written = self.align_into(tokens, action, offsets, room)?;
+        units.truncate(written);
+        agent.truncate(written);
+        starts.truncate(written + 1);
+        Ok(Aligned { units, action: agent, starts })
     }
 
-    fn align_one(&self, tokens: &[u32], action: &[bool], aligned: &mut Aligned) {
-        let first = *aligned.starts.last().unwrap_or(&0);
-        let mut position = 0;
-        for speaker in action.chunk_by(|left, right| left == right) {
-            let stretch = &tokens[position..position + speaker.len()];
-            self.trie().parse(stretch, |unit| {
-                position += unit.length();
-                aligned.units.push(self.id(unit));
-                aligned.action.push(speaker[0]);
-                aligned.starts.push(first + position as i64);
-            });
+    /// As [`Vocabulary::align`], to the beginning of `room`; returns the number of units.
+    ///
+    /// # Errors
+    /// As there, or if there is not exactly room for as many units as tokens.
+    pub fn align_into(
+        &self,
+        tokens: &[u32],
+        action: &[bool],
+        offsets: &[usize],
+        room: AlignedRoom<'_>,
+    ) -> Result<usize> {
+        check_length("action", action.len(), tokens.len())?;
+        check_length("units", room.units.len(), tokens.len())?;
+        check_length("action of units", room.action.len(), tokens.len())?;
+        check_length("starts", room.starts.len(), tokens.len() + 1)?;
+        check_offsets(offsets, tokens.len())?;
+        check_ids(tokens, self.base_size())?;
+        let mut alignment = Alignment { vocabulary: self, room, written: 0 };
+        for range in offsets.windows(2) {
+            let mut start = range[0];
+            while start < range[1] {
+                let end = start + equal_entries(&action[start..range[1]]);
+                alignment.add_stretch(tokens, start..end, action[start]);
+                start = end;
+            }
+        }
+        alignment.room.starts[alignment.written] = tokens.len() as i64;
+        Ok(alignment.written)
+    }
+}
+
+/// Conversations on their way into units.
+struct Alignment<'a> {
+    vocabulary: &'a Vocabulary,
+    room: AlignedRoom<'a>,
+    written: usize,
+}
+
+impl Alignment<'_> {
+    /// Adds what one speaker says in one go: `stretch` of all tokens.
+    fn add_stretch(&mut self, tokens: &[u32], stretch: Range<usize>, agent: bool) {
+        let units = &mut self.room.units[self.written..];
+        let parsed = self.vocabulary.table().parse(&tokens[stretch.start..], stretch.len(), units);
+        let end = self.written + parsed;
+        self.room.action[self.written..end].fill(agent);
+        let units = &self.room.units[self.written..end];
+        self.vocabulary.write_starts(units, stretch.start as i64, &mut self.room.starts[self.written..end]);
+        self.written = end;
+    }
+}
+
+/// How many of the first entries are equal. Blocks are compared as a whole, in vectors.
+fn equal_entries(entries: &[bool]) -> usize {
+    let Some(&first) = entries.first() else { return 0 };
+    let mut equal = 0;
+    for block in entries.chunks(64) {
+        if block.iter().fold(true, |same, &entry| same & (entry == first)) {
+            equal += block.len();
+        } else {
+            return equal + block.iter().take_while(|&&entry| entry == first).count();
         }
     }
+    equal
 }
 
 #[cfg(test)]
@@ -76,10 +139,11 @@ mod tests {
         #[test]
         fn every_unit_stands_where_its_tokens_stand(
             segments in prop::collection::btree_set(prop::collection::vec(0u32..4, 2..5), 0..8),
-            conversation in prop::collection::vec((0u32..4, any::<bool>()), 0..40),
+            conversation in prop::collection::vec((0u32..4, any::<bool>(), 1usize..40), 0..40),
         ) {
             let vocabulary = Vocabulary::new(4, segments.iter().map(Vec::as_slice).collect()).unwrap();
-            let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().unzip();
+            let turn = |(token, agent, length): (u32, bool, usize)| (0..length).map(move |i| (token * i as u32 % 4, agent));
+            let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().flat_map(turn).unzip();
             let aligned = vocabulary.align(&tokens, &action, &[0, tokens.len()]).unwrap();
             prop_assert_eq!(aligned.starts.len(), aligned.units.len() + 1);
             prop_assert_eq!(aligned.starts[0], 0);

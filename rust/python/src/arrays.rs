@@ -1,8 +1,9 @@
 //! Flat arrays across the border.
 
 use lar_core::Segments;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
 
 use crate::errors::{OptionError, to_python};
 
@@ -26,6 +27,22 @@ pub fn offsets_to<'py>(py: Python<'py>, offsets: &[usize]) -> Bound<'py, PyArray
 }
 
 /// A contiguous view; numpy says where the array is not.
-pub fn contiguous<'a, T: numpy::Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
+pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
     array.as_slice().map_err(|error| OptionError::new_err(error.to_string()))
+}
+
+/// A new array of numbers to be written in place; what is in it before is arbitrary.
+///
+/// numpy's memory, for it asks for huge pages and is not cleared first: on fresh memory clearing and small
+/// pages cost more than the expansion that is written there.
+pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
+    let empty = py.import("numpy")?.getattr("empty")?;
+    Ok(empty.call1((length, T::get_dtype(py)))?.cast_into()?)
+}
+
+/// Gives back what lies behind the first `length` entries of a new array.
+pub fn cut<T: Element>(array: &Bound<'_, PyArray1<T>>, length: usize) -> PyResult<()> {
+    // No one else holds the array: it need not be searched for references.
+    let options = [("refcheck", false)].into_py_dict(array.py())?;
+    array.call_method("resize", (length,), Some(&options)).map(drop)
 }

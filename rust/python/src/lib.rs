@@ -3,8 +3,10 @@
 
 mod arrays;
 mod errors;
+mod ids;
 mod mining;
 mod streaming;
+mod texts;
 mod vocabulary;
 
 use pyo3::prelude::*;

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use lar_core::expand::{
-    Budget, Expander as CoreExpander, Finish, StopStrings, Stream as CoreStream, StreamBatch as CoreBatch,
-};
+use lar_core::expand::Expander as CoreExpander;
+use lar_core::stop_strings::StopStrings;
+use lar_core::stream::{Budget, Finish, Stream as CoreStream};
+use lar_core::stream_batch::StreamBatch as CoreBatch;
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
 
 use crate::arrays::{contiguous, offsets_from};
 use crate::errors::{OptionError, to_python};
+use crate::ids::{Id, Ids};
+use crate::texts::Texts;
 use crate::vocabulary::Vocabulary;
 
 #[pyclass(module = "lar._core", frozen)]
 pub struct Expander {
     expander: Arc<CoreExpander>,
+    texts: Arc<Texts>,
 }
 
 #[pymethods]
@@ -27,7 +32,8 @@ impl Expander {
     ) -> PyResult<Self> {
         let bytes = contiguous(&token_bytes)?.to_vec();
         let expander = CoreExpander::new(Arc::clone(&vocabulary.vocabulary), bytes, offsets_from(&offsets)?);
-        Ok(Expander { expander: Arc::new(expander.map_err(to_python)?) })
+        let expander = Arc::new(expander.map_err(to_python)?);
+        Ok(Expander { texts: Arc::new(Texts::new(Arc::clone(&expander))), expander })
     }
 
     fn text(&self, py: Python<'_>, units: PyReadonlyArray1<'_, u32>) -> PyResult<String> {
@@ -45,7 +51,7 @@ impl Expander {
         let stops = StopStrings::new(&stop).map_err(to_python)?;
         let stream =
             CoreStream::new(Arc::clone(&self.expander), Arc::new(stops), budget(max_units, max_base_tokens)?);
-        Ok(Stream { stream, stop })
+        Ok(Stream { stream, texts: Arc::clone(&self.texts), stop })
     }
 
     #[pyo3(signature = (requests, stop, max_units=None, max_base_tokens=None))]
@@ -57,7 +63,8 @@ impl Expander {
         max_base_tokens: Option<u64>,
     ) -> PyResult<StreamBatch> {
         let stream = self.stream(stop, max_units, max_base_tokens)?;
-        Ok(StreamBatch { batch: CoreBatch::new(vec![stream.stream; requests]), stop: stream.stop })
+        let batch = CoreBatch::new(vec![stream.stream; requests]);
+        Ok(StreamBatch { batch, texts: stream.texts, stop: stream.stop })
     }
 }
 
@@ -83,21 +90,18 @@ fn finish_reason(finish: Option<Finish>, stop: &[String]) -> (Option<&'static st
 #[pyclass(module = "lar._core")]
 pub struct Stream {
     stream: CoreStream,
+    texts: Arc<Texts>,
     stop: Vec<String>,
 }
 
 #[pymethods]
 impl Stream {
-    fn push(&mut self, unit: u32) -> PyResult<String> {
-        let mut text = String::new();
-        self.stream.push(unit, &mut text).map_err(to_python)?;
-        Ok(text)
+    fn push<'py>(&mut self, py: Python<'py>, unit: Id) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.texts.of(py, self.stream.push(unit.0).map_err(to_python)?))
     }
 
     fn flush(&mut self) -> String {
-        let mut text = String::new();
-        self.stream.flush(&mut text);
-        text
+        self.stream.flush()
     }
 
     #[getter]
@@ -124,6 +128,7 @@ impl Stream {
 #[pyclass(module = "lar._core")]
 pub struct StreamBatch {
     batch: CoreBatch,
+    texts: Arc<Texts>,
     stop: Vec<String>,
 }
 
@@ -133,18 +138,15 @@ impl StreamBatch {
         self.batch.streams().len()
     }
 
-    fn push(&mut self, py: Python<'_>, units: PyReadonlyArray1<'_, u32>) -> PyResult<Vec<String>> {
-        let units = contiguous(&units)?;
-        let mut texts = Vec::with_capacity(units.len());
+    fn push<'py>(&mut self, py: Python<'py>, units: Ids<'_>) -> PyResult<Bound<'py, PyList>> {
+        let units = units.as_slice()?;
         let batch = &mut self.batch;
-        py.detach(|| batch.push(units, &mut texts)).map_err(to_python)?;
-        Ok(texts)
+        let pieces = py.detach(|| batch.push(units)).map_err(to_python)?;
+        PyList::new(py, pieces.into_iter().map(|piece| self.texts.of(py, piece)))
     }
 
     fn flush(&mut self) -> Vec<String> {
-        let mut texts = Vec::new();
-        self.batch.flush(&mut texts);
-        texts
+        self.batch.flush()
     }
 
     #[getter]

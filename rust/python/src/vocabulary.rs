@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use lar_core::align::AlignedRoom;
 use lar_core::{Segments, Vocabulary as CoreVocabulary};
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_from};
+use crate::arrays::{contiguous, cut, new_array, offsets_from};
 use crate::errors::to_python;
 
 type Aligned<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<i64>>);
@@ -35,7 +36,14 @@ impl Vocabulary {
         tokens: PyReadonlyArray1<'_, u32>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let tokens = contiguous(&tokens)?;
-        Ok(py.detach(|| self.vocabulary.encode(tokens)).map_err(to_python)?.into_pyarray(py))
+        let array = new_array(py, tokens.len())?;
+        let written = {
+            let mut units = array.readwrite();
+            let units = units.as_slice_mut()?;
+            py.detach(|| self.vocabulary.encode_into(tokens, units)).map_err(to_python)?
+        };
+        cut(&array, written)?;
+        Ok(array)
     }
 
     fn expand<'py>(
@@ -44,7 +52,14 @@ impl Vocabulary {
         units: PyReadonlyArray1<'_, u32>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let units = contiguous(&units)?;
-        Ok(py.detach(|| self.vocabulary.expand(units)).map_err(to_python)?.into_pyarray(py))
+        let length = py.detach(|| self.vocabulary.expanded_length(units)).map_err(to_python)?;
+        let array = new_array(py, length)?;
+        {
+            let mut tokens = array.readwrite();
+            let tokens = tokens.as_slice_mut()?;
+            py.detach(|| self.vocabulary.expand_into(units, tokens)).map_err(to_python)?;
+        }
+        Ok(array)
     }
 
     fn align<'py>(
@@ -55,7 +70,20 @@ impl Vocabulary {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Aligned<'py>> {
         let (tokens, action, offsets) = (contiguous(&tokens)?, contiguous(&action)?, offsets_from(&offsets)?);
-        let aligned = py.detach(|| self.vocabulary.align(tokens, action, &offsets)).map_err(to_python)?;
-        Ok((aligned.units.into_pyarray(py), aligned.action.into_pyarray(py), aligned.starts.into_pyarray(py)))
+        let (units, starts) = (new_array(py, tokens.len())?, new_array(py, tokens.len() + 1)?);
+        // Arbitrary bytes would be no booleans.
+        let agent = PyArray1::zeros(py, tokens.len(), false);
+        let written = {
+            let (mut units, mut agent, mut starts) =
+                (units.readwrite(), agent.readwrite(), starts.readwrite());
+            let (units, action_of_units, starts) =
+                (units.as_slice_mut()?, agent.as_slice_mut()?, starts.as_slice_mut()?);
+            let room = AlignedRoom { units, action: action_of_units, starts };
+            py.detach(|| self.vocabulary.align_into(tokens, action, &offsets, room)).map_err(to_python)?
+        };
+        cut(&units, written)?;
+        cut(&agent, written)?;
+        cut(&starts, written + 1)?;
+        Ok((units, agent, starts))
     }
 }

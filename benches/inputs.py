@@ -1,0 +1,70 @@
+"""What the benches of the hot paths read: real conversations, and latents mined on them."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lar
+
+CORPORA = ["tau_bench", "mini_swe_gemini3"]
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """The m conversations of one corpus, n tokens end to end, and a vocabulary mined on them.
+
+    tokens: uint32 (n); action: bool (n), whether the agent wrote the token; offsets: int64 (m + 1).
+    """
+
+    name: str
+    tokens: NDArray[np.uint32]
+    action: NDArray[np.bool_]
+    offsets: NDArray[np.int64]
+    vocabulary: lar.LatentVocabulary
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options that every bench of the hot paths has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    parser.add_argument("--size", type=int, default=1024, help="number of latents")
+    parser.add_argument("--rounds", type=int, default=5, help="the median of so many is reported")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    return parser
+
+
+def read(options: argparse.Namespace, name: str) -> Conversations:
+    """Build the corpus and mine it."""
+    trajectories = lar.read_trajectories(options.data / f"{name}.jsonl.gz")
+    corpus = lar.Corpus.build(trajectories, lar.Tokenizer.load(options.tokenizer))
+    shards = list(corpus.shards())
+    lengths = np.concatenate([np.diff(shard.offsets) for shard in shards])
+    return Conversations(
+        name,
+        np.concatenate([shard.tokens for shard in shards]),
+        np.concatenate([shard.action for shard in shards]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        lar.mine(corpus, size=options.size),
+    )
+
+
+def seconds(function: Callable[[], object], rounds: int) -> float:
+    """Median wall time of `rounds` calls, after one that is not counted."""
+    function()
+    return median(_time(function) for _ in range(rounds))
+
+
+def _time(function: Callable[[], object]) -> float:
+    began = perf_counter()
+    function()
+    return perf_counter() - began

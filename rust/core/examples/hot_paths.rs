@@ -1,0 +1,76 @@
+//! One hot path over a file of ids, a given number of times: for an instruction counter or a profiler.
+//!
+//! ```text
+//! cargo build --release --example hot_paths
+//! valgrind --tool=callgrind target/release/examples/hot_paths encode ids.u32 segments.u32 151936 3
+//! ```
+//!
+//! Files are 32-bit numbers, little-endian: the ids; for each segment its length and its tokens. What a token
+//! costs is the difference of two counts with different numbers of rounds; `benches/encoding.py` does that.
+
+use std::hint::black_box;
+use std::process::exit;
+use std::time::Instant;
+
+use lar_core::align::AlignedRoom;
+use lar_core::{Result, Segments, Vocabulary};
+
+const USAGE: &str = "usage: hot_paths encode|expand|align IDS SEGMENTS BASE_SIZE ROUNDS";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [path, ids, segments, base_size, rounds] = &arguments[..] else { fail(USAGE) };
+    let base_size = base_size.parse().unwrap_or_else(|_| fail("BASE_SIZE is no number of ids"));
+    let rounds: usize = rounds.parse().unwrap_or_else(|_| fail("ROUNDS is no number"));
+    let vocabulary = Vocabulary::new(base_size, segments_of(&read(segments)));
+    let vocabulary = vocabulary.unwrap_or_else(|error| fail(&error.to_string()));
+    let seconds = run(path, &vocabulary, &read(ids), rounds).unwrap_or_else(|error| fail(&error.to_string()));
+    println!("{path}: {:.1} M tokens/s at best", read(ids).len() as f64 / seconds / 1e6);
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("{message}");
+    exit(2)
+}
+
+fn read(path: &str) -> Vec<u32> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
+    bytes.as_chunks().0.iter().map(|&number| u32::from_le_bytes(number)).collect()
+}
+
+fn segments_of(mut flat: &[u32]) -> Segments {
+    let mut segments = Segments::default();
+    while let Some((&length, rest)) = flat.split_first() {
+        let (segment, rest) =
+            rest.split_at_checked(length as usize).unwrap_or_else(|| fail("SEGMENTS ends early"));
+        segments.push(segment);
+        flat = rest;
+    }
+    segments
+}
+
+/// Seconds of the fastest round.
+fn run(path: &str, vocabulary: &Vocabulary, ids: &[u32], rounds: usize) -> Result<f64> {
+    let mut parsed = vec![0; ids.len()];
+    let written = vocabulary.encode_into(ids, &mut parsed)?;
+    let units = parsed[..written].to_vec();
+    let (mut tokens, mut action, mut starts) =
+        (vec![0; ids.len()], vec![false; ids.len()], vec![0; ids.len() + 1]);
+    // Speakers take turns of a hundred tokens, as they do in a conversation.
+    let speakers: Vec<bool> = (0..ids.len()).map(|position| position / 100 % 2 == 1).collect();
+    let mut fastest = f64::INFINITY;
+    for _ in 0..rounds {
+        let began = Instant::now();
+        match path {
+            "encode" => black_box(vocabulary.encode_into(ids, &mut parsed)?),
+            "expand" => black_box(vocabulary.expand_into(&units, &mut tokens).map(|()| ids.len())?),
+            "align" => {
+                let room = AlignedRoom { units: &mut parsed, action: &mut action, starts: &mut starts };
+                black_box(vocabulary.align_into(ids, &speakers, &[0, ids.len()], room)?)
+            }
+            _ => fail(USAGE),
+        };
+        fastest = fastest.min(began.elapsed().as_secs_f64());
+    }
+    Ok(fastest)
+}
