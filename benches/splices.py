@@ -1,0 +1,124 @@
+"""Turns that go on like another: an order-n resampling of real turns, in pieces of the real text.
+
+Copied turns would fold into one and say nothing of an agent's logs. So a walker that reads a real turn jumps,
+now and then, to another place of the same corpus where the last few atoms are the same (values count by
+their shape alone), and reads on there, to the end of that turn. All short stretches are then real, their
+combinations are new, and lengths keep their distribution, since every jump is to a place drawn evenly from
+all that follow the same context.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from atoms import Atoms
+from hashing import Hashes, Indices, below, mixed, pieces, uniform
+from numpy.typing import NDArray
+
+_WINDOW = 16  # atoms that a walker looks ahead at a time
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The places of real turns (a), in groups that follow the same `order` symbols of their turn.
+
+    group (a): of each place; members (a): the places, ordered by group; first (g + 1): of each group.
+    """
+
+    group: NDArray[np.uint32]
+    members: NDArray[np.uint32]
+    first: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, atoms: Atoms, order: int) -> "Contexts":
+        """Group all places."""
+        hashes = _preceding(atoms, order)
+        members = np.argsort(hashes, kind="stable")
+        new = np.append(True, np.diff(hashes[members]) != 0)
+        group = np.empty(len(members), dtype=np.uint32)
+        group[members] = np.cumsum(new) - 1
+        first = np.append(np.flatnonzero(new), len(members))
+        return cls(group, members.astype(np.uint32), first.astype(np.uint32))
+
+    def draw(self, places: Indices, draws: Hashes) -> Indices:
+        """A place that follows the same context for each of `places`: itself where there is no other."""
+        group = self.group[places].astype(np.int64)
+        first, stop = self.first[group].astype(np.int64), self.first[group + 1].astype(np.int64)
+        return self.members[first + below(draws, stop - first)].astype(np.int64)
+
+
+def _preceding(atoms: Atoms, order: int) -> Hashes:
+    """A hash of the `order` symbols before each atom within its turn (a)."""
+    place = _places(atoms)
+    hashes = np.zeros(len(place), dtype=np.uint64)
+    for back in range(1, order + 1):
+        symbol = np.where(place >= back, np.roll(atoms.symbols, back), np.uint64(0))
+        hashes = mixed(hashes + symbol + np.uint64(1))
+    return hashes
+
+
+def _places(atoms: Atoms) -> Indices:
+    """Where in its turn each atom stands (a)."""
+    return pieces(np.zeros(len(atoms.turns) - 1, dtype=np.int64), np.diff(atoms.turns))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """p pieces of real text, ordered by the turn that they make up: turn, start, length (p), in atoms."""
+
+    turn: Indices
+    start: Indices
+    length: Indices
+
+
+class Splicer:
+    """Walks through real turns."""
+
+    def __init__(self, atoms: Atoms, jump: float, orders: dict[int, float]) -> None:
+        """`jump`: the chance of a jump at an atom; `orders`: how often so many atoms are its context."""
+        self._atoms = atoms
+        self._jump = np.uint64(jump * 2**64)
+        self._contexts = [Contexts.of(atoms, order) for order in orders]
+        self._shares = np.cumsum(list(orders.values())) / sum(orders.values())
+        self._stop = np.repeat(atoms.turns[1:], np.diff(atoms.turns))
+        placed = mixed(atoms.content + _places(atoms).astype(np.uint64))
+        self._turn_hashes = np.add.reduceat(placed, atoms.turns[:-1])
+
+    def walk(self, turns: Indices, keys: Hashes) -> Pieces:
+        """New turns that begin like the real `turns` (t); equal turns with equal `keys` (t) become equal."""
+        keys = mixed(keys + self._turn_hashes[turns])
+        at = self._atoms.turns[turns]
+        live = np.arange(len(turns))
+        found = []
+        while len(live):
+            stop, jumping, draws = self._read(at, keys)
+            found.append((live, at, stop - at))
+            landed = self._land(stop[jumping], draws[jumping])
+            goes_on = jumping | (stop < self._stop[at])
+            # A new key at every jump: a walker that comes by again goes another way.
+            keys = np.where(jumping, mixed(keys), keys)[goes_on]
+            stop[jumping] = landed
+            live, at = live[goes_on], stop[goes_on]
+        turn, start, length = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(turn, kind="stable")
+        return Pieces(turn[order], start[order], length[order])
+
+    def _read(self, at: Indices, keys: Hashes) -> tuple[Indices, NDArray[np.bool_], Hashes]:
+        """How far each walker reads, at most a window or its turn; whether it jumps there; and a draw."""
+        window = at[:, None] + np.arange(1, _WINDOW + 1)
+        draws = mixed(mixed(window.astype(np.uint64)) + keys[:, None])
+        hits = draws < self._jump
+        first, walkers = hits.argmax(axis=1), np.arange(len(at))
+        hit, draw = hits[walkers, first], draws[walkers, first]
+        stop = np.minimum(at + np.where(hit, first + 1, _WINDOW), self._stop[at])
+        return stop, hit & (stop < self._stop[at]), draw
+
+    def _land(self, places: Indices, draws: Hashes) -> Indices:
+        """Where jumps from `places` lead: a context of one of the orders, then a place that follows it."""
+        draws = mixed(draws)
+        which = np.searchsorted(self._shares, uniform(draws), side="right")
+        draws = mixed(draws)
+        landed = places.copy()
+        for number, contexts in enumerate(self._contexts):
+            chosen = which == number
+            landed[chosen] = contexts.draw(places[chosen], draws[chosen])
+        return landed
