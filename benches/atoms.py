@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from agent_turns import AgentTurns
-from hashing import Hashes, Indices, distinct, mixed
+from hashing import Hashes, Indices, distinct, mixed, pieces
 from numpy.typing import NDArray
 
 import lar
@@ -69,7 +69,7 @@ class Atoms:
     The others are the corpus's grammar: what every task's agent says.
     tokens (n); starts (a + 1): where each atom begins; turns (t + 1): the first atom of each turn; task (a);
     content (a): a hash of the atom's tokens and its corpus; shape (a): of a word the character before it and
-    its case, of a number its length, with the corpus; number, value (a).
+    its case, of a number its length; and the corpus; number, value (a).
     """
 
     tokens: NDArray[np.uint32]
@@ -89,7 +89,7 @@ class Atoms:
     @cached_property
     def symbols(self) -> Hashes:
         """What each atom is as a neighbour of others (a): its content, or of a value only its shape."""
-        return np.where(self.value, mixed(self.shape), self.content)
+        return np.where(self.value, mixed(self.shape + np.uint64(1)), self.content)
 
 
 def cut_into_atoms(real: AgentTurns, shapes: TokenShapes, known_to: float) -> Atoms:
@@ -128,9 +128,10 @@ def _continues(real: AgentTurns, shapes: TokenShapes) -> NDArray[np.bool_]:
 def _content(
     tokens: NDArray[np.uint32], starts: Indices, lengths: Indices, corpus: NDArray[np.uint32]
 ) -> Hashes:
-    place = np.arange(len(tokens)) - np.repeat(starts, lengths)
-    placed = mixed(tokens.astype(np.uint64) << np.uint64(32) | place.astype(np.uint64))
-    return mixed(np.add.reduceat(placed, starts) + corpus)
+    place = pieces(np.zeros_like(starts), lengths).astype(np.uint64)
+    # Never 0, which stands for what is before a turn.
+    placed = mixed((tokens.astype(np.uint64) + np.uint64(1)) << np.uint64(32) | place)
+    return mixed(np.add.reduceat(placed, starts) + corpus.astype(np.uint64))
 
 
 def _is_rare(
@@ -140,4 +141,5 @@ def _is_rare(
     numbers = np.unique(content, return_inverse=True)[1]
     known = np.bincount(numbers[distinct(numbers, task)])
     tasks = np.bincount(corpus[np.unique(task, return_index=True)[1]])
-    return known[numbers] <= np.maximum(tasks * known_to, _FEWEST_TASKS)[corpus]
+    rare: NDArray[np.bool_] = known[numbers] <= np.maximum(tasks * known_to, _FEWEST_TASKS)[corpus]
+    return rare

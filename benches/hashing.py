@@ -16,7 +16,7 @@ def mixed(values: Hashes) -> Hashes:
 
 def uniform(draws: Hashes) -> NDArray[np.float64]:
     """Numbers in [0, 1) from the upper 53 bits."""
-    return (draws >> np.uint64(11)) * 2.0**-53
+    return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def below(draws: Hashes, bounds: Indices) -> Indices:

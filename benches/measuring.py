@@ -6,6 +6,7 @@ Making a shard is not counted, and none is made while the clock runs.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -127,7 +128,7 @@ def _bpe(pipe: Connection, tokens: TokenTable, size: int) -> None:
 
 def _suffix_array(pipe: Connection, tokens: TokenTable, size: int) -> None:
     """Sort the suffixes of the distinct runs that the pipe sends, with a number past all ids between them."""
-    import pydivsufsort  # only here: all else does without
+    pydivsufsort = import_module("pydivsufsort")  # only here: all else does without
 
     del size
     runs = fold(_sent(pipe), tokens)

@@ -42,7 +42,7 @@ class BpeMerges:
             count * _units(self.tokenizer, text, self.alphabet)
             for text, count in zip(_texts(runs), counts, strict=True)
         )
-        return runs.total_tokens - units
+        return int(runs.total_tokens - units)
 
 
 def bpe_reduction(train: Corpus, held_out: Corpus, size: int) -> float:

@@ -5,8 +5,6 @@ as all of the real ones, is compared with these, of which it has not seen seven 
 """
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
-from itertools import zip_longest
 
 import numpy as np
 from agent_turns import AgentTurns, Trajectories
@@ -19,43 +17,23 @@ GROWTH = (1_000_000, 3_000_000, 10_000_000, 30_000_000)
 SIZES = (256, 1024)
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Shares of all tokens, but for `runs`, which is one of all runs; `candidates` is by thousand tokens.
+def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
+    """Shares of all tokens; but distinct runs are a share of runs, and candidates by thousand tokens.
 
-    distinct_n: n-grams that are different; shared_n: tokens where an n-gram begins that two tasks have.
+    "shared n-grams" are tokens where an n-gram begins that is not one task's alone.
     """
-
-    tokens: float
-    runs: float
-    run_tokens: float
-    distinct_2: float
-    distinct_4: float
-    distinct_8: float
-    distinct_16: float
-    shared_2: float
-    shared_4: float
-    shared_8: float
-    shared_16: float
-    candidates: float
-    candidate_length: float
-
-    @classmethod
-    def of(cls, corpus: Trajectories, tokens: TokenTable) -> "Statistics":
-        """Count everything."""
-        size = len(corpus.tokens)
-        runs = fold([corpus], tokens)
-        candidates = runs.candidates(2, 2, 128)
-        grams = [_grams(corpus, length) for length in (2, 4, 8, 16)]
-        return cls(
-            size,
-            len(runs) / int(runs.counts.sum()),
-            len(runs.tokens) / size,
-            *(distinct for distinct, _ in grams),
-            *(shared for _, shared in grams),
-            candidates=len(candidates) / size * 1000,
-            candidate_length=len(candidates.tokens) / max(1, len(candidates)),
-        )
+    size = len(corpus.tokens)
+    runs = fold([corpus], tokens)
+    candidates = runs.candidates(2, 2, 128)
+    grams = {length: _grams(corpus, length) for length in (2, 4, 8, 16)}
+    return {
+        "distinct runs": len(runs) / int(runs.counts.sum()),
+        "their tokens": len(runs.tokens) / size,
+        **{f"distinct {length}-grams": distinct for length, (distinct, _) in grams.items()},
+        **{f"shared {length}-grams": shared for length, (_, shared) in grams.items()},
+        "candidates": len(candidates) / size * 1000,
+        "their mean length": len(candidates.tokens) / max(1, len(candidates)),
+    }
 
 
 def _grams(corpus: Trajectories, length: int) -> tuple[float, float]:
@@ -72,11 +50,12 @@ def _grams(corpus: Trajectories, length: int) -> tuple[float, float]:
     return len(first) / len(hashes), float(counts[shared].sum()) / len(hashes)
 
 
-def reductions(corpus: Trajectories, tokens: TokenTable) -> list[float]:
+def reductions(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
     """What the vocabularies of all SIZES save on held-out tasks of the corpus."""
     chance = np.random.default_rng(0).random(int(corpus.tasks.max()) + 1)
     held_out, train = corpus.split(chance[corpus.tasks] < HELD_OUT)
-    return [reduction(mine([train], tokens, size), held_out, tokens.base_size) for size in SIZES]
+    mined = {size: mine([train], tokens, size) for size in SIZES}
+    return {f"reduction, K = {size}": reduction(mined[size], held_out, tokens.base_size) for size in SIZES}
 
 
 def compare(
@@ -88,25 +67,25 @@ def compare(
     tasks = int(real.tasks[-1]) + 1
     part = real.of_tasks(np.random.default_rng(0).random(tasks) < SEEN)
     whole = real.as_trajectories()
+    size = len(whole.tokens)
     of_all = resampled(real)
     columns = [
-        ["real", "an eighth", *_cells(part.as_trajectories(), tokens)],
-        ["real", "all", *_cells(whole, tokens, reduced=True)],
-        ["resampled", "an eighth", *_cells(resampled(part)(len(whole.tokens)), tokens, reduced=True)],
-        ["resampled", "all", *_cells(of_all(len(whole.tokens)), tokens, reduced=True)],
-        *(["resampled", "all", *_cells(of_all(size), tokens)] for size in GROWTH),
+        _column("real", "an eighth", part.as_trajectories(), tokens, reduced=False),
+        _column("real", "all", whole, tokens, reduced=True),
+        _column("resampled", "an eighth", resampled(part)(size), tokens, reduced=True),
+        _column("resampled", "all", of_all(size), tokens, reduced=True),
+        *(_column("resampled", "all", of_all(size), tokens, reduced=False) for size in GROWTH),
     ]
-    names = [
-        "",
-        "",
-        *(field.name for field in fields(Statistics)),
-        *(f"reduction at {size}" for size in SIZES),
+    # The longest column names the rows.
+    rows = [
+        f"{name:<20}" + "".join(f"{column.get(name, ''):>11}" for column in columns) for name in columns[1]
     ]
-    rows = zip_longest(names, *columns, fillvalue="")
-    return "\n".join(f"{name:<18}" + "".join(f"{cell:>12}" for cell in cells) for name, *cells in rows)
+    return "\n".join(rows)
 
 
-def _cells(corpus: Trajectories, tokens: TokenTable, *, reduced: bool = False) -> list[str]:
-    size, *shares = astuple(Statistics.of(corpus, tokens))
-    shares += reductions(corpus, tokens) if reduced else []
-    return [f"{size / 1e6:.1f} M", *(f"{share:.3g}" for share in shares)]
+def _column(
+    kind: str, tasks: str, corpus: Trajectories, tokens: TokenTable, *, reduced: bool
+) -> dict[str, str]:
+    figures = statistics(corpus, tokens) | (reductions(corpus, tokens) if reduced else {})
+    head = {"corpus": kind, "real tasks seen": tasks, "M tokens": f"{len(corpus.tokens) / 1e6:.1f}"}
+    return head | {name: f"{figure:.3g}" for name, figure in figures.items()}

@@ -43,7 +43,8 @@ class Contexts:
         """A place that follows the same context for each of `places`: itself where there is no other."""
         group = self.group[places].astype(np.int64)
         first, stop = self.first[group].astype(np.int64), self.first[group + 1].astype(np.int64)
-        return self.members[first + below(draws, stop - first)].astype(np.int64)
+        landed: Indices = self.members[first + below(draws, stop - first)].astype(np.int64)
+        return landed
 
 
 def _preceding(atoms: Atoms, order: int) -> Hashes:

@@ -34,7 +34,7 @@ class Values:
     first: Indices
     count: Indices
     fresh: NDArray[np.float64]
-    value_of: NDArray[np.int32]
+    value_of: Indices
 
     @classmethod
     def of(cls, atoms: Atoms) -> "Values":
@@ -48,7 +48,7 @@ class Values:
         variety = np.bincount(of_group[distinct(of_group, choices)])
         count = np.bincount(of_group)
         narrow, wide = groups[:, examples]
-        value_of = np.full(len(atoms.content), -1, dtype=np.int32)
+        value_of = np.full(len(atoms.content), -1)
         value_of[found] = np.where(variety[wide][values] >= _FEWEST, values, -1)
         return cls(
             starts=atoms.starts[found[examples]],
@@ -97,7 +97,7 @@ class Substitutes:
 def _groups(atoms: Atoms, found: Indices) -> Indices:
     """The group of each occurrence of a value by shape and symbol before, and by shape alone (2 rows)."""
     wide = mixed(atoms.shape[found])
-    narrow = mixed(wide + atoms.symbols[found - 1])
+    narrow = mixed(mixed(wide) + atoms.symbols[found - 1])  # mixed twice: a before b is not b before a
     return np.unique(np.concatenate([narrow, wide]), return_inverse=True)[1].reshape(2, -1)
 
 
