@@ -14,7 +14,7 @@ from atoms import Atoms
 from hashing import Hashes, Indices, below, mixed, pieces, uniform
 from numpy.typing import NDArray
 
-_WINDOW = 16  # atoms that a walker looks ahead at a time
+_NEVER = 1 << 40  # atoms
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Splicer:
     """Walks through real turns."""
 
     def __init__(self, atoms: Atoms, jump: float, orders: dict[int, float]) -> None:
-        """`jump`: the chance of a jump at an atom; `orders`: how often so many atoms are its context."""
+        """`jump`: its chance at an atom, below 1; `orders`: how often so many atoms are its context."""
         self._atoms = atoms
-        self._jump = np.uint64(jump * 2**64)
+        self._jump = jump
         self._contexts = [Contexts.of(atoms, order) for order in orders]
         self._shares = np.cumsum(list(orders.values())) / sum(orders.values())
         self._stop = np.repeat(atoms.turns[1:], np.diff(atoms.turns))
@@ -91,31 +91,26 @@ class Splicer:
         live = np.arange(len(turns))
         found = []
         while len(live):
-            stop, jumping, draws = self._read(at, keys)
+            stop = np.minimum(at + self._gaps(keys), self._stop[at])
             found.append((live, at, stop - at))
-            landed = self._land(stop[jumping], draws[jumping])
-            goes_on = jumping | (stop < self._stop[at])
-            # A new key at every jump: a walker that comes by again goes another way.
-            keys = np.where(jumping, mixed(keys), keys)[goes_on]
-            stop[jumping] = landed
-            live, at = live[goes_on], stop[goes_on]
+            jumping = stop < self._stop[at]
+            live, keys = live[jumping], mixed(keys[jumping])
+            at = self._land(stop[jumping], keys)
         turn, start, length = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.argsort(turn, kind="stable")
         return Pieces(turn[order], start[order], length[order])
 
-    def _read(self, at: Indices, keys: Hashes) -> tuple[Indices, NDArray[np.bool_], Hashes]:
-        """How far each walker reads, at most a window or its turn; whether it jumps there; and a draw."""
-        window = at[:, None] + np.arange(1, _WINDOW + 1)
-        draws = mixed(mixed(window.astype(np.uint64)) + keys[:, None])
-        hits = draws < self._jump
-        first, walkers = hits.argmax(axis=1), np.arange(len(at))
-        hit, draw = hits[walkers, first], draws[walkers, first]
-        stop = np.minimum(at + np.where(hit, first + 1, _WINDOW), self._stop[at])
-        return stop, hit & (stop < self._stop[at]), draw
+    def _gaps(self, keys: Hashes) -> Indices:
+        """Atoms to read before a jump: one at least, and then geometric."""
+        if self._jump == 0:
+            return np.full(len(keys), _NEVER)
+        waits = np.log1p(-uniform(mixed(keys))) / np.log1p(-self._jump)
+        gaps: Indices = 1 + np.minimum(waits, _NEVER).astype(np.int64)
+        return gaps
 
     def _land(self, places: Indices, draws: Hashes) -> Indices:
         """Where jumps from `places` lead: a context of one of the orders, then a place that follows it."""
-        draws = mixed(draws)
+        draws = mixed(draws + np.uint64(1))
         which = np.searchsorted(self._shares, uniform(draws), side="right")
         draws = mixed(draws)
         landed = places.copy()
