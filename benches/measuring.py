@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import peers
 from agent_turns import Trajectories
-from pipeline import TokenTable, fold, mine, peak_memory, reduction
+from pipeline import TokenTable, fold, forget_peak, mine, peak_memory, reduction
 from resampling import Resampler
 
 import lar
@@ -118,7 +118,7 @@ def _mine(pipe: Connection, tokens: TokenTable, size: int) -> None:
 def _bpe(pipe: Connection, tokens: TokenTable, size: int) -> None:
     """Train BPE merges on the runs that the pipe sends."""
     runs = fold(_sent(pipe), tokens)
-    before, began = peak_memory(), time.perf_counter()
+    before, began = forget_peak(), time.perf_counter()
     merges = peers.BpeMerges.train(runs, size)
     seconds, after = time.perf_counter() - began, peak_memory()
     held_out = _held_out(pipe)
@@ -134,7 +134,7 @@ def _suffix_array(pipe: Connection, tokens: TokenTable, size: int) -> None:
     runs = fold(_sent(pipe), tokens)
     _, dense = np.unique(np.insert(runs.tokens, runs.offsets[1:], 2**32 - 1), return_inverse=True)
     text = dense.astype(np.uint16 if dense.max() < 1 << 16 else np.uint32)
-    before, began = peak_memory(), time.perf_counter()
+    before, began = forget_peak(), time.perf_counter()
     pydivsufsort.divsufsort(text)
     seconds, after = time.perf_counter() - began, peak_memory()
     _held_out(pipe)
