@@ -38,9 +38,9 @@ class ResamplingOptions:
     shard_tokens: about so many tokens make a shard.
     """
 
-    # Chosen by the first comparison of realism.py. Of the 8-grams of real tokens 56% are distinct and 28% shared
-    # by tasks; resampled from an eighth, 55% and 32%. With known_to 0.02: 44% and 49%, with 0.3: 61% and 24%.
-    # Without jumps: 51% and 32%, with jump 0.1: 61% and 32%. Tried before: walkers that jump by the text they
+    # Chosen by the first comparison of realism.py. Of the 8-grams of real tokens 56% are distinct and 28% are
+    # shared by tasks; resampled from an eighth, 55% and 32%. known_to 0.02 gives 44% and 49%, 0.3 gives 61%
+    # and 24%; no jumps 51% and 32%, jump 0.1 61% and 32%. Tried before: walkers that jump by the text they
     # read, so that equal text of a task is spliced equally, fell into one another's ways (30% distinct).
     jump: float = 0.015
     orders: dict[int, float] = field(default_factory=lambda: {3: 0.1, 4: 0.4, 6: 0.5})
