@@ -1,5 +1,6 @@
 """What `lar` is measured against: byte-pair merges over token ids, by the `tokenizers` trainer."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,27 +14,44 @@ from lar import Corpus, _core
 _FIRST, _SURROGATES, _GAP = 0x100, 0xD800, 0x800
 
 
+@dataclass(frozen=True)
+class BpeMerges:
+    """Merges learnt by the `tokenizers` trainer, and the characters that it has seen."""
+
+    tokenizer: tokenizers.Tokenizer
+    alphabet: frozenset[str]
+
+    @classmethod
+    def train(cls, runs: _core.Runs, size: int) -> "BpeMerges":
+        """Learn `size` merges on all occurrences of `runs`; none crosses a barrier, as in `lar`."""
+        texts = _texts(runs)
+        alphabet = frozenset(character for text in texts for character in text)
+        tokenizer = tokenizers.Tokenizer(models.BPE())
+        trainer = trainers.BpeTrainer(
+            vocab_size=len(alphabet) + size, initial_alphabet=sorted(alphabet), show_progress=False
+        )
+        counts = runs.counts.tolist()
+        repeated = (text for text, count in zip(texts, counts, strict=True) for _ in range(count))
+        tokenizer.train_from_iterator(repeated, trainer)
+        return cls(tokenizer, alphabet)
+
+    def saved(self, runs: _core.Runs) -> int:
+        """How many units fewer than base tokens all occurrences of `runs` are."""
+        counts = runs.counts.tolist()
+        units = sum(
+            count * _units(self.tokenizer, text, self.alphabet)
+            for text, count in zip(_texts(runs), counts, strict=True)
+        )
+        return int(runs.total_tokens - units)
+
+
 def bpe_reduction(train: Corpus, held_out: Corpus, size: int) -> float:
     """1 - units / base tokens on `held_out` with `size` BPE merges learnt on the agent's runs of `train`.
 
     Merges never cross a barrier, as in `lar`; barriers count as one unit each.
     """
-    runs = agent_runs(train)
-    texts = _texts(runs)
-    alphabet = {character for text in texts for character in text}
-    tokenizer = tokenizers.Tokenizer(models.BPE())
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + size, initial_alphabet=sorted(alphabet), show_progress=False
-    )
-    repeated = (text for text, count in zip(texts, runs.counts.tolist(), strict=True) for _ in range(count))
-    tokenizer.train_from_iterator(repeated, trainer)
-    unseen = agent_runs(held_out)
-    units = sum(
-        count * _units(tokenizer, text, alphabet)
-        for text, count in zip(_texts(unseen), unseen.counts.tolist(), strict=True)
-    )
-    saved = unseen.total_tokens - units
-    return saved / held_out.num_action_tokens
+    merges = BpeMerges.train(agent_runs(train), size)
+    return merges.saved(agent_runs(held_out)) / held_out.num_action_tokens
 
 
 def agent_runs(corpus: Corpus) -> _core.Runs:
@@ -56,6 +74,6 @@ def as_text(tokens: NDArray[np.uint32]) -> str:
     return "".join(map(chr, codes.tolist()))
 
 
-def _units(tokenizer: tokenizers.Tokenizer, text: str, alphabet: set[str]) -> int:
+def _units(tokenizer: tokenizers.Tokenizer, text: str, alphabet: frozenset[str]) -> int:
     # BPE drops characters that it has never seen; each is a unit of its own.
     return len(tokenizer.encode(text).ids) + sum(character not in alphabet for character in text)
