@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import lar
 from lar import _core
-from lar.mining import whole_characters
+from lar.mining import CANDIDATES_A_LATENT, whole_characters
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def mine(shards: Iterable[Trajectories], tokens: TokenTable, size: int) -> Mined
     with clock("fold"):
         runs = folder.finish()
     with clock("candidates"):
-        candidates = runs.candidates(2, 2, 128)
+        candidates = runs.candidates(2, 2, 128, CANDIDATES_A_LATENT * size)
     with clock("characters"):
         candidates = candidates.filter(whole_characters(candidates, cast(lar.Tokenizer, tokens)))
     with clock("select"):

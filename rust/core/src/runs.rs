@@ -7,6 +7,7 @@
 use std::hash::Hasher;
 
 use hashbrown::HashTable;
+use rayon::prelude::*;
 use rustc_hash::FxHasher;
 
 use crate::error::{Error, Result, check_length, check_offsets};
@@ -60,7 +61,27 @@ impl Trajectories<'_> {
     }
 }
 
-/// Calls `visit` with each maximal run of one trajectory's tokens.
+impl Trajectories<'_> {
+    fn runs_of(&self, trajectory: usize, barriers: &Barriers) -> Vec<FoundRun> {
+        let range = self.offsets[trajectory]..self.offsets[trajectory + 1];
+        let continues = self.continues.map(|may| &may[range.clone()]);
+        let task = self.tasks[trajectory];
+        let mut runs = Vec::new();
+        for_each_run(
+            &self.tokens[range.clone()],
+            &self.action[range.clone()],
+            continues,
+            barriers,
+            |run, at| {
+                let start = range.start + at;
+                runs.push(FoundRun { start, end: start + run.len(), hash: hash(run), task });
+            },
+        );
+        runs
+    }
+}
+
+/// Calls `visit` with each maximal run of one trajectory's tokens and where it begins.
 ///
 /// A run ends before a token that is not the agent's or is a barrier, and before a token that may not
 /// continue a segment (which then begins the next run). Single tokens are runs too.
@@ -69,7 +90,7 @@ fn for_each_run(
     action: &[bool],
     continues: Option<&[bool]>,
     barriers: &Barriers,
-    mut visit: impl FnMut(&[u32]),
+    mut visit: impl FnMut(&[u32], usize),
 ) {
     let mut start = 0;
     for position in 0..=tokens.len() {
@@ -78,7 +99,7 @@ fn for_each_run(
             continue;
         }
         if position > start {
-            visit(&tokens[start..position]);
+            visit(&tokens[start..position], start);
         }
         start = if eligible { position } else { position + 1 };
     }
@@ -153,11 +174,21 @@ impl Runs {
         for (index, range) in self.segments.offsets().windows(2).enumerate() {
             let run = self.segments.get(index);
             let may = Some(&continues[range[0]..range[1]]);
-            for_each_run(run, &vec![true; run.len()], may, &nothing, |part| {
+            for_each_run(run, &vec![true; run.len()], may, &nothing, |part, _| {
                 folder.add_run(part, self.count(index), self.tasks(index).iter().copied());
             });
         }
         Ok(folder.finish())
+    }
+
+    /// One distinct run in `step`.
+    pub(crate) fn every(&self, step: usize) -> Runs {
+        let places = || (0..self.len()).step_by(step);
+        Runs {
+            segments: places().map(|run| self.segments.get(run)).collect(),
+            counts: places().map(|run| self.counts[run]).collect(),
+            tasks: places().map(|run| self.tasks.get(run)).collect(),
+        }
     }
 
     /// Tokens in all occurrences of all runs.
@@ -173,7 +204,19 @@ pub struct RunFolder {
     counts: Vec<u64>,
     /// (run, task) for each occurrence, but for immediate repetitions; sorted and deduplicated at the end.
     occurrences: Vec<(u32, u32)>,
-    index: HashTable<u32>,
+    /// The hash of each distinct run, and its index.
+    index: HashTable<(u64, u32)>,
+}
+
+/// Trajectories whose runs are found and hashed by one task of the thread pool.
+const TRAJECTORIES_A_TASK: usize = 64;
+
+/// Where a run lies among the tokens of a part of a corpus.
+struct FoundRun {
+    start: usize,
+    end: usize,
+    hash: u64,
+    task: u32,
 }
 
 impl RunFolder {
@@ -183,13 +226,13 @@ impl RunFolder {
     /// If the arrays do not fit together.
     pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
         part.check()?;
-        for (trajectory, range) in part.offsets.windows(2).enumerate() {
-            let range = range[0]..range[1];
-            let continues = part.continues.map(|may| &may[range.clone()]);
-            let task = part.tasks[trajectory];
-            for_each_run(&part.tokens[range.clone()], &part.action[range], continues, barriers, |run| {
-                self.add_run(run, 1, std::iter::once(task));
-            });
+        let trajectories: Vec<usize> = (0..part.tasks.len()).collect();
+        let found: Vec<Vec<FoundRun>> = trajectories
+            .par_chunks(TRAJECTORIES_A_TASK)
+            .map(|chunk| chunk.iter().flat_map(|&trajectory| part.runs_of(trajectory, barriers)).collect())
+            .collect();
+        for FoundRun { start, end, hash, task } in found.into_iter().flatten() {
+            self.add_hashed(&part.tokens[start..end], hash, 1, std::iter::once(task));
         }
         Ok(())
     }
@@ -226,7 +269,11 @@ impl RunFolder {
     }
 
     fn add_run(&mut self, run: &[u32], count: u64, tasks: impl Iterator<Item = u32>) {
-        let index = self.index_of(run);
+        self.add_hashed(run, hash(run), count, tasks);
+    }
+
+    fn add_hashed(&mut self, run: &[u32], hash: u64, count: u64, tasks: impl Iterator<Item = u32>) {
+        let index = self.index_of(run, hash);
         self.counts[index as usize] += count;
         for task in tasks {
             if self.occurrences.last() != Some(&(index, task)) {
@@ -236,15 +283,12 @@ impl RunFolder {
     }
 
     /// The index of the distinct run equal to `run`, which is made where there is none.
-    fn index_of(&mut self, run: &[u32]) -> u32 {
+    fn index_of(&mut self, run: &[u32], hash: u64) -> u32 {
         let RunFolder { segments, counts, index, .. } = self;
-        let entry = index.entry(
-            hash(run),
-            |&candidate| segments.get(candidate as usize) == run,
-            |&candidate| hash(segments.get(candidate as usize)),
-        );
         let next = counts.len() as u32;
-        let found = *entry.or_insert(next).get();
+        let is_run =
+            |&(other, candidate): &(u64, u32)| other == hash && segments.get(candidate as usize) == run;
+        let (_, found) = *index.entry(hash, is_run, |&(hash, _)| hash).or_insert((hash, next)).get();
         if found == next {
             segments.push(run);
             counts.push(0);
@@ -274,7 +318,7 @@ mod tests {
         barriers: &[u32],
     ) -> Vec<Vec<u32>> {
         let mut found = Vec::new();
-        for_each_run(tokens, action, continues, &Barriers::new(barriers), |run| found.push(run.to_vec()));
+        for_each_run(tokens, action, continues, &Barriers::new(barriers), |run, _| found.push(run.to_vec()));
         found
     }
 

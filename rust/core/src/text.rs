@@ -4,6 +4,8 @@
 //! is counted by token stays in the nearest cache. A run's end is a token of its own. And the few runs that
 //! occur more than once stand first, so that a position beyond them weighs one without looking its run up.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -11,6 +13,9 @@ use crate::runs::Runs;
 
 /// Stands before the first run and after each.
 pub(crate) const END: u32 = 0;
+
+/// Stands for the tasks of a run that has several.
+const MANY: u32 = u32::MAX;
 
 /// Positions that share one entry of the index from positions to runs.
 const BLOCK: usize = 64;
@@ -26,8 +31,12 @@ pub(crate) struct Text<'a> {
     order: Vec<u32>,
     /// Where each of them begins, and the end of the last.
     starts: Vec<u32>,
+    /// The task of each of them, `MANY` where there are several.
+    tasks: Vec<u32>,
     /// The run of the first position of each block, as its place in `order`.
     blocks: Vec<u32>,
+    /// The task of each block, `MANY` where its runs have several. Mostly they are of one trajectory.
+    block_tasks: Vec<u32>,
     /// From this position on all runs occur once.
     once: u32,
 }
@@ -54,13 +63,21 @@ impl<'a> Text<'a> {
         }
         starts.push(tokens.len() as u32);
         let once = starts[repeated];
+        let task = |&run: &u32| if let [task] = runs.tasks(run as usize) { *task } else { MANY };
+        let tasks: Vec<u32> = order.iter().map(task).collect();
         let blocks = runs_of_blocks(&starts);
-        Ok(Text { runs, tokens, ids, numbers, order, starts, blocks, once })
+        let block_tasks = tasks_of_blocks(&blocks, &tasks);
+        Ok(Text { runs, tokens, ids, numbers, order, starts, tasks, blocks, block_tasks, once })
     }
 
     /// The numbered token at `position + depth`.
     pub(crate) fn token(&self, position: u32, depth: usize) -> u32 {
         self.tokens[position as usize + depth]
+    }
+
+    /// The numbered token at `position + depth`, `END` beyond the text; it may be of another run.
+    pub(crate) fn token_or_end(&self, position: u32, depth: usize) -> u32 {
+        self.tokens.get(position as usize + depth).copied().unwrap_or(END)
     }
 
     /// The numbered token before `position`.
@@ -79,7 +96,7 @@ impl<'a> Text<'a> {
     }
 
     /// One more than the largest task.
-    pub(crate) fn tasks(&self) -> usize {
+    pub(crate) fn number_of_tasks(&self) -> usize {
         let largest = (0..self.runs.len()).filter_map(|run| self.runs.tasks(run).last()).max();
         largest.map_or(0, |&task| task as usize + 1)
     }
@@ -96,57 +113,71 @@ impl<'a> Text<'a> {
 
     /// The tasks of the run at `position`, ascending.
     pub(crate) fn tasks_at(&self, position: u32) -> &[u32] {
-        self.runs.tasks(self.run(position))
+        let task = &self.block_tasks[position as usize / BLOCK];
+        if *task != MANY {
+            return std::slice::from_ref(task);
+        }
+        let place = self.place(position);
+        let task = &self.tasks[place];
+        if *task == MANY { self.runs.tasks(self.order[place] as usize) } else { std::slice::from_ref(task) }
     }
 
     fn run(&self, position: u32) -> usize {
+        self.order[self.place(position)] as usize
+    }
+
+    fn place(&self, position: u32) -> usize {
         let mut place = self.blocks[position as usize / BLOCK] as usize;
         while self.starts[place + 1] <= position {
             place += 1;
         }
-        self.order[place] as usize
+        place
     }
 
-    /// Every position where two tokens or more follow, grouped by its token, ascending within a group.
-    /// The groups are in the order of the tokens' numbers; `wanted` says which to have by their base ids.
-    pub(crate) fn positions_by_token(&self, wanted: impl Fn(u32) -> bool + Sync) -> Vec<Vec<u32>> {
-        let wanted: Vec<bool> =
-            self.ids.iter().enumerate().map(|(token, &id)| token as u32 != END && wanted(id)).collect();
-        let bounds = self.shares(rayon::current_num_threads(), &wanted);
-        let collect = |share: &[usize]| self.positions_of(share[0]..share[1], &wanted);
-        let groups: Vec<Vec<Vec<u32>>> = bounds.par_windows(2).map(collect).collect();
-        groups.into_iter().flatten().collect()
+    /// All numbered tokens.
+    pub(crate) fn numbered(&self) -> Range<usize> {
+        0..self.numbers.len()
     }
 
-    fn positions_of(&self, tokens: std::ops::Range<usize>, wanted: &[bool]) -> Vec<Vec<u32>> {
-        let room = |token: usize| if wanted[token] { self.numbers[token] } else { 0 };
-        let mut groups: Vec<Vec<u32>> = tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
+    /// A range of numbered tokens as about `number` ranges with about as many positions each.
+    pub(crate) fn shares(&self, tokens: Range<usize>, number: usize) -> Vec<Range<usize>> {
+        let total: usize = self.numbers[tokens.clone()].iter().sum();
+        let mut shares = Vec::new();
+        let (mut start, mut seen) = (tokens.start, 0);
+        for token in tokens.clone() {
+            seen += self.numbers[token];
+            if seen * number > total * (shares.len() + 1) {
+                shares.push(start..token + 1);
+                start = token + 1;
+            }
+        }
+        shares.push(start..tokens.end);
+        shares
+    }
+
+    /// For each numbered token of a range, ascending: where it begins two tokens or more, and the second.
+    ///
+    /// The second costs nothing here, where the text is read from end to end, and a memory access later.
+    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Placed>> {
+        let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
+        let room = |token: usize| if wanted[token - tokens.start] { self.numbers[token] } else { 0 };
+        let mut groups: Vec<Vec<Placed>> =
+            tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
         for (position, pair) in self.tokens.windows(2).enumerate() {
             let token = pair[0] as usize;
-            if tokens.contains(&token) && wanted[token] && pair[1] != END {
-                groups[token - tokens.start].push(position as u32);
+            if tokens.contains(&token) && pair[1] != END && wanted[token - tokens.start] {
+                groups[token - tokens.start].push(Placed { position: position as u32, next: pair[1] });
             }
         }
         groups
     }
+}
 
-    /// Bounds of at most `number` ranges of tokens with about as many wanted positions each.
-    fn shares(&self, number: usize, wanted: &[bool]) -> Vec<usize> {
-        let weight = |token: usize| if wanted[token] { self.numbers[token] } else { 0 };
-        let total: usize = (0..self.ids.len()).map(weight).sum();
-        let mut bounds = vec![0];
-        let mut seen = 0;
-        for token in 0..self.ids.len() {
-            seen += weight(token);
-            if seen * number > total * bounds.len() {
-                bounds.push(token + 1);
-            }
-        }
-        if bounds.last() != Some(&self.ids.len()) {
-            bounds.push(self.ids.len());
-        }
-        bounds
-    }
+/// A position and the token after it.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) position: u32,
+    pub(crate) next: u32,
 }
 
 /// The ids in descending order of their frequency after `END`, how often each occurs, and each id's number.
@@ -178,4 +209,14 @@ fn runs_of_blocks(starts: &[u32]) -> Vec<u32> {
             place as u32
         })
         .collect()
+}
+
+fn tasks_of_blocks(blocks: &[u32], tasks: &[u32]) -> Vec<u32> {
+    let task_of = |block: usize| {
+        let first = blocks[block] as usize;
+        let last = blocks.get(block + 1).map_or(tasks.len().saturating_sub(1), |&next| next as usize);
+        let task = tasks.get(first).copied().unwrap_or(MANY);
+        if tasks[first..].iter().take(last + 1 - first).all(|&other| other == task) { task } else { MANY }
+    };
+    (0..blocks.len()).map(task_of).collect()
 }

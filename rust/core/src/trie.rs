@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, check_length};
 use crate::runs::Runs;
 use crate::segments::Segments;
-use crate::text::{END, Text};
+use crate::text::{END, Placed, Text};
 use crate::worth::expected_savings;
 
 /// Longest segments that are candidates without being closed. Unseen tasks cut long segments short, and
@@ -30,6 +30,22 @@ const UNCLOSED: usize = 4;
 
 /// Positions up to which a node's children are found by sorting rather than by counting.
 const SORTED: usize = 96;
+
+/// The text is gone through so many times, each time for a part of the first tokens: their occurrences are the
+/// largest thing in memory beside the text.
+const BATCHES: usize = 4;
+
+/// Distinct tokens of the sample that the bound is guessed by.
+const SAMPLED_TOKENS: usize = 1 << 20;
+
+/// Share of the bound that the sample shows. It shows less than there is, since support is small in a sample.
+const GUESSED_SHARE: f64 = 1.1;
+
+/// Most positions for which a look ahead is worth its price: the tokens there are in no cache yet.
+const LOOKED_AHEAD: usize = 32;
+
+/// Weights are counted up to this while looking ahead.
+const RARE: u64 = u32::MAX as u64;
 
 /// How frequent a segment must be, and how many to find.
 #[derive(Debug, Clone, Copy)]
@@ -165,22 +181,55 @@ pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
 /// If the distinct runs hold more tokens than 32-bit positions reach.
 pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
     let text = Text::new(runs)?;
-    let bound = Bound::default();
-    let groups = Mutex::new(text.positions_by_token(|id| first_tokens.contains(&id)).into_iter());
-    let parts: Vec<Candidates> = (0..rayon::current_num_threads())
-        .into_par_iter()
-        .map(|_| Grower::new(&text, limits, &bound).grow_groups(&groups))
-        .collect();
-    Ok(Candidates::best(&parts, limits.most))
+    let guess = guessed_bound(runs, limits)?;
+    let found = grow_all(&text, limits, &first_tokens, guess);
+    if found.len() >= limits.most || guess == 0.0 {
+        Ok(found)
+    } else {
+        Ok(grow_all(&text, limits, &first_tokens, 0.0))
+    }
 }
 
-/// What as many candidates as are wanted are known to save at least, shared by all threads: zero at first.
+/// What the least of the best candidates may save at least, judged by a sample; zero for a small corpus.
+///
+/// A bound from the beginning spares the rare strings below the first tokens, before as many candidates are
+/// known as are wanted. If it is too high, fewer are found, which is seen, and all is done again without it.
+fn guessed_bound(runs: &Runs, limits: &Limits) -> Result<f64> {
+    let step = runs.segments().tokens().len() / SAMPLED_TOKENS;
+    if step < 2 {
+        return Ok(0.0);
+    }
+    let sample = runs.every(step);
+    let found = grow_all(&Text::new(&sample)?, limits, &(0..u32::MAX), 0.0);
+    let least = (0..found.len()).map(|index| found.expected_savings(index)).fold(f64::INFINITY, f64::min);
+    Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESSED_SHARE })
+}
+
+/// The best candidates; where they are at least as many as wanted, all that save less than `bound` are left out.
+fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: f64) -> Candidates {
+    let bound = Bound::at(bound);
+    let mut parts = Vec::new();
+    let threads = rayon::current_num_threads();
+    for batch in text.shares(text.numbered(), BATCHES) {
+        let shares = text.shares(batch, threads);
+        let groups: Vec<_> = shares.into_par_iter().map(|share| text.pairs_of(share, first_tokens)).collect();
+        let groups = Mutex::new(groups.into_iter().flatten().collect::<Vec<_>>().into_iter());
+        let grow = |_| Grower::new(text, limits, &bound).grow_groups(&groups);
+        parts.par_extend((0..threads).into_par_iter().map(grow));
+    }
+    Candidates::best(&parts, limits.most)
+}
+
+/// What as many candidates as are wanted are known to save at least, shared by all threads.
 ///
 /// Holds the bits of a float that is not negative, which are ordered as the floats are.
-#[derive(Default)]
 struct Bound(AtomicU64);
 
 impl Bound {
+    fn at(savings: f64) -> Self {
+        Bound(AtomicU64::new(savings.to_bits()))
+    }
+
     fn get(&self) -> f64 {
         f64::from_bits(self.0.load(Relaxed))
     }
@@ -244,27 +293,34 @@ impl<'a> Grower<'a> {
             next: Vec::new(),
             moved: Vec::new(),
             keyed: Vec::new(),
-            stamps: vec![0; text.tasks()],
+            stamps: vec![0; text.number_of_tasks()],
             epoch: 0,
         }
     }
 
-    /// Takes one group of positions after another until none is left; the best candidates found.
-    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<u32>>>) -> Candidates {
+    /// Takes one first token's occurrences after another until none is left; the best candidates found.
+    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Placed>>>) -> Candidates {
         loop {
             // A lock is poisoned where another thread has panicked; rayon passes that on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(mut positions) = group else { break };
-            let count = self.count(&positions);
-            if !positions.is_empty() && self.may_grow(&positions, count) {
-                let first = self.text.id(self.text.token(positions[0], 0));
-                self.path.push(first);
-                self.grow(&mut positions, count);
+            let Some(pairs) = group else { break };
+            if let Some(first) = pairs.first() {
+                self.path.push(self.text.id(self.text.token(first.position, 0)));
+                self.grow_pairs(&pairs);
                 self.path.pop();
             }
         }
         self.keep_best();
         self.found
+    }
+
+    /// Visits the children of a first token.
+    fn grow_pairs(&mut self, pairs: &[Placed]) {
+        let mut positions: Vec<u32> = pairs.iter().map(|pair| pair.position).collect();
+        self.next.clear();
+        self.next.extend(pairs.iter().map(|pair| pair.next));
+        self.find_children_by_counting(&mut positions);
+        self.grow_children(0, &mut positions);
     }
 
     /// Visits the node whose string is `path`, which begins at `positions`, in ascending order.
@@ -280,8 +336,17 @@ impl<'a> Grower<'a> {
             Some(token) => self.children.push(Child { token, begin: 0, end: positions.len(), count }),
             None if !may_extend => return,
             None if positions.len() <= SORTED => self.find_children_by_sorting(positions, depth),
-            None => self.find_children_by_counting(positions, depth),
+            None => {
+                self.next.clear();
+                self.next.extend(positions.iter().map(|&position| self.text.token(position, depth)));
+                self.find_children_by_counting(positions);
+            }
         }
+        self.grow_children(first_child, positions);
+    }
+
+    /// Visits the children from `first_child` on, which lie in `positions`, and forgets them.
+    fn grow_children(&mut self, first_child: usize, positions: &mut [u32]) {
         for index in first_child..self.children.len() {
             let Child { token, begin, end, count } = self.children[index];
             let positions = &mut positions[begin..end];
@@ -318,20 +383,40 @@ impl<'a> Grower<'a> {
 
     /// Whether the string at `positions` is frequent enough, and an extension may be among the best.
     fn may_grow(&mut self, positions: &[u32], count: u64) -> bool {
-        self.is_worth_growing(count)
-            && (self.limits.min_support <= 1
-                || self.support(positions, self.limits.min_support) >= self.limits.min_support)
+        self.is_worth_growing(count) && self.may_be_long(positions, count) && self.has_support(positions)
+    }
+
+    /// Whether few positions may have a string in common that is long enough to be among the best.
+    ///
+    /// Most strings of few occurrences have not, and are told by one look ahead: candidates of at most `ahead`
+    /// tokens are too short to save as much as the bound, and longer ones occur no more often than the most
+    /// frequent token at that distance.
+    fn may_be_long(&mut self, positions: &[u32], count: u64) -> bool {
+        let bound = self.bound.get();
+        let ahead = (bound / count as f64).ceil() as usize;
+        if positions.len() > LOOKED_AHEAD || ahead <= self.path.len() {
+            return true;
+        }
+        let text = self.text;
+        let keyed = |&at: &u32| u64::from(text.token_or_end(at, ahead)) << 32 | text.weight(at).min(RARE);
+        self.keyed.clear();
+        self.keyed.extend(positions.iter().map(keyed));
+        self.keyed.sort_unstable();
+        let groups = self.keyed.chunk_by(|one, other| one >> 32 == other >> 32);
+        let most = groups.map(|group| group.iter().map(|keyed| keyed & RARE).sum::<u64>()).max().unwrap_or(0);
+        (most * (self.limits.max_length as u64 - 1)) as f64 >= bound.min(RARE as f64)
+    }
+
+    fn has_support(&mut self, positions: &[u32]) -> bool {
+        let least = self.limits.min_support;
+        // Runs stand in the order of their tasks, so the first and the last differ where any do, mostly.
+        let apart = || self.text.tasks_at(positions[0]) != self.text.tasks_at(positions[positions.len() - 1]);
+        least <= 1 || least == 2 && apart() || self.support(positions, least) >= least
     }
 
     fn is_worth_growing(&self, count: u64) -> bool {
         count >= self.limits.min_count
             && (count * (self.limits.max_length as u64 - 1)) as f64 >= self.bound.get()
-    }
-
-    fn count(&self, positions: &[u32]) -> u64 {
-        let repeated = self.text.repeated(positions);
-        let weights = positions[..repeated].iter().map(|&position| self.text.weight(position));
-        weights.sum::<u64>() + (positions.len() - repeated) as u64
     }
 
     /// The number of distinct tasks at `positions`, counted up to `most`.
@@ -390,9 +475,10 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Moves the `positions` of each frequent enough child together, in the order that they have.
-    fn find_children_by_counting(&mut self, positions: &mut [u32], depth: usize) {
-        self.count_followers(positions, depth);
+    /// Moves the `positions` of each frequent enough child together, in the order that they have; `next` holds
+    /// the token that follows at each.
+    fn find_children_by_counting(&mut self, positions: &mut [u32]) {
+        self.count_followers(positions);
         let room = self.make_room();
         self.moved.clear();
         self.moved.resize(room, 0);
@@ -409,10 +495,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    fn count_followers(&mut self, positions: &[u32], depth: usize) {
+    fn count_followers(&mut self, positions: &[u32]) {
         let text = self.text;
-        self.next.clear();
-        self.next.extend(positions.iter().map(|&position| text.token(position, depth)));
         self.seen.clear();
         let repeated = text.repeated(positions);
         for (index, &token) in self.next.iter().enumerate() {
