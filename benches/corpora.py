@@ -24,8 +24,24 @@ from typing import Any
 from peers import bpe_reduction
 
 import lar
+from lar.mining import MiningOptions
 
-CORPORA = ["tau_bench", "tau2", "fireact", "intercode_sql", "mini_swe_gemini3"]
+# Those with ten tasks or more.
+CORPORA = [
+    "tau_bench",
+    "tau2",
+    "fireact",
+    "intercode_bash",
+    "intercode_python",
+    "intercode_sql",
+    "knowagent_alfworld",
+    "knowagent_hotpotqa",
+    "mini_swe_gemini3",
+    "react_fever",
+    "react_webshop",
+    "reflexion_hotpotqa",
+    "swe_agent_demos",
+]
 HELD_OUT = 0.2
 
 
@@ -35,8 +51,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 1024])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024, 4096])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--min-support", type=int, default=MiningOptions.min_support)
+    parser.add_argument("--min-count", type=int, default=MiningOptions.min_count)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     print(f"reduction on held-out tasks, mean of {len(options.seeds)} splits: lar / BPE merges over ids")
@@ -60,12 +78,30 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
         "import": run("import", source, "-o", trajectories),
         "corpus": run("corpus", trajectories, "--tokenizer", options.tokenizer, "-o", corpus),
     }
-    reductions: dict[str, Any] = {}
-    for size in options.sizes:
-        found = [reduction(folder, corpus, size, seed, steps) for seed in options.seeds]
-        peer = [apart(peer_reduction, corpus, size, seed) for seed in options.seeds]
-        reductions[str(size)] = {"lar": found, "bpe": peer}
-    return {"steps": steps, "reductions": reductions, "lossless": apart(lossless, folder, corpus)}
+    mined = {
+        size: run("mine", corpus, *mine_options(size, options), "-o", folder / "vocabulary")
+        for size in options.sizes
+    }
+    steps |= {f"mine {size}": found for size, found in mined.items()}
+    steps["evaluate"] = run("evaluate", folder / "vocabulary", corpus)
+    splits = [apart(reductions, corpus, seed, options) for seed in options.seeds]
+    return {
+        "steps": steps,
+        "reductions": {
+            str(size): {
+                "lar": [split[size][0] for split in splits],
+                "bpe": [split[size][1] for split in splits],
+            }
+            for size in options.sizes
+        },
+        "lossless": steps["evaluate"]["result"]["lossless"],
+    }
+
+
+def mine_options(size: int, options: argparse.Namespace) -> list[object]:
+    """What the command is told."""
+    limits = ["--min-support", options.min_support, "--min-count", options.min_count]
+    return ["--size", size, *limits, "--hold-out", HELD_OUT, "--split-seed", options.seeds[0]]
 
 
 def apart(function: Callable[..., Any], *arguments: object) -> Any:
@@ -74,27 +110,18 @@ def apart(function: Callable[..., Any], *arguments: object) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def peer_reduction(corpus: Path, size: int, seed: int) -> float:
-    """What BPE merges save on the same split."""
-    return bpe_reduction(*lar.Corpus.load(corpus).split(HELD_OUT, seed), size)
-
-
-def reduction(folder: Path, corpus: Path, size: int, seed: int, steps: dict[str, Any]) -> float:
-    """Mine on the training tasks, evaluate on the others; the first time both steps are noted."""
-    vocabulary = folder / "vocabulary"
-    split = ["--hold-out", HELD_OUT, "--split-seed", seed]
-    mined = run("mine", corpus, "--size", size, *split, "-o", vocabulary)
-    evaluated = run("evaluate", vocabulary, corpus)
-    steps.setdefault(f"mine {size}", mined)
-    steps.setdefault("evaluate", evaluated)
-    return float(evaluated["result"]["reduction"])
-
-
-def lossless(folder: Path, corpus: Path) -> bool:
-    """Whether every token of every conversation comes back, with the last vocabulary mined."""
-    vocabulary = lar.LatentVocabulary.load(folder / "vocabulary")
-    shards = lar.Corpus.load(corpus).shards()
-    return all((vocabulary.expand(vocabulary.encode(shard.tokens)) == shard.tokens).all() for shard in shards)
+def reductions(corpus: Path, seed: int, options: argparse.Namespace) -> dict[int, tuple[float, float]]:
+    """Of each size on one split: what latents save on its held-out tasks, and what BPE merges do."""
+    train, held_out = lar.Corpus.load(corpus).split(HELD_OUT, seed)
+    limits = {"min_support": options.min_support, "min_count": options.min_count}
+    found = {}
+    for size in options.sizes:
+        vocabulary = lar.mine(train, size=size, **limits)
+        evaluation = lar.evaluate(vocabulary, {"held out": held_out})
+        if not evaluation.lossless:
+            raise SystemExit(f"{corpus}: not lossless")
+        found[size] = (evaluation.total.reduction, bpe_reduction(train, held_out, size))
+    return found
 
 
 def run(*arguments: object) -> dict[str, Any]:

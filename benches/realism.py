@@ -24,7 +24,7 @@ def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
     """
     size = len(corpus.tokens)
     runs = fold([corpus], tokens)
-    candidates = runs.candidates(2, 2, 128)
+    candidates = runs.candidates(2, 2, 128, 1 << 30)
     grams = {length: _grams(corpus, length) for length in (2, 4, 8, 16)}
     return {
         "distinct runs": len(runs) / int(runs.counts.sum()),

@@ -18,7 +18,7 @@ pub(crate) const END: u32 = 0;
 const MANY: u32 = u32::MAX;
 
 /// Positions that share one entry of the index from positions to runs.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 
 pub(crate) struct Text<'a> {
     runs: &'a Runs,
@@ -31,6 +31,8 @@ pub(crate) struct Text<'a> {
     order: Vec<u32>,
     /// Where each of them begins, and the end of the last.
     starts: Vec<u32>,
+    /// How often each of them occurs, as far as they occur more than once.
+    counts: Vec<u64>,
     /// The task of each of them, `MANY` where there are several.
     tasks: Vec<u32>,
     /// The run of the first position of each block, as its place in `order`.
@@ -63,11 +65,12 @@ impl<'a> Text<'a> {
         }
         starts.push(tokens.len() as u32);
         let once = starts[repeated];
+        let counts = order[..repeated].iter().map(|&run| runs.count(run as usize)).collect();
         let task = |&run: &u32| if let [task] = runs.tasks(run as usize) { *task } else { MANY };
         let tasks: Vec<u32> = order.iter().map(task).collect();
         let blocks = runs_of_blocks(&starts);
         let block_tasks = tasks_of_blocks(&blocks, &tasks);
-        Ok(Text { runs, tokens, ids, numbers, order, starts, tasks, blocks, block_tasks, once })
+        Ok(Text { runs, tokens, ids, numbers, order, starts, counts, tasks, blocks, block_tasks, once })
     }
 
     /// The numbered token at `position + depth`.
@@ -108,7 +111,7 @@ impl<'a> Text<'a> {
 
     /// How often the run at `position` occurs.
     pub(crate) fn weight(&self, position: u32) -> u64 {
-        if position >= self.once { 1 } else { self.runs.count(self.run(position)) }
+        if position >= self.once { 1 } else { self.counts[self.place(position)] }
     }
 
     /// The tasks of the run at `position`, ascending.
@@ -120,10 +123,6 @@ impl<'a> Text<'a> {
         let place = self.place(position);
         let task = &self.tasks[place];
         if *task == MANY { self.runs.tasks(self.order[place] as usize) } else { std::slice::from_ref(task) }
-    }
-
-    fn run(&self, position: u32) -> usize {
-        self.order[self.place(position)] as usize
     }
 
     fn place(&self, position: u32) -> usize {

@@ -33,7 +33,7 @@ const SORTED: usize = 96;
 
 /// The text is gone through so many times, each time for a part of the first tokens: their occurrences are the
 /// largest thing in memory beside the text.
-const BATCHES: usize = 4;
+const BATCHES: usize = 2;
 
 /// Distinct tokens of the sample that the bound is guessed by.
 const SAMPLED_TOKENS: usize = 1 << 20;
@@ -181,13 +181,14 @@ pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
 /// If the distinct runs hold more tokens than 32-bit positions reach.
 pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
     let text = Text::new(runs)?;
-    let guess = guessed_bound(runs, limits)?;
-    let found = grow_all(&text, limits, &first_tokens, guess);
-    if found.len() >= limits.most || guess == 0.0 {
-        Ok(found)
-    } else {
-        Ok(grow_all(&text, limits, &first_tokens, 0.0))
-    }
+    Ok(find_with_guess(&text, limits, &first_tokens, guessed_bound(runs, limits)?))
+}
+
+/// The best candidates, for any guess of what the least of them saves: a wrong one costs time only.
+fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, guess: f64) -> Candidates {
+    let found = grow_all(text, limits, first_tokens, guess);
+    let is_too_high = guess > 0.0 && found.len() < limits.most;
+    if is_too_high { grow_all(text, limits, first_tokens, 0.0) } else { found }
 }
 
 /// What the least of the best candidates may save at least, judged by a sample; zero for a small corpus.
@@ -632,6 +633,19 @@ mod tests {
             let expected: Candidates = order.iter().map(|&index| all.get(index)).collect();
             prop_assert_eq!(as_map(&best), as_map(&expected));
             prop_assert!(best.segments.iter().is_sorted());
+        }
+
+        #[test]
+        fn any_guess_of_the_bound_finds_the_same(
+            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..40), 0u32..3), 0..12),
+            most in 1usize..20,
+            guess in 0f64..40.0,
+        ) {
+            let limits = Limits { min_count: 1, min_support: 2, max_length: 24, most };
+            let runs = runs_of(&parts);
+            let text = Text::new(&runs).unwrap();
+            let guessed = find_with_guess(&text, &limits, &(0..u32::MAX), guess);
+            prop_assert_eq!(guessed, grow_all(&text, &limits, &(0..u32::MAX), 0.0));
         }
 
         #[test]
