@@ -15,6 +15,7 @@
 
 pub mod align;
 pub mod branching;
+pub mod candidates;
 pub mod error;
 pub mod expand;
 mod expansion_table;

@@ -12,12 +12,12 @@
 
 use rayon::prelude::*;
 
+use crate::candidates::Candidates;
 use crate::marginals::{Gains, RUNS_A_TASK, Usage, add, spell_without};
 use crate::parse::{MatchingTrie, Unit};
 use crate::runs::Runs;
 use crate::sample::WeightedRuns;
 use crate::segments::Segments;
-use crate::trie::Candidates;
 use crate::worth::trust;
 
 /// Steps in which the vocabulary grows to its size. In one step it is full of variants of the same segments.

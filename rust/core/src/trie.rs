@@ -10,16 +10,15 @@
 //! not grown. That is exact, and it is what makes the work of a large corpus grow with its tokens instead of
 //! with its rare strings.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result, check_length};
+use crate::candidates::Candidates;
+use crate::error::Result;
 use crate::runs::Runs;
-use crate::segments::Segments;
 use crate::text::{END, Placed, Text};
 use crate::worth::expected_savings;
 
@@ -47,6 +46,9 @@ const LOOKED_AHEAD: usize = 32;
 /// Weights are counted up to this while looking ahead.
 const RARE: u64 = u32::MAX as u64;
 
+/// Every id that a token may have.
+const ALL: Range<u32> = 0..u32::MAX;
+
 /// How frequent a segment must be, and how many to find.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -60,108 +62,6 @@ pub struct Limits {
     pub most: usize,
 }
 
-/// Segments with their exact frequencies.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Candidates {
-    /// The segments, ascending by token ids.
-    pub segments: Segments,
-    /// Occurrences of each, overlapping ones included.
-    pub counts: Vec<u64>,
-    /// Distinct tasks in which each occurs.
-    pub supports: Vec<u32>,
-}
-
-impl Candidates {
-    /// Takes flat arrays over, after checking that they fit together.
-    ///
-    /// # Errors
-    /// If there is not one count and one support for each segment, or the segments do not ascend.
-    pub fn from_parts(segments: Segments, counts: Vec<u64>, supports: Vec<u32>) -> Result<Candidates> {
-        check_length("counts", counts.len(), segments.len())?;
-        check_length("supports", supports.len(), segments.len())?;
-        match (1..segments.len()).find(|&index| segments.get(index - 1) >= segments.get(index)) {
-            Some(candidate) => Err(Error::UnorderedCandidates { candidate }),
-            None => Ok(Candidates { segments, counts, supports }),
-        }
-    }
-
-    /// Number of candidates.
-    pub fn len(&self) -> usize {
-        self.counts.len()
-    }
-
-    /// Whether there is no candidate at all.
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
-    }
-
-    /// Units that candidate `index` alone may be expected to save on unseen tasks.
-    pub fn expected_savings(&self, index: usize) -> f64 {
-        expected_savings(self.counts[index], self.supports[index], self.segments.get(index).len())
-    }
-
-    /// The candidates for which `keep` is true.
-    ///
-    /// # Errors
-    /// If `keep` has not one entry for each candidate.
-    pub fn filter(&self, keep: &[bool]) -> Result<Candidates> {
-        check_length("keep", keep.len(), self.len())?;
-        Ok((0..self.len()).filter(|&index| keep[index]).map(|index| self.get(index)).collect())
-    }
-
-    /// The `most` candidates of all parts together that are expected to save most, ascending by token ids.
-    pub fn best(parts: &[Candidates], most: usize) -> Candidates {
-        let mut all: Candidates =
-            parts.iter().flat_map(|part| (0..part.len()).map(|i| part.get(i))).collect();
-        all.keep_best(most);
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.par_sort_unstable_by(|&one, &other| all.segments.get(one).cmp(all.segments.get(other)));
-        order.into_iter().map(|index| all.get(index)).collect()
-    }
-
-    /// Drops all but the `most` that save most; returns what the least of those saves, if there are as many.
-    fn keep_best(&mut self, most: usize) -> Option<f64> {
-        if self.len() < most || most == 0 {
-            if most == 0 {
-                *self = Candidates::default();
-            }
-            return None;
-        }
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.select_nth_unstable_by(most - 1, |&one, &other| self.by_savings(one, other));
-        order.truncate(most);
-        let least = self.expected_savings(order[most - 1]);
-        *self = order.into_iter().map(|index| self.get(index)).collect();
-        Some(least)
-    }
-
-    /// What saves more comes first; the token ids decide between equals, so that the order is total.
-    fn by_savings(&self, one: usize, other: usize) -> Ordering {
-        let segments = || self.segments.get(one).cmp(self.segments.get(other));
-        self.expected_savings(other).total_cmp(&self.expected_savings(one)).then_with(segments)
-    }
-
-    fn get(&self, index: usize) -> (&[u32], u64, u32) {
-        (self.segments.get(index), self.counts[index], self.supports[index])
-    }
-
-    fn push(&mut self, segment: &[u32], count: u64, support: u32) {
-        self.segments.push(segment);
-        self.counts.push(count);
-        self.supports.push(support);
-    }
-}
-
-impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
-    fn from_iter<I: IntoIterator<Item = (&'a [u32], u64, u32)>>(items: I) -> Self {
-        let mut candidates = Candidates::default();
-        for (segment, count, support) in items {
-            candidates.push(segment, count, support);
-        }
-        candidates
-    }
-}
-
 /// The segments of two or more tokens within `limits` that are expected to save most.
 ///
 /// Of the long ones only the *closed*: those that no further token to the left or to the right would extend
@@ -170,7 +70,7 @@ impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
 /// # Errors
 /// If the distinct runs hold more tokens than 32-bit positions reach.
 pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
-    find_candidates_from(runs, limits, 0..u32::MAX)
+    find_candidates_from(runs, limits, ALL)
 }
 
 /// Those of the candidates whose first token lies in `first_tokens`.
@@ -181,7 +81,9 @@ pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
 /// If the distinct runs hold more tokens than 32-bit positions reach.
 pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
     let text = Text::new(runs)?;
-    Ok(find_with_guess(&text, limits, &first_tokens, guessed_bound(runs, limits)?))
+    // A part of the tokens rarely has as many candidates as the whole, which is what a guess is checked by.
+    let guess = if first_tokens == ALL { guessed_bound(runs, limits)? } else { 0.0 };
+    Ok(find_with_guess(&text, limits, &first_tokens, guess))
 }
 
 /// The best candidates, for any guess of what the least of them saves: a wrong one costs time only.
@@ -201,7 +103,7 @@ fn guessed_bound(runs: &Runs, limits: &Limits) -> Result<f64> {
         return Ok(0.0);
     }
     let sample = runs.every(step);
-    let found = grow_all(&Text::new(&sample)?, limits, &(0..u32::MAX), 0.0);
+    let found = grow_all(&Text::new(&sample)?, limits, &ALL, 0.0);
     let least = (0..found.len()).map(|index| found.expected_savings(index)).fold(f64::INFINITY, f64::min);
     Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESSED_SHARE })
 }
@@ -644,8 +546,8 @@ mod tests {
             let limits = Limits { min_count: 1, min_support: 2, max_length: 24, most };
             let runs = runs_of(&parts);
             let text = Text::new(&runs).unwrap();
-            let guessed = find_with_guess(&text, &limits, &(0..u32::MAX), guess);
-            prop_assert_eq!(guessed, grow_all(&text, &limits, &(0..u32::MAX), 0.0));
+            let guessed = find_with_guess(&text, &limits, &ALL, guess);
+            prop_assert_eq!(guessed, grow_all(&text, &limits, &ALL, 0.0));
         }
 
         #[test]

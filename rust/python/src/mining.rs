@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lar_core::candidates::Candidates as CoreCandidates;
 use lar_core::runs::{Barriers, Runs as CoreRuns, Trajectories};
 use lar_core::spill::SpillingFolder;
-use lar_core::trie::{Candidates as CoreCandidates, Limits, find_candidates, find_candidates_from};
+use lar_core::trie::{Limits, find_candidates, find_candidates_from};
 use lar_core::{branching, select};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
