@@ -8,7 +8,8 @@ new arrays of the size of the result being filled, which the system asks of whoe
 first touch" for the three of the dual format). Peers are the added-token matching of `tokenizers`, with the
 same segments over the same ids written as characters (its units are counted against ours), and the LZW of
 zip2zip, where the package `zip2zip-compression` is installed. The option
-`--instructions target/release/examples/hot_paths` adds the instructions a token, counted by callgrind, which are the same on every machine.
+`--instructions target/release/examples/hot_paths` adds the instructions a token, counted by callgrind, which
+are the same on every machine.
 """
 
 import json
