@@ -2,11 +2,14 @@
 
     python benches/encoding.py --data shared/data --tokenizer shared/tokenizers/qwen3 -o encoding.json
 
-Figures are millions of base tokens a second, the median of five. The physical limit is a copy of the ids:
-each is read once and written once. Peers are the added-token matching of `tokenizers`, with the same segments
-over the same ids written as characters (its units are counted against ours), and the LZW of zip2zip, where
-the package `zip2zip-compression` is installed. `--instructions target/release/examples/hot_paths` adds the
-instructions a token, counted by callgrind, which are the same on every machine.
+Figures are millions of base tokens a second, the median of five. Floors stand beside them: "copy" to a new
+array and "copy into" one that is there already, for each id is read once and written once, and "first touch",
+new arrays of the size of the result being filled, which the system asks of whoever returns new ones ("align
+first touch" for the three of the dual format). Peers are the added-token matching of `tokenizers`, with the
+same segments over the same ids written as characters (its units are counted against ours), and the LZW of
+zip2zip, where the package `zip2zip-compression` is installed. The option
+`--instructions target/release/examples/hot_paths` adds the instructions a token, counted by callgrind, which
+are the same on every machine.
 """
 
 import json
@@ -53,8 +56,11 @@ def measure(conversations: Conversations, ids: NDArray[np.uint32], options: Name
     vocabulary = conversations.vocabulary
     units = vocabulary.encode(ids)
     np.testing.assert_array_equal(vocabulary.expand(units), ids)
+    there = ids.copy()
     paths: dict[str, Callable[[], object]] = {
+        "first touch": lambda: fill_new(len(ids), np.uint32),
         "copy": ids.copy,
+        "copy into": lambda: np.copyto(there, ids),
         "encode": lambda: vocabulary.encode(ids),
         "expand": lambda: vocabulary.expand(units),
     }
@@ -71,8 +77,18 @@ def measure(conversations: Conversations, ids: NDArray[np.uint32], options: Name
 def align(conversations: Conversations, rounds: int) -> Figures:
     """Millions of tokens a second of the dual format: whole conversations with their speakers."""
     tokens, action, offsets = conversations.tokens, conversations.action, conversations.offsets
-    call = lambda: conversations.vocabulary.reparameterize(tokens, action, offsets)  # noqa: E731
-    return {"align": len(tokens) / seconds(call, rounds) / 1e6}
+    reparameterize = conversations.vocabulary.reparameterize
+    units = len(reparameterize(tokens, action, offsets).units)
+    paths: dict[str, Callable[[], object]] = {
+        "align": lambda: reparameterize(tokens, action, offsets),
+        "align first touch": lambda: fill_new(units, np.uint32, np.bool_, np.int64),
+    }
+    return {path: len(tokens) / seconds(call, rounds) / 1e6 for path, call in paths.items()}
+
+
+def fill_new(length: int, *types: type[np.generic]) -> list[None]:
+    """Fill a new array of each type."""
+    return [np.empty(length, dtype).fill(0) for dtype in types]
 
 
 def added_tokens(conversations: Conversations, ids: NDArray[np.uint32], rounds: int) -> float:

@@ -1,8 +1,7 @@
 //! The dual format: one conversation as units and as base tokens, and which unit faces which base position.
 
-use std::ops::Range;
-
 use crate::error::{Result, check_length, check_offsets};
+use crate::matching_table::Output;
 use crate::vocabulary::{Vocabulary, check_ids};
 
 /// A conversation in units. A unit never crosses from the agent's tokens to another speaker's or back.
@@ -64,58 +63,51 @@ impl Vocabulary {
         check_length("action of units", room.action.len(), tokens.len())?;
         check_length("starts", room.starts.len(), tokens.len() + 1)?;
         check_offsets(offsets, tokens.len())?;
-        check_ids(tokens, self.base_size())?;
-        let mut alignment = Alignment { vocabulary: self, room, written: 0 };
+        let mut output = Output { units: room.units, written: 0, starts: room.starts };
         for range in offsets.windows(2) {
             let mut start = range[0];
             while start < range[1] {
-                let end = start + equal_entries(&action[start..range[1]]);
-                alignment.add_stretch(tokens, start..end, action[start]);
-                start = end;
+                let stretch = start..start + equal_entries(&action[start..range[1]]);
+                let first = output.written;
+                // Just before they are parsed, for then they lie in the cache.
+                check_ids(&tokens[stretch.clone()], start, self.base_size())?;
+                self.table().parse(tokens, stretch.clone(), &mut output);
+                room.action[first..output.written].fill(action[start]);
+                start = stretch.end;
             }
         }
-        alignment.room.starts[alignment.written] = tokens.len() as i64;
-        Ok(alignment.written)
+        output.starts[output.written] = tokens.len() as i64;
+        Ok(output.written)
     }
 }
 
-/// Conversations on their way into units.
-struct Alignment<'a> {
-    vocabulary: &'a Vocabulary,
-    room: AlignedRoom<'a>,
-    written: usize,
-}
-
-impl Alignment<'_> {
-    /// Adds what one speaker says in one go: `stretch` of all tokens.
-    fn add_stretch(&mut self, tokens: &[u32], stretch: Range<usize>, agent: bool) {
-        let units = &mut self.room.units[self.written..];
-        let parsed = self.vocabulary.table().parse(&tokens[stretch.start..], stretch.len(), units);
-        let end = self.written + parsed;
-        self.room.action[self.written..end].fill(agent);
-        let units = &self.room.units[self.written..end];
-        self.vocabulary.write_starts(units, stretch.start as i64, &mut self.room.starts[self.written..end]);
-        self.written = end;
-    }
-}
-
-/// How many of the first entries are equal. Blocks are compared as a whole, in vectors.
+/// How many of the first entries are equal.
 fn equal_entries(entries: &[bool]) -> usize {
     let Some(&first) = entries.first() else { return 0 };
-    let mut equal = 0;
-    for block in entries.chunks(64) {
-        if block.iter().fold(true, |same, &entry| same & (entry == first)) {
-            equal += block.len();
-        } else {
-            return equal + block.iter().take_while(|&&entry| entry == first).count();
+    let (blocks, rest) = entries.as_chunks::<SCANNED>();
+    for (block, entries) in blocks.iter().enumerate() {
+        let equal = equal_of_block(entries, first);
+        if equal < SCANNED {
+            return block * SCANNED + equal;
         }
     }
-    equal
+    entries.len() - rest.len() + rest.iter().take_while(|&&entry| entry == first).count()
+}
+
+/// Entries compared in one go.
+const SCANNED: usize = 64;
+
+/// How many of the first entries equal `first`: the least place of another, for that is found in vectors.
+fn equal_of_block(entries: &[bool; SCANNED], first: bool) -> usize {
+    let place = |(place, &entry)| if entry == first { SCANNED as u8 } else { place };
+    let least = (0..).zip(entries).map(place).fold(SCANNED as u8, u8::min);
+    usize::from(least)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::segments::Segments;
     use proptest::prelude::*;
 
@@ -135,7 +127,36 @@ mod tests {
         assert_eq!((aligned.units, aligned.starts), (vec![1, 2, 5], vec![0, 1, 2, 4]));
     }
 
+    #[test]
+    fn an_id_outside_is_named_by_its_place_among_all() {
+        let vocabulary = Vocabulary::new(5, Segments::default()).unwrap();
+        let error = vocabulary.align(&[1, 2, 3, 9], &[false, false, true, true], &[0, 1, 4]).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: 9, position: 3, size: 5 });
+    }
+
     proptest! {
+        #[test]
+        fn a_stretch_ends_where_the_entries_change(equal in 1usize..200, more in prop::collection::vec(any::<bool>(), 0..200)) {
+            for first in [false, true] {
+                let entries = [vec![first; equal], vec![!first; 1], more.clone()].concat();
+                prop_assert_eq!(equal_entries(&entries), equal);
+                prop_assert_eq!(equal_entries(&entries[..equal]), equal);
+            }
+        }
+
+        #[test]
+        fn every_stretch_is_parsed_as_if_alone(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..3, 2..12), 0..20),
+            stretches in prop::collection::vec(prop::collection::vec(0u32..3, 1..200), 0..8),
+        ) {
+            let vocabulary = Vocabulary::new(3, segments.iter().map(Vec::as_slice).collect()).unwrap();
+            let speaker = |(index, tokens): (usize, &Vec<u32>)| vec![index % 2 == 1; tokens.len()];
+            let action: Vec<bool> = stretches.iter().enumerate().flat_map(speaker).collect();
+            let aligned = vocabulary.align(&stretches.concat(), &action, &[0, action.len()]).unwrap();
+            let alone: Vec<Vec<u32>> = stretches.iter().map(|tokens| vocabulary.encode(tokens).unwrap()).collect();
+            prop_assert_eq!(aligned.units, alone.concat());
+        }
+
         #[test]
         fn every_unit_stands_where_its_tokens_stand(
             segments in prop::collection::btree_set(prop::collection::vec(0u32..4, 2..5), 0..8),

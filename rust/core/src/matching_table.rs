@@ -10,6 +10,8 @@
 //! The miner makes a trie a hundred times a run, of up to 300,000 segments; this table is made once a
 //! vocabulary, and takes more time to make.
 
+use std::ops::Range;
+
 use crate::segments::Segments;
 
 /// No id: no vocabulary has so many.
@@ -76,67 +78,58 @@ impl MatchingTable {
         MatchingTable { openings: PairFilter::new(), pairs, nodes: vec![ABSENT] }
     }
 
-    /// Writes the units of the canonical parse of `tokens[..end]` to the beginning of `units`, which is at
-    /// least as long as `tokens`; returns their number. What lies behind `end` changes nothing.
-    pub(crate) fn parse(&self, tokens: &[u32], end: usize, units: &mut [u32]) -> usize {
-        let (mut position, mut written) = (0, 0);
+    /// Appends the units of the canonical parse of `tokens[range]` to `output`, which has room for as many
+    /// units as `tokens` has left. What lies behind the range changes nothing.
+    pub(crate) fn parse<S: Starts>(&self, tokens: &[u32], range: Range<usize>, output: &mut Output<'_, S>) {
+        let Range { start: mut position, end } = range;
         while position < end {
-            let Some(block) = tokens[position..].first_chunk::<REACH>() else {
-                return written + self.parse_rest(&tokens[position..end], &mut units[written..]);
+            let Some(block) = tokens[position..].first_chunk() else {
+                return self.parse_rest(&tokens[..end], position, output);
             };
-            let mut output = Output { units: &mut units[written..], written: 0 };
             let rest = &tokens[position..end];
             position += match rest.len() {
                 // The compiler makes more of a number that it knows.
-                BLOCK.. => self.parse_block(block, rest, BLOCK, &mut output),
-                positions => self.parse_block(block, rest, positions, &mut output),
+                BLOCK.. => self.parse_block(block, rest, BLOCK, position, output),
+                positions => self.parse_block(block, rest, positions, position, output),
             };
-            written += output.written;
         }
-        written
     }
 
-    /// Parses what is too short to read and write beyond it, by way of blocks that are long enough.
-    fn parse_rest(&self, tokens: &[u32], units: &mut [u32]) -> usize {
-        let (mut position, mut written) = (0, 0);
+    /// Parses what is too short to read and write beyond it, from `position` on.
+    fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut Output<'_, S>) {
         while position < tokens.len() {
-            let rest = &tokens[position..];
-            let (mut block, mut parsed) = ([NONE; REACH], [NONE; REACH]);
-            block[..rest.len()].copy_from_slice(rest);
-            let mut output = Output { units: &mut parsed, written: 0 };
-            position += self.parse_block(&block, rest, rest.len().min(BLOCK), &mut output);
-            let end = written + output.written;
-            units[written..end].copy_from_slice(&output.units[..output.written]);
-            written = end;
+            let (unit, length) = self.longest_match(&tokens[position..]);
+            output.push(unit, position);
+            position += length;
         }
-        written
     }
 
     /// Parses units that begin at the first `positions` tokens; returns how many tokens they stand for.
     ///
-    /// `block` is what `tokens` begins with, and beyond it something to read.
+    /// `block` is what `tokens` begins with, and beyond it something to read; both lie at base position `base`.
     #[inline(always)]
-    fn parse_block(
+    fn parse_block<S: Starts>(
         &self,
         block: &[u32; REACH],
         tokens: &[u32],
         positions: usize,
-        output: &mut Output<'_>,
+        base: usize,
+        output: &mut Output<'_, S>,
     ) -> usize {
         let mut openings = self.openings.of(block, positions);
         let mut position = 0;
         while openings != 0 {
             let start = openings.trailing_zeros() as usize;
-            output.copy(block, position, start);
+            output.copy(block, position..start, base);
             let (unit, length) = self.longest_match(&tokens[start..]);
-            output.push(unit);
+            output.push(unit, base + start);
             position = start + length;
             if position >= positions {
                 return position;
             }
             openings = openings >> position << position;
         }
-        output.copy(block, position, positions);
+        output.copy(block, position..positions, base);
         positions
     }
 
@@ -302,30 +295,60 @@ fn are_apart(tokens: &[u32], shift: u8) -> bool {
 }
 
 /// Units on their way out.
-struct Output<'a> {
-    units: &'a mut [u32],
-    written: usize,
+pub(crate) struct Output<'a, S> {
+    pub(crate) units: &'a mut [u32],
+    /// Number of units.
+    pub(crate) written: usize,
+    /// Where each unit begins; as long as `units`, or longer.
+    pub(crate) starts: S,
 }
 
-impl Output<'_> {
-    #[inline]
-    fn push(&mut self, unit: u32) {
+impl<S: Starts> Output<'_, S> {
+    /// Appends a unit that begins at base position `start`.
+    #[inline(always)]
+    fn push(&mut self, unit: u32, start: usize) {
         self.units[self.written] = unit;
+        self.starts.write::<1>(self.written, start);
         self.written += 1;
     }
 
-    /// Appends `tokens[start..end]`, at most a block. What is written beyond it will be overwritten.
-    #[inline]
-    fn copy(&mut self, tokens: &[u32], start: usize, end: usize) {
-        let (mut from, mut to) = (start, self.written);
+    /// Appends `block[stretch]`, at most a block, each token a unit; the block begins at base position `base`.
+    /// What is written beyond it will be overwritten.
+    #[inline(always)]
+    fn copy(&mut self, block: &[u32; REACH], stretch: Range<usize>, base: usize) {
+        let (mut from, mut to) = (stretch.start, self.written);
         loop {
-            self.units[to..to + COPIED].copy_from_slice(&tokens[from..from + COPIED]);
+            self.units[to..to + COPIED].copy_from_slice(&block[from..from + COPIED]);
+            self.starts.write::<COPIED>(to, base + from);
             (from, to) = (from + COPIED, to + COPIED);
-            if from >= end {
+            if from >= stretch.end {
                 break;
             }
         }
-        self.written += end - start;
+        self.written += stretch.len();
+    }
+}
+
+/// Where the base positions of units go: nowhere, if no one asks for them.
+///
+/// Written beside the units, while the parse waits for what it has looked up, they cost less than in a pass of
+/// their own. To write there who speaks, and to look at each match whether one speaker says all of it, was no
+/// faster than a parse for each stretch of one speaker.
+pub(crate) trait Starts {
+    /// Unit `unit` and those after it begin at base position `start` and at those after it, `N` in all.
+    fn write<const N: usize>(&mut self, unit: usize, start: usize);
+}
+
+impl Starts for () {
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, _: usize, _: usize) {}
+}
+
+impl Starts for &mut [i64] {
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, unit: usize, start: usize) {
+        let starts: [i64; N] = std::array::from_fn(|i| (start + i) as i64);
+        self[unit..unit + N].copy_from_slice(&starts);
     }
 }
 
@@ -404,7 +427,9 @@ mod tests {
 
     fn parse(segments: &Segments, tokens: &[u32], end: usize) -> Vec<u32> {
         let mut units = vec![0; tokens.len()];
-        let written = MatchingTable::new(1_000_000, segments).parse(tokens, end, &mut units);
+        let mut output = Output { units: &mut units, written: 0, starts: () };
+        MatchingTable::new(1_000_000, segments).parse(tokens, 0..end, &mut output);
+        let written = output.written;
         units.truncate(written);
         units
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, check_length};
 use crate::expansion_table::ExpansionTable;
-use crate::matching_table::MatchingTable;
+use crate::matching_table::{MatchingTable, Output};
 use crate::segments::Segments;
 
 /// Latents over `base_size` base ids; latent `i` has the id `base_size + i` and stands for segment `i`.
@@ -73,8 +73,10 @@ impl Vocabulary {
     /// If an id is no base id, or `units` is not as long as `tokens`.
     pub fn encode_into(&self, tokens: &[u32], units: &mut [u32]) -> Result<usize> {
         check_length("units", units.len(), tokens.len())?;
-        check_ids(tokens, self.base_size)?;
-        Ok(self.table.parse(tokens, tokens.len(), units))
+        check_ids(tokens, 0, self.base_size)?;
+        let mut output = Output { units, written: 0, starts: () };
+        self.table.parse(tokens, 0..tokens.len(), &mut output);
+        Ok(output.written)
     }
 
     /// The base tokens that units stand for: the exact inverse of [`Vocabulary::encode`].
@@ -83,7 +85,7 @@ impl Vocabulary {
     /// If an id is neither a base id nor a latent.
     pub fn expand(&self, units: &[u32]) -> Result<Vec<u32>> {
         let mut tokens = vec![0; self.expanded_length(units)?];
-        self.expansion.expand(units, &self.segments, &mut tokens);
+        self.expand_into(units, &mut tokens)?;
         Ok(tokens)
     }
 
@@ -92,9 +94,10 @@ impl Vocabulary {
     /// # Errors
     /// If an id is neither a base id nor a latent, or `tokens` is not as long as the units say.
     pub fn expand_into(&self, units: &[u32], tokens: &mut [u32]) -> Result<()> {
-        check_length("tokens", tokens.len(), self.expanded_length(units)?)?;
-        self.expansion.expand(units, &self.segments, tokens);
-        Ok(())
+        match self.expansion.expand(units, &self.segments, tokens) == Some(tokens.len()) {
+            true => Ok(()),
+            false => check_length("tokens", tokens.len(), self.expanded_length(units)?),
+        }
     }
 
     /// Number of base tokens that units stand for.
@@ -102,22 +105,14 @@ impl Vocabulary {
     /// # Errors
     /// If an id is neither a base id nor a latent.
     pub fn expanded_length(&self, units: &[u32]) -> Result<usize> {
-        let (length, largest) = self.expansion.length(units);
-        if largest >= self.size() {
-            check_ids(units, self.size())?;
-        }
-        Ok(length)
+        let outside = || check_ids(units, 0, self.size()).map(|()| 0);
+        self.expansion.length(units).map_or_else(outside, Ok)
     }
 
     /// Number of base tokens of a valid unit.
     #[inline]
     pub(crate) fn length(&self, unit: u32) -> u32 {
         self.expansion.length_of(unit)
-    }
-
-    /// Writes where each of valid units begins, the first at base position `start`; as many as units.
-    pub(crate) fn write_starts(&self, units: &[u32], start: i64, starts: &mut [i64]) {
-        self.expansion.write_starts(units, start, starts);
     }
 
     pub(crate) fn table(&self) -> &MatchingTable {
@@ -147,13 +142,17 @@ fn check_distinct(segments: &Segments) -> Result<()> {
 /// Ids checked in one go.
 const CHECKED: usize = 1024;
 
-/// Checks that every id is below `size`.
-pub(crate) fn check_ids(ids: &[u32], size: u32) -> Result<()> {
+/// Checks that every id is below `size`; the first stands at position `start`.
+pub(crate) fn check_ids(ids: &[u32], start: usize, size: u32) -> Result<()> {
     // A block without a branch inside is compared eight ids at a time.
     for (block, ids) in ids.chunks(CHECKED).enumerate() {
         if ids.iter().fold(false, |outside, &id| outside | (id >= size)) {
             let within = ids.iter().position(|&id| id >= size).unwrap_or(0);
-            return Err(Error::IdOutOfRange { id: ids[within], position: block * CHECKED + within, size });
+            return Err(Error::IdOutOfRange {
+                id: ids[within],
+                position: start + block * CHECKED + within,
+                size,
+            });
         }
     }
     Ok(())
@@ -199,6 +198,19 @@ mod tests {
         let vocabulary = vocabulary(&[vec![1, 2]]).unwrap();
         assert_eq!(vocabulary.encode(&[1, 6]), Err(Error::IdOutOfRange { id: 6, position: 1, size: 6 }));
         assert_eq!(vocabulary.expand(&[6, 7]), Err(Error::IdOutOfRange { id: 7, position: 1, size: 7 }));
+    }
+
+    #[test]
+    fn an_expansion_needs_room_of_its_length() {
+        let vocabulary = vocabulary(&[vec![1, 2]]).unwrap();
+        for found in [2, 4, 100] {
+            let error = vocabulary.expand_into(&[6, 3], &mut vec![0; found]).unwrap_err();
+            assert_eq!(error, Error::Length { what: "tokens", found, expected: 3 });
+        }
+        assert_eq!(
+            vocabulary.expand_into(&[7, 3], &mut [0; 2]).unwrap_err().to_string(),
+            "id 7 at position 0 is outside the 7 ids of the vocabulary"
+        );
     }
 
     prop_compose! {

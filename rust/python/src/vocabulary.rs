@@ -7,7 +7,7 @@ use lar_core::{Segments, Vocabulary as CoreVocabulary};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, cut, new_array, offsets_from};
+use crate::arrays::{contiguous, cut, new_array, new_array_to_cut, offsets_from};
 use crate::errors::to_python;
 
 type Aligned<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<i64>>);
@@ -36,7 +36,7 @@ impl Vocabulary {
         tokens: PyReadonlyArray1<'_, u32>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let tokens = contiguous(&tokens)?;
-        let array = new_array(py, tokens.len())?;
+        let array = new_array_to_cut(py, tokens.len())?;
         let written = {
             let mut units = array.readwrite();
             let units = units.as_slice_mut()?;
@@ -70,7 +70,8 @@ impl Vocabulary {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Aligned<'py>> {
         let (tokens, action, offsets) = (contiguous(&tokens)?, contiguous(&action)?, offsets_from(&offsets)?);
-        let (units, starts) = (new_array(py, tokens.len())?, new_array(py, tokens.len() + 1)?);
+        let starts = new_array_to_cut(py, tokens.len() + 1)?;
+        let units = new_array_to_cut(py, tokens.len())?;
         // Arbitrary bytes would be no booleans.
         let agent = PyArray1::zeros(py, tokens.len(), false);
         let written = {
