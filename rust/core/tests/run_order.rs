@@ -1,4 +1,5 @@
-//! What is mined does not depend on the order of the runs: folding apart, on disk or over machines may give any.
+//! What is mined does not depend on the order of the runs (folding apart, on disk or over machines may give any) nor
+//! on the number of threads.
 
 use lar_core::Segments;
 use lar_core::branching::branching_entropies;
@@ -57,5 +58,21 @@ proptest! {
         let entropies = entropies_by_run(&runs);
         let expected: Vec<_> = order.iter().map(|&run| entropies[run].clone()).collect();
         prop_assert_eq!(entropies_by_run(&other), expected);
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing(
+        parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..16),
+        size in 1usize..6,
+    ) {
+        let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
+        let mine = || {
+            let runs = fold(&parts);
+            let candidates = find_candidates(&runs, &limits).unwrap();
+            let chosen = select(&runs, &candidates, size);
+            (runs, candidates, chosen)
+        };
+        let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(mine);
+        prop_assert_eq!(with(1), with(3));
     }
 }
