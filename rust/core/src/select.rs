@@ -45,7 +45,8 @@ pub struct Chosen {
 /// At most `size` of the candidates, those without which the most units would be lost first.
 ///
 /// `runs` are the agent's tokens between barriers, *without* an entropy gate: that is what will be parsed.
-/// Fewer are returned where fewer are of use.
+/// Where fewer are of use in the parse of the corpus, the best others follow; fewer are returned where there are
+/// no more candidates.
 pub fn select(runs: &Runs, candidates: &Candidates, size: usize) -> Vec<Chosen> {
     let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS);
     let chosen = Selector::new(&sample, candidates).choose(size);
