@@ -25,8 +25,8 @@ CANDIDATES_A_LATENT = 32
 class MiningOptions:
     """What `mine` can be told.
 
-    size: number of latents wanted; fewer are made where fewer segments recur. Where the corpus's own parse has
-        no use for so many, the last ones have no `uses`: they serve unseen tasks.
+    size: number of latents wanted; fewer are made where fewer segments recur. Where the corpus's own parse
+        has no use for so many, the last ones have no `uses`: they serve unseen tasks.
     min_support: fewest distinct tasks in which a segment must occur. Two keep what a single task says (a
         name, its retries) out of the vocabulary. Rare segments are trusted less anyway: one chooses as
         well, and better where the corpus is small for so many latents. Ask for more where each latent must

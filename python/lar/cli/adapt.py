@@ -29,7 +29,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
+    """Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
 
     Needed where another model wrote the logs: the result is the teacher to score and distil with. A run that
     was stopped goes on when it is started again.

@@ -30,7 +30,7 @@ def command(
     ray_address: str | None,
     as_json: bool,
 ) -> None:
-    r"""Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
+    """Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
 
     A run that was stopped continues when it is started again; another corpus in the folder is never touched.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True, help="Tickets, wording and start values.")
 @json_option
 def command(output: Path, tasks: int, seed: int, as_json: bool) -> None:
-    r"""Show the method on a small order desk: train a tiny agent, give it latents, compare.
+    """Show the method on a small order desk: train a tiny agent, give it latents, compare.
 
     A scripted expert closes tickets with eight tools; a tiny model learns from its logs until it solves most
     tickets that it has not seen. Its logs are scored and mined, a student and its control are distilled, and

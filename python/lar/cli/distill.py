@@ -41,7 +41,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
+    """Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
 
     A run that was stopped goes on when it is started again. A result without its control is not a result.
 

@@ -17,7 +17,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json
 @click.option("--text", is_flag=True, help="INPUT is text: each line is tokenized first.")
 @json_option
 def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
-    r"""Write base token ids as units, by the canonical parse.
+    """Write base token ids as units, by the canonical parse.
 
     INPUT is a .npy array of ids, or a file with one JSON array of ids a line.
 

@@ -29,7 +29,7 @@ from lar.errors import OptionError
 def command(
     vocabulary: Path, inputs: tuple[Path, ...], max_length: int, as_json: bool, **folders: Path | None
 ) -> None:
-    r"""Count units against base tokens on the tasks in INPUTS that the vocabulary was not mined on.
+    """Count units against base tokens on the tasks in INPUTS that the vocabulary was not mined on.
 
     INPUTS are trajectory files of any known format, or corpus folders. Needs no model: the vocabulary's
     folder holds its tokenizer. With --model it also says how many bits base, control and student need for

@@ -14,7 +14,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json
 @click.option("--text", is_flag=True, help="Write text instead of ids: one JSON string a line.")
 @json_option
 def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
-    r"""Write units as the base token ids that they stand for: the exact inverse of `lar encode`.
+    """Write units as the base token ids that they stand for: the exact inverse of `lar encode`.
 
     INPUT is a .npy array of units, or a file with one JSON array of units a line.
 

@@ -58,7 +58,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Mine a latent vocabulary from a corpus folder or from trajectory files of any known format.
+    """Mine a latent vocabulary from a corpus folder or from trajectory files of any known format.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ from lar.cli.training import device_options, needs_train_extra
 @ray_option
 @json_option
 def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, **options: Any) -> None:
-    r"""Write the teacher's entropy before each token, and the token's log-probability, into CORPUS.
+    """Write the teacher's entropy before each token, and the token's log-probability, into CORPUS.
 
     Goes on where a run of the same teacher stopped. Prints how the agent's entropies are distributed, from
     which the gate of `lar mine --max-entropy` is chosen.
