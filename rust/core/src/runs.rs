@@ -59,9 +59,7 @@ impl Trajectories<'_> {
         }
         check_length("tasks", self.tasks.len(), self.offsets.len() - 1)
     }
-}
 
-impl Trajectories<'_> {
     fn runs_of(&self, trajectory: usize, barriers: &Barriers) -> Vec<FoundRun> {
         let range = self.offsets[trajectory]..self.offsets[trajectory + 1];
         let continues = self.continues.map(|may| &may[range.clone()]);

@@ -15,14 +15,13 @@ pub(crate) struct WeightedRuns {
 }
 
 impl WeightedRuns {
-    /// All runs where they hold at most `most_tokens` tokens, else about so many tokens of them.
+    /// All runs where they hold at most `most_tokens` tokens, else so many tokens of them, in the mean.
     ///
-    /// One run in `step` is wanted. A run that occurs `step` times or more is always taken, with its count; a
-    /// rarer one with the probability count / step and the weight `step`, which gives the right count in the
-    /// mean. What is drawn depends on the run's tokens alone: neither on the order of the runs nor on the shard
-    /// that they came from.
+    /// A run that occurs `step` times or more is taken, with its count; a rarer one with the probability
+    /// count / step and the weight `step`, which gives the right count in the mean. What is drawn depends on
+    /// the run's tokens alone: neither on the order of the runs nor on the shard that they came from.
     pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
-        let step = runs.segments().tokens().len().div_ceil(most_tokens.max(1)).max(1) as u64;
+        let step = step_for(runs, most_tokens.max(1));
         let mut sample = WeightedRuns { segments: Segments::default(), weights: Vec::new() };
         for (index, run) in runs.segments().iter().enumerate() {
             let count = runs.count(index);
@@ -61,6 +60,21 @@ impl WeightedRuns {
     pub(crate) fn len(&self) -> usize {
         self.weights.len()
     }
+}
+
+/// The smallest step with which a sample has at most `most_tokens` tokens in the mean.
+fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
+    let is_enough = |step: u64| {
+        let drawn =
+            |index: usize| runs.segments().get(index).len() as u128 * u128::from(runs.count(index).min(step));
+        (0..runs.len()).map(drawn).sum::<u128>() <= most_tokens as u128 * u128::from(step)
+    };
+    let (mut least, mut most) = (1, runs.total_tokens().div_ceil(most_tokens as u64).max(1));
+    while least < most {
+        let middle = least + (most - least) / 2;
+        if is_enough(middle) { most = middle } else { least = middle + 1 }
+    }
+    most
 }
 
 /// A hash whose low bits are as good as its high ones (the finalizer of SplitMix64).
@@ -107,8 +121,21 @@ mod tests {
         let runs = runs(30_000);
         let sample = WeightedRuns::sample(&runs, 30_000);
         let tokens = sample.segments.tokens().len();
-        assert!((15_000..100_000).contains(&tokens), "{tokens}");
+        assert!((25_000..35_000).contains(&tokens), "{tokens}");
         let estimate = sample.weights.iter().sum::<u64>() as f64;
         assert!((estimate / 90_000.0 - 1.0).abs() < 0.05, "{estimate}");
+    }
+
+    #[test]
+    fn a_sample_of_runs_that_all_recur_is_no_larger() {
+        let runs = runs(30_000);
+        let often = Runs::from_parts(
+            runs.segments().clone(),
+            runs.counts().iter().map(|count| count * 100).collect(),
+            runs.task_sets().clone(),
+        );
+        let sample = WeightedRuns::sample(&often.unwrap(), 30_000);
+        let tokens = sample.segments.tokens().len();
+        assert!((25_000..35_000).contains(&tokens), "{tokens}");
     }
 }

@@ -1,9 +1,9 @@
-//! Candidates: the segments that are worth a second look.
+//! Finding the candidates: the segments that are worth a second look.
 //!
 //! A suffix trie over the distinct runs, grown depth first and only below nodes that are frequent enough.
 //! Occurrences and support are anti-monotone (an extension occurs in no more places and tasks than what it
 //! extends), so nothing is missed. A node is held as the list of positions where its string begins, never
-//! as an object: the memory is one 32-bit position a token and the path being grown.
+//! as an object: the memory is the positions of a part of the first tokens and the path being grown.
 //!
 //! Only the candidates that may save most are of use to selection, so the trie keeps so many and no more.
 //! Once it has as many, the least of them is a bound: a node whose longest extension could not reach it is
