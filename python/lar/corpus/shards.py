@@ -158,7 +158,8 @@ def read_batch(file: Path) -> Any:
             batch = reader.get_batch(0)
             # Offsets that lead outside would be followed; the tokens themselves are not read.
             batch.validate(full=True)
-    except (pa.ArrowException, OSError) as error:  # Arrow calls some of what is broken an OSError
+    # Arrow calls some of what is broken an OSError, and a broken column name is no UTF-8.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{file}: a broken shard ({str(error).splitlines()[0]})") from None
     return batch
 
