@@ -1,5 +1,7 @@
 """Windows and packs: nothing taught twice, nothing lost, and packing changes no hidden state."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import tiny
@@ -8,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.causal_model import hidden_states
-from lar.distillation.data import PackedExamples, examples, pack, windows
+from lar.distillation.data import Examples, PackedExamples, cut, examples, pack
 from lar.errors import CorpusError
 from lar.vocabulary import Reparameterized
+from lar.windows import windows
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,22 +22,51 @@ def one_thread():
         yield
 
 
-@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=120), st.integers(8, 96))
-def test_windows_teach_each_of_the_agents_units_once(units, max_length):
-    lengths = np.array([length for length, _ in units])
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    action = np.array([agent for _, agent in units])
-    tokens = np.arange(starts[-1], dtype=np.uint32)  # each token is its own position
-    parsed = Reparameterized(np.arange(len(units), dtype=np.uint32), action, starts)
+SPEAKERS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=12)
+
+
+def mask(speakers):
+    """The agent's mask of a conversation of turns: (length, whether it is the agent's) each."""
+    return np.concatenate([np.full(length, agent) for length, agent in speakers])
+
+
+@given(SPEAKERS, st.integers(8, 96))
+def test_windows_hold_each_of_the_agents_tokens_once(speakers, max_length):
+    action = mask(speakers)
+    new = []
+    for window in windows(action, max_length):
+        assert 0 <= window.head <= window.begin <= window.new < window.end <= len(action)
+        assert len(window) == len(window.positions()) <= max_length
+        assert action[window.end - 1]  # nothing behind the agent's last word
+        new += [position for position in range(window.new, window.end) if action[position]]
+    assert new == [position for position in range(1, len(action)) if action[position]]
+
+
+@given(SPEAKERS, st.integers(16, 96), st.data())
+def test_cuts_teach_each_of_the_agents_units_once(speakers, max_length, data):
+    action = mask(speakers)
+    starts = [0]  # of units of one to four tokens of one speaker
+    while starts[-1] < len(action):
+        longest = next(
+            (n for n in range(1, 4) if action[starts[-1]] != action[starts[-1] + n :][:1].any()), 4
+        )
+        limit = min(longest, len(action) - starts[-1])
+        starts.append(starts[-1] + data.draw(st.integers(1, limit)))
+    tokens = np.arange(len(action), dtype=np.uint32)  # each token is its own position
+    numbers = 1000 + np.arange(len(starts) - 1, dtype=np.uint32)
+    lengths = np.diff(starts)
+    units = np.where(lengths == 1, tokens[starts[:-1]], numbers)
+    parsed = Reparameterized(units, action[starts[:-1]], np.array(starts))
     taught = []
-    for example in windows(tokens, parsed, max_length):
-        assert len(example.tokens) <= max_length or max_length < 24  # no unit here has more than 6
+    for window in windows(action, max_length):
+        example = cut(tokens, parsed, window)
+        assert example.tokens.tolist() == window.positions().tolist()
         ends = np.append(example.starts[1:], len(example.tokens))
-        for unit, begin, end in zip(example.units, example.starts, ends, strict=True):
-            assert example.tokens[begin:end].tolist() == list(range(starts[unit], starts[unit + 1]))
-        assert (np.diff(example.units) > 0).all()
+        for unit, begin, end in zip(example.units.tolist(), example.starts, ends, strict=True):
+            expected = [unit] if unit < 1000 else list(range(starts[unit - 1000], starts[unit - 999]))
+            assert example.tokens[begin:end].tolist() == expected
         taught += example.units[example.taught].tolist()
-    assert taught == [index for index in range(1, len(units)) if action[index]]
+    assert taught == [unit for index, unit in enumerate(units.tolist()) if index and parsed.action[index]]
 
 
 def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
@@ -42,6 +74,14 @@ def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
         assert (vocabulary.expand(example.units) == example.tokens).all()
         before = [len(vocabulary.expand(example.units[:index])) for index in example.taught]
         assert example.starts[example.taught].tolist() == before
+
+
+def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabulary):
+    train, held_out = corpus.split(0.3)
+    whole = Counter(example.units.tobytes() for example in examples(corpus, vocabulary, 64))
+    parts = [Counter(e.units.tobytes() for e in examples(part, vocabulary, 64)) for part in (train, held_out)]
+    assert parts[0] + parts[1] == whole
+    assert all(parts)
 
 
 def test_a_pack_gives_the_hidden_states_of_its_examples_alone(corpus, vocabulary):
@@ -58,7 +98,7 @@ def test_a_pack_gives_the_hidden_states_of_its_examples_alone(corpus, vocabulary
 
 
 def test_rows_hold_every_example_once_within_the_budget(corpus, vocabulary):
-    source = list(examples(corpus, vocabulary, 512))
+    source = Examples(corpus, vocabulary, 512)
     data = PackedExamples(source, 300, seed=3)
     assert sorted(index for row in data.rows for index in row) == list(range(len(source)))
     assert all(sum(len(source[i].tokens) for i in row) <= 300 for row in data.rows if len(row) > 1)
@@ -66,6 +106,6 @@ def test_rows_hold_every_example_once_within_the_budget(corpus, vocabulary):
     assert data.rows != PackedExamples(source, 300, seed=4).rows
 
 
-def test_nothing_to_learn_from_is_an_error():
+def test_nothing_to_learn_from_is_an_error(corpus, vocabulary):
     with pytest.raises(CorpusError, match="nothing"):
-        PackedExamples([], 100)
+        PackedExamples(Examples(corpus.select(lambda _: False), vocabulary, 64), 100)

@@ -9,6 +9,7 @@ import toy
 from lar.corpus import Corpus
 from lar.entropy import THRESHOLDS, batches_by_length, entropy_quantiles, next_token_scores, score
 from lar.errors import CorpusError
+from lar.windows import windows
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,17 +34,22 @@ def columns(corpus):
 
 
 def reference(corpus, model, max_length=None):
-    """One trajectory at a time, the plain softmax in float64."""
+    """One window at a time, the plain softmax in float64."""
     rows = []
     for shard in corpus.shards():
         for begin, end in zip(shard.offsets[:-1], shard.offsets[1:], strict=True):
             ids = torch.from_numpy(shard.tokens[begin:end].astype(np.int64))
+            action = shard.action[begin:end]
             row = np.full((2, len(ids)), np.nan)
-            read = ids[:max_length]
-            with torch.no_grad():
-                p = model(read[None]).logits[0, :-1].double().softmax(-1)
-            row[0, 1 : len(read)] = -(p * p.log()).sum(-1)
-            row[1, 1 : len(read)] = p[torch.arange(len(p)), read[1:]].log()
+            for window in windows(action, max_length or len(ids)):
+                positions = window.positions()
+                with torch.no_grad():
+                    p = model(ids[positions][None]).logits[0].double().softmax(-1)
+                for place, position in enumerate(positions.tolist()):
+                    if position >= window.new and action[position]:
+                        before = p[place - 1]
+                        row[0, position] = -(before * before.log()).sum()
+                        row[1, position] = before[ids[position]].log()
             rows.append(row)
     return np.concatenate(rows, axis=1)
 
@@ -53,8 +59,9 @@ def reference(corpus, model, max_length=None):
 def test_equals_the_reference_for_every_batching(small, model, batch_tokens, max_length):
     score(small, model, batch_tokens=batch_tokens, max_length=max_length)
     expected = reference(small, model, max_length)
+    action = np.concatenate([shard.action for shard in small.shards()])
     for found, wanted in zip(columns(small), expected, strict=True):
-        assert (np.isnan(found) == np.isnan(wanted)).all()
+        assert (np.isnan(found) == ~action).all()  # each of the agent's tokens, however short the windows
         np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=2e-3, atol=2e-3)
 
 
@@ -73,13 +80,10 @@ def test_masked_rows_have_no_part_in_the_entropy():
 
 
 def test_every_sequence_is_in_one_batch_within_the_budget():
-    lengths = np.random.default_rng(0).integers(0, 50, 40)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    batches = list(batches_by_length(offsets, 100, None))
-    found = sorted(tuple(row) for batch in batches for row in batch.tolist())
-    whole = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    assert found == sorted((b, e) for b, e in whole if e > b)
-    assert all(len(b) * (b[:, 1] - b[:, 0]).max() <= 100 for b in batches if len(b) > 1)
+    lengths = np.random.default_rng(0).integers(1, 50, 40).tolist()
+    batches = list(batches_by_length(lengths, 100))
+    assert sorted(index for batch in batches for index in batch) == list(range(40))
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 100 for batch in batches if len(batch) > 1)
 
 
 def test_a_killed_run_goes_on_where_it_stopped(small, model, monkeypatch):

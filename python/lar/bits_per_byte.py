@@ -1,7 +1,7 @@
 """Bits per byte: how many bits a model needs for the agent's text, one measure for units and for tokens."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lar.causal_model import autocast, hidden_states, load_model
 from lar.corpus import Corpus
-from lar.distillation.data import Example, examples, pack
+from lar.distillation.data import Example, Examples, pack
 from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
@@ -53,7 +53,7 @@ def bits_per_byte(
 
     A student pays for its units as it would have to write them, so latents that save units but are badly
     predicted cost bits. Conversations longer than `max_length` base tokens are read in windows that together
-    hold all of the agent's text (`lar.distillation.data`), the same bytes for every model.
+    hold all of the agent's text (`lar.windows`), the same bytes for every model.
 
     Args:
         model: a Student, or a plain model (its folder or object) over base tokens.
@@ -68,8 +68,8 @@ def bits_per_byte(
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
     student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
-    source = list(examples(corpus, student.vocabulary, max_length))
-    if not source:
+    source = Examples(corpus, student.vocabulary, max_length)
+    if not len(source):
         raise CorpusError(f"{corpus.path}: holds nothing that the agent said")
     widths = _byte_counts(student)
     bits, done = 0.0, 0
@@ -100,7 +100,7 @@ def _bits(student: Student, group: list[Example]) -> float:
     return nats / math.log(2)
 
 
-def _groups(source: list[Example], limit: int) -> Iterator[list[Example]]:
+def _groups(source: Iterable[Example], limit: int) -> Iterator[list[Example]]:
     """Examples in order, as many together as `limit` base tokens allow."""
     group: list[Example] = []
     filled = 0

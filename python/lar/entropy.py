@@ -1,13 +1,17 @@
-"""One pass of a teacher over a corpus: its entropy before each token, and each token's log-probability.
+"""One pass of a teacher over a corpus: its entropy before each of the agent's tokens, and their probability.
 
-Sequences of a shard are sorted by length and padded on the right. A causal model never looks to the right, so
-no mask is needed and padding changes nothing; positions of padding are not looked at.
+Conversations longer than the teacher reads are read in windows that together hold all of the agent's tokens
+(`lar.windows`). The windows of a shard are sorted by length and padded on the right. A causal model never
+looks to the right, so no mask is needed and padding changes nothing. Only what stands before the agent's
+tokens goes through the model's head.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +30,10 @@ from lar.causal_model import (
 )
 from lar.corpus import Corpus, EntropyDistribution, Shard
 from lar.corpus.entropies import ShardMap
+from lar.corpus.teacher_cache import CacheIdentity, TopTokens, is_cached, write_top_tokens
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
+from lar.windows import windows
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 0.95)
 THRESHOLDS = (0.05, 0.25, 0.5, 1.0, 2.0)  # nats
@@ -39,6 +45,7 @@ def score(
     *,
     batch_tokens: int | None = None,
     max_length: int | None = None,
+    top_k: int | None = None,
     dtype: str = "auto",
     device: str | None = None,
     overwrite: bool = False,
@@ -46,7 +53,7 @@ def score(
 ) -> Corpus:
     """Write the teacher's entropies and log-probabilities (nats, float16) into the corpus's shards.
 
-    The first token of a trajectory and those beyond `max_length` get NaN. Shards that this teacher has
+    The agent's tokens get them, all others and a trajectory's first token NaN. Shards that this teacher has
     scored already are skipped, so a run that was killed goes on where it stopped.
 
     Args:
@@ -54,7 +61,10 @@ def score(
         model: a checkpoint folder or a causal model of transformers; its embedding has the corpus's base ids.
         batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch of its own);
             None for 4,096 on a CPU and 32,768 on a GPU.
-        max_length: tokens of a trajectory that the teacher reads; None for the model's own context.
+        max_length: tokens that the teacher reads at a time (see `lar.windows`); None for the model's own
+            context. To share `top_k` with a distillation, its max_length.
+        top_k: keep so many of the teacher's most likely tokens before each of the agent's, for distillations
+            with `cached_teacher` (6 k + 4 bytes each, in the corpus's folder); None keeps nothing.
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: drop the scores of another teacher, which are refused otherwise.
@@ -63,12 +73,15 @@ def score(
     Raises:
         CorpusError: the corpus has the scores of another teacher, or ids that the model has no row for.
     """
-    scorer = Scorer.load(model, batch_tokens=batch_tokens, max_length=max_length, dtype=dtype, device=device)
-    claim(corpus, scorer.record, overwrite=overwrite)
+    scorer = Scorer.load(
+        model, batch_tokens=batch_tokens, max_length=max_length, top_k=top_k, dtype=dtype, device=device
+    )
+    record = scorer.record
+    claim(corpus, record, overwrite=overwrite)
     done = 0
     for shard in corpus.shards():
-        if not shard.scored:
-            corpus.write_scores(shard, *scorer.score(shard, progress, done, corpus.num_tokens))
+        if not is_scored(shard, record, top_k):
+            write(corpus, shard, record, scorer.score(shard, progress, done, corpus.num_tokens))
         done += len(shard.tokens)
         progress(done, corpus.num_tokens)
     return corpus
@@ -103,6 +116,14 @@ def next_token_scores(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return (total - expected).clamp_min_(0), picked - total
 
 
+class Scores(NamedTuple):
+    """A shard's scores: entropy and logprob, float16 (n) nats, and where asked for the likeliest tokens."""
+
+    entropy: NDArray[np.float16]
+    logprob: NDArray[np.float16]
+    top: TopTokens | None
+
+
 @dataclass(frozen=True)
 class TeacherRecord:
     """What a corpus remembers of the model that scored it; the first two say whether it is the same one.
@@ -116,30 +137,64 @@ class TeacherRecord:
     dtype: str
     rows: int
 
+    @property
+    def cache(self) -> CacheIdentity:
+        """What a cache of this teacher's likeliest tokens is of."""
+        return CacheIdentity(self.fingerprint, self.max_length)
+
+
+def is_scored(shard: Shard, teacher: TeacherRecord, top_k: int | None) -> bool:
+    """Whether the shard holds this teacher's scores, and its cache if one is asked for."""
+    return shard.scored and (top_k is None or is_cached(shard, teacher.cache, top_k))
+
+
+def write(corpus: Corpus, shard: Shard, teacher: TeacherRecord, scores: Scores) -> None:
+    """Store a shard's scores, the cache first: what counts as scored is complete."""
+    if scores.top is not None:
+        write_top_tokens(shard, teacher.cache, scores.top)
+    corpus.write_scores(shard, scores.entropy, scores.logprob)
+
 
 class Scorer:
     """A teacher that scores the trajectories of one shard after another."""
 
-    def __init__(self, teacher: Any, name: str, batch_tokens: int, max_length: int | None) -> None:
+    def __init__(
+        self,
+        teacher: Any,
+        name: str,
+        batch_tokens: int,
+        max_length: int | None,
+        top_k: int | None = None,
+    ) -> None:
         """Take a model that is where it computes; `load` says what the numbers are."""
         self.teacher = teacher.eval()
         self.head: Head = head_of(teacher)
         self.name = name
         self.batch_tokens = batch_tokens
         self.max_length = max_length
+        self.top_k = top_k
+        self.rows = embedding_rows(teacher)
 
     @classmethod
     def load(
-        cls, model: Any, *, batch_tokens: int | None, max_length: int | None, dtype: str, device: str | None
+        cls,
+        model: Any,
+        *,
+        batch_tokens: int | None,
+        max_length: int | None,
+        dtype: str,
+        device: str | None,
+        top_k: int | None = None,
     ) -> "Scorer":
         """The scorer for the arguments of `score`; raises OptionError for a number that is not positive."""
-        for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
+        given = (("batch_tokens", batch_tokens), ("max_length", max_length), ("top_k", top_k))
+        for name, value in given:
             if value is not None and value < 1:
                 raise OptionError(f"{name} must be positive, not {value}")
         teacher = load_model(model, dtype=dtype, device=device)
         name = Path(model).resolve().name if isinstance(model, str | Path) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
-        return cls(teacher, name, batch_tokens, max_length or context_length(teacher))
+        return cls(teacher, name, batch_tokens, max_length or context_length(teacher), top_k)
 
     @property
     def record(self) -> TeacherRecord:
@@ -149,80 +204,115 @@ class Scorer:
             max_length=self.max_length,
             name=self.name,
             dtype=str(self.teacher.dtype).removeprefix("torch."),
-            rows=embedding_rows(self.teacher),
+            rows=self.rows,
         )
 
     @torch.inference_mode()
     def score(
         self, shard: Shard, progress: Progress = silent, done: int = 0, total: int | None = None
-    ) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
-        """Entropy and log-probability of each token of `shard`, float16 (n).
+    ) -> Scores:
+        """The scores of a shard; `progress` goes on from `done` of `total` tokens."""
+        scores = _empty_scores(shard, self.top_k and min(self.top_k, self.rows))
+        readings = list(_readings(shard, self.max_length))
+        row_of = np.cumsum(shard.action) - 1
+        read, to_read = 0, sum(len(reading.positions) for reading in readings)
+        for batch in batches_by_length([len(reading.positions) for reading in readings], self.batch_tokens):
+            chosen = [readings[index] for index in batch]
+            self._score_batch(shard, chosen, scores, row_of)
+            read += sum(len(reading.positions) for reading in chosen)
+            progress(done + len(shard.tokens) * read // to_read, total)
+        return scores
 
-        `progress` goes on from `done` of `total` tokens.
-        """
-        entropy = np.full(len(shard.tokens), np.nan, dtype=np.float16)
-        logprob = np.full(len(shard.tokens), np.nan, dtype=np.float16)
-        for batch in batches_by_length(shard.offsets, self.batch_tokens, self.max_length):
-            for begin, (h, lp) in zip(batch[:, 0], self._score_batch(shard.tokens, batch), strict=True):
-                entropy[begin + 1 : begin + 1 + len(h)] = h
-                logprob[begin + 1 : begin + 1 + len(lp)] = lp
-            done += int((batch[:, 1] - batch[:, 0]).sum())
-            progress(done, total)
-        return entropy, logprob
-
-    def _score_batch(self, tokens: NDArray[np.uint32], batch: NDArray[np.int64]) -> list[Any]:
-        """Scores of the tokens after the first of each sequence tokens[begin:end] of `batch` (m, 2)."""
-        ids, lengths = _pad(tokens, batch)
-        ids = ids.to(self.teacher.device)
-        inside = torch.arange(ids.shape[1] - 1)[None] < (lengths - 1)[:, None]
-        inside = inside.to(ids.device)
+    def _score_batch(
+        self, shard: Shard, batch: list["_Reading"], scores: Scores, row_of: NDArray[np.int64]
+    ) -> None:
+        """Fill in the scores of what the agent says in the readings of `batch`."""
+        places = np.concatenate([reading.positions[reading.scored] for reading in batch])
+        rows = np.repeat(np.arange(len(batch)), [len(reading.scored) for reading in batch])
+        before = np.concatenate([reading.scored - 1 for reading in batch])
+        tokens = torch.from_numpy(shard.tokens[places].astype(np.int64)).to(self.teacher.device)
         with autocast(self.teacher):
-            hidden = hidden_states(self.teacher, ids)[:, :-1][inside]
-            found = self._score_positions(hidden, ids[:, 1:][inside])
-        sizes = (lengths - 1).tolist()
-        columns = [column.cpu().numpy().astype(np.float16) for column in found]
-        return list(zip(*(np.split(column, np.cumsum(sizes)[:-1]) for column in columns), strict=True))
+            ids = _pad([shard.tokens[reading.positions] for reading in batch]).to(self.teacher.device)
+            hidden = hidden_states(self.teacher, ids)[torch.from_numpy(rows), torch.from_numpy(before)]
+            size = self.head.chunk_size(self.rows)
+            for at in range(0, len(places), size):
+                logits = self.head(hidden[at : at + size])[:, : self.rows]
+                self._keep(logits, tokens[at : at + size], places[at : at + size], scores, row_of)
 
-    def _score_positions(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Entropy and log-probability (n each) from hidden states (n, width), the head applied by chunks."""
-        if not len(hidden):
-            return hidden.new_zeros(0), hidden.new_zeros(0)
-        size = self.head.chunk_size(embedding_rows(self.teacher))
-        rows = embedding_rows(self.teacher)
-        pieces = [
-            next_token_scores(self.head(hidden[at : at + size])[:, :rows], tokens[at : at + size])
-            for at in range(0, len(hidden), size)
-        ]
-        return torch.cat([piece[0] for piece in pieces]), torch.cat([piece[1] for piece in pieces])
+    def _keep(
+        self,
+        logits: Tensor,
+        tokens: Tensor,
+        places: NDArray[np.int64],
+        scores: Scores,
+        row_of: NDArray[np.int64],
+    ) -> None:
+        """Store what the logits (m, B) before `tokens` (m), which stand at `places`, say; overwrites them."""
+        if scores.top is not None:
+            ids, probabilities, tail = most_likely(logits, scores.top.ids.shape[1])
+            cached = row_of[places]
+            scores.top.ids[cached] = ids.cpu().numpy()
+            scores.top.probabilities[cached] = probabilities.cpu().numpy()
+            scores.top.tail[cached] = tail.cpu().numpy()
+        entropy, logprob = next_token_scores(logits, tokens)
+        scores.entropy[places] = entropy.cpu().numpy()
+        scores.logprob[places] = logprob.cpu().numpy()
 
 
-def batches_by_length(
-    offsets: NDArray[np.int64], batch_tokens: int, max_length: int | None
-) -> Iterator[NDArray[np.int64]]:
-    """Yield batches (m, 2) of begin and end, sequences of like length together, longest first.
+def most_likely(logits: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The k likeliest tokens, their probabilities (n, k each) and all others' (n), of logits (n, B)."""
+    total = logits.logsumexp(-1, keepdim=True)
+    top, ids = logits.topk(k, dim=-1)
+    others = logits.scatter(1, ids, -math.inf).logsumexp(-1) - total[:, 0]
+    return ids, (top - total).exp(), others.exp()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A window of a shard: positions (n) in its tokens, and which (m, 1 and above) of those are scored."""
+
+    positions: NDArray[np.int64]
+    scored: NDArray[np.int64]
+
+
+def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
+    for begin, end in pairwise(shard.offsets.tolist()):
+        action = shard.action[begin:end]
+        for window in windows(action, max_length or len(action)):
+            positions = window.positions()
+            scored = np.flatnonzero(action[positions] & (positions >= window.new))
+            yield _Reading(begin + positions, scored)
+
+
+def _empty_scores(shard: Shard, top_k: int | None) -> Scores:
+    """Scores to be filled in: NaN, and where nothing is ever filled in (a first token) no likely tokens."""
+    entropy, logprob = (np.full(len(shard.tokens), np.nan, dtype=np.float16) for _ in range(2))
+    if not top_k:
+        return Scores(entropy, logprob, None)
+    shape = int(shard.action.sum()), top_k
+    ids, probabilities = np.zeros(shape, dtype=np.uint32), np.zeros(shape, dtype=np.float32)
+    return Scores(entropy, logprob, TopTokens(ids, probabilities, np.ones(shape[0], dtype=np.float32)))
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the indices of batches, sequences of like length together, longest first.
 
     A batch's rows times its longest length stays within `batch_tokens`, unless it is a single row.
     """
-    begins, lengths = offsets[:-1], np.diff(offsets)
-    if max_length is not None:
-        lengths = np.minimum(lengths, max_length)
-    order = np.argsort(-lengths, kind="stable")
-    order = order[lengths[order] > 0]
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
     at = 0
     while at < len(order):
-        rows = max(1, batch_tokens // int(lengths[order[at]]))
-        chosen = order[at : at + rows]
-        yield np.stack([begins[chosen], begins[chosen] + lengths[chosen]], axis=1)
+        rows = max(1, batch_tokens // lengths[order[at]])
+        yield order[at : at + rows]
         at += rows
 
 
-def _pad(tokens: NDArray[np.uint32], batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """The sequences as rows padded with 0 on the right (m, longest), and their lengths (m)."""
-    lengths = batch[:, 1] - batch[:, 0]
-    ids = np.zeros((len(batch), int(lengths.max())), dtype=np.int64)
-    for row, (begin, end) in enumerate(batch):
-        ids[row, : end - begin] = tokens[begin:end]
-    return torch.from_numpy(ids), torch.from_numpy(lengths)
+def _pad(rows: list[NDArray[np.uint32]]) -> Tensor:
+    """Sequences as rows padded with 0 on the right, int64 (m, longest)."""
+    ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    for padded, row in zip(ids, rows, strict=True):
+        padded[: len(row)] = row
+    return torch.from_numpy(ids)
 
 
 def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> None:

@@ -19,7 +19,12 @@ from lar.cli.training import device_options, needs_train_extra
 @click.option(
     "--max-length",
     type=click.IntRange(2),
-    help="Tokens of a trajectory that the teacher reads.  [default: the model's context]",
+    help="Tokens that the teacher reads at a time.  [default: the model's context]",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    help="Keep so many likely tokens at each position for `lar distill --cached-teacher`.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the scores of another teacher.")
 @device_options
@@ -32,8 +37,9 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     which the gate of `lar mine --max-entropy` is chosen.
 
     \b
-    Example:
+    Examples:
       lar score corpus/ --model Qwen3-8B/
+      lar score corpus/ --model Qwen3-8B/ --top-k 64 --max-length 8192
     """
     needs_train_extra()
     from lar.corpus import Corpus

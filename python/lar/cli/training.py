@@ -26,6 +26,7 @@ _HELP = {
     "save_steps": "Steps between two checkpoints.",
     "logging_steps": "Steps between two lines of the record.",
     "row_learning_rate": "The new rows' learning rate.",
+    "cached_teacher": "Read what `lar score --top-k` kept, in place of the teacher's own pass.",
     "unit_weight": "Weight of the loss's second term.",
 }
 

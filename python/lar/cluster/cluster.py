@@ -42,6 +42,7 @@ class Cluster:
         *,
         batch_tokens: int | None = None,
         max_length: int | None = None,
+        top_k: int | None = None,
         dtype: str = "auto",
         device: str | None = None,
         overwrite: bool = False,
@@ -56,6 +57,7 @@ class Cluster:
         loading: dict[str, Any] = {
             "batch_tokens": batch_tokens,
             "max_length": max_length,
+            "top_k": top_k,
             "dtype": dtype,
             "device": device,
         }

@@ -5,16 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 from ray.exceptions import RayError
 from ray.util import ActorPool
 
 from lar.cluster.tasks import cores_of_a_node, nodes, number_of_gpus, result, translated
 from lar.corpus import Corpus
 from lar.corpus.shards import read_shard
-from lar.entropy import Scorer, TeacherRecord, claim
+from lar.entropy import Scorer, Scores, TeacherRecord, claim, is_scored, write
 from lar.progress import Progress, silent
 
 
@@ -23,13 +21,14 @@ def score(
 ) -> Corpus:
     """Score the corpus as `lar.entropy.score` does; `loading` are the arguments of `Scorer.load`."""
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
-    claim(corpus, result(teachers[0].record.remote()), overwrite=overwrite)
+    record = result(teachers[0].record.remote())
+    claim(corpus, record, overwrite=overwrite)
     files = [file.path.absolute() for file in corpus.shard_files()]
-    left = [file for file in files if not read_shard(file).scored]
+    left = [file for file in files if not is_scored(read_shard(file), record, loading.get("top_k"))]
     done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)
-    for file, entropy, logprob in _scores(teachers, left):
-        corpus.write_scores(read_shard(file), entropy, logprob)
-        done += len(entropy)
+    for file, scores in _scores(teachers, left):
+        write(corpus, read_shard(file), record, scores)
+        done += len(scores.entropy)
         progress(done, corpus.num_tokens)
     return corpus
 
@@ -50,9 +49,9 @@ class Teacher:
         """What the corpus shall remember of the teacher."""
         return self._scorer.record
 
-    def score(self, file: Path) -> tuple[Path, NDArray[np.float16], NDArray[np.float16]]:
-        """The shard's file, and entropy and log-probability of each of its tokens, float16 (n)."""
-        return file, *self._scorer.score(read_shard(file))
+    def score(self, file: Path) -> tuple[Path, Scores]:
+        """The shard's file and its scores."""
+        return file, self._scorer.score(read_shard(file))
 
 
 def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
@@ -65,9 +64,7 @@ def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
     return [actor.remote(model, loading) for _ in range(number)]
 
 
-def _scores(
-    teachers: list[Any], files: list[Path]
-) -> Iterator[tuple[Path, NDArray[np.float16], NDArray[np.float16]]]:
+def _scores(teachers: list[Any], files: list[Path]) -> Iterator[tuple[Path, Scores]]:
     """The scores of each shard, in the order in which they are ready."""
     try:
         yield from ActorPool(teachers).map_unordered(lambda teacher, file: teacher.score.remote(file), files)

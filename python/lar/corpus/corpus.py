@@ -18,6 +18,7 @@ from lar.corpus.building import TOKENIZER_FOLDER, build_folder
 from lar.corpus.encoding import Encode, local_encode
 from lar.corpus.manifest import Manifest
 from lar.corpus.shards import Shard, ShardFile
+from lar.corpus.teacher_cache import clear_top_tokens
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
 from lar.tokenization import Tokenizer
@@ -195,8 +196,9 @@ class Corpus:
         files.write_scores(shard, entropy, logprob)
 
     def clear_scores(self) -> None:
-        """Remove all scores and the teacher's record, before another teacher scores the corpus."""
+        """Remove all scores, the teacher's cache and its record, before another teacher scores the corpus."""
         self.record_teacher(None)
+        clear_top_tokens(self.path)
         for part in self.manifest.parts:
             shard = files.read_shard(self.path / part.file)
             if shard.entropy is not None or shard.logprob is not None:

@@ -1,23 +1,27 @@
 """From conversations to training batches: windows of units that face base tokens, packed into rows.
 
-A conversation that is longer than `max_length` base tokens is cut into windows that together hold all of
-the agent's text. Each window keeps the conversation's head (a quarter of the window: the system prompt, which
-says what the agent is to do), then a stretch whose first part (another quarter) only gives context; the loss
-falls on what no window before has held. Teacher and student read the same window, so what was cut is missing
-for both. Cutting at the end instead would drop most of what an agent says late in a long task.
+Examples are cut and parsed when they are asked for, out of memory-mapped shards: the parse is faster than
+any training step by orders of magnitude, so a corpus of any size takes no more memory than its masks.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lar.corpus import Corpus
+from lar.corpus import Corpus, Shard
+from lar.corpus.shards import read_shard
+from lar.corpus.teacher_cache import CachedTeacher, TopTokens
 from lar.errors import CorpusError
 from lar.vocabulary import LatentVocabulary, Reparameterized
+from lar.windows import Window, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,78 +30,130 @@ class Example:
 
     units: int64 (u); tokens: int64 (n); starts: int64 (u), the position in `tokens` of each unit's first
     token; taught: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
+    top: what a cached teacher says before each of the t taught units; None without a cache.
     """
 
     units: NDArray[np.int64]
     tokens: NDArray[np.int64]
     starts: NDArray[np.int64]
     taught: NDArray[np.int64]
+    top: TopTokens | None = None
+
+
+class Examples(Sequence[Example]):
+    """The windows of every conversation in which the agent says something, in the corpus's order.
+
+    A vocabulary without latents gives the control's examples: units are base tokens. Windows are the same
+    for every vocabulary (`lar.windows`). lengths: int64 (m), base tokens of each example.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        vocabulary: LatentVocabulary,
+        max_length: int,
+        teacher: CachedTeacher | None = None,
+    ) -> None:
+        """Plan the windows; `teacher` adds what a cached teacher says.
+
+        Raises:
+            CorpusError: corpus and vocabulary are of different tokenizers.
+        """
+        if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
+            raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
+        self.vocabulary = vocabulary
+        self._teacher = teacher
+        self._plan: list[tuple[Path, int, int, Window]] = []
+        for file in corpus.shard_files():
+            shard = _mapped(file.path)
+            chosen = np.arange(len(shard.tasks)) if file.keep is None else np.flatnonzero(file.keep)
+            for row in chosen.tolist():
+                begin, end = shard.offsets[row : row + 2].tolist()
+                for window in windows(shard.action[begin:end], max_length):
+                    self._plan.append((file.path, begin, end, window))
+        self.lengths = np.array([len(window) for *_, window in self._plan], dtype=np.int64)
+
+    def __len__(self) -> int:
+        """How many windows there are."""
+        return len(self._plan)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        """Cut and parse one window, or several."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        path, begin, end, window = self._plan[index]
+        shard = _mapped(path)
+        tokens, action = shard.tokens[begin:end], shard.action[begin:end]
+        example = cut(tokens, self.vocabulary.reparameterize(tokens, action), window)
+        if self._teacher is None:
+            return example
+        positions = begin + window.positions()[example.starts[example.taught]]
+        return _with_top(example, self._teacher.top(shard, positions))
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all windows' places and texts and of the segments."""
+        digest = hashlib.sha256(self.vocabulary.segment_tokens.tobytes())
+        for path, begin, end, window in self._plan:
+            digest.update(repr((begin, end, window)).encode())
+            digest.update(_mapped(path).tokens[begin:end].tobytes())
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _mapped(path: Path) -> Shard:
+    """The shard, whose arrays are views of the file: only its masks and names take memory."""
+    return read_shard(path)
 
 
 def examples(corpus: Corpus, vocabulary: LatentVocabulary, max_length: int) -> Iterator[Example]:
-    """Yield the windows of every conversation in which the agent says something, in the corpus's order.
+    """Yield the examples of a corpus; see `Examples`."""
+    yield from Examples(corpus, vocabulary, max_length)
 
-    A vocabulary without latents gives the control's examples: units are base tokens.
 
-    Raises:
-        CorpusError: corpus and vocabulary are of different tokenizers.
+def cut(tokens: NDArray[np.uint32], parsed: Reparameterized, window: Window) -> Example:
+    """The example of a window of one conversation, base ids (n) and their canonical parse.
+
+    A unit that the window's edge cuts through stands there as the base tokens that are left of it, to be read
+    only: it is taught in the window that holds it whole, unless it is longer than a quarter of a window.
     """
-    if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
-        raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
-    for shard in corpus.shards():
-        for begin, end in zip(shard.offsets[:-1].tolist(), shard.offsets[1:].tolist(), strict=True):
-            tokens = shard.tokens[begin:end]
-            parsed = vocabulary.reparameterize(tokens, shard.action[begin:end])
-            yield from windows(tokens, parsed, max_length)
+    parts = [(0, window.head), (window.begin, window.end)]
+    if window.begin == window.head:
+        parts = [(0, window.end)]
+    pieces = [_piece(tokens, parsed, begin, end) for begin, end in parts]
+    units, ends, agent = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    places = zip(pieces, parts, strict=True)
+    lengths = np.concatenate([np.diff(piece[1], prepend=begin) for piece, (begin, _) in places])
+    local = np.cumsum(lengths) - lengths
+    taught = np.flatnonzero(agent & (ends > window.new))
+    positions = window.positions()
+    return Example(units.astype(np.int64), tokens[positions].astype(np.int64), local, taught[taught > 0])
 
 
-def windows(tokens: NDArray[np.uint32], parsed: Reparameterized, max_length: int) -> Iterator[Example]:
-    """Cut one conversation, base ids (n) and its units, into examples of at most `max_length` base tokens.
-
-    Only a unit of more than half of that can make a window longer.
-    """
-    starts, count = parsed.starts, len(parsed.units)
-    if starts[-1] <= max_length:
-        yield from _example(tokens, parsed, np.arange(count), 0)
-        return
-    end = max(1, _units_until(starts, max_length))
-    yield from _example(tokens, parsed, np.arange(end), 0)
-    head = _units_until(starts, max_length // 4)
-    room = max_length - int(starts[head])
-    while end < count:
-        # Units [context, end) were taught before; they are here to be read.
-        context = max(head, _first_unit_at(starts, int(starts[end]) - max_length // 4))
-        if head == 0:  # a very long first unit: something must stand before what is taught
-            context = min(context, end - 1)
-        new_end = max(end + 1, _units_until(starts, int(starts[context]) + room))
-        chosen = np.concatenate([np.arange(head), np.arange(context, new_end)])
-        yield from _example(tokens, parsed, chosen, end)
-        end = new_end
+def _piece(
+    tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
+    """The units of [begin, end), where each ends, and whether it is a whole unit of the agent's."""
+    first = int(np.searchsorted(parsed.starts, begin, side="left"))
+    last = max(first, int(np.searchsorted(parsed.starts, end, side="right")) - 1)
+    if parsed.starts[first] >= end:  # within one unit
+        first = last = len(parsed.units)
+        inner_begin = inner_end = end
+    else:
+        inner_begin, inner_end = int(parsed.starts[first]), int(parsed.starts[last])
+    before, after = np.arange(begin, inner_begin), np.arange(inner_end, end)
+    return (
+        np.concatenate([tokens[before], parsed.units[first:last], tokens[after]]),
+        np.concatenate([before + 1, parsed.starts[first + 1 : last + 1], after + 1]),
+        np.concatenate([np.zeros(len(before), bool), parsed.action[first:last], np.zeros(len(after), bool)]),
+    )
 
 
-def _units_until(starts: NDArray[np.int64], limit: int) -> int:
-    """How many whole units fit into the first `limit` base tokens."""
-    return int(np.searchsorted(starts, limit, side="right")) - 1
-
-
-def _first_unit_at(starts: NDArray[np.int64], position: int) -> int:
-    """The first unit that starts at `position` or after it."""
-    return int(np.searchsorted(starts, position, side="left"))
-
-
-def _example(
-    tokens: NDArray[np.uint32], parsed: Reparameterized, chosen: NDArray[np.int64], first_taught: int
-) -> Iterator[Example]:
-    """The example of the `chosen` units, if one of them from `first_taught` on is the agent's."""
-    taught = np.flatnonzero(parsed.action[chosen] & (chosen >= first_taught))
-    taught = taught[taught > 0]  # nothing stands before the first unit to predict it from
-    if not len(taught):
-        return
-    begins, ends = parsed.starts[chosen], parsed.starts[chosen + 1]
-    lengths = ends - begins
-    local = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-    base = np.repeat(begins - local, lengths) + np.arange(int(lengths.sum()))
-    yield Example(parsed.units[chosen].astype(np.int64), tokens[base].astype(np.int64), local, taught)
+def _with_top(example: Example, top: TopTokens) -> Example:
+    return Example(example.units, example.tokens, example.starts, example.taught, top)
 
 
 class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -107,11 +163,11 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
     was stopped finds its place again. Item: see `pack`.
     """
 
-    def __init__(self, source: list[Example], batch_tokens: int, seed: int = 0) -> None:
-        if not source:
+    def __init__(self, source: Examples, batch_tokens: int, seed: int = 0) -> None:
+        if not len(source):
             raise CorpusError("the corpus holds nothing that the agent said")
         self.examples = source
-        self.rows = _group([len(example.tokens) for example in source], batch_tokens, seed)
+        self.rows = _group(source.lengths.tolist(), batch_tokens, seed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -133,11 +189,12 @@ def _group(lengths: list[int], limit: int, seed: int) -> list[list[int]]:
     return rows
 
 
-def pack(group: list[Example]) -> dict[str, Tensor]:
+def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     """Several examples as one row of units (1, u) and one of base tokens (1, n), positions restarting.
 
     student_at and teacher_at (t): where in those rows the hidden states stand that predict `labels` (t), the
-    taught units; all int64.
+    taught units; all int64. With a cached teacher also its top_ids (t, k), top_probabilities (t, k), float32,
+    and tail (t), float32.
     """
     units = [len(example.units) for example in group]
     tokens = [len(example.tokens) for example in group]
@@ -155,6 +212,18 @@ def pack(group: list[Example]) -> dict[str, Tensor]:
         "student_at": torch.from_numpy(np.concatenate(student)),
         "teacher_at": torch.from_numpy(np.concatenate(teacher)),
         "labels": torch.from_numpy(np.concatenate(labels)),
+        **_pack_top([example.top for example in group]),
+    }
+
+
+def _pack_top(tops: Sequence[TopTokens | None]) -> dict[str, Tensor]:
+    found = [top for top in tops if top is not None]
+    if len(found) < len(tops):
+        return {}
+    return {
+        "top_ids": torch.from_numpy(np.concatenate([top.ids for top in found]).astype(np.int64)),
+        "top_probabilities": torch.from_numpy(np.concatenate([top.probabilities for top in found])),
+        "tail": torch.from_numpy(np.concatenate([top.tail for top in found])),
     }
 
 

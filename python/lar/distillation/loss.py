@@ -2,10 +2,14 @@
 
 At every position stand p, the teacher's distribution over base tokens, s, the student's over units (base
 tokens and K latents), the unit u that follows, and f(u), its first base token. All take logits in float32:
-`base` (n, B) and `latent` (n, K) of the student, `teacher` (n, B), and `units` (n). K may be 0, the control.
-The formulas are those of the project's design, `paper` after arXiv 2605.18597.
+`base` (n, B) and `latent` (n, K) of the student, `teacher` (n, B) or what a cache kept of it, and `units`
+(n). K may be 0, the control. The formulas are those of the project's design, `paper` after arXiv 2605.18597.
+
+A cached teacher has k tokens and one probability for all others together. Both sides are then compared over
+k + 1 outcomes: a lower bound of the divergence, exact for k = B.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,17 +20,29 @@ from torch import Tensor
 class FirstTokens:
     """Which base token each of K latents begins with, indexed for the marginal.
 
-    columns (U): the distinct first tokens, sorted. group (K): each latent's place in `columns`.
+    columns (U): the distinct first tokens, sorted. group (K): each latent's place in `columns`. place (B):
+    each base token's place in `columns`, -1 for one that no latent begins with.
     """
 
     def __init__(self, first_tokens: Tensor, base_size: int) -> None:
         self.base_size = base_size
         self.columns, self.group = torch.unique(first_tokens.long(), return_inverse=True)
+        self.place = torch.full((base_size,), -1)
+        self.place[self.columns] = torch.arange(len(self.columns))
 
     def to(self, device: torch.device) -> "FirstTokens":
         """Move the index tensors."""
         self.columns, self.group = self.columns.to(device), self.group.to(device)
+        self.place = self.place.to(device)
         return self
+
+
+class TopProbabilities(NamedTuple):
+    """A cached teacher: ids (n, k) of its most likely tokens, their probabilities (n, k), the others' (n)."""
+
+    ids: Tensor
+    probabilities: Tensor
+    tail: Tensor
 
 
 class Terms(NamedTuple):
@@ -36,30 +52,34 @@ class Terms(NamedTuple):
     unit: Tensor
 
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor, FirstTokens], Terms]
+Teacher = Tensor | TopProbabilities
 
 
-def marginal(base: Tensor, latent: Tensor, teacher: Tensor, units: Tensor, first: FirstTokens) -> Terms:
+def marginal(base: Tensor, latent: Tensor, teacher: Teacher, units: Tensor, first: FirstTokens) -> Terms:
     """KL(p || q), and -log(s(u) / q(f(u))), with q(v) = sum of s(u) over the units with f(u) = v.
 
     Mass that moves between a token and the latents that begin with it leaves the first term as it is.
     """
     joined = _joined(base, latent, first)
-    entropy, cross = _against(teacher, base, _log_total(base, latent))
-    probability = teacher.detach().softmax(-1)[:, first.columns]
-    gained = (probability * (joined - base[:, first.columns])).sum()
     return Terms(
-        cross - gained - entropy,
+        _divergence(teacher, base, joined, _log_total(base, latent), first),
         (_of_first(base, joined, units, first) - _of_unit(base, latent, units)).sum(),
     )
 
 
-def paper(base: Tensor, latent: Tensor, teacher: Tensor, units: Tensor, first: FirstTokens) -> Terms:
+def paper(base: Tensor, latent: Tensor, teacher: Teacher, units: Tensor, first: FirstTokens) -> Terms:
     """KL(p || s) where the unit is a base token, -log s(u) where it is a latent; s over all units."""
     explicit = units < first.base_size
     total = _log_total(base, latent)
-    entropy, cross = _against(teacher[explicit], base[explicit], total[explicit])
-    return Terms(cross - entropy, (total - _of_unit(base, latent, units))[~explicit].sum())
+    own = base[:, first.columns]  # a latent's mass counts for nothing but itself
+    if isinstance(teacher, TopProbabilities):
+        chosen: Teacher = TopProbabilities(*(part[explicit] for part in teacher))
+    else:
+        chosen = teacher[explicit]
+    return Terms(
+        _divergence(chosen, base[explicit], own[explicit], total[explicit], first),
+        (total - _of_unit(base, latent, units))[~explicit].sum(),
+    )
 
 
 def sft(base: Tensor, latent: Tensor, teacher: Tensor | None, units: Tensor, first: FirstTokens) -> Terms:  # noqa: ARG001
@@ -91,13 +111,33 @@ def _joined(base: Tensor, latent: Tensor, first: FirstTokens) -> Tensor:
     return ((own - shift).exp().index_add(1, first.group, spread)).log() + shift
 
 
-def _against(teacher: Tensor, base: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over positions: the teacher's entropy, and its cross entropy with exp(base - total)."""
+def _divergence(teacher: Teacher, base: Tensor, joined: Tensor, total: Tensor, first: FirstTokens) -> Tensor:
+    """KL(p || q), summed over positions.
+
+    log q(v) is a logit minus `total` (n): one of `joined` (n, U) for the U first tokens, else one of `base`.
+    """
+    if isinstance(teacher, TopProbabilities):
+        return _divergence_of_top(teacher, base, joined, total, first)
     with torch.no_grad():
         log_p = teacher.log_softmax(-1)
         p = log_p.exp()
         entropy = -(p * log_p).sum()
-    return entropy, total.sum() - (p * base).sum()
+    gained = (p[:, first.columns] * (joined - base[:, first.columns])).sum()
+    cross: Tensor = total.sum() - (p * base).sum() - gained
+    return cross - entropy
+
+
+def _divergence_of_top(
+    teacher: TopProbabilities, base: Tensor, joined: Tensor, total: Tensor, first: FirstTokens
+) -> Tensor:
+    ids, p, tail = teacher
+    logits = base if not first.columns.numel() else base.index_copy(1, first.columns, joined)
+    of_top = logits.gather(1, ids) - total[:, None]
+    of_rest = logits.scatter(1, ids, -math.inf).logsumexp(-1) - total
+    # Where the teacher leaves nothing, what the student leaves does not matter, not even log 0.
+    of_rest = of_rest.masked_fill(tail == 0, 0)
+    entropy: Tensor = -torch.special.xlogy(p, p).sum() - torch.special.xlogy(tail, tail).sum()
+    return -(p * of_top).sum() - (tail * of_rest).sum() - entropy
 
 
 def _of_unit(base: Tensor, latent: Tensor, units: Tensor) -> Tensor:
@@ -117,9 +157,9 @@ def _of_first(base: Tensor, joined: Tensor, units: Tensor, first: FirstTokens) -
         return _of_unit(base, base[:, :0], units)
     from_latent = first.columns[first.group[(units - size).clamp_min(0)]]
     token = torch.where(units >= size, from_latent, units)
-    place = torch.searchsorted(first.columns, token).clamp_max(first.columns.numel() - 1)
+    place = first.place[token]
     own = base.gather(1, token[:, None])[:, 0]
-    return torch.where(first.columns[place] == token, joined.gather(1, place[:, None])[:, 0], own)
+    return torch.where(place >= 0, joined.gather(1, place.clamp_min(0)[:, None])[:, 0], own)
 
 
 class _SumOverChunks(torch.autograd.Function):

@@ -15,7 +15,7 @@ class AdaptOptions:
     """How LoRA learns. Steps count more than tokens, so by default a batch is what fits into one window.
 
     max_length: base tokens an example may have; a longer conversation is cut into windows that keep its head
-    (see `lar.distillation.data`). batch_tokens: base tokens in a batch, packed into one row; None for
+    (see `lar.windows`). batch_tokens: base tokens in a batch, packed into one row; None for
     max_length. max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the frozen
     weights of a folder, "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints.
     report_to: the Trainer's integrations ("tensorboard", "wandb").
@@ -65,14 +65,16 @@ class DistillOptions(AdaptOptions):
 
     loss: "marginal", "paper" or "sft" (see `lar.distillation.loss`). unit_weight: the weight `a` of the
     second term. row_learning_rate: of the new rows, an order above LoRA's, for they start far from where
-    they end. row_start: how a latent's input row starts (see `lar.distillation.rows`). control: the same
-    data and steps without latents.
+    they end. row_start: how a latent's input row starts (see `lar.distillation.rows`). cached_teacher: read
+    what `lar.score` kept of the teacher with `top_k` and the same max_length, in place of the teacher's own
+    pass over each batch. control: the same data and steps without latents.
     """
 
     loss: str = "marginal"
     unit_weight: float = 1.0
     row_learning_rate: float = 1e-2
     row_start: str = "exponential"
+    cached_teacher: bool = False
     control: bool = False
 
     def __post_init__(self) -> None:

@@ -1,6 +1,5 @@
 """Distillation itself: a transformers Trainer that carries teacher, student and loss."""
 
-import hashlib
 import json
 import math
 import shutil
@@ -14,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from lar.causal_model import autocast, embedding_rows, fingerprint, hidden_states, load_model
+from lar.causal_model import embedding_rows, fingerprint, load_model
 from lar.corpus import Corpus
-from lar.distillation.data import PackedExamples, examples
-from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Terms, sum_over_chunks
+from lar.corpus.shards import read_shard
+from lar.corpus.teacher_cache import CachedTeacher, CacheIdentity
+from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.step import DistillationStep
 from lar.distillation.student import OPTIONS_FILE, Student
 from lar.errors import OptionError, TrainingError
 from lar.files import atomic_file, check_replaceable
@@ -77,12 +78,9 @@ def train(
     progress: Progress,
 ) -> Student:
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
-    data = PackedExamples(
-        list(examples(corpus, vocabulary, options.max_length)),
-        options.batch_tokens or options.max_length,
-        options.seed,
-    )
-    identity = _identity(base, vocabulary, options, data)
+    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
+    data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
+    identity = _identity(base, options, data)
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
     with tempfile.TemporaryDirectory() as temporary:
@@ -96,84 +94,6 @@ def train(
         "log": trainer.state.log_history,
     }
     return student.eval()
-
-
-class DistillationStep(nn.Module):
-    """One batch's loss: the teacher's pass over base tokens, the student's over units, and what they say."""
-
-    accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
-
-    def __init__(self, student: Student, options: AdaptOptions) -> None:
-        super().__init__()
-        self.student = student
-        self.loss = options.loss if isinstance(options, DistillOptions) else "sft"
-        self.unit_weight = options.unit_weight if isinstance(options, DistillOptions) else 1.0
-        vocabulary = student.vocabulary
-        first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
-        self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
-        _ = student.head  # checked before the first step
-
-    def forward(
-        self,
-        units: Tensor,
-        unit_positions: Tensor,
-        tokens: Tensor,
-        token_positions: Tensor,
-        student_at: Tensor,
-        teacher_at: Tensor,
-        labels: Tensor,
-    ) -> dict[str, Tensor]:
-        """Sums over the batch's t taught units: `loss`, and its parts `teacher` and `unit`.
-
-        The arguments are what `lar.distillation.data.pack` returns.
-        """
-        student = self.student
-        with autocast(student.base):
-            taught_by = self._teacher_hidden(tokens, token_positions, teacher_at)
-            hidden = hidden_states(student.base, units, unit_positions)[0, student_at]
-            parts: list[Terms] = []
-
-            def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
-                terms = self._terms(chunk, piece, rows, taught_by, labels)
-                parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
-                return terms.teacher + self.unit_weight * terms.unit
-
-            size = student.head.chunk_size(student.vocabulary.base_size)
-            loss = sum_over_chunks(chunk_loss, size, hidden, *self._output_rows())
-        teacher, unit = (torch.stack(column).sum() for column in zip(*parts, strict=True))
-        return {"loss": loss, "teacher": teacher, "unit": unit}
-
-    def _teacher_hidden(self, tokens: Tensor, positions: Tensor, at: Tensor) -> Tensor | None:
-        """The teacher's hidden states (t, width); None for a loss that has no teacher."""
-        if self.loss == "sft":
-            return None
-        training = self.student.training
-        with torch.no_grad(), self.student.teacher():
-            self.student.eval()
-            hidden = hidden_states(self.student.base, tokens, positions)[0, at]
-            self.student.train(training)
-        return hidden
-
-    def _terms(
-        self, chunk: slice, hidden: Tensor, rows: tuple[Tensor, ...], taught_by: Tensor | None, labels: Tensor
-    ) -> Terms:
-        """The loss of a chunk of positions, from the student's and the teacher's hidden states."""
-        student = self.student
-        with student.base_rows_only():
-            base = student.head(hidden)
-            with torch.no_grad():
-                teacher = None if taught_by is None else student.head(taught_by[chunk])
-        latent = base[:, :0]
-        if student.rows is not None:
-            latent = student.head.finish(student.rows.logits(hidden, *rows).float())
-        terms: Terms = LOSS_FUNCTIONS[self.loss](base, latent, teacher, labels[chunk], self.first)
-        return terms
-
-    def _output_rows(self) -> list[Tensor]:
-        rows = self.student.rows
-        if rows is None:
-            return []
-        return [rows.output] if rows.bias is None else [rows.output, rows.bias]
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
@@ -296,6 +216,16 @@ def _checkpoint_activations(model: Any) -> None:
     (renamed or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
+def _cached_teacher(base: Any, corpus: Corpus, options: AdaptOptions) -> CachedTeacher | None:
+    """The cache that the options ask for, found to be of this model, these windows and this corpus."""
+    if not (isinstance(options, DistillOptions) and options.cached_teacher):
+        return None
+    teacher = CachedTeacher(CacheIdentity(fingerprint(base), options.max_length))
+    for file in corpus.shard_files():
+        teacher.size(read_shard(file.path))  # refuses
+    return teacher
+
+
 def _only(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return rows[0]
 
@@ -304,20 +234,13 @@ def _checkpoints(output: str | Path | None) -> Path | None:
     return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
 
 
-def _identity(
-    base: nn.Module, vocabulary: LatentVocabulary, options: AdaptOptions, data: PackedExamples
-) -> dict[str, Any]:
+def _identity(base: nn.Module, options: AdaptOptions, data: PackedExamples) -> dict[str, Any]:
     """What must be the same for a run to go on: model, latents, options and data."""
     # How often a run saves or reports, and where it runs, changes nothing that is learnt.
     same = replace(options, save_steps=1, logging_steps=1, report_to=(), device=None)
-    digest = hashlib.sha256()
-    for example in data.examples:
-        digest.update(example.units.tobytes())
-        digest.update(example.taught.tobytes())
-    digest.update(vocabulary.segment_tokens.tobytes())
     content = {
         "model": fingerprint(base),
-        "data": digest.hexdigest(),
+        "data": data.examples.digest(),
         "options": same.as_json(),
     }
     result: dict[str, Any] = json.loads(json.dumps(content))

@@ -1,0 +1,166 @@
+"""What a teacher said of a corpus, kept for later runs: its most likely tokens before each of the agent's.
+
+One Arrow file a shard, `teacher/part-00000.arrow`, a row for each of the agent's tokens in the shard's order:
+`ids` and `logprob` of the k most likely tokens, and `tail`, what is left for all the others together. A file
+knows the model, the windows and the shard that it is of, and is refused where any of them is another.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lar.corpus.shards import Shard
+from lar.errors import CorpusError
+from lar.files import atomic_file
+
+FOLDER = "teacher"
+_KEY = b"lar.teacher"
+
+
+@dataclass(frozen=True, slots=True)
+class TopTokens:
+    """A teacher's distributions at n positions, over its k most likely tokens and all others together.
+
+    ids: uint32 (n, k); probabilities: float32 (n, k); tail: float32 (n), the others' probability.
+    """
+
+    ids: NDArray[np.uint32]
+    probabilities: NDArray[np.float32]
+    tail: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheIdentity:
+    """Of which model (`lar.causal_model.fingerprint`) and windows a cache is; None: whole conversations."""
+
+    teacher: str
+    max_length: int | None
+
+
+def cache_file(shard: Shard) -> Path:
+    """Where the cache of a shard lies."""
+    return shard.path.parent / FOLDER / shard.path.name
+
+
+def write_top_tokens(shard: Shard, identity: CacheIdentity, top: TopTokens) -> None:
+    """Write the cache of a whole shard, a row for each of its agent's tokens, in one step."""
+    file = cache_file(shard)
+    file.parent.mkdir(exist_ok=True)
+    k = top.ids.shape[1]
+    with np.errstate(divide="ignore"):
+        logprob = np.log(top.probabilities).astype(np.float16)
+    columns = {
+        "ids": _fixed(top.ids.astype(np.uint32), k),
+        "logprob": _fixed(logprob, k),
+        "tail": pa.array(top.tail.astype(np.float32)),
+    }
+    said = json.dumps({**asdict(identity), "shard": _digest(shard)})
+    batch = pa.record_batch(columns).replace_schema_metadata({_KEY: said.encode()})
+    with (
+        atomic_file(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, batch.schema) as out,
+    ):
+        out.write_batch(batch)
+
+
+def is_cached(shard: Shard, identity: CacheIdentity, k: int) -> bool:
+    """Whether the shard has a cache of this teacher with k tokens."""
+    try:
+        return CachedTeacher(identity).size(shard) == k
+    except CorpusError:
+        return False
+
+
+def clear_top_tokens(corpus_folder: Path) -> None:
+    """Remove the cache of a corpus, if there is one."""
+    shutil.rmtree(corpus_folder / FOLDER, ignore_errors=True)
+
+
+class _Kept(NamedTuple):
+    """A shard's cache, mapped: ids, logprob (a, k), tail (a), and the row of each of the shard's tokens."""
+
+    ids: NDArray[np.uint32]
+    logprob: NDArray[np.float16]
+    tail: NDArray[np.float32]
+    row_of: NDArray[np.int64]
+
+
+class CachedTeacher:
+    """The cache of one teacher, read row by row; files are memory-mapped and checked when first touched."""
+
+    def __init__(self, identity: CacheIdentity) -> None:
+        self.identity = identity
+        self._opened: dict[Path, _Kept] = {}
+
+    def size(self, shard: Shard) -> int:
+        """How many tokens are kept for each position; raises CorpusError as `top` does."""
+        return int(self._open(shard).ids.shape[1])
+
+    def top(self, shard: Shard, positions: NDArray[np.int64]) -> TopTokens:
+        """What the teacher said before the agent's tokens at `positions` (n) of the shard's tokens.
+
+        Raises:
+            CorpusError: the shard has no cache, or one of another teacher or of other windows.
+        """
+        kept = self._open(shard)
+        rows = kept.row_of[positions]
+        probabilities, tail = np.exp(kept.logprob[rows].astype(np.float32)), kept.tail[rows]
+        # float16 has rounded each; the tail has not been rounded, and all of it shall be 1.
+        probabilities *= ((1 - tail) / probabilities.sum(-1))[:, None]
+        return TopTokens(kept.ids[rows], probabilities, tail)
+
+    def _open(self, shard: Shard) -> "_Kept":
+        if shard.path not in self._opened:
+            self._opened[shard.path] = self._read(shard)
+        return self._opened[shard.path]
+
+    def _read(self, shard: Shard) -> "_Kept":
+        file, path = cache_file(shard), shard.path
+        try:
+            with pa.memory_map(str(file)) as source:
+                reader = pa.ipc.open_file(source)
+                said = json.loads((reader.schema.metadata or {}).get(_KEY, b"{}"))
+                batch = reader.get_batch(0)
+        except FileNotFoundError:
+            raise CorpusError(
+                f"{path}: no teacher's distributions are kept for it; run lar score with --top-k"
+            ) from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise CorpusError(f"{file}: a broken teacher cache ({str(error).splitlines()[0]})") from None
+        self._refuse_others(file, said, _digest(shard))
+        k = batch.schema.field("ids").type.list_size
+        return _Kept(
+            batch.column("ids").values.to_numpy().reshape(-1, k),
+            batch.column("logprob").values.to_numpy().reshape(-1, k),
+            batch.column("tail").to_numpy(),
+            np.cumsum(shard.action) - 1,
+        )
+
+    def _refuse_others(self, file: Path, said: dict[str, Any], digest: str) -> None:
+        if said.get("shard") != digest:
+            raise CorpusError(f"{file}: a teacher cache of another corpus")
+        if said.get("teacher") != self.identity.teacher:
+            raise CorpusError(f"{file}: a teacher cache of another model; run lar score --overwrite --top-k")
+        if said.get("max_length") != self.identity.max_length:
+            raise CorpusError(
+                f"{file}: the teacher read windows of {said.get('max_length')} tokens, "
+                f"this run reads {self.identity.max_length}; both need the same max_length"
+            )
+
+
+def _fixed(values: NDArray[Any], size: int) -> Any:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), size)
+
+
+def _digest(shard: Shard) -> str:
+    digest = hashlib.sha256(shard.tokens.tobytes())
+    digest.update(np.packbits(shard.action).tobytes())
+    return digest.hexdigest()
