@@ -43,7 +43,7 @@ def test_windows_hold_each_of_the_agents_tokens_once(speakers, max_length):
 
 
 @given(SPEAKERS, st.integers(16, 96), st.data())
-def test_cuts_teach_each_of_the_agents_units_once(speakers, max_length, data):
+def test_cuts_teach_each_of_the_agents_tokens_once(speakers, max_length, data):
     action = mask(speakers)
     starts = [0]  # of units of one to four tokens of one speaker
     while starts[-1] < len(action):
@@ -65,8 +65,12 @@ def test_cuts_teach_each_of_the_agents_units_once(speakers, max_length, data):
         for unit, begin, end in zip(example.units.tolist(), example.starts, ends, strict=True):
             expected = [unit] if unit < 1000 else list(range(starts[unit - 1000], starts[unit - 999]))
             assert example.tokens[begin:end].tolist() == expected
-        taught += example.units[example.taught].tolist()
-    assert taught == [unit for index, unit in enumerate(units.tolist()) if index and parsed.action[index]]
+        for index in example.taught:
+            taught += example.tokens[example.starts[index] : ends[index]].tolist()
+        whole = example.units[example.taught]
+        assert max_length < 48 or set(whole[whole < 1000].tolist()) <= set(units.tolist())
+    # A unit at the very start cannot be taught, and so not the tokens in it.
+    assert taught == [position for position in range(starts[1], len(action)) if action[position]]
 
 
 def test_units_face_the_base_tokens_before_them(corpus, vocabulary):

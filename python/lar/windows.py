@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 class Window:
     """Positions [0, head) and [begin, end) of a conversation; new are those of [new, end).
 
-    head <= begin <= new < end. Positions before `new` are there to be read.
+    head <= begin <= new < end. Positions before `new` are there to be read. Where a window ends within a turn
+    of the agent, the next one holds what stands from `next_begin` on.
     """
 
     head: int
     begin: int
     new: int
     end: int
+    next_begin: int
 
     def __len__(self) -> int:
         """Tokens in the window."""
@@ -51,7 +53,7 @@ def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
         if new > max_length // 2:
             head, context = max_length // 4, new - max_length // 4
         end = _end(begins, ends, new, context + max_length - head)
-        yield Window(head, context, new, end)
+        yield Window(head, context, new, end, end - max_length // 4)
         new = end
 
 

@@ -118,12 +118,12 @@ def cut(tokens: NDArray[np.uint32], parsed: Reparameterized, window: Window) -> 
     """The example of a window of one conversation, base ids (n) and their canonical parse.
 
     A unit that the window's edge cuts through stands there as the base tokens that are left of it, to be read
-    only: it is taught in the window that holds it whole, unless it is longer than a quarter of a window.
+    only: it is taught by the window that holds it whole. One that none does is taught token by token.
     """
     parts = [(0, window.head), (window.begin, window.end)]
     if window.begin == window.head:
         parts = [(0, window.end)]
-    pieces = [_piece(tokens, parsed, begin, end) for begin, end in parts]
+    pieces = [_piece(tokens, parsed, begin, end, window.next_begin) for begin, end in parts]
     units, ends, agent = (np.concatenate(column) for column in zip(*pieces, strict=True))
     places = zip(pieces, parts, strict=True)
     lengths = np.concatenate([np.diff(piece[1], prepend=begin) for piece, (begin, _) in places])
@@ -134,21 +134,23 @@ def cut(tokens: NDArray[np.uint32], parsed: Reparameterized, window: Window) -> 
 
 
 def _piece(
-    tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int
+    tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int, next_begin: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
-    """The units of [begin, end), where each ends, and whether it is a whole unit of the agent's."""
-    first = int(np.searchsorted(parsed.starts, begin, side="left"))
-    last = max(first, int(np.searchsorted(parsed.starts, end, side="right")) - 1)
-    if parsed.starts[first] >= end:  # within one unit
-        first = last = len(parsed.units)
-        inner_begin = inner_end = end
-    else:
-        inner_begin, inner_end = int(parsed.starts[first]), int(parsed.starts[last])
-    before, after = np.arange(begin, inner_begin), np.arange(inner_end, end)
+    """The units of [begin, end), where each ends, and whether the agent's loss may fall on it here."""
+    starts, count = parsed.starts, len(parsed.units)
+    first = int(np.searchsorted(starts, begin, side="left"))
+    last = max(first, int(np.searchsorted(starts, end, side="right")) - 1)
+    inner = np.minimum(starts[[first, last]], end)
+    before, after = np.arange(begin, inner[0]), np.arange(inner[1], end)
+    # The unit before `first` began too early for this window; the one after `last` ends too late.
+    cut_before = len(before) > 0 and parsed.action[first - 1]
+    cut_after = last < count and parsed.action[last] and starts[last] < next_begin
     return (
         np.concatenate([tokens[before], parsed.units[first:last], tokens[after]]),
-        np.concatenate([before + 1, parsed.starts[first + 1 : last + 1], after + 1]),
-        np.concatenate([np.zeros(len(before), bool), parsed.action[first:last], np.zeros(len(after), bool)]),
+        np.concatenate([before + 1, starts[first + 1 : last + 1], after + 1]),
+        np.concatenate(
+            [np.full(len(before), cut_before), parsed.action[first:last], np.full(len(after), cut_after)]
+        ),
     )
 
 
