@@ -1,6 +1,8 @@
 """Models of about 100,000 parameters, and a teacher that has learnt the toy agent's text."""
 
+import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM, set_seed
@@ -58,6 +60,12 @@ def teacher(corpus: Corpus, steps: int = 60):
         optimizer.step()
         optimizer.zero_grad()
     return student.eval()
+
+
+def copy(corpus: Corpus, folder: Path) -> Corpus:
+    """The same corpus in a folder of its own, to be written to."""
+    shutil.copytree(corpus.path, folder)
+    return Corpus.load(folder)
 
 
 def state(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ import click
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, training_side
 from lar.cli.training import device_options, needs_train_extra, option_flags
-from lar.distillation.options import LOSSES, ROW_STARTS, DistillOptions
+from lar.distillation.options import LOSSES, OUTPUT_STARTS, ROW_STARTS, DistillOptions
 from lar.errors import OptionError
 
 
@@ -26,6 +26,13 @@ from lar.errors import OptionError
     default=DistillOptions.row_start,
     show_default=True,
     help="How a latent's input row starts.",
+)
+@click.option(
+    "--output-start",
+    type=click.Choice(OUTPUT_STARTS),
+    default=DistillOptions.output_start,
+    show_default=True,
+    help="How a latent's output row starts.",
 )
 @hold_out_options
 @option_flags(DistillOptions)

@@ -25,6 +25,8 @@ _HELP = {
     "seed": "Start values and order of the data.",
     "save_steps": "Steps between two checkpoints.",
     "logging_steps": "Steps between two lines of the record.",
+    "hidden_batches": "Batches to match hidden states on, with --row-start hidden.",
+    "fitted_batches": "Batches to fit output rows on, with --output-start fitted.",
     "row_learning_rate": "The new rows' learning rate.",
     "cached_teacher": "Read what `lar score --top-k` kept, in place of the teacher's own pass.",
     "unit_weight": "Weight of the loss's second term.",

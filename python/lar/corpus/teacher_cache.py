@@ -3,6 +3,10 @@
 One Arrow file a shard, `teacher/part-00000.arrow`, a row for each of the agent's tokens in the shard's order:
 `ids` and `logprob` of the k most likely tokens, and `tail`, what is left for all the others together. A file
 knows the model, the windows and the shard that it is of, and is refused where any of them is another.
+
+It says what the teacher would say in the same window, with one exception: a unit that is taught in one window
+because the edge of the one before cut through it. There the cache holds what the teacher said in the earlier
+window, with more to read before it.
 """
 
 import hashlib

@@ -195,17 +195,18 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     """Several examples as one row of units (1, u) and one of base tokens (1, n), positions restarting.
 
     student_at and teacher_at (t): where in those rows the hidden states stand that predict `labels` (t), the
-    taught units; all int64. With a cached teacher also its top_ids (t, k), top_probabilities (t, k), float32,
-    and tail (t), float32.
+    taught units; unit_ends (u): where in the second row each unit's last token stands; all int64. With a
+    cached teacher also its top_ids (t, k), top_probabilities (t, k), float32, and tail (t), float32.
     """
     units = [len(example.units) for example in group]
     tokens = [len(example.tokens) for example in group]
     before = zip(group, _sums_before(units), _sums_before(tokens), strict=True)
-    student, teacher, labels = [], [], []
+    student, teacher, labels, ends = [], [], [], []
     for example, unit_base, token_base in before:
         student.append(example.taught - 1 + unit_base)
         teacher.append(example.starts[example.taught] - 1 + token_base)
         labels.append(example.units[example.taught])
+        ends.append(np.append(example.starts[1:], len(example.tokens)) - 1 + token_base)
     return {
         "units": _row([example.units for example in group]),
         "unit_positions": _row([np.arange(length) for length in units]),
@@ -214,6 +215,7 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
         "student_at": torch.from_numpy(np.concatenate(student)),
         "teacher_at": torch.from_numpy(np.concatenate(teacher)),
         "labels": torch.from_numpy(np.concatenate(labels)),
+        "unit_ends": torch.from_numpy(np.concatenate(ends)),
         **_pack_top([example.top for example in group]),
     }
 

@@ -9,7 +9,6 @@ A cached teacher has k tokens and one probability for all others together. Both 
 k + 1 outcomes: a lower bound of the divergence, exact for k = B.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,6 +52,8 @@ class Terms(NamedTuple):
 
 
 Teacher = Tensor | TopProbabilities
+# A logit for what has no part. Not -inf, whose gradient is NaN where nothing else is left.
+_NOTHING = -1e30
 
 
 def marginal(base: Tensor, latent: Tensor, teacher: Teacher, units: Tensor, first: FirstTokens) -> Terms:
@@ -133,8 +134,10 @@ def _divergence_of_top(
     ids, p, tail = teacher
     logits = base if not first.columns.numel() else base.index_copy(1, first.columns, joined)
     of_top = logits.gather(1, ids) - total[:, None]
-    of_rest = logits.scatter(1, ids, -math.inf).logsumexp(-1) - total
-    # Where the teacher leaves nothing, what the student leaves does not matter, not even log 0.
+    of_rest = logits.scatter(1, ids, _NOTHING).logsumexp(-1) - total
+    if ids.shape[1] == base.shape[1]:
+        tail = torch.zeros_like(tail)  # but for rounding
+    # Where the teacher leaves nothing, what the student leaves does not matter.
     of_rest = of_rest.masked_fill(tail == 0, 0)
     entropy: Tensor = -torch.special.xlogy(p, p).sum() - torch.special.xlogy(tail, tail).sum()
     return -(p * of_top).sum() - (tail * of_rest).sum() - entropy

@@ -7,7 +7,8 @@ from typing import Any
 from lar.errors import OptionError
 
 LOSSES = ("marginal", "paper", "sft")
-ROW_STARTS = ("exponential", "mean", "first")
+ROW_STARTS = ("exponential", "mean", "first", "hidden")
+OUTPUT_STARTS = ("fitted", "first")
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,21 @@ class DistillOptions(AdaptOptions):
 
     loss: "marginal", "paper" or "sft" (see `lar.distillation.loss`). unit_weight: the weight `a` of the
     second term. row_learning_rate: of the new rows, an order above LoRA's, for they start far from where
-    they end. row_start: how a latent's input row starts (see `lar.distillation.rows`). cached_teacher: read
-    what `lar.score` kept of the teacher with `top_k` and the same max_length, in place of the teacher's own
-    pass over each batch. control: the same data and steps without latents.
+    they end. row_start: how a latent's input row starts: by a mean of its tokens' rows (see
+    `lar.distillation.rows`), or "hidden": by "exponential" and then matching hidden states for
+    `hidden_batches` (see `lar.distillation.hidden_matching`). output_start: how its output row starts: as its
+    "first" token's, or "fitted" from there on `fitted_batches` (see `lar.distillation.output_fitting`).
+    cached_teacher: read what `lar.score` kept of the teacher with `top_k` and the same max_length, in place
+    of the teacher's own pass over each batch. control: the same data and steps without latents.
     """
 
     loss: str = "marginal"
     unit_weight: float = 1.0
     row_learning_rate: float = 1e-2
     row_start: str = "exponential"
+    hidden_batches: int = 50
+    output_start: str = "fitted"
+    fitted_batches: int = 100
     cached_teacher: bool = False
     control: bool = False
 
@@ -83,5 +90,10 @@ class DistillOptions(AdaptOptions):
             raise OptionError(f"loss {self.loss!r} is none of {', '.join(LOSSES)}")
         if self.row_start not in ROW_STARTS:
             raise OptionError(f"row_start {self.row_start!r} is none of {', '.join(ROW_STARTS)}")
+        if self.output_start not in OUTPUT_STARTS:
+            known = ", ".join(OUTPUT_STARTS)
+            raise OptionError(f"output_start {self.output_start!r} is none of {known}")
+        if self.hidden_batches < 1 or self.fitted_batches < 1:
+            raise OptionError("hidden_batches and fitted_batches must be positive")
         if self.row_learning_rate <= 0 or self.unit_weight < 0:
             raise OptionError("row_learning_rate must be positive and unit_weight must not be negative")

@@ -42,6 +42,7 @@ class DistillationStep(nn.Module):
         student_at: Tensor,
         teacher_at: Tensor,
         labels: Tensor,
+        unit_ends: Tensor,  # noqa: ARG002 (for `lar.distillation.hidden_matching`)
         **top: Tensor,
     ) -> dict[str, Tensor]:
         """Sums over the batch's t taught units: `loss`, and its parts `teacher` and `unit`.
@@ -51,7 +52,7 @@ class DistillationStep(nn.Module):
         """
         student = self.student
         with autocast(student.base):
-            teacher = self._teacher(tokens, token_positions, teacher_at, top)
+            teacher = self.teacher(tokens, token_positions, teacher_at, **top)
             hidden = hidden_states(student.base, units, unit_positions)[0, student_at]
             parts: list[Terms] = []
 
@@ -67,8 +68,8 @@ class DistillationStep(nn.Module):
         unit_term = torch.stack([zero, *(part.unit for part in parts)]).sum()
         return {"loss": loss, "teacher": teacher_term, "unit": unit_term}
 
-    def _teacher(
-        self, tokens: Tensor, positions: Tensor, at: Tensor, top: dict[str, Tensor]
+    def teacher(
+        self, tokens: Tensor, positions: Tensor, at: Tensor, **top: Tensor
     ) -> Callable[[slice], Teacher | None]:
         """What the teacher says of a chunk of positions; None for a loss that has no teacher."""
         if self.loss == "sft":
@@ -76,7 +77,7 @@ class DistillationStep(nn.Module):
         if top:
             kept = TopProbabilities(top["top_ids"], top["top_probabilities"], top["tail"])
             return lambda chunk: TopProbabilities(*(part[chunk] for part in kept))
-        hidden = self._teacher_hidden(tokens, positions, at)
+        hidden = self.teacher_hidden(tokens, positions)[0, at]
 
         def logits(chunk: slice) -> Tensor:
             with torch.no_grad(), self.student.base_rows_only():
@@ -85,12 +86,12 @@ class DistillationStep(nn.Module):
         return logits
 
     @torch.no_grad()
-    def _teacher_hidden(self, tokens: Tensor, positions: Tensor, at: Tensor) -> Tensor:
-        """The teacher's hidden states (t, width), in a pass of its own with adapter and latents off."""
+    def teacher_hidden(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The teacher's hidden states (1, n, width), in a pass of its own with adapter and latents off."""
         training = self.student.training
         with self.student.teacher():
             self.student.eval()
-            hidden = hidden_states(self.student.base, tokens, positions)[0, at]
+            hidden = hidden_states(self.student.base, tokens, positions)
             self.student.train(training)
         return hidden
 

@@ -62,6 +62,7 @@ class Student(nn.Module):
             raise TrainingError("the model has an adapter already: merge it first, it is part of the teacher")
         check_base_size(model, vocabulary)
         method = options.row_start if isinstance(options, DistillOptions) else "mean"
+        method = "exponential" if method == "hidden" else method
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
         model.requires_grad_(False)
         with _quiet_peft():

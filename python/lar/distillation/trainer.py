@@ -19,6 +19,7 @@ from lar.corpus.shards import read_shard
 from lar.corpus.teacher_cache import CachedTeacher, CacheIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.starting import start_rows
 from lar.distillation.step import DistillationStep
 from lar.distillation.student import OPTIONS_FILE, Student
 from lar.errors import OptionError, TrainingError
@@ -87,8 +88,13 @@ def train(
         folder = checkpoints or Path(temporary)
         _claim(folder, identity)
         trainer = DistillationTrainer(student, data, options, folder, progress)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        last = _last_checkpoint(folder)
+        started = {}
+        if last is None and isinstance(options, DistillOptions):
+            started = start_rows(trainer.model, data, options, progress)
+        trainer.train(resume_from_checkpoint=last)
     student.record = {
+        "start": started,
         "options": options.as_json(),
         "steps": trainer.state.global_step,
         "log": trainer.state.log_history,
