@@ -1,9 +1,12 @@
-"""The whole way on a real pretrained model: adapt, score, mine with a gate, distil with a control, stream.
+"""A real pretrained model: one adapted teacher, vocabularies at several gates, and every arm at equal steps.
 
     python benches/pretrained.py --model smollm2/ --trajectories shared/data/tau_bench.jsonl.gz -o results/
 
-Every stage leaves a folder and is skipped when it is there, so a run that was stopped goes on. Bits per byte
-are of the agent's text on held-out tasks; base, control and student see the same windows of it.
+Stages: a corpus of at most `--attempts` trajectories a task; a teacher adapted to its training tasks (another
+model wrote the logs); its entropies and likeliest tokens, once for all arms; a vocabulary at each gate; an arm
+for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All arms
+read the same windows in the same order. Bits per byte are of the agent's text in the same sample of held-out windows, before, during and after. Every stage and arm leaves a folder or file and is skipped when it
+is there: a run that was stopped goes on, and `--arms` adds to what is there. `--only` runs one stage.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,6 @@ from typing import Any
 import numpy as np
 
 import lar
-from lar.bits_per_byte import bits_per_byte
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.entropy import entropy_quantiles
 from lar.generation import Sampling, generate
@@ -26,37 +29,58 @@ from lar.generation import Sampling, generate
 HELD_OUT = 0.2
 
 
+@dataclass(frozen=True)
+class Arm:
+    """What is trained: a gate ("none", "p60", ..., "control"), a loss, and how the rows start."""
+
+    gate: str
+    loss: str
+    row_start: str = DistillOptions.row_start
+    output_start: str = DistillOptions.output_start
+
+    @classmethod
+    def parse(cls, text: str) -> "Arm":
+        """An arm of GATE:LOSS[:ROW_START[:OUTPUT_START]]."""
+        return cls(*text.split(":"))
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return "-".join((self.gate, self.loss, self.row_start, self.output_start))
+
+
 def main() -> None:
     """Run the stages in order and print the table."""
+    options = _arguments()
+    stages = {"adapt": adapt, "score": score, "mine": mine, "arms": arms, "table": table}
+    for name, stage in stages.items():
+        if options.only in (None, name):
+            began = time.perf_counter()
+            stage(options)
+            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--trajectories", type=Path, nargs="+", required=True)
-    parser.add_argument("--size", type=int, default=256, help="number of latents")
-    parser.add_argument("--max-entropy", default="p60", help="the gate")
-    parser.add_argument("--min-support", type=int, default=5)
     parser.add_argument("--attempts", type=int, default=1, help="trajectories of a task that are used")
+    parser.add_argument("--size", type=int, default=256, help="number of latents")
+    parser.add_argument("--gates", nargs="+", default=["p40", "p60", "p80", "none"])
+    parser.add_argument("--losses", nargs="+", default=["marginal", "paper", "sft"])
     parser.add_argument(
-        "--evaluated", type=int, default=2, help="held-out trajectories that bits are taken on"
+        "--arms", nargs="+", help="GATE:LOSS[:ROW_START[:OUTPUT_START]]; default: all of both"
     )
+    parser.add_argument("--min-support", type=int, default=5)
     parser.add_argument("--adapt-steps", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=100, help="of student and control")
-    parser.add_argument("--loss", default="marginal")
+    parser.add_argument("--steps", type=int, default=100, help="of each arm")
     parser.add_argument("--max-length", type=int, default=512, help="base tokens of a window")
-    parser.add_argument(
-        "--scored-length", type=int, default=2048, help="base tokens of a trajectory to score"
-    )
-    parser.add_argument(
-        "--only", choices=["adapt", "score", "student", "control", "table"], help="stop after this"
-    )
+    parser.add_argument("--top-k", type=int, default=64, help="likely tokens kept of the teacher")
+    parser.add_argument("--evaluate-steps", type=int, default=50)
+    parser.add_argument("--evaluated-windows", type=int, default=24)
+    parser.add_argument("--only", choices=["adapt", "score", "mine", "arms", "table"], help="run one stage")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    options = parser.parse_args()
-    stages = {"adapt": adapt, "score": score, "student": student, "control": control, "table": table}
-    for name, stage in stages.items():
-        began = time.perf_counter()
-        stage(options)
-        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
-        if name == options.only:
-            break
+    return parser.parse_args()
 
 
 def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
@@ -65,7 +89,7 @@ def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
 
 
 def first_attempts(trajectories: Iterable[lar.Trajectory], number: int) -> Iterator[lar.Trajectory]:
-    """At most `number` trajectories of each task: CPU time is short, and retries teach little."""
+    """At most `number` trajectories of each task: time is short, and retries teach little."""
     seen: Counter[str] = Counter()
     for trajectory in trajectories:
         seen[trajectory.task] += 1
@@ -78,84 +102,110 @@ def adapt(options: argparse.Namespace) -> None:
     trajectories = first_attempts(lar.read_trajectories(options.trajectories), options.attempts)
     lar.Corpus.build(trajectories, options.model, options.output / "corpus")
     if not (options.output / "teacher").exists():
-        train, _ = split(options)
         settings = AdaptOptions(
             learning_rate=1e-3, max_steps=options.adapt_steps, max_length=options.max_length, save_steps=25
         )
-        lar.adapt(options.model, train, settings, options.output / "teacher", progress=steps)
+        lar.adapt(options.model, split(options)[0], settings, options.output / "teacher", progress=steps)
 
 
 def score(options: argparse.Namespace) -> None:
-    """The adapted model's entropies, and the vocabulary that they gate."""
+    """The adapted model's entropies, and its likeliest tokens for all arms."""
     corpus = lar.score(
         lar.Corpus.load(options.output / "corpus"),
         options.output / "teacher",
-        max_length=options.scored_length,
+        max_length=options.max_length,
+        top_k=options.top_k,
         progress=steps,
     )
     print(json.dumps(entropy_quantiles(corpus)))
-    if not (options.output / "vocabulary").exists():
-        train, _ = split(options)
-        gate, support = options.max_entropy, options.min_support
-        vocabulary = lar.mine(train, size=options.size, max_entropy=gate, min_support=support)
-        vocabulary.save(options.output / "vocabulary")
 
 
-def student(options: argparse.Namespace) -> None:
-    """Distil."""
-    distil(options, "student", control=False)
+def mine(options: argparse.Namespace) -> None:
+    """A vocabulary at each gate, and what it saves on the held-out tasks."""
+    train, held_out = split(options)
+    for gate in options.gates:
+        folder = options.output / "vocabularies" / gate
+        if not folder.exists():
+            limit = None if gate == "none" else gate
+            found = lar.mine(train, size=options.size, max_entropy=limit, min_support=options.min_support)
+            found.save(folder)
+        vocabulary = lar.LatentVocabulary.load(folder)
+        print(gate, json.dumps(lar.evaluate(vocabulary, {"held out": held_out}).as_dict()), flush=True)
 
 
-def control(options: argparse.Namespace) -> None:
-    """The same data and steps without latents."""
-    distil(options, "control", control=True)
+def chosen_arms(options: argparse.Namespace) -> list[Arm]:
+    """The arms that were asked for."""
+    if options.arms:
+        return [Arm.parse(text) for text in options.arms]
+    controls = [Arm("control", "marginal"), Arm("control", "sft")]
+    return controls + [Arm(gate, loss) for gate in options.gates for loss in options.losses]
 
 
-def distil(options: argparse.Namespace, name: str, *, control: bool) -> None:
-    """Train one arm, unless it is there."""
-    if (options.output / name).exists():
-        return
-    train, _ = split(options)
-    settings = DistillOptions(
-        loss=options.loss,
+def arms(options: argparse.Namespace) -> None:
+    """Train each arm that is not there yet."""
+    train, held_out = split(options)
+    for arm in chosen_arms(options):
+        folder = options.output / "arms" / arm.name
+        if folder.exists():
+            continue
+        began = time.perf_counter()
+        student = lar.distill(
+            options.output / "teacher",
+            train,
+            None if arm.gate == "control" else vocabulary_of(options, arm.gate),
+            settings_of(options, arm),
+            folder,
+            held_out=held_out,
+            progress=steps,
+        )
+        seconds = time.perf_counter() - began
+        course = [line["bits_per_byte"] for line in student.record["log"] if "bits_per_byte" in line]
+        print(f"{arm.name}: {seconds:.0f} s, bits per byte {course}", flush=True)
+
+
+def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
+    """The options of an arm: the same but for what it is named after."""
+    return DistillOptions(
+        loss=arm.loss,
+        row_start=arm.row_start,
+        output_start=arm.output_start,
+        control=arm.gate == "control",
+        cached_teacher=True,
         max_steps=options.steps,
         max_length=options.max_length,
-        control=control,
-        save_steps=25,
+        evaluate_steps=options.evaluate_steps,
+        evaluated_windows=options.evaluated_windows,
+        save_steps=50,
     )
-    vocabulary = lar.LatentVocabulary.load(options.output / "vocabulary")
-    lar.distill(
-        options.output / "teacher", train, vocabulary, settings, options.output / name, progress=steps
-    )
+
+
+def vocabulary_of(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
+    """The vocabulary that was mined at a gate."""
+    return lar.LatentVocabulary.load(options.output / "vocabularies" / gate)
 
 
 def table(options: argparse.Namespace) -> None:
-    """Bits per byte and units of each arm on held-out tasks, and three generated turns."""
+    """Every arm that is there: its curve, its units, and three turns of the first student."""
     _, held_out = split(options)
-    few = set(sorted(held_out.tasks)[: options.evaluated])
-    vocabulary = lar.LatentVocabulary.load(options.output / "vocabulary")
-    teacher = options.output / "teacher"
-    arms: dict[str, Any] = {
-        "pretrained": options.model,
-        "base (adapted)": teacher,
-        "control": Student.load(options.output / "control", teacher),
-        "student": Student.load(options.output / "student", teacher),
+    reductions = {
+        gate: lar.evaluate(vocabulary_of(options, gate), {"held out": held_out}).as_dict()["reduction"]
+        for gate in options.gates
+        if (options.output / "vocabularies" / gate).exists()
     }
-    results = {}
-    for name, model in arms.items():
-        results[name] = bits_per_byte(model, held_out.select(few.__contains__), max_length=options.max_length)
-        print(
-            f"{name:<15} {results[name].bits_per_byte:.4f} bits a byte, {results[name].units} units",
-            flush=True,
-        )
-    reduction = lar.evaluate(vocabulary, {"held out": held_out}).as_dict()
-    print(json.dumps(reduction))
-    turns = generated_turns(arms["student"], held_out)
-    for turn in turns:
-        print(turn)
-    bits = {name: found.as_json() for name, found in results.items()}
-    record = {"bits_per_byte": bits, "reduction": reduction, "turns": turns, "options": vars(options)}
-    (options.output / "results.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
+    records = {}
+    print("| arm | reduction | bits a byte, by steps | explicit preferred |\n|---|---|---|---|")
+    for folder in sorted((options.output / "arms").iterdir()):
+        if not (folder / "distillation.json").exists():
+            continue
+        record = json.loads((folder / "distillation.json").read_text())
+        course = [line for line in record["log"] if "bits_per_byte" in line]
+        records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
+        saved = reductions.get(folder.name.split("-")[0], 0.0)
+        bits = ", ".join(f"{line['step']}: {line['bits_per_byte']:.3f}" for line in course)
+        explicit = course[-1].get("explicit_preference") if course else None
+        print(f"| {folder.name} | {-saved:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |")
+    result = {"reductions": reductions, "arms": records, "options": vars(options)}
+    (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
 def generated_turns(student: Student, corpus: lar.Corpus, number: int = 3) -> list[str]:
@@ -178,7 +228,7 @@ def generated_turns(student: Student, corpus: lar.Corpus, number: int = 3) -> li
     ]
 
 
-def steps(done: int, total: int | None) -> None:
+def steps(done: int, total: int | None, *_: Any, **__: Any) -> None:
     """Print progress now and then."""
     if total and done * 20 // total != (done - 1) * 20 // total:
         print(f"  {done} of {total}", flush=True)

@@ -6,8 +6,8 @@ import torch
 
 from lar.bits_per_byte import bits_per_byte
 from lar.distillation import DistillOptions, Student, distill
-from lar.distillation.data import Examples, PackedExamples
-from lar.distillation.hidden_matching import match_hidden_states, relative_distance
+from lar.distillation.data import Examples, PackedExamples, pack
+from lar.distillation.hidden_matching import hidden_distance, match_hidden_states
 from lar.distillation.output_fitting import fit_output_rows
 from lar.distillation.starting import start_rows
 from lar.distillation.step import DistillationStep
@@ -62,7 +62,7 @@ def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, voca
     step, data, _ = begin(corpus, vocabulary, teacher)
     before, batches = state(step), [data[i] for i in range(8)]
     with torch.no_grad():
-        distance = sum(float(relative_distance(step, batch)) for batch in batches)
+        distance = sum(float(hidden_distance(step, batch)) for batch in batches)
     record = match_hidden_states(step, batches, len(batches), 3e-2)
     assert changed(step, before) == {"rows.input"}
     met = {int(unit) for batch in batches for unit in batch["units"][0] if unit >= vocabulary.base_size}
@@ -70,7 +70,7 @@ def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, voca
     assert {vocabulary.base_size + row for row in moved} == met
     assert record["batches"] == len(batches)
     with torch.no_grad():
-        assert sum(float(relative_distance(step, batch)) for batch in batches) < 0.9 * distance
+        assert sum(float(hidden_distance(step, batch)) for batch in batches) < 0.9 * distance
 
 
 def test_the_distance_is_that_of_each_unit_and_its_last_token(corpus, vocabulary, teacher):
@@ -83,11 +83,18 @@ def test_the_distance_is_that_of_each_unit_and_its_last_token(corpus, vocabulary
             said = student.base.model(torch.from_numpy(example.tokens)[None])[0][0].double()
     ends = [len(vocabulary.expand(example.units[: at + 1])) - 1 for at in range(len(example.units))]
     expected = (found - said[ends]).pow(2).mean() / said[ends].pow(2).mean()
-    from lar.distillation.data import pack
+    assert float(hidden_distance(step, pack([example])).detach()) == pytest.approx(float(expected), rel=1e-4)
 
-    assert float(relative_distance(step, pack([example])).detach()) == pytest.approx(
-        float(expected), rel=1e-4
-    )
+
+@pytest.mark.parametrize("loss", ["marginal", "sft"])
+def test_the_third_term_is_that_distance_for_each_taught_unit(corpus, vocabulary, teacher, loss):
+    step, data, _ = begin(corpus, vocabulary, teacher, loss=loss, hidden_weight=2.0)
+    plain, _, _ = begin(corpus, vocabulary, teacher, loss=loss)
+    batch = data[0]
+    with torch.no_grad():
+        expected = 2 * len(batch["labels"]) * float(hidden_distance(step, batch))
+        found = float(step(**batch)["loss"]) - float(plain(**batch)["loss"])
+    assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_run_starts_as_its_options_say_and_tells_what_it_saw(corpus, vocabulary, teacher):

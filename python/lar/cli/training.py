@@ -29,6 +29,7 @@ _HELP = {
     "fitted_batches": "Batches to fit output rows on, with --output-start fitted.",
     "row_learning_rate": "The new rows' learning rate.",
     "cached_teacher": "Read what `lar score --top-k` kept, in place of the teacher's own pass.",
+    "hidden_weight": "Weight of the hidden states' distance.",
     "unit_weight": "Weight of the loss's second term.",
 }
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lar.causal_model import autocast, hidden_states
-from lar.distillation.step import DistillationStep
+from lar.distillation.step import DistillationStep, relative_distance
 from lar.progress import Progress, silent
 
 
@@ -27,7 +27,7 @@ def match_hidden_states(
     """Take a step of Adam on the student's input rows for each of `count` batches, in place.
 
     A row moves only in steps whose batch holds its latent. Returns the relative distances (see
-    `relative_distance`) of the first and last tenth of the batches.
+    `hidden_distance`) of the first and last tenth of the batches.
     """
     rows = step.student.rows
     if rows is None:
@@ -37,7 +37,7 @@ def match_hidden_states(
     distances: list[float] = []
     for done, batch in enumerate(batches):
         with torch.enable_grad(), autocast(step.student.base):
-            distance = relative_distance(step, batch)
+            distance = hidden_distance(step, batch)
             (gradient,) = torch.autograd.grad(distance, [rows.input])
         present = torch.unique(batch["units"][batch["units"] >= rows.base_size]) - rows.base_size
         rows.input.grad = torch.sparse_coo_tensor(
@@ -56,12 +56,11 @@ def match_hidden_states(
     }
 
 
-def relative_distance(step: DistillationStep, batch: dict[str, Tensor]) -> Tensor:
-    """Mean squared distance of the student's hidden states to the teacher's, over their mean square.
+def hidden_distance(step: DistillationStep, batch: dict[str, Tensor]) -> Tensor:
+    """How far the student's hidden states are from the teacher's, over all units of the batch.
 
-    All units of the batch count, the agent's and others'.
+    The agent's and others'; see `lar.distillation.step.relative_distance`.
     """
-    student = step.student
-    said = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"]].float()
-    found = hidden_states(student.base, batch["units"], batch["unit_positions"])[0].float()
-    return (found - said).pow(2).mean() / said.pow(2).mean()
+    said = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"]]
+    found = hidden_states(step.student.base, batch["units"], batch["unit_positions"])[0]
+    return relative_distance(found, said)

@@ -65,17 +65,20 @@ class DistillOptions(AdaptOptions):
     """How a student learns its latents, besides what `AdaptOptions` has.
 
     loss: "marginal", "paper" or "sft" (see `lar.distillation.loss`). unit_weight: the weight `a` of the
-    second term. row_learning_rate: of the new rows, an order above LoRA's, for they start far from where
-    they end. row_start: how a latent's input row starts: by a mean of its tokens' rows (see
-    `lar.distillation.rows`), or "hidden": by "exponential" and then matching hidden states for
-    `hidden_batches` (see `lar.distillation.hidden_matching`). output_start: how its output row starts: as its
-    "first" token's, or "fitted" from there on `fitted_batches` (see `lar.distillation.output_fitting`).
-    cached_teacher: read what `lar.score` kept of the teacher with `top_k` and the same max_length, in place
-    of the teacher's own pass over each batch. control: the same data and steps without latents.
+    second term. hidden_weight: of a third, which pulls the student's last hidden state at every unit, whoever
+    speaks, to the teacher's at the unit's last token (`lar.distillation.step.relative_distance`); it needs
+    the teacher's pass, cached or not. row_learning_rate: of the new rows. row_start: how a latent's input row
+    starts: by a mean of its tokens' rows (see `lar.distillation.rows`), or "hidden": by "exponential" and
+    then matching hidden states for `hidden_batches` (see `lar.distillation.hidden_matching`). output_start:
+    how its output row starts: as its "first" token's, or "fitted" from there on `fitted_batches` (see
+    `lar.distillation.output_fitting`). cached_teacher: read what `lar.score` kept of the teacher with `top_k`
+    and the same max_length, in place of the teacher's own pass over each batch. control: the same data and
+    steps without latents.
     """
 
     loss: str = "marginal"
     unit_weight: float = 1.0
+    hidden_weight: float = 0.0
     row_learning_rate: float = 1e-2
     row_start: str = "exponential"
     hidden_batches: int = 50
@@ -95,5 +98,7 @@ class DistillOptions(AdaptOptions):
             raise OptionError(f"output_start {self.output_start!r} is none of {known}")
         if self.hidden_batches < 1 or self.fitted_batches < 1:
             raise OptionError("hidden_batches and fitted_batches must be positive")
-        if self.row_learning_rate <= 0 or self.unit_weight < 0:
-            raise OptionError("row_learning_rate must be positive and unit_weight must not be negative")
+        if self.row_learning_rate <= 0:
+            raise OptionError(f"row_learning_rate must be positive, not {self.row_learning_rate}")
+        if self.unit_weight < 0 or self.hidden_weight < 0:
+            raise OptionError("unit_weight and hidden_weight must not be negative")

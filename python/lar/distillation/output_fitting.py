@@ -137,7 +137,10 @@ def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positi
     """The positions of a batch, whole logits only for a chunk of them at a time."""
     labels, first, student = batch["labels"], step.first, step.student
     top = {name: batch[name] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
-    teacher = step.teacher(batch["tokens"], batch["token_positions"], batch["teacher_at"], **top)
+    states = None
+    if step.loss != "sft" and not top:
+        states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["teacher_at"]]
+    teacher = step.teacher(states, **top)
     hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
     size = student.head.chunk_size(student.vocabulary.base_size)
     for at in range(0, len(hidden), size):

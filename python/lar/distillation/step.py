@@ -28,6 +28,7 @@ class DistillationStep(nn.Module):
         self.student = student
         self.loss = options.loss if isinstance(options, DistillOptions) else "sft"
         self.unit_weight = options.unit_weight if isinstance(options, DistillOptions) else 1.0
+        self.hidden_weight = options.hidden_weight if isinstance(options, DistillOptions) else 0.0
         vocabulary = student.vocabulary
         first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
         self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
@@ -42,18 +43,19 @@ class DistillationStep(nn.Module):
         student_at: Tensor,
         teacher_at: Tensor,
         labels: Tensor,
-        unit_ends: Tensor,  # noqa: ARG002 (for `lar.distillation.hidden_matching`)
+        unit_ends: Tensor,
         **top: Tensor,
     ) -> dict[str, Tensor]:
-        """Sums over the batch's t taught units: `loss`, and its parts `teacher` and `unit`.
+        """Sums over the batch's t taught units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.
 
         The arguments are what `lar.distillation.data.pack` returns; `top` is there where a cached teacher
         takes the place of the teacher's pass.
         """
         student = self.student
         with autocast(student.base):
-            teacher = self.teacher(tokens, token_positions, teacher_at, **top)
-            hidden = hidden_states(student.base, units, unit_positions)[0, student_at]
+            said = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
+            found = hidden_states(student.base, units, unit_positions)[0]
+            teacher = self.teacher(None if said is None else said[teacher_at], **top)
             parts: list[Terms] = []
 
             def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
@@ -62,26 +64,36 @@ class DistillationStep(nn.Module):
                 return terms.teacher + self.unit_weight * terms.unit
 
             size = student.head.chunk_size(student.vocabulary.base_size)
-            loss = sum_over_chunks(chunk_loss, size, hidden, *self._output_rows())
+            loss = sum_over_chunks(chunk_loss, size, found[student_at], *self._output_rows())
         zero = loss.new_zeros(())  # of a batch in which nothing is taught
-        teacher_term = torch.stack([zero, *(part.teacher for part in parts)]).sum()
-        unit_term = torch.stack([zero, *(part.unit for part in parts)]).sum()
-        return {"loss": loss, "teacher": teacher_term, "unit": unit_term}
+        sums = {
+            "teacher": torch.stack([zero, *(part.teacher for part in parts)]).sum(),
+            "unit": torch.stack([zero, *(part.unit for part in parts)]).sum(),
+        }
+        if said is not None and self.hidden_weight:
+            distance = len(labels) * relative_distance(found, said[unit_ends])
+            loss = loss + self.hidden_weight * distance
+            sums["hidden"] = distance.detach()
+        return {"loss": loss, **sums}
 
-    def teacher(
-        self, tokens: Tensor, positions: Tensor, at: Tensor, **top: Tensor
-    ) -> Callable[[slice], Teacher | None]:
-        """What the teacher says of a chunk of positions; None for a loss that has no teacher."""
+    def _needs_a_pass(self, top: dict[str, Tensor]) -> bool:
+        """Whether the teacher has to read the batch: a cache has no hidden states, and `sft` no teacher."""
+        return bool(self.hidden_weight) or (self.loss != "sft" and not top)
+
+    def teacher(self, hidden: Tensor | None, **top: Tensor) -> Callable[[slice], Teacher | None]:
+        """What the teacher says of a chunk of positions, out of a cache or of its hidden states there.
+
+        None for a loss that has no teacher.
+        """
         if self.loss == "sft":
             return lambda _: None
         if top:
             kept = TopProbabilities(top["top_ids"], top["top_probabilities"], top["tail"])
             return lambda chunk: TopProbabilities(*(part[chunk] for part in kept))
-        hidden = self.teacher_hidden(tokens, positions)[0, at]
 
-        def logits(chunk: slice) -> Tensor:
+        def logits(chunk: slice) -> Teacher | None:
             with torch.no_grad(), self.student.base_rows_only():
-                return self.student.head(hidden[chunk])
+                return None if hidden is None else self.student.head(hidden[chunk])
 
         return logits
 
@@ -113,3 +125,9 @@ class DistillationStep(nn.Module):
         if rows is None:
             return []
         return [rows.output] if rows.bias is None else [rows.output, rows.bias]
+
+
+def relative_distance(found: Tensor, said: Tensor) -> Tensor:
+    """Mean squared distance of hidden states (n, width), over the mean square of what was `said`."""
+    found, said = found.float(), said.float()
+    return (found - said).pow(2).mean() / said.pow(2).mean()

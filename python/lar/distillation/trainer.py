@@ -151,8 +151,8 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
             )
         self.sums["units"] += inputs["labels"].numel()
         self.sums["tokens"] += inputs["tokens"].numel()
-        for name in ("teacher", "unit"):
-            self.sums[name] += float(outputs[name])
+        for name in ("teacher", "unit", "hidden"):
+            self.sums[name] += float(outputs.get(name, 0.0))
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the processes' gradients are averaged
         return (loss, outputs) if return_outputs else loss
@@ -165,6 +165,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
                 **logs,
                 "teacher_term": self.sums["teacher"] / units,
                 "unit_term": self.sums["unit"] / units,
+                "hidden_term": self.sums["hidden"] / units,
             }
             logs["base_tokens"] = self.sums["tokens"]
             self.sums.clear()
