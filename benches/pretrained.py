@@ -5,8 +5,9 @@
 Stages: a corpus of at most `--attempts` trajectories a task; a teacher adapted to its training tasks (another
 model wrote the logs); its entropies and likeliest tokens, once for all arms; a vocabulary at each gate; an arm
 for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All arms
-read the same windows in the same order. Bits per byte are of the agent's text in the same sample of held-out windows, before, during and after. Every stage and arm leaves a folder or file and is skipped when it
-is there: a run that was stopped goes on, and `--arms` adds to what is there. `--only` runs one stage.
+read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
+windows. Every stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on,
+and `--arms` adds to what is there. `--only` runs one stage.
 """
 
 import argparse
@@ -15,18 +16,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import lar
-from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.distillation import AdaptOptions, DistillOptions
 from lar.entropy import entropy_quantiles
-from lar.generation import Sampling, generate
 
 HELD_OUT = 0.2
+BITS = "eval_bits_per_byte"
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--adapt-steps", type=int, default=100)
     parser.add_argument("--steps", type=int, default=100, help="of each arm")
     parser.add_argument("--max-length", type=int, default=512, help="base tokens of a window")
+    parser.add_argument("--learning-rate", type=float, default=DistillOptions.learning_rate)
+    parser.add_argument("--row-learning-rate", type=float, default=DistillOptions.row_learning_rate)
+    parser.add_argument("--hidden-weight", type=float, default=DistillOptions.hidden_weight)
+    parser.add_argument("--tag", default="", help="ends the names of this run's arms")
     parser.add_argument("--top-k", type=int, default=64, help="likely tokens kept of the teacher")
     parser.add_argument("--evaluate-steps", type=int, default=50)
     parser.add_argument("--evaluated-windows", type=int, default=24)
@@ -145,7 +146,7 @@ def arms(options: argparse.Namespace) -> None:
     """Train each arm that is not there yet."""
     train, held_out = split(options)
     for arm in chosen_arms(options):
-        folder = options.output / "arms" / arm.name
+        folder = options.output / "arms" / (arm.name + options.tag)
         if folder.exists():
             continue
         began = time.perf_counter()
@@ -159,7 +160,7 @@ def arms(options: argparse.Namespace) -> None:
             progress=steps,
         )
         seconds = time.perf_counter() - began
-        course = [line["bits_per_byte"] for line in student.record["log"] if "bits_per_byte" in line]
+        course = [line[BITS] for line in student.record["log"] if BITS in line]
         print(f"{arm.name}: {seconds:.0f} s, bits per byte {course}", flush=True)
 
 
@@ -170,6 +171,9 @@ def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
         row_start=arm.row_start,
         output_start=arm.output_start,
         control=arm.gate == "control",
+        learning_rate=options.learning_rate,
+        row_learning_rate=options.row_learning_rate,
+        hidden_weight=options.hidden_weight,
         cached_teacher=True,
         max_steps=options.steps,
         max_length=options.max_length,
@@ -185,7 +189,7 @@ def vocabulary_of(options: argparse.Namespace, gate: str) -> lar.LatentVocabular
 
 
 def table(options: argparse.Namespace) -> None:
-    """Every arm that is there: its curve, its units, and three turns of the first student."""
+    """Every arm that is there: its curve, what its vocabulary saves, and how often it spells latents out."""
     _, held_out = split(options)
     reductions = {
         gate: lar.evaluate(vocabulary_of(options, gate), {"held out": held_out}).as_dict()["reduction"]
@@ -198,37 +202,17 @@ def table(options: argparse.Namespace) -> None:
         if not (folder / "distillation.json").exists():
             continue
         record = json.loads((folder / "distillation.json").read_text())
-        course = [line for line in record["log"] if "bits_per_byte" in line]
+        course = [line for line in record["log"] if BITS in line]
         records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
         saved = reductions.get(folder.name.split("-")[0], 0.0)
-        bits = ", ".join(f"{line['step']}: {line['bits_per_byte']:.3f}" for line in course)
-        explicit = course[-1].get("explicit_preference") if course else None
+        bits = ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course)
+        explicit = course[-1].get("eval_explicit_preference") if course else None
         print(f"| {folder.name} | {-saved:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |")
     result = {"reductions": reductions, "arms": records, "options": vars(options)}
     (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
-def generated_turns(student: Student, corpus: lar.Corpus, number: int = 3) -> list[str]:
-    """What the student says where the agent of `number` unseen conversations spoke for the second time.
-
-    Each latent stands in brackets.
-    """
-    vocabulary = student.vocabulary
-    shard = next(corpus.shards())
-    prompts = []
-    for begin, end in pairwise(shard.offsets[: number + 1].tolist()):
-        turns = begin + np.flatnonzero(np.diff(shard.action[begin:end].astype(np.int8)) == 1) + 1
-        prompts.append(shard.tokens[begin : turns[min(1, len(turns) - 1)]])
-    return [
-        "".join(
-            f"⟦{vocabulary.text([unit])}⟧" if unit >= vocabulary.base_size else vocabulary.text([unit])
-            for unit in generate(student, [prompt], Sampling(max_units=80))[0].units.tolist()
-        )
-        for prompt in prompts
-    ]
-
-
-def steps(done: int, total: int | None, *_: Any, **__: Any) -> None:
+def steps(done: int, total: int | None) -> None:
     """Print progress now and then."""
     if total and done * 20 // total != (done - 1) * 20 // total:
         print(f"  {done} of {total}", flush=True)
