@@ -1,6 +1,7 @@
 """The sampling guard and its measure: what is canonical is never refused, and nothing else gets written."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,8 +28,8 @@ PROMPTS = [
     f"<|im_start|>user\nHow warm is it in {city}?<|im_end|>\n<|im_start|>assistant\n"
     for city in ("Lima", "Oslo", "Kyoto and in Perth")
 ]
-WILD = Sampling(max_units=40, temperature=1.5, seed=3)
-GUARDED = Sampling(max_units=40, temperature=1.5, seed=3, canonical=True)
+GUARDED = Sampling(max_units=40, temperature=1.5, seed=3)
+WILD = replace(GUARDED, canonical=False)
 
 
 def vocabulary_of(segments):
@@ -165,6 +166,13 @@ def test_a_sampled_generation_is_canonical_with_the_guard_and_not_without(studen
     assert canonicity(student.vocabulary, [got.units for got in wild]).noncanonical_turns > 0
     assert canonicity(student.vocabulary, [got.units for got in guarded]).noncanonical_units == 0
     assert any((got.units >= student.vocabulary.base_size).any() for got in guarded)
+
+
+def test_units_are_guarded_where_they_are_drawn_unless_one_says_otherwise():
+    assert Sampling(temperature=0.1).guarded
+    assert not Sampling().guarded
+    assert Sampling(canonical=True).guarded
+    assert not WILD.guarded
 
 
 def test_greedy_writes_the_likeliest_unit_that_leaves_the_turn_canonical(student):
