@@ -270,3 +270,45 @@ class StreamBatch:
     @property
     def stop_reasons(self) -> list[str | None]:
         """The stop string that ended each stream, if one did."""
+
+@final
+class GuardTable:
+    """A vocabulary's segments in alphabetical order: shared by all guards."""
+
+    def __new__(cls, vocabulary: Vocabulary) -> GuardTable:
+        """The table of a vocabulary."""
+
+    def guard(self) -> CanonicalGuard:
+        """Begin the guard of one request."""
+
+@final
+class CanonicalGuard:
+    """What the canonical parse excludes while one request's units are written.
+
+    A unit is overtaken when a segment longer than it, from where it begins, is complete.
+    """
+
+    def push(self, unit: int) -> None:
+        """Take the unit that was written, excluded or not.
+
+        A unit that is overtaken is let go, all others are watched on. Raises VocabularyError for an id
+        outside the vocabulary; the guard is unchanged then.
+        """
+
+    def excluded(self) -> NDArray[np.uint32]:
+        """The units that would overtake one that was written, ascending: they may not come next."""
+
+    def reset(self) -> None:
+        """Begin a new text."""
+
+    @property
+    def units(self) -> int:
+        """Units pushed so far."""
+
+    @property
+    def overtaken(self) -> int:
+        """How many of them were overtaken."""
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether the units so far are the parse of their text."""

@@ -12,12 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.generation.streamers import BaseStreamer
 
 from lar.causal_model import autocast
 from lar.distillation.student import Student
 from lar.errors import OptionError, TrainingError
+from lar.guard import CanonicalProcessor
 from lar.vocabulary import LatentVocabulary, as_ids
 
 OnText = Callable[[int, str], None]
@@ -44,7 +51,9 @@ class Sampling:
     """How to write. max_units: at most so many units a turn. temperature 0 is greedy.
 
     stop: strings that end a turn. end: ids that end one, besides the model's own end-of-sequence ids.
-    seed: None leaves torch's random state alone.
+    seed: None leaves torch's random state alone. canonical: mask what the canonical parse excludes, so that
+    the units of a turn are always the parse of its text, as they were in training (`lar.guard`); None does
+    so where units are drawn, at a temperature above 0.
     """
 
     max_units: int = 256
@@ -54,12 +63,18 @@ class Sampling:
     stop: tuple[str, ...] = ()
     end: tuple[int, ...] = ()
     seed: int | None = None
+    canonical: bool | None = None
 
     def __post_init__(self) -> None:
         if self.max_units < 1:
             raise OptionError(f"max_units must be positive, not {self.max_units}")
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
             raise OptionError("temperature and top_k must not be negative, and top_p lies in (0, 1]")
+
+    @property
+    def guarded(self) -> bool:
+        """Whether only canonical units may be written."""
+        return self.temperature > 0 if self.canonical is None else self.canonical
 
 
 def generate(
@@ -235,9 +250,16 @@ def _run(
             input_ids=ids,
             attention_mask=mask,
             generation_config=_configuration(sampling, requests.ends),
+            logits_processor=LogitsProcessorList(_processors(student, sampling)),
             stopping_criteria=StoppingCriteriaList([requests]),
             **arguments,
         )
+
+
+def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor]:
+    """The guard, where it is wanted and there is something to guard; it comes before top-k and top-p."""
+    wanted = sampling.guarded and len(student.vocabulary) > 0
+    return [CanonicalProcessor(student.vocabulary)] if wanted else []
 
 
 def _configuration(sampling: Sampling, ends: frozenset[int]) -> GenerationConfig:

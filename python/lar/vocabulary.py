@@ -109,6 +109,10 @@ class LatentVocabulary:
     def _compiled(self) -> _core.Vocabulary:
         return _core.Vocabulary(self.base_size, self.segment_tokens, self.segment_offsets)
 
+    @cached_property
+    def _guard_table(self) -> _core.GuardTable:
+        return _core.GuardTable(self._compiled)
+
     def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
         """Base ids to units, by the canonical parse.
 
@@ -177,6 +181,14 @@ class LatentVocabulary:
         """Begin to expand the units of several requests that are stepped together; see `stream`."""
         expander = self._expander(skip_special_tokens)
         return expander.stream_batch(requests, list(stop), max_units, max_base_tokens)
+
+    def guard(self) -> _core.CanonicalGuard:
+        """Begin to watch one turn's units: `excluded()` is what may not come next, `push(unit)` takes one.
+
+        Whoever always takes a unit that is not excluded writes what `encode` gives for the same text, and
+        never a latent's text half latent, half explicit. See `lar.guard` for transformers' generate.
+        """
+        return self._guard_table.guard()
 
     def has_seen(self, task: str) -> bool:
         """Whether the vocabulary was mined on this task."""

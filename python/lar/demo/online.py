@@ -1,4 +1,4 @@
-"""Agents at work: all tickets step together, each turn of all of them is one batched, greedy generation."""
+"""Agents at work: all tickets step together, each turn of all of them is one batched generation."""
 
 import time
 from collections import Counter
@@ -9,6 +9,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
+from lar.canonical import Canonicity, canonicity
 from lar.chat import ChatTemplate
 from lar.demo.base_tokenizer import END_OF_TURN
 from lar.demo.environment import Environment
@@ -19,7 +20,7 @@ from lar.generation import Sampling, as_units, generate
 from lar.progress import Progress, silent
 from lar.tokenization import Tokenizer
 
-MAX_UNITS = 80  # of a turn; the expert writes at most about 60 base tokens
+GREEDY = Sampling(max_units=80)  # a turn; the expert writes at most about 60 base tokens
 
 
 @dataclass
@@ -40,7 +41,10 @@ class Episode:
 
 @dataclass(frozen=True)
 class Arm:
-    """What one agent did: shares and means over all tickets; `uses` counts its latents by id."""
+    """What one agent did: shares and means over all tickets.
+
+    `uses` counts its latents by id; `canonicity` is of all its turns.
+    """
 
     success: float
     turns: float
@@ -49,16 +53,22 @@ class Arm:
     seconds: float
     solved: tuple[bool, ...]
     uses: Counter[int]
+    canonicity: Canonicity
 
 
-def run_online(student: Student, tasks: Sequence[Task], *, progress: Progress = silent) -> Arm:
-    """Let the student work on `tasks`; `progress` counts closed tickets."""
+def run_online(
+    student: Student, tasks: Sequence[Task], sampling: Sampling = GREEDY, *, progress: Progress = silent
+) -> Arm:
+    """Let the student work on `tasks`, each turn as `sampling` says; `progress` counts closed tickets.
+
+    A seed in `sampling` would be every turn's: for another one each, set torch's own before.
+    """
     chat = _chat_of(student.vocabulary.tokenizer)
     episodes = [_begin(student, chat, task) for task in tasks]
     began = time.perf_counter()
     while live := [episode for episode in episodes if not episode.environment.done]:
         progress(len(episodes) - len(live), len(episodes))
-        _turn(student, chat, live)
+        _turn(student, chat, live, sampling)
     progress(len(episodes), len(episodes))
     return _summary(student, episodes, time.perf_counter() - began)
 
@@ -72,9 +82,9 @@ def _begin(student: Student, chat: ChatTemplate, task: Task) -> Episode:
     return Episode(task, task.environment(), as_units(student.vocabulary, prompt))
 
 
-def _turn(student: Student, chat: ChatTemplate, episodes: list[Episode]) -> None:
+def _turn(student: Student, chat: ChatTemplate, episodes: list[Episode], sampling: Sampling) -> None:
     """Let the agent write one turn of every episode, and the environments answer."""
-    turns = generate(student, [episode.units for episode in episodes], Sampling(max_units=MAX_UNITS))
+    turns = generate(student, [episode.units for episode in episodes], sampling)
     for episode, turn in zip(episodes, turns, strict=True):
         answer = episode.environment.step(turn.text)
         heard = as_units(student.vocabulary, _hear(chat, answer, ended=turn.finish_reason == "end"))
@@ -100,4 +110,5 @@ def _summary(student: Student, episodes: list[Episode], seconds: float) -> Arm:
         seconds=seconds,
         solved=tuple(episode.solved for episode in episodes),
         uses=Counter(unit for units in written for unit in units.tolist() if unit >= first_latent),
+        canonicity=canonicity(student.vocabulary, (turn for episode in episodes for turn in episode.written)),
     )

@@ -16,6 +16,7 @@
 pub mod align;
 pub mod branching;
 pub mod candidates;
+pub mod canonical;
 pub mod error;
 pub mod expand;
 mod expansion_table;

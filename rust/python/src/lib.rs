@@ -2,6 +2,7 @@
 #![allow(missing_docs)] // The public face is documented in python/lar/_core.pyi.
 
 mod arrays;
+mod canonical;
 mod errors;
 mod ids;
 mod mining;
@@ -20,5 +21,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<streaming::Expander>()?;
     module.add_class::<streaming::Stream>()?;
     module.add_class::<streaming::StreamBatch>()?;
+    module.add_class::<canonical::GuardTable>()?;
+    module.add_class::<canonical::CanonicalGuard>()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
