@@ -3,7 +3,7 @@
     python benches/pretrained.py --model smollm2/ --trajectories shared/data/tau_bench.jsonl.gz -o results/
 
 Stages: a corpus of at most `--attempts` trajectories a task; a teacher adapted to its training tasks (another
-model wrote the logs); its entropies and likeliest tokens, once for all arms; a vocabulary at each gate; an arm
+model wrote the logs); its entropies and likeliest tokens, once for all; a vocabulary at each gate; an arm
 for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All arms
 read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
 windows. Every stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on,
