@@ -58,7 +58,7 @@ def command(
     Examples:
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/
       lar distill corpus/ --model teacher/ --control -o control/
-      accelerate launch --num-processes 8 -m lar distill corpus/ --model teacher/ \\
+      accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
         --vocabulary vocabulary/ --sharding full -o student/
     """
     needs_train_extra()

@@ -5,8 +5,8 @@ unit of the root, a `DistillationStep`: embedding, last norm, head and the laten
 beginning of the step's forward to the end of its backward, which is what the chunked loss needs, for it takes
 the gradients of hidden states and output rows inside the forward. The teacher's pass is inside it as well.
 
-Sharding is done here and not by accelerate, which shards on GPUs alone, wraps every layer class only of
-transformers models at the root, and saves the whole base with each checkpoint.
+Sharding is done here and not by accelerate, which shards on GPUs alone (so that no test on CPUs could see
+what GPUs run), and with which the Trainer saves the whole base in each checkpoint.
 """
 
 from collections.abc import Iterator
