@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from lar.errors import OptionError, TrainingError
+from lar.processes import count, local_rank
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Below this a model is a toy: there float32 costs nothing and is exact to compare with.
@@ -32,12 +33,15 @@ def load_model(model: str | Path | PreTrainedModel, *, dtype: str = "auto", devi
         model: a folder in Hugging Face's layout, or a model object, whose weights keep their dtype.
         dtype: "float32", "bfloat16" or "auto": bfloat16 where the device computes in it natively and the
             model is no toy, else float32.
-        device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
+        device: for example "cpu" or "cuda:0"; None for the GPU if there is one. Of several processes on a
+            machine, each takes a GPU of its own.
 
     Raises:
         OptionError: an unknown dtype. TrainingError: the folder holds no causal language model.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if str(target) == "cuda" and count() > 1:
+        target = torch.device("cuda", local_rank() % torch.cuda.device_count())
     if isinstance(model, nn.Module):
         return model.to(target)
     if not Path(model).is_dir():

@@ -6,6 +6,7 @@ import sys
 import click
 
 from lar.errors import LarError
+from lar.processes import first_to_fail
 
 # Name -> (module, one-line help): the help is here so that `lar --help` imports no command.
 COMMANDS = {
@@ -46,7 +47,10 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one line on standard error and exit code 2."""
+    """Run the command line; bad input ends with one line on standard error and exit code 2.
+
+    Of several processes the first to fail says why: the others fail for its reason, or as it is gone.
+    """
     try:
         sys.exit(group.main(standalone_mode=False))
     except click.exceptions.Abort:
@@ -55,8 +59,13 @@ def main() -> None:
         _fail(error.format_message())
     except (LarError, OSError) as error:
         _fail(str(error))
+    except Exception:
+        if first_to_fail():
+            raise
+        sys.exit(2)
 
 
 def _fail(message: str) -> None:
-    click.echo(f"lar: error: {' '.join(message.split())}", err=True)
+    if first_to_fail():
+        click.echo(f"lar: error: {' '.join(message.split())}", err=True)
     sys.exit(2)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from lar.processes import is_main
 from lar.progress import Progress
 
 PATH = click.Path(path_type=Path)
@@ -36,7 +37,8 @@ def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console(), disable=not sys.stderr.isatty(), transient=True) as bars:
+    hidden = not (sys.stderr.isatty() and is_main())
+    with Bars(*columns, console=console(), disable=hidden, transient=True) as bars:
         task = bars.add_task(label, total=None)
 
         def report(done: int, total: int | None) -> None:

@@ -8,9 +8,16 @@ import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, training_side
-from lar.cli.training import device_options, needs_train_extra, option_flags
+from lar.cli.training import (
+    device_options,
+    needs_train_extra,
+    option_flags,
+    process_group,
+    sharding_option,
+)
 from lar.distillation.options import LOSSES, OUTPUT_STARTS, ROW_STARTS, DistillOptions
 from lar.errors import OptionError
+from lar.processes import is_main
 
 
 @click.command("distill")
@@ -36,6 +43,7 @@ from lar.errors import OptionError
 )
 @hold_out_options
 @option_flags(DistillOptions)
+@sharding_option
 @device_options
 @json_option
 def command(
@@ -51,11 +59,14 @@ def command(
     """Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
 
     A run that was stopped goes on when it is started again. A result without its control is not a result.
+    Several GPUs share a run that `accelerate launch` or `torchrun` starts, one process each.
 
     \b
     Examples:
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/
       lar distill corpus/ --model teacher/ --control -o control/
+      accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
+        --vocabulary vocabulary/ --sharding full -o student/
     """
     needs_train_extra()
     if vocabulary is None and not options["control"]:
@@ -67,10 +78,11 @@ def command(
     chosen = DistillOptions(**options)
     latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
     began = time.perf_counter()
-    with progress_bar("distilling", unit="steps") as progress:
+    with process_group(), progress_bar("distilling", unit="steps") as progress:
         train = training_side(Corpus.load(corpus), hold_out, split_seed)
         student = distill(str(model), train, latents, chosen, output, progress=progress)
-    _report(student.record, output, time.perf_counter() - began, as_json)
+    if is_main():
+        _report(student.record, output, time.perf_counter() - began, as_json)
 
 
 def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool) -> None:

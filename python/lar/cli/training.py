@@ -1,13 +1,16 @@
 """What the commands that need torch share: the check for the extra, and options made from the dataclasses."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
 import click
 
+from lar.distillation.options import SHARDINGS
 from lar.errors import MissingExtraError
+from lar.processes import count
 
 _NEEDED = ("torch", "transformers", "peft", "accelerate")
 
@@ -20,7 +23,7 @@ _HELP = {
     "max_steps": "Optimizer steps, in place of --epochs.",
     "max_length": "Base tokens of an example; longer conversations are cut into windows.",
     "batch_tokens": "Base tokens of a batch, packed.  [default: --max-length]",
-    "gradient_accumulation": "Batches of an optimizer step.",
+    "gradient_accumulation": "Batches of an optimizer step, in each process.",
     "gradient_checkpointing": "Less memory, a third more time.",
     "seed": "Start values and order of the data.",
     "save_steps": "Steps between two checkpoints.",
@@ -61,6 +64,28 @@ def option_flags(options: type[Any]) -> Callable[[Callable[..., Any]], Callable[
         return function
 
     return decorate
+
+
+def sharding_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--sharding, for the commands that several processes may share."""
+    return click.option(
+        "--sharding",
+        type=click.Choice(SHARDINGS),
+        default="none",
+        show_default=True,
+        help="What each of several processes holds: none, a whole model (DDP); full, a part of it (FSDP).",
+    )(function)
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Within the block several processes may work together; they part when it ends without an error."""
+    yield
+    if count() > 1:
+        from torch import distributed
+
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def device_options(function: Callable[..., Any]) -> Callable[..., Any]:

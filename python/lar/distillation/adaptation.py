@@ -7,7 +7,8 @@ from typing import Any
 from lar.causal_model import embedding_rows, load_model, no_bar
 from lar.corpus import Corpus
 from lar.distillation.options import AdaptOptions
-from lar.distillation.trainer import _checkpoints, train
+from lar.distillation.processes import check_launch, from_main
+from lar.distillation.trainer import _checkpoints, train, unsharded
 from lar.files import atomic_folder, check_replaceable
 from lar.progress import Progress, silent
 from lar.vocabulary import LatentVocabulary
@@ -36,6 +37,8 @@ def adapt(
 ) -> Any:
     """Fine-tune a LoRA on the agent's tokens and merge it into the model, which is returned.
 
+    Several processes share the work as in `distill`.
+
     Args:
         model: a checkpoint folder, or a model object, which is changed in place.
         corpus: conversations, of the model's own tokenizer.
@@ -52,13 +55,20 @@ def adapt(
     if output is not None:
         check_replaceable(Path(output), None)
     options = options or AdaptOptions()
+    check_launch(model, options)
     base = load_model(model, dtype=options.dtype, device=options.device)
     nothing = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
     student = train(base, corpus, nothing, options, _checkpoints(output), progress)
+    if options.sharding == "full":
+        student = unsharded(student, model, options)
     merged = student.merge()
-    if output is not None:
-        _save(merged, corpus, model, Path(output))
-        shutil.rmtree(_checkpoints(output) or "", ignore_errors=True)
+
+    def save() -> None:
+        if output is not None:
+            _save(merged, corpus, model, Path(output))
+            shutil.rmtree(_checkpoints(output) or "", ignore_errors=True)
+
+    from_main(save)
     return merged
 
 

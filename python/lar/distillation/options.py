@@ -9,6 +9,7 @@ from lar.errors import OptionError
 LOSSES = ("marginal", "paper", "sft")
 ROW_STARTS = ("exponential", "mean", "first", "hidden")
 OUTPUT_STARTS = ("fitted", "first")
+SHARDINGS = ("none", "full")
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,12 @@ class AdaptOptions:
 
     max_length: base tokens an example may have; a longer conversation is cut into windows that keep its head
     (see `lar.windows`). batch_tokens: base tokens in a batch, packed into one row; None for
-    max_length. max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the frozen
-    weights of a folder, "auto" for bfloat16 where it is native. save_steps: steps between two checkpoints.
-    report_to: the Trainer's integrations ("tensorboard", "wandb").
+    max_length. gradient_accumulation: batches of an optimizer step, in each of the processes that a launcher
+    started. sharding: how these hold the model: "none", each a whole copy (DDP), or "full", each a part of
+    every weight (FSDP). max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the
+    frozen weights of a folder, "auto" for bfloat16 where it is native. device: None for the process's own
+    GPU if there is one. save_steps: steps between two checkpoints. report_to: the Trainer's integrations
+    ("tensorboard", "wandb").
     """
 
     lora_rank: int = 16
@@ -37,6 +41,7 @@ class AdaptOptions:
     batch_tokens: int | None = None
     gradient_accumulation: int = 1
     gradient_checkpointing: bool = False
+    sharding: str = "none"
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -53,6 +58,8 @@ class AdaptOptions:
                 raise OptionError(f"{name} must be positive, not {value}")
         if self.max_length < 8:
             raise OptionError(f"max_length must be at least 8, not {self.max_length}")
+        if self.sharding not in SHARDINGS:
+            raise OptionError(f"sharding {self.sharding!r} is none of {', '.join(SHARDINGS)}")
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON-ready values."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lar.causal_model import Head, embedding_rows, head_of, load_model
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows import LatentRows, check_base_size
+from lar.distillation.sharding import whole
 from lar.errors import TrainingError
 from lar.files import atomic_folder
 from lar.tokenization import Tokenizer
@@ -155,21 +156,39 @@ class Student(nn.Module):
         student._load_rows(folder)
         return student.eval()
 
-    def save_weights(self, folder: Path) -> None:
+    def learnt(self) -> dict[str, Tensor]:
+        """What has been learnt, by parameter name, on the CPU; of a sharded student all processes ask."""
+        return {
+            name: whole(value.detach()).cpu().contiguous()
+            for name, value in self.named_parameters()
+            if "lora_" in name or name.startswith("rows.")
+        }
+
+    def save_weights(self, folder: Path, learnt: dict[str, Tensor] | None = None) -> None:
         """Write what has been learnt into an existing folder: PEFT's two files and the rows."""
+        rows, lora = _by_prefix(self.learnt() if learnt is None else learnt)
         # PEFT would else look on the network whether the base's embedding was resized.
-        self.model.save_pretrained(str(folder), save_embedding_layers=False)
-        if self.rows is not None:
-            tensors = {
-                name: value.detach().cpu().contiguous() for name, value in self.rows.named_parameters()
-            }
-            save_file(tensors, folder / ROWS_FILE)
+        self.model.save_pretrained(str(folder), state_dict=lora, save_embedding_layers=False)
+        if rows:
+            save_file(rows, folder / ROWS_FILE)
 
     def load_weights(self, folder: Path) -> None:
         """Take what `save_weights` has written; the adapter keeps learning where it did."""
         weights = load_peft_weights(str(folder), device=str(self.device))
         set_peft_model_state_dict(self.model, weights)
         self._load_rows(folder)
+
+    def on(self, model: Any, options: AdaptOptions) -> "Student":
+        """The same student around another copy of its base; a sharded one is asked by all processes."""
+        rows, lora = _by_prefix(self.learnt())
+        model.requires_grad_(False)
+        with _quiet_peft():
+            adapted = get_peft_model(model, _lora(options))
+        adapted.load_state_dict(lora, strict=False)
+        own = None
+        if rows:
+            own = LatentRows(self.vocabulary.base_size, rows["input"], rows["output"], rows.get("bias"))
+        return Student(adapted, self.vocabulary, None if own is None else own.to(model.device), self.record)
 
     def unload(self) -> Any:
         """Take LoRA and latents off and return the base model, as it was before."""
@@ -193,6 +212,13 @@ class Student(nn.Module):
             self.rows.load_state_dict(load_file(file))
         except RuntimeError as error:
             raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
+
+
+def _by_prefix(learnt: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The rows' tensors and those of LoRA, by the names that they have in `rows` and in `model`."""
+    rows = {name.removeprefix("rows."): value for name, value in learnt.items() if name.startswith("rows.")}
+    lora = {name.removeprefix("model."): value for name, value in learnt.items() if "lora_" in name}
+    return rows, lora
 
 
 @contextmanager
