@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help='for example "cpu"; the GPU if there is one')
     parser.add_argument("--threads", type=int, help="of torch on a CPU")
     parser.add_argument("--attention", choices=ATTENTIONS, default="auto")
+    parser.add_argument("--compile", action="store_true", help="score with compiled decoder layers")
     parser.add_argument(
         "--rounds", type=int, default=3, help="medians are of so many, after one that warms up"
     )
@@ -110,6 +111,9 @@ class Setting:
         device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         model = random_model(SHAPES[options.shape], tokenizer.base_size, device)
         choose_attention(model, options.attention)
+        if options.compile:
+            for layer in model.model.layers:
+                layer.compile(dynamic=True)  # the arms' copies of the modules are not compiled
         return cls(options.shape, model, **corpora, vocabulary=lar.LatentVocabulary.load(folder))
 
     def as_json(self, options: argparse.Namespace) -> dict[str, Any]:
@@ -157,6 +161,9 @@ def _products_and_scores(
         rates.append(product_rate(setting.model, SHAPES[setting.shape].inner))
         if "score" in pieces:
             scorings.append(scoring(setting, options))
+            print(
+                f"scored at {scorings[-1]['flops'] / rates[-1]:.1%} of the plain product's rate", flush=True
+            )
     found: dict[str, Any] = {"matmul": {"flops": median(rates[1:])}}
     if scorings:
         share = median(s["flops"] / rate for s, rate in zip(scorings[1:], rates[1:], strict=True))

@@ -200,9 +200,11 @@ def peak_memory(device: torch.device) -> int:
 def in_turn(bench: Bench, arms: list[str], rounds: int) -> dict[str, list[Steps]]:
     """Run A B C A B C ..., one round more than counts: the first warms up."""
     found: dict[str, list[Steps]] = {arm: [] for arm in arms}
-    for _ in range(rounds + 1):
+    for number in range(rounds + 1):
         for arm in arms:
             found[arm].append(bench.run(arm))
+            # A run that is cut short has said what it saw.
+            print(f"round {number}, {arm}: {found[arm][-1].rate:,.0f} base tokens/s", flush=True)
     return {arm: runs[1:] for arm, runs in found.items()}
 
 
