@@ -30,9 +30,13 @@ ARMS = (LORA, CONTROL, STUDENT, CACHED)
 
 @dataclass
 class Steps:
-    """When each step of a run ended (seconds), and its base tokens; the first step is the warm-up."""
+    """When each step of a run ended, in seconds of the wall and of the processor, and its base tokens.
+
+    The first step is the warm-up.
+    """
 
     ended: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     memory: int = 0
 
@@ -41,12 +45,22 @@ class Steps:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.ended.append(time.perf_counter())
+        self.processor.append(time.process_time())
 
     @property
     def rate(self) -> float:
         """Base tokens a second after the first step."""
+        return self._taken / (self.ended[-1] - self.ended[0])
+
+    @property
+    def processor_rate(self) -> float:
+        """Base tokens a second of processor time: on a CPU that others use too, the steadier measure."""
+        return self._taken / (self.processor[-1] - self.processor[0])
+
+    @property
+    def _taken(self) -> int:
         # The loader reads ahead, so the peer may have counted a row that no step took.
-        return sum(self.tokens[1 : len(self.ended)]) / (self.ended[-1] - self.ended[0])
+        return sum(self.tokens[1 : len(self.ended)])
 
 
 @dataclass(frozen=True)
@@ -204,14 +218,20 @@ def in_turn(bench: Bench, arms: list[str], rounds: int) -> dict[str, list[Steps]
         for arm in arms:
             found[arm].append(bench.run(arm))
             # A run that is cut short has said what it saw.
-            print(f"round {number}, {arm}: {found[arm][-1].rate:,.0f} base tokens/s", flush=True)
+            run = found[arm][-1]
+            print(
+                f"round {number}, {arm}: {run.rate:,.0f} base tokens/s, "
+                f"{run.processor_rate:,.0f} a second of processor time",
+                flush=True,
+            )
     return {arm: runs[1:] for arm, runs in found.items()}
 
 
 def summary(runs: list[Steps], against: list[Steps]) -> dict[str, float]:
     """Median tokens a second, and the median of the rounds' ratios to the arm that it stands against."""
-    pairs = zip(runs, against, strict=True)
+    pairs = list(zip(runs, against, strict=True))
     return {
         "base_tokens_per_second": median(run.rate for run in runs),
         "rate_ratio": median(run.rate / other.rate for run, other in pairs),
+        "processor_ratio": median(run.processor_rate / other.processor_rate for run, other in pairs),
     }
