@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
+from lar.attention import PACKED, choose_attention, packed_lengths
 from lar.errors import OptionError, TrainingError
 from lar.processes import count, local_rank
 
@@ -26,7 +27,13 @@ _TOY_PARAMETERS = 20_000_000
 _CHUNK_LOGITS = {"cpu": 32_000_000, "cuda": 128_000_000}
 
 
-def load_model(model: str | Path | PreTrainedModel, *, dtype: str = "auto", device: str | None = None) -> Any:
+def load_model(
+    model: str | Path | PreTrainedModel,
+    *,
+    dtype: str = "auto",
+    device: str | None = None,
+    attention: str = "auto",
+) -> Any:
     """Load a checkpoint folder onto a device, or place a model object there as it is.
 
     Args:
@@ -35,14 +42,17 @@ def load_model(model: str | Path | PreTrainedModel, *, dtype: str = "auto", devi
             model is no toy, else float32.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one. Of several processes on a
             machine, each takes a GPU of its own.
+        attention: one of `lar.attention.ATTENTIONS`; with "auto" a model object keeps its own.
 
     Raises:
-        OptionError: an unknown dtype. TrainingError: the folder holds no causal language model.
+        OptionError: an unknown dtype or attention. TrainingError: the folder holds no causal language model.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if str(target) == "cuda" and count() > 1:
         target = torch.device("cuda", local_rank() % torch.cuda.device_count())
     if isinstance(model, nn.Module):
+        if attention != "auto":
+            choose_attention(model, attention)
         return model.to(target)
     if not Path(model).is_dir():
         raise TrainingError(f"{model}: no such model folder")
@@ -53,7 +63,9 @@ def load_model(model: str | Path | PreTrainedModel, *, dtype: str = "auto", devi
             )
     except (ValueError, OSError) as error:
         raise TrainingError(f"{model}: not a causal language model's folder: {error}") from error
-    return loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
+    loaded = loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
+    choose_attention(loaded, attention)
+    return loaded
 
 
 @contextmanager
@@ -100,7 +112,13 @@ def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> T
     Sequences may be packed in one row by `positions` (batch, length) that start again at 0: transformers
     then keeps them apart by itself, for which it must be given neither a mask nor a cache.
     """
-    output = model.base_model(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
+    keywords = {}
+    if ids.shape[0] == 1 and model.config.get_text_config()._attn_implementation == PACKED:
+        whole = torch.tensor([ids.shape[1]])
+        keywords["packed_lengths"] = whole if positions is None else packed_lengths(positions)
+    output = model.base_model(
+        input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **keywords
+    )
     result: Tensor = output[0]
     return result
 
