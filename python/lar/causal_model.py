@@ -17,6 +17,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from lar.errors import OptionError, TrainingError
+from lar.lora_folder import is_adapter, load_merged
+from lar.memory import advise_on_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Below this a model is a toy: there float32 costs nothing and is exact to compare with.
@@ -29,27 +31,36 @@ def load_model(model: str | Path | PreTrainedModel, *, dtype: str = "auto", devi
     """Load a checkpoint folder onto a device, or place a model object there as it is.
 
     Args:
-        model: a folder in Hugging Face's layout, or a model object, whose weights keep their dtype.
+        model: a folder in Hugging Face's layout, a PEFT adapter's folder (see `lar.lora_folder`), or a model
+            object, whose weights keep their dtype.
         dtype: "float32", "bfloat16" or "auto": bfloat16 where the device computes in it natively and the
             model is no toy, else float32.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
 
     Raises:
-        OptionError: an unknown dtype. TrainingError: the folder holds no causal language model.
+        OptionError: an unknown dtype. TrainingError: the folder holds no causal language model, or memory
+        does not suffice for it.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(model, nn.Module):
         return model.to(target)
-    if not Path(model).is_dir():
+    folder = Path(model)
+    if not folder.is_dir():
         raise TrainingError(f"{model}: no such model folder")
+    with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
+        # Merged in float32: the result is then the one that a merged checkpoint was rounded from.
+        loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
+        return loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
+
+
+def _from_folder(folder: Path) -> Any:
     try:
         with no_bar():
-            loaded = AutoModelForCausalLM.from_pretrained(
-                str(model), dtype=torch.float32, local_files_only=True
+            return AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=torch.float32, local_files_only=True
             )
     except (ValueError, OSError) as error:
-        raise TrainingError(f"{model}: not a causal language model's folder: {error}") from error
-    return loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
+        raise TrainingError(f"{folder}: not a causal language model's folder: {error}") from error
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary behind them."""
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ from torch import Tensor, nn
 from lar.causal_model import Head, embedding_rows, head_of, load_model
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows import LatentRows, check_base_size
-from lar.errors import TrainingError
+from lar.errors import OptionError, TrainingError
 from lar.files import atomic_folder
+from lar.lora_folder import quiet_peft
 from lar.tokenization import Tokenizer
 from lar.vocabulary import LatentVocabulary
 
@@ -65,8 +65,11 @@ class Student(nn.Module):
         method = "exponential" if method == "hidden" else method
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
         model.requires_grad_(False)
-        with _quiet_peft():
-            adapted = get_peft_model(model, _lora(options))
+        try:
+            with quiet_peft():
+                adapted = get_peft_model(model, _lora(options))
+        except ValueError as error:
+            raise OptionError(f"no LoRA can be put into this model: {str(error).splitlines()[0]}") from error
         return cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
 
     @property
@@ -149,7 +152,7 @@ class Student(nn.Module):
         check_base_size(base, vocabulary)
         record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
-        with _quiet_peft():
+        with quiet_peft():
             adapted = PeftModel.from_pretrained(base, str(folder))
         student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
         student._load_rows(folder)
@@ -193,14 +196,6 @@ class Student(nn.Module):
             self.rows.load_state_dict(load_file(file))
         except RuntimeError as error:
             raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
-
-
-@contextmanager
-def _quiet_peft() -> Iterator[None]:
-    """Within the block PEFT may ask transformers for a property by the name that it had before."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
 
 
 def _lora(options: AdaptOptions) -> LoraConfig:
