@@ -1,33 +1,38 @@
 """Distillation itself: a transformers Trainer that carries teacher, student and loss."""
 
-import json
 import math
 import shutil
 import tempfile
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerState, TrainingArguments, set_seed
 
 from lar.causal_model import embedding_rows, fingerprint, load_model
 from lar.corpus import Corpus
 from lar.corpus.shards import read_shard
 from lar.corpus.teacher_cache import CachedTeacher, CacheIdentity
+from lar.distillation.callbacks import ClockCallback, ProgressCallback, ScheduleCallback
+from lar.distillation.checkpoints import STATE_FILE, checkpoints_beside, claim, last_checkpoint, run_identity
 from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.faults import memory_advice, not_finite
+from lar.distillation.held_out import HeldOut, held_out_windows
+from lar.distillation.optimizer import optimizer_for
 from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.reporting import check_report_to, integrations, reporting_callbacks
 from lar.distillation.starting import start_rows
 from lar.distillation.step import DistillationStep
+from lar.distillation.stopping import StoppingCallback, best_weights, has_ended, kept_weights
 from lar.distillation.student import OPTIONS_FILE, Student
-from lar.errors import OptionError, TrainingError
-from lar.files import atomic_file, check_replaceable
+from lar.errors import OptionError
+from lar.files import check_replaceable
+from lar.memory import advise_on_memory
 from lar.progress import Progress, silent
 from lar.vocabulary import LatentVocabulary
-
-RUN_FILE = "run.json"
 
 
 def distill(
@@ -37,6 +42,7 @@ def distill(
     options: DistillOptions | None = None,
     output: str | Path | None = None,
     *,
+    held_out: Corpus | None = None,
     progress: Progress = silent,
 ) -> Student:
     """Teach a model to use `vocabulary`, with itself, frozen, as the teacher.
@@ -49,24 +55,28 @@ def distill(
         options: see `DistillOptions`.
         output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
             `<output>.checkpoints` until the student is saved: the same call goes on from the last one.
-        progress: counts optimizer steps.
+        held_out: conversations to evaluate on every `options.evaluate_steps` (see `lar.bits_per_byte`); of
+            tasks that neither `corpus` nor the vocabulary's mining has seen.
+        progress: counts optimizer steps, and may take notes of speed and evaluation.
 
     Raises:
         VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
-        to learn from. TrainingError: the loss is not finite. OptionError: the checkpoints are another run's.
+        to learn from. TrainingError: loss or gradients are not finite, or memory does not suffice.
+        OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
     """
     if output is not None:
         check_replaceable(Path(output), OPTIONS_FILE)
     options = options or DistillOptions()
+    check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if options.control:
         vocabulary = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
-    student = train(base, corpus, vocabulary, options, _checkpoints(output), progress)
+    student = train(base, corpus, vocabulary, options, checkpoints_beside(output), progress, held_out)
     if output is not None:
         student.save(output)
-        shutil.rmtree(_checkpoints(output) or "", ignore_errors=True)
+        shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
     return student
 
 
@@ -77,60 +87,91 @@ def train(
     options: AdaptOptions,
     checkpoints: Path | None,
     progress: Progress,
+    held_out: Corpus | None = None,
 ) -> Student:
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
+    evaluated = held_out_windows(held_out, vocabulary, options)
     source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
-    identity = _identity(base, options, data)
+    identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or Path(temporary)
-        _claim(folder, identity)
-        trainer = DistillationTrainer(student, data, options, folder, progress)
-        last = _last_checkpoint(folder)
-        started = {}
-        if last is None and isinstance(options, DistillOptions):
-            started = start_rows(trainer.model, data, options, progress)
-        trainer.train(resume_from_checkpoint=last)
-    student.record = {
-        "start": started,
-        "options": options.as_json(),
-        "steps": trainer.state.global_step,
-        "log": trainer.state.log_history,
-    }
+        claim(folder, identity)
+        trainer = DistillationTrainer(student, data, options, folder, progress, evaluated)
+        for callback in reporting_callbacks(options.report_to, checkpoints):
+            trainer.add_callback(callback)
+        with advise_on_memory("training", memory_advice(options)):
+            started = {}
+            if last_checkpoint(folder) is None and isinstance(options, DistillOptions):
+                started = start_rows(trainer.model, data, options, progress)
+            student.record = {"start": started, **trainer.run()}
     return student.eval()
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
     """The Trainer of transformers with our step, two learning rates, and checkpoints of what learns."""
 
+    control: Any
+
     def __init__(
-        self, student: Student, data: PackedExamples, options: AdaptOptions, folder: Path, progress: Progress
+        self,
+        student: Student,
+        data: PackedExamples,
+        options: AdaptOptions,
+        folder: Path,
+        progress: Progress,
+        held_out: HeldOut | None = None,
     ) -> None:
         self.options = options
+        self.folder = folder
+        self.held_out = held_out
         self.sums: defaultdict[str, float] = defaultdict(float)
+        self.step_rows: list[Tensor] = []  # of the data, since the last optimizer step
+        callbacks = [ClockCallback(self.sums), ScheduleCallback(options.evaluate_steps)]
+        if options.patience is not None:
+            callbacks.append(StoppingCallback(options, folder, self.save_model))
         super().__init__(
             model=DistillationStep(student, options),
             args=_arguments(options, folder, len(data), student.device),
             train_dataset=data,
             data_collator=_only,
-            callbacks=[_ProgressCallback(progress)],
+            callbacks=[*callbacks, ProgressCallback(progress)],
         )
         self.remove_callback(PrinterCallback)  # printing belongs to the command line
         if options.gradient_checkpointing:
             _checkpoint_activations(student.base)
 
+    def run(self) -> dict[str, Any]:
+        """Train, from the last checkpoint if there is one; return the run's record."""
+        last = last_checkpoint(self.folder)
+        if last is not None and has_ended(last, self.options):
+            self.state = TrainerState.load_from_json(str(last / STATE_FILE))
+            self._load_from_checkpoint(str(last))
+        else:
+            self.train(resume_from_checkpoint=None if last is None else str(last))
+        log = self.state.log_history
+        kept = kept_weights(log, self.options)
+        if kept is not None:
+            self._load_from_checkpoint(str(best_weights(self.folder, kept["step"])))
+        record = {"options": self.options.as_json(), "steps": self.state.global_step}
+        return {**record, **({} if kept is None else {"kept": kept}), "log": log}
+
+    def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:  # noqa: ARG002 (the Trainer's signature)
+        """Measure the held-out windows, on every process alike, and log the figures as `eval_...`."""
+        assert self.held_out is not None
+        # One process's figures for all: rounding must not let some of them stop and others go on.
+        (found,) = broadcast_object_list([self.held_out.measure(self.model.student).shares()])
+        metrics = {f"eval_{name}": value for name, value in found.items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
     def create_optimizer(self, model: nn.Module | None = None) -> Any:  # noqa: ARG002 (the Trainer's signature)
         """AdamW with a learning rate of their own for the new rows."""
         if getattr(self, "optimizer", None) is None:
-            learning = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-            rows = [p for n, p in learning if ".rows." in f".{n}"]
-            others = [p for n, p in learning if ".rows." not in f".{n}"]
-            groups: list[dict[str, Any]] = [{"params": others, "weight_decay": self.options.weight_decay}]
-            if rows and isinstance(self.options, DistillOptions):
-                groups.append({"params": rows, "lr": self.options.row_learning_rate, "weight_decay": 0.0})
-            self.optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate)
+            self.optimizer = optimizer_for(self.model, self.options)
         return self.optimizer
 
     def compute_loss(
@@ -141,14 +182,13 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The mean loss of a taught unit, over all batches of an optimizer step."""
+        row = inputs.pop("row")
+        self.step_rows.append(row)
         outputs = model(**inputs)
         count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
         loss = outputs["loss"] / count
         if not math.isfinite(float(loss.detach())):
-            raise TrainingError(
-                f"the loss is {float(loss.detach())} at step {self.state.global_step + 1}: "
-                "lower the learning rates; the last checkpoint is kept"
-            )
+            raise self._not_finite(f"the loss is {float(loss.detach())}", [row])
         self.sums["units"] += inputs["labels"].numel()
         self.sums["tokens"] += inputs["tokens"].numel()
         for name in ("teacher", "unit", "hidden"):
@@ -156,6 +196,17 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the processes' gradients are averaged
         return (loss, outputs) if return_outputs else loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if not math.isfinite(norm):
+            raise self._not_finite(f"the gradients' norm is {norm}", self.step_rows)
+        self.step_rows.clear()
+        return norm
+
+    def _not_finite(self, what: str, rows: list[Tensor]) -> Exception:
+        names = dict.fromkeys(name for row in rows for name in self.train_dataset.conversations(int(row)))
+        return not_finite(what, self.state.global_step + 1, list(names), self.folder)
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
         """Add the two terms' means over the units since the last line."""
@@ -168,6 +219,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
                 "hidden_term": self.sums["hidden"] / units,
             }
             logs["base_tokens"] = self.sums["tokens"]
+            logs["base_tokens_per_second"] = self.sums["tokens"] / max(self.sums["seconds"], 1e-9)
             self.sums.clear()
         super().log(logs, *arguments, **keywords)
 
@@ -180,38 +232,31 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         self.model.student.load_weights(Path(resume_from_checkpoint))
 
 
-class _ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Reports optimizer steps."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
-        self.progress(state.global_step, state.max_steps)
-
-
 def _arguments(options: AdaptOptions, folder: Path, rows: int, device: torch.device) -> TrainingArguments:
     steps = options.max_steps or math.ceil(rows * options.epochs / options.gradient_accumulation)
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=1,  # a row of the data is a packed batch already
-        gradient_accumulation_steps=options.gradient_accumulation,
-        learning_rate=options.learning_rate,
-        lr_scheduler_type=options.scheduler,
-        warmup_steps=math.ceil(steps * options.warmup_ratio),
-        max_grad_norm=options.max_grad_norm,
-        max_steps=steps,
-        seed=options.seed,
-        save_steps=options.save_steps,
-        save_total_limit=2,
-        logging_steps=options.logging_steps,
-        report_to=list(options.report_to) or "none",
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type == "cuda",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        label_names=["labels"],
-    )
+    try:
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            per_device_train_batch_size=1,  # a row of the data is a packed batch already
+            gradient_accumulation_steps=options.gradient_accumulation,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type=options.scheduler,
+            warmup_steps=math.ceil(steps * options.warmup_ratio),
+            max_grad_norm=options.max_grad_norm,
+            max_steps=steps,
+            seed=options.seed,
+            save_steps=options.save_steps,
+            save_total_limit=2,
+            logging_steps=options.logging_steps,
+            report_to=integrations(options.report_to),
+            use_cpu=device.type == "cpu",
+            dataloader_pin_memory=device.type == "cuda",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            label_names=["labels"],
+        )
+    except ValueError as error:
+        raise OptionError(str(error).splitlines()[0]) from error
     _ = arguments.device
     arguments._n_gpu = min(1, arguments.n_gpu)  # many GPUs are for accelerate, not for DataParallel
     return arguments
@@ -227,7 +272,7 @@ def _cached_teacher(base: Any, corpus: Corpus, options: AdaptOptions) -> CachedT
     """The cache that the options ask for, found to be of this model, these windows and this corpus."""
     if not (isinstance(options, DistillOptions) and options.cached_teacher):
         return None
-    teacher = CachedTeacher(CacheIdentity(fingerprint(base), options.max_length))
+    teacher = CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
     for file in corpus.shard_files():
         teacher.size(read_shard(file.path))  # refuses
     return teacher
@@ -235,42 +280,3 @@ def _cached_teacher(base: Any, corpus: Corpus, options: AdaptOptions) -> CachedT
 
 def _only(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return rows[0]
-
-
-def _checkpoints(output: str | Path | None) -> Path | None:
-    return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
-
-
-def _identity(base: nn.Module, options: AdaptOptions, data: PackedExamples) -> dict[str, Any]:
-    """What must be the same for a run to go on: model, latents, options and data."""
-    # How often a run saves or reports, and where it runs, changes nothing that is learnt.
-    same = replace(options, save_steps=1, logging_steps=1, report_to=(), device=None)
-    content = {
-        "model": fingerprint(base),
-        "data": data.examples.digest(),
-        "options": same.as_json(),
-    }
-    result: dict[str, Any] = json.loads(json.dumps(content))
-    return result
-
-
-def _claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Write the run's identity beside its checkpoints; refuse those of another run."""
-    file = folder / RUN_FILE
-    if not file.exists():
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-        return
-    found = json.loads(file.read_text(encoding="utf-8"))
-    different = [name for name, value in identity.items() if found.get(name) != value]
-    if different:
-        raise OptionError(
-            f"{folder}: checkpoints of a run with other {' and '.join(different)}; "
-            "remove the folder or choose another output"
-        )
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The last complete checkpoint: the Trainer writes its state last, so one that was cut short has none."""
-    found = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
