@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_distillation import FEW, KilledError, kill_at
 
 from lar.bits_per_byte import bits_per_byte
+from lar.cli.common import progress_bar
 from lar.distillation import AdaptOptions, DistillOptions, Student, adapt, distill
 from lar.distillation.callbacks import ScheduleCallback
 from lar.distillation.data import Examples
@@ -97,6 +98,16 @@ class Listener:
 
 def test_a_plain_callback_hears_no_notes():
     annotate(lambda done, total: pytest.fail(f"{done} of {total}"), "fast")
+
+
+def test_a_bar_shows_notes(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    with progress_bar("distilling", unit="steps") as progress:
+        progress(1, 2)
+        annotate(progress, "1,234 tokens/s")
+    assert "1,234 tokens/s" in capsys.readouterr().err
 
 
 def test_a_sample_is_the_same_every_time(sides, vocabulary):
