@@ -39,3 +39,15 @@ def corpus(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Co
 def vocabulary(corpus: Corpus) -> LatentVocabulary:
     """Latents of the toy agent."""
     return mine(corpus, size=12)
+
+
+@pytest.fixture(scope="session")
+def teacher_folder(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that knows the toy agent's text, with its tokenizer."""
+    import tiny  # here, so that other tests need no torch
+
+    folder = tmp_path_factory.mktemp("teacher") / "model"
+    with tiny.one_thread():
+        tiny.teacher(corpus).save_pretrained(folder)
+    corpus.tokenizer.save(folder)
+    return folder

@@ -67,6 +67,46 @@ def test_the_whole_way(run, folders):
     assert Student.load(folders / "control", str(folders / "teacher")).rows is None
 
 
+def test_options_from_a_file_and_flags_before_it(run, folders):
+    file = folders / "options.yaml"
+    file.write_text("max_steps: 5\nlora_rank: 4\nlearning_rate: 1e-3\ngradient_checkpointing: true\n")
+    common = [folders / "corpus", "--model", folders / "model", *STEPS, "--options", file, "--json"]
+    code, out, err = run("adapt", *common, "-o", folders / "adapted")
+    assert code == 0, err
+    found = json.loads(out)["options"]
+    assert (found["max_steps"], found["lora_rank"], found["learning_rate"]) == (2, 4, 1e-3)
+    assert found["gradient_checkpointing"]
+    assert json.loads((folders / "adapted" / "adaptation.json").read_text())["options"] == found
+    flags = ["--control", "--no-gradient-checkpointing", "-o", folders / "control"]
+    code, out, err = run("distill", *common, *flags)
+    assert code == 0, err
+    record = json.loads((folders / "control" / "distillation.json").read_text())["options"]
+    assert {**record, **found, "gradient_checkpointing": False} == record
+    file.write_text("max_step: 5\n")
+    code, _, err = run("adapt", *common, "-o", folders / "none")
+    assert code == 2
+    assert "options.yaml" in err
+    assert "max_step" in err
+
+
+def test_evaluation_early_stopping_and_an_adapter_that_is_kept(run, folders):
+    corpus, model = folders / "corpus", folders / "model"
+    evaluated = ["--hold-out", "0.4", "--evaluate-steps", "1", "--evaluated-windows", "3", "--patience", "1"]
+    flags = [*STEPS, *evaluated, "--min-improvement", "100"]
+    code, out, err = run("adapt", corpus, "--model", model, "-o", folders / "lora", *flags, "--keep-adapter")
+    assert code == 0, err
+    assert "held-out bits per byte" in out
+    assert "kept step" in out
+    assert (folders / "lora" / "adapter_config.json").is_file()
+    code, _, err = run("score", corpus, "--model", folders / "lora")
+    assert code == 0, err
+    common = ["distill", corpus, "--model", folders / "lora", "--vocabulary", folders / "vocabulary"]
+    code, out, err = run(*common, "-o", folders / "student", *flags, "--json")
+    assert code == 0, err
+    assert json.loads(out)["kept"]["stopped_early"]
+    assert any("eval_latent_use" in line for line in json.loads(out)["log"])
+
+
 def test_score_prints_the_distribution(run, folders):
     code, out, err = run("score", folders / "corpus", "--model", folders / "model")
     assert code == 0, err
@@ -101,6 +141,9 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(run, folders, tokenizer):
         [*common, "--model", folders / "wide", "--vocabulary", folders / "vocabulary"],
         [*common, "--model", folders / "corpus", "--vocabulary", folders / "vocabulary"],
         [*common, "--model", folders / "model", "--control", "--learning-rate", "0"],
+        [*common, "--model", folders / "model", "--control", "--evaluate-steps", "1"],
+        [*common, "--model", folders / "model", "--control", "--patience", "1"],
+        [*common, "--model", folders / "model", "--control", "--report-to", "paper"],
         ["score", corpus, "--model", folders / "wide"],
         ["score", folders / "model", "--model", folders / "model"],
     ]

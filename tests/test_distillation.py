@@ -9,7 +9,7 @@ from lar.bits_per_byte import bits_per_byte
 from lar.distillation import AdaptOptions, DistillOptions, Student, adapt, distill
 from lar.distillation.data import examples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
-from lar.distillation.trainer import DistillationStep
+from lar.distillation.step import DistillationStep
 from lar.errors import OptionError, TrainingError, VocabularyError
 
 FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "logging_steps": 2, "device": "cpu"}
@@ -19,17 +19,6 @@ FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "logging_steps": 2, "
 def one_thread():
     with tiny.one_thread():
         yield
-
-
-@pytest.fixture(scope="module")
-def teacher_folder(corpus, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("teacher") / "model"
-    tiny.teacher(corpus).save_pretrained(folder)
-    corpus.tokenizer.save(folder.parent / "tokenizer")
-    for file in (folder.parent / "tokenizer").iterdir():
-        if file.name != "config.json":
-            file.replace(folder / file.name)
-    return folder
 
 
 def ids_of(vocabulary, corpus):
@@ -174,7 +163,9 @@ def kill_at(step):
 
 
 def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_folder, tmp_path):
-    options = DistillOptions(**FEW, max_steps=9, save_steps=4, lora_dropout=0.1, gradient_accumulation=2)
+    options = DistillOptions(
+        **FEW, max_steps=9, save_steps=4, lora_dropout=0.1, gradient_accumulation=2, output_start="first"
+    )
     arguments = str(teacher_folder), corpus, vocabulary
     whole = distill(*arguments, options, tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -192,7 +183,7 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
 
 
 def test_checkpoints_of_another_run_are_refused(corpus, vocabulary, teacher_folder, tmp_path):
-    options = DistillOptions(**FEW, max_steps=4, save_steps=2)
+    options = DistillOptions(**FEW, max_steps=4, save_steps=2, output_start="first")
     with pytest.raises(KilledError):
         distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "s", progress=kill_at(3))
     other = DistillOptions(**FEW, max_steps=4, save_steps=2, seed=5)

@@ -1,13 +1,14 @@
 """Bits per byte: how many bits a model needs for the agent's text, one measure for units and for tokens."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lar.causal_model import autocast, hidden_states, load_model
 from lar.corpus import Corpus
@@ -15,30 +16,55 @@ from lar.distillation.data import Example, Examples, pack
 from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
+from lar.memory import advise_on_memory
 from lar.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
 class BitsPerByte:
-    """What a model needs for the agent's text of a corpus.
+    """What a model needs for the agent's text of a corpus, and whether it writes its latents there.
 
     bits: -log2 of its probability, over all `units`; bytes: of the text in UTF-8; base_tokens: what the units
-    stand for; bits_per_byte = bits / bytes.
+    stand for; bits_per_byte = bits / bytes. latents: how many of the units are latents; latents_written:
+    before how many of those the model's likeliest unit is a latent; explicit_preferred: before how many it
+    gives the latent's first base token, with which the same text would be spelt out, more than the latent.
     """
 
     bits: float
     bytes: int
     units: int
     base_tokens: int
+    latents: int = 0
+    latents_written: int = 0
+    explicit_preferred: int = 0
 
     @property
     def bits_per_byte(self) -> float:
         """Bits for each byte of the agent's text."""
         return self.bits / self.bytes
 
+    @property
+    def latent_use(self) -> float | None:
+        """Share of the latents before which the model's likeliest unit is one; None without latents."""
+        return self.latents_written / self.latents if self.latents else None
+
+    @property
+    def explicit_preference(self) -> float | None:
+        """Share of the latents that are less likely than their own first token; None without latents."""
+        return self.explicit_preferred / self.latents if self.latents else None
+
+    def shares(self) -> dict[str, float]:
+        """The figures that do not grow with the text: those three, without the ones that are None."""
+        shares = {
+            "bits_per_byte": self.bits_per_byte,
+            "latent_use": self.latent_use,
+            "explicit_preference": self.explicit_preference,
+        }
+        return {name: value for name, value in shares.items() if value is not None}
+
     def as_json(self) -> dict[str, Any]:
         """All figures as JSON-ready values."""
-        return {**asdict(self), "bits_per_byte": self.bits_per_byte}
+        return {**asdict(self), **self.shares()}
 
 
 def bits_per_byte(
@@ -71,33 +97,74 @@ def bits_per_byte(
     source = Examples(corpus, student.vocabulary, max_length)
     if not len(source):
         raise CorpusError(f"{corpus.path}: holds nothing that the agent said")
+    return measure(student, source, batch_tokens or max_length, progress)
+
+
+def measure(
+    student: Student, examples: Sequence[Example], batch_tokens: int, progress: Progress = silent
+) -> BitsPerByte:
+    """What `bits_per_byte` says, of examples that have been cut already."""
     widths = _byte_counts(student)
-    bits, done = 0.0, 0
-    for group in _groups(source, batch_tokens or max_length):
-        bits += _bits(student, group)
-        done += len(group)
-        progress(done, len(source))
-    tokens = np.concatenate([_taught_tokens(example) for example in source])
-    units = sum(len(example.taught) for example in source)
-    return BitsPerByte(bits, int(widths[tokens].sum()), units, len(tokens))
+    sums = dict.fromkeys((item.name for item in fields(BitsPerByte)), 0)
+    done = 0
+    advice = f"lower batch_tokens (now {batch_tokens}), then max_length"
+    with advise_on_memory("measuring bits per byte", advice):
+        for group in _groups(examples, batch_tokens):
+            for name, value in {**_predicted(student, group), **_text(group, widths)}.items():
+                sums[name] += value
+            done += len(group)
+            progress(done, len(examples))
+    return BitsPerByte(**sums)
 
 
-@torch.inference_mode()
-def _bits(student: Student, group: list[Example]) -> float:
-    """-log2 of the probability of the group's taught units."""
+# Not inference_mode, whose tensors cannot stand in for sharded parameters while a model is trained.
+@torch.no_grad()
+def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
+    """What the student says before the group's taught units: their bits, and how it ranks the latents."""
     was_training = student.training
     student.eval()
     batch = {name: tensor.to(student.device) for name, tensor in pack(group).items()}
-    first = FirstTokens(torch.zeros(0, dtype=torch.long), student.vocabulary.base_size)
+    none = FirstTokens(torch.zeros(0, dtype=torch.long), student.vocabulary.base_size)
+    first = torch.from_numpy(student.vocabulary.first_tokens.astype(np.int64)).to(student.device)
     size = student.head.chunk_size(student.vocabulary.base_size)
-    nats = 0.0
+    nats, latents = 0.0, np.zeros(3, dtype=np.int64)
     with autocast(student.base):
         hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
         for at in range(0, len(hidden), size):
             base, latent = student.logits(hidden[at : at + size])
-            nats += float(sft(base, latent, None, batch["labels"][at : at + size], first).unit)
+            labels = batch["labels"][at : at + size]
+            nats += float(sft(base, latent, None, labels, none).unit)
+            latents += _latents_written(base, latent, labels, first)
     student.train(was_training)
-    return nats / math.log(2)
+    written, preferred = latents[1:].tolist()
+    return {
+        "bits": nats / math.log(2),
+        "latents": int(latents[0]),
+        "latents_written": written,
+        "explicit_preferred": preferred,
+    }
+
+
+def _latents_written(base: Tensor, latent: Tensor, labels: Tensor, first: Tensor) -> NDArray[np.int64]:
+    """(3): latents among `labels` (n), those where a latent is likeliest, those that lose to their token.
+
+    base (n, B) and latent (n, K) are logits, first (K) the latents' first tokens.
+    """
+    at = labels >= base.shape[1]
+    if not latent.shape[1] or not bool(at.any()):
+        return np.zeros(3, dtype=np.int64)
+    base, latent, labels = base[at], latent[at], labels[at] - base.shape[1]
+    own = latent.gather(1, labels[:, None])[:, 0]
+    explicit = base.gather(1, first[labels][:, None])[:, 0]
+    written = latent.amax(-1) > base.amax(-1)
+    return np.array([len(labels), int(written.sum()), int((explicit > own).sum())])
+
+
+def _text(group: list[Example], widths: NDArray[np.int64]) -> dict[str, int]:
+    """How much text the group's taught units are; widths (base_size): bytes of each base id."""
+    tokens = np.concatenate([_taught_tokens(example) for example in group])
+    units = sum(len(example.taught) for example in group)
+    return {"bytes": int(widths[tokens].sum()), "units": units, "base_tokens": len(tokens)}
 
 
 def _groups(source: Iterable[Example], limit: int) -> Iterator[list[Example]]:

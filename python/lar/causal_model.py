@@ -18,6 +18,8 @@ from transformers.utils import logging
 
 from lar.attention import PACKED, choose_attention, packed_lengths
 from lar.errors import OptionError, TrainingError
+from lar.lora_folder import is_adapter, load_merged
+from lar.memory import advise_on_memory
 from lar.processes import count, local_rank
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -37,7 +39,8 @@ def load_model(
     """Load a checkpoint folder onto a device, or place a model object there as it is.
 
     Args:
-        model: a folder in Hugging Face's layout, or a model object, whose weights keep their dtype.
+        model: a folder in Hugging Face's layout, a PEFT adapter's folder (see `lar.lora_folder`), or a model
+            object, whose weights keep their dtype.
         dtype: "float32", "bfloat16" or "auto": bfloat16 where the device computes in it natively and the
             model is no toy, else float32.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one. Of several processes on a
@@ -45,7 +48,8 @@ def load_model(
         attention: one of `lar.attention.ATTENTIONS`; with "auto" a model object keeps its own.
 
     Raises:
-        OptionError: an unknown dtype or attention. TrainingError: the folder holds no causal language model.
+        OptionError: an unknown dtype or attention. TrainingError: the folder holds no causal language model,
+        or memory does not suffice for it.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if str(target) == "cuda" and count() > 1:
@@ -54,18 +58,25 @@ def load_model(
         if attention != "auto":
             choose_attention(model, attention)
         return model.to(target)
-    if not Path(model).is_dir():
+    folder = Path(model)
+    if not folder.is_dir():
         raise TrainingError(f"{model}: no such model folder")
-    try:
-        with no_bar():
-            loaded = AutoModelForCausalLM.from_pretrained(
-                str(model), dtype=torch.float32, local_files_only=True
-            )
-    except (ValueError, OSError) as error:
-        raise TrainingError(f"{model}: not a causal language model's folder: {error}") from error
-    loaded = loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
+    with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
+        # Merged in float32: the result is then the one that a merged checkpoint was rounded from.
+        loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
+        loaded = loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
     choose_attention(loaded, attention)
     return loaded
+
+
+def _from_folder(folder: Path) -> Any:
+    try:
+        with no_bar():
+            return AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=torch.float32, local_files_only=True
+            )
+    except (ValueError, OSError) as error:
+        raise TrainingError(f"{folder}: not a causal language model's folder: {error}") from error
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from lar.corpus import Corpus, EntropyDistribution, Shard
 from lar.corpus.entropies import ShardMap
 from lar.corpus.teacher_cache import CacheIdentity, TopTokens, is_cached, write_top_tokens
 from lar.errors import CorpusError, OptionError
+from lar.memory import advise_on_memory
 from lar.progress import Progress, silent
 from lar.windows import windows
 
@@ -216,9 +217,11 @@ class Scorer:
         readings = list(_readings(shard, self.max_length))
         row_of = np.cumsum(shard.action) - 1
         read, to_read = 0, sum(len(reading.positions) for reading in readings)
+        advice = f"lower batch_tokens (now {self.batch_tokens}), then max_length (now {self.max_length})"
         for batch in batches_by_length([len(reading.positions) for reading in readings], self.batch_tokens):
             chosen = [readings[index] for index in batch]
-            self._score_batch(shard, chosen, scores, row_of)
+            with advise_on_memory("scoring", advice):
+                self._score_batch(shard, chosen, scores, row_of)
             read += sum(len(reading.positions) for reading in chosen)
             progress(done + len(shard.tokens) * read // to_read, total)
         return scores

@@ -1,5 +1,6 @@
 """`lar adapt`: a teacher out of a model that did not write the logs."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
-from lar.cli.inputs import hold_out_options, training_side
+from lar.cli.inputs import hold_out_options
 from lar.cli.training import (
+    chosen_options,
+    course,
     device_options,
     needs_train_extra,
     option_flags,
+    options_file_option,
     process_group,
     sharding_option,
+    split_sides,
 )
 from lar.distillation.options import AdaptOptions
 from lar.processes import is_main
@@ -23,7 +28,9 @@ from lar.processes import is_main
 @click.argument("corpus", type=EXISTING_PATH)
 @click.option("--model", required=True, type=EXISTING_PATH, help="The checkpoint folder to start from.")
 @click.option("-o", "--output", required=True, type=PATH, help="The checkpoint folder to write.")
+@click.option("--keep-adapter", is_flag=True, help="Write a PEFT LoRA folder, not a merged checkpoint.")
 @hold_out_options
+@options_file_option
 @option_flags(AdaptOptions)
 @sharding_option
 @device_options
@@ -34,31 +41,44 @@ def command(
     output: Path,
     hold_out: float,
     split_seed: int,
+    keep_adapter: bool,
+    options_file: Path | None,
     as_json: bool,
-    **options: Any,
+    **flags: Any,
 ) -> None:
     """Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
 
-    Needed where another model wrote the logs: the result is the teacher to score and distil with. A run that
-    was stopped goes on when it is started again. Several processes share a run as in `lar distill`.
+    Needed where another model wrote the logs: the result is the teacher to score and distil with, merged or
+    as an adapter beside its base. A run that was stopped goes on when it is started again. Several processes
+    share a run as in `lar distill`.
 
     \b
-    Example:
+    Examples:
       lar adapt corpus/ --model Qwen3-8B/ -o teacher/
+      lar adapt corpus/ --model Qwen3-8B/ -o adapter/ --keep-adapter --hold-out 0.1 --evaluate-steps 100
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.distillation.adaptation import adapt
+    from lar.distillation.adaptation import RECORD_FILE, adapt
 
-    chosen = AdaptOptions(**options)
+    chosen = chosen_options(AdaptOptions, options_file, flags)
     began = time.perf_counter()
     with process_group(), progress_bar("adapting", unit="steps") as progress:
-        train = training_side(Corpus.load(corpus), hold_out, split_seed)
-        adapt(str(model), train, chosen, output, progress=progress)
+        train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
+        adapt(
+            str(model),
+            train,
+            chosen,
+            output,
+            held_out=held_out,
+            merge=not keep_adapter,
+            progress=progress,
+        )
     if not is_main():
         return
     seconds = round(time.perf_counter() - began, 1)
+    record = json.loads((output / RECORD_FILE).read_text(encoding="utf-8"))
     if as_json:
-        print_json({"model": str(output), "seconds": seconds, "options": chosen.as_json()})
+        print_json({"model": str(output), "seconds": seconds, **record})
     else:
-        click.echo(f"{output} in {seconds} s")
+        click.echo(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")

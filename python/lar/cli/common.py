@@ -26,6 +26,20 @@ def console() -> Console:
     return Console(stderr=True)
 
 
+class _Bar:
+    """A bar's callback, with room for a line about how the work goes."""
+
+    def __init__(self, bars: Bars, label: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(label, total=None, note="")
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self._bars.update(self._task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._task, note=text)
+
+
 @contextmanager
 def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
     """Show a bar on a terminal, nothing elsewhere; yields the callback that moves it."""
@@ -36,15 +50,16 @@ def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
         TextColumn(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
-    hidden = not (sys.stderr.isatty() and is_main())
-    with Bars(*columns, console=console(), disable=hidden, transient=True) as bars:
-        task = bars.add_task(label, total=None)
-
-        def report(done: int, total: int | None) -> None:
-            bars.update(task, completed=done, total=total)
-
-        yield report
+    with Bars(
+        *columns,
+        console=console(),
+        disable=not (sys.stderr.isatty() and is_main()),
+        transient=True,
+        speed_estimate_period=600,  # a step of a large model takes a minute: time left needs several
+    ) as bars:
+        yield _Bar(bars, label)
 
 
 def note(message: str) -> None:

@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
-from lar.cli.inputs import hold_out_options, training_side
+from lar.cli.inputs import hold_out_options
 from lar.cli.training import (
+    chosen_options,
+    course,
     device_options,
     needs_train_extra,
     option_flags,
+    options_file_option,
     process_group,
     sharding_option,
+    split_sides,
 )
 from lar.distillation.options import LOSSES, OUTPUT_STARTS, ROW_STARTS, DistillOptions
 from lar.errors import OptionError
@@ -42,6 +46,7 @@ from lar.processes import is_main
     help="How a latent's output row starts.",
 )
 @hold_out_options
+@options_file_option
 @option_flags(DistillOptions)
 @sharding_option
 @device_options
@@ -53,8 +58,9 @@ def command(
     output: Path,
     hold_out: float,
     split_seed: int,
+    options_file: Path | None,
     as_json: bool,
-    **options: Any,
+    **flags: Any,
 ) -> None:
     """Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
 
@@ -67,20 +73,22 @@ def command(
       lar distill corpus/ --model teacher/ --control -o control/
       accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
         --vocabulary vocabulary/ --sharding full -o student/
+      lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \
+        --hold-out 0.1 --evaluate-steps 100 --patience 3
     """
     needs_train_extra()
-    if vocabulary is None and not options["control"]:
+    chosen = chosen_options(DistillOptions, options_file, flags)
+    if vocabulary is None and not chosen.control:
         raise OptionError("--vocabulary is needed, unless the run is a --control")
     from lar.corpus import Corpus
-    from lar.distillation.trainer import distill
+    from lar.distillation.run import distill
     from lar.vocabulary import LatentVocabulary
 
-    chosen = DistillOptions(**options)
     latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
     began = time.perf_counter()
     with process_group(), progress_bar("distilling", unit="steps") as progress:
-        train = training_side(Corpus.load(corpus), hold_out, split_seed)
-        student = distill(str(model), train, latents, chosen, output, progress=progress)
+        train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
+        student = distill(str(model), train, latents, chosen, output, held_out=held_out, progress=progress)
     if is_main():
         _report(student.record, output, time.perf_counter() - began, as_json)
 
@@ -89,6 +97,4 @@ def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool)
     if as_json:
         print_json({"student": str(output), "seconds": round(seconds, 1), **record})
         return
-    losses = [line["loss"] for line in record["log"] if "loss" in line]
-    course = f", loss {losses[0]:.4f} -> {losses[-1]:.4f}" if losses else ""
-    click.echo(f"{output}: {record['steps']} steps in {seconds:.1f} s{course}")
+    click.echo(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")

@@ -4,12 +4,17 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from lar.distillation.options import SHARDINGS
-from lar.errors import MissingExtraError
+from lar.cli.common import EXISTING_PATH
+from lar.cli.inputs import training_side
+from lar.corpus import Corpus
+from lar.distillation.options import SHARDINGS, AdaptOptions
+from lar.errors import MissingExtraError, OptionError
 from lar.processes import count
 
 _NEEDED = ("torch", "transformers", "peft", "accelerate")
@@ -28,6 +33,11 @@ _HELP = {
     "seed": "Start values and order of the data.",
     "save_steps": "Steps between two checkpoints.",
     "logging_steps": "Steps between two lines of the record.",
+    "report_to": "Also send the log to tensorboard (<output>.logs), wandb, ...; may be repeated.",
+    "evaluate_steps": "Steps between two evaluations on the tasks that --hold-out leaves out.",
+    "evaluated_windows": "So many of their windows are read, always the same.",
+    "patience": "Stop after so many evaluations without a better one, and keep the best weights.",
+    "min_improvement": "By how many bits per byte an evaluation must be better to count.",
     "hidden_batches": "Batches to match hidden states on, with --row-start hidden.",
     "fitted_batches": "Batches to fit output rows on, with --output-start fitted.",
     "row_learning_rate": "The new rows' learning rate.",
@@ -44,6 +54,40 @@ def needs_train_extra() -> None:
         raise MissingExtraError(f"this command needs {', '.join(missing)}: pip install 'lar[train]'")
 
 
+Options = TypeVar("Options", bound=AdaptOptions)
+
+options_file_option = click.option(
+    "--options",
+    "options_file",
+    type=EXISTING_PATH,
+    help="Read options from a YAML or JSON file, or from a result's record; flags go before it.",
+)
+
+
+def chosen_options(kind: type[Options], file: Path | None, flags: dict[str, Any]) -> Options:
+    """The options of a command: what was given on the command line, else the file's, else the defaults."""
+    if file is None:
+        return kind(**flags)
+    source = click.get_current_context().get_parameter_source
+    defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    return kind.from_file(file, **{name: flags[name] for name in flags if source(name) not in defaults})
+
+
+def split_sides(
+    corpus: Corpus, options: AdaptOptions, hold_out: float, split_seed: int
+) -> tuple[Corpus, Corpus | None]:
+    """The side to train on, and the held-out side if the options ask for evaluation.
+
+    Raises:
+        OptionError: evaluation without anything held out.
+    """
+    if options.evaluate_steps is None:
+        return training_side(corpus, hold_out, split_seed), None
+    if not hold_out:
+        raise OptionError("evaluation (evaluate_steps) needs tasks to evaluate on: give --hold-out")
+    return corpus.split(hold_out, split_seed)
+
+
 def option_flags(options: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """One command-line option for each field of a dataclass that has a line of help here."""
     kinds: dict[str, Any] = {"int": int, "int | None": int, "float": float}
@@ -54,7 +98,11 @@ def option_flags(options: type[Any]) -> Callable[[Callable[..., Any]], Callable[
                 continue
             flag = f"--{item.name.replace('_', '-')}"
             if isinstance(item.default, bool):
-                function = click.option(flag, is_flag=True, help=_HELP[item.name])(function)
+                both = f"{flag}/--no-{flag.removeprefix('--')}"
+                function = click.option(both, default=item.default, help=_HELP[item.name])(function)
+                continue
+            if isinstance(item.default, tuple):
+                function = click.option(flag, multiple=True, help=_HELP[item.name])(function)
                 continue
             kind = kinds[str(getattr(item.type, "__name__", item.type))]
             shown = item.default is not None
@@ -86,6 +134,18 @@ def process_group() -> Iterator[None]:
 
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def course(record: dict[str, Any]) -> str:
+    """How a run went, from its record: loss and held-out bits per byte, first and last or kept."""
+    parts = []
+    for name, label in (("loss", "loss"), ("eval_bits_per_byte", "held-out bits per byte")):
+        values = [line[name] for line in record["log"] if name in line]
+        if values:
+            parts.append(f", {label} {values[0]:.4f} -> {values[-1]:.4f}")
+    if "kept" in record:
+        parts.append(f", kept step {record['kept']['step']} ({record['kept']['bits_per_byte']:.4f})")
+    return "".join(parts)
 
 
 def device_options(function: Callable[..., Any]) -> Callable[..., Any]:

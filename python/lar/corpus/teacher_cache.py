@@ -100,8 +100,10 @@ class _Kept(NamedTuple):
 class CachedTeacher:
     """The cache of one teacher, read row by row; files are memory-mapped and checked when first touched."""
 
-    def __init__(self, identity: CacheIdentity) -> None:
+    def __init__(self, identity: CacheIdentity, base_size: int | None = None) -> None:
+        """Read caches of `identity`, whose ids are below `base_size`."""
         self.identity = identity
+        self.base_size = base_size
         self._opened: dict[Path, _Kept] = {}
 
     def size(self, shard: Shard) -> int:
@@ -116,10 +118,17 @@ class CachedTeacher:
         """
         kept = self._open(shard)
         rows = kept.row_of[positions]
-        probabilities, tail = np.exp(kept.logprob[rows].astype(np.float32)), kept.tail[rows]
+        ids, logprob, tail = kept.ids[rows], kept.logprob[rows].astype(np.float32), kept.tail[rows]
+        # A little above 0 is rounding; NaN is below nothing.
+        possible = (logprob < 0.01).all() and (tail >= 0).all() and (tail < 1.01).all()
+        if not possible or (self.base_size is not None and (ids >= self.base_size).any()):
+            raise CorpusError(f"{cache_file(shard)}: a broken teacher cache (what no teacher can have said)")
+        probabilities, tail = np.exp(logprob), np.minimum(tail, 1)
+        none = ~np.isfinite(logprob).any(-1)
+        probabilities[none], tail[none] = 0, 1
         # float16 has rounded each; the tail has not been rounded, and all of it shall be 1.
-        probabilities *= ((1 - tail) / probabilities.sum(-1))[:, None]
-        return TopTokens(kept.ids[rows], probabilities, tail)
+        probabilities *= ((1 - tail) / np.where(none, 1, probabilities.sum(-1)))[:, None]
+        return TopTokens(ids, probabilities, tail)
 
     def _open(self, shard: Shard) -> "_Kept":
         if shard.path not in self._opened:
@@ -133,14 +142,15 @@ class CachedTeacher:
                 reader = pa.ipc.open_file(source)
                 said = json.loads((reader.schema.metadata or {}).get(_KEY, b"{}"))
                 batch = reader.get_batch(0)
+                batch.validate(full=True)
         except FileNotFoundError:
             raise CorpusError(
                 f"{path}: no teacher's distributions are kept for it; run lar score with --top-k"
             ) from None
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorpusError(f"{file}: a broken teacher cache ({str(error).splitlines()[0]})") from None
-        self._refuse_others(file, said, _digest(shard))
-        k = batch.schema.field("ids").type.list_size
+        self._refuse_others(file, said if isinstance(said, dict) else {}, _digest(shard))
+        k = _checked_size(file, batch, int(shard.action.sum()))
         return _Kept(
             batch.column("ids").values.to_numpy().reshape(-1, k),
             batch.column("logprob").values.to_numpy().reshape(-1, k),
@@ -158,6 +168,16 @@ class CachedTeacher:
                 f"{file}: the teacher read windows of {said.get('max_length')} tokens, "
                 f"this run reads {self.identity.max_length}; both need the same max_length"
             )
+
+
+def _checked_size(file: Path, batch: Any, rows: int) -> int:
+    """How many tokens a cache keeps; raises CorpusError where it is not a cache of `rows` positions."""
+    k = int(getattr(batch.schema.field(0).type, "list_size", 0)) if batch.num_columns else 0
+    columns = {"ids": pa.list_(pa.uint32(), k), "logprob": pa.list_(pa.float16(), k), "tail": pa.float32()}
+    found = {name: batch.schema.field(at).type for at, name in enumerate(batch.schema.names)}
+    if k < 1 or found != columns or batch.num_rows != rows or any(c.null_count for c in batch.columns):
+        raise CorpusError(f"{file}: a broken teacher cache (not {rows} rows of ids, logprob and tail)")
+    return k
 
 
 def _fixed(values: NDArray[Any], size: int) -> Any:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lar.distillation.adaptation import adapt
     from lar.distillation.options import AdaptOptions, DistillOptions
+    from lar.distillation.run import distill
     from lar.distillation.student import Student
-    from lar.distillation.trainer import distill
 
 _MODULES = {
     "AdaptOptions": "lar.distillation.options",
     "DistillOptions": "lar.distillation.options",
     "Student": "lar.distillation.student",
     "adapt": "lar.distillation.adaptation",
-    "distill": "lar.distillation.trainer",
+    "distill": "lar.distillation.run",
 }
 
 __all__ = ["AdaptOptions", "DistillOptions", "Student", "adapt", "distill"]

@@ -57,10 +57,16 @@ class Examples(Sequence[Example]):
         """Plan the windows; `teacher` adds what a cached teacher says.
 
         Raises:
-            CorpusError: corpus and vocabulary are of different tokenizers.
+            CorpusError: corpus and vocabulary are of different tokenizers, or the vocabulary's model is
+            smaller than what the corpus was made for.
         """
         if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
+        if corpus.manifest.base_size > vocabulary.base_size:
+            raise CorpusError(
+                f"{corpus.path}: made for {corpus.manifest.base_size} embedding rows, "
+                f"the model has {vocabulary.base_size}"
+            )
         self.vocabulary = vocabulary
         self._teacher = teacher
         self._plan: list[tuple[Path, int, int, Window]] = []
@@ -93,6 +99,12 @@ class Examples(Sequence[Example]):
             return example
         positions = begin + window.positions()[example.starts[example.taught]]
         return _with_top(example, self._teacher.top(shard, positions))
+
+    def conversation(self, index: int) -> str:
+        """The id of the trajectory that the window is of."""
+        path, begin, *_ = self._plan[index]
+        shard = _mapped(path)
+        return shard.ids[int(np.searchsorted(shard.offsets, begin, side="right")) - 1]
 
     def digest(self) -> str:
         """SHA-256 (hex) of all windows' places and texts and of the segments."""
@@ -162,7 +174,8 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Rows of whole examples, at most `batch_tokens` base tokens each (more only for one example alone).
 
     What goes together is drawn once by `seed`; so an epoch is the same rows in another order, and a run that
-    was stopped finds its place again. Item: see `pack`.
+    was stopped finds its place again. Item: see `pack`, and `row` (1), int64, its own index, by which
+    `conversations` can name what went wrong.
     """
 
     def __init__(self, source: Examples, batch_tokens: int, seed: int = 0) -> None:
@@ -175,7 +188,12 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return pack([self.examples[i] for i in self.rows[index]])
+        packed = pack([self.examples[i] for i in self.rows[index]])
+        return {**packed, "row": torch.tensor([index])}
+
+    def conversations(self, row: int) -> list[str]:
+        """The ids of the trajectories in a row, each once."""
+        return list(dict.fromkeys(self.examples.conversation(i) for i in self.rows[row]))
 
 
 def _group(lengths: list[int], limit: int, seed: int) -> list[list[int]]:

@@ -1,9 +1,12 @@
 """Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+from lar.distillation.option_files import read_options
 from lar.errors import OptionError
 
 LOSSES = ("marginal", "paper", "sft")
@@ -23,7 +26,12 @@ class AdaptOptions:
     every weight (FSDP). max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the
     frozen weights of a folder, "auto" for bfloat16 where it is native. device: None for the process's own
     GPU if there is one. save_steps: steps between two checkpoints. report_to: the Trainer's integrations
-    ("tensorboard", "wandb").
+    (see `lar.distillation.reporting`).
+
+    evaluate_steps: steps between two evaluations on held-out conversations; None for no evaluation.
+    evaluated_windows: how many of their windows are read, a sample that `seed` draws once; None for all.
+    patience: stop after so many evaluations in a row without bits per byte that are lower by more than
+    `min_improvement`, and keep the weights of the best; None for all steps and the last weights.
     """
 
     lora_rank: int = 16
@@ -48,18 +56,32 @@ class AdaptOptions:
     save_steps: int = 100
     logging_steps: int = 10
     report_to: tuple[str, ...] = ()
+    evaluate_steps: int | None = None
+    evaluated_windows: int | None = 64
+    patience: int | None = None
+    min_improvement: float = 0.0
 
     def __post_init__(self) -> None:
         positive = ("lora_rank", "lora_alpha", "learning_rate", "max_grad_norm", "epochs", "max_length")
         counts = ("gradient_accumulation", "save_steps", "logging_steps")
-        for name in (*positive, *counts, "max_steps", "batch_tokens"):
+        optional = ("max_steps", "batch_tokens", "evaluate_steps", "evaluated_windows", "patience")
+        for name in (*positive, *counts, *optional):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise OptionError(f"{name} must be positive, not {value}")
         if self.max_length < 8:
             raise OptionError(f"max_length must be at least 8, not {self.max_length}")
         if self.sharding not in SHARDINGS:
             raise OptionError(f"sharding {self.sharding!r} is none of {', '.join(SHARDINGS)}")
+        if self.patience is not None and self.evaluate_steps is None:
+            raise OptionError("patience counts evaluations: give evaluate_steps too")
+        if not 0 <= self.min_improvement < math.inf:
+            raise OptionError(f"min_improvement must not be negative, is {self.min_improvement}")
+
+    @classmethod
+    def from_file(cls, file: str | Path, **overrides: Any) -> Self:
+        """Read the options of a YAML or JSON file (see `read_options`); `overrides` go before it."""
+        return cls(**{**read_options(file, cls), **overrides})
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON-ready values."""
@@ -105,7 +127,7 @@ class DistillOptions(AdaptOptions):
             raise OptionError(f"output_start {self.output_start!r} is none of {known}")
         if self.hidden_batches < 1 or self.fitted_batches < 1:
             raise OptionError("hidden_batches and fitted_batches must be positive")
-        if self.row_learning_rate <= 0:
+        if not 0 < self.row_learning_rate < math.inf:
             raise OptionError(f"row_learning_rate must be positive, not {self.row_learning_rate}")
-        if self.unit_weight < 0 or self.hidden_weight < 0:
+        if not 0 <= self.unit_weight < math.inf or not 0 <= self.hidden_weight < math.inf:
             raise OptionError("unit_weight and hidden_weight must not be negative")

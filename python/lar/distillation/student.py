@@ -1,7 +1,6 @@
 """The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary behind them."""
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,9 @@ from lar.causal_model import Head, embedding_rows, head_of, load_model
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows import LatentRows, check_base_size
 from lar.distillation.sharding import whole
-from lar.errors import TrainingError
+from lar.errors import OptionError, TrainingError
 from lar.files import atomic_folder
+from lar.lora_folder import quiet_peft
 from lar.tokenization import Tokenizer
 from lar.vocabulary import LatentVocabulary
 
@@ -66,8 +66,11 @@ class Student(nn.Module):
         method = "exponential" if method == "hidden" else method
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
         model.requires_grad_(False)
-        with _quiet_peft():
-            adapted = get_peft_model(model, _lora(options))
+        try:
+            with quiet_peft():
+                adapted = get_peft_model(model, _lora(options))
+        except ValueError as error:
+            raise OptionError(f"no LoRA can be put into this model: {str(error).splitlines()[0]}") from error
         return cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
 
     @property
@@ -150,7 +153,7 @@ class Student(nn.Module):
         check_base_size(base, vocabulary)
         record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
-        with _quiet_peft():
+        with quiet_peft():
             adapted = PeftModel.from_pretrained(base, str(folder))
         student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
         student._load_rows(folder)
@@ -182,7 +185,7 @@ class Student(nn.Module):
         """The same student around another copy of its base; a sharded one is asked by all processes."""
         rows, lora = _by_prefix(self.learnt())
         model.requires_grad_(False)
-        with _quiet_peft():
+        with quiet_peft():
             adapted = get_peft_model(model, _lora(options))
         adapted.load_state_dict(lora, strict=False)
         own = None
@@ -219,14 +222,6 @@ def _by_prefix(learnt: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     rows = {name.removeprefix("rows."): value for name, value in learnt.items() if name.startswith("rows.")}
     lora = {name.removeprefix("model."): value for name, value in learnt.items() if "lora_" in name}
     return rows, lora
-
-
-@contextmanager
-def _quiet_peft() -> Iterator[None]:
-    """Within the block PEFT may ask transformers for a property by the name that it had before."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
 
 
 def _lora(options: AdaptOptions) -> LoraConfig:

@@ -1,0 +1,36 @@
+"""Running out of memory, as an error that says what to lower."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lar.errors import LarError, TrainingError
+
+# How the allocators and libraries say it that have no exception of their own.
+_MESSAGES = (
+    "out of memory",  # CUDA
+    "not enough memory",  # the CPU's allocator
+    "can't allocate memory",  # the same, on other systems
+    "alloc_failed",  # cuBLAS and cuDNN
+)
+
+
+@contextmanager
+def advise_on_memory(doing: str, advice: str) -> Iterator[None]:
+    """Within the block, running out of memory becomes a TrainingError: what was done, and what to lower."""
+    try:
+        yield
+    except LarError:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrainingError(f"out of memory while {doing}: {advice}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    message = str(error).lower()
+    return any(part in message for part in _MESSAGES)
