@@ -27,6 +27,7 @@ from lar.distillation import Student
 from lar.entropy import entropy_quantiles
 from lar.files import atomic_file, atomic_folder
 
+NAMED = ("loss", "row_start", "control", "seed")  # options that an arm's name and seed decide
 FEW = 100  # held-out demonstrations that bits per byte are taken on
 
 
@@ -136,15 +137,27 @@ class Seed:
 
 
 def claim(world: World, output: Path) -> None:
-    """Write down what all arms of the world share; SystemExit where `output` holds arms of other settings."""
+    """Write down what all arms of the world share; SystemExit where `output` holds arms of other settings.
+
+    What an arm's name says may differ, and so may options that one of the two versions does not know.
+    """
     file = output / world.name / "settings.json"
     settings = json.loads(json.dumps(asdict(world.settings)))
     if not file.exists():
         write_json(file, settings)
         return
-    found = json.loads(file.read_text())
-    if different := [name for name, value in settings.items() if found.get(name) != value]:
+    found, wanted = _flat(json.loads(file.read_text())), _flat(settings)
+    different = [name for name in found.keys() & wanted.keys() if found[name] != wanted[name]]
+    if different := sorted(set(different) - {f"distillation.{name}" for name in NAMED}):
         raise SystemExit(f"{file}: arms of other {', '.join(different)}; choose another folder with -o")
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level: {"distillation.max_steps": 100}."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:

@@ -40,8 +40,8 @@ from babyai import ENVIRONMENT, BabyAI
 from lar.distillation import DistillOptions
 from lar.errors import OptionError
 
-GATES = ["p50", "p70", "p85"]
-DEFAULT_GATE = "p70"
+GATES = ["p60", "p75", "p90"]
+DEFAULT_GATE = "p75"
 
 
 def main() -> None:
@@ -92,8 +92,9 @@ def _world(options: argparse.Namespace) -> World:
     settings = replace(world.settings, **given)
     if options.base_steps is not None:
         settings = replace(settings, base_model=replace(settings.base_model, steps=options.base_steps))
-    if options.steps is not None:
-        settings = replace(settings, distillation=replace(settings.distillation, max_steps=options.steps))
+    learning = {"max_steps": options.steps, "batch_tokens": options.batch_tokens}
+    given = {name: value for name, value in learning.items() if value is not None}
+    settings = replace(settings, distillation=replace(settings.distillation, **given))
     world.settings = settings
     return world
 
@@ -108,12 +109,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--gates", nargs="+", default=GATES, help="beside the ungated arm (default: %(default)s)"
     )
-    parser.add_argument("--default-gate", default=DEFAULT_GATE, help="of the arms that compare starts")
+    parser.add_argument(
+        "--default-gate", default=DEFAULT_GATE, help="of the arms that compare starts (default: %(default)s)"
+    )
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns or names (default: all planned)")
     parser.add_argument("--environments", type=Path, default=Path("../shared/environments"))
     parser.add_argument("--environment", default=ENVIRONMENT, help="BabyAI's id (default: %(default)s)")
     size = parser.add_argument_group("size", "the world's own where not given; the same for all arms in -o")
     size.add_argument("--steps", type=int, help="of distillation")
+    size.add_argument("--batch-tokens", type=int, help="base tokens of a step of distillation")
     size.add_argument("--base-steps", type=int, help="of the base model's training")
     size.add_argument("--training-tasks", type=int)
     size.add_argument("--episodes", type=int, help="held-out tasks")

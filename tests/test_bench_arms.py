@@ -13,7 +13,9 @@ sys.path.append(str(Path(__file__).parent.parent / "benches"))
 
 import arms
 from arm_names import STARTS, ArmName, chosen, plan
+from arm_stages import claim
 from arm_tables import Measured, standard_error
+from arm_worlds import OrderDesk
 from babyai import BabyAI, load_face
 
 from lar.distillation import DistillOptions
@@ -96,6 +98,21 @@ def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp
     assert "| marginal-first-none | 1 |" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="arms of other latents"):
         run(monkeypatch, tmp_path, "--latents 8")
+
+
+def test_arms_of_versions_with_other_options_stand_side_by_side(tmp_path):
+    world = OrderDesk()
+    claim(world, tmp_path)
+    file = tmp_path / "demo" / "settings.json"
+    settings = json.loads(file.read_text())
+    settings["distillation"] |= {"row_start": "first", "seed": 5, "an_option_of_another_version": 1}
+    del settings["distillation"]["unit_weight"]
+    file.write_text(json.dumps(settings))
+    claim(world, tmp_path)
+    settings["distillation"]["max_steps"] += 1
+    file.write_text(json.dumps(settings))
+    with pytest.raises(SystemExit, match=r"arms of other distillation\.max_steps"):
+        claim(world, tmp_path)
 
 
 def test_the_entropies_to_choose_gates_by(monkeypatch, tmp_path, capsys):
