@@ -21,6 +21,7 @@ import lar
 from lar.canonical import training_canonicity
 from lar.causal_model import load_model
 from lar.demo.online import GREEDY, Arm, run_online
+from lar.demo.session import TicketSession
 from lar.demo.tasks import Task, held_out_tasks, training_tasks
 from lar.distillation import Student
 from lar.generation import Sampling
@@ -99,7 +100,9 @@ def measure(student: Student, tasks: list[Task], temperature: float, seeds: int,
     arms = []
     for seed in range(seeds if temperature else 1):
         torch.manual_seed(seed)
-        arms.append(record_of(run_online(student, tasks, sampling), len(tasks)))
+        arms.append(
+            record_of(run_online(student, [TicketSession(task) for task in tasks], sampling), len(tasks))
+        )
     return Line(temperature, guarded, arms)
 
 

@@ -100,9 +100,9 @@ def generate(
     rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
     if not rows or any(len(row) == 0 for row in rows):
         raise OptionError("a prompt is empty" if rows else "no prompts")
-    ids, mask = _pad_left(rows)
-    requests = _Requests(student, sampling, len(rows), on_text)
-    _run(student, sampling, requests, ids.to(student.device), mask.to(student.device))
+    ids, mask = pad_left(rows)
+    requests = Requests(student, sampling, len(rows), on_text)
+    write(student, sampling, requests, ids.to(student.device), mask.to(student.device))
     return requests.results()
 
 
@@ -139,10 +139,10 @@ class Conversation:
             raise TrainingError("nothing was appended since the last reply")
         sampling = sampling or self.sampling
         listen = None if on_text is None else lambda _, text: on_text(text)
-        requests = _Requests(self.student, sampling, 1, listen)
-        ids, mask = _pad_left([self.units])
+        requests = Requests(self.student, sampling, 1, listen)
+        ids, mask = pad_left([self.units])
         device = self.student.device
-        _run(self.student, sampling, requests, ids.to(device), mask.to(device), past_key_values=self._cache)
+        write(self.student, sampling, requests, ids.to(device), mask.to(device), past_key_values=self._cache)
         result = requests.results()[0]
         self.units = np.concatenate([self.units, result.units])
         return result
@@ -188,7 +188,7 @@ class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not t
             self._on_text(text)
 
 
-class _Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
+class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
     """The streams of a batch. `generate` shows it each step's units and asks which rows are done.
 
     It is no streamer, for versions of transformers differ in whether a streamer or the criteria come first.
@@ -238,8 +238,8 @@ class _Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not 
 
 
 @torch.inference_mode()
-def _run(
-    student: Student, sampling: Sampling, requests: _Requests, ids: Tensor, mask: Tensor, **arguments: Any
+def write(
+    student: Student, sampling: Sampling, requests: Requests, ids: Tensor, mask: Tensor, **arguments: Any
 ) -> None:
     """Let transformers generate; what comes out is in `requests`."""
     student.eval()
@@ -287,7 +287,7 @@ def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
     return frozenset([*own, *sampling.end, *([] if found is None else [found])])
 
 
-def _pad_left(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
+def pad_left(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
     """Rows of units as int64 (m, longest), padded with 0 on the left, and the mask of what is no padding."""
     width = max(len(row) for row in rows)
     ids, mask = np.zeros((len(rows), width), dtype=np.int64), np.zeros((len(rows), width), dtype=np.int64)

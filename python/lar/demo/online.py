@@ -1,4 +1,4 @@
-"""Agents at work: all tickets step together, each turn of all of them is one batched generation."""
+"""Agents at work: all sessions step together, each turn of all of them is one batched generation."""
 
 import time
 from collections import Counter
@@ -11,37 +11,31 @@ from numpy.typing import NDArray
 
 from lar.canonical import Canonicity, canonicity
 from lar.chat import ChatTemplate
+from lar.conversations import Conversations
 from lar.demo.base_tokenizer import END_OF_TURN
-from lar.demo.environment import Environment
-from lar.demo.expert import opening
-from lar.demo.tasks import Task
+from lar.demo.session import Session
 from lar.distillation import Student
-from lar.generation import Sampling, as_units, generate
+from lar.generation import Sampling
 from lar.progress import Progress, silent
 from lar.tokenization import Tokenizer
+from lar.trajectories import Message
 
-GREEDY = Sampling(max_units=80)  # a turn; the expert writes at most about 60 base tokens
+GREEDY = Sampling(max_units=80)  # a turn; the order desk's expert writes at most about 60 base tokens
 
 
 @dataclass
 class Episode:
-    """One ticket under way. `units` is all that the agent has read and written."""
+    """One session under way. `heard` is what the agent has not answered yet."""
 
-    task: Task
-    environment: Environment
-    units: NDArray[np.uint32]
+    session: Session
+    heard: str
     written: list[NDArray[np.uint32]] = field(default_factory=list)
     base_tokens: int = 0
-
-    @property
-    def solved(self) -> bool:
-        """Whether the environment's state is what the ticket demands."""
-        return self.task.is_solved(self.environment.world)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one agent did: shares and means over all tickets.
+    """What one agent did: shares and means over all sessions.
 
     `uses` counts its latents by id; `canonicity` is of all its turns.
     """
@@ -57,18 +51,25 @@ class Arm:
 
 
 def run_online(
-    student: Student, tasks: Sequence[Task], sampling: Sampling = GREEDY, *, progress: Progress = silent
+    student: Student, sessions: Sequence[Session], sampling: Sampling = GREEDY, *, progress: Progress = silent
 ) -> Arm:
-    """Let the student work on `tasks`, each turn as `sampling` says; `progress` counts closed tickets.
+    """Let the student work in fresh `sessions`, each turn as `sampling` says; `progress` counts those done.
 
     A seed in `sampling` would be every turn's: for another one each, set torch's own before.
     """
     chat = _chat_of(student.vocabulary.tokenizer)
-    episodes = [_begin(student, chat, task) for task in tasks]
+    episodes = [
+        Episode(session, chat.render(session.opening(), add_generation_prompt=True)) for session in sessions
+    ]
+    conversations = Conversations(student, len(episodes), sampling)
     began = time.perf_counter()
-    while live := [episode for episode in episodes if not episode.environment.done]:
+    live = episodes
+    while live:
         progress(len(episodes) - len(live), len(episodes))
-        _turn(student, chat, live, sampling)
+        _turn(conversations, chat, live)
+        going_on = [row for row, episode in enumerate(live) if not episode.session.done]
+        live = [live[row] for row in going_on]
+        conversations.keep(going_on)
     progress(len(episodes), len(episodes))
     return _summary(student, episodes, time.perf_counter() - began)
 
@@ -77,38 +78,31 @@ def _chat_of(tokenizer: Tokenizer) -> ChatTemplate:
     return ChatTemplate(tokenizer.chat_template or "", tokenizer.special_tokens)
 
 
-def _begin(student: Student, chat: ChatTemplate, task: Task) -> Episode:
-    prompt = chat.render(opening(task), add_generation_prompt=True)
-    return Episode(task, task.environment(), as_units(student.vocabulary, prompt))
-
-
-def _turn(student: Student, chat: ChatTemplate, episodes: list[Episode], sampling: Sampling) -> None:
+def _turn(conversations: Conversations, chat: ChatTemplate, episodes: list[Episode]) -> None:
     """Let the agent write one turn of every episode, and the environments answer."""
-    turns = generate(student, [episode.units for episode in episodes], sampling)
+    turns = conversations.reply([episode.heard for episode in episodes])
     for episode, turn in zip(episodes, turns, strict=True):
-        answer = episode.environment.step(turn.text)
-        heard = as_units(student.vocabulary, _hear(chat, answer, ended=turn.finish_reason == "end"))
-        episode.units = np.concatenate([episode.units, turn.units, heard])
+        answer = {"role": episode.session.answer_role, "content": episode.session.step(turn.text)}
+        episode.heard = _hear(chat, answer, ended=turn.finish_reason == "end")
         episode.written.append(turn.units)
         episode.base_tokens += len(turn.base_ids)
 
 
-def _hear(chat: ChatTemplate, answer: str, *, ended: bool) -> str:
-    """Return the text between the agent's last token and its next one: the tool's turn and what frames it."""
-    message = {"role": "tool", "content": answer}
-    return ("\n" if ended else f"{END_OF_TURN}\n") + chat.render([message], add_generation_prompt=True)
+def _hear(chat: ChatTemplate, answer: Message, *, ended: bool) -> str:
+    """Return the text between the agent's last token and its next one: the answer and what frames it."""
+    return ("\n" if ended else f"{END_OF_TURN}\n") + chat.render([answer], add_generation_prompt=True)
 
 
 def _summary(student: Student, episodes: list[Episode], seconds: float) -> Arm:
     written = [np.concatenate(episode.written) for episode in episodes]
     first_latent = student.vocabulary.base_size
     return Arm(
-        success=mean(episode.solved for episode in episodes),
-        turns=mean(episode.environment.turns for episode in episodes),
+        success=mean(episode.session.solved for episode in episodes),
+        turns=mean(episode.session.turns for episode in episodes),
         units=mean(len(units) for units in written),
         base_tokens=mean(episode.base_tokens for episode in episodes),
         seconds=seconds,
-        solved=tuple(episode.solved for episode in episodes),
+        solved=tuple(episode.session.solved for episode in episodes),
         uses=Counter(unit for units in written for unit in units.tolist() if unit >= first_latent),
         canonicity=canonicity(student.vocabulary, (turn for episode in episodes for turn in episode.written)),
     )

@@ -13,6 +13,7 @@ from lar.demo.base_tokenizer import train_tokenizer
 from lar.demo.expert import demonstrations
 from lar.demo.online import Arm, run_online
 from lar.demo.result import DemoResult, Stopwatch, useful_latents
+from lar.demo.session import TicketSession
 from lar.demo.tasks import Task, held_out_tasks, training_tasks
 from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError
@@ -89,7 +90,7 @@ def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
     arms: dict[str, Arm] = {}
     for name, agent in {"base": base, "control": control, "student": student}.items():
         with watch.time(f"{name} at work"), stage(f"the {name} at work", "tickets") as progress:
-            arms[name] = run_online(agent, held_out, progress=progress)
+            arms[name] = run_online(agent, [TicketSession(task) for task in held_out], progress=progress)
     result = DemoResult(folder, arms, useful_latents(vocabulary, arms["student"].uses), watch.seconds)
     _write_record(folder / "demo.json", result, options)
     return result
