@@ -111,7 +111,7 @@ def raises(error):
     return broken
 
 
-def test_every_way_of_training_and_scoring_says_what_to_lower(corpus, vocabulary, monkeypatch):
+def test_every_way_of_training_and_scoring_says_what_to_lower(corpus, vocabulary, monkeypatch, tmp_path):
     model = tiny.model(vocabulary.base_size)
     few = {**FEW, "max_steps": 1, "batch_tokens": 300}
     monkeypatch.setattr(DistillationStep, "forward", raises(MEMORY[0]))
@@ -120,8 +120,9 @@ def test_every_way_of_training_and_scoring_says_what_to_lower(corpus, vocabulary
     with pytest.raises(TrainingError, match="batch_tokens"):
         adapt(tiny.model(vocabulary.base_size), corpus, AdaptOptions(**few))
     monkeypatch.setattr(Scorer, "_score_batch", raises(MEMORY[1]))
+    small = tiny.copy(corpus, tmp_path / "corpus")  # which will say that it had a teacher
     with pytest.raises(TrainingError, match=r"while scoring: lower batch_tokens \(now 200\)"):
-        score(corpus, tiny.model(vocabulary.base_size), batch_tokens=200)
+        score(small, tiny.model(vocabulary.base_size), batch_tokens=200)
     monkeypatch.setattr("lar.bits_per_byte._predicted", raises(MEMORY[0]))
     with pytest.raises(TrainingError, match="batch_tokens"):
         bits_per_byte(tiny.model(vocabulary.base_size), corpus)

@@ -44,6 +44,7 @@ class DistillationStep(nn.Module):
         teacher_at: Tensor,
         labels: Tensor,
         unit_ends: Tensor,
+        row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
         **top: Tensor,
     ) -> dict[str, Tensor]:
         """Sums over the batch's t taught units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.

@@ -109,7 +109,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The mean loss of a taught unit, over all batches of an optimizer step."""
-        row = inputs.pop("row")
+        row = inputs["row"]
         self.step_rows.append(row)
         outputs = model(**inputs)
         count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
