@@ -108,7 +108,7 @@ class DistillOptions(AdaptOptions):
     loss: str = "marginal"
     unit_weight: float = 1.0
     hidden_weight: float = 0.0
-    row_learning_rate: float = 1e-2
+    row_learning_rate: float = 1e-3
     row_start: str = "exponential"
     hidden_batches: int = 50
     output_start: str = "fitted"
