@@ -45,6 +45,7 @@ class DemoOptions:
             max_length=512,
             batch_tokens=1024,
             learning_rate=1e-3,
+            row_learning_rate=1e-2,
             device="cpu",
             save_steps=10_000,
         )

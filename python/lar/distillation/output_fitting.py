@@ -26,7 +26,7 @@ from lar.progress import Progress, silent
 STEPS = 100
 LEARNING_RATE = 5e-3
 # Weights of the ridge, of which positions that were held back choose; they may also choose not to move.
-RIDGES = (1e-5, 1e-4, 1e-3)
+RIDGES = (1e-7, 1e-6, 1e-5, 1e-4)
 HELD_BACK = 0.2
 # A logit for what has no part: exp of it is 0 in float32, and 0 times it is not NaN.
 _NOTHING = -1e4
