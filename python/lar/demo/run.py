@@ -46,6 +46,7 @@ class DemoOptions:
             batch_tokens=1024,
             learning_rate=1e-3,
             row_learning_rate=1e-2,
+            fitted_batches=20,
             device="cpu",
             save_steps=10_000,
         )

@@ -23,10 +23,10 @@ from lar.distillation.rows import LatentRows
 from lar.distillation.step import DistillationStep
 from lar.progress import Progress, silent
 
-STEPS = 100
+STEPS = 40  # of Adam, for each ridge and at the end
 LEARNING_RATE = 5e-3
-# Weights of the ridge, of which positions that were held back choose; they may also choose not to move.
-RIDGES = (1e-7, 1e-6, 1e-5, 1e-4)
+# Weights of the ridge, strong to weak; positions that were held back choose, and may choose not to move.
+RIDGES = (1e-4, 1e-5, 1e-6, 1e-7)
 HELD_BACK = 0.2
 # A logit for what has no part: exp of it is 0 in float32, and 0 times it is not NaN.
 _NOTHING = -1e4
@@ -69,12 +69,11 @@ def fit_output_rows(
     reduced = FirstTokens(step.first.group.cpu(), len(step.first.columns) + 2).to(found.labels.device)
     problem = _Problem(step, rows, reduced)
     before = problem.loss(held_back, rows.output)
-    losses = {ridge: problem.loss(held_back, problem.solve(train, ridge)) for ridge in RIDGES}
-    best = min(losses, key=lambda ridge: losses[ridge])
-    if losses[best] < before:
+    ridge, after, output = problem.best(train, held_back)
+    if after < before:
         with torch.no_grad():
-            rows.output.copy_(problem.solve(found, best))
-    return {"positions": count, "ridge": best, "before": before, "after": min(before, losses[best])}
+            rows.output.copy_(problem.solve(found, ridge, output))
+    return {"positions": count, "ridge": ridge, "before": before, "after": min(before, after)}
 
 
 class _Problem:
@@ -85,10 +84,21 @@ class _Problem:
         self.rows = rows
         self.first = first
 
-    def solve(self, positions: Positions, ridge: float) -> Tensor:
-        """Rows (K, width) after some steps of Adam over all positions at once."""
+    def best(self, train: Positions, held_back: Positions) -> tuple[float, float, Tensor]:
+        """Go from strong ridges to weak ones until the held-back loss rises: (ridge, its loss, rows)."""
+        found: list[tuple[float, float, Tensor]] = []
+        output = self.rows.output.detach()
+        for ridge in RIDGES:
+            output = self.solve(train, ridge, output)
+            found.append((ridge, self.loss(held_back, output), output))
+            if len(found) > 1 and found[-1][1] > found[-2][1]:
+                break
+        return min(found, key=lambda one: one[1])
+
+    def solve(self, positions: Positions, ridge: float, output: Tensor) -> Tensor:
+        """Rows (K, width) after some steps of Adam from `output`, over all positions at once."""
         start = self.rows.output.detach()
-        move = torch.zeros_like(start, requires_grad=True)
+        move = (output - start).requires_grad_()
         # Of squared logits: a row's move is weighed by what it does to them, whatever the width.
         scale = ridge * positions.hidden.pow(2).sum(-1).mean()
         optimizer = torch.optim.Adam([move], lr=LEARNING_RATE)
