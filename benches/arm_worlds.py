@@ -32,6 +32,7 @@ class Settings:
             max_length=512,
             batch_tokens=512,
             learning_rate=1e-3,
+            row_learning_rate=1e-2,
             device="cpu",
             save_steps=10_000,
         )
