@@ -145,6 +145,8 @@ def _print_by_gate(title: str, students: Sequence[Measured], cell: Callable[[Mea
 
 
 def _success(found: Measured) -> str:
+    if len(found.runs) == 1:
+        return f"{found.successes[0]:.1f} (1 seed)"
     return f"{mean(found.successes):.1f} ± {standard_error(found.successes):.1f}"
 
 
