@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Candidates",
+    "CanonicalGuard",
     "Expander",
+    "GuardTable",
     "RunFolder",
     "Runs",
     "Stream",
