@@ -26,7 +26,7 @@ from lar.progress import Progress, silent
 STEPS = 40  # of Adam, for each ridge and at the end
 LEARNING_RATE = 5e-3
 # Weights of the ridge, strong to weak; positions that were held back choose, and may choose not to move.
-RIDGES = (1e-4, 1e-5, 1e-6)
+RIDGES = (1e-4, 1e-5, 1e-6, 1e-7)
 HELD_BACK = 0.2
 # A logit for what has no part: exp of it is 0 in float32, and 0 times it is not NaN.
 _NOTHING = -1e4
