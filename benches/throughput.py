@@ -29,7 +29,7 @@ from training_arms import ARMS, CACHED, LORA, Bench, forget_peak, in_turn, peak_
 import lar
 from lar.attention import ATTENTIONS, choose_attention
 from lar.distillation import DistillOptions
-from lar.distillation.data import examples
+from lar.distillation.data import Examples
 
 PIECES = ("matmul", "score", "distill")
 
@@ -136,7 +136,7 @@ class Setting:
 
     def _units(self, max_length: int) -> dict[str, float]:
         """The student's units for each base token over whole conversations, and the agent's share of them."""
-        found = list(examples(self.trained, self.vocabulary, max_length))
+        found = list(Examples(self.trained, self.vocabulary, max_length))
         units, tokens = sum(len(one.units) for one in found), sum(len(one.tokens) for one in found)
         taught = sum(len(one.taught) for one in found)
         return {"units_per_base_token": units / tokens, "taught_share_of_units": taught / units}

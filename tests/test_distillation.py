@@ -7,7 +7,7 @@ import torch
 
 from lar.bits_per_byte import bits_per_byte
 from lar.distillation import AdaptOptions, DistillOptions, Student, adapt, distill
-from lar.distillation.data import examples, pack
+from lar.distillation.data import Examples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
 from lar.distillation.step import DistillationStep
 from lar.errors import OptionError, TrainingError, VocabularyError
@@ -22,7 +22,7 @@ def one_thread():
 
 
 def ids_of(vocabulary, corpus):
-    return torch.from_numpy(next(examples(corpus, vocabulary, 256)).units)[None]
+    return torch.from_numpy(Examples(corpus, vocabulary, 256)[0].units)[None]
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -52,7 +52,7 @@ def test_only_lora_and_the_new_rows_learn_and_rows_are_never_shared(corpus, voca
     learning = {name for name, value in student.named_parameters() if value.requires_grad}
     assert learning == {n for n, _ in student.named_parameters() if "lora_" in n or n.startswith("rows.")}
     assert student.rows.input.data_ptr() != student.rows.output.data_ptr()
-    batch = pack(list(examples(corpus, vocabulary, 256))[:2])
+    batch = pack(list(Examples(corpus, vocabulary, 256))[:2])
     DistillationStep(student, DistillOptions(**FEW))(**batch)["loss"].backward()
     assert model.get_input_embeddings().weight.grad is None
     assert model.get_output_embeddings().weight.grad is None
@@ -99,7 +99,7 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, contro
     options = DistillOptions(**FEW, loss=loss, unit_weight=0.5)
     student = Student.begin(tiny.model(vocabulary.base_size), chosen, options)
     step = DistillationStep(student, options)
-    group = list(examples(corpus, chosen, 256))[:3]
+    group = list(Examples(corpus, chosen, 256))[:3]
     first = FirstTokens(torch.from_numpy(chosen.first_tokens.astype("int64")), chosen.base_size)
     expected = 0.0
     with torch.no_grad():

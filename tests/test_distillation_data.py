@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.causal_model import hidden_states
-from lar.distillation.data import Examples, PackedExamples, cut, examples, pack
+from lar.distillation.data import Examples, PackedExamples, cut, pack
 from lar.errors import CorpusError
 from lar.vocabulary import Reparameterized
 from lar.windows import windows
@@ -74,7 +74,7 @@ def test_cuts_teach_each_of_the_agents_tokens_once(speakers, max_length, data):
 
 
 def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
-    for example in examples(corpus, vocabulary, 512):
+    for example in Examples(corpus, vocabulary, 512):
         assert (vocabulary.expand(example.units) == example.tokens).all()
         before = [len(vocabulary.expand(example.units[:index])) for index in example.taught]
         assert example.starts[example.taught].tolist() == before
@@ -82,14 +82,14 @@ def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
 
 def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabulary):
     train, held_out = corpus.split(0.3)
-    whole = Counter(example.units.tobytes() for example in examples(corpus, vocabulary, 64))
-    parts = [Counter(e.units.tobytes() for e in examples(part, vocabulary, 64)) for part in (train, held_out)]
+    whole = Counter(example.units.tobytes() for example in Examples(corpus, vocabulary, 64))
+    parts = [Counter(e.units.tobytes() for e in Examples(part, vocabulary, 64)) for part in (train, held_out)]
     assert parts[0] + parts[1] == whole
     assert all(parts)
 
 
 def test_a_pack_gives_the_hidden_states_of_its_examples_alone(corpus, vocabulary):
-    group = list(examples(corpus, tiny.no_latents(corpus), 512))[:3]
+    group = list(Examples(corpus, tiny.no_latents(corpus), 512))[:3]
     model = tiny.model(vocabulary.base_size)
     batch = pack(group)
     with torch.no_grad():

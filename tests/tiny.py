@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 
 from lar.causal_model import hidden_states
 from lar.corpus import Corpus
-from lar.distillation.data import examples
+from lar.distillation.data import Examples
 from lar.vocabulary import LatentVocabulary
 
 
@@ -51,7 +51,7 @@ def no_latents(corpus: Corpus) -> LatentVocabulary:
 def teacher(corpus: Corpus, steps: int = 60):
     """A model trained in full for some dozens of steps: it knows the text, if not perfectly."""
     student = model(corpus.tokenizer.base_size)
-    rows = [torch.from_numpy(e.tokens)[None] for e in examples(corpus, no_latents(corpus), 512)]
+    rows = [torch.from_numpy(e.tokens)[None] for e in Examples(corpus, no_latents(corpus), 512)]
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
     for step in range(steps):
         ids = rows[step % len(rows)]

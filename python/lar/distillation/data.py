@@ -5,7 +5,7 @@ any training step by orders of magnitude, so a corpus of any size takes no more 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -119,11 +119,6 @@ class Examples(Sequence[Example]):
 def _mapped(path: Path) -> Shard:
     """The shard, whose arrays are views of the file: only its masks and names take memory."""
     return read_shard(path)
-
-
-def examples(corpus: Corpus, vocabulary: LatentVocabulary, max_length: int) -> Iterator[Example]:
-    """Yield the examples of a corpus; see `Examples`."""
-    yield from Examples(corpus, vocabulary, max_length)
 
 
 def cut(tokens: NDArray[np.uint32], parsed: Reparameterized, window: Window) -> Example:
