@@ -37,6 +37,10 @@ class TrainingError(LarError, RuntimeError):
     """Scoring, adapting, distilling or generating cannot go on."""
 
 
+class ExportError(LarError, RuntimeError):
+    """An export cannot be written, or does not read back as the student that it was made of."""
+
+
 class ClusterError(LarError, RuntimeError):
     """A cluster cannot be reached, or cannot finish what it was given."""
 

@@ -25,6 +25,17 @@ def bytes_of_tokens(backend: tokenizers.Tokenizer) -> dict[int, bytes]:
     return table
 
 
+def token_of_text(backend: tokenizers.Tokenizer, text: str) -> str:
+    """The string that stands for `text` in the vocabulary of `backend`: what its decoder makes text of.
+
+    Raises TokenizerError where the decoder is neither byte-level nor metaspace.
+    """
+    parts = _decoder_parts(backend)
+    if any(part["type"] == "ByteLevel" for part in parts):
+        return "".join(_STAND_INS[byte] for byte in text.encode())
+    return text.replace(" ", _space(parts))
+
+
 def _decoder_parts(backend: tokenizers.Tokenizer) -> list[dict[str, Any]]:
     """Return the decoder's steps as the tokenizer's JSON names them."""
     if backend.decoder is None:
@@ -38,16 +49,22 @@ def _converter(parts: list[dict[str, Any]]) -> Callable[[str], bytes]:
     names = [part["type"] for part in parts]
     if "ByteLevel" in names:
         return _byte_level
+    space = _space(parts)
+    return lambda token: _metaspace(token, space, byte_fallback="ByteFallback" in names)
+
+
+def _space(parts: list[dict[str, Any]]) -> str:
+    """What a metaspace tokenizer writes for a space."""
     spaces = [part["replacement"] for part in parts if part["type"] == "Metaspace"]
     spaces += [
         part["pattern"]["String"] for part in parts if part["type"] == "Replace" and part["content"] == " "
     ]
     if not spaces:
-        kinds = ", ".join(names) or "none"
+        kinds = ", ".join(part["type"] for part in parts) or "none"
         raise TokenizerError(
             f"cannot tell the bytes of each token: the decoder ({kinds}) is neither byte-level nor metaspace"
         )
-    return lambda token: _metaspace(token, spaces[0], byte_fallback="ByteFallback" in names)
+    return str(spaces[0])
 
 
 def _byte_level(token: str) -> bytes:
@@ -79,3 +96,4 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _ALPHABET = _byte_alphabet()
+_STAND_INS = {byte: character for character, byte in _ALPHABET.items()}

@@ -64,14 +64,14 @@ class Tokenizer:
             backend = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises a bare Exception
             raise TokenizerError(f"{file}: {error}") from None
-        config = _read_json(folder / TOKENIZER_CONFIG_FILE)
+        config = read_json(folder / TOKENIZER_CONFIG_FILE)
         _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
-        legacy = _read_json(folder / "special_tokens_map.json")
+        legacy = read_json(folder / "special_tokens_map.json")
         return cls(
             backend,
             config={**legacy, **config},
             chat_template=_chat_template(folder, config),
-            model_vocab_size=_vocab_size(_read_json(folder / MODEL_CONFIG_FILE)),
+            model_vocab_size=_vocab_size(read_json(folder / MODEL_CONFIG_FILE)),
         )
 
     @classmethod
@@ -101,7 +101,7 @@ class Tokenizer:
             # This class takes tokenizer.json as it stands, which is what the backend was written to.
             config={"tokenizer_class": "PreTrainedTokenizerFast", **value.special_tokens_map},
             chat_template=template,
-            model_vocab_size=_vocab_size(_read_json(folder / MODEL_CONFIG_FILE)) if is_folder else None,
+            model_vocab_size=_vocab_size(read_json(folder / MODEL_CONFIG_FILE)) if is_folder else None,
         )
 
     @cached_property
@@ -148,7 +148,7 @@ class Tokenizer:
         """Rows of the model's embedding (`vocab_size` of config.json); else the largest id plus one."""
         if self._model_vocab_size is not None:
             return self._model_vocab_size
-        return self._largest_id + 1
+        return self.length
 
     @property
     def base_size_is_known(self) -> bool:
@@ -156,8 +156,9 @@ class Tokenizer:
         return self._model_vocab_size is not None
 
     @cached_property
-    def _largest_id(self) -> int:
-        return max(self.backend.get_vocab().values(), default=-1)
+    def length(self) -> int:
+        """The largest id of a token plus one; a model may have more embedding rows than that."""
+        return max(self.backend.get_vocab().values(), default=-1) + 1
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Encode `text` (n tokens): nothing is put around it, added tokens written in it are recognised."""
@@ -255,8 +256,8 @@ def _content(value: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    """Return the file's JSON object, empty where there is no file."""
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the file's JSON object, empty where there is no file; TokenizerError where it is none."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

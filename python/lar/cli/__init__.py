@@ -19,6 +19,7 @@ COMMANDS = {
     "expand": ("lar.cli.expand", "Units -> base token ids, exactly."),
     "distill": ("lar.cli.distill", "Teach a model to use a latent vocabulary."),
     "evaluate": ("lar.cli.evaluate", "What a vocabulary saves on tasks that it has not seen."),
+    "export": ("lar.cli.export", "Student -> a checkpoint that stock engines take as it is."),
     "demo": ("lar.cli.demo", "The whole way in a few minutes on a CPU."),
 }
 

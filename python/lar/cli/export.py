@@ -1,0 +1,82 @@
+"""`lar export`: a student as a checkpoint for stock engines."""
+
+import time
+from pathlib import Path
+
+import click
+
+from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.training import needs_train_extra
+from lar.exporting.options import DTYPES, GGUF_TYPES, ExportOptions
+
+
+@click.command("export")
+@click.argument("student", type=EXISTING_PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="The folder to write.")
+@click.option(
+    "--model", type=EXISTING_PATH, help="The teacher's folder.  [default: as the student remembers]"
+)
+@click.option("--lora", is_flag=True, help="The base with the latents' rows, and a plain LoRA beside it.")
+@click.option("--decode-only", is_flag=True, help="Decode latents, but encode every text as before.")
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="auto",
+    show_default=True,
+    help="Of the weights written; auto: as the teacher's.",
+)
+@click.option("--gates", type=click.Choice(["engines", "none"]), default="engines", show_default=True)
+@click.option(
+    "--gguf",
+    "llama_cpp",
+    type=EXISTING_PATH,
+    metavar="LLAMA_CPP",
+    help="Also a GGUF, by this source tree's converter.",
+)
+@click.option("--gguf-type", type=click.Choice(GGUF_TYPES), default="auto", show_default=True)
+@json_option
+def command(
+    student: Path,
+    output: Path,
+    model: Path | None,
+    lora: bool,
+    decode_only: bool,
+    dtype: str,
+    gates: str,
+    llama_cpp: Path | None,
+    gguf_type: str,
+    as_json: bool,
+) -> None:
+    """Write a student as a plain checkpoint: latents in, text out, in any engine.
+
+    LoRA is merged, the latents are rows of the two matrices and tokens of the tokenizer. The folder is read
+    back in a fresh process and held against the student before it gets its name.
+
+    \b
+    Examples:
+      lar export student/ -o export/ && vllm serve export/
+      lar export student/ -o export/ --lora
+      lar export student/ -o export/ --dtype bfloat16 --gguf llama.cpp/ && llama-server -m export/model.gguf
+    """
+    needs_train_extra()
+    options = ExportOptions(
+        form="lora" if lora else "merged",
+        decode_only=decode_only,
+        dtype=dtype,
+        gates=gates,
+        llama_cpp=llama_cpp,
+        gguf_type=gguf_type,
+    )
+    from lar.exporting.run import export
+
+    began = time.perf_counter()
+    with progress_bar("exporting", unit="steps") as progress:
+        done = export(student, output, options, model=model, progress=progress)
+    seconds = time.perf_counter() - began
+    if as_json:
+        print_json({"export": str(output), "seconds": round(seconds, 1), **done.record, "check": done.report})
+        return
+    click.echo(
+        f"{output}: {done.record['latents']} latents from id {done.record['first_latent']}, {seconds:.1f} s"
+    )
+    click.echo("self-check: " + ", ".join(f"{name} {value}" for name, value in done.report.items()))

@@ -1,0 +1,38 @@
+"""What an export can be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lar.errors import OptionError
+
+FORMS = ("merged", "lora")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+GGUF_TYPES = ("auto", "f32", "f16", "bf16", "q8_0")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a student is written.
+
+    form: "merged", one checkpoint; "lora", the base with the latents' rows in it and a plain LoRA in the
+        folder `adapter` beside, for engines that serve many adapters over one base.
+    decode_only: the tokenizer decodes latents but never encodes them: prompts stay what they were.
+    dtype: of the weights written; "auto": as the teacher's checkpoint has them.
+    gates: whether latents that stock engines would stumble over are refused ("engines") or not ("none").
+    llama_cpp: a source tree of llama.cpp, whose own converter then writes `model.gguf` as well.
+    gguf_type: of the GGUF's weights; "auto" lets the converter choose.
+    """
+
+    form: str = "merged"
+    decode_only: bool = False
+    dtype: str = "auto"
+    gates: str = "engines"
+    llama_cpp: Path | None = None
+    gguf_type: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, known in (("form", FORMS), ("dtype", DTYPES), ("gguf_type", GGUF_TYPES)):
+            if getattr(self, name) not in known:
+                raise OptionError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.llama_cpp is not None and self.form != "merged":
+            raise OptionError("a GGUF is written from a merged checkpoint: leave --lora or --gguf out")

@@ -1,0 +1,184 @@
+"""A student's folder -> an export's folder: checked before the work, read back before it is given away."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer as Backend
+from transformers import GenerationConfig
+
+from lar.causal_model import DTYPES, no_bar
+from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
+from lar.distillation.student import Student
+from lar.errors import ExportError, TrainingError
+from lar.exporting.gguf import check_converter, write_gguf
+from lar.exporting.model_card import write_model_card
+from lar.exporting.options import ExportOptions
+from lar.exporting.reference import REFERENCE_FILE, write_reference
+from lar.exporting.self_check import ADAPTER_FOLDER, RECORD_FILE, VOCABULARY_FOLDER, check_version
+from lar.exporting.tokenizer_files import (
+    decode_only_backend,
+    exported_backend,
+    for_engines,
+    source_folder,
+    write_tokenizer,
+)
+from lar.exporting.weights import plain_model
+from lar.files import atomic_folder, check_replaceable
+from lar.progress import Progress, silent
+from lar.vocabulary import TOKENIZER_NAME, LatentVocabulary
+
+FORMAT_VERSION = 1
+_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written: the folder, its record (form, dtype, latents) and what the self-check found."""
+
+    folder: Path
+    record: dict[str, Any]
+    report: dict[str, Any]
+
+
+def export(
+    student: str | Path,
+    output: str | Path,
+    options: ExportOptions | None = None,
+    *,
+    model: str | Path | None = None,
+    progress: Progress = silent,
+) -> Export:
+    """Write a student (or a control) as a checkpoint that stock engines take as it is.
+
+    Args:
+        student: the folder that `lar distill` has written.
+        output: the folder to write; an older export there is replaced when the new one has passed its check.
+        options: see `ExportOptions`.
+        model: the teacher's folder; None for the one that the student remembers.
+        progress: told how many steps of the work are done.
+
+    Works on the CPU in float32: 4 bytes of memory a parameter, and as much again while saving.
+
+    Raises:
+        TrainingError: `student` is no student, or its teacher is not there.
+        VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
+        ExportError: what was written does not read back as the student. Nothing is left of it then.
+        OptionError: `output` holds something else.
+    """
+    options = options or ExportOptions()
+    source, target = Path(student), Path(output)
+    check_version()
+    check_replaceable(target, RECORD_FILE)
+    if options.llama_cpp is not None:
+        check_converter(options.llama_cpp)
+    teacher = _teacher(source, model)
+    backend, tokenizer_source = _tokenizer(source, teacher, options)
+    progress(1, _STEPS)
+    loaded = Student.load(source, teacher, dtype="float32", device="cpu")
+    with atomic_folder(target, holds=RECORD_FILE) as folder:
+        return _write(loaded, backend, tokenizer_source, folder, target, options, progress)
+
+
+def _write(
+    student: Student,
+    backend: Backend,
+    tokenizer_source: Path,
+    folder: Path,
+    target: Path,
+    options: ExportOptions,
+    progress: Progress,
+) -> Export:
+    exported = for_engines(student.vocabulary)
+    dtype = _dtype(options.dtype, student)
+    reference = folder / REFERENCE_FILE
+    write_reference(student, exported, reference, dtype)
+    progress(2, _STEPS)
+    _write_weights(student, folder, exported.base_size, dtype, options)
+    progress(3, _STEPS)
+    write_tokenizer(backend, tokenizer_source, folder)
+    exported.save(folder / VOCABULARY_FOLDER)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "form": options.form,
+        "decode_only": options.decode_only,
+        "dtype": str(dtype).removeprefix("torch."),
+        "first_latent": exported.base_size,
+        "latents": len(exported),
+    }
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_model_card(folder, exported, record, tokenizer_source)
+    report = _checked(folder, target, reference)
+    reference.unlink()
+    progress(4, _STEPS)
+    if options.llama_cpp is not None:
+        write_gguf(folder, options.llama_cpp, options.gguf_type)
+    progress(_STEPS, _STEPS)
+    return Export(target, record, report)
+
+
+def _teacher(student: Path, model: str | Path | None) -> Path:
+    """The folder of the model that the student was taught by, given or as its adapter remembers it."""
+    if model is not None:
+        return Path(model)
+    file = student / "adapter_config.json"
+    try:
+        remembered = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except FileNotFoundError:
+        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)") from None
+    if not remembered or not Path(remembered).is_dir():
+        raise TrainingError(f"{student}: its teacher {remembered!r} is no folder here; name it with --model")
+    return Path(remembered)
+
+
+def _tokenizer(student: Path, teacher: Path, options: ExportOptions) -> tuple[Backend, Path]:
+    """The tokenizer with latents, and the folder whose configuration goes with it; fails early if it must."""
+    vocabulary = LatentVocabulary.load(student / STUDENT_VOCABULARY)
+    source = source_folder(vocabulary, teacher, student / STUDENT_VOCABULARY / TOKENIZER_NAME)
+    make = decode_only_backend if options.decode_only else exported_backend
+    return make(vocabulary), source
+
+
+def _dtype(name: str, student: Student) -> torch.dtype:
+    if name != "auto":
+        return torch.float16 if name == "float16" else DTYPES[name]
+    own = getattr(student.base.config, "dtype", None)
+    return own if isinstance(own, torch.dtype) else torch.float32
+
+
+def _write_weights(
+    student: Student, folder: Path, latents_begin: int, dtype: torch.dtype, options: ExportOptions
+) -> None:
+    """The checkpoint, and the adapter's folder beside it where it is not merged."""
+    generation: GenerationConfig = student.base.generation_config
+    if options.form == "lora":
+        # PEFT would else look on the network whether the base's embedding was resized.
+        student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
+        _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
+    model = plain_model(student, latents_begin, merge_lora=options.form == "merged").to(dtype)
+    model.config.dtype = dtype
+    with no_bar():
+        model.save_pretrained(str(folder))
+    generation.save_pretrained(str(folder))
+
+
+def _point_at_parent(file: Path) -> None:
+    """An adapter that is moved together with its base must find it where it lies: one folder up."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["base_model_name_or_path"] = ".."
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
+    """What the self-check found, in a fresh process."""
+    command = [sys.executable, "-m", "lar.exporting.self_check", str(folder), "--reference", str(reference)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"the self-check ended with code {done.returncode}"]
+        raise ExportError(said[-1].replace(str(folder), str(target)))
+    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return report
