@@ -91,7 +91,7 @@ def test_what_transformers_reads_is_the_student(merged, student_folder, teacher_
 
 def test_the_report_says_what_was_checked(merged, vocabulary):
     assert merged.report["latents"] == len(vocabulary)
-    assert merged.report["prefix_property"] == "kept"
+    assert merged.report["prefixes_kept"] == ["prompt", "history"]
     assert merged.report["logits_difference"] < 1e-4
     assert merged.report["same_likeliest"] == 1.0
     assert merged.record["first_latent"] == vocabulary.tokenizer.length
@@ -136,7 +136,7 @@ def test_narrow_weights_pass_within_their_rounding(dtype, student_folder, tmp_pa
 
 
 def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
-    student_folder, teacher_folder, merged, vocabulary, tmp_path
+    student_folder, merged, vocabulary, tmp_path
 ):
     done = export(student_folder, tmp_path / "export", ExportOptions(form="lora"))
     adapter = load_file(done.folder / "adapter" / "adapter_model.safetensors")
@@ -195,7 +195,7 @@ def test_a_tokenizer_that_lost_its_latents_is_found(merged, corpus, tmp_path):
         self_check(folder)
 
 
-def test_weights_of_another_are_found(merged, student_folder, tmp_path):
+def test_weights_of_another_are_found(merged, tmp_path):
     reference = tmp_path / "reference.safetensors"
     folder = shutil.copytree(merged.folder, tmp_path / "export")
     weights = load_file(folder / "model.safetensors")
@@ -284,7 +284,7 @@ def test_the_command_line(student_folder, tmp_path):
     command = [sys.executable, "-m", "lar", "export", str(student_folder), "-o", str(tmp_path / "export")]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["check"]["prefix_property"] == "kept"
+    assert json.loads(done.stdout)["check"]["prefixes_kept"] == ["prompt", "history"]
     done = subprocess.run([*command, "--gguf", str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("lar: error: ")

@@ -1,6 +1,7 @@
 """A student's folder -> an export's folder: checked before the work, read back before it is given away."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from tokenizers import Tokenizer as Backend
 from transformers import GenerationConfig
 
+import lar
 from lar.causal_model import DTYPES, no_bar
 from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
 from lar.distillation.student import Student
@@ -176,7 +178,10 @@ def _point_at_parent(file: Path) -> None:
 def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
     """What the self-check found, in a fresh process."""
     command = [sys.executable, "-m", "lar.exporting.self_check", str(folder), "--reference", str(reference)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The very package that wrote it, also where that is on the path of this process alone.
+    paths = [str(Path(lar.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"the self-check ended with code {done.returncode}"]
         raise ExportError(said[-1].replace(str(folder), str(target)))

@@ -26,7 +26,7 @@ OLDEST_TRANSFORMERS = (4, 57)
 # How far logits may be from the student's, as a share of their own spread over the columns that are compared.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 
-_QUESTION = "What is there to do?"
+_QUESTION = {"role": "user", "content": "What is there to do?"}
 _NEUTRAL = "Nothing."
 Encode = Callable[[Sequence[dict[str, str]], bool], list[int]]
 
@@ -106,28 +106,38 @@ def _encoder(tokenizer: Any) -> Encode:
 
 
 def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> dict[str, Any]:
-    """What was said stays said: a prompt's ids begin the conversation's, whatever latents the reply has.
+    """What was said stays said, whatever latents the reply has; an engine's prefix cache lives on it.
 
-    Where this is so, an engine's prefix cache serves from turn to turn. Templates that rewrite earlier turns
-    (reasoning taken out, say) break it by themselves: that is reported, and no fault of the latents.
+    `prompt`: a prompt's ids begin those of the conversation with the reply. `history`: those of a finished
+    turn begin those of the next prompt. A template that rewrites earlier turns (Qwen3 takes their reasoning
+    out) does not keep the second by itself; what it does not keep is left out of the report.
     """
-    if not _keeps_prefixes(encode, _NEUTRAL):
-        return {"prefix_property": "not the template's own"}
+    kept = [name for name, keeps in _PREFIXES.items() if keeps(encode, _NEUTRAL)]
     for index, latent in enumerate(vocabulary.latents):
         for reply in (latent.text, f"{_NEUTRAL}{latent.text}"):
-            if not _keeps_prefixes(encode, reply):
+            if not all(_PREFIXES[name](encode, reply) for name in kept):
                 raise ExportError(
                     f"{folder}: with a reply of {reply!r} (latent {index}) the prompt's ids no longer begin "
                     "the conversation's: mine with the engine gates"
                 )
-    return {"prefix_property": "kept"}
+    return {"prefixes_kept": kept}
 
 
-def _keeps_prefixes(encode: Encode, reply: str) -> bool:
-    question, answer = {"role": "user", "content": _QUESTION}, {"role": "assistant", "content": reply}
-    prompt, turn = encode([question], True), encode([question, answer], False)
-    whole = encode([question, answer, question], True)
-    return turn[: len(prompt)] == prompt and whole[: len(turn)] == turn
+def _prompt_is_prefix(encode: Encode, reply: str) -> bool:
+    prompt = encode([_QUESTION], True)
+    return encode([_QUESTION, _answer(reply)], False)[: len(prompt)] == prompt
+
+
+def _history_is_prefix(encode: Encode, reply: str) -> bool:
+    turn = encode([_QUESTION, _answer(reply)], False)
+    return encode([_QUESTION, _answer(reply), _QUESTION], True)[: len(turn)] == turn
+
+
+def _answer(reply: str) -> dict[str, str]:
+    return {"role": "assistant", "content": reply}
+
+
+_PREFIXES = {"prompt": _prompt_is_prefix, "history": _history_is_prefix}
 
 
 def check_weights(
