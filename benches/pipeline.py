@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import lar
 from lar import _core
-from lar.mining import CANDIDATES_A_LATENT, whole_characters
+from lar.engine_gates import characters
+from lar.mining import CANDIDATES_A_LATENT
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def mine(shards: Iterable[Trajectories], tokens: TokenTable, size: int) -> Mined
     with clock("candidates"):
         candidates = runs.candidates(2, 2, 128, CANDIDATES_A_LATENT * size)
     with clock("characters"):
-        candidates = candidates.filter(whole_characters(candidates, cast(lar.Tokenizer, tokens)))
+        candidates = candidates.filter(characters(candidates, cast(lar.Tokenizer, tokens)))
     with clock("select"):
         chosen, _ = runs.select(candidates, size)
     return Mined(

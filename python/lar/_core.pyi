@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BoundaryAudit",
     "Candidates",
     "CanonicalGuard",
     "Expander",
@@ -164,6 +165,34 @@ class Candidates:
 
     def filter(self, keep: NDArray[np.bool_]) -> Candidates:
         """Keep the candidates for which `keep` is true."""
+
+@final
+class BoundaryAudit:
+    """Finds latents in text as an engine does, and says how often they are not their own base tokens."""
+
+    def __new__(
+        cls,
+        token_bytes: NDArray[np.uint8],
+        byte_offsets: NDArray[np.int64],
+        barriers: NDArray[np.uint32],
+        tokens: NDArray[np.uint32],
+        offsets: NDArray[np.int64],
+    ) -> BoundaryAudit:
+        """An audit of the k segments tokens[offsets[i]:offsets[i + 1]].
+
+        Base id `id` has the bytes token_bytes[byte_offsets[id]:byte_offsets[id + 1]]; no text is found over
+        the ids in `barriers`. Raises VocabularyError for a segment with an id that has no bytes' entry.
+        """
+
+    def count(
+        self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Count in the conversations tokens[offsets[i]:offsets[i + 1]], on all threads.
+
+        Returns the occurrences of each segment's text (k), matched leftmost-longest among the bytes, and how
+        many of them are not exactly the segment's tokens (k). Raises VocabularyError for an id that is no
+        base id.
+        """
 
 @final
 class Vocabulary:

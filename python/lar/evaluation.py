@@ -9,18 +9,23 @@ import numpy as np
 from lar.corpus import Corpus
 from lar.errors import CorpusError
 from lar.progress import Progress, silent
+from lar.text_level import TextLevel, TextLevelComparison
 from lar.vocabulary import LatentVocabulary
 
 
 @dataclass
 class Counts:
-    """Sums over conversations: base tokens and units of the agent, and of all speakers."""
+    """Sums over conversations: base tokens and units of the agent, and of all speakers.
+
+    text_level compares the ids of the exported tokenizer with the core's parse (`lar.text_level`).
+    """
 
     trajectories: int = 0
     base_tokens: int = 0
     units: int = 0
     context_base_tokens: int = 0
     context_units: int = 0
+    text_level: TextLevel = field(default_factory=TextLevel)
 
     @property
     def reduction(self) -> float:
@@ -42,6 +47,8 @@ class Counts:
             "context_base_tokens": self.context_base_tokens,
             "context_units": self.context_units,
             "context_reduction": round(self.context_reduction, 6),
+            "text_level_difference": round(self.text_level.whole.difference, 6),
+            "text_level_difference_action": round(self.text_level.action.difference, 6),
         }
 
     def __iadd__(self, other: "Counts") -> "Counts":
@@ -50,6 +57,7 @@ class Counts:
         self.units += other.units
         self.context_base_tokens += other.context_base_tokens
         self.context_units += other.context_units
+        self.text_level += other.text_level
         return self
 
 
@@ -93,7 +101,8 @@ def evaluate(
     """Count units and base tokens over the tasks of `corpora` (by name) that the vocabulary has not seen.
 
     Every conversation is expanded back and compared, token by token. Where all tasks were seen in mining
-    they are measured all the same, and the result says `in_sample`.
+    they are measured all the same, and the result says `in_sample`. The text of every conversation is encoded
+    again by the exported tokenizer, and its ids compared with the parse.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
@@ -109,9 +118,10 @@ def evaluate(
     tokens = sum(corpus.num_tokens for corpus in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: no trajectory holds a token")
+    comparison = TextLevelComparison(vocabulary)
     for name, corpus in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, lossless in _measure(vocabulary, corpus, used):
+        for counts, lossless in _measure(vocabulary, corpus, used, comparison):
             result.per_corpus[name] += counts
             result.total += counts
             result.lossless &= lossless
@@ -130,7 +140,10 @@ def check_same_tokenizer(vocabulary: LatentVocabulary, corpus: Corpus, name: str
 
 
 def _measure(
-    vocabulary: LatentVocabulary, corpus: Corpus, used: np.ndarray[Any, np.dtype[np.bool_]]
+    vocabulary: LatentVocabulary,
+    corpus: Corpus,
+    used: np.ndarray[Any, np.dtype[np.bool_]],
+    comparison: TextLevelComparison,
 ) -> Iterable[tuple[Counts, bool]]:
     """Counts of each shard and whether it came back unchanged; marks in `used` the latents of the agent."""
     for shard in corpus.shards():
@@ -143,5 +156,6 @@ def _measure(
             units=int(form.action.sum()),
             context_base_tokens=len(shard.tokens),
             context_units=len(form.units),
+            text_level=comparison.of(shard),
         )
         yield counts, bool(np.array_equal(vocabulary.expand(form.units), shard.tokens))

@@ -3,16 +3,18 @@
 import re
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
 from lar.backend import Backend, OneMachine, entropies_of
+from lar.boundary_gate import misalignment
 from lar.corpus import Corpus, EntropyDistribution, Shard
+from lar.engine_gates import parse_gates
 from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
+from lar.selection import Selection, Selector
 from lar.tokenization import Tokenizer
 from lar.vocabulary import Latent, LatentVocabulary, task_digest
 
@@ -36,6 +38,8 @@ class MiningOptions:
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
         is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate.
         Where the corpus is not scored, its branching entropy takes the teacher's place.
+    gates: which segments serving engines can take: "engines" (all gates of `lar.engine_gates`, and the audit
+        of `lar.boundary_gate`), "none", or the names of some with commas between.
     """
 
     size: int = 1024
@@ -43,6 +47,7 @@ class MiningOptions:
     min_count: int = 2
     max_length: int = 128
     max_entropy: float | str | None = None
+    gates: str = "engines"
 
     def __post_init__(self) -> None:
         for name in ("size", "min_support", "min_count"):
@@ -51,6 +56,7 @@ class MiningOptions:
         if self.max_length < 2:
             raise OptionError(f"max_length must be at least 2, not {self.max_length}")
         parse_gate(self.max_entropy)
+        parse_gates(self.gates)
 
 
 @dataclass(frozen=True)
@@ -108,9 +114,15 @@ def mine(
         chosen_options.max_length,
         CANDIDATES_A_LATENT * chosen_options.size,
     )
-    candidates = candidates.filter(whole_characters(candidates, corpus.tokenizer))
-    chosen, uses = stretches.select(candidates, chosen_options.size)
-    latents = _latents(candidates, chosen, uses, corpus.tokenizer)
+    selector = Selector(
+        stretches,
+        chosen_options.size,
+        corpus.tokenizer,
+        lambda *segments: misalignment(corpus, segments, backend).excessive,
+        corpus.num_action_tokens,
+    )
+    selection = selector.select(candidates, parse_gates(chosen_options.gates))
+    latents = _latents(selection, corpus.tokenizer)
     mining = {
         **asdict(chosen_options),
         "max_entropy_nats": nats,
@@ -120,6 +132,7 @@ def mine(
         "action_tokens": corpus.num_action_tokens,
         "distinct_runs": len(runs),
         "candidates": len(candidates),
+        "gates": selector.costs,
     }
     mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
     vocabulary = LatentVocabulary(latents, corpus.tokenizer.base_size, corpus.tokenizer, mining, mined_tasks)
@@ -154,46 +167,19 @@ def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile
     return float(values[order][int(np.argmax(reached))])
 
 
-def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> NDArray[np.bool_]:
-    """Which candidates are whole characters: a segment that cuts one has no text of its own; bool (n)."""
-    flat, offsets = tokenizer.token_bytes()
-    content = flat.tobytes()
-    broken = np.array(
-        [not _is_text(content[start:end]) for start, end in pairwise(offsets.tolist())], dtype=np.bool_
-    )
-    keep = np.ones(len(candidates), dtype=np.bool_)
-    if len(candidates) == 0:
-        return keep
-    tokens = candidates.tokens
-    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], candidates.offsets[:-1])):
-        segment = tokens[candidates.offsets[index] : candidates.offsets[index + 1]].tolist()
-        keep[index] = _is_text(b"".join(content[offsets[token] : offsets[token + 1]] for token in segment))
-    return keep
-
-
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _latents(
-    candidates: _core.Candidates, chosen: NDArray[np.uint32], uses: NDArray[np.uint64], tokenizer: Tokenizer
-) -> tuple[Latent, ...]:
+def _latents(selection: Selection, tokenizer: Tokenizer) -> tuple[Latent, ...]:
     """The chosen candidates as latents, in the order of their worth."""
-    tokens, offsets = candidates.tokens, candidates.offsets
-    counts, supports = candidates.counts, candidates.supports
+    tokens, offsets = selection.segments
+    counts, supports = selection.pool.counts[selection.chosen], selection.pool.supports[selection.chosen]
     latents = []
-    for rank, (index, used) in enumerate(zip(chosen.tolist(), uses.tolist(), strict=True)):
-        segment = tokens[offsets[index] : offsets[index + 1]].tolist()
+    for rank, used in enumerate(selection.uses.tolist()):
+        segment = tokens[offsets[rank] : offsets[rank + 1]].tolist()
         latent = Latent(
             id=tokenizer.base_size + rank,
             tokens=tuple(segment),
             text=tokenizer.decode(segment),
-            count=int(counts[index]),
-            support=int(supports[index]),
+            count=int(counts[rank]),
+            support=int(supports[rank]),
             uses=used,
         )
         latents.append(latent)

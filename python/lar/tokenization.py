@@ -196,11 +196,30 @@ class Tokenizer:
 
         Ids without a token have none. Raises TokenizerError where the decoder is of an unknown kind.
         """
+        return self._token_bytes
+
+    @cached_property
+    def _token_bytes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         table = bytes_of_tokens(self.backend)
         pieces = [table.get(index, b"") for index in range(self.base_size)]
         offsets = np.zeros(len(pieces) + 1, dtype=np.uint64)
         np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+        offsets.setflags(write=False)
         return np.frombuffer(b"".join(pieces), dtype=np.uint8), offsets
+
+    def added_texts(self) -> list[str]:
+        """The texts of the added tokens, by id."""
+        added = self.backend.get_added_tokens_decoder()
+        return [added[index].content for index in sorted(added)]
+
+    def backend_with(self, texts: Sequence[str]) -> tokenizers.Tokenizer:
+        """A clone of the backend with `texts` as added tokens that are not special.
+
+        They get the ids from `length` on; what is a token already, or is empty, gets none.
+        """
+        backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
+        backend.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False) for text in texts])
+        return backend
 
     def save(self, folder: str | Path) -> None:
         """Write the files that `load` reads, each in one step; other files in the folder stay.

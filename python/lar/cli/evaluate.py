@@ -103,8 +103,11 @@ def _print(result: Any, size: int) -> None:
             f"{counts.context_reduction:.1%}",
         )
     Console().print(table)
+    level = result.total.text_level
     seen = "" if result.in_sample else f" not seen in mining ({result.seen_tasks} others left out)"
     click.echo(
         f"{len(result.tasks)} tasks{seen}; {result.latents_used} of {size} latents used; "
-        f"lossless: {'yes' if result.lossless else 'NO'}"
+        f"lossless: {'yes' if result.lossless else 'NO'}\n"
+        f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
+        f"{level.action.difference:.2%} of the agent's"
     )

@@ -40,6 +40,13 @@ _DEFAULTS = MiningOptions()
     "or as a quantile of the agent's own (p60).  [default: no gate]",
 )
 @click.option(
+    "--gates",
+    metavar="engines|none|NAMES",
+    default=_DEFAULTS.gates,
+    show_default=True,
+    help="Which segments serving engines can take: all gates, none, or some by their names (with commas).",
+)
+@click.option(
     "--memory",
     metavar="SIZE",
     help="Memory for folding the corpus, about: 2GiB. What goes beyond is spilled to a file in TMPDIR.",
@@ -124,8 +131,24 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         row = (latent.id, repr(latent.text), len(latent.tokens), latent.uses, latent.support)
         table.add_row(*[str(value).replace("[", r"\[") for value in row])
     Console().print(table)
+    _print_gates(vocabulary.mining["gates"])
     click.echo(
         f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
         f"mined on ({summary['mining']['tasks']}; see lar evaluate for others)\n"
         f"{summary['vocabulary']} in {summary['seconds']:.1f} s"
     )
+
+
+def _print_gates(gates: list[dict[str, Any]]) -> None:
+    """What each gate cost: reductions are those of the corpus, with all gates up to the row's."""
+    if len(gates) == 1:
+        return
+    table = Table(title="What segments fit for engines cost", title_justify="left")
+    for name in ("gate", "dropped", "reduction", "cost"):
+        table.add_column(name, justify="left" if name == "gate" else "right")
+    before = gates[0]["reduction"]
+    for gate in gates:
+        cost = f"{100 * (before - gate['reduction']):.2f} points"
+        table.add_row(gate["name"], f"{gate['candidates_dropped']:,}", f"{gate['reduction']:.1%}", cost)
+        before = gate["reduction"]
+    Console().print(table)

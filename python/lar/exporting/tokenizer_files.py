@@ -47,8 +47,7 @@ def exported_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
         VocabularyError: a latent's text is a token already, so that it would get that token's id.
     """
     _check_texts(vocabulary)
-    backend = tokenizers.Tokenizer.from_str(vocabulary.tokenizer.backend.to_str())
-    backend.add_tokens([_added_token(latent.text) for latent in vocabulary.latents])
+    backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
     for index, latent in enumerate(vocabulary.latents):
         _check_id(index, latent.text, backend.token_to_id(latent.text), vocabulary.tokenizer.length + index)
     return backend
@@ -125,11 +124,6 @@ def _configuration(config: dict[str, Any], backend: tokenizers.Tokenizer) -> dic
 def _entry(token: tokenizers.AddedToken) -> dict[str, Any]:
     names = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
     return {name: getattr(token, name) for name in names}
-
-
-def _added_token(text: str) -> tokenizers.AddedToken:
-    # Not special: decoders must write it. Not normalized: it is met in the text as it was written.
-    return tokenizers.AddedToken(text, normalized=False, special=False)
 
 
 def _check_texts(vocabulary: LatentVocabulary) -> None:

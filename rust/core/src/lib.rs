@@ -14,6 +14,7 @@
 //! corpus can be folded apart, on disk ([`spill`]) or over machines.
 
 pub mod align;
+pub mod boundary_audit;
 pub mod branching;
 pub mod candidates;
 pub mod canonical;

@@ -2,6 +2,7 @@
 #![allow(missing_docs)] // The public face is documented in python/lar/_core.pyi.
 
 mod arrays;
+mod boundary_audit;
 mod canonical;
 mod errors;
 mod ids;
@@ -17,6 +18,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<mining::RunFolder>()?;
     module.add_class::<mining::Runs>()?;
     module.add_class::<mining::Candidates>()?;
+    module.add_class::<boundary_audit::BoundaryAudit>()?;
     module.add_class::<vocabulary::Vocabulary>()?;
     module.add_class::<streaming::Expander>()?;
     module.add_class::<streaming::Stream>()?;

@@ -1,0 +1,405 @@
+//! Whether latents are the same in text as in tokens.
+//!
+//! An engine finds latents in text: leftmost-longest among its bytes, wherever no added token stands, before
+//! the base tokens are made. The core finds them in base tokens. `" the user"` stands in `" the username"` as
+//! text only. The audit reads conversations as the engine does and counts, for each latent, its occurrences
+//! and those that are not exactly its own base tokens.
+//!
+//! A byte that no UTF-8 has stands for a barrier. Where a text may begin is found first, for 64 positions at once
+//! and without a branch, by the next four bytes ([`Openings`]): two bytes, by which the core's table finds
+//! tokens, begin some latent nearly everywhere in a text (100 MB/s, against XXX with four).
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result, check_offsets};
+use crate::matching_table::MatchingTable;
+use crate::runs::Barriers;
+use crate::segments::Segments;
+use crate::vocabulary::check_ids;
+
+/// The byte of a barrier: no latent's text has it, so none is found across.
+const BARRIER: u8 = 0xFF;
+
+/// The first id that stands for a text: those below are the bytes.
+const FIRST_TEXT: u32 = 256;
+
+/// Bytes that are read in one go, at least: few enough to stay in a near cache.
+const CHUNK: usize = 1 << 14;
+
+/// The text of each base id: `bytes[offsets[id]..offsets[id + 1]]`.
+#[derive(Debug, Clone)]
+pub struct TokenBytes {
+    bytes: Vec<u8>,
+    offsets: Vec<usize>,
+}
+
+impl TokenBytes {
+    /// # Errors
+    /// If the offsets do not divide the bytes.
+    pub fn new(bytes: Vec<u8>, offsets: Vec<usize>) -> Result<Self> {
+        check_offsets(&offsets, bytes.len())?;
+        Ok(TokenBytes { bytes, offsets })
+    }
+
+    /// Number of base ids.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no id at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of a valid id.
+    #[inline]
+    pub fn get(&self, id: u32) -> &[u8] {
+        &self.bytes[self.offsets[id as usize]..self.offsets[id as usize + 1]]
+    }
+}
+
+/// How often each segment's text was found, and how often it was not the segment's own tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occurrences {
+    /// Occurrences of each segment's text, as an engine finds them.
+    pub found: Vec<u64>,
+    /// Those that are cut out of other tokens, or spelt with others.
+    pub misaligned: Vec<u64>,
+}
+
+impl Occurrences {
+    fn none(segments: usize) -> Self {
+        Occurrences { found: vec![0; segments], misaligned: vec![0; segments] }
+    }
+
+    fn plus(mut self, other: &Occurrences) -> Self {
+        self.found.iter_mut().zip(&other.found).for_each(|(sum, more)| *sum += more);
+        self.misaligned.iter_mut().zip(&other.misaligned).for_each(|(sum, more)| *sum += more);
+        self
+    }
+}
+
+/// The latents' texts, ready to be found.
+#[derive(Debug, Clone)]
+pub struct BoundaryAudit {
+    token_bytes: TokenBytes,
+    barriers: Barriers,
+    segments: Segments,
+    /// The distinct texts; text `i` is found as id `FIRST_TEXT + i`.
+    texts: MatchingTable,
+    openings: Openings,
+    /// The segments with each text: mostly one.
+    readings: Segments,
+}
+
+impl BoundaryAudit {
+    /// An audit of `segments`. What is shorter than two bytes or cannot be UTF-8 is never found.
+    ///
+    /// # Errors
+    /// If a segment holds an id that has no entry in `token_bytes`.
+    pub fn new(token_bytes: TokenBytes, barriers: Barriers, segments: Segments) -> Result<Self> {
+        let base_size = token_bytes.len() as u32;
+        for (segment, tokens) in segments.iter().enumerate() {
+            if let Some(&id) = tokens.iter().find(|&&id| id >= base_size) {
+                return Err(Error::SegmentToken { segment, id, base_size });
+            }
+        }
+        let spelt = |tokens: &[u32]| -> Vec<u8> {
+            tokens.iter().flat_map(|&id| token_bytes.get(id)).copied().collect()
+        };
+        let mut order: Vec<(Vec<u8>, u32)> = segments.iter().map(spelt).zip(0..).collect();
+        order.retain(|(text, _)| text.len() >= 2 && !text.contains(&BARRIER));
+        order.sort_unstable();
+        let (mut texts, mut readings, mut openings) =
+            (Segments::default(), Segments::default(), Openings::new());
+        for group in order.chunk_by(|(left, _), (right, _)| left == right) {
+            openings.insert(&group[0].0);
+            texts.push(&group[0].0.iter().map(|&byte| u32::from(byte)).collect::<Vec<u32>>());
+            readings.push(&group.iter().map(|&(_, segment)| segment).collect::<Vec<u32>>());
+        }
+        let texts = MatchingTable::new(FIRST_TEXT, &texts);
+        Ok(BoundaryAudit { token_bytes, barriers, segments, texts, openings, readings })
+    }
+
+    /// Counts in the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
+    ///
+    /// # Errors
+    /// If the offsets do not divide the tokens, or an id is no base id.
+    pub fn count(&self, tokens: &[u32], offsets: &[usize]) -> Result<Occurrences> {
+        check_offsets(offsets, tokens.len())?;
+        check_ids(tokens, 0, self.token_bytes.len() as u32)?;
+        let conversations = offsets.par_windows(2).map(|pair| &tokens[pair[0]..pair[1]]);
+        let counted = conversations
+            .fold(
+                || Reader::new(self),
+                |mut reader, conversation| {
+                    reader.read(conversation);
+                    reader
+                },
+            )
+            .map(|reader| reader.counts)
+            .reduce(|| Occurrences::none(self.segments.len()), |sum, counts| sum.plus(&counts));
+        Ok(counted)
+    }
+
+    /// Counts the texts that begin in a block, which lies at `base`; returns where the next one begins.
+    #[inline]
+    fn count_block(
+        &self,
+        block: &[u8; REACH],
+        text: &[u8],
+        base: usize,
+        place: &mut Place<'_>,
+        counts: &mut Occurrences,
+    ) -> usize {
+        let mut openings = self.openings.of(block);
+        while openings != 0 {
+            let start = openings.trailing_zeros() as usize;
+            let (unit, length) = self.texts.longest_match(&text[base + start..]);
+            if unit >= FIRST_TEXT {
+                self.count_text((unit - FIRST_TEXT) as usize, base + start, place, counts);
+            }
+            let position = start + length;
+            if position >= BLOCK {
+                return base + position;
+            }
+            openings = openings >> position << position;
+        }
+        base + BLOCK
+    }
+
+    fn count_text(&self, text: usize, byte: usize, place: &mut Place<'_>, counts: &mut Occurrences) {
+        place.move_to(byte);
+        for &segment in self.readings.get(text) {
+            let own = place.begins(byte, self.segments.get(segment as usize));
+            counts.found[segment as usize] += 1;
+            counts.misaligned[segment as usize] += u64::from(!own);
+        }
+    }
+}
+
+/// Positions looked at in one go: the bits of one word.
+const BLOCK: usize = 64;
+
+/// What a look at a block reads: the four bytes from its last position on, in whole octets.
+const REACH: usize = BLOCK + 8;
+
+/// What texts may begin with: a byte for each hash of four bytes, and for each two bytes.
+#[derive(Debug, Clone)]
+struct Openings {
+    /// Of texts of four bytes or more.
+    fours: Box<[u8; Openings::HASHES]>,
+    /// Of shorter ones.
+    twos: Box<[u8; 1 << 16]>,
+}
+
+impl Openings {
+    /// Known to the compiler, so that no access is checked.
+    const HASHES: usize = 1 << 15;
+
+    fn new() -> Self {
+        Openings { fours: Box::new([0; Self::HASHES]), twos: Box::new([0; 1 << 16]) }
+    }
+
+    fn insert(&mut self, text: &[u8]) {
+        match *text {
+            [a, b, c, d, ..] => self.fours[Self::hash(u32::from_le_bytes([a, b, c, d]))] = 1,
+            [a, b, ..] => self.twos[usize::from(u16::from_le_bytes([a, b]))] = 1,
+            _ => {}
+        }
+    }
+
+    /// The upper bits of a product are well mixed; the constant is 2^32 over the golden ratio.
+    #[inline(always)]
+    fn hash(bytes: u32) -> usize {
+        (bytes.wrapping_mul(0x9E37_79B1) >> 17) as usize
+    }
+
+    /// A bit for each position of the block where a text may begin, the first position lowest.
+    #[inline(always)]
+    fn of(&self, block: &[u8; REACH]) -> u64 {
+        let mut openings = 0;
+        for octet in 0..BLOCK / 8 {
+            let bytes: &[u8; 11] = block[8 * octet..].first_chunk().unwrap_or(&[BARRIER; 11]);
+            let begins = |i: usize| {
+                let four = u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+                u64::from(self.fours[Self::hash(four)] | self.twos[four as usize & 0xFFFF]) << i
+            };
+            openings |= (0..8).fold(0, |bits, i| bits | begins(i)) << (8 * octet);
+        }
+        openings
+    }
+}
+
+/// Reads conversations, a chunk of whole stretches between barriers at a time.
+struct Reader<'a> {
+    audit: &'a BoundaryAudit,
+    counts: Occurrences,
+    /// The text of the chunk.
+    text: Vec<u8>,
+    /// Where each token of the chunk begins in it.
+    starts: Vec<u32>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(audit: &'a BoundaryAudit) -> Self {
+        let counts = Occurrences::none(audit.segments.len());
+        Reader { audit, counts, text: Vec::new(), starts: Vec::new() }
+    }
+
+    fn read(&mut self, conversation: &[u32]) {
+        let mut first = 0;
+        for (position, &token) in conversation.iter().enumerate() {
+            self.starts.push(self.text.len() as u32);
+            if !self.audit.barriers.contains(token) {
+                self.text.extend_from_slice(self.audit.token_bytes.get(token));
+                continue;
+            }
+            self.text.push(BARRIER);
+            if self.text.len() >= CHUNK {
+                self.count_chunk(&conversation[first..=position]);
+                first = position + 1;
+            }
+        }
+        self.count_chunk(&conversation[first..]);
+    }
+
+    /// Counts what the chunk holds, whose tokens are given, and begins a new one.
+    fn count_chunk(&mut self, tokens: &[u32]) {
+        let length = self.text.len();
+        self.text.resize(length + REACH, BARRIER);
+        let mut place = Place { tokens, starts: &self.starts, next: 0 };
+        let mut position = 0;
+        while let Some(block) = self.text[position..].first_chunk() {
+            position = self.audit.count_block(block, &self.text, position, &mut place, &mut self.counts);
+        }
+        self.text.clear();
+        self.starts.clear();
+    }
+}
+
+/// Where the tokens of a chunk begin, read along with its text.
+struct Place<'a> {
+    tokens: &'a [u32],
+    starts: &'a [u32],
+    /// The first token that does not begin before the byte that was last asked for.
+    next: usize,
+}
+
+impl Place<'_> {
+    fn move_to(&mut self, byte: usize) {
+        let before = |&&start: &&u32| (start as usize) < byte;
+        self.next += self.starts[self.next..].iter().take_while(before).count();
+    }
+
+    /// Whether `segment` is what begins at `byte`, to which this was moved.
+    fn begins(&self, byte: usize, segment: &[u32]) -> bool {
+        // Several tokens begin at one byte where some have no bytes.
+        let here = self.starts[self.next..].iter().take_while(|&&start| start as usize == byte).count();
+        (self.next..self.next + here).any(|first| self.tokens[first..].starts_with(segment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Ids 0 to 7; 6 has no bytes, 7 is a barrier.
+    const TOKENS: [&str; 8] = ["a", "b", "ab", "ba", "aab", "é", "", "<b>"];
+
+    fn token_bytes() -> TokenBytes {
+        let offsets = (0..=TOKENS.len()).map(|end| TOKENS[..end].concat().len()).collect();
+        TokenBytes::new(TOKENS.concat().into_bytes(), offsets).unwrap()
+    }
+
+    fn audit(segments: &[Vec<u32>]) -> BoundaryAudit {
+        let segments = segments.iter().map(Vec::as_slice).collect();
+        BoundaryAudit::new(token_bytes(), Barriers::new(&[7]), segments).unwrap()
+    }
+
+    fn spelt(tokens: &[u32]) -> String {
+        tokens.iter().map(|&token| TOKENS[token as usize]).collect()
+    }
+
+    /// The audit by its definition: each stretch between barriers, byte by byte.
+    fn count_by_definition(segments: &[Vec<u32>], conversation: &[u32]) -> Occurrences {
+        let mut counts = Occurrences::none(segments.len());
+        for stretch in conversation.split(|&token| token == 7) {
+            let text = spelt(stretch).into_bytes();
+            let mut at = 0;
+            while at < text.len() {
+                let matching = segments.iter().map(|segment| spelt(segment).into_bytes());
+                let longest = matching.filter(|own| own.len() >= 2 && text[at..].starts_with(own));
+                let Some(longest) = longest.max_by_key(Vec::len) else {
+                    at += 1;
+                    continue;
+                };
+                for (index, segment) in segments.iter().enumerate() {
+                    if spelt(segment).as_bytes() == longest {
+                        let starts_here = |first: usize| spelt(&stretch[..first]).len() == at;
+                        let own = |first: usize| starts_here(first) && stretch[first..].starts_with(segment);
+                        counts.found[index] += 1;
+                        counts.misaligned[index] += u64::from(!(0..stretch.len()).any(own));
+                    }
+                }
+                at += longest.len();
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn a_text_within_a_word_is_misaligned() {
+        // "ab" + "a" is found in "a" + "ba" too, which is other tokens.
+        let counts = audit(&[vec![2, 0]]).count(&[2, 0, 7, 0, 3, 7, 4, 0], &[0, 3, 8]).unwrap();
+        assert_eq!(counts, Occurrences { found: vec![3], misaligned: vec![2] });
+    }
+
+    #[test]
+    fn no_text_is_found_over_a_barrier_or_a_conversations_end() {
+        let counts = audit(&[vec![0, 1]]).count(&[0, 7, 1, 0, 1], &[0, 4, 5]).unwrap();
+        assert_eq!(counts.found, [0]);
+    }
+
+    #[test]
+    fn wrong_arguments_are_named() {
+        let segments = [&[1u32, 8][..]].into_iter().collect();
+        let error = BoundaryAudit::new(token_bytes(), Barriers::new(&[]), segments).unwrap_err();
+        assert_eq!(error, Error::SegmentToken { segment: 0, id: 8, base_size: 8 });
+        let error = audit(&[]).count(&[1, 9], &[0, 2]).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: 9, position: 1, size: 8 });
+        assert!(audit(&[]).count(&[1], &[0, 2]).is_err());
+        assert!(TokenBytes::new(vec![1], vec![0]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_audit_is_its_definition(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..7, 2..5), 0..20),
+            conversations in prop::collection::vec(prop::collection::vec(0u32..8, 0..120), 0..4),
+        ) {
+            let segments: Vec<Vec<u32>> = segments.into_iter().collect();
+            let offsets: Vec<usize> =
+                (0..=conversations.len()).map(|end| conversations[..end].concat().len()).collect();
+            let counts = audit(&segments).count(&conversations.concat(), &offsets).unwrap();
+            let expected = conversations.iter().map(|tokens| count_by_definition(&segments, tokens));
+            let none = Occurrences::none(segments.len());
+            prop_assert_eq!(counts, expected.fold(none, |sum, counts| sum.plus(&counts)));
+        }
+
+        #[test]
+        fn a_text_longer_than_a_chunk_is_read_as_one(
+            at in 0usize..4 * CHUNK, barrier in prop::option::of(0usize..4 * CHUNK)
+        ) {
+            let mut tokens = vec![5; 4 * CHUNK];
+            tokens.splice(at..at, [0, 1]);
+            if let Some(barrier) = barrier {
+                tokens.insert(barrier, 7);
+            }
+            let counts = audit(&[vec![0, 1]]).count(&tokens, &[0, tokens.len()]).unwrap();
+            let torn = barrier == Some(at + 1);
+            prop_assert_eq!(counts, Occurrences { found: vec![u64::from(!torn)], misaligned: vec![0] });
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `BoundaryAudit`.
+
+use lar_core::boundary_audit::{BoundaryAudit as CoreAudit, TokenBytes};
+use lar_core::runs::Barriers;
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+
+use crate::arrays::{contiguous, offsets_from, segments_from};
+use crate::errors::to_python;
+
+type Counts<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
+
+#[pyclass(module = "lar._core", frozen)]
+pub struct BoundaryAudit {
+    audit: CoreAudit,
+}
+
+#[pymethods]
+impl BoundaryAudit {
+    #[new]
+    fn new(
+        token_bytes: PyReadonlyArray1<'_, u8>,
+        byte_offsets: PyReadonlyArray1<'_, i64>,
+        barriers: PyReadonlyArray1<'_, u32>,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Self> {
+        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?);
+        let segments = segments_from(&tokens, &offsets)?;
+        let barriers = Barriers::new(contiguous(&barriers)?);
+        let audit = CoreAudit::new(bytes.map_err(to_python)?, barriers, segments).map_err(to_python)?;
+        Ok(BoundaryAudit { audit })
+    }
+
+    fn count<'py>(
+        &self,
+        py: Python<'py>,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Counts<'py>> {
+        let (tokens, offsets) = (contiguous(&tokens)?, offsets_from(&offsets)?);
+        let counts = py.detach(|| self.audit.count(tokens, &offsets)).map_err(to_python)?;
+        Ok((counts.found.into_pyarray(py), counts.misaligned.into_pyarray(py)))
+    }
+}
