@@ -234,6 +234,18 @@ def test_a_latent_that_is_a_token_already_is_refused(vocabulary):
         decode_only_backend(changed)
 
 
+def test_a_latent_that_fails_a_gate_is_refused_before_the_work(student_folder, tmp_path):
+    changed = shutil.copytree(student_folder, tmp_path / "student")
+    vocabulary = LatentVocabulary.load(changed / "vocabulary")
+    text = "\nYes"
+    tokens = tuple(vocabulary.tokenizer.encode(text).tolist())
+    latents = (replace(vocabulary.latents[0], text=text, tokens=tokens), *vocabulary.latents[1:])
+    replace(vocabulary, latents=latents).save(changed / "vocabulary")
+    with pytest.raises(VocabularyError, match=r"latent 0 .* engine gate 'header'"):
+        export(changed, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
 def test_two_latents_of_one_text_are_refused(vocabulary):
     first = vocabulary.latents[0]
     known = vocabulary.tokenizer

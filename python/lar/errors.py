@@ -41,6 +41,10 @@ class ExportError(LarError, RuntimeError):
     """An export cannot be written, or does not read back as the student that it was made of."""
 
 
+class EngineError(LarError, RuntimeError):
+    """A serving engine is too old for latents, or was given what is no export."""
+
+
 class ClusterError(LarError, RuntimeError):
     """A cluster cannot be reached, or cannot finish what it was given."""
 

@@ -12,12 +12,25 @@ def generation_prompt(tokenizer: Tokenizer) -> str:
 
     Empty where there is no chat template or it refuses a conversation that only a user has begun.
     """
+    _, found, header = _asked(tokenizer, add_generation_prompt=True).rpartition(_CONTENT)
+    return header if found else ""
+
+
+def agent_header(tokenizer: Tokenizer) -> str:
+    """What opens the agent's turn alone: the text that a generation prompt adds; empty as above."""
+    asked = _asked(tokenizer, add_generation_prompt=False)
+    prompt = _asked(tokenizer, add_generation_prompt=True)
+    return prompt.removeprefix(asked) if prompt.startswith(asked) else ""
+
+
+def _asked(tokenizer: Tokenizer, *, add_generation_prompt: bool) -> str:
+    """A conversation that a user has begun; empty where there is no template, or it refuses."""
     if tokenizer.chat_template is None:
         return ""
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
     try:
-        prompt = template.render([{"role": "user", "content": _CONTENT}], add_generation_prompt=True)
+        return template.render(
+            [{"role": "user", "content": _CONTENT}], add_generation_prompt=add_generation_prompt
+        )
     except TemplateRefusalError:
         return ""
-    _, found, header = prompt.rpartition(_CONTENT)
-    return header if found else ""

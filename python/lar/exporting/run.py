@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer as Backend
 from transformers import GenerationConfig
@@ -16,16 +17,19 @@ import lar
 from lar.causal_model import DTYPES, no_bar
 from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
 from lar.distillation.student import Student
-from lar.errors import ExportError, TrainingError
+from lar.engines.latent_control import RECORD_FILE
+from lar.engine_gates import STATIC_GATES
+from lar.errors import ExportError, TrainingError, VocabularyError
 from lar.exporting.gguf import check_converter, write_gguf
 from lar.exporting.model_card import write_model_card
 from lar.exporting.options import ExportOptions
 from lar.exporting.reference import REFERENCE_FILE, write_reference
-from lar.exporting.self_check import ADAPTER_FOLDER, RECORD_FILE, VOCABULARY_FOLDER, check_version
+from lar.exporting.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
 from lar.exporting.tokenizer_files import (
     decode_only_backend,
     exported_backend,
     for_engines,
+    header_ids,
     source_folder,
     write_tokenizer,
 )
@@ -111,6 +115,7 @@ def _write(
         "dtype": str(dtype).removeprefix("torch."),
         "first_latent": exported.base_size,
         "latents": len(exported),
+        "agent_header": header_ids(exported.tokenizer),
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_model_card(folder, exported, record, tokenizer_source)
@@ -140,9 +145,22 @@ def _teacher(student: Path, model: str | Path | None) -> Path:
 def _tokenizer(student: Path, teacher: Path, options: ExportOptions) -> tuple[Backend, Path]:
     """The tokenizer with latents, and the folder whose configuration goes with it; fails early if it must."""
     vocabulary = LatentVocabulary.load(student / STUDENT_VOCABULARY)
+    if options.gates == "engines" and not options.decode_only:
+        _check_gates(vocabulary)
     source = source_folder(vocabulary, teacher, student / STUDENT_VOCABULARY / TOKENIZER_NAME)
     make = decode_only_backend if options.decode_only else exported_backend
     return make(vocabulary), source
+
+
+def _check_gates(vocabulary: LatentVocabulary) -> None:
+    """Raise VocabularyError where a latent is of a kind that stock engines stumble over."""
+    texts = [latent.text for latent in vocabulary.latents]
+    for name, gate in STATIC_GATES.items():
+        for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
+            raise VocabularyError(
+                f"latent {index} ({texts[index]!r}) does not pass the engine gate {name!r}: mine with --gates "
+                "engines, or export with --gates none"
+            )
 
 
 def _dtype(name: str, student: Student) -> torch.dtype:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lar.errors import ExportError, LarError
+from lar.engines.latent_control import RECORD_FILE
+from lar.errors import EngineError, ExportError, LarError
 from lar.lora_folder import quiet_peft
 from lar.vocabulary import LatentVocabulary
 
 VOCABULARY_FOLDER = "latent_vocabulary"
-RECORD_FILE = "lar_export.json"
 ADAPTER_FOLDER = "adapter"
 OLDEST_TRANSFORMERS = (4, 57)
 
@@ -60,13 +60,13 @@ def self_check(folder: Path, reference: Path | None = None) -> dict[str, Any]:
 
 
 def check_version() -> None:
-    """Raise ExportError where transformers is older than what exports are written for."""
+    """Raise EngineError where transformers is older than what exports are written for."""
     import transformers
 
     version = transformers.__version__
     if tuple(map(int, version.split(".")[:2])) < OLDEST_TRANSFORMERS:
         oldest = ".".join(map(str, OLDEST_TRANSFORMERS))
-        raise ExportError(f"transformers {version} is too old for an export: it wants {oldest} or newer")
+        raise EngineError(f"transformers {version} is too old for an export: it wants {oldest} or newer")
 
 
 def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: bool) -> dict[str, Any]:

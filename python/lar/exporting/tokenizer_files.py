@@ -13,6 +13,7 @@ from typing import Any
 
 import tokenizers
 
+from lar.chat.generation_prompt import agent_header
 from lar.errors import TokenizerError, VocabularyError
 from lar.token_bytes import token_of_text
 from lar.tokenization import (
@@ -75,6 +76,15 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer.from_str(json.dumps(content))
     _check_encodes_as(base, backend, vocabulary)
     return backend
+
+
+def header_ids(tokenizer: Tokenizer) -> list[int]:
+    """The ids that open the agent's turn, the first of them an added token; empty where none opens it.
+
+    The white space that ends the header is left out: with the text after it, it may be another token.
+    """
+    ids: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
+    return ids if ids and ids[0] in tokenizer.barriers else []
 
 
 def write_tokenizer(backend: tokenizers.Tokenizer, source: Path, target: Path) -> None:

@@ -1,0 +1,84 @@
+"""When latents may be written: always, never, or in the agent's turns alone. Of plain ids, for any engine."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lar.errors import EngineError, OptionError
+
+RECORD_FILE = "lar_export.json"
+MODES = ("allow", "agent", "forbid")
+
+
+@dataclass(frozen=True)
+class LatentControl:
+    """The latents of an export: the ids first to first + count - 1, and how a turn of its agent opens.
+
+    `agent_header` are the ids that open the agent's turn, the first of which opens any speaker's turn; empty
+    where the chat template has no such opening.
+    """
+
+    first: int
+    count: int
+    agent_header: tuple[int, ...] = ()
+
+    @classmethod
+    def of_export(cls, folder: str | Path) -> "LatentControl":
+        """Read what `lar export` wrote down.
+
+        Raises:
+            EngineError: the folder is no export.
+        """
+        file = Path(folder) / RECORD_FILE
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            return cls(record["first_latent"], record["latents"], tuple(record["agent_header"]))
+        except FileNotFoundError:
+            raise EngineError(f"{folder}: no export (a folder that `lar export` has written)") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(f"{file}: not the record of an export ({error!r})") from None
+
+    def follow(self, mode: str) -> "LatentFollower":
+        """Begin to follow one request; `mode` is one of `MODES`.
+
+        Raises:
+            OptionError: an unknown mode, or "agent" where turns cannot be told apart.
+        """
+        if mode not in MODES:
+            raise OptionError(f"latents must be one of {', '.join(MODES)}, not {mode!r}")
+        if mode == "agent" and not self.agent_header:
+            raise OptionError(
+                "latents cannot be kept to the agent's turns: the chat template opens them with no token"
+            )
+        return LatentFollower(self, mode)
+
+
+class LatentFollower:
+    """Reads one request's ids as they come, and says whether the next one may be a latent."""
+
+    def __init__(self, control: LatentControl, mode: str) -> None:
+        self._header = control.agent_header
+        self._mode = mode
+        self._place: int | None = None  # in the header, while it may still be the agent's
+        self._agent = False
+
+    def push(self, ids: Sequence[int]) -> None:
+        """Take the next ids of the prompt or of what was written."""
+        if self._mode != "agent":
+            return
+        for unit in ids:
+            self._step(unit)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the next id may be a latent."""
+        return self._mode == "allow" or (self._mode == "agent" and self._agent)
+
+    def _step(self, unit: int) -> None:
+        if unit == self._header[0]:
+            self._place, self._agent = 1, len(self._header) == 1
+        elif self._place is not None:
+            self._place = self._place + 1 if unit == self._header[self._place] else None
+            if self._place == len(self._header):
+                self._place, self._agent = None, True
