@@ -17,8 +17,8 @@ import lar
 from lar.causal_model import DTYPES, no_bar
 from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
 from lar.distillation.student import Student
-from lar.engines.latent_control import RECORD_FILE
 from lar.engine_gates import STATIC_GATES
+from lar.engines.latent_control import RECORD_FILE
 from lar.errors import ExportError, TrainingError, VocabularyError
 from lar.exporting.gguf import check_converter, write_gguf
 from lar.exporting.model_card import write_model_card
