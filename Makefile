@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-engines check format bench clean
 
 help: ## Show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(INSTALLED) ## The whole way on a toy task in a few minutes on a CPU; results in demo/
 	rm -rf demo
@@ -18,6 +18,9 @@ demo: $(INSTALLED) ## The whole way on a toy task in a few minutes on a CPU; res
 test: $(INSTALLED) ## All tests of the Rust core and of the Python package
 	cargo test --release --quiet
 	$(BIN)/python -m pytest
+
+test-engines: $(INSTALLED) ## Tests against real serving engines and agent frameworks, those that are installed
+	$(BIN)/python -m pytest tests/engines
 
 check: $(INSTALLED) ## Formatting, lints and types
 	cargo fmt --all --check

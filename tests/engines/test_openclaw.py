@@ -1,0 +1,135 @@
+"""One turn of an OpenClaw agent: with a scripted model, and with what a real server serves.
+
+The model of the second case is the first that `LAR_OPENAI_BASE_URL` (http://HOST:PORT/v1) lists.
+"""
+
+import json
+import os
+import urllib.request
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from openclaw_agent import new_agent
+from recording_server import Exchange, RecordingServer, Reply, ToolCall, forwarded, in_order, scripted
+
+VARIABLE = "LAR_OPENAI_BASE_URL"
+NOTE = "The harbour master is Ines.\n"
+MESSAGE = "Read note.txt and tell me who the harbour master is."
+SCRIPT = (
+    Reply("Let me read it.", (ToolCall("read", {"path": "note.txt"}),)),
+    Reply("The harbour master is Ines."),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model behind a server that records, and whether its replies are scripted."""
+
+    server: RecordingServer
+    name: str
+    scripted: bool
+
+
+@pytest.fixture(params=["scripted", "real"])
+def model(request):
+    scripted = request.param == "scripted"
+    base_url = os.environ.get(VARIABLE)
+    if not scripted and not base_url:
+        pytest.skip(f"needs a server of a model with tool calls (set {VARIABLE})")
+    with RecordingServer(in_order(*SCRIPT) if scripted else forwarded(base_url)) as server:
+        yield Model(server, "student" if scripted else first_model(base_url), scripted)
+
+
+def first_model(base_url: str) -> str:
+    """The first model that a server lists."""
+    with urllib.request.urlopen(f"{base_url}/models", timeout=30) as response:
+        name: str = json.load(response)["data"][0]["id"]
+        return name
+
+
+def test_one_agent_turn_goes_through(model, openclaw, tmp_path):
+    agent = new_agent(openclaw, tmp_path, model.server.base_url, model.name, max_tokens=256)
+    (agent.workspace / "note.txt").write_text(NOTE)
+    turn = agent.turn(MESSAGE)
+    exchanges = model.server.exchanges
+    assert exchanges, turn.diagnostics
+    for exchange in exchanges:
+        check_request(exchange, model.name)
+        check_reply(exchange)
+    for earlier, later in pairwise(exchanges):
+        check_results(earlier, later)
+    if model.scripted:  # what a small model says and calls is its own affair
+        assert [exchange.message().get("content") for exchange in exchanges] == [one.text for one in SCRIPT]
+        assert results(exchanges[-1].request) == [NOTE]
+        assert turn.status == 0
+        assert turn.text == SCRIPT[-1].text
+
+
+def test_nothing_that_it_started_goes_on(openclaw, tmp_path):
+    seen = []
+
+    def script(request):
+        if not results(request):
+            return Reply("It runs.", (ToolCall("exec", {"command": "sleep 3600", "background": True}),))
+        seen.extend(sleeping(tmp_path))
+        return Reply("Started.")
+
+    with RecordingServer(scripted(script)) as server:
+        agent = new_agent(openclaw, tmp_path, server.base_url, "student")
+        assert agent.turn("Start something that takes long.").text == "Started."
+    assert seen
+    assert not sleeping(tmp_path)
+
+
+def check_request(exchange: Exchange, name: str) -> None:
+    """A streamed request to the model, with the agent's prompt and its tools."""
+    request = exchange.request
+    assert request["model"] == name
+    assert request["stream"]
+    assert request["messages"][0]["role"] == "system"
+    assert "OpenClaw" in request["messages"][0]["content"]
+    assert {"read", "write", "edit", "exec"} <= {tool["function"]["name"] for tool in request["tools"]}
+
+
+def check_reply(exchange: Exchange) -> None:
+    """A reply that came in pieces and to its end."""
+    assert exchange.error is None
+    assert exchange.complete
+    assert len(exchange.chunks) > 2
+
+
+def check_results(earlier: Exchange, later: Exchange) -> None:
+    """The calls of a reply come back in the next request, each with its result."""
+    calls = earlier.message().get("tool_calls")
+    if not calls:
+        return
+    turns = [message for message in later.request["messages"] if message["role"] == "assistant"]
+    repeated = turns[-1]["tool_calls"]
+    assert [called(call) for call in repeated] == [called(call) for call in calls]
+    answered = {message.get("tool_call_id") for message in later.request["messages"]}
+    assert {call["id"] for call in repeated} <= answered
+
+
+def called(call) -> tuple[str, object]:
+    """A call's name and its arguments, however they are written."""
+    return call["function"]["name"], json.loads(call["function"]["arguments"])
+
+
+def results(request) -> list[str]:
+    """What the tools returned, as the model was told."""
+    return [message["content"] for message in request["messages"] if message["role"] == "tool"]
+
+
+def sleeping(folder: Path) -> list[str]:
+    """The processes named sleep that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            at, name = (process / "cwd").readlink(), (process / "comm").read_text().strip()
+        except OSError:
+            continue  # it has ended, or is not ours
+        if name == "sleep" and at.is_relative_to(folder):
+            found.append(process.name)
+    return found
