@@ -50,7 +50,11 @@ def no_latents(corpus: Corpus) -> LatentVocabulary:
 
 def teacher(corpus: Corpus, steps: int = 60):
     """A model trained in full for some dozens of steps: it knows the text, if not perfectly."""
-    student = model(corpus.tokenizer.base_size)
+    return taught(model(corpus.tokenizer.base_size), corpus, steps)
+
+
+def taught(student, corpus: Corpus, steps: int):
+    """The model after so many steps of all its weights, a conversation each."""
     rows = [torch.from_numpy(e.tokens)[None] for e in Examples(corpus, no_latents(corpus), 512)]
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
     for step in range(steps):

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+import toy_export
+from engines import engine_model
 from openclaw_agent import VARIABLE, OpenClaw
 
 
@@ -19,3 +21,15 @@ def openclaw() -> OpenClaw:
             f"{VARIABLE}: {installation.missing[0]} is missing (docs/openclaw.md says what to install)"
         )
     return installation
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of a toy student that is distilled here: it is sure of what it writes."""
+    return toy_export.make(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session", params=["student", "control"])
+def pretrained(request: pytest.FixtureRequest) -> Path:
+    """The exports of SmolLM2 after distillation, with latents and without; skips where they were not made."""
+    return engine_model(request.param)

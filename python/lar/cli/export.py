@@ -33,6 +33,7 @@ from lar.exporting.options import DTYPES, GGUF_TYPES, ExportOptions
     metavar="LLAMA_CPP",
     help="Also a GGUF, by this source tree's converter.",
 )
+@click.option("--chat-template", type=EXISTING_PATH, help="A template in place of the base's.")
 @click.option("--gguf-type", type=click.Choice(GGUF_TYPES), default="auto", show_default=True)
 @json_option
 def command(
@@ -45,6 +46,7 @@ def command(
     gates: str,
     llama_cpp: Path | None,
     gguf_type: str,
+    chat_template: Path | None,
     as_json: bool,
 ) -> None:
     """Write a student as a plain checkpoint: latents in, text out, in any engine.
@@ -66,6 +68,7 @@ def command(
         gates=gates,
         llama_cpp=llama_cpp,
         gguf_type=gguf_type,
+        chat_template=chat_template,
     )
     from lar.exporting.run import export
 

@@ -20,6 +20,8 @@ class ExportOptions:
     dtype: of the weights written; "auto": as the teacher's checkpoint has them.
     gates: whether latents that stock engines would stumble over are refused ("engines") or not ("none").
     llama_cpp: a source tree of llama.cpp, whose own converter then writes `model.gguf` as well.
+    chat_template: a file that takes the place of the base's template: one that writes tool calls, say, where
+        the base's knows none and the student has learnt to write them.
     gguf_type: of the GGUF's weights; "auto" lets the converter choose.
     """
 
@@ -29,6 +31,7 @@ class ExportOptions:
     gates: str = "engines"
     llama_cpp: Path | None = None
     gguf_type: str = "auto"
+    chat_template: Path | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("form", FORMS), ("dtype", DTYPES), ("gguf_type", GGUF_TYPES)):

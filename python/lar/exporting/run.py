@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 
 import lar
 from lar.causal_model import DTYPES, no_bar
+from lar.chat.template import ChatTemplate
 from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
 from lar.distillation.student import Student
 from lar.engine_gates import STATIC_GATES
@@ -80,6 +81,8 @@ def export(
     source, target = Path(student), Path(output)
     check_version()
     check_replaceable(target, RECORD_FILE)
+    if options.chat_template is not None:
+        ChatTemplate(options.chat_template.read_text(encoding="utf-8"))  # raises: it must be one
     if options.llama_cpp is not None:
         check_converter(options.llama_cpp)
     teacher = _teacher(source, model)
@@ -106,7 +109,7 @@ def _write(
     progress(2, _STEPS)
     _write_weights(student, folder, exported.base_size, dtype, options)
     progress(3, _STEPS)
-    write_tokenizer(backend, tokenizer_source, folder)
+    write_tokenizer(backend, tokenizer_source, folder, options.chat_template)
     exported.save(folder / VOCABULARY_FOLDER)
     record = {
         "format_version": FORMAT_VERSION,
@@ -158,8 +161,8 @@ def _check_gates(vocabulary: LatentVocabulary) -> None:
     for name, gate in STATIC_GATES.items():
         for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
             raise VocabularyError(
-                f"latent {index} ({texts[index]!r}) does not pass the engine gate {name!r}: mine with --gates "
-                "engines, or export with --gates none"
+                f"latent {index} ({texts[index]!r}) does not pass the engine gate {name!r}: mine with "
+                "--gates engines, or export with --gates none"
             )
 
 

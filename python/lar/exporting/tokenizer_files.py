@@ -87,19 +87,26 @@ def header_ids(tokenizer: Tokenizer) -> list[int]:
     return ids if ids and ids[0] in tokenizer.barriers else []
 
 
-def write_tokenizer(backend: tokenizers.Tokenizer, source: Path, target: Path) -> None:
+def write_tokenizer(
+    backend: tokenizers.Tokenizer, source: Path, target: Path, chat_template: Path | None = None
+) -> None:
     """Write `backend` into the folder `target`, with the configuration and template of `source`'s tokenizer.
+
+    `chat_template` takes the template's place.
 
     The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are left behind: they know no
     latents, and a loader that falls back to them would lose them without a word.
     """
     (target / TOKENIZER_FILE).write_text(backend.to_str(pretty=True), encoding="utf-8")
     config = _configuration(read_json(source / TOKENIZER_CONFIG_FILE), backend)
+    if chat_template is not None:
+        config.pop("chat_template", None)
     text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
     (target / TOKENIZER_CONFIG_FILE).write_text(text, encoding="utf-8")
-    for name in (TEMPLATE_FILE, _SPECIAL_TOKENS_FILE):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
+    templates = chat_template or source / TEMPLATE_FILE
+    for file, name in ((templates, TEMPLATE_FILE), (source / _SPECIAL_TOKENS_FILE, _SPECIAL_TOKENS_FILE)):
+        if file.is_file():
+            shutil.copyfile(file, target / name)
 
 
 def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenizer: Path) -> Path:
@@ -122,6 +129,8 @@ def _configuration(config: dict[str, Any], backend: tokenizers.Tokenizer) -> dic
     that 4.57 does not have; both versions read the older names.
     """
     config = {key: value for key, value in config.items() if key not in _PASSING}
+    # Also where the base's says otherwise: " ." would become "." within a latent's text.
+    config["clean_up_tokenization_spaces"] = False
     if isinstance(config.get("extra_special_tokens"), list):
         config.setdefault("additional_special_tokens", config.pop("extra_special_tokens"))
     if config.get("tokenizer_class", "TokenizersBackend") == "TokenizersBackend":

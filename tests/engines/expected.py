@@ -1,0 +1,49 @@
+"""What an export says, by transformers' own classes: greedy, in float32."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """ids: what was generated, the end of the turn left out; text: its text, special tokens left out."""
+
+    ids: list[int]
+    text: str
+
+
+class Reference:
+    """An export in transformers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def prompt(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> list[int]:
+        """The ids of the conversation so far, with the header of the agent's turn."""
+        text = self.tokenizer.apply_chat_template(
+            messages, tools=tools, add_generation_prompt=True, tokenize=False
+        )
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def reply(self, messages: list[dict[str, Any]], max_tokens: int = 64, **arguments: Any) -> Reply:
+        """The greedy reply to `messages`; `arguments` go to `generate`."""
+        ids = torch.tensor([self.prompt(messages)])
+        with torch.no_grad():
+            got = self.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=max_tokens,
+                do_sample=False,
+                **arguments,
+            )
+        written = got[0, ids.shape[1] :].tolist()
+        end = self.tokenizer.eos_token_id
+        if written and written[-1] == end:
+            written.pop()
+        return Reply(written, self.tokenizer.decode(written, skip_special_tokens=True))
