@@ -1,7 +1,7 @@
 """The gate that reads the corpus: latents that are found in text where their tokens are not.
 
-Engines find added tokens in text. `" the user"` stands in `" the username"` too, and there the base tokens are
-others: the prompt that an engine encodes would not be what the student has learnt to read.
+Engines find added tokens in text. `" the user"` stands in `" the username"` too, and there the base tokens
+are others: the prompt that an engine encodes would not be what the student has learnt to read.
 """
 
 from dataclasses import dataclass
