@@ -46,7 +46,7 @@ def check_fit(vocabulary, corpus):
     texts = [latent.text for latent in vocabulary.latents]
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
-    assert not misalignment(corpus, segments_of(vocabulary), OneMachine()).excessive.any()
+    assert not misalignment(corpus, segments_of(vocabulary), OneMachine()).exceeds(0.01).any()
     backend = exported_backend(vocabulary)
     for index, text in enumerate(texts):
         id_ = vocabulary.tokenizer.length + index
@@ -198,6 +198,15 @@ def test_no_text_is_in_the_converters_check_text(tokenizer):
     digest = "a36179c1e2b1cfcfbfad1dc779addad2ffc778201e4cf0d538bddeafa2c526da"
     assert hashlib.sha256(CHECK_TEXT.encode()).hexdigest() == digest
     assert kept(check_text, tokenizer, "13", " I'll", "113", " I'd") == ["113", " I'd"]
+
+
+def test_more_may_be_misaligned_where_it_is_allowed(corpus):
+    strict, loose = (mine(corpus, size=30, max_misaligned=share) for share in (0.0, 1.0))
+    assert not misalignment(corpus, segments_of(strict), OneMachine()).misaligned.any()
+    assert loose.mining["gates"][-1]["candidates_dropped"] == 0
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(OptionError, match="max_misaligned"):
+            mine(corpus, max_misaligned=wrong)
 
 
 def test_gates_by_name():

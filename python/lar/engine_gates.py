@@ -99,7 +99,7 @@ def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """The text does not begin with what ends the header of the agent's turn; bool (n).
 
     Of `assistant` and a newline, a latent of a newline and `Yes` would swallow the newline. The ids of a
-    prompt would not begin those of the conversation any more, and no engine's cache would hold from turn to turn.
+    prompt would not begin those of the conversation, and no engine's cache would hold from turn to turn.
     """
     prompt = generation_prompt(tokenizer)
     borders = [prompt.rfind(text) + len(text) for text in tokenizer.added_texts() if text in prompt]
