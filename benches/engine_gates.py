@@ -4,8 +4,8 @@
 
 For each corpus and size one row without gates, one with all of them for each bound of the boundary audit.
 Reduction, and the share of ids in which an engine's tokenizer and the core's parse differ, are of held-out
-tasks; what each gate costs is of the tasks that were mined, as `lar mine` prints it. Below it the audit's speed: one
-pass over the mined text with the latents of the last row, on all threads (RAYON_NUM_THREADS).
+tasks. What each gate costs is of the tasks that were mined, as `lar mine` prints it. Below it the audit's
+speed: one pass over the mined text with the latents of the last row, on all threads (RAYON_NUM_THREADS).
 """
 
 import argparse

@@ -175,3 +175,50 @@ impl Openings {
         openings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matches(texts: &[Vec<u8>], text: &[u8]) -> Vec<(usize, usize)> {
+        let padded = [text, &[0xFF; REACH]].concat();
+        let mut found = Vec::new();
+        let matcher = TextMatcher::new(texts.iter().map(Vec::as_slice));
+        matcher.for_each_match(&padded, |start, index| found.push((start, index)));
+        found
+    }
+
+    fn matches_by_definition(texts: &[Vec<u8>], text: &[u8]) -> Vec<(usize, usize)> {
+        let (mut found, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            let matching = (0..texts.len()).filter(|&index| text[at..].starts_with(&texts[index]));
+            match matching.max_by_key(|&index| texts[index].len()) {
+                Some(index) => {
+                    found.push((at, index));
+                    at += texts[index].len();
+                }
+                None => at += 1,
+            }
+        }
+        found
+    }
+
+    /// Zeros, which also stand behind a short key, and long stretches that are alike.
+    fn bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+        let stretch =
+            prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![1; 7]), Just(vec![0; 9]), Just(vec![254, 2])];
+        prop::collection::vec(stretch, length).prop_map(|stretches| stretches.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn the_longest_of_the_leftmost_is_found(
+            texts in prop::collection::btree_set(bytes(1..7), 0..40),
+            text in bytes(0..120),
+        ) {
+            let texts: Vec<Vec<u8>> = texts.into_iter().filter(|text| text.len() >= 2).collect();
+            prop_assert_eq!(matches(&texts, &text), matches_by_definition(&texts, &text));
+        }
+    }
+}
