@@ -55,6 +55,21 @@ def test_mined_on_one_file_evaluated_on_another(folder):
     assert 0 < found["latents_used"] <= 12
 
 
+def test_what_fits_engines_is_printed_with_its_cost(folder, tmp_path):
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12)
+    table = lar(*mined, "-o", tmp_path / "fit").stdout
+    for name in ("header", "check_text", "boundary", "points"):
+        assert name in table
+    found = json.loads(lar(*mined, "--gates", "none", "-o", tmp_path / "any", "--json").stdout)
+    assert [gate["name"] for gate in found["mining"]["gates"]] == ["characters"]
+    assert "points" not in lar(*mined, "--gates", "none", "-o", tmp_path / "any").stdout
+    evaluated = lar("evaluate", tmp_path / "fit", folder / "test.parquet")
+    assert "an engine's tokenizer gives other ids than the parse" in evaluated.stdout
+    evaluated = json.loads(lar("evaluate", tmp_path / "fit", folder / "test.parquet", "--json").stdout)
+    assert evaluated["text_level_difference"] <= 0.005
+    assert evaluated["text_level_difference_action"] <= 0.005
+
+
 def test_mining_again_gives_the_same_bytes(folder, tmp_path):
     lar(
         *("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model"),
@@ -110,6 +125,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
     (tmp_path / "ids.jsonl").write_text("[1, 2]\n[3, 999999]\n")
     assert "size" in refused("mine", train, "--tokenizer", model, "--size", 0, "-o", out)
     assert "--tokenizer" in refused("mine", train, "-o", out)
+    assert "gates" in refused("mine", train, "--tokenizer", model, "--gates", "token,speed", "-o", out)
     assert "nats" in refused("mine", train, "--tokenizer", model, "--max-entropy", "often", "-o", out)
     assert "absent" in refused("mine", tmp_path / "absent.jsonl", "--tokenizer", model, "-o", out)
     assert "broken.jsonl" in refused("mine", tmp_path / "broken.jsonl", "--tokenizer", model, "-o", out)

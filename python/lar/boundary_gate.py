@@ -1,7 +1,7 @@
 """The gate that reads the corpus: latents that are found in text where their tokens are not.
 
-Engines find added tokens in text. `" the user"` stands in `" the username"` too, and there the base tokens are
-others: the prompt that an engine encodes would not be what the student has learnt to read.
+Engines find added tokens in text. `" the user"` stands in `" the username"` too, and there the base tokens
+are others: the prompt that an engine encodes would not be what the student has learnt to read.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,6 @@ from lar.backend import Backend
 from lar.corpus import Corpus, Shard
 from lar.tokenization import Tokenizer
 
-# A latent may be found off its tokens' boundaries in this share of its occurrences.
-MOST_MISALIGNED = 0.01
-
 
 @dataclass(frozen=True)
 class Misalignment:
@@ -26,10 +23,9 @@ class Misalignment:
     found: NDArray[np.uint64]
     misaligned: NDArray[np.uint64]
 
-    @property
-    def excessive(self) -> NDArray[np.bool_]:
-        """Which latents are misaligned too often; bool (k)."""
-        return self.misaligned > MOST_MISALIGNED * self.found
+    def exceeds(self, share: float) -> NDArray[np.bool_]:
+        """Which latents are misaligned in more than this share of their occurrences; bool (k)."""
+        return self.misaligned > share * self.found
 
 
 def misalignment(

@@ -17,13 +17,14 @@ from lar.tokenization import Tokenizer
 
 Keep = NDArray[np.bool_]
 
-# The text by which llama.cpp's converter tells pre-tokenizers apart (`CHK_TXT` of convert_hf_to_gguf_update.py
-# in github.com/ggml-org/llama.cpp; MIT licence): it refuses a tokenizer that splits it in a way it does not know.
+# The text by which llama.cpp's converter tells pre-tokenizers apart: it refuses a tokenizer that splits it in
+# a way that it does not know (`CHK_TXT` of convert_hf_to_gguf_update.py, github.com/ggml-org/llama.cpp; MIT).
 CHECK_TEXT = (
     "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶‍🌫️ (multiple emojis concatenated) ✅ 🦙🦙 "
-    "3 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?我想在apple工作1314151天～ "
-    "------======= нещо на Български ''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, 'RE you "
-    "sure? 'M not sure I'll make it, 'D you like some tea? We'Ve a'lL"
+    "3 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?"
+    "我想在apple工作1314151天～ "  # noqa: RUF001
+    "------======= нещо на Български ''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, "
+    "'RE you sure? 'M not sure I'll make it, 'D you like some tea? We'Ve a'lL"
 )
 
 
@@ -87,16 +88,18 @@ def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     byte-level alphabet, one of them not ASCII, is taken for bytes (`café`).
     """
     backend = tokenizer.backend_with(texts)
-    ids = [backend.token_to_id(text) for text in texts]
-    decoded = backend.decode_batch([[] if id is None else [id] for id in ids], skip_special_tokens=False)
+    found = [backend.token_to_id(text) for text in texts]
+    decoded = backend.decode_batch(
+        [[] if index is None else [index] for index in found], skip_special_tokens=False
+    )
     return np.array([a == b for a, b in zip(decoded, texts, strict=True)], dtype=np.bool_)
 
 
 def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """The text does not begin with what ends the header of the agent's turn; bool (n).
 
-    Matched over that border, `"\\nYes"` would swallow the newline of `assistant\\n`: the ids of a prompt would
-    not begin those of the conversation any more, and no engine's cache would hold from turn to turn.
+    Of `assistant` and a newline, a latent of a newline and `Yes` would swallow the newline. The ids of a
+    prompt would not begin those of the conversation, and no engine's cache would hold from turn to turn.
     """
     prompt = generation_prompt(tokenizer)
     borders = [prompt.rfind(text) + len(text) for text in tokenizer.added_texts() if text in prompt]
@@ -105,7 +108,7 @@ def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     return _each(texts, lambda text: not text.startswith(ends))
 
 
-def check_text(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
     """The text does not occur in the text by which llama.cpp's converter knows pre-tokenizers; bool (n)."""
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
@@ -149,4 +152,4 @@ def _each(texts: Sequence[str], is_kept: Callable[[str], bool]) -> Keep:
 
 def _spaced(text: str) -> str:
     """The text as decoders write it: some normalizers put a mark for each space, and one before the text."""
-    return text.replace("▁", " ").removeprefix(" ")
+    return text.replace("▁", " ").lstrip(" ")

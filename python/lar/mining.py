@@ -40,6 +40,8 @@ class MiningOptions:
         Where the corpus is not scored, its branching entropy takes the teacher's place.
     gates: which segments serving engines can take: "engines" (all gates of `lar.engine_gates`, and the audit
         of `lar.boundary_gate`), "none", or the names of some with commas between.
+    max_misaligned: of the gate `boundary`: in more than this share of a latent's occurrences in the corpus's
+        text the base tokens may not be others than its own.
     """
 
     size: int = 1024
@@ -48,6 +50,7 @@ class MiningOptions:
     max_length: int = 128
     max_entropy: float | str | None = None
     gates: str = "engines"
+    max_misaligned: float = 0.01
 
     def __post_init__(self) -> None:
         for name in ("size", "min_support", "min_count"):
@@ -55,6 +58,8 @@ class MiningOptions:
                 raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.max_length < 2:
             raise OptionError(f"max_length must be at least 2, not {self.max_length}")
+        if not 0 <= self.max_misaligned <= 1:
+            raise OptionError(f"max_misaligned must be from 0 to 1, not {self.max_misaligned}")
         parse_gate(self.max_entropy)
         parse_gates(self.gates)
 
@@ -118,7 +123,7 @@ def mine(
         stretches,
         chosen_options.size,
         corpus.tokenizer,
-        lambda *segments: misalignment(corpus, segments, backend).excessive,
+        lambda *segments: misalignment(corpus, segments, backend).exceeds(chosen_options.max_misaligned),
         corpus.num_action_tokens,
     )
     selection = selector.select(candidates, parse_gates(chosen_options.gates))

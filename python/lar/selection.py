@@ -67,7 +67,7 @@ class Selector:
         self._tokenizer = tokenizer
         self._audit = audit
         self._action_tokens = action_tokens
-        # Of each gate its name, the candidates that it dropped, and the reduction with it and those before it.
+        # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
         self.costs: list[dict[str, Any]] = []
 
     def select(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> Selection:

@@ -56,7 +56,7 @@ class TextLevelComparison:
         """Take any vocabulary: a latent whose text is a token already is that token to an engine."""
         self._vocabulary = vocabulary
         self._backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
-        content, offsets = vocabulary.tokenizer.token_bytes()
+        _, offsets = vocabulary.tokenizer.token_bytes()
         self._token_lengths = np.diff(offsets).astype(np.int64)
         latents = [len(latent.text.encode()) for latent in vocabulary.latents]
         padding = [0] * (vocabulary.base_size - len(self._token_lengths))

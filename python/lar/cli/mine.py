@@ -47,6 +47,12 @@ _DEFAULTS = MiningOptions()
     help="Which segments serving engines can take: all gates, none, or some by their names (with commas).",
 )
 @click.option(
+    "--max-misaligned",
+    default=_DEFAULTS.max_misaligned,
+    show_default=True,
+    help="Of the gate boundary: share of a latent's occurrences in text that may be other base tokens.",
+)
+@click.option(
     "--memory",
     metavar="SIZE",
     help="Memory for folding the corpus, about: 2GiB. What goes beyond is spilled to a file in TMPDIR.",

@@ -5,23 +5,18 @@
 //! text only. The audit reads conversations as the engine does and counts, for each latent, its occurrences
 //! and those that are not exactly its own base tokens.
 //!
-//! A byte that no UTF-8 has stands for a barrier. Where a text may begin is found first, for 64 positions at once
-//! and without a branch, by the next four bytes ([`Openings`]): two bytes, by which the core's table finds
-//! tokens, begin some latent nearly everywhere in a text (100 MB/s, against XXX with four).
+//! A byte that no UTF-8 has stands for a barrier.
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, check_offsets};
-use crate::matching_table::MatchingTable;
 use crate::runs::Barriers;
 use crate::segments::Segments;
+use crate::text_matcher::{REACH, TextMatcher};
 use crate::vocabulary::check_ids;
 
 /// The byte of a barrier: no latent's text has it, so none is found across.
 const BARRIER: u8 = 0xFF;
-
-/// The first id that stands for a text: those below are the bytes.
-const FIRST_TEXT: u32 = 256;
 
 /// Bytes that are read in one go, at least: few enough to stay in a near cache.
 const CHUNK: usize = 1 << 14;
@@ -85,9 +80,7 @@ pub struct BoundaryAudit {
     token_bytes: TokenBytes,
     barriers: Barriers,
     segments: Segments,
-    /// The distinct texts; text `i` is found as id `FIRST_TEXT + i`.
-    texts: MatchingTable,
-    openings: Openings,
+    texts: TextMatcher,
     /// The segments with each text: mostly one.
     readings: Segments,
 }
@@ -110,15 +103,13 @@ impl BoundaryAudit {
         let mut order: Vec<(Vec<u8>, u32)> = segments.iter().map(spelt).zip(0..).collect();
         order.retain(|(text, _)| text.len() >= 2 && !text.contains(&BARRIER));
         order.sort_unstable();
-        let (mut texts, mut readings, mut openings) =
-            (Segments::default(), Segments::default(), Openings::new());
-        for group in order.chunk_by(|(left, _), (right, _)| left == right) {
-            openings.insert(&group[0].0);
-            texts.push(&group[0].0.iter().map(|&byte| u32::from(byte)).collect::<Vec<u32>>());
+        let same_text = |left: &(Vec<u8>, u32), right: &(Vec<u8>, u32)| left.0 == right.0;
+        let texts = TextMatcher::new(order.chunk_by(same_text).map(|group| group[0].0.as_slice()));
+        let mut readings = Segments::default();
+        for group in order.chunk_by(same_text) {
             readings.push(&group.iter().map(|&(_, segment)| segment).collect::<Vec<u32>>());
         }
-        let texts = MatchingTable::new(FIRST_TEXT, &texts);
-        Ok(BoundaryAudit { token_bytes, barriers, segments, texts, openings, readings })
+        Ok(BoundaryAudit { token_bytes, barriers, segments, texts, readings })
     }
 
     /// Counts in the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
@@ -142,32 +133,6 @@ impl BoundaryAudit {
         Ok(counted)
     }
 
-    /// Counts the texts that begin in a block, which lies at `base`; returns where the next one begins.
-    #[inline]
-    fn count_block(
-        &self,
-        block: &[u8; REACH],
-        text: &[u8],
-        base: usize,
-        place: &mut Place<'_>,
-        counts: &mut Occurrences,
-    ) -> usize {
-        let mut openings = self.openings.of(block);
-        while openings != 0 {
-            let start = openings.trailing_zeros() as usize;
-            let (unit, length) = self.texts.longest_match(&text[base + start..]);
-            if unit >= FIRST_TEXT {
-                self.count_text((unit - FIRST_TEXT) as usize, base + start, place, counts);
-            }
-            let position = start + length;
-            if position >= BLOCK {
-                return base + position;
-            }
-            openings = openings >> position << position;
-        }
-        base + BLOCK
-    }
-
     fn count_text(&self, text: usize, byte: usize, place: &mut Place<'_>, counts: &mut Occurrences) {
         place.move_to(byte);
         for &segment in self.readings.get(text) {
@@ -175,59 +140,6 @@ impl BoundaryAudit {
             counts.found[segment as usize] += 1;
             counts.misaligned[segment as usize] += u64::from(!own);
         }
-    }
-}
-
-/// Positions looked at in one go: the bits of one word.
-const BLOCK: usize = 64;
-
-/// What a look at a block reads: the four bytes from its last position on, in whole octets.
-const REACH: usize = BLOCK + 8;
-
-/// What texts may begin with: a byte for each hash of four bytes, and for each two bytes.
-#[derive(Debug, Clone)]
-struct Openings {
-    /// Of texts of four bytes or more.
-    fours: Box<[u8; Openings::HASHES]>,
-    /// Of shorter ones.
-    twos: Box<[u8; 1 << 16]>,
-}
-
-impl Openings {
-    /// Known to the compiler, so that no access is checked.
-    const HASHES: usize = 1 << 15;
-
-    fn new() -> Self {
-        Openings { fours: Box::new([0; Self::HASHES]), twos: Box::new([0; 1 << 16]) }
-    }
-
-    fn insert(&mut self, text: &[u8]) {
-        match *text {
-            [a, b, c, d, ..] => self.fours[Self::hash(u32::from_le_bytes([a, b, c, d]))] = 1,
-            [a, b, ..] => self.twos[usize::from(u16::from_le_bytes([a, b]))] = 1,
-            _ => {}
-        }
-    }
-
-    /// The upper bits of a product are well mixed; the constant is 2^32 over the golden ratio.
-    #[inline(always)]
-    fn hash(bytes: u32) -> usize {
-        (bytes.wrapping_mul(0x9E37_79B1) >> 17) as usize
-    }
-
-    /// A bit for each position of the block where a text may begin, the first position lowest.
-    #[inline(always)]
-    fn of(&self, block: &[u8; REACH]) -> u64 {
-        let mut openings = 0;
-        for octet in 0..BLOCK / 8 {
-            let bytes: &[u8; 11] = block[8 * octet..].first_chunk().unwrap_or(&[BARRIER; 11]);
-            let begins = |i: usize| {
-                let four = u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
-                u64::from(self.fours[Self::hash(four)] | self.twos[four as usize & 0xFFFF]) << i
-            };
-            openings |= (0..8).fold(0, |bits, i| bits | begins(i)) << (8 * octet);
-        }
-        openings
     }
 }
 
@@ -269,10 +181,10 @@ impl<'a> Reader<'a> {
         let length = self.text.len();
         self.text.resize(length + REACH, BARRIER);
         let mut place = Place { tokens, starts: &self.starts, next: 0 };
-        let mut position = 0;
-        while let Some(block) = self.text[position..].first_chunk() {
-            position = self.audit.count_block(block, &self.text, position, &mut place, &mut self.counts);
-        }
+        let (audit, counts) = (self.audit, &mut self.counts);
+        audit
+            .texts
+            .for_each_match(&self.text, |start, text| audit.count_text(text, start, &mut place, counts));
         self.text.clear();
         self.starts.clear();
     }

@@ -33,6 +33,7 @@ pub mod stop_strings;
 pub mod stream;
 pub mod stream_batch;
 mod text;
+mod text_matcher;
 pub mod trie;
 pub mod vocabulary;
 pub mod worth;

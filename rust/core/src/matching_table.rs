@@ -133,14 +133,13 @@ impl MatchingTable {
         positions
     }
 
-    /// The unit that `tokens` begins with, and its length. Tokens may be bytes, where all ids are.
+    /// The unit that `tokens` begins with, and its length.
     #[inline(always)]
-    pub(crate) fn longest_match<Token: Copy + Into<u32>>(&self, tokens: &[Token]) -> (u32, usize) {
-        let &[first, second, ref rest @ ..] = tokens else { return (tokens[0].into(), 1) };
-        let first = first.into();
-        let Some(mut node) = self.pair_node(pair(first, second.into())) else { return (first, 1) };
+    fn longest_match(&self, tokens: &[u32]) -> (u32, usize) {
+        let &[first, second, ref rest @ ..] = tokens else { return (tokens[0], 1) };
+        let Some(mut node) = self.pair_node(pair(first, second)) else { return (first, 1) };
         for &token in rest {
-            match self.child(node, token.into()) {
+            match self.child(node, token) {
                 Some(child) => node = child,
                 None => break,
             }
