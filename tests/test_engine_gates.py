@@ -29,7 +29,7 @@ from lar.engine_gates import (
 )
 from lar.errors import OptionError, VocabularyError
 from lar.evaluation import evaluate
-from lar.export.tokenizer_files import exported_backend
+from lar.exporting.tokenizer_files import exported_backend
 from lar.mining import CANDIDATES_A_LATENT, mine
 from lar.selection import ROUNDS, Selector
 from lar.tokenization import Tokenizer
