@@ -45,7 +45,7 @@ class SuffixTree:
             if node.children is None:
                 node.places.append(len(self._text))
                 continue
-            child = self._child(node, token)
+            child = _count_child(node, node.children, token)
             if child.depth < self.depth:
                 still_open.append(child)
         self._open = still_open
@@ -65,30 +65,29 @@ class SuffixTree:
         """What follows the node's string: each next token with the node of the longer string."""
         if node.children is None:
             node.children = {}
-            places, node.places = node.places, []
-            for place in places:
-                token = self._text[place]
-                child = self._child(node, token)
-                if child.depth == self.depth:
-                    continue
-                if place + 1 == len(self._text):
-                    self._open.append(child)
-                elif self._text[place + 1] != NO_TOKEN:
-                    child.places.append(place + 1)
-                    child.followed += 1
+            self._make_children(node, node.children)
+            node.places = []
         return node.children
 
-    def _child(self, node: Node, token: int) -> Node:
-        """Count one more occurrence of a child."""
-        children = node.children
-        assert children is not None
-        child = children.get(token)
-        if child is None:
-            child = children[token] = Node(node.depth + 1)
-        child.count += 1
-        if node.best is None or child.count > node.best[1].count:
-            node.best = token, child
-        return child
+    def _make_children(self, node: Node, children: dict[int, Node]) -> None:
+        """Sort the places of a node by what stands there: the loop in which most of the time goes."""
+        text, below, most = self._text, node.depth + 1, 0
+        ends = below == self.depth
+        for place in node.places:
+            token = text[place]
+            child = children.get(token)
+            if child is None:
+                child = children[token] = Node(below)
+            child.count += 1
+            if child.count > most:
+                most, node.best = child.count, (token, child)
+            if ends:
+                continue
+            if place + 1 == len(text):
+                self._open.append(child)
+            elif text[place + 1] != NO_TOKEN:
+                child.places.append(place + 1)
+                child.followed += 1
 
     def likeliest(self, node: Node) -> tuple[int, Node] | None:
         """The most frequent next token, of equals the one that came first to be so frequent."""
@@ -123,3 +122,14 @@ class SuffixTree:
                 break
             longer.append(child)
         return longer
+
+
+def _count_child(node: Node, children: dict[int, Node], token: int) -> Node:
+    """The child that the text has just gone on to, counted once more."""
+    child = children.get(token)
+    if child is None:
+        child = children[token] = Node(node.depth + 1)
+    child.count += 1
+    if node.best is None or child.count > node.best[1].count:
+        node.best = token, child
+    return child
