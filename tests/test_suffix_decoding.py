@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parent.parent / "benches"))
@@ -54,6 +54,7 @@ def paths(draft):
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(sequence, string), min_size=1, max_size=5))
 def test_counts_are_exact_whenever_the_tree_is_asked(steps):
     tree, texts = SuffixTree(DEPTH), []
@@ -73,6 +74,7 @@ def test_counts_are_exact_whenever_the_tree_is_asked(steps):
         tree.end()
 
 
+@settings(deadline=None, max_examples=60)
 @given(sequences, sequence, token)
 def test_matches_are_all_ends_that_something_follows_and_can_be_followed(texts, context, written):
     tree = tree_of(texts)
@@ -83,6 +85,7 @@ def test_matches_are_all_ends_that_something_follows_and_can_be_followed(texts, 
     assert tree.follow(tree.matches(context), written) == tree.matches([*context, written])
 
 
+@settings(deadline=None, max_examples=60)
 @given(sequences, sequences, sequence, st.sampled_from(KINDS), st.integers(0, 8))
 def test_drafts_are_within_their_limit_and_continue_what_was_said(own, said, context, kind, limit):
     trees = [Matches(tree, tree.matches(context)) for tree in (tree_of(own), tree_of(said))]
@@ -97,6 +100,7 @@ def test_drafts_are_within_their_limit_and_continue_what_was_said(own, said, con
         assert any(occurrences(own + said, [*end, *rest]) for end in ends)
 
 
+@settings(deadline=None, max_examples=60)
 @given(sequence.filter(bool))
 def test_a_path_follows_the_most_frequent_token(text):
     tree = tree_of([text])
@@ -105,6 +109,7 @@ def test_a_path_follows_the_most_frequent_token(text):
     assert [counts[one] for one in draft.tokens] == ([max(counts)] if max(counts) else [])
 
 
+@settings(deadline=None, max_examples=60)
 @given(sequences, sequences, sequence)
 def test_blended_probabilities_are_positive_and_sum_to_at_most_one(own, said, context):
     trees = [Matches(tree, tree.matches(context)) for tree in (tree_of(own), tree_of(said))]
@@ -113,6 +118,7 @@ def test_blended_probabilities_are_positive_and_sum_to_at_most_one(own, said, co
     assert sum(shares.values()) <= 1 + 1e-9
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_what_is_accepted_is_the_longest_path_that_agrees(data):
     draft = Draft()
@@ -135,6 +141,7 @@ def conversation_of(number, units):
     )
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.lists(token, min_size=2, max_size=12), min_size=1, max_size=6), st.sampled_from(list(EARLIER))
 )
