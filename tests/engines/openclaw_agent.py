@@ -123,12 +123,25 @@ class Agent:
 
 
 def new_agent(
-    installation: OpenClaw, folder: Path, base_url: str, model: str, *, max_tokens: int = MAX_TOKENS
+    installation: OpenClaw,
+    folder: Path,
+    base_url: str,
+    model: str,
+    *,
+    max_tokens: int = MAX_TOKENS,
+    lean: bool = False,
 ) -> Agent:
-    """Write the configuration of an agent whose model is `model` at `base_url`, and make its workspace."""
+    """Write the configuration of an agent whose model is `model` at `base_url`, and make its workspace.
+
+    A `lean` agent has a quarter of the prompt: neither skills nor plugins nor files about itself, and the
+    tools for files and commands alone.
+    """
     agent = Agent(installation, _made(folder))
     _made(agent.workspace)
     content = configuration(base_url, model, agent.workspace, max_tokens)
+    if lean:
+        content["agents"]["defaults"].update(skipBootstrap=True, skills=[])
+        content.update(plugins={"enabled": False}, tools={"allow": ["read", "write", "edit", "exec"]})
     (folder / "openclaw.json").write_text(json.dumps(content, indent=2) + "\n")
     return agent
 

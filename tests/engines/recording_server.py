@@ -184,6 +184,8 @@ def _handler(server: RecordingServer) -> type[BaseHTTPRequestHandler]:
                 self._send_stream(exchange)
             except urllib.error.HTTPError as error:
                 self._refuse(exchange, error.code, error.read().decode(errors="replace"))
+            except urllib.error.URLError as error:
+                self._refuse(exchange, 502, str(error.reason))
 
         def log_message(self, *_: object) -> None:
             """Requests are recorded; nothing is printed."""

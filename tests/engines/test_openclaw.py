@@ -1,6 +1,7 @@
 """One turn of an OpenClaw agent: with a scripted model, and with what a real server serves.
 
-The model of the second case is the first that `LAR_OPENAI_BASE_URL` (http://HOST:PORT/v1) lists.
+The model of the second case is the first that `LAR_OPENAI_BASE_URL` (http://HOST:PORT/v1) lists. With
+`LAR_OPENCLAW_LEAN=1` both get a prompt of 3,000 tokens in place of 13,000: for servers that read slowly.
 """
 
 import json
@@ -15,6 +16,7 @@ from openclaw_agent import new_agent
 from recording_server import Exchange, RecordingServer, Reply, ToolCall, forwarded, in_order, scripted
 
 VARIABLE = "LAR_OPENAI_BASE_URL"
+LEAN = bool(os.environ.get("LAR_OPENCLAW_LEAN"))
 NOTE = "The harbour master is Ines.\n"
 MESSAGE = "Read note.txt and tell me who the harbour master is."
 SCRIPT = (
@@ -50,7 +52,7 @@ def first_model(base_url: str) -> str:
 
 
 def test_one_agent_turn_goes_through(model, openclaw, tmp_path):
-    agent = new_agent(openclaw, tmp_path, model.server.base_url, model.name, max_tokens=256)
+    agent = new_agent(openclaw, tmp_path, model.server.base_url, model.name, max_tokens=256, lean=LEAN)
     (agent.workspace / "note.txt").write_text(NOTE)
     turn = agent.turn(MESSAGE)
     exchanges = model.server.exchanges

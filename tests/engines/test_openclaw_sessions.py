@@ -1,0 +1,52 @@
+"""The scripted sessions of the OpenClaw bench: repeatable, each a task of its own, and possible."""
+
+import sys
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.append(str(Path(__file__).parents[2] / "benches"))
+
+from openclaw_recording import transcript_of
+from openclaw_sessions import sessions
+from recording_server import Exchange
+
+seeds = st.integers(0, 10_000)
+
+
+@given(seed=seeds, number=st.integers(1, 20))
+def test_sessions_depend_on_the_seed_alone_and_are_tasks_of_their_own(seed, number):
+    planned = sessions(number, seed)
+    assert planned == sessions(number, seed)
+    assert len({session.name for session in planned}) == number
+
+
+@given(seed=seeds)
+def test_a_session_calls_until_its_last_word(seed):
+    for session in sessions(6, seed):
+        *earlier, last = session.replies
+        assert all(reply.calls for reply in earlier)
+        assert last.text
+        assert not last.calls
+
+
+@given(seed=seeds)
+def test_what_is_edited_stands_once_in_a_file_that_is_there(seed):
+    for session in sessions(6, seed):
+        calls = [call for reply in session.replies for call in reply.calls if call.name == "edit"]
+        for arguments in (call.arguments for call in calls):
+            for edit in arguments["edits"]:
+                assert session.files[arguments["path"]].count(edit["oldText"]) == 1
+
+
+def test_a_transcript_holds_the_agents_turns_as_they_were_written():
+    def exchange(messages, *texts):
+        chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+        return Exchange({"messages": messages, "tools": []}, chunks)
+
+    asked = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    first = exchange(asked, "a ", "b")
+    second = exchange([*asked, {"role": "assistant", "content": "a b, rewritten"}], "c")
+    transcript = transcript_of("task", [first, second])
+    assert [message["content"] for message in transcript["messages"]] == ["s", "u", "a b", "c"]
