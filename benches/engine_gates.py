@@ -90,7 +90,9 @@ def audit(corpus: lar.Corpus, vocabulary: lar.LatentVocabulary, rounds: int) -> 
     matcher = _core.BoundaryAudit(*table, vocabulary.segment_tokens, vocabulary.segment_offsets)
     shards = list(corpus.shards())
     size = sum(int(np.diff(table[1])[shard.tokens].sum()) for shard in shards)
-    passed = seconds(lambda: [matcher.count(shard.tokens, shard.offsets) for shard in shards], rounds)
+    passed = seconds(
+        lambda: [matcher.count(shard.tokens, shard.action, shard.offsets) for shard in shards], rounds
+    )
     return {
         "text_mb": round(size / 1e6, 2),
         "seconds": round(passed, 4),

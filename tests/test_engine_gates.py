@@ -25,6 +25,7 @@ from lar.engine_gates import (
     header,
     normal,
     parse_gates,
+    swallowing,
     token,
 )
 from lar.errors import OptionError, VocabularyError
@@ -46,7 +47,11 @@ def check_fit(vocabulary, corpus):
     texts = [latent.text for latent in vocabulary.latents]
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
-    assert not misalignment(corpus, segments_of(vocabulary), OneMachine()).exceeds(0.01).any()
+    assert (
+        not misalignment(corpus, segments_of(vocabulary), OneMachine())
+        .exceeds(vocabulary.mining["max_misaligned"])
+        .any()
+    )
     backend = exported_backend(vocabulary)
     for index, text in enumerate(texts):
         id_ = vocabulary.tokenizer.length + index
@@ -129,7 +134,9 @@ def test_the_audit_of_arrays_is_its_definition(texts, segments):
         np.array([id_ for segment in segments for id_ in segment], dtype=np.uint32),
         lengths,
     )
-    counts = audit.count(np.array(tokens, dtype=np.uint32), np.array([0, len(tokens)]))
+    counts = audit.count(
+        np.array(tokens, dtype=np.uint32), np.ones(len(tokens), np.bool_), np.array([0, len(tokens)])
+    )
     assert [counts[0].tolist(), counts[1].tolist()] == [found, misaligned]
 
 
@@ -187,10 +194,32 @@ def test_a_text_must_decode_to_itself(tokenizer):
     assert kept(decoding, tokenizer, "café") == ["café"] * is_mended
 
 
-def test_no_text_begins_with_the_end_of_the_header(tokenizer):
-    assert kept(header, tokenizer, "\n", "\n\nI", "assistant\nI", "t\n", "nt", "I\n") == ["nt", "I\n"]
+def test_no_text_swallows_the_header_before_itself(tokenizer):
+    # "assistant\n" is the header: where a turn begins with "\n\n", the text is found a newline too early.
+    texts = ["\n", "\n\n", "t\n", "nt", "I\n", "\nI", "assistant\nI"]
+    assert kept(header, tokenizer, *texts) == ["I\n", "\nI", "assistant\nI"]
     no_template = Tokenizer(tokenizer.backend)
     assert kept(header, no_template, "\n") == ["\n"]
+
+
+def test_no_latent_swallows_the_header_before_another(tokenizer):
+    def refused(*texts):
+        return [text for text, is_one in zip(texts, swallowing(texts, tokenizer), strict=True) if is_one]
+
+    assert refused("\nI", "You", "no") == []
+    assert refused("\nI", "I will", "\nYo", "You", "\nno") == ["\nI", "\nYo"]
+    assert refused("t\nI", "assistant\nI", "I") == ["t\nI", "assistant\nI"]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.text("\nant I", min_size=1, max_size=5), min_size=1, max_size=6, unique=True))
+def test_what_both_rules_leave_keeps_every_prompt(tokenizer, texts):
+    texts = kept(header, tokenizer, *texts)
+    texts = [text for text, is_one in zip(texts, swallowing(texts, tokenizer), strict=True) if not is_one]
+    backend = tokenizer.backend_with(texts)
+    prompt = backend.encode("<|im_start|>assistant\n").ids
+    for reply in texts:
+        assert backend.encode(f"<|im_start|>assistant\n{reply}").ids[: len(prompt)] == prompt
 
 
 def test_no_text_is_in_the_converters_check_text(tokenizer):
@@ -224,7 +253,7 @@ def test_a_vocabulary_that_no_engine_can_have_is_refused(tokenizer):
     make = partial(LatentVocabulary, base_size=tokenizer.base_size, tokenizer=tokenizer)
     assert exported_backend(make((latent,))).token_to_id("xq") == tokenizer.length
     for text in ("<|im_end|>", ""):
-        with pytest.raises(VocabularyError, match=rf"latent {latent.id}: .* mine with the engine gates"):
+        with pytest.raises(VocabularyError, match=r"latent 0 .* mine with the engine gates"):
             exported_backend(make((replace(latent, text=text),)))
 
 

@@ -185,13 +185,14 @@ class BoundaryAudit:
         """
 
     def count(
-        self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]
+        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Count in the conversations tokens[offsets[i]:offsets[i + 1]], on all threads.
 
-        Returns the occurrences of each segment's text (k), matched leftmost-longest among the bytes, and how
-        many of them are not exactly the segment's tokens (k). Raises VocabularyError for an id that is no
-        base id.
+        action: whether the agent wrote each token. Returns the occurrences of each segment's text (k),
+        matched leftmost-longest among the bytes, and how many of them are not exactly the segment's tokens, of one
+        speaker (k). Raises VocabularyError for an id that is no base id, OptionError where the arrays do not
+        fit together.
         """
 
 @final

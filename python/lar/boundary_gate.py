@@ -58,4 +58,4 @@ def _count(
     ],
     shard: Shard,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    return _core.BoundaryAudit(*arguments).count(shard.tokens, shard.offsets)
+    return _core.BoundaryAudit(*arguments).count(shard.tokens, shard.action, shard.offsets)

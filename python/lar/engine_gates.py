@@ -4,6 +4,7 @@ In an engine a latent is an added token whose content is the segment's text. Eac
 fails silently unless it is kept out. `boundary`, the gate that reads the corpus, is in `lar.boundary_gate`.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -96,16 +97,41 @@ def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 
 
 def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """The text does not begin with what ends the header of the agent's turn; bool (n).
+    """In a turn that begins with the text, it is found where the turn begins and no sooner; bool (n).
 
-    Of `assistant` and a newline, a latent of a newline and `Yes` would swallow the newline. The ids of a
-    prompt would not begin those of the conversation, and no engine's cache would hold from turn to turn.
+    Of two newlines the first would be found at the end of `assistant` and its newline: the ids of a prompt
+    would not begin those of the conversation any more, and no engine's cache would hold from turn to turn.
     """
+    ends = _header_ends(tokenizer)
+    return _each(texts, lambda text: not any((end + text).startswith(text) for end in ends))
+
+
+def swallowing(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+    """Which of a vocabulary's texts would swallow the header of a turn that another begins; bool (k).
+
+    A newline and a brace do, where another latent begins with a brace: a turn of it would be read as the
+    header's newline and its brace. Whether turns do so without latents, `boundary` counts.
+    """
+    ends, ordered = _header_ends(tokenizer), sorted(texts)
+
+    def swallows(text: str) -> bool:
+        return any(_begins_one(text[len(end) :], ordered) for end in ends if text.startswith(end))
+
+    return _each(texts, swallows)
+
+
+def _header_ends(tokenizer: Tokenizer) -> list[str]:
+    """What the header of the agent's turn ends with, after its last added token: every end of that text."""
     prompt = generation_prompt(tokenizer)
     borders = [prompt.rfind(text) + len(text) for text in tokenizer.added_texts() if text in prompt]
     text = prompt[max(borders, default=0) :]
-    ends = tuple(text[start:] for start in range(len(text)))
-    return _each(texts, lambda text: not text.startswith(ends))
+    return [text[start:] for start in range(len(text))]
+
+
+def _begins_one(start: str, ordered: Sequence[str]) -> bool:
+    """Whether one of the sorted texts begins with `start`."""
+    place = bisect_left(ordered, start)
+    return place < len(ordered) and ordered[place].startswith(start)
 
 
 def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:

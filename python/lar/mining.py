@@ -50,7 +50,7 @@ class MiningOptions:
     max_length: int = 128
     max_entropy: float | str | None = None
     gates: str = "engines"
-    max_misaligned: float = 0.01
+    max_misaligned: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("size", "min_support", "min_count"):

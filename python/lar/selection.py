@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.engine_gates import BOUNDARY, STATIC_GATES, characters, texts_of
+from lar.engine_gates import BOUNDARY, STATIC_GATES, characters, swallowing, texts_of
 from lar.tokenization import Tokenizer
 
 # Audits after which other candidates take the place of the latents that fail.
@@ -100,7 +100,8 @@ class Selector:
         dropped = 0
         for round_ in count(1):
             segments = selection.segments
-            fails = self._audit(*segments) | _repeats(texts_of(*segments, self._tokenizer))
+            texts = texts_of(*segments, self._tokenizer)
+            fails = self._audit(*segments) | _repeats(texts) | swallowing(texts, self._tokenizer)
             if not fails.any():
                 break
             dropped += int(fails.sum())

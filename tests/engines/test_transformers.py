@@ -33,7 +33,7 @@ def test_the_toy_student_writes_latents_and_a_call(reference, latents):
     assert_is_call(json.loads(call))
 
 
-def test_a_streamer_gives_the_same_text_in_pieces(reference, latents):
+def test_a_streamer_gives_the_same_text_in_pieces(reference):
     reply = reference.reply(toy_export.QUESTION)
     streamer = TextIteratorStreamer(reference.tokenizer, skip_prompt=True, skip_special_tokens=True)
     ids = torch.tensor([reference.prompt(toy_export.QUESTION)])

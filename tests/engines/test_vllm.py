@@ -180,7 +180,7 @@ def test_speculation_changes_no_word(toy, reply, tmp_path):
         assert ask(server).choices[0].message.content == reply.text
 
 
-def test_toy_prefixes_stay_in_the_cache_from_turn_to_turn(server, reference, reply):
+def test_prefixes_stay_in_the_cache_from_turn_to_turn(server):
     """What was prompt and reply is prompt again: the tokens of all whole blocks of it are hits."""
     history = QUESTION
     hits = []

@@ -1,4 +1,4 @@
-"""A toy agent's student, distilled on the spot and exported: what it writes is certain, so engines can be held to it."""
+"""A toy agent's student, distilled on the spot and exported: it is sure of what it writes."""
 
 import sys
 from pathlib import Path

@@ -18,7 +18,7 @@ from lar.causal_model import DTYPES, no_bar
 from lar.chat.template import ChatTemplate
 from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
 from lar.distillation.student import Student
-from lar.engine_gates import STATIC_GATES
+from lar.engine_gates import STATIC_GATES, swallowing
 from lar.engines.latent_control import RECORD_FILE
 from lar.errors import ExportError, TrainingError, VocabularyError
 from lar.exporting.gguf import check_converter, write_gguf
@@ -160,10 +160,16 @@ def _check_gates(vocabulary: LatentVocabulary) -> None:
     texts = [latent.text for latent in vocabulary.latents]
     for name, gate in STATIC_GATES.items():
         for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
-            raise VocabularyError(
-                f"latent {index} ({texts[index]!r}) does not pass the engine gate {name!r}: mine with "
-                "--gates engines, or export with --gates none"
-            )
+            raise _unfit(index, texts[index], name)
+    for index in np.flatnonzero(swallowing(texts, vocabulary.tokenizer)).tolist():
+        raise _unfit(index, texts[index], "header")
+
+
+def _unfit(index: int, text: str, gate: str) -> VocabularyError:
+    return VocabularyError(
+        f"latent {index} ({text!r}) does not pass the engine gate {gate!r}: mine with --gates engines, "
+        "or export with --gates none"
+    )
 
 
 def _dtype(name: str, student: Student) -> torch.dtype:

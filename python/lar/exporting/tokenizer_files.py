@@ -159,7 +159,8 @@ def _check_texts(vocabulary: LatentVocabulary) -> None:
 def _check_id(index: int, text: str, found: int | None, expected: int) -> None:
     if found != expected:
         raise VocabularyError(
-            f"latent {index} ({text!r}) is a token of the tokenizer already (id {found}): "
+            f"latent {index} ({text!r}) cannot be token {expected}: "
+            f"{'no engine can be told it' if found is None else f'it is token {found} already'}; "
             "mine with the engine gates"
         )
 

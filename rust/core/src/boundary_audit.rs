@@ -2,14 +2,16 @@
 //!
 //! An engine finds latents in text: leftmost-longest among its bytes, wherever no added token stands, before
 //! the base tokens are made. The core finds them in base tokens. `" the user"` stands in `" the username"` as
-//! text only. The audit reads conversations as the engine does and counts, for each latent, its occurrences
-//! and those that are not exactly its own base tokens.
+//! text only. Nor does text say who speaks: `"\n{"` is found where the header of the agent's turn ends with a
+//! line and its turn begins with a brace, while no unit of the core lies across that border. The audit reads
+//! conversations as the engine does and counts, for each latent, its occurrences and those that are not
+//! exactly its own base tokens, of one speaker.
 //!
 //! A byte that no UTF-8 has stands for a barrier.
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result, check_offsets};
+use crate::error::{Error, Result, check_length, check_offsets};
 use crate::runs::Barriers;
 use crate::segments::Segments;
 use crate::text_matcher::{REACH, TextMatcher};
@@ -58,7 +60,7 @@ impl TokenBytes {
 pub struct Occurrences {
     /// Occurrences of each segment's text, as an engine finds them.
     pub found: Vec<u64>,
-    /// Those that are cut out of other tokens, or spelt with others.
+    /// Those that are cut out of other tokens, spelt with others, or not of one speaker.
     pub misaligned: Vec<u64>,
 }
 
@@ -112,19 +114,21 @@ impl BoundaryAudit {
         Ok(BoundaryAudit { token_bytes, barriers, segments, texts, readings })
     }
 
-    /// Counts in the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
+    /// Counts in the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads; `action` says of each
+    /// token whether the agent wrote it.
     ///
     /// # Errors
-    /// If the offsets do not divide the tokens, or an id is no base id.
-    pub fn count(&self, tokens: &[u32], offsets: &[usize]) -> Result<Occurrences> {
+    /// If the arrays do not fit together, or an id is no base id.
+    pub fn count(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Occurrences> {
         check_offsets(offsets, tokens.len())?;
+        check_length("action", action.len(), tokens.len())?;
         check_ids(tokens, 0, self.token_bytes.len() as u32)?;
-        let conversations = offsets.par_windows(2).map(|pair| &tokens[pair[0]..pair[1]]);
+        let conversations = offsets.par_windows(2).map(|pair| pair[0]..pair[1]);
         let counted = conversations
             .fold(
                 || Reader::new(self),
                 |mut reader, conversation| {
-                    reader.read(conversation);
+                    reader.read(&tokens[conversation.clone()], &action[conversation]);
                     reader
                 },
             )
@@ -159,7 +163,7 @@ impl<'a> Reader<'a> {
         Reader { audit, counts, text: Vec::new(), starts: Vec::new() }
     }
 
-    fn read(&mut self, conversation: &[u32]) {
+    fn read(&mut self, conversation: &[u32], action: &[bool]) {
         let mut first = 0;
         for (position, &token) in conversation.iter().enumerate() {
             self.starts.push(self.text.len() as u32);
@@ -169,18 +173,18 @@ impl<'a> Reader<'a> {
             }
             self.text.push(BARRIER);
             if self.text.len() >= CHUNK {
-                self.count_chunk(&conversation[first..=position]);
+                self.count_chunk(&conversation[first..=position], &action[first..=position]);
                 first = position + 1;
             }
         }
-        self.count_chunk(&conversation[first..]);
+        self.count_chunk(&conversation[first..], &action[first..]);
     }
 
-    /// Counts what the chunk holds, whose tokens are given, and begins a new one.
-    fn count_chunk(&mut self, tokens: &[u32]) {
+    /// Counts what the chunk holds, whose tokens and speakers are given, and begins a new one.
+    fn count_chunk(&mut self, tokens: &[u32], action: &[bool]) {
         let length = self.text.len();
         self.text.resize(length + REACH, BARRIER);
-        let mut place = Place { tokens, starts: &self.starts, next: 0 };
+        let mut place = Place { tokens, action, starts: &self.starts, next: 0 };
         let (audit, counts) = (self.audit, &mut self.counts);
         audit
             .texts
@@ -193,6 +197,7 @@ impl<'a> Reader<'a> {
 /// Where the tokens of a chunk begin, read along with its text.
 struct Place<'a> {
     tokens: &'a [u32],
+    action: &'a [bool],
     starts: &'a [u32],
     /// The first token that does not begin before the byte that was last asked for.
     next: usize,
@@ -204,11 +209,18 @@ impl Place<'_> {
         self.next += self.starts[self.next..].iter().take_while(before).count();
     }
 
-    /// Whether `segment` is what begins at `byte`, to which this was moved.
+    /// Whether `segment` is what begins at `byte`, to which this was moved, and one speaker's.
     fn begins(&self, byte: usize, segment: &[u32]) -> bool {
         // Several tokens begin at one byte where some have no bytes.
         let here = self.starts[self.next..].iter().take_while(|&&start| start as usize == byte).count();
-        (self.next..self.next + here).any(|first| self.tokens[first..].starts_with(segment))
+        (self.next..self.next + here)
+            .any(|first| self.tokens[first..].starts_with(segment) && self.is_ones(first, segment.len()))
+    }
+
+    /// Whether one speaker wrote `length` tokens from `first`.
+    fn is_ones(&self, first: usize, length: usize) -> bool {
+        let action = &self.action[first..first + length];
+        action.iter().all(|&agent| agent == action[0])
     }
 }
 
@@ -235,10 +247,11 @@ mod tests {
     }
 
     /// The audit by its definition: each stretch between barriers, byte by byte.
-    fn count_by_definition(segments: &[Vec<u32>], conversation: &[u32]) -> Occurrences {
+    fn count_by_definition(segments: &[Vec<u32>], conversation: &[(u32, bool)]) -> Occurrences {
         let mut counts = Occurrences::none(segments.len());
-        for stretch in conversation.split(|&token| token == 7) {
-            let text = spelt(stretch).into_bytes();
+        for spoken in conversation.split(|&(token, _)| token == 7) {
+            let (stretch, action): (Vec<u32>, Vec<bool>) = spoken.iter().copied().unzip();
+            let text = spelt(&stretch).into_bytes();
             let mut at = 0;
             while at < text.len() {
                 let matching = segments.iter().map(|segment| spelt(segment).into_bytes());
@@ -250,7 +263,11 @@ mod tests {
                 for (index, segment) in segments.iter().enumerate() {
                     if spelt(segment).as_bytes() == longest {
                         let starts_here = |first: usize| spelt(&stretch[..first]).len() == at;
-                        let own = |first: usize| starts_here(first) && stretch[first..].starts_with(segment);
+                        let own = |first: usize| {
+                            starts_here(first)
+                                && stretch[first..].starts_with(segment)
+                                && action[first..first + segment.len()].windows(2).all(|two| two[0] == two[1])
+                        };
                         counts.found[index] += 1;
                         counts.misaligned[index] += u64::from(!(0..stretch.len()).any(own));
                     }
@@ -264,14 +281,20 @@ mod tests {
     #[test]
     fn a_text_within_a_word_is_misaligned() {
         // "ab" + "a" is found in "a" + "ba" too, which is other tokens.
-        let counts = audit(&[vec![2, 0]]).count(&[2, 0, 7, 0, 3, 7, 4, 0], &[0, 3, 8]).unwrap();
+        let counts = audit(&[vec![2, 0]]).count(&[2, 0, 7, 0, 3, 7, 4, 0], &[true; 8], &[0, 3, 8]).unwrap();
         assert_eq!(counts, Occurrences { found: vec![3], misaligned: vec![2] });
     }
 
     #[test]
     fn no_text_is_found_over_a_barrier_or_a_conversations_end() {
-        let counts = audit(&[vec![0, 1]]).count(&[0, 7, 1, 0, 1], &[0, 4, 5]).unwrap();
+        let counts = audit(&[vec![0, 1]]).count(&[0, 7, 1, 0, 1], &[true; 5], &[0, 4, 5]).unwrap();
         assert_eq!(counts.found, [0]);
+    }
+
+    #[test]
+    fn a_text_over_the_border_of_a_turn_is_misaligned() {
+        let counts = audit(&[vec![0, 1]]).count(&[0, 1, 0, 1], &[true, true, false, true], &[0, 4]).unwrap();
+        assert_eq!(counts, Occurrences { found: vec![2], misaligned: vec![1] });
     }
 
     #[test]
@@ -279,9 +302,10 @@ mod tests {
         let segments = [&[1u32, 8][..]].into_iter().collect();
         let error = BoundaryAudit::new(token_bytes(), Barriers::new(&[]), segments).unwrap_err();
         assert_eq!(error, Error::SegmentToken { segment: 0, id: 8, base_size: 8 });
-        let error = audit(&[]).count(&[1, 9], &[0, 2]).unwrap_err();
+        let error = audit(&[]).count(&[1, 9], &[true; 2], &[0, 2]).unwrap_err();
         assert_eq!(error, Error::IdOutOfRange { id: 9, position: 1, size: 8 });
-        assert!(audit(&[]).count(&[1], &[0, 2]).is_err());
+        assert!(audit(&[]).count(&[1], &[true], &[0, 2]).is_err());
+        assert!(audit(&[]).count(&[1], &[], &[0, 1]).is_err());
         assert!(TokenBytes::new(vec![1], vec![0]).is_err());
     }
 
@@ -289,13 +313,16 @@ mod tests {
         #[test]
         fn the_audit_is_its_definition(
             segments in prop::collection::btree_set(prop::collection::vec(0u32..7, 2..5), 0..20),
-            conversations in prop::collection::vec(prop::collection::vec(0u32..8, 0..120), 0..4),
+            conversations in prop::collection::vec(
+                prop::collection::vec((0u32..8, prop::bool::weighted(0.8)), 0..120), 0..4
+            ),
         ) {
             let segments: Vec<Vec<u32>> = segments.into_iter().collect();
             let offsets: Vec<usize> =
                 (0..=conversations.len()).map(|end| conversations[..end].concat().len()).collect();
-            let counts = audit(&segments).count(&conversations.concat(), &offsets).unwrap();
-            let expected = conversations.iter().map(|tokens| count_by_definition(&segments, tokens));
+            let (tokens, action): (Vec<u32>, Vec<bool>) = conversations.concat().into_iter().unzip();
+            let counts = audit(&segments).count(&tokens, &action, &offsets).unwrap();
+            let expected = conversations.iter().map(|spoken| count_by_definition(&segments, spoken));
             let none = Occurrences::none(segments.len());
             prop_assert_eq!(counts, expected.fold(none, |sum, counts| sum.plus(&counts)));
         }
@@ -309,7 +336,7 @@ mod tests {
             if let Some(barrier) = barrier {
                 tokens.insert(barrier, 7);
             }
-            let counts = audit(&[vec![0, 1]]).count(&tokens, &[0, tokens.len()]).unwrap();
+            let counts = audit(&[vec![0, 1]]).count(&tokens, &vec![true; tokens.len()], &[0, tokens.len()]).unwrap();
             let torn = barrier == Some(at + 1);
             prop_assert_eq!(counts, Occurrences { found: vec![u64::from(!torn)], misaligned: vec![0] });
         }

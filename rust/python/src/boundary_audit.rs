@@ -36,10 +36,12 @@ impl BoundaryAudit {
         &self,
         py: Python<'py>,
         tokens: PyReadonlyArray1<'_, u32>,
+        action: PyReadonlyArray1<'_, bool>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Counts<'py>> {
-        let (tokens, offsets) = (contiguous(&tokens)?, offsets_from(&offsets)?);
-        let counts = py.detach(|| self.audit.count(tokens, &offsets)).map_err(to_python)?;
+        let (tokens, action) = (contiguous(&tokens)?, contiguous(&action)?);
+        let offsets = offsets_from(&offsets)?;
+        let counts = py.detach(|| self.audit.count(tokens, action, &offsets)).map_err(to_python)?;
         Ok((counts.found.into_pyarray(py), counts.misaligned.into_pyarray(py)))
     }
 }
