@@ -70,14 +70,19 @@ def transformers_serve(model: Path, log: Path) -> Iterator[Server]:
 
 @contextmanager
 def vllm_serve(
-    model: Path, log: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    model: Path,
+    log: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    python: Path | None = None,
+    length: int = 2048,
 ) -> Iterator[Server]:
-    """vLLM's OpenAI server, which lists its model as `model`'s folder name."""
-    python = from_environment("LAR_VLLM", "vLLM")
+    """vLLM's OpenAI server, which lists its model as `model`'s folder name and reads `length` tokens."""
+    python = python or from_environment("LAR_VLLM", "vLLM")
     port = free_port()
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--dtype", "float32"]
     command += ["--served-model-name", model.name, "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--max-model-len", "2048", "--enforce-eager", *arguments]
+    command += ["--max-model-len", str(length), "--enforce-eager", *arguments]
     with running_server(
         command, log, port=port, environment={**VLLM, **(environment or {})}, timeout=600
     ) as server:
@@ -85,9 +90,9 @@ def vllm_serve(
 
 
 @contextmanager
-def llama_server(model: Path, log: Path, *arguments: str) -> Iterator[Server]:
+def llama_server(model: Path, log: Path, *arguments: str, llama_cpp: Path | None = None) -> Iterator[Server]:
     """llama.cpp's server over an export's GGUF."""
-    folder = from_environment("LAR_LLAMA_CPP", "llama.cpp's source folder")
+    folder = llama_cpp or from_environment("LAR_LLAMA_CPP", "llama.cpp's source folder")
     binary = folder / "build" / "bin" / "llama-server"
     if not binary.is_file():
         pytest.fail(f"LAR_LLAMA_CPP: no {binary} (cmake --build {folder}/build --target llama-server)")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,24 @@ class Reference:
         if written and written[-1] == end:
             written.pop()
         return Reply(written, self.tokenizer.decode(written, skip_special_tokens=True))
+
+
+class Cached(Reference):
+    """The same for many prompts, of which neighbours begin alike: what they share is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._cache = DynamicCache()
+        self._read: list[int] = []
+
+    def reply(self, messages: list[dict[str, Any]], max_tokens: int = 64, **arguments: Any) -> Reply:
+        """As above."""
+        ids = self.prompt(messages)
+        shared = 0
+        while shared < min(len(ids) - 1, len(self._read)) and ids[shared] == self._read[shared]:
+            shared += 1
+        if surplus := self._cache.get_seq_length() - shared:
+            self._cache.crop(-surplus)
+        done = super().reply(messages, max_tokens, past_key_values=self._cache, **arguments)
+        self._read = (ids + done.ids)[: self._cache.get_seq_length()]
+        return done

@@ -1,0 +1,178 @@
+"""A student before its control in real engines: held-out turns of real logs, the two in turn about.
+
+    python benches/serving.py --models models/ --trajectories shared/data/tau_bench.jsonl.gz \
+        --vllm vllm/bin/python --llama-cpp llama.cpp/ -o serving.json
+
+`--models` holds two exports, `student` and `control` (`make engine-models`). A turn is what the agent says
+after a real conversation so far, of a task that the vocabulary has not seen; all are greedy, in float32, and
+cut at `--max-tokens` base tokens or units. For each engine both models are served at once and asked one after the
+other, in turns first and second. `same text`: as transformers says it from the same folder.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lar
+from lar.vocabulary import LatentVocabulary
+
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "engines"))
+
+import engines
+from expected import Cached
+
+ARMS = ("control", "student")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A conversation so far; the agent's turn is next."""
+
+    id: str
+    messages: list[dict[str, Any]]
+
+
+def main() -> None:
+    """Measure each engine that is named, print a row for each arm, write all turns as JSON."""
+    options = _arguments()
+    exports = {arm: options.models / arm for arm in ARMS}
+    expected = {arm: Cached(folder) for arm, folder in exports.items()}
+    turns = chosen_turns(options, expected["control"])
+    texts = {
+        arm: [reference.reply(turn.messages, options.max_tokens).text for turn in turns]
+        for arm, reference in expected.items()
+    }
+    del expected
+    results: dict[str, Any] = {}
+    print("engine  arm      tokens a turn  seconds a turn (median)  context a turn  same text", flush=True)
+    for engine, serve in _engines(options):
+        with tempfile.TemporaryDirectory() as logs:
+            asked = ask_all(serve, exports, turns, options.max_tokens, Path(logs))
+        for arm in ARMS:
+            results[f"{engine} {arm}"] = summary(asked[arm], texts[arm])
+            row = results[f"{engine} {arm}"]
+            print(
+                f"{engine:7} {arm:8} {row['tokens']:13.1f} {row['seconds']:24.2f} {row['context']:15.1f} "
+                f"{row['same_text']:4d} of {len(turns)}",
+                flush=True,
+            )
+        both = [[one["seconds"] for one in asked[arm]] for arm in ARMS]
+        ratios = [student / control for control, student in zip(*both, strict=True)]
+        results[f"{engine} ratio"] = statistics.median(ratios)
+        print(f"{engine}: student's seconds over control's, median of turns {results[f'{engine} ratio']:.3f}")
+        results[f"{engine} turns"] = asked
+    options.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def chosen_turns(options: argparse.Namespace, reference: Cached) -> list[Turn]:
+    """Turns of unseen tasks whose prompts are short enough, spread evenly over all there are."""
+    vocabulary = LatentVocabulary.load(options.models / "student" / "latent_vocabulary")
+    turns = [
+        turn
+        for trajectory in lar.read_trajectories([options.trajectories])
+        if not vocabulary.has_seen(trajectory.task)
+        for turn in turns_of(trajectory)
+        if len(reference.prompt(turn.messages)) <= options.longest
+    ]
+    if len(turns) < options.turns:
+        raise SystemExit(f"{options.trajectories}: only {len(turns)} turns of unseen tasks")
+    return [turns[index * len(turns) // options.turns] for index in range(options.turns)]
+
+
+def turns_of(trajectory: lar.Trajectory) -> Iterator[Turn]:
+    """A turn for each of the agent's messages after the first of a user."""
+    for place, message in enumerate(trajectory.messages):
+        before = [_plain(earlier) for earlier in trajectory.messages[:place]]
+        if message["role"] == "assistant" and any(earlier["role"] == "user" for earlier in before):
+            yield Turn(f"{trajectory.id}#{place}", before)
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    """A message as the OpenAI API takes it."""
+    plain = {"role": message["role"], "content": message.get("content") or ""}
+    if calls := message.get("tool_calls"):
+        plain["tool_calls"] = [
+            {"id": call.get("id") or f"call{index}", "type": "function", "function": call["function"]}
+            for index, call in enumerate(calls)
+        ]
+    if message["role"] == "tool":
+        plain["tool_call_id"] = message.get("tool_call_id") or "call0"
+    return plain
+
+
+def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    if options.vllm:
+        yield "vllm", lambda folder, log: engines.vllm_serve(folder, log, python=options.vllm, length=4096)
+    if options.llama_cpp:
+        yield "llama", lambda folder, log: engines.llama_server(folder, log, llama_cpp=options.llama_cpp)
+
+
+def ask_all(
+    serve: Any, exports: dict[str, Path], turns: list[Turn], max_tokens: int, logs: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """Ask both models for each turn; who goes first changes from turn to turn."""
+    asked: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+    servers: dict[str, AbstractContextManager[engines.Server]] = {
+        arm: serve(folder, logs / arm) for arm, folder in exports.items()
+    }
+    with servers["control"] as control, servers["student"] as student:
+        clients = {"control": engines.client(control), "student": engines.client(student)}
+        for number, turn in enumerate(turns):
+            for arm in ARMS if number % 2 else reversed(ARMS):
+                asked[arm].append(ask(clients[arm], arm, turn, max_tokens))
+    return asked
+
+
+def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
+    """One greedy reply: its text, ids generated and read, seconds."""
+    began = time.perf_counter()
+    done = client.chat.completions.create(
+        model=model, messages=turn.messages, temperature=0, max_tokens=max_tokens
+    )
+    return {
+        "turn": turn.id,
+        "seconds": time.perf_counter() - began,
+        "tokens": done.usage.completion_tokens,
+        "context": done.usage.prompt_tokens,
+        "finish": done.choices[0].finish_reason,
+        "text": done.choices[0].message.content or "",
+    }
+
+
+def summary(asked: list[dict[str, Any]], texts: list[str]) -> dict[str, Any]:
+    """Means of counts, the median of seconds, and how many texts are those of transformers."""
+    return {
+        "tokens": statistics.fmean(one["tokens"] for one in asked),
+        "characters": statistics.fmean(len(one["text"]) for one in asked),
+        "seconds": statistics.median(one["seconds"] for one in asked),
+        "context": statistics.fmean(one["context"] for one in asked),
+        "ended": sum(one["finish"] != "length" for one in asked),
+        "same_text": sum(one["text"].strip() == text.strip() for one, text in zip(asked, texts, strict=True)),
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
+    parser.add_argument("--trajectories", type=Path, required=True)
+    parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
+    parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
+    parser.add_argument("--turns", type=int, default=50)
+    parser.add_argument("--longest", type=int, default=2000, help="base tokens of a prompt")
+    parser.add_argument("--max-tokens", type=int, default=96)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
