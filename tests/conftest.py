@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 import toy
+from hypothesis import settings
 
 from lar.corpus import Corpus
 from lar.mining import mine
 from lar.tokenization import Tokenizer
 from lar.vocabulary import LatentVocabulary
+
+# A test that fails because the machine is busy says nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 
