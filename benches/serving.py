@@ -5,16 +5,19 @@
 
 `--models` holds two exports, `student` and `control` (`make engine-models`). A turn is what the agent says
 after a real conversation so far, of a task that the vocabulary has not seen; all are greedy, in float32, and
-cut at `--max-tokens` base tokens or units. For each engine both models are served at once and asked one after the
-other, in turns first and second. `same text`: as transformers says it from the same folder.
+cut at `--max-tokens` base tokens or units. For each engine both models are served at once and asked one
+after the other, in turns first and second. `same text`: as transformers says it from the same folder.
 """
 
 import argparse
+import contextlib
 import json
+import re
 import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ import engines
 from expected import Cached
 
 ARMS = ("control", "student")
+NGRAM = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4, "prompt_lookup_min": 2}
 
 
 @dataclass(frozen=True)
@@ -50,24 +54,26 @@ def main() -> None:
         arm: [reference.reply(turn.messages, options.max_tokens).text for turn in turns]
         for arm, reference in expected.items()
     }
+    base = expected["control"].tokenizer
     del expected
     results: dict[str, Any] = {}
-    print("engine  arm      tokens a turn  seconds a turn (median)  context a turn  same text", flush=True)
+    print("engine  arm      units a turn  base tokens  seconds (median)  context  same text", flush=True)
     for engine, serve in _engines(options):
         with tempfile.TemporaryDirectory() as logs:
             asked = ask_all(serve, exports, turns, options.max_tokens, Path(logs))
         for arm in ARMS:
-            results[f"{engine} {arm}"] = summary(asked[arm], texts[arm])
-            row = results[f"{engine} {arm}"]
+            row = results[f"{engine} {arm}"] = summary(asked[arm], texts[arm], base)
             print(
-                f"{engine:7} {arm:8} {row['tokens']:13.1f} {row['seconds']:24.2f} {row['context']:15.1f} "
-                f"{row['same_text']:4d} of {len(turns)}",
+                f"{engine:7} {arm:8} {row['units']:12.1f} {row['base_tokens']:12.1f} {row['seconds']:17.2f} "
+                f"{row['context']:8.1f} {row['same_text']:4d} of {len(turns)}",
                 flush=True,
             )
         both = [[one["seconds"] for one in asked[arm]] for arm in ARMS]
         ratios = [student / control for control, student in zip(*both, strict=True)]
         results[f"{engine} ratio"] = statistics.median(ratios)
         print(f"{engine}: student's seconds over control's, median of turns {results[f'{engine} ratio']:.3f}")
+        if counted := {arm: asked[arm][-1]["speculation"] for arm in ARMS if asked[arm][-1]["speculation"]}:
+            print(f"{engine}: {json.dumps(counted)}", flush=True)
         results[f"{engine} turns"] = asked
     options.output.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -111,6 +117,14 @@ def _plain(message: Any) -> dict[str, Any]:
 def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     if options.vllm:
         yield "vllm", lambda folder, log: engines.vllm_serve(folder, log, python=options.vllm, length=4096)
+    if options.vllm_ngram:
+        speculation = ("--speculative-config", json.dumps(NGRAM))
+        yield (
+            "ngram",
+            lambda folder, log: engines.vllm_serve(
+                folder, log, *speculation, python=options.vllm_ngram, length=4096
+            ),
+        )
     if options.llama_cpp:
         yield "llama", lambda folder, log: engines.llama_server(folder, log, llama_cpp=options.llama_cpp)
 
@@ -128,7 +142,19 @@ def ask_all(
         for number, turn in enumerate(turns):
             for arm in ARMS if number % 2 else reversed(ARMS):
                 asked[arm].append(ask(clients[arm], arm, turn, max_tokens))
+        for arm, server in (("control", control), ("student", student)):
+            asked[arm][-1] |= {"speculation": drafted(server)}
     return asked
+
+
+def drafted(server: engines.Server) -> dict[str, float]:
+    """What a vLLM server counted of its speculation: drafts, and drafted and accepted ids."""
+    found = {}
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
+        for line in answer.read().decode().splitlines():
+            if match := re.match(r"vllm:spec_decode_num_(\w+)_total\S* (\S+)", line):
+                found[match[1]] = float(match[2])
+    return found
 
 
 def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
@@ -147,11 +173,16 @@ def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
     }
 
 
-def summary(asked: list[dict[str, Any]], texts: list[str]) -> dict[str, Any]:
-    """Means of counts, the median of seconds, and how many texts are those of transformers."""
+def summary(asked: list[dict[str, Any]], texts: list[str], base: Any) -> dict[str, Any]:
+    """Means of counts, the median of seconds, and how many texts are those of transformers.
+
+    `base_tokens` are what the tokenizer `base` makes of the same text: what a model without latents would
+    have had to generate for it, the end of the turn included where it was reached.
+    """
+    spelt = [len(base.encode(one["text"])) + (one["finish"] != "length") for one in asked]
     return {
-        "tokens": statistics.fmean(one["tokens"] for one in asked),
-        "characters": statistics.fmean(len(one["text"]) for one in asked),
+        "units": statistics.fmean(one["tokens"] for one in asked),
+        "base_tokens": statistics.fmean(spelt),
         "seconds": statistics.median(one["seconds"] for one in asked),
         "context": statistics.fmean(one["context"] for one in asked),
         "ended": sum(one["finish"] != "length" for one in asked),
@@ -166,6 +197,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
     parser.add_argument("--trajectories", type=Path, required=True)
     parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
+    parser.add_argument("--vllm-ngram", type=Path, help="the same, to run it with its n-gram speculation")
     parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
     parser.add_argument("--turns", type=int, default=50)
     parser.add_argument("--longest", type=int, default=2000, help="base tokens of a prompt")
