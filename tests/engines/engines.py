@@ -98,6 +98,8 @@ def llama_server(model: Path, log: Path, *arguments: str, llama_cpp: Path | None
         pytest.fail(f"LAR_LLAMA_CPP: no {binary} (cmake --build {folder}/build --target llama-server)")
     port = free_port()
     command = [binary, "-m", model / "model.gguf", "--host", "127.0.0.1", "--port", str(port), "--jinja"]
-    command += ["-c", "4096", "-np", "1", "-t", "2", "--alias", model.name, "--no-webui", *arguments]
+    command += ["-c", "4096", "-np", "1", "-t", "2", "--alias", model.name, "--no-webui"]
+    # Keys and values are kept in float16 by default, which is enough to change a word here and there.
+    command += ["-ctk", "f32", "-ctv", "f32", "-fa", "off", *arguments]
     with running_server(command, log, port=port, environment=QUIET) as server:
         yield server

@@ -33,7 +33,11 @@ class Reference:
 
     def reply(self, messages: list[dict[str, Any]], max_tokens: int = 64, **arguments: Any) -> Reply:
         """The greedy reply to `messages`; `arguments` go to `generate`."""
-        ids = torch.tensor([self.prompt(messages)])
+        return self.continued(self.prompt(messages), max_tokens, **arguments)
+
+    def continued(self, prompt: list[int], max_tokens: int = 64, **arguments: Any) -> Reply:
+        """The same after a prompt of ids."""
+        ids = torch.tensor([prompt])
         with torch.no_grad():
             got = self.model.generate(
                 ids,

@@ -1,6 +1,7 @@
 """llama.cpp's server over an export's GGUF: SmolLM2 after distillation, since it must know the tokenizer."""
 
 import json
+import urllib.request
 
 import pytest
 from engines import client, llama_server
@@ -40,22 +41,44 @@ def reference(pretrained):
     return Reference(pretrained)
 
 
+def post(server, path, body):
+    request = urllib.request.Request(
+        server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
+
+
+@pytest.fixture(scope="module")
+def prompt(server):
+    """The prompt as the server reads it: longest latents first, so not always transformers' ids."""
+    text = post(server, "/apply-template", {"messages": MESSAGES})["prompt"]
+    return post(server, "/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
+
+
+@pytest.fixture(scope="module")
+def reply(reference, prompt):
+    return reference.continued(prompt, 48)
+
+
 def ask(server, pretrained, **request):
     return client(server).chat.completions.create(
         model=pretrained.name, **{"messages": MESSAGES, "temperature": 0, "max_tokens": 48, **request}
     )
 
 
-def test_a_chat_is_what_transformers_says(server, pretrained, reference):
-    reply = reference.reply(MESSAGES, 48)
+def test_the_prompt_is_the_same_text(reference, prompt):
+    assert reference.tokenizer.decode(prompt) == reference.tokenizer.decode(reference.prompt(MESSAGES))
+
+
+def test_a_chat_is_what_transformers_says(server, pretrained, prompt, reply):
     done = ask(server, pretrained)
     assert done.choices[0].message.content == reply.text
-    assert done.usage.prompt_tokens == len(reference.prompt(MESSAGES))
+    assert done.usage.prompt_tokens == len(prompt)
     assert done.usage.completion_tokens in (len(reply.ids), len(reply.ids) + 1)
 
 
-def test_a_stream_is_the_same_text_in_pieces(server, pretrained, reference):
-    reply = reference.reply(MESSAGES, 48)
+def test_a_stream_is_the_same_text_in_pieces(server, pretrained, reply):
     pieces = [
         chunk.choices[0].delta.content or ""
         for chunk in ask(server, pretrained, stream=True)

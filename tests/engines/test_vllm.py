@@ -97,14 +97,15 @@ def test_a_chat_is_what_transformers_says_and_usage_counts_units(server, referen
     assert done.usage.prompt_tokens == len(reference.prompt(QUESTION))
 
 
-def test_a_stream_has_a_chunk_for_each_latent(server, reference, reply, latents):
+def test_a_stream_breaks_no_latent(server, reference, reply, latents):
     chunks = ask(server, stream=True)
     pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
     pieces = [piece for piece in pieces if piece]
     assert "".join(pieces) == reply.text
     for unit in reply.ids:
         if unit in latents:
-            assert reference.tokenizer.decode([unit]) in pieces
+            text = reference.tokenizer.decode([unit])
+            assert any(text in piece for piece in pieces)  # a slow client gets several at once
 
 
 @pytest.mark.parametrize("stream", [False, True])
