@@ -109,6 +109,7 @@ def main() -> None:
         "--sizes", nargs="+", type=int, default=[0, 256, 1024, 4096], help="numbers of latents"
     )
     parser.add_argument("--drafts", nargs="+", default=DRAFTS, help="kind:size, kinds: " + ", ".join(KINDS))
+    parser.add_argument("--gates", default="engines", help="of mining: engines, none, or names")
     parser.add_argument("--earlier", choices=EARLIER, default="attempts", help=_lines(EARLIER))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="splits of the tasks")
     parser.add_argument(
@@ -125,7 +126,7 @@ def main() -> None:
             results[name][str(size)] = {draft: summary(splits, draft) for draft in options.drafts}
             for draft, figures in results[name][str(size)].items():
                 print(row(name, size, draft, figures), flush=True)
-    measured = {name: getattr(options, name) for name in ("earlier", "seeds", "tokens")}
+    measured = {name: getattr(options, name) for name in ("earlier", "gates", "seeds", "tokens")}
     options.output.write_text(json.dumps({"options": measured, "results": results}, indent=2) + "\n")
 
 
@@ -133,7 +134,7 @@ def measure(name: str, size: int, seed: int, options: argparse.Namespace) -> dic
     """Counts of each draft on one split, with so many latents (0: base ids)."""
     file, _, word = name.partition("/")
     train, held_out = split(options.data / f"{file}.jsonl.gz", options.tokenizer, seed)
-    vocabulary = lar.mine(train, size=size) if size else None
+    vocabulary = lar.mine(train, size=size, gates=options.gates) if size else None
     earlier = [one for one in conversations(train, vocabulary) if word in one.id]
     unseen = first([one for one in conversations(held_out, vocabulary) if word in one.id], options.tokens)
     drafters = {draft: drafter(draft) for draft in options.drafts}
