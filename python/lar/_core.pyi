@@ -190,9 +190,9 @@ class BoundaryAudit:
         """Count in the conversations tokens[offsets[i]:offsets[i + 1]], on all threads.
 
         action: whether the agent wrote each token. Returns the occurrences of each segment's text (k),
-        matched leftmost-longest among the bytes, and how many of them are not exactly the segment's tokens, of one
-        speaker (k). Raises VocabularyError for an id that is no base id, OptionError where the arrays do not
-        fit together.
+        matched leftmost-longest among the bytes, and how many of them are not exactly the segment's tokens,
+        of one speaker (k). Raises VocabularyError for an id that is no base id, OptionError where the arrays
+        do not fit together.
         """
 
 @final
