@@ -22,8 +22,8 @@ def write_reference(student: Student, exported: LatentVocabulary, file: Path, dt
     """Write `ids` (n, length) as the export numbers them, and the student's logits there.
 
     `columns` (c) are ids of the export: every latent, the first tokens of their segments and base tokens
-    spread evenly; `logits` is float32 (n, length, c). `input_rows` and `output_rows` (K, width) are the
-    latents' own, as the export should hold them in `dtype` (an embedding that scales its rows aside).
+    spread evenly; `logits` is float32 (n, length, c). `output_rows` (K, width) are the latents' own, as the
+    export should hold them in `dtype`; a student without latents has none.
     """
     ids = _sequences(student.vocabulary)
     columns = _columns(student.vocabulary, exported.base_size)
