@@ -6,8 +6,9 @@ Stages: a corpus of at most `--attempts` trajectories a task; a teacher adapted 
 model wrote the logs); its entropies and likeliest tokens, once for all; a vocabulary at each gate; an arm
 for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All arms
 read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
-windows. Every stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on,
-and `--arms` adds to what is there. `--only` runs one stage.
+windows. With `--live-teacher` the teacher reads every batch anew, and an ungated run needs no scores: leave
+their stage out with `--only`. Every stage and arm leaves a folder and is skipped when it is there: a run that
+was stopped goes on, and `--arms` adds to what is there. `--only` runs one stage.
 """
 
 import argparse
@@ -62,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--trajectories", type=Path, nargs="+", required=True)
     parser.add_argument("--attempts", type=int, default=1, help="trajectories of a task that are used")
+    parser.add_argument("--tasks", type=int, help="the first tasks of the logs that are used; default: all")
     parser.add_argument("--size", type=int, default=256, help="number of latents")
     parser.add_argument("--gates", nargs="+", default=["p40", "p60", "p80", "none"])
     parser.add_argument("--losses", nargs="+", default=["marginal", "paper", "sft"])
@@ -77,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hidden-weight", type=float, default=DistillOptions.hidden_weight)
     parser.add_argument("--tag", default="", help="ends the names of this run's arms")
     parser.add_argument("--top-k", type=int, default=64, help="likely tokens kept of the teacher")
+    parser.add_argument("--live-teacher", action="store_true", help="read the teacher, not its cached scores")
     parser.add_argument("--evaluate-steps", type=int, default=50)
     parser.add_argument("--evaluated-windows", type=int, default=24)
     parser.add_argument("--only", choices=["adapt", "score", "mine", "arms", "table"], help="run one stage")
@@ -89,18 +92,23 @@ def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
     return lar.Corpus.load(options.output / "corpus").split(HELD_OUT)
 
 
-def first_attempts(trajectories: Iterable[lar.Trajectory], number: int) -> Iterator[lar.Trajectory]:
-    """At most `number` trajectories of each task: time is short, and retries teach little."""
+def first_attempts(
+    trajectories: Iterable[lar.Trajectory], number: int, tasks: int | None
+) -> Iterator[lar.Trajectory]:
+    """At most `number` trajectories of each of the first `tasks` tasks: retries teach less than new tasks."""
     seen: Counter[str] = Counter()
     for trajectory in trajectories:
-        seen[trajectory.task] += 1
-        if seen[trajectory.task] <= number:
-            yield trajectory
+        if tasks is None or trajectory.task in seen or len(seen) < tasks:
+            seen[trajectory.task] += 1
+            if seen[trajectory.task] <= number:
+                yield trajectory
 
 
 def adapt(options: argparse.Namespace) -> None:
     """Another model wrote the logs: fine-tune a LoRA on the agent's turns and merge it."""
-    trajectories = first_attempts(lar.read_trajectories(options.trajectories), options.attempts)
+    trajectories = first_attempts(
+        lar.read_trajectories(options.trajectories), options.attempts, options.tasks
+    )
     lar.Corpus.build(trajectories, options.model, options.output / "corpus")
     if not (options.output / "teacher").exists():
         settings = AdaptOptions(
@@ -174,7 +182,7 @@ def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
         learning_rate=options.learning_rate,
         row_learning_rate=options.row_learning_rate,
         hidden_weight=options.hidden_weight,
-        cached_teacher=True,
+        cached_teacher=not options.live_teacher,
         max_steps=options.steps,
         max_length=options.max_length,
         evaluate_steps=options.evaluate_steps,
