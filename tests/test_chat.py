@@ -291,4 +291,4 @@ def test_qwen3_is_rendered_as_transformers_does(qwen3, shared):
 
 def test_the_template_is_asked_once_for_each_tokenizer():
     tokenizer = tokenizer_with(without_tags(TEMPLATES["chatml"]))
-    assert spans_module._speaker(tokenizer) is spans_module._speaker(tokenizer)
+    assert spans_module.speaker(tokenizer) is spans_module.speaker(tokenizer)

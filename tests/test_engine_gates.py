@@ -27,6 +27,7 @@ from lar.engine_gates import (
     parse_gates,
     swallowing,
     token,
+    tool_call,
 )
 from lar.errors import OptionError, VocabularyError
 from lar.evaluation import evaluate
@@ -88,7 +89,7 @@ def test_each_gates_cost_is_told(corpus):
     assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "boundary"]
     saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
     assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
-    ungated = mine(corpus, size=30, gates="none").mining["gates"][0]
+    ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # which has cut the runs before
     assert gates[0] == ungated
     for before, gate in pairwise(gates):
         assert gate["candidates_dropped"] > 0 or gate["reduction"] == before["reduction"]
@@ -220,6 +221,43 @@ def test_what_both_rules_leave_keeps_every_prompt(tokenizer, texts):
     prompt = backend.encode("<|im_start|>assistant\n").ids
     for reply in texts:
         assert backend.encode(f"<|im_start|>assistant\n{reply}").ids[: len(prompt)] == prompt
+
+
+def test_no_text_names_the_tool_that_it_calls(tokenizer):
+    opener = '<tool_call>\n{"name": "'
+    fit = [
+        "<tool_call>",
+        "Done.\n<tool_call>\n",
+        opener,
+        opener[5:],
+        "call>\n",
+        '{"name": "find',
+        "</tool_call>",
+    ]
+    unfit = [f"{opener}find", f"Done.\n{opener}f", 'call>\n{"name": "f', '>\n{"name": "f', "<tool_call>x"]
+    assert kept(tool_call, tokenizer, *fit, *unfit) == fit
+    assert kept(tool_call, Tokenizer(tokenizer.backend), *unfit) == unfit  # no template, no calls
+
+
+def test_what_stands_on_either_side_of_an_opener_is_mined(corpus):
+    texts = [latent.text for latent in mine(corpus, size=30, gates="tool_call").latents]
+    assert any(text.endswith('<tool_call>\n{"name": "') for text in texts)
+    assert any(text.startswith('get_weather", "arguments": {') for text in texts)
+    assert tool_call(texts, corpus.tokenizer).all()
+    crossing = [latent.text for latent in mine(corpus, size=30, gates="none").latents]
+    assert not tool_call(crossing, corpus.tokenizer).all()
+
+
+@pytest.mark.parametrize(
+    ("opener", "fit", "unfit"),
+    [
+        ("<function=", ["<function=", "find"], ["<function=find", "tion=find"]),
+        ('{"name": "', ['{"name": "find'], []),  # no marker: no engine waits for it
+    ],
+)
+def test_the_marker_is_the_templates_own(opener, fit, unfit):
+    speaking = toy.tokenizer(toy.CHATML.replace('<tool_call>\n{"name": "', opener))
+    assert kept(tool_call, speaking, *fit, *unfit) == fit
 
 
 def test_no_text_is_in_the_converters_check_text(tokenizer):

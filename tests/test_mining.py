@@ -29,7 +29,7 @@ def scored(corpus, is_surprising):
 
 
 def test_the_scaffold_of_the_calls_is_found(vocabulary):
-    assert any('{"name": "get_weather", "arguments": {"city": "' in text for text in texts(vocabulary))
+    assert {'.<tool_call>\n{"name": "', 'get_weather", "arguments": {"city": "'} <= set(texts(vocabulary))
     assert all(latent.support >= 2 and latent.uses > 0 for latent in vocabulary.latents)
 
 

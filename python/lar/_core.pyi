@@ -103,6 +103,15 @@ class Runs:
         NaN at the first token of a run and where no context is frequent enough.
         """
 
+    def continues_within(
+        self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes
+    ) -> NDArray[np.bool_]:
+        """Whether each token may continue a segment that must not go past `text`; as long as `tokens`.
+
+        False for the token with the first byte behind an occurrence. The bytes of token i are
+        `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two bytes is found nowhere.
+        """
+
     def split(self, continues: NDArray[np.bool_]) -> Runs:
         """Cut every run before each token for which `continues` (as long as `tokens`) is false."""
 

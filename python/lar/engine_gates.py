@@ -1,7 +1,8 @@
 """Which segments serving engines can take as latents: the gates that need no corpus.
 
 In an engine a latent is an added token whose content is the segment's text. Each gate here is a trap that
-fails silently unless it is kept out. `boundary`, the gate that reads the corpus, is in `lar.boundary_gate`.
+fails silently unless it is kept out. `boundary`, the gate that reads the corpus, is in `lar.boundary_gate`,
+`tool_call` in `lar.tool_call_gate`.
 """
 
 from bisect import bisect_left
@@ -15,6 +16,7 @@ from lar import _core
 from lar.chat.generation_prompt import generation_prompt
 from lar.errors import OptionError
 from lar.tokenization import Tokenizer
+from lar.tool_call_gate import tool_call
 
 Keep = NDArray[np.bool_]
 
@@ -141,7 +143,7 @@ def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
 
 # In the order in which they are applied. `characters` comes before all of them, `boundary` after.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
-    gate.__name__: gate for gate in (normal, token, decoding, header, check_text)
+    gate.__name__: gate for gate in (normal, token, decoding, header, tool_call, check_text)
 }
 BOUNDARY = "boundary"
 

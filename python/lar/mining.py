@@ -16,6 +16,7 @@ from lar.errors import CorpusError, OptionError
 from lar.progress import Progress, silent
 from lar.selection import Selection, Selector
 from lar.tokenization import Tokenizer
+from lar.tool_call_gate import cut_at_names, tool_call
 from lar.vocabulary import Latent, LatentVocabulary, task_digest
 
 # Candidates that selection chooses from, for each latent. Twice as many choose the same; half as many lose
@@ -111,7 +112,10 @@ def mine(
     stretches = backend.fold(corpus, None, progress)
     if len(stretches) == 0:
         raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
+    gates = parse_gates(chosen_options.gates)
     runs, nats = _gated_runs(corpus, stretches, parse_gate(chosen_options.max_entropy), backend)
+    if tool_call.__name__ in gates:
+        runs = cut_at_names(runs, corpus.tokenizer)
     candidates = backend.candidates(
         runs,
         chosen_options.min_count,
@@ -126,7 +130,7 @@ def mine(
         lambda *segments: misalignment(corpus, segments, backend).exceeds(chosen_options.max_misaligned),
         corpus.num_action_tokens,
     )
-    selection = selector.select(candidates, parse_gates(chosen_options.gates))
+    selection = selector.select(candidates, gates)
     latents = _latents(selection, corpus.tokenizer)
     mining = {
         **asdict(chosen_options),

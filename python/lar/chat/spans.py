@@ -38,7 +38,7 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     them. Raises TokenizerError, naming the trajectory, where the template refuses it or a turn cannot be
     told apart.
     """
-    template, dialect = _speaker(tokenizer)
+    template, dialect = speaker(tokenizer)
     messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
     try:
         text = template.render(messages, tools)
@@ -64,7 +64,7 @@ def _check_unicode(trajectory: Trajectory, text: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
+def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
     """Return the compiled template and what it can say; asking costs a dozen renderings."""
     if tokenizer.chat_template is None:
         raise TokenizerError(

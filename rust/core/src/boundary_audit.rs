@@ -15,6 +15,7 @@ use crate::error::{Error, Result, check_length, check_offsets};
 use crate::runs::Barriers;
 use crate::segments::Segments;
 use crate::text_matcher::{REACH, TextMatcher};
+use crate::token_bytes::TokenBytes;
 use crate::vocabulary::check_ids;
 
 /// The byte of a barrier: no latent's text has it, so none is found across.
@@ -22,38 +23,6 @@ const BARRIER: u8 = 0xFF;
 
 /// Bytes that are read in one go, at least: few enough to stay in a near cache.
 const CHUNK: usize = 1 << 14;
-
-/// The text of each base id: `bytes[offsets[id]..offsets[id + 1]]`.
-#[derive(Debug, Clone)]
-pub struct TokenBytes {
-    bytes: Vec<u8>,
-    offsets: Vec<usize>,
-}
-
-impl TokenBytes {
-    /// # Errors
-    /// If the offsets do not divide the bytes.
-    pub fn new(bytes: Vec<u8>, offsets: Vec<usize>) -> Result<Self> {
-        check_offsets(&offsets, bytes.len())?;
-        Ok(TokenBytes { bytes, offsets })
-    }
-
-    /// Number of base ids.
-    pub fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    /// Whether there is no id at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The bytes of a valid id.
-    #[inline]
-    pub fn get(&self, id: u32) -> &[u8] {
-        &self.bytes[self.offsets[id as usize]..self.offsets[id as usize + 1]]
-    }
-}
 
 /// How often each segment's text was found, and how often it was not the segment's own tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]

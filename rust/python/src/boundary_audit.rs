@@ -1,7 +1,8 @@
 //! `BoundaryAudit`.
 
-use lar_core::boundary_audit::{BoundaryAudit as CoreAudit, TokenBytes};
+use lar_core::boundary_audit::BoundaryAudit as CoreAudit;
 use lar_core::runs::Barriers;
+use lar_core::token_bytes::TokenBytes;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use lar_core::candidates::Candidates as CoreCandidates;
 use lar_core::runs::{Barriers, Runs as CoreRuns, Trajectories};
 use lar_core::spill::SpillingFolder;
+use lar_core::token_bytes::TokenBytes;
 use lar_core::trie::{Limits, find_candidates, find_candidates_from};
-use lar_core::{branching, select};
+use lar_core::{branching, select, text_cuts};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -133,6 +134,19 @@ impl Runs {
 
     fn branching_entropies<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
         py.detach(|| branching::branching_entropies(&self.runs)).into_pyarray(py)
+    }
+
+    fn continues_within<'py>(
+        &self,
+        py: Python<'py>,
+        token_bytes: PyReadonlyArray1<'_, u8>,
+        byte_offsets: PyReadonlyArray1<'_, i64>,
+        text: &[u8],
+    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?)
+            .map_err(to_python)?;
+        let continues = py.detach(|| text_cuts::continues_within(&self.runs, &bytes, text));
+        Ok(continues.map_err(to_python)?.into_pyarray(py))
     }
 
     fn split(&self, py: Python<'_>, continues: PyReadonlyArray1<'_, bool>) -> PyResult<Runs> {
