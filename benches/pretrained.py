@@ -6,9 +6,9 @@ Stages: a corpus of at most `--attempts` trajectories a task; a teacher adapted 
 model wrote the logs); its entropies and likeliest tokens, once for all; a vocabulary at each gate; an arm
 for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All arms
 read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
-windows. With `--live-teacher` the teacher reads every batch anew, and an ungated run needs no scores: leave
-their stage out with `--only`. Every stage and arm leaves a folder and is skipped when it is there: a run that
-was stopped goes on, and `--arms` adds to what is there. `--only` runs one stage.
+windows. With `--live-teacher` the teacher reads every batch anew; without entropy gates nothing is scored
+then. Every stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on, and
+`--arms` adds to what is there. `--only` runs one stage.
 """
 
 import argparse
@@ -118,7 +118,9 @@ def adapt(options: argparse.Namespace) -> None:
 
 
 def score(options: argparse.Namespace) -> None:
-    """The adapted model's entropies, and its likeliest tokens for all arms."""
+    """The adapted model's entropies, and its likeliest tokens for all arms, if any would read them."""
+    if options.live_teacher and options.gates == ["none"]:
+        return
     corpus = lar.score(
         lar.Corpus.load(options.output / "corpus"),
         options.output / "teacher",

@@ -37,7 +37,10 @@ class Reply:
 
 @dataclass
 class Exchange:
-    """One request, and the chunks of its streamed reply; `error` is what was answered instead, if any."""
+    """One request, and the chunks of its streamed reply.
+
+    `error` is what was answered instead, or what broke the reply off.
+    """
 
     request: dict[str, Any]
     chunks: list[Chunk] = field(default_factory=list)
@@ -46,7 +49,7 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether the reply has come to its end."""
-        return any(choice.get("finish_reason") for chunk in self.chunks for choice in chunk["choices"])
+        return any(choice.get("finish_reason") for chunk in self.chunks for choice in _choices(chunk))
 
     def message(self) -> dict[str, Any]:
         """The reply as one assistant message, as OpenAI's API has it without streaming."""
@@ -61,8 +64,14 @@ class Exchange:
 
     def _deltas(self) -> Iterator[dict[str, Any]]:
         for chunk in self.chunks:
-            for choice in chunk["choices"]:
+            for choice in _choices(chunk):
                 yield choice["delta"]
+
+
+def _choices(chunk: Chunk) -> list[dict[str, Any]]:
+    """None in a chunk that is an error or the usage."""
+    choices: list[dict[str, Any]] = chunk.get("choices") or []
+    return choices
 
 
 def _add_call(calls: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
@@ -92,6 +101,8 @@ class RecordingServer:
         """The reply's chunks, recorded as they pass."""
         for chunk in self._answer(exchange.request):
             exchange.chunks.append(chunk)
+            if "error" in chunk:
+                exchange.error = json.dumps(chunk["error"], ensure_ascii=False)
             yield chunk
 
     def __enter__(self) -> Self:

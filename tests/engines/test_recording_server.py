@@ -76,6 +76,19 @@ def test_an_error_of_the_real_server_is_passed_on():
     assert second.exchanges[0].error.startswith("400: ")
 
 
+def test_an_error_in_the_middle_of_a_reply_is_passed_on():
+    def breaking(_):
+        yield {"choices": [{"index": 0, "delta": {"content": "I"}, "finish_reason": None}]}
+        yield {"error": {"code": 500, "message": "broken"}}
+
+    with RecordingServer(breaking) as first, RecordingServer(forwarded(first.base_url)) as second:
+        assert '"broken"' in ask(second.base_url)
+    [exchange] = second.exchanges
+    assert "broken" in exchange.error
+    assert not exchange.complete
+    assert exchange.message()["content"] == "I"
+
+
 def test_no_real_server_is_an_error_too():
     with (
         RecordingServer(forwarded(f"http://127.0.0.1:{free_port()}/v1")) as server,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer as Backend
 from transformers import GenerationConfig
@@ -16,28 +15,20 @@ from transformers import GenerationConfig
 import lar
 from lar.causal_model import DTYPES, no_bar
 from lar.chat.template import ChatTemplate
-from lar.distillation.student import VOCABULARY_FOLDER as STUDENT_VOCABULARY
 from lar.distillation.student import Student
-from lar.engine_gates import STATIC_GATES, swallowing
 from lar.engines.latent_control import RECORD_FILE
-from lar.errors import ExportError, TrainingError, VocabularyError
+from lar.errors import ExportError
 from lar.exporting.gguf import check_converter, write_gguf
+from lar.exporting.inputs import fitting_tokenizer, teacher_of
 from lar.exporting.model_card import write_model_card
 from lar.exporting.options import ExportOptions
 from lar.exporting.reference import REFERENCE_FILE, write_reference
 from lar.exporting.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
-from lar.exporting.tokenizer_files import (
-    decode_only_backend,
-    exported_backend,
-    for_engines,
-    header_ids,
-    source_folder,
-    write_tokenizer,
-)
+from lar.exporting.tokenizer_files import for_engines, header_ids, write_tokenizer
 from lar.exporting.weights import plain_model
 from lar.files import atomic_folder, check_replaceable
 from lar.progress import Progress, silent
-from lar.vocabulary import TOKENIZER_NAME, LatentVocabulary
+from lar.tokenization import TOKENIZER_FILE
 
 FORMAT_VERSION = 1
 _STEPS = 5
@@ -85,8 +76,8 @@ def export(
         ChatTemplate(options.chat_template.read_text(encoding="utf-8"))  # raises: it must be one
     if options.llama_cpp is not None:
         check_converter(options.llama_cpp)
-    teacher = _teacher(source, model)
-    backend, tokenizer_source = _tokenizer(source, teacher, options)
+    teacher = teacher_of(source, model)
+    backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
     with atomic_folder(target, holds=RECORD_FILE) as folder:
@@ -124,52 +115,12 @@ def _write(
     write_model_card(folder, exported, record, tokenizer_source)
     report = _checked(folder, target, reference)
     reference.unlink()
+    _share(folder)
     progress(4, _STEPS)
     if options.llama_cpp is not None:
         write_gguf(folder, options.llama_cpp, options.gguf_type)
     progress(_STEPS, _STEPS)
     return Export(target, record, report)
-
-
-def _teacher(student: Path, model: str | Path | None) -> Path:
-    """The folder of the model that the student was taught by, given or as its adapter remembers it."""
-    if model is not None:
-        return Path(model)
-    file = student / "adapter_config.json"
-    try:
-        remembered = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except FileNotFoundError:
-        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)") from None
-    if not remembered or not Path(remembered).is_dir():
-        raise TrainingError(f"{student}: its teacher {remembered!r} is no folder here; name it with --model")
-    return Path(remembered)
-
-
-def _tokenizer(student: Path, teacher: Path, options: ExportOptions) -> tuple[Backend, Path]:
-    """The tokenizer with latents, and the folder whose configuration goes with it; fails early if it must."""
-    vocabulary = LatentVocabulary.load(student / STUDENT_VOCABULARY)
-    if options.gates == "engines" and not options.decode_only:
-        _check_gates(vocabulary)
-    source = source_folder(vocabulary, teacher, student / STUDENT_VOCABULARY / TOKENIZER_NAME)
-    make = decode_only_backend if options.decode_only else exported_backend
-    return make(vocabulary), source
-
-
-def _check_gates(vocabulary: LatentVocabulary) -> None:
-    """Raise VocabularyError where a latent is of a kind that stock engines stumble over."""
-    texts = [latent.text for latent in vocabulary.latents]
-    for name, gate in STATIC_GATES.items():
-        for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
-            raise _unfit(index, texts[index], name)
-    for index in np.flatnonzero(swallowing(texts, vocabulary.tokenizer)).tolist():
-        raise _unfit(index, texts[index], "header")
-
-
-def _unfit(index: int, text: str, gate: str) -> VocabularyError:
-    return VocabularyError(
-        f"latent {index} ({text!r}) does not pass the engine gate {gate!r}: mine with --gates engines, "
-        "or export with --gates none"
-    )
 
 
 def _dtype(name: str, student: Student) -> torch.dtype:
@@ -193,6 +144,13 @@ def _write_weights(
     with no_bar():
         model.save_pretrained(str(folder))
     generation.save_pretrained(str(folder))
+
+
+def _share(folder: Path) -> None:
+    """Let whoever may read the tokenizer read the weights too: they are saved for their owner alone."""
+    mode = (folder / TOKENIZER_FILE).stat().st_mode
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(mode)
 
 
 def _point_at_parent(file: Path) -> None:

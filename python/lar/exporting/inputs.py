@@ -1,0 +1,63 @@
+"""What an export is made from: the student's teacher, and a tokenizer into which its latents fit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer as Backend
+
+from lar.distillation.student import VOCABULARY_FOLDER
+from lar.engine_gates import STATIC_GATES, swallowing
+from lar.errors import TrainingError, VocabularyError
+from lar.exporting.options import ExportOptions
+from lar.exporting.tokenizer_files import decode_only_backend, exported_backend, source_folder
+from lar.vocabulary import TOKENIZER_NAME, LatentVocabulary
+
+
+def teacher_of(student: Path, model: str | Path | None) -> Path:
+    """The folder of the model that the student was taught by: `model`, or as its adapter remembers it.
+
+    Raises:
+        TrainingError: `student` is no student, or what it remembers is no folder here.
+    """
+    if model is not None:
+        return Path(model)
+    file = student / "adapter_config.json"
+    try:
+        remembered = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except FileNotFoundError:
+        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)") from None
+    if not remembered or not Path(remembered).is_dir():
+        raise TrainingError(f"{student}: its teacher {remembered!r} is no folder here; name it with --model")
+    return Path(remembered)
+
+
+def fitting_tokenizer(student: Path, teacher: Path, options: ExportOptions) -> tuple[Backend, Path]:
+    """The tokenizer with latents, and the folder whose configuration goes with it.
+
+    Raises:
+        VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
+    """
+    vocabulary = LatentVocabulary.load(student / VOCABULARY_FOLDER)
+    if options.gates == "engines" and not options.decode_only:
+        _check_gates(vocabulary)
+    source = source_folder(vocabulary, teacher, student / VOCABULARY_FOLDER / TOKENIZER_NAME)
+    make = decode_only_backend if options.decode_only else exported_backend
+    return make(vocabulary), source
+
+
+def _check_gates(vocabulary: LatentVocabulary) -> None:
+    """Raise VocabularyError where a latent is of a kind that stock engines stumble over."""
+    texts = [latent.text for latent in vocabulary.latents]
+    for name, gate in STATIC_GATES.items():
+        for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
+            raise _unfit(index, texts[index], name)
+    for index in np.flatnonzero(swallowing(texts, vocabulary.tokenizer)).tolist():
+        raise _unfit(index, texts[index], "header")
+
+
+def _unfit(index: int, text: str, gate: str) -> VocabularyError:
+    return VocabularyError(
+        f"latent {index} ({text!r}) does not pass the engine gate {gate!r}: mine with --gates engines, "
+        "or export with --gates none"
+    )
