@@ -6,7 +6,8 @@
 `--models` holds two exports, `student` and `control` (`make engine-models`). A turn is what the agent says
 after a real conversation so far, of a task that the vocabulary has not seen; all are greedy, in float32, and
 cut at `--max-tokens` base tokens or units. For each engine both models are served at once and asked one
-after the other, in turns first and second. `same text`: as transformers says it from the same folder.
+after the other, in turns first and second. `same text`: as transformers says it from the same folder; where
+it is not, the margin is told by which transformers chose the unit at which they part.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from lar.vocabulary import LatentVocabulary
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "engines"))
 
 import engines
-from expected import Cached
+from expected import Cached, Reply
 
 ARMS = ("control", "student")
 NGRAM = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4, "prompt_lookup_min": 2}
@@ -50,11 +52,11 @@ def main() -> None:
     exports = {arm: options.models / arm for arm in ARMS}
     expected = {arm: Cached(folder) for arm, folder in exports.items()}
     turns = chosen_turns(options, expected["control"])
-    texts = {
-        arm: [reference.reply(turn.messages, options.max_tokens).text for turn in turns]
+    replies = {
+        arm: [reference.reply(turn.messages, options.max_tokens) for turn in turns]
         for arm, reference in expected.items()
     }
-    base = expected["control"].tokenizer
+    tokenizers = {arm: reference.tokenizer for arm, reference in expected.items()}
     del expected
     results: dict[str, Any] = {}
     print("engine  arm      units a turn  base tokens  seconds (median)  context  same text", flush=True)
@@ -62,10 +64,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as logs:
             asked = ask_all(serve, exports, turns, options.max_tokens, Path(logs))
         for arm in ARMS:
-            row = results[f"{engine} {arm}"] = summary(asked[arm], texts[arm], base)
+            row = results[f"{engine} {arm}"] = summary(asked[arm], replies[arm], tokenizers["control"])
+            row["margins"] = margins_where_they_part(asked[arm], replies[arm], tokenizers[arm])
             print(
                 f"{engine:7} {arm:8} {row['units']:12.1f} {row['base_tokens']:12.1f} {row['seconds']:17.2f} "
-                f"{row['context']:8.1f} {row['same_text']:4d} of {len(turns)}",
+                f"{row['context']:8.1f} {row['same_text']:4d} of {len(turns)}, "
+                f"margins {[round(margin, 4) for margin in row['margins']]}",
                 flush=True,
             )
         both = [[one["seconds"] for one in asked[arm]] for arm in ARMS]
@@ -173,7 +177,7 @@ def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
     }
 
 
-def summary(asked: list[dict[str, Any]], texts: list[str], base: Any) -> dict[str, Any]:
+def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dict[str, Any]:
     """Means of counts, the median of seconds, and how many texts are those of transformers.
 
     `base_tokens` are what the tokenizer `base` makes of the same text: what a model without latents would
@@ -186,8 +190,29 @@ def summary(asked: list[dict[str, Any]], texts: list[str], base: Any) -> dict[st
         "seconds": statistics.median(one["seconds"] for one in asked),
         "context": statistics.fmean(one["context"] for one in asked),
         "ended": sum(one["finish"] != "length" for one in asked),
-        "same_text": sum(one["text"].strip() == text.strip() for one, text in zip(asked, texts, strict=True)),
+        "same_text": sum(map(is_same_text, asked, replies)),
     }
+
+
+def is_same_text(one: dict[str, Any], reply: Reply) -> bool:
+    """Whether an engine said what transformers says."""
+    return bool(one["text"].strip() == reply.text.strip())
+
+
+def margins_where_they_part(asked: list[dict[str, Any]], replies: list[Reply], tokenizer: Any) -> list[float]:
+    """For each text that is another than transformers', ascending: the margin at which they part."""
+    margins = []
+    for one, reply in zip(asked, replies, strict=True):
+        if not is_same_text(one, reply):
+            agreed = agreed_units(one["text"], reply, tokenizer)
+            margins.append(reply.margins[min(agreed, len(reply.margins) - 1)])
+    return sorted(margins)
+
+
+def agreed_units(text: str, reply: Reply, tokenizer: Any) -> int:
+    """How many units of a reply a text begins with."""
+    texts = (tokenizer.decode(reply.ids[: number + 1]).lstrip() for number in range(len(reply.ids)))
+    return sum(1 for _ in takewhile(text.lstrip().startswith, texts))
 
 
 def _arguments() -> argparse.Namespace:

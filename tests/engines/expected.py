@@ -10,10 +10,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 @dataclass(frozen=True)
 class Reply:
-    """ids: what was generated, the end of the turn left out; text: its text, special tokens left out."""
+    """What was generated, the end of the turn left out.
+
+    ids: its units; text: their text, special tokens left out; margins: of each unit, and of the end if it was
+    reached, how much greater its logit was than the second's: the log of the ratio of their probabilities.
+    """
 
     ids: list[int]
     text: str
+    margins: list[float]
 
 
 class Reference:
@@ -44,13 +49,18 @@ class Reference:
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=max_tokens,
                 do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
                 **arguments,
             )
-        written = got[0, ids.shape[1] :].tolist()
+        written = got.sequences[0, ids.shape[1] :].tolist()
+        best = torch.cat(got.logits).topk(2).values
+        margins = (best[:, 0] - best[:, 1]).tolist()
         end = self.tokenizer.eos_token_id
         if written and written[-1] == end:
             written.pop()
-        return Reply(written, self.tokenizer.decode(written, skip_special_tokens=True))
+        text = self.tokenizer.decode(written, skip_special_tokens=True)
+        return Reply(written, text, margins)
 
 
 class Cached(Reference):
