@@ -76,7 +76,7 @@ def main() -> None:
         ratios = [student / control for control, student in zip(*both, strict=True)]
         results[f"{engine} ratio"] = statistics.median(ratios)
         print(f"{engine}: student's seconds over control's, median of turns {results[f'{engine} ratio']:.3f}")
-        if counted := {arm: asked[arm][-1]["speculation"] for arm in ARMS if asked[arm][-1]["speculation"]}:
+        if counted := {arm: asked[arm][-1]["counters"] for arm in ARMS if asked[arm][-1]["counters"]}:
             print(f"{engine}: {json.dumps(counted)}", flush=True)
         results[f"{engine} turns"] = asked
     options.output.write_text(json.dumps(results, indent=1) + "\n")
@@ -147,16 +147,16 @@ def ask_all(
             for arm in ARMS if number % 2 else reversed(ARMS):
                 asked[arm].append(ask(clients[arm], arm, turn, max_tokens))
         for arm, server in (("control", control), ("student", student)):
-            asked[arm][-1] |= {"speculation": drafted(server)}
+            asked[arm][-1] |= {"counters": counters(server)}
     return asked
 
 
-def drafted(server: engines.Server) -> dict[str, float]:
-    """What a vLLM server counted of its speculation: drafts, and drafted and accepted ids."""
+def counters(server: engines.Server) -> dict[str, float]:
+    """What a vLLM server counted: prompt tokens, those that its prefix cache had, drafts, accepted ids."""
     found = {}
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
         for line in answer.read().decode().splitlines():
-            if match := re.match(r"vllm:spec_decode_num_(\w+)_total\S* (\S+)", line):
+            if match := re.match(r"vllm:(prefix_cache_\w+|spec_decode_num_\w+)_total\S* (\S+)", line):
                 found[match[1]] = float(match[2])
     return found
 
