@@ -37,8 +37,8 @@ engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the en
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make engine-models SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --editable '.[train,dev,engines]'
 	$(BIN)/python benches/pretrained.py --model $(SMOLLM2) --trajectories $(SHARED)/data/tau_bench.jsonl.gz \
-		--gates none --arms none:marginal control:marginal --learning-rate 1e-3 --row-learning-rate 1e-3 \
-		--steps 500 --evaluate-steps 100 -o $(ENGINES)/training
+		--attempts 4 --gates none --live-teacher --arms none:marginal control:marginal \
+		--learning-rate 1e-3 --row-learning-rate 1e-3 --steps 500 --evaluate-steps 100 -o $(ENGINES)/training
 	for pair in none:student control:control; do \
 		$(BIN)/lar export $(ENGINES)/training/arms/$${pair%%:*}-marginal-exponential-fitted \
 			-o $(ENGINES)/models/$${pair##*:} --chat-template tests/engines/chatml_tools.jinja \
