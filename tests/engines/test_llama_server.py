@@ -88,6 +88,15 @@ def test_a_stream_is_the_same_text_in_pieces(server, pretrained, reply):
     assert len([piece for piece in pieces if piece]) > 3
 
 
+def test_a_tool_of_the_logs_that_the_request_has_not_is_not_called(server, pretrained):
+    """The server masks what follows the marker of a call: no latent may have named a tool by then."""
+    function = {**TOOLS[0]["function"], "name": "search_mailbox"}
+    done = ask(server, pretrained, tools=[{"type": "function", "function": function}], max_tokens=96)
+    [call] = done.choices[0].message.tool_calls
+    assert call.function.name == "search_mailbox"
+    assert set(json.loads(call.function.arguments)) == {"email"}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_required_tool_call_parses(server, pretrained, stream):
     done = ask(server, pretrained, tools=TOOLS, tool_choice="required", stream=stream, max_tokens=96)
