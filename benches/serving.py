@@ -53,7 +53,7 @@ def main() -> None:
     expected = {arm: Cached(folder) for arm, folder in exports.items()}
     turns = chosen_turns(options, expected["control"])
     replies = {
-        arm: [reference.reply(turn.messages, options.max_tokens) for turn in turns]
+        arm: [reference.reply(as_engines_read(turn.messages), options.max_tokens) for turn in turns]
         for arm, reference in expected.items()
     }
     tokenizers = {arm: reference.tokenizer for arm, reference in expected.items()}
@@ -90,7 +90,7 @@ def chosen_turns(options: argparse.Namespace, reference: Cached) -> list[Turn]:
         for trajectory in lar.read_trajectories([options.trajectories])
         if not vocabulary.has_seen(trajectory.task)
         for turn in turns_of(trajectory)
-        if len(reference.prompt(turn.messages)) <= options.longest
+        if len(reference.prompt(as_engines_read(turn.messages))) <= options.longest
     ]
     if len(turns) < options.turns:
         raise SystemExit(f"{options.trajectories}: only {len(turns)} turns of unseen tasks")
@@ -116,6 +116,27 @@ def _plain(message: Any) -> dict[str, Any]:
     if message["role"] == "tool":
         plain["tool_call_id"] = message.get("tool_call_id") or "call0"
     return plain
+
+
+def as_engines_read(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages as vLLM and llama-server give them to a template: arguments of calls as objects."""
+    return [
+        {**message, "tool_calls": _read_calls(message)} if _calls(message) else message
+        for message in messages
+    ]
+
+
+def _read_calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+    read = []
+    for call in _calls(message):
+        function = call["function"]
+        read.append({**call, "function": {**function, "arguments": json.loads(function["arguments"])}})
+    return read
+
+
+def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = message.get("tool_calls") or []
+    return calls
 
 
 def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
