@@ -59,7 +59,10 @@ def main() -> None:
     tokenizers = {arm: reference.tokenizer for arm, reference in expected.items()}
     del expected
     results: dict[str, Any] = {}
-    print("engine  arm      units a turn  base tokens  seconds (median)  context  same text", flush=True)
+    print(
+        "engine  arm      units a turn  base tokens  seconds (median)  for 100  context  same text",
+        flush=True,
+    )
     for engine, serve in _engines(options):
         with tempfile.TemporaryDirectory() as logs:
             asked = ask_all(serve, exports, turns, options.max_tokens, Path(logs))
@@ -68,6 +71,7 @@ def main() -> None:
             row["margins"] = margins_where_they_part(asked[arm], replies[arm], tokenizers[arm])
             print(
                 f"{engine:7} {arm:8} {row['units']:12.1f} {row['base_tokens']:12.1f} {row['seconds']:17.2f} "
+                f"{row['seconds_for_100']:8.2f} "
                 f"{row['context']:8.1f} {row['same_text']:4d} of {len(turns)}, "
                 f"margins {[round(margin, 4) for margin in row['margins']]}",
                 flush=True,
@@ -199,7 +203,7 @@ def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
 
 
 def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dict[str, Any]:
-    """Means of counts, the median of seconds, and how many texts are those of transformers.
+    """Means of counts, the median of seconds, seconds for 100 base tokens, and texts that are transformers'.
 
     `base_tokens` are what the tokenizer `base` makes of the same text: what a model without latents would
     have had to generate for it, the end of the turn included where it was reached.
@@ -209,6 +213,7 @@ def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dic
         "units": statistics.fmean(one["tokens"] for one in asked),
         "base_tokens": statistics.fmean(spelt),
         "seconds": statistics.median(one["seconds"] for one in asked),
+        "seconds_for_100": 100 * sum(one["seconds"] for one in asked) / sum(spelt),
         "context": statistics.fmean(one["context"] for one in asked),
         "ended": sum(one["finish"] != "length" for one in asked),
         "same_text": sum(map(is_same_text, asked, replies)),
