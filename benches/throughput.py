@@ -14,14 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from shapes import SHAPES, forward_operations, multiplied_parameters, random_model, with_known_rows
 from training_arms import ARMS, CACHED, LORA, Bench, forget_peak, in_turn, peak_memory, summary
@@ -30,6 +29,7 @@ import lar
 from lar.attention import ATTENTIONS, choose_attention
 from lar.distillation import DistillOptions
 from lar.distillation.data import Examples
+from lar.windows import windows
 
 PIECES = ("matmul", "score", "distill")
 
@@ -190,11 +190,18 @@ def product_rate(model: Any, inner: int, tokens: int | None = None, repeats: int
     return 2.0 * tokens * width * inner * inside / median(seconds[1:])
 
 
+def window_lengths(corpus: lar.Corpus, longest: int) -> Iterator[int]:
+    """Tokens of each window that `lar.score` reads: long conversations are read whole, in several."""
+    for shard in corpus.shards():
+        for start, end in pairwise(shard.offsets.tolist()):
+            yield from map(len, windows(shard.action[start:end], longest))
+
+
 def scoring(setting: Setting, options: argparse.Namespace) -> dict[str, float]:
     """One call of `lar.score`, from shards to shards."""
     model, corpus = setting.model, setting.scored
     longest = options.score_length or SHAPES[setting.shape].context
-    lengths = np.concatenate([np.diff(shard.offsets) for shard in corpus.shards()]).clip(max=longest).tolist()
+    lengths = list(window_lengths(corpus, longest))
     operations = forward_operations(SHAPES[setting.shape], setting.vocabulary.base_size, lengths)
     corpus.clear_scores()
     forget_peak(model.device)
