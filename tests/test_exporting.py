@@ -99,6 +99,11 @@ def test_the_report_says_what_was_checked(merged, vocabulary):
     assert not list(merged.folder.parent.glob("*.partial"))
 
 
+def test_weights_are_as_readable_as_the_tokenizer(merged):
+    modes = {(merged.folder / name).stat().st_mode for name in ("model.safetensors", "tokenizer.json")}
+    assert len(modes) == 1
+
+
 def test_rows_are_padded_and_padding_is_never_likely(merged):
     model = AutoModelForCausalLM.from_pretrained(merged.folder, dtype=torch.float32)
     first, latents = merged.record["first_latent"], merged.record["latents"]
