@@ -1,15 +1,19 @@
 """Windows and packs: nothing taught twice, nothing lost, and packing changes no hidden state."""
 
+import shutil
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import tiny
 import torch
+import toy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.causal_model import hidden_states
+from lar.corpus import Corpus
 from lar.distillation.data import Examples, PackedExamples, cut, pack
 from lar.errors import CorpusError
 from lar.vocabulary import Reparameterized
@@ -86,6 +90,30 @@ def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabula
     parts = [Counter(e.units.tobytes() for e in Examples(part, vocabulary, 64)) for part in (train, held_out)]
     assert parts[0] + parts[1] == whole
     assert all(parts)
+
+
+def test_a_corpus_built_anew_in_the_same_folder_gives_its_own_examples(tokenizer, tmp_path):
+    """And examples of the corpus that stood there before stay what they were."""
+
+    def build(first):
+        shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
+        return Corpus.build(toy.trajectories(4, first=first), tokenizer, tmp_path / "corpus")
+
+    def texts(examples):
+        return {tokenizer.decode(example.tokens) for example in examples}
+
+    before = build(first=0)
+    examples = Examples(before, tiny.no_latents(before), 512)
+    expected = texts(examples)
+    after = build(first=100)
+    found = texts(Examples(after, tiny.no_latents(after), 512))
+    assert found == {
+        tokenizer.decode(shard.tokens[begin:end]).rstrip("\n")
+        for shard in after.shards()
+        for begin, end in pairwise(shard.offsets)
+    }
+    assert found.isdisjoint(expected)
+    assert texts(examples) == expected
 
 
 def test_a_pack_gives_the_hidden_states_of_its_examples_alone(corpus, vocabulary):

@@ -7,7 +7,7 @@ import torch
 
 from lar.corpus import Corpus
 from lar.corpus.shards import read_shard
-from lar.corpus.teacher_cache import CachedTeacher, CacheIdentity, cache_file
+from lar.corpus.teacher_cache import CachedTeacher, CacheIdentity, TopTokens, cache_file, write_top_tokens
 from lar.distillation import DistillOptions, distill
 from lar.distillation.data import Examples
 from lar.entropy import score
@@ -80,6 +80,17 @@ def test_a_selection_reads_the_rows_of_its_own(scored, vocabulary):
     whole = {e.tokens.tobytes(): e.top for e in Examples(scored, vocabulary, 64, teacher)}
     for example in Examples(train, vocabulary, 64, teacher):
         assert (example.top.ids == whole[example.tokens.tobytes()].ids).all()
+
+
+def test_a_corpus_scored_anew_in_the_same_folder_is_read_anew(scored, vocabulary):
+    """One object that read the cache of a shard does not answer for the shard that took its place."""
+    teacher = CachedTeacher(identity(scored))
+    first = next(scored.shards())
+    positions = np.flatnonzero(first.action)
+    top = teacher.top(first, positions)
+    flipped = TopTokens(np.flip(top.ids, 1), np.flip(top.probabilities, 1), top.tail)
+    write_top_tokens(first, identity(scored), flipped)
+    assert (teacher.top(next(scored.shards()), positions).ids == flipped.ids).all()
 
 
 def test_another_teachers_cache_is_refused(scored, vocabulary):

@@ -98,13 +98,17 @@ class _Kept(NamedTuple):
 
 
 class CachedTeacher:
-    """The cache of one teacher, read row by row; files are memory-mapped and checked when first touched."""
+    """The cache of one teacher, read row by row.
+
+    A file is memory-mapped and checked when a shard is first asked for. It belongs to that `Shard` object: one
+    read later from the same path may hold something else, so its cache is opened anew.
+    """
 
     def __init__(self, identity: CacheIdentity, base_size: int | None = None) -> None:
         """Read caches of `identity`, whose ids are below `base_size`."""
         self.identity = identity
         self.base_size = base_size
-        self._opened: dict[Path, _Kept] = {}
+        self._opened: dict[Path, tuple[Shard, _Kept]] = {}
 
     def size(self, shard: Shard) -> int:
         """How many tokens are kept for each position; raises CorpusError as `top` does."""
@@ -131,9 +135,11 @@ class CachedTeacher:
         return TopTokens(ids, probabilities, tail)
 
     def _open(self, shard: Shard) -> "_Kept":
-        if shard.path not in self._opened:
-            self._opened[shard.path] = self._read(shard)
-        return self._opened[shard.path]
+        known, kept = self._opened.get(shard.path, (None, None))
+        if kept is None or known is not shard:
+            kept = self._read(shard)
+            self._opened[shard.path] = shard, kept
+        return kept
 
     def _read(self, shard: Shard) -> "_Kept":
         file, path = cache_file(shard), shard.path

@@ -7,8 +7,6 @@ any training step by orders of magnitude, so a corpus of any size takes no more 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -45,6 +43,9 @@ class Examples(Sequence[Example]):
 
     A vocabulary without latents gives the control's examples: units are base tokens. Windows are the same
     for every vocabulary (`lar.windows`). lengths: int64 (m), base tokens of each example.
+
+    The shards are mapped once, when the windows are planned. Their arrays are views of the files, so only
+    masks and names take memory, and a corpus built anew in the same folder changes nothing here.
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class Examples(Sequence[Example]):
         """Plan the windows; `teacher` adds what a cached teacher says.
 
         Raises:
-            CorpusError: corpus and vocabulary are of different tokenizers, or the vocabulary's model is
-            smaller than what the corpus was made for.
+            CorpusError: corpus and vocabulary are of different tokenizers, the vocabulary's model is smaller
+            than what the corpus was made for, or the cache is not this teacher's of this corpus.
         """
         if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
@@ -69,14 +70,16 @@ class Examples(Sequence[Example]):
             )
         self.vocabulary = vocabulary
         self._teacher = teacher
-        self._plan: list[tuple[Path, int, int, Window]] = []
+        self._plan: list[tuple[Shard, int, int, Window]] = []
         for file in corpus.shard_files():
-            shard = _mapped(file.path)
+            shard = read_shard(file.path)
+            if teacher is not None:
+                teacher.size(shard)  # refuses a cache that does not belong to it
             chosen = np.arange(len(shard.tasks)) if file.keep is None else np.flatnonzero(file.keep)
             for row in chosen.tolist():
                 begin, end = shard.offsets[row : row + 2].tolist()
                 for window in windows(shard.action[begin:end], max_length):
-                    self._plan.append((file.path, begin, end, window))
+                    self._plan.append((shard, begin, end, window))
         self.lengths = np.array([len(window) for *_, window in self._plan], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -91,8 +94,7 @@ class Examples(Sequence[Example]):
         """Cut and parse one window, or several."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        path, begin, end, window = self._plan[index]
-        shard = _mapped(path)
+        shard, begin, end, window = self._plan[index]
         tokens, action = shard.tokens[begin:end], shard.action[begin:end]
         example = cut(tokens, self.vocabulary.reparameterize(tokens, action), window)
         if self._teacher is None:
@@ -102,23 +104,16 @@ class Examples(Sequence[Example]):
 
     def conversation(self, index: int) -> str:
         """The id of the trajectory that the window is of."""
-        path, begin, *_ = self._plan[index]
-        shard = _mapped(path)
+        shard, begin, *_ = self._plan[index]
         return shard.ids[int(np.searchsorted(shard.offsets, begin, side="right")) - 1]
 
     def digest(self) -> str:
         """SHA-256 (hex) of all windows' places and texts and of the segments."""
         digest = hashlib.sha256(self.vocabulary.segment_tokens.tobytes())
-        for path, begin, end, window in self._plan:
+        for shard, begin, end, window in self._plan:
             digest.update(repr((begin, end, window)).encode())
-            digest.update(_mapped(path).tokens[begin:end].tobytes())
+            digest.update(shard.tokens[begin:end].tobytes())
         return digest.hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _mapped(path: Path) -> Shard:
-    """The shard, whose arrays are views of the file: only its masks and names take memory."""
-    return read_shard(path)
 
 
 def cut(tokens: NDArray[np.uint32], parsed: Reparameterized, window: Window) -> Example:

@@ -9,7 +9,6 @@ from transformers import set_seed
 
 from lar.causal_model import embedding_rows, fingerprint, load_model
 from lar.corpus import Corpus
-from lar.corpus.shards import read_shard
 from lar.corpus.teacher_cache import CachedTeacher, CacheIdentity
 from lar.distillation.checkpoints import checkpoints_beside, claim, last_checkpoint, run_identity
 from lar.distillation.data import Examples, PackedExamples
@@ -101,7 +100,7 @@ def train(
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
     start(base.device)
     evaluated = held_out_windows(held_out, vocabulary, options)
-    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
+    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     set_seed(options.seed)
@@ -121,11 +120,8 @@ def train(
     return student.eval()
 
 
-def _cached_teacher(base: Any, corpus: Corpus, options: AdaptOptions) -> CachedTeacher | None:
-    """The cache that the options ask for, found to be of this model, these windows and this corpus."""
+def _cached_teacher(base: Any, options: AdaptOptions) -> CachedTeacher | None:
+    """The cache of this model and these windows, if the options ask for one."""
     if not (isinstance(options, DistillOptions) and options.cached_teacher):
         return None
-    teacher = CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
-    for file in corpus.shard_files():
-        teacher.size(read_shard(file.path))  # refuses
-    return teacher
+    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
