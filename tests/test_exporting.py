@@ -20,11 +20,12 @@ from lar.distillation import DistillOptions, distill
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
 from lar.exporting import export
+from lar.exporting.inputs import teacher_of
 from lar.exporting.options import ExportOptions
 from lar.exporting.self_check import self_check
 from lar.exporting.tokenizer_files import decode_only_backend, exported_backend, for_engines
 from lar.exporting.weights import ROWS_MULTIPLE
-from lar.lora_folder import quiet_peft
+from lar.compatibility import quiet_peft
 from lar.mining import mine
 from lar.vocabulary import LatentVocabulary
 
@@ -295,6 +296,20 @@ def test_bad_input_has_one_line(student_folder, tmp_path):
     (moved / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone"}))
     with pytest.raises(TrainingError, match="--model"):
         export(moved, tmp_path / "export")
+
+
+def test_the_teacher_may_be_named_as_seen_from_the_student(student_folder, teacher_folder, tmp_path, monkeypatch):
+    """A student and its teacher that were moved together, exported from anywhere."""
+    student = shutil.copytree(student_folder, tmp_path / "project" / "student")
+    teacher = shutil.copytree(teacher_folder, tmp_path / "project" / "teacher")
+    file = student / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"base_model_name_or_path": "../teacher"}))
+    monkeypatch.chdir(tmp_path)
+    assert teacher_of(student, None).samefile(teacher)
+    file.write_text(json.dumps([config]))
+    with pytest.raises(TrainingError, match="not an adapter's configuration"):
+        teacher_of(student, None)
 
 
 def test_the_command_line(student_folder, tmp_path):

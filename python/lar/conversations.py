@@ -48,7 +48,7 @@ class Conversations:
         requests = Requests(self.student, self.sampling, len(self), None)
         device = self.student.device
         ids, mask = self._ids.to(device), self._mask.to(device)
-        write(self.student, self.sampling, requests, ids, mask, past_key_values=self._cache)
+        write(self.student, self.sampling, requests, ids, mask, cache=self._cache)
         written = requests.results()
         self._append(*_pad_right([generation.units for generation in written]))
         return written

@@ -22,6 +22,7 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from lar.causal_model import autocast
+from lar.compatibility import cache_argument
 from lar.distillation.student import Student
 from lar.errors import OptionError, TrainingError
 from lar.guard import CanonicalProcessor
@@ -142,7 +143,7 @@ class Conversation:
         requests = Requests(self.student, sampling, 1, listen)
         ids, mask = pad_left([self.units])
         device = self.student.device
-        write(self.student, sampling, requests, ids.to(device), mask.to(device), past_key_values=self._cache)
+        write(self.student, sampling, requests, ids.to(device), mask.to(device), cache=self._cache)
         result = requests.results()[0]
         self.units = np.concatenate([self.units, result.units])
         return result
@@ -239,9 +240,14 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
 
 @torch.inference_mode()
 def write(
-    student: Student, sampling: Sampling, requests: Requests, ids: Tensor, mask: Tensor, **arguments: Any
+    student: Student,
+    sampling: Sampling,
+    requests: Requests,
+    ids: Tensor,
+    mask: Tensor,
+    cache: DynamicCache | None = None,
 ) -> None:
-    """Let transformers generate; what comes out is in `requests`."""
+    """Let transformers generate; what comes out is in `requests`, and in `cache` what was read and written."""
     student.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)
@@ -252,7 +258,7 @@ def write(
             generation_config=_configuration(sampling, requests.ends),
             logits_processor=LogitsProcessorList(_processors(student, sampling)),
             stopping_criteria=StoppingCriteriaList([requests]),
-            **arguments,
+            **({} if cache is None else cache_argument(cache)),
         )
 
 

@@ -1,12 +1,11 @@
 """A PEFT LoRA folder as a model: its base with the adapter merged into it, in memory."""
 
 import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lar.compatibility import quiet_peft
 from lar.errors import TrainingError
 
 CONFIG_FILE = "adapter_config.json"
@@ -28,7 +27,7 @@ def load_merged(folder: Path, load_base: Callable[[Path], Any]) -> Any:
         TrainingError: the base is not there, the adapter does not fit it, or it is a student with latents.
     """
     adapters = [folder]
-    while is_adapter(base := _base_folder(adapters[-1])):
+    while is_adapter(base := _base_of_adapter(adapters[-1])):
         if base.resolve() in {known.resolve() for known in adapters}:
             raise TrainingError(f"{base}: an adapter whose base is in the end itself")
         adapters.append(base)
@@ -39,19 +38,13 @@ def load_merged(folder: Path, load_base: Callable[[Path], Any]) -> Any:
     return model
 
 
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Within the block PEFT may ask transformers for a property by the name that it had before."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
+def base_folder(folder: Path) -> Path:
+    """The folder of the model that an adapter was trained on: as it is written, or as seen from the adapter.
 
-
-def _base_folder(folder: Path) -> Path:
-    """The folder of an adapter's base: as it is written, or as seen from the adapter."""
+    Raises:
+        TrainingError: the configuration is broken, or names no folder that is here.
+    """
     file = folder / CONFIG_FILE
-    if (folder / _LATENTS_FILE).is_file():
-        raise TrainingError(f"{folder}: a student with latents; as a teacher give the model it was taught by")
     try:
         name = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (ValueError, AttributeError) as error:
@@ -62,6 +55,13 @@ def _base_folder(folder: Path) -> Path:
         if place.is_dir():
             return place
     raise TrainingError(f"{file}: its base model {name} is no folder here; correct base_model_name_or_path")
+
+
+def _base_of_adapter(folder: Path) -> Path:
+    """The same, where the folder holds an adapter and nothing besides."""
+    if (folder / _LATENTS_FILE).is_file():
+        raise TrainingError(f"{folder}: a student with latents; as a teacher give the model it was taught by")
+    return base_folder(folder)
 
 
 def _merge(model: Any, folder: Path) -> Any:

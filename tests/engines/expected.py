@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
+from lar.compatibility import cache_argument
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -79,6 +81,6 @@ class Cached(Reference):
             shared += 1
         if surplus := self._cache.get_seq_length() - shared:
             self._cache.crop(-surplus)
-        done = super().reply(messages, max_tokens, past_key_values=self._cache, **arguments)
+        done = super().reply(messages, max_tokens, **cache_argument(self._cache), **arguments)
         self._read = (ids + done.ids)[: self._cache.get_seq_length()]
         return done

@@ -18,7 +18,7 @@ from lar.distillation.rows import LatentRows, check_base_size
 from lar.distillation.sharding import whole
 from lar.errors import OptionError, TrainingError
 from lar.files import atomic_folder
-from lar.lora_folder import quiet_peft
+from lar.compatibility import quiet_peft
 from lar.tokenization import Tokenizer
 from lar.vocabulary import LatentVocabulary
 

@@ -1,6 +1,5 @@
 """What an export is made from: the student's teacher, and a tokenizer into which its latents fit."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from lar.engine_gates import STATIC_GATES, swallowing
 from lar.errors import TrainingError, VocabularyError
 from lar.exporting.options import ExportOptions
 from lar.exporting.tokenizer_files import decode_only_backend, exported_backend, source_folder
+from lar.lora_folder import base_folder, is_adapter
 from lar.vocabulary import TOKENIZER_NAME, LatentVocabulary
 
 
@@ -22,14 +22,12 @@ def teacher_of(student: Path, model: str | Path | None) -> Path:
     """
     if model is not None:
         return Path(model)
-    file = student / "adapter_config.json"
+    if not is_adapter(student):
+        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)")
     try:
-        remembered = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except FileNotFoundError:
-        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)") from None
-    if not remembered or not Path(remembered).is_dir():
-        raise TrainingError(f"{student}: its teacher {remembered!r} is no folder here; name it with --model")
-    return Path(remembered)
+        return base_folder(student)
+    except TrainingError as error:
+        raise TrainingError(f"{error}; or name the teacher with --model") from None
 
 
 def fitting_tokenizer(student: Path, teacher: Path, options: ExportOptions) -> tuple[Backend, Path]:

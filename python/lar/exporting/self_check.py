@@ -16,7 +16,7 @@ from typing import Any
 
 from lar.engines.latent_control import RECORD_FILE
 from lar.errors import EngineError, ExportError, LarError
-from lar.lora_folder import quiet_peft
+from lar.compatibility import quiet_peft
 from lar.vocabulary import LatentVocabulary
 
 VOCABULARY_FOLDER = "latent_vocabulary"
