@@ -1,23 +1,52 @@
-# `make help` says what there is. Every target does all of its own set-up in .venv.
+# `make help` says what there is. Every target does all of its own set-up in .venv, from requirements.lock.
 PYTHON ?= python3
 SHARED ?= ../shared
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := $(VENV)/.packages
 INSTALLED := $(VENV)/.installed
+UV := .venv-uv/bin/uv
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help demo test test-engines engines engine-models check format bench clean
+# Two processes of tests: more help little on larger machines, for the longest file decides.
+PYTEST := -m pytest --numprocesses 2 --dist loadfile
+
+.PHONY: help demo test test-slow test-newest test-oldest lock test-engines engines engine-models check format bench clean
 
 help: ## Show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
 
 demo: $(INSTALLED) ## The whole way on a toy task in a few minutes on a CPU; results in demo/
 	rm -rf demo
 	$(BIN)/lar demo -o demo
 
-test: $(INSTALLED) ## All tests of the Rust core and of the Python package
-	cargo test --release --quiet
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## The tests of the Rust core and of the Python package, but for the slow ones
+	cargo test --release --locked --quiet
+	$(BIN)/python $(PYTEST) --strict-warnings -m 'not slow'
+
+test-slow: $(INSTALLED) ## The tests that take more than ten seconds each
+	$(BIN)/python $(PYTEST) --strict-warnings -m slow
+
+test-newest: ## All Python tests with the newest versions that pyproject.toml allows, without the lock
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[train,dev]'
+	.venv-newest/bin/python $(PYTEST) --strict-warnings
+
+test-oldest: $(UV) ## All Python tests with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(UV) pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable '.[train,dev]'
+	.venv-oldest/bin/python $(PYTEST)
+
+lock: $(UV) ## Renew requirements.lock, and see that each Python and platform finds all its wheels
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
+		pyproject.toml --output-file requirements.lock
+	@for python in 3.11 3.12 3.13 3.14; do \
+		for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do \
+			echo "$$python $$platform"; \
+			MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) pip install --dry-run --quiet --only-binary :all: --no-deps --require-hashes \
+				--python-version $$python --python-platform $$platform --target .venv-uv/nothing -r requirements.lock || exit; \
+		done; \
+	done
 
 # Engines stand in folders of their own; the tests take those that are there (tests/engines/engines.py).
 ENGINES := $(CURDIR)/.engines
@@ -27,7 +56,6 @@ export LAR_OPENCLAW ?= $(wildcard $(ENGINES)/openclaw)
 export LAR_ENGINE_MODELS ?= $(wildcard $(ENGINES)/models)
 
 test-engines: $(INSTALLED) ## Tests against real serving engines and agent frameworks, those that are installed
-	$(BIN)/python -m pip install --quiet --editable '.[train,dev,engines]'
 	$(BIN)/python -m pytest tests/engines
 
 engines: ## Install them in .engines/: vLLM for CPUs (6 GB), llama-server (built), OpenClaw
@@ -35,7 +63,6 @@ engines: ## Install them in .engines/: vLLM for CPUs (6 GB), llama-server (built
 
 engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the engine tests serve (an hour or two)
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make engine-models SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --editable '.[train,dev,engines]'
 	$(BIN)/python benches/pretrained.py --model $(SMOLLM2) --trajectories $(SHARED)/data/tau_bench.jsonl.gz \
 		--attempts 4 --gates none --live-teacher --arms none:marginal control:marginal \
 		--learning-rate 1e-3 --row-learning-rate 1e-3 --steps 500 --evaluate-steps 100 -o $(ENGINES)/training
@@ -62,13 +89,20 @@ bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), aga
 	$(BIN)/python benches/corpora.py --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) target demo dist
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist
 
-$(INSTALLED): pyproject.toml $(RUST)
+$(INSTALLED): $(PACKAGES) pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo 'lar needs Rust 1.88 or newer: see https://rustup.rs' >&2; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo 'lar needs Python 3.11 or newer; name one with make PYTHON=...' >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(PACKAGES): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || \
+		{ echo 'lar needs Python 3.11 to 3.14; name one with make PYTHON=...' >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(UV):
+	$(PYTHON) -m venv --clear .venv-uv
+	.venv-uv/bin/python -m pip install --quiet uv

@@ -18,6 +18,30 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 
+# For --strict-warnings; of several that fit, the last one holds.
+STRICT_WARNINGS = (
+    "error",
+    *(
+        f"{action}::{category}{module}"
+        for action, module in (("default", ""), ("error", ":(lar|test_)"))
+        for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+    ),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-warnings",
+        action="store_true",
+        help="every warning is an error, but for a deprecation that a dependency's own code causes",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("strict_warnings"):
+        for line in STRICT_WARNINGS:
+            config.addinivalue_line("filterwarnings", line)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

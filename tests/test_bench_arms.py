@@ -82,6 +82,7 @@ def test_figures_are_means_over_seeds_and_pairs_of_episodes():
     assert standard_error([1]) == 0
 
 
+@pytest.mark.slow
 def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp_path, capsys):
     run(monkeypatch, tmp_path, "--arms base marginal-first-none")
     record = json.loads((tmp_path / "demo" / "seed-0" / "arms" / "marginal-first-none.json").read_text())

@@ -307,6 +307,7 @@ def read_sample(file: Path, count: int) -> list[Trajectory]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", ["qwen3", "chatml"])
 def test_masks_of_real_corpora(shared, template):
     folder = shared / "tokenizers/qwen3"

@@ -91,6 +91,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_whole_way_leaves_what_the_commands_read(demo: Path) -> None:
     corpus = lar.Corpus.load(demo / "corpus")
     assert corpus.num_trajectories == len(list(lar.read_trajectories(demo / "trajectories.parquet"))) == 24
@@ -104,6 +105,7 @@ def test_the_whole_way_leaves_what_the_commands_read(demo: Path) -> None:
     assert Student.load(demo / "control", demo / "model", device="cpu").vocabulary.size == 0
 
 
+@pytest.mark.slow
 def test_the_record_holds_what_the_table_shows(demo: Path) -> None:
     record = json.loads((demo / "demo.json").read_text())
     assert set(record["arms"]) == {"base", "control", "student"}
@@ -118,6 +120,7 @@ def test_the_record_holds_what_the_table_shows(demo: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_with_something_in_it_is_left_alone(demo: Path) -> None:
     before = sorted(path.name for path in demo.iterdir())
     with pytest.raises(OptionError, match="there is something already"):
@@ -131,6 +134,7 @@ def test_options_out_of_range_are_refused(wrong: dict[str, int]) -> None:
         DemoOptions(**wrong)
 
 
+@pytest.mark.slow
 def test_the_most_useful_latents_are_those_that_saved_most(demo: Path) -> None:
     vocabulary = lar.LatentVocabulary.load(demo / "vocabulary")
     rare, often = vocabulary.latents[0], vocabulary.latents[1]

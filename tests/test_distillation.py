@@ -94,28 +94,32 @@ def test_units_are_read_and_written_through_the_new_rows(corpus, vocabulary):
 @pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
 @pytest.mark.parametrize("control", [False, True])
 def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, control):
-    """The packed, chunked step against plain forwards and logits that exist all at once."""
+    """The packed, chunked step in float32 against plain forwards, whose loss is summed in float64."""
     chosen = tiny.no_latents(corpus) if control else vocabulary
     options = DistillOptions(**FEW, loss=loss, unit_weight=0.5)
     student = Student.begin(tiny.model(vocabulary.base_size), chosen, options)
     step = DistillationStep(student, options)
     group = list(Examples(corpus, chosen, 256))[:3]
     first = FirstTokens(torch.from_numpy(chosen.first_tokens.astype("int64")), chosen.base_size)
-    expected = 0.0
+    expected, units = 0.0, 0
     with torch.no_grad():
         for example in group:
             at = torch.from_numpy(example.taught)
-            logits = student(torch.from_numpy(example.units)[None]).logits[0, at - 1]
+            logits = student(torch.from_numpy(example.units)[None]).logits[0, at - 1].double()
             with student.teacher():
                 tokens = torch.from_numpy(example.tokens)[None]
-                teacher = student(tokens).logits[0, example.starts[example.taught] - 1]
+                teacher = student(tokens).logits[0, example.starts[example.taught] - 1].double()
             base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :]
             labels = torch.from_numpy(example.units)[at]
             terms = LOSS_FUNCTIONS[loss](base, latent, teacher, labels, first)
             expected += float(terms.teacher + options.unit_weight * terms.unit)
-    assert float(step(**pack(group))["loss"].detach()) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+            units += len(at)
+    # float32 rounds each unit's log-sum of about 6 nats by 5e-7; which way depends on the processor.
+    found = float(step(**pack(group))["loss"].detach())
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * units)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
 def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):
     options = DistillOptions(**FEW, loss=loss, max_steps=30, row_learning_rate=3e-2, learning_rate=3e-3)

@@ -15,6 +15,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lar.compatibility import quiet_peft
 from lar.corpus import Corpus
 from lar.distillation import DistillOptions, distill
 from lar.distillation.student import Student
@@ -25,7 +26,6 @@ from lar.exporting.options import ExportOptions
 from lar.exporting.self_check import self_check
 from lar.exporting.tokenizer_files import decode_only_backend, exported_backend, for_engines
 from lar.exporting.weights import ROWS_MULTIPLE
-from lar.compatibility import quiet_peft
 from lar.mining import mine
 from lar.vocabulary import LatentVocabulary
 
@@ -121,6 +121,7 @@ def test_rows_are_padded_and_padding_is_never_likely(merged):
     assert (probabilities[:, first + latents :] <= mean_of_base * (1 + 1e-6)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
 def test_tied_students_are_untied(family, corpus, vocabulary, tmp_path):
     teacher = tmp_path / "teacher"
@@ -134,6 +135,7 @@ def test_tied_students_are_untied(family, corpus, vocabulary, tmp_path):
     assert done.report["logits_difference"] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_narrow_weights_pass_within_their_rounding(dtype, student_folder, tmp_path):
     done = export(student_folder, tmp_path / "export", ExportOptions(dtype=dtype))
@@ -141,6 +143,7 @@ def test_narrow_weights_pass_within_their_rounding(dtype, student_folder, tmp_pa
     assert 0 < done.report["logits_difference"] < 0.05
 
 
+@pytest.mark.slow
 def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
     student_folder, merged, vocabulary, tmp_path
 ):
@@ -159,6 +162,7 @@ def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
         assert torch.allclose(adapted(ids).logits[0], exported_logits(merged.folder, ids[0]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_decode_only_changes_no_prompt(student_folder, vocabulary, tmp_path):
     done = export(student_folder, tmp_path / "export", ExportOptions(decode_only=True))
     tokenizer = AutoTokenizer.from_pretrained(done.folder)
@@ -298,7 +302,9 @@ def test_bad_input_has_one_line(student_folder, tmp_path):
         export(moved, tmp_path / "export")
 
 
-def test_the_teacher_may_be_named_as_seen_from_the_student(student_folder, teacher_folder, tmp_path, monkeypatch):
+def test_the_teacher_may_be_named_as_seen_from_the_student(
+    student_folder, teacher_folder, tmp_path, monkeypatch
+):
     """A student and its teacher that were moved together, exported from anywhere."""
     student = shutil.copytree(student_folder, tmp_path / "project" / "student")
     teacher = shutil.copytree(teacher_folder, tmp_path / "project" / "teacher")
@@ -312,6 +318,7 @@ def test_the_teacher_may_be_named_as_seen_from_the_student(student_folder, teach
         teacher_of(student, None)
 
 
+@pytest.mark.slow
 def test_the_command_line(student_folder, tmp_path):
     command = [sys.executable, "-m", "lar", "export", str(student_folder), "-o", str(tmp_path / "export")]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)

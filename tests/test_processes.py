@@ -86,6 +86,7 @@ def losses(run, name="loss"):
     return [line[name] for line in run["log"] if name in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
 @pytest.mark.parametrize("run", ["whole_run", "killed_run", "accumulating_run", "adapted"])
 def test_two_processes_learn_what_one_does(alone, together, sharding, run):
@@ -100,6 +101,7 @@ def test_two_processes_learn_what_one_does(alone, together, sharding, run):
     assert len(losses(expected)) == (0 if run == "adapted" else 2 if run == "accumulating_run" else 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
 def test_a_killed_run_of_two_goes_on_to_the_same_student(together, sharding):
     runs = together[0][sharding]
@@ -108,6 +110,7 @@ def test_a_killed_run_of_two_goes_on_to_the_same_student(together, sharding):
         assert torch.equal(runs["killed_run"]["learnt"][name], value), name
 
 
+@pytest.mark.slow
 def test_a_sharded_model_can_be_looked_at_between_steps(alone, together):
     expected = alone["accumulating_run"]["looked"]
     assert len(expected) >= 2
@@ -115,6 +118,7 @@ def test_a_sharded_model_can_be_looked_at_between_steps(alone, together):
         assert of_process["full"]["accumulating_run"]["looked"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_each_process_holds_its_part_of_a_sharded_model(alone, together):
     whole = alone["accumulating_run"]["held"][0]
     parts = [of_process["full"]["accumulating_run"]["held"][0] for of_process in together]
@@ -123,12 +127,14 @@ def test_each_process_holds_its_part_of_a_sharded_model(alone, together):
     assert together[0]["none"]["accumulating_run"]["held"][0] == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
 def test_frozen_weights_may_be_bfloat16(alone, together, sharding):
     found = losses(together[0][sharding]["bfloat16_run"])
     assert found == pytest.approx(losses(alone["bfloat16_run"]), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
 def test_the_main_process_saves_one_student(folder, together, sharding):
     saved = Student.load(folder / "of-2" / f"whole-{sharding}", str(folder / "model"))
@@ -139,6 +145,7 @@ def test_the_main_process_saves_one_student(folder, together, sharding):
     assert left == {f"{run}-{sharding}" for run in ("whole", "killed") for sharding in SHARDINGS}
 
 
+@pytest.mark.slow
 def test_a_mistake_of_all_is_one_line(folder, printed):
     lines = [line for line in printed.splitlines() if "lar: error" in line]
     assert len(lines) == 1, printed

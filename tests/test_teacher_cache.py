@@ -82,7 +82,7 @@ def test_a_selection_reads_the_rows_of_its_own(scored, vocabulary):
         assert (example.top.ids == whole[example.tokens.tobytes()].ids).all()
 
 
-def test_a_corpus_scored_anew_in_the_same_folder_is_read_anew(scored, vocabulary):
+def test_a_corpus_scored_anew_in_the_same_folder_is_read_anew(scored):
     """One object that read the cache of a shard does not answer for the shard that took its place."""
     teacher = CachedTeacher(identity(scored))
     first = next(scored.shards())

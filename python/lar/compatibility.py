@@ -1,4 +1,4 @@
-"""Where the supported versions of transformers and PEFT differ: each difference stands here and nowhere else."""
+"""Where the supported versions of transformers and PEFT differ: each difference is handled here alone."""
 
 import inspect
 import warnings

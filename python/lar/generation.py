@@ -247,7 +247,7 @@ def write(
     mask: Tensor,
     cache: DynamicCache | None = None,
 ) -> None:
-    """Let transformers generate; what comes out is in `requests`, and in `cache` what was read and written."""
+    """Let transformers generate: the units go to `requests`, the keys and values to `cache`."""
     student.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)

@@ -100,8 +100,8 @@ class _Kept(NamedTuple):
 class CachedTeacher:
     """The cache of one teacher, read row by row.
 
-    A file is memory-mapped and checked when a shard is first asked for. It belongs to that `Shard` object: one
-    read later from the same path may hold something else, so its cache is opened anew.
+    A file is memory-mapped and checked when a shard is first asked for. It belongs to that `Shard` object: a
+    shard read later from the same path may hold something else, so its cache is opened anew.
     """
 
     def __init__(self, identity: CacheIdentity, base_size: int | None = None) -> None:

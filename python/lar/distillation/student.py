@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lar.causal_model import Head, embedding_rows, head_of, load_model
+from lar.compatibility import quiet_peft
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows import LatentRows, check_base_size
 from lar.distillation.sharding import whole
 from lar.errors import OptionError, TrainingError
 from lar.files import atomic_folder
-from lar.compatibility import quiet_peft
 from lar.tokenization import Tokenizer
 from lar.vocabulary import LatentVocabulary
 

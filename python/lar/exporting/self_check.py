@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lar.compatibility import quiet_peft
 from lar.engines.latent_control import RECORD_FILE
 from lar.errors import EngineError, ExportError, LarError
-from lar.compatibility import quiet_peft
 from lar.vocabulary import LatentVocabulary
 
 VOCABULARY_FOLDER = "latent_vocabulary"
