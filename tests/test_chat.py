@@ -217,10 +217,17 @@ def test_same_text_as_transformers(transformers_tokenizer, source, prompt, tools
 )
 def test_same_template_language_as_transformers(transformers_tokenizer, source):
     messages = [agent("a é <b>", reasoning_content="why"), user("ü")]
-    theirs = transformers_tokenizer.apply_chat_template(
-        messages, tools=[TOOL], chat_template=source, tokenize=False
-    )
-    assert ChatTemplate(source, NAMED_TOKENS).render(messages, [TOOL]) == theirs
+
+    def theirs(source, messages):
+        return transformers_tokenizer.apply_chat_template(
+            messages, tools=[TOOL], chat_template=source, tokenize=False
+        )
+
+    # From 5.21 on transformers gives reasoning under gpt-oss's name as well; before, its callers did.
+    given = messages
+    if not theirs("{{ messages[0].thinking }}", messages):
+        given = [{"thinking": "why", **messages[0]}, messages[1]]
+    assert ChatTemplate(source, NAMED_TOKENS).render(messages, [TOOL]) == theirs(source, given)
 
 
 def examples() -> list[list[Message]]:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from lar.processes import is_main
-from lar.progress import Progress
+from lar.progress import Progress, silent
 
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
@@ -43,6 +43,9 @@ class _Bar:
 @contextmanager
 def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
     """Show a bar on a terminal, nothing elsewhere; yields the callback that moves it."""
+    if not (sys.stderr.isatty() and is_main()):
+        yield silent
+        return
     columns = (
         TextColumn(label),
         BarColumn(),
@@ -55,7 +58,6 @@ def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
     with Bars(
         *columns,
         console=console(),
-        disable=not (sys.stderr.isatty() and is_main()),
         transient=True,
         speed_estimate_period=600,  # a step of a large model takes a minute: time left needs several
     ) as bars:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import load_peft_weights
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Student(nn.Module):
     @classmethod
     def begin(cls, model: Any, vocabulary: LatentVocabulary, options: AdaptOptions) -> "Student":
         """Put a fresh LoRA into `model` (which it changes in place; see `unload`) and start the new rows."""
-        if isinstance(model, PeftModel) or hasattr(model, "peft_config"):
+        if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
             raise TrainingError("the model has an adapter already: merge it first, it is part of the teacher")
         check_base_size(model, vocabulary)
         method = options.row_start if isinstance(options, DistillOptions) else "mean"
