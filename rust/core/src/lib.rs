@@ -26,6 +26,7 @@ mod matching_table;
 pub mod parse;
 pub mod runs;
 mod sample;
+mod scale;
 pub mod segments;
 pub mod select;
 pub mod spill;

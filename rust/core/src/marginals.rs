@@ -19,7 +19,9 @@ pub(crate) struct Usage {
     /// How often the parse uses the segment.
     pub(crate) uses: Vec<u64>,
     /// Units that the parse would be longer by without it, summed over its uses one at a time.
-    pub(crate) losses: Vec<i64>,
+    ///
+    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than counts.
+    pub(crate) losses: Vec<i128>,
 }
 
 impl Usage {
@@ -47,7 +49,8 @@ impl Usage {
         for (place, unit) in units.iter().enumerate() {
             if let Unit::Segment { index, .. } = unit.unit {
                 self.uses[index as usize] += weight;
-                self.losses[index as usize] += extra_units(trie, run, &units[place..], index) * weight as i64;
+                let extra = extra_units(trie, run, &units[place..], index);
+                self.losses[index as usize] += i128::from(extra) * i128::from(weight);
             }
         }
     }
@@ -210,7 +213,7 @@ mod tests {
     }
 
     fn trie_of(segments: &[Vec<u32>]) -> MatchingTrie {
-        MatchingTrie::new(&segments.iter().map(Vec::as_slice).collect())
+        MatchingTrie::of_few(&segments.iter().map(Vec::as_slice).collect())
     }
 
     proptest! {
@@ -230,7 +233,7 @@ mod tests {
                 others.remove(index);
                 let extra = units(&trie_of(&others), &run) - units(&trie, &run);
                 if usage.uses[index] == weight {
-                    prop_assert_eq!(usage.losses[index], extra * weight as i64);
+                    prop_assert_eq!(usage.losses[index], i128::from(extra) * i128::from(weight));
                 } else if usage.uses[index] == 0 {
                     prop_assert_eq!((usage.losses[index], extra), (0, 0));
                 }

@@ -69,7 +69,7 @@ proptest! {
         let mine = || {
             let runs = fold(&parts);
             let candidates = find_candidates(&runs, &limits).unwrap();
-            let chosen = select(&runs, &candidates, size);
+            let chosen = select(&runs, &candidates, size).unwrap();
             (runs, candidates, chosen)
         };
         let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(mine);
