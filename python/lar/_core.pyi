@@ -112,7 +112,8 @@ class Runs:
     def branching_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough.
+        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where the
+        runs have more positions than can be searched.
         """
 
     def continues_within(

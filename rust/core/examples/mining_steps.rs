@@ -69,7 +69,8 @@ fn time(step: &str, runs: &Runs, limits: &Limits) -> f64 {
             black_box(found.len());
         }
         "branching" => {
-            black_box(branching_entropies(runs).len());
+            let entropies = branching_entropies(runs).unwrap_or_else(|error| fail(&error.to_string()));
+            black_box(entropies.len());
         }
         _ => fail(USAGE),
     }

@@ -88,7 +88,11 @@ impl<'a> Text<'a> {
         &self.scale
     }
 
-    #[cfg(test)]
+    /// The runs as they stand in the text: the index of each, and where it begins.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
+    }
+
     /// Number of positions, those of the runs' ends included.
     pub(crate) fn len(&self) -> usize {
         self.tokens.len()
@@ -180,6 +184,11 @@ impl<'a> Text<'a> {
     /// The second costs nothing here, where the text is read from end to end, and a memory access later.
     pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Placed>> {
         self.followers_of(tokens, wanted, |next| next != END)
+    }
+
+    /// For each numbered token of a range, ascending: where it is, and what follows, the end of a run included.
+    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Placed>> {
+        self.followers_of(tokens, &(0..u32::MAX), |_| true)
     }
 
     fn followers_of(

@@ -144,8 +144,9 @@ impl Runs {
         )
     }
 
-    fn branching_entropies<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
-        py.detach(|| branching::branching_entropies(&self.runs)).into_pyarray(py)
+    fn branching_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let entropies = py.detach(|| branching::branching_entropies(&self.runs)).map_err(to_python)?;
+        Ok(entropies.into_pyarray(py))
     }
 
     fn continues_within<'py>(
