@@ -1,8 +1,8 @@
 //! Which candidates become latents: by what would be lost without them, not by frequency.
 //!
-//! The vocabulary grows in steps. In each the candidates that would save the most units come to it, twice as
-//! many as there is room for; then those whose removal costs least are dropped, a share at a time, each time
-//! by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
+//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to it,
+//! twice as many as there is room for; then those whose removal costs least are dropped, a share at a time, each
+//! time by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
 //! helps.
 //!
 //! What is weighed is what may be expected on a task not yet seen, in two ways. A segment's uses count by
@@ -213,7 +213,7 @@ impl<'a> Present<'a> {
         order
     }
 
-    /// The chosen candidates and the `added` others that would save the most units in their parse.
+    /// The chosen candidates and the `added` others that are estimated to save the most units in their parse.
     fn grown(&self, added: usize) -> Vec<usize> {
         let gains = self.gains();
         let mut order: Vec<usize> = (0..gains.len()).filter(|&candidate| gains[candidate] > 0.0).collect();
@@ -225,7 +225,7 @@ impl<'a> Present<'a> {
         order
     }
 
-    /// Units that each candidate alone may be expected to save.
+    /// An estimate of the units that each candidate alone may be expected to save.
     fn gains(&self) -> Vec<f64> {
         let Selector { all, candidates, runs, trusts, .. } = self.selector;
         let gains = Gains::new(all, &self.trie, candidates.len());
