@@ -185,11 +185,11 @@ def test_scoring_that_was_stopped_is_finished_on_the_cluster(folder, address, tm
 def killing_once(marker, function):
     """`function`, whose first call ends its process as the system would."""
 
-    def killed_once(*arguments):
+    def killed_once(*arguments, **options):
         try:
             marker.touch(exist_ok=False)
         except FileExistsError:
-            return function(*arguments)
+            return function(*arguments, **options)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("not reached")
 
