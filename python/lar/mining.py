@@ -107,8 +107,8 @@ def mine(
     and on any `backend` (None: `OneMachine()`).
 
     Raises:
-        OptionError: an option is out of its range, or the corpus has more runs than candidates can be searched
-            in; the message says what helps.
+        OptionError: an option is out of its range, or the corpus has more runs than candidates can be
+            searched in; the message says what helps.
         CorpusError: the corpus holds no token of the agent.
     """
     chosen_options = MiningOptions(**options)  # type: ignore[arg-type]
