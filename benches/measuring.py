@@ -132,7 +132,8 @@ def _suffix_array(pipe: Connection, tokens: TokenTable, size: int) -> None:
 
     del size
     runs = fold(_sent(pipe), tokens)
-    _, dense = np.unique(np.insert(runs.tokens, runs.offsets[1:], 2**32 - 1), return_inverse=True)
+    flat, offsets, *_ = runs.to_arrays()
+    _, dense = np.unique(np.insert(flat, offsets[1:], 2**32 - 1), return_inverse=True)
     text = dense.astype(np.uint16 if dense.max() < 1 << 16 else np.uint32)
     before, began = forget_peak(), time.perf_counter()
     pydivsufsort.divsufsort(text)

@@ -30,14 +30,14 @@ class BpeMerges:
         trainer = trainers.BpeTrainer(
             vocab_size=len(alphabet) + size, initial_alphabet=sorted(alphabet), show_progress=False
         )
-        counts = runs.counts.tolist()
+        counts = _counts(runs)
         repeated = (text for text, count in zip(texts, counts, strict=True) for _ in range(count))
         tokenizer.train_from_iterator(repeated, trainer)
         return cls(tokenizer, alphabet)
 
     def saved(self, runs: _core.Runs) -> int:
         """How many units fewer than base tokens all occurrences of `runs` are."""
-        counts = runs.counts.tolist()
+        counts = _counts(runs)
         units = sum(
             count * _units(self.tokenizer, text, self.alphabet)
             for text, count in zip(_texts(runs), counts, strict=True)
@@ -63,8 +63,14 @@ def agent_runs(corpus: Corpus) -> _core.Runs:
 
 
 def _texts(runs: _core.Runs) -> list[str]:
-    tokens = runs.tokens
-    return [as_text(tokens[start:end]) for start, end in pairwise(runs.offsets.tolist())]
+    tokens, offsets, *_ = runs.to_arrays()
+    return [as_text(tokens[start:end]) for start, end in pairwise(offsets.tolist())]
+
+
+def _counts(runs: _core.Runs) -> list[int]:
+    _, _, counts, *_ = runs.to_arrays()
+    found: list[int] = counts.tolist()
+    return found
 
 
 def as_text(tokens: NDArray[np.uint32]) -> str:

@@ -76,7 +76,7 @@ def mine(shards: Iterable[Trajectories], tokens: TokenTable, size: int) -> Mined
         memory=(clock.memory, peak_memory()),
         tokens=seen,
         runs=len(runs),
-        run_tokens=len(runs.tokens),
+        run_tokens=runs.distinct_tokens,
         candidates=len(candidates),
         segments=_segments(candidates, chosen),
     )
@@ -124,7 +124,7 @@ def peak_memory() -> int:
 def _segments(
     candidates: _core.Candidates, chosen: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    offsets, tokens = candidates.offsets, candidates.tokens
+    tokens, offsets, *_ = candidates.to_arrays()
     lengths = np.diff(offsets)[chosen]
     parts = [tokens[offsets[index] : offsets[index + 1]] for index in chosen.tolist()]
     return np.concatenate(parts) if parts else tokens[:0], ends(lengths)

@@ -25,14 +25,16 @@ def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
     size = len(corpus.tokens)
     runs = fold([corpus], tokens)
     candidates = runs.candidates(2, 2, 128, 1 << 30)
+    _, _, counts, *_ = runs.to_arrays()
+    segments, *_ = candidates.to_arrays()
     grams = {length: _grams(corpus, length) for length in (2, 4, 8, 16)}
     return {
-        "distinct runs": len(runs) / int(runs.counts.sum()),
-        "their tokens": len(runs.tokens) / size,
+        "distinct runs": len(runs) / int(counts.sum()),
+        "their tokens": runs.distinct_tokens / size,
         **{f"distinct {length}-grams": distinct for length, (distinct, _) in grams.items()},
         **{f"shared {length}-grams": shared for length, (_, shared) in grams.items()},
         "candidates": len(candidates) / size * 1000,
-        "their mean length": len(candidates.tokens) / max(1, len(candidates)),
+        "their mean length": len(segments) / max(1, len(candidates)),
     }
 
 

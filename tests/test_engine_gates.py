@@ -76,11 +76,41 @@ def test_without_gates_mining_is_a_selection_of_all_candidates(corpus):
     candidates = candidates.filter(characters(candidates, corpus.tokenizer))
     chosen, uses = runs.select(candidates, 30)
     vocabulary = mine(corpus, size=30, gates="none")
-    bounds = list(pairwise(candidates.offsets.tolist()))
-    expected = [tuple(candidates.tokens[slice(*bounds[index])].tolist()) for index in chosen.tolist()]
+    tokens, offsets, *_ = candidates.to_arrays()
+    bounds = list(pairwise(offsets.tolist()))
+    expected = [tuple(tokens[slice(*bounds[index])].tolist()) for index in chosen.tolist()]
     assert [latent.tokens for latent in vocabulary.latents] == expected
     assert [latent.uses for latent in vocabulary.latents] == uses.tolist()
     assert [gate["name"] for gate in vocabulary.mining["gates"]] == ["characters"]
+
+
+class Counting:
+    """Candidates that count how often they are copied."""
+
+    def __init__(self, *arrays):
+        self._candidates = _core.Candidates.from_arrays(*arrays)
+        self.copies = 0
+
+    def __len__(self):
+        return len(self._candidates)
+
+    def to_arrays(self):
+        self.copies += 1
+        return self._candidates.to_arrays()
+
+
+def test_candidates_that_cut_characters_are_copied_once(tokenizer):
+    content, bounds = tokenizer.token_bytes()
+    # Two thirds of "€", and "€": its bytes are tokens of the byte-level alphabet.
+    ids = {content[a:b].tobytes(): id_ for id_, (a, b) in enumerate(pairwise(bounds.tolist()))}
+    euro = [ids[bytes([byte])] for byte in "€".encode()]
+    segments = sorted([[first, *euro[:end]] for first in range(4) for end in (2, 3)])
+    flat = np.concatenate(segments).astype(np.uint32)
+    offsets = np.cumsum([0, *map(len, segments)])
+    ones = np.ones(len(segments))
+    candidates = Counting(flat, offsets, ones.astype(np.uint64), ones.astype(np.uint32))
+    assert characters(candidates, tokenizer).tolist() == [len(segment) == 4 for segment in segments]
+    assert candidates.copies == 1
 
 
 def test_each_gates_cost_is_told(corpus):

@@ -1,5 +1,6 @@
 """The package as a whole: what importing it costs, and stubs that match the compiled module."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import lar
+from lar import _core
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,6 +30,28 @@ def test_every_public_name_is_there_and_explained(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'surprise'"):
         _ = lar.surprise
+
+
+def test_what_copies_is_a_method():
+    """An attribute may be read in a loop: each of the core's is a number or a word that is there already."""
+    attributes = {
+        f"{name}.{attribute}"
+        for name, value in vars(_core).items()
+        if inspect.isclass(value)
+        for attribute, descriptor in vars(value).items()
+        if inspect.isgetsetdescriptor(descriptor)
+    }
+    assert attributes == {
+        "Runs.distinct_tokens",
+        "Runs.total_tokens",
+        "Stream.units",
+        "Stream.base_tokens",
+        "Stream.finish_reason",
+        "Stream.stop_reason",
+        "CanonicalGuard.units",
+        "CanonicalGuard.overtaken",
+        "CanonicalGuard.is_canonical",
+    }
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from lar import _core
 from lar.backend import OneMachine
 from lar.cli.size import parse_size
 from lar.corpus import Corpus
-from lar.errors import OptionError
+from lar.errors import OptionError, VocabularyError
 from lar.mining import mine
 from lar.vocabulary import FILE_NAME
 
@@ -59,8 +59,9 @@ def as_set(runs):
     def lists(flat, offsets):
         return [tuple(part.tolist()) for part in np.split(flat, offsets[1:-1])]
 
-    tokens, tasks = lists(runs.tokens, runs.offsets), lists(runs.tasks, runs.task_offsets)
-    return set(zip(tokens, runs.counts.tolist(), tasks, strict=True)) if len(runs) else set()
+    tokens, offsets, counts, tasks, task_offsets = runs.to_arrays()
+    found = zip(lists(tokens, offsets), counts.tolist(), lists(tasks, task_offsets), strict=True)
+    return set(found) if len(runs) else set()
 
 
 @given(parts=PARTS, memory=st.integers(0, 2000))
@@ -79,8 +80,8 @@ def test_runs_and_candidates_can_be_pickled(parts):
     assert as_set(again) == as_set(runs)
     candidates, other = runs.candidates(1, 1, 8, 1000), again.candidates(1, 1, 8, 1000)
     for copy in (other, pickle.loads(pickle.dumps(candidates))):
-        for name in ("tokens", "offsets", "counts", "supports"):
-            np.testing.assert_array_equal(getattr(copy, name), getattr(candidates, name))
+        for array, expected in zip(copy.to_arrays(), candidates.to_arrays(), strict=True):
+            np.testing.assert_array_equal(array, expected)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,10 @@ def test_runs_and_candidates_can_be_pickled(parts):
         ({"counts": np.ones(1, np.uint64)}, "counts has 1 entries where 2 are needed"),
         ({"offsets": np.array([0, 9, 3])}, "offsets do not divide"),
         ({"tasks": np.array([1, 0, 0], np.uint32)}, "tasks of run 0 are not ascending"),
+        ({"task_offsets": np.array([0, 0, 3])}, "run 0 has no tasks"),
+        ({"counts": np.array([1, 0], np.uint64)}, "run 1 has no occurrences"),
+        ({"offsets": np.array([0, 3, 3])}, "run 1 has no tokens"),
+        ({"counts": np.array([1, 2**64 - 1], np.uint64)}, "more than 9007199254740992 tokens"),
     ],
 )
 def test_arrays_that_are_no_runs_are_refused(change, message):
@@ -102,6 +107,30 @@ def test_arrays_that_are_no_runs_are_refused(change, message):
     assert len(_core.Runs.from_arrays(**arrays)) == 2
     with pytest.raises(OptionError, match=message):
         _core.Runs.from_arrays(**{**arrays, **change})
+
+
+def test_an_id_that_no_token_has_is_refused():
+    ids, one = np.array([1, 2**32 - 1], np.uint32), np.ones(1, np.uint32)
+    folder = _core.RunFolder(NO_BARRIERS)
+    with pytest.raises(VocabularyError, match="id 4294967295 at position 1"):
+        folder.add(ids, np.array([0, 2]), np.ones(2, np.bool_), one)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ((0, 1, 2, 1), "min_count must be at least 1, not 0"),
+        ((1, 0, 2, 1), "min_support must be at least 1, not 0"),
+        ((1, 1, 1, 1), "max_length must be at least 2, not 1"),
+        ((1, 1, 2, 0), "most must be at least 1, not 0"),
+        ((-1, 1, 2, 1), "the number -1 is negative or too large"),
+        ((1, 2**32, 2, 1), "the number 4294967296 is negative or too large"),
+    ],
+)
+def test_limits_without_a_meaning_are_refused(limits, message):
+    for check in (fold([]).candidates, _core.check_limits):
+        with pytest.raises(OptionError, match=message):
+            check(*limits)
 
 
 def test_candidates_that_do_not_ascend_are_refused():

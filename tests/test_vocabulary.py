@@ -103,7 +103,7 @@ def test_every_way_to_push_says_the_same(segments, text, stop):
         assert lists.push([int(unit), int(unit)]) == [said, said]
     held = alone.flush()
     assert arrays.flush() == lists.flush() == [held, held]
-    assert arrays.finish_reasons == lists.finish_reasons == [alone.finish_reason] * 2
+    assert arrays.finish_reasons() == lists.finish_reasons() == [alone.finish_reason] * 2
 
 
 def test_the_text_of_a_unit_is_one_string(vocabulary):
@@ -128,7 +128,7 @@ def test_a_wrong_unit_is_refused_and_changes_nothing(vocabulary, wrong):
         batch.push([latent.id])
     with pytest.raises(TypeError):
         stream.push("text")
-    assert (stream.units, batch.units) == (0, [0, 0])
+    assert (stream.units, batch.units()) == (0, [0, 0])
 
 
 def test_special_tokens_are_silent_unless_asked_for(vocabulary, tokenizer):

@@ -19,18 +19,30 @@ __all__ = [
     "StreamBatch",
     "Vocabulary",
     "__version__",
+    "check_limits",
 ]
 
 __version__: str
+
+def check_limits(min_count: int, min_support: int, max_length: int, most: int) -> None:
+    """Raise OptionError unless these are limits that `Runs.candidates` takes."""
 
 @final
 class RunFolder:
     """Folds the runs of a corpus, shard by shard, into distinct runs."""
 
     def __new__(
-        cls, barriers: NDArray[np.uint32], bound: tuple[int, str | PathLike[str]] | None = None
+        cls,
+        barriers: NDArray[np.uint32],
+        bound: tuple[int, str | PathLike[str]] | None = None,
+        *,
+        searched: bool = True,
     ) -> RunFolder:
         """A folder for which the ids in `barriers` end every run.
+
+        Candidates can be searched in runs of 2^32 - 2 positions: their tokens, and one for each run's end.
+        What exceeds that is refused as soon as it is seen, by an OptionError of `add`, `add_runs` or
+        `finish`; with `searched` false it is taken, for runs that are only parsed.
 
         With `bound`, bytes and a directory, what would exceed so many goes to a temporary file there.
         Everything that adds or finishes then raises OSError where that file cannot be written.
@@ -48,7 +60,8 @@ class RunFolder:
 
         tokens (n), offsets (m + 1), action (n): the agent's tokens, tasks (m): a number for each task,
         continues (n): whether the token may continue a segment; None where every token may.
-        Raises OptionError where the arrays do not fit together.
+        Raises OptionError where the arrays do not fit together, VocabularyError where a run holds the id
+        2^32 - 1. Where there is no room for all of them, some runs have been added.
         """
 
     def add_runs(self, runs: Runs) -> None:
@@ -69,51 +82,51 @@ class Runs:
         tasks: NDArray[np.uint32],
         task_offsets: NDArray[np.int64],
     ) -> Runs:
-        """The runs whose attributes these arrays were; raises OptionError where they do not fit together."""
+        """The runs whose `to_arrays` these were; raises OptionError where they do not fit together.
+
+        Each run has a token, an occurrence and a task; its tasks ascend. Raises VocabularyError where an id
+        is 2^32 - 1.
+        """
 
     def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], ...]]: ...
     def __len__(self) -> int: ...
     @property
+    def distinct_tokens(self) -> int:
+        """Tokens of the distinct runs."""
+
+    @property
     def total_tokens(self) -> int:
         """Tokens in all occurrences of all runs."""
 
-    @property
-    def tokens(self) -> NDArray[np.uint32]:
-        """Tokens of the distinct runs, end to end."""
+    def to_arrays(
+        self,
+    ) -> tuple[
+        NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32], NDArray[np.int64]
+    ]:
+        """Copy all to arrays: tokens, offsets, counts, tasks, task offsets.
 
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """Where each distinct run begins, and the end of the last."""
-
-    @property
-    def counts(self) -> NDArray[np.uint64]:
-        """Occurrences of each distinct run."""
-
-    @property
-    def tasks(self) -> NDArray[np.uint32]:
-        """The tasks of each distinct run, ascending, end to end."""
-
-    @property
-    def task_offsets(self) -> NDArray[np.int64]:
-        """Where each distinct run's tasks begin, and the end of the last."""
+        Run i is tokens[offsets[i]:offsets[i + 1]], it occurs counts[i] times, in the tasks
+        tasks[task_offsets[i]:task_offsets[i + 1]], which ascend.
+        """
 
     def branching_entropies(self) -> NDArray[np.float32]:
-        """Entropy in nats of what follows each token's context in the corpus; as long as `tokens`.
+        """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough.
+        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where the
+        runs have more positions than can be searched.
         """
 
     def continues_within(
         self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes
     ) -> NDArray[np.bool_]:
-        """Whether each token may continue a segment that must not go past `text`; as long as `tokens`.
+        """Whether each token may continue a segment that must not go past `text`, end to end.
 
         False for the token with the first byte behind an occurrence. The bytes of token i are
         `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two bytes is found nowhere.
         """
 
     def split(self, continues: NDArray[np.bool_]) -> Runs:
-        """Cut every run before each token for which `continues` (as long as `tokens`) is false."""
+        """Cut every run before each token for which `continues`, for all tokens end to end, is false."""
 
     def candidates(
         self,
@@ -129,12 +142,15 @@ class Runs:
         They ascend by their ids.
 
         With `first_tokens`, (first, end), the best of those that begin with an id of that range.
+        Raises OptionError for limits without a meaning (see `check_limits`), and where the runs have more
+        positions than can be searched.
         """
 
     def select(self, candidates: Candidates, size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """Choose at most `size` candidates by what would be lost without them.
 
-        Returns their indices, the most useful first, and how often the canonical parse uses each.
+        Returns their indices, the most useful first, and how often the canonical parse uses each. Raises
+        VocabularyError where the candidates hold more than 2^32 - 2 tokens.
         """
 
 @final
@@ -148,25 +164,21 @@ class Candidates:
         counts: NDArray[np.uint64],
         supports: NDArray[np.uint32],
     ) -> Candidates:
-        """The candidates whose attributes these arrays were; raises OptionError where they do not fit."""
+        """The candidates whose `to_arrays` these were; raises OptionError where they do not fit together.
+
+        The segments ascend; each occurs, in a task. Raises VocabularyError for one of less than two tokens.
+        """
 
     def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], ...]]: ...
     def __len__(self) -> int: ...
-    @property
-    def tokens(self) -> NDArray[np.uint32]:
-        """Tokens of the segments, end to end."""
+    def to_arrays(
+        self,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32]]:
+        """Copy all to arrays: tokens, offsets, counts, supports.
 
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """Where each segment begins, and the end of the last."""
-
-    @property
-    def counts(self) -> NDArray[np.uint64]:
-        """Occurrences of each segment, overlapping ones included."""
-
-    @property
-    def supports(self) -> NDArray[np.uint32]:
-        """Distinct tasks in which each segment occurs."""
+        Segment i is tokens[offsets[i]:offsets[i + 1]]; it occurs counts[i] times, overlapping occurrences
+        included, in supports[i] tasks.
+        """
 
     @staticmethod
     def best(parts: Sequence[Candidates], most: int) -> Candidates:
@@ -296,19 +308,15 @@ class StreamBatch:
     def flush(self) -> list[str]:
         """End all streams; returns the text that each held back."""
 
-    @property
     def units(self) -> list[int]:
         """Units pushed so far, for each stream."""
 
-    @property
     def base_tokens(self) -> list[int]:
         """Base tokens that they stand for, for each stream."""
 
-    @property
     def finish_reasons(self) -> list[str | None]:
         """None for a stream that runs; else "stop", "length" or "flushed"."""
 
-    @property
     def stop_reasons(self) -> list[str | None]:
         """The stop string that ended each stream, if one did."""
 

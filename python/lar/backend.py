@@ -22,10 +22,13 @@ Result = TypeVar("Result")
 class Backend(Protocol):
     """Where the work is done."""
 
-    def fold(self, corpus: Corpus, nats: float | None, progress: Progress) -> _core.Runs:
+    def fold(
+        self, corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True
+    ) -> _core.Runs:
         """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy.
 
-        `progress` counts tokens.
+        `progress` counts tokens. `searched`: candidates will be searched in them, so that too many runs for
+        that are an OptionError at once; see `_core.RunFolder`.
         """
 
     def candidates(
@@ -53,10 +56,12 @@ class OneMachine:
             raise OptionError(f"memory must be a positive number of bytes, not {memory}")
         self.memory = memory
 
-    def fold(self, corpus: Corpus, nats: float | None, progress: Progress) -> _core.Runs:
+    def fold(
+        self, corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True
+    ) -> _core.Runs:
         """See `Backend`; raises OSError where runs have to be spilled and cannot be."""
         bound = None if self.memory is None else (self.memory, tempfile.gettempdir())
-        folder = _core.RunFolder(corpus.tokenizer.barriers, bound)
+        folder = _core.RunFolder(corpus.tokenizer.barriers, bound, searched=searched)
         numbers = TaskNumbers()
         done = 0
         for shard in corpus.shards():

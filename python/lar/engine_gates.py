@@ -41,9 +41,9 @@ def characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
     keep = np.ones(len(candidates), dtype=np.bool_)
     if len(candidates) == 0:
         return keep
-    tokens = candidates.tokens
-    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], candidates.offsets[:-1])):
-        segment = tokens[candidates.offsets[index] : candidates.offsets[index + 1]].tolist()
+    tokens, starts, *_ = candidates.to_arrays()
+    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], starts[:-1])):
+        segment = tokens[starts[index] : starts[index + 1]].tolist()
         keep[index] = _is_text(b"".join(content[offsets[token] : offsets[token + 1]] for token in segment))
     return keep
 

@@ -54,15 +54,18 @@ class MiningOptions:
     max_misaligned: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("size", "min_support", "min_count"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.max_length < 2:
-            raise OptionError(f"max_length must be at least 2, not {self.max_length}")
+        if self.size < 1:
+            raise OptionError(f"size must be at least 1, not {self.size}")
+        _core.check_limits(*self.limits)
         if not 0 <= self.max_misaligned <= 1:
             raise OptionError(f"max_misaligned must be from 0 to 1, not {self.max_misaligned}")
         parse_gate(self.max_entropy)
         parse_gates(self.gates)
+
+    @property
+    def limits(self) -> tuple[int, int, int, int]:
+        """What candidates are searched by: fewest occurrences and tasks, longest segment, most candidates."""
+        return self.min_count, self.min_support, self.max_length, CANDIDATES_A_LATENT * self.size
 
 
 @dataclass(frozen=True)
@@ -104,25 +107,23 @@ def mine(
     and on any `backend` (None: `OneMachine()`).
 
     Raises:
-        OptionError: an option is out of its range.
+        OptionError: an option is out of its range, or the corpus has more runs than candidates can be
+            searched in; the message says what helps.
         CorpusError: the corpus holds no token of the agent.
     """
     chosen_options = MiningOptions(**options)  # type: ignore[arg-type]
     backend = backend or OneMachine()
-    stretches = backend.fold(corpus, None, progress)
+    gate = parse_gate(chosen_options.max_entropy)
+    # With a teacher's gate the corpus is folded again, and only those runs are searched.
+    searched = gate is None or corpus.manifest.teacher is None
+    stretches = backend.fold(corpus, None, progress, searched=searched)
     if len(stretches) == 0:
         raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
     gates = parse_gates(chosen_options.gates)
-    runs, nats = _gated_runs(corpus, stretches, parse_gate(chosen_options.max_entropy), backend)
+    runs, nats = _gated_runs(corpus, stretches, gate, backend)
     if tool_call.__name__ in gates:
         runs = cut_at_names(runs, corpus.tokenizer)
-    candidates = backend.candidates(
-        runs,
-        chosen_options.min_count,
-        chosen_options.min_support,
-        chosen_options.max_length,
-        CANDIDATES_A_LATENT * chosen_options.size,
-    )
+    candidates = backend.candidates(runs, *chosen_options.limits)
     selector = Selector(
         stretches,
         chosen_options.size,
@@ -160,7 +161,8 @@ def _gated_runs(
             nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)
         return backend.fold(corpus, nats, silent), nats
     entropies = stretches.branching_entropies()
-    weights = np.repeat(stretches.counts, np.diff(stretches.offsets))
+    _, offsets, counts, *_ = stretches.to_arrays()
+    weights = np.repeat(counts, np.diff(offsets))
     nats = gate.nats if gate.nats is not None else _quantile(entropies, weights, gate.quantile or 0.0)
     return stretches.split(entropies <= nats), nats
 
@@ -179,16 +181,18 @@ def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile
 def _latents(selection: Selection, tokenizer: Tokenizer) -> tuple[Latent, ...]:
     """The chosen candidates as latents, in the order of their worth."""
     tokens, offsets = selection.segments
-    counts, supports = selection.pool.counts[selection.chosen], selection.pool.supports[selection.chosen]
+    _, _, counts, supports = selection.pool.to_arrays()
     latents = []
-    for rank, used in enumerate(selection.uses.tolist()):
+    for rank, (candidate, used) in enumerate(
+        zip(selection.chosen.tolist(), selection.uses.tolist(), strict=True)
+    ):
         segment = tokens[offsets[rank] : offsets[rank + 1]].tolist()
         latent = Latent(
             id=tokenizer.base_size + rank,
             tokens=tuple(segment),
             text=tokenizer.decode(segment),
-            count=int(counts[rank]),
-            support=int(supports[rank]),
+            count=int(counts[candidate]),
+            support=int(supports[candidate]),
             uses=used,
         )
         latents.append(latent)

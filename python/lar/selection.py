@@ -31,8 +31,8 @@ class Selection:
     @property
     def segments(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Base ids of the latents, end to end, and their offsets (k + 1)."""
-        starts, ends = self.pool.offsets[:-1][self.chosen], self.pool.offsets[1:][self.chosen]
-        tokens = self.pool.tokens
+        tokens, bounds, *_ = self.pool.to_arrays()
+        starts, ends = bounds[:-1][self.chosen], bounds[1:][self.chosen]
         pieces = [tokens[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
         return np.concatenate([*pieces, tokens[:0]]), offsets
@@ -40,7 +40,8 @@ class Selection:
     @property
     def saved(self) -> int:
         """Tokens that the latents save in the corpus."""
-        lengths = np.diff(self.pool.offsets)[self.chosen].astype(np.uint64)
+        _, offsets, *_ = self.pool.to_arrays()
+        lengths = np.diff(offsets)[self.chosen].astype(np.uint64)
         return int((self.uses * (lengths - 1)).sum())
 
     def among(self, keep: NDArray[np.bool_]) -> "Selection":
@@ -112,7 +113,8 @@ class Selector:
         return selection
 
     def _texts(self, pool: _core.Candidates) -> list[str]:
-        return texts_of(pool.tokens, pool.offsets, self._tokenizer)
+        tokens, offsets, *_ = pool.to_arrays()
+        return texts_of(tokens, offsets, self._tokenizer)
 
     def _note(self, name: str, dropped: int, selection: Selection, **more: int) -> None:
         reduction = round(selection.saved / self._action_tokens, 6)

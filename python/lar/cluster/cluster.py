@@ -17,9 +17,11 @@ Result = TypeVar("Result")
 class Cluster:
     """The cluster that this process is connected to; a `lar.backend.Backend`. Made by `connect`."""
 
-    def fold(self, corpus: Corpus, nats: float | None, progress: Progress) -> _core.Runs:
+    def fold(
+        self, corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True
+    ) -> _core.Runs:
         """Fold the shards in tasks and merge them in tasks; see `Backend`."""
-        return mining.fold(corpus, nats, progress)
+        return mining.fold(corpus, nats, progress, searched=searched)
 
     def candidates(
         self, runs: _core.Runs, min_count: int, min_support: int, max_length: int, most: int

@@ -28,42 +28,49 @@ _MERGED_AT_ONCE = 8
 _TRIE_PARTS_A_NODE = 2
 
 
-def fold(corpus: Corpus, nats: float | None, progress: Progress) -> _core.Runs:
+def fold(corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True) -> _core.Runs:
     """The distinct runs of the corpus; see `lar.backend.Backend.fold`."""
     barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
     submit = on_one_core(fold_shard, results=2)
-    folded = [submit(file, numbers.of(file.tasks()), barriers, nats) for file in _files(corpus)]
+    folded = [
+        submit(file, numbers.of(file.tasks()), barriers, nats, searched=searched) for file in _files(corpus)
+    ]
     done = 0
     for _, tokens in folded:  # also tells at once when a shard cannot be folded
         done += result(tokens)
         progress(done, corpus.num_tokens)
     if not folded:
         return _core.RunFolder(barriers).finish()
-    runs: _core.Runs = result(_merged([runs for runs, _ in folded], barriers))
+    runs: _core.Runs = result(_merged([runs for runs, _ in folded], barriers, searched=searched))
     return runs
 
 
 def fold_shard(
-    file: ShardFile, tasks: NDArray[np.uint32], barriers: NDArray[np.uint32], nats: float | None
+    file: ShardFile,
+    tasks: NDArray[np.uint32],
+    barriers: NDArray[np.uint32],
+    nats: float | None,
+    *,
+    searched: bool = True,
 ) -> tuple[_core.Runs, int]:
     """The task: runs and number of tokens of a shard; `tasks` are its selected trajectories' numbers."""
-    folder, shard = _core.RunFolder(barriers), file.read()
+    folder, shard = _core.RunFolder(barriers, searched=searched), file.read()
     add_shard(folder, shard, tasks, nats)
     return folder.finish(), len(shard.tokens)
 
 
-def _merged(parts: list[Any], barriers: NDArray[np.uint32]) -> Any:
+def _merged(parts: list[Any], barriers: NDArray[np.uint32], *, searched: bool) -> Any:
     """A reference to all parts merged, in their order."""
     submit = on_one_core(merge)
     while len(parts) > 1:
         groups = [parts[at : at + _MERGED_AT_ONCE] for at in range(0, len(parts), _MERGED_AT_ONCE)]
-        parts = [submit(barriers, *group) for group in groups]
+        parts = [submit(barriers, *group, searched=searched) for group in groups]
     return parts[0]
 
 
-def merge(barriers: NDArray[np.uint32], *parts: _core.Runs) -> _core.Runs:
+def merge(barriers: NDArray[np.uint32], *parts: _core.Runs, searched: bool = True) -> _core.Runs:
     """The task: runs that were folded apart, as if they had been folded together."""
-    folder = _core.RunFolder(barriers)
+    folder = _core.RunFolder(barriers, searched=searched)
     for part in parts:
         folder.add_runs(part)
     return folder.finish()
@@ -72,7 +79,8 @@ def merge(barriers: NDArray[np.uint32], *parts: _core.Runs) -> _core.Runs:
 def candidates(runs: _core.Runs, limits: Limits) -> _core.Candidates:
     """The best segments of the runs; see `lar.backend.Backend.candidates`."""
     submit, reference = on_one_node(find_candidates), shared(runs)
-    ranges = equal_ranges(runs.tokens, _TRIE_PARTS_A_NODE * len(nodes()))
+    tokens, *_ = runs.to_arrays()
+    ranges = equal_ranges(tokens, _TRIE_PARTS_A_NODE * len(nodes()))
     parts = [submit(reference, limits, first_tokens) for first_tokens in ranges]
     *_, most = limits
     return _core.Candidates.best([result(part) for part in parts], most)

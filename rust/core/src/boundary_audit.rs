@@ -12,6 +12,7 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, check_length, check_offsets};
+use crate::parse::check_tokens;
 use crate::runs::Barriers;
 use crate::segments::Segments;
 use crate::text_matcher::{REACH, TextMatcher};
@@ -60,9 +61,10 @@ impl BoundaryAudit {
     /// An audit of `segments`. What is shorter than two bytes or cannot be UTF-8 is never found.
     ///
     /// # Errors
-    /// If a segment holds an id that has no entry in `token_bytes`.
+    /// If a segment holds an id that has no entry in `token_bytes`, or there are too many segments.
     pub fn new(token_bytes: TokenBytes, barriers: Barriers, segments: Segments) -> Result<Self> {
-        let base_size = token_bytes.len() as u32;
+        let base_size = token_bytes.size();
+        check_tokens(&segments, u32::MAX as usize - 1)?;
         for (segment, tokens) in segments.iter().enumerate() {
             if let Some(&id) = tokens.iter().find(|&&id| id >= base_size) {
                 return Err(Error::SegmentToken { segment, id, base_size });
@@ -91,7 +93,7 @@ impl BoundaryAudit {
     pub fn count(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Occurrences> {
         check_offsets(offsets, tokens.len())?;
         check_length("action", action.len(), tokens.len())?;
-        check_ids(tokens, 0, self.token_bytes.len() as u32)?;
+        check_ids(tokens, 0, self.token_bytes.size())?;
         let conversations = offsets.par_windows(2).map(|pair| pair[0]..pair[1]);
         let counted = conversations
             .fold(
@@ -123,7 +125,7 @@ struct Reader<'a> {
     /// The text of the chunk.
     text: Vec<u8>,
     /// Where each token of the chunk begins in it.
-    starts: Vec<u32>,
+    starts: Vec<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -135,7 +137,7 @@ impl<'a> Reader<'a> {
     fn read(&mut self, conversation: &[u32], action: &[bool]) {
         let mut first = 0;
         for (position, &token) in conversation.iter().enumerate() {
-            self.starts.push(self.text.len() as u32);
+            self.starts.push(self.text.len());
             if !self.audit.barriers.contains(token) {
                 self.text.extend_from_slice(self.audit.token_bytes.get(token));
                 continue;
@@ -167,21 +169,21 @@ impl<'a> Reader<'a> {
 struct Place<'a> {
     tokens: &'a [u32],
     action: &'a [bool],
-    starts: &'a [u32],
+    starts: &'a [usize],
     /// The first token that does not begin before the byte that was last asked for.
     next: usize,
 }
 
 impl Place<'_> {
     fn move_to(&mut self, byte: usize) {
-        let before = |&&start: &&u32| (start as usize) < byte;
+        let before = |&&start: &&usize| start < byte;
         self.next += self.starts[self.next..].iter().take_while(before).count();
     }
 
     /// Whether `segment` is what begins at `byte`, to which this was moved, and one speaker's.
     fn begins(&self, byte: usize, segment: &[u32]) -> bool {
         // Several tokens begin at one byte where some have no bytes.
-        let here = self.starts[self.next..].iter().take_while(|&&start| start as usize == byte).count();
+        let here = self.starts[self.next..].iter().take_while(|&&start| start == byte).count();
         (self.next..self.next + here)
             .any(|first| self.tokens[first..].starts_with(segment) && self.is_ones(first, segment.len()))
     }

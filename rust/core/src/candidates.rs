@@ -23,10 +23,14 @@ impl Candidates {
     /// Takes flat arrays over, after checking that they fit together.
     ///
     /// # Errors
-    /// If there is not one count and one support for each segment, or the segments do not ascend.
+    /// If there is not one count and one support for each segment, a segment has less than two tokens, occurs
+    /// nowhere or in no task, or the segments do not ascend.
     pub fn from_parts(segments: Segments, counts: Vec<u64>, supports: Vec<u32>) -> Result<Candidates> {
         check_length("counts", counts.len(), segments.len())?;
         check_length("supports", supports.len(), segments.len())?;
+        for (candidate, segment) in segments.iter().enumerate() {
+            check_candidate(candidate, segment, counts[candidate], supports[candidate])?;
+        }
         match (1..segments.len()).find(|&index| segments.get(index - 1) >= segments.get(index)) {
             Some(candidate) => Err(Error::UnorderedCandidates { candidate }),
             None => Ok(Candidates { segments, counts, supports }),
@@ -100,6 +104,17 @@ impl Candidates {
     }
 }
 
+fn check_candidate(candidate: usize, segment: &[u32], count: u64, support: u32) -> Result<()> {
+    if segment.len() < 2 {
+        return Err(Error::ShortSegment { segment: candidate, length: segment.len() });
+    }
+    match (count, support) {
+        (0, _) => Err(Error::EmptyCandidate { candidate, what: "occurrences" }),
+        (_, 0) => Err(Error::EmptyCandidate { candidate, what: "tasks" }),
+        _ => Ok(()),
+    }
+}
+
 impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
     fn from_iter<I: IntoIterator<Item = (&'a [u32], u64, u32)>>(items: I) -> Self {
         let mut candidates = Candidates::default();
@@ -107,5 +122,23 @@ impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
             candidates.push(segment, count, support);
         }
         candidates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_are_no_candidates_are_refused() {
+        let from = |lists: [&[u32]; 2], count, support| {
+            Candidates::from_parts(lists.into_iter().collect(), vec![1, count], vec![1, support])
+        };
+        assert!(from([&[1, 2], &[1, 3]], 1, 1).is_ok());
+        assert_eq!(from([&[1, 2], &[2]], 1, 1), Err(Error::ShortSegment { segment: 1, length: 1 }));
+        let missing = |what| Err(Error::EmptyCandidate { candidate: 1, what });
+        assert_eq!(from([&[1, 2], &[1, 3]], 0, 1), missing("occurrences"));
+        assert_eq!(from([&[1, 2], &[1, 3]], 1, 0), missing("tasks"));
+        assert_eq!(from([&[1, 2], &[1, 2]], 1, 1), Err(Error::UnorderedCandidates { candidate: 1 }));
     }
 }

@@ -68,11 +68,69 @@ pub enum Error {
         /// Number of valid ids: 0 to `size` - 1.
         size: u32,
     },
-    /// A corpus has more distinct tokens in runs than 32-bit positions reach.
-    #[error("the distinct runs hold {length} tokens, more than 32-bit positions reach; mine fewer shards")]
-    TooManyTokens {
-        /// Number of tokens in the distinct runs.
-        length: usize,
+    /// A number that limits what is searched for is too small to find anything sensible.
+    #[error("{what} must be at least {least}, not {found}")]
+    Limit {
+        /// Which of the limits.
+        what: &'static str,
+        /// What it is.
+        found: u64,
+        /// The least that it can be.
+        least: u64,
+    },
+    /// The distinct runs have more positions than candidates can be searched in.
+    #[error(
+        "the distinct runs have {positions} positions (a token each, and the end of each run), more than the \
+         {most} that can be searched; mine fewer trajectories, or gate more strictly by a teacher's \
+         entropies, which makes runs shorter and more of them equal (more memory or machines do not help)"
+    )]
+    TooManyPositions {
+        /// Positions so far: there may be more to come.
+        positions: usize,
+        /// How many can be searched.
+        most: usize,
+    },
+    /// Distinct runs are numbered by 32 bits.
+    #[error(
+        "there are more than {most} distinct runs, which is as many as can be numbered; mine fewer trajectories"
+    )]
+    TooManyRuns {
+        /// How many can be numbered.
+        most: usize,
+    },
+    /// Counts are weighed as floats, which do not hold larger whole numbers exactly.
+    #[error(
+        "the occurrences of all runs hold more than {most} tokens, which is as many as can be counted exactly"
+    )]
+    TooManyOccurrences {
+        /// How many can be counted.
+        most: u64,
+    },
+    /// The tables of segments number their nodes by 32 bits.
+    #[error(
+        "the segments hold {tokens} tokens, more than the {most} that can be looked up; use fewer or shorter ones"
+    )]
+    TooManySegmentTokens {
+        /// Tokens of all segments.
+        tokens: usize,
+        /// How many can be looked up.
+        most: usize,
+    },
+    /// A run has at least one token, one occurrence and one task.
+    #[error("run {run} has no {what}")]
+    EmptyRun {
+        /// Index of the run.
+        run: usize,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A candidate occurs at least once, in at least one task.
+    #[error("candidate {candidate} has no {what}")]
+    EmptyCandidate {
+        /// Index of the candidate.
+        candidate: usize,
+        /// What is missing.
+        what: &'static str,
     },
     /// The tasks of a run are a set, held in ascending order.
     #[error("the tasks of run {run} are not ascending")]
@@ -124,4 +182,9 @@ pub(crate) fn check_offsets(offsets: &[usize], length: usize) -> Result<()> {
 /// Checks that an array has the length that its companion arrays call for.
 pub(crate) fn check_length(what: &'static str, found: usize, expected: usize) -> Result<()> {
     if found == expected { Ok(()) } else { Err(Error::Length { what, found, expected }) }
+}
+
+/// Checks that a limit of a search is not too small.
+pub(crate) fn check_least(what: &'static str, found: u64, least: u64) -> Result<()> {
+    if found >= least { Ok(()) } else { Err(Error::Limit { what, found, least }) }
 }

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! The crate knows neither Python nor models, and of text only what the bytes of a token are ([`expand`]).
-//! Everything is exact and deterministic for any number of threads and any order of the runs, so that a
-//! corpus can be folded apart, on disk ([`spill`]) or over machines.
+//! Candidates, their counts and supports, parses and expansions are exact; what selection estimates to choose among
+//! candidates says so ([`select`]). Everything is deterministic for any number of threads and any order of the runs,
+//! so that a corpus can be folded apart, on disk ([`spill`]) or over machines.
 
 pub mod align;
 pub mod boundary_audit;
@@ -26,6 +27,7 @@ mod matching_table;
 pub mod parse;
 pub mod runs;
 mod sample;
+mod scale;
 pub mod segments;
 pub mod select;
 pub mod spill;

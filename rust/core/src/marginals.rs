@@ -1,8 +1,12 @@
 //! What a parse would lose without one of its segments, and gain with one more.
 //!
-//! Both are exact under the leftmost-longest parse, one segment at a time. Without a segment all that follows
-//! may be parsed anew, and a segment may even do harm, because it takes the first tokens of a better one: so
-//! each occurrence is parsed again until the new parse and the old one are in step.
+//! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment all
+//! that follows may be parsed anew, and a segment may even do harm, because it takes the first tokens of a better
+//! one: so each use is parsed again until the new parse and the old one are in step. Summed over the uses of a run
+//! that is an estimate where two of them lie so close that their new parses overlap.
+//!
+//! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what follows
+//! the last unit that it cuts is taken to stay as it is. Selection weighs all that it adds by its loss afterwards.
 
 use rayon::prelude::*;
 
@@ -19,7 +23,9 @@ pub(crate) struct Usage {
     /// How often the parse uses the segment.
     pub(crate) uses: Vec<u64>,
     /// Units that the parse would be longer by without it, summed over its uses one at a time.
-    pub(crate) losses: Vec<i64>,
+    ///
+    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than counts.
+    pub(crate) losses: Vec<i128>,
 }
 
 impl Usage {
@@ -47,7 +53,8 @@ impl Usage {
         for (place, unit) in units.iter().enumerate() {
             if let Unit::Segment { index, .. } = unit.unit {
                 self.uses[index as usize] += weight;
-                self.losses[index as usize] += extra_units(trie, run, &units[place..], index) * weight as i64;
+                let extra = extra_units(trie, run, &units[place..], index);
+                self.losses[index as usize] += i128::from(extra) * i128::from(weight);
             }
         }
     }
@@ -113,10 +120,10 @@ pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: imp
     units.len() as u64
 }
 
-/// Units that each of the `all` segments would save if it alone came to the present vocabulary.
+/// Estimates the units that each of the `all` segments would save if it alone came to the present vocabulary.
 ///
 /// Looked for where a unit of the present parse begins: a segment that begins elsewhere is not reached.
-/// Its own occurrences do not overlap; the last unit that it cuts is spelt anew.
+/// Its own occurrences do not overlap; the last unit that it cuts is spelt anew, and what follows is not.
 pub(crate) struct Gains<'a> {
     all: &'a MatchingTrie,
     present: &'a MatchingTrie,
@@ -210,7 +217,7 @@ mod tests {
     }
 
     fn trie_of(segments: &[Vec<u32>]) -> MatchingTrie {
-        MatchingTrie::new(&segments.iter().map(Vec::as_slice).collect())
+        MatchingTrie::of_few(&segments.iter().map(Vec::as_slice).collect())
     }
 
     proptest! {
@@ -230,7 +237,7 @@ mod tests {
                 others.remove(index);
                 let extra = units(&trie_of(&others), &run) - units(&trie, &run);
                 if usage.uses[index] == weight {
-                    prop_assert_eq!(usage.losses[index], extra * weight as i64);
+                    prop_assert_eq!(usage.losses[index], i128::from(extra) * i128::from(weight));
                 } else if usage.uses[index] == 0 {
                     prop_assert_eq!((usage.losses[index], extra), (0, 0));
                 }
@@ -259,6 +266,28 @@ mod tests {
         let runs =
             WeightedRuns { segments: [[1, 2, 3, 4].as_slice()].into_iter().collect(), weights: vec![5] };
         assert_eq!(Usage::of(&trie, 2, &runs), Usage { uses: vec![5, 0], losses: vec![-5, 0] });
+    }
+
+    #[test]
+    fn the_losses_of_uses_side_by_side_are_each_exact_and_their_sum_an_estimate() {
+        // Without "1 2" the parse 12|12 is 1|21|2: one unit more, not one for each use.
+        let segments = [vec![1, 2], vec![2, 1]];
+        let run = [1, 2, 1, 2];
+        let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![1] };
+        assert_eq!(Usage::of(&trie_of(&segments), 2, &runs), Usage { uses: vec![2, 0], losses: vec![2, 0] });
+        assert_eq!(units(&trie_of(&segments[1..]), &run) - units(&trie_of(&segments), &run), 1);
+    }
+
+    #[test]
+    fn a_gain_is_an_estimate_where_what_follows_is_parsed_anew_too() {
+        // 1|2|345|6 is 123|456 with "1 2 3": two units fewer, while the gain ends with "3 4 5", and is none.
+        let (present, candidate) = ([vec![3, 4, 5], vec![4, 5, 6]], vec![1, 2, 3]);
+        let run = [1, 2, 3, 4, 5, 6];
+        let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![1] };
+        let (all, trie) = (trie_of(std::slice::from_ref(&candidate)), trie_of(&present));
+        assert_eq!(Gains::new(&all, &trie, 1).in_runs(&runs), [0]);
+        let with = trie_of(&[present[0].clone(), present[1].clone(), candidate]);
+        assert_eq!(units(&trie, &run) - units(&with, &run), 2);
     }
 
     #[test]

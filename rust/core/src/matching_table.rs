@@ -416,7 +416,7 @@ mod tests {
     /// The same parse by the miner's trie.
     fn parse_by_trie(segments: &Segments, tokens: &[u32]) -> Vec<u32> {
         let mut units = Vec::new();
-        MatchingTrie::new(segments).parse(tokens, |unit| {
+        MatchingTrie::of_few(segments).parse(tokens, |unit| {
             units.push(match unit {
                 Unit::Token(token) => token,
                 Unit::Segment { index, .. } => 1_000_000 + index,

@@ -3,7 +3,11 @@
 //! The same parse stands in the miner's accounting, in training and at inference, because it needs no
 //! look-back, can be streamed, and is what tokenizers' added-token matching does.
 
+use crate::error::{Error, Result};
 use crate::segments::Segments;
+
+/// Tokens of all segments of a trie: its nodes, which are no more, are numbered by 32 bits.
+const MOST_TOKENS: usize = u32::MAX as usize - 1;
 
 const NONE: u32 = u32::MAX;
 
@@ -50,7 +54,16 @@ pub struct MatchingTrie {
 
 impl MatchingTrie {
     /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens never.
-    pub fn new(segments: &Segments) -> Self {
+    ///
+    /// # Errors
+    /// If the segments hold more tokens than there can be nodes.
+    pub fn new(segments: &Segments) -> Result<Self> {
+        check_tokens(segments, MOST_TOKENS)?;
+        Ok(MatchingTrie::of_few(segments))
+    }
+
+    /// The same of segments that are known to be few enough: a choice among those of another trie.
+    pub(crate) fn of_few(segments: &Segments) -> Self {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
         order.sort_by_key(|&index| segments.get(index as usize));
@@ -108,6 +121,12 @@ impl MatchingTrie {
         };
         found.map_or(NONE, |index| (start + index) as u32)
     }
+}
+
+/// Checks that segments have at most so many tokens, as many as their number, if each has one.
+pub(crate) fn check_tokens(segments: &Segments, most: usize) -> Result<()> {
+    let tokens = segments.tokens().len().max(segments.len());
+    if tokens <= most { Ok(()) } else { Err(Error::TooManySegmentTokens { tokens, most }) }
 }
 
 /// Edges up to which a scan is faster than a binary search.
@@ -202,5 +221,17 @@ impl Builder<'_> {
         self.trie.tokens.push(shortest[depth]);
         self.trie.segments.push(if shortest.len() == depth + 1 { passing[0] } else { NONE });
         (self.trie.tokens.len() - 1) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_of_too_many_tokens_are_refused() {
+        let segments: Segments = [[1, 2].as_slice(), &[1, 2, 3]].into_iter().collect();
+        assert_eq!(check_tokens(&segments, 5), Ok(()));
+        assert_eq!(check_tokens(&segments, 4), Err(Error::TooManySegmentTokens { tokens: 5, most: 4 }));
     }
 }

@@ -1,8 +1,8 @@
 //! Which candidates become latents: by what would be lost without them, not by frequency.
 //!
-//! The vocabulary grows in steps. In each the candidates that would save the most units come to it, twice as
-//! many as there is room for; then those whose removal costs least are dropped, a share at a time, each time
-//! by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
+//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to it,
+//! twice as many as there is room for; then those whose removal costs least are dropped, a share at a time, each
+//! time by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
 //! helps.
 //!
 //! What is weighed is what may be expected on a task not yet seen, in two ways. A segment's uses count by
@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 
 use crate::candidates::Candidates;
+use crate::error::Result;
 use crate::marginals::{Gains, RUNS_A_TASK, Usage, add, spell_without};
 use crate::parse::{MatchingTrie, Unit};
 use crate::runs::Runs;
@@ -47,17 +48,20 @@ pub struct Chosen {
 /// `runs` are the agent's tokens between barriers, *without* an entropy gate: that is what will be parsed.
 /// Where fewer are of use in the parse of the corpus, the best others follow; fewer are returned where there are
 /// no more candidates.
-pub fn select(runs: &Runs, candidates: &Candidates, size: usize) -> Vec<Chosen> {
+///
+/// # Errors
+/// If the candidates hold more tokens than a trie of them can have nodes.
+pub fn select(runs: &Runs, candidates: &Candidates, size: usize) -> Result<Vec<Chosen>> {
     let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS);
-    let chosen = Selector::new(&sample, candidates).choose(size);
+    let chosen = Selector::new(&sample, candidates)?.choose(size);
     let segments: Segments = chosen.iter().map(|&candidate| candidates.segments.get(candidate)).collect();
     let uses = count_uses(runs, &segments);
-    chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect()
+    Ok(chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect())
 }
 
 /// How often the canonical parse of all runs uses each segment.
 fn count_uses(runs: &Runs, segments: &Segments) -> Vec<u64> {
-    let trie = MatchingTrie::new(segments);
+    let trie = MatchingTrie::of_few(segments);
     let none = || vec![0; segments.len()];
     let count = |mut uses: Vec<u64>, run: usize| {
         trie.parse(runs.segments().get(run), |unit| {
@@ -80,11 +84,11 @@ struct Selector<'a> {
 }
 
 impl<'a> Selector<'a> {
-    fn new(sample: &WeightedRuns, candidates: &'a Candidates) -> Self {
+    fn new(sample: &WeightedRuns, candidates: &'a Candidates) -> Result<Self> {
         let trust_of = |index| trust(candidates.supports[index], candidates.segments.get(index).len());
         let trusts = (0..candidates.len()).map(trust_of).collect();
-        let all = MatchingTrie::new(&candidates.segments);
-        Selector { runs: sample.cut(&all), candidates, all, trusts }
+        let all = MatchingTrie::new(&candidates.segments)?;
+        Ok(Selector { runs: sample.cut(&all), candidates, all, trusts })
     }
 
     fn choose(&self, size: usize) -> Vec<usize> {
@@ -155,7 +159,7 @@ impl<'a> Present<'a> {
         let segments: Segments =
             chosen.iter().map(|&candidate| selector.candidates.segments.get(candidate)).collect();
         let trusts: Vec<f64> = chosen.iter().map(|&candidate| selector.trusts[candidate]).collect();
-        let trie = MatchingTrie::new(&segments);
+        let trie = MatchingTrie::of_few(&segments);
         let usage = Usage::of(&trie, segments.len(), &selector.runs);
         let mut present = Present { selector, chosen, segments, trusts, trie, usage, inherited: Vec::new() };
         present.inherited = present.inherit();
@@ -209,7 +213,7 @@ impl<'a> Present<'a> {
         order
     }
 
-    /// The chosen candidates and the `added` others that would save the most units in their parse.
+    /// The chosen candidates and the `added` others that are estimated to save the most units in their parse.
     fn grown(&self, added: usize) -> Vec<usize> {
         let gains = self.gains();
         let mut order: Vec<usize> = (0..gains.len()).filter(|&candidate| gains[candidate] > 0.0).collect();
@@ -221,7 +225,7 @@ impl<'a> Present<'a> {
         order
     }
 
-    /// Units that each candidate alone may be expected to save.
+    /// An estimate of the units that each candidate alone may be expected to save.
     fn gains(&self) -> Vec<f64> {
         let Selector { all, candidates, runs, trusts, .. } = self.selector;
         let gains = Gains::new(all, &self.trie, candidates.len());
@@ -260,7 +264,7 @@ mod tests {
         let runs = runs_of(parts);
         let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
         let candidates = find_candidates(&runs, &limits).unwrap();
-        let chosen = select(&runs, &candidates, size);
+        let chosen = select(&runs, &candidates, size).unwrap();
         let segment = |chosen: &Chosen| candidates.segments.get(chosen.candidate).to_vec();
         (chosen.iter().map(segment).collect(), chosen.iter().map(|chosen| chosen.uses).collect())
     }
@@ -312,7 +316,7 @@ mod tests {
             let runs = runs_of(&parts);
             let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
             let candidates = find_candidates(&runs, &limits).unwrap();
-            let trie = MatchingTrie::new(&candidates.segments);
+            let trie = MatchingTrie::new(&candidates.segments).unwrap();
             let whole = WeightedRuns::sample(&runs, usize::MAX);
             let usage = |runs: &WeightedRuns| Usage::of(&trie, candidates.len(), runs);
             prop_assert_eq!(usage(&whole.cut(&trie)), usage(&whole));

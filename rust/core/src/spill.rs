@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::runs::{Barriers, RunFolder, Runs, Trajectories};
+use crate::runs::{Barriers, Room, RunFolder, Runs, Trajectories};
 use crate::segments::Segments;
 
 mod file;
@@ -32,6 +32,7 @@ const SHARE_OF_BOUND: usize = 2;
 /// A [`RunFolder`] that can be given a bound, beyond which it spills to disk.
 #[derive(Default)]
 pub struct SpillingFolder {
+    room: Room,
     folder: RunFolder,
     bound: Option<Bound>,
 }
@@ -48,13 +49,18 @@ impl SpillingFolder {
     /// The default has no bound and never spills.
     pub fn bounded(bytes: usize, directory: &Path) -> Self {
         let bound = Bound { bytes, directory: directory.to_path_buf(), spilled: None };
-        SpillingFolder { folder: RunFolder::default(), bound: Some(bound) }
+        SpillingFolder { bound: Some(bound), ..SpillingFolder::default() }
+    }
+
+    /// The folder with so much room, on disk as in memory; nothing has been added yet.
+    pub fn within(self, room: Room) -> Self {
+        SpillingFolder { room, folder: RunFolder::within(room), ..self }
     }
 
     /// Adds every run of part of a corpus.
     ///
     /// # Errors
-    /// If the arrays do not fit together, or runs cannot be written to disk.
+    /// As of [`RunFolder::add`], or if runs cannot be written to disk.
     pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
         if self.bound.is_none() {
             return self.folder.add(part, barriers);
@@ -74,21 +80,21 @@ impl SpillingFolder {
     /// Adds runs that are folded already.
     ///
     /// # Errors
-    /// If runs cannot be written to disk.
+    /// If there is no room for a run, or runs cannot be written to disk.
     pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
-        self.folder.add_runs(runs);
+        self.folder.add_runs(runs)?;
         self.spill_if_full()
     }
 
     /// The distinct runs, in no particular order where some were spilled.
     ///
     /// # Errors
-    /// If runs cannot be written to disk or read again.
+    /// If runs cannot be written to disk or read again, or there is no room for what was spilled apart.
     pub fn finish(mut self) -> Result<Runs> {
         match self.bound.take() {
             Some(Bound { spilled: Some(mut file), .. }) => {
                 file.write(&self.folder.finish())?;
-                merge(&mut file)
+                merge(&mut file, self.room)
             }
             _ => Ok(self.folder.finish()),
         }
@@ -121,7 +127,7 @@ impl SpillingFolder {
         if self.folder.memory() <= bound.bytes / SHARE_OF_BOUND {
             return Ok(());
         }
-        let runs = std::mem::take(&mut self.folder).finish();
+        let runs = std::mem::replace(&mut self.folder, RunFolder::within(self.room)).finish();
         if bound.spilled.is_none() {
             bound.spilled = Some(SpillFile::create(&bound.directory, PARTITIONS)?);
         }
@@ -130,12 +136,13 @@ impl SpillingFolder {
 }
 
 /// The runs of all partitions, each merged alone: no run is in two of them.
-fn merge(file: &mut SpillFile) -> Result<Runs> {
+fn merge(file: &mut SpillFile, room: Room) -> Result<Runs> {
     let (mut segments, mut counts, mut tasks) = (Segments::default(), Vec::new(), Segments::default());
     for partition in 0..PARTITIONS {
-        let mut folder = RunFolder::default();
+        let mut folder = RunFolder::within(room);
         file.for_each_block(partition, |runs| folder.add_runs(&runs))?;
         let runs = folder.finish();
+        room.check(segments.len() + runs.len(), segments.tokens().len() + runs.segments().tokens().len())?;
         runs.segments().iter().for_each(|run| segments.push(run));
         runs.task_sets().iter().for_each(|set| tasks.push(set));
         counts.extend_from_slice(runs.counts());
@@ -235,6 +242,20 @@ mod tests {
             folder.add(&part, &Barriers::new(&[0])).unwrap();
         }
         assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
+        assert!(scratch.is_empty());
+    }
+
+    #[test]
+    fn what_was_spilled_apart_has_no_more_room_together() {
+        let scratch = Scratch::new();
+        let within = |positions| {
+            let room = Room { positions, ..Room::SEARCHED };
+            let mut folder = SpillingFolder::bounded(0, &scratch.0).within(room);
+            add_all(&mut folder, &vec![(vec![1, 2, 3], 0), (vec![4, 5], 0), (vec![1, 2, 3], 1)])?;
+            folder.finish()
+        };
+        assert_eq!(within(7).unwrap().len(), 2);
+        assert_eq!(within(6), Err(Error::TooManyPositions { positions: 7, most: 6 }));
         assert!(scratch.is_empty());
     }
 

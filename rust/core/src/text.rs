@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::runs::Runs;
+use crate::scale::Scale;
 
 /// Stands before the first run and after each.
 pub(crate) const END: u32 = 0;
@@ -17,11 +18,9 @@ pub(crate) const END: u32 = 0;
 /// Stands for the tasks of a run that has several.
 const MANY: u32 = u32::MAX;
 
-/// Positions that share one entry of the index from positions to runs.
-const BLOCK: usize = 128;
-
 pub(crate) struct Text<'a> {
     runs: &'a Runs,
+    scale: Scale,
     tokens: Vec<u32>,
     /// The base id of each numbered token.
     ids: Vec<u32>,
@@ -45,12 +44,10 @@ pub(crate) struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// # Errors
-    /// If the distinct runs hold more tokens than 32-bit positions reach.
-    pub(crate) fn new(runs: &'a Runs) -> Result<Self> {
+    /// If the distinct runs have more positions than there is room for.
+    pub(crate) fn new(runs: &'a Runs, scale: Scale) -> Result<Self> {
+        scale.room.check(runs.len(), runs.segments().tokens().len())?;
         let length = runs.segments().tokens().len() + runs.len() + 1;
-        if length > u32::MAX as usize {
-            return Err(Error::TooManyTokens { length });
-        }
         let (ids, numbers, renumbered) = number_by_frequency(runs.segments().tokens());
         let mut order: Vec<u32> = (0..runs.len() as u32).collect();
         order.sort_by_key(|&run| runs.count(run as usize) == 1);
@@ -68,9 +65,37 @@ impl<'a> Text<'a> {
         let counts = order[..repeated].iter().map(|&run| runs.count(run as usize)).collect();
         let task = |&run: &u32| if let [task] = runs.tasks(run as usize) { *task } else { MANY };
         let tasks: Vec<u32> = order.iter().map(task).collect();
-        let blocks = runs_of_blocks(&starts);
+        let blocks = runs_of_blocks(&starts, scale.block_bits);
         let block_tasks = tasks_of_blocks(&blocks, &tasks);
-        Ok(Text { runs, tokens, ids, numbers, order, starts, counts, tasks, blocks, block_tasks, once })
+        Ok(Text {
+            runs,
+            scale,
+            tokens,
+            ids,
+            numbers,
+            order,
+            starts,
+            counts,
+            tasks,
+            blocks,
+            block_tasks,
+            once,
+        })
+    }
+
+    /// The sizes by which the text is searched.
+    pub(crate) fn scale(&self) -> &Scale {
+        &self.scale
+    }
+
+    /// The runs as they stand in the text: the index of each, and where it begins.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
+    }
+
+    /// Number of positions, those of the runs' ends included.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
     }
 
     /// The numbered token at `position + depth`.
@@ -80,12 +105,12 @@ impl<'a> Text<'a> {
 
     /// The numbered token at `position + depth`, `END` beyond the text; it may be of another run.
     pub(crate) fn token_or_end(&self, position: u32, depth: usize) -> u32 {
-        self.tokens.get(position as usize + depth).copied().unwrap_or(END)
+        self.tokens.get((position as usize).saturating_add(depth)).copied().unwrap_or(END)
     }
 
-    /// The numbered token before `position`.
-    pub(crate) fn previous(&self, position: u32) -> u32 {
-        self.tokens[position as usize - 1]
+    /// The numbered token `distance` before `position`, which is not before the text.
+    pub(crate) fn previous(&self, position: u32, distance: usize) -> u32 {
+        self.tokens[position as usize - distance]
     }
 
     /// The base id of a numbered token.
@@ -116,7 +141,7 @@ impl<'a> Text<'a> {
 
     /// The tasks of the run at `position`, ascending.
     pub(crate) fn tasks_at(&self, position: u32) -> &[u32] {
-        let task = &self.block_tasks[position as usize / BLOCK];
+        let task = &self.block_tasks[position as usize >> self.scale.block_bits];
         if *task != MANY {
             return std::slice::from_ref(task);
         }
@@ -126,7 +151,7 @@ impl<'a> Text<'a> {
     }
 
     fn place(&self, position: u32) -> usize {
-        let mut place = self.blocks[position as usize / BLOCK] as usize;
+        let mut place = self.blocks[position as usize >> self.scale.block_bits] as usize;
         while self.starts[place + 1] <= position {
             place += 1;
         }
@@ -158,13 +183,27 @@ impl<'a> Text<'a> {
     ///
     /// The second costs nothing here, where the text is read from end to end, and a memory access later.
     pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Placed>> {
+        self.followers_of(tokens, wanted, |next| next != END)
+    }
+
+    /// For each numbered token of a range, ascending: where it is, and what follows, the end of a run included.
+    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Placed>> {
+        self.followers_of(tokens, &(0..u32::MAX), |_| true)
+    }
+
+    fn followers_of(
+        &self,
+        tokens: Range<usize>,
+        wanted: &Range<u32>,
+        keeps: impl Fn(u32) -> bool,
+    ) -> Vec<Vec<Placed>> {
         let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
         let room = |token: usize| if wanted[token - tokens.start] { self.numbers[token] } else { 0 };
         let mut groups: Vec<Vec<Placed>> =
             tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
         for (position, pair) in self.tokens.windows(2).enumerate() {
             let token = pair[0] as usize;
-            if tokens.contains(&token) && pair[1] != END && wanted[token - tokens.start] {
+            if tokens.contains(&token) && keeps(pair[1]) && wanted[token - tokens.start] {
                 groups[token - tokens.start].push(Placed { position: position as u32, next: pair[1] });
             }
         }
@@ -197,12 +236,12 @@ fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
     (ids, numbers, renumbered)
 }
 
-fn runs_of_blocks(starts: &[u32]) -> Vec<u32> {
+fn runs_of_blocks(starts: &[u32], block_bits: u32) -> Vec<u32> {
     let end = starts[starts.len() - 1] as usize;
     let mut place = 0;
-    (0..=end / BLOCK)
+    (0..=end >> block_bits)
         .map(|block| {
-            while place + 2 < starts.len() && starts[place + 1] as usize <= block * BLOCK {
+            while place + 2 < starts.len() && starts[place + 1] as usize <= block << block_bits {
                 place += 1;
             }
             place as u32

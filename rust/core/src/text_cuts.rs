@@ -21,7 +21,7 @@ const PADDING: u8 = 0xFF;
 /// If a run holds an id that has no entry in `token_bytes`.
 pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
     let segments = runs.segments();
-    check_ids(segments.tokens(), 0, token_bytes.len() as u32)?;
+    check_ids(segments.tokens(), 0, token_bytes.size())?;
     let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
     let cuts: Vec<Vec<usize>> = (0..runs.len())
         .into_par_iter()

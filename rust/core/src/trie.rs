@@ -17,31 +17,19 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::candidates::Candidates;
-use crate::error::Result;
+use crate::error::{Result, check_least};
 use crate::runs::Runs;
+use crate::scale::Scale;
 use crate::text::{END, Placed, Text};
-use crate::worth::expected_savings;
+use crate::worth::{expected_savings, most_savings};
 
 /// Longest segments that are candidates without being closed. Unseen tasks cut long segments short, and
 /// what is left are their pieces: with none a vocabulary of 4,096 does half a point worse on small corpora;
 /// up to 8 tokens gives 0.1 point more for three times as many.
 const UNCLOSED: usize = 4;
 
-/// Positions up to which a node's children are found by sorting rather than by counting.
-const SORTED: usize = 96;
-
-/// The text is gone through so many times, each time for a part of the first tokens: their occurrences are the
-/// largest thing in memory beside the text.
-const BATCHES: usize = 2;
-
-/// Distinct tokens of the sample that the bound is guessed by.
-const SAMPLED_TOKENS: usize = 1 << 20;
-
 /// Share of the bound that the sample shows. It shows less than there is, since support is small in a sample.
 const GUESSED_SHARE: f64 = 1.1;
-
-/// Most positions for which a look ahead is worth its price: the tokens there are in no cache yet.
-const LOOKED_AHEAD: usize = 32;
 
 /// Weights are counted up to this while looking ahead.
 const RARE: u64 = u32::MAX as u64;
@@ -62,13 +50,32 @@ pub struct Limits {
     pub most: usize,
 }
 
+impl Limits {
+    /// Checks that something can be found within the limits.
+    ///
+    /// # Errors
+    /// If one is below the least that has a meaning.
+    pub fn check(&self) -> Result<()> {
+        check_least("min_count", self.min_count, 1)?;
+        check_least("min_support", self.min_support.into(), 1)?;
+        check_least("max_length", self.max_length as u64, 2)?;
+        check_least("most", self.most as u64, 1)
+    }
+
+    /// The same limits for a text: none of its segments is longer than its longest run.
+    fn of(&self, runs: &Runs) -> Limits {
+        let longest = runs.segments().iter().map(<[u32]>::len).max().unwrap_or(0);
+        Limits { max_length: self.max_length.min(longest.max(2)), ..*self }
+    }
+}
+
 /// The segments of two or more tokens within `limits` that are expected to save most.
 ///
 /// Of the long ones only the *closed*: those that no further token to the left or to the right would extend
 /// without losing an occurrence.
 ///
 /// # Errors
-/// If the distinct runs hold more tokens than 32-bit positions reach.
+/// If a limit is too small, or the distinct runs have more positions than can be searched.
 pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
     find_candidates_from(runs, limits, ALL)
 }
@@ -78,12 +85,23 @@ pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
 /// [`Candidates::best`] of the parts of any division of the ids is what [`find_candidates`] finds.
 ///
 /// # Errors
-/// If the distinct runs hold more tokens than 32-bit positions reach.
+/// If a limit is too small, or the distinct runs have more positions than can be searched.
 pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
-    let text = Text::new(runs)?;
+    find_by_scale(runs, limits, &first_tokens, Scale::default())
+}
+
+fn find_by_scale(
+    runs: &Runs,
+    limits: &Limits,
+    first_tokens: &Range<u32>,
+    scale: Scale,
+) -> Result<Candidates> {
+    limits.check()?;
+    let limits = limits.of(runs);
+    let text = Text::new(runs, scale)?;
     // A part of the tokens rarely has as many candidates as the whole, which is what a guess is checked by.
-    let guess = if first_tokens == ALL { guessed_bound(runs, limits)? } else { 0.0 };
-    Ok(find_with_guess(&text, limits, &first_tokens, guess))
+    let guess = if *first_tokens == ALL { guessed_bound(runs, &limits, scale)? } else { 0.0 };
+    Ok(find_with_guess(&text, &limits, first_tokens, guess))
 }
 
 /// The best candidates, for any guess of what the least of them saves: a wrong one costs time only.
@@ -97,13 +115,13 @@ fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, 
 ///
 /// A bound from the beginning spares the rare strings below the first tokens, before as many candidates are
 /// known as are wanted. If it is too high, fewer are found, which is seen, and all is done again without it.
-fn guessed_bound(runs: &Runs, limits: &Limits) -> Result<f64> {
-    let step = runs.segments().tokens().len() / SAMPLED_TOKENS;
+fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
+    let step = runs.segments().tokens().len() / scale.sampled_tokens;
     if step < 2 {
         return Ok(0.0);
     }
     let sample = runs.every(step);
-    let found = grow_all(&Text::new(&sample)?, limits, &ALL, 0.0);
+    let found = grow_all(&Text::new(&sample, scale)?, limits, &ALL, 0.0);
     let least = (0..found.len()).map(|index| found.expected_savings(index)).fold(f64::INFINITY, f64::min);
     Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESSED_SHARE })
 }
@@ -113,7 +131,7 @@ fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: 
     let bound = Bound::at(bound);
     let mut parts = Vec::new();
     let threads = rayon::current_num_threads();
-    for batch in text.shares(text.numbered(), BATCHES) {
+    for batch in text.shares(text.numbered(), text.scale().batches) {
         let shares = text.shares(batch, threads);
         let groups: Vec<_> = shares.into_par_iter().map(|share| text.pairs_of(share, first_tokens)).collect();
         let groups = Mutex::new(groups.into_iter().flatten().collect::<Vec<_>>().into_iter());
@@ -142,13 +160,25 @@ impl Bound {
     }
 }
 
-/// A child of the node that is being grown: where its positions lie among the node's, and its occurrences.
+/// A child of a node on the path: where its positions lie among the first token's, and its occurrences.
 #[derive(Clone, Copy)]
 struct Child {
     token: u32,
     begin: usize,
     end: usize,
     count: u64,
+}
+
+/// A node on the path whose children are being visited.
+///
+/// Levels stand in a list rather than on the stack: a run may be as long as a corpus, and a stack may be small.
+#[derive(Clone, Copy)]
+struct Level {
+    /// Tokens of the node's string.
+    depth: usize,
+    /// Its first child, and the one to be visited next; its last is the last of all.
+    first: usize,
+    next: usize,
 }
 
 /// What is counted of one token that follows a node.
@@ -172,6 +202,7 @@ struct Grower<'a> {
     found: Candidates,
     /// The children of all nodes on the path that are yet to be visited.
     children: Vec<Child>,
+    levels: Vec<Level>,
     followers: Vec<Follower>,
     seen: Vec<u32>,
     next: Vec<u32>,
@@ -191,6 +222,7 @@ impl<'a> Grower<'a> {
             path: Vec::new(),
             found: Candidates::default(),
             children: Vec::new(),
+            levels: Vec::new(),
             followers: vec![Follower::default(); text.alphabet()],
             seen: Vec::new(),
             next: Vec::new(),
@@ -208,64 +240,98 @@ impl<'a> Grower<'a> {
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(pairs) = group else { break };
             if let Some(first) = pairs.first() {
+                self.path.clear();
                 self.path.push(self.text.id(self.text.token(first.position, 0)));
                 self.grow_pairs(&pairs);
-                self.path.pop();
             }
         }
         self.keep_best();
         self.found
     }
 
-    /// Visits the children of a first token.
+    /// Visits all strings that begin with a first token.
     fn grow_pairs(&mut self, pairs: &[Placed]) {
         let mut positions: Vec<u32> = pairs.iter().map(|pair| pair.position).collect();
         self.next.clear();
         self.next.extend(pairs.iter().map(|pair| pair.next));
-        self.find_children_by_counting(&mut positions);
-        self.grow_children(0, &mut positions);
-    }
-
-    /// Visits the node whose string is `path`, which begins at `positions`, in ascending order.
-    fn grow(&mut self, positions: &mut [u32], count: u64) {
-        let depth = self.path.len();
-        let may_extend = depth < self.limits.max_length;
-        let follower = if may_extend { self.only_follower(positions, depth) } else { None };
-        if depth >= 2 && (depth <= UNCLOSED || follower.is_none() && !self.has_only_predecessor(positions)) {
-            self.consider(positions, count);
-        }
-        let first_child = self.children.len();
-        match follower {
-            Some(token) => self.children.push(Child { token, begin: 0, end: positions.len(), count }),
-            None if !may_extend => return,
-            None if positions.len() <= SORTED => self.find_children_by_sorting(positions, depth),
-            None => {
-                self.next.clear();
-                self.next.extend(positions.iter().map(|&position| self.text.token(position, depth)));
-                self.find_children_by_counting(positions);
-            }
-        }
-        self.grow_children(first_child, positions);
-    }
-
-    /// Visits the children from `first_child` on, which lie in `positions`, and forgets them.
-    fn grow_children(&mut self, first_child: usize, positions: &mut [u32]) {
-        for index in first_child..self.children.len() {
-            let Child { token, begin, end, count } = self.children[index];
-            let positions = &mut positions[begin..end];
-            if self.may_grow(positions, count) {
+        self.open_level();
+        self.find_children_by_counting(&mut positions, 0);
+        while let Some(child) = self.next_child() {
+            let Child { token, begin, end, count } = child;
+            if self.may_grow(&positions[begin..end], count) {
                 self.path.push(self.text.id(token));
-                self.grow(positions, count);
-                self.path.pop();
+                self.grow(&mut positions[begin..end], begin, count);
             }
         }
-        self.children.truncate(first_child);
+    }
+
+    /// Makes the string of the path a node whose children are visited; they are found next.
+    fn open_level(&mut self) {
+        let children = self.children.len();
+        self.levels.push(Level { depth: self.path.len(), first: children, next: children });
+    }
+
+    /// The next child of the deepest node that has one left, whose string the path is then.
+    fn next_child(&mut self) -> Option<Child> {
+        while let Some(level) = self.levels.last_mut() {
+            if let Some(&child) = self.children.get(level.next) {
+                level.next += 1;
+                self.path.truncate(level.depth);
+                return Some(child);
+            }
+            self.children.truncate(level.first);
+            self.levels.pop();
+        }
+        None
+    }
+
+    /// Visits the node whose string is `path`, which begins at `positions`, in ascending order, and goes on with
+    /// the longer ones as long as there is but one; then opens a level, if its children are of interest.
+    ///
+    /// `begin` is where the positions lie among the first token's.
+    fn grow(&mut self, positions: &mut [u32], begin: usize, count: u64) {
+        loop {
+            let depth = self.path.len();
+            // Whatever comes after these positions has the same predecessor: nothing longer is closed either.
+            let is_open = depth >= UNCLOSED && self.has_only_predecessor(positions);
+            if is_open && depth > UNCLOSED {
+                return;
+            }
+            let may_extend = depth < self.limits.max_length;
+            let follower = if may_extend { self.only_follower(positions, depth) } else { None };
+            if depth <= UNCLOSED || follower.is_none() {
+                self.consider(positions, count);
+            }
+            if !may_extend || is_open {
+                return;
+            }
+            let Some(token) = follower else {
+                self.find_children(positions, begin);
+                return;
+            };
+            if !self.may_grow(positions, count) {
+                return;
+            }
+            self.path.push(self.text.id(token));
+        }
+    }
+
+    /// Opens a level and notes the node's children.
+    fn find_children(&mut self, positions: &mut [u32], begin: usize) {
+        let depth = self.path.len();
+        self.open_level();
+        if positions.len() <= self.text.scale().sorted {
+            self.find_children_by_sorting(positions, begin, depth);
+            return;
+        }
+        self.next.clear();
+        self.next.extend(positions.iter().map(|&position| self.text.token(position, depth)));
+        self.find_children_by_counting(positions, begin);
     }
 
     /// Keeps the node as a candidate if it may be among the best.
     fn consider(&mut self, positions: &[u32], count: u64) {
-        let savings = (count * (self.path.len() as u64 - 1)) as f64;
-        if savings < self.bound.get() {
+        if most_savings(count, self.path.len()) < self.bound.get() {
             return;
         }
         let support = self.support(positions, u32::MAX);
@@ -273,7 +339,7 @@ impl<'a> Grower<'a> {
             return;
         }
         self.found.push(&self.path, count, support);
-        if self.found.len() >= 2 * self.limits.most {
+        if self.found.len() / 2 >= self.limits.most {
             self.keep_best();
         }
     }
@@ -297,17 +363,17 @@ impl<'a> Grower<'a> {
     fn may_be_long(&mut self, positions: &[u32], count: u64) -> bool {
         let bound = self.bound.get();
         let ahead = (bound / count as f64).ceil() as usize;
-        if positions.len() > LOOKED_AHEAD || ahead <= self.path.len() {
+        let text = self.text;
+        if positions.len() > text.scale().looked_ahead || ahead <= self.path.len() {
             return true;
         }
-        let text = self.text;
         let keyed = |&at: &u32| u64::from(text.token_or_end(at, ahead)) << 32 | text.weight(at).min(RARE);
         self.keyed.clear();
         self.keyed.extend(positions.iter().map(keyed));
         self.keyed.sort_unstable();
         let groups = self.keyed.chunk_by(|one, other| one >> 32 == other >> 32);
         let most = groups.map(|group| group.iter().map(|keyed| keyed & RARE).sum::<u64>()).max().unwrap_or(0);
-        (most * (self.limits.max_length as u64 - 1)) as f64 >= bound.min(RARE as f64)
+        most_savings(most, self.limits.max_length) >= bound.min(RARE as f64)
     }
 
     fn has_support(&mut self, positions: &[u32]) -> bool {
@@ -318,8 +384,7 @@ impl<'a> Grower<'a> {
     }
 
     fn is_worth_growing(&self, count: u64) -> bool {
-        count >= self.limits.min_count
-            && (count * (self.limits.max_length as u64 - 1)) as f64 >= self.bound.get()
+        count >= self.limits.min_count && most_savings(count, self.limits.max_length) >= self.bound.get()
     }
 
     /// The number of distinct tasks at `positions`, counted up to `most`.
@@ -344,8 +409,8 @@ impl<'a> Grower<'a> {
     }
 
     fn has_only_predecessor(&self, positions: &[u32]) -> bool {
-        let first = self.text.previous(positions[0]);
-        first != END && positions.iter().all(|&position| self.text.previous(position) == first)
+        let first = self.text.previous(positions[0], 1);
+        first != END && positions.iter().all(|&position| self.text.previous(position, 1) == first)
     }
 
     /// The token that follows at all `positions`, where it is one and the same.
@@ -356,8 +421,9 @@ impl<'a> Grower<'a> {
         only.then_some(first)
     }
 
-    /// Orders few `positions` by the token at `depth`, then by position, and notes the children.
-    fn find_children_by_sorting(&mut self, positions: &mut [u32], depth: usize) {
+    /// Orders few `positions` by the token at `depth`, then by position, and notes the children of the node, whose
+    /// positions begin at `node` among the first token's.
+    fn find_children_by_sorting(&mut self, positions: &mut [u32], node: usize, depth: usize) {
         let text = self.text;
         let keyed = positions.iter().map(|&at| u64::from(text.token(at, depth)) << 32 | u64::from(at));
         self.keyed.clear();
@@ -372,17 +438,17 @@ impl<'a> Grower<'a> {
             let token = (group[0] >> 32) as u32;
             if token != END {
                 let count = positions[begin..end].iter().map(|&position| text.weight(position)).sum();
-                self.children.push(Child { token, begin, end, count });
+                self.children.push(Child { token, begin: node + begin, end: node + end, count });
             }
             begin = end;
         }
     }
 
     /// Moves the `positions` of each frequent enough child together, in the order that they have; `next` holds
-    /// the token that follows at each.
-    fn find_children_by_counting(&mut self, positions: &mut [u32]) {
+    /// the token that follows at each, and `node` is where the positions begin among the first token's.
+    fn find_children_by_counting(&mut self, positions: &mut [u32], node: usize) {
         self.count_followers(positions);
-        let room = self.make_room();
+        let room = self.make_room(node);
         self.moved.clear();
         self.moved.resize(room, 0);
         for (&token, &position) in self.next.iter().zip(&*positions) {
@@ -413,7 +479,7 @@ impl<'a> Grower<'a> {
     }
 
     /// Notes the children among the followers seen, and where their positions go; how many positions stay.
-    fn make_room(&mut self) -> usize {
+    fn make_room(&mut self, node: usize) -> usize {
         let mut end = 0;
         for index in 0..self.seen.len() {
             let token = self.seen[index];
@@ -422,7 +488,7 @@ impl<'a> Grower<'a> {
             let keeps = token != END && self.is_worth_growing(count);
             if keeps {
                 end += positions as usize;
-                self.children.push(Child { token, begin, end, count });
+                self.children.push(Child { token, begin: node + begin, end: node + end, count });
             }
             self.followers[token as usize].cursor = if keeps { begin as u32 } else { DROPPED };
         }
@@ -433,7 +499,8 @@ impl<'a> Grower<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::{Barriers, RunFolder, Trajectories};
+    use crate::error::Error;
+    use crate::runs::{Barriers, Room, RunFolder, Trajectories};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -456,39 +523,47 @@ mod tests {
 
     /// Every substring of every run, counted one by one.
     fn brute_force(parts: &[(Vec<u32>, u32)], limits: &Limits) -> Frequencies {
-        let mut seen: BTreeMap<Vec<u32>, (u64, BTreeSet<u32>)> = BTreeMap::new();
+        let mut seen: BTreeMap<&[u32], (u64, BTreeSet<u32>)> = BTreeMap::new();
         for (tokens, task) in parts {
             for run in tokens.split(|&token| token == 0) {
                 for start in 0..run.len() {
-                    for end in start + 1..=run.len().min(start + limits.max_length) {
-                        let entry = seen.entry(run[start..end].to_vec()).or_default();
+                    // One more than the longest: by those the longest are found not to be closed to the left.
+                    for end in start + 1..=run.len().min(start + limits.max_length + 1) {
+                        let entry = seen.entry(&run[start..end]).or_default();
                         entry.0 += 1;
                         entry.1.insert(*task);
                     }
                 }
             }
         }
-        let all: Frequencies = seen
-            .into_iter()
-            .map(|(segment, (count, tasks))| (segment, (count, tasks.len() as u32)))
-            .collect();
-        let extended = |segment: &[u32], count: u64| {
-            all.iter().any(|(other, &(other_count, _))| {
-                other_count == count
-                    && other.len() == segment.len() + 1
-                    && (other[1..] == *segment || other[..segment.len()] == *segment)
-            })
-        };
-        let frequent = |segment: &Vec<u32>, &(count, support): &(u64, u32)| {
-            segment.len() >= 2
+        let mut extended: BTreeSet<&[u32]> = BTreeSet::new();
+        for (&longer, (count, _)) in seen.iter().filter(|(longer, _)| longer.len() >= 2) {
+            let (without_last, without_first) = (&longer[..longer.len() - 1], &longer[1..]);
+            let is_in_reach = longer.len() <= limits.max_length;
+            extended.extend([without_first].iter().filter(|shorter| seen[**shorter].0 == *count));
+            extended
+                .extend([without_last].iter().filter(|shorter| is_in_reach && seen[**shorter].0 == *count));
+        }
+        let is_wanted = |segment: &[u32], count: u64, support: usize| {
+            (2..=limits.max_length).contains(&segment.len())
                 && count >= limits.min_count
-                && support >= limits.min_support
-                && (segment.len() <= UNCLOSED || !extended(segment, count))
+                && support >= limits.min_support as usize
+                && (segment.len() <= UNCLOSED || !extended.contains(segment))
         };
-        all.iter()
-            .filter(|(segment, frequency)| frequent(segment, frequency))
-            .map(|(s, f)| (s.clone(), *f))
+        seen.iter()
+            .filter(|(segment, (count, tasks))| is_wanted(segment, *count, tasks.len()))
+            .map(|(segment, (count, tasks))| (segment.to_vec(), (*count, tasks.len() as u32)))
             .collect()
+    }
+
+    /// The `most` that save most.
+    fn best(all: Frequencies, most: usize) -> Frequencies {
+        let all: Candidates =
+            all.iter().map(|(segment, &(count, support))| (segment.as_slice(), count, support)).collect();
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|&one, &other| all.by_savings(one, other));
+        order.truncate(most);
+        as_map(&order.into_iter().map(|index| all.get(index)).collect())
     }
 
     fn as_map(candidates: &Candidates) -> Frequencies {
@@ -506,35 +581,182 @@ mod tests {
         assert_eq!(as_map(&candidates), Frequencies::from([(vec![1, 2], (3, 2))]));
     }
 
+    const ANY: Limits = Limits { min_count: 1, min_support: 1, max_length: 24, most: usize::MAX };
+
+    fn find(parts: &[(Vec<u32>, u32)], limits: &Limits, scale: Scale) -> Candidates {
+        find_by_scale(&runs_of(parts), limits, &ALL, scale).unwrap()
+    }
+
+    /// Tokens as of a language of few words: some follow others often.
+    fn drawn(runs: u32, length: u32, mut seed: u32) -> Vec<(Vec<u32>, u32)> {
+        let mut next = move |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) % below
+        };
+        let mut run = |_| {
+            let mut token = 1;
+            (0..length)
+                .map(|_| {
+                    token = if next(4) == 0 { next(5) } else { token % 4 + 1 };
+                    token
+                })
+                .collect()
+        };
+        (0..runs).map(|task| (run(task), task % 7)).collect()
+    }
+
+    #[test]
+    fn a_text_of_many_blocks_and_long_lists_equals_a_brute_force_count() {
+        let parts = drawn(30, 300, 1);
+        let (runs, scale) = (runs_of(&parts), Scale::default());
+        assert!(runs.segments().tokens().len() > 20 << scale.block_bits);
+        let limits = Limits { min_count: 2, min_support: 2, max_length: 12, most: usize::MAX };
+        let expected = brute_force(&parts, &limits);
+        let most = expected.values().map(|&(count, _)| count as usize).max().unwrap();
+        let least = expected.values().map(|&(count, _)| count as usize).min().unwrap();
+        assert!(least < scale.sorted && scale.sorted < most && least < scale.looked_ahead);
+        assert_eq!(as_map(&find(&parts, &limits, scale)), expected);
+        let few = Limits { most: 50, ..limits };
+        assert_eq!(as_map(&find(&parts, &few, scale)), best(expected, 50));
+    }
+
+    /// A scale that small texts cross.
+    fn small_scales() -> impl Strategy<Value = Scale> {
+        (0usize..6, 0usize..6, 1usize..4, 1usize..30, 0u32..4).prop_map(
+            |(sorted, looked_ahead, batches, sampled_tokens, block_bits)| Scale {
+                sorted,
+                looked_ahead,
+                batches,
+                sampled_tokens,
+                block_bits,
+                ..Scale::default()
+            },
+        )
+    }
+
+    /// How often the cases of a property crossed each border of a scale.
+    #[derive(Debug, Default)]
+    struct Crossed {
+        many_blocks: u32,
+        counted: u32,
+        sorted: u32,
+        guessed: u32,
+        guessed_too_high: u32,
+    }
+
+    impl Crossed {
+        fn note(&mut self, runs: &Runs, limits: &Limits, scale: Scale) {
+            let text = Text::new(runs, scale).unwrap();
+            let guess = guessed_bound(runs, limits, scale).unwrap();
+            let is_enough = grow_all(&text, limits, &ALL, guess).len() >= limits.most;
+            let mut pairs: BTreeMap<&[u32], usize> = BTreeMap::new();
+            runs.segments()
+                .iter()
+                .flat_map(|run| run.windows(2))
+                .for_each(|pair| *pairs.entry(pair).or_default() += 1);
+            self.many_blocks += u32::from(text.len() > 2 << scale.block_bits);
+            self.counted += u32::from(pairs.values().any(|&positions| positions > scale.sorted));
+            self.sorted +=
+                u32::from(pairs.values().any(|&positions| (2..=scale.sorted).contains(&positions)));
+            self.guessed += u32::from(guess > 0.0 && is_enough);
+            self.guessed_too_high += u32::from(guess > 0.0 && !is_enough);
+        }
+    }
+
+    #[test]
+    fn on_any_scale_the_best_are_those_that_a_brute_force_count_finds_best() {
+        let parts = prop::collection::vec((prop::collection::vec(0u32..4, 0..40), 0u32..3), 0..10);
+        let limits = (1u64..4, 1u32..3, 2usize..30, 1usize..40).prop_map(
+            |(min_count, min_support, max_length, most)| Limits { min_count, min_support, max_length, most },
+        );
+        let crossed = std::cell::RefCell::new(Crossed::default());
+        let property = |(parts, limits, scale): (Vec<(Vec<u32>, u32)>, Limits, Scale)| {
+            let expected = brute_force(&parts, &limits);
+            let all = find(&parts, &Limits { most: usize::MAX, ..limits }, scale);
+            prop_assert_eq!(as_map(&all), expected.clone());
+            prop_assert_eq!(all.len(), expected.len());
+            let found = find(&parts, &limits, scale);
+            prop_assert_eq!(as_map(&found), best(expected, limits.most));
+            prop_assert!(found.segments.iter().is_sorted());
+            crossed.borrow_mut().note(&runs_of(&parts), &limits, scale);
+            Ok(())
+        };
+        let mut runner = proptest::test_runner::TestRunner::default();
+        runner.run(&(parts, limits, small_scales()), property).unwrap();
+        let Crossed { many_blocks, counted, sorted, guessed, guessed_too_high } = crossed.into_inner();
+        let least = [many_blocks, counted, sorted, guessed, guessed_too_high].into_iter().min();
+        assert!(least > Some(0), "{many_blocks} {counted} {sorted} {guessed} {guessed_too_high}");
+    }
+
+    #[test]
+    fn limits_without_a_meaning_are_refused() {
+        let limit = |what, least| Err(Error::Limit { what, found: least - 1, least });
+        assert_eq!(Limits { min_count: 0, ..ANY }.check(), limit("min_count", 1));
+        assert_eq!(Limits { min_support: 0, ..ANY }.check(), limit("min_support", 1));
+        assert_eq!(Limits { max_length: 1, ..ANY }.check(), limit("max_length", 2));
+        assert_eq!(Limits { most: 0, ..ANY }.check(), limit("most", 1));
+        let none = Limits { max_length: 0, ..ANY };
+        let error = find_candidates(&runs_of(&[]), &none).unwrap_err();
+        assert_eq!(error, Error::Limit { what: "max_length", found: 0, least: 2 });
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_refused() {
+        let room = Room { positions: 5, ..Room::SEARCHED };
+        let runs = runs_of(&[(vec![1, 2], 0), (vec![3, 4], 0)]);
+        let error = find_by_scale(&runs, &ANY, &ALL, Scale { room, ..Scale::default() }).unwrap_err();
+        assert_eq!(error, Error::TooManyPositions { positions: 6, most: 5 });
+    }
+
+    /// On one thread with a stack that a few hundred calls within one another would fill.
+    fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).stack_size(64 << 10).build().unwrap();
+        pool.install(work)
+    }
+
+    #[test]
+    fn a_long_run_that_recurs_needs_no_deep_stack() {
+        let run: Vec<u32> = (1..=100_000).collect();
+        let runs = runs_of(&[(run.clone(), 0), (run.clone(), 1)]);
+        let limits = Limits { min_count: 2, min_support: 2, max_length: run.len(), most: 1 };
+        let found = on_a_small_stack(|| find_candidates(&runs, &limits).unwrap());
+        assert_eq!(as_map(&found), Frequencies::from([(run, (2, 2))]));
+    }
+
+    #[test]
+    fn a_token_that_repeats_for_long_needs_no_deep_stack() {
+        let runs = runs_of(&[(vec![1; 3_000], 0), (vec![1; 3_000], 1)]);
+        let limits = Limits { min_count: 2, min_support: 2, max_length: usize::MAX, most: usize::MAX };
+        let found = on_a_small_stack(|| find_candidates(&runs, &limits).unwrap());
+        assert_eq!(found.len(), 2_999);
+    }
+
+    #[test]
+    fn the_largest_counts_and_lengths_overflow_nothing() {
+        let strings = |lists: &[&[u32]]| lists.iter().copied().collect();
+        let counts = vec![1 << 51, 1];
+        let runs = Runs::from_parts(strings(&[&[1, 2, 3], &[1, 2]]), counts, strings(&[&[0], &[1]])).unwrap();
+        let limits = Limits { min_count: 1, min_support: 1, max_length: usize::MAX, most: 1 };
+        let found = find_candidates(&runs, &limits).unwrap();
+        assert_eq!(as_map(&found), Frequencies::from([(vec![1, 2], ((1 << 51) + 1, 2))]));
+    }
+
     proptest! {
         #[test]
-        fn counts_supports_and_closedness_equal_a_brute_force_count(
-            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..6),
-            min_count in 1u64..4,
-            min_support in 1u32..3,
-        ) {
-            // Longer than any run: at the longest length closedness to the right is not looked for.
-            let limits = Limits { min_count, min_support, max_length: 24, most: usize::MAX / 2 };
-            let candidates = find_candidates(&runs_of(&parts), &limits).unwrap();
-            prop_assert_eq!(as_map(&candidates), brute_force(&parts, &limits));
-            prop_assert_eq!(candidates.len(), as_map(&candidates).len());
-        }
-
-        #[test]
-        fn the_best_are_those_that_a_brute_force_count_finds_best(
-            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..6),
+        fn equal_runs_that_were_not_folded_change_no_candidate(
+            parts in prop::collection::vec((prop::collection::vec(1u32..4, 1..24), 0u32..3), 0..6),
             most in 1usize..20,
         ) {
-            let limits = Limits { min_count: 1, min_support: 1, max_length: 24, most: usize::MAX / 2 };
-            let runs = runs_of(&parts);
-            let all = find_candidates(&runs, &limits).unwrap();
-            let best = find_candidates(&runs, &Limits { most, ..limits }).unwrap();
-            let mut order: Vec<usize> = (0..all.len()).collect();
-            order.sort_by(|&one, &other| all.by_savings(one, other));
-            order.truncate(most);
-            let expected: Candidates = order.iter().map(|&index| all.get(index)).collect();
-            prop_assert_eq!(as_map(&best), as_map(&expected));
-            prop_assert!(best.segments.iter().is_sorted());
+            let (tokens, tasks): (Vec<Vec<u32>>, Vec<[u32; 1]>) =
+                parts.iter().map(|(tokens, task)| (tokens.clone(), [*task])).unzip();
+            let apart = Runs::from_parts(
+                tokens.iter().map(Vec::as_slice).collect(),
+                vec![1; parts.len()],
+                tasks.iter().map(|task| task.as_slice()).collect(),
+            );
+            let limits = Limits { min_support: 2, most, ..ANY };
+            let folded = find_candidates(&runs_of(&parts), &limits).unwrap();
+            prop_assert_eq!(find_candidates(&apart.unwrap(), &limits).unwrap(), folded);
         }
 
         #[test]
@@ -545,7 +767,7 @@ mod tests {
         ) {
             let limits = Limits { min_count: 1, min_support: 2, max_length: 24, most };
             let runs = runs_of(&parts);
-            let text = Text::new(&runs).unwrap();
+            let text = Text::new(&runs, Scale::default()).unwrap();
             let guessed = find_with_guess(&text, &limits, &ALL, guess);
             prop_assert_eq!(guessed, grow_all(&text, &limits, &ALL, 0.0));
         }

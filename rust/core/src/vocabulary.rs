@@ -3,7 +3,12 @@
 use crate::error::{Error, Result, check_length};
 use crate::expansion_table::ExpansionTable;
 use crate::matching_table::{MatchingTable, Output};
+use crate::parse::check_tokens;
 use crate::segments::Segments;
+
+/// Tokens of all segments. Tables number their nodes by 32 bits, and the children of a node may have places for up
+/// to 32 times as many.
+const MOST_TOKENS: usize = 1 << 26;
 
 /// Latents over `base_size` base ids; latent `i` has the id `base_size + i` and stands for segment `i`.
 #[derive(Debug, Clone)]
@@ -19,13 +24,14 @@ impl Vocabulary {
     ///
     /// # Errors
     /// If a segment is shorter than two tokens, holds an id that is no base id, or equals another, or if
-    /// the ids do not fit 32 bits.
+    /// the ids do not fit 32 bits, or the segments hold more tokens than tables of them reach.
     pub fn new(base_size: u32, segments: Segments) -> Result<Self> {
         let latents = segments.len();
         // The largest id is kept free: it ends runs and means "none" in tries.
         if u64::from(base_size) + latents as u64 >= u64::from(u32::MAX) {
             return Err(Error::TooManyIds { base_size, latents });
         }
+        check_tokens(&segments, MOST_TOKENS)?;
         for (index, segment) in segments.iter().enumerate() {
             check_segment(base_size, index, segment)?;
         }

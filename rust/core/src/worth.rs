@@ -15,7 +15,15 @@ pub fn trust(support: u32, length: usize) -> f64 {
 
 /// Units that a segment alone may be expected to save: one fewer than its tokens at each occurrence.
 pub fn expected_savings(count: u64, support: u32, length: usize) -> f64 {
-    (count * (length as u64 - 1)) as f64 * trust(support, length)
+    most_savings(count, length) * trust(support, length)
+}
+
+/// Units that a segment would save if all its occurrences could be trusted.
+///
+/// As a float, which no count and no length overflows. Larger factors never make a smaller product, so that it
+/// bounds what an extension saves even where it is rounded.
+pub(crate) fn most_savings(count: u64, length: usize) -> f64 {
+    count as f64 * length.saturating_sub(1) as f64
 }
 
 #[cfg(test)]

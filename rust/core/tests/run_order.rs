@@ -33,7 +33,7 @@ fn reordered(runs: &Runs, order: &[usize]) -> Runs {
 
 /// The bits of each run's entropies: NaN is equal to itself.
 fn entropies_by_run(runs: &Runs) -> Vec<Vec<u32>> {
-    let bits: Vec<u32> = branching_entropies(runs).iter().map(|entropy| entropy.to_bits()).collect();
+    let bits: Vec<u32> = branching_entropies(runs).unwrap().iter().map(|entropy| entropy.to_bits()).collect();
     runs.segments().offsets().windows(2).map(|range| bits[range[0]..range[1]].to_vec()).collect()
 }
 
@@ -69,7 +69,7 @@ proptest! {
         let mine = || {
             let runs = fold(&parts);
             let candidates = find_candidates(&runs, &limits).unwrap();
-            let chosen = select(&runs, &candidates, size);
+            let chosen = select(&runs, &candidates, size).unwrap();
             (runs, candidates, chosen)
         };
         let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(mine);

@@ -17,12 +17,18 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::Length { .. }
         | Error::UnorderedTasks { .. }
         | Error::UnorderedCandidates { .. }
+        | Error::EmptyRun { .. }
+        | Error::EmptyCandidate { .. }
+        | Error::Limit { .. }
         | Error::EmptyStop { .. }
-        | Error::TooManyTokens { .. } => OptionError::new_err(message),
+        | Error::TooManyPositions { .. }
+        | Error::TooManyRuns { .. }
+        | Error::TooManyOccurrences { .. } => OptionError::new_err(message),
         Error::ShortSegment { .. }
         | Error::SegmentToken { .. }
         | Error::EqualSegments { .. }
         | Error::TooManyIds { .. }
+        | Error::TooManySegmentTokens { .. }
         | Error::IdOutOfRange { .. } => VocabularyError::new_err(message),
         // With the system's number Python picks the kind: FileNotFoundError, PermissionError, ...
         Error::Spill { code: Some(code), .. } => PyOSError::new_err((code, message)),

@@ -7,6 +7,7 @@ mod canonical;
 mod errors;
 mod ids;
 mod mining;
+mod numbers;
 mod streaming;
 mod texts;
 mod vocabulary;
@@ -25,5 +26,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<streaming::StreamBatch>()?;
     module.add_class::<canonical::GuardTable>()?;
     module.add_class::<canonical::CanonicalGuard>()?;
+    module.add_function(wrap_pyfunction!(mining::check_limits, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

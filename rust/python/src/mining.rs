@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lar_core::candidates::Candidates as CoreCandidates;
-use lar_core::runs::{Barriers, Runs as CoreRuns, Trajectories};
+use lar_core::runs::{Barriers, Room, Runs as CoreRuns, Trajectories};
 use lar_core::spill::SpillingFolder;
 use lar_core::token_bytes::TokenBytes;
 use lar_core::trie::{Limits, find_candidates, find_candidates_from};
@@ -15,6 +15,24 @@ use pyo3::types::PyTuple;
 
 use crate::arrays::{contiguous, offsets_from, offsets_to, segments_from};
 use crate::errors::{OptionError, to_python};
+use crate::numbers::Number;
+
+type RunArrays<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<u64>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<i64>>,
+);
+
+type Chosen<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u64>>);
+
+type CandidateArrays<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<u64>>,
+    Bound<'py, PyArray1<u32>>,
+);
 
 #[pyclass(module = "lar._core")]
 pub struct RunFolder {
@@ -25,11 +43,16 @@ pub struct RunFolder {
 #[pymethods]
 impl RunFolder {
     #[new]
-    #[pyo3(signature = (barriers, bound=None))]
-    fn new(barriers: PyReadonlyArray1<'_, u32>, bound: Option<(usize, PathBuf)>) -> PyResult<Self> {
+    #[pyo3(signature = (barriers, bound=None, *, searched=true))]
+    fn new(
+        barriers: PyReadonlyArray1<'_, u32>,
+        bound: Option<(Number<usize>, PathBuf)>,
+        searched: bool,
+    ) -> PyResult<Self> {
         let folder = bound.map_or_else(SpillingFolder::default, |(bytes, directory)| {
-            SpillingFolder::bounded(bytes, &directory)
+            SpillingFolder::bounded(bytes.0, &directory)
         });
+        let folder = folder.within(if searched { Room::SEARCHED } else { Room::PARSED });
         Ok(RunFolder { folder: Some(folder), barriers: Barriers::new(contiguous(&barriers)?) })
     }
 
@@ -93,9 +116,7 @@ impl Runs {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let arrays =
-            (self.tokens(py), self.offsets(py), self.counts(py), self.tasks(py), self.task_offsets(py));
-        Ok((py.get_type::<Self>().getattr("from_arrays")?, arrays.into_pyobject(py)?))
+        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py).into_pyobject(py)?))
     }
 
     fn __len__(&self) -> usize {
@@ -103,37 +124,29 @@ impl Runs {
     }
 
     #[getter]
+    fn distinct_tokens(&self) -> usize {
+        self.runs.segments().tokens().len()
+    }
+
+    #[getter]
     fn total_tokens(&self) -> u64 {
         self.runs.total_tokens()
     }
 
-    #[getter]
-    fn tokens<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, self.runs.segments().tokens())
+    fn to_arrays<'py>(&self, py: Python<'py>) -> RunArrays<'py> {
+        let (segments, tasks) = (self.runs.segments(), self.runs.task_sets());
+        (
+            PyArray1::from_slice(py, segments.tokens()),
+            offsets_to(py, segments.offsets()),
+            PyArray1::from_slice(py, self.runs.counts()),
+            PyArray1::from_slice(py, tasks.tokens()),
+            offsets_to(py, tasks.offsets()),
+        )
     }
 
-    #[getter]
-    fn offsets<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        offsets_to(py, self.runs.segments().offsets())
-    }
-
-    #[getter]
-    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
-        PyArray1::from_slice(py, self.runs.counts())
-    }
-
-    #[getter]
-    fn tasks<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, self.runs.task_sets().tokens())
-    }
-
-    #[getter]
-    fn task_offsets<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        offsets_to(py, self.runs.task_sets().offsets())
-    }
-
-    fn branching_entropies<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
-        py.detach(|| branching::branching_entropies(&self.runs)).into_pyarray(py)
+    fn branching_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let entropies = py.detach(|| branching::branching_entropies(&self.runs)).map_err(to_python)?;
+        Ok(entropies.into_pyarray(py))
     }
 
     fn continues_within<'py>(
@@ -159,13 +172,13 @@ impl Runs {
     fn candidates(
         &self,
         py: Python<'_>,
-        min_count: u64,
-        min_support: u32,
-        max_length: usize,
-        most: usize,
+        min_count: Number<u64>,
+        min_support: Number<u32>,
+        max_length: Number<usize>,
+        most: Number<usize>,
         first_tokens: Option<(u32, u32)>,
     ) -> PyResult<Candidates> {
-        let limits = Limits { min_count, min_support, max_length, most };
+        let limits = limits(min_count, min_support, max_length, most);
         let find = || match first_tokens {
             Some((first, end)) => find_candidates_from(&self.runs, &limits, first..end),
             None => find_candidates(&self.runs, &limits),
@@ -178,13 +191,34 @@ impl Runs {
         &self,
         py: Python<'py>,
         candidates: &Candidates,
-        size: usize,
-    ) -> (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u64>>) {
-        let chosen = py.detach(|| select::select(&self.runs, &candidates.candidates, size));
+        size: Number<usize>,
+    ) -> PyResult<Chosen<'py>> {
+        let chosen = py.detach(|| select::select(&self.runs, &candidates.candidates, size.0));
+        let chosen = chosen.map_err(to_python)?;
+        // The core chooses among no more candidates than 32 bits can number.
         let indices: Vec<u32> = chosen.iter().map(|chosen| chosen.candidate as u32).collect();
         let uses: Vec<u64> = chosen.iter().map(|chosen| chosen.uses).collect();
-        (indices.into_pyarray(py), uses.into_pyarray(py))
+        Ok((indices.into_pyarray(py), uses.into_pyarray(py)))
     }
+}
+
+fn limits(
+    min_count: Number<u64>,
+    min_support: Number<u32>,
+    max_length: Number<usize>,
+    most: Number<usize>,
+) -> Limits {
+    Limits { min_count: min_count.0, min_support: min_support.0, max_length: max_length.0, most: most.0 }
+}
+
+#[pyfunction]
+pub fn check_limits(
+    min_count: Number<u64>,
+    min_support: Number<u32>,
+    max_length: Number<usize>,
+    most: Number<usize>,
+) -> PyResult<()> {
+    limits(min_count, min_support, max_length, most).check().map_err(to_python)
 }
 
 #[pyclass(module = "lar._core", frozen)]
@@ -208,38 +242,27 @@ impl Candidates {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let arrays = (self.tokens(py), self.offsets(py), self.counts(py), self.supports(py));
-        Ok((py.get_type::<Self>().getattr("from_arrays")?, arrays.into_pyobject(py)?))
+        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py).into_pyobject(py)?))
     }
 
     fn __len__(&self) -> usize {
         self.candidates.len()
     }
 
-    #[getter]
-    fn tokens<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, self.candidates.segments.tokens())
-    }
-
-    #[getter]
-    fn offsets<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        offsets_to(py, self.candidates.segments.offsets())
-    }
-
-    #[getter]
-    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
-        PyArray1::from_slice(py, &self.candidates.counts)
-    }
-
-    #[getter]
-    fn supports<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, &self.candidates.supports)
+    fn to_arrays<'py>(&self, py: Python<'py>) -> CandidateArrays<'py> {
+        let CoreCandidates { segments, counts, supports } = self.candidates.as_ref();
+        (
+            PyArray1::from_slice(py, segments.tokens()),
+            offsets_to(py, segments.offsets()),
+            PyArray1::from_slice(py, counts),
+            PyArray1::from_slice(py, supports),
+        )
     }
 
     #[staticmethod]
-    fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: usize) -> Candidates {
+    fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: Number<usize>) -> Candidates {
         let parts: Vec<CoreCandidates> = parts.iter().map(|part| part.candidates.as_ref().clone()).collect();
-        Candidates { candidates: Arc::new(py.detach(|| CoreCandidates::best(&parts, most))) }
+        Candidates { candidates: Arc::new(py.detach(|| CoreCandidates::best(&parts, most.0))) }
     }
 
     fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {

@@ -149,22 +149,18 @@ impl StreamBatch {
         self.batch.flush()
     }
 
-    #[getter]
     fn units(&self) -> Vec<u64> {
         self.batch.streams().iter().map(CoreStream::units).collect()
     }
 
-    #[getter]
     fn base_tokens(&self) -> Vec<u64> {
         self.batch.streams().iter().map(CoreStream::base_tokens).collect()
     }
 
-    #[getter]
     fn finish_reasons(&self) -> Vec<Option<&'static str>> {
         self.batch.streams().iter().map(|stream| finish_reason(stream.finish(), &self.stop).0).collect()
     }
 
-    #[getter]
     fn stop_reasons(&self) -> Vec<Option<String>> {
         let reason = |stream: &CoreStream| finish_reason(stream.finish(), &self.stop).1.map(str::to_owned);
         self.batch.streams().iter().map(reason).collect()

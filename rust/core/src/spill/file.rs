@@ -43,10 +43,14 @@ impl SpillFile {
     }
 
     /// Reads the blocks of a partition back, in the order in which they were written.
-    pub fn for_each_block(&mut self, partition: usize, mut visit: impl FnMut(Runs)) -> Result<()> {
+    pub fn for_each_block(
+        &mut self,
+        partition: usize,
+        mut visit: impl FnMut(Runs) -> Result<()>,
+    ) -> Result<()> {
         for &start in &self.blocks[partition] {
             let runs = read_block(&self.file, start).map_err(|error| failure(&self.path, &error))?;
-            visit(runs?);
+            visit(runs?)?;
         }
         Ok(())
     }
@@ -95,21 +99,22 @@ fn partition_of(run: &[u32], partitions: usize) -> usize {
     (hash >> 32) as usize % partitions
 }
 
-/// One block: the number of runs; then for each its lengths in tokens and tasks, its count, and both.
+/// One block: the number of runs; then for each its lengths in tokens and tasks, its count, and both. A run that
+/// is only parsed may be longer than 32 bits say.
 fn write_block(out: &mut impl Write, runs: &Runs, group: &[u32]) -> io::Result<u64> {
-    let mut words = 2;
+    let mut bytes = size_of::<u64>();
     out.write_all(&(group.len() as u64).to_le_bytes())?;
     for &index in group {
         let (run, tasks) = (runs.segments().get(index as usize), runs.tasks(index as usize));
-        out.write_all(&(run.len() as u32).to_le_bytes())?;
-        out.write_all(&(tasks.len() as u32).to_le_bytes())?;
-        out.write_all(&runs.count(index as usize).to_le_bytes())?;
+        for number in [run.len() as u64, tasks.len() as u64, runs.count(index as usize)] {
+            out.write_all(&number.to_le_bytes())?;
+        }
         for word in run.iter().chain(tasks) {
             out.write_all(&word.to_le_bytes())?;
         }
-        words += 4 + run.len() + tasks.len();
+        bytes += 3 * size_of::<u64>() + (run.len() + tasks.len()) * size_of::<u32>();
     }
-    Ok((words * size_of::<u32>()) as u64)
+    Ok(bytes as u64)
 }
 
 fn read_block(mut file: &File, start: u64) -> io::Result<Result<Runs>> {
@@ -118,7 +123,7 @@ fn read_block(mut file: &File, start: u64) -> io::Result<Result<Runs>> {
     let (mut segments, mut counts, mut tasks) = (Segments::default(), Vec::new(), Segments::default());
     let mut words = Vec::new();
     for _ in 0..read_u64(&mut source)? {
-        let (run_length, task_length) = (read_u32(&mut source)?, read_u32(&mut source)?);
+        let (run_length, task_length) = (read_u64(&mut source)?, read_u64(&mut source)?);
         counts.push(read_u64(&mut source)?);
         for (length, list) in [(run_length, &mut segments), (task_length, &mut tasks)] {
             words.clear();

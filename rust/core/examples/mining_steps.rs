@@ -1,0 +1,78 @@
+//! One step of mining over a file of runs, a given number of times: for an instruction counter or a profiler.
+//!
+//! ```text
+//! cargo build --release --example mining_steps
+//! target/release/examples/mining_steps candidates runs.u32 32768 128 5
+//! ```
+//!
+//! The file holds 32-bit numbers, little-endian: for each run its task, its length and its tokens.
+
+use std::hint::black_box;
+use std::process::exit;
+use std::time::Instant;
+
+use lar_core::Result;
+use lar_core::branching::branching_entropies;
+use lar_core::runs::{Barriers, RunFolder, Runs, Trajectories};
+use lar_core::trie::{Limits, find_candidates};
+
+const USAGE: &str = "usage: mining_steps candidates|branching RUNS MOST MAX_LENGTH ROUNDS";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [step, runs, most, max_length, rounds] = &arguments[..] else { fail(USAGE) };
+    let number = |text: &String| text.parse().unwrap_or_else(|_| fail(USAGE));
+    let limits = Limits { min_count: 2, min_support: 2, max_length: number(max_length), most: number(most) };
+    let runs = fold(&read(runs)).unwrap_or_else(|error| fail(&error.to_string()));
+    let mut seconds: Vec<f64> = (0..number(rounds)).map(|_| time(step, &runs, &limits)).collect();
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
+    println!("{step}: {} tokens in runs, median {median:.3} s", runs.segments().tokens().len());
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("{message}");
+    exit(2)
+}
+
+fn read(path: &str) -> Vec<u32> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| fail(&format!("{path}: {error}")));
+    bytes.as_chunks().0.iter().map(|&number| u32::from_le_bytes(number)).collect()
+}
+
+fn fold(mut flat: &[u32]) -> Result<Runs> {
+    let (mut tokens, mut offsets, mut tasks) = (Vec::new(), vec![0], Vec::new());
+    while let [task, length, rest @ ..] = flat {
+        let (run, rest) = rest.split_at_checked(*length as usize).unwrap_or_else(|| fail("RUNS ends early"));
+        tokens.extend_from_slice(run);
+        offsets.push(tokens.len());
+        tasks.push(*task);
+        flat = rest;
+    }
+    let part = Trajectories {
+        tokens: &tokens,
+        offsets: &offsets,
+        action: &vec![true; tokens.len()],
+        continues: None,
+        tasks: &tasks,
+    };
+    let mut folder = RunFolder::default();
+    folder.add(&part, &Barriers::default())?;
+    Ok(folder.finish())
+}
+
+fn time(step: &str, runs: &Runs, limits: &Limits) -> f64 {
+    let began = Instant::now();
+    match step {
+        "candidates" => {
+            let found = find_candidates(runs, limits).unwrap_or_else(|error| fail(&error.to_string()));
+            black_box(found.len());
+        }
+        "branching" => {
+            let entropies = branching_entropies(runs).unwrap_or_else(|error| fail(&error.to_string()));
+            black_box(entropies.len());
+        }
+        _ => fail(USAGE),
+    }
+    began.elapsed().as_secs_f64()
+}
