@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help demo test test-engines engines engine-models check format bench clean
+.PHONY: help demo test test-engines engines engine-models check format bench gpu-pack clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,11 @@ format: $(INSTALLED) ## Format the code
 bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), against BPE merges
 	@test -d $(SHARED)/data || { echo 'make bench needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
 	$(BIN)/python benches/corpora.py --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
+
+gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network needs (benches/gpu/METHOD.md)
+	@test -d $(SHARED)/data || { echo 'make gpu-pack needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2' gguf
+	$(BIN)/python benches/gpu/pack.py --shared $(SHARED) $(if $(MODEL),--model $(MODEL)) -o gpu-pack
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) target demo dist
