@@ -216,14 +216,14 @@ def test_a_piece_names_what_the_store_lacks(tmp_path, capsys):
     assert "nothing of it is in this pack" in capsys.readouterr().err
 
 
-def test_loads_are_filled_in_order(tmp_path):
+def test_a_file_goes_into_the_first_load_with_room(tmp_path):
     found = []
     for number, size in enumerate([30, 20, 20, 60, 5]):
         file = tmp_path / str(number)
         file.write_bytes(b"x" * size)
         found.append((file, "part", PIECES, None))
     loads = [[file.name for file, *_ in load] for load in pack.grouped(found, limit=60)]
-    assert loads == [["0", "1"], ["2"], ["3"], ["4"]]
+    assert loads == [["0", "1", "4"], ["2"], ["3"]]
 
 
 def test_a_gguf_travels_with_one_matrix_for_embedding_and_head(tmp_path, vocabulary):

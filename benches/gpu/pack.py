@@ -169,16 +169,17 @@ def packed_folder(folder: Path) -> Path:
 
 
 def grouped(found: list[Found], limit: int = LOAD) -> list[list[Found]]:
-    """The files in order, as many in a load as its size allows."""
+    """The files in loads: each goes into the first that has room for it, since every load takes time."""
     loads: list[list[Found]] = []
-    size = limit
+    sizes: list[int] = []
     for one in found:
         length = one[0].stat().st_size
-        if size + length > limit:
+        place = next((number for number, size in enumerate(sizes) if size + length <= limit), len(loads))
+        if place == len(loads):
             loads.append([])
-            size = 0
-        loads[-1].append(one)
-        size += length
+            sizes.append(0)
+        loads[place].append(one)
+        sizes[place] += length
     return loads
 
 
