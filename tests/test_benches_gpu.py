@@ -90,11 +90,8 @@ def test_a_piece_that_time_cuts_keeps_what_it_has_and_goes_on(tmp_path):
     assert len(arms) == len(pretrained_piece.planned(scale.sizes))
     for name, arm in arms.items():
         assert arm["steps"] == arm["planned_steps"]
-        assert len(arm["curve"]) == scale.evaluations
+        assert len(arm["curve"]) == (1 if name == "control, marginal" else scale.evaluations)
         assert (arm["reduction"] > 0) == ("student" in name)
-    control = arms["control, marginal"]["curve"]
-    # Nothing to learn: its text costs what it cost the teacher, but for rounding.
-    assert control[0]["bits_per_byte"] == pytest.approx(control[-1]["bits_per_byte"], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ class Planned:
 
 
 def planned(sizes: tuple[int, int]) -> list[Planned]:
-    """The arms, what matters most first. The control by `marginal` has nothing to learn: see `_train`."""
+    """The arms, what matters most first. The control by `marginal` has nothing to learn: one step."""
     few, many = sizes
     named = [(few, "control:marginal"), (few, "none:marginal"), (few, "control:sft"), (few, "p60:marginal")]
     named += [(many, "none:marginal"), (many, "p60:marginal")]
@@ -179,8 +179,9 @@ class Work:
         options = self.options(one.size)
         options.steps = steps
         if one.arm.gate == "control" and one.arm.loss == "marginal":
-            # Student and teacher are the same function: the loss is 0 at its first step and stays so.
-            options.steps = min(steps, self.scale.probe_steps)
+            # It is its own teacher: its gradients are rounding, which Adam turns into steps of full size.
+            # One step, whose learning rate is 0, leaves the teacher's own figure.
+            options.steps = 1
         options.evaluate_steps = options.save_steps = math.ceil(options.steps / self.scale.evaluations)
         return options
 

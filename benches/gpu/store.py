@@ -9,6 +9,7 @@ still lacks. A load may be stored twice.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,8 @@ def missing(store: Path, piece: str) -> list[str]:
 
 
 def add_site(store: Path) -> None:
-    """Let Python import what is installed in the store."""
+    """Let Python import what is installed in the store, and look for nothing on a network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if str(store / "site") not in sys.path:
         sys.path.insert(1, str(store / "site"))
 
