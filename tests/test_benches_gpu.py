@@ -206,10 +206,14 @@ def test_damaged_files_and_other_packs_are_refused(tmp_path):
 def test_a_piece_names_what_the_store_lacks(tmp_path, capsys):
     (tmp_path / "part").write_bytes(b"weights")
     (load,) = packed(tmp_path, 1, [(0, "part", "part")], pieces=[f"pretrained-{LOG}"])
-    store.keep(load, tmp_path / "store")
     where = ["--store", str(tmp_path / "store"), "--out", str(tmp_path)]
+    (tmp_path / "store").mkdir()
+    shutil.copy(load / "manifest.json", tmp_path / "store")
     assert run.main([f"pretrained-{LOG}", *where]) == 2
     assert "lacks part" in capsys.readouterr().err
+    store.keep(load, tmp_path / "store")
+    assert run.main([f"pretrained-{LOG}", *where]) == 2
+    assert "lacks the joined model" in capsys.readouterr().err
     assert run.main(["throughput-llama", *where]) == 2
     assert "nothing of it is in this pack" in capsys.readouterr().err
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -115,6 +116,7 @@ def _install(wheels: list[Packed], store: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
     command += ["--upgrade", "--disable-pip-version-check", "--target", str(store / "site")]
     subprocess.run([*command, *(str(store / "wheels" / one.name) for one in wanted)], check=True)
+    invalidate_caches()
 
 
 def _join(manifest: Manifest, store: Path) -> None:
