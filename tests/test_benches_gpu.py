@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -17,7 +18,7 @@ import pretrained
 import throughput
 import tiny
 from gpu import miniature, pack, pretrained_piece, run, store, weights
-from gpu.clock import Clock, Pace, TimeUpError
+from gpu.clock import Clock, Pace, TimeUpError, ended_at_limit
 from gpu.curves import is_flat
 from gpu.manifest import PIECES, Joined, Manifest, Packed, sha256
 from gpu.record import Record
@@ -129,6 +130,17 @@ def test_progress_stops_a_training_when_time_is_up():
     last = Pace(UpAfter(0))
     last(3, 3)  # the last step's work is not thrown away
     assert (last.done, last.total) == (3, 3)
+
+
+def test_a_piece_that_does_not_look_at_its_clock_is_ended(monkeypatch):
+    ended, last = Event(), []
+    monkeypatch.setattr("os._exit", lambda code: (last.append(code), ended.set()))
+    with ended_at_limit(Clock(0.001), lambda: last.append("table")):
+        assert ended.wait(30)
+    assert last == ["table", 3]
+    with ended_at_limit(Clock(5), lambda: last.append("never")):
+        pass
+    assert last == ["table", 3]
 
 
 def test_fewer_arms_rather_than_too_few_steps():

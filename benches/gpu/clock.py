@@ -1,7 +1,12 @@
 """A piece's own clock: how much time is left, and training that stops before it is up."""
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from statistics import median
+from threading import Timer
 from time import perf_counter
 
 RESERVE = 15.0  # seconds at the end in which nothing is begun
@@ -28,6 +33,29 @@ class Clock:
     def left(self) -> float:
         """Seconds for work; negative when the reserve has begun."""
         return self.limit - self.reserve - self.seconds
+
+
+@contextmanager
+def ended_at_limit(clock: Clock, last: Callable[[], None]) -> Iterator[None]:
+    """End the process at the clock's limit, after a call of `last`, whatever the block is doing.
+
+    For what does not look at the clock itself, such as a scoring that is slower than expected.
+    """
+
+    def end() -> None:
+        try:
+            last()
+        finally:
+            sys.stdout.flush()
+            os._exit(3)
+
+    timer = Timer(max(0.0, clock.limit - clock.seconds), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Pace:

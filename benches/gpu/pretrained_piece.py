@@ -19,7 +19,7 @@ from pretrained import Arm
 
 import lar
 from gpu.clock import Pace, TimeUpError
-from gpu.curves import curve, is_flat, print_table
+from gpu.curves import curve, is_flat
 from gpu.record import Record
 from lar.entropy import entropy_quantiles
 
@@ -87,14 +87,13 @@ def planned(sizes: tuple[int, int]) -> list[Planned]:
 
 
 def measure(store: Path, log: str, scale: Scale, record: Record) -> None:
-    """Adapt, score, train the arms that fit into the time, and print the table."""
+    """Adapt, score, and train the arms that fit into the time."""
     work = Work(store, log, scale, record)
     for name, stage in {"adapt": work.adapt, "score": work.score, "arms": work.train}.items():
         with record.stage(name):
             stage()
         if name in record.errors or not work.teacher.exists():
             break
-    print_table(record.figures)
 
 
 class Work:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from gpu.clock import Clock
+from gpu.clock import Clock, ended_at_limit
 from gpu.manifest import PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
 from gpu.store import DEFAULT, add_site, missing
 
@@ -23,7 +23,7 @@ MINUTES = 7.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the piece; 0 if all of it worked, 1 if a stage failed, 2 if something is missing."""
+    """Run the piece: 0 if all worked, 1 if a stage failed, 2 if something is missing, 3 if its time is up."""
     clock = Clock(MINUTES)  # before torch is imported, which takes seconds
     options = _parser().parse_args(arguments)
     clock.limit = 60 * options.minutes
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) -> int:
-    from gpu import miniature, pretrained_piece, throughput_piece
+    from gpu import curves, miniature, pretrained_piece, throughput_piece
     from gpu.record import Record
 
     said = {name: str(value) for name, value in vars(options).items()}
@@ -48,15 +48,26 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
     if options.rehearse:
         miniature.make(store)
     if options.piece in THROUGHPUT:
-        scale = miniature.THROUGHPUT if options.rehearse else throughput_piece.FULL
-        throughput_piece.measure(store, THROUGHPUT[options.piece], scale, record)
+        piece, print_table = throughput_piece, throughput_piece.print_table
+        what, small = THROUGHPUT[options.piece], miniature.THROUGHPUT
     else:
-        scale = miniature.PRETRAINED if options.rehearse else pretrained_piece.FULL
-        pretrained_piece.measure(store, PRETRAINED[options.piece], scale, record)
+        piece, print_table = pretrained_piece, curves.print_table
+        what, small = PRETRAINED[options.piece], miniature.PRETRAINED
+
+    def last_lines() -> None:
+        print_table(record.figures)
+        for line in [*record.cut, *(f"failed: {name}" for name in record.errors)]:
+            print(line)
+        print(f"{options.piece}: {clock.seconds:.0f} s; figures in {record.file}")
+
+    def at_limit() -> None:
+        record.was_cut("the piece was ended at its limit")
+        last_lines()
+
+    with ended_at_limit(clock, at_limit):
+        piece.measure(store, what, small if options.rehearse else piece.FULL, record)
     record.end()
-    for line in [*record.cut, *(f"failed: {name}" for name in record.errors)]:
-        print(line)
-    print(f"{options.piece}: {clock.seconds:.0f} s; figures in {record.file}")
+    last_lines()
     return 1 if record.errors else 0
 
 

@@ -54,7 +54,7 @@ FULL = Scale(
 
 
 def measure(store: Path, shape: str, scale: Scale, record: Record) -> None:
-    """Measure what fits into the time, the scoring first, and print the table."""
+    """Measure what fits into the time, the scoring first."""
     with _work(store) as work:
         options = _options(work, scale.shape or shape, scale)
         with record.stage("model"):
@@ -70,7 +70,6 @@ def measure(store: Path, shape: str, scale: Scale, record: Record) -> None:
             _train(setting, options, record)
         with record.stage("rows"):
             _rows(setting, scale, record)
-    print_table(record.figures)
 
 
 @contextmanager
@@ -166,7 +165,8 @@ class _Fits:
 
 def print_table(figures: dict[str, Any]) -> None:
     """The figures in a few lines, with the goals."""
-    throughput_table.print_table(figures)
+    if "setting" in figures:
+        throughput_table.print_table(figures)
     print("goals: score 60% of the product; student 0.8x, with the cache 1.0x of plain LoRA; memory 1.15x")
     for name, found in figures.get("rows", {}).get("arms", {}).items():
         seconds, ratio, memory = found["seconds"], found["ratio"], found["memory"] / 2**30
