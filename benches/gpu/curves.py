@@ -38,4 +38,5 @@ def print_table(figures: dict[str, Any]) -> None:
         preferred = arm["curve"][-1].get("explicit_preference")
         steps = f"{arm['steps']} of {arm['planned_steps']}"
         last = "" if preferred is None else f"{preferred:.0%}"
-        print(f"| {name} | {-arm['reduction']:.1%} | {steps} | {bits} | {last} |")
+        saved = f"{-arm['reduction']:.1%}" if arm["latents"] else "-"
+        print(f"| {name} | {saved} | {steps} | {bits} | {last} |")

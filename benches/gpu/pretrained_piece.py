@@ -8,6 +8,7 @@ import argparse
 import gc
 import json
 import math
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from gpu.clock import Pace, TimeUpError
 from gpu.curves import curve, is_flat
 from gpu.record import Record
 from lar.entropy import entropy_quantiles
+from lar.files import atomic_folder
 
 ADAPTATION = "adaptation.json"
 FOR_ADAPTATION = 0.25  # of the piece's time
@@ -100,12 +102,16 @@ class Work:
     """The folder of one log and the stages in it."""
 
     def __init__(self, store: Path, log: str, scale: Scale, record: Record) -> None:
-        self.model, self.corpus = store / "model", store / log
+        self.model = store / "model"
         self.folder = store / "work" / log
+        self.corpus = self.folder / "corpus"
         self.teacher = self.folder / "teacher"
         self.plan_file = self.folder / "plan.json"
         self.scale, self.record, self.clock = scale, record, record.clock
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.corpus.exists():  # a copy: scores are written into it
+            with atomic_folder(self.corpus, holds=None) as partial:
+                shutil.copytree(store / log, partial, dirs_exist_ok=True)
 
     def options(self, size: int) -> argparse.Namespace:
         """The options of `benches/pretrained.py` for arms with so many latents."""

@@ -27,10 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     clock = Clock(MINUTES)  # before torch is imported, which takes seconds
     options = _parser().parse_args(arguments)
     clock.limit = 60 * options.minutes
+    add_site(options.store)
     if options.rehearse:
         with tempfile.TemporaryDirectory() as folder:
             return _run(options, clock, Path(folder), "rehearsal")
-    add_site(options.store)
     lacking = missing(options.store, options.piece)
     if lacking:
         print(f"{options.store} lacks {', '.join(lacking)}: store the loads first", file=sys.stderr)
