@@ -267,10 +267,14 @@ def test_the_figures_of_a_failed_stage_are_lost_and_no_others(tmp_path, capsys):
     record.figure("first", 1)
     with record.stage("second"):
         raise ValueError("what happened")
-    record.figure("third", 3)
+    with record.stage("third"):
+        raise TimeUpError
+    record.figure("fourth", 4)
     found = json.loads((tmp_path / "record.json").read_text())
     assert "what happened" in found["errors"]["second"]
-    assert {"first", "third", "seconds"} == set(found["figures"])
+    assert list(found["errors"]) == ["second"]
+    assert found["cut"] == ["third: time was up before its first figure"]
+    assert {"first", "fourth", "seconds"} == set(found["figures"])
     assert not found["ended"]
     assert "second failed" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gpu.clock import Clock
+from gpu.clock import Clock, TimeUpError
 from gpu.manifest import output_of
 from lar.files import atomic_file
 
@@ -56,6 +56,8 @@ class Record:
         began = self.clock.seconds
         try:
             yield
+        except TimeUpError:
+            self.was_cut(f"{name}: time was up before its first figure")
         except Exception:  # whatever it is, the other figures shall come back
             self.errors[name] = traceback.format_exc()
             print(f"{name} failed:\n{self.errors[name]}", flush=True)
