@@ -8,7 +8,7 @@ import copy
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -216,24 +216,17 @@ def peak_memory(device: torch.device) -> int:
 def in_turn(bench: Bench, arms: list[str], rounds: int) -> dict[str, list[Steps]]:
     """Run A B C A B C ..., one round more than counts: the first warms up."""
     found: dict[str, list[Steps]] = {arm: [] for arm in arms}
-    for number, arm, run in turns(bench, arms, rounds + 1):
-        if number:
-            found[arm].append(run)
-    return found
-
-
-def turns(bench: Bench, arms: list[str], rounds: int) -> Iterator[tuple[int, str, Steps]]:
-    """Yield (round, arm, its run) in the order A B C A B C ..., each when it has ended."""
-    for number in range(rounds):
+    for number in range(rounds + 1):
         for arm in arms:
-            run = bench.run(arm)
+            found[arm].append(bench.run(arm))
             # A run that is cut short has said what it saw.
+            run = found[arm][-1]
             print(
                 f"round {number}, {arm}: {run.rate:,.0f} base tokens/s, "
                 f"{run.processor_rate:,.0f} a second of processor time",
                 flush=True,
             )
-            yield number, arm, run
+    return {arm: runs[1:] for arm, runs in found.items()}
 
 
 def summary(runs: list[Steps], against: list[Steps]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -17,12 +18,12 @@ sys.path.append(str(Path(__file__).parent.parent / "benches"))
 import pretrained
 import throughput
 import tiny
-from gpu import miniature, pack, pretrained_piece, run, store, weights
+from gpu import miniature, pack, pretrained_piece, run, store, throughput_piece, weights
 from gpu.clock import Clock, Pace, TimeUpError, ended_at_limit
 from gpu.curves import is_flat
 from gpu.manifest import PIECES, Joined, Manifest, Packed, sha256
 from gpu.record import Record
-from training_arms import ARMS
+from training_arms import ARMS, CONTROL, STUDENT, Bench, Steps
 
 import lar
 
@@ -130,6 +131,25 @@ def test_progress_stops_a_training_when_time_is_up():
     last = Pace(UpAfter(0))
     last(3, 3)  # the last step's work is not thrown away
     assert (last.done, last.total) == (3, 3)
+
+
+def test_an_arm_that_fails_leaves_the_others_their_figures(tmp_path, monkeypatch):
+    def run_of(_, arm):
+        if arm == CONTROL:
+            raise ValueError("out of memory")
+        return Steps(ended=[0.0, 1.0], processor=[0.0, 1.0], tokens=[1, 2], memory=3)
+
+    monkeypatch.setattr(Bench, "run", run_of)
+    monkeypatch.setattr(throughput_piece, "keep_teacher", lambda *_: None)
+    setting = Namespace(model=Namespace(device="cpu"), trained=None, vocabulary=None)
+    options = throughput_piece._options(tmp_path, "tiny", replace(miniature.THROUGHPUT, rounds=2))
+    record = Record(tmp_path / "record.json", "piece", {}, Clock(5), "abc")
+    throughput_piece._train(setting, options, record)
+    assert list(record.errors) == [f"round 0, {CONTROL}"]
+    assert record.cut == []
+    assert set(record.figures["distill"]) == set(ARMS) - {CONTROL}
+    assert record.figures["training rounds"] == 2
+    assert record.figures["distill"][STUDENT]["rate_ratio"] == 1
 
 
 def test_a_piece_that_does_not_look_at_its_clock_is_ended(monkeypatch):

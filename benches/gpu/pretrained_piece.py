@@ -177,7 +177,8 @@ class Work:
             if not begun and self.clock.left < self._needed(steps):
                 self.record.was_cut(f"{one.name}: not begun")
             elif self.clock.left > 0 or folder.exists():
-                self._train(one, options)
+                with self.record.stage(one.name):
+                    self._train(one, options)
             self._keep(one, options)
 
     def _arm_options(self, one: Planned, steps: int) -> argparse.Namespace:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,7 +15,7 @@ import row_cost
 import throughput
 import throughput_table
 import torch
-from training_arms import ARMS, Steps, keep_teacher, turns
+from training_arms import ARMS, LORA, Steps, keep_teacher
 
 from gpu.clock import Clock
 from gpu.record import Record
@@ -104,25 +105,32 @@ def _score(setting: throughput.Setting, options: argparse.Namespace, record: Rec
 
 
 def _train(setting: throughput.Setting, options: argparse.Namespace, record: Record) -> None:
-    """The arms, alternating; an arm counts with the rounds that it has run."""
+    """The arms, alternating; one that fails is left out from then on."""
     bench = throughput.bench_of(setting, options)
     keep_teacher(setting.model, setting.trained, bench.options)
     runs: dict[str, list[Steps]] = {arm: [] for arm in ARMS}
-    wanted = len(ARMS) * (options.rounds + 1)
     fits = _Fits(record.clock, record.clock.limit * FOR_ROWS)
-    of_arms = turns(bench, list(ARMS), options.rounds + 1)
-    while sum(map(len, runs.values())) < wanted and fits.another():
-        with fits.timed():
-            _, arm, run = next(of_arms)
-        runs[arm].append(run)
-        # Ratios are of the same rounds: an arm that has not run in the last one yet stands back.
-        complete = min((len(found) for found in runs.values() if found), default=0)
-        found = {name: _counted(of_arm[:complete]) for name, of_arm in runs.items() if of_arm}
+    for number, arm in product(range(options.rounds + 1), ARMS):
+        if arm not in runs:
+            continue
+        if not fits.another():
+            record.was_cut(f"distill: {number} of {options.rounds + 1} rounds, the first to warm up")
+            return
+        with record.stage(f"round {number}, {arm}"), fits.timed():
+            runs[arm].append(bench.run(arm))
+        if len(runs[arm]) == number:
+            del runs[arm]
+        _keep(runs, record)
+
+
+def _keep(runs: dict[str, list[Steps]], record: Record) -> None:
+    """Keep the ratios to plain LoRA, of the rounds that all arms have run that have begun."""
+    begun = {arm: of_arm for arm, of_arm in runs.items() if of_arm}
+    if LORA in begun:
+        complete = min(map(len, begun.values()))
+        found = {arm: _counted(of_arm[:complete]) for arm, of_arm in begun.items()}
         record.figure("training rounds", complete - 1)
         record.figure("distill", throughput.training_summary(found))
-    done = sum(map(len, runs.values()))
-    if done < wanted:
-        record.was_cut(f"distill: {done} of {wanted} runs, the first {len(ARMS)} of them to warm up")
 
 
 def _rows(setting: throughput.Setting, scale: Scale, record: Record) -> None:
