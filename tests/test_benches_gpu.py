@@ -297,9 +297,3 @@ def test_the_figures_of_a_failed_stage_are_lost_and_no_others(tmp_path, capsys):
     assert {"first", "fourth", "seconds"} == set(found["figures"])
     assert not found["ended"]
     assert "second failed" in capsys.readouterr().out
-
-
-def test_the_miniature_is_of_the_layout_that_a_store_has(tmp_path):
-    miniature.make(tmp_path)
-    assert lar.LatentVocabulary.load(tmp_path / "throughput" / "vocabulary").latents
-    assert lar.Corpus.load(tmp_path / LOG).tokenizer.base_size_is_known
