@@ -11,7 +11,8 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 # Two processes of tests: more help little on larger machines, for the longest file decides.
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-newest test-oldest lock test-engines engines engine-models check format bench clean
+.PHONY: help demo test test-slow test-newest test-oldest lock test-engines engines engine-models check format bench \
+	gpu-pack clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
@@ -88,8 +89,12 @@ bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), aga
 	@test -d $(SHARED)/data || { echo 'make bench needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
 	$(BIN)/python benches/corpora.py --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
 
+gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network needs (benches/gpu/METHOD.md)
+	@test -d $(SHARED)/data || { echo 'make gpu-pack needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
+	$(BIN)/python benches/gpu/pack.py --shared $(SHARED) $(if $(MODEL),--model $(MODEL)) -o gpu-pack
+
 clean: ## Remove everything that was built
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist gpu-pack
 
 $(INSTALLED): $(PACKAGES) pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo 'lar needs Rust 1.88 or newer: see https://rustup.rs' >&2; exit 2; }

@@ -2,13 +2,15 @@
 
     python benches/pretrained.py --model smollm2/ --trajectories shared/data/tau_bench.jsonl.gz -o results/
 
-Stages: a corpus of at most `--attempts` trajectories a task; a teacher adapted to its training tasks (another
-model wrote the logs); its entropies and likeliest tokens, once for all; a vocabulary at each gate; an arm
-for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All arms
-read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
-windows. With `--live-teacher` the teacher reads every batch anew; without entropy gates nothing is scored
-then. Every stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on, and
-`--arms` adds to what is there. `--only` runs one stage.
+Stages: a corpus of at most `--attempts` trajectories a task, or the one of `--corpus`; a teacher adapted to
+its training tasks (another model wrote the logs), with `--patience` until it stops gaining on validation
+tasks, which are a tenth of them; its entropies and likeliest tokens, once for all; a vocabulary at each gate;
+an arm for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All
+arms read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
+windows. The held-out tasks are a fifth, split off once by their names: no stage learns or chooses from them.
+With `--live-teacher` the teacher reads every batch anew; without entropy gates nothing is scored then. Every
+stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on, and `--arms`
+adds to what is there. `--only` runs one stage.
 """
 
 import argparse
@@ -18,12 +20,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pretrained_options import parser
 
 import lar
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.entropy import entropy_quantiles
+from lar.progress import Progress
 
 HELD_OUT = 0.2
+VALIDATION, VALIDATION_SEED = 0.1, 1  # of the training tasks
 BITS = "eval_bits_per_byte"
 
 
@@ -49,7 +56,9 @@ class Arm:
 
 def main() -> None:
     """Run the stages in order and print the table."""
-    options = _arguments()
+    options = parser(__doc__).parse_args()
+    if (options.trajectories is None) == (options.corpus is None):
+        raise SystemExit("give either --trajectories or --corpus")
     stages = {"adapt": adapt, "score": score, "mine": mine, "arms": arms, "table": table}
     for name, stage in stages.items():
         if options.only in (None, name):
@@ -58,38 +67,20 @@ def main() -> None:
             print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--trajectories", type=Path, nargs="+", required=True)
-    parser.add_argument("--attempts", type=int, default=1, help="trajectories of a task that are used")
-    parser.add_argument("--tasks", type=int, help="the first tasks of the logs that are used; default: all")
-    parser.add_argument("--size", type=int, default=256, help="number of latents")
-    parser.add_argument("--gates", nargs="+", default=["p40", "p60", "p80", "none"])
-    parser.add_argument("--losses", nargs="+", default=["marginal", "paper", "sft"])
-    parser.add_argument(
-        "--arms", nargs="+", help="GATE:LOSS[:ROW_START[:OUTPUT_START]]; default: all of both"
-    )
-    parser.add_argument("--min-support", type=int, default=5)
-    parser.add_argument("--adapt-steps", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=100, help="of each arm")
-    parser.add_argument("--max-length", type=int, default=512, help="base tokens of a window")
-    parser.add_argument("--learning-rate", type=float, default=DistillOptions.learning_rate)
-    parser.add_argument("--row-learning-rate", type=float, default=DistillOptions.row_learning_rate)
-    parser.add_argument("--hidden-weight", type=float, default=DistillOptions.hidden_weight)
-    parser.add_argument("--tag", default="", help="ends the names of this run's arms")
-    parser.add_argument("--top-k", type=int, default=64, help="likely tokens kept of the teacher")
-    parser.add_argument("--live-teacher", action="store_true", help="read the teacher, not its cached scores")
-    parser.add_argument("--evaluate-steps", type=int, default=50)
-    parser.add_argument("--evaluated-windows", type=int, default=24)
-    parser.add_argument("--only", choices=["adapt", "score", "mine", "arms", "table"], help="run one stage")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    return parser.parse_args()
+def corpus_of(options: argparse.Namespace) -> lar.Corpus:
+    """The corpus that is given, or that was built."""
+    return lar.Corpus.load(options.corpus or options.output / "corpus")
+
+
+def teacher_of(options: argparse.Namespace) -> Path:
+    """The folder of the adapted model."""
+    folder: Path = options.teacher or options.output / "teacher"
+    return folder
 
 
 def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
     """Training and held-out tasks."""
-    return lar.Corpus.load(options.output / "corpus").split(HELD_OUT)
+    return corpus_of(options).split(HELD_OUT)
 
 
 def first_attempts(
@@ -104,44 +95,75 @@ def first_attempts(
                 yield trajectory
 
 
-def adapt(options: argparse.Namespace) -> None:
+def build(options: argparse.Namespace) -> None:
+    """Build the corpus, if none is given."""
+    if options.corpus is None:
+        logs = lar.read_trajectories(options.trajectories)
+        chosen = first_attempts(logs, options.attempts, options.tasks)
+        lar.Corpus.build(chosen, options.model, options.output / "corpus")
+
+
+def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None:
     """Another model wrote the logs: fine-tune a LoRA on the agent's turns and merge it."""
-    trajectories = first_attempts(
-        lar.read_trajectories(options.trajectories), options.attempts, options.tasks
+    build(options)
+    if teacher_of(options).exists():
+        return
+    learnt, validation = split(options)[0], None
+    if options.validate_steps is not None:
+        learnt, validation = learnt.split(VALIDATION, VALIDATION_SEED)
+    settings = AdaptOptions(
+        learning_rate=1e-3,
+        max_steps=options.adapt_steps,
+        max_length=options.max_length,
+        batch_tokens=options.batch_tokens,
+        gradient_checkpointing=options.checkpointing,
+        evaluate_steps=options.validate_steps,
+        evaluated_windows=options.evaluated_windows,
+        patience=options.patience,
+        save_steps=options.validate_steps or 25,
+        device=options.device,
     )
-    lar.Corpus.build(trajectories, options.model, options.output / "corpus")
-    if not (options.output / "teacher").exists():
-        settings = AdaptOptions(
-            learning_rate=1e-3, max_steps=options.adapt_steps, max_length=options.max_length, save_steps=25
-        )
-        lar.adapt(options.model, split(options)[0], settings, options.output / "teacher", progress=steps)
+    folder = teacher_of(options)
+    lar.adapt(options.model, learnt, settings, folder, held_out=validation, progress=progress or steps)
 
 
 def score(options: argparse.Namespace) -> None:
     """The adapted model's entropies, and its likeliest tokens for all arms, if any would read them."""
     if options.live_teacher and options.gates == ["none"]:
         return
-    corpus = lar.score(
-        lar.Corpus.load(options.output / "corpus"),
-        options.output / "teacher",
+    lar.score(
+        corpus_of(options),
+        teacher_of(options),
         max_length=options.max_length,
-        top_k=options.top_k,
+        top_k=None if options.live_teacher else options.top_k,
+        device=options.device,
         progress=steps,
     )
-    print(json.dumps(entropy_quantiles(corpus)))
+    print(json.dumps(entropy_quantiles(split(options)[0])))
 
 
 def mine(options: argparse.Namespace) -> None:
     """A vocabulary at each gate, and what it saves on the held-out tasks."""
-    train, held_out = split(options)
     for gate in options.gates:
-        folder = options.output / "vocabularies" / gate
-        if not folder.exists():
-            limit = None if gate == "none" else gate
-            found = lar.mine(train, size=options.size, max_entropy=limit, min_support=options.min_support)
-            found.save(folder)
-        vocabulary = lar.LatentVocabulary.load(folder)
-        print(gate, json.dumps(lar.evaluate(vocabulary, {"held out": held_out}).as_dict()), flush=True)
+        print(gate, json.dumps(saved(options, gate)), flush=True)
+
+
+def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
+    """The vocabulary of a gate, mined from the training tasks if it is not there yet."""
+    folder = options.output / "vocabularies" / gate
+    if not folder.exists():
+        limit = None if gate == "none" else gate
+        train, _ = split(options)
+        found = lar.mine(train, size=options.size, max_entropy=limit, min_support=options.min_support)
+        found.save(folder)
+    return lar.LatentVocabulary.load(folder)
+
+
+def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
+    """What the vocabulary of a gate saves on the held-out tasks."""
+    _, held_out = split(options)
+    found: dict[str, Any] = lar.evaluate(mined(options, gate), {"held out": held_out}).as_dict()
+    return found
 
 
 def chosen_arms(options: argparse.Namespace) -> list[Arm]:
@@ -154,24 +176,51 @@ def chosen_arms(options: argparse.Namespace) -> list[Arm]:
 
 def arms(options: argparse.Namespace) -> None:
     """Train each arm that is not there yet."""
-    train, held_out = split(options)
     for arm in chosen_arms(options):
-        folder = options.output / "arms" / (arm.name + options.tag)
-        if folder.exists():
-            continue
         began = time.perf_counter()
-        student = lar.distill(
-            options.output / "teacher",
-            train,
-            None if arm.gate == "control" else vocabulary_of(options, arm.gate),
-            settings_of(options, arm),
-            folder,
-            held_out=held_out,
-            progress=steps,
-        )
-        seconds = time.perf_counter() - began
-        course = [line[BITS] for line in student.record["log"] if BITS in line]
-        print(f"{arm.name}: {seconds:.0f} s, bits per byte {course}", flush=True)
+        if train(options, arm):
+            course = [line[BITS] for line in course_of(arm_folder(options, arm))]
+            print(f"{arm.name}: {time.perf_counter() - began:.0f} s, bits per byte {course}", flush=True)
+
+
+def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = None) -> bool:
+    """Train an arm, on from its last checkpoint; False if it is there already."""
+    folder = arm_folder(options, arm)
+    if folder.exists():
+        return False
+    learnt, held_out = split(options)
+    vocabulary = None if arm.gate == "control" else mined(options, arm.gate)
+    lar.distill(
+        teacher_of(options),
+        learnt,
+        vocabulary,
+        settings_of(options, arm),
+        folder,
+        held_out=held_out,
+        progress=progress or steps,
+    )
+    return True
+
+
+def arm_folder(options: argparse.Namespace, arm: Arm) -> Path:
+    """Where an arm's student is, or will be."""
+    folder: Path = options.output / "arms" / (arm.name + options.tag)
+    return folder
+
+
+def log_of(folder: Path, record: str = "distillation.json") -> list[dict[str, Any]]:
+    """The log of a run that has ended, or else of its last checkpoint; empty before the first."""
+    if (folder / record).exists():
+        content = json.loads((folder / record).read_text(encoding="utf-8"))
+        return list(content["log"])
+    states = folder.with_name(f"{folder.name}.checkpoints").glob("checkpoint-*/trainer_state.json")
+    logs = [json.loads(state.read_text(encoding="utf-8"))["log_history"] for state in states]
+    return list(max(logs, key=len, default=[]))
+
+
+def course_of(folder: Path, record: str = "distillation.json") -> list[dict[str, Any]]:
+    """The evaluations of a run, in order."""
+    return [line for line in log_of(folder, record) if BITS in line]
 
 
 def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
@@ -187,22 +236,19 @@ def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
         cached_teacher=not options.live_teacher,
         max_steps=options.steps,
         max_length=options.max_length,
+        batch_tokens=options.batch_tokens,
+        gradient_checkpointing=options.checkpointing,
         evaluate_steps=options.evaluate_steps,
         evaluated_windows=options.evaluated_windows,
-        save_steps=50,
+        save_steps=options.save_steps,
+        device=options.device,
     )
-
-
-def vocabulary_of(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
-    """The vocabulary that was mined at a gate."""
-    return lar.LatentVocabulary.load(options.output / "vocabularies" / gate)
 
 
 def table(options: argparse.Namespace) -> None:
     """Every arm that is there: its curve, what its vocabulary saves, and how often it spells latents out."""
-    _, held_out = split(options)
     reductions = {
-        gate: lar.evaluate(vocabulary_of(options, gate), {"held out": held_out}).as_dict()["reduction"]
+        gate: saved(options, gate)["reduction"]
         for gate in options.gates
         if (options.output / "vocabularies" / gate).exists()
     }
@@ -212,7 +258,7 @@ def table(options: argparse.Namespace) -> None:
         if not (folder / "distillation.json").exists():
             continue
         record = json.loads((folder / "distillation.json").read_text())
-        course = [line for line in record["log"] if BITS in line]
+        course = course_of(folder)
         records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
         saved = reductions.get(folder.name.split("-")[0], 0.0)
         bits = ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course)

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 from training_arms import forget_peak, peak_memory, sharing_weights
 
+from lar.causal_model import autocast
 from lar.distillation.rows import LatentRows
 
 Step = Callable[[], None]
@@ -55,7 +56,7 @@ class Batch:
 
 def frozen(model: Any, batch: Batch) -> Step:
     """LoRA alone."""
-    return _step(_with_lora(sharing_weights(model)), batch.base)
+    return _step(_with_lora(sharing_weights(model)), batch.base, model)
 
 
 def split(model: Any, batch: Batch) -> Step:
@@ -63,7 +64,7 @@ def split(model: Any, batch: Batch) -> Step:
     adapted = _with_lora(sharing_weights(model))
     start = torch.randn(batch.latents, model.config.hidden_size, device=model.device) * 0.02
     LatentRows(batch.rows, start, start).attach(adapted)
-    return _step(adapted, batch.units)
+    return _step(adapted, batch.units, model)
 
 
 def peft(model: Any, batch: Batch) -> Step:
@@ -73,7 +74,8 @@ def peft(model: Any, batch: Batch) -> Step:
     resized.resize_token_embeddings(batch.rows + batch.latents, mean_resizing=False)
     latents = list(range(batch.rows, batch.rows + batch.latents))
     names = ["embed_tokens"] if model.config.tie_word_embeddings else ["embed_tokens", "lm_head"]
-    return _step(_with_lora(resized, trainable_token_indices=dict.fromkeys(names, latents)), batch.units)
+    adapted = _with_lora(resized, trainable_token_indices=dict.fromkeys(names, latents))
+    return _step(adapted, batch.units, model)
 
 
 ARMS: dict[str, Callable[[Any, Batch], Step]] = {"frozen": frozen, "split": split, "peft": peft}
@@ -85,11 +87,12 @@ def _with_lora(model: Any, **settings: Any) -> Any:
     ).train()
 
 
-def _step(model: Any, units: Tensor) -> Step:
-    """Forward and backward; gradients are dropped."""
+def _step(model: Any, units: Tensor, frozen: Any) -> Step:
+    """Forward and backward, in the precision of the `frozen` weights; gradients are dropped."""
 
     def step() -> None:
-        logits = model(input_ids=units, use_cache=False).logits
+        with autocast(frozen):
+            logits = model(input_ids=units, use_cache=False).logits
         functional.cross_entropy(logits[0, :-1].float(), units[0, 1:]).backward()
         model.zero_grad(set_to_none=True)
         if units.is_cuda:
@@ -119,7 +122,7 @@ def main() -> None:
     model = random_model(replace(shape, layers=options.layers or shape.layers), options.rows, device)
     batch = Batch.random(options.length, options.rows, options.latents, device)
     if options.memory_of:
-        print(_memory(ARMS[options.memory_of](model, batch), device))
+        print(memory(ARMS[options.memory_of](model, batch), device))
         return
     record = measure(model, batch, options.rounds)
     record["setting"] = {name: str(value) for name, value in vars(options).items()}
@@ -130,8 +133,13 @@ def main() -> None:
         )
 
 
-def measure(model: Any, batch: Batch, rounds: int) -> dict[str, Any]:
-    """Median seconds of each arm's step, in turn about, and the median of its ratios to `frozen`."""
+def measure(
+    model: Any, batch: Batch, rounds: int, memory_of: Callable[[str], int] | None = None
+) -> dict[str, Any]:
+    """Median seconds of each arm's step, alternating, and the median of its ratios to `frozen`.
+
+    `memory_of` returns the bytes that an arm's steps take; by default a process of its own measures them.
+    """
     steps = {name: make(model, batch) for name, make in ARMS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds + 1):
@@ -143,14 +151,14 @@ def measure(model: Any, batch: Batch, rounds: int) -> dict[str, Any]:
         name: {
             "seconds": median(found[1:]),
             "ratio": median(a / b for a, b in zip(found[1:], seconds["frozen"][1:], strict=True)),
-            "memory": _memory_of_process(name),
+            "memory": (memory_of or _memory_of_process)(name),
         }
         for name, found in seconds.items()
     }
     return {"arms": arms}
 
 
-def _memory(step: Step, device: torch.device) -> int:
+def memory(step: Step, device: torch.device) -> int:
     """What two steps take over what was held before them; the rows' own copies are held before."""
     forget_peak(device)
     before = peak_memory(device)

@@ -23,12 +23,14 @@ from typing import Any
 
 import torch
 from shapes import SHAPES, forward_operations, multiplied_parameters, random_model, with_known_rows
-from training_arms import ARMS, CACHED, LORA, Bench, forget_peak, in_turn, peak_memory, summary
+from throughput_table import print_table
+from training_arms import ARMS, CACHED, LORA, Bench, Steps, forget_peak, in_turn, peak_memory, summary
 
 import lar
 from lar.attention import ATTENTIONS, choose_attention
 from lar.distillation import DistillOptions
 from lar.distillation.data import Examples
+from lar.distillation.options import OUTPUT_STARTS
 from lar.windows import windows
 
 PIECES = ("matmul", "score", "distill")
@@ -36,21 +38,22 @@ PIECES = ("matmul", "score", "distill")
 
 def main() -> None:
     """Measure the pieces that are asked for, write the record and print the table."""
-    options = _parser().parse_args()
+    options = parser().parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         options.work = options.work or Path(temporary)
         setting = Setting.of(options)
         if options.memory_of:
-            print(_bench(setting, options).run(options.memory_of).memory)
+            print(bench_of(setting, options).run(options.memory_of).memory)
             return
         record = {"setting": setting.as_json(options), **_measure(setting, options)}
     options.output.write_text(json.dumps(record, indent=2) + "\n")
     print_table(record)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The bench's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, required=True)
     parser.add_argument("--trajectories", type=Path, required=True)
@@ -73,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-tokens", type=int, help="base tokens of a packed row")
     parser.add_argument("--steps", type=int, default=4, help="of each run, after one that warms up")
     parser.add_argument("--loss", default="marginal")
+    parser.add_argument(
+        "--output-start",
+        choices=OUTPUT_STARTS,
+        default=DistillOptions.output_start,
+        help="of the student's rows, before the first step",
+    )
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in all arms")
     parser.add_argument("--cache", action="store_true", help="also the student with a cached teacher")
     parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents; none by default")
@@ -156,18 +165,28 @@ def _measure(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
 def _products_and_scores(
     setting: Setting, options: argparse.Namespace, pieces: Iterable[str]
 ) -> dict[str, Any]:
-    rates, scorings = [], []
-    for _ in range(options.rounds + 1):
-        rates.append(product_rate(setting.model, SHAPES[setting.shape].inner))
-        if "score" in pieces:
-            scorings.append(scoring(setting, options))
-            print(
-                f"scored at {scorings[-1]['flops'] / rates[-1]:.1%} of the plain product's rate", flush=True
-            )
-    found: dict[str, Any] = {"matmul": {"flops": median(rates[1:])}}
-    if scorings:
-        share = median(s["flops"] / rate for s, rate in zip(scorings[1:], rates[1:], strict=True))
-        middle = {name: median(one[name] for one in scorings[1:]) for name in scorings[0]}
+    rounds = [product_and_score(setting, options, score="score" in pieces) for _ in range(options.rounds + 1)]
+    return score_summary(rounds[1:])
+
+
+def product_and_score(
+    setting: Setting, options: argparse.Namespace, *, score: bool = True
+) -> tuple[float, dict[str, float] | None]:
+    """One round: the rate of the plain product, and beside it what `scoring` returns."""
+    rate = product_rate(setting.model, SHAPES[setting.shape].inner)
+    found = scoring(setting, options) if score else None
+    if found is not None:
+        print(f"scored at {found['flops'] / rate:.1%} of the plain product's rate", flush=True)
+    return rate, found
+
+
+def score_summary(rounds: list[tuple[float, dict[str, float] | None]]) -> dict[str, Any]:
+    """Medians over the rounds, and the median of the rounds' shares."""
+    found: dict[str, Any] = {"matmul": {"flops": median(rate for rate, _ in rounds)}}
+    pairs = [(rate, scored) for rate, scored in rounds if scored is not None]
+    if pairs:
+        middle = {name: median(scored[name] for _, scored in pairs) for name in pairs[0][1]}
+        share = median(scored["flops"] / rate for rate, scored in pairs)
         found["score"] = {**middle, "share_of_matmul": share}
     return found
 
@@ -227,29 +246,37 @@ def scoring(setting: Setting, options: argparse.Namespace) -> dict[str, float]:
 def _training(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
     """Each arm's rate and memory, and their ratios to plain LoRA's."""
     arms = [arm for arm in ARMS if arm != CACHED or options.cache]
-    runs = in_turn(_bench(setting, options), arms, options.rounds)
+    runs = in_turn(bench_of(setting, options), arms, options.rounds)
     on_gpu = setting.model.device.type == "cuda"
-    memory = {
-        arm: max(run.memory for run in runs[arm]) if on_gpu else _memory_of_process(arm, options.work)
-        for arm in arms
-    }
+    return training_summary(
+        runs, None if on_gpu else {arm: _memory_of_process(arm, options.work) for arm in arms}
+    )
+
+
+def training_summary(
+    runs: dict[str, list[Steps]], memory: dict[str, int] | None = None
+) -> dict[str, dict[str, float]]:
+    """Each arm's rate and memory, by default the largest of its runs, and their ratios to plain LoRA's."""
+    memory = memory or {arm: max(run.memory for run in of_arm) for arm, of_arm in runs.items()}
     return {
         arm: {
-            **summary(runs[arm], runs[LORA]),
+            **summary(of_arm, runs[LORA]),
             "memory": memory[arm],
             "memory_ratio": memory[arm] / memory[LORA],
         }
-        for arm in arms
+        for arm, of_arm in runs.items()
     }
 
 
-def _bench(setting: Setting, options: argparse.Namespace) -> Bench:
+def bench_of(setting: Setting, options: argparse.Namespace) -> Bench:
+    """What all arms have in common."""
     return Bench(
         setting.model,
         setting.trained,
         setting.vocabulary,
         DistillOptions(
             loss=options.loss,
+            output_start=options.output_start,
             max_length=options.max_length,
             batch_tokens=options.batch_tokens,
             max_steps=1 + options.steps,
@@ -271,32 +298,6 @@ def _memory_of_process(arm: str, work: Path) -> int:
 def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def print_table(record: dict[str, Any]) -> None:
-    """The figures in a few lines."""
-    setting = record["setting"]
-    units, taught = setting["units_per_base_token"], setting["taught_share_of_units"]
-    print(f"\n{setting['shape']} on {setting['device']}, {setting['dtype']}, {setting['attention']}")
-    print(f"{units:.3f} units a base token, {taught:.0%} of them taught")
-    if "matmul" in record:
-        print(f"{'plain product':<25} {record['matmul']['flops'] / 1e12:9.3f} TFLOP/s")
-    if "score" in record:
-        score = record["score"]
-        print(
-            f"{'lar.score':<25} {score['flops'] / 1e12:9.3f} TFLOP/s, {score['share_of_matmul']:.1%} of that"
-        )
-        print(f"{'':<25} {score['tokens_per_second']:9,.0f} tokens/s {_gib(score['memory'])}")
-        print(f"{'':<25} {score['operations_per_token'] / 1e9:9.2f} GFLOP a token")
-    for arm, found in record.get("distill", {}).items():
-        rate = f"{found['base_tokens_per_second']:9,.0f} base tokens/s {found['rate_ratio']:6.3f}x"
-        if setting["device"].startswith("cpu"):
-            rate += f" ({found['processor_ratio']:.3f}x by processor time)"
-        print(f"{arm:<25} {rate} {_gib(found['memory'])} {found['memory_ratio']:6.3f}x")
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:7.2f} GiB"
 
 
 if __name__ == "__main__":

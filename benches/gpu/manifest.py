@@ -1,0 +1,96 @@
+"""What a pack holds: its files, which load carries each, and which pieces need it. Needs only Python."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+FILE = "manifest.json"
+LOGS = ("tau_bench", "mini_swe_gemini3")
+THROUGHPUT = {"throughput-qwen3": "qwen3-8b", "throughput-llama": "llama-3.1-8b"}
+PRETRAINED = {f"pretrained-{name}": name for name in LOGS}
+PIECES = (*THROUGHPUT, *PRETRAINED)  # in the order in which they matter
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One file of a load.
+
+    kind: "wheel", "archive" (a tar that is unpacked into the store) or "part" (of `Joined.name`). pieces:
+    those that need the file; a wheel with a `module` is only needed where that module cannot be imported.
+    """
+
+    name: str
+    kind: str
+    load: str
+    size: int
+    sha256: str
+    pieces: list[str]
+    module: str | None = None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The file that all parts make when they are put one after another."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass
+class Manifest:
+    """The list of a pack's files; every load holds a copy of it."""
+
+    commit: str
+    files: list[Packed] = field(default_factory=list)
+    joined: Joined | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest of a pack, a load or a store; SystemExit with one line where there is none."""
+        try:
+            content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SystemExit(f"{folder}: no {FILE} (a folder that `make gpu-pack` has written)") from None
+        joined = content["joined"]
+        files = [Packed(**one) for one in content["files"]]
+        return cls(content["commit"], files, None if joined is None else Joined(**joined))
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder."""
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        (folder / FILE).write_text(text, encoding="utf-8")
+
+    def parts(self) -> list[Packed]:
+        """The parts in the order in which they are joined: by their numbers, whichever load has room."""
+        return sorted((one for one in self.files if one.kind == "part"), key=lambda one: one.name)
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def archive_folder(name: str) -> str:
+    """The folder that an archive becomes in the store."""
+    return name.removesuffix(".tar.xz")
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of the working tree that the benches run from, with `+` if it was changed."""
+    commit = output_of("git", "-C", str(folder), "rev-parse", "HEAD")
+    changed = commit and output_of("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}+" if changed else commit
+
+
+def output_of(*command: str) -> str | None:
+    """What a command prints; None where it is missing or fails."""
+    try:
+        ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return ended.stdout.strip()

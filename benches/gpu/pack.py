@@ -1,0 +1,207 @@
+"""Pack all that a GPU machine without a network needs, in loads of at most 60 MiB that travel one by one.
+
+    make gpu-pack MODEL=model.gguf     a GGUF file or a checkpoint folder; without it no `pretrained` pieces
+
+Writes OUTPUT/load-00, load-01, ...: this package's wheel and those that may be missing there, corpora that
+are already tokenized, and the model's weights in parts. On the machine `store.py` puts them together again.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from shapes import with_known_rows
+
+import lar
+from gpu import weights
+from gpu.manifest import LOGS, PIECES, PRETRAINED, THROUGHPUT, Joined, Manifest, Packed, commit_of, sha256
+
+ROOT = Path(__file__).parents[2]
+MIB = 2**20
+LOAD, PART = 60 * MIB, 56 * MIB
+TASKS = {"tau_bench": None, "mini_swe_gemini3": 120}  # that a piece has the time to read; None: all
+SCORED, TRAINED, LATENTS = 8, 6, 1024  # trajectories and latents of the throughput pieces
+# What may be missing beside torch, transformers, PEFT and accelerate, and the module that tells.
+SPARE = {
+    "click": "click",
+    "rich": "rich",
+    "markdown-it-py": "markdown_it",
+    "mdurl": "mdurl",
+    "pygments": "pygments",
+    "jinja2": "jinja2",
+    "markupsafe": "markupsafe",
+    "pyyaml": "yaml",
+    "gguf": "gguf",
+    "pyarrow": "pyarrow",
+}
+TARGET = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
+for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
+    TARGET += ["--platform", f"manylinux{glibc}_x86_64"]
+
+
+def main() -> None:
+    """Write the pack and print its loads."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tokenizers/qwen3")
+    parser.add_argument("--model", type=Path, help="GGUF file or checkpoint folder of `pretrained`")
+    parser.add_argument("-o", "--output", type=Path, default=Path("gpu-pack"), help="replaced if it is there")
+    options = parser.parse_args()
+    shutil.rmtree(options.output, ignore_errors=True)
+    files = options.output / "files"
+    files.mkdir(parents=True)
+    manifest = Manifest(commit_of(ROOT) or "unknown")
+    found = list(_files(options, files, manifest))
+    for number, load in enumerate(grouped(found)):
+        manifest.files += _moved(load, options.output / f"load-{number:02d}")
+    files.rmdir()
+    for folder in [options.output, *sorted(options.output.glob("load-*"))]:
+        manifest.write(folder)
+    _print(manifest, options.output)
+
+
+Found = tuple[Path, str, tuple[str, ...], str | None]  # file, kind, pieces, module
+
+
+def _files(options: argparse.Namespace, folder: Path, manifest: Manifest) -> Iterator[Found]:
+    """Make the files one after another, what all pieces need first and what is largest last."""
+    yield _wheel(folder), "wheel", PIECES, None
+    spare = list(_spare(folder))
+    yield from spare[:-1]
+    yield _throughput(options.shared, folder), "archive", tuple(THROUGHPUT), None
+    parts: list[Path] = []
+    if options.model is not None:
+        companions = folder / "tokenizer"
+        weights.write_companions(options.model, companions)
+        for piece, log in PRETRAINED.items():
+            yield _log(options.shared / "data", log, companions, folder), "archive", (piece,), None
+        yield packed_folder(companions), "archive", tuple(PRETRAINED), None
+        manifest.joined, parts = _parts(options.model, folder)
+    yield spare[-1]
+    for part in parts:
+        yield part, "part", tuple(PRETRAINED), None
+
+
+def _wheel(folder: Path) -> Path:
+    """The package, for every Python from 3.11 on."""
+    command = ["maturin", "build", "--release", "--quiet", "--out", str(folder)]
+    subprocess.run([sys.executable, "-m", *command], check=True, cwd=ROOT)
+    return next(folder.glob("lar-*.whl"))
+
+
+def _spare(folder: Path) -> Iterator[Found]:
+    for name, module in SPARE.items():
+        target = folder / name
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(target)]
+        subprocess.run([*command, *TARGET, name], check=True)
+        (wheel,) = target.iterdir()
+        wheel = wheel.rename(folder / wheel.name)
+        target.rmdir()
+        yield wheel, "wheel", tuple(PRETRAINED) if name == "gguf" else PIECES, module
+
+
+def _throughput(shared: Path, folder: Path) -> Path:
+    """Real conversations to score and to train on, and latents mined from their log."""
+    logs = lar.read_trajectories(shared / "data" / f"{LOGS[1]}.jsonl.gz")
+    tokenizer = with_known_rows(lar.Tokenizer.load(shared / "tokenizers" / "qwen3"))
+    target = folder / "throughput"
+    trajectories = list(logs)
+    first = iter(trajectories)
+    lar.Corpus.build(islice(first, SCORED), tokenizer, target / "scored")
+    lar.Corpus.build(islice(first, TRAINED), tokenizer, target / "trained")
+    lar.mine(lar.Corpus.build(trajectories, tokenizer), size=LATENTS).save(target / "vocabulary")
+    return packed_folder(target)
+
+
+def _log(data: Path, log: str, tokenizer: Path, folder: Path) -> Path:
+    """The first tasks of a log, as a corpus of the model's tokenizer."""
+    kept: set[str] = set()
+
+    def chosen() -> Iterator[lar.Trajectory]:
+        for one in lar.read_trajectories(data / f"{log}.jsonl.gz"):
+            if one.task in kept or TASKS[log] is None or len(kept) < TASKS[log]:
+                kept.add(one.task)
+                yield one
+
+    lar.Corpus.build(chosen(), tokenizer, folder / log)
+    return packed_folder(folder / log)
+
+
+def _parts(model: Path, folder: Path) -> tuple[Joined, list[Path]]:
+    """The weights' file, and its parts in order."""
+    whole = folder / ("model.safetensors" if model.is_dir() else "model.gguf")
+    if model.is_dir():
+        shutil.copyfile(model / "model.safetensors", whole)
+    else:
+        weights.tied(model, whole)
+    joined = Joined(whole.name, whole.stat().st_size, sha256(whole))
+    parts = list(split(whole, PART))
+    whole.unlink()
+    return joined, parts
+
+
+def split(whole: Path, size: int) -> Iterator[Path]:
+    """Write the parts of a file beside it, each of at most `size` bytes."""
+    with whole.open("rb") as source:
+        number = 0
+        while content := source.read(size):
+            part = whole.with_name(f"{whole.name}.{number:02d}")
+            part.write_bytes(content)
+            yield part
+            number += 1
+
+
+def packed_folder(folder: Path) -> Path:
+    """Replace a folder by an archive of it."""
+    target = folder.with_name(f"{folder.name}.tar.xz")
+    with tarfile.open(target, "w:xz") as archive:
+        archive.add(folder, ".")
+    shutil.rmtree(folder)
+    return target
+
+
+def grouped(found: list[Found], limit: int = LOAD) -> list[list[Found]]:
+    """The files in loads: each goes into the first that has room for it, since every load takes time."""
+    loads: list[list[Found]] = []
+    sizes: list[int] = []
+    for one in found:
+        length = one[0].stat().st_size
+        place = next((number for number, size in enumerate(sizes) if size + length <= limit), len(loads))
+        if place == len(loads):
+            loads.append([])
+            sizes.append(0)
+        loads[place].append(one)
+        sizes[place] += length
+    return loads
+
+
+def _moved(load: list[Found], folder: Path) -> Iterator[Packed]:
+    folder.mkdir()
+    for file, kind, pieces, module in load:
+        size, digest = file.stat().st_size, sha256(file)
+        file.rename(folder / file.name)
+        yield Packed(file.name, kind, folder.name, size, digest, list(pieces), module)
+
+
+def _print(manifest: Manifest, output: Path) -> None:
+    """The loads with their sizes, and what each piece needs of them."""
+    for load in dict.fromkeys(one.load for one in manifest.files):
+        files = [one for one in manifest.files if one.load == load]
+        print(f"{output / load}: {sum(one.size for one in files) / MIB:5.1f} MiB")
+        for one in files:
+            print(f"    {one.size / MIB:6.2f}  {one.name}")
+    for piece in PIECES:
+        needed = dict.fromkeys(one.load for one in manifest.files if piece in one.pieces)
+        print(f"{piece}: {', '.join(needed)}")
+
+
+if __name__ == "__main__":
+    main()

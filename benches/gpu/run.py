@@ -1,0 +1,87 @@
+"""Measure one piece on a GPU, within so many minutes by its own clock.
+
+    python benches/gpu/run.py throughput-qwen3 --out results/
+    python benches/gpu/run.py pretrained-tau_bench --rehearse --out results/
+
+Reads what `store.py` has stored, and fetches nothing. Writes OUT/PIECE.json, anew after each figure, and
+prints a short table last. METHOD.md explains the figures. `--rehearse` runs the same piece in miniature: a
+tiny model and a few tickets of the demo's order desk, made on the spot, on a CPU, in less than a minute.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from gpu.clock import Clock, ended_at_limit
+from gpu.manifest import PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
+from gpu.store import DEFAULT, add_site, missing
+
+MINUTES = 7.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the piece: 0 if all worked, 1 if a stage failed, 2 if something is missing, 3 if its time is up."""
+    clock = Clock(MINUTES)  # before torch is imported, which takes seconds
+    options = _parser().parse_args(arguments)
+    clock.limit = 60 * options.minutes
+    add_site(options.store)
+    if options.rehearse:
+        with tempfile.TemporaryDirectory() as folder:
+            return _run(options, clock, Path(folder), "rehearsal")
+    lacking = missing(options.store, options.piece)
+    if lacking:
+        print(f"{options.store} lacks {', '.join(lacking)}: store the loads first", file=sys.stderr)
+        return 2
+    return _run(options, clock, options.store, Manifest.read(options.store).commit)
+
+
+def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) -> int:
+    from gpu import curves, miniature, pretrained_piece, throughput_piece
+    from gpu.record import Record
+
+    said = {name: str(value) for name, value in vars(options).items()}
+    commit = commit_of(Path(__file__).parent) or packed
+    record = Record(options.out / f"{options.piece}.json", options.piece, said, clock, commit)
+    if options.rehearse:
+        miniature.make(store)
+    if options.piece in THROUGHPUT:
+        piece, print_table = throughput_piece, throughput_piece.print_table
+        what, small = THROUGHPUT[options.piece], miniature.THROUGHPUT
+    else:
+        piece, print_table = pretrained_piece, curves.print_table
+        what, small = PRETRAINED[options.piece], miniature.PRETRAINED
+
+    def last_lines() -> None:
+        print_table(record.figures)
+        for line in [*record.cut, *(f"failed: {name}" for name in record.errors)]:
+            print(line)
+        print(f"{options.piece}: {clock.seconds:.0f} s; figures in {record.file}")
+
+    def at_limit() -> None:
+        record.was_cut("the piece was ended at its limit")
+        last_lines()
+
+    with ended_at_limit(clock, at_limit):
+        piece.measure(store, what, small if options.rehearse else piece.FULL, record)
+    record.end()
+    last_lines()
+    return 1 if record.errors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("piece", choices=PIECES)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--store", type=Path, default=DEFAULT, help="what was stored (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="default: %(default)s")
+    parser.add_argument("--rehearse", action="store_true", help="in miniature, on a CPU")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
