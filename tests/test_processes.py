@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from training_runs import FEW, Runs
+from training_runs import FEW, SHARDINGS, Runs
 
+from lar.compatibility import shards_exactly
 from lar.distillation import DistillOptions, Student, distill
 from lar.errors import OptionError
 
-SHARDINGS = ("none", "full")
+needs_sharding = pytest.mark.skipif(not shards_exactly(), reason="sharding needs torch 2.10 or newer")
 pytestmark = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="needs torch with gloo, by which processes on CPUs meet",
@@ -110,6 +111,7 @@ def test_a_killed_run_of_two_goes_on_to_the_same_student(together, sharding):
         assert torch.equal(runs["killed_run"]["learnt"][name], value), name
 
 
+@needs_sharding
 @pytest.mark.slow
 def test_a_sharded_model_can_be_looked_at_between_steps(alone, together):
     expected = alone["accumulating_run"]["looked"]
@@ -118,6 +120,7 @@ def test_a_sharded_model_can_be_looked_at_between_steps(alone, together):
         assert of_process["full"]["accumulating_run"]["looked"] == pytest.approx(expected, rel=1e-4)
 
 
+@needs_sharding
 @pytest.mark.slow
 def test_each_process_holds_its_part_of_a_sharded_model(alone, together):
     whole = alone["accumulating_run"]["held"][0]
@@ -153,6 +156,14 @@ def test_a_mistake_of_all_is_one_line(folder, printed):
     assert not (folder / "out").exists()
 
 
+def test_sharding_with_a_torch_that_shards_otherwise_is_refused(corpus, vocabulary, folder, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("lar.distillation.processes.shards_exactly", lambda: False)
+    with pytest.raises(OptionError, match=r"torch 2\.10"):
+        distill(str(folder / "model"), corpus, vocabulary, DistillOptions(**FEW, sharding="full"))
+
+
+@needs_sharding
 def test_sharding_alone_or_of_an_object_is_refused(corpus, vocabulary, folder, monkeypatch):
     options = DistillOptions(**FEW, sharding="full")
     with pytest.raises(OptionError, match="several processes"):

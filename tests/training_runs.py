@@ -9,6 +9,7 @@ import torch
 
 from lar import cli
 from lar.bits_per_byte import bits_per_byte
+from lar.compatibility import shards_exactly
 from lar.corpus import Corpus
 from lar.distillation import AdaptOptions, DistillOptions, adapt, distill
 from lar.distillation.sharding import readable
@@ -25,6 +26,8 @@ FEW = {
     "device": "cpu",
     "max_steps": 4,
 }
+
+SHARDINGS = ("none", "full") if shards_exactly() else ("none",)
 
 
 class KilledError(Exception):
@@ -127,6 +130,6 @@ def fail_on_the_command_line(folder: Path) -> None:
 if __name__ == "__main__":
     at = Path(sys.argv[1])
     with tiny.one_thread():
-        found = {sharding: Runs(at).all(sharding) for sharding in ("none", "full")}
+        found = {sharding: Runs(at).all(sharding) for sharding in SHARDINGS}
         torch.save(found, at / f"found-{is_main()}.pt")
         fail_on_the_command_line(at)

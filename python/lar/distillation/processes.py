@@ -13,6 +13,7 @@ import torch
 from accelerate import PartialState
 from torch import distributed
 
+from lar.compatibility import shards_exactly
 from lar.distillation.options import AdaptOptions
 from lar.errors import LarError, OptionError, TrainingError
 from lar.processes import count, is_main
@@ -39,6 +40,8 @@ def check_launch(model: Any, options: AdaptOptions) -> None:
         return
     if count() == 1:
         raise OptionError("sharding needs several processes: start with accelerate launch or torchrun")
+    if not shards_exactly():
+        raise OptionError(f"sharding needs torch 2.10 or newer, this is {torch.__version__}: upgrade torch")
     if isinstance(model, torch.nn.Module):
         raise OptionError("sharding needs a model folder: it would leave a model object in pieces")
 
