@@ -49,7 +49,7 @@ lock: $(UV) ## Renew requirements.lock, and see that each Python and platform fi
 		done; \
 	done
 
-# Engines stand in folders of their own; the tests take those that are there (tests/engines/engines.py).
+# Engines stand in folders of their own; the tests take those that are there (testing/engines/engines.py).
 ENGINES := $(CURDIR)/.engines
 export LAR_VLLM ?= $(wildcard $(ENGINES)/vllm/bin/python)
 export LAR_LLAMA_CPP ?= $(wildcard $(ENGINES)/llama.cpp)
@@ -64,7 +64,7 @@ engines: ## Install them in .engines/: vLLM for CPUs (6 GB), llama-server (built
 
 engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the engine tests serve (an hour or two)
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make engine-models SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
-	$(BIN)/python benches/pretrained.py --model $(SMOLLM2) --trajectories $(SHARED)/data/tau_bench.jsonl.gz \
+	$(BIN)/python -m benches.training.pretrained --model $(SMOLLM2) --trajectories $(SHARED)/data/tau_bench.jsonl.gz \
 		--attempts 4 --gates none --live-teacher --arms none:marginal control:marginal \
 		--learning-rate 1e-3 --row-learning-rate 1e-3 --steps 500 --evaluate-steps 100 -o $(ENGINES)/training
 	for pair in none:student control:control; do \
@@ -87,11 +87,11 @@ format: $(INSTALLED) ## Format the code
 
 bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), against BPE merges
 	@test -d $(SHARED)/data || { echo 'make bench needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
-	$(BIN)/python benches/corpora.py --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
+	$(BIN)/python -m benches.mining.reduction --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
 
 gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network needs (benches/gpu/METHOD.md)
 	@test -d $(SHARED)/data || { echo 'make gpu-pack needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
-	$(BIN)/python benches/gpu/pack.py --shared $(SHARED) $(if $(MODEL),--model $(MODEL)) -o gpu-pack
+	$(BIN)/python -m benches.gpu.pack --shared $(SHARED) $(if $(MODEL),--model $(MODEL)) -o gpu-pack
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist gpu-pack

@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-import toy
 from hypothesis import settings
 
 from lar.corpus import Corpus
-from lar.mining import mine
-from lar.tokenization import Tokenizer
-from lar.vocabulary import LatentVocabulary
+from lar.mining.mine import mine
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import toy
 
 # A test that fails because the machine is busy says nothing of the code.
 settings.register_profile("untimed", deadline=None)
@@ -73,7 +73,7 @@ def vocabulary(corpus: Corpus) -> LatentVocabulary:
 @pytest.fixture(scope="session")
 def teacher_folder(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model that knows the toy agent's text, with its tokenizer."""
-    import tiny  # here, so that other tests need no torch
+    from testing import tiny  # here, so that other tests need no torch
 
     folder = tmp_path_factory.mktemp("teacher") / "model"
     with tiny.one_thread():

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lar.corpus import Corpus
-from lar.errors import LarError
-from lar.vocabulary import FILE_NAME, LatentVocabulary
+from lar.vocabulary.storage import FILE_NAME
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing.damage import ENDS, FLIPS, flip, loads_or_explains
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -49,30 +50,6 @@ def damage(content: Any, draw: st.DataObject) -> Any:
         if not list(places(content)):
             break
     return content
-
-
-# Which bytes become what, and where the file ends, if not at its end.
-FLIPS = st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 255)), min_size=1, max_size=4)
-ENDS = st.none() | st.integers(0, 2**24)
-
-
-def flip(content: bytes, flips: list[tuple[int, int]], end: int | None) -> bytes:
-    """`content` with some bytes changed, and perhaps its end missing."""
-    changed = bytearray(content)
-    for place, value in flips:
-        changed[place % len(content)] = value
-    return bytes(changed if end is None else changed[: end % len(content)])
-
-
-def loads_or_explains(load, *arguments):
-    """What was loaded; None where an error of `lar` said in one line why not."""
-    try:
-        return load(*arguments)
-    except LarError as error:
-        message = str(error)
-    assert message
-    assert "\n" not in message
-    return None
 
 
 @pytest.fixture(scope="module")

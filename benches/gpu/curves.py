@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pretrained import BITS
+from benches.training.pretrained import BITS
 
 FLAT = 0.01  # relative gain of the last quarter of a curve under which it is called flat
 _NAMES = {

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 import lar
-from gpu.manifest import LOGS
-from gpu.pretrained_piece import Scale as PretrainedScale
-from gpu.throughput_piece import Scale as ThroughputScale
+from benches.gpu.manifest import LOGS
+from benches.gpu.pretrained_piece import Scale as PretrainedScale
+from benches.gpu.throughput_piece import Scale as ThroughputScale
 from lar.demo.base_model import BaseModelOptions, new_model
 from lar.demo.base_tokenizer import train_tokenizer
 from lar.demo.expert import demonstrations

@@ -15,13 +15,20 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from shapes import with_known_rows
-
 import lar
-from gpu import weights
-from gpu.manifest import LOGS, PIECES, PRETRAINED, THROUGHPUT, Joined, Manifest, Packed, commit_of, sha256
+from benches.gpu import weights
+from benches.gpu.manifest import (
+    LOGS,
+    PIECES,
+    PRETRAINED,
+    THROUGHPUT,
+    Joined,
+    Manifest,
+    Packed,
+    commit_of,
+    sha256,
+)
+from benches.training.shapes import with_known_rows
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20

@@ -1,7 +1,7 @@
 """The piece `pretrained`: a real model adapted to one log, then students beside their controls, as curves.
 
-Every stage is that of `benches/pretrained.py`, in the folder STORE/work/LOG. What is there is not made again,
-so a next run goes on with the arms that the last one did not reach, at the same number of steps.
+Every stage is that of `benches.training.pretrained`, in the folder STORE/work/LOG. What is there is not made
+again, so a next run goes on with the arms that the last one did not reach, at the same number of steps.
 """
 
 import argparse
@@ -13,17 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pretrained
-import pretrained_options
 import torch
-from pretrained import Arm
 
 import lar
-from gpu.clock import Pace, TimeUpError
-from gpu.curves import curve, is_flat
-from gpu.record import Record
-from lar.entropy import entropy_quantiles
-from lar.files import atomic_folder
+from benches.gpu.clock import Pace, TimeUpError
+from benches.gpu.curves import curve, is_flat
+from benches.gpu.record import Record
+from benches.training import pretrained, pretrained_options
+from benches.training.pretrained import Arm
+from lar.scoring.score import entropy_quantiles
+from lar.utils.files import atomic_folder
 
 ADAPTATION = "adaptation.json"
 FOR_ADAPTATION = 0.25  # of the piece's time
@@ -114,7 +113,7 @@ class Work:
                 shutil.copytree(store / log, partial, dirs_exist_ok=True)
 
     def options(self, size: int) -> argparse.Namespace:
-        """The options of `benches/pretrained.py` for arms with so many latents."""
+        """The options of `benches/training/pretrained.py` for arms with so many latents."""
         scale = self.scale
         files = ["--model", self.model, "--corpus", self.corpus, "--teacher", self.teacher]
         files += ["-o", self.folder / f"k{size}"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from gpu.clock import Clock, TimeUpError
-from gpu.manifest import output_of
-from lar.files import atomic_file
+from benches.gpu.clock import Clock, TimeUpError
+from benches.gpu.manifest import output_of
+from lar.utils.files import atomic_file
 
 PACKAGES = ("lar", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
 

@@ -1,7 +1,7 @@
 """Measure one piece on a GPU, within so many minutes by its own clock.
 
-    python benches/gpu/run.py throughput-qwen3 --out results/
-    python benches/gpu/run.py pretrained-tau_bench --rehearse --out results/
+    python -m benches.gpu.run throughput-qwen3 --out results/
+    python -m benches.gpu.run pretrained-tau_bench --rehearse --out results/
 
 Reads what `store.py` has stored, and fetches nothing. Writes OUT/PIECE.json, anew after each figure, and
 prints a short table last. METHOD.md explains the figures. `--rehearse` runs the same piece in miniature: a
@@ -13,11 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from gpu.clock import Clock, ended_at_limit
-from gpu.manifest import PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
-from gpu.store import DEFAULT, add_site, missing
+from benches.gpu.clock import Clock, ended_at_limit
+from benches.gpu.manifest import PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
+from benches.gpu.store import DEFAULT, add_site, missing
 
 MINUTES = 7.0
 
@@ -39,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) -> int:
-    from gpu import curves, miniature, pretrained_piece, throughput_piece
-    from gpu.record import Record
+    from benches.gpu import curves, miniature, pretrained_piece, throughput_piece
+    from benches.gpu.record import Record
 
     said = {name: str(value) for name, value in vars(options).items()}
     commit = commit_of(Path(__file__).parent) or packed

@@ -1,6 +1,6 @@
 """Keep what a load carries, outside of the working tree: the next load may take its place there.
 
-    python benches/gpu/store.py gpu-pack/load-00 --store ~/lar-gpu
+    python -m benches.gpu.store gpu-pack/load-00 --store ~/lar-gpu
 
 Each file is checked against its SHA-256. Wheels are installed into STORE/site, but only those whose module
 cannot be imported yet; nothing is fetched. Archives are unpacked. When the last part of the weights is there,
@@ -19,9 +19,7 @@ from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from gpu.manifest import PIECES, Manifest, Packed, archive_folder, sha256
+from benches.gpu.manifest import PIECES, Manifest, Packed, archive_folder, sha256
 
 DEFAULT = Path.home() / "lar-gpu"
 
@@ -131,7 +129,7 @@ def _join(manifest: Manifest, store: Path) -> None:
                 shutil.copyfileobj(source, target)
     if sha256(whole) != manifest.joined.sha256:
         raise SystemExit(f"{whole}: its SHA-256 is not the manifest's; remove {store} and begin again")
-    from gpu.weights import write_checkpoint  # needs torch and transformers
+    from benches.gpu.weights import write_checkpoint  # needs torch and transformers
 
     write_checkpoint(whole, store / "tokenizer", store / "model")
     whole.unlink(missing_ok=True)

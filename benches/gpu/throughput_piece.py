@@ -11,14 +11,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import row_cost
-import throughput
-import throughput_table
 import torch
-from training_arms import ARMS, LORA, Steps, keep_teacher
 
-from gpu.clock import Clock
-from gpu.record import Record
+from benches.gpu.clock import Clock
+from benches.gpu.record import Record
+from benches.training import row_cost, throughput, throughput_table
+from benches.training.training_arms import ARMS, LORA, Steps, keep_teacher
 
 LATENTS = 1024
 FOR_ROWS = 0.15  # of the piece's time
@@ -81,7 +79,7 @@ def _work(store: Path) -> Iterator[Path]:
 
 
 def _options(work: Path, shape: str, scale: Scale) -> argparse.Namespace:
-    """The options of `benches/throughput.py`; rows start as their first tokens', which takes no time."""
+    """The options of `benches.training.throughput`; rows start as their first tokens': that takes no time."""
     text = f"--shape {shape} --rounds {scale.rounds} --steps {scale.steps} --max-length {scale.max_length}"
     text += f" --batch-tokens {scale.batch_tokens} --output-start first --checkpointing --cache"
     if scale.device:

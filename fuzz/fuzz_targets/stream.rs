@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
-use lar_core::expand::Expander;
-use lar_core::stop_strings::StopStrings;
+use lar_core::stream::expander::Expander;
+use lar_core::stream::stop_strings::StopStrings;
 use lar_core::stream::{Budget, Finish, Piece, Stream};
 use lar_core::{Segments, Vocabulary};
 use libfuzzer_sys::fuzz_target;

@@ -14,26 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lar.corpus import Corpus
-    from lar.distillation import adapt, distill
-    from lar.entropy import score
-    from lar.evaluation import evaluate
-    from lar.mining import mine
-    from lar.tokenization import Tokenizer
+    from lar.distillation.adapt import adapt
+    from lar.distillation.distill import distill
+    from lar.evaluation.reduction import evaluate
+    from lar.mining.mine import mine
+    from lar.scoring.score import score
+    from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Trajectory, read_trajectories, write_trajectories
-    from lar.vocabulary import LatentVocabulary
+    from lar.vocabulary.vocabulary import LatentVocabulary
 
 # Public name -> the module that has it.
 _MODULES = {
     "Corpus": "lar.corpus",
     "LatentVocabulary": "lar.vocabulary",
-    "Tokenizer": "lar.tokenization",
+    "Tokenizer": "lar.tokenizer",
     "Trajectory": "lar.trajectories",
-    "adapt": "lar.distillation",
-    "distill": "lar.distillation",
+    "adapt": "lar.distillation.adapt",
+    "distill": "lar.distillation.distill",
     "evaluate": "lar.evaluation",
     "mine": "lar.mining",
     "read_trajectories": "lar.trajectories",
-    "score": "lar.entropy",
+    "score": "lar.scoring.score",
     "write_trajectories": "lar.trajectories",
 }
 

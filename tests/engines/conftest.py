@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-import toy_export
-from engines import engine_model
-from openclaw_agent import VARIABLE, OpenClaw
+
+from testing.engines import toy_export
+from testing.engines.engines import engine_model
+from testing.engines.openclaw_agent import VARIABLE, OpenClaw
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import json
 import urllib.request
 
 import pytest
-from engines import client, llama_server
-from expected import Reference
+
+from testing.engines.engines import client, llama_server
+from testing.engines.expected import Reference
 
 SYSTEM = "# Retail agent policy\n\nAs a retail agent, you can help users cancel or modify pending orders."
 MESSAGES = [

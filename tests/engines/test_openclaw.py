@@ -12,8 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from openclaw_agent import new_agent
-from recording_server import Exchange, RecordingServer, Reply, ToolCall, forwarded, in_order, scripted
+
+from testing.engines.openclaw_agent import new_agent
+from testing.engines.recording_server import (
+    Exchange,
+    RecordingServer,
+    Reply,
+    ToolCall,
+    forwarded,
+    in_order,
+    scripted,
+)
 
 VARIABLE = "LAR_OPENAI_BASE_URL"
 LEAN = bool(os.environ.get("LAR_OPENCLAW_LEAN"))

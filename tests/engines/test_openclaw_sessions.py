@@ -1,16 +1,11 @@
 """The scripted sessions of the OpenClaw bench: repeatable, each a task of its own, and possible."""
 
-import sys
-from pathlib import Path
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.append(str(Path(__file__).parents[2] / "benches"))
-
-from openclaw_recording import transcript_of
-from openclaw_sessions import sessions
-from recording_server import Exchange
+from benches.openclaw.recording import transcript_of
+from benches.openclaw.sessions import sessions
+from testing.engines.recording_server import Exchange
 
 seeds = st.integers(0, 10_000)
 

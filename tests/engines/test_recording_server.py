@@ -7,8 +7,9 @@ import urllib.request
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recording_server import RecordingServer, Reply, ToolCall, forwarded, in_order, scripted
-from servers import free_port
+
+from testing.engines.recording_server import RecordingServer, Reply, ToolCall, forwarded, in_order, scripted
+from testing.engines.servers import free_port
 
 values = st.one_of(st.text(), st.integers(-(2**53), 2**53), st.booleans(), st.lists(st.text(), max_size=3))
 calls = st.builds(

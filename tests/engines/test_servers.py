@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from servers import ServerError, answers, free_port, running_server
+
+from testing.engines.servers import ServerError, answers, free_port, running_server
 
 
 def command(port):

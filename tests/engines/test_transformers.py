@@ -5,14 +5,14 @@ from threading import Thread
 
 import pytest
 import torch
-import toy_export
-from engines import client, transformers_serve
-from expected import Reference
-from toy_export import assert_is_call
 from transformers import LogitsProcessorList, TextIteratorStreamer
 
-from lar.engines.for_transformers import LatentsProcessor
-from lar.engines.latent_control import LatentControl
+from lar.serving.latent_control import LatentControl
+from lar.serving.transformers import LatentsProcessor
+from testing.engines import toy_export
+from testing.engines.engines import client, transformers_serve
+from testing.engines.expected import Reference
+from testing.engines.toy_export import assert_is_call
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from engines import VLLM, client, from_environment, vllm_serve
-from expected import Reference
-from toy_export import QUESTION, TOOLS, assert_is_call
+
+from testing.engines.engines import VLLM, client, from_environment, vllm_serve
+from testing.engines.expected import Reference
+from testing.engines.toy_export import QUESTION, TOOLS, assert_is_call
 
 PACKAGE = Path(__file__).parent.parent.parent / "python"
-PROCESSOR = "lar.engines.for_vllm:LatentsPerRequest"
+PROCESSOR = "lar.serving.vllm:LatentsPerRequest"
 GREEDY = {"temperature": 0, "max_tokens": 64}
 
 

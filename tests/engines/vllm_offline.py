@@ -16,7 +16,7 @@ def main() -> None:
         dtype="float32",
         max_model_len=1024,
         enforce_eager=True,
-        logits_processors=["lar.engines.for_vllm:LatentsPerRequest"],
+        logits_processors=["lar.serving.vllm:LatentsPerRequest"],
     )
     replies = []
     for request in requests:

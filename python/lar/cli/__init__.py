@@ -6,7 +6,7 @@ import sys
 import click
 
 from lar.errors import LarError
-from lar.processes import first_to_fail
+from lar.utils.processes import first_to_fail
 
 # Name -> (module, one-line help): the help is here so that `lar --help` imports no command.
 COMMANDS = {

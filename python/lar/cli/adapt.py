@@ -21,7 +21,7 @@ from lar.cli.training import (
     split_sides,
 )
 from lar.distillation.options import AdaptOptions
-from lar.processes import is_main
+from lar.utils.processes import is_main
 
 
 @click.command("adapt")
@@ -59,7 +59,7 @@ def command(
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.distillation.adaptation import RECORD_FILE, adapt
+    from lar.distillation.adapt import RECORD_FILE, adapt
 
     chosen = chosen_options(AdaptOptions, options_file, flags)
     began = time.perf_counter()

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lar.cli.common import PATH, json_option, note, print_json, progress_bar
 from lar.cli.training import needs_train_extra
-from lar.progress import Progress
+from lar.utils.progress import Progress
 
 if TYPE_CHECKING:
     from lar.demo.result import DemoResult

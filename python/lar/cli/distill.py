@@ -21,7 +21,7 @@ from lar.cli.training import (
 )
 from lar.distillation.options import LOSSES, OUTPUT_STARTS, ROW_STARTS, DistillOptions
 from lar.errors import OptionError
-from lar.processes import is_main
+from lar.utils.processes import is_main
 
 
 @click.command("distill")
@@ -81,8 +81,8 @@ def command(
     if vocabulary is None and not chosen.control:
         raise OptionError("--vocabulary is needed, unless the run is a --control")
     from lar.corpus import Corpus
-    from lar.distillation.run import distill
-    from lar.vocabulary import LatentVocabulary
+    from lar.distillation.distill import distill
+    from lar.vocabulary.vocabulary import LatentVocabulary
 
     latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
     began = time.perf_counter()

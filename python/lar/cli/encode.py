@@ -26,7 +26,7 @@ def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_jso
       lar encode vocabulary/ ids.npy -o units.npy
     """
     from lar.cli.ids import read_ids, read_lines, write_results
-    from lar.vocabulary import LatentVocabulary
+    from lar.vocabulary.vocabulary import LatentVocabulary
 
     loaded = LatentVocabulary.load(vocabulary)
     tokens = (

@@ -43,8 +43,8 @@ def command(
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
     from lar.cli.inputs import open_corpora
-    from lar.evaluation import evaluate
-    from lar.vocabulary import LatentVocabulary
+    from lar.evaluation.reduction import evaluate
+    from lar.vocabulary.vocabulary import LatentVocabulary
 
     loaded = LatentVocabulary.load(vocabulary)
     corpora = open_corpora(inputs, loaded.tokenizer)
@@ -69,8 +69,8 @@ def _bits_per_byte(
     if model is None:
         return {}
     needs_train_extra()
-    from lar.bits_per_byte import bits_per_byte
     from lar.distillation import Student
+    from lar.distillation.training.bits_per_byte import bits_per_byte
 
     folders = {"base": None, "control": control, "student": student}
     values = {}

@@ -23,7 +23,7 @@ def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_jso
       lar expand vocabulary/ units.npy -o ids.npy
     """
     from lar.cli.ids import read_ids, write_results
-    from lar.vocabulary import LatentVocabulary
+    from lar.vocabulary.vocabulary import LatentVocabulary
 
     loaded = LatentVocabulary.load(vocabulary)
     units = read_ids(input_path)

@@ -7,7 +7,7 @@ import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.training import needs_train_extra
-from lar.exporting.options import DTYPES, GGUF_TYPES, ExportOptions
+from lar.serving.export.options import DTYPES, GGUF_TYPES, ExportOptions
 
 
 @click.command("export")
@@ -70,7 +70,7 @@ def command(
         gguf_type=gguf_type,
         chat_template=chat_template,
     )
-    from lar.exporting.run import export
+    from lar.serving.export.checkpoint import export
 
     began = time.perf_counter()
     with progress_bar("exporting", unit="steps") as progress:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.errors import OptionError
-from lar.files import atomic_file
-from lar.vocabulary import as_ids
+from lar.utils.files import atomic_file
+from lar.vocabulary.vocabulary import as_ids
 
 
 def read_ids(path: Path) -> Iterator[NDArray[np.uint32]]:

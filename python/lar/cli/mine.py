@@ -13,9 +13,9 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, p
 from lar.cli.inputs import hold_out_options, is_corpus, open_corpus, training_side
 from lar.cli.size import parse_size
 from lar.errors import OptionError
-from lar.files import check_replaceable
-from lar.mining import MiningOptions
-from lar.vocabulary import FILE_NAME
+from lar.mining.options import MiningOptions
+from lar.utils.files import check_replaceable
+from lar.vocabulary.storage import FILE_NAME
 
 _DEFAULTS = MiningOptions()
 
@@ -80,8 +80,8 @@ def command(
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
       lar mine /shared/corpus/ --size 4096 -o vocabulary/ --ray head:6379
     """
-    from lar.backend import OneMachine
-    from lar.mining import mine
+    from lar.mining.backend import OneMachine
+    from lar.mining.mine import mine
 
     MiningOptions(**options)  # what is wrong must not wait for the corpus
     check_replaceable(output, FILE_NAME)

@@ -43,7 +43,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.entropy import entropy_quantiles, score
+    from lar.scoring.score import entropy_quantiles, score
 
     with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
         run = cluster.score if cluster else score

@@ -15,7 +15,7 @@ from lar.cli.inputs import training_side
 from lar.corpus import Corpus
 from lar.distillation.options import SHARDINGS, AdaptOptions
 from lar.errors import MissingExtraError, OptionError
-from lar.processes import count
+from lar.utils.processes import count
 
 _NEEDED = ("torch", "transformers", "peft", "accelerate")
 

@@ -7,15 +7,15 @@ from lar import _core
 from lar.cluster import encoding, mining
 from lar.corpus import Corpus, Shard
 from lar.corpus.encoding import Encoded
-from lar.progress import Progress, silent
-from lar.tokenization import Tokenizer
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
+from lar.utils.progress import Progress, silent
 
 Result = TypeVar("Result")
 
 
 class Cluster:
-    """The cluster that this process is connected to; a `lar.backend.Backend`. Made by `connect`."""
+    """The cluster that this process is connected to; a `lar.mining.backend.Backend`. Made by `connect`."""
 
     def fold(
         self, corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True

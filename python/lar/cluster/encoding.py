@@ -10,7 +10,7 @@ import ray
 
 from lar.cluster.tasks import number_of_cores, on_one_core, result, shared
 from lar.corpus.encoding import Encoded, chunks_of, encode_chunk
-from lar.tokenization import Tokenizer
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
 
 # Chunks under way for each core: one is encoded while the next is on its way.

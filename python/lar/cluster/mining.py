@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.backend import TaskNumbers, add_shard
 from lar.cluster.tasks import nodes, on_one_core, on_one_node, result, shared
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import ShardFile
-from lar.progress import Progress
+from lar.mining.backend import TaskNumbers, add_shard
+from lar.utils.progress import Progress
 
 Result = TypeVar("Result")
 Limits = tuple[int, int, int, int]  # fewest occurrences, fewest tasks, longest segment, most candidates
@@ -29,7 +29,7 @@ _TRIE_PARTS_A_NODE = 2
 
 
 def fold(corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True) -> _core.Runs:
-    """The distinct runs of the corpus; see `lar.backend.Backend.fold`."""
+    """The distinct runs of the corpus; see `lar.mining.backend.Backend.fold`."""
     barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
     submit = on_one_core(fold_shard, results=2)
     folded = [
@@ -77,7 +77,7 @@ def merge(barriers: NDArray[np.uint32], *parts: _core.Runs, searched: bool = Tru
 
 
 def candidates(runs: _core.Runs, limits: Limits) -> _core.Candidates:
-    """The best segments of the runs; see `lar.backend.Backend.candidates`."""
+    """The best segments of the runs; see `lar.mining.backend.Backend.candidates`."""
     submit, reference = on_one_node(find_candidates), shared(runs)
     tokens, *_ = runs.to_arrays()
     ranges = equal_ranges(tokens, _TRIE_PARTS_A_NODE * len(nodes()))
@@ -102,7 +102,7 @@ def equal_ranges(tokens: NDArray[np.uint32], number: int) -> list[tuple[int, int
 
 
 def map_shards(function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
-    """Yield `function` of each shard, in order; see `lar.backend.Backend.map_shards`."""
+    """Yield `function` of each shard, in order; see `lar.mining.backend.Backend.map_shards`."""
     submit, reference = on_one_core(apply), shared(function)
     for part in [submit(reference, file) for file in _files(corpus)]:
         yield result(part)

@@ -12,14 +12,14 @@ from ray.util import ActorPool
 from lar.cluster.tasks import cores_of_a_node, nodes, number_of_gpus, result, translated
 from lar.corpus import Corpus
 from lar.corpus.shards import read_shard
-from lar.entropy import Scorer, Scores, TeacherRecord, claim, is_scored, write
-from lar.progress import Progress, silent
+from lar.scoring.score import Scorer, Scores, TeacherRecord, claim, is_scored, write
+from lar.utils.progress import Progress, silent
 
 
 def score(
     corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress = silent
 ) -> Corpus:
-    """Score the corpus as `lar.entropy.score` does; `loading` are the arguments of `Scorer.load`."""
+    """Score the corpus as `lar.score` does; `loading` are the arguments of `Scorer.load`."""
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
     record = result(teachers[0].record.remote())
     claim(corpus, record, overwrite=overwrite)

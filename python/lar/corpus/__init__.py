@@ -5,8 +5,7 @@ On disk a corpus is a folder: `manifest.json` (lar.corpus.manifest), `part-*.arr
 """
 
 from lar.corpus.corpus import Corpus
-from lar.corpus.entropies import EntropyDistribution
 from lar.corpus.manifest import Manifest, Part
 from lar.corpus.shards import Shard
 
-__all__ = ["Corpus", "EntropyDistribution", "Manifest", "Part", "Shard"]
+__all__ = ["Corpus", "Manifest", "Part", "Shard"]

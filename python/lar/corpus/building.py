@@ -11,14 +11,13 @@ from itertools import chain
 from pathlib import Path
 
 from lar.corpus.encoding import Encode, Encoded, digest
-from lar.corpus.manifest import MANIFEST_FILE, Manifest, Part
+from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
 from lar.corpus.shards import Row, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError
-from lar.progress import Progress
-from lar.tokenization import Tokenizer
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
+from lar.utils.progress import Progress
 
-TOKENIZER_FOLDER = "tokenizer"
 _MOST_SHARD_TOKENS = 1 << 30  # list offsets in a shard are 32 bits wide
 _MOST_EXAMPLES = 20
 

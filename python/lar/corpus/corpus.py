@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus import shards as files
-from lar.corpus.building import TOKENIZER_FOLDER, build_folder
+from lar.corpus.building import build_folder
 from lar.corpus.encoding import Encode, local_encode
-from lar.corpus.manifest import Manifest
+from lar.corpus.manifest import TEACHER_FOLDER, TOKENIZER_FOLDER, Manifest
 from lar.corpus.shards import Shard, ShardFile
-from lar.corpus.teacher_cache import clear_top_tokens
 from lar.errors import CorpusError, OptionError
-from lar.progress import Progress, silent
-from lar.tokenization import Tokenizer
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
+from lar.utils.progress import Progress, silent
 
 Keep = Callable[[str], bool]
 
@@ -198,7 +197,7 @@ class Corpus:
     def clear_scores(self) -> None:
         """Remove all scores, the teacher's cache and its record, before another teacher scores the corpus."""
         self.record_teacher(None)
-        clear_top_tokens(self.path)
+        shutil.rmtree(self.path / TEACHER_FOLDER, ignore_errors=True)
         for part in self.manifest.parts:
             shard = files.read_shard(self.path / part.file)
             if shard.entropy is not None or shard.logprob is not None:

@@ -20,10 +20,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.chat import Span, render
 from lar.corpus.shards import Row
 from lar.errors import OptionError, TokenizerError
-from lar.tokenization import Tokenizer
+from lar.tokenizer import Span, render
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
 

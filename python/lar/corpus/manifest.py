@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from lar.errors import CorpusError
-from lar.files import atomic_file
+from lar.utils.files import atomic_file
 
+# What lies in a corpus folder beside the shards.
 MANIFEST_FILE = "manifest.json"
+TOKENIZER_FOLDER = "tokenizer"
+TEACHER_FOLDER = "teacher"  # of lar.scoring.teacher_cache
 FORMAT_VERSION = 1
 # Fields of other types are what they are for: examples to show, a teacher to compare.
 _CHECKED = (str, int, bool)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.errors import CorpusError
-from lar.files import atomic_file
+from lar.utils.files import atomic_file
 
 _SCORE = pa.list_(pa.float16())
 SCHEMA = pa.schema(

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lar.causal_model import no_bar
 from lar.corpus import Corpus
-from lar.progress import Progress, silent
+from lar.models.causal_lm import no_bar
+from lar.utils.progress import Progress, silent
 
 
 @dataclass(frozen=True)

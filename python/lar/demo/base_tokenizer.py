@@ -6,7 +6,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
 from lar.demo.expert import text_of
-from lar.tokenization import Tokenizer
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Trajectory
 
 END_OF_TEXT = "<|endoftext|>"

@@ -7,8 +7,8 @@ from typing import Any
 
 from lar.demo.environment import Outcome, Status, Window
 from lar.demo.tasks import SYSTEM_PROMPT, Kind, Task
-from lar.progress import Progress, silent
 from lar.trajectories import Message, Trajectory
+from lar.utils.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.canonical import Canonicity, canonicity
-from lar.chat import ChatTemplate
-from lar.conversations import Conversations
 from lar.demo.base_tokenizer import END_OF_TURN
 from lar.demo.session import Session
 from lar.distillation import Student
-from lar.generation import Sampling
-from lar.progress import Progress, silent
-from lar.tokenization import Tokenizer
+from lar.evaluation.canonicity import Canonicity, canonicity
+from lar.generation.batch import ConversationBatch
+from lar.generation.sampling import Sampling
+from lar.tokenizer import ChatTemplate
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Message
+from lar.utils.progress import Progress, silent
 
 GREEDY = Sampling(max_units=80)  # a turn; the order desk's expert writes at most about 60 base tokens
 
@@ -61,7 +61,7 @@ def run_online(
     episodes = [
         Episode(session, chat.render(session.opening(), add_generation_prompt=True)) for session in sessions
     ]
-    conversations = Conversations(student, len(episodes), sampling)
+    conversations = ConversationBatch(student, len(episodes), sampling)
     began = time.perf_counter()
     live = episodes
     while live:
@@ -78,7 +78,7 @@ def _chat_of(tokenizer: Tokenizer) -> ChatTemplate:
     return ChatTemplate(tokenizer.chat_template or "", tokenizer.special_tokens)
 
 
-def _turn(conversations: Conversations, chat: ChatTemplate, episodes: list[Episode]) -> None:
+def _turn(conversations: ConversationBatch, chat: ChatTemplate, episodes: list[Episode]) -> None:
     """Let the agent write one turn of every episode, and the environments answer."""
     turns = conversations.reply([episode.heard for episode in episodes])
     for episode, turn in zip(episodes, turns, strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.demo.online import Arm
-from lar.vocabulary import LatentVocabulary
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import lar
-from lar.causal_model import load_model
 from lar.demo.base_model import BaseModelOptions, train_base_model
 from lar.demo.base_tokenizer import train_tokenizer
 from lar.demo.expert import demonstrations
@@ -17,8 +16,9 @@ from lar.demo.session import TicketSession
 from lar.demo.tasks import Task, held_out_tasks, training_tasks
 from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError
-from lar.files import atomic_file
-from lar.progress import Progress
+from lar.models.causal_lm import load_model
+from lar.utils.files import atomic_file
+from lar.utils.progress import Progress
 
 # Called with a stage's name and its unit of work; what it gives is told how far the stage is.
 Stage = Callable[[str, str], AbstractContextManager[Progress]]

@@ -9,7 +9,6 @@ A cached teacher has k tokens and one probability for all others together. Both 
 k + 1 outcomes: a lower bound of the divergence, exact for k = B.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -163,51 +162,3 @@ def _of_first(base: Tensor, joined: Tensor, units: Tensor, first: FirstTokens) -
     place = first.place[token]
     own = base.gather(1, token[:, None])[:, 0]
     return torch.where(place >= 0, joined.gather(1, place.clamp_min(0)[:, None])[:, 0], own)
-
-
-class _SumOverChunks(torch.autograd.Function):
-    """Sum a loss over chunks of positions, taking each chunk's gradient at once and dropping its logits.
-
-    So logits never exist for more than one chunk, and the head is not computed a second time.
-    """
-
-    @staticmethod
-    def forward(
-        context: Any, loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor
-    ) -> Tensor:
-        gradients = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (hidden, *weights)]
-        total = hidden.new_zeros((), dtype=torch.float32)
-        for start in range(0, len(hidden), size):
-            chunk = slice(start, start + size)
-            leaves = [tensor.detach().requires_grad_() for tensor in (hidden[chunk], *weights)]
-            with torch.enable_grad():
-                value = loss(chunk, *leaves)
-            found = torch.autograd.grad(value, leaves, allow_unused=True)
-            gradients[0][chunk] = found[0]
-            for gradient, part in zip(gradients[1:], found[1:], strict=True):
-                if part is not None:
-                    gradient += part
-            total += value.detach()
-        context.save_for_backward(*gradients)
-        context.dtypes = [tensor.dtype for tensor in (hidden, *weights)]
-        return total
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Any:
-        parts = zip(context.saved_tensors, context.dtypes, strict=True)
-        return (None, None, *((gradient * saved).to(dtype) for saved, dtype in parts))
-
-
-def sum_over_chunks(loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor) -> Tensor:
-    """Sum `loss(chunk, hidden[chunk], *weights)` over chunks of `size` positions of hidden (n, width).
-
-    Differentiable, once, in all tensors.
-    """
-    if torch.is_grad_enabled():
-        result: Tensor = _SumOverChunks.apply(loss, size, hidden, *weights)
-        return result
-    total = hidden.new_zeros((), dtype=torch.float32)
-    for start in range(0, len(hidden), size):
-        chunk = slice(start, start + size)
-        total += loss(chunk, hidden[chunk], *weights)
-    return total

@@ -17,21 +17,31 @@ SHARDINGS = ("none", "full")
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """How LoRA learns. Steps count more than tokens, so by default a batch is what fits into one window.
+    """How a LoRA is trained. Steps count more than tokens, so by default a batch is one window.
 
-    max_length: base tokens an example may have; a longer conversation is cut into windows that keep its head
-    (see `lar.windows`). batch_tokens: base tokens in a batch, packed into one row; None for
-    max_length. gradient_accumulation: batches of an optimizer step, in each of the processes that a launcher
-    started. sharding: how these hold the model: "none", each a whole copy (DDP), or "full", each a part of
-    every weight (FSDP). max_steps: optimizer steps; None for `epochs` times all examples. dtype: of the
-    frozen weights of a folder, "auto" for bfloat16 where it is native. device: None for the process's own
-    GPU if there is one. save_steps: steps between two checkpoints. report_to: the Trainer's integrations
-    (see `lar.distillation.reporting`).
+    The batch
+        max_length: most base tokens of an example. A longer conversation is cut into windows, each of which
+            keeps the conversation's beginning (see `lar.corpus.windows`).
+        batch_tokens: base tokens of a batch, which is packed into one row; None for max_length.
+        gradient_accumulation: batches of one optimizer step, in each process.
 
-    evaluate_steps: steps between two evaluations on held-out conversations; None for no evaluation.
-    evaluated_windows: how many of their windows are read, a sample that `seed` draws once; None for all.
-    patience: stop after so many evaluations in a row without bits per byte that are lower by more than
-    `min_improvement`, and keep the weights of the best; None for all steps and the last weights.
+    The run
+        max_steps: optimizer steps; None for `epochs` passes over all examples.
+        save_steps: steps between two checkpoints.
+        report_to: integrations of transformers' Trainer (see `lar.distillation.training.reporting`).
+
+    The machine
+        dtype: of the frozen weights of a model folder; "auto" for bfloat16 where the device computes in it.
+        device: for example "cuda:0"; None for the process's own GPU if there is one.
+        sharding: how several processes hold the model: "none", a whole copy each (DDP), or "full", a part of
+            every weight each (FSDP).
+
+    Evaluation
+        evaluate_steps: steps between two evaluations on held-out conversations; None for no evaluation.
+        evaluated_windows: how many held-out windows are read, a sample drawn once by `seed`; None for all.
+        patience: stop after so many evaluations in a row that do not lower the bits per byte by more than
+            `min_improvement`, and keep the weights of the best one. None: run all steps, keep the last
+            weights.
     """
 
     lora_rank: int = 16
@@ -93,16 +103,23 @@ class AdaptOptions:
 class DistillOptions(AdaptOptions):
     """How a student learns its latents, besides what `AdaptOptions` has.
 
-    loss: "marginal", "paper" or "sft" (see `lar.distillation.loss`). unit_weight: the weight `a` of the
-    second term. hidden_weight: of a third, which pulls the student's last hidden state at every unit, whoever
-    speaks, to the teacher's at the unit's last token (`lar.distillation.step.relative_distance`); it needs
-    the teacher's pass, cached or not. row_learning_rate: of the new rows. row_start: how a latent's input row
-    starts: by a mean of its tokens' rows (see `lar.distillation.rows`), or "hidden": by "exponential" and
-    then matching hidden states for `hidden_batches` (see `lar.distillation.hidden_matching`). output_start:
-    how its output row starts: as its "first" token's, or "fitted" from there on `fitted_batches` (see
-    `lar.distillation.output_fitting`). cached_teacher: read what `lar.score` kept of the teacher with `top_k`
-    and the same max_length, in place of the teacher's own pass over each batch. control: the same data and
-    steps without latents.
+    The loss (formulas in `lar.distillation.loss`)
+        loss: "marginal", "paper" or "sft".
+        unit_weight: the weight `a` of the loss's second term.
+        hidden_weight: the weight of a third term. It pulls the student's last hidden state at every unit
+            towards the teacher's at the unit's last token, and needs the teacher's pass in any case.
+        cached_teacher: read the probabilities that `lar.score` stored with `top_k` and the same max_length,
+            in place of a pass of the teacher over each batch.
+
+    The new rows
+        row_learning_rate: learning rate of the latents' embedding and head rows.
+        row_start: what a latent's input row starts as: a mean of its tokens' rows ("mean", "exponential",
+            "first"; see `lar.distillation.rows`), or "hidden": "exponential" first, then fitted for
+            `hidden_batches` batches so that the model reads it as it reads the segment.
+        output_start: what its output row starts as: the row of its "first" token, or "fitted" from there on
+            `fitted_batches` batches.
+
+    control: train on the same data for the same steps, without latents.
     """
 
     loss: str = "marginal"

@@ -13,15 +13,15 @@ from peft.utils import load_peft_weights
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lar.causal_model import Head, embedding_rows, head_of, load_model
-from lar.compatibility import quiet_peft
 from lar.distillation.options import AdaptOptions, DistillOptions
-from lar.distillation.rows import LatentRows, check_base_size
-from lar.distillation.sharding import whole
+from lar.distillation.rows.rows import LatentRows, check_base_size
+from lar.distillation.training.sharding import whole
 from lar.errors import OptionError, TrainingError
-from lar.files import atomic_folder
-from lar.tokenization import Tokenizer
-from lar.vocabulary import LatentVocabulary
+from lar.models.causal_lm import Head, embedding_rows, head_of, load_model
+from lar.models.compatibility import quiet_peft
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.files import atomic_folder
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 ROWS_FILE = "latent_rows.safetensors"
 OPTIONS_FILE = "distillation.json"

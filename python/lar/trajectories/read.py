@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from lar.errors import TrajectoryError
-from lar.progress import Progress, silent
 from lar.trajectories import json_stream, parquet
 from lar.trajectories.draft import finish
 from lar.trajectories.files import BROKEN_COMPRESSION, PARQUET, Source, find_sources, open_bytes, read_head
@@ -17,6 +16,7 @@ from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.messages import is_message
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems
 from lar.trajectories.schema import Trajectory
+from lar.utils.progress import Progress, silent
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)

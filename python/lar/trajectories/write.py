@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lar.errors import OptionError
-from lar.files import atomic_file
 from lar.trajectories.groups import in_groups
 from lar.trajectories.parquet import ParquetWriter
 from lar.trajectories.schema import Trajectory
+from lar.utils.files import atomic_file
 
 GROUP_TRAJECTORIES = 1024
 GROUP_CHARACTERS = 16 << 20  # of message text in one row group

@@ -6,13 +6,13 @@
 //! ```
 //!
 //! Files are 32-bit numbers, little-endian: the ids; for each segment its length and its tokens. What a token
-//! costs is the difference of two counts with different numbers of rounds; `benches/encoding.py` does that.
+//! costs is the difference of two counts with different numbers of rounds; `benches/hot_paths/encoding.py` does that.
 
 use std::hint::black_box;
 use std::process::exit;
 use std::time::Instant;
 
-use lar_core::align::AlignedRoom;
+use lar_core::vocabulary::align::AlignedRoom;
 use lar_core::{Result, Segments, Vocabulary};
 
 const USAGE: &str = "usage: hot_paths encode|expand|align IDS SEGMENTS BASE_SIZE ROUNDS";

@@ -12,9 +12,10 @@ use std::process::exit;
 use std::time::Instant;
 
 use lar_core::Result;
-use lar_core::branching::branching_entropies;
-use lar_core::runs::{Barriers, RunFolder, Runs, Trajectories};
-use lar_core::trie::{Limits, find_candidates};
+use lar_core::mining::branching::branching_entropies;
+use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
+use lar_core::mining::trie::{Limits, find_candidates};
+use lar_core::tokens::barriers::Barriers;
 
 const USAGE: &str = "usage: mining_steps candidates|branching RUNS MOST MAX_LENGTH ROUNDS";
 

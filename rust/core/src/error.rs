@@ -165,25 +165,6 @@ pub enum Error {
     StreamEnded,
 }
 
-/// Checks that `offsets` divides `length` items: starts at 0, never falls, ends at `length`.
-pub(crate) fn check_offsets(offsets: &[usize], length: usize) -> Result<()> {
-    if offsets.first() != Some(&0) {
-        return Err(Error::Offsets { index: 0, length });
-    }
-    if let Some(fall) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
-        return Err(Error::Offsets { index: fall + 1, length });
-    }
-    if offsets.last() != Some(&length) {
-        return Err(Error::Offsets { index: offsets.len() - 1, length });
-    }
-    Ok(())
-}
-
-/// Checks that an array has the length that its companion arrays call for.
-pub(crate) fn check_length(what: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected { Ok(()) } else { Err(Error::Length { what, found, expected }) }
-}
-
 /// Checks that a limit of a search is not too small.
 pub(crate) fn check_least(what: &'static str, found: u64, least: u64) -> Result<()> {
     if found >= least { Ok(()) } else { Err(Error::Limit { what, found, least }) }

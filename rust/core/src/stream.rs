@@ -4,11 +4,15 @@
 //! a stop string. Most units say just their own text, whole: then nothing is copied, and whoever pushed the
 //! unit can hand on the same string every time.
 
+pub mod batch;
+pub mod expander;
+pub mod stop_strings;
+
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::expand::Expander;
-use crate::stop_strings::StopStrings;
+use crate::stream::expander::Expander;
+use crate::stream::stop_strings::StopStrings;
 
 /// How much a stream may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -203,8 +207,8 @@ fn incomplete_character(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segments::Segments;
-    use crate::stream_batch::StreamBatch;
+    use crate::stream::batch::StreamBatch;
+    use crate::tokens::segments::Segments;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;
 

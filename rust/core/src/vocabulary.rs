@@ -1,10 +1,17 @@
 //! The latent vocabulary: segments and their ids, immutable once made.
 
-use crate::error::{Error, Result, check_length};
-use crate::expansion_table::ExpansionTable;
-use crate::matching_table::{MatchingTable, Output};
-use crate::parse::check_tokens;
-use crate::segments::Segments;
+pub mod align;
+pub mod boundary_audit;
+mod expansion_table;
+pub mod guard;
+mod match_table;
+
+use crate::error::{Error, Result};
+use crate::tokens::checks::check_length;
+use crate::tokens::checks::{check_ids, check_tokens};
+use crate::tokens::segments::Segments;
+use crate::vocabulary::expansion_table::ExpansionTable;
+use crate::vocabulary::match_table::{MatchingTable, Output};
 
 /// Tokens of all segments. Tables number their nodes by 32 bits, and the children of a node may have places for up
 /// to 32 times as many.
@@ -143,25 +150,6 @@ fn check_distinct(segments: &Segments) -> Result<()> {
         Some(pair) => Err(Error::EqualSegments { first: pair[0], second: pair[1] }),
         None => Ok(()),
     }
-}
-
-/// Ids checked in one go.
-const CHECKED: usize = 1024;
-
-/// Checks that every id is below `size`; the first stands at position `start`.
-pub(crate) fn check_ids(ids: &[u32], start: usize, size: u32) -> Result<()> {
-    // A block without a branch inside is compared eight ids at a time.
-    for (block, ids) in ids.chunks(CHECKED).enumerate() {
-        if ids.iter().fold(false, |outside, &id| outside | (id >= size)) {
-            let within = ids.iter().position(|&id| id >= size).unwrap_or(0);
-            return Err(Error::IdOutOfRange {
-                id: ids[within],
-                position: start + block * CHECKED + within,
-                size,
-            });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

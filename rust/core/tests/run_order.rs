@@ -2,10 +2,11 @@
 //! on the number of threads.
 
 use lar_core::Segments;
-use lar_core::branching::branching_entropies;
-use lar_core::runs::{Barriers, RunFolder, Runs, Trajectories};
-use lar_core::select::select;
-use lar_core::trie::{Limits, find_candidates};
+use lar_core::mining::branching::branching_entropies;
+use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
+use lar_core::mining::select::select;
+use lar_core::mining::trie::{Limits, find_candidates};
+use lar_core::tokens::barriers::Barriers;
 use proptest::prelude::*;
 
 fn fold(parts: &[(Vec<u32>, u32)]) -> Runs {

@@ -1,8 +1,8 @@
 //! `BoundaryAudit`.
 
-use lar_core::boundary_audit::BoundaryAudit as CoreAudit;
-use lar_core::runs::Barriers;
-use lar_core::token_bytes::TokenBytes;
+use lar_core::tokens::barriers::Barriers;
+use lar_core::tokens::bytes::TokenBytes;
+use lar_core::vocabulary::boundary_audit::BoundaryAudit as CoreAudit;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 

@@ -3,12 +3,12 @@
 
 mod arrays;
 mod boundary_audit;
-mod canonical;
 mod errors;
+mod guard;
 mod ids;
 mod mining;
 mod numbers;
-mod streaming;
+mod stream;
 mod texts;
 mod vocabulary;
 
@@ -21,11 +21,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<mining::Candidates>()?;
     module.add_class::<boundary_audit::BoundaryAudit>()?;
     module.add_class::<vocabulary::Vocabulary>()?;
-    module.add_class::<streaming::Expander>()?;
-    module.add_class::<streaming::Stream>()?;
-    module.add_class::<streaming::StreamBatch>()?;
-    module.add_class::<canonical::GuardTable>()?;
-    module.add_class::<canonical::CanonicalGuard>()?;
+    module.add_class::<stream::Expander>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_class::<stream::StreamBatch>()?;
+    module.add_class::<guard::GuardTable>()?;
+    module.add_class::<guard::CanonicalGuard>()?;
     module.add_function(wrap_pyfunction!(mining::check_limits, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

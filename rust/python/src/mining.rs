@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lar_core::candidates::Candidates as CoreCandidates;
-use lar_core::runs::{Barriers, Room, Runs as CoreRuns, Trajectories};
-use lar_core::spill::SpillingFolder;
-use lar_core::token_bytes::TokenBytes;
-use lar_core::trie::{Limits, find_candidates, find_candidates_from};
-use lar_core::{branching, select, text_cuts};
+use lar_core::mining::candidates::Candidates as CoreCandidates;
+use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
+use lar_core::mining::spill::SpillingFolder;
+use lar_core::mining::trie::{Limits, find_candidates, find_candidates_from};
+use lar_core::mining::{branching, select, text_cuts};
+use lar_core::tokens::barriers::Barriers;
+use lar_core::tokens::bytes::TokenBytes;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

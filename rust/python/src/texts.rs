@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lar_core::expand::Expander;
 use lar_core::stream::Piece;
+use lar_core::stream::expander::Expander;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;

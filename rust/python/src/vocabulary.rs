@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lar_core::align::AlignedRoom;
+use lar_core::vocabulary::align::AlignedRoom;
 use lar_core::{Segments, Vocabulary as CoreVocabulary};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;

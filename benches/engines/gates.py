@@ -1,0 +1,105 @@
+r"""What segments fit for engines cost, and what they bring: reduction and ids on held-out tasks.
+
+    python -m benches.engines.gates --data shared/data --tokenizer shared/tokenizers/qwen3 \
+        -o engine_gates.json
+
+For each corpus and size one row without gates, one with all of them for each bound of the boundary audit.
+Reduction, and the share of ids in which an engine's tokenizer and the core's parse differ, are of held-out
+tasks. What each gate costs is of the tasks that were mined, as `lar mine` prints it. Below it the audit's
+speed: one pass over the mined text with the latents of the last row, on all threads (RAYON_NUM_THREADS).
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import lar
+from benches.hot_paths.inputs import CORPORA, seconds
+from lar import _core
+
+HELD_OUT = 0.2
+
+
+def main() -> None:
+    """Print a row as soon as it is measured; write all figures as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 1024])
+    parser.add_argument("--max-misaligned", nargs="+", type=float, default=[0.01])
+    parser.add_argument("--rounds", type=int, default=5, help="the median of so many audits is reported")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    results = {}
+    for name in options.corpora:
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = measure(options, name, Path(folder) / "corpus")
+    options.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def measure(options: argparse.Namespace, name: str, folder: Path) -> list[dict[str, Any]]:
+    """All rows of one corpus."""
+    trajectories = lar.read_trajectories(options.data / f"{name}.jsonl.gz")
+    train, held_out = lar.Corpus.build(trajectories, options.tokenizer, folder).split(HELD_OUT)
+    rows = []
+    for size in options.sizes:
+        arms: list[dict[str, Any]] = [{"gates": "none"}]
+        arms += [{"max_misaligned": share} for share in options.max_misaligned]
+        for arm in arms:
+            began = perf_counter()
+            vocabulary = lar.mine(train, size=size, **arm)
+            elapsed = perf_counter() - began
+            counts = lar.evaluate(vocabulary, {name: held_out}).total.as_dict()
+            gates = vocabulary.mining["gates"]
+            row = {"corpus": name, "size": size, "seconds": elapsed, "latents": len(vocabulary), **arm}
+            rows.append({**row, "costs": gates, "held_out": counts})
+            print(line(rows[-1]), flush=True)
+        rows[-1]["audit"] = audit(train, vocabulary, options.rounds)
+        print(f"    audit: {rows[-1]['audit']}", flush=True)
+    return rows
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table, the costs of its gates in points."""
+    found, arm = row["held_out"], row.get("gates") or f"engines, {row['max_misaligned']:.0%}"
+    reductions = [gate["reduction"] for gate in row["costs"]]
+    costs = [
+        f"{gate['name']} {100 * (before - gate['reduction']):.2f}"
+        for before, gate in zip(reductions, row["costs"][1:], strict=False)
+    ]
+    return (
+        f"{row['corpus']:<18}{row['size']:>5} {arm:<13}{row['latents']:>5} latents {row['seconds']:6.1f} s"
+        f"  held out: reduction {found['reduction']:.1%}, other ids {found['text_level_difference']:.3%}, "
+        f"the agent's {found['text_level_difference_action']:.3%}"
+        f"\n    mined on: {reductions[0]:.1%} -> {reductions[-1]:.1%}"
+        f"  {', '.join(costs)}; audits {row['costs'][-1].get('audits', 0)}"
+    )
+
+
+def audit(corpus: lar.Corpus, vocabulary: lar.LatentVocabulary, rounds: int) -> dict[str, float]:
+    """Median seconds of an audit of the whole corpus, and megabytes of text a second."""
+    content, offsets = corpus.tokenizer.token_bytes()
+    table = content, offsets.astype(np.int64), corpus.tokenizer.barriers
+    matcher = _core.BoundaryAudit(*table, vocabulary.segment_tokens, vocabulary.segment_offsets)
+    shards = list(corpus.shards())
+    size = sum(int(np.diff(table[1])[shard.tokens].sum()) for shard in shards)
+    passed = seconds(
+        lambda: [matcher.count(shard.tokens, shard.action, shard.offsets) for shard in shards], rounds
+    )
+    return {
+        "text_mb": round(size / 1e6, 2),
+        "seconds": round(passed, 4),
+        "mb_a_second": round(size / 1e6 / passed, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The way from logs to figures on real corpora: import, corpus, mine, evaluate; time, memory, reduction.
+
+    python -m benches.mining.reduction --data shared/data --tokenizer shared/tokenizers/qwen3 -o corpora.json
+
+Each step is the command that a user would run, in a process of its own. Tasks are split by name, and every
+figure is of held-out tasks, as the mean over the given seeds; beside it BPE merges over token ids by the
+`tokenizers` trainer, at the same size, on the same runs of the same split.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import lar
+from benches.mining.peers import bpe_reduction
+from lar.mining.options import MiningOptions
+
+# Those with ten tasks or more.
+CORPORA = [
+    "tau_bench",
+    "tau2",
+    "fireact",
+    "intercode_bash",
+    "intercode_python",
+    "intercode_sql",
+    "knowagent_alfworld",
+    "knowagent_hotpotqa",
+    "mini_swe_gemini3",
+    "react_fever",
+    "react_webshop",
+    "reflexion_hotpotqa",
+    "swe_agent_demos",
+]
+HELD_OUT = 0.2
+
+
+def main() -> None:
+    """Measure each corpus, print one row as soon as it is done, write all figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024, 4096])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--min-support", type=int, default=MiningOptions.min_support)
+    parser.add_argument("--min-count", type=int, default=MiningOptions.min_count)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    print(f"reduction on held-out tasks, mean of {len(options.seeds)} splits: lar / BPE merges over ids")
+    print(
+        "corpus             "
+        + "".join(f"K = {size:<17}" for size in options.sizes)
+        + "seconds and peak MiB of each step"
+    )
+    results = {}
+    for name in options.corpora:
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = measure(options.data / f"{name}.jsonl.gz", Path(folder), options)
+        print(row(name, results[name]), flush=True)
+    options.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of one corpus."""
+    trajectories, corpus = folder / "trajectories.parquet", folder / "corpus"
+    steps = {
+        "import": run("import", source, "-o", trajectories),
+        "corpus": run("corpus", trajectories, "--tokenizer", options.tokenizer, "-o", corpus),
+    }
+    mined = {
+        size: run("mine", corpus, *mine_options(size, options), "-o", folder / "vocabulary")
+        for size in options.sizes
+    }
+    steps |= {f"mine {size}": found for size, found in mined.items()}
+    steps["evaluate"] = run("evaluate", folder / "vocabulary", corpus)
+    splits = [apart(reductions, corpus, seed, options) for seed in options.seeds]
+    return {
+        "steps": steps,
+        "reductions": {
+            str(size): {
+                "lar": [split[size][0] for split in splits],
+                "bpe": [split[size][1] for split in splits],
+            }
+            for size in options.sizes
+        },
+        "lossless": steps["evaluate"]["result"]["lossless"],
+    }
+
+
+def mine_options(size: int, options: argparse.Namespace) -> list[object]:
+    """What the command is told."""
+    limits = ["--min-support", options.min_support, "--min-count", options.min_count, "--gates", "none"]
+    return ["--size", size, *limits, "--hold-out", HELD_OUT, "--split-seed", options.seeds[0]]
+
+
+def apart(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call in a process of its own: a command's peak memory counts its parent's at the start."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def reductions(corpus: Path, seed: int, options: argparse.Namespace) -> dict[int, tuple[float, float]]:
+    """Of each size on one split: what latents save on its held-out tasks, and what BPE merges do."""
+    train, held_out = lar.Corpus.load(corpus).split(HELD_OUT, seed)
+    # Without the engine gates, as the merges beside it; `engine_gates.py` shows what those cost.
+    limits = {"min_support": options.min_support, "min_count": options.min_count, "gates": "none"}
+    found = {}
+    for size in options.sizes:
+        vocabulary = lar.mine(train, size=size, **limits)
+        evaluation = lar.evaluate(vocabulary, {"held out": held_out})
+        if not evaluation.lossless:
+            raise SystemExit(f"{corpus}: not lossless")
+        found[size] = (evaluation.total.reduction, bpe_reduction(train, held_out, size))
+    return found
+
+
+def run(*arguments: object) -> dict[str, Any]:
+    """Run one command; its JSON, wall seconds and peak resident memory."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "lar", *map(str, arguments), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        output = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    seconds = time.perf_counter() - began
+    return {"seconds": round(seconds, 1), "peak_mib": usage.ru_maxrss // 1024, "result": json.loads(output)}
+
+
+def row(name: str, result: dict[str, Any]) -> str:
+    """One line of the table."""
+    cells = [
+        f"-{mean(found['lar']):.1%} / -{mean(found['bpe']):.1%}".ljust(21)
+        for found in result["reductions"].values()
+    ]
+    steps = [f"{step} {found['seconds']} s {found['peak_mib']}" for step, found in result["steps"].items()]
+    return f"{name:<19}{''.join(cells)}{', '.join(steps)}{'' if result['lossless'] else '  NOT LOSSLESS'}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Whether resampled corpora are like real ones, in what mining depends on.
+
+The first question is whether they grow like them: a resampling of an eighth of the real tasks, made as large
+as all of the real ones, is compared with these, of which it has not seen seven eighths.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benches.mining.pipeline import TokenTable, fold, mine, reduction
+from benches.resampling.agent_turns import AgentTurns, Trajectories
+from benches.resampling.hashing import mixed
+
+SEEN = 1 / 8
+HELD_OUT = 1 / 5
+GROWTH = (1_000_000, 3_000_000, 10_000_000, 30_000_000)
+SIZES = (256, 1024)
+
+
+def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
+    """Shares of all tokens; but distinct runs are a share of runs, and candidates by thousand tokens.
+
+    "shared n-grams" are tokens where an n-gram begins that is not one task's alone.
+    """
+    size = len(corpus.tokens)
+    runs = fold([corpus], tokens)
+    candidates = runs.candidates(2, 2, 128, 1 << 30)
+    _, _, counts, *_ = runs.to_arrays()
+    segments, *_ = candidates.to_arrays()
+    grams = {length: _grams(corpus, length) for length in (2, 4, 8, 16)}
+    return {
+        "distinct runs": len(runs) / int(counts.sum()),
+        "their tokens": runs.distinct_tokens / size,
+        **{f"distinct {length}-grams": distinct for length, (distinct, _) in grams.items()},
+        **{f"shared {length}-grams": shared for length, (_, shared) in grams.items()},
+        "candidates": len(candidates) / size * 1000,
+        "their mean length": len(segments) / max(1, len(candidates)),
+    }
+
+
+def _grams(corpus: Trajectories, length: int) -> tuple[float, float]:
+    """The share of distinct n-grams, and of n-grams that are not one task's alone."""
+    hashes = np.zeros(len(corpus.tokens) - length + 1, dtype=np.uint64)
+    tokens = corpus.tokens.astype(np.uint64)
+    for place in range(length):
+        hashes = mixed(hashes + tokens[place : place + len(hashes)] + np.uint64(1))
+    order = np.argsort(hashes, kind="stable")
+    tasks = np.repeat(corpus.tasks, np.diff(corpus.offsets))[: len(hashes)][order]
+    first = np.flatnonzero(np.append(True, np.diff(hashes[order]) != 0))
+    shared = np.minimum.reduceat(tasks, first) != np.maximum.reduceat(tasks, first)
+    counts = np.diff(first, append=len(hashes))
+    return len(first) / len(hashes), float(counts[shared].sum()) / len(hashes)
+
+
+def reductions(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
+    """What the vocabularies of all SIZES save on held-out tasks of the corpus."""
+    chance = np.random.default_rng(0).random(int(corpus.tasks.max()) + 1)
+    held_out, train = corpus.split(chance[corpus.tasks] < HELD_OUT)
+    mined = {size: mine([train], tokens, size) for size in SIZES}
+    return {f"reduction, K = {size}": reduction(mined[size], held_out, tokens.base_size) for size in SIZES}
+
+
+def compare(
+    real: AgentTurns,
+    tokens: TokenTable,
+    resampled: Callable[[AgentTurns], Callable[[int], Trajectories]],
+) -> str:
+    """The table, a column a corpus; `resampled` makes of real turns what makes corpora of so many tokens."""
+    tasks = int(real.tasks[-1]) + 1
+    part = real.of_tasks(np.random.default_rng(0).random(tasks) < SEEN)
+    whole = real.as_trajectories()
+    size = len(whole.tokens)
+    of_all = resampled(real)
+    columns = [
+        _column("real", "an eighth", part.as_trajectories(), tokens, reduced=False),
+        _column("real", "all", whole, tokens, reduced=True),
+        _column("resampled", "an eighth", resampled(part)(size), tokens, reduced=True),
+        _column("resampled", "all", of_all(size), tokens, reduced=True),
+        *(_column("resampled", "all", of_all(size), tokens, reduced=False) for size in GROWTH),
+    ]
+    # The longest column names the rows.
+    rows = [
+        f"{name:<20}" + "".join(f"{column.get(name, ''):>11}" for column in columns) for name in columns[1]
+    ]
+    return "\n".join(rows)
+
+
+def _column(
+    kind: str, tasks: str, corpus: Trajectories, tokens: TokenTable, *, reduced: bool
+) -> dict[str, str]:
+    figures = statistics(corpus, tokens) | (reductions(corpus, tokens) if reduced else {})
+    head = {"corpus": kind, "real tasks seen": tasks, "M tokens": f"{len(corpus.tokens) / 1e6:.1f}"}
+    return head | {name: f"{figure:.3g}" for name, figure in figures.items()}

@@ -1,0 +1,142 @@
+"""New values for old ones: drawn from what real tasks have in the same place, or composed afresh.
+
+Within a task an old value has one new value, as an id recurs in a real task; in another task it has another.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benches.resampling.agent_turns import ends
+from benches.resampling.atoms import Atoms
+from benches.resampling.hashing import Hashes, Indices, below, distinct, mixed, pieces, uniform
+
+_FEWEST = 10  # distinct values of a group, for others to be drawn from it
+_RANKS = 1e6  # fresh values are drawn from so many times as many as are known
+
+
+@dataclass(frozen=True)
+class Values:
+    """The v distinct values of real turns, in g groups that may stand for each other.
+
+    starts, lengths (v): an example of each in the real tokens; number (v): it is digits; group (v): where its
+    substitutes are drawn from. choices: a value for each task that knows it, so that a draw goes by
+    frequency; first, count (g): the choices of each group. fresh (g): how likely a value that a task knows is
+    known to no other task, which is how likely an unseen task's value is new (Good and Turing).
+    value_of (a): the value that an atom is, -1 where it is none or has no substitutes.
+    """
+
+    starts: Indices
+    lengths: Indices
+    number: NDArray[np.bool_]
+    group: Indices
+    choices: Indices
+    first: Indices
+    count: Indices
+    fresh: NDArray[np.float64]
+    value_of: Indices
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> "Values":
+        """Group by shape and by the symbol before; by shape alone where that leaves too few."""
+        found = np.flatnonzero(atoms.value)
+        _, examples, values = np.unique(atoms.content[found], return_index=True, return_inverse=True)
+        tasks = atoms.task[found]
+        known = np.bincount(values[distinct(values, tasks)])
+        groups = _groups(atoms, found)
+        choices, of_group = _choices(groups, values, tasks)
+        variety = np.bincount(of_group[distinct(of_group, choices)])
+        count = np.bincount(of_group)
+        narrow, wide = groups[:, examples]
+        value_of = np.full(len(atoms.content), -1)
+        value_of[found] = np.where(variety[wide][values] >= _FEWEST, values, -1)
+        return cls(
+            starts=atoms.starts[found[examples]],
+            lengths=atoms.lengths[found[examples]],
+            number=atoms.number[found[examples]],
+            group=np.where(variety[narrow] >= _FEWEST, narrow, wide),
+            choices=choices,
+            first=ends(count)[:-1],
+            count=count,
+            fresh=np.bincount(of_group, weights=known[choices] == 1) / count,
+            value_of=value_of,
+        )
+
+    def draw(self, values: Indices, draws: Hashes) -> "Substitutes":
+        """A new value for each of `values`, by chance `draws`."""
+        group = self.group[values]
+        first, count = self.first[group], self.count[group]
+        fresh = uniform(draws) < self.fresh[group]
+        draws = mixed(draws + np.uint64(1))
+        # Zipf's law goes on past the known values: equal chances for equal ratios of ranks.
+        ranks = (count * _RANKS ** uniform(draws)).astype(np.uint64)
+        composed = mixed(mixed(ranks) + group.astype(np.uint64))
+        head = self.choices[first + below(np.where(fresh, composed, draws), count)]
+        tail = self.choices[first + below(mixed(composed), count)]
+        tail_lengths = np.where(fresh, self.lengths[tail] // 2, 0)
+        return Substitutes(
+            head=self.starts[head],
+            head_lengths=np.where(fresh, (self.lengths[head] + 1) // 2, self.lengths[head]),
+            tail=self.starts[tail] + self.lengths[tail] - tail_lengths,
+            tail_lengths=tail_lengths,
+            fresh=fresh,
+        )
+
+
+@dataclass(frozen=True)
+class Substitutes:
+    """New values, each as two pieces of the real tokens; a known value is all head."""
+
+    head: Indices
+    head_lengths: Indices
+    tail: Indices
+    tail_lengths: Indices
+    fresh: NDArray[np.bool_]
+
+
+def _groups(atoms: Atoms, found: Indices) -> Indices:
+    """The group of each occurrence of a value by shape and symbol before, and by shape alone (2 rows)."""
+    wide = mixed(atoms.shape[found])
+    narrow = mixed(mixed(wide) + atoms.symbols[found - 1])  # mixed twice: a before b is not b before a
+    return np.unique(np.concatenate([narrow, wide]), return_inverse=True)[1].reshape(2, -1)
+
+
+def _choices(groups: Indices, values: Indices, tasks: NDArray[np.uint32]) -> tuple[Indices, Indices]:
+    """Each value of each group once for each task, ordered by group; and the groups."""
+    of_group, values, tasks = groups.ravel(), np.tile(values, 2), np.tile(tasks, 2)
+    kept = distinct(of_group, values, tasks)
+    kept = kept[np.argsort(of_group[kept], kind="stable")]
+    return values[kept], of_group[kept]
+
+
+def write(
+    atoms: Atoms, values: Values, digits: NDArray[np.uint32], said: Indices, keys: Hashes
+) -> tuple[NDArray[np.uint32], Indices]:
+    """The tokens of the atoms `said` (s) with new values, and how many each atom has become (s).
+
+    `keys` (s) are equal where old values shall have equal new ones; `digits` are the ids of "0" to "9".
+    """
+    starts, lengths = atoms.starts[said], atoms.lengths[said]
+    places = np.flatnonzero(values.value_of[said] >= 0)
+    old = values.value_of[said[places]]
+    draws = mixed(atoms.content[said[places]] + keys[places])
+    new = values.draw(old, draws)
+    starts[places], lengths[places] = new.head, new.head_lengths + new.tail_lengths
+    source = pieces(starts, lengths)
+    begins = np.cumsum(lengths) - lengths
+    source[pieces(begins[places] + new.head_lengths, new.tail_lengths)] = pieces(new.tail, new.tail_lengths)
+    tokens = atoms.tokens[source]
+    numbers = new.fresh & values.number[old]
+    _spell(tokens, begins[places[numbers]], lengths[places[numbers]], draws[numbers], digits)
+    return tokens, lengths
+
+
+def _spell(
+    tokens: NDArray[np.uint32], begins: Indices, lengths: Indices, draws: Hashes, digits: NDArray[np.uint32]
+) -> None:
+    """Write a random number over each piece of `tokens`."""
+    places = pieces(begins, lengths)
+    within = pieces(np.zeros_like(begins), lengths).astype(np.uint64)
+    chance = mixed(np.repeat(mixed(draws), lengths) + within)
+    tokens[places] = digits[below(chance, np.full(len(chance), len(digits)))]

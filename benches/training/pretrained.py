@@ -1,0 +1,278 @@
+r"""A real pretrained model: one adapted teacher, vocabularies at several gates, and every arm at equal steps.
+
+    python -m benches.training.pretrained --model smollm2/ --trajectories shared/data/tau_bench.jsonl.gz \
+        -o results/
+
+Stages: a corpus of at most `--attempts` trajectories a task, or the one of `--corpus`; a teacher adapted to
+its training tasks (another model wrote the logs), with `--patience` until it stops gaining on validation
+tasks, which are a tenth of them; its entropies and likeliest tokens, once for all; a vocabulary at each gate;
+an arm for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All
+arms read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
+windows. The held-out tasks are a fifth, split off once by their names: no stage learns or chooses from them.
+With `--live-teacher` the teacher reads every batch anew; without entropy gates nothing is scored then. Every
+stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on, and `--arms`
+adds to what is there. `--only` runs one stage.
+"""
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lar
+from benches.training.pretrained_options import parser
+from lar.distillation import AdaptOptions, DistillOptions
+from lar.scoring.score import entropy_quantiles
+from lar.utils.progress import Progress
+
+HELD_OUT = 0.2
+VALIDATION, VALIDATION_SEED = 0.1, 1  # of the training tasks
+BITS = "eval_bits_per_byte"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained: a gate ("none", "p60", ..., "control"), a loss, and how the rows start."""
+
+    gate: str
+    loss: str
+    row_start: str = DistillOptions.row_start
+    output_start: str = DistillOptions.output_start
+
+    @classmethod
+    def parse(cls, text: str) -> "Arm":
+        """An arm of GATE:LOSS[:ROW_START[:OUTPUT_START]]."""
+        return cls(*text.split(":"))
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return "-".join((self.gate, self.loss, self.row_start, self.output_start))
+
+
+def main() -> None:
+    """Run the stages in order and print the table."""
+    options = parser(__doc__).parse_args()
+    if (options.trajectories is None) == (options.corpus is None):
+        raise SystemExit("give either --trajectories or --corpus")
+    stages = {"adapt": adapt, "score": score, "mine": mine, "arms": arms, "table": table}
+    for name, stage in stages.items():
+        if options.only in (None, name):
+            began = time.perf_counter()
+            stage(options)
+            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def corpus_of(options: argparse.Namespace) -> lar.Corpus:
+    """The corpus that is given, or that was built."""
+    return lar.Corpus.load(options.corpus or options.output / "corpus")
+
+
+def teacher_of(options: argparse.Namespace) -> Path:
+    """The folder of the adapted model."""
+    folder: Path = options.teacher or options.output / "teacher"
+    return folder
+
+
+def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
+    """Training and held-out tasks."""
+    return corpus_of(options).split(HELD_OUT)
+
+
+def first_attempts(
+    trajectories: Iterable[lar.Trajectory], number: int, tasks: int | None
+) -> Iterator[lar.Trajectory]:
+    """At most `number` trajectories of each of the first `tasks` tasks: retries teach less than new tasks."""
+    seen: Counter[str] = Counter()
+    for trajectory in trajectories:
+        if tasks is None or trajectory.task in seen or len(seen) < tasks:
+            seen[trajectory.task] += 1
+            if seen[trajectory.task] <= number:
+                yield trajectory
+
+
+def build(options: argparse.Namespace) -> None:
+    """Build the corpus, if none is given."""
+    if options.corpus is None:
+        logs = lar.read_trajectories(options.trajectories)
+        chosen = first_attempts(logs, options.attempts, options.tasks)
+        lar.Corpus.build(chosen, options.model, options.output / "corpus")
+
+
+def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None:
+    """Another model wrote the logs: fine-tune a LoRA on the agent's turns and merge it."""
+    build(options)
+    if teacher_of(options).exists():
+        return
+    learnt, validation = split(options)[0], None
+    if options.validate_steps is not None:
+        learnt, validation = learnt.split(VALIDATION, VALIDATION_SEED)
+    settings = AdaptOptions(
+        learning_rate=1e-3,
+        max_steps=options.adapt_steps,
+        max_length=options.max_length,
+        batch_tokens=options.batch_tokens,
+        gradient_checkpointing=options.checkpointing,
+        evaluate_steps=options.validate_steps,
+        evaluated_windows=options.evaluated_windows,
+        patience=options.patience,
+        save_steps=options.validate_steps or 25,
+        device=options.device,
+    )
+    folder = teacher_of(options)
+    lar.adapt(options.model, learnt, settings, folder, held_out=validation, progress=progress or steps)
+
+
+def score(options: argparse.Namespace) -> None:
+    """The adapted model's entropies, and its likeliest tokens for all arms, if any would read them."""
+    if options.live_teacher and options.gates == ["none"]:
+        return
+    lar.score(
+        corpus_of(options),
+        teacher_of(options),
+        max_length=options.max_length,
+        top_k=None if options.live_teacher else options.top_k,
+        device=options.device,
+        progress=steps,
+    )
+    print(json.dumps(entropy_quantiles(split(options)[0])))
+
+
+def mine(options: argparse.Namespace) -> None:
+    """A vocabulary at each gate, and what it saves on the held-out tasks."""
+    for gate in options.gates:
+        print(gate, json.dumps(saved(options, gate)), flush=True)
+
+
+def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
+    """The vocabulary of a gate, mined from the training tasks if it is not there yet."""
+    folder = options.output / "vocabularies" / gate
+    if not folder.exists():
+        limit = None if gate == "none" else gate
+        train, _ = split(options)
+        found = lar.mine(train, size=options.size, max_entropy=limit, min_support=options.min_support)
+        found.save(folder)
+    return lar.LatentVocabulary.load(folder)
+
+
+def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
+    """What the vocabulary of a gate saves on the held-out tasks."""
+    _, held_out = split(options)
+    found: dict[str, Any] = lar.evaluate(mined(options, gate), {"held out": held_out}).as_dict()
+    return found
+
+
+def chosen_arms(options: argparse.Namespace) -> list[Arm]:
+    """The arms that were asked for."""
+    if options.arms:
+        return [Arm.parse(text) for text in options.arms]
+    controls = [Arm("control", "marginal"), Arm("control", "sft")]
+    return controls + [Arm(gate, loss) for gate in options.gates for loss in options.losses]
+
+
+def arms(options: argparse.Namespace) -> None:
+    """Train each arm that is not there yet."""
+    for arm in chosen_arms(options):
+        began = time.perf_counter()
+        if train(options, arm):
+            course = [line[BITS] for line in course_of(arm_folder(options, arm))]
+            print(f"{arm.name}: {time.perf_counter() - began:.0f} s, bits per byte {course}", flush=True)
+
+
+def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = None) -> bool:
+    """Train an arm, on from its last checkpoint; False if it is there already."""
+    folder = arm_folder(options, arm)
+    if folder.exists():
+        return False
+    learnt, held_out = split(options)
+    vocabulary = None if arm.gate == "control" else mined(options, arm.gate)
+    lar.distill(
+        teacher_of(options),
+        learnt,
+        vocabulary,
+        settings_of(options, arm),
+        folder,
+        held_out=held_out,
+        progress=progress or steps,
+    )
+    return True
+
+
+def arm_folder(options: argparse.Namespace, arm: Arm) -> Path:
+    """Where an arm's student is, or will be."""
+    folder: Path = options.output / "arms" / (arm.name + options.tag)
+    return folder
+
+
+def log_of(folder: Path, record: str = "distillation.json") -> list[dict[str, Any]]:
+    """The log of a run that has ended, or else of its last checkpoint; empty before the first."""
+    if (folder / record).exists():
+        content = json.loads((folder / record).read_text(encoding="utf-8"))
+        return list(content["log"])
+    states = folder.with_name(f"{folder.name}.checkpoints").glob("checkpoint-*/trainer_state.json")
+    logs = [json.loads(state.read_text(encoding="utf-8"))["log_history"] for state in states]
+    return list(max(logs, key=len, default=[]))
+
+
+def course_of(folder: Path, record: str = "distillation.json") -> list[dict[str, Any]]:
+    """The evaluations of a run, in order."""
+    return [line for line in log_of(folder, record) if BITS in line]
+
+
+def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
+    """The options of an arm: the same but for what it is named after."""
+    return DistillOptions(
+        loss=arm.loss,
+        row_start=arm.row_start,
+        output_start=arm.output_start,
+        control=arm.gate == "control",
+        learning_rate=options.learning_rate,
+        row_learning_rate=options.row_learning_rate,
+        hidden_weight=options.hidden_weight,
+        cached_teacher=not options.live_teacher,
+        max_steps=options.steps,
+        max_length=options.max_length,
+        batch_tokens=options.batch_tokens,
+        gradient_checkpointing=options.checkpointing,
+        evaluate_steps=options.evaluate_steps,
+        evaluated_windows=options.evaluated_windows,
+        save_steps=options.save_steps,
+        device=options.device,
+    )
+
+
+def table(options: argparse.Namespace) -> None:
+    """Every arm that is there: its curve, what its vocabulary saves, and how often it spells latents out."""
+    reductions = {
+        gate: saved(options, gate)["reduction"]
+        for gate in options.gates
+        if (options.output / "vocabularies" / gate).exists()
+    }
+    records = {}
+    print("| arm | reduction | bits a byte, by steps | explicit preferred |\n|---|---|---|---|")
+    for folder in sorted((options.output / "arms").iterdir()):
+        if not (folder / "distillation.json").exists():
+            continue
+        record = json.loads((folder / "distillation.json").read_text())
+        course = course_of(folder)
+        records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
+        saved = reductions.get(folder.name.split("-")[0], 0.0)
+        bits = ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course)
+        explicit = course[-1].get("eval_explicit_preference") if course else None
+        print(f"| {folder.name} | {-saved:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |")
+    result = {"reductions": reductions, "arms": records, "options": vars(options)}
+    (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
+
+
+def steps(done: int, total: int | None) -> None:
+    """Print progress now and then."""
+    if total and done * 20 // total != (done - 1) * 20 // total:
+        print(f"  {done} of {total}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

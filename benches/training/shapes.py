@@ -1,0 +1,98 @@
+"""Public architectures with random weights, and the floating-point operations that they need."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen3Config
+
+import lar
+from lar.models.causal_lm import choose_dtype
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's numbers, after its published configuration."""
+
+    family: str
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    key_heads: int
+    head_size: int
+    context: int
+    rope_theta: float
+    tied: bool = False
+
+    def config(self, rows: int) -> PreTrainedConfig:
+        """The configuration with `rows` embedding rows: the tokenizer's, not the checkpoint's."""
+        classes = {"qwen3": Qwen3Config, "llama": LlamaConfig}
+        return classes[self.family](
+            vocab_size=rows,
+            hidden_size=self.width,
+            intermediate_size=self.inner,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.key_heads,
+            head_dim=self.head_size,
+            max_position_embeddings=self.context,
+            rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
+            tie_word_embeddings=self.tied,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=None,
+        )
+
+
+SHAPES = {
+    "qwen3-8b": Shape("qwen3", 4096, 12288, 36, 32, 8, 128, 40960, 1e6),
+    "llama-3.1-8b": Shape("llama", 4096, 14336, 32, 32, 8, 128, 131072, 5e5),
+    "qwen3-0.6b": Shape("qwen3", 1024, 3072, 28, 16, 8, 128, 40960, 1e6, tied=True),
+    "smollm2-135m": Shape("llama", 576, 1536, 30, 9, 3, 64, 8192, 1e5, tied=True),
+    "row-cost": Shape("qwen3", 1024, 3072, 4, 16, 8, 64, 8192, 1e6),
+    "small": Shape("qwen3", 512, 1536, 12, 8, 4, 64, 8192, 1e6),
+    "tiny": Shape("qwen3", 48, 96, 2, 4, 2, 12, 1024, 1e6),
+}
+
+
+def with_known_rows(tokenizer: lar.Tokenizer) -> lar.Tokenizer:
+    """The tokenizer with the number of a model's embedding rows: its own, or padded to a multiple of 128."""
+    if tokenizer.base_size_is_known:
+        return tokenizer
+    rows = -(-tokenizer.base_size // 128) * 128
+    return lar.Tokenizer(
+        tokenizer.backend,
+        config=tokenizer.special_tokens,
+        chat_template=tokenizer.chat_template,
+        model_vocab_size=rows,
+    )
+
+
+def random_model(shape: Shape, rows: int, device: torch.device) -> Any:
+    """A model of that shape, made on its device: in bfloat16 where that is native, else in float32."""
+    dtype = choose_dtype("auto", device, 8 * shape.width * shape.inner * shape.layers)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(shape.config(rows), dtype=dtype)
+    return model.requires_grad_(False).eval()
+
+
+def multiplied_parameters(shape: Shape, rows: int) -> tuple[int, int]:
+    """Parameters that a token is multiplied with: in the layers, and in the head."""
+    attention = shape.width * shape.head_size * 2 * (shape.heads + shape.key_heads)
+    return shape.layers * (attention + 3 * shape.width * shape.inner), rows * shape.width
+
+
+def forward_operations(shape: Shape, rows: int, lengths: list[int]) -> float:
+    """Floating-point operations of a forward pass over causal sequences: 2 a parameter, and attention's.
+
+    A token at position t multiplies its query with t + 1 keys and adds up t + 1 values. Sums over the width,
+    such as norms, are not counted.
+    """
+    tokens = sum(lengths)
+    attended = sum(length * (length + 1) / 2 for length in lengths)
+    return (
+        2.0 * sum(multiplied_parameters(shape, rows)) * tokens
+        + 4.0 * shape.layers * shape.heads * shape.head_size * attended
+    )

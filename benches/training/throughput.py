@@ -1,0 +1,322 @@
+r"""How fast a teacher scores and a student learns: against the machine's products, and against plain LoRA.
+
+    python -m benches.training.throughput --shape qwen3-8b --trajectories mini_swe_gemini3.jsonl.gz \
+        --tokenizer qwen3/
+
+Weights are random, in the architecture's public shape; conversations are real. Everything runs in turn about
+(A B C A B C ...) in one process and medians are reported. `lar.distill` and its peer, PEFT's LoRA in
+transformers' Trainer, train on the same packed rows. Memory:
+the GPU's peak; on a CPU that of a process for each arm.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+import lar
+from benches.training.shapes import (
+    SHAPES,
+    forward_operations,
+    multiplied_parameters,
+    random_model,
+    with_known_rows,
+)
+from benches.training.throughput_table import print_table
+from benches.training.training_arms import (
+    ARMS,
+    CACHED,
+    LORA,
+    Bench,
+    Steps,
+    forget_peak,
+    in_turn,
+    peak_memory,
+    summary,
+)
+from lar.corpus.windows import windows
+from lar.distillation import DistillOptions
+from lar.distillation.data import Examples
+from lar.distillation.options import OUTPUT_STARTS
+from lar.models.attention import ATTENTIONS, choose_attention
+
+PIECES = ("matmul", "score", "distill")
+
+
+def main() -> None:
+    """Measure the pieces that are asked for, write the record and print the table."""
+    options = parser().parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        options.work = options.work or Path(temporary)
+        setting = Setting.of(options)
+        if options.memory_of:
+            print(bench_of(setting, options).run(options.memory_of).memory)
+            return
+        record = {"setting": setting.as_json(options), **_measure(setting, options)}
+    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    print_table(record)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The bench's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--trajectories", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--piece", choices=PIECES, action="append", help="only this one; may be repeated")
+    parser.add_argument("--device", help='for example "cpu"; the GPU if there is one')
+    parser.add_argument("--threads", type=int, help="of torch on a CPU")
+    parser.add_argument("--attention", choices=ATTENTIONS, default="auto")
+    parser.add_argument("--compile", action="store_true", help="score with compiled decoder layers")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="medians are of so many, after one that warms up"
+    )
+    parser.add_argument("--mined", type=int, help="trajectories to mine; all by default")
+    parser.add_argument("--size", type=int, default=1024, help="number of latents")
+    parser.add_argument("--scored", type=int, default=16, help="trajectories to score")
+    parser.add_argument("--score-length", type=int, help="tokens of a trajectory to score; the context's")
+    parser.add_argument("--score-batch", type=int, help="tokens of a batch to score")
+    parser.add_argument("--trained", type=int, default=16, help="trajectories to train on")
+    parser.add_argument("--max-length", type=int, default=2048, help="base tokens of a window")
+    parser.add_argument("--batch-tokens", type=int, help="base tokens of a packed row")
+    parser.add_argument("--steps", type=int, default=4, help="of each run, after one that warms up")
+    parser.add_argument("--loss", default="marginal")
+    parser.add_argument(
+        "--output-start",
+        choices=OUTPUT_STARTS,
+        default=DistillOptions.output_start,
+        help="of the student's rows, before the first step",
+    )
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in all arms")
+    parser.add_argument("--cache", action="store_true", help="also the student with a cached teacher")
+    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents; none by default")
+    parser.add_argument("--memory-of", choices=ARMS, help="only say the peak memory of this arm's run")
+    parser.add_argument("-o", "--output", type=Path, default=Path("throughput.json"))
+    return parser
+
+
+def _corpus(options: argparse.Namespace, name: str, tokenizer: lar.Tokenizer) -> lar.Corpus:
+    """The corpus of the first trajectories, as many as the option of that name says."""
+    folder = options.work / name
+    if not folder.exists():
+        source = islice(lar.read_trajectories(options.trajectories), getattr(options, name))
+        lar.Corpus.build(source, tokenizer, folder)
+    return lar.Corpus.load(folder)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The model, the corpora and the latents."""
+
+    shape: str
+    model: Any
+    scored: lar.Corpus
+    trained: lar.Corpus
+    vocabulary: lar.LatentVocabulary
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Setting":
+        """Build the corpora in the folder `work`, mine, and make the model."""
+        tokenizer = with_known_rows(lar.Tokenizer.load(options.tokenizer))
+        corpora = {name: _corpus(options, name, tokenizer) for name in ("scored", "trained")}
+        folder = options.work / "vocabulary"
+        if not folder.exists():
+            lar.mine(_corpus(options, "mined", tokenizer), size=options.size).save(folder)
+        device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model = random_model(SHAPES[options.shape], tokenizer.base_size, device)
+        choose_attention(model, options.attention)
+        if options.compile:
+            for layer in model.model.layers:
+                layer.compile(dynamic=True)  # the arms' copies of the modules are not compiled
+        return cls(options.shape, model, **corpora, vocabulary=lar.LatentVocabulary.load(folder))
+
+    def as_json(self, options: argparse.Namespace) -> dict[str, Any]:
+        """What was measured, and on what."""
+        rows = self.vocabulary.base_size
+        layers, head = multiplied_parameters(SHAPES[self.shape], rows)
+        on_gpu = self.model.device.type == "cuda"
+        return {
+            "shape": self.shape,
+            "rows": rows,
+            "parameters": {"layers": layers, "head": head},
+            "latents": len(self.vocabulary),
+            "device": torch.cuda.get_device_name() if on_gpu else f"cpu, {torch.get_num_threads()} threads",
+            "dtype": str(self.model.dtype),
+            "attention": self.model.config._attn_implementation,
+            "torch": torch.__version__,
+            "options": {name: str(value) for name, value in vars(options).items()},
+            **self._units(options.max_length),
+        }
+
+    def _units(self, max_length: int) -> dict[str, float]:
+        """The student's units for each base token over whole conversations, and the agent's share of them."""
+        found = list(Examples(self.trained, self.vocabulary, max_length))
+        units, tokens = sum(len(one.units) for one in found), sum(len(one.tokens) for one in found)
+        taught = sum(len(one.taught) for one in found)
+        return {"units_per_base_token": units / tokens, "taught_share_of_units": taught / units}
+
+
+def _measure(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
+    """The pieces in order; a round of scoring stands between two of products."""
+    pieces = options.piece or PIECES
+    found: dict[str, Any] = {}
+    if "matmul" in pieces or "score" in pieces:
+        found.update(_products_and_scores(setting, options, pieces))
+    if "distill" in pieces:
+        found["distill"] = _training(setting, options)
+    return found
+
+
+def _products_and_scores(
+    setting: Setting, options: argparse.Namespace, pieces: Iterable[str]
+) -> dict[str, Any]:
+    rounds = [product_and_score(setting, options, score="score" in pieces) for _ in range(options.rounds + 1)]
+    return score_summary(rounds[1:])
+
+
+def product_and_score(
+    setting: Setting, options: argparse.Namespace, *, score: bool = True
+) -> tuple[float, dict[str, float] | None]:
+    """One round: the rate of the plain product, and beside it what `scoring` returns."""
+    rate = product_rate(setting.model, SHAPES[setting.shape].inner)
+    found = scoring(setting, options) if score else None
+    if found is not None:
+        print(f"scored at {found['flops'] / rate:.1%} of the plain product's rate", flush=True)
+    return rate, found
+
+
+def score_summary(rounds: list[tuple[float, dict[str, float] | None]]) -> dict[str, Any]:
+    """Medians over the rounds, and the median of the rounds' shares."""
+    found: dict[str, Any] = {"matmul": {"flops": median(rate for rate, _ in rounds)}}
+    pairs = [(rate, scored) for rate, scored in rounds if scored is not None]
+    if pairs:
+        middle = {name: median(scored[name] for _, scored in pairs) for name in pairs[0][1]}
+        share = median(scored["flops"] / rate for rate, scored in pairs)
+        found["score"] = {**middle, "share_of_matmul": share}
+    return found
+
+
+def product_rate(model: Any, inner: int, tokens: int | None = None, repeats: int = 5) -> float:
+    """Operations a second of a plain product, shaped like the MLP's, on random data in the model's dtype."""
+    width, device = model.config.hidden_size, model.device
+    tokens = tokens or (16_384 if device.type == "cuda" else 1024)
+    left = torch.randn(tokens, width, dtype=model.dtype, device=device)
+    right = torch.randn(width, inner, dtype=model.dtype, device=device)
+    inside = max(1, int(2e13 if device.type == "cuda" else 2e10) // (2 * tokens * width * inner))
+    seconds = []
+    for _ in range(repeats + 1):
+        _synchronize(device)
+        began = time.perf_counter()
+        for _ in range(inside):
+            torch.mm(left, right)
+        _synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return 2.0 * tokens * width * inner * inside / median(seconds[1:])
+
+
+def window_lengths(corpus: lar.Corpus, longest: int) -> Iterator[int]:
+    """Tokens of each window that `lar.score` reads: long conversations are read whole, in several."""
+    for shard in corpus.shards():
+        for start, end in pairwise(shard.offsets.tolist()):
+            yield from map(len, windows(shard.action[start:end], longest))
+
+
+def scoring(setting: Setting, options: argparse.Namespace) -> dict[str, float]:
+    """One call of `lar.score`, from shards to shards."""
+    model, corpus = setting.model, setting.scored
+    longest = options.score_length or SHAPES[setting.shape].context
+    lengths = list(window_lengths(corpus, longest))
+    operations = forward_operations(SHAPES[setting.shape], setting.vocabulary.base_size, lengths)
+    corpus.clear_scores()
+    forget_peak(model.device)
+    began = time.perf_counter()
+    lar.score(
+        corpus,
+        model,
+        max_length=options.score_length,
+        batch_tokens=options.score_batch,
+        device=str(model.device),
+        overwrite=True,
+    )
+    seconds = time.perf_counter() - began
+    return {
+        "tokens": sum(lengths),
+        "tokens_per_second": sum(lengths) / seconds,
+        "operations_per_token": operations / sum(lengths),
+        "flops": operations / seconds,
+        "memory": peak_memory(model.device),
+    }
+
+
+def _training(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
+    """Each arm's rate and memory, and their ratios to plain LoRA's."""
+    arms = [arm for arm in ARMS if arm != CACHED or options.cache]
+    runs = in_turn(bench_of(setting, options), arms, options.rounds)
+    on_gpu = setting.model.device.type == "cuda"
+    return training_summary(
+        runs, None if on_gpu else {arm: _memory_of_process(arm, options.work) for arm in arms}
+    )
+
+
+def training_summary(
+    runs: dict[str, list[Steps]], memory: dict[str, int] | None = None
+) -> dict[str, dict[str, float]]:
+    """Each arm's rate and memory, by default the largest of its runs, and their ratios to plain LoRA's."""
+    memory = memory or {arm: max(run.memory for run in of_arm) for arm, of_arm in runs.items()}
+    return {
+        arm: {
+            **summary(of_arm, runs[LORA]),
+            "memory": memory[arm],
+            "memory_ratio": memory[arm] / memory[LORA],
+        }
+        for arm, of_arm in runs.items()
+    }
+
+
+def bench_of(setting: Setting, options: argparse.Namespace) -> Bench:
+    """What all arms have in common."""
+    return Bench(
+        setting.model,
+        setting.trained,
+        setting.vocabulary,
+        DistillOptions(
+            loss=options.loss,
+            output_start=options.output_start,
+            max_length=options.max_length,
+            batch_tokens=options.batch_tokens,
+            max_steps=1 + options.steps,
+            gradient_checkpointing=options.checkpointing,
+            logging_steps=1,
+            save_steps=10**9,
+            device=str(setting.model.device),
+        ),
+    )
+
+
+def _memory_of_process(arm: str, work: Path) -> int:
+    """Peak resident bytes of a process that does nothing but this arm."""
+    command = [sys.executable, "-m", "benches.training.throughput", *sys.argv[1:]]
+    command += ["--work", str(work), "--memory-of", arm]
+    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return int(ended.stdout.splitlines()[-1])
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Make a teacher of a model that did not write the logs: plain LoRA on the agent's turns, merged or kept."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lar.corpus import Corpus
+from lar.distillation.distill import train, unsharded
+from lar.distillation.options import AdaptOptions
+from lar.distillation.student import Student
+from lar.distillation.training.checkpoints import checkpoints_beside
+from lar.distillation.training.distributed import check_launch, from_main
+from lar.distillation.training.reporting import check_report_to
+from lar.errors import OptionError
+from lar.models.causal_lm import embedding_rows, load_model, no_bar
+from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.progress import Progress, silent
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+RECORD_FILE = "adaptation.json"
+# What a checkpoint folder may hold besides the weights: the tokenizer and how to generate with the model.
+_COMPANIONS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+
+
+def adapt(
+    model: Any,
+    corpus: Corpus,
+    options: AdaptOptions | None = None,
+    output: str | Path | None = None,
+    *,
+    held_out: Corpus | None = None,
+    merge: bool = True,
+    progress: Progress = silent,
+) -> Any:
+    """Fine-tune a LoRA on the agent's tokens and merge it into the model, which is returned.
+
+    Several processes share the work as in `distill`.
+
+    Args:
+        model: a checkpoint folder, or a model object, which is changed in place.
+        corpus: conversations, of the model's own tokenizer.
+        options: see `AdaptOptions`.
+        output: where the merged model is saved as a plain checkpoint with its tokenizer and a record of the
+            run (`adaptation.json`); None to keep it in memory alone. Checkpoints lie beside it until then,
+            and the same call goes on from the last one.
+        held_out: conversations to evaluate on every `options.evaluate_steps`; see `distill`.
+        merge: False keeps the adapter apart: a PEFT model is returned, and `output` becomes a PEFT LoRA
+            folder, which is a teacher like any checkpoint as long as its base stays where it is.
+        progress: counts optimizer steps, and may take notes of speed and evaluation.
+
+    Raises:
+        CorpusError: the corpus has another tokenizer's ids or nothing to learn from.
+        TrainingError: loss or gradients are not finite, or memory does not suffice.
+        OptionError: the checkpoints are another run's, `output` holds something else, or an adapter is to be
+        kept of a model that has no folder. MissingExtraError: `report_to` needs a package.
+    """
+    if output is not None:
+        check_replaceable(Path(output), RECORD_FILE)
+    options = options or AdaptOptions()
+    check_launch(model, options)
+    check_report_to(options.report_to)
+    base = load_model(model, dtype=options.dtype, device=options.device)
+    folder = _folder_of(model, base)
+    if output is not None and not merge and folder is None:
+        raise OptionError("an adapter names its base, and this model was not loaded from a folder: merge it")
+    nothing = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
+    student = train(base, corpus, nothing, options, checkpoints_beside(output), progress, held_out)
+    if options.sharding == "full":
+        student = unsharded(student, model, options)
+    record = {**student.record, "merged": merge}
+    result = _merged(student, output) if merge else _named(student, folder)
+
+    def save() -> None:
+        if output is not None:
+            _save(result, corpus, folder, record, Path(output))
+            shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
+
+    from_main(save)
+    return result
+
+
+def _folder_of(model: Any, base: Any) -> Path | None:
+    """The folder that a model is from, if it is there."""
+    name = model if isinstance(model, str | Path) else base.name_or_path
+    return Path(name).resolve() if name and Path(name).is_dir() else None
+
+
+def _merged(student: Student, output: str | Path | None) -> Any:
+    """The base with the adapter in it, which is no longer what its folder holds."""
+    model = student.merge()
+    model.name_or_path = str(output or "")
+    return model
+
+
+def _named(student: Student, folder: Path | None) -> Any:
+    """The student's PEFT model, whose adapter says where its base is."""
+    if folder is not None:
+        student.model.peft_config["default"].base_model_name_or_path = str(folder)
+    return student.model
+
+
+def _save(model: Any, corpus: Corpus, source: Path | None, record: dict[str, Any], output: Path) -> None:
+    """Write checkpoint or adapter; the tokenizer's files are the source folder's, else the corpus's copy."""
+    # PEFT would else look on the network whether the base's embedding was resized.
+    keywords = {} if record["merged"] else {"save_embedding_layers": False}
+    with atomic_folder(output, holds=RECORD_FILE) as folder:
+        with no_bar():
+            model.save_pretrained(str(folder), **keywords)
+        corpus.tokenizer.save(folder)
+        companions = [] if source is None else [source / name for name in _COMPANIONS]
+        for file in companions:
+            if file.is_file():
+                shutil.copyfile(file, folder / file.name)
+        text = json.dumps(record, ensure_ascii=False, indent=2)
+        (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")

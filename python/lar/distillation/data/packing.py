@@ -1,0 +1,99 @@
+"""Examples packed into rows of units and of base tokens; positions restart with each example."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lar.distillation.data.examples import Example, Examples
+from lar.errors import CorpusError
+from lar.scoring.teacher_cache import TopTokens
+
+
+class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """Rows of whole examples, at most `batch_tokens` base tokens each (more only for one example alone).
+
+    What goes together is drawn once by `seed`; so an epoch is the same rows in another order, and a run that
+    was stopped finds its place again. Item: see `pack`, and `row` (1), int64, its own index, by which
+    `conversations` can name what went wrong.
+    """
+
+    def __init__(self, source: Examples, batch_tokens: int, seed: int = 0) -> None:
+        if not len(source):
+            raise CorpusError("the corpus holds nothing that the agent said")
+        self.examples = source
+        self.rows = _group(source.lengths.tolist(), batch_tokens, seed)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        packed = pack([self.examples[i] for i in self.rows[index]])
+        return {**packed, "row": torch.tensor([index])}
+
+    def conversations(self, row: int) -> list[str]:
+        """The ids of the trajectories in a row, each once."""
+        return list(dict.fromkeys(self.examples.conversation(i) for i in self.rows[row]))
+
+
+def _group(lengths: list[int], limit: int, seed: int) -> list[list[int]]:
+    """Shuffle the examples and fill rows with them in that order."""
+    rows: list[list[int]] = []
+    filled = limit
+    for index in np.random.default_rng(seed).permutation(len(lengths)).tolist():
+        if not rows or filled + lengths[index] > limit:
+            rows.append([])
+            filled = 0
+        rows[-1].append(index)
+        filled += lengths[index]
+    return rows
+
+
+def pack(group: Sequence[Example]) -> dict[str, Tensor]:
+    """Several examples as one row of units (1, u) and one of base tokens (1, n), positions restarting.
+
+    student_at and teacher_at (t): where in those rows the hidden states stand that predict `labels` (t), the
+    taught units; unit_ends (u): where in the second row each unit's last token stands; all int64. With a
+    cached teacher also its top_ids (t, k), top_probabilities (t, k), float32, and tail (t), float32.
+    """
+    units = [len(example.units) for example in group]
+    tokens = [len(example.tokens) for example in group]
+    before = zip(group, _sums_before(units), _sums_before(tokens), strict=True)
+    student, teacher, labels, ends = [], [], [], []
+    for example, unit_base, token_base in before:
+        student.append(example.taught - 1 + unit_base)
+        teacher.append(example.starts[example.taught] - 1 + token_base)
+        labels.append(example.units[example.taught])
+        ends.append(np.append(example.starts[1:], len(example.tokens)) - 1 + token_base)
+    return {
+        "units": _row([example.units for example in group]),
+        "unit_positions": _row([np.arange(length) for length in units]),
+        "tokens": _row([example.tokens for example in group]),
+        "token_positions": _row([np.arange(length) for length in tokens]),
+        "student_at": torch.from_numpy(np.concatenate(student)),
+        "teacher_at": torch.from_numpy(np.concatenate(teacher)),
+        "labels": torch.from_numpy(np.concatenate(labels)),
+        "unit_ends": torch.from_numpy(np.concatenate(ends)),
+        **_pack_top([example.top for example in group]),
+    }
+
+
+def _pack_top(tops: Sequence[TopTokens | None]) -> dict[str, Tensor]:
+    found = [top for top in tops if top is not None]
+    if len(found) < len(tops):
+        return {}
+    return {
+        "top_ids": torch.from_numpy(np.concatenate([top.ids for top in found]).astype(np.int64)),
+        "top_probabilities": torch.from_numpy(np.concatenate([top.probabilities for top in found])),
+        "tail": torch.from_numpy(np.concatenate([top.tail for top in found])),
+    }
+
+
+def _row(parts: list[NDArray[np.int64]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts))[None]
+
+
+def _sums_before(lengths: list[int]) -> list[int]:
+    return [0, *np.cumsum(lengths)[:-1].tolist()]

@@ -1,0 +1,127 @@
+"""Distillation from end to end: what is read, what is trained, what is kept."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+
+from lar.corpus import Corpus
+from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.rows.start import start_rows
+from lar.distillation.student import OPTIONS_FILE, Student
+from lar.distillation.training.checkpoints import checkpoints_beside, claim, last_checkpoint, run_identity
+from lar.distillation.training.distributed import check_launch, from_main, start
+from lar.distillation.training.faults import memory_advice
+from lar.distillation.training.held_out import held_out_windows
+from lar.distillation.training.reporting import check_report_to, reporting_callbacks
+from lar.distillation.training.trainer import DistillationTrainer
+from lar.errors import OptionError
+from lar.models.causal_lm import embedding_rows, fingerprint, load_model
+from lar.models.out_of_memory import advise_on_memory
+from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
+from lar.utils.files import check_replaceable
+from lar.utils.progress import Progress, silent
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+def distill(
+    model: Any,
+    corpus: Corpus,
+    vocabulary: LatentVocabulary | None,
+    options: DistillOptions | None = None,
+    output: str | Path | None = None,
+    *,
+    held_out: Corpus | None = None,
+    progress: Progress = silent,
+) -> Student:
+    """Teach a model to use `vocabulary`, with itself, frozen, as the teacher.
+
+    Several processes, started by `accelerate launch` or `torchrun`, call this with the same arguments and
+    share the work: each takes rows of its own, the main process alone writes, and all return the student.
+
+    Args:
+        model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
+            (`student.unload()` takes it out again).
+        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
+        vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
+        options: see `DistillOptions`.
+        output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
+            `<output>.checkpoints` until the student is saved: the same call goes on from the last one.
+        held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte; of tasks that
+            neither `corpus` nor the vocabulary's mining has seen.
+        progress: counts optimizer steps, in the main process; it may take notes of speed and evaluation.
+
+    Raises:
+        VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
+        to learn from. TrainingError: loss or gradients are not finite, or memory does not suffice.
+        OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
+    """
+    if output is not None:
+        check_replaceable(Path(output), OPTIONS_FILE)
+    options = options or DistillOptions()
+    check_launch(model, options)
+    check_report_to(options.report_to)
+    base = load_model(model, dtype=options.dtype, device=options.device)
+    if options.control:
+        vocabulary = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
+    if vocabulary is None:
+        raise OptionError("a vocabulary is needed, unless the run is a control")
+    student = train(base, corpus, vocabulary, options, checkpoints_beside(output), progress, held_out)
+    if options.sharding == "full":
+        student = unsharded(student, model, options)
+
+    def save() -> None:
+        if output is not None:
+            student.save(output)
+            shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
+
+    from_main(save)
+    return student
+
+
+def unsharded(student: Student, folder: str | Path, options: AdaptOptions) -> Student:
+    """A sharded student with a whole base of its own in each process, read from its folder again."""
+    base = load_model(folder, dtype=options.dtype, device=options.device)
+    return student.on(base, options).eval()
+
+
+def train(
+    base: Any,
+    corpus: Corpus,
+    vocabulary: LatentVocabulary,
+    options: AdaptOptions,
+    checkpoints: Path | None,
+    progress: Progress,
+    held_out: Corpus | None = None,
+) -> Student:
+    """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
+    start(base.device)
+    evaluated = held_out_windows(held_out, vocabulary, options)
+    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, options))
+    data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
+    identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
+    set_seed(options.seed)
+    student = Student.begin(base, vocabulary, options)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = checkpoints or Path(temporary)
+        from_main(lambda: claim(folder, identity))
+        trainer = DistillationTrainer(student, data, options, folder, progress, evaluated)
+        for callback in reporting_callbacks(options.report_to, checkpoints):
+            trainer.add_callback(callback)
+        with advise_on_memory("training", memory_advice(options)):
+            last, started = from_main(lambda: last_checkpoint(folder)), {}
+            if last is None and isinstance(options, DistillOptions):
+                # In every process alike, from the same batches, while the model is whole.
+                started = start_rows(trainer.model, data, options, progress)
+            student.record = {"start": started, **trainer.run(last)}
+    return student.eval()
+
+
+def _cached_teacher(base: Any, options: AdaptOptions) -> CachedTeacher | None:
+    """The cache of this model and these windows, if the options ask for one."""
+    if not (isinstance(options, DistillOptions) and options.cached_teacher):
+        return None
+    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))

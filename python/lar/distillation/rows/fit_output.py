@@ -1,0 +1,197 @@
+"""Output rows before the first step: fitted while everything else is held still.
+
+A latent's output row starts as its first token's. So it starts with that token's logit, and with L latents
+that begin alike each is chosen with chance 1 / (L + 1), wherever the token is likely: that is the larger part
+of what a student has to learn, and it needs no pass backwards through the model. With the hidden states of
+some thousand positions in hand, the loss as a function of the output rows alone is a small softmax
+regression, solved in seconds.
+
+It needs little of the base rows, too. No row but a first token's and the unit's own has a say in where the
+latents' rows go: all others take part only by the sum of their exponentials, in one column. So logits over B
+base tokens become logits over U + 2 outcomes, and the loss is the run's own.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, TopProbabilities
+from lar.distillation.rows.rows import LatentRows
+from lar.distillation.training.step import DistillationStep
+from lar.models.causal_lm import autocast, hidden_states
+from lar.utils.progress import Progress, silent
+
+STEPS = 40  # of Adam, for each ridge and at the end
+LEARNING_RATE = 5e-3
+# Weights of the ridge, strong to weak; positions that were held back choose, and may choose not to move.
+RIDGES = (1e-4, 1e-5, 1e-6, 1e-7)
+HELD_BACK = 0.2
+# A logit for what has no part: exp of it is 0 in float32, and 0 times it is not NaN.
+_NOTHING = -1e4
+
+
+class Positions(NamedTuple):
+    """What n positions say of the output rows: hidden (n, width), and logits over U + 2 outcomes.
+
+    The outcomes are the U first tokens, the unit itself where it is another base token, and all the rest.
+    base (n, U + 2) are the student's logits, teacher (n, U + 2) the teacher's (None without one), labels (n)
+    the units, latents from U + 2 on.
+    """
+
+    hidden: Tensor
+    base: Tensor
+    teacher: Tensor | None
+    labels: Tensor
+
+    def take(self, chosen: Tensor) -> "Positions":
+        """The positions at `chosen`."""
+        teacher = None if self.teacher is None else self.teacher[chosen]
+        return Positions(self.hidden[chosen], self.base[chosen], teacher, self.labels[chosen])
+
+
+def fit_output_rows(
+    step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress = silent
+) -> dict[str, Any]:
+    """Fit the student's output rows on `batches`, in place; a head's bias stays the first token's.
+
+    The last fifth of the positions chooses the ridge. Returns what was seen: positions, the chosen ridge and
+    the mean loss on the held-back positions before and after.
+    """
+    rows = step.student.rows
+    if rows is None:
+        return {}
+    found = _collect(step, batches, progress)
+    count = len(found.labels)
+    border = count - int(count * HELD_BACK)
+    train, held_back = found.take(torch.arange(border)), found.take(torch.arange(border, count))
+    reduced = FirstTokens(step.first.group.cpu(), len(step.first.columns) + 2).to(found.labels.device)
+    problem = _Problem(step, rows, reduced)
+    before = problem.loss(held_back, rows.output)
+    ridge, after, output = problem.best(train, held_back)
+    if after < before:
+        with torch.no_grad():
+            rows.output.copy_(problem.solve(found, ridge, output))
+    return {"positions": count, "ridge": ridge, "before": before, "after": min(before, after)}
+
+
+class _Problem:
+    """The regression: the run's loss as a function of how far the rows move from their start."""
+
+    def __init__(self, step: DistillationStep, rows: LatentRows, first: FirstTokens) -> None:
+        self.step = step
+        self.rows = rows
+        self.first = first
+
+    def best(self, train: Positions, held_back: Positions) -> tuple[float, float, Tensor]:
+        """Go from strong ridges to weak ones until the held-back loss rises: (ridge, its loss, rows)."""
+        found: list[tuple[float, float, Tensor]] = []
+        output = self.rows.output.detach()
+        for ridge in RIDGES:
+            output = self.solve(train, ridge, output)
+            found.append((ridge, self.loss(held_back, output), output))
+            if len(found) > 1 and found[-1][1] > found[-2][1]:
+                break
+        return min(found, key=lambda one: one[1])
+
+    def solve(self, positions: Positions, ridge: float, output: Tensor) -> Tensor:
+        """Rows (K, width) after some steps of Adam from `output`, over all positions at once."""
+        start = self.rows.output.detach()
+        move = (output - start).requires_grad_()
+        # Of squared logits: a row's move is weighed by what it does to them, whatever the width.
+        scale = ridge * positions.hidden.pow(2).sum(-1).mean()
+        optimizer = torch.optim.Adam([move], lr=LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+        for _ in range(STEPS):
+            with torch.enable_grad():
+                loss = self._mean(positions, start + move) + scale * move.pow(2).sum()
+                (move.grad,) = torch.autograd.grad(loss, [move])
+            optimizer.step()
+            schedule.step()
+        return start + move.detach()
+
+    @torch.no_grad()
+    def loss(self, positions: Positions, rows: Tensor) -> float:
+        """The mean loss of a position."""
+        return float(self._mean(positions, rows))
+
+    def _mean(self, positions: Positions, rows: Tensor) -> Tensor:
+        latent = self.step.student.head.finish(self.rows.logits(positions.hidden, rows).float())
+        function = LOSS_FUNCTIONS[self.step.loss]
+        terms = function(positions.base, latent, positions.teacher, positions.labels, self.first)
+        total: Tensor = terms.teacher + self.step.unit_weight * terms.unit
+        return total / len(positions.labels)
+
+
+@torch.no_grad()
+def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress) -> Positions:
+    """One pass over the batches, the logits of a chunk of positions at a time."""
+    pieces: list[Positions] = []
+    step.student.eval()
+    with autocast(step.student.base):
+        for done, batch in enumerate(batches):
+            pieces += _pieces(step, batch)
+            progress(done + 1, None)
+    step.student.train()
+    teachers = [piece.teacher for piece in pieces if piece.teacher is not None]
+    return Positions(
+        torch.cat([piece.hidden for piece in pieces]),
+        torch.cat([piece.base for piece in pieces]),
+        torch.cat(teachers) if teachers else None,
+        torch.cat([piece.labels for piece in pieces]),
+    )
+
+
+def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positions]:
+    """The positions of a batch, whole logits only for a chunk of them at a time."""
+    labels, first, student = batch["labels"], step.first, step.student
+    top = {name: batch[name] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
+    states = None
+    if step.loss != "sft" and not top:
+        states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["teacher_at"]]
+    teacher = step.teacher(states, **top)
+    hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
+    size = student.head.chunk_size(student.vocabulary.base_size)
+    for at in range(0, len(hidden), size):
+        chunk = slice(at, at + size)
+        with student.base_rows_only():
+            base = student.head(hidden[chunk])
+        said = teacher(chunk)
+        yield Positions(
+            hidden[chunk].float(),
+            reduce(base, labels[chunk], first),
+            None if said is None else reduce_teacher(said, labels[chunk], first),
+            reduce_labels(labels[chunk], first),
+        )
+
+
+def reduce_teacher(teacher: Teacher, labels: Tensor, first: FirstTokens) -> Tensor:
+    """The teacher's logits over U + 2 outcomes, (n, U + 2), of what it says of n positions."""
+    if not isinstance(teacher, TopProbabilities):
+        return reduce(teacher, labels, first)
+    # What a cache has no probability for has none; the tail belongs to the rest.
+    probabilities = teacher.tail.new_zeros(len(labels), first.base_size)
+    logits = probabilities.scatter(1, teacher.ids, teacher.probabilities).log().clamp_min(_NOTHING)
+    reduced = reduce(logits, labels, first)
+    reduced[:, -1] = torch.logaddexp(reduced[:, -1], teacher.tail.log().clamp_min(_NOTHING))
+    return reduced
+
+
+def reduce(logits: Tensor, labels: Tensor, first: FirstTokens) -> Tensor:
+    """Logits (n, U + 2) of logits (n, B)."""
+    others = logits.index_fill(1, first.columns, _NOTHING)
+    token = labels.clamp_max(first.base_size - 1)[:, None]
+    is_other = ((labels < first.base_size) & (first.place[token[:, 0]] < 0))[:, None]
+    own = torch.where(is_other, logits.gather(1, token), _NOTHING)
+    rest = torch.where(is_other, others.scatter(1, token, _NOTHING), others).logsumexp(-1, keepdim=True)
+    return torch.cat([logits[:, first.columns], own, rest], dim=1)
+
+
+def reduce_labels(labels: Tensor, first: FirstTokens) -> Tensor:
+    """Units (n) as outcomes: a first token's column, U for another base token, from U + 2 on latents."""
+    explicit = labels < first.base_size
+    place = first.place[labels.clamp_max(first.base_size - 1)]
+    count = len(first.columns)
+    token = torch.where(place >= 0, place, count)
+    return torch.where(explicit, token, labels - first.base_size + count + 2)

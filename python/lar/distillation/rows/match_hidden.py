@@ -1,0 +1,66 @@
+"""Input rows before the first step: pulled to where the model reads a latent as it reads its segment.
+
+Token Distillation (arXiv 2505.20133) for all latents at once, on the corpus itself: the student's last hidden
+state at every unit is pulled to the frozen model's at the unit's last base token. Nothing but the input rows
+learns. Every position that comes after a latent says something about its row, whoever spoke there, and says
+it in as many numbers as the model is wide; a loss over next units says one number at the agent's positions.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lar.distillation.training.step import DistillationStep, relative_distance
+from lar.models.causal_lm import autocast, hidden_states
+from lar.utils.progress import Progress, silent
+
+
+def match_hidden_states(
+    step: DistillationStep,
+    batches: Iterable[dict[str, Tensor]],
+    count: int,
+    learning_rate: float,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Take a step of Adam on the student's input rows for each of `count` batches, in place.
+
+    A row moves only in steps whose batch holds its latent. Returns the relative distances (see
+    `hidden_distance`) of the first and last tenth of the batches.
+    """
+    rows = step.student.rows
+    if rows is None:
+        return {}
+    optimizer = torch.optim.SparseAdam([rows.input], lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: 1 - done / count)
+    distances: list[float] = []
+    for done, batch in enumerate(batches):
+        with torch.enable_grad(), autocast(step.student.base):
+            distance = hidden_distance(step, batch)
+            (gradient,) = torch.autograd.grad(distance, [rows.input])
+        present = torch.unique(batch["units"][batch["units"] >= rows.base_size]) - rows.base_size
+        rows.input.grad = torch.sparse_coo_tensor(
+            present[None], gradient[present], gradient.shape, check_invariants=True
+        )
+        optimizer.step()  # type: ignore[no-untyped-call]
+        schedule.step()
+        distances.append(float(distance.detach()))
+        progress(done + 1, count)
+    rows.input.grad = None
+    tenth = max(1, len(distances) // 10)
+    return {
+        "batches": len(distances),
+        "distance_at_first": sum(distances[:tenth]) / tenth,
+        "distance_at_last": sum(distances[-tenth:]) / tenth,
+    }
+
+
+def hidden_distance(step: DistillationStep, batch: dict[str, Tensor]) -> Tensor:
+    """How far the student's hidden states are from the teacher's, over all units of the batch.
+
+    The agent's and others'; see `lar.distillation.training.step.relative_distance`.
+    """
+    said = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"]]
+    found = hidden_states(step.student.base, batch["units"], batch["unit_positions"])[0]
+    return relative_distance(found, said)

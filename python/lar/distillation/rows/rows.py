@@ -1,0 +1,142 @@
+"""The rows of the latents: an input and an output row each, beside the base matrices and never inside them.
+
+The base matrices are not resized: they would be copied whole, for each forward where only some of their rows
+learn. Instead two hooks add what is new: the embedding reads its own rows for base ids and ours for latents,
+and the head's logits are cat(h @ W0.T, h @ W_new.T). So base rows stay bit-identical and get no gradient, and
+with the rows switched off the hooks do nothing at all: the model is the frozen one, bit for bit.
+
+Tied models are no special case. A latent is *read* as what its whole segment says and *predicted* where its
+first token was, so its two rows start apart and stay two parameters even where the base rows are one matrix.
+(An export into a tied checkpoint must therefore untie it.)
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from lar.errors import VocabularyError
+from lar.models.causal_lm import embedding_rows
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+class LatentRows(nn.Module):
+    """The new rows of K latents, float32: `input` (K, width), `output` (K, width), `bias` (K) or None."""
+
+    input: nn.Parameter
+    output: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self, base_size: int, input_rows: Tensor, output_rows: Tensor, bias: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.base_size = base_size
+        self.enabled = True
+        self.input = nn.Parameter(input_rows.detach().float().clone())
+        self.output = nn.Parameter(output_rows.detach().float().clone())
+        self.bias = None if bias is None else nn.Parameter(bias.detach().float().clone())
+        self._handles: list[RemovableHandle] = []
+        self._pending: Tensor | None = None
+
+    @classmethod
+    def start(cls, model: Any, vocabulary: LatentVocabulary, method: str = "exponential") -> "LatentRows":
+        """Rows with their start values: of the segment's tokens (input) and of its first token (output).
+
+        The input row is a weighted mean of the tokens' embeddings, by `method`: "mean" weighs all alike,
+        "exponential" halves the weight with each step back from the last token, whose place the latent
+        takes for what comes next, "first" takes the first token alone.
+
+        Raises:
+            VocabularyError: the model's embedding has not `vocabulary.base_size` rows.
+        """
+        check_base_size(model, vocabulary)
+        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+        first = torch.from_numpy(vocabulary.first_tokens.astype("int64")).to(head.weight.device)
+        with torch.no_grad():
+            # The module's own output, not its weight: some families scale what they look up.
+            rows = [
+                _weights(len(latent.tokens), method).to(embedding.weight.device)
+                @ embedding(torch.tensor(latent.tokens, device=embedding.weight.device)).float()
+                for latent in vocabulary.latents
+            ]
+            bias = getattr(head, "bias", None)
+            return cls(
+                vocabulary.base_size,
+                torch.stack(rows),
+                head.weight[first],
+                None if bias is None else bias[first],
+            )
+
+    def attach(self, model: Any) -> None:
+        """Let `model` read and write latents from now on; `detach` undoes it."""
+        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+        self._handles = [
+            embedding.register_forward_pre_hook(self._hide_latents),
+            embedding.register_forward_hook(self._fill_latents),
+            head.register_forward_hook(self._append_logits),
+        ]
+
+    def detach(self) -> None:
+        """Take the hooks off: the model is what it was before `attach`."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Within the block the model knows no latents."""
+        before, self.enabled = self.enabled, False
+        try:
+            yield
+        finally:
+            self.enabled = before
+
+    def logits(self, hidden: Tensor, output: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """Logits over the latents, (..., K), before what the model's family does to its logits."""
+        output = self.output if output is None else output
+        bias = self.bias if bias is None else bias
+        return functional.linear(
+            hidden, output.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype)
+        )
+
+    def _hide_latents(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ARG002
+        if not self.enabled:
+            return None
+        self._pending = arguments[0]
+        return (arguments[0].masked_fill(arguments[0] >= self.base_size, 0), *arguments[1:])
+
+    def _fill_latents(self, module: nn.Module, arguments: Any, rows: Tensor) -> Tensor | None:  # noqa: ARG002
+        if self._pending is None:
+            return None
+        ids, self._pending = self._pending, None
+        new = functional.embedding((ids - self.base_size).clamp_min(0), self.input).to(rows.dtype)
+        return torch.where((ids >= self.base_size)[..., None], new, rows)
+
+    def _append_logits(self, module: nn.Module, arguments: tuple[Any, ...], logits: Tensor) -> Tensor | None:  # noqa: ARG002
+        if not self.enabled:
+            return None
+        return torch.cat([logits, self.logits(arguments[0]).to(logits.dtype)], dim=-1)
+
+
+def check_base_size(model: Any, vocabulary: LatentVocabulary) -> None:
+    """Raise VocabularyError unless the vocabulary's ids follow the model's embedding rows."""
+    rows = embedding_rows(model)
+    if rows != vocabulary.base_size:
+        raise VocabularyError(
+            f"the vocabulary was made for {vocabulary.base_size} embedding rows and the model has {rows}: "
+            f"mine it with the model's own folder as tokenizer, or use vocabulary.with_base_size({rows})"
+        )
+
+
+def _weights(length: int, method: str) -> Tensor:
+    """Weights (length) of a segment's tokens, adding up to 1."""
+    back = torch.arange(length - 1, -1, -1, dtype=torch.float32)
+    if method == "first":
+        return (back == length - 1).float()
+    weights = torch.ones(length) if method == "mean" else torch.pow(2.0, -back)
+    return weights / weights.sum()

@@ -1,0 +1,43 @@
+"""Where the new rows stand before the first step of distillation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lar.distillation.data import PackedExamples
+from lar.distillation.options import DistillOptions
+from lar.distillation.rows.fit_output import fit_output_rows
+from lar.distillation.rows.match_hidden import match_hidden_states
+from lar.distillation.training.step import DistillationStep
+from lar.utils.progress import Progress, silent
+
+
+def start_rows(
+    step: DistillationStep, data: PackedExamples, options: DistillOptions, progress: Progress = silent
+) -> dict[str, Any]:
+    """Bring the rows of a fresh student to where the options want them, the input rows first.
+
+    Returns what was seen on the way, as JSON-ready values.
+    """
+    record: dict[str, Any] = {}
+    if step.student.rows is None:
+        return record
+    if options.row_start == "hidden":
+        count = min(options.hidden_batches, len(data))
+        batches = _batches(step, data, count, options.seed)
+        record["hidden"] = match_hidden_states(step, batches, count, options.row_learning_rate, progress)
+    if options.output_start == "fitted":
+        batches = _batches(step, data, options.fitted_batches, options.seed + 1)
+        record["fitted"] = fit_output_rows(step, batches, progress)
+    return record
+
+
+def _batches(
+    step: DistillationStep, data: PackedExamples, count: int, seed: int
+) -> Iterator[dict[str, Tensor]]:
+    """At most `count` batches of the data, drawn by `seed`, on the student's device."""
+    drawn = np.random.default_rng(seed).permutation(len(data))[:count]
+    for index in drawn.tolist():
+        yield {name: tensor.to(step.student.device) for name, tensor in data[index].items()}

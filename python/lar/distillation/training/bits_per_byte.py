@@ -1,0 +1,196 @@
+"""Bits per byte: how many bits a model needs for the agent's text, one measure for units and for tokens."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lar.corpus import Corpus
+from lar.distillation.data import Example, Examples, pack
+from lar.distillation.loss import FirstTokens, sft
+from lar.distillation.student import Student
+from lar.errors import CorpusError, OptionError
+from lar.models.causal_lm import autocast, hidden_states, load_model
+from lar.models.out_of_memory import advise_on_memory
+from lar.utils.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class BitsPerByte:
+    """What a model needs for the agent's text of a corpus, and whether it writes its latents there.
+
+    bits: -log2 of its probability, over all `units`; bytes: of the text in UTF-8; base_tokens: what the units
+    stand for; bits_per_byte = bits / bytes. latents: how many of the units are latents; latents_written:
+    before how many of those the model's likeliest unit is a latent; explicit_preferred: before how many it
+    gives the latent's first base token, with which the same text would be spelt out, more than the latent.
+    """
+
+    bits: float
+    bytes: int
+    units: int
+    base_tokens: int
+    latents: int = 0
+    latents_written: int = 0
+    explicit_preferred: int = 0
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits for each byte of the agent's text."""
+        return self.bits / self.bytes
+
+    @property
+    def latent_use(self) -> float | None:
+        """Share of the latents before which the model's likeliest unit is one; None without latents."""
+        return self.latents_written / self.latents if self.latents else None
+
+    @property
+    def explicit_preference(self) -> float | None:
+        """Share of the latents that are less likely than their own first token; None without latents."""
+        return self.explicit_preferred / self.latents if self.latents else None
+
+    def shares(self) -> dict[str, float]:
+        """The figures that do not grow with the text: those three, without the ones that are None."""
+        shares = {
+            "bits_per_byte": self.bits_per_byte,
+            "latent_use": self.latent_use,
+            "explicit_preference": self.explicit_preference,
+        }
+        return {name: value for name, value in shares.items() if value is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures as JSON-ready values."""
+        return {**asdict(self), **self.shares()}
+
+
+def bits_per_byte(
+    model: Any,
+    corpus: Corpus,
+    *,
+    max_length: int = 2048,
+    batch_tokens: int | None = None,
+    progress: Progress = silent,
+) -> BitsPerByte:
+    """Sum -log2 s(unit) over the agent's units in the canonical parse, and count the bytes of their text.
+
+    A student pays for its units as it would have to write them, so latents that save units but are badly
+    predicted cost bits. Conversations longer than `max_length` base tokens are read in windows that together
+    hold all of the agent's text (`lar.corpus.windows`), the same bytes for every model.
+
+    Args:
+        model: a Student, or a plain model (its folder or object) over base tokens.
+        corpus: conversations; to be honest, of tasks that neither vocabulary nor training has seen.
+        max_length: base tokens of a window.
+        batch_tokens: base tokens in a packed batch; None for `max_length`.
+        progress: counts examples.
+
+    Raises:
+        CorpusError: the corpus has another tokenizer, or nothing that the agent said.
+    """
+    if max_length < 8:
+        raise OptionError(f"max_length must be at least 8, not {max_length}")
+    student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
+    source = Examples(corpus, student.vocabulary, max_length)
+    if not len(source):
+        raise CorpusError(f"{corpus.path}: holds nothing that the agent said")
+    return measure(student, source, batch_tokens or max_length, progress)
+
+
+def measure(
+    student: Student, examples: Sequence[Example], batch_tokens: int, progress: Progress = silent
+) -> BitsPerByte:
+    """What `bits_per_byte` says, of examples that have been cut already."""
+    widths = _byte_counts(student)
+    sums = dict.fromkeys((item.name for item in fields(BitsPerByte)), 0)
+    done = 0
+    advice = f"lower batch_tokens (now {batch_tokens}), then max_length"
+    with advise_on_memory("measuring bits per byte", advice):
+        for group in _groups(examples, batch_tokens):
+            for name, value in {**_predicted(student, group), **_text(group, widths)}.items():
+                sums[name] += value
+            done += len(group)
+            progress(done, len(examples))
+    return BitsPerByte(**sums)
+
+
+# Not inference_mode, whose tensors cannot stand in for sharded parameters while a model is trained.
+@torch.no_grad()
+def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
+    """What the student says before the group's taught units: their bits, and how it ranks the latents."""
+    was_training = student.training
+    student.eval()
+    batch = {name: tensor.to(student.device) for name, tensor in pack(group).items()}
+    none = FirstTokens(torch.zeros(0, dtype=torch.long), student.vocabulary.base_size)
+    first = torch.from_numpy(student.vocabulary.first_tokens.astype(np.int64)).to(student.device)
+    size = student.head.chunk_size(student.vocabulary.base_size)
+    nats, latents = 0.0, np.zeros(3, dtype=np.int64)
+    with autocast(student.base):
+        hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
+        for at in range(0, len(hidden), size):
+            base, latent = student.logits(hidden[at : at + size])
+            labels = batch["labels"][at : at + size]
+            nats += float(sft(base, latent, None, labels, none).unit)
+            latents += _latents_written(base, latent, labels, first)
+    student.train(was_training)
+    written, preferred = latents[1:].tolist()
+    return {
+        "bits": nats / math.log(2),
+        "latents": int(latents[0]),
+        "latents_written": written,
+        "explicit_preferred": preferred,
+    }
+
+
+def _latents_written(base: Tensor, latent: Tensor, labels: Tensor, first: Tensor) -> NDArray[np.int64]:
+    """(3): latents among `labels` (n), those where a latent is likeliest, those that lose to their token.
+
+    base (n, B) and latent (n, K) are logits, first (K) the latents' first tokens.
+    """
+    at = labels >= base.shape[1]
+    if not latent.shape[1] or not bool(at.any()):
+        return np.zeros(3, dtype=np.int64)
+    base, latent, labels = base[at], latent[at], labels[at] - base.shape[1]
+    own = latent.gather(1, labels[:, None])[:, 0]
+    explicit = base.gather(1, first[labels][:, None])[:, 0]
+    written = latent.amax(-1) > base.amax(-1)
+    return np.array([len(labels), int(written.sum()), int((explicit > own).sum())])
+
+
+def _text(group: list[Example], widths: NDArray[np.int64]) -> dict[str, int]:
+    """How much text the group's taught units are; widths (base_size): bytes of each base id."""
+    tokens = np.concatenate([_taught_tokens(example) for example in group])
+    units = sum(len(example.taught) for example in group)
+    return {"bytes": int(widths[tokens].sum()), "units": units, "base_tokens": len(tokens)}
+
+
+def _groups(source: Iterable[Example], limit: int) -> Iterator[list[Example]]:
+    """Examples in order, as many together as `limit` base tokens allow."""
+    group: list[Example] = []
+    filled = 0
+    for example in source:
+        if group and filled + len(example.tokens) > limit:
+            yield group
+            group, filled = [], 0
+        group.append(example)
+        filled += len(example.tokens)
+    yield group
+
+
+def _taught_tokens(example: Example) -> NDArray[np.int64]:
+    """The base tokens that the example's taught units stand for."""
+    ends = np.append(example.starts[1:], len(example.tokens))
+    taught = np.zeros(len(example.units), dtype=np.bool_)
+    taught[example.taught] = True
+    return example.tokens[np.repeat(taught, ends - example.starts)]
+
+
+def _byte_counts(student: Student) -> NDArray[np.int64]:
+    """UTF-8 bytes of each base id, (base_size)."""
+    _, offsets = student.vocabulary.tokenizer.token_bytes()
+    counts = np.zeros(student.vocabulary.base_size, dtype=np.int64)
+    counts[: len(offsets) - 1] = np.diff(offsets.astype(np.int64))
+    return counts

@@ -1,0 +1,68 @@
+"""What goes on between a run's steps: its clock, its progress, and when it is evaluated."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from transformers import TrainerCallback
+
+from lar.utils.progress import Progress, annotate
+
+_NOTES = {
+    "base_tokens_per_second": "{:,.0f} tokens/s",
+    "eval_bits_per_byte": "{:.4f} bits/byte held out",
+    "eval_latent_use": "latents used {:.0%}",
+    "eval_explicit_preference": "spelt out {:.0%}",
+}
+
+
+class ClockCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Adds up the seconds that steps take, evaluation and saving left out, in `sums["seconds"]`."""
+
+    def __init__(self, sums: defaultdict[str, float]) -> None:
+        self.sums = sums
+        self.began = 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self.began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Stop it."""
+        self.sums["seconds"] += time.perf_counter() - self.began
+
+
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Reports optimizer steps, and how fast and how well they go."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.notes: dict[str, str] = {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Report the step."""
+        self.progress(state.global_step, state.max_steps)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **keywords: Any) -> None:  # noqa: ARG002
+        """Say how fast and how well it goes."""
+        self.notes |= {name: text.format(logs[name]) for name, text in _NOTES.items() if name in (logs or {})}
+        annotate(self.progress, ", ".join(self.notes.values()))
+
+
+class ScheduleCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Asks for evaluations, the last after the last step, and for a line of the log before each checkpoint.
+
+    So no line is cut in two by a checkpoint, and a run that goes on from one writes the lines of one that
+    was never stopped.
+    """
+
+    def __init__(self, evaluate_steps: int | None) -> None:
+        self.every = evaluate_steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Ask for what is due after this step."""
+        step = state.global_step
+        if self.every is not None and (step % self.every == 0 or step >= state.max_steps):
+            control.should_evaluate = True
+        if control.should_save:
+            control.should_log = True

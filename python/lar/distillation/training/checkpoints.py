@@ -1,0 +1,66 @@
+"""Checkpoints of a run: where they lie, which run they are of, and which is the last."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.options import AdaptOptions
+from lar.errors import OptionError
+from lar.models.causal_lm import fingerprint
+from lar.utils.files import atomic_file
+from lar.utils.processes import count
+
+RUN_FILE = "run.json"
+STATE_FILE = "trainer_state.json"
+
+
+def checkpoints_beside(output: str | Path | None) -> Path | None:
+    """The folder of an output's checkpoints; None for a result that is kept in memory."""
+    return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
+
+
+def run_identity(
+    base: nn.Module, options: AdaptOptions, data: PackedExamples, held_out: Examples | None
+) -> dict[str, Any]:
+    """What must be the same for a run to go on: model, latents, options and data."""
+    # How often a run saves or reports, and where it runs, changes nothing that is learnt.
+    same = replace(options, save_steps=1, logging_steps=1, report_to=(), device=None, sharding="none")
+    if options.patience is None:  # nor does what is only looked at
+        same = replace(same, evaluate_steps=None, evaluated_windows=None, min_improvement=0.0)
+        held_out = None
+    content = {
+        "model": fingerprint(base),
+        "data": data.examples.digest(),
+        "options": same.as_json(),
+        "held_out": held_out and held_out.digest(),
+        "processes": count(),
+    }
+    result: dict[str, Any] = json.loads(json.dumps(content))
+    return result
+
+
+def claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Write the run's identity beside its checkpoints; refuse those of another run."""
+    file = folder / RUN_FILE
+    if not file.exists():
+        with atomic_file(file) as temporary:
+            temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    found.setdefault("processes", 1)  # of a run that began before several were known
+    different = [name for name, value in identity.items() if found.get(name) != value]
+    if different:
+        raise OptionError(
+            f"{folder}: checkpoints of a run with other {' and '.join(different)}; "
+            "remove the folder or choose another output"
+        )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last complete checkpoint: the Trainer writes its state last, so one that was cut short has none."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    return max(found, key=lambda path: int(path.name.split("-")[1])) if found else None

@@ -1,0 +1,52 @@
+"""Held-out conversations, measured while a model learns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lar.corpus import Corpus
+from lar.distillation.data import Example, Examples
+from lar.distillation.options import AdaptOptions
+from lar.distillation.student import Student
+from lar.distillation.training.bits_per_byte import BitsPerByte, measure
+from lar.errors import CorpusError, OptionError
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+class HeldOut:
+    """The same windows at every evaluation of every run with this seed; without a number of them all."""
+
+    def __init__(self, corpus: Corpus, vocabulary: LatentVocabulary, options: AdaptOptions) -> None:
+        self.examples = Examples(corpus, vocabulary, options.max_length)
+        if not len(self.examples):
+            raise CorpusError(f"{corpus.path}: the held-out side holds nothing that the agent said")
+        self.batch_tokens = options.batch_tokens or options.max_length
+        self.chosen = _sample(len(self.examples), options.evaluated_windows, options.seed)
+
+    def measure(self, student: Student) -> BitsPerByte:
+        """What the student needs for the agent's text in those windows (see `BitsPerByte`)."""
+        cut: Sequence[Example] = self.examples
+        if len(self.chosen) < len(cut):
+            cut = [self.examples[index] for index in self.chosen]
+        return measure(student, cut, self.batch_tokens)
+
+
+def held_out_windows(
+    corpus: Corpus | None, vocabulary: LatentVocabulary, options: AdaptOptions
+) -> HeldOut | None:
+    """What a run is evaluated on; None for a run without evaluation.
+
+    Raises:
+        OptionError: `evaluate_steps` without held-out conversations, or the other way round.
+    """
+    if (corpus is None) != (options.evaluate_steps is None):
+        raise OptionError("evaluation needs both held-out conversations and evaluate_steps")
+    return None if corpus is None else HeldOut(corpus, vocabulary, options)
+
+
+def _sample(number: int, wanted: int | None, seed: int) -> list[int]:
+    """`wanted` of `number` indices, in order."""
+    if wanted is None or wanted >= number:
+        return list(range(number))
+    drawn = np.random.default_rng(seed).choice(number, wanted, replace=False)
+    return sorted(drawn.tolist())

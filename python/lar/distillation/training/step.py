@@ -1,0 +1,128 @@
+"""One training step: the teacher's side of a batch, the student's pass over units, and the loss of both."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lar.distillation.chunked_sum import sum_over_chunks
+from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities
+from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.student import Student
+from lar.models.causal_lm import autocast, hidden_states
+
+
+class DistillationStep(nn.Module):
+    """One batch's loss: the teacher's pass over base tokens, the student's over units, and what they say."""
+
+    accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
+
+    def __init__(self, student: Student, options: AdaptOptions) -> None:
+        super().__init__()
+        self.student = student
+        self.loss = options.loss if isinstance(options, DistillOptions) else "sft"
+        self.unit_weight = options.unit_weight if isinstance(options, DistillOptions) else 1.0
+        self.hidden_weight = options.hidden_weight if isinstance(options, DistillOptions) else 0.0
+        vocabulary = student.vocabulary
+        first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
+        self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
+        _ = student.head  # checked before the first step
+
+    def forward(
+        self,
+        units: Tensor,
+        unit_positions: Tensor,
+        tokens: Tensor,
+        token_positions: Tensor,
+        student_at: Tensor,
+        teacher_at: Tensor,
+        labels: Tensor,
+        unit_ends: Tensor,
+        row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
+        **top: Tensor,
+    ) -> dict[str, Tensor]:
+        """Sums over the batch's t taught units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.
+
+        The arguments are what `lar.distillation.data.pack` returns; `top` is there where a cached teacher
+        takes the place of the teacher's pass.
+        """
+        student = self.student
+        with autocast(student.base):
+            said = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
+            found = hidden_states(student.base, units, unit_positions)[0]
+            teacher = self.teacher(None if said is None else said[teacher_at], **top)
+            parts: list[Terms] = []
+
+            def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
+                terms = self._terms(piece, rows, teacher(chunk), labels[chunk])
+                parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
+                return terms.teacher + self.unit_weight * terms.unit
+
+            size = student.head.chunk_size(student.vocabulary.base_size)
+            loss = sum_over_chunks(chunk_loss, size, found[student_at], *self._output_rows())
+        zero = loss.new_zeros(())  # of a batch in which nothing is taught
+        sums = {
+            "teacher": torch.stack([zero, *(part.teacher for part in parts)]).sum(),
+            "unit": torch.stack([zero, *(part.unit for part in parts)]).sum(),
+        }
+        if said is not None and self.hidden_weight:
+            distance = len(labels) * relative_distance(found, said[unit_ends])
+            loss = loss + self.hidden_weight * distance
+            sums["hidden"] = distance.detach()
+        return {"loss": loss, **sums}
+
+    def _needs_a_pass(self, top: dict[str, Tensor]) -> bool:
+        """Whether the teacher has to read the batch: a cache has no hidden states, and `sft` no teacher."""
+        return bool(self.hidden_weight) or (self.loss != "sft" and not top)
+
+    def teacher(self, hidden: Tensor | None, **top: Tensor) -> Callable[[slice], Teacher | None]:
+        """What the teacher says of a chunk of positions, out of a cache or of its hidden states there.
+
+        None for a loss that has no teacher.
+        """
+        if self.loss == "sft":
+            return lambda _: None
+        if top:
+            kept = TopProbabilities(top["top_ids"], top["top_probabilities"], top["tail"])
+            return lambda chunk: TopProbabilities(*(part[chunk] for part in kept))
+
+        def logits(chunk: slice) -> Teacher | None:
+            with torch.no_grad(), self.student.base_rows_only():
+                return None if hidden is None else self.student.head(hidden[chunk])
+
+        return logits
+
+    @torch.no_grad()
+    def teacher_hidden(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The teacher's hidden states (1, n, width), in a pass of its own with adapter and latents off."""
+        training = self.student.training
+        with self.student.teacher():
+            self.student.eval()
+            hidden = hidden_states(self.student.base, tokens, positions)
+            self.student.train(training)
+        return hidden
+
+    def _terms(
+        self, hidden: Tensor, rows: tuple[Tensor, ...], teacher: Teacher | None, labels: Tensor
+    ) -> Terms:
+        """The loss of a chunk of positions, from the student's hidden states."""
+        student = self.student
+        with student.base_rows_only():
+            base = student.head(hidden)
+        latent = base[:, :0]
+        if student.rows is not None:
+            latent = student.head.finish(student.rows.logits(hidden, *rows).float())
+        terms: Terms = LOSS_FUNCTIONS[self.loss](base, latent, teacher, labels, self.first)
+        return terms
+
+    def _output_rows(self) -> list[Tensor]:
+        rows = self.student.rows
+        if rows is None:
+            return []
+        return [rows.output] if rows.bias is None else [rows.output, rows.bias]
+
+
+def relative_distance(found: Tensor, said: Tensor) -> Tensor:
+    """Mean squared distance of hidden states (n, width), over the mean square of what was `said`."""
+    found, said = found.float(), said.float()
+    return (found - said).pow(2).mean() / said.pow(2).mean()

@@ -1,0 +1,94 @@
+"""Early stopping: when the held-out bits per byte no longer fall, and which weights are then kept.
+
+All is read from the run's log, which every checkpoint holds: a run that was killed stops where it would have.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerState
+
+from lar.distillation.options import AdaptOptions
+from lar.distillation.training.checkpoints import STATE_FILE
+
+MEASURE = "eval_bits_per_byte"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the evaluations of a run went: the lowest of them, and how many came after the last gain."""
+
+    best_step: int | None = None
+    best: float = math.inf
+    waited: int = 0
+
+    @classmethod
+    def of(cls, log: Iterable[dict[str, Any]], min_improvement: float) -> "Course":
+        """Read a log; what is lower than before by `min_improvement` or less is still waited upon."""
+        best_step, best, waited, reference = None, math.inf, 0, math.inf
+        for line in log:
+            if MEASURE not in line:
+                continue
+            value, waited = line[MEASURE], waited + 1
+            if value < best:
+                best_step, best = line["step"], value
+            if value < reference - min_improvement:
+                reference, waited = value, 0
+        return cls(best_step, best, waited)
+
+    def is_over(self, patience: int | None) -> bool:
+        """Whether so many evaluations have brought nothing."""
+        return patience is not None and self.waited >= patience
+
+
+def has_ended(checkpoint: Path, options: AdaptOptions) -> bool:
+    """Whether the run had taken its last step when it wrote this checkpoint."""
+    state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+    course = Course.of(state.log_history, options.min_improvement)
+    return bool(state.global_step >= state.max_steps) or course.is_over(options.patience)
+
+
+def kept_weights(log: Iterable[dict[str, Any]], options: AdaptOptions) -> dict[str, Any] | None:
+    """What a run with patience keeps, for its record: `step`, `bits_per_byte` and whether it `stopped_early`.
+
+    None for a run that keeps its last weights.
+    """
+    course = Course.of(log, options.min_improvement)
+    if options.patience is None or course.best_step is None:
+        return None
+    early = course.is_over(options.patience)
+    return {"step": course.best_step, "bits_per_byte": course.best, "stopped_early": early}
+
+
+def best_weights(folder: Path, step: int) -> Path:
+    """Where the weights of a step are kept while no later ones are better."""
+    return folder / f"best-{step}"
+
+
+class StoppingCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Keeps the best weights in `folder` and ends the run when its patience does."""
+
+    def __init__(self, options: AdaptOptions, folder: Path, save: Callable[[str], None]) -> None:
+        self.options = options
+        self.folder = folder
+        self.save = save
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Keep the weights if they are the best, and end the run if they have not been for long."""
+        course = Course.of(state.log_history, self.options.min_improvement)
+        if course.best_step == state.global_step:
+            self.save(str(best_weights(self.folder, state.global_step)))
+        if course.is_over(self.options.patience):
+            control.should_training_stop = control.should_log = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Drop what no checkpoint can go back to any more."""
+        course = Course.of(state.log_history, self.options.min_improvement)
+        if state.is_world_process_zero:
+            for folder in self.folder.glob("best-*"):
+                if folder != best_weights(self.folder, course.best_step or 0):
+                    shutil.rmtree(folder)

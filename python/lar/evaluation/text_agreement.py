@@ -1,0 +1,115 @@
+"""How far an exported tokenizer's ids are from the core's parse.
+
+An engine reads text: its tokenizer finds the latents among the characters, and makes base tokens of what is
+left. The student has learnt on what the core's parse makes of base tokens. Both are taken here of the same
+conversations, and compared id by id, each by the byte at which it begins.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.corpus import Shard
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+@dataclass
+class Agreement:
+    """Sums over conversations: the ids of either side, and those that both have at the same byte."""
+
+    text_ids: int = 0
+    parsed_ids: int = 0
+    common: int = 0
+
+    @property
+    def difference(self) -> float:
+        """1 - ids in common / ids, of the side that has more of them; 0 where there is none."""
+        ids = max(self.text_ids, self.parsed_ids)
+        return 1 - self.common / ids if ids else 0.0
+
+    def __iadd__(self, other: "Agreement") -> "Agreement":
+        self.text_ids += other.text_ids
+        self.parsed_ids += other.parsed_ids
+        self.common += other.common
+        return self
+
+
+@dataclass
+class TextLevel:
+    """The agreement over whole conversations, and over the ids that begin in the agent's text."""
+
+    whole: Agreement = field(default_factory=Agreement)
+    action: Agreement = field(default_factory=Agreement)
+
+    def __iadd__(self, other: "TextLevel") -> "TextLevel":
+        self.whole += other.whole
+        self.action += other.action
+        return self
+
+
+class TextLevelComparison:
+    """A vocabulary beside the tokenizer that an engine would have of it."""
+
+    def __init__(self, vocabulary: LatentVocabulary) -> None:
+        """Take any vocabulary: a latent whose text is a token already is that token to an engine."""
+        self._vocabulary = vocabulary
+        self._backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
+        _, offsets = vocabulary.tokenizer.token_bytes()
+        self._token_lengths = np.diff(offsets).astype(np.int64)
+        latents = [len(latent.text.encode()) for latent in vocabulary.latents]
+        padding = [0] * (vocabulary.base_size - len(self._token_lengths))
+        self._lengths = np.concatenate([self._token_lengths, padding, latents]).astype(np.int64)
+        self._core_ids = self._as_core_ids()
+
+    def _as_core_ids(self) -> NDArray[np.uint32]:
+        """The core's id of each of the engine's."""
+        size = max(self._backend.get_vocab_size(), self._vocabulary.tokenizer.length)
+        ids = np.arange(size + 1, dtype=np.uint32)
+        for latent in reversed(self._vocabulary.latents):
+            found = self._backend.token_to_id(latent.text)
+            if found is not None and found >= self._vocabulary.tokenizer.length:
+                ids[found] = latent.id
+        return ids
+
+    def of(self, shard: Shard) -> TextLevel:
+        """Compare over the conversations of a shard."""
+        conversations = [shard.tokens[start:end] for start, end in pairwise(shard.offsets.tolist())]
+        starts = _ends(self._token_lengths[shard.tokens])
+        bytes_before = starts[shard.offsets]
+        decoded = self._vocabulary.tokenizer.backend.decode_batch(
+            [tokens.tolist() for tokens in conversations], skip_special_tokens=False
+        )
+        encodings = self._backend.encode_batch_fast(decoded, add_special_tokens=False)
+        engine = [self._core_ids[np.array(encoding.ids, dtype=np.int64)] for encoding in encodings]
+        core = [self._vocabulary.encode(tokens) for tokens in conversations]
+        text_ids, parsed_ids = self._placed(engine, bytes_before), self._placed(core, bytes_before)
+
+        def is_action(placed: NDArray[np.uint64]) -> NDArray[np.bool_]:
+            token = np.searchsorted(starts, (placed >> np.uint64(32)).astype(np.int64), side="right") - 1
+            spoken: NDArray[np.bool_] = np.append(shard.action, False)[token]
+            return spoken
+
+        whole = _agreement(text_ids, parsed_ids)
+        action = _agreement(text_ids[is_action(text_ids)], parsed_ids[is_action(parsed_ids)])
+        return TextLevel(whole, action)
+
+    def _placed(
+        self, conversations: list[NDArray[np.uint32]], bytes_before: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
+        """Each id with the byte of the shard at which it begins, in the upper half of one number."""
+        placed = []
+        for ids, before in zip(conversations, bytes_before.tolist(), strict=False):
+            begins = before + _ends(self._lengths[ids])[:-1]
+            placed.append(begins.astype(np.uint64) << np.uint64(32) | ids)
+        return np.concatenate([*placed, np.zeros(0, dtype=np.uint64)])
+
+
+def _ends(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of n things of these lengths begins, and the end of the last; int64 (n + 1)."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _agreement(text_ids: NDArray[np.uint64], parsed_ids: NDArray[np.uint64]) -> Agreement:
+    return Agreement(len(text_ids), len(parsed_ids), len(np.intersect1d(text_ids, parsed_ids)))

@@ -1,0 +1,8 @@
+"""Generating with a student: requests, conversations whose cache lives on, streams of text."""
+
+from lar.generation.conversation import Conversation
+from lar.generation.generate import generate
+from lar.generation.sampling import Generation, Sampling
+from lar.generation.streamer import UnitStreamer
+
+__all__ = ["Conversation", "Generation", "Sampling", "UnitStreamer", "generate"]

@@ -1,0 +1,79 @@
+"""Many conversations with one student as one batch, whose key-value cache lives from turn to turn.
+
+Each turn appends the same number of columns to all rows: what a row has heard, padded on the left, and what
+it writes, padded where others wrote longer. Padding stays in the cache and is masked; positions count what
+is no padding, so every row reads what it would have read alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache
+
+from lar.distillation.student import Student
+from lar.errors import OptionError
+from lar.generation.generate import Prompt, as_units, pad_left, write
+from lar.generation.requests import Requests
+from lar.generation.sampling import Generation, Sampling
+
+
+class ConversationBatch:
+    """`count` conversations that take their turns together; `lar.generation.Conversation` is for one."""
+
+    def __init__(self, student: Student, count: int, sampling: Sampling | None = None) -> None:
+        if count < 1:
+            raise OptionError("no conversations")
+        self.student = student
+        self.sampling = sampling or Sampling()
+        self._ids = torch.zeros(count, 0, dtype=torch.int64)
+        self._mask = torch.zeros(count, 0, dtype=torch.int64)
+        self._cache = DynamicCache(config=student.base.config)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def reply(self, heard: Sequence[Prompt]) -> list[Generation]:
+        """Add what each conversation has heard since its last turn, and let the student write its next one.
+
+        `heard` is text or ids, as the chat template renders it, up to the header of the agent's turn. A turn
+        that a stop string ended keeps all its units.
+        """
+        if len(heard) != len(self):
+            raise OptionError(f"{len(heard)} prompts for {len(self)} conversations")
+        rows = [as_units(self.student.vocabulary, prompt) for prompt in heard]
+        if any(len(row) == 0 for row in rows):
+            raise OptionError("a prompt is empty")
+        self._append(*pad_left(rows))
+        requests = Requests(self.student, self.sampling, len(self), None)
+        device = self.student.device
+        ids, mask = self._ids.to(device), self._mask.to(device)
+        write(self.student, self.sampling, requests, ids, mask, cache=self._cache)
+        written = requests.results()
+        self._append(*_pad_right([generation.units for generation in written]))
+        return written
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these conversations alone, in this order."""
+        if list(rows) == list(range(len(self))):
+            return
+        chosen = torch.tensor(rows, dtype=torch.int64)
+        self._ids, self._mask = self._ids[chosen], self._mask[chosen]
+        if self._cache.get_seq_length():
+            self._cache.batch_select_indices(chosen.to(self.student.device))
+
+    def _append(self, ids: Tensor, mask: Tensor) -> None:
+        self._ids = torch.cat([self._ids, ids], dim=1)
+        self._mask = torch.cat([self._mask, mask], dim=1)
+
+
+def _pad_right(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
+    """Rows of units as int64 (m, longest), padded with 0 on the right, and the mask of what is no padding."""
+    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.from_numpy(row.astype(np.int64))
+        mask[index, : len(row)] = 1
+    return ids, mask

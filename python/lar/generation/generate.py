@@ -1,0 +1,120 @@
+"""Answer prompts with a student: units from `transformers.generate`, expanded into text as they come."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+)
+
+from lar.distillation.student import Student
+from lar.errors import OptionError
+from lar.generation.guard import CanonicalProcessor
+from lar.generation.requests import OnText, Requests
+from lar.generation.sampling import Generation, Sampling
+from lar.models.causal_lm import autocast
+from lar.models.compatibility import cache_argument
+from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
+
+Prompt = str | ArrayLike
+
+
+def generate(
+    student: Student,
+    prompts: Sequence[Prompt],
+    sampling: Sampling | None = None,
+    *,
+    on_text: OnText | None = None,
+) -> list[Generation]:
+    """Answer `prompts` together, padded on the left.
+
+    Args:
+        student: a Student; `Student.plain(model, tokenizer)` for a model without latents.
+        prompts: each a text (as the chat template renders it) or base ids; both are parsed into units. An
+            array that holds latents already is taken as it is.
+        sampling: see `Sampling`.
+        on_text: called with the request's index and its new text, as soon as that is certain.
+
+    Raises:
+        OptionError: no prompt, or an empty one. VocabularyError: an id outside the vocabulary.
+    """
+    sampling = sampling or Sampling()
+    rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
+    if not rows or any(len(row) == 0 for row in rows):
+        raise OptionError("a prompt is empty" if rows else "no prompts")
+    ids, mask = pad_left(rows)
+    requests = Requests(student, sampling, len(rows), on_text)
+    write(student, sampling, requests, ids.to(student.device), mask.to(student.device))
+    return requests.results()
+
+
+def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]:
+    """Text or base ids as units, by the canonical parse; ids that hold latents already as they are."""
+    if isinstance(prompt, str):
+        return vocabulary.encode(vocabulary.tokenizer.encode(prompt))
+    ids = as_ids(prompt)
+    if (ids >= vocabulary.base_size).any():
+        vocabulary.expand(ids)  # refuses ids outside the vocabulary
+        return ids
+    return vocabulary.encode(ids)
+
+
+@torch.inference_mode()
+def write(
+    student: Student,
+    sampling: Sampling,
+    requests: Requests,
+    ids: Tensor,
+    mask: Tensor,
+    cache: DynamicCache | None = None,
+) -> None:
+    """Let transformers generate: the units go to `requests`, the keys and values to `cache`."""
+    student.eval()
+    if sampling.seed is not None:
+        torch.manual_seed(sampling.seed)
+    with autocast(student.base):
+        student.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=_configuration(sampling, requests.ends),
+            logits_processor=LogitsProcessorList(_processors(student, sampling)),
+            stopping_criteria=StoppingCriteriaList([requests]),
+            **({} if cache is None else cache_argument(cache)),
+        )
+
+
+def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor]:
+    """The guard, where it is wanted and there is something to guard; it comes before top-k and top-p."""
+    wanted = sampling.guarded and len(student.vocabulary) > 0
+    return [CanonicalProcessor(student.vocabulary)] if wanted else []
+
+
+def _configuration(sampling: Sampling, ends: frozenset[int]) -> GenerationConfig:
+    common = {
+        "max_new_tokens": sampling.max_units,
+        "eos_token_id": sorted(ends) or None,
+        # What a row that is done gets until all are; nobody reads it.
+        "pad_token_id": min(ends, default=0),
+        "use_cache": True,
+    }
+    if sampling.temperature == 0:
+        return GenerationConfig(do_sample=False, **common)
+    return GenerationConfig(
+        do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k, **common
+    )
+
+
+def pad_left(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
+    """Rows of units as int64 (m, longest), padded with 0 on the left, and the mask of what is no padding."""
+    width = max(len(row) for row in rows)
+    ids, mask = np.zeros((len(rows), width), dtype=np.int64), np.zeros((len(rows), width), dtype=np.int64)
+    for index, row in enumerate(rows):
+        ids[index, width - len(row) :] = row
+        mask[index, width - len(row) :] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)

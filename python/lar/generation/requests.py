@@ -1,0 +1,75 @@
+"""The requests of a batch while transformers generates: each one's stream, its stop and its result."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    StoppingCriteria,
+)
+
+from lar.distillation.student import Student
+from lar.generation.sampling import Generation, Sampling
+
+OnText = Callable[[int, str], None]
+
+
+class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
+    """The streams of a batch. `generate` shows it each step's units and asks which rows are done.
+
+    It is no streamer, for versions of transformers differ in whether a streamer or the criteria come first.
+    """
+
+    def __init__(self, student: Student, sampling: Sampling, count: int, on_text: OnText | None) -> None:
+        self.ends = _end_ids(student, sampling)
+        self.vocabulary = student.vocabulary
+        self.on_text = on_text
+        self.streams = [self.vocabulary.stream(stop=list(sampling.stop)) for _ in range(count)]
+        self.units: list[list[int]] = [[] for _ in range(count)]
+        self.texts: list[list[str]] = [[] for _ in range(count)]
+        self.reasons: list[str | None] = [None] * count
+
+    def __call__(self, input_ids: Tensor, scores: Any, **arguments: Any) -> Tensor:  # noqa: ARG002
+        """Take the last unit of each row of `input_ids`; returns which rows are done, bool (count)."""
+        for row, unit in enumerate(input_ids[:, -1].tolist()):
+            if self.reasons[row] is None:
+                self._take(row, unit)
+        return torch.tensor([reason is not None for reason in self.reasons], device=input_ids.device)
+
+    def results(self) -> list[Generation]:
+        """Flush what was held back and return what each request got."""
+        for row, stream in enumerate(self.streams):
+            if self.reasons[row] != "stop":
+                self._say(row, stream.flush())
+        return [self._result(row) for row in range(len(self.streams))]
+
+    def _take(self, row: int, unit: int) -> None:
+        self.units[row].append(unit)
+        self._say(row, self.streams[row].push(unit))
+        if self.streams[row].finish_reason == "stop":
+            self.reasons[row] = "stop"
+        elif unit in self.ends:
+            self.reasons[row] = "end"
+
+    def _say(self, row: int, text: str) -> None:
+        if text:
+            self.texts[row].append(text)
+            if self.on_text is not None:
+                self.on_text(row, text)
+
+    def _result(self, row: int) -> Generation:
+        units = np.array(self.units[row], dtype=np.uint32)
+        base_ids = self.vocabulary.expand(units)
+        return Generation("".join(self.texts[row]), units, base_ids, self.reasons[row] or "length")
+
+
+def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
+    """The ids that end a turn: the model's, its tokenizer's end-of-sequence token, and those asked for."""
+    own = getattr(student.base.generation_config, "eos_token_id", None)
+    own = [] if own is None else [own] if isinstance(own, int) else list(own)
+    tokenizer = student.vocabulary.tokenizer
+    named = tokenizer.special_tokens.get("eos_token")
+    found = None if named is None else tokenizer.backend.token_to_id(named)
+    return frozenset([*own, *sampling.end, *([] if found is None else [found])])

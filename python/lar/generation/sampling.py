@@ -1,0 +1,54 @@
+"""How units are drawn, and what a request got."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one request got.
+
+    text: without special tokens, cut where a stop string begins. units: what the model wrote, the unit that
+    ended the turn included; base_ids: the same, expanded. finish_reason: "end" (an end-of-turn unit), "stop"
+    (a stop string) or "length".
+    """
+
+    text: str
+    units: NDArray[np.uint32]
+    base_ids: NDArray[np.uint32]
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to write. max_units: at most so many units a turn. temperature 0 is greedy.
+
+    stop: strings that end a turn. end: ids that end one, besides the model's own end-of-sequence ids.
+    seed: None leaves torch's random state alone. canonical: mask what the canonical parse excludes, so that
+    the units of a turn are always the parse of its text, as they were in training (`lar.generation.guard`);
+    None does so where units are drawn, at a temperature above 0.
+    """
+
+    max_units: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    end: tuple[int, ...] = ()
+    seed: int | None = None
+    canonical: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_units < 1:
+            raise OptionError(f"max_units must be positive, not {self.max_units}")
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+            raise OptionError("temperature and top_k must not be negative, and top_p lies in (0, 1]")
+
+    @property
+    def guarded(self) -> bool:
+        """Whether only canonical units may be written."""
+        return self.temperature > 0 if self.canonical is None else self.canonical

@@ -1,0 +1,38 @@
+"""A streamer of transformers that expands units into text as they come."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from transformers.generation.streamers import BaseStreamer
+
+from lar.errors import OptionError
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not typed here
+    """A streamer of transformers, for one's own call of `student.model.generate` with one prompt.
+
+    Hands each piece of text to `on_text` as soon as it is certain.
+    """
+
+    def __init__(self, vocabulary: LatentVocabulary, on_text: Callable[[str], None]) -> None:
+        self._stream = vocabulary.stream()
+        self._on_text = on_text
+        self._prompt_is_next = True
+
+    def put(self, value: Tensor) -> None:
+        """Take the prompt (first call, not streamed), then each new unit."""
+        if self._prompt_is_next:
+            self._prompt_is_next = False
+            return
+        if value.numel() != 1:
+            raise OptionError("UnitStreamer takes one prompt; lar.generation.generate takes many")
+        self._say(self._stream.push(int(value)))
+
+    def end(self) -> None:
+        """Hand on what was held back."""
+        self._say(self._stream.flush())
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._on_text(text)

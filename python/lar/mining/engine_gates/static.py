@@ -1,0 +1,183 @@
+"""Which segments serving engines can take as latents: the gates that need no corpus.
+
+In an engine a latent is an added token whose content is the segment's text. Each gate here is a trap that
+fails silently unless it is kept out. The other gates of this package: `boundary` reads the corpus,
+`tool_call` cuts at the names of tools.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar import _core
+from lar.errors import OptionError
+from lar.mining.engine_gates.tool_call import tool_call
+from lar.tokenizer.generation_prompt import generation_prompt
+from lar.tokenizer.tokenizer import Tokenizer
+
+Keep = NDArray[np.bool_]
+
+# The text by which llama.cpp's converter tells pre-tokenizers apart: it refuses a tokenizer that splits it in
+# a way that it does not know (`CHK_TXT` of convert_hf_to_gguf_update.py, github.com/ggml-org/llama.cpp; MIT).
+CHECK_TEXT = (
+    "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶‍🌫️ (multiple emojis concatenated) ✅ 🦙🦙 "
+    "3 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?"
+    "我想在apple工作1314151天～ "  # noqa: RUF001
+    "------======= нещо на Български ''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, "
+    "'RE you sure? 'M not sure I'll make it, 'D you like some tea? We'Ve a'lL"
+)
+
+
+def characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
+    """Which candidates are whole characters: a segment that cuts one has no text of its own; bool (n)."""
+    flat, offsets = tokenizer.token_bytes()
+    content = flat.tobytes()
+    broken = np.array(
+        [not _is_text(content[start:end]) for start, end in pairwise(offsets.tolist())], dtype=np.bool_
+    )
+    keep = np.ones(len(candidates), dtype=np.bool_)
+    if len(candidates) == 0:
+        return keep
+    tokens, starts, *_ = candidates.to_arrays()
+    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], starts[:-1])):
+        segment = tokens[starts[index] : starts[index + 1]].tolist()
+        keep[index] = _is_text(b"".join(content[offsets[token] : offsets[token + 1]] for token in segment))
+    return keep
+
+
+def texts_of(tokens: NDArray[np.uint32], offsets: NDArray[np.int64], tokenizer: Tokenizer) -> list[str]:
+    """The texts of k segments, which are whole characters: `tokens` end to end, `offsets` (k + 1)."""
+    flat = tokens.tolist()
+    segments = [flat[start:end] for start, end in pairwise(offsets.tolist())]
+    texts: list[str] = tokenizer.backend.decode_batch(segments, skip_special_tokens=False)
+    return texts
+
+
+def normal(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+    """The tokenizer's normalizer leaves the text as it is: else the engine would never see it; bool (n)."""
+    normalizer = tokenizer.backend.normalizer
+    if normalizer is None:
+        return np.ones(len(texts), dtype=np.bool_)
+    return _each(texts, lambda text: _spaced(normalizer.normalize_str(text)) == _spaced(text))
+
+
+def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+    """The text is no token, and would not take an added token's place; bool (n).
+
+    A text that is a token gets that token's id. One that holds an added token, or whose end begins one, is
+    found first and swallows it: `"x <"` takes the `<` of the `<|im_end|>` after it, and no turn ends.
+    """
+    flat, offsets = tokenizer.token_bytes()
+    content = flat.tobytes()
+    spelt = {content[start:end] for start, end in pairwise(offsets.tolist())}
+    named = tokenizer.backend.token_to_id
+    added = tokenizer.added_texts()
+    openings = tuple({text[:end] for text in added for end in range(1, len(text))})
+
+    def is_free(text: str) -> bool:
+        taken = text.encode() in spelt or named(text) is not None
+        return not (taken or text.endswith(openings) or any(other in text for other in added))
+
+    return _each(texts, is_free)
+
+
+def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+    """The added token decodes to its text; bool (n).
+
+    Not so in tokenizers 0.23: of a byte-level tokenizer, a text that is made only of characters of the
+    byte-level alphabet, one of them not ASCII, is taken for bytes (`café`).
+    """
+    backend = tokenizer.backend_with(texts)
+    found = [backend.token_to_id(text) for text in texts]
+    decoded = backend.decode_batch(
+        [[] if index is None else [index] for index in found], skip_special_tokens=False
+    )
+    return np.array([a == b for a, b in zip(decoded, texts, strict=True)], dtype=np.bool_)
+
+
+def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+    """In a turn that begins with the text, it is found where the turn begins and no sooner; bool (n).
+
+    Of two newlines the first would be found at the end of `assistant` and its newline: the ids of a prompt
+    would not begin those of the conversation any more, and no engine's cache would hold from turn to turn.
+    """
+    ends = _header_ends(tokenizer)
+    return _each(texts, lambda text: not any((end + text).startswith(text) for end in ends))
+
+
+def swallowing(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
+    """Which of a vocabulary's texts would swallow the header of a turn that another begins; bool (k).
+
+    A newline and a brace do, where another latent begins with a brace: a turn of it would be read as the
+    header's newline and its brace. Whether turns do so without latents, `boundary` counts.
+    """
+    ends, ordered = _header_ends(tokenizer), sorted(texts)
+
+    def swallows(text: str) -> bool:
+        return any(_begins_one(text[len(end) :], ordered) for end in ends if text.startswith(end))
+
+    return _each(texts, swallows)
+
+
+def _header_ends(tokenizer: Tokenizer) -> list[str]:
+    """What the header of the agent's turn ends with, after its last added token: every end of that text."""
+    prompt = generation_prompt(tokenizer)
+    borders = [prompt.rfind(text) + len(text) for text in tokenizer.added_texts() if text in prompt]
+    text = prompt[max(borders, default=0) :]
+    return [text[start:] for start in range(len(text))]
+
+
+def _begins_one(start: str, ordered: Sequence[str]) -> bool:
+    """Whether one of the sorted texts begins with `start`."""
+    place = bisect_left(ordered, start)
+    return place < len(ordered) and ordered[place].startswith(start)
+
+
+def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
+    """The text does not occur in the text by which llama.cpp's converter knows pre-tokenizers; bool (n)."""
+    return _each(texts, lambda text: text not in CHECK_TEXT)
+
+
+# In the order in which they are applied. `characters` comes before all of them, `boundary` after.
+STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
+    gate.__name__: gate for gate in (normal, token, decoding, header, tool_call, check_text)
+}
+BOUNDARY = "boundary"
+
+
+def parse_gates(value: str) -> tuple[str, ...]:
+    """Read `MiningOptions.gates`: "engines" (all), "none", or names with commas between; in their order.
+
+    `characters` is always on and may be named.
+
+    Raises:
+        OptionError: a name is none of a gate.
+    """
+    known = ("characters", *STATIC_GATES, BOUNDARY)
+    if value == "engines":
+        return known
+    named = [name.strip() for name in value.split(",")] if value != "none" else []
+    for name in named:
+        if name not in known:
+            raise OptionError(f"gates must be engines, none or some of {', '.join(known)}, not {name!r}")
+    return tuple(name for name in known if name == "characters" or name in named)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _each(texts: Sequence[str], is_kept: Callable[[str], bool]) -> Keep:
+    return np.fromiter(map(is_kept, texts), dtype=np.bool_, count=len(texts))
+
+
+def _spaced(text: str) -> str:
+    """The text as decoders write it: some normalizers put a mark for each space, and one before the text."""
+    return text.replace("▁", " ").lstrip(" ")

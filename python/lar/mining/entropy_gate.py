@@ -1,0 +1,76 @@
+"""The entropy gate: a token may continue a segment only where the teacher was sure enough of it.
+
+Where a corpus has no teacher's entropies, the branching entropy of its own tokens takes their place.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar import _core
+from lar.corpus import Corpus
+from lar.errors import CorpusError, OptionError
+from lar.mining.backend import Backend
+from lar.scoring.distribution import EntropyDistribution
+from lar.utils.progress import silent
+
+
+@dataclass(frozen=True)
+class EntropyGate:
+    """A bound on entropies: in nats, or a quantile (0 to 1) of the corpus's own."""
+
+    nats: float | None = None
+    quantile: float | None = None
+
+
+def parse_gate(value: float | str | None) -> EntropyGate | None:
+    """Read a gate: None, a number of nats (0.25, "0.25") or a quantile in percent ("p60").
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and (match := re.fullmatch(r"p(\d+(?:\.\d+)?)", value)):
+        percent = float(match[1])
+        if percent <= 100:
+            return EntropyGate(quantile=percent / 100)
+    else:
+        try:
+            nats = float(value)
+        except ValueError:
+            nats = -1.0
+        if nats >= 0:
+            return EntropyGate(nats=nats)
+    raise OptionError(f"max_entropy must be nats (0.25) or a quantile (p60), not {value!r}")
+
+
+def gated_runs(
+    corpus: Corpus, stretches: _core.Runs, gate: EntropyGate | None, backend: Backend
+) -> tuple[_core.Runs, float | None]:
+    """The runs that candidates come from, and the gate in nats."""
+    if gate is None:
+        return stretches, None
+    if corpus.manifest.teacher is not None:
+        nats = gate.nats
+        if nats is None:
+            nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)
+        return backend.fold(corpus, nats, silent), nats
+    entropies = stretches.branching_entropies()
+    _, offsets, counts, *_ = stretches.to_arrays()
+    weights = np.repeat(counts, np.diff(offsets))
+    nats = gate.nats if gate.nats is not None else _quantile(entropies, weights, gate.quantile or 0.0)
+    return stretches.split(entropies <= nats), nats
+
+
+def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile: float) -> float:
+    """The smallest value with at least the share `quantile` of the weight at or under it; NaNs left out."""
+    known = ~np.isnan(values) & (weights > 0)
+    if not known.any():
+        raise CorpusError("no token of the agent has an entropy: the corpus is too small to gate")
+    values, weights = values[known], weights[known]
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order]) >= quantile * float(weights.sum())
+    return float(values[order][int(np.argmax(reached))])

@@ -1,0 +1,56 @@
+"""What `mine` can be told, with its defaults."""
+
+from dataclasses import dataclass
+
+from lar import _core
+from lar.errors import OptionError
+from lar.mining.engine_gates.static import parse_gates
+from lar.mining.entropy_gate import parse_gate
+
+# Candidates that selection chooses from, for each latent. Twice as many choose the same; half as many lose
+# 0.1 points where much is alike.
+CANDIDATES_A_LATENT = 32
+
+
+@dataclass(frozen=True)
+class MiningOptions:
+    """What `mine` can be told.
+
+    size: number of latents wanted; fewer are made where fewer segments recur. Where the corpus's own parse
+        has no use for so many, the last ones have no `uses`: they serve unseen tasks.
+    min_support: fewest distinct tasks in which a segment must occur. Two keep what a single task says (a
+        name, its retries) out of the vocabulary. Rare segments are trusted less anyway: one chooses as
+        well, and better where the corpus is small for so many latents. Ask for more where each latent must
+        be met often to be learnt.
+    min_count: fewest occurrences of a segment.
+    max_length: longest segment in base tokens.
+    max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
+        is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate.
+        Where the corpus is not scored, its branching entropy takes the teacher's place.
+    gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
+        the names of some with commas between.
+    max_misaligned: for the gate `boundary`: the largest share of a latent's text matches whose base tokens
+        differ from the latent's.
+    """
+
+    size: int = 1024
+    min_support: int = 2
+    min_count: int = 2
+    max_length: int = 128
+    max_entropy: float | str | None = None
+    gates: str = "engines"
+    max_misaligned: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise OptionError(f"size must be at least 1, not {self.size}")
+        _core.check_limits(*self.limits)
+        if not 0 <= self.max_misaligned <= 1:
+            raise OptionError(f"max_misaligned must be from 0 to 1, not {self.max_misaligned}")
+        parse_gate(self.max_entropy)
+        parse_gates(self.gates)
+
+    @property
+    def limits(self) -> tuple[int, int, int, int]:
+        """What candidates are searched by: fewest occurrences and tasks, longest segment, most candidates."""
+        return self.min_count, self.min_support, self.max_length, CANDIDATES_A_LATENT * self.size

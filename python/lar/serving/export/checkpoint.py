@@ -1,0 +1,181 @@
+"""A student's folder -> an export's folder: checked before the work, read back before it is given away."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer as Backend
+from transformers import GenerationConfig
+
+import lar
+from lar.distillation.student import Student
+from lar.errors import ExportError
+from lar.models.causal_lm import DTYPES, no_bar
+from lar.serving.export.gguf import check_converter, write_gguf
+from lar.serving.export.inputs import fitting_tokenizer, teacher_of
+from lar.serving.export.model_card import write_model_card
+from lar.serving.export.options import ExportOptions
+from lar.serving.export.reference import REFERENCE_FILE, write_reference
+from lar.serving.export.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
+from lar.serving.export.tokenizer_files import for_engines, header_ids, write_tokenizer
+from lar.serving.export.weights import plain_model
+from lar.serving.latent_control import RECORD_FILE
+from lar.tokenizer.chat_template import ChatTemplate
+from lar.tokenizer.tokenizer import TOKENIZER_FILE
+from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.progress import Progress, silent
+
+FORMAT_VERSION = 1
+_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written: the folder, its record (form, dtype, latents) and what the self-check found."""
+
+    folder: Path
+    record: dict[str, Any]
+    report: dict[str, Any]
+
+
+def export(
+    student: str | Path,
+    output: str | Path,
+    options: ExportOptions | None = None,
+    *,
+    model: str | Path | None = None,
+    progress: Progress = silent,
+) -> Export:
+    """Write a student (or a control) as a checkpoint that stock engines take as it is.
+
+    Args:
+        student: the folder that `lar distill` has written.
+        output: the folder to write; an older export there is replaced when the new one has passed its check.
+        options: see `ExportOptions`.
+        model: the teacher's folder; None for the one that the student remembers.
+        progress: told how many steps of the work are done.
+
+    Works on the CPU in float32: 4 bytes of memory a parameter, and as much again while saving.
+
+    Raises:
+        TrainingError: `student` is no student, or its teacher is not there.
+        VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
+        ExportError: what was written does not read back as the student. Nothing is left of it then.
+        OptionError: `output` holds something else.
+    """
+    options = options or ExportOptions()
+    source, target = Path(student), Path(output)
+    check_version()
+    check_replaceable(target, RECORD_FILE)
+    if options.chat_template is not None:
+        ChatTemplate(options.chat_template.read_text(encoding="utf-8"))  # raises: it must be one
+    if options.llama_cpp is not None:
+        check_converter(options.llama_cpp)
+    teacher = teacher_of(source, model)
+    backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
+    progress(1, _STEPS)
+    loaded = Student.load(source, teacher, dtype="float32", device="cpu")
+    with atomic_folder(target, holds=RECORD_FILE) as folder:
+        return _write(loaded, backend, tokenizer_source, folder, target, options, progress)
+
+
+def _write(
+    student: Student,
+    backend: Backend,
+    tokenizer_source: Path,
+    folder: Path,
+    target: Path,
+    options: ExportOptions,
+    progress: Progress,
+) -> Export:
+    exported = for_engines(student.vocabulary)
+    dtype = _dtype(options.dtype, student)
+    reference = folder / REFERENCE_FILE
+    write_reference(student, exported, reference, dtype)
+    progress(2, _STEPS)
+    _write_weights(student, folder, exported.base_size, dtype, options)
+    progress(3, _STEPS)
+    write_tokenizer(backend, tokenizer_source, folder, options.chat_template)
+    exported.save(folder / VOCABULARY_FOLDER)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "form": options.form,
+        "decode_only": options.decode_only,
+        "dtype": str(dtype).removeprefix("torch."),
+        "first_latent": exported.base_size,
+        "latents": len(exported),
+        "agent_header": header_ids(exported.tokenizer),
+    }
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_model_card(folder, exported, record, tokenizer_source)
+    report = _checked(folder, target, reference)
+    reference.unlink()
+    _share(folder)
+    progress(4, _STEPS)
+    if options.llama_cpp is not None:
+        write_gguf(folder, options.llama_cpp, options.gguf_type)
+    progress(_STEPS, _STEPS)
+    return Export(target, record, report)
+
+
+def _dtype(name: str, student: Student) -> torch.dtype:
+    if name != "auto":
+        return torch.float16 if name == "float16" else DTYPES[name]
+    own = getattr(student.base.config, "dtype", None)
+    return own if isinstance(own, torch.dtype) else torch.float32
+
+
+def _write_weights(
+    student: Student, folder: Path, latents_begin: int, dtype: torch.dtype, options: ExportOptions
+) -> None:
+    """The checkpoint, and the adapter's folder beside it where it is not merged."""
+    generation: GenerationConfig = student.base.generation_config
+    if options.form == "lora":
+        # PEFT would else look on the network whether the base's embedding was resized.
+        student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
+        _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
+    model = plain_model(student, latents_begin, merge_lora=options.form == "merged").to(dtype)
+    model.config.dtype = dtype
+    with no_bar():
+        model.save_pretrained(str(folder))
+    generation.save_pretrained(str(folder))
+
+
+def _share(folder: Path) -> None:
+    """Let whoever may read the tokenizer read the weights too: they are saved for their owner alone."""
+    mode = (folder / TOKENIZER_FILE).stat().st_mode
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(mode)
+
+
+def _point_at_parent(file: Path) -> None:
+    """An adapter that is moved together with its base must find it where it lies: one folder up."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["base_model_name_or_path"] = ".."
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
+    """What the self-check found, in a fresh process."""
+    command = [
+        sys.executable,
+        "-m",
+        "lar.serving.export.self_check",
+        str(folder),
+        "--reference",
+        str(reference),
+    ]
+    # The very package that wrote it, also where that is on the path of this process alone.
+    paths = [str(Path(lar.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"the self-check ended with code {done.returncode}"]
+        raise ExportError(said[-1].replace(str(folder), str(target)))
+    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return report

@@ -1,0 +1,62 @@
+"""What an export is made from: the student's teacher, and a tokenizer into which its latents fit."""
+
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer as Backend
+
+from lar.distillation.student import VOCABULARY_FOLDER
+from lar.errors import TrainingError, VocabularyError
+from lar.mining.engine_gates.static import STATIC_GATES, swallowing
+from lar.models.adapter import base_folder, is_adapter
+from lar.serving.export.options import ExportOptions
+from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, source_folder
+from lar.vocabulary.storage import TOKENIZER_NAME
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+def teacher_of(student: Path, model: str | Path | None) -> Path:
+    """The folder of the model that the student was taught by: `model`, or as its adapter remembers it.
+
+    Raises:
+        TrainingError: `student` is no student, or what it remembers is no folder here.
+    """
+    if model is not None:
+        return Path(model)
+    if not is_adapter(student):
+        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)")
+    try:
+        return base_folder(student)
+    except TrainingError as error:
+        raise TrainingError(f"{error}; or name the teacher with --model") from None
+
+
+def fitting_tokenizer(student: Path, teacher: Path, options: ExportOptions) -> tuple[Backend, Path]:
+    """The tokenizer with latents, and the folder whose configuration goes with it.
+
+    Raises:
+        VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
+    """
+    vocabulary = LatentVocabulary.load(student / VOCABULARY_FOLDER)
+    if options.gates == "engines" and not options.decode_only:
+        _check_gates(vocabulary)
+    source = source_folder(vocabulary, teacher, student / VOCABULARY_FOLDER / TOKENIZER_NAME)
+    make = decode_only_backend if options.decode_only else exported_backend
+    return make(vocabulary), source
+
+
+def _check_gates(vocabulary: LatentVocabulary) -> None:
+    """Raise VocabularyError where a latent is of a kind that stock engines stumble over."""
+    texts = [latent.text for latent in vocabulary.latents]
+    for name, gate in STATIC_GATES.items():
+        for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
+            raise _unfit(index, texts[index], name)
+    for index in np.flatnonzero(swallowing(texts, vocabulary.tokenizer)).tolist():
+        raise _unfit(index, texts[index], "header")
+
+
+def _unfit(index: int, text: str, gate: str) -> VocabularyError:
+    return VocabularyError(
+        f"latent {index} ({text!r}) does not pass the engine gate {gate!r}: mine with --gates engines, "
+        "or export with --gates none"
+    )

@@ -1,0 +1,129 @@
+"""The README.md of an export: what it is, what its latents save, how to serve it, whose licences hold."""
+
+from pathlib import Path
+from typing import Any
+
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+_SHOWN = 20
+
+_TEXT = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- latent-action-reparameterization
+{licence}---
+
+# {title}
+
+A causal language model that writes {latents} further tokens besides its own: **latents**, each of which
+stands for a segment of text that its agent writes again and again. {tokenizer} It was made with `lar`
+(Latent Action Reparameterization, arXiv 2605.18597).
+
+## Serving
+{serving}
+
+`usage` counts a latent as one token, and so do `max_tokens` and logprobs. A stop string that lies inside
+a latent ends the text there. To forbid latents in a single request, see `lar.serving`.
+
+## The vocabulary
+{mining}
+
+The {shown} latents that save the most where they were mined:
+
+| id | text | base tokens | uses | units saved |
+|---|---|---|---|---|
+{table}
+
+All of them stand in `{vocabulary}/latent_vocabulary.json`.
+
+## Licences
+{notes}
+"""
+
+_MERGED = """    vllm serve {folder} --enable-auto-tool-choice --tool-call-parser hermes
+    transformers serve {folder}"""
+_LORA = """The folder is the base with the latents' rows, `adapter/` a plain LoRA; alone, the base knows
+latents but was not taught to use them.
+
+    vllm serve {folder} --enable-lora --lora-modules student={folder}/adapter"""
+
+
+def write_model_card(
+    folder: Path, vocabulary: LatentVocabulary, record: dict[str, Any], tokenizer_source: Path
+) -> None:
+    """Write README.md into an export; `vocabulary` has the ids of the export."""
+    licence = _licence(tokenizer_source)
+    best = sorted(vocabulary.latents, key=_saved, reverse=True)[:_SHOWN]
+    text = _TEXT.format(
+        licence=f"license: {licence}\n" if licence else "",
+        title=f"{tokenizer_source.resolve().name} with {len(vocabulary)} latents",
+        latents=len(vocabulary),
+        tokenizer=_tokenizer_note(record["decode_only"]),
+        serving=(_MERGED if record["form"] == "merged" else _LORA).format(folder="FOLDER"),
+        mining=_mining_note(vocabulary),
+        shown=len(best),
+        table="\n".join(_row(latent) for latent in best),
+        vocabulary="latent_vocabulary",
+        notes=_licence_note(licence),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _tokenizer_note(decode_only: bool) -> str:
+    if decode_only:
+        return "Its tokenizer decodes a latent to its text and encodes every text as the base's does."
+    return (
+        "Its tokenizer encodes that text to the latent and decodes the latent to the text, so prompts with "
+        "such text are shorter too."
+    )
+
+
+def _mining_note(vocabulary: LatentVocabulary) -> str:
+    mining = vocabulary.mining
+    parts = []
+    if "action_tokens" in mining:
+        parts.append(
+            f"Mined from {mining['trajectories']:,} trajectories of {mining['tasks']:,} tasks "
+            f"({mining['action_tokens']:,} tokens of the agent)"
+        )
+    saved = sum(map(_saved, vocabulary.latents))
+    if parts and mining["action_tokens"]:
+        parts.append(f"there the latents save {saved / mining['action_tokens']:.1%} of the agent's tokens")
+    return "; ".join(parts) + "." if parts else "How it was mined is not recorded."
+
+
+def _saved(latent: Latent) -> int:
+    """Units that the latent saves in the corpus that it was mined from."""
+    return latent.uses * (len(latent.tokens) - 1)
+
+
+def _row(latent: Latent) -> str:
+    text = latent.text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("|", "\\|")
+    return f"| {latent.id} | `` {text} `` | {len(latent.tokens)} | {latent.uses} | {_saved(latent)} |"
+
+
+def _licence(source: Path) -> str | None:
+    """The licence that the base's own model card names."""
+    card = source / "README.md"
+    if not card.is_file():
+        return None
+    lines = card.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines or lines[0].strip() != "---":
+        return None
+    for line in lines[1:]:
+        if line.strip() == "---":
+            return None
+        if line.startswith("license:"):
+            return line.split(":", 1)[1].strip() or None
+    return None
+
+
+def _licence_note(licence: str | None) -> str:
+    name = f"({licence})" if licence else "(not named beside its tokenizer)"
+    return (
+        f"The base model's licence {name} holds for these weights too. The latents' texts are taken word for "
+        "word from the trajectories that they were mined from: before you publish this folder, see that "
+        "those may be published, and that no text in the table or the vocabulary is private."
+    )

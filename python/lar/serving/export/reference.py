@@ -1,0 +1,69 @@
+"""What an export is held against: the student's own logits and rows, written before it is taken apart."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lar.distillation.student import Student
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+REFERENCE_FILE = "reference.safetensors"
+CHECKED_LATENTS = 128  # as inputs of the sequences; all are among the outputs
+_LATENTS_A_SEQUENCE = 16
+_TOKENS_A_LATENT = 8
+_BASE_COLUMNS = 1024
+
+
+@torch.no_grad()
+def write_reference(student: Student, exported: LatentVocabulary, file: Path, dtype: torch.dtype) -> None:
+    """Write `ids` (n, length) as the export numbers them, and the student's logits there.
+
+    `columns` (c) are ids of the export: every latent, the first tokens of their segments and base tokens
+    spread evenly; `logits` is float32 (n, length, c). `output_rows` (K, width) are the latents' own, as the
+    export should hold them in `dtype`; a student without latents has none.
+    """
+    ids = _sequences(student.vocabulary)
+    columns = _columns(student.vocabulary, exported.base_size)
+    logits = torch.cat([student(row[None].to(student.device)).logits[..., columns].float() for row in ids])
+    shift = exported.base_size - student.vocabulary.base_size
+    tensors: dict[str, Any] = {
+        "ids": _moved(ids, student.vocabulary.base_size, shift),
+        "columns": _moved(columns, student.vocabulary.base_size, shift),
+        "logits": logits.cpu().contiguous(),
+    }
+    if student.rows is not None:
+        tensors["output_rows"] = student.rows.output.detach().cpu().to(dtype).contiguous()
+    save_file(tensors, file)
+
+
+def _sequences(vocabulary: LatentVocabulary) -> Tensor:
+    """Latents in turn, each followed by the opening of its own segment in base tokens; int64 (n, length)."""
+    step = max(1, len(vocabulary) // CHECKED_LATENTS)
+    units = [unit for latent in vocabulary.latents[::step] for unit in _piece(latent)]
+    length = _LATENTS_A_SEQUENCE * (1 + _TOKENS_A_LATENT)
+    if not units:  # a control
+        units = list(range(min(length, vocabulary.tokenizer.length)))
+    length = min(length, len(units))
+    number = len(units) // length
+    return torch.tensor(units[: number * length]).view(number, length)
+
+
+def _piece(latent: Latent) -> list[int]:
+    return [latent.id, *latent.tokens[:_TOKENS_A_LATENT]]
+
+
+def _columns(vocabulary: LatentVocabulary, tokens: int) -> Tensor:
+    """Ids of the student that are compared; int64 (c), ascending."""
+    spread = torch.linspace(0, tokens - 1, min(tokens, _BASE_COLUMNS)).long()
+    first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
+    latents = torch.arange(vocabulary.base_size, vocabulary.base_size + len(vocabulary))
+    columns: Tensor = torch.unique(torch.cat([spread, first, latents]))
+    return columns
+
+
+def _moved(ids: Tensor, base_size: int, shift: int) -> Tensor:
+    return torch.where(ids >= base_size, ids + shift, ids)

@@ -1,0 +1,198 @@
+"""Read an export back in a process of its own, and say whether it is what it should be.
+
+    python -m lar.serving.export.self_check EXPORT [--reference FILE]
+
+Nothing of the process that wrote the export is at hand here: only the folder, by transformers' own loaders.
+It runs in any environment that has `lar` and transformers, so an export can be checked against the very
+version that will serve it. Prints one JSON object; an export that fails ends with one line and code 2.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lar.errors import EngineError, ExportError, LarError
+from lar.models.compatibility import quiet_peft
+from lar.serving.latent_control import RECORD_FILE
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+VOCABULARY_FOLDER = "latent_vocabulary"
+ADAPTER_FOLDER = "adapter"
+OLDEST_TRANSFORMERS = (4, 57)
+
+# How far logits may be from the student's, as a share of their own spread over the columns that are compared.
+TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
+
+_QUESTION = {"role": "user", "content": "What is there to do?"}
+_NEUTRAL = "Nothing."
+Encode = Callable[[Sequence[dict[str, str]], bool], list[int]]
+
+
+def main() -> None:
+    """Check the folder that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("export", type=Path)
+    parser.add_argument("--reference", type=Path, help="what the student said, as `lar export` wrote it")
+    options = parser.parse_args()
+    try:
+        print(json.dumps(self_check(options.export, options.reference)))  # noqa: T201 (a program)
+    except (LarError, OSError) as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        sys.exit(2)
+
+
+def self_check(folder: Path, reference: Path | None = None) -> dict[str, Any]:
+    """Check the tokenizer of an export and, where a reference is given, its weights.
+
+    Raises:
+        ExportError: something is not as it should be; the message names the folder and the first such thing.
+    """
+    check_version()
+    record = _record(folder)
+    vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
+    report = check_tokenizer(folder, vocabulary, decode_only=record["decode_only"])
+    if reference is not None:
+        report |= check_weights(folder, vocabulary, reference, record)
+    return report
+
+
+def check_version() -> None:
+    """Raise EngineError where transformers is older than what exports are written for."""
+    import transformers
+
+    version = transformers.__version__
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_TRANSFORMERS:
+        oldest = ".".join(map(str, OLDEST_TRANSFORMERS))
+        raise EngineError(f"transformers {version} is too old for an export: it wants {oldest} or newer")
+
+
+def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: bool) -> dict[str, Any]:
+    """The tokenizer by transformers' loader: its length, every latent's id and text, the template."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    expected = vocabulary.base_size + len(vocabulary)
+    if len(tokenizer) != expected:
+        raise ExportError(
+            f"{folder}: its tokenizer has {len(tokenizer)} ids, not {expected}: it lost latents or won "
+            "others (was it saved again by another version? export anew)"
+        )
+    for index, latent in enumerate(vocabulary.latents):
+        if (text := tokenizer.decode([latent.id])) != latent.text:
+            raise ExportError(f"{folder}: latent {index} decodes to {text!r}, not to {latent.text!r}")
+        ids = tokenizer.encode(latent.text, add_special_tokens=False)
+        if not decode_only and ids != [latent.id]:
+            raise ExportError(f"{folder}: latent {index} ({latent.text!r}) is encoded as {ids[:8]}")
+        if decode_only and latent.id in ids:
+            raise ExportError(
+                f"{folder}: latent {index} ({latent.text!r}) is encoded, but was to be decoded only"
+            )
+    report = {"ids": expected, "latents": len(vocabulary)}
+    if tokenizer.chat_template is None:
+        return report
+    return report | _check_template(folder, _encoder(tokenizer), vocabulary)
+
+
+def _encoder(tokenizer: Any) -> Encode:
+    def encode(messages: Sequence[dict[str, str]], prompt: bool) -> list[int]:
+        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    return encode
+
+
+def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> dict[str, Any]:
+    """What was said stays said, whatever latents the reply has; an engine's prefix cache lives on it.
+
+    `prompt`: a prompt's ids begin those of the conversation with the reply. `history`: those of a finished
+    turn begin those of the next prompt. A template that rewrites earlier turns (Qwen3 takes their reasoning
+    out) does not keep the second by itself; what it does not keep is left out of the report.
+    """
+    kept = [name for name, keeps in _PREFIXES.items() if keeps(encode, _NEUTRAL)]
+    for index, latent in enumerate(vocabulary.latents):
+        for reply in (latent.text, f"{_NEUTRAL}{latent.text}"):
+            if not all(_PREFIXES[name](encode, reply) for name in kept):
+                raise ExportError(
+                    f"{folder}: with a reply of {reply!r} (latent {index}) the prompt's ids no longer begin "
+                    "the conversation's: mine with the engine gates"
+                )
+    return {"prefixes_kept": kept}
+
+
+def _prompt_is_prefix(encode: Encode, reply: str) -> bool:
+    prompt = encode([_QUESTION], True)
+    return encode([_QUESTION, _answer(reply)], False)[: len(prompt)] == prompt
+
+
+def _history_is_prefix(encode: Encode, reply: str) -> bool:
+    turn = encode([_QUESTION, _answer(reply)], False)
+    return encode([_QUESTION, _answer(reply), _QUESTION], True)[: len(turn)] == turn
+
+
+def _answer(reply: str) -> dict[str, str]:
+    return {"role": "assistant", "content": reply}
+
+
+_PREFIXES = {"prompt": _prompt_is_prefix, "history": _history_is_prefix}
+
+
+def check_weights(
+    folder: Path, vocabulary: LatentVocabulary, reference: Path, record: dict[str, Any]
+) -> dict[str, Any]:
+    """The folder's model by transformers' loader, in float32: rows bit for bit, logits within rounding."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM
+
+    expected = load_file(reference)
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
+    if record["form"] == "lora":
+        from peft import PeftModel
+
+        with quiet_peft():
+            model = PeftModel.from_pretrained(model, str(folder / ADAPTER_FOLDER), local_files_only=True)
+    model.eval()
+    end = vocabulary.base_size + len(vocabulary)
+    head = model.get_output_embeddings().weight
+    if len(vocabulary) and not torch.equal(
+        head[vocabulary.base_size : end], expected["output_rows"].to(head.dtype)
+    ):
+        raise ExportError(
+            f"{folder}: the latents' rows are not the student's (tied or resized by the loader?)"
+        )
+    with torch.no_grad():
+        found = torch.cat([model(row[None]).logits[..., expected["columns"]] for row in expected["ids"]])
+    difference = _difference(found, expected["logits"])
+    if not difference <= TOLERANCES[record["dtype"]]:
+        raise ExportError(
+            f"{folder}: its logits differ from the student's by {difference:.1%} of their spread, more than "
+            f"{TOLERANCES[record['dtype']]:.1%} ({record['dtype']}): the weights are not the student's"
+        )
+    agreement = (found.argmax(-1) == expected["logits"].argmax(-1)).float().mean()
+    return {"logits_difference": round(difference, 6), "same_likeliest": round(float(agreement), 4)}
+
+
+def _difference(found: Any, expected: Any) -> float:
+    """The worst column's root mean square error, against the root mean square spread of all logits."""
+    errors = (found - expected).flatten(0, 1).pow(2).mean(0).sqrt()
+    spread = expected.flatten(0, 1).std(dim=-1).pow(2).mean().sqrt()
+    return float(errors.max() / spread)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    file = folder / RECORD_FILE
+    try:
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExportError(f"{folder}: no export (a folder that `lar export` has written)") from None
+    except ValueError as error:
+        raise ExportError(f"{file}: not JSON: {error}") from None
+    return record
+
+
+if __name__ == "__main__":
+    main()

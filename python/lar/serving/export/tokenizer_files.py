@@ -1,0 +1,180 @@
+"""A tokenizer that knows the latents, as files that transformers 4.57 to 5.23 and other engines read.
+
+Two ways to know them. As *added tokens* whose content is the segment's own text, any engine's tokenizer
+encodes that text to the latent and decodes the latent to the text, so later turns and prompts shrink too.
+*Decode only*, the segment stands in the model's vocabulary, where no merge leads to it: the latent is
+decoded, and every text is encoded as it was before.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from lar.errors import TokenizerError, VocabularyError
+from lar.tokenizer.generation_prompt import agent_header
+from lar.tokenizer.token_bytes import token_of_text
+from lar.tokenizer.tokenizer import (
+    TEMPLATE_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+    Tokenizer,
+    read_json,
+)
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+# What transformers 5 writes for its own use and 4.57 does not know, or stumbles over.
+_PASSING = ("backend", "is_local", "local_files_only", "name_or_path", "processor_class", "tokenizer_file")
+_SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+
+
+def for_engines(vocabulary: LatentVocabulary) -> LatentVocabulary:
+    """The vocabulary with the ids that its latents have in an export: right after the tokenizer's last.
+
+    A model may have more embedding rows than its tokenizer has ids (Qwen3: 151,936 and 151,669). Tokenizers
+    leave no gap between ids, and no token ever had the rows between, so the latents begin there.
+    """
+    return vocabulary.with_base_size(vocabulary.tokenizer.length)
+
+
+def exported_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
+    """A copy of the vocabulary's tokenizer in which each latent is an added token: its segment's text.
+
+    Latent i has the id `vocabulary.tokenizer.length + i`.
+
+    Raises:
+        VocabularyError: a latent's text is a token already, so that it would get that token's id.
+    """
+    _check_texts(vocabulary)
+    backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
+    for index, latent in enumerate(vocabulary.latents):
+        _check_id(index, latent.text, backend.token_to_id(latent.text), vocabulary.tokenizer.length + index)
+    return backend
+
+
+def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
+    """A copy of the vocabulary's tokenizer that decodes latents and encodes as before.
+
+    Raises:
+        VocabularyError: a latent's string is in the base vocabulary, or would be encoded after all.
+        TokenizerError: the tokenizer is no BPE with a decoder that is known here.
+    """
+    base = vocabulary.tokenizer.backend
+    content = json.loads(base.to_str())
+    _check_texts(vocabulary)
+    vocab = content["model"].get("vocab")
+    if content["model"]["type"] != "BPE" or not isinstance(vocab, dict):
+        raise TokenizerError(f"a decode-only tokenizer needs a BPE, not {content['model']['type']}")
+    # An added token that the model's vocabulary lacks gets the next id after it: name all of them there.
+    for entry in content["added_tokens"]:
+        vocab.setdefault(entry["content"], entry["id"])
+    for index, latent in enumerate(vocabulary.latents):
+        token, expected = token_of_text(base, latent.text), vocabulary.tokenizer.length + index
+        _check_id(index, latent.text, vocab.setdefault(token, expected), expected)
+    backend = tokenizers.Tokenizer.from_str(json.dumps(content))
+    _check_encodes_as(base, backend, vocabulary)
+    return backend
+
+
+def header_ids(tokenizer: Tokenizer) -> list[int]:
+    """The ids that open the agent's turn, the first of them an added token; empty where none opens it.
+
+    The white space that ends the header is left out: with the text after it, it may be another token.
+    """
+    ids: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
+    return ids if ids and ids[0] in tokenizer.barriers else []
+
+
+def write_tokenizer(
+    backend: tokenizers.Tokenizer, source: Path, target: Path, chat_template: Path | None = None
+) -> None:
+    """Write `backend` into the folder `target`, with the configuration and template of `source`'s tokenizer.
+
+    `chat_template` takes the template's place.
+
+    The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are left behind: they know no
+    latents, and a loader that falls back to them would lose them without a word.
+    """
+    (target / TOKENIZER_FILE).write_text(backend.to_str(pretty=True), encoding="utf-8")
+    config = _configuration(read_json(source / TOKENIZER_CONFIG_FILE), backend)
+    if chat_template is not None:
+        config.pop("chat_template", None)
+    text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
+    (target / TOKENIZER_CONFIG_FILE).write_text(text, encoding="utf-8")
+    templates = chat_template or source / TEMPLATE_FILE
+    for file, name in ((templates, TEMPLATE_FILE), (source / _SPECIAL_TOKENS_FILE, _SPECIAL_TOKENS_FILE)):
+        if file.is_file():
+            shutil.copyfile(file, target / name)
+
+
+def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenizer: Path) -> Path:
+    """The folder whose tokenizer files are edited: the model's own, else the copy beside the vocabulary.
+
+    Raises:
+        VocabularyError: the model's tokenizer is another than the vocabulary's.
+    """
+    if not (model / TOKENIZER_FILE).is_file():
+        return vocabulary_tokenizer
+    vocabulary.check_tokenizer(Tokenizer.load(model))
+    return model
+
+
+def _configuration(config: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, Any]:
+    """tokenizer_config.json, such that every version finds every added token.
+
+    Where transformers 5 finds `added_tokens_decoder` it ignores further added tokens of tokenizer.json, so
+    it must be whole. It writes `extra_special_tokens` as a list, on which 4.57 crashes, and names a class
+    that 4.57 does not have; both versions read the older names.
+    """
+    config = {key: value for key, value in config.items() if key not in _PASSING}
+    # Also where the base's says otherwise: " ." would become "." within a latent's text.
+    config["clean_up_tokenization_spaces"] = False
+    if isinstance(config.get("extra_special_tokens"), list):
+        config.setdefault("additional_special_tokens", config.pop("extra_special_tokens"))
+    if config.get("tokenizer_class", "TokenizersBackend") == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    added = backend.get_added_tokens_decoder()
+    config["added_tokens_decoder"] = {str(index): _entry(token) for index, token in sorted(added.items())}
+    return config
+
+
+def _entry(token: tokenizers.AddedToken) -> dict[str, Any]:
+    names = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    return {name: getattr(token, name) for name in names}
+
+
+def _check_texts(vocabulary: LatentVocabulary) -> None:
+    """Two segments may be one text in other tokens: only one of them can be that text's token."""
+    known: dict[str, int] = {}
+    for index, latent in enumerate(vocabulary.latents):
+        if (other := known.setdefault(latent.text, index)) != index:
+            raise VocabularyError(
+                f"latents {other} and {index} have the same text ({latent.text!r}): "
+                "mine with the engine gates"
+            )
+
+
+def _check_id(index: int, text: str, found: int | None, expected: int) -> None:
+    if found != expected:
+        raise VocabularyError(
+            f"latent {index} ({text!r}) cannot be token {expected}: "
+            f"{'no engine can be told it' if found is None else f'it is token {found} already'}; "
+            "mine with the engine gates"
+        )
+
+
+def _check_encodes_as(
+    base: tokenizers.Tokenizer, changed: tokenizers.Tokenizer, vocabulary: LatentVocabulary
+) -> None:
+    """A BPE that takes whole words as they stand in its vocabulary (`ignore_merges`) would write latents."""
+    texts = [latent.text for latent in vocabulary.latents]
+    before = base.encode_batch(texts, add_special_tokens=False)
+    after = changed.encode_batch(texts, add_special_tokens=False)
+    for index, (one, other) in enumerate(zip(before, after, strict=True)):
+        if one.ids != other.ids:
+            raise VocabularyError(
+                f"latent {index} ({texts[index]!r}) would be encoded by this tokenizer, which takes whole "
+                "words as they stand in its vocabulary: export without --decode-only"
+            )

@@ -1,0 +1,77 @@
+"""A student as one plain model: the latents' rows in its embedding and head, LoRA merged or taken off."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lar.distillation.rows.rows import LatentRows
+from lar.distillation.student import Student
+from lar.errors import ExportError
+
+# Matrix units and tensor parallel engines want row counts that divide.
+ROWS_MULTIPLE = 64
+
+
+def plain_model(student: Student, latents_begin: int, *, merge_lora: bool) -> Any:
+    """Take the student apart and return its transformers model with latents as ordinary rows.
+
+    Latent i becomes row `latents_begin + i` of both matrices. With `merge_lora` LoRA is added to the base
+    weights, else the model is the base with the rows, to be served with the adapter beside it. The student
+    cannot be used any more.
+    """
+    rows = student.rows
+    if rows is not None:
+        rows.detach()
+    model = student.model.merge_and_unload() if merge_lora else student.model.unload()
+    if rows is not None:
+        bake_rows(model, rows, latents_begin)
+    return model
+
+
+@torch.no_grad()
+def bake_rows(model: Any, rows: LatentRows, begin: int) -> None:
+    """Write the rows of K latents into the model's matrices, from row `begin`, and untie them.
+
+    A latent is read as its whole segment and predicted where its first token was: its two rows differ, so
+    one matrix cannot hold both. The matrices grow to a multiple of 64 rows. An output row of the padding is
+    the mean of all base rows: by Jensen's inequality its probability is at most the mean probability of a
+    base token, whatever the hidden state is, where a row of zeros would win wherever all logits are negative.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    last = max(embedding.weight.shape[0], begin + rows.input.shape[0])
+    number = -(-last // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    inputs = rows.input / _scale(embedding)
+    nothing = torch.zeros_like(embedding.weight[0])
+    mean = head.weight[:begin].float().mean(0)
+    bias = getattr(head, "bias", None)
+    embedding.weight = _grown(embedding.weight, inputs, begin, number, nothing)
+    head.weight = _grown(head.weight, rows.output, begin, number, mean)
+    if bias is not None:
+        assert rows.bias is not None
+        head.bias = _grown(bias, rows.bias, begin, number, bias[:begin].float().mean())
+    embedding.num_embeddings = head.out_features = number
+    for config in (model.config, model.config.get_text_config()):
+        config.tie_word_embeddings = False
+    model.config.get_text_config().vocab_size = number
+
+
+def _grown(matrix: Tensor, new: Tensor, begin: int, number: int, padding: Tensor) -> nn.Parameter:
+    """`matrix` with `number` rows: its own, then padding, and `new` from row `begin`."""
+    grown = matrix.new_empty((number, *matrix.shape[1:]))
+    grown[: len(matrix)] = matrix
+    grown[len(matrix) :] = padding.to(matrix.dtype)
+    grown[begin : begin + len(new)] = new.to(matrix.dtype)
+    return nn.Parameter(grown, requires_grad=False)
+
+
+def _scale(embedding: nn.Module) -> float:
+    """What the module multiplies its rows by when it looks them up (Gemma does), which is 1 for most."""
+    assert isinstance(embedding.weight, Tensor)
+    row = int(embedding.weight.float().norm(dim=1).argmax())
+    stored = embedding.weight[row].float()
+    seen = embedding(torch.tensor([row], device=stored.device))[0].float()
+    scale = float((seen @ stored) / (stored @ stored))
+    if not torch.allclose(seen, stored * scale, rtol=1e-2, atol=1e-4):
+        raise ExportError(f"{type(embedding).__name__} changes its rows in a way that cannot be written down")
+    return scale

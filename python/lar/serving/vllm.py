@@ -1,0 +1,75 @@
+"""Latents forbidden or kept to the agent's turns, request by request, in vLLM.
+
+    vllm serve export/ --logits-processors lar.serving.vllm:LatentsPerRequest
+
+A request says `"vllm_xargs": {"latents": "forbid"}` (or "agent", or "allow", which is the default) in its
+body; with vLLM's own classes, `SamplingParams(extra_args={"latents": "forbid"})`. The package must be
+installed where vLLM is; of it no more is imported than this needs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from lar.errors import EngineError
+from lar.serving.latent_control import LatentControl, LatentFollower
+
+try:
+    from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
+except ImportError as error:
+    raise EngineError(
+        "this vLLM knows no logits processors of single requests: it wants version 0.11 or newer"
+    ) from error
+
+ARGUMENT = "latents"
+
+
+class LatentsPerRequest(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM is not typed here
+    """Masks the latents of an export where a request asks for it."""
+
+    def __init__(self, vllm_config: Any, device: Any, is_pin_memory: bool) -> None:
+        super().__init__(vllm_config, device, is_pin_memory)
+        self._control = LatentControl.of_export(vllm_config.model_config.model)
+
+    @classmethod
+    def validate_params(cls, sampling_params: Any) -> None:
+        """Raise OptionError (a ValueError: status 400 over HTTP) for a mode that does not exist."""
+        LatentControl(0, 0, (0,)).follow(_mode(sampling_params))
+
+    def is_argmax_invariant(self) -> bool:
+        """Masking changes what is likeliest."""
+        return False
+
+    def new_req_logits_processor(
+        self, params: Any
+    ) -> Callable[[list[int], list[int], Tensor], Tensor] | None:
+        """The processor of one request; None where it may write latents anywhere."""
+        mode = _mode(params)
+        if mode == "allow" or not self._control.count:
+            return None
+        return _OneRequest(self._control, self._control.follow(mode))
+
+
+class _OneRequest:
+    """Follows the ids of one request; vLLM hands over its prompt and the growing list of what it wrote."""
+
+    def __init__(self, control: LatentControl, follower: LatentFollower) -> None:
+        self._latents = slice(control.first, control.first + control.count)
+        self._follower = follower
+        self._read = -1  # ids written that were read; -1: the prompt was not
+
+    def __call__(self, prompt: list[int], written: list[int], logits: Tensor) -> Tensor:
+        """Return `logits` (rows) with -inf at the latents, where none may come next."""
+        if self._read < 0:
+            self._follower.push(prompt)
+            self._read = 0
+        self._follower.push(written[self._read :])
+        self._read = len(written)
+        if not self._follower.allowed:
+            logits[self._latents] = float("-inf")
+        return logits
+
+
+def _mode(params: Any) -> str:
+    return str((params.extra_args or {}).get(ARGUMENT, "allow"))

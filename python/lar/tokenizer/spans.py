@@ -1,0 +1,277 @@
+"""Which part of a rendered conversation the agent generated, exactly, whatever the template looks like.
+
+The conversation is rendered twice: as it is, and with a word of our own (a *sentinel*) in the place of each
+turn of the agent. What stands between the sentinels is the template's; matched against the first rendering
+it leaves the agent's text over. Where that is refused, does not match or could match in two ways (a template
+that writes the last turn differently, that wants a tool call before a tool's result, ...) the turns are tried
+in smaller groups, then one by one, and at last as the difference of two prompts. Two renderings are enough
+for nearly every conversation.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from lar.errors import TokenizerError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
+from lar.tokenizer.dialect import Dialect
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories.schema import Message, Trajectory
+
+# Start and end of a turn's text in the rendered conversation; None where the template leaves the turn out.
+Border = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a rendered conversation, written by the agent or by its environment."""
+
+    text: str
+    agent: bool
+
+
+def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
+    """Render `trajectory` with the tokenizer's chat template; the spans' texts joined are that rendering.
+
+    There is one span with `agent` set for each turn whose text is not empty: content, reasoning and tool
+    calls as the template writes them, and the token that ends the turn. Spans of the environment lie between
+    them. Raises TokenizerError, naming the trajectory, where the template refuses it or a turn cannot be
+    told apart.
+    """
+    template, dialect = speaker(tokenizer)
+    messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
+    try:
+        text = template.render(messages, tools)
+    except TemplateRefusalError as refusal:
+        raise TokenizerError(f"trajectory {trajectory.id}: the chat template refuses it: {refusal}") from None
+    _check_unicode(trajectory, text)
+    conversation = _Conversation(template, dialect, messages, tools, text)
+    try:
+        return _spans(text, conversation.turns(), dialect)
+    except _InexactTurnError as error:
+        raise TokenizerError(
+            f"trajectory {trajectory.id}, agent turn {error.number}: the chat template does not show "
+            "which text is the agent's"
+        ) from None
+
+
+def _check_unicode(trajectory: Trajectory, text: str) -> None:
+    """Refuse half of a surrogate pair (JSON can smuggle one in): no tokenizer and no file takes it."""
+    try:
+        f"{trajectory.id}{trajectory.task}{text}".encode()
+    except UnicodeEncodeError:
+        raise TokenizerError(f"trajectory {trajectory.id!a}: a lone surrogate in its text") from None
+
+
+@lru_cache(maxsize=4)
+def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
+    """Return the compiled template and what it can say; asking costs a dozen renderings."""
+    if tokenizer.chat_template is None:
+        raise TokenizerError(
+            "the tokenizer has no chat template (chat_template.jinja, or in tokenizer_config.json)"
+        )
+    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
+    added = tokenizer.backend.get_added_tokens_decoder().values()
+    specials = [token.content for token in added if token.special]
+    return template, Dialect.of(template, specials, tokenizer.special_tokens.get("eos_token"))
+
+
+class _InexactTurnError(Exception):
+    """The agent's turn `number` (from 1) cannot be told apart from the template's text."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    template: ChatTemplate
+    dialect: Dialect
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None
+    text: str
+
+    def turns(self) -> list[Border]:
+        """Return the borders of every assistant message, in order."""
+        places = [place for place, message in enumerate(self.messages) if message["role"] == "assistant"]
+        if not places:
+            return []
+        borders = self._by_sentinels(places)
+        if borders is None:
+            # Templates treat the last turn specially more often than any other: try the rest without it.
+            early = self._locate(places[:-1]) if len(places) > 1 else []
+            borders = [*early, *self._locate(places[-1:])]
+        for number, border in enumerate(borders, start=1):
+            if border == _UNKNOWN:
+                raise _InexactTurnError(number)
+        return borders
+
+    def _locate(self, places: list[int]) -> list[Border]:
+        """Return the borders of the messages at `places`, halving the group until each can be told apart."""
+        borders = self._by_sentinels(places)
+        if borders is not None:
+            return borders
+        if len(places) == 1:
+            return [self._by_prompts(places[0])]
+        half = len(places) // 2
+        return [*self._locate(places[:half]), *self._locate(places[half:])]
+
+    def _by_sentinels(self, places: list[int]) -> list[Border] | None:
+        """Match the conversation against one with sentinels for the messages at `places`.
+
+        First each sentinel is an answer; then the sentinels of tool calls are tool calls, for templates that
+        end those differently or that want one before a tool's result.
+        """
+        borders = self._match_variant(places, calls=set())
+        if borders is None and self.dialect.call_edges:
+            calls = {place for place in places if self.messages[place].get("tool_calls")}
+            borders = self._match_variant(places, calls) if calls else None
+        return borders
+
+    def _match_variant(self, places: list[int], calls: set[int]) -> list[Border] | None:
+        mark = _unused_word(self.text)
+        sentinels = [f"{mark}{number:06d}x" for number in range(len(places))]
+        variant = list(self.messages)
+        for place, sentinel in zip(places, sentinels, strict=True):
+            variant[place] = self._stand_in(place, sentinel, place in calls)
+        try:
+            rendered = self.template.render(variant, self.tools)
+        except TemplateRefusalError:
+            return None
+        pieces = _split_at(rendered, sentinels)
+        if pieces is None or not self._strip_edges(pieces, [place in calls for place in places]):
+            return None
+        return _match(self.text, pieces)
+
+    def _stand_in(self, place: int, sentinel: str, is_call: bool) -> Message:
+        if not is_call:
+            return {"role": "assistant", "content": sentinel}
+        call = {**self.messages[place]["tool_calls"][0], "function": self.dialect.call_to(sentinel)}
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+    def _strip_edges(self, pieces: list[str], are_calls: list[bool]) -> bool:
+        """Take what the agent wrote off the `pieces` around each sentinel; False if it is not there."""
+        for number, is_call in enumerate(are_calls):
+            if not is_call:
+                pieces[number] = pieces[number].removesuffix(self.dialect.lead)
+                continue
+            before, after = self.dialect.call_edges or ("", "")
+            if not (pieces[number].endswith(before) and pieces[number + 1].startswith(after)):
+                return False
+            pieces[number] = pieces[number].removesuffix(before)
+            pieces[number + 1] = pieces[number + 1].removeprefix(after)
+        return True
+
+    def _by_prompts(self, place: int) -> Border:
+        """Take what the conversation up to and with the message has over the prompt that asks for it."""
+        try:
+            prompt = self.template.render(self.messages[:place], self.tools, add_generation_prompt=True)
+            whole = self.template.render(self.messages[: place + 1], self.tools)
+        except TemplateRefusalError:
+            return self._left_out(place)
+        closed = self.dialect.without_closing(whole)
+        if closed.startswith(prompt) and self.text.startswith(closed):
+            return len(prompt), len(closed)
+        found = _in_context(self.text, prompt, closed[len(prompt) :]) if closed.startswith(prompt) else None
+        return found or self._left_out(place)
+
+    def _left_out(self, place: int) -> Border:
+        """Return None if the template writes nothing of the message: the conversation is the same without."""
+        try:
+            without = self.template.render(self.messages[:place] + self.messages[place + 1 :], self.tools)
+        except TemplateRefusalError:
+            return _UNKNOWN
+        return None if without == self.text else _UNKNOWN
+
+
+_UNKNOWN = (-1, -1)
+
+
+def _unused_word(text: str) -> str:
+    """Return a word of letters and digits that `text` does not contain: no template trims or escapes it."""
+    number = 0
+    while (word := f"larturn{number}x") in text:
+        number += 1
+    return word
+
+
+def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
+    """Cut at the sentinels; None unless each stands there once and they stand in order."""
+    pieces = []
+    for sentinel in sentinels:
+        piece, found, rendered = rendered.partition(sentinel)
+        if not found or sentinel in rendered:
+            return None
+        pieces.append(piece)
+    return [*pieces, rendered]
+
+
+def _match(text: str, pieces: list[str]) -> list[Border] | None:
+    """Find `pieces` in `text`, the first at its start and the last at its end: the borders of the gaps.
+
+    Returns None where they do not fit, or fit in more than one way: the leftmost and the rightmost way differ
+    then at some piece.
+    """
+    first, *middle, last = pieces
+    if not (text.startswith(first) and text.endswith(last) and len(first) + len(last) <= len(text)):
+        return None
+    end = len(text) - len(last)
+    leftmost = _places(text, middle, len(first), end)
+    if leftmost is None or leftmost != _places_from_right(text, middle, len(first), end):
+        return None
+    starts = [len(first), *(place + len(piece) for place, piece in zip(leftmost, middle, strict=True))]
+    return list(zip(starts, [*leftmost, end], strict=True))
+
+
+def _places(text: str, pieces: list[str], start: int, end: int) -> list[int] | None:
+    places = []
+    for piece in pieces:
+        place = text.find(piece, start, end)
+        if place < 0:
+            return None
+        places.append(place)
+        start = place + len(piece)
+    return places
+
+
+def _places_from_right(text: str, pieces: list[str], start: int, end: int) -> list[int]:
+    places = []
+    for piece in reversed(pieces):
+        end = text.rfind(piece, start, end)
+        places.append(end)
+    return places[::-1]
+
+
+def _in_context(text: str, prompt: str, answer: str) -> Border:
+    """Find `answer` in `text` after the longest end of `prompt` that occurs; None unless in one place.
+
+    For templates that write the beginning of a conversation differently when it is longer, as Mistral's do:
+    they put the tools before the last question.
+    """
+    low, high = 0, len(prompt)  # the longest context that occurs: a shorter one always does, too
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if prompt[-middle:] + answer in text else (low, middle - 1)
+    context = prompt[len(prompt) - low :] + answer
+    start = text.find(context)
+    if not answer or start < 0 or text.find(context, start + 1) >= 0:
+        return None
+    return start + low, start + len(context)
+
+
+def _spans(text: str, turns: list[Border], dialect: Dialect) -> list[Span]:
+    """Cut `text` at the turns, each with the token that ends it."""
+    spans: list[Span] = []
+    position = 0
+    for number, turn in enumerate(turns, start=1):
+        if turn is None:
+            continue
+        start, end = turn
+        if start < position:
+            raise _InexactTurnError(number)
+        ending = dialect.turn_end.match(text, end)
+        end = ending.end() if ending else end
+        spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
+        position = end
+    spans.append(Span(text[position:], agent=False))
+    return [span for span in spans if span.text]

@@ -1,0 +1,23 @@
+"""How a tool call opens: what the agent writes up to the tool's name."""
+
+from lar.tokenizer.spans import speaker
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.tools import tools_as_text
+
+# A private-use character, as a name that no template writes.
+_NAME = "\ue000"
+
+
+def tool_call_opener(tokenizer: Tokenizer) -> str:
+    """A call's text before the tool's name: `<tool_call>`, a newline and `{"name": "` where Qwen speaks.
+
+    Empty where there is no chat template, or it does not show where the name stands.
+    """
+    if tokenizer.chat_template is None:
+        return ""
+    _, dialect = speaker(tokenizer)
+    if dialect.writes_calls:
+        return (dialect.call_edges or ("", ""))[0].strip()
+    call = {"id": "1", "type": "function", "function": {"name": _NAME, "arguments": {}}}
+    [written] = tools_as_text([{"role": "assistant", "content": "", "tool_calls": [call]}], None)
+    return str(written["content"]).partition(_NAME)[0].strip()

@@ -1,0 +1,1 @@
+"""What every package here may use: files replaced in one step, progress, processes."""

@@ -1,0 +1,119 @@
+"""A vocabulary's folder: `latent_vocabulary.json`, `mined_tasks.txt` and a copy of the tokenizer's files.
+
+The first holds everything but the tokenizer, the second a digest of each task that the vocabulary was mined
+on, so that an evaluation can leave those out. With its tokenizer the folder can be used alone.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lar.errors import VocabularyError
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.files import atomic_folder
+from lar.vocabulary.latent import Latent
+
+FORMAT_VERSION = 1
+FILE_NAME = "latent_vocabulary.json"
+TASKS_NAME = "mined_tasks.txt"
+TOKENIZER_NAME = "tokenizer"
+
+
+def write_folder(
+    path: Path,
+    tokenizer: Tokenizer,
+    base_size: int,
+    mining: dict[str, Any],
+    latents: Sequence[Latent],
+    mined_tasks: Iterable[str],
+) -> None:
+    """Write a vocabulary's folder; an older vocabulary there is replaced when all is written.
+
+    Raises:
+        OptionError: the folder holds something else.
+    """
+    content = {
+        "format_version": FORMAT_VERSION,
+        "tokenizer_fingerprint": tokenizer.fingerprint,
+        "base_size": base_size,
+        "mining": mining,
+        "latents": [asdict(latent) for latent in latents],
+    }
+    with atomic_folder(path, holds=FILE_NAME) as folder:
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+        (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        (folder / TASKS_NAME).write_text("".join(f"{digest}\n" for digest in sorted(mined_tasks)))
+        tokenizer.save(folder / TOKENIZER_NAME)
+
+
+class Stored(NamedTuple):
+    """What a vocabulary's folder holds, in the order of `LatentVocabulary`'s fields."""
+
+    latents: tuple[Latent, ...]
+    base_size: int
+    tokenizer: Tokenizer
+    mining: dict[str, Any]
+    mined_tasks: frozenset[str]
+
+
+def read_folder(folder: Path) -> Stored:
+    """Read a vocabulary's folder and check everything in it.
+
+    Raises:
+        FileNotFoundError: the folder or one of its files is missing.
+        VocabularyError: its content is wrong; the message says what and where.
+    """
+    file = folder / FILE_NAME
+    content = _read_json(file)
+    tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
+    if content["tokenizer_fingerprint"] != tokenizer.fingerprint:
+        raise VocabularyError(f"{file}: the tokenizer beside it is not the one that it was mined with")
+    base_size = content["base_size"]
+    latents = (_read_latent(entry, index, base_size, file) for index, entry in enumerate(content["latents"]))
+    tasks = folder / TASKS_NAME
+    mined_tasks = frozenset(tasks.read_text().split()) if tasks.exists() else frozenset()
+    return Stored(tuple(latents), base_size, tokenizer, content["mining"], mined_tasks)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise VocabularyError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise VocabularyError(f"{file}: not a latent vocabulary of format version {FORMAT_VERSION}")
+    kinds = {"tokenizer_fingerprint": str, "base_size": int, "mining": dict, "latents": list}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            raise VocabularyError(f"{file}: {name!r} is missing or no {kind.__name__}")
+    base_size = content["base_size"]
+    if isinstance(base_size, bool) or not 0 <= base_size < np.iinfo(np.uint32).max:
+        raise VocabularyError(f"{file}: 'base_size' is {base_size}, no number of 32-bit ids")
+    return content
+
+
+def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
+    place = f"{file}: latent {index}"
+    try:
+        latent = Latent(**{**entry, "tokens": tuple(entry["tokens"])})
+    except (TypeError, KeyError) as error:
+        raise VocabularyError(f"{place} is malformed: {error}") from error
+    if latent.id != base_size + index:
+        raise VocabularyError(f"{place} has id {latent.id}, expected {base_size + index}")
+    if not all(_is_count(token) and token < base_size for token in latent.tokens):
+        raise VocabularyError(f"{place} holds a token outside the {base_size} base ids")
+    if not all(map(_is_count, (latent.id, latent.count, latent.support, latent.uses))):
+        raise VocabularyError(f"{place} has a frequency that is no count")
+    if not isinstance(latent.text, str):
+        raise VocabularyError(f"{place} has no text")
+    if not isinstance(latent.mean_entropy, float | int | None) or isinstance(latent.mean_entropy, bool):
+        raise VocabularyError(f"{place} has a mean entropy that is no number")
+    return latent
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,251 @@
+"""The latent vocabulary: segments and their ids, tied to one tokenizer."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lar import _core
+from lar.errors import VocabularyError
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.storage import FILE_NAME, read_folder, write_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Reparameterized:
+    """Conversations of n base tokens in u units. No unit crosses to another speaker or conversation.
+
+    units: uint32 (u); action: bool (u), whether the agent wrote the unit; starts: int64 (u + 1), the base
+    position of each unit's first token, and n. The student predicts unit j after the units before it, the
+    teacher faces it at base position starts[j] - 1.
+    """
+
+    units: NDArray[np.uint32]
+    action: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LatentVocabulary:
+    """Latents over the ids of one tokenizer; immutable, and safe to share between threads.
+
+    base_size is the number of the model's embedding rows; latent i has the id base_size + i.
+    """
+
+    latents: tuple[Latent, ...]
+    base_size: int
+    tokenizer: Tokenizer
+    mining: dict[str, Any] = field(default_factory=dict)
+    mined_tasks: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        _ = self._compiled  # an invalid vocabulary must not come to life
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @property
+    def size(self) -> int:
+        """Number of latents."""
+        return len(self.latents)
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """The fingerprint of the tokenizer whose ids the segments hold."""
+        return self.tokenizer.fingerprint
+
+    @cached_property
+    def segment_tokens(self) -> NDArray[np.uint32]:
+        """Base ids of all segments, end to end."""
+        return np.array([token for latent in self.latents for token in latent.tokens], dtype=np.uint32)
+
+    @cached_property
+    def segment_offsets(self) -> NDArray[np.int64]:
+        """Where each segment begins in `segment_tokens`, and the end of the last; int64 (size + 1)."""
+        lengths = [len(latent.tokens) for latent in self.latents]
+        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+    @cached_property
+    def first_tokens(self) -> NDArray[np.uint32]:
+        """First base token of each latent; uint32 (size)."""
+        return self.segment_tokens[self.segment_offsets[:-1]]
+
+    @cached_property
+    def _compiled(self) -> _core.Vocabulary:
+        return _core.Vocabulary(self.base_size, self.segment_tokens, self.segment_offsets)
+
+    @cached_property
+    def _guard_table(self) -> _core.GuardTable:
+        return _core.GuardTable(self._compiled)
+
+    def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
+        """Base ids to units, by the canonical parse.
+
+        Raises:
+            VocabularyError: an id is no base id.
+        """
+        return self._compiled.encode(as_ids(ids))
+
+    def expand(self, units: ArrayLike) -> NDArray[np.uint32]:
+        """Units to base ids: the exact inverse of `encode`.
+
+        Raises:
+            VocabularyError: an id is neither a base id nor a latent.
+        """
+        return self._compiled.expand(as_ids(units))
+
+    def reparameterize(
+        self, tokens: ArrayLike, action: NDArray[np.bool_], offsets: NDArray[np.int64] | None = None
+    ) -> Reparameterized:
+        """Parse whole conversations: base ids (n) and whether the agent wrote each (n).
+
+        With `offsets` (m + 1) they are the m conversations tokens[offsets[i]:offsets[i + 1]], else one.
+
+        Raises:
+            VocabularyError: an id is no base id.
+            OptionError: the arrays do not fit together.
+        """
+        ids = as_ids(tokens)
+        bounds = np.array([0, len(ids)], dtype=np.int64) if offsets is None else offsets
+        return Reparameterized(*self._compiled.align(ids, np.ascontiguousarray(action), bounds))
+
+    def text(self, units: ArrayLike) -> str:
+        """The text of units, special tokens left out."""
+        return self._expander(skip_special_tokens=True).text(as_ids(units))
+
+    def stream(
+        self,
+        tokenizer: object = None,
+        *,
+        stop: Sequence[str] = (),
+        max_units: int | None = None,
+        max_base_tokens: int | None = None,
+        skip_special_tokens: bool = True,
+    ) -> _core.Stream:
+        """Begin to expand one request's units: `push(unit)` returns the text that is certain now.
+
+        Never half a character; text is held back only while a stop string may still complete; a stop
+        string inside an expansion cuts exactly. The tokenizer is the vocabulary's own where None is given.
+
+        Raises:
+            VocabularyError: the tokenizer is another than the vocabulary's.
+            OptionError: a stop string is empty, or both budgets are given.
+        """
+        self.check_tokenizer(tokenizer)
+        return self._expander(skip_special_tokens).stream(list(stop), max_units, max_base_tokens)
+
+    def stream_batch(
+        self,
+        requests: int,
+        *,
+        stop: Sequence[str] = (),
+        max_units: int | None = None,
+        max_base_tokens: int | None = None,
+        skip_special_tokens: bool = True,
+    ) -> _core.StreamBatch:
+        """Begin to expand the units of several requests that are stepped together; see `stream`."""
+        expander = self._expander(skip_special_tokens)
+        return expander.stream_batch(requests, list(stop), max_units, max_base_tokens)
+
+    def guard(self) -> _core.CanonicalGuard:
+        """Begin to watch one turn's units: `excluded()` is what may not come next, `push(unit)` takes one.
+
+        Whoever always takes a unit that is not excluded writes what `encode` gives for the same text, and
+        never a latent's text half latent, half explicit. `lar.generation.guard` is the same for transformers.
+        """
+        return self._guard_table.guard()
+
+    def has_seen(self, task: str) -> bool:
+        """Whether the vocabulary was mined on this task."""
+        return task_digest(task) in self.mined_tasks
+
+    def check_tokenizer(self, tokenizer: object) -> None:
+        """Raise VocabularyError unless `tokenizer` (None: the vocabulary's own) has the vocabulary's ids."""
+        if tokenizer is None:
+            return
+        found = Tokenizer.of(tokenizer).fingerprint
+        if found != self.tokenizer_fingerprint:
+            raise VocabularyError(
+                f"mined with tokenizer {self.tokenizer_fingerprint[:12]}, not with this one ({found[:12]})"
+            )
+
+    def with_base_size(self, base_size: int) -> "LatentVocabulary":
+        """The same latents over a model with `base_size` embedding rows: only their ids move."""
+        latents = tuple(
+            Latent(**{**asdict(latent), "id": base_size + index}) for index, latent in enumerate(self.latents)
+        )
+        return LatentVocabulary(latents, base_size, self.tokenizer, self.mining, self.mined_tasks)
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary's folder; an older vocabulary there is replaced when all is written.
+
+        Raises:
+            OptionError: the folder holds something else.
+        """
+        write_folder(Path(path), self.tokenizer, self.base_size, self.mining, self.latents, self.mined_tasks)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LatentVocabulary":
+        """Read a vocabulary's folder and check everything in it.
+
+        Raises:
+            FileNotFoundError: the folder or one of its files is missing.
+            VocabularyError: its content is wrong; the message says what and where.
+        """
+        stored = read_folder(Path(path))
+        try:
+            return cls(*stored)
+        except VocabularyError as error:
+            raise VocabularyError(f"{Path(path) / FILE_NAME}: {error}") from error
+
+    def _expander(self, skip_special_tokens: bool) -> _core.Expander:
+        return self._spoken_expander if skip_special_tokens else self._full_expander
+
+    @cached_property
+    def _full_expander(self) -> _core.Expander:
+        return _core.Expander(self._compiled, *self._token_bytes())
+
+    @cached_property
+    def _spoken_expander(self) -> _core.Expander:
+        return _core.Expander(self._compiled, *self._token_bytes(silent=self.tokenizer.special_ids.tolist()))
+
+    def _token_bytes(self, silent: Iterable[int] = ()) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Bytes and offsets of each of the `base_size` ids; rows that no token has are silent."""
+        flat, offsets = self.tokenizer.token_bytes()
+        lengths = np.zeros(self.base_size, dtype=np.int64)
+        known: NDArray[np.int64] = offsets[1:].astype(np.int64) - offsets[:-1].astype(np.int64)
+        lengths[: len(known)] = known
+        hidden = np.zeros(len(known), dtype=np.bool_)
+        hidden[list(silent)] = True
+        kept = flat[~np.repeat(hidden, known)]
+        lengths[: len(known)][hidden] = 0
+        return kept, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def task_digest(task: str) -> str:
+    """A short digest that stands for a task's name: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(task.encode()).hexdigest()[:16]
+
+
+def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
+    """`ids` as a contiguous uint32 array.
+
+    Raises:
+        VocabularyError: an id is negative, no integer, or does not fit 32 bits.
+    """
+    array = np.asarray(ids)
+    if array.dtype == np.uint32:
+        return np.ascontiguousarray(array)
+    if array.size == 0:
+        return np.zeros(0, dtype=np.uint32)
+    if array.dtype.kind not in "iu":
+        raise VocabularyError(f"ids must be integers, not {array.dtype}")
+    if int(array.min()) < 0 or int(array.max()) > np.iinfo(np.uint32).max:
+        raise VocabularyError("an id is negative or does not fit 32 bits")
+    return np.ascontiguousarray(array, dtype=np.uint32)

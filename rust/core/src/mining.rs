@@ -1,0 +1,19 @@
+//! From the runs of a corpus to the segments that become latents.
+//!
+//! ```text
+//! tokens --runs--> distinct runs --trie--> candidates --select--> segments
+//! ```
+
+pub mod branching;
+pub mod candidates;
+mod flat_text;
+mod marginals;
+pub mod match_trie;
+pub mod runs;
+mod sample;
+mod scale;
+pub mod select;
+pub mod spill;
+pub mod text_cuts;
+pub mod trie;
+pub mod worth;

@@ -1,0 +1,145 @@
+//! Candidates: segments with their exact frequencies, and which of them may save most.
+
+use std::cmp::Ordering;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::mining::worth::expected_savings;
+use crate::tokens::checks::check_length;
+use crate::tokens::segments::Segments;
+
+/// Segments with their exact frequencies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// The segments, ascending by token ids.
+    pub segments: Segments,
+    /// Occurrences of each, overlapping ones included.
+    pub counts: Vec<u64>,
+    /// Distinct tasks in which each occurs.
+    pub supports: Vec<u32>,
+}
+
+impl Candidates {
+    /// Takes flat arrays over, after checking that they fit together.
+    ///
+    /// # Errors
+    /// If there is not one count and one support for each segment, a segment has less than two tokens, occurs
+    /// nowhere or in no task, or the segments do not ascend.
+    pub fn from_parts(segments: Segments, counts: Vec<u64>, supports: Vec<u32>) -> Result<Candidates> {
+        check_length("counts", counts.len(), segments.len())?;
+        check_length("supports", supports.len(), segments.len())?;
+        for (candidate, segment) in segments.iter().enumerate() {
+            check_candidate(candidate, segment, counts[candidate], supports[candidate])?;
+        }
+        match (1..segments.len()).find(|&index| segments.get(index - 1) >= segments.get(index)) {
+            Some(candidate) => Err(Error::UnorderedCandidates { candidate }),
+            None => Ok(Candidates { segments, counts, supports }),
+        }
+    }
+
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Whether there is no candidate at all.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Units that candidate `index` alone may be expected to save on unseen tasks.
+    pub fn expected_savings(&self, index: usize) -> f64 {
+        expected_savings(self.counts[index], self.supports[index], self.segments.get(index).len())
+    }
+
+    /// The candidates for which `keep` is true.
+    ///
+    /// # Errors
+    /// If `keep` has not one entry for each candidate.
+    pub fn filter(&self, keep: &[bool]) -> Result<Candidates> {
+        check_length("keep", keep.len(), self.len())?;
+        Ok((0..self.len()).filter(|&index| keep[index]).map(|index| self.get(index)).collect())
+    }
+
+    /// The `most` candidates of all parts together that are expected to save most, ascending by token ids.
+    pub fn best(parts: &[Candidates], most: usize) -> Candidates {
+        let mut all: Candidates =
+            parts.iter().flat_map(|part| (0..part.len()).map(|i| part.get(i))).collect();
+        all.keep_best(most);
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.par_sort_unstable_by(|&one, &other| all.segments.get(one).cmp(all.segments.get(other)));
+        order.into_iter().map(|index| all.get(index)).collect()
+    }
+
+    /// Drops all but the `most` that save most; returns what the least of those saves, if there are as many.
+    pub(crate) fn keep_best(&mut self, most: usize) -> Option<f64> {
+        if self.len() < most || most == 0 {
+            if most == 0 {
+                *self = Candidates::default();
+            }
+            return None;
+        }
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.select_nth_unstable_by(most - 1, |&one, &other| self.by_savings(one, other));
+        order.truncate(most);
+        let least = self.expected_savings(order[most - 1]);
+        *self = order.into_iter().map(|index| self.get(index)).collect();
+        Some(least)
+    }
+
+    /// What saves more comes first; the token ids decide between equals, so that the order is total.
+    pub(crate) fn by_savings(&self, one: usize, other: usize) -> Ordering {
+        let segments = || self.segments.get(one).cmp(self.segments.get(other));
+        self.expected_savings(other).total_cmp(&self.expected_savings(one)).then_with(segments)
+    }
+
+    pub(crate) fn get(&self, index: usize) -> (&[u32], u64, u32) {
+        (self.segments.get(index), self.counts[index], self.supports[index])
+    }
+
+    pub(crate) fn push(&mut self, segment: &[u32], count: u64, support: u32) {
+        self.segments.push(segment);
+        self.counts.push(count);
+        self.supports.push(support);
+    }
+}
+
+fn check_candidate(candidate: usize, segment: &[u32], count: u64, support: u32) -> Result<()> {
+    if segment.len() < 2 {
+        return Err(Error::ShortSegment { segment: candidate, length: segment.len() });
+    }
+    match (count, support) {
+        (0, _) => Err(Error::EmptyCandidate { candidate, what: "occurrences" }),
+        (_, 0) => Err(Error::EmptyCandidate { candidate, what: "tasks" }),
+        _ => Ok(()),
+    }
+}
+
+impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
+    fn from_iter<I: IntoIterator<Item = (&'a [u32], u64, u32)>>(items: I) -> Self {
+        let mut candidates = Candidates::default();
+        for (segment, count, support) in items {
+            candidates.push(segment, count, support);
+        }
+        candidates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_are_no_candidates_are_refused() {
+        let from = |lists: [&[u32]; 2], count, support| {
+            Candidates::from_parts(lists.into_iter().collect(), vec![1, count], vec![1, support])
+        };
+        assert!(from([&[1, 2], &[1, 3]], 1, 1).is_ok());
+        assert_eq!(from([&[1, 2], &[2]], 1, 1), Err(Error::ShortSegment { segment: 1, length: 1 }));
+        let missing = |what| Err(Error::EmptyCandidate { candidate: 1, what });
+        assert_eq!(from([&[1, 2], &[1, 3]], 0, 1), missing("occurrences"));
+        assert_eq!(from([&[1, 2], &[1, 3]], 1, 0), missing("tasks"));
+        assert_eq!(from([&[1, 2], &[1, 2]], 1, 1), Err(Error::UnorderedCandidates { candidate: 1 }));
+    }
+}

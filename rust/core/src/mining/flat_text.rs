@@ -1,0 +1,260 @@
+//! The distinct runs laid end to end, in the form that the trie reads.
+//!
+//! Three things keep a read to one memory access. Tokens are numbered anew by their frequency, so that what
+//! is counted by token stays in the nearest cache. A run's end is a token of its own. And the few runs that
+//! occur more than once stand first, so that a position beyond them weighs one without looking its run up.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::mining::runs::Runs;
+use crate::mining::scale::Scale;
+
+/// Stands before the first run and after each.
+pub(crate) const END: u32 = 0;
+
+/// Stands for the tasks of a run that has several.
+const MANY: u32 = u32::MAX;
+
+pub(crate) struct Text<'a> {
+    runs: &'a Runs,
+    scale: Scale,
+    tokens: Vec<u32>,
+    /// The base id of each numbered token.
+    ids: Vec<u32>,
+    /// Occurrences of each numbered token in the distinct runs.
+    numbers: Vec<usize>,
+    /// The runs in the order in which they stand here.
+    order: Vec<u32>,
+    /// Where each of them begins, and the end of the last.
+    starts: Vec<u32>,
+    /// How often each of them occurs, as far as they occur more than once.
+    counts: Vec<u64>,
+    /// The task of each of them, `MANY` where there are several.
+    tasks: Vec<u32>,
+    /// The run of the first position of each block, as its place in `order`.
+    blocks: Vec<u32>,
+    /// The task of each block, `MANY` where its runs have several. Mostly they are of one trajectory.
+    block_tasks: Vec<u32>,
+    /// From this position on all runs occur once.
+    once: u32,
+}
+
+impl<'a> Text<'a> {
+    /// # Errors
+    /// If the distinct runs have more positions than there is room for.
+    pub(crate) fn new(runs: &'a Runs, scale: Scale) -> Result<Self> {
+        scale.room.check(runs.len(), runs.segments().tokens().len())?;
+        let length = runs.segments().tokens().len() + runs.len() + 1;
+        let (ids, numbers, renumbered) = number_by_frequency(runs.segments().tokens());
+        let mut order: Vec<u32> = (0..runs.len() as u32).collect();
+        order.sort_by_key(|&run| runs.count(run as usize) == 1);
+        let repeated = order.partition_point(|&run| runs.count(run as usize) > 1);
+        let mut tokens = Vec::with_capacity(length);
+        let mut starts = Vec::with_capacity(runs.len() + 1);
+        tokens.push(END);
+        for &run in &order {
+            starts.push(tokens.len() as u32);
+            tokens.extend(runs.segments().get(run as usize).iter().map(|&id| renumbered[id as usize]));
+            tokens.push(END);
+        }
+        starts.push(tokens.len() as u32);
+        let once = starts[repeated];
+        let counts = order[..repeated].iter().map(|&run| runs.count(run as usize)).collect();
+        let task = |&run: &u32| if let [task] = runs.tasks(run as usize) { *task } else { MANY };
+        let tasks: Vec<u32> = order.iter().map(task).collect();
+        let blocks = runs_of_blocks(&starts, scale.block_bits);
+        let block_tasks = tasks_of_blocks(&blocks, &tasks);
+        Ok(Text {
+            runs,
+            scale,
+            tokens,
+            ids,
+            numbers,
+            order,
+            starts,
+            counts,
+            tasks,
+            blocks,
+            block_tasks,
+            once,
+        })
+    }
+
+    /// The sizes by which the text is searched.
+    pub(crate) fn scale(&self) -> &Scale {
+        &self.scale
+    }
+
+    /// The runs as they stand in the text: the index of each, and where it begins.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
+    }
+
+    /// Number of positions, those of the runs' ends included.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The numbered token at `position + depth`.
+    pub(crate) fn token(&self, position: u32, depth: usize) -> u32 {
+        self.tokens[position as usize + depth]
+    }
+
+    /// The numbered token at `position + depth`, `END` beyond the text; it may be of another run.
+    pub(crate) fn token_or_end(&self, position: u32, depth: usize) -> u32 {
+        self.tokens.get((position as usize).saturating_add(depth)).copied().unwrap_or(END)
+    }
+
+    /// The numbered token `distance` before `position`, which is not before the text.
+    pub(crate) fn previous(&self, position: u32, distance: usize) -> u32 {
+        self.tokens[position as usize - distance]
+    }
+
+    /// The base id of a numbered token.
+    pub(crate) fn id(&self, token: u32) -> u32 {
+        self.ids[token as usize]
+    }
+
+    /// How many numbered tokens there are, `END` among them.
+    pub(crate) fn alphabet(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// One more than the largest task.
+    pub(crate) fn number_of_tasks(&self) -> usize {
+        let largest = (0..self.runs.len()).filter_map(|run| self.runs.tasks(run).last()).max();
+        largest.map_or(0, |&task| task as usize + 1)
+    }
+
+    /// How many of `positions`, which ascend, lie in runs that occur more than once: the first ones.
+    pub(crate) fn repeated(&self, positions: &[u32]) -> usize {
+        positions.partition_point(|&position| position < self.once)
+    }
+
+    /// How often the run at `position` occurs.
+    pub(crate) fn weight(&self, position: u32) -> u64 {
+        if position >= self.once { 1 } else { self.counts[self.place(position)] }
+    }
+
+    /// The tasks of the run at `position`, ascending.
+    pub(crate) fn tasks_at(&self, position: u32) -> &[u32] {
+        let task = &self.block_tasks[position as usize >> self.scale.block_bits];
+        if *task != MANY {
+            return std::slice::from_ref(task);
+        }
+        let place = self.place(position);
+        let task = &self.tasks[place];
+        if *task == MANY { self.runs.tasks(self.order[place] as usize) } else { std::slice::from_ref(task) }
+    }
+
+    fn place(&self, position: u32) -> usize {
+        let mut place = self.blocks[position as usize >> self.scale.block_bits] as usize;
+        while self.starts[place + 1] <= position {
+            place += 1;
+        }
+        place
+    }
+
+    /// All numbered tokens.
+    pub(crate) fn numbered(&self) -> Range<usize> {
+        0..self.numbers.len()
+    }
+
+    /// A range of numbered tokens as about `number` ranges with about as many positions each.
+    pub(crate) fn shares(&self, tokens: Range<usize>, number: usize) -> Vec<Range<usize>> {
+        let total: usize = self.numbers[tokens.clone()].iter().sum();
+        let mut shares = Vec::new();
+        let (mut start, mut seen) = (tokens.start, 0);
+        for token in tokens.clone() {
+            seen += self.numbers[token];
+            if seen * number > total * (shares.len() + 1) {
+                shares.push(start..token + 1);
+                start = token + 1;
+            }
+        }
+        shares.push(start..tokens.end);
+        shares
+    }
+
+    /// For each numbered token of a range, ascending: where it begins two tokens or more, and the second.
+    ///
+    /// The second costs nothing here, where the text is read from end to end, and a memory access later.
+    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Placed>> {
+        self.followers_of(tokens, wanted, |next| next != END)
+    }
+
+    /// For each numbered token of a range, ascending: where it is, and what follows, the end of a run included.
+    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Placed>> {
+        self.followers_of(tokens, &(0..u32::MAX), |_| true)
+    }
+
+    fn followers_of(
+        &self,
+        tokens: Range<usize>,
+        wanted: &Range<u32>,
+        keeps: impl Fn(u32) -> bool,
+    ) -> Vec<Vec<Placed>> {
+        let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
+        let room = |token: usize| if wanted[token - tokens.start] { self.numbers[token] } else { 0 };
+        let mut groups: Vec<Vec<Placed>> =
+            tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
+        for (position, pair) in self.tokens.windows(2).enumerate() {
+            let token = pair[0] as usize;
+            if tokens.contains(&token) && keeps(pair[1]) && wanted[token - tokens.start] {
+                groups[token - tokens.start].push(Placed { position: position as u32, next: pair[1] });
+            }
+        }
+        groups
+    }
+}
+
+/// A position and the token after it.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) position: u32,
+    pub(crate) next: u32,
+}
+
+/// The ids in descending order of their frequency after `END`, how often each occurs, and each id's number.
+fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
+    let most = tokens.par_iter().max().map_or(0, |&id| id as usize + 1);
+    let mut frequencies = vec![0usize; most];
+    for &id in tokens {
+        frequencies[id as usize] += 1;
+    }
+    let mut ids: Vec<u32> = (0..most as u32).filter(|&id| frequencies[id as usize] > 0).collect();
+    ids.sort_by_key(|&id| std::cmp::Reverse(frequencies[id as usize]));
+    let mut renumbered = vec![END; most];
+    for (place, &id) in ids.iter().enumerate() {
+        renumbered[id as usize] = place as u32 + 1;
+    }
+    let numbers = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
+    ids.insert(END as usize, u32::MAX);
+    (ids, numbers, renumbered)
+}
+
+fn runs_of_blocks(starts: &[u32], block_bits: u32) -> Vec<u32> {
+    let end = starts[starts.len() - 1] as usize;
+    let mut place = 0;
+    (0..=end >> block_bits)
+        .map(|block| {
+            while place + 2 < starts.len() && starts[place + 1] as usize <= block << block_bits {
+                place += 1;
+            }
+            place as u32
+        })
+        .collect()
+}
+
+fn tasks_of_blocks(blocks: &[u32], tasks: &[u32]) -> Vec<u32> {
+    let task_of = |block: usize| {
+        let first = blocks[block] as usize;
+        let last = blocks.get(block + 1).map_or(tasks.len().saturating_sub(1), |&next| next as usize);
+        let task = tasks.get(first).copied().unwrap_or(MANY);
+        if tasks[first..].iter().take(last + 1 - first).all(|&other| other == task) { task } else { MANY }
+    };
+    (0..blocks.len()).map(task_of).collect()
+}

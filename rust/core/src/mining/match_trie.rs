@@ -1,0 +1,220 @@
+//! The matching trie and the canonical parse: leftmost-longest.
+//!
+//! The same parse stands in the miner's accounting, in training and at inference, because it needs no
+//! look-back, can be streamed, and is what tokenizers' added-token matching does.
+
+use crate::error::Result;
+use crate::tokens::checks::check_tokens;
+use crate::tokens::segments::Segments;
+
+/// Tokens of all segments of a trie: its nodes, which are no more, are numbered by 32 bits.
+const MOST_TOKENS: usize = u32::MAX as usize - 1;
+
+const NONE: u32 = u32::MAX;
+
+/// One step of a parse: a latent, or a base token that no segment begins at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The base token itself.
+    Token(u32),
+    /// A segment, by its index, and its length in tokens.
+    Segment {
+        /// Index among the trie's segments.
+        index: u32,
+        /// Number of base tokens that it stands for.
+        length: usize,
+    },
+}
+
+impl Unit {
+    /// Number of base tokens that the unit stands for.
+    pub fn length(self) -> usize {
+        match self {
+            Unit::Token(_) => 1,
+            Unit::Segment { length, .. } => length,
+        }
+    }
+}
+
+/// A trie over segments of two or more tokens that finds the longest one at a position.
+///
+/// The first two tokens are looked up in one step, since most fan-out is there and most positions begin no
+/// segment; below them, a node's edges are one sorted stretch of flat arrays. Nodes are numbered so that an
+/// edge's number is its target's: edge `i` leads to node `i`.
+#[derive(Debug, Clone, Default)]
+pub struct MatchingTrie {
+    /// Node of each two first tokens.
+    pairs: PairIndex,
+    /// Token on the edge that leads to each node.
+    tokens: Vec<u32>,
+    /// The segment that ends at each node, or NONE.
+    segments: Vec<u32>,
+    /// First child of each node; its children end where the next node's begin.
+    children: Vec<u32>,
+}
+
+impl MatchingTrie {
+    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens never.
+    ///
+    /// # Errors
+    /// If the segments hold more tokens than there can be nodes.
+    pub fn new(segments: &Segments) -> Result<Self> {
+        check_tokens(segments, MOST_TOKENS)?;
+        Ok(MatchingTrie::of_few(segments))
+    }
+
+    /// The same of segments that are known to be few enough: a choice among those of another trie.
+    pub(crate) fn of_few(segments: &Segments) -> Self {
+        let mut order: Vec<u32> =
+            (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
+        order.sort_by_key(|&index| segments.get(index as usize));
+        Builder { segments, trie: MatchingTrie::default() }.build(&order)
+    }
+
+    /// The longest segment that `tokens` begins with.
+    pub fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
+        let mut found = None;
+        self.for_each_match(tokens, |index, length| found = Some(Unit::Segment { index, length }));
+        found
+    }
+
+    /// The longest segment of at most `longest` tokens that `tokens` begins with.
+    pub fn longest_match_within(&self, tokens: &[u32], longest: usize) -> Option<Unit> {
+        self.longest_match(&tokens[..longest.min(tokens.len())])
+    }
+
+    /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.
+    #[inline]
+    pub fn for_each_match(&self, tokens: &[u32], mut visit: impl FnMut(u32, usize)) {
+        let &[first, second, ..] = tokens else { return };
+        let mut node = self.pairs.get(first, second);
+        let mut depth = 2;
+        while node != NONE {
+            let index = self.segments[node as usize];
+            if index != NONE {
+                visit(index, depth);
+            }
+            let Some(&token) = tokens.get(depth) else { break };
+            node = self.child(node, token);
+            depth += 1;
+        }
+    }
+
+    /// Calls `visit` with each unit of the canonical parse of `tokens`.
+    pub fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
+        let mut rest = tokens;
+        while let Some(&first) = rest.first() {
+            let unit = self.longest_match(rest).unwrap_or(Unit::Token(first));
+            visit(unit);
+            rest = &rest[unit.length()..];
+        }
+    }
+
+    #[inline]
+    fn child(&self, node: u32, token: u32) -> u32 {
+        let start = self.children[node as usize] as usize;
+        let end = self.children[node as usize + 1] as usize;
+        let edges = &self.tokens[start..end];
+        let found = if edges.len() <= SCANNED {
+            edges.iter().position(|&edge| edge == token)
+        } else {
+            edges.binary_search(&token).ok()
+        };
+        found.map_or(NONE, |index| (start + index) as u32)
+    }
+}
+
+/// Edges up to which a scan is faster than a binary search.
+const SCANNED: usize = 8;
+
+/// From two tokens to a node: open addressing, at most half full.
+#[derive(Debug, Clone, Default)]
+struct PairIndex {
+    entries: Vec<(u64, u32)>,
+}
+
+impl PairIndex {
+    fn new(pairs: impl ExactSizeIterator<Item = (u64, u32)>) -> Self {
+        let mut index = PairIndex { entries: vec![(0, NONE); (2 * pairs.len()).next_power_of_two()] };
+        for (pair, node) in pairs {
+            let slot = index.slot(pair);
+            index.entries[slot] = (pair, node);
+        }
+        index
+    }
+
+    #[inline]
+    fn get(&self, first: u32, second: u32) -> u32 {
+        if self.entries.is_empty() { NONE } else { self.entries[self.slot(pair(first, second))].1 }
+    }
+
+    /// Where the pair is, or the free entry where it would be.
+    #[inline]
+    fn slot(&self, pair: u64) -> usize {
+        // Fibonacci hashing: the high bits of the product are the good ones.
+        let hash = (pair ^ pair >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let last = self.entries.len() - 1;
+        let mut slot = hash as usize & last;
+        while self.entries[slot].0 != pair && self.entries[slot].1 != NONE {
+            slot = (slot + 1) & last;
+        }
+        slot
+    }
+}
+
+fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
+}
+
+/// Lays a trie out level by level, so that the children of one node are neighbours.
+struct Builder<'a> {
+    segments: &'a Segments,
+    trie: MatchingTrie,
+}
+
+impl Builder<'_> {
+    fn build(mut self, order: &[u32]) -> MatchingTrie {
+        let segments = self.segments;
+        let start = |&index: &u32| &segments.get(index as usize)[..2];
+        // A node is the stretch of `order` whose segments pass through it.
+        let mut level: Vec<(u32, &[u32])> = order
+            .chunk_by(|left, right| start(left) == start(right))
+            .map(|group| (self.add_node(group, 1), group))
+            .collect();
+        self.trie.pairs = PairIndex::new(level.iter().map(|&(node, group)| {
+            let start = start(&group[0]);
+            (pair(start[0], start[1]), node)
+        }));
+        let mut depth = 2;
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (node, passing) in level {
+                self.trie.children.push(self.trie.tokens.len() as u32);
+                debug_assert_eq!(self.trie.children.len(), node as usize + 1);
+                next.extend(self.add_children(passing, depth));
+            }
+            level = next;
+            depth += 1;
+        }
+        self.trie.children.push(self.trie.tokens.len() as u32);
+        self.trie
+    }
+
+    fn add_children<'o>(&mut self, passing: &'o [u32], depth: usize) -> Vec<(u32, &'o [u32])> {
+        let segments = self.segments;
+        let token_at = |&index: &u32| segments.get(index as usize).get(depth).copied();
+        let longer = &passing[passing.partition_point(|index| token_at(index).is_none())..];
+        longer
+            .chunk_by(|left, right| token_at(left) == token_at(right))
+            .map(|group| (self.add_node(group, depth), group))
+            .collect()
+    }
+
+    fn add_node(&mut self, passing: &[u32], depth: usize) -> u32 {
+        // Segments that end here come first in the order, and equal ones by index.
+        let shortest = self.segments.get(passing[0] as usize);
+        self.trie.tokens.push(shortest[depth]);
+        self.trie.segments.push(if shortest.len() == depth + 1 { passing[0] } else { NONE });
+        (self.trie.tokens.len() - 1) as u32
+    }
+}

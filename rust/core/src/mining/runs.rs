@@ -1,0 +1,563 @@
+//! The runs of a corpus: maximal stretches of action tokens that may continue one another, folded
+//! into distinct runs with their counts and tasks.
+//!
+//! Logs repeat themselves: after folding, all later work grows with the distinct runs only. Counts and
+//! task sets add up, so parts of a corpus can be folded apart and merged.
+
+use std::hash::Hasher;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use rayon::prelude::*;
+use rustc_hash::FxHasher;
+
+use crate::error::{Error, Result};
+use crate::tokens::barriers::Barriers;
+use crate::tokens::checks::{check_ids, check_length, check_offsets};
+use crate::tokens::segments::Segments;
+
+/// No token has the largest id: it stands for the end of a run, and for "none".
+const IDS: u32 = u32::MAX;
+
+/// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to here;
+/// and no sum of counts that is made of them later overflows.
+const MOST_OCCURRENCES: u64 = 1 << 53;
+
+/// How much can be folded into distinct runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Most distinct runs.
+    pub runs: usize,
+    /// Most positions: the tokens of the distinct runs, and one for the end of each.
+    pub positions: usize,
+}
+
+impl Room {
+    /// Room for runs in which candidates are to be searched: positions have 32 bits there.
+    pub const SEARCHED: Room = Room { runs: u32::MAX as usize - 1, positions: u32::MAX as usize - 1 };
+
+    /// Room for runs that are only parsed.
+    pub const PARSED: Room = Room { positions: usize::MAX, ..Room::SEARCHED };
+
+    /// Checks that so many runs of so many tokens in all have room.
+    pub(crate) fn check(self, runs: usize, tokens: usize) -> Result<()> {
+        let positions = tokens.saturating_add(runs);
+        let most = self.runs.min(Room::SEARCHED.runs);
+        if runs > most {
+            return Err(Error::TooManyRuns { most });
+        }
+        if positions > self.positions {
+            return Err(Error::TooManyPositions { positions, most: self.positions });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Room::SEARCHED
+    }
+}
+
+/// Part of a corpus as flat arrays: trajectory `i` is `tokens[offsets[i]..offsets[i + 1]]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Trajectories<'a> {
+    /// Base ids, end to end.
+    pub tokens: &'a [u32],
+    /// Where each trajectory begins, and the end of the last.
+    pub offsets: &'a [usize],
+    /// Whether the agent wrote the token; as long as `tokens`.
+    pub action: &'a [bool],
+    /// Whether the token may *continue* a segment; as long as `tokens`. None: every token may.
+    pub continues: Option<&'a [bool]>,
+    /// The task of each trajectory.
+    pub tasks: &'a [u32],
+}
+
+impl Trajectories<'_> {
+    pub(crate) fn check(&self) -> Result<()> {
+        check_offsets(self.offsets, self.tokens.len())?;
+        check_length("action", self.action.len(), self.tokens.len())?;
+        if let Some(continues) = self.continues {
+            check_length("continues", continues.len(), self.tokens.len())?;
+        }
+        check_length("tasks", self.tasks.len(), self.offsets.len() - 1)
+    }
+
+    /// Appends the runs of a trajectory.
+    ///
+    /// # Errors
+    /// If one holds an id that no token has.
+    fn find_runs(&self, trajectory: usize, barriers: &Barriers, runs: &mut Vec<FoundRun>) -> Result<()> {
+        let range = self.offsets[trajectory]..self.offsets[trajectory + 1];
+        let continues = self.continues.map(|may| &may[range.clone()]);
+        let task = self.tasks[trajectory];
+        let first = runs.len();
+        for_each_run(
+            &self.tokens[range.clone()],
+            &self.action[range.clone()],
+            continues,
+            barriers,
+            |run, at| {
+                let start = range.start + at;
+                runs.push(FoundRun { start, end: start + run.len(), hash: hash(run), task });
+            },
+        );
+        for run in runs[first..].iter().map(|run| run.start..run.end) {
+            // Counted without a branch, four tokens at a time: most of what is folded has been checked for long.
+            let reserved = |count: u32, &id: &u32| count | u32::from(id == IDS);
+            if self.tokens[run.clone()].iter().fold(0, reserved) != 0 {
+                check_ids(&self.tokens[run.clone()], run.start, IDS)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit` with each maximal run of one trajectory's tokens and where it begins.
+///
+/// A run ends before a token that is not the agent's or is a barrier, and before a token that may not
+/// continue a segment (which then begins the next run). Single tokens are runs too.
+fn for_each_run(
+    tokens: &[u32],
+    action: &[bool],
+    continues: Option<&[bool]>,
+    barriers: &Barriers,
+    mut visit: impl FnMut(&[u32], usize),
+) {
+    let mut start = 0;
+    for position in 0..=tokens.len() {
+        let eligible = position < tokens.len() && action[position] && !barriers.contains(tokens[position]);
+        if eligible && (position == start || continues.is_none_or(|may| may[position])) {
+            continue;
+        }
+        if position > start {
+            visit(&tokens[start..position], start);
+        }
+        start = if eligible { position } else { position + 1 };
+    }
+}
+
+/// Distinct runs, each with the number of its occurrences and the tasks that it occurs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runs {
+    segments: Segments,
+    counts: Vec<u64>,
+    tasks: Segments,
+    total_tokens: u64,
+}
+
+impl Runs {
+    /// Puts together what [`Runs::segments`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking it.
+    ///
+    /// Equal runs may stand in it: folding makes them one, and the candidates are the same either way.
+    ///
+    /// # Errors
+    /// If there is not one count and one set of tasks for each run; if a run has no token, no occurrence or no
+    /// task, or its tasks do not ascend; if an id is none of a token; if there are more runs than can be
+    /// numbered, or their counts are too large.
+    pub fn from_parts(segments: Segments, counts: Vec<u64>, tasks: Segments) -> Result<Runs> {
+        check_length("counts", counts.len(), segments.len())?;
+        check_length("tasks", tasks.len(), segments.len())?;
+        check_ids(segments.tokens(), 0, IDS)?;
+        Room::PARSED.check(segments.len(), segments.tokens().len())?;
+        let mut total_tokens = 0;
+        for (run, (tokens, &count)) in segments.iter().zip(&counts).enumerate() {
+            check_run(run, tokens, count, tasks.get(run))?;
+            total_tokens = more_occurrences(total_tokens, tokens, count)?;
+        }
+        Ok(Runs { segments, counts, tasks, total_tokens })
+    }
+
+    /// Number of distinct runs.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Whether there is no run at all.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// The tokens of every distinct run, in the order of their first occurrence.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// How often run `index` occurs.
+    pub fn count(&self, index: usize) -> u64 {
+        self.counts[index]
+    }
+
+    /// How often each run occurs.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The tasks of every run, ascending.
+    pub fn task_sets(&self) -> &Segments {
+        &self.tasks
+    }
+
+    /// The tasks in which run `index` occurs, ascending.
+    pub fn tasks(&self, index: usize) -> &[u32] {
+        self.tasks.get(index)
+    }
+
+    /// The runs that are left when each distinct run is cut before every token that may not continue one.
+    ///
+    /// # Errors
+    /// If `continues` is not as long as the tokens of the distinct runs end to end, or what is left has more
+    /// positions than candidates can be searched in.
+    pub fn split(&self, continues: &[bool]) -> Result<Runs> {
+        check_length("continues", continues.len(), self.segments.tokens().len())?;
+        let (mut folder, mut added) = (RunFolder::default(), Ok(()));
+        let nothing = Barriers::default();
+        for (index, range) in self.segments.offsets().windows(2).enumerate() {
+            let run = self.segments.get(index);
+            let may = Some(&continues[range[0]..range[1]]);
+            for_each_run(run, &vec![true; run.len()], may, &nothing, |part, _| {
+                let tasks = self.tasks(index).iter().copied();
+                if added.is_ok() {
+                    added = folder.add_run(part, self.count(index), tasks);
+                }
+            });
+        }
+        added.map(|()| folder.finish())
+    }
+
+    /// One distinct run in `step`.
+    pub(crate) fn every(&self, step: usize) -> Runs {
+        let places = || (0..self.len()).step_by(step);
+        Runs {
+            segments: places().map(|run| self.segments.get(run)).collect(),
+            counts: places().map(|run| self.counts[run]).collect(),
+            tasks: places().map(|run| self.tasks.get(run)).collect(),
+            total_tokens: places().map(|run| self.segments.get(run).len() as u64 * self.counts[run]).sum(),
+        }
+    }
+
+    /// Tokens in all occurrences of all runs.
+    pub fn total_tokens(&self) -> u64 {
+        self.total_tokens
+    }
+}
+
+fn check_run(run: usize, tokens: &[u32], count: u64, tasks: &[u32]) -> Result<()> {
+    let parts = [("tokens", tokens.is_empty()), ("occurrences", count == 0), ("tasks", tasks.is_empty())];
+    if let Some(&(what, _)) = parts.iter().find(|(_, is_missing)| *is_missing) {
+        return Err(Error::EmptyRun { run, what });
+    }
+    let is_set = tasks.windows(2).all(|pair| pair[0] < pair[1]);
+    if is_set { Ok(()) } else { Err(Error::UnorderedTasks { run }) }
+}
+
+/// Tokens in all occurrences, with `count` more of a run.
+fn more_occurrences(occurrences: u64, run: &[u32], count: u64) -> Result<u64> {
+    let more = count.checked_mul(run.len() as u64).and_then(|more| occurrences.checked_add(more));
+    more.filter(|&sum| sum <= MOST_OCCURRENCES).ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })
+}
+
+/// Folds equal runs into one as they come, as far as there is [`Room`].
+#[derive(Default)]
+pub struct RunFolder {
+    room: Room,
+    segments: Segments,
+    counts: Vec<u64>,
+    total_tokens: u64,
+    /// (run, task) for each occurrence, but for immediate repetitions; sorted and deduplicated at the end.
+    occurrences: Vec<(u32, u32)>,
+    /// The hash of each distinct run, and its index.
+    index: HashTable<(u64, u32)>,
+}
+
+/// Trajectories whose runs are found and hashed by one task of the thread pool.
+const TRAJECTORIES_A_TASK: usize = 64;
+
+/// Where a run lies among the tokens of a part of a corpus.
+struct FoundRun {
+    start: usize,
+    end: usize,
+    hash: u64,
+    task: u32,
+}
+
+impl RunFolder {
+    /// A folder of so much room; the default is for runs in which candidates are searched.
+    pub fn within(room: Room) -> Self {
+        RunFolder { room, ..RunFolder::default() }
+    }
+
+    /// Adds every run of part of a corpus.
+    ///
+    /// # Errors
+    /// If the arrays do not fit together, a run holds an id that no token has, or there is no room for a run;
+    /// in the last case some runs may have been added.
+    pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
+        part.check()?;
+        let trajectories: Vec<usize> = (0..part.tasks.len()).collect();
+        let found: Vec<Vec<FoundRun>> = trajectories
+            .par_chunks(TRAJECTORIES_A_TASK)
+            .map(|chunk| {
+                let mut runs = Vec::new();
+                chunk.iter().try_for_each(|&trajectory| part.find_runs(trajectory, barriers, &mut runs))?;
+                Ok(runs)
+            })
+            .collect::<Result<_>>()?;
+        for FoundRun { start, end, hash, task } in found.into_iter().flatten() {
+            self.add_hashed(&part.tokens[start..end], hash, 1, std::iter::once(task))?;
+        }
+        Ok(())
+    }
+
+    /// Adds all that another folder has seen, as if its runs had been added here.
+    ///
+    /// # Errors
+    /// If there is no room for a run; some may have been added.
+    pub fn merge(&mut self, other: RunFolder) -> Result<()> {
+        self.add_runs(&other.finish())
+    }
+
+    /// Adds runs that are folded already, as if what they were folded from had been added here.
+    ///
+    /// # Errors
+    /// If there is no room for a run; some may have been added.
+    pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
+        runs.segments.iter().enumerate().try_for_each(|(index, run)| {
+            self.add_run(run, runs.count(index), runs.tasks(index).iter().copied())
+        })
+    }
+
+    /// Bytes that the folder holds now, room for more included.
+    pub fn memory(&self) -> usize {
+        self.segments.memory()
+            + self.counts.capacity() * size_of::<u64>()
+            + self.occurrences.capacity() * size_of::<(u32, u32)>()
+            + self.index.allocation_size()
+    }
+
+    /// The distinct runs.
+    pub fn finish(mut self) -> Runs {
+        self.occurrences.sort_unstable();
+        self.occurrences.dedup();
+        let mut tasks = Segments::default();
+        for group in self.occurrences.chunk_by(|left, right| left.0 == right.0) {
+            tasks.push(&group.iter().map(|&(_, task)| task).collect::<Vec<_>>());
+        }
+        Runs { segments: self.segments, counts: self.counts, tasks, total_tokens: self.total_tokens }
+    }
+
+    fn add_run(&mut self, run: &[u32], count: u64, tasks: impl Iterator<Item = u32>) -> Result<()> {
+        self.add_hashed(run, hash(run), count, tasks)
+    }
+
+    fn add_hashed(
+        &mut self,
+        run: &[u32],
+        hash: u64,
+        count: u64,
+        tasks: impl Iterator<Item = u32>,
+    ) -> Result<()> {
+        let total_tokens = more_occurrences(self.total_tokens, run, count)?;
+        let index = self.index_of(run, hash)?;
+        self.total_tokens = total_tokens;
+        self.counts[index as usize] += count;
+        for task in tasks {
+            if self.occurrences.last() != Some(&(index, task)) {
+                self.occurrences.push((index, task));
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the distinct run equal to `run`, which is made where there is none.
+    fn index_of(&mut self, run: &[u32], hash: u64) -> Result<u32> {
+        let RunFolder { room, segments, counts, index, .. } = self;
+        let is_run =
+            |&(other, candidate): &(u64, u32)| other == hash && segments.get(candidate as usize) == run;
+        match index.entry(hash, is_run, |&(hash, _)| hash) {
+            Entry::Occupied(entry) => Ok(entry.get().1),
+            Entry::Vacant(entry) => {
+                room.check(counts.len() + 1, segments.tokens().len() + run.len())?;
+                // There is room for no more runs than 32 bits can number.
+                let next = counts.len() as u32;
+                entry.insert((hash, next));
+                segments.push(run);
+                counts.push(0);
+                Ok(next)
+            }
+        }
+    }
+}
+
+fn hash(run: &[u32]) -> u64 {
+    let mut hasher = FxHasher::default();
+    for &token in run {
+        hasher.write_u32(token);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn runs_of(
+        tokens: &[u32],
+        action: &[bool],
+        continues: Option<&[bool]>,
+        barriers: &[u32],
+    ) -> Vec<Vec<u32>> {
+        let mut found = Vec::new();
+        for_each_run(tokens, action, continues, &Barriers::new(barriers), |run, _| found.push(run.to_vec()));
+        found
+    }
+
+    #[test]
+    fn runs_end_at_barriers_at_other_speakers_and_before_surprises() {
+        let action = [true; 6];
+        assert_eq!(runs_of(&[1, 2, 9, 3, 4, 5], &action, None, &[9]), [vec![1, 2], vec![3, 4, 5]]);
+        let action = [false, true, true, false, true, true];
+        assert_eq!(runs_of(&[1, 2, 3, 4, 5, 6], &action, None, &[]), [vec![2, 3], vec![5, 6]]);
+        let continues = [false, true, false, true, false, false];
+        let runs = runs_of(&[1, 2, 3, 4, 5, 6], &[true; 6], Some(&continues), &[]);
+        assert_eq!(runs, [vec![1, 2], vec![3, 4], vec![5], vec![6]]);
+    }
+
+    #[test]
+    fn arrays_that_do_not_fit_are_refused() {
+        let part = Trajectories {
+            tokens: &[1, 2],
+            offsets: &[0, 3],
+            action: &[true; 2],
+            continues: None,
+            tasks: &[0],
+        };
+        assert!(RunFolder::default().add(&part, &Barriers::default()).is_err());
+    }
+
+    type Parts = Vec<(Vec<(u32, bool, bool)>, u32)>;
+
+    fn fold(parts: &Parts) -> RunFolder {
+        let mut folder = RunFolder::default();
+        for (tokens, task) in parts {
+            let (ids, flags): (Vec<u32>, Vec<(bool, bool)>) =
+                tokens.iter().map(|&(id, action, may)| (id, (action, may))).unzip();
+            let (action, may): (Vec<bool>, Vec<bool>) = flags.into_iter().unzip();
+            let part = Trajectories {
+                tokens: &ids,
+                offsets: &[0, ids.len()],
+                action: &action,
+                continues: Some(&may),
+                tasks: &[*task],
+            };
+            folder.add(&part, &Barriers::new(&[3])).unwrap();
+        }
+        folder
+    }
+
+    fn as_map(runs: &Runs) -> BTreeMap<Vec<u32>, (u64, Vec<u32>)> {
+        let entry = |index: usize| {
+            (runs.segments().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
+        };
+        (0..runs.len()).map(entry).collect()
+    }
+
+    #[test]
+    fn parts_that_are_no_runs_are_refused() {
+        let strings = |lists: &[&[u32]]| -> Segments { lists.iter().copied().collect() };
+        let segments = || strings(&[&[1, 2], &[3]]);
+        assert!(Runs::from_parts(segments(), vec![1], strings(&[&[0], &[1]])).is_err());
+        assert!(Runs::from_parts(segments(), vec![1, 1], strings(&[&[0]])).is_err());
+        let unordered = Runs::from_parts(segments(), vec![1, 1], strings(&[&[0], &[1, 1]]));
+        assert_eq!(unordered, Err(Error::UnorderedTasks { run: 1 }));
+        let missing = |what| Err(Error::EmptyRun { run: 1, what });
+        let tasks = || strings(&[&[0], &[1]]);
+        assert_eq!(Runs::from_parts(strings(&[&[1], &[]]), vec![1, 1], tasks()), missing("tokens"));
+        assert_eq!(Runs::from_parts(segments(), vec![1, 0], tasks()), missing("occurrences"));
+        assert_eq!(Runs::from_parts(segments(), vec![1, 1], strings(&[&[0], &[]])), missing("tasks"));
+        let reserved = Runs::from_parts(strings(&[&[1], &[IDS]]), vec![1, 1], tasks());
+        assert_eq!(reserved, Err(Error::IdOutOfRange { id: IDS, position: 1, size: IDS }));
+    }
+
+    #[test]
+    fn an_id_that_no_token_has_is_refused_where_the_agent_wrote_it() {
+        let add = |action: &[bool]| {
+            let (offsets, tasks) = (&[0, 2], &[0]);
+            let part = Trajectories { tokens: &[1, IDS], offsets, action, continues: None, tasks };
+            RunFolder::default().add(&part, &Barriers::default())
+        };
+        assert_eq!(add(&[true, false]), Ok(()));
+        assert_eq!(add(&[true, true]), Err(Error::IdOutOfRange { id: IDS, position: 1, size: IDS }));
+    }
+
+    fn counted(run: &[u32], count: u64) -> Result<Runs> {
+        let one = |list: &[u32]| [list].into_iter().collect();
+        Runs::from_parts(one(run), vec![count], one(&[0]))
+    }
+
+    #[test]
+    fn counts_that_cannot_be_added_exactly_are_refused() {
+        let refused = Error::TooManyOccurrences { most: MOST_OCCURRENCES };
+        assert_eq!(counted(&[1, 2], u64::MAX), Err(refused.clone()));
+        assert_eq!(counted(&[1, 2], MOST_OCCURRENCES / 2 + 1), Err(refused.clone()));
+        let half = counted(&[1, 2], MOST_OCCURRENCES / 4).unwrap();
+        let mut folder = RunFolder::default();
+        folder.add_runs(&half).unwrap();
+        folder.add_runs(&half).unwrap();
+        assert_eq!(folder.add_runs(&counted(&[1], 1).unwrap()), Err(refused));
+        assert_eq!(folder.finish().total_tokens(), MOST_OCCURRENCES);
+    }
+
+    #[test]
+    fn a_folder_takes_as_much_as_there_is_room_for() {
+        let one = |run: &[u32]| counted(run, 1).unwrap();
+        let mut folder = RunFolder::within(Room { runs: 2, positions: 9 });
+        folder.add_runs(&one(&[1, 2, 3])).unwrap();
+        folder.add_runs(&one(&[1, 2, 3])).unwrap();
+        let long = Error::TooManyPositions { positions: 10, most: 9 };
+        assert_eq!(folder.add_runs(&one(&[1, 2, 4, 5, 6])), Err(long));
+        folder.add_runs(&one(&[1, 2, 4, 5])).unwrap();
+        assert_eq!(folder.add_runs(&one(&[7])), Err(Error::TooManyRuns { most: 2 }));
+        assert_eq!(folder.finish().counts(), [2, 1]);
+        let numbered = Room { runs: usize::MAX, ..Room::PARSED };
+        assert!(numbered.check(u32::MAX as usize, 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn folding_counts_what_a_plain_map_counts(
+            parts in prop::collection::vec((prop::collection::vec((0u32..5, any::<bool>(), any::<bool>()), 0..20), 0u32..3), 0..8)
+        ) {
+            let mut expected: BTreeMap<Vec<u32>, (u64, BTreeSet<u32>)> = BTreeMap::new();
+            for (tokens, task) in &parts {
+                let ids: Vec<u32> = tokens.iter().map(|token| token.0).collect();
+                let action: Vec<bool> = tokens.iter().map(|token| token.1).collect();
+                let may: Vec<bool> = tokens.iter().map(|token| token.2).collect();
+                for run in runs_of(&ids, &action, Some(&may), &[3]) {
+                    let entry = expected.entry(run).or_default();
+                    entry.0 += 1;
+                    entry.1.insert(*task);
+                }
+            }
+            let expected = expected.into_iter().map(|(run, (count, tasks))| (run, (count, tasks.into_iter().collect()))).collect();
+            prop_assert_eq!(as_map(&fold(&parts).finish()), expected);
+        }
+
+        #[test]
+        fn parts_can_be_folded_apart(
+            left in prop::collection::vec((prop::collection::vec((0u32..5, any::<bool>(), any::<bool>()), 0..20), 0u32..3), 0..6),
+            right in prop::collection::vec((prop::collection::vec((0u32..5, any::<bool>(), any::<bool>()), 0..20), 0u32..3), 0..6)
+        ) {
+            let mut merged = fold(&left);
+            merged.merge(fold(&right)).unwrap();
+            let together: Parts = left.into_iter().chain(right).collect();
+            let merged = merged.finish();
+            prop_assert_eq!(&merged, &fold(&together).finish());
+            let Runs { segments, counts, tasks, .. } = merged.clone();
+            prop_assert_eq!(Runs::from_parts(segments, counts, tasks), Ok(merged));
+        }
+    }
+}

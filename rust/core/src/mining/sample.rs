@@ -1,0 +1,142 @@
+//! A sample of a large corpus's runs, weighted so that what is counted in it estimates the whole.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+
+use crate::mining::match_trie::MatchingTrie;
+use crate::mining::runs::Runs;
+use crate::tokens::segments::Segments;
+
+/// Distinct runs, each with the number of occurrences that it stands for.
+pub(crate) struct WeightedRuns {
+    pub(crate) segments: Segments,
+    pub(crate) weights: Vec<u64>,
+}
+
+impl WeightedRuns {
+    /// All runs where they hold at most `most_tokens` tokens, else so many tokens of them, in the mean.
+    ///
+    /// A run that occurs `step` times or more is taken, with its count; a rarer one with the probability
+    /// count / step and the weight `step`, which gives the right count in the mean. What is drawn depends on
+    /// the run's tokens alone: neither on the order of the runs nor on the shard that they came from.
+    pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
+        let step = step_for(runs, most_tokens.max(1));
+        let mut sample = WeightedRuns { segments: Segments::default(), weights: Vec::new() };
+        for (index, run) in runs.segments().iter().enumerate() {
+            let count = runs.count(index);
+            if run.len() >= 2 && (step == 1 || mixed(run) % step < count) {
+                sample.segments.push(run);
+                sample.weights.push(count.max(step));
+            }
+        }
+        sample
+    }
+
+    /// The runs cut wherever no segment of the trie reaches across, and folded again.
+    ///
+    /// No parse by any of the trie's segments is another than before, but for single tokens, which are left
+    /// out. Between the arguments an agent says the same again, so little is left.
+    pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
+        let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
+        for (run, &weight) in self.segments.iter().zip(&self.weights) {
+            let (mut start, mut reached) = (0, 0);
+            for position in 0..=run.len() {
+                if position >= reached {
+                    if position - start >= 2 {
+                        *weights.entry(&run[start..position]).or_default() += weight;
+                    }
+                    start = position;
+                }
+                trie.for_each_match(&run[position..], |_, length| reached = reached.max(position + length));
+            }
+        }
+        let mut pieces: Vec<(&[u32], u64)> = weights.into_iter().collect();
+        pieces.sort_unstable();
+        let (segments, weights) = pieces.into_iter().unzip::<_, _, Vec<_>, _>();
+        WeightedRuns { segments: segments.into_iter().collect(), weights }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.weights.len()
+    }
+}
+
+/// The smallest step with which a sample has at most `most_tokens` tokens in the mean.
+fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
+    let is_enough = |step: u64| {
+        let drawn =
+            |index: usize| runs.segments().get(index).len() as u128 * u128::from(runs.count(index).min(step));
+        (0..runs.len()).map(drawn).sum::<u128>() <= most_tokens as u128 * u128::from(step)
+    };
+    let (mut least, mut most) = (1, runs.total_tokens().div_ceil(most_tokens as u64).max(1));
+    while least < most {
+        let middle = least + (most - least) / 2;
+        if is_enough(middle) { most = middle } else { least = middle + 1 }
+    }
+    most
+}
+
+/// A hash whose low bits are as good as its high ones (the finalizer of SplitMix64).
+fn mixed(run: &[u32]) -> u64 {
+    let mix = |hash: u64, token: &u32| {
+        let mut hash = (hash ^ u64::from(*token)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash ^ hash >> 31
+    };
+    run.iter().fold(run.len() as u64, mix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mining::runs::{RunFolder, Trajectories};
+    use crate::tokens::barriers::Barriers;
+
+    fn runs(number: u32) -> Runs {
+        // Run i is [i, i + 1, i + 2], i % 5 + 1 times.
+        let tokens: Vec<u32> =
+            (0..number).flat_map(|i| (0..i % 5 + 1).flat_map(move |_| [i, i + 1, i + 2])).collect();
+        let offsets: Vec<usize> = (0..=tokens.len() / 3).map(|run| 3 * run).collect();
+        let part = Trajectories {
+            tokens: &tokens,
+            offsets: &offsets,
+            action: &vec![true; tokens.len()],
+            continues: None,
+            tasks: &vec![0; offsets.len() - 1],
+        };
+        let mut folder = RunFolder::default();
+        folder.add(&part, &Barriers::default()).unwrap();
+        folder.finish()
+    }
+
+    #[test]
+    fn a_small_corpus_is_taken_whole() {
+        let sample = WeightedRuns::sample(&runs(100), 300);
+        assert_eq!((sample.len(), sample.weights.iter().sum::<u64>()), (100, 300));
+    }
+
+    #[test]
+    fn weights_estimate_the_occurrences_of_the_whole() {
+        let runs = runs(30_000);
+        let sample = WeightedRuns::sample(&runs, 30_000);
+        let tokens = sample.segments.tokens().len();
+        assert!((25_000..35_000).contains(&tokens), "{tokens}");
+        let estimate = sample.weights.iter().sum::<u64>() as f64;
+        assert!((estimate / 90_000.0 - 1.0).abs() < 0.05, "{estimate}");
+    }
+
+    #[test]
+    fn a_sample_of_runs_that_all_recur_is_no_larger() {
+        let runs = runs(30_000);
+        let often = Runs::from_parts(
+            runs.segments().clone(),
+            runs.counts().iter().map(|count| count * 100).collect(),
+            runs.task_sets().clone(),
+        );
+        let sample = WeightedRuns::sample(&often.unwrap(), 30_000);
+        let tokens = sample.segments.tokens().len();
+        assert!((25_000..35_000).contains(&tokens), "{tokens}");
+    }
+}

@@ -1,0 +1,286 @@
+//! Folding within a bound of memory: what does not fit goes to a temporary file.
+//!
+//! A full folder writes its runs out, partitioned by a hash of their tokens, and starts anew. Equal runs fall
+//! into the same partition whenever they come, so in the end the partitions are merged one at a time, and
+//! counts and tasks add up to what they would have been in memory.
+//!
+//! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays,
+//! because the trie and the selection need them there; what was saved is the index that finds equal runs and
+//! one entry for each occurrence, by far the larger part where runs recur. No run is left out on the way:
+//! one that can hold no candidate still counts for the branching entropies.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::mining::runs::{Room, RunFolder, Runs, Trajectories};
+use crate::tokens::barriers::Barriers;
+use crate::tokens::segments::Segments;
+
+mod file;
+
+use file::SpillFile;
+
+/// Parts of the spilled runs that are merged apart. More would make each smaller than a disk likes to read.
+const PARTITIONS: usize = 64;
+
+/// A folder is looked at after so many tokens: it can exceed its bound by what they add.
+const BLOCK_TOKENS: usize = 1 << 16;
+
+/// A folder may hold this share of the bound: while it is written out its tasks stand in memory twice, and
+/// a growing array may stand beside its larger copy.
+const SHARE_OF_BOUND: usize = 2;
+
+/// A [`RunFolder`] that can be given a bound, beyond which it spills to disk.
+#[derive(Default)]
+pub struct SpillingFolder {
+    room: Room,
+    folder: RunFolder,
+    bound: Option<Bound>,
+}
+
+struct Bound {
+    bytes: usize,
+    directory: PathBuf,
+    spilled: Option<SpillFile>,
+}
+
+impl SpillingFolder {
+    /// A folder of at most about `bytes` bytes, what came before going to a temporary file in `directory`.
+    ///
+    /// The default has no bound and never spills.
+    pub fn bounded(bytes: usize, directory: &Path) -> Self {
+        let bound = Bound { bytes, directory: directory.to_path_buf(), spilled: None };
+        SpillingFolder { bound: Some(bound), ..SpillingFolder::default() }
+    }
+
+    /// The folder with so much room, on disk as in memory; nothing has been added yet.
+    pub fn within(self, room: Room) -> Self {
+        SpillingFolder { room, folder: RunFolder::within(room), ..self }
+    }
+
+    /// Adds every run of part of a corpus.
+    ///
+    /// # Errors
+    /// As of [`RunFolder::add`], or if runs cannot be written to disk.
+    pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
+        if self.bound.is_none() {
+            return self.folder.add(part, barriers);
+        }
+        part.check()?;
+        let mut first = 0;
+        for last in 1..part.offsets.len() {
+            let tokens = part.offsets[last] - part.offsets[first];
+            if tokens >= BLOCK_TOKENS || last + 1 == part.offsets.len() {
+                self.add_block(part, first, last, barriers)?;
+                first = last;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds runs that are folded already.
+    ///
+    /// # Errors
+    /// If there is no room for a run, or runs cannot be written to disk.
+    pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
+        self.folder.add_runs(runs)?;
+        self.spill_if_full()
+    }
+
+    /// The distinct runs, in no particular order where some were spilled.
+    ///
+    /// # Errors
+    /// If runs cannot be written to disk or read again, or there is no room for what was spilled apart.
+    pub fn finish(mut self) -> Result<Runs> {
+        match self.bound.take() {
+            Some(Bound { spilled: Some(mut file), .. }) => {
+                file.write(&self.folder.finish())?;
+                merge(&mut file, self.room)
+            }
+            _ => Ok(self.folder.finish()),
+        }
+    }
+
+    /// Adds trajectories `first` to `last` (exclusive) of `part`.
+    fn add_block(
+        &mut self,
+        part: &Trajectories<'_>,
+        first: usize,
+        last: usize,
+        barriers: &Barriers,
+    ) -> Result<()> {
+        let range = part.offsets[first]..part.offsets[last];
+        let offsets: Vec<usize> =
+            part.offsets[first..=last].iter().map(|offset| offset - range.start).collect();
+        let block = Trajectories {
+            tokens: &part.tokens[range.clone()],
+            offsets: &offsets,
+            action: &part.action[range.clone()],
+            continues: part.continues.map(|may| &may[range]),
+            tasks: &part.tasks[first..last],
+        };
+        self.folder.add(&block, barriers)?;
+        self.spill_if_full()
+    }
+
+    fn spill_if_full(&mut self) -> Result<()> {
+        let Some(bound) = &mut self.bound else { return Ok(()) };
+        if self.folder.memory() <= bound.bytes / SHARE_OF_BOUND {
+            return Ok(());
+        }
+        let runs = std::mem::replace(&mut self.folder, RunFolder::within(self.room)).finish();
+        if bound.spilled.is_none() {
+            bound.spilled = Some(SpillFile::create(&bound.directory, PARTITIONS)?);
+        }
+        bound.spilled.as_mut().map_or(Ok(()), |file| file.write(&runs))
+    }
+}
+
+/// The runs of all partitions, each merged alone: no run is in two of them.
+fn merge(file: &mut SpillFile, room: Room) -> Result<Runs> {
+    let (mut segments, mut counts, mut tasks) = (Segments::default(), Vec::new(), Segments::default());
+    for partition in 0..PARTITIONS {
+        let mut folder = RunFolder::within(room);
+        file.for_each_block(partition, |runs| folder.add_runs(&runs))?;
+        let runs = folder.finish();
+        room.check(segments.len() + runs.len(), segments.tokens().len() + runs.segments().tokens().len())?;
+        runs.segments().iter().for_each(|run| segments.push(run));
+        runs.task_sets().iter().for_each(|set| tasks.push(set));
+        counts.extend_from_slice(runs.counts());
+    }
+    Runs::from_parts(segments, counts, tasks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// An empty folder that is removed at the end of a test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static NUMBER: AtomicUsize = AtomicUsize::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("lar-spill-test-{}-{number}", std::process::id()));
+            std::fs::create_dir(&path).unwrap();
+            Scratch(path)
+        }
+
+        fn is_empty(&self) -> bool {
+            std::fs::read_dir(&self.0).unwrap().next().is_none()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    type Parts = Vec<(Vec<u32>, u32)>;
+
+    fn add_all(folder: &mut SpillingFolder, parts: &Parts) -> Result<()> {
+        parts.iter().try_for_each(|(tokens, task)| {
+            let part = Trajectories {
+                tokens,
+                offsets: &[0, tokens.len()],
+                action: &vec![true; tokens.len()],
+                continues: None,
+                tasks: &[*task],
+            };
+            folder.add(&part, &Barriers::new(&[0]))
+        })
+    }
+
+    fn as_map(runs: &Runs) -> BTreeMap<Vec<u32>, (u64, Vec<u32>)> {
+        let entry = |index: usize| {
+            (runs.segments().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
+        };
+        (0..runs.len()).map(entry).collect()
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_a_typed_error() {
+        let mut folder = SpillingFolder::bounded(0, Path::new("/nowhere/at/all"));
+        let error = add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap_err();
+        assert!(matches!(error, Error::Spill { code: Some(_), .. }), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_left_on_disk_when_a_folder_is_dropped_half_way() {
+        let scratch = Scratch::new();
+        let mut folder = SpillingFolder::bounded(0, &scratch.0);
+        add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap();
+        drop(folder);
+        assert!(scratch.is_empty());
+    }
+
+    #[test]
+    fn a_part_of_many_blocks_is_spilled_on_the_way() {
+        let scratch = Scratch::new();
+        let lengths = [BLOCK_TOKENS / 2 + 1, 7, BLOCK_TOKENS, 0, 3];
+        let mut offsets = vec![0];
+        offsets.extend(lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        }));
+        let tokens: Vec<u32> = (0..offsets[lengths.len()] as u32).map(|index| index % 97 % 13).collect();
+        let part = Trajectories {
+            tokens: &tokens,
+            offsets: &offsets,
+            action: &vec![true; tokens.len()],
+            continues: Some(&tokens.iter().map(|token| token % 5 != 3).collect::<Vec<_>>()),
+            tasks: &[4, 2, 0, 1, 3],
+        };
+        let mut spilling = SpillingFolder::bounded(0, &scratch.0);
+        let mut plain = SpillingFolder::default();
+        for folder in [&mut spilling, &mut plain] {
+            folder.add(&part, &Barriers::new(&[0])).unwrap();
+        }
+        assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
+        assert!(scratch.is_empty());
+    }
+
+    #[test]
+    fn what_was_spilled_apart_has_no_more_room_together() {
+        let scratch = Scratch::new();
+        let within = |positions| {
+            let room = Room { positions, ..Room::SEARCHED };
+            let mut folder = SpillingFolder::bounded(0, &scratch.0).within(room);
+            add_all(&mut folder, &vec![(vec![1, 2, 3], 0), (vec![4, 5], 0), (vec![1, 2, 3], 1)])?;
+            folder.finish()
+        };
+        assert_eq!(within(7).unwrap().len(), 2);
+        assert_eq!(within(6), Err(Error::TooManyPositions { positions: 7, most: 6 }));
+        assert!(scratch.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn spilled_equals_not_spilled(
+            parts in prop::collection::vec((prop::collection::vec(0u32..5, 0..20), 0u32..4), 0..12),
+            folded in prop::collection::vec((prop::collection::vec(0u32..5, 0..20), 0u32..4), 0..6),
+            bytes in prop_oneof![Just(0usize), 0usize..4_000],
+        ) {
+            let scratch = Scratch::new();
+            let mut already = SpillingFolder::default();
+            add_all(&mut already, &folded).unwrap();
+            let already = already.finish().unwrap();
+            let mut spilling = SpillingFolder::bounded(bytes, &scratch.0);
+            let mut plain = SpillingFolder::default();
+            for folder in [&mut spilling, &mut plain] {
+                add_all(folder, &parts).unwrap();
+                folder.add_runs(&already).unwrap();
+            }
+            let (spilled, expected) = (spilling.finish().unwrap(), plain.finish().unwrap());
+            prop_assert_eq!(spilled.len(), expected.len());
+            prop_assert_eq!(as_map(&spilled), as_map(&expected));
+            prop_assert!(scratch.is_empty());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Where runs are cut because of their text: after a text that no segment may go past.
+//!
+//! Cutting is better than refusing the segments that are found to go past it. Only segments that no longer one
+//! stands for are candidates, so that with the long ones their parts on either side would be lost as well.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::mining::runs::Runs;
+use crate::tokens::bytes::TokenBytes;
+use crate::tokens::checks::check_ids;
+use crate::tokens::text_matcher::{REACH, TextMatcher};
+
+/// A byte that no text of characters holds: what follows the end of a run.
+const PADDING: u8 = 0xFF;
+
+/// For each token of the distinct runs, end to end: whether it may continue a segment. The one with the first
+/// byte behind an occurrence of `text` may not. A text shorter than two bytes is found nowhere.
+///
+/// # Errors
+/// If a run holds an id that has no entry in `token_bytes`.
+pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
+    let segments = runs.segments();
+    check_ids(segments.tokens(), 0, token_bytes.size())?;
+    let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
+    let cuts: Vec<Vec<usize>> = (0..runs.len())
+        .into_par_iter()
+        .map_init(Vec::new, |spelt, run| {
+            let first = segments.offsets()[run];
+            cuts_of(segments.get(run), token_bytes, &matcher, text.len(), spelt)
+                .map(|token| first + token)
+                .collect()
+        })
+        .collect();
+    let mut continues = vec![true; segments.tokens().len()];
+    cuts.into_iter().flatten().for_each(|token| continues[token] = false);
+    Ok(continues)
+}
+
+/// The tokens of one run that have the first byte behind a text; `spelt` is room for the run's bytes.
+fn cuts_of<'a>(
+    run: &'a [u32],
+    token_bytes: &'a TokenBytes,
+    matcher: &TextMatcher,
+    length: usize,
+    spelt: &mut Vec<u8>,
+) -> impl Iterator<Item = usize> + use<'a> {
+    spelt.clear();
+    run.iter().for_each(|&token| spelt.extend_from_slice(token_bytes.get(token)));
+    let end_of_run = spelt.len();
+    spelt.resize(end_of_run + REACH, PADDING);
+    let mut ends = Vec::new();
+    matcher.for_each_match(spelt, |start, _| ends.push(start + length));
+    let (mut token, mut end_of_token) = (0, 0);
+    ends.into_iter().take_while(move |&end| end < end_of_run).map(move |end| {
+        while end_of_token <= end {
+            end_of_token += token_bytes.get(run[token]).len();
+            token += 1;
+        }
+        token - 1
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::mining::runs::{RunFolder, Trajectories};
+    use crate::tokens::barriers::Barriers;
+    use proptest::prelude::*;
+
+    /// Ids 0 to 5; 5 has no bytes.
+    const TOKENS: [&str; 6] = ["a", "b", "ab", "ba", "aab", ""];
+
+    fn token_bytes() -> TokenBytes {
+        let offsets = (0..=TOKENS.len()).map(|end| TOKENS[..end].concat().len()).collect();
+        TokenBytes::new(TOKENS.concat().into_bytes(), offsets).unwrap()
+    }
+
+    fn runs_of(runs: &[Vec<u32>]) -> Runs {
+        let tokens = runs.concat();
+        let offsets: Vec<usize> = (0..=runs.len()).map(|end| runs[..end].concat().len()).collect();
+        let tasks: Vec<u32> = (0..runs.len() as u32).collect();
+        let part = Trajectories {
+            tokens: &tokens,
+            offsets: &offsets,
+            action: &vec![true; tokens.len()],
+            continues: None,
+            tasks: &tasks,
+        };
+        let mut folder = RunFolder::default();
+        folder.add(&part, &Barriers::default()).unwrap();
+        folder.finish()
+    }
+
+    /// By the definition: occurrences from the left that do not overlap, and the token over the byte behind each.
+    fn by_definition(run: &[u32], text: &str) -> Vec<bool> {
+        let spelt = |tokens: &[u32]| tokens.iter().map(|&token| TOKENS[token as usize]).collect::<String>();
+        let whole = spelt(run);
+        let ends: Vec<usize> = whole.match_indices(text).map(|(start, found)| start + found.len()).collect();
+        let holds = |token: usize, byte: usize| {
+            spelt(&run[..token]).len() <= byte && byte < spelt(&run[..=token]).len()
+        };
+        (0..run.len()).map(|token| !ends.iter().any(|&end| holds(token, end))).collect()
+    }
+
+    #[test]
+    fn a_token_that_reaches_over_the_end_is_cut_off_too() {
+        // "ab" ends within the second token of "a" + "ba".
+        let runs = runs_of(&[vec![0, 3, 0]]);
+        assert_eq!(continues_within(&runs, &token_bytes(), b"ab").unwrap(), [true, false, true]);
+        assert_eq!(runs.split(&[true, false, true]).unwrap().total_tokens(), 3);
+    }
+
+    #[test]
+    fn an_unknown_id_is_named() {
+        let error = continues_within(&runs_of(&[vec![1, 6]]), &token_bytes(), b"ab").unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: 6, position: 1, size: 6 });
+    }
+
+    proptest! {
+        #[test]
+        fn the_cuts_are_their_definition(
+            drawn in prop::collection::vec(prop::collection::vec(0u32..6, 1..60), 0..6), text in "[ab]{2,4}"
+        ) {
+            let runs = runs_of(&drawn);
+            let expected: Vec<bool> =
+                runs.segments().iter().flat_map(|run| by_definition(run, &text)).collect();
+            prop_assert_eq!(continues_within(&runs, &token_bytes(), text.as_bytes()).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,808 @@
+//! Finding the candidates: the segments that are worth a second look.
+//!
+//! A suffix trie over the distinct runs, grown depth first and only below nodes that are frequent enough.
+//! Occurrences and support are anti-monotone (an extension occurs in no more places and tasks than what it
+//! extends), so nothing is missed. A node is held as the list of positions where its string begins, never
+//! as an object: the memory is the positions of a part of the first tokens and the path being grown.
+//!
+//! Only the candidates that may save most are of use to selection, so the trie keeps so many and no more.
+//! Once it has as many, the least of them is a bound: a node whose longest extension could not reach it is
+//! not grown. That is exact, and it is what makes the work of a large corpus grow with its tokens instead of
+//! with its rare strings.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::error::{Result, check_least};
+use crate::mining::candidates::Candidates;
+use crate::mining::flat_text::{END, Placed, Text};
+use crate::mining::runs::Runs;
+use crate::mining::scale::Scale;
+use crate::mining::worth::{expected_savings, most_savings};
+
+/// Longest segments that are candidates without being closed. Unseen tasks cut long segments short, and
+/// what is left are their pieces: with none a vocabulary of 4,096 does half a point worse on small corpora;
+/// up to 8 tokens gives 0.1 point more for three times as many.
+const UNCLOSED: usize = 4;
+
+/// Share of the bound that the sample shows. It shows less than there is, since support is small in a sample.
+const GUESSED_SHARE: f64 = 1.1;
+
+/// Weights are counted up to this while looking ahead.
+const RARE: u64 = u32::MAX as u64;
+
+/// Every id that a token may have.
+const ALL: Range<u32> = 0..u32::MAX;
+
+/// How frequent a segment must be, and how many to find.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Fewest occurrences.
+    pub min_count: u64,
+    /// Fewest distinct tasks.
+    pub min_support: u32,
+    /// Longest segment in tokens.
+    pub max_length: usize,
+    /// Most candidates: those that are expected to save most are found.
+    pub most: usize,
+}
+
+impl Limits {
+    /// Checks that something can be found within the limits.
+    ///
+    /// # Errors
+    /// If one is below the least that has a meaning.
+    pub fn check(&self) -> Result<()> {
+        check_least("min_count", self.min_count, 1)?;
+        check_least("min_support", self.min_support.into(), 1)?;
+        check_least("max_length", self.max_length as u64, 2)?;
+        check_least("most", self.most as u64, 1)
+    }
+
+    /// The same limits for a text: none of its segments is longer than its longest run.
+    fn of(&self, runs: &Runs) -> Limits {
+        let longest = runs.segments().iter().map(<[u32]>::len).max().unwrap_or(0);
+        Limits { max_length: self.max_length.min(longest.max(2)), ..*self }
+    }
+}
+
+/// The segments of two or more tokens within `limits` that are expected to save most.
+///
+/// Of the long ones only the *closed*: those that no further token to the left or to the right would extend
+/// without losing an occurrence.
+///
+/// # Errors
+/// If a limit is too small, or the distinct runs have more positions than can be searched.
+pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
+    find_candidates_from(runs, limits, ALL)
+}
+
+/// Those of the candidates whose first token lies in `first_tokens`.
+///
+/// [`Candidates::best`] of the parts of any division of the ids is what [`find_candidates`] finds.
+///
+/// # Errors
+/// If a limit is too small, or the distinct runs have more positions than can be searched.
+pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
+    find_by_scale(runs, limits, &first_tokens, Scale::default())
+}
+
+fn find_by_scale(
+    runs: &Runs,
+    limits: &Limits,
+    first_tokens: &Range<u32>,
+    scale: Scale,
+) -> Result<Candidates> {
+    limits.check()?;
+    let limits = limits.of(runs);
+    let text = Text::new(runs, scale)?;
+    // A part of the tokens rarely has as many candidates as the whole, which is what a guess is checked by.
+    let guess = if *first_tokens == ALL { guessed_bound(runs, &limits, scale)? } else { 0.0 };
+    Ok(find_with_guess(&text, &limits, first_tokens, guess))
+}
+
+/// The best candidates, for any guess of what the least of them saves: a wrong one costs time only.
+fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, guess: f64) -> Candidates {
+    let found = grow_all(text, limits, first_tokens, guess);
+    let is_too_high = guess > 0.0 && found.len() < limits.most;
+    if is_too_high { grow_all(text, limits, first_tokens, 0.0) } else { found }
+}
+
+/// What the least of the best candidates may save at least, judged by a sample; zero for a small corpus.
+///
+/// A bound from the beginning spares the rare strings below the first tokens, before as many candidates are
+/// known as are wanted. If it is too high, fewer are found, which is seen, and all is done again without it.
+fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
+    let step = runs.segments().tokens().len() / scale.sampled_tokens;
+    if step < 2 {
+        return Ok(0.0);
+    }
+    let sample = runs.every(step);
+    let found = grow_all(&Text::new(&sample, scale)?, limits, &ALL, 0.0);
+    let least = (0..found.len()).map(|index| found.expected_savings(index)).fold(f64::INFINITY, f64::min);
+    Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESSED_SHARE })
+}
+
+/// The best candidates; where they are at least as many as wanted, all that save less than `bound` are left out.
+fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: f64) -> Candidates {
+    let bound = Bound::at(bound);
+    let mut parts = Vec::new();
+    let threads = rayon::current_num_threads();
+    for batch in text.shares(text.numbered(), text.scale().batches) {
+        let shares = text.shares(batch, threads);
+        let groups: Vec<_> = shares.into_par_iter().map(|share| text.pairs_of(share, first_tokens)).collect();
+        let groups = Mutex::new(groups.into_iter().flatten().collect::<Vec<_>>().into_iter());
+        let grow = |_| Grower::new(text, limits, &bound).grow_groups(&groups);
+        parts.par_extend((0..threads).into_par_iter().map(grow));
+    }
+    Candidates::best(&parts, limits.most)
+}
+
+/// What as many candidates as are wanted are known to save at least, shared by all threads.
+///
+/// Holds the bits of a float that is not negative, which are ordered as the floats are.
+struct Bound(AtomicU64);
+
+impl Bound {
+    fn at(savings: f64) -> Self {
+        Bound(AtomicU64::new(savings.to_bits()))
+    }
+
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Relaxed))
+    }
+
+    fn raise(&self, savings: f64) {
+        self.0.fetch_max(savings.to_bits(), Relaxed);
+    }
+}
+
+/// A child of a node on the path: where its positions lie among the first token's, and its occurrences.
+#[derive(Clone, Copy)]
+struct Child {
+    token: u32,
+    begin: usize,
+    end: usize,
+    count: u64,
+}
+
+/// A node on the path whose children are being visited.
+///
+/// Levels stand in a list rather than on the stack: a run may be as long as a corpus, and a stack may be small.
+#[derive(Clone, Copy)]
+struct Level {
+    /// Tokens of the node's string.
+    depth: usize,
+    /// Its first child, and the one to be visited next; its last is the last of all.
+    first: usize,
+    next: usize,
+}
+
+/// What is counted of one token that follows a node.
+#[derive(Clone, Copy, Default)]
+struct Follower {
+    positions: u32,
+    /// Where the next of its positions goes.
+    cursor: u32,
+    count: u64,
+}
+
+/// No room for the positions of a follower that is too rare.
+const DROPPED: u32 = u32::MAX;
+
+/// Grows the trie below one first token after another; its buffers live from one to the next.
+struct Grower<'a> {
+    text: &'a Text<'a>,
+    limits: &'a Limits,
+    bound: &'a Bound,
+    path: Vec<u32>,
+    found: Candidates,
+    /// The children of all nodes on the path that are yet to be visited.
+    children: Vec<Child>,
+    levels: Vec<Level>,
+    followers: Vec<Follower>,
+    seen: Vec<u32>,
+    next: Vec<u32>,
+    moved: Vec<u32>,
+    keyed: Vec<u64>,
+    /// The last `epoch` in which each task was counted.
+    stamps: Vec<u32>,
+    epoch: u32,
+}
+
+impl<'a> Grower<'a> {
+    fn new(text: &'a Text<'a>, limits: &'a Limits, bound: &'a Bound) -> Self {
+        Grower {
+            text,
+            limits,
+            bound,
+            path: Vec::new(),
+            found: Candidates::default(),
+            children: Vec::new(),
+            levels: Vec::new(),
+            followers: vec![Follower::default(); text.alphabet()],
+            seen: Vec::new(),
+            next: Vec::new(),
+            moved: Vec::new(),
+            keyed: Vec::new(),
+            stamps: vec![0; text.number_of_tasks()],
+            epoch: 0,
+        }
+    }
+
+    /// Takes one first token's occurrences after another until none is left; the best candidates found.
+    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Placed>>>) -> Candidates {
+        loop {
+            // A lock is poisoned where another thread has panicked; rayon passes that on.
+            let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(pairs) = group else { break };
+            if let Some(first) = pairs.first() {
+                self.path.clear();
+                self.path.push(self.text.id(self.text.token(first.position, 0)));
+                self.grow_pairs(&pairs);
+            }
+        }
+        self.keep_best();
+        self.found
+    }
+
+    /// Visits all strings that begin with a first token.
+    fn grow_pairs(&mut self, pairs: &[Placed]) {
+        let mut positions: Vec<u32> = pairs.iter().map(|pair| pair.position).collect();
+        self.next.clear();
+        self.next.extend(pairs.iter().map(|pair| pair.next));
+        self.open_level();
+        self.find_children_by_counting(&mut positions, 0);
+        while let Some(child) = self.next_child() {
+            let Child { token, begin, end, count } = child;
+            if self.may_grow(&positions[begin..end], count) {
+                self.path.push(self.text.id(token));
+                self.grow(&mut positions[begin..end], begin, count);
+            }
+        }
+    }
+
+    /// Makes the string of the path a node whose children are visited; they are found next.
+    fn open_level(&mut self) {
+        let children = self.children.len();
+        self.levels.push(Level { depth: self.path.len(), first: children, next: children });
+    }
+
+    /// The next child of the deepest node that has one left, whose string the path is then.
+    fn next_child(&mut self) -> Option<Child> {
+        while let Some(level) = self.levels.last_mut() {
+            if let Some(&child) = self.children.get(level.next) {
+                level.next += 1;
+                self.path.truncate(level.depth);
+                return Some(child);
+            }
+            self.children.truncate(level.first);
+            self.levels.pop();
+        }
+        None
+    }
+
+    /// Visits the node whose string is `path`, which begins at `positions`, in ascending order, and goes on with
+    /// the longer ones as long as there is but one; then opens a level, if its children are of interest.
+    ///
+    /// `begin` is where the positions lie among the first token's.
+    fn grow(&mut self, positions: &mut [u32], begin: usize, count: u64) {
+        loop {
+            let depth = self.path.len();
+            // Whatever comes after these positions has the same predecessor: nothing longer is closed either.
+            let is_open = depth >= UNCLOSED && self.has_only_predecessor(positions);
+            if is_open && depth > UNCLOSED {
+                return;
+            }
+            let may_extend = depth < self.limits.max_length;
+            let follower = if may_extend { self.only_follower(positions, depth) } else { None };
+            if depth <= UNCLOSED || follower.is_none() {
+                self.consider(positions, count);
+            }
+            if !may_extend || is_open {
+                return;
+            }
+            let Some(token) = follower else {
+                self.find_children(positions, begin);
+                return;
+            };
+            if !self.may_grow(positions, count) {
+                return;
+            }
+            self.path.push(self.text.id(token));
+        }
+    }
+
+    /// Opens a level and notes the node's children.
+    fn find_children(&mut self, positions: &mut [u32], begin: usize) {
+        let depth = self.path.len();
+        self.open_level();
+        if positions.len() <= self.text.scale().sorted {
+            self.find_children_by_sorting(positions, begin, depth);
+            return;
+        }
+        self.next.clear();
+        self.next.extend(positions.iter().map(|&position| self.text.token(position, depth)));
+        self.find_children_by_counting(positions, begin);
+    }
+
+    /// Keeps the node as a candidate if it may be among the best.
+    fn consider(&mut self, positions: &[u32], count: u64) {
+        if most_savings(count, self.path.len()) < self.bound.get() {
+            return;
+        }
+        let support = self.support(positions, u32::MAX);
+        if expected_savings(count, support, self.path.len()) < self.bound.get() {
+            return;
+        }
+        self.found.push(&self.path, count, support);
+        if self.found.len() / 2 >= self.limits.most {
+            self.keep_best();
+        }
+    }
+
+    fn keep_best(&mut self) {
+        if let Some(least) = self.found.keep_best(self.limits.most) {
+            self.bound.raise(least);
+        }
+    }
+
+    /// Whether the string at `positions` is frequent enough, and an extension may be among the best.
+    fn may_grow(&mut self, positions: &[u32], count: u64) -> bool {
+        self.is_worth_growing(count) && self.may_be_long(positions, count) && self.has_support(positions)
+    }
+
+    /// Whether few positions may have a string in common that is long enough to be among the best.
+    ///
+    /// Most strings of few occurrences have not, and are told by one look ahead: candidates of at most `ahead`
+    /// tokens are too short to save as much as the bound, and longer ones occur no more often than the most
+    /// frequent token at that distance.
+    fn may_be_long(&mut self, positions: &[u32], count: u64) -> bool {
+        let bound = self.bound.get();
+        let ahead = (bound / count as f64).ceil() as usize;
+        let text = self.text;
+        if positions.len() > text.scale().looked_ahead || ahead <= self.path.len() {
+            return true;
+        }
+        let keyed = |&at: &u32| u64::from(text.token_or_end(at, ahead)) << 32 | text.weight(at).min(RARE);
+        self.keyed.clear();
+        self.keyed.extend(positions.iter().map(keyed));
+        self.keyed.sort_unstable();
+        let groups = self.keyed.chunk_by(|one, other| one >> 32 == other >> 32);
+        let most = groups.map(|group| group.iter().map(|keyed| keyed & RARE).sum::<u64>()).max().unwrap_or(0);
+        most_savings(most, self.limits.max_length) >= bound.min(RARE as f64)
+    }
+
+    fn has_support(&mut self, positions: &[u32]) -> bool {
+        let least = self.limits.min_support;
+        // Runs stand in the order of their tasks, so the first and the last differ where any do, mostly.
+        let apart = || self.text.tasks_at(positions[0]) != self.text.tasks_at(positions[positions.len() - 1]);
+        least <= 1 || least == 2 && apart() || self.support(positions, least) >= least
+    }
+
+    fn is_worth_growing(&self, count: u64) -> bool {
+        count >= self.limits.min_count && most_savings(count, self.limits.max_length) >= self.bound.get()
+    }
+
+    /// The number of distinct tasks at `positions`, counted up to `most`.
+    fn support(&mut self, positions: &[u32], most: u32) -> u32 {
+        if self.epoch == u32::MAX {
+            self.stamps.fill(0);
+            self.epoch = 0;
+        }
+        self.epoch += 1;
+        let mut support = 0;
+        for &position in positions {
+            for &task in self.text.tasks_at(position) {
+                let stamp = &mut self.stamps[task as usize];
+                support += u32::from(*stamp != self.epoch);
+                *stamp = self.epoch;
+            }
+            if support >= most {
+                break;
+            }
+        }
+        support
+    }
+
+    fn has_only_predecessor(&self, positions: &[u32]) -> bool {
+        let first = self.text.previous(positions[0], 1);
+        first != END && positions.iter().all(|&position| self.text.previous(position, 1) == first)
+    }
+
+    /// The token that follows at all `positions`, where it is one and the same.
+    fn only_follower(&self, positions: &[u32], depth: usize) -> Option<u32> {
+        let first = self.text.token(positions[0], depth);
+        let only =
+            first != END && positions.iter().all(|&position| self.text.token(position, depth) == first);
+        only.then_some(first)
+    }
+
+    /// Orders few `positions` by the token at `depth`, then by position, and notes the children of the node, whose
+    /// positions begin at `node` among the first token's.
+    fn find_children_by_sorting(&mut self, positions: &mut [u32], node: usize, depth: usize) {
+        let text = self.text;
+        let keyed = positions.iter().map(|&at| u64::from(text.token(at, depth)) << 32 | u64::from(at));
+        self.keyed.clear();
+        self.keyed.extend(keyed);
+        self.keyed.sort_unstable();
+        let mut begin = 0;
+        for group in self.keyed.chunk_by(|one, other| one >> 32 == other >> 32) {
+            let end = begin + group.len();
+            for (position, &keyed) in positions[begin..end].iter_mut().zip(group) {
+                *position = keyed as u32;
+            }
+            let token = (group[0] >> 32) as u32;
+            if token != END {
+                let count = positions[begin..end].iter().map(|&position| text.weight(position)).sum();
+                self.children.push(Child { token, begin: node + begin, end: node + end, count });
+            }
+            begin = end;
+        }
+    }
+
+    /// Moves the `positions` of each frequent enough child together, in the order that they have; `next` holds
+    /// the token that follows at each, and `node` is where the positions begin among the first token's.
+    fn find_children_by_counting(&mut self, positions: &mut [u32], node: usize) {
+        self.count_followers(positions);
+        let room = self.make_room(node);
+        self.moved.clear();
+        self.moved.resize(room, 0);
+        for (&token, &position) in self.next.iter().zip(&*positions) {
+            let cursor = &mut self.followers[token as usize].cursor;
+            if *cursor != DROPPED {
+                self.moved[*cursor as usize] = position;
+                *cursor += 1;
+            }
+        }
+        positions[..room].copy_from_slice(&self.moved);
+        for &token in &self.seen {
+            self.followers[token as usize] = Follower::default();
+        }
+    }
+
+    fn count_followers(&mut self, positions: &[u32]) {
+        let text = self.text;
+        self.seen.clear();
+        let repeated = text.repeated(positions);
+        for (index, &token) in self.next.iter().enumerate() {
+            let follower = &mut self.followers[token as usize];
+            if follower.positions == 0 {
+                self.seen.push(token);
+            }
+            follower.positions += 1;
+            follower.count += if index < repeated { text.weight(positions[index]) } else { 1 };
+        }
+    }
+
+    /// Notes the children among the followers seen, and where their positions go; how many positions stay.
+    fn make_room(&mut self, node: usize) -> usize {
+        let mut end = 0;
+        for index in 0..self.seen.len() {
+            let token = self.seen[index];
+            let Follower { positions, count, .. } = self.followers[token as usize];
+            let begin = end;
+            let keeps = token != END && self.is_worth_growing(count);
+            if keeps {
+                end += positions as usize;
+                self.children.push(Child { token, begin: node + begin, end: node + end, count });
+            }
+            self.followers[token as usize].cursor = if keeps { begin as u32 } else { DROPPED };
+        }
+        end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::mining::runs::{Room, RunFolder, Trajectories};
+    use crate::tokens::barriers::Barriers;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    type Frequencies = BTreeMap<Vec<u32>, (u64, u32)>;
+
+    fn runs_of(parts: &[(Vec<u32>, u32)]) -> Runs {
+        let mut folder = RunFolder::default();
+        for (tokens, task) in parts {
+            let part = Trajectories {
+                tokens,
+                offsets: &[0, tokens.len()],
+                action: &vec![true; tokens.len()],
+                continues: None,
+                tasks: &[*task],
+            };
+            folder.add(&part, &Barriers::new(&[0])).unwrap();
+        }
+        folder.finish()
+    }
+
+    /// Every substring of every run, counted one by one.
+    fn brute_force(parts: &[(Vec<u32>, u32)], limits: &Limits) -> Frequencies {
+        let mut seen: BTreeMap<&[u32], (u64, BTreeSet<u32>)> = BTreeMap::new();
+        for (tokens, task) in parts {
+            for run in tokens.split(|&token| token == 0) {
+                for start in 0..run.len() {
+                    // One more than the longest: by those the longest are found not to be closed to the left.
+                    for end in start + 1..=run.len().min(start + limits.max_length + 1) {
+                        let entry = seen.entry(&run[start..end]).or_default();
+                        entry.0 += 1;
+                        entry.1.insert(*task);
+                    }
+                }
+            }
+        }
+        let mut extended: BTreeSet<&[u32]> = BTreeSet::new();
+        for (&longer, (count, _)) in seen.iter().filter(|(longer, _)| longer.len() >= 2) {
+            let (without_last, without_first) = (&longer[..longer.len() - 1], &longer[1..]);
+            let is_in_reach = longer.len() <= limits.max_length;
+            extended.extend([without_first].iter().filter(|shorter| seen[**shorter].0 == *count));
+            extended
+                .extend([without_last].iter().filter(|shorter| is_in_reach && seen[**shorter].0 == *count));
+        }
+        let is_wanted = |segment: &[u32], count: u64, support: usize| {
+            (2..=limits.max_length).contains(&segment.len())
+                && count >= limits.min_count
+                && support >= limits.min_support as usize
+                && (segment.len() <= UNCLOSED || !extended.contains(segment))
+        };
+        seen.iter()
+            .filter(|(segment, (count, tasks))| is_wanted(segment, *count, tasks.len()))
+            .map(|(segment, (count, tasks))| (segment.to_vec(), (*count, tasks.len() as u32)))
+            .collect()
+    }
+
+    /// The `most` that save most.
+    fn best(all: Frequencies, most: usize) -> Frequencies {
+        let all: Candidates =
+            all.iter().map(|(segment, &(count, support))| (segment.as_slice(), count, support)).collect();
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|&one, &other| all.by_savings(one, other));
+        order.truncate(most);
+        as_map(&order.into_iter().map(|index| all.get(index)).collect())
+    }
+
+    fn as_map(candidates: &Candidates) -> Frequencies {
+        let entry = |(index, segment): (usize, &[u32])| {
+            (segment.to_vec(), (candidates.counts[index], candidates.supports[index]))
+        };
+        candidates.segments.iter().enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn one_tasks_retries_are_no_support() {
+        let parts = [(vec![1, 2, 3], 0), (vec![1, 2, 3], 0), (vec![1, 2, 4], 1)];
+        let limits = Limits { min_count: 2, min_support: 2, max_length: 8, most: 100 };
+        let candidates = find_candidates(&runs_of(&parts), &limits).unwrap();
+        assert_eq!(as_map(&candidates), Frequencies::from([(vec![1, 2], (3, 2))]));
+    }
+
+    const ANY: Limits = Limits { min_count: 1, min_support: 1, max_length: 24, most: usize::MAX };
+
+    fn find(parts: &[(Vec<u32>, u32)], limits: &Limits, scale: Scale) -> Candidates {
+        find_by_scale(&runs_of(parts), limits, &ALL, scale).unwrap()
+    }
+
+    /// Tokens as of a language of few words: some follow others often.
+    fn drawn(runs: u32, length: u32, mut seed: u32) -> Vec<(Vec<u32>, u32)> {
+        let mut next = move |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) % below
+        };
+        let mut run = |_| {
+            let mut token = 1;
+            (0..length)
+                .map(|_| {
+                    token = if next(4) == 0 { next(5) } else { token % 4 + 1 };
+                    token
+                })
+                .collect()
+        };
+        (0..runs).map(|task| (run(task), task % 7)).collect()
+    }
+
+    #[test]
+    fn a_text_of_many_blocks_and_long_lists_equals_a_brute_force_count() {
+        let parts = drawn(30, 300, 1);
+        let (runs, scale) = (runs_of(&parts), Scale::default());
+        assert!(runs.segments().tokens().len() > 20 << scale.block_bits);
+        let limits = Limits { min_count: 2, min_support: 2, max_length: 12, most: usize::MAX };
+        let expected = brute_force(&parts, &limits);
+        let most = expected.values().map(|&(count, _)| count as usize).max().unwrap();
+        let least = expected.values().map(|&(count, _)| count as usize).min().unwrap();
+        assert!(least < scale.sorted && scale.sorted < most && least < scale.looked_ahead);
+        assert_eq!(as_map(&find(&parts, &limits, scale)), expected);
+        let few = Limits { most: 50, ..limits };
+        assert_eq!(as_map(&find(&parts, &few, scale)), best(expected, 50));
+    }
+
+    /// A scale that small texts cross.
+    fn small_scales() -> impl Strategy<Value = Scale> {
+        (0usize..6, 0usize..6, 1usize..4, 1usize..30, 0u32..4).prop_map(
+            |(sorted, looked_ahead, batches, sampled_tokens, block_bits)| Scale {
+                sorted,
+                looked_ahead,
+                batches,
+                sampled_tokens,
+                block_bits,
+                ..Scale::default()
+            },
+        )
+    }
+
+    /// How often the cases of a property crossed each border of a scale.
+    #[derive(Debug, Default)]
+    struct Crossed {
+        many_blocks: u32,
+        counted: u32,
+        sorted: u32,
+        guessed: u32,
+        guessed_too_high: u32,
+    }
+
+    impl Crossed {
+        fn note(&mut self, runs: &Runs, limits: &Limits, scale: Scale) {
+            let text = Text::new(runs, scale).unwrap();
+            let guess = guessed_bound(runs, limits, scale).unwrap();
+            let is_enough = grow_all(&text, limits, &ALL, guess).len() >= limits.most;
+            let mut pairs: BTreeMap<&[u32], usize> = BTreeMap::new();
+            runs.segments()
+                .iter()
+                .flat_map(|run| run.windows(2))
+                .for_each(|pair| *pairs.entry(pair).or_default() += 1);
+            self.many_blocks += u32::from(text.len() > 2 << scale.block_bits);
+            self.counted += u32::from(pairs.values().any(|&positions| positions > scale.sorted));
+            self.sorted +=
+                u32::from(pairs.values().any(|&positions| (2..=scale.sorted).contains(&positions)));
+            self.guessed += u32::from(guess > 0.0 && is_enough);
+            self.guessed_too_high += u32::from(guess > 0.0 && !is_enough);
+        }
+    }
+
+    #[test]
+    fn on_any_scale_the_best_are_those_that_a_brute_force_count_finds_best() {
+        let parts = prop::collection::vec((prop::collection::vec(0u32..4, 0..40), 0u32..3), 0..10);
+        let limits = (1u64..4, 1u32..3, 2usize..30, 1usize..40).prop_map(
+            |(min_count, min_support, max_length, most)| Limits { min_count, min_support, max_length, most },
+        );
+        let crossed = std::cell::RefCell::new(Crossed::default());
+        let property = |(parts, limits, scale): (Vec<(Vec<u32>, u32)>, Limits, Scale)| {
+            let expected = brute_force(&parts, &limits);
+            let all = find(&parts, &Limits { most: usize::MAX, ..limits }, scale);
+            prop_assert_eq!(as_map(&all), expected.clone());
+            prop_assert_eq!(all.len(), expected.len());
+            let found = find(&parts, &limits, scale);
+            prop_assert_eq!(as_map(&found), best(expected, limits.most));
+            prop_assert!(found.segments.iter().is_sorted());
+            crossed.borrow_mut().note(&runs_of(&parts), &limits, scale);
+            Ok(())
+        };
+        let mut runner = proptest::test_runner::TestRunner::default();
+        runner.run(&(parts, limits, small_scales()), property).unwrap();
+        let Crossed { many_blocks, counted, sorted, guessed, guessed_too_high } = crossed.into_inner();
+        let least = [many_blocks, counted, sorted, guessed, guessed_too_high].into_iter().min();
+        assert!(least > Some(0), "{many_blocks} {counted} {sorted} {guessed} {guessed_too_high}");
+    }
+
+    #[test]
+    fn limits_without_a_meaning_are_refused() {
+        let limit = |what, least| Err(Error::Limit { what, found: least - 1, least });
+        assert_eq!(Limits { min_count: 0, ..ANY }.check(), limit("min_count", 1));
+        assert_eq!(Limits { min_support: 0, ..ANY }.check(), limit("min_support", 1));
+        assert_eq!(Limits { max_length: 1, ..ANY }.check(), limit("max_length", 2));
+        assert_eq!(Limits { most: 0, ..ANY }.check(), limit("most", 1));
+        let none = Limits { max_length: 0, ..ANY };
+        let error = find_candidates(&runs_of(&[]), &none).unwrap_err();
+        assert_eq!(error, Error::Limit { what: "max_length", found: 0, least: 2 });
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_refused() {
+        let room = Room { positions: 5, ..Room::SEARCHED };
+        let runs = runs_of(&[(vec![1, 2], 0), (vec![3, 4], 0)]);
+        let error = find_by_scale(&runs, &ANY, &ALL, Scale { room, ..Scale::default() }).unwrap_err();
+        assert_eq!(error, Error::TooManyPositions { positions: 6, most: 5 });
+    }
+
+    /// On one thread with a stack that a few hundred calls within one another would fill.
+    fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).stack_size(64 << 10).build().unwrap();
+        pool.install(work)
+    }
+
+    #[test]
+    fn a_long_run_that_recurs_needs_no_deep_stack() {
+        let run: Vec<u32> = (1..=100_000).collect();
+        let runs = runs_of(&[(run.clone(), 0), (run.clone(), 1)]);
+        let limits = Limits { min_count: 2, min_support: 2, max_length: run.len(), most: 1 };
+        let found = on_a_small_stack(|| find_candidates(&runs, &limits).unwrap());
+        assert_eq!(as_map(&found), Frequencies::from([(run, (2, 2))]));
+    }
+
+    #[test]
+    fn a_token_that_repeats_for_long_needs_no_deep_stack() {
+        let runs = runs_of(&[(vec![1; 3_000], 0), (vec![1; 3_000], 1)]);
+        let limits = Limits { min_count: 2, min_support: 2, max_length: usize::MAX, most: usize::MAX };
+        let found = on_a_small_stack(|| find_candidates(&runs, &limits).unwrap());
+        assert_eq!(found.len(), 2_999);
+    }
+
+    #[test]
+    fn the_largest_counts_and_lengths_overflow_nothing() {
+        let strings = |lists: &[&[u32]]| lists.iter().copied().collect();
+        let counts = vec![1 << 51, 1];
+        let runs = Runs::from_parts(strings(&[&[1, 2, 3], &[1, 2]]), counts, strings(&[&[0], &[1]])).unwrap();
+        let limits = Limits { min_count: 1, min_support: 1, max_length: usize::MAX, most: 1 };
+        let found = find_candidates(&runs, &limits).unwrap();
+        assert_eq!(as_map(&found), Frequencies::from([(vec![1, 2], ((1 << 51) + 1, 2))]));
+    }
+
+    proptest! {
+        #[test]
+        fn equal_runs_that_were_not_folded_change_no_candidate(
+            parts in prop::collection::vec((prop::collection::vec(1u32..4, 1..24), 0u32..3), 0..6),
+            most in 1usize..20,
+        ) {
+            let (tokens, tasks): (Vec<Vec<u32>>, Vec<[u32; 1]>) =
+                parts.iter().map(|(tokens, task)| (tokens.clone(), [*task])).unzip();
+            let apart = Runs::from_parts(
+                tokens.iter().map(Vec::as_slice).collect(),
+                vec![1; parts.len()],
+                tasks.iter().map(|task| task.as_slice()).collect(),
+            );
+            let limits = Limits { min_support: 2, most, ..ANY };
+            let folded = find_candidates(&runs_of(&parts), &limits).unwrap();
+            prop_assert_eq!(find_candidates(&apart.unwrap(), &limits).unwrap(), folded);
+        }
+
+        #[test]
+        fn any_guess_of_the_bound_finds_the_same(
+            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..40), 0u32..3), 0..12),
+            most in 1usize..20,
+            guess in 0f64..40.0,
+        ) {
+            let limits = Limits { min_count: 1, min_support: 2, max_length: 24, most };
+            let runs = runs_of(&parts);
+            let text = Text::new(&runs, Scale::default()).unwrap();
+            let guessed = find_with_guess(&text, &limits, &ALL, guess);
+            prop_assert_eq!(guessed, grow_all(&text, &limits, &ALL, 0.0));
+        }
+
+        #[test]
+        fn any_number_of_threads_finds_the_same(
+            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..6),
+            most in 1usize..20,
+        ) {
+            let limits = Limits { min_count: 1, min_support: 1, max_length: 24, most };
+            let runs = runs_of(&parts);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| find_candidates(&runs, &limits).unwrap())
+            };
+            prop_assert_eq!(with(1), with(3));
+        }
+
+        #[test]
+        fn the_best_of_ranges_of_first_tokens_are_the_best_of_the_whole(
+            parts in prop::collection::vec((prop::collection::vec(0u32..6, 0..24), 0u32..3), 0..6),
+            mut cuts in prop::collection::vec(0u32..8, 0..4),
+            most in 1usize..30,
+        ) {
+            let runs = runs_of(&parts);
+            let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most };
+            cuts.extend([0, u32::MAX]);
+            cuts.sort_unstable();
+            let find = |cut: &[u32]| find_candidates_from(&runs, &limits, cut[0]..cut[1]).unwrap();
+            let ranges: Vec<Candidates> = cuts.windows(2).map(find).collect();
+            let together = Candidates::best(&ranges, most);
+            prop_assert_eq!(&together, &find_candidates(&runs, &limits).unwrap());
+            let Candidates { segments, counts, supports } = together.clone();
+            prop_assert_eq!(Candidates::from_parts(segments, counts, supports), Ok(together));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The streams of many requests, stepped together.
+
+use crate::error::Result;
+use crate::stream::{Piece, Stream};
+use crate::tokens::checks::check_length;
+
+/// The streams of many requests.
+#[derive(Debug, Clone)]
+pub struct StreamBatch {
+    streams: Vec<Stream>,
+}
+
+impl StreamBatch {
+    /// A batch of the given streams.
+    pub fn new(streams: Vec<Stream>) -> Self {
+        StreamBatch { streams }
+    }
+
+    /// The streams.
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// Pushes `units[i]` to stream `i`; returns what each said. Streams that have ended take no part.
+    ///
+    /// # Errors
+    /// If there is not one unit for each stream, or an id of a running stream is out of range; then no
+    /// stream has changed.
+    pub fn push(&mut self, units: &[u32]) -> Result<Vec<Piece>> {
+        check_length("units", units.len(), self.streams.len())?;
+        for (position, (stream, &unit)) in self.streams.iter().zip(units).enumerate() {
+            stream.check(unit, position)?;
+        }
+        let push = |(stream, &unit): (&mut Stream, &u32)| match stream.finish() {
+            None => stream.push(unit),
+            Some(_) => Ok(Piece::Other(String::new())),
+        };
+        self.streams.iter_mut().zip(units).map(push).collect()
+    }
+
+    /// Ends every stream; returns what each held back.
+    pub fn flush(&mut self) -> Vec<String> {
+        self.streams.iter_mut().map(Stream::flush).collect()
+    }
+}

@@ -1,0 +1,83 @@
+//! A vocabulary with the bytes of its ids: units in, text out.
+//!
+//! What all requests share ([`Expander`]) is immutable; what one request needs is a
+//! [`Stream`](crate::stream::Stream).
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::tokens::checks::{check_length, check_offsets};
+use crate::vocabulary::Vocabulary;
+
+/// A vocabulary together with the bytes of each of its ids.
+#[derive(Debug, Clone)]
+pub struct Expander {
+    vocabulary: Arc<Vocabulary>,
+    bytes: Vec<u8>,
+    /// Where the bytes of each id begin, base ids first, then latents; and the end of the last.
+    offsets: Vec<usize>,
+    /// Whether the bytes of each id are whole characters.
+    whole: Vec<bool>,
+}
+
+impl Expander {
+    /// An expander over the bytes of each base id: `bytes[offsets[id]..offsets[id + 1]]`.
+    ///
+    /// An id with no bytes is silent: special tokens, as a rule.
+    ///
+    /// # Errors
+    /// If the offsets do not divide the bytes into one stretch for each base id.
+    pub fn new(vocabulary: Arc<Vocabulary>, mut bytes: Vec<u8>, mut offsets: Vec<usize>) -> Result<Self> {
+        check_offsets(&offsets, bytes.len())?;
+        check_length("token bytes", offsets.len() - 1, vocabulary.base_size() as usize)?;
+        for segment in vocabulary.segments().iter() {
+            for &token in segment {
+                let range = offsets[token as usize]..offsets[token as usize + 1];
+                bytes.extend_from_within(range);
+            }
+            offsets.push(bytes.len());
+        }
+        let whole = offsets.windows(2).map(|pair| std::str::from_utf8(&bytes[pair[0]..pair[1]]).is_ok());
+        let whole = whole.collect();
+        Ok(Expander { vocabulary, bytes, offsets, whole })
+    }
+
+    /// The vocabulary.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The text of units; bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// If an id is neither a base id nor a latent.
+    pub fn text(&self, units: &[u32]) -> Result<String> {
+        let mut bytes = Vec::new();
+        for (position, &unit) in units.iter().enumerate() {
+            bytes.extend_from_slice(self.bytes_of(unit).ok_or(self.out_of_range(unit, position))?);
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The text of one unit; None for an id that is no unit, or whose bytes are not whole characters.
+    pub fn own_text(&self, unit: u32) -> Option<&str> {
+        std::str::from_utf8(self.bytes_of(unit)?).ok()
+    }
+
+    /// Whether the bytes of a valid unit are whole characters.
+    #[inline]
+    pub(crate) fn is_whole(&self, unit: u32) -> bool {
+        self.whole[unit as usize]
+    }
+
+    #[inline]
+    pub(crate) fn bytes_of(&self, unit: u32) -> Option<&[u8]> {
+        let end = *self.offsets.get(unit as usize + 1)?;
+        Some(&self.bytes[self.offsets[unit as usize]..end])
+    }
+
+    #[cold]
+    pub(crate) fn out_of_range(&self, id: u32, position: usize) -> Error {
+        Error::IdOutOfRange { id, position, size: self.vocabulary.size() }
+    }
+}

@@ -1,0 +1,63 @@
+//! The text of each base id, as bytes: a token need not be whole characters.
+
+use crate::error::{Error, Result};
+use crate::tokens::checks::check_offsets;
+
+/// The text of each base id: `bytes[offsets[id]..offsets[id + 1]]`.
+#[derive(Debug, Clone)]
+pub struct TokenBytes {
+    bytes: Vec<u8>,
+    offsets: Vec<usize>,
+}
+
+impl TokenBytes {
+    /// # Errors
+    /// If the offsets do not divide the bytes, or there are more ids than 32 bits can tell apart.
+    pub fn new(bytes: Vec<u8>, offsets: Vec<usize>) -> Result<Self> {
+        check_offsets(&offsets, bytes.len())?;
+        check_number(offsets.len() - 1)?;
+        Ok(TokenBytes { bytes, offsets })
+    }
+
+    /// Number of base ids.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of base ids: less than 2^32.
+    pub fn size(&self) -> u32 {
+        self.len() as u32
+    }
+
+    /// Whether there is no id at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of a valid id.
+    #[inline]
+    pub fn get(&self, id: u32) -> &[u8] {
+        &self.bytes[self.offsets[id as usize]..self.offsets[id as usize + 1]]
+    }
+}
+
+fn check_number(ids: usize) -> Result<()> {
+    let fits = ids <= u32::MAX as usize;
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::TooManyIds { base_size: u32::MAX, latents: ids - u32::MAX as usize })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_ids_than_32_bits_are_refused() {
+        assert_eq!(check_number(u32::MAX as usize), Ok(()));
+        let error = check_number(u32::MAX as usize + 1).unwrap_err();
+        assert_eq!(error, Error::TooManyIds { base_size: u32::MAX, latents: 1 });
+    }
+}

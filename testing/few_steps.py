@@ -1,0 +1,15 @@
+"""Options of trainings so short that a test can wait for them, and a way to kill one."""
+
+FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "logging_steps": 2, "device": "cpu"}
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_at(step):
+    def progress(done, total):  # noqa: ARG001
+        if done == step:
+            raise KilledError
+
+    return progress

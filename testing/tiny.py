@@ -1,0 +1,76 @@
+"""Models of about 100,000 parameters, and a teacher that has learnt the toy agent's text."""
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM, set_seed
+
+from lar.corpus import Corpus
+from lar.distillation.data import Examples
+from lar.models.causal_lm import hidden_states
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0):
+    """A fresh model in float32."""
+    set_seed(seed)
+    shape = {
+        "vocab_size": rows,
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "initializer_range": 0.1,
+        "tie_word_embeddings": tied,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+    if family == "qwen3":
+        return Qwen3ForCausalLM(Qwen3Config(**shape, head_dim=12)).eval()
+    return LlamaForCausalLM(LlamaConfig(**shape)).eval()
+
+
+@contextmanager
+def one_thread():
+    """Matrices of this size are slower on several threads, by far on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def no_latents(corpus: Corpus) -> LatentVocabulary:
+    return LatentVocabulary((), corpus.tokenizer.base_size, corpus.tokenizer)
+
+
+def teacher(corpus: Corpus, steps: int = 60):
+    """A model trained in full for some dozens of steps: it knows the text, if not perfectly."""
+    return taught(model(corpus.tokenizer.base_size), corpus, steps)
+
+
+def taught(student, corpus: Corpus, steps: int):
+    """The model after so many steps of all its weights, a conversation each."""
+    rows = [torch.from_numpy(e.tokens)[None] for e in Examples(corpus, no_latents(corpus), 512)]
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
+    for step in range(steps):
+        ids = rows[step % len(rows)]
+        logits = student.lm_head(hidden_states(student, ids))[0, :-1]
+        torch.nn.functional.cross_entropy(logits, ids[0, 1:]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return student.eval()
+
+
+def copy(corpus: Corpus, folder: Path) -> Corpus:
+    """The same corpus in a folder of its own, to be written to."""
+    shutil.copytree(corpus.path, folder)
+    return Corpus.load(folder)
+
+
+def state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}

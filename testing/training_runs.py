@@ -1,0 +1,135 @@
+"""What `test_processes` runs, once in one process and once in each of two; as a script, one of the two."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import torch
+
+from lar import adapt, cli, distill
+from lar.corpus import Corpus
+from lar.distillation import AdaptOptions, DistillOptions
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.sharding import readable
+from lar.distillation.training.trainer import DistillationTrainer
+from lar.errors import OptionError
+from lar.models.compatibility import shards_exactly
+from lar.utils.processes import count, is_main
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import tiny
+
+FEW = {
+    "lora_rank": 4,
+    "lora_alpha": 8,
+    "max_length": 256,
+    "logging_steps": 1,
+    "device": "cpu",
+    "max_steps": 4,
+}
+
+SHARDINGS = ("none", "full") if shards_exactly() else ("none",)
+
+
+class KilledError(Exception):
+    pass
+
+
+class Runs:
+    """The runs on a folder's model, corpus and vocabulary; `rows` of data make one optimizer step of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = str(folder / "model")
+        self.corpus = Corpus.load(folder / "corpus")
+        self.vocabulary = LatentVocabulary.load(folder / "vocabulary")
+        self.output = folder / f"of-{count()}"
+
+    def options(self, kind=DistillOptions, *, rows: int = 2, **others):
+        return kind(**{**FEW, **others}, gradient_accumulation=rows // count())
+
+    def distill(self, options, name=None):
+        output = None if name is None else self.output / name
+        student = distill(self.model, self.corpus, self.vocabulary, options, output)
+        return {"learnt": student.learnt(), "log": student.record["log"]}
+
+    def whole_run(self, sharding):
+        return self.distill(self.options(sharding=sharding), f"whole-{sharding}")
+
+    def killed_run(self, sharding):
+        """Stopped in every process before its fourth step, a step after its checkpoint, and started again."""
+        options = self.options(sharding=sharding, save_steps=2)
+        step = DistillationTrainer.training_step
+
+        def dying(trainer, *arguments, **keywords):
+            if trainer.state.global_step == 3:
+                raise KilledError
+            return step(trainer, *arguments, **keywords)
+
+        DistillationTrainer.training_step = dying
+        try:
+            self.distill(options, f"killed-{sharding}")
+        except KilledError:
+            pass
+        finally:
+            DistillationTrainer.training_step = step
+        with contextlib.suppress(OptionError):  # what the main process finds is every process's error
+            self.distill(self.options(sharding=sharding, save_steps=2, seed=5), f"killed-{sharding}")
+            raise AssertionError("checkpoints of a run with another seed were taken")
+        return self.distill(options, f"killed-{sharding}")
+
+    def accumulating_run(self, sharding):
+        """Several batches a step, activations computed twice, and a look at the model after each step."""
+        looked, held = [], []
+        log = DistillationTrainer.log
+
+        def looking(trainer, *arguments, **keywords):
+            student = trainer.model.student
+            parameters = [getattr(p, "_local_tensor", p) for p in student.parameters()]
+            held.append(sum(p.numel() for p in parameters))
+            with readable(trainer.model), torch.no_grad():
+                looked.append(bits_per_byte(student, self.corpus).bits_per_byte)
+            student.train()
+            log(trainer, *arguments, **keywords)
+
+        DistillationTrainer.log = looking
+        try:
+            found = self.distill(
+                self.options(rows=4, gradient_checkpointing=True, sharding=sharding, max_steps=2)
+            )
+        finally:
+            DistillationTrainer.log = log
+        return {**found, "looked": looked, "held": held}
+
+    def bfloat16_run(self, sharding):
+        return self.distill(self.options(dtype="bfloat16", sharding=sharding, max_steps=2))
+
+    def adapted(self, sharding):
+        merged = adapt(self.model, self.corpus, self.options(AdaptOptions, sharding=sharding, max_steps=2))
+        return {"learnt": dict(merged.state_dict()), "log": []}
+
+    def all(self, sharding):
+        runs = (self.whole_run, self.killed_run, self.accumulating_run, self.bfloat16_run, self.adapted)
+        return {run.__name__: run(sharding) for run in runs}
+
+
+def fail_on_the_command_line(folder: Path) -> None:
+    """A mistake that every process makes: the vocabulary of a wider model."""
+    LatentVocabulary.load(folder / "vocabulary").with_base_size(100_000).save(folder / f"wide-{is_main()}")
+    sys.argv = ["lar", "distill", str(folder / "corpus"), "--model", str(folder / "model")]
+    sys.argv += [
+        "--vocabulary",
+        str(folder / f"wide-{is_main()}"),
+        "-o",
+        str(folder / "out"),
+        "--device",
+        "cpu",
+    ]
+    cli.main()
+
+
+if __name__ == "__main__":
+    at = Path(sys.argv[1])
+    with tiny.one_thread():
+        found = {sharding: Runs(at).all(sharding) for sharding in SHARDINGS}
+        torch.save(found, at / f"found-{is_main()}.pt")
+        fail_on_the_command_line(at)

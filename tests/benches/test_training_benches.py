@@ -1,0 +1,132 @@
+"""The benches of scoring and training, on a toy: they count right and compare like with like."""
+
+import argparse
+import json
+import sys
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benches.training import row_cost, throughput, training_arms
+from benches.training.shapes import (
+    SHAPES,
+    forward_operations,
+    multiplied_parameters,
+    random_model,
+    with_known_rows,
+)
+from benches.training.training_arms import CACHED, CONTROL, LORA, STUDENT, Bench, Steps, in_turn, summary
+from lar.distillation import DistillOptions
+from testing import tiny, toy
+
+TINY = SHAPES["tiny"]
+# The Trainer of some versions asks the model by a name that others have renamed.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def bench(corpus, vocabulary, tmp_path_factory):
+    copied = tiny.copy(corpus, tmp_path_factory.mktemp("bench") / "corpus")  # to be scored
+    model = random_model(TINY, vocabulary.base_size, torch.device("cpu"))
+    options = DistillOptions(max_length=256, max_steps=3, logging_steps=1, device="cpu")
+    return Bench(model, copied, vocabulary, options)
+
+
+@pytest.mark.parametrize("name", ["tiny", "smollm2-135m"])
+def test_operations_are_those_that_torch_counts(name):
+    shape, rows, length = SHAPES[name], 500, 7
+    model = random_model(shape, rows, torch.device("cpu"))
+    model.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(input_ids=torch.arange(length)[None])
+    # Without a causal kernel every query meets every key.
+    every = forward_operations(shape, rows, [length])
+    every += 4 * shape.layers * shape.heads * shape.head_size * (length**2 - length * (length + 1) / 2)
+    rotary = 2 * shape.head_size // 2 * length  # angles of the positions
+    assert counter.get_total_flops() == pytest.approx(every, abs=rotary)
+    layers, head = multiplied_parameters(shape, rows)
+    embedding = 0 if shape.tied else head
+    norms = sum(p.numel() for p in model.parameters() if p.ndim == 1)
+    assert sum(p.numel() for p in model.parameters()) == layers + head + embedding + norms
+
+
+def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
+    before = tiny.state(bench.model)
+    runs = in_turn(bench, [LORA, CONTROL, STUDENT], rounds=1)
+    assert {arm: len(found) for arm, found in runs.items()} == {LORA: 1, CONTROL: 1, STUDENT: 1}
+    plain, control = runs[LORA][0], runs[CONTROL][0]
+    assert plain.tokens[: len(plain.ended)] == control.tokens
+    assert len(control.tokens) == 3
+    assert all(torch.equal(value, before[name]) for name, value in bench.model.state_dict().items())
+    found = summary(runs[STUDENT], runs[LORA])
+    assert min(found.values()) > 0
+
+
+def test_the_peers_labels_are_the_agents_tokens(bench, corpus):
+    rows = training_arms.packed_rows(corpus, bench.vocabulary.base_size, bench.options)
+    plain = training_arms.PlainRows(rows, Steps())
+    taught = sum(int((plain[index]["labels"] >= 0).sum()) for index in range(len(plain)))
+    assert taught == corpus.num_action_tokens
+    row = plain[0]
+    named = row["labels"] >= 0
+    assert torch.equal(row["labels"][named], row["input_ids"][named])
+
+
+def test_the_cached_teacher_takes_the_same_rows(bench):
+    assert bench.run(CACHED).tokens == bench.run(STUDENT).tokens
+
+
+def test_a_whole_run_writes_its_record_and_prints_a_table(tmp_path, monkeypatch, capsys):
+    logs = tmp_path / "logs.jsonl"
+    fields = ("id", "task", "messages")
+    lines = [json.dumps({name: getattr(run, name) for name in fields}) for run in toy.trajectories(12)]
+    logs.write_text("\n".join(lines), encoding="utf-8")
+    toy.tokenizer().save(tmp_path / "tokenizer")
+    monkeypatch.setattr(throughput, "_memory_of_process", lambda *_: 1)
+    monkeypatch.setattr(throughput, "product_rate", lambda *_: 1e9)
+    arguments = (
+        f"--shape tiny --trajectories {logs} --tokenizer {tmp_path / 'tokenizer'} --device cpu --size 8"
+    )
+    arguments += f" --rounds 1 --steps 1 --scored 4 --max-length 256 -o {tmp_path / 'record.json'}"
+    monkeypatch.setattr(sys, "argv", ["throughput.py", *arguments.split()])
+    throughput.main()
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert set(record) == {"setting", "matmul", "score", "distill"}
+    assert set(record["distill"]) == {LORA, CONTROL, STUDENT}
+    assert 0 < record["setting"]["units_per_base_token"] < 1
+    assert "base tokens/s" in capsys.readouterr().out
+
+
+def test_a_product_has_a_rate():
+    model = argparse.Namespace(
+        config=argparse.Namespace(hidden_size=8), device=torch.device("cpu"), dtype=torch.float32
+    )
+    assert throughput.product_rate(model, 100_000, tokens=1000, repeats=1) > 0
+
+
+def test_rows_of_a_model_are_the_tokenizers_or_padded(tokenizer):
+    assert with_known_rows(tokenizer) is tokenizer
+    unknown = toy.tokenizer()
+    unknown._model_vocab_size = None
+    assert with_known_rows(unknown).base_size == -(-unknown.base_size // 128) * 128
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_row_cost_reads_the_same_latents_in_both_ways(tied, monkeypatch):
+    monkeypatch.setattr(row_cost, "_memory_of_process", lambda _: 1)
+    batch = row_cost.Batch.random(40, 300, 16, torch.device("cpu"))
+    assert (batch.units >= 300).sum() == 10
+    assert int(batch.base.max()) < 300
+    model = tiny.model(300, tied=tied)
+    before = tiny.state(model)
+    found = row_cost.measure(model, batch, rounds=1)["arms"]
+    assert list(found) == ["frozen", "split", "peft"]
+    assert found["frozen"]["ratio"] == 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

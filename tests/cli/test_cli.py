@@ -1,0 +1,193 @@
+"""The command line as its users meet it: files in, files out, exit codes and single lines."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lar.cli import COMMANDS
+from lar.trajectories import write_trajectories
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import toy
+
+
+def lar(*arguments, cwd=None):
+    command = [sys.executable, "-m", "lar", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def refused(*arguments):
+    """The one line with which a command refuses its input."""
+    result = lar(*arguments)
+    assert result.returncode == 2, result
+    assert "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("lar: error: ")]
+    return line
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    toy.tokenizer().save(folder / "model")
+    write_trajectories(toy.trajectories(30), folder / "train.jsonl.gz")
+    write_trajectories(toy.trajectories(10, first=100), folder / "test.parquet")
+    result = lar(
+        *("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12),
+        *("-o", folder / "vocabulary", "--json"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["latents"] == 12
+    return folder
+
+
+def test_mined_on_one_file_evaluated_on_another(folder):
+    result = lar(
+        "evaluate", folder / "vocabulary", folder / "test.parquet", folder / "train.jsonl.gz", "--json"
+    )
+    found = json.loads(result.stdout)
+    assert found["per_corpus"]["train"]["base_tokens"] == 0  # every task of it was seen
+    assert found["base_tokens"] == found["per_corpus"]["test"]["base_tokens"] > 0
+    assert found["lossless"] is True
+    assert found["reduction"] == pytest.approx(1 - found["units"] / found["base_tokens"], abs=1e-6)
+    assert 0 < found["latents_used"] <= 12
+
+
+def test_what_fits_engines_is_printed_with_its_cost(folder, tmp_path):
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12)
+    table = lar(*mined, "-o", tmp_path / "fit").stdout
+    for name in ("header", "check_text", "boundary", "points"):
+        assert name in table
+    found = json.loads(lar(*mined, "--gates", "none", "-o", tmp_path / "any", "--json").stdout)
+    assert [gate["name"] for gate in found["mining"]["gates"]] == ["characters"]
+    assert "points" not in lar(*mined, "--gates", "none", "-o", tmp_path / "any").stdout
+    evaluated = lar("evaluate", tmp_path / "fit", folder / "test.parquet")
+    assert "an engine's tokenizer gives other ids than the parse" in evaluated.stdout
+    evaluated = json.loads(lar("evaluate", tmp_path / "fit", folder / "test.parquet", "--json").stdout)
+    assert evaluated["text_level_difference"] <= 0.005
+    assert evaluated["text_level_difference_action"] <= 0.005
+
+
+def test_mining_again_gives_the_same_bytes(folder, tmp_path):
+    lar(
+        *("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model"),
+        "--size",
+        12,
+        "-o",
+        tmp_path / "again",
+    )
+    name = "latent_vocabulary.json"
+    assert (tmp_path / "again" / name).read_bytes() == (folder / "vocabulary" / name).read_bytes()
+
+
+def test_a_corpus_folder_needs_no_tokenizer(folder, tmp_path):
+    corpus = tmp_path / "corpus"
+    assert (
+        lar("corpus", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "-o", corpus).returncode
+        == 0
+    )
+    result = lar("mine", corpus, "--size", 5, "--hold-out", 0.3, "-o", tmp_path / "vocabulary", "--json")
+    assert json.loads(result.stdout)["latents"] == 5
+    held_out = json.loads(lar("evaluate", tmp_path / "vocabulary", corpus, "--json").stdout)
+    assert held_out["tasks"] + held_out["seen_tasks"] == 30
+    assert held_out["in_sample"] is False
+
+
+def test_encode_and_expand_are_inverse(folder, tmp_path):
+    ids = LatentVocabulary.load(folder / "vocabulary").segment_tokens
+    np.save(tmp_path / "ids.npy", ids)
+    assert (
+        lar("encode", folder / "vocabulary", tmp_path / "ids.npy", "-o", tmp_path / "units.npy").returncode
+        == 0
+    )
+    assert (
+        lar("expand", folder / "vocabulary", tmp_path / "units.npy", "-o", tmp_path / "back.npy").returncode
+        == 0
+    )
+    assert len(np.load(tmp_path / "units.npy")) < len(ids)
+    np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), ids)
+
+
+def test_text_there_and_back(folder, tmp_path):
+    lines = ["The temperature in Oslo is 3 degrees Celsius.", "naïve ☂"]
+    (tmp_path / "in.txt").write_text("\n".join(lines), encoding="utf-8")
+    lar("encode", folder / "vocabulary", tmp_path / "in.txt", "--text", "-o", tmp_path / "units.jsonl")
+    lar("expand", folder / "vocabulary", tmp_path / "units.jsonl", "--text", "-o", tmp_path / "out.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()] == lines
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
+    train, model, out = folder / "train.jsonl.gz", folder / "model", tmp_path / "out"
+    (tmp_path / "broken.jsonl").write_text('{"messages": [\n')
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "ids.jsonl").write_text("[1, 2]\n[3, 999999]\n")
+    assert "size" in refused("mine", train, "--tokenizer", model, "--size", 0, "-o", out)
+    assert "--tokenizer" in refused("mine", train, "-o", out)
+    assert "gates" in refused("mine", train, "--tokenizer", model, "--gates", "token,speed", "-o", out)
+    assert "nats" in refused("mine", train, "--tokenizer", model, "--max-entropy", "often", "-o", out)
+    assert "absent" in refused("mine", tmp_path / "absent.jsonl", "--tokenizer", model, "-o", out)
+    assert "broken.jsonl" in refused("mine", tmp_path / "broken.jsonl", "--tokenizer", model, "-o", out)
+    assert "empty" in refused("mine", tmp_path / "empty.jsonl", "--tokenizer", model, "-o", out)
+    assert "tokenizer.json" in refused("mine", train, "--tokenizer", tmp_path, "-o", out)
+    assert "latent_vocabulary.json" in refused("evaluate", tmp_path, train)
+    assert "999999" in refused("encode", folder / "vocabulary", tmp_path / "ids.jsonl", "-o", out)
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*partial"))
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+from lar.cli import main
+main()
+"""
+
+
+def test_a_disk_that_fills_leaves_what_was_there(folder, tmp_path):
+    """A limit on the size of files stands in for the disk."""
+    target = tmp_path / "vocabulary"
+    shutil.copytree(folder / "vocabulary", target)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    arguments = ["mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "-o", target]
+    command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result
+    assert result.stderr.startswith("lar: error: ")
+    assert result.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name):
+    result = lar(name, "--help")
+    assert result.returncode == 0, result.stderr
+    assert f"lar {name}" in result.stdout
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name, *rest: None if name == "torch" else found(name, *rest)
+from lar.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["adapt", "score", "distill", "demo"])
+def test_without_torch_a_command_explains_itself_and_says_what_to_install(folder, tmp_path, name):
+    def run(*arguments):
+        command = [sys.executable, "-c", WITHOUT_TORCH, name, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert f"lar {name}" in run("--help").stdout
+    output = [] if name == "score" else ["-o", tmp_path / "out"]
+    inputs = [] if name == "demo" else [folder, "--model", folder / "model"]
+    result = run(*inputs, *output, *(["--control"] if name == "distill" else []))
+    assert result.returncode == 2, result
+    assert "pip install 'lar[train]'" in result.stderr
+    assert result.stderr.count("\n") == 1

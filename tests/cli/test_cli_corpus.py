@@ -1,0 +1,104 @@
+"""`lar corpus`: a folder, a table or JSON, and one line with exit code 2 for bad input."""
+
+import json
+import sys
+
+import pytest
+
+from lar.cli import main
+from lar.corpus import Corpus
+from testing.chat_templates import TEMPLATES, without_tags
+from testing.conversations import agent, tokenizer_with, user
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tokenizer_with(without_tags(TEMPLATES["mistral"])).save(tmp_path / "model")
+    records = [
+        {"id": f"r{number}", "split_key": f"t{number % 3}", "messages": [user(f"do {number}"), agent("done")]}
+        for number in range(9)
+    ]
+    (tmp_path / "logs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return tmp_path
+
+
+def run(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+def corpus_command(folder, *more):
+    return "corpus", folder / "logs.jsonl", "--tokenizer", folder / "model", "-o", folder / "corpus", *more
+
+
+def test_json_and_folder(folder, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, *corpus_command(folder, "--json", "--workers", 1))
+    summary = json.loads(out)
+    corpus = Corpus.load(folder / "corpus")
+    assert code == 0
+    assert (summary["trajectories"], summary["tasks"]) == (9, 3)
+    assert summary["tokens"] == corpus.num_tokens
+    assert summary["action_tokens"] == corpus.num_action_tokens
+    assert (summary["bad_records"], summary["left_out"], summary["without_agent"]) == (0, 0, 0)
+
+
+def test_table(folder, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, *corpus_command(folder))
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "tokens",
+        "action",
+        "tasks",
+        "trajectories",
+        "shards",
+        "seconds",
+    ]
+
+
+def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
+    with (folder / "logs.jsonl").open("a") as file:
+        orphan = {
+            "id": "orphan",
+            "split_key": "t",
+            "messages": [user("go"), {"role": "tool", "content": "x"}],
+        }
+        file.write('{"id": "broken", \n' + json.dumps(orphan) + "\n")
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder))
+    assert code == 2
+    assert "trajectory orphan" in err.splitlines()[-1]
+    code, out, err = run(monkeypatch, capsys, *corpus_command(folder, "--skip-refused", "--json"))
+    assert code == 0
+    assert (json.loads(out)["left_out"], json.loads(out)["bad_records"]) == (1, 1)
+    assert "logs.jsonl" in err
+    assert "orphan" in err
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "logs.jsonl").write_text(""), ""),
+        (lambda folder: (folder / "logs.jsonl").unlink(), "does not exist"),
+        (lambda folder: (folder / "model/tokenizer.json").unlink(), "no tokenizer.json"),
+        (lambda folder: (folder / "model/chat_template.jinja").unlink(), "no chat template"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, capsys, damage, message):
+    damage(folder)
+    code, out, err = run(monkeypatch, capsys, *corpus_command(folder))
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert line.startswith("lar: error: ")
+    assert message in line
+
+
+def test_another_corpus_is_not_touched(folder, monkeypatch, capsys):
+    assert run(monkeypatch, capsys, *corpus_command(folder))[0] == 0
+    before = (folder / "corpus/manifest.json").read_bytes()
+    with (folder / "logs.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "new", "split_key": "t", "messages": [user("a"), agent("b")]}) + "\n")
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder))
+    assert (code, "holds another corpus" in err) == (2, True)
+    assert (folder / "corpus/manifest.json").read_bytes() == before

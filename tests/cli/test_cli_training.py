@@ -1,0 +1,153 @@
+"""The commands score, adapt and distill, and what they say without torch."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from lar import cli
+from lar.corpus import Corpus
+from lar.distillation import Student
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import tiny, toy
+
+STEPS = ["--max-steps", "2", "--max-length", "200", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out = capsys.readouterr()
+        return end.value.code or 0, out.out, out.err
+
+    return call
+
+
+@pytest.fixture
+def folders(tmp_path, tokenizer, vocabulary):
+    Corpus.build(toy.trajectories(8), tokenizer, tmp_path / "corpus")
+    vocabulary.save(tmp_path / "vocabulary")
+    tokenizer.save(tmp_path / "model")
+    tiny.model(tokenizer.base_size).save_pretrained(tmp_path / "model")
+    return tmp_path
+
+
+def test_the_whole_way(run, folders):
+    corpus, model, vocabulary = folders / "corpus", folders / "model", folders / "vocabulary"
+    code, out, err = run("adapt", corpus, "--model", model, "-o", folders / "teacher", *STEPS, "--json")
+    assert code == 0, err
+    assert json.loads(out)["options"]["max_steps"] == 2
+    code, out, err = run("score", corpus, "--model", folders / "teacher", "--json")
+    assert code == 0, err
+    spoken = [
+        shard.action & ~np.isin(shard.tokens, Corpus.load(corpus).tokenizer.barriers)
+        for shard in Corpus.load(corpus).shards()
+    ]
+    assert json.loads(out)["tokens"] == sum(int(part.sum()) for part in spoken)
+    common = ["distill", corpus, "--model", folders / "teacher", *STEPS]
+    code, out, err = run(*common, "--vocabulary", vocabulary, "-o", folders / "student", "--json")
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 2
+    code, _, err = run(*common, "--control", "-o", folders / "control", "--loss", "sft")
+    assert code == 0, err
+    student = Student.load(folders / "student", str(folders / "teacher"))
+    assert student.vocabulary.latents == LatentVocabulary.load(vocabulary).latents
+    assert Student.load(folders / "control", str(folders / "teacher")).rows is None
+
+
+def test_options_from_a_file_and_flags_before_it(run, folders):
+    file = folders / "options.yaml"
+    file.write_text("max_steps: 5\nlora_rank: 4\nlearning_rate: 1e-3\ngradient_checkpointing: true\n")
+    common = [folders / "corpus", "--model", folders / "model", *STEPS, "--options", file, "--json"]
+    code, out, err = run("adapt", *common, "-o", folders / "adapted")
+    assert code == 0, err
+    found = json.loads(out)["options"]
+    assert (found["max_steps"], found["lora_rank"], found["learning_rate"]) == (2, 4, 1e-3)
+    assert found["gradient_checkpointing"]
+    assert json.loads((folders / "adapted" / "adaptation.json").read_text())["options"] == found
+    flags = ["--control", "--no-gradient-checkpointing", "-o", folders / "control"]
+    code, out, err = run("distill", *common, *flags)
+    assert code == 0, err
+    record = json.loads((folders / "control" / "distillation.json").read_text())["options"]
+    assert {**record, **found, "gradient_checkpointing": False} == record
+    file.write_text("max_step: 5\n")
+    code, _, err = run("adapt", *common, "-o", folders / "none")
+    assert code == 2
+    assert "options.yaml" in err
+    assert "max_step" in err
+
+
+def test_evaluation_early_stopping_and_an_adapter_that_is_kept(run, folders):
+    corpus, model = folders / "corpus", folders / "model"
+    evaluated = ["--hold-out", "0.4", "--evaluate-steps", "1", "--evaluated-windows", "3", "--patience", "1"]
+    flags = [*STEPS, *evaluated, "--min-improvement", "100"]
+    code, out, err = run("adapt", corpus, "--model", model, "-o", folders / "lora", *flags, "--keep-adapter")
+    assert code == 0, err
+    assert "held-out bits per byte" in out
+    assert "kept step" in out
+    assert (folders / "lora" / "adapter_config.json").is_file()
+    code, _, err = run("score", corpus, "--model", folders / "lora")
+    assert code == 0, err
+    common = ["distill", corpus, "--model", folders / "lora", "--vocabulary", folders / "vocabulary"]
+    code, out, err = run(*common, "-o", folders / "student", *flags, "--json")
+    assert code == 0, err
+    assert json.loads(out)["kept"]["stopped_early"]
+    assert any("eval_latent_use" in line for line in json.loads(out)["log"])
+
+
+def test_score_prints_the_distribution(run, folders):
+    code, out, err = run("score", folders / "corpus", "--model", folders / "model")
+    assert code == 0, err
+    assert "p50" in out
+    assert "0.05" in out
+
+
+@pytest.mark.parametrize("command", ["score", "adapt", "distill"])
+def test_help_shows_an_example(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"lar {command} corpus/" in out
+
+
+@pytest.mark.parametrize("command", ["score", "adapt", "distill"])
+def test_a_missing_extra_is_one_clear_line(run, folders, monkeypatch, command):
+    find = cli.importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "peft" else find(name))
+    output = [] if command == "score" else ["-o", folders / "out"]
+    code, _, err = run(command, folders / "corpus", "--model", folders / "model", *output)
+    assert code == 2
+    assert "pip install 'lar[train]'" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_mistakes_are_one_clear_line_and_leave_nothing(run, folders, tokenizer):
+    tiny.model(tokenizer.base_size + 8).save_pretrained(folders / "wide")
+    corpus, output = folders / "corpus", folders / "out"
+    common = ["distill", corpus, "-o", output, *STEPS]
+    cases = [
+        [*common, "--model", folders / "model"],
+        [*common, "--model", folders / "wide", "--vocabulary", folders / "vocabulary"],
+        [*common, "--model", folders / "corpus", "--vocabulary", folders / "vocabulary"],
+        [*common, "--model", folders / "model", "--control", "--learning-rate", "0"],
+        [*common, "--model", folders / "model", "--control", "--evaluate-steps", "1"],
+        [*common, "--model", folders / "model", "--control", "--patience", "1"],
+        [*common, "--model", folders / "model", "--control", "--report-to", "paper"],
+        ["score", corpus, "--model", folders / "wide"],
+        ["score", folders / "model", "--model", folders / "model"],
+    ]
+    for case in cases:
+        code, _, err = run(*case)
+        assert code == 2, err
+        assert len(err.splitlines()) == 1, err
+        assert not output.exists()

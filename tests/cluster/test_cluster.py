@@ -1,0 +1,295 @@
+"""On a cluster of two nodes everything is as on one machine, byte for byte, also when a worker is killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.cli import main
+from lar.corpus import Corpus
+from lar.errors import CorpusError, TokenizerError
+from lar.mining.backend import OneMachine
+from lar.mining.mine import mine
+from lar.scoring.distribution import EntropyDistribution
+from lar.trajectories import write_trajectories
+from lar.vocabulary.storage import FILE_NAME
+from testing import tiny, toy
+from testing.corpora import CHATML, contents, make_trajectories
+
+ray = pytest.importorskip("ray", reason="needs Ray (pip install 'lar[ray]')")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray with its test utilities")
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Two nodes of one core each."""
+    small = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    cluster = cluster_utils.Cluster(True, head_node_args={**small, "include_dashboard": False})
+    cluster.add_node(**small)
+    yield cluster.address
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(address):
+    from lar.cluster import connect
+
+    with connect(address) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The toy agent's runs, its tokenizer and a teacher."""
+    folder = tmp_path_factory.mktemp("cluster")
+    toy.tokenizer().save(folder / "model")
+    write_trajectories(toy.trajectories(60), folder / "logs.jsonl")
+    tiny.model(toy.tokenizer().base_size).save_pretrained(folder / "teacher")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sharded(folder):
+    """A corpus of many shards."""
+    return Corpus.build(toy.trajectories(60), folder / "model", folder / "sharded", shard_tokens=700)
+
+
+@pytest.fixture(scope="module")
+def scored(folder):
+    """The same corpus with made-up scores."""
+    corpus = Corpus.build(toy.trajectories(60), folder / "model", folder / "scored", shard_tokens=700)
+    chance = np.random.default_rng(0)
+    for shard in corpus.shards():
+        entropy = chance.exponential(size=len(shard.tokens)).astype(np.float16)
+        corpus.write_scores(shard, entropy, -entropy)
+    corpus.record_teacher({"name": "made up"})
+    return Corpus.load(corpus.path)
+
+
+def saved(vocabulary, folder):
+    vocabulary.save(folder)
+    return (folder / FILE_NAME).read_bytes()
+
+
+def same(corpus, cluster, tmp_path, **options):
+    """Mine here and on the cluster; returns the vocabulary when both are the same bytes."""
+    here = mine(corpus, **options)
+    assert saved(mine(corpus, backend=cluster, **options), tmp_path / "there") == saved(
+        here, tmp_path / "here"
+    )
+    return here
+
+
+@pytest.mark.parametrize("gate", [None, 0.3, "p70"])
+def test_mined_without_a_teacher(sharded, cluster, tmp_path, gate):
+    assert len(sharded.manifest.parts) > 8  # more than one merge takes at once
+    assert same(sharded, cluster, tmp_path, size=20, max_entropy=gate).size > 5
+
+
+@pytest.mark.parametrize("gate", [None, 2.5, "p95"])
+def test_mined_with_a_teachers_entropies(scored, cluster, tmp_path, gate):
+    vocabulary = same(scored, cluster, tmp_path, size=20, max_entropy=gate)
+    assert vocabulary.size > 3
+    assert any(latent.mean_entropy for latent in vocabulary.latents)
+
+
+def test_mined_on_a_selection_of_tasks(scored, cluster, tmp_path):
+    training, _ = scored.split(0.4)
+    assert same(training, cluster, tmp_path, size=10).mining["tasks"] < 60
+
+
+def test_one_shard_or_many(folder, cluster, sharded, tmp_path):
+    whole = Corpus.build(toy.trajectories(60), folder / "model", tmp_path / "whole")
+    assert len(whole.manifest.parts) == 1
+    assert mine(whole, backend=cluster, size=20).latents == mine(sharded, size=20).latents
+
+
+@given(tokens=st.lists(st.integers(0, 40), max_size=200), number=st.integers(0, 9))
+def test_ranges_of_first_tokens_leave_nothing_out_and_share_the_work(tokens, number):
+    from lar.cluster.mining import equal_ranges
+
+    ranges = equal_ranges(np.array(tokens, dtype=np.uint32), number)
+    assert len(ranges) <= max(1, number)
+    assert [first for first, _ in ranges] == [0, *(end for _, end in ranges[:-1])]
+    assert ranges[-1][1] == max(tokens, default=-1) + 1
+    most = max((tokens.count(token) for token in set(tokens)), default=0)
+    assert all(sum(a <= t < b for t in tokens) <= len(tokens) / max(1, number) + most for a, b in ranges)
+
+
+def test_runs_are_merged_in_the_order_of_one_folder(sharded, cluster):
+    here, there = (b.fold(sharded, None, lambda *_: None) for b in (OneMachine(), cluster))
+    for array, expected in zip(there.to_arrays(), here.to_arrays(), strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_a_corpus_has_the_same_bytes(cluster, tmp_path):
+    build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
+    here, there = build(tmp_path / "here"), build(tmp_path / "there", encode=cluster.encode)
+    assert contents(there.path) == contents(here.path)
+
+
+def test_a_corpus_that_was_stopped_is_finished_on_the_cluster(cluster, tmp_path):
+    def stopped():
+        yield from make_trajectories()[:150]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Corpus.build(stopped(), CHATML, tmp_path / "there", shard_tokens=2000, encode=cluster.encode)
+    build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
+    there = build(tmp_path / "there", encode=cluster.encode)
+    assert contents(there.path) == contents(build(tmp_path / "here").path)
+
+
+def lar(monkeypatch, *arguments):
+    """Run a command in this process, which is connected to the cluster: commands use that connection."""
+    monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_scoring_that_was_stopped_is_finished_on_the_cluster(folder, address, tmp_path, monkeypatch):
+    from lar.scoring.score import score
+
+    here, there = (
+        Corpus.build(toy.trajectories(12), folder / "model", tmp_path / name, shard_tokens=500)
+        for name in ("here", "there")
+    )
+
+    def stop(done, _):
+        if done > 700:  # within the second shard
+            raise KeyboardInterrupt
+
+    with tiny.one_thread():
+        score(here, str(folder / "teacher"))
+        with pytest.raises(KeyboardInterrupt):
+            score(there, str(folder / "teacher"), progress=stop)
+    scored = [shard.path for shard in there.shards() if shard.scored]
+    assert 0 < len(scored) < len(there.manifest.parts) - 1
+    before = [file.stat().st_mtime_ns for file in scored]
+    lar(monkeypatch, "score", there.path, "--model", folder / "teacher", "--ray", address)
+    assert [file.stat().st_mtime_ns for file in scored] == before
+    assert contents(there.path) == contents(here.path)
+
+
+def killing_once(marker, function):
+    """`function`, whose first call ends its process as the system would."""
+
+    def killed_once(*arguments, **options):
+        try:
+            marker.touch(exist_ok=False)
+        except FileExistsError:
+            return function(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("not reached")
+
+    return killed_once
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("step", ["fold_shard", "merge", "find_candidates", "apply"])
+def test_a_killed_worker_changes_nothing(scored, address, tmp_path, monkeypatch, capsys, step):
+    from lar.cluster import mining
+
+    marker = tmp_path / "killed"
+    monkeypatch.setattr(mining, step, killing_once(marker, getattr(mining, step)))
+    options = ("--size", 20, "--max-entropy", "p95", "-o", tmp_path / "there", "--json", "--ray", address)
+    lar(monkeypatch, "mine", scored.path, *options)
+    assert marker.exists()
+    # What Ray says of the loss is no part of the result.
+    assert json.loads(capsys.readouterr().out)["latents"] > 3
+    here = saved(mine(scored, size=20, max_entropy="p95"), tmp_path / "here")
+    assert (tmp_path / "there" / FILE_NAME).read_bytes() == here
+
+
+def test_a_killed_worker_changes_no_corpus(cluster, tmp_path, monkeypatch):
+    from lar.cluster import encoding
+
+    marker = tmp_path / "killed"
+    monkeypatch.setattr(encoding, "encode_with", killing_once(marker, encoding.encode_with))
+    build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
+    there = build(tmp_path / "there", encode=cluster.encode)
+    assert marker.exists()
+    assert contents(there.path) == contents(build(tmp_path / "here").path)
+
+
+def test_errors_of_tasks_are_those_of_this_package(folder, cluster, sharded, tmp_path):
+    with pytest.raises(TokenizerError):
+        Corpus.build(toy.trajectories(3), toy.tokenizer("{{ 1 / 0 }}"), tmp_path / "c", encode=cluster.encode)
+    with pytest.raises(CorpusError, match="not scored"):
+        EntropyDistribution.of(sharded, cluster.map_shards)
+    broken = Corpus.build(toy.trajectories(20), folder / "model", tmp_path / "broken", shard_tokens=700)
+    corpus = Corpus.load(broken.path)
+    (broken.path / "part-00001.arrow").write_bytes(b"no shard")
+    with pytest.raises(CorpusError, match=r"part-00001\.arrow"):
+        mine(corpus, backend=cluster)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_command_line_from_logs_to_a_vocabulary(folder, address, tmp_path, monkeypatch):
+    for name, ray_option in (("here", ()), ("there", ("--ray", address))):
+        corpus, output = tmp_path / f"{name}-corpus", tmp_path / f"{name}-vocabulary"
+        made_of = (folder / "logs.jsonl", "--tokenizer", folder / "model")
+        lar(monkeypatch, "corpus", *made_of, "-o", corpus, *ray_option)
+        lar(monkeypatch, "mine", corpus, "--size", 20, "--max-entropy", "p70", "-o", output, *ray_option)
+    assert contents(tmp_path / "there-corpus") == contents(tmp_path / "here-corpus")
+    assert contents(tmp_path / "there-vocabulary") == contents(tmp_path / "here-vocabulary")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mine", "logs.jsonl", "-o", "v", "--ray"), "needs a corpus folder"),
+        (("mine", "sharded", "-o", "v", "--memory", "1GiB", "--ray"), "--memory is for one machine"),
+        (("corpus", "logs.jsonl", "--tokenizer", "model", "-o", "c", "--workers", "2", "--ray"), "--workers"),
+        (("mine", "sharded", "-o", "v", "--ray", "logs.jsonl"), "write --ray last"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(folder, sharded, monkeypatch, capsys, arguments, message):
+    assert sharded
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["lar", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2
+    assert message in line
+
+
+def mine_in_a_new_process(corpus, output, *options, before="pass"):
+    program = f"import sys; {before}; from lar.cli import main; main()"
+    command = [sys.executable, "-c", program, "mine", str(corpus.path), "-o", str(output), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_without_ray_one_line_says_what_to_install(sharded, tmp_path):
+    result = mine_in_a_new_process(sharded, tmp_path / "v", "--ray", before="sys.modules['ray'] = None")
+    assert result.returncode == 2
+    assert result.stderr == "lar: error: a cluster needs Ray: pip install 'lar[ray]'\n"
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "127.0.0.1:{port}"])
+def test_where_no_cluster_is_one_line_says_so(sharded, tmp_path, wrong):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    result = mine_in_a_new_process(sharded, tmp_path / "v", "--ray", wrong.format(port=port))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"lar: error: no Ray cluster at {wrong.format(port=port)}: ")
+
+
+def test_the_local_way_imports_no_ray(sharded, tmp_path):
+    watch = "import atexit; atexit.register(lambda: print('ray' in sys.modules))"
+    result = mine_in_a_new_process(sharded, tmp_path / "v", "--json", before=watch)
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "False"

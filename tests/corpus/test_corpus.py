@@ -1,0 +1,326 @@
+"""Corpora: exact masks, the same bytes for any workers and after a kill, selections, scores."""
+
+import gzip
+import hashlib
+import json
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lar.corpus import Corpus, encoding
+from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.tokenizer import render
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories.schema import Trajectory
+from testing.chat_templates import TEMPLATES, without_tags
+from testing.conversations import agent, conversations, result, tokenizer_with, user
+from testing.corpora import CHATML, build, contents, make_trajectories
+from testing.metaspace import metaspace
+
+
+def rows(corpus: Corpus):
+    """Every trajectory of the corpus: id, task, success, tokens, action."""
+    for shard in corpus.shards():
+        for i, name in enumerate(shard.ids):
+            part = slice(shard.offsets[i], shard.offsets[i + 1])
+            yield name, shard.tasks[i], shard.success[i], shard.tokens[part], shard.action[part]
+
+
+def check_mask(tokenizer: Tokenizer, trajectory: Trajectory, tokens, action) -> None:
+    """The agent's tokens decode to the agent's text, all of them to the conversation, turn for turn."""
+    spans = render(tokenizer, trajectory)
+    borders = np.flatnonzero(np.diff(action.astype(np.int8))) + 1
+    pieces = [tokenizer.decode(piece) for piece in np.split(tokens, borders)] if len(tokens) else []
+    merged = ["".join(span.text for span in group) for group in encoding_groups(spans)]
+    normal = [unicodedata.normalize("NFC", text) for text in merged]
+    assert pieces in (merged, normal)
+    assert action[:1].tolist() == [span.agent for span in spans[:1]]
+
+
+def encoding_groups(spans):
+    groups: list[list] = []
+    for span in spans:
+        if groups and groups[-1][-1].agent == span.agent:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return groups
+
+
+def test_what_was_put_in_comes_out(tmp_path):
+    corpus = Corpus.load(build(tmp_path).path)
+    trajectories = make_trajectories()
+    found = list(rows(corpus))
+    assert [row[:3] for row in found] == [(t.id, t.task, t.success) for t in trajectories]
+    for trajectory, (*_, tokens, action) in zip(trajectories, found, strict=True):
+        check_mask(CHATML, trajectory, tokens, action)
+    assert corpus.num_trajectories == len(found)
+    assert corpus.num_tokens == sum(len(row[3]) for row in found)
+    assert corpus.num_action_tokens == sum(int(row[4].sum()) for row in found)
+    assert corpus.tasks == {t.task for t in trajectories}
+    assert len(corpus.manifest.parts) > 3
+
+
+@settings(max_examples=30)
+@given(messages=conversations)
+def test_mask_is_exact_for_any_conversation(messages):
+    corpus = Corpus.build([Trajectory("t", "task", messages)], CHATML, workers=1)
+    ((*_, tokens, action),) = rows(corpus)
+    check_mask(CHATML, Trajectory("t", "task", messages), tokens, action)
+
+
+def test_tokenizers_that_prepend_a_space_are_encoded_as_one_text():
+    template = "{% for m in messages %}<s>{{ m.content }}{% endfor %}"
+    tokenizer = Tokenizer(metaspace(), chat_template=template)
+    messages = [user("ab"), agent("b ab"), user(" ab"), agent("c"), agent("a")]
+    ((*_, tokens, action),) = rows(Corpus.build([Trajectory("t", "task", messages)], tokenizer))
+    text = "<s>ab<s>b ab<s> ab<s>c<s>a"
+    assert tokens.tolist() == tokenizer.encode(text).tolist()
+    pieces = [tokenizer.backend.id_to_token(int(token)) for token in tokens[action]]
+    assert "".join(pieces) == "▁b▁ab▁c▁a"
+
+
+def test_bytes_do_not_depend_on_workers(tmp_path, monkeypatch):
+    one = contents(build(tmp_path, "one", workers=1).path)
+    many = contents(build(tmp_path, "many", workers=5).path)
+    monkeypatch.setattr(encoding, "CHUNK_TRAJECTORIES", 3)
+    small = contents(build(tmp_path, "small", workers=2).path)
+    assert one == many == small
+
+
+def test_files_are_plain_arrow(tmp_path):
+    corpus = build(tmp_path)
+    with pa.memory_map(str(corpus.path / "part-00000.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table.column_names == ["id", "task", "success", "tokens", "action", "entropy", "logprob"]
+    assert table.schema.field("tokens").type == pa.list_(pa.uint32())
+    assert table.schema.field("entropy").type == pa.list_(pa.float16())
+    assert table["entropy"].null_count == len(table)
+
+
+def test_tokens_are_views_of_the_mapped_file(tmp_path):
+    shard = next(build(tmp_path).shards())
+    assert not shard.tokens.flags.owndata
+    assert not shard.tokens.flags.writeable
+    assert (shard.tokens.dtype, shard.offsets.dtype, shard.action.dtype) == (np.uint32, np.int64, np.bool_)
+
+
+def test_no_trajectories_write_nothing(tmp_path):
+    with pytest.raises(CorpusError, match="no trajectories"):
+        Corpus.build([], CHATML, tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"shard_tokens": 0}, {"shard_tokens": 1 << 40}])
+def test_options_out_of_range(tmp_path, options):
+    with pytest.raises(OptionError):
+        build(tmp_path, **options)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_trajectories_without_the_agent_are_counted(tmp_path):
+    corpus = Corpus.build(
+        [Trajectory("t", "task", [user("hello?")]), *make_trajectories(3)], CHATML, tmp_path / "c"
+    )
+    assert [part.without_action for part in corpus.manifest.parts] == [1]
+    assert corpus.num_trajectories == 4
+
+
+def test_refused_trajectories(tmp_path):
+    mistral = tokenizer_with(without_tags(TEMPLATES["mistral"]))
+    orphan = Trajectory("orphan", "task", [user("go"), result("from nowhere")])
+    lone = Trajectory("lone", "task", [user("\ud800")])
+    for workers in (1, 2):
+        with pytest.raises(TokenizerError, match=r"trajectory orphan: .*must follow a tool call"):
+            Corpus.build(
+                [*make_trajectories(3), orphan], mistral, tmp_path / f"strict{workers}", workers=workers
+            )
+    corpus = Corpus.build(
+        [*make_trajectories(3), orphan, lone], mistral, tmp_path / "lenient", skip_refused=True
+    )
+    assert (corpus.num_trajectories, corpus.manifest.left_out) == (3, 2)
+    assert "orphan" in corpus.manifest.left_out_examples[0]
+    assert "lone surrogate" in corpus.manifest.left_out_examples[1]
+    with pytest.raises(CorpusError, match=r"refuses all 1 .*orphan"):
+        Corpus.build([orphan], mistral, tmp_path / "none", skip_refused=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_tokens_beyond_the_model_are_refused(tmp_path):
+    small = Tokenizer(CHATML.backend, chat_template=CHATML.chat_template, model_vocab_size=100)
+    with pytest.raises(TokenizerError, match="outside the model's 100 embedding rows"):
+        Corpus.build(make_trajectories(1), small, tmp_path / "c")
+
+
+def test_a_corpus_without_a_path_goes_with_the_object():
+    corpus = Corpus.build(make_trajectories(5), CHATML)
+    folder = corpus.path
+    view = corpus.select(lambda task: task == "task1")
+    del corpus
+    assert [row[0] for row in rows(view)] == ["run1"]
+    del view
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda c: (c / "manifest.json").unlink(), "not a corpus"),
+        (lambda c: (c / "manifest.json").write_text("{"), "not a corpus manifest"),
+        (lambda c: (c / "manifest.json").write_text('{"format_version": 9}'), "format version 9"),
+        (lambda c: (c / "manifest.json").write_text('{"format_version": 1}'), "missing or unknown"),
+        (lambda c: (c / "part-00001.arrow").unlink(), r"part-00001\.arrow: the shard is missing"),
+        (lambda c: (c / "part-00001.arrow").write_bytes(b"x" * 99), r"part-00001\.arrow: a broken shard"),
+        (lambda c: (c / "part-00001.arrow").write_bytes(b""), r"part-00001\.arrow: a broken shard"),
+        (lambda c: (c / "part-00001.arrow").replace(c / "part-00000.arrow"), r"part-00000\.arrow: \d+ traj"),
+    ],
+)
+def test_loading_says_what_is_wrong_and_where(tmp_path, damage, message):
+    folder = build(tmp_path).path
+    damage(folder)
+    with pytest.raises(CorpusError, match=message):
+        Corpus.load(folder)
+
+
+def test_another_tokenizer_in_the_folder_is_noticed(tmp_path):
+    corpus = build(tmp_path)
+    assert corpus.tokenizer.fingerprint == CHATML.fingerprint
+    other = tokenizer_with(None)
+    other.backend.add_tokens(["<more>"])
+    other.save(corpus.path / "tokenizer")
+    with pytest.raises(CorpusError, match="not the tokenizer that made the corpus"):
+        _ = Corpus.load(corpus.path).tokenizer
+
+
+@settings(max_examples=20)
+@given(names=st.sets(st.integers(0, 19).map("task{}".format)))
+def test_a_selection_is_the_corpus_of_its_tasks(tmp_path_factory, names):
+    folder = tmp_path_factory.getbasetemp() / "selection"
+    corpus = Corpus.build(make_trajectories(), CHATML, folder, shard_tokens=2000)
+    view = corpus.select(lambda task: task in names)
+    expected = [row for row in rows(corpus) if row[1] in names]
+    found = list(rows(view))
+    assert len(found) == len(expected) == view.num_trajectories
+    for one, other in zip(found, expected, strict=True):
+        assert one[:3] == other[:3]
+        assert (one[3] == other[3]).all()
+        assert (one[4] == other[4]).all()
+    assert view.tasks == names
+    assert view.num_tokens == sum(len(row[3]) for row in expected)
+    assert view.num_action_tokens == sum(int(row[4].sum()) for row in expected)
+    assert view.select(lambda _: False).num_trajectories == 0
+
+
+def test_split_is_stable_disjoint_and_complete(tmp_path):
+    corpus = build(tmp_path)
+    train, held = corpus.split(0.3)
+    assert train.tasks | held.tasks == corpus.tasks
+    assert not train.tasks & held.tasks
+    assert train.num_tokens + held.num_tokens == corpus.num_tokens
+    reverse = Corpus.build(make_trajectories()[::-1], CHATML).split(0.3)
+    assert (reverse[0].tasks, reverse[1].tasks) == (train.tasks, held.tasks)
+    assert held.tasks <= corpus.split(0.5)[1].tasks
+    assert corpus.split(0.3, seed=1)[1].tasks != held.tasks
+    assert corpus.split(0.0)[1].num_trajectories == 0
+    # SHA-256 of "0:task3" begins so: the side of a task never changes between versions.
+    assert sorted(held.tasks) == sorted(task for task in corpus.tasks if position(task) < 0.3)
+
+
+def position(task: str) -> float:
+    return int(hashlib.sha256(f"0:{task}".encode()).hexdigest()[:16], 16) / 2**64
+
+
+def test_split_refuses_what_cannot_be(tmp_path):
+    corpus = build(tmp_path)
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(OptionError):
+            corpus.split(share)
+    with pytest.raises(CorpusError, match="held-out side"):
+        corpus.split(1e-9)
+
+
+def test_scores_are_written_part_by_part(tmp_path):
+    corpus = build(tmp_path)
+    shards = list(corpus.shards())
+    random = np.random.default_rng(0)
+    scores = [
+        (random.random(len(s.tokens)).astype(np.float16), -random.random(len(s.tokens))) for s in shards
+    ]
+    for entropy, _ in scores:
+        entropy[0] = np.nan
+    for shard, (entropy, logprob) in zip(shards, scores, strict=True):
+        assert not shard.scored
+        assert not corpus.scored
+        corpus.write_scores(shard, entropy, logprob.astype(np.float16))
+    corpus.record_teacher({"model": "teacher"})
+    again = Corpus.load(corpus.path)
+    assert again.scored
+    assert again.manifest.teacher == {"model": "teacher"}
+    for shard, before, (entropy, logprob) in zip(again.shards(), shards, scores, strict=True):
+        np.testing.assert_array_equal(shard.entropy, entropy)
+        np.testing.assert_array_equal(shard.logprob, logprob.astype(np.float16))
+        np.testing.assert_array_equal(shard.tokens, before.tokens)
+        assert shard.entropy.dtype == np.float16
+        assert shard.ids == before.ids
+    view = again.select(lambda task: task == "task1")
+    for shard in view.shards():
+        assert len(shard.entropy) == len(shard.tokens)
+    # A build of the same input still finds its corpus, scores and all.
+    assert build(tmp_path).scored
+    again.clear_scores()
+    assert not again.scored
+    assert again.manifest.teacher is None
+    unscored = contents(again.path)
+    assert unscored == contents(build(tmp_path, "fresh").path)
+
+
+def test_scores_that_do_not_fit_are_refused(tmp_path):
+    corpus = build(tmp_path)
+    shard = next(corpus.shards())
+    good = np.zeros(len(shard.tokens), np.float16)
+    with pytest.raises(CorpusError, match=r"part-00000\.arrow: \d+ tokens, but"):
+        corpus.write_scores(shard, good[1:], good)
+    part = next(corpus.select(lambda task: task == "task1").shards())
+    with pytest.raises(CorpusError, match="whole shards"):
+        corpus.write_scores(part, good[: len(part.tokens)], good[: len(part.tokens)])
+
+
+def test_progress_counts_trajectories(tmp_path):
+    seen = []
+    build(tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(number + 1, None) for number in range(200)]
+
+
+def read_sample(file: Path, count: int) -> list[Trajectory]:
+    """The first trajectories of one of the shared corpora, in the form that the importer gives."""
+    found = []
+    with gzip.open(file, "rt") as lines:
+        for _, line in zip(range(count), lines, strict=False):
+            record = json.loads(line)
+            messages = [{**m, "content": m.get("content") or ""} for m in record["messages"]]
+            found.append(Trajectory(record["id"], record["split_key"], messages, tools=record["tools"]))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", ["qwen3", "chatml"])
+def test_masks_of_real_corpora(shared, template):
+    folder = shared / "tokenizers/qwen3"
+    files = sorted((shared / "data").glob("*.jsonl.gz"))
+    if not (folder.is_dir() and files):
+        pytest.skip("no shared/data or shared/tokenizers/qwen3")
+    tokenizer = Tokenizer.load(folder)
+    if template == "chatml":
+        tokenizer = Tokenizer(
+            tokenizer.backend, config={"eos_token": "<|im_end|>"}, chat_template=TEMPLATES["chatml"]
+        )
+    for file in files:
+        trajectories = read_sample(file, 12)
+        found = list(rows(Corpus.build(trajectories, tokenizer)))
+        for trajectory, (*_, tokens, action) in zip(trajectories, found, strict=True):
+            check_mask(tokenizer, trajectory, tokens, action)

@@ -1,0 +1,134 @@
+"""A build that was stopped ends in the same bytes; another corpus is never touched."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lar.corpus import Corpus
+from lar.errors import CorpusError
+from testing.chat_templates import TEMPLATES, without_tags
+from testing.conversations import tokenizer_with
+from testing.corpora import CHATML, build, contents, make_trajectories
+
+PROLOGUE = """
+    import os, signal, sys
+    from pathlib import Path
+    from testing.corpora import CHATML, make_trajectories
+    from lar.corpus import Corpus
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+EPILOGUE = "Corpus.build(trajectories(), CHATML, Path(sys.argv[1]), shard_tokens=2000, workers=1)"
+
+KILLERS = {
+    "while reading": """
+        def trajectories():
+            for number, trajectory in enumerate(make_trajectories()):
+                if number == 190:
+                    die()
+                yield trajectory
+    """,
+    "before the manifest": """
+        from lar.corpus import building
+        original, written = building.write_rows, []
+
+        def write_rows(file, rows):
+            original(file, rows)
+            written.append(file)
+            if len(written) == 3:
+                die()
+
+        building.write_rows = write_rows
+        trajectories = make_trajectories
+    """,
+    "within a shard": """
+        from lar.corpus import shards
+        original, begun = shards.pa.ipc.new_file, []
+
+        def new_file(sink, schema):
+            begun.append(1)
+            if len(begun) == 4:
+                sink.write(b"half a sha")
+                sink.flush()
+                die()
+            return original(sink, schema)
+
+        shards.pa.ipc.new_file = new_file
+        trajectories = make_trajectories
+    """,
+}
+
+
+@pytest.mark.parametrize("moment", KILLERS)
+def test_killed_equals_not_killed(tmp_path, moment):
+    script = textwrap.dedent(PROLOGUE) + textwrap.dedent(KILLERS[moment]) + EPILOGUE
+    killed = tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(killed)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    before = {name: data for name, data in contents(killed).items() if name.startswith("part-")}
+    assert len(before) >= 2
+    with pytest.raises(CorpusError, match=r"stopped after \d+ trajectories"):
+        Corpus.load(killed)
+    again = build(tmp_path, "killed")
+    assert contents(again.path) == contents(build(tmp_path, "whole").path)
+
+
+def test_finished_shards_are_not_written_again(tmp_path):
+    def stopped():
+        yield from make_trajectories()[:150]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Corpus.build(stopped(), CHATML, tmp_path / "c", shard_tokens=2000, workers=1)
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "c").glob("part-*")}
+    build(tmp_path, "c")
+    after = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "c").glob("part-*")}
+    assert before
+    assert before.items() <= after.items()
+
+
+def test_a_finished_corpus_is_detected(tmp_path, monkeypatch):
+    first = contents(build(tmp_path).path)
+    monkeypatch.setattr("lar.corpus.encoding.render", None)  # would fail
+    assert contents(build(tmp_path).path) == first
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda all_: all_[:-1], "more trajectories"),
+        (lambda all_: [*all_, all_[0]], "fewer trajectories"),
+        (lambda all_: [*all_[1:], all_[0]], "other trajectories"),
+    ],
+)
+def test_other_input_is_refused(tmp_path, change, message):
+    before = contents(build(tmp_path).path)
+    with pytest.raises(CorpusError, match=message):
+        Corpus.build(change(make_trajectories()), CHATML, tmp_path / "corpus", shard_tokens=2000)
+    assert contents(tmp_path / "corpus") == before
+
+
+def test_other_settings_are_refused(tmp_path):
+    build(tmp_path)
+    with pytest.raises(CorpusError, match="shard_tokens differ"):
+        build(tmp_path, shard_tokens=3000)
+    other = tokenizer_with(without_tags(TEMPLATES["phi3"]))
+    with pytest.raises(CorpusError, match="chat_template_hash differ"):
+        Corpus.build(make_trajectories(), other, tmp_path / "corpus", shard_tokens=2000)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/thesis.txt").write_text("all of it")
+    with pytest.raises(CorpusError, match="not a corpus"):
+        build(tmp_path)
+    assert contents(tmp_path / "corpus") == {"thesis.txt": b"all of it"}

@@ -1,0 +1,149 @@
+"""The demo: its tokenizer and chat template, its base model's start, and the whole way in small."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch", reason="the demo needs the extra `train`")
+pytest.importorskip("transformers", reason="the demo needs the extra `train`")
+
+import torch
+
+import lar
+from lar.cli.demo import command
+from lar.demo.base_model import BaseModelOptions, new_model
+from lar.demo.base_tokenizer import END_OF_TURN, train_tokenizer
+from lar.demo.expert import demonstrate, text_of
+from lar.demo.result import useful_latents
+from lar.demo.run import DemoOptions, run_demo
+from lar.demo.tasks import make_task
+from lar.distillation import DistillOptions, Student
+from lar.errors import OptionError
+from lar.tokenizer import render
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories import Trajectory
+
+
+@pytest.fixture(scope="module")
+def logs() -> list[Trajectory]:
+    return [demonstrate(make_task(seed)) for seed in range(60)]
+
+
+@pytest.fixture(scope="module")
+def demo_tokenizer(logs: list[Trajectory]) -> Tokenizer:
+    return train_tokenizer(logs)
+
+
+def test_the_tokenizer_gives_back_every_text(demo_tokenizer: Tokenizer) -> None:
+    for seed in range(1000, 1020):
+        text = "".join(span.text for span in render(demo_tokenizer, demonstrate(make_task(seed))))
+        assert demo_tokenizer.decode(demo_tokenizer.encode(text)) == text
+
+
+def test_the_agents_spans_are_what_the_expert_wrote(
+    demo_tokenizer: Tokenizer, logs: list[Trajectory]
+) -> None:
+    for log in logs:
+        spans = [span.text for span in render(demo_tokenizer, log) if span.agent]
+        written = [text_of(message) for message in log.messages if message["role"] == "assistant"]
+        assert spans == [text + END_OF_TURN for text in written]
+
+
+def test_no_token_crosses_a_word_and_the_size_is_known(demo_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokens = [demo_tokenizer.decode([id_]) for id_ in demo_tokenizer.encode("refund the lamp of R123 now")]
+    assert [token.strip() for token in tokens if token.strip() in ("refund", "the", "lamp", "of")]
+    assert not [token for token in tokens if " " in token.strip()]
+    demo_tokenizer.save(tmp_path / "tokenizer")
+    again = Tokenizer.load(tmp_path / "tokenizer")
+    assert again.fingerprint == demo_tokenizer.fingerprint
+    assert again.base_size_is_known
+    assert again.base_size == demo_tokenizer.backend.get_vocab_size()
+
+
+@torch.no_grad()
+def test_attention_starts_out_passing_on_what_it_finds() -> None:
+    model = new_model(100, BaseModelOptions(width=64, heads=2, feed_forward=64))
+    hidden = torch.randn(5, 64)
+    for layer in model.model.layers:
+        attention = layer.self_attn
+        torch.testing.assert_close(attention.o_proj(attention.v_proj(hidden)), hidden, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(attention.q_proj.weight, attention.k_proj.weight)
+
+
+SMALL = DemoOptions(
+    tasks=4,
+    training_tasks=24,
+    latents=16,
+    min_support=2,
+    base_model=BaseModelOptions(steps=6),
+    distillation=DistillOptions(max_steps=2, max_length=512, batch_tokens=1024, device="cpu"),
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    run_demo(folder, SMALL, lambda name, unit: nullcontext(lambda done, total: None))  # noqa: ARG005
+    return folder
+
+
+@pytest.mark.slow
+def test_the_whole_way_leaves_what_the_commands_read(demo: Path) -> None:
+    corpus = lar.Corpus.load(demo / "corpus")
+    assert corpus.num_trajectories == len(list(lar.read_trajectories(demo / "trajectories.parquet"))) == 24
+    assert all(shard.scored for shard in corpus.shards())
+    vocabulary = lar.LatentVocabulary.load(demo / "vocabulary")
+    assert vocabulary.size == 16
+    for shard in corpus.shards():
+        assert np.array_equal(vocabulary.expand(vocabulary.encode(shard.tokens)), shard.tokens)
+    student = Student.load(demo / "student", demo / "model", device="cpu")
+    assert student.vocabulary.latents == vocabulary.latents
+    assert Student.load(demo / "control", demo / "model", device="cpu").vocabulary.size == 0
+
+
+@pytest.mark.slow
+def test_the_record_holds_what_the_table_shows(demo: Path) -> None:
+    record = json.loads((demo / "demo.json").read_text())
+    assert set(record["arms"]) == {"base", "control", "student"}
+    assert record["tasks"] == 4
+    for name, arm in record["arms"].items():
+        assert 0 <= arm["success"] <= 1
+        assert arm["units"] <= arm["base_tokens"]
+        assert name == "student" or arm["units"] == arm["base_tokens"]
+    assert record["options"]["base_model"]["steps"] == 6
+    assert record["reduction"] == pytest.approx(
+        1 - record["arms"]["student"]["units"] / record["arms"]["base"]["base_tokens"], abs=1e-3
+    )
+
+
+@pytest.mark.slow
+def test_a_folder_with_something_in_it_is_left_alone(demo: Path) -> None:
+    before = sorted(path.name for path in demo.iterdir())
+    with pytest.raises(OptionError, match="there is something already"):
+        run_demo(demo, SMALL, lambda name, unit: nullcontext(lambda done, total: None))  # noqa: ARG005
+    assert sorted(path.name for path in demo.iterdir()) == before
+
+
+@pytest.mark.parametrize("wrong", [{"tasks": 0}, {"training_tasks": 0}, {"seed": -1}])
+def test_options_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(OptionError):
+        DemoOptions(**wrong)
+
+
+@pytest.mark.slow
+def test_the_most_useful_latents_are_those_that_saved_most(demo: Path) -> None:
+    vocabulary = lar.LatentVocabulary.load(demo / "vocabulary")
+    rare, often = vocabulary.latents[0], vocabulary.latents[1]
+    found = useful_latents(vocabulary, {rare.id: 1, often.id: 1000})
+    assert [latent.text for latent in found] == [often.text, rare.text]
+    assert found[0].saved == 1000 * (len(often.tokens) - 1)
+
+
+def test_help_has_an_example() -> None:
+    text = CliRunner().invoke(command, ["--help"]).output
+    assert "Examples:" in text
+    assert "lar demo -o" in text

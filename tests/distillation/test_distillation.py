@@ -1,0 +1,282 @@
+"""The student: new rows, training, resumption, saving; each arm on a tiny model."""
+
+import numpy as np
+import pytest
+import torch
+
+from lar import adapt, distill
+from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.distillation.data import Examples, pack
+from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.step import DistillationStep
+from lar.errors import OptionError, TrainingError, VocabularyError
+from testing import tiny
+from testing.few_steps import FEW, KilledError, kill_at
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+def ids_of(vocabulary, corpus):
+    return torch.from_numpy(Examples(corpus, vocabulary, 256)[0].units)[None]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_with_its_latents_off_the_student_is_the_frozen_model_bit_for_bit(corpus, vocabulary, tied, family):
+    model = tiny.model(vocabulary.base_size, tied=tied, family=family)
+    ids = ids_of(tiny.no_latents(corpus), corpus)
+    with torch.no_grad():
+        expected = model(ids).logits
+    before = tiny.state(model)
+    student = distill(model, corpus, vocabulary, DistillOptions(**FEW, max_steps=3, learning_rate=1e-2))
+    with torch.no_grad():
+        with student.teacher():
+            assert torch.equal(student(ids).logits, expected)
+        assert not torch.allclose(student(ids).logits[..., : vocabulary.base_size], expected)
+    base = student.unload()
+    assert base is model
+    assert all(torch.equal(value, before[name]) for name, value in base.state_dict().items())
+    with torch.no_grad():
+        assert torch.equal(base(ids).logits, expected)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_only_lora_and_the_new_rows_learn_and_rows_are_never_shared(corpus, vocabulary, tied):
+    model = tiny.model(vocabulary.base_size, tied=tied)
+    student = Student.begin(model, vocabulary, DistillOptions(**FEW))
+    learning = {name for name, value in student.named_parameters() if value.requires_grad}
+    assert learning == {n for n, _ in student.named_parameters() if "lora_" in n or n.startswith("rows.")}
+    assert student.rows.input.data_ptr() != student.rows.output.data_ptr()
+    batch = pack(list(Examples(corpus, vocabulary, 256))[:2])
+    DistillationStep(student, DistillOptions(**FEW))(**batch)["loss"].backward()
+    assert model.get_input_embeddings().weight.grad is None
+    assert model.get_output_embeddings().weight.grad is None
+    assert student.rows.input.grad.abs().sum() > 0
+    assert student.rows.output.grad.abs().sum() > 0
+
+
+def test_rows_start_from_their_tokens(vocabulary):
+    model = tiny.model(vocabulary.base_size)
+    for method in ("mean", "first", "exponential"):
+        student = Student.begin(model, vocabulary, DistillOptions(**FEW, row_start=method))
+        for index, latent in enumerate(vocabulary.latents):
+            tokens = model.get_input_embeddings().weight[list(latent.tokens)].double().detach().numpy()
+            weights = {
+                "mean": np.ones(len(tokens)),
+                "first": np.eye(len(tokens))[0],
+                "exponential": 0.5 ** np.arange(len(tokens))[::-1],
+            }[method]
+            expected = np.average(tokens, axis=0, weights=weights)
+            assert np.allclose(student.rows.input[index].detach(), expected, atol=1e-6)
+            first = model.get_output_embeddings().weight[latent.tokens[0]]
+            assert torch.equal(student.rows.output[index], first)
+        student.unload()
+
+
+def test_units_are_read_and_written_through_the_new_rows(corpus, vocabulary):
+    model = tiny.model(vocabulary.base_size)
+    ids = ids_of(vocabulary, corpus)
+    assert (ids >= vocabulary.base_size).any()
+    student = Student.begin(model, vocabulary, DistillOptions(**FEW))
+    matrix = torch.cat([model.get_input_embeddings().weight, student.rows.input])
+    with torch.no_grad():
+        with student.base_rows_only():
+            hidden = student.base.model(inputs_embeds=matrix[ids])[0]
+        expected = torch.cat([hidden @ model.lm_head.weight.T, hidden @ student.rows.output.T], dim=-1)
+        assert torch.allclose(student(ids).logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
+@pytest.mark.parametrize("control", [False, True])
+def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, control):
+    """The packed, chunked step in float32 against plain forwards, whose loss is summed in float64."""
+    chosen = tiny.no_latents(corpus) if control else vocabulary
+    options = DistillOptions(**FEW, loss=loss, unit_weight=0.5)
+    student = Student.begin(tiny.model(vocabulary.base_size), chosen, options)
+    step = DistillationStep(student, options)
+    group = list(Examples(corpus, chosen, 256))[:3]
+    first = FirstTokens(torch.from_numpy(chosen.first_tokens.astype("int64")), chosen.base_size)
+    expected, units = 0.0, 0
+    with torch.no_grad():
+        for example in group:
+            at = torch.from_numpy(example.taught)
+            logits = student(torch.from_numpy(example.units)[None]).logits[0, at - 1].double()
+            with student.teacher():
+                tokens = torch.from_numpy(example.tokens)[None]
+                teacher = student(tokens).logits[0, example.starts[example.taught] - 1].double()
+            base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :]
+            labels = torch.from_numpy(example.units)[at]
+            terms = LOSS_FUNCTIONS[loss](base, latent, teacher, labels, first)
+            expected += float(terms.teacher + options.unit_weight * terms.unit)
+            units += len(at)
+    # float32 rounds each unit's log-sum of about 6 nats by 5e-7; which way depends on the processor.
+    found = float(step(**pack(group))["loss"].detach())
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * units)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
+def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):
+    options = DistillOptions(**FEW, loss=loss, max_steps=30, row_learning_rate=3e-2, learning_rate=3e-3)
+    untaught = DistillOptions(
+        **FEW, loss=loss, max_steps=1, row_learning_rate=1e-9, learning_rate=1e-9, output_start="first"
+    )
+    before = bits_per_byte(distill(str(teacher_folder), corpus, vocabulary, untaught), corpus)
+    after = bits_per_byte(distill(str(teacher_folder), corpus, vocabulary, options), corpus)
+    assert after.units < 0.8 * after.base_tokens
+    assert after.bits_per_byte < 0.6 * before.bits_per_byte
+
+
+def test_a_control_takes_the_same_steps_without_latents(corpus, vocabulary, teacher_folder):
+    options = DistillOptions(**FEW, max_steps=4, control=True)
+    control = distill(str(teacher_folder), corpus, vocabulary, options)
+    assert control.rows is None
+    assert len(control.vocabulary) == 0
+    assert control.record["steps"] == 4
+    assert control.record["log"][0]["loss"] == pytest.approx(0, abs=1e-4)  # it begins as its own teacher
+
+
+def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder, tmp_path):
+    options = DistillOptions(**FEW, max_steps=3)
+    student = distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "student")
+    loaded = Student.load(tmp_path / "student", str(teacher_folder))
+    ids = ids_of(vocabulary, corpus)
+    with torch.no_grad():
+        assert torch.equal(loaded(ids).logits, student(ids).logits)
+    assert loaded.vocabulary.latents == vocabulary.latents
+    assert loaded.record["options"] == student.record["options"]
+    assert not (tmp_path / "student.checkpoints").exists()
+    (tmp_path / "student" / "latent_rows.safetensors").unlink()
+    with pytest.raises(TrainingError, match="rows are missing"):
+        Student.load(tmp_path / "student", str(teacher_folder))
+
+
+def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_folder, tmp_path):
+    options = DistillOptions(
+        **FEW, max_steps=9, save_steps=4, lora_dropout=0.1, gradient_accumulation=2, output_start="first"
+    )
+    arguments = str(teacher_folder), corpus, vocabulary
+    whole = distill(*arguments, options, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        distill(*arguments, options, tmp_path / "killed", progress=kill_at(7))
+    assert not (tmp_path / "killed").exists()
+    half = tmp_path / "killed.checkpoints" / "checkpoint-8"  # as a kill in the middle of saving leaves it
+    half.mkdir()
+    seen = []
+    resumed = distill(*arguments, options, tmp_path / "killed", progress=lambda done, _: seen.append(done))
+    assert seen == [5, 6, 7, 8, 9]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    losses = [[line["loss"] for line in s.record["log"] if "loss" in line] for s in (whole, resumed)]
+    assert losses[0] == losses[1]
+
+
+def test_checkpoints_of_another_run_are_refused(corpus, vocabulary, teacher_folder, tmp_path):
+    options = DistillOptions(**FEW, max_steps=4, save_steps=2, output_start="first")
+    with pytest.raises(KilledError):
+        distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "s", progress=kill_at(3))
+    other = DistillOptions(**FEW, max_steps=4, save_steps=2, seed=5)
+    with pytest.raises(OptionError, match="options"):
+        distill(str(teacher_folder), corpus, vocabulary, other, tmp_path / "s")
+
+
+def test_the_same_seed_gives_the_same_student(corpus, vocabulary, teacher_folder):
+    runs = [
+        distill(str(teacher_folder), corpus, vocabulary, DistillOptions(**FEW, max_steps=3, seed=seed))
+        for seed in (1, 1, 2)
+    ]
+    states = [run.state_dict() for run in runs]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert any(not torch.equal(value, states[2][name]) for name, value in states[0].items())
+
+
+def test_the_new_rows_have_a_learning_rate_of_their_own(corpus, vocabulary):
+    frozen = {"learning_rate": 1e-12, "row_learning_rate": 1e-2}
+    model = tiny.model(vocabulary.base_size)
+    student = distill(model, corpus, vocabulary, DistillOptions(**FEW, **frozen, max_steps=2, warmup_ratio=0))
+    start = Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW))
+    assert (student.rows.output - start.rows.output).abs().max() > 1e-3
+    lora = [value for name, value in student.named_parameters() if "lora_B" in name]
+    assert max(float(value.detach().abs().max()) for value in lora) < 1e-9
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(corpus, vocabulary):
+    model = tiny.model(vocabulary.base_size)
+    with torch.no_grad():
+        model.lm_head.weight[5] = torch.nan
+    with pytest.raises(TrainingError, match="loss is"):
+        distill(model, corpus, vocabulary, DistillOptions(**FEW, max_steps=2))
+
+
+def test_a_model_with_other_rows_is_refused(corpus, vocabulary):
+    with pytest.raises(VocabularyError, match="embedding rows"):
+        distill(tiny.model(vocabulary.base_size + 8), corpus, vocabulary, DistillOptions(**FEW))
+
+
+def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):
+    with pytest.raises(OptionError, match="vocabulary"):
+        distill(tiny.model(corpus.tokenizer.base_size), corpus, None, DistillOptions(**FEW))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"loss": "mse"}, {"max_steps": 0}, {"row_start": "last"}, {"max_length": 4}]
+)
+def test_wrong_options_are_refused(wrong):
+    with pytest.raises(OptionError):
+        DistillOptions(**wrong)
+
+
+def test_adapt_writes_a_plain_checkpoint_that_knows_the_text_better(corpus, teacher_folder, tmp_path):
+    options = AdaptOptions(**FEW, max_steps=20, learning_rate=3e-3)
+    adapted = adapt(str(teacher_folder), corpus, options, tmp_path / "adapted")
+    before = bits_per_byte(str(teacher_folder), corpus)
+    after = bits_per_byte(str(tmp_path / "adapted"), corpus)
+    assert after.bits_per_byte < before.bits_per_byte
+    assert after.bits_per_byte == pytest.approx(bits_per_byte(adapted, corpus).bits_per_byte)
+    names = {file.name for file in (tmp_path / "adapted").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= names
+
+
+def test_bits_per_byte_equals_a_slow_sum(corpus, vocabulary, teacher_folder):
+    student = distill(str(teacher_folder), corpus, vocabulary, DistillOptions(**FEW, max_steps=2))
+    bits, text = 0.0, 0
+    for shard in corpus.shards():
+        for begin, end in zip(shard.offsets[:-1], shard.offsets[1:], strict=True):
+            parsed = vocabulary.reparameterize(shard.tokens[begin:end], shard.action[begin:end])
+            with torch.no_grad():
+                logits = student(torch.from_numpy(parsed.units.astype("int64"))[None]).logits[0].double()
+            log2 = logits.log_softmax(-1)[:-1] / np.log(2)
+            chosen = np.flatnonzero(parsed.action[1:])
+            bits -= float(log2[chosen, parsed.units[1:][chosen].astype("int64")].sum())
+            said = shard.tokens[begin:end][shard.action[begin:end]]
+            text += len(corpus.tokenizer.backend.decode(said.tolist(), skip_special_tokens=False).encode())
+    found = bits_per_byte(student, corpus, max_length=1024)
+    assert found.bits == pytest.approx(bits, rel=1e-4)
+    assert found.bytes == text
+    assert found.as_json()["bits_per_byte"] == pytest.approx(bits / text, rel=1e-4)
+
+
+def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_folder):
+    student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW))
+    arms = [bits_per_byte(model, corpus, max_length=48) for model in (student, str(teacher_folder))]
+    assert arms[0].bytes == arms[1].bytes
+    assert arms[0].base_tokens == arms[1].base_tokens == arms[1].units
+
+
+def test_gradient_checkpointing_changes_nothing(corpus, vocabulary, teacher_folder):
+    both = [
+        distill(
+            str(teacher_folder),
+            corpus,
+            vocabulary,
+            DistillOptions(**FEW, max_steps=2, gradient_checkpointing=checkpointing),
+        )
+        for checkpointing in (False, True)
+    ]
+    for name, value in both[0].state_dict().items():
+        assert torch.allclose(value, both[1].state_dict()[name], atol=1e-6), name

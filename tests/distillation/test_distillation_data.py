@@ -1,0 +1,142 @@
+"""Windows and packs: nothing taught twice, nothing lost, and packing changes no hidden state."""
+
+import shutil
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.corpus import Corpus
+from lar.corpus.windows import windows
+from lar.distillation.data import Examples, PackedExamples, cut, pack
+from lar.errors import CorpusError
+from lar.models.causal_lm import hidden_states
+from lar.vocabulary.vocabulary import Reparameterized
+from testing import tiny, toy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+SPEAKERS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=12)
+
+
+def mask(speakers):
+    """The agent's mask of a conversation of turns: (length, whether it is the agent's) each."""
+    return np.concatenate([np.full(length, agent) for length, agent in speakers])
+
+
+@given(SPEAKERS, st.integers(8, 96))
+def test_windows_hold_each_of_the_agents_tokens_once(speakers, max_length):
+    action = mask(speakers)
+    new = []
+    for window in windows(action, max_length):
+        assert 0 <= window.head <= window.begin <= window.new < window.end <= len(action)
+        assert len(window) == len(window.positions()) <= max_length
+        assert action[window.end - 1]  # nothing behind the agent's last word
+        new += [position for position in range(window.new, window.end) if action[position]]
+    assert new == [position for position in range(1, len(action)) if action[position]]
+
+
+@given(SPEAKERS, st.integers(16, 96), st.data())
+def test_cuts_teach_each_of_the_agents_tokens_once(speakers, max_length, data):
+    action = mask(speakers)
+    starts = [0]  # of units of one to four tokens of one speaker
+    while starts[-1] < len(action):
+        longest = next(
+            (n for n in range(1, 4) if action[starts[-1]] != action[starts[-1] + n :][:1].any()), 4
+        )
+        limit = min(longest, len(action) - starts[-1])
+        starts.append(starts[-1] + data.draw(st.integers(1, limit)))
+    tokens = np.arange(len(action), dtype=np.uint32)  # each token is its own position
+    numbers = 1000 + np.arange(len(starts) - 1, dtype=np.uint32)
+    lengths = np.diff(starts)
+    units = np.where(lengths == 1, tokens[starts[:-1]], numbers)
+    parsed = Reparameterized(units, action[starts[:-1]], np.array(starts))
+    taught = []
+    for window in windows(action, max_length):
+        example = cut(tokens, parsed, window)
+        assert example.tokens.tolist() == window.positions().tolist()
+        ends = np.append(example.starts[1:], len(example.tokens))
+        for unit, begin, end in zip(example.units.tolist(), example.starts, ends, strict=True):
+            expected = [unit] if unit < 1000 else list(range(starts[unit - 1000], starts[unit - 999]))
+            assert example.tokens[begin:end].tolist() == expected
+        for index in example.taught:
+            taught += example.tokens[example.starts[index] : ends[index]].tolist()
+        whole = example.units[example.taught]
+        assert max_length < 48 or set(whole[whole < 1000].tolist()) <= set(units.tolist())
+    # A unit at the very start cannot be taught, and so not the tokens in it.
+    assert taught == [position for position in range(starts[1], len(action)) if action[position]]
+
+
+def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
+    for example in Examples(corpus, vocabulary, 512):
+        assert (vocabulary.expand(example.units) == example.tokens).all()
+        before = [len(vocabulary.expand(example.units[:index])) for index in example.taught]
+        assert example.starts[example.taught].tolist() == before
+
+
+def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabulary):
+    train, held_out = corpus.split(0.3)
+    whole = Counter(example.units.tobytes() for example in Examples(corpus, vocabulary, 64))
+    parts = [Counter(e.units.tobytes() for e in Examples(part, vocabulary, 64)) for part in (train, held_out)]
+    assert parts[0] + parts[1] == whole
+    assert all(parts)
+
+
+def test_a_corpus_built_anew_in_the_same_folder_gives_its_own_examples(tokenizer, tmp_path):
+    """And examples of the corpus that stood there before stay what they were."""
+
+    def build(first):
+        shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
+        return Corpus.build(toy.trajectories(4, first=first), tokenizer, tmp_path / "corpus")
+
+    def texts(examples):
+        return {tokenizer.decode(example.tokens) for example in examples}
+
+    before = build(first=0)
+    examples = Examples(before, tiny.no_latents(before), 512)
+    expected = texts(examples)
+    after = build(first=100)
+    found = texts(Examples(after, tiny.no_latents(after), 512))
+    assert found == {
+        tokenizer.decode(shard.tokens[begin:end]).rstrip("\n")
+        for shard in after.shards()
+        for begin, end in pairwise(shard.offsets)
+    }
+    assert found.isdisjoint(expected)
+    assert texts(examples) == expected
+
+
+def test_a_pack_gives_the_hidden_states_of_its_examples_alone(corpus, vocabulary):
+    group = list(Examples(corpus, tiny.no_latents(corpus), 512))[:3]
+    model = tiny.model(vocabulary.base_size)
+    batch = pack(group)
+    with torch.no_grad():
+        together = hidden_states(model, batch["tokens"], batch["token_positions"])[0, batch["teacher_at"]]
+        alone = torch.cat(
+            [hidden_states(model, torch.from_numpy(e.tokens)[None])[0, e.starts[e.taught] - 1] for e in group]
+        )
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert batch["labels"].tolist() == [t for e in group for t in e.tokens[e.taught]]
+
+
+def test_rows_hold_every_example_once_within_the_budget(corpus, vocabulary):
+    source = Examples(corpus, vocabulary, 512)
+    data = PackedExamples(source, 300, seed=3)
+    assert sorted(index for row in data.rows for index in row) == list(range(len(source)))
+    assert all(sum(len(source[i].tokens) for i in row) <= 300 for row in data.rows if len(row) > 1)
+    assert data.rows == PackedExamples(source, 300, seed=3).rows
+    assert data.rows != PackedExamples(source, 300, seed=4).rows
+
+
+def test_nothing_to_learn_from_is_an_error(corpus, vocabulary):
+    with pytest.raises(CorpusError, match="nothing"):
+        PackedExamples(Examples(corpus.select(lambda _: False), vocabulary, 64), 100)

@@ -1,0 +1,133 @@
+"""The new rows before the first step: what learns, what does not, and that unseen text gains by it."""
+
+import pytest
+import torch
+
+from lar import distill
+from lar.distillation import DistillOptions, Student
+from lar.distillation.data import Examples, PackedExamples, pack
+from lar.distillation.rows.fit_output import fit_output_rows
+from lar.distillation.rows.match_hidden import hidden_distance, match_hidden_states
+from lar.distillation.rows.start import start_rows
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.step import DistillationStep
+from lar.errors import OptionError
+from lar.scoring.score import score
+from testing import tiny
+
+FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "device": "cpu"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def teacher(corpus):
+    return tiny.teacher(corpus).state_dict()
+
+
+def begin(corpus, vocabulary, teacher, *, tied=False, **options):
+    model = tiny.model(vocabulary.base_size, tied=tied)
+    model.load_state_dict(teacher)
+    chosen = DistillOptions(**FEW, **options)
+    student = Student.begin(model, vocabulary, chosen)
+    return DistillationStep(student, chosen), PackedExamples(Examples(corpus, vocabulary, 256), 256), chosen
+
+
+def state(step):
+    return {name: value.clone() for name, value in step.student.state_dict().items()}
+
+
+def changed(step, before):
+    after = step.student.state_dict()
+    return {name for name, value in before.items() if not torch.equal(value, after[name])}
+
+
+@pytest.mark.parametrize("loss", ["marginal", "paper", "sft"])
+def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(
+    corpus, vocabulary, teacher, loss
+):
+    train, held_out = corpus.split(0.3)
+    step, data, _ = begin(train, vocabulary, teacher, loss=loss)
+    before, text = state(step), bits_per_byte(step.student, held_out).bits_per_byte
+    record = fit_output_rows(step, [data[i] for i in range(len(data))])
+    assert changed(step, before) == {"rows.output"}
+    assert record["after"] < record["before"]
+    assert bits_per_byte(step.student, held_out).bits_per_byte < 0.9 * text
+
+
+def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, vocabulary, teacher):
+    step, data, _ = begin(corpus, vocabulary, teacher)
+    before, batches = state(step), [data[i] for i in range(8)]
+    with torch.no_grad():
+        distance = sum(float(hidden_distance(step, batch)) for batch in batches)
+    record = match_hidden_states(step, batches, len(batches), 3e-2)
+    assert changed(step, before) == {"rows.input"}
+    met = {int(unit) for batch in batches for unit in batch["units"][0] if unit >= vocabulary.base_size}
+    moved = (step.student.rows.input != before["rows.input"]).any(-1).nonzero()[:, 0].tolist()
+    assert {vocabulary.base_size + row for row in moved} == met
+    assert record["batches"] == len(batches)
+    with torch.no_grad():
+        assert sum(float(hidden_distance(step, batch)) for batch in batches) < 0.9 * distance
+
+
+def test_the_distance_is_that_of_each_unit_and_its_last_token(corpus, vocabulary, teacher):
+    step, data, _ = begin(corpus, vocabulary, teacher)
+    example = data.examples[0]
+    student = step.student
+    with torch.no_grad():
+        found = student.base.model(torch.from_numpy(example.units)[None])[0][0].double()
+        with student.teacher():
+            said = student.base.model(torch.from_numpy(example.tokens)[None])[0][0].double()
+    ends = [len(vocabulary.expand(example.units[: at + 1])) - 1 for at in range(len(example.units))]
+    expected = (found - said[ends]).pow(2).mean() / said[ends].pow(2).mean()
+    assert float(hidden_distance(step, pack([example])).detach()) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["marginal", "sft"])
+def test_the_third_term_is_that_distance_for_each_taught_unit(corpus, vocabulary, teacher, loss):
+    step, data, _ = begin(corpus, vocabulary, teacher, loss=loss, hidden_weight=2.0)
+    plain, _, _ = begin(corpus, vocabulary, teacher, loss=loss)
+    batch = data[0]
+    with torch.no_grad():
+        expected = 2 * len(batch["labels"]) * float(hidden_distance(step, batch))
+        found = float(step(**batch)["loss"]) - float(plain(**batch)["loss"])
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_run_starts_as_its_options_say_and_tells_what_it_saw(corpus, vocabulary, teacher):
+    step, data, options = begin(corpus, vocabulary, teacher, row_start="hidden", hidden_batches=3)
+    before = state(step)
+    assert set(start_rows(step, data, options)) == {"hidden", "fitted"}
+    assert changed(step, before) == {"rows.input", "rows.output"}
+    step, data, options = begin(corpus, vocabulary, teacher, output_start="first")
+    before = state(step)
+    assert start_rows(step, data, options) == {}
+    assert not changed(step, before)
+
+
+def test_a_control_has_no_rows_to_start(corpus, teacher):
+    step, data, options = begin(corpus, tiny.no_latents(corpus), teacher, row_start="hidden")
+    assert start_rows(step, data, options) == {}
+
+
+def test_starts_read_a_cached_teacher_too(corpus, vocabulary, teacher, tmp_path):
+    model = tiny.model(vocabulary.base_size)
+    model.load_state_dict(teacher)
+    model.save_pretrained(tmp_path / "model")
+    scored = tiny.copy(corpus, tmp_path / "corpus")
+    score(scored, tmp_path / "model", max_length=256, top_k=vocabulary.base_size)
+    outputs = [
+        distill(tmp_path / "model", scored, vocabulary, DistillOptions(**FEW, max_steps=1, cached_teacher=c))
+        for c in (False, True)
+    ]
+    assert torch.allclose(*(s.rows.output for s in outputs), atol=2e-2)
+
+
+@pytest.mark.parametrize("wrong", [{"output_start": "mean"}, {"hidden_batches": 0}, {"fitted_batches": 0}])
+def test_wrong_starts_are_refused(wrong):
+    with pytest.raises(OptionError):
+        DistillOptions(**wrong)

@@ -1,0 +1,241 @@
+"""A run that cannot go on says where it broke, what is kept, and what to change."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+
+from lar import adapt, distill
+from lar.corpus import Corpus
+from lar.corpus.manifest import TEACHER_FOLDER
+from lar.distillation import AdaptOptions, DistillOptions
+from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.step import DistillationStep
+from lar.errors import CorpusError, LarError, TrainingError, VocabularyError
+from lar.mining.mine import mine
+from lar.models.causal_lm import load_model
+from lar.models.out_of_memory import advise_on_memory
+from lar.scoring.score import Scorer, score
+from testing import tiny, toy
+from testing.damage import ENDS, FLIPS, flip, loads_or_explains
+from testing.few_steps import FEW
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+def test_rows_know_their_conversations(corpus, vocabulary):
+    source = Examples(corpus, vocabulary, 48)  # several windows a conversation
+    ids = [i for shard in corpus.shards() for i in shard.ids]
+    assert list(dict.fromkeys(source.conversation(i) for i in range(len(source)))) == ids
+    data = PackedExamples(source, 300)
+    for row in range(len(data)):
+        assert data[row]["row"].tolist() == [row]
+        named = data.conversations(row)
+        assert sorted(named) == sorted({source.conversation(i) for i in data.rows[row]})
+
+
+def poison(monkeypatch, when, what):
+    """Let the loss of the `when`-th batch pass through `what`; yields the batches' rows."""
+    forward, calls = DistillationStep.forward, []
+
+    def broken(self, **inputs):
+        calls.append(inputs["labels"])
+        found = forward(self, **inputs)
+        return {**found, "loss": what(found["loss"])} if len(calls) == when else found
+
+    monkeypatch.setattr(DistillationStep, "forward", broken)
+
+
+class NanGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context, value):  # noqa: ARG004
+        return value.clone()
+
+    @staticmethod
+    def backward(context, gradient):  # noqa: ARG004
+        return gradient * torch.nan
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [(lambda loss: loss * torch.inf, "the loss is inf"), (NanGradient.apply, "gradients' norm is nan")],
+)
+def test_what_is_not_finite_names_its_batch_and_the_last_good_checkpoint(
+    corpus, vocabulary, monkeypatch, tmp_path, what, said
+):
+    options = DistillOptions(**FEW, max_steps=6, save_steps=2)
+    arguments = tiny.model(vocabulary.base_size), corpus, vocabulary, options, tmp_path / "student"
+    poison(monkeypatch, 5, what)
+    with pytest.raises(
+        TrainingError, match=f"{said} at step 5, in a batch of the conversations toy-"
+    ) as caught:
+        distill(*arguments)
+    assert "checkpoint-4" in str(caught.value)
+    monkeypatch.undo()
+    resumed = distill(tiny.model(vocabulary.base_size), *arguments[1:])
+    whole = distill(tiny.model(vocabulary.base_size), corpus, vocabulary, options)
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", MEMORY)
+def test_out_of_memory_says_what_to_lower(error):
+    with pytest.raises(TrainingError, match="out of memory while training: lower it"):  # noqa: SIM117
+        with advise_on_memory("training", "lower it"):
+            raise error
+
+
+def test_other_errors_stay_as_they_are():
+    for error in (RuntimeError("a bug"), TrainingError("out of memory, but said already")):
+        with pytest.raises(type(error), match=str(error)), advise_on_memory("training", "lower it"):
+            raise error
+
+
+def raises(error):
+    def broken(*arguments, **keywords):  # noqa: ARG001
+        raise error
+
+    return broken
+
+
+def test_every_way_of_training_and_scoring_says_what_to_lower(corpus, vocabulary, monkeypatch, tmp_path):
+    model = tiny.model(vocabulary.base_size)
+    few = {**FEW, "max_steps": 1, "batch_tokens": 300}
+    monkeypatch.setattr(DistillationStep, "forward", raises(MEMORY[0]))
+    with pytest.raises(TrainingError, match=r"batch_tokens \(now 300.*max_length \(now 256\).*checkpointing"):
+        distill(model, corpus, vocabulary, DistillOptions(**few))
+    with pytest.raises(TrainingError, match="batch_tokens"):
+        adapt(tiny.model(vocabulary.base_size), corpus, AdaptOptions(**few))
+    monkeypatch.setattr(Scorer, "_score_batch", raises(MEMORY[1]))
+    small = tiny.copy(corpus, tmp_path / "corpus")  # which will say that it had a teacher
+    with pytest.raises(TrainingError, match=r"while scoring: lower batch_tokens \(now 200\)"):
+        score(small, tiny.model(vocabulary.base_size), batch_tokens=200)
+    monkeypatch.setattr("lar.distillation.training.bits_per_byte._predicted", raises(MEMORY[0]))
+    with pytest.raises(TrainingError, match="batch_tokens"):
+        bits_per_byte(tiny.model(vocabulary.base_size), corpus)
+
+
+def test_another_tokenizer_is_refused(corpus, vocabulary):
+    other = Corpus.build(toy.trajectories(6), toy.tokenizer(size=350))
+    model = tiny.model(vocabulary.base_size)
+    for held_out in (None, other):
+        options = DistillOptions(**FEW, max_steps=1, evaluate_steps=held_out and 1)
+        with pytest.raises(CorpusError, match="another tokenizer"):
+            distill(model, corpus if held_out else other, vocabulary, options, held_out=held_out)
+    with pytest.raises(CorpusError, match="another tokenizer"):
+        distill(model, corpus, mine(other, size=2), DistillOptions(**FEW))
+
+
+@pytest.mark.parametrize("rows", [-8, 8])
+def test_a_model_of_another_size_is_refused(corpus, vocabulary, rows):
+    model = tiny.model(vocabulary.base_size + rows)
+    with pytest.raises(VocabularyError, match="embedding rows"):
+        distill(model, corpus, vocabulary, DistillOptions(**FEW))
+    if rows < 0:
+        for broken in (
+            lambda: adapt(model, corpus, AdaptOptions(**FEW)),
+            lambda: distill(model, corpus, None, DistillOptions(**FEW, control=True)),
+            lambda: bits_per_byte(model, corpus),
+            lambda: score(corpus, model),
+        ):
+            with pytest.raises(LarError) as caught:
+                broken()
+            assert "\n" not in str(caught.value)
+
+
+def test_what_lora_or_the_scheduler_does_not_know_is_refused(corpus, vocabulary):
+    for wrong in ({"target_modules": ("nothing",)}, {"scheduler": "zigzag"}):
+        with pytest.raises(LarError) as caught:
+            distill(tiny.model(vocabulary.base_size), corpus, vocabulary, DistillOptions(**FEW, **wrong))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def cached(vocabulary, teacher_folder, tmp_path):
+    """A small corpus with what the teacher said."""
+    found = Corpus.build(toy.trajectories(8), vocabulary.tokenizer, tmp_path / "corpus")
+    return score(found, str(teacher_folder), top_k=4, max_length=256, device="cpu")
+
+
+CACHED = {**FEW, "max_steps": 1, "cached_teacher": True}
+
+
+def test_a_teacher_cache_of_something_else_is_refused(cached, vocabulary, teacher_folder, tmp_path):
+    with pytest.raises(CorpusError, match="another model"):
+        distill(tiny.model(vocabulary.base_size), cached, vocabulary, DistillOptions(**CACHED))
+    with pytest.raises(CorpusError, match="same max_length"):
+        distill(str(teacher_folder), cached, vocabulary, DistillOptions(**{**CACHED, "max_length": 128}))
+    other = Corpus.build(toy.trajectories(8, first=50), vocabulary.tokenizer, tmp_path / "other")
+    with pytest.raises(CorpusError, match="no teacher's distributions"):
+        distill(str(teacher_folder), other, vocabulary, DistillOptions(**CACHED))
+    (other.path / TEACHER_FOLDER).mkdir()
+    for file in (cached.path / TEACHER_FOLDER).iterdir():
+        (other.path / TEACHER_FOLDER / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(CorpusError, match="another corpus"):
+        distill(str(teacher_folder), other, vocabulary, DistillOptions(**CACHED))
+
+
+def test_controls_and_adapted_teachers_read_their_caches_too(cached, vocabulary, teacher_folder, tmp_path):
+    control = distill(str(teacher_folder), cached, None, DistillOptions(**CACHED, control=True))
+    assert control.record["log"][0]["teacher_term"] == pytest.approx(0, abs=1e-2)
+    adapt(str(teacher_folder), cached, AdaptOptions(**FEW, max_steps=2), tmp_path / "adapted")
+    adapted = str(tmp_path / "adapted")
+    score(cached, adapted, top_k=4, max_length=256, device="cpu", overwrite=True)
+    student = distill(adapted, cached, vocabulary, DistillOptions(**CACHED))
+    assert np.isfinite(student.record["log"][0]["loss"])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FLIPS, ENDS)
+def test_a_damaged_teacher_cache_is_read_or_refused(cached, vocabulary, teacher_folder, flips, end):
+    from lar.models.causal_lm import fingerprint
+    from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
+
+    name = fingerprint(load_model(str(teacher_folder), device="cpu")) if not NAMES else NAMES[0]
+    NAMES.append(name)
+    (file,) = (cached.path / TEACHER_FOLDER).iterdir()
+    content = file.read_bytes()
+    file.unlink()  # a new file each time: the old one may still be mapped
+
+    def read():
+        teacher = CachedTeacher(CacheIdentity(name, 256), vocabulary.base_size)
+        found = list(Examples(cached, vocabulary, 256, teacher))
+        for example in found:
+            assert (example.top.ids < vocabulary.base_size).all()
+            assert np.isfinite(example.top.probabilities).all()
+        return found
+
+    try:
+        file.write_bytes(flip(content, flips, end))
+        loads_or_explains(read)
+    finally:
+        file.unlink()
+        file.write_bytes(content)
+
+
+NAMES: list[str] = []
+
+
+def test_a_run_record_is_json(corpus, vocabulary, tmp_path):
+    distill(
+        tiny.model(vocabulary.base_size),
+        corpus,
+        vocabulary,
+        DistillOptions(**FEW, max_steps=1),
+        tmp_path / "s",
+    )
+    record = json.loads((tmp_path / "s" / "distillation.json").read_text())
+    assert DistillOptions.from_file(tmp_path / "s" / "distillation.json").as_json() == record["options"]

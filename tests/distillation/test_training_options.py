@@ -1,0 +1,78 @@
+"""Options in files: what is written comes back, and what is wrong is named in one line."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lar.distillation import AdaptOptions, DistillOptions
+from lar.errors import OptionError
+from testing.damage import loads_or_explains
+
+
+def test_options_survive_a_file(tmp_path):
+    options = DistillOptions(
+        learning_rate=3e-4,
+        max_steps=7,
+        target_modules=("q_proj", "v_proj"),
+        report_to=("wandb",),
+        control=True,
+    )
+    file = tmp_path / "options.json"
+    file.write_text(json.dumps(options.as_json()))
+    assert DistillOptions.from_file(file) == options
+    record = tmp_path / "distillation.json"
+    record.write_text(json.dumps({"options": options.as_json(), "steps": 7, "log": []}))
+    assert DistillOptions.from_file(record) == options
+
+
+def test_yaml_and_overrides(tmp_path):
+    file = tmp_path / "options.yaml"
+    file.write_text("learning_rate: 5e-4  # YAML 1.1 takes this for a text\nepochs: 2\nmax_steps: null\n")
+    assert AdaptOptions.from_file(file) == AdaptOptions(learning_rate=5e-4, epochs=2.0)
+    assert DistillOptions.from_file(file, epochs=3.0).epochs == 3.0
+    (tmp_path / "empty.yaml").write_text("")
+    assert AdaptOptions.from_file(tmp_path / "empty.yaml") == AdaptOptions()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("learning_rat: 1.0", "learning_rat"),
+        ("epochs: often", "epochs must be a number"),
+        ("epochs: .nan", "epochs"),
+        ("seed: 1.5", "seed must be an integer"),
+        ("seed: true", "seed must be an integer"),
+        ("max_steps: x", "max_steps must be an integer or null"),
+        ("gradient_checkpointing: 1", "gradient_checkpointing must be true or false"),
+        ("report_to: wandb", "report_to must be a list of texts"),
+        ("target_modules: [1]", "target_modules"),
+        ("- 1", "not a mapping"),
+        ("a: [", "line 1"),
+        ("loss: mse", "loss"),
+        ("patience: 2", "evaluate_steps"),
+        ("min_improvement: -1", "min_improvement"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, text, named):
+    file = tmp_path / "options.yaml"
+    file.write_text(text)
+    with pytest.raises(OptionError, match=named) as caught:
+        DistillOptions.from_file(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_distill_s_own_options_are_none_of_adapt_s(tmp_path):
+    file = tmp_path / "options.yaml"
+    file.write_text("unit_weight: 1.0")
+    with pytest.raises(OptionError, match="unit_weight"):
+        AdaptOptions.from_file(file)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode), st.sampled_from([".yaml", ".json"]))
+def test_any_file_is_read_or_refused(tmp_path, content, suffix):
+    file = tmp_path / f"options{suffix}"
+    file.write_bytes(content)
+    loads_or_explains(DistillOptions.from_file, file)

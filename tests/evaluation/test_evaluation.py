@@ -1,0 +1,49 @@
+"""Evaluation: counts on unseen tasks only, and a clear word where there are none."""
+
+import pytest
+
+from lar.corpus import Corpus
+from lar.errors import CorpusError
+from lar.evaluation.reduction import evaluate
+from lar.mining.mine import mine
+from testing import toy
+
+
+def test_only_unseen_tasks_are_measured(corpus):
+    train, held_out = corpus.split(0.3)
+    vocabulary = mine(train, size=12)
+    result = evaluate(vocabulary, {"toy": corpus})
+    assert (result.tasks, result.seen_tasks) == (held_out.tasks, len(train.tasks))
+    assert result.total.base_tokens == held_out.num_action_tokens
+    assert result.as_dict() == {
+        **evaluate(vocabulary, {"toy": held_out}).as_dict(),
+        "seen_tasks": len(train.tasks),
+    }
+    assert result.lossless
+    assert 0.3 < result.total.reduction < 1
+
+
+def test_units_are_those_of_the_parse(corpus, vocabulary):
+    result = evaluate(vocabulary, {"toy": corpus})
+    assert result.in_sample
+    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    assert result.total.units == corpus.num_action_tokens - saved
+    assert result.latents_used == vocabulary.size
+
+
+def test_corpora_are_told_apart_and_add_up(vocabulary, tokenizer):
+    corpora = {
+        name: Corpus.build(toy.trajectories(number, first=1000 * number), tokenizer)
+        for name, number in (("small", 5), ("large", 20))
+    }
+    result = evaluate(vocabulary, corpora)
+    small, large = result.per_corpus["small"], result.per_corpus["large"]
+    assert (small.trajectories, large.trajectories) == (5, 20)
+    assert result.total.units == small.units + large.units
+    assert not result.in_sample
+
+
+def test_a_corpus_of_another_tokenizer_is_refused(vocabulary):
+    other = Corpus.build(toy.trajectories(3), toy.tokenizer(size=300))
+    with pytest.raises(CorpusError, match="built with tokenizer"):
+        evaluate(vocabulary, {"other": other})

@@ -1,0 +1,160 @@
+"""Generation: what is streamed is what was written, batches and caches change nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from lar import distill
+from lar.distillation import DistillOptions, Student
+from lar.errors import OptionError, TrainingError, VocabularyError
+from lar.generation.conversation import Conversation
+from lar.generation.generate import as_units, generate
+from lar.generation.sampling import Sampling
+from lar.generation.streamer import UnitStreamer
+from testing import tiny
+
+PROMPTS = [
+    f"<|im_start|>user\nHow warm is it in {city}?<|im_end|>\n<|im_start|>assistant\n"
+    for city in ("Lima", "Oslo", "Kyoto and in Perth")
+]
+GREEDY = Sampling(max_units=24)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def student(corpus, vocabulary):
+    options = DistillOptions(
+        loss="sft", max_steps=60, max_length=256, learning_rate=3e-3, row_learning_rate=3e-2, device="cpu"
+    )
+    return distill(tiny.teacher(corpus), corpus, vocabulary, options)
+
+
+@pytest.fixture(scope="module")
+def base(corpus):
+    return Student.plain(tiny.teacher(corpus), corpus.tokenizer)
+
+
+def by_hand(student, units, count, ends=()):
+    """Greedy decoding with no cache and no padding."""
+    units = [int(unit) for unit in units]
+    written = []
+    while len(written) < count and not (written and written[-1] in ends):
+        with torch.no_grad():
+            written.append(int(student(torch.tensor([units + written])).logits[0, -1].argmax()))
+    return written
+
+
+def end_of_turn(student):
+    return student.vocabulary.tokenizer.backend.token_to_id("<|im_end|>")
+
+
+@pytest.mark.parametrize("arm", ["student", "base"])
+def test_a_batch_writes_what_each_prompt_alone_would(arm, request):
+    arm = request.getfixturevalue(arm)
+    for prompt, got in zip(PROMPTS, generate(arm, PROMPTS, GREEDY), strict=True):
+        units = as_units(arm.vocabulary, prompt)
+        assert got.units.tolist() == by_hand(arm, units, 24, [end_of_turn(arm)])
+        assert (got.base_ids == arm.vocabulary.expand(got.units)).all()
+        assert got.text == arm.vocabulary.text(got.units)
+        assert got.finish_reason == ("end" if got.units[-1] == end_of_turn(arm) else "length")
+
+
+def test_a_student_that_has_learnt_writes_latents(student):
+    results = generate(student, PROMPTS, GREEDY)
+    assert any((got.units >= student.vocabulary.base_size).any() for got in results)
+    assert any(got.finish_reason == "end" for got in results)
+
+
+@pytest.mark.parametrize("arm", ["student", "base"])
+def test_text_comes_in_pieces_and_adds_up(arm, request):
+    student = request.getfixturevalue(arm)
+    pieces = [[] for _ in PROMPTS]
+    results = generate(student, PROMPTS, GREEDY, on_text=lambda row, text: pieces[row].append(text))
+    assert ["".join(row) for row in pieces] == [got.text for got in results]
+    assert arm == "student" or max(map(len, pieces)) > 10  # a latent may say it all at once
+
+
+def test_a_streamer_serves_transformers_own_generate(student):
+    pieces = []
+    units = torch.from_numpy(as_units(student.vocabulary, PROMPTS[0]).astype(np.int64))[None]
+    out = student.model.generate(
+        input_ids=units,
+        attention_mask=torch.ones_like(units),
+        max_new_tokens=10,
+        do_sample=False,
+        pad_token_id=0,
+        streamer=UnitStreamer(student.vocabulary, pieces.append),
+    )
+    assert "".join(pieces) == student.vocabulary.text(out[0, units.shape[1] :].numpy().astype(np.uint32))
+
+
+def test_sampling_is_reproducible_and_differs_between_seeds(student):
+    runs = [
+        [got.units.tolist() for got in generate(student, PROMPTS, Sampling(24, temperature=2.0, seed=seed))]
+        for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_stop_string_cuts_the_text_and_ends_the_row_alone(student):
+    free = generate(student, PROMPTS, GREEDY)
+    stop = free[0].text[6:9]
+    stopped = generate(student, PROMPTS, Sampling(24, stop=(stop,)))
+    for before, after in zip(free, stopped, strict=True):
+        cut = before.text.find(stop)
+        assert after.text == (before.text if cut < 0 else before.text[:cut])
+        assert (after.finish_reason == "stop") == (cut >= 0)
+    assert stopped[0].finish_reason == "stop"
+    assert len(stopped[0].units) <= len(free[0].units)
+
+
+@pytest.mark.parametrize("arm", ["student", "base"])
+def test_a_conversation_equals_fresh_prefills(arm, request):
+    arm = request.getfixturevalue(arm)
+    conversation = Conversation(arm, Sampling(max_units=12))
+    read = []
+    handle = arm.base.model.register_forward_pre_hook(
+        lambda _, __, inputs: read.append(inputs["input_ids"].shape[1]), with_kwargs=True
+    )
+    history = []
+    for said in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n", "\nAnd in Rome?"):
+        conversation.append(said)
+        history += as_units(arm.vocabulary, said).tolist()
+        got = conversation.reply()
+        fed = sum(read)
+        handle.remove()
+        assert got.units.tolist() == by_hand(arm, history, 12, [end_of_turn(arm)])
+        history += got.units.tolist()
+        assert conversation.units.tolist() == history
+        assert fed == len(history) - 1  # every unit but the last was read, once
+        handle = arm.base.model.register_forward_pre_hook(
+            lambda _, __, inputs: read.append(inputs["input_ids"].shape[1]), with_kwargs=True
+        )
+    handle.remove()
+    assert (conversation.base_ids == arm.vocabulary.expand(history)).all()
+
+
+def test_a_conversation_wants_something_said(student):
+    conversation = Conversation(student)
+    with pytest.raises(TrainingError, match="nothing was appended"):
+        conversation.reply()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "error"),
+    [([], OptionError), ([""], OptionError), ([np.array([10**6])], VocabularyError)],
+)
+def test_wrong_prompts_are_refused(student, prompts, error):
+    with pytest.raises(error):
+        generate(student, prompts)
+
+
+def test_wrong_sampling_is_refused():
+    for wrong in ({"max_units": 0}, {"temperature": -1.0}, {"top_p": 0.0}):
+        with pytest.raises(OptionError):
+            Sampling(**wrong)

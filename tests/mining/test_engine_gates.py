@@ -1,0 +1,343 @@
+"""Segments fit for engines: what is mined passes every gate, and an engine's ids are those of the parse."""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import normalizers
+
+from lar import _core
+from lar.corpus import Corpus
+from lar.errors import OptionError, VocabularyError
+from lar.evaluation.reduction import evaluate
+from lar.mining.backend import OneMachine
+from lar.mining.engine_gates.boundary import misalignment
+from lar.mining.engine_gates.static import (
+    CHECK_TEXT,
+    STATIC_GATES,
+    characters,
+    check_text,
+    decoding,
+    header,
+    normal,
+    parse_gates,
+    swallowing,
+    token,
+)
+from lar.mining.engine_gates.tool_call import tool_call
+from lar.mining.mine import mine
+from lar.mining.options import CANDIDATES_A_LATENT
+from lar.mining.selection import ROUNDS, Selector
+from lar.serving.export.tokenizer_files import exported_backend
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories import read_trajectories
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import toy
+
+
+def segments_of(vocabulary):
+    return vocabulary.segment_tokens, vocabulary.segment_offsets
+
+
+def check_fit(vocabulary, corpus):
+    """Every gate lets the vocabulary through, and an engine has each latent as a token of its own."""
+    texts = [latent.text for latent in vocabulary.latents]
+    for gate in STATIC_GATES.values():
+        assert gate(texts, vocabulary.tokenizer).all()
+    assert (
+        not misalignment(corpus, segments_of(vocabulary), OneMachine())
+        .exceeds(vocabulary.mining["max_misaligned"])
+        .any()
+    )
+    backend = exported_backend(vocabulary)
+    for index, text in enumerate(texts):
+        id_ = vocabulary.tokenizer.length + index
+        assert backend.encode(text, add_special_tokens=False).ids == [id_]
+        assert backend.decode([id_], skip_special_tokens=False) == text
+
+
+@pytest.mark.parametrize("size", [1, 12, 60])
+def test_what_is_mined_is_fit_for_engines(corpus, size):
+    vocabulary = mine(corpus, size=size)
+    assert vocabulary.size > size / 2
+    check_fit(vocabulary, corpus)
+    level = evaluate(vocabulary, {"toy": corpus}).total.text_level
+    assert level.whole.difference <= 0.005
+    assert level.action.difference <= 0.005
+
+
+def test_without_gates_mining_is_a_selection_of_all_candidates(corpus):
+    runs = OneMachine().fold(corpus, None, lambda *_: None)
+    candidates = runs.candidates(2, 2, 128, CANDIDATES_A_LATENT * 30)
+    candidates = candidates.filter(characters(candidates, corpus.tokenizer))
+    chosen, uses = runs.select(candidates, 30)
+    vocabulary = mine(corpus, size=30, gates="none")
+    tokens, offsets, *_ = candidates.to_arrays()
+    bounds = list(pairwise(offsets.tolist()))
+    expected = [tuple(tokens[slice(*bounds[index])].tolist()) for index in chosen.tolist()]
+    assert [latent.tokens for latent in vocabulary.latents] == expected
+    assert [latent.uses for latent in vocabulary.latents] == uses.tolist()
+    assert [gate["name"] for gate in vocabulary.mining["gates"]] == ["characters"]
+
+
+class Counting:
+    """Candidates that count how often they are copied."""
+
+    def __init__(self, *arrays):
+        self._candidates = _core.Candidates.from_arrays(*arrays)
+        self.copies = 0
+
+    def __len__(self):
+        return len(self._candidates)
+
+    def to_arrays(self):
+        self.copies += 1
+        return self._candidates.to_arrays()
+
+
+def test_candidates_that_cut_characters_are_copied_once(tokenizer):
+    content, bounds = tokenizer.token_bytes()
+    # Two thirds of "€", and "€": its bytes are tokens of the byte-level alphabet.
+    ids = {content[a:b].tobytes(): id_ for id_, (a, b) in enumerate(pairwise(bounds.tolist()))}
+    euro = [ids[bytes([byte])] for byte in "€".encode()]
+    segments = sorted([[first, *euro[:end]] for first in range(4) for end in (2, 3)])
+    flat = np.concatenate(segments).astype(np.uint32)
+    offsets = np.cumsum([0, *map(len, segments)])
+    ones = np.ones(len(segments))
+    candidates = Counting(flat, offsets, ones.astype(np.uint64), ones.astype(np.uint32))
+    assert characters(candidates, tokenizer).tolist() == [len(segment) == 4 for segment in segments]
+    assert candidates.copies == 1
+
+
+def test_each_gates_cost_is_told(corpus):
+    vocabulary = mine(corpus, size=30)
+    gates = vocabulary.mining["gates"]
+    assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "boundary"]
+    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
+    ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # which has cut the runs before
+    assert gates[0] == ungated
+    for before, gate in pairwise(gates):
+        assert gate["candidates_dropped"] > 0 or gate["reduction"] == before["reduction"]
+    assert gates[-1]["audits"] <= ROUNDS + 1
+
+
+def test_shards_are_audited_apart(corpus, tokenizer, tmp_path):
+    vocabulary = mine(corpus, size=30, gates="none")
+    sharded = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
+    assert len(sharded.manifest.parts) > 3
+    whole, parts = (misalignment(c, segments_of(vocabulary), OneMachine()) for c in (corpus, sharded))
+    np.testing.assert_array_equal(whole.found, parts.found)
+    np.testing.assert_array_equal(whole.misaligned, parts.misaligned)
+    assert whole.misaligned.any()
+
+
+@given(
+    texts=st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab"]), min_size=1, max_size=40),
+    segments=st.sets(st.lists(st.integers(0, 4), min_size=2, max_size=3).map(tuple), max_size=8),
+)
+def test_the_audit_of_arrays_is_its_definition(texts, segments):
+    """Ids 0 to 4; leftmost-longest among the bytes, then a look at the tokens there."""
+    table = ["a", "b", "ab", "ba", "aab"]
+    tokens = [table.index(text) for text in texts]
+    spelt = ["".join(table[id_] for id_ in segment) for segment in segments]
+    starts = [0, *np.cumsum([len(text) for text in texts]).tolist()]
+    text = "".join(texts)
+    found, misaligned, at = [0] * len(spelt), [0] * len(spelt), 0
+    while at < len(text):
+        longest = max((own for own in spelt if text.startswith(own, at)), key=len, default="")
+        for index, segment in enumerate(segments):
+            if longest and spelt[index] == longest:
+                own = at in starts and tuple(tokens[(first := starts.index(at)) : first + len(segment)])
+                found[index] += 1
+                misaligned[index] += own != segment
+        at += max(1, len(longest))
+    flat = np.frombuffer("".join(table).encode(), dtype=np.uint8)
+    lengths = np.cumsum([0, *(len(segment) for segment in segments)]).astype(np.int64)
+    audit = _core.BoundaryAudit(
+        flat,
+        np.cumsum([0, *map(len, table)]).astype(np.int64),
+        np.zeros(0, dtype=np.uint32),
+        np.array([id_ for segment in segments for id_ in segment], dtype=np.uint32),
+        lengths,
+    )
+    counts = audit.count(
+        np.array(tokens, dtype=np.uint32), np.ones(len(tokens), np.bool_), np.array([0, len(tokens)])
+    )
+    assert [counts[0].tolist(), counts[1].tolist()] == [found, misaligned]
+
+
+@settings(deadline=None, max_examples=20)
+@given(wrong=st.sets(st.integers(0, 399), max_size=300))
+def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
+    """An audit that is against every segment with one of some tokens."""
+
+    def audit(tokens, offsets):
+        return np.array(
+            [bool(wrong & set(tokens[a:b].tolist())) for a, b in pairwise(offsets.tolist())], bool
+        )
+
+    runs = OneMachine().fold(corpus, None, lambda *_: None)
+    selector = Selector(runs, 10, corpus.tokenizer, audit, corpus.num_action_tokens)
+    selection = selector.select(runs.candidates(2, 2, 128, 100), ("characters", "boundary"))
+    assert not audit(*selection.segments).any()
+    assert selector.costs[-1]["reduction"] == round(selection.saved / corpus.num_action_tokens, 6)
+
+
+def kept(gate, tokenizer, *texts):
+    return [text for text, keep in zip(texts, gate(texts, tokenizer).tolist(), strict=True) if keep]
+
+
+def test_a_text_must_be_as_the_normalizer_leaves_it():
+    tokenizer = toy.tokenizer()
+    assert kept(normal, tokenizer, "e\u0301") == ["e\u0301"]
+    tokenizer.backend.normalizer = normalizers.NFC()
+    assert kept(normal, tokenizer, "e\u0301", "é", " a") == ["é", " a"]
+    # Such a normalizer only writes spaces otherwise.
+    tokenizer.backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    assert kept(normal, tokenizer, " a b", "a b") == [" a b", "a b"]
+
+
+def test_a_text_that_is_a_token_is_none_of_ours(tokenizer):
+    merged = next(text for text in tokenizer.backend.get_vocab() if text.startswith("Ġ") and len(text) > 3)
+    assert kept(token, tokenizer, "x y", " " + merged[1:], merged) == ["x y"]
+
+
+def test_no_text_swallows_an_added_token(tokenizer):
+    swallowing = ["x <", "x <|im", "<|im_end|> x", "a<|im_start|>b"]
+    assert kept(token, tokenizer, "x > y", "x <| y", *swallowing) == ["x > y", "x <| y"]
+    end = int(tokenizer.encode("<|im_end|>")[0])
+    with_latent = tokenizer.backend_with(["x <"])
+    assert end not in with_latent.encode("x <|im_end|>", add_special_tokens=False).ids
+
+
+def test_a_text_must_decode_to_itself(tokenizer):
+    # A bug of tokenizers 0.23; where it is mended, both may stay.
+    assert kept(decoding, tokenizer, "the cafe", "日本", "a é") == ["the cafe", "日本", "a é"]
+    backend = tokenizer.backend_with(["café"])
+    is_mended = backend.decode([backend.token_to_id("café")]) == "café"
+    assert kept(decoding, tokenizer, "café") == ["café"] * is_mended
+
+
+def test_no_text_swallows_the_header_before_itself(tokenizer):
+    # "assistant\n" is the header: where a turn begins with "\n\n", the text is found a newline too early.
+    texts = ["\n", "\n\n", "t\n", "nt", "I\n", "\nI", "assistant\nI"]
+    assert kept(header, tokenizer, *texts) == ["I\n", "\nI", "assistant\nI"]
+    no_template = Tokenizer(tokenizer.backend)
+    assert kept(header, no_template, "\n") == ["\n"]
+
+
+def test_no_latent_swallows_the_header_before_another(tokenizer):
+    def refused(*texts):
+        return [text for text, is_one in zip(texts, swallowing(texts, tokenizer), strict=True) if is_one]
+
+    assert refused("\nI", "You", "no") == []
+    assert refused("\nI", "I will", "\nYo", "You", "\nno") == ["\nI", "\nYo"]
+    assert refused("t\nI", "assistant\nI", "I") == ["t\nI", "assistant\nI"]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.text("\nant I", min_size=1, max_size=5), min_size=1, max_size=6, unique=True))
+def test_what_both_rules_leave_keeps_every_prompt(tokenizer, texts):
+    texts = kept(header, tokenizer, *texts)
+    texts = [text for text, is_one in zip(texts, swallowing(texts, tokenizer), strict=True) if not is_one]
+    backend = tokenizer.backend_with(texts)
+    prompt = backend.encode("<|im_start|>assistant\n").ids
+    for reply in texts:
+        assert backend.encode(f"<|im_start|>assistant\n{reply}").ids[: len(prompt)] == prompt
+
+
+def test_no_text_names_the_tool_that_it_calls(tokenizer):
+    opener = '<tool_call>\n{"name": "'
+    fit = [
+        "<tool_call>",
+        "Done.\n<tool_call>\n",
+        opener,
+        opener[5:],
+        "call>\n",
+        '{"name": "find',
+        "</tool_call>",
+    ]
+    unfit = [f"{opener}find", f"Done.\n{opener}f", 'call>\n{"name": "f', '>\n{"name": "f', "<tool_call>x"]
+    assert kept(tool_call, tokenizer, *fit, *unfit) == fit
+    assert kept(tool_call, Tokenizer(tokenizer.backend), *unfit) == unfit  # no template, no calls
+
+
+def test_what_stands_on_either_side_of_an_opener_is_mined(corpus):
+    texts = [latent.text for latent in mine(corpus, size=30, gates="tool_call").latents]
+    assert any(text.endswith('<tool_call>\n{"name": "') for text in texts)
+    assert any(text.startswith('get_weather", "arguments": {') for text in texts)
+    assert tool_call(texts, corpus.tokenizer).all()
+    crossing = [latent.text for latent in mine(corpus, size=30, gates="none").latents]
+    assert not tool_call(crossing, corpus.tokenizer).all()
+
+
+@pytest.mark.parametrize(
+    ("opener", "fit", "unfit"),
+    [
+        ("<function=", ["<function=", "find"], ["<function=find", "tion=find"]),
+        ('{"name": "', ['{"name": "find'], []),  # no marker: no engine waits for it
+    ],
+)
+def test_the_marker_is_the_templates_own(opener, fit, unfit):
+    speaking = toy.tokenizer(toy.CHATML.replace('<tool_call>\n{"name": "', opener))
+    assert kept(tool_call, speaking, *fit, *unfit) == fit
+
+
+def test_no_text_is_in_the_converters_check_text(tokenizer):
+    # The SHA-256 of CHK_TXT in llama.cpp's convert_hf_to_gguf_update.py.
+    digest = "a36179c1e2b1cfcfbfad1dc779addad2ffc778201e4cf0d538bddeafa2c526da"
+    assert hashlib.sha256(CHECK_TEXT.encode()).hexdigest() == digest
+    assert kept(check_text, tokenizer, "13", " I'll", "113", " I'd") == ["113", " I'd"]
+
+
+def test_more_may_be_misaligned_where_it_is_allowed(corpus):
+    strict, loose = (mine(corpus, size=30, max_misaligned=share) for share in (0.0, 1.0))
+    assert not misalignment(corpus, segments_of(strict), OneMachine()).misaligned.any()
+    assert loose.mining["gates"][-1]["candidates_dropped"] == 0
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(OptionError, match="max_misaligned"):
+            mine(corpus, max_misaligned=wrong)
+
+
+def test_gates_by_name():
+    assert parse_gates("engines") == ("characters", *STATIC_GATES, "boundary")
+    assert parse_gates("none") == ("characters",)
+    assert parse_gates("boundary, token") == ("characters", "token", "boundary")
+    for wrong in ("", "tokens", "token,", "engines,token"):
+        with pytest.raises(OptionError, match="gates must be engines, none or some of"):
+            parse_gates(wrong)
+
+
+def test_a_vocabulary_that_no_engine_can_have_is_refused(tokenizer):
+    a, b = (int(tokenizer.encode(letter)[0]) for letter in "xq")
+    latent = Latent(tokenizer.base_size, (a, b), "xq", 1, 1, 1)
+    make = partial(LatentVocabulary, base_size=tokenizer.base_size, tokenizer=tokenizer)
+    assert exported_backend(make((latent,))).token_to_id("xq") == tokenizer.length
+    for text in ("<|im_end|>", ""):
+        with pytest.raises(VocabularyError, match=r"latent 0 .* mine with the engine gates"):
+            exported_backend(make((replace(latent, text=text),)))
+
+
+@pytest.mark.slow
+def test_on_real_logs_an_engines_ids_are_those_of_the_parse(shared, tmp_path):
+    logs = list(read_trajectories(shared / "data" / "tau_bench.jsonl.gz"))[::2]
+    corpus = Corpus.build(logs, shared / "tokenizers" / "qwen3", tmp_path / "corpus")
+    train, held_out = corpus.split(0.3)
+    differences = {}
+    for gates in ("none", "engines"):
+        vocabulary = mine(train, size=256, gates=gates)
+        result = evaluate(vocabulary, {"tau_bench": held_out})
+        assert result.lossless
+        differences[gates] = result.total.text_level.whole.difference
+    assert differences["engines"] <= 0.005 < differences["none"]
+    assert result.total.text_level.action.difference <= 0.005
+    check_fit(vocabulary, train)

@@ -1,0 +1,145 @@
+"""Mining: what recurs over tasks is found, what could not have been predicted is left out."""
+
+import numpy as np
+import pytest
+
+from lar.corpus import Corpus
+from lar.errors import CorpusError, OptionError
+from lar.mining.backend import OneMachine
+from lar.mining.entropy_gate import parse_gate
+from lar.mining.mine import mine
+from lar.trajectories import Trajectory
+from testing import toy
+
+
+def texts(vocabulary):
+    return [latent.text for latent in vocabulary.latents]
+
+
+def agent(text, task):
+    messages = [{"role": "user", "content": "go"}, {"role": "assistant", "content": text}]
+    return Trajectory(id=f"{task}", task=str(task), messages=messages)
+
+
+def scored(corpus, is_surprising):
+    """Write scores as if a teacher had been surprised where `is_surprising` says so."""
+    for shard in corpus.shards():
+        entropy = np.where(is_surprising(shard), 2.0, 0.0).astype(np.float16)
+        corpus.write_scores(shard, entropy, np.zeros(len(entropy), dtype=np.float16))
+    corpus.record_teacher({"model": "made up"})
+    return Corpus.load(corpus.path)
+
+
+def test_the_scaffold_of_the_calls_is_found(vocabulary):
+    assert {'.<tool_call>\n{"name": "', 'get_weather", "arguments": {"city": "'} <= set(texts(vocabulary))
+    assert all(latent.support >= 2 and latent.uses > 0 for latent in vocabulary.latents)
+
+
+def test_counts_and_supports_are_those_of_the_corpus(corpus, vocabulary):
+    shard = next(corpus.shards())
+    barriers = set(corpus.tokenizer.barriers.tolist())
+    for latent in vocabulary.latents:
+        assert not barriers & set(latent.tokens)
+        width = len(latent.tokens)
+        windows = np.lib.stride_tricks.sliding_window_view(shard.tokens, width)
+        agent = np.lib.stride_tricks.sliding_window_view(shard.action, width).all(axis=1)
+        found = np.flatnonzero((windows == np.array(latent.tokens)).all(axis=1) & agent)
+        rows = np.searchsorted(shard.offsets, found, side="right") - 1
+        assert latent.count == len(found)
+        assert latent.support == len({shard.tasks[row] for row in rows})
+
+
+class Noting(OneMachine):
+    """Notes which runs are folded to be searched for candidates."""
+
+    def __init__(self):
+        super().__init__()
+        self.searched = []
+
+    def fold(self, corpus, nats, progress, *, searched=True):
+        self.searched.append(searched)
+        return super().fold(corpus, nats, progress, searched=searched)
+
+
+def test_only_runs_that_are_searched_are_held_to_what_can_be_searched(tokenizer, tmp_path):
+    corpus = Corpus.build(toy.trajectories(6), tokenizer, tmp_path / "corpus")
+    for gate, teacher, searched in [
+        (None, False, [True]),
+        ("p50", False, [True]),
+        ("p50", True, [False, True]),
+    ]:
+        if teacher:
+            corpus = scored(corpus, lambda shard: shard.tokens % 7 == 0)
+        backend = Noting()
+        mine(corpus, size=4, max_entropy=gate, gates="none", backend=backend)
+        assert backend.searched == searched
+
+
+def test_one_tasks_retries_are_not_recurrence(tokenizer):
+    runs = [agent("the same words again and again", 1) for _ in range(9)] + [agent("something else", 2)]
+    assert mine(Corpus.build(runs, tokenizer)).size == 0
+
+
+def test_shards_and_their_order_change_nothing(tokenizer, tmp_path, vocabulary):
+    corpus = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
+    assert len(corpus.manifest.parts) > 3
+    assert mine(corpus, size=12).latents == vocabulary.latents
+
+
+def test_no_segment_continues_over_a_surprise(tokenizer, tmp_path):
+    surprise = int(tokenizer.encode(" look")[0])
+    corpus = Corpus.build(toy.trajectories(40), tokenizer, tmp_path / "corpus")
+    assert any(surprise in latent.tokens[1:] for latent in mine(corpus, size=12).latents)
+    corpus = scored(corpus, lambda shard: shard.tokens == surprise)
+    gated = mine(corpus, size=12, max_entropy=0.5)
+    assert gated.size > 0
+    assert not any(surprise in latent.tokens[1:] for latent in gated.latents)
+    assert gated.mining["max_entropy_nats"] == 0.5
+    assert all(latent.mean_entropy == 0.0 for latent in gated.latents)
+
+
+def test_a_quantile_is_that_of_the_agents_own_tokens(tokenizer, tmp_path):
+    chance = np.random.default_rng(0)
+    corpus = Corpus.build(toy.trajectories(40), tokenizer, tmp_path / "corpus")
+    values = chance.exponential(size=corpus.num_tokens).astype(np.float16)
+    for shard in corpus.shards():
+        corpus.write_scores(shard, values, values)
+        spoken = shard.action & ~np.isin(shard.tokens, tokenizer.barriers)
+    corpus.record_teacher({"model": "made up"})
+    nats = mine(Corpus.load(corpus.path), size=4, max_entropy="p60").mining["max_entropy_nats"]
+    expected = np.sort(values[spoken])
+    assert nats == expected[int(np.ceil(0.6 * len(expected))) - 1]
+
+
+def test_without_a_teacher_the_corpus_says_what_is_surprising(corpus):
+    gated = mine(corpus, size=50, max_entropy=0.3)
+    # A city follows "in", with a branching entropy of about two nats: nothing continues over it.
+    assert gated.size > 0
+    assert not any(f"in {city}" in text for text in texts(gated) for city in toy.CITIES)
+    assert any(f"in {city}" in text for text in texts(mine(corpus, size=50)) for city in toy.CITIES)
+
+
+def test_no_segment_cuts_a_character(tokenizer):
+    # The two characters share their first two bytes: what recurs most ends in the middle of one.
+    runs = [agent(f"{'鎀鎁'[task % 2]} ok", task) for task in range(20)]
+    vocabulary = mine(Corpus.build(runs, tokenizer), size=20)
+    assert vocabulary.size > 0
+    assert not any("\ufffd" in text for text in texts(vocabulary))
+
+
+@pytest.mark.parametrize("gate", ["p101", "p", "-1", "often", -0.5])
+def test_a_gate_that_is_none_is_refused(gate):
+    with pytest.raises(OptionError, match=r"nats .* or a quantile"):
+        parse_gate(gate)
+
+
+@pytest.mark.parametrize("option", ["size", "min_support", "min_count", "max_length"])
+def test_options_out_of_range_are_refused(corpus, option):
+    with pytest.raises(OptionError, match=option):
+        mine(corpus, **{option: 0})
+
+
+def test_a_corpus_without_an_agent_is_refused(tokenizer):
+    run = Trajectory(id="1", task="1", messages=[{"role": "user", "content": "anybody there?"}])
+    with pytest.raises(CorpusError, match="no token of an agent"):
+        mine(Corpus.build([run], tokenizer))

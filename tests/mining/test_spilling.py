@@ -1,0 +1,200 @@
+"""Mining within a bound of memory: the same bytes, nothing left on disk, one line where the disk is full."""
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar import _core
+from lar.cli.size import parse_size
+from lar.corpus import Corpus
+from lar.errors import OptionError, VocabularyError
+from lar.mining.backend import OneMachine
+from lar.mining.mine import mine
+from lar.vocabulary.storage import FILE_NAME
+from testing import toy
+
+NO_BARRIERS = np.zeros(0, dtype=np.uint32)
+PARTS = st.lists(st.tuples(st.lists(st.integers(0, 5), max_size=20), st.integers(0, 3)), max_size=10)
+
+
+@pytest.fixture(scope="module")
+def sharded(tokenizer, tmp_path_factory):
+    """A corpus of many shards, without scores."""
+    folder = tmp_path_factory.mktemp("spilling") / "corpus"
+    return Corpus.build(toy.trajectories(60), tokenizer, folder, shard_tokens=700)
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder that runs are spilled to, empty."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def saved(vocabulary, folder):
+    vocabulary.save(folder)
+    return (folder / FILE_NAME).read_bytes()
+
+
+def fold(parts, bound=None):
+    folder = _core.RunFolder(NO_BARRIERS, bound)
+    for tokens, task in parts:
+        ids, offsets = np.array(tokens, dtype=np.uint32), np.array([0, len(tokens)])
+        folder.add(ids, offsets, np.ones(len(ids), dtype=np.bool_), np.array([task], dtype=np.uint32))
+    return folder.finish()
+
+
+def as_set(runs):
+    def lists(flat, offsets):
+        return [tuple(part.tolist()) for part in np.split(flat, offsets[1:-1])]
+
+    tokens, offsets, counts, tasks, task_offsets = runs.to_arrays()
+    found = zip(lists(tokens, offsets), counts.tolist(), lists(tasks, task_offsets), strict=True)
+    return set(found) if len(runs) else set()
+
+
+@given(parts=PARTS, memory=st.integers(0, 2000))
+def test_spilled_runs_are_those_of_memory(parts, memory):
+    with tempfile.TemporaryDirectory() as folder:
+        runs = fold(parts, (memory, folder))
+        assert not list(Path(folder).iterdir())
+    assert as_set(runs) == as_set(fold(parts))
+    assert len(runs) == len(as_set(runs))
+
+
+@given(parts=PARTS)
+def test_runs_and_candidates_can_be_pickled(parts):
+    runs = fold(parts)
+    again = pickle.loads(pickle.dumps(runs))
+    assert as_set(again) == as_set(runs)
+    candidates, other = runs.candidates(1, 1, 8, 1000), again.candidates(1, 1, 8, 1000)
+    for copy in (other, pickle.loads(pickle.dumps(candidates))):
+        for array, expected in zip(copy.to_arrays(), candidates.to_arrays(), strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": np.ones(1, np.uint64)}, "counts has 1 entries where 2 are needed"),
+        ({"offsets": np.array([0, 9, 3])}, "offsets do not divide"),
+        ({"tasks": np.array([1, 0, 0], np.uint32)}, "tasks of run 0 are not ascending"),
+        ({"task_offsets": np.array([0, 0, 3])}, "run 0 has no tasks"),
+        ({"counts": np.array([1, 0], np.uint64)}, "run 1 has no occurrences"),
+        ({"offsets": np.array([0, 3, 3])}, "run 1 has no tokens"),
+        ({"counts": np.array([1, 2**64 - 1], np.uint64)}, "more than 9007199254740992 tokens"),
+    ],
+)
+def test_arrays_that_are_no_runs_are_refused(change, message):
+    arrays = {
+        "tokens": np.array([1, 2, 3], np.uint32),
+        "offsets": np.array([0, 2, 3]),
+        "counts": np.ones(2, np.uint64),
+        "tasks": np.array([0, 1, 0], np.uint32),
+        "task_offsets": np.array([0, 2, 3]),
+    }
+    assert len(_core.Runs.from_arrays(**arrays)) == 2
+    with pytest.raises(OptionError, match=message):
+        _core.Runs.from_arrays(**{**arrays, **change})
+
+
+def test_an_id_that_no_token_has_is_refused():
+    ids, one = np.array([1, 2**32 - 1], np.uint32), np.ones(1, np.uint32)
+    folder = _core.RunFolder(NO_BARRIERS)
+    with pytest.raises(VocabularyError, match="id 4294967295 at position 1"):
+        folder.add(ids, np.array([0, 2]), np.ones(2, np.bool_), one)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ((0, 1, 2, 1), "min_count must be at least 1, not 0"),
+        ((1, 0, 2, 1), "min_support must be at least 1, not 0"),
+        ((1, 1, 1, 1), "max_length must be at least 2, not 1"),
+        ((1, 1, 2, 0), "most must be at least 1, not 0"),
+        ((-1, 1, 2, 1), "the number -1 is negative or too large"),
+        ((1, 2**32, 2, 1), "the number 4294967296 is negative or too large"),
+    ],
+)
+def test_limits_without_a_meaning_are_refused(limits, message):
+    for check in (fold([]).candidates, _core.check_limits):
+        with pytest.raises(OptionError, match=message):
+            check(*limits)
+
+
+def test_candidates_that_do_not_ascend_are_refused():
+    tokens, offsets = np.array([1, 2, 1, 2], np.uint32), np.array([0, 2, 4])
+    with pytest.raises(OptionError, match="candidate 1 does not come after"):
+        _core.Candidates.from_arrays(tokens, offsets, np.ones(2, np.uint64), np.ones(2, np.uint32))
+
+
+@pytest.mark.parametrize("gate", [None, 0.3, "p70"])
+@pytest.mark.parametrize("memory", [1, 100_000])
+def test_the_vocabulary_is_the_same_within_a_bound(sharded, tmp_path, temporary, gate, memory):
+    here = mine(sharded, size=20, max_entropy=gate)
+    spilled = mine(sharded, size=20, max_entropy=gate, backend=OneMachine(memory))
+    assert saved(spilled, tmp_path / "spilled") == saved(here, tmp_path / "here")
+    assert here.size > 5
+    assert list(temporary.iterdir()) == []
+
+
+def command_line(corpus, output, temporary, *options, before=""):
+    program = textwrap.dedent(before) + "\nfrom lar.cli import main; main()"
+    command = [sys.executable, "-c", program, "mine", str(corpus.path), "-o", str(output), *options]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_the_command_line_within_a_bound(sharded, tmp_path, temporary):
+    assert command_line(sharded, tmp_path / "here", temporary).returncode == 0
+    assert command_line(sharded, tmp_path / "spilled", temporary, "--memory", "1KiB").returncode == 0
+    assert (tmp_path / "spilled" / FILE_NAME).read_bytes() == (tmp_path / "here" / FILE_NAME).read_bytes()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(sharded, tmp_path, temporary):
+    pytest.importorskip("resource", reason="needs limits of file sizes")
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))"
+    result = command_line(sharded, tmp_path / "v", temporary, "--memory", "1KiB", before=full)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"runs cannot be spilled to {temporary}: File too large" in line
+    assert list(temporary.iterdir()) == []
+    assert not (tmp_path / "v").exists()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    folder = _core.RunFolder(NO_BARRIERS, (0, tmp_path / "nowhere"))
+    one = np.ones(1, dtype=np.uint32)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        folder.add(one, np.array([0, 1]), one.astype(np.bool_), one)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("2GiB", 2 << 30), ("1.5 kib", 1536), ("500MB", 500_000_000), ("3TB", 3 * 10**12), ("7B", 7)],
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "2 parsecs", "GiB", "1e9", "2G"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(OptionError, match="no size"):
+        parse_size(text)
+
+
+def test_memory_must_be_positive():
+    with pytest.raises(OptionError, match="memory must be"):
+        OneMachine(0)

@@ -1,0 +1,145 @@
+"""An adapter that is kept apart is the same teacher as the checkpoint that it would have been merged into."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from lar import adapt, distill
+from lar.corpus import Corpus
+from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.errors import LarError, OptionError, TrainingError
+from lar.models.causal_lm import fingerprint, load_model
+from lar.scoring.score import score
+from lar.tokenizer.tokenizer import Tokenizer
+from testing import tiny
+from testing.few_steps import FEW
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def kept(corpus, teacher_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters") / "adapter"
+    options = AdaptOptions(**FEW, max_steps=3, learning_rate=3e-3)
+    adapt(str(teacher_folder), corpus, options, folder, merge=False)
+    adapt(str(teacher_folder), corpus, options, folder.parent / "merged")
+    return folder
+
+
+def test_it_is_a_plain_peft_folder_with_tokenizer_and_record(kept, teacher_folder, corpus):
+    names = {file.name for file in kept.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "adaptation.json"} <= names
+    assert "model.safetensors" not in names
+    assert json.loads((kept / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        teacher_folder
+    )
+    assert json.loads((kept / "adaptation.json").read_text())["merged"] is False
+    assert Tokenizer.load(kept).fingerprint == corpus.tokenizer.fingerprint
+
+
+def test_it_is_the_merged_checkpoint(kept):
+    models = [load_model(folder, device="cpu") for folder in (kept, kept.parent / "merged")]
+    states = [model.state_dict() for model in models]
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert fingerprint(models[0]) == fingerprint(models[1])
+
+
+def test_in_bfloat16_it_is_the_merged_checkpoint_too(corpus, teacher_folder, tmp_path):
+    options = AdaptOptions(**FEW, max_steps=2, learning_rate=3e-3, dtype="bfloat16")
+    adapt(str(teacher_folder), corpus, options, tmp_path / "adapter", merge=False)
+    adapt(str(teacher_folder), corpus, options, tmp_path / "merged")
+    models = [load_model(tmp_path / name, dtype="bfloat16", device="cpu") for name in ("adapter", "merged")]
+    far = [
+        (a.float() - b.float()).abs().max()
+        for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True)
+    ]
+    assert max(far) < 1e-2
+
+
+def test_whatever_takes_a_model_takes_it(kept, corpus, vocabulary, teacher_folder, tmp_path):
+    merged = kept.parent / "merged"
+    found = [bits_per_byte(str(folder), corpus).bits for folder in (kept, merged, teacher_folder)]
+    assert found[0] == found[1] < found[2]
+    small = Corpus.load(shutil.copytree(corpus.path, tmp_path / "corpus"))
+    score(small, kept, top_k=4, max_length=256, device="cpu")
+    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher: nothing to do
+    options = DistillOptions(**FEW, max_steps=2, cached_teacher=True)
+    student = distill(str(kept), small, vocabulary, options, tmp_path / "student")
+    loaded = Student.load(tmp_path / "student", str(merged))
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in student.state_dict().items())
+    with pytest.raises(TrainingError, match="student with latents"):
+        load_model(tmp_path / "student")
+
+
+def test_adapters_stack(kept, corpus, tmp_path):
+    options = AdaptOptions(**FEW, max_steps=1)
+    adapted = adapt(str(kept), corpus, options, tmp_path / "second", merge=False)
+    again = load_model(tmp_path / "second", device="cpu")
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        assert torch.allclose(again(ids).logits, adapted(ids).logits, atol=1e-4)
+
+
+def test_an_adapter_needs_a_base_with_a_name(corpus, tmp_path):
+    model = tiny.model(corpus.tokenizer.base_size)
+    with pytest.raises(OptionError, match="names its base"):
+        adapt(model, corpus, AdaptOptions(**FEW), tmp_path / "adapter", merge=False)
+
+
+def broken_base(config):
+    config["base_model_name_or_path"] = "/nowhere/at-all"
+
+
+def no_base(config):
+    config["base_model_name_or_path"] = None
+
+
+def itself(config):
+    config["base_model_name_or_path"] = "."
+
+
+def another_kind(config):
+    config["peft_type"] = "NOTHING"
+
+
+@pytest.mark.parametrize("damage", [broken_base, no_base, itself, another_kind])
+def test_a_broken_adapter_is_one_clear_line(kept, tmp_path, damage):
+    folder = shutil.copytree(kept, tmp_path / "adapter")
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text())
+    damage(config)
+    file.write_text(json.dumps(config))
+    with pytest.raises(TrainingError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_of_nonsense_is_refused(kept, tmp_path, name):
+    folder = shutil.copytree(kept, tmp_path / "adapter")
+    (folder / name).write_text("[]")
+    with pytest.raises(LarError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_of_a_base_of_another_size_is_refused(kept, corpus, tmp_path):
+    folder = shutil.copytree(kept, tmp_path / "adapter")
+    other = tiny.model(corpus.tokenizer.base_size)
+    other.config.num_hidden_layers = 1
+    other = type(other)(other.config)
+    other.save_pretrained(tmp_path / "adapter" / "base")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(
+        json.dumps({**config, "base_model_name_or_path": "base", "r": 3})
+    )
+    with pytest.raises(TrainingError, match="not an adapter of its base"):
+        load_model(folder)

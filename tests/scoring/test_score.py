@@ -1,0 +1,143 @@
+"""Scores against float64, whatever the batching; resumption; refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from lar.corpus import Corpus
+from lar.corpus.windows import windows
+from lar.errors import CorpusError
+from lar.scoring.score import THRESHOLDS, batches_by_length, entropy_quantiles, next_token_scores, score
+from testing import tiny, toy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture
+def small(tokenizer, tmp_path):
+    return Corpus.build(toy.trajectories(10), tokenizer, tmp_path / "corpus", shard_tokens=500)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    return tiny.model(tokenizer.base_size)
+
+
+def columns(corpus):
+    shards = list(corpus.shards())
+    return [np.concatenate([getattr(s, name) for s in shards]) for name in ("entropy", "logprob")]
+
+
+def reference(corpus, model, max_length=None):
+    """One window at a time, the plain softmax in float64."""
+    rows = []
+    for shard in corpus.shards():
+        for begin, end in zip(shard.offsets[:-1], shard.offsets[1:], strict=True):
+            ids = torch.from_numpy(shard.tokens[begin:end].astype(np.int64))
+            action = shard.action[begin:end]
+            row = np.full((2, len(ids)), np.nan)
+            for window in windows(action, max_length or len(ids)):
+                positions = window.positions()
+                with torch.no_grad():
+                    p = model(ids[positions][None]).logits[0].double().softmax(-1)
+                for place, position in enumerate(positions.tolist()):
+                    if position >= window.new and action[position]:
+                        before = p[place - 1]
+                        row[0, position] = -(before * before.log()).sum()
+                        row[1, position] = before[ids[position]].log()
+            rows.append(row)
+    return np.concatenate(rows, axis=1)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
+@pytest.mark.parametrize("max_length", [None, 40])
+def test_equals_the_reference_for_every_batching(small, model, batch_tokens, max_length):
+    score(small, model, batch_tokens=batch_tokens, max_length=max_length)
+    expected = reference(small, model, max_length)
+    action = np.concatenate([shard.action for shard in small.shards()])
+    for found, wanted in zip(columns(small), expected, strict=True):
+        assert (np.isnan(found) == ~action).all()  # each of the agent's tokens, however short the windows
+        np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_small_entropies_keep_their_digits():
+    logits = torch.zeros(1, 50) + 40
+    logits[0, 0] += 14
+    exact = logits.double().softmax(-1)
+    entropy, logprob = next_token_scores(logits.clone(), torch.tensor([0]))
+    assert float(entropy) == pytest.approx(float(-(exact * exact.log()).sum()), rel=1e-3)
+    assert float(logprob) == pytest.approx(float(exact[0, 0].log()), rel=1e-2)
+
+
+def test_masked_rows_have_no_part_in_the_entropy():
+    logits = torch.tensor([[0.0, 0.0, -torch.inf]])
+    assert float(next_token_scores(logits, torch.tensor([0]))[0]) == pytest.approx(np.log(2))
+
+
+def test_every_sequence_is_in_one_batch_within_the_budget():
+    lengths = np.random.default_rng(0).integers(1, 50, 40).tolist()
+    batches = list(batches_by_length(lengths, 100))
+    assert sorted(index for batch in batches for index in batch) == list(range(40))
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 100 for batch in batches if len(batch) > 1)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(small, model, monkeypatch):
+    written = []
+    write = Corpus.write_scores
+
+    def counted(self, shard, *arrays):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(shard.path)
+        write(self, shard, *arrays)
+
+    monkeypatch.setattr(Corpus, "write_scores", counted)
+    with pytest.raises(KeyboardInterrupt):
+        score(small, model)
+    monkeypatch.undo()
+    rewritten = []
+    monkeypatch.setattr(
+        Corpus, "write_scores", lambda self, s, *a: (rewritten.append(s.path), write(self, s, *a))
+    )
+    again = score(Corpus.load(small.path), model)
+    assert written[0] not in rewritten
+    assert again.scored
+    np.testing.assert_allclose(columns(again)[0], reference(small, model)[0], rtol=2e-3, atol=2e-3)
+
+
+def test_another_teacher_is_refused_unless_it_may_overwrite(small, model, tokenizer):
+    score(small, model)
+    other = tiny.model(tokenizer.base_size, seed=1)
+    with pytest.raises(CorpusError, match="another teacher"):
+        score(small, other)
+    score(small, other, overwrite=True)
+    np.testing.assert_allclose(columns(small)[1], reference(small, other)[1], rtol=2e-3, atol=2e-3)
+    score(small, other.to(torch.bfloat16))  # the same teacher in another precision: nothing to do
+    other.float()
+
+
+def test_a_model_with_other_rows_is_refused(small, tokenizer):
+    with pytest.raises(CorpusError, match="embedding rows"):
+        score(small, tiny.model(tokenizer.base_size + 8))
+
+
+def test_quantiles_are_those_of_the_agents_tokens(small, model):
+    with pytest.raises(CorpusError, match="not scored"):
+        entropy_quantiles(small)
+    score(small, model)
+    shards = list(small.shards())
+    barriers = small.tokenizer.barriers
+    agents = np.concatenate([s.entropy[s.action & ~np.isin(s.tokens, barriers)] for s in shards]).astype(
+        float
+    )
+    found = entropy_quantiles(small)
+    assert found["tokens"] == len(agents)
+    assert found["mean"] == pytest.approx(agents.mean())
+    for share, nats in found["quantiles"].items():
+        assert nats == pytest.approx(np.quantile(agents, float(share), method="inverted_cdf"))
+    for threshold in THRESHOLDS:
+        assert found["at_or_under"][str(threshold)] == pytest.approx((agents <= threshold).mean())

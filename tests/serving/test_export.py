@@ -1,0 +1,330 @@
+"""Exports: what is read back from a folder is the student, in every form, or there is no folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lar import distill
+from lar.corpus import Corpus
+from lar.distillation import DistillOptions
+from lar.distillation.student import Student
+from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
+from lar.mining.mine import mine
+from lar.models.compatibility import quiet_peft
+from lar.serving.export import export
+from lar.serving.export.inputs import teacher_of
+from lar.serving.export.options import ExportOptions
+from lar.serving.export.self_check import self_check
+from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, for_engines
+from lar.serving.export.weights import ROWS_MULTIPLE
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import tiny, toy
+
+TEXTS = [
+    "I will look up the weather in Lima.",
+    'Kyoto <tool_call>\n{"name": "get_weather"} degrees Celsius. Anything else?',
+    "The temperature in Quito is 12 degrees, \u00e9t\u00e9 \u4eac\u90fd",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def student_folder(teacher_folder, corpus, vocabulary, tmp_path_factory) -> Path:
+    options = DistillOptions(
+        loss="sft", max_steps=6, max_length=256, row_learning_rate=3e-2, device="cpu", fitted_batches=2
+    )
+    folder = tmp_path_factory.mktemp("student") / "student"
+    distill(teacher_folder, corpus, vocabulary, options, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def merged(student_folder, tmp_path_factory):
+    return export(student_folder, tmp_path_factory.mktemp("export") / "export")
+
+
+def student_of(folder: Path, teacher: Path) -> Student:
+    return Student.load(folder, teacher, dtype="float32", device="cpu")
+
+
+def logits_of(student: Student, ids: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return student(ids[None]).logits[0]
+
+
+def exported_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.no_grad():
+        return model(ids[None]).logits[0]
+
+
+def test_what_transformers_reads_is_the_student(merged, student_folder, teacher_folder, vocabulary):
+    student = student_of(student_folder, teacher_folder)
+    tokenizer = AutoTokenizer.from_pretrained(merged.folder)
+    shift = vocabulary.tokenizer.length - vocabulary.base_size
+    for text in TEXTS:
+        units = vocabulary.encode(vocabulary.tokenizer.encode(text)).astype("int64")
+        ids = torch.from_numpy(units)
+        moved = torch.where(ids >= vocabulary.base_size, ids + shift, ids)
+        assert tokenizer.encode(text, add_special_tokens=False) == moved.tolist()
+        assert tokenizer.decode(moved) == text
+        expected, found = logits_of(student, ids), exported_logits(merged.folder, moved)
+        tokens, latents = vocabulary.tokenizer.length, len(vocabulary)
+        assert torch.allclose(found[:, :tokens], expected[:, :tokens], atol=1e-4)
+        assert torch.allclose(
+            found[:, tokens : tokens + latents], expected[:, vocabulary.base_size :], atol=1e-4
+        )
+
+
+def test_the_report_says_what_was_checked(merged, vocabulary):
+    assert merged.report["latents"] == len(vocabulary)
+    assert merged.report["prefixes_kept"] == ["prompt", "history"]
+    assert merged.report["logits_difference"] < 1e-4
+    assert merged.report["same_likeliest"] == 1.0
+    assert merged.record["first_latent"] == vocabulary.tokenizer.length
+    assert sorted(file.name for file in merged.folder.iterdir() if file.is_dir()) == ["latent_vocabulary"]
+    assert not list(merged.folder.parent.glob("*.partial"))
+
+
+def test_weights_are_as_readable_as_the_tokenizer(merged):
+    modes = {(merged.folder / name).stat().st_mode for name in ("model.safetensors", "tokenizer.json")}
+    assert len(modes) == 1
+
+
+def test_rows_are_padded_and_padding_is_never_likely(merged):
+    model = AutoModelForCausalLM.from_pretrained(merged.folder, dtype=torch.float32)
+    first, latents = merged.record["first_latent"], merged.record["latents"]
+    rows = model.config.vocab_size
+    assert rows % ROWS_MULTIPLE == 0
+    assert (
+        model.get_input_embeddings().weight.shape[0] == model.get_output_embeddings().weight.shape[0] == rows
+    )
+    torch.manual_seed(0)
+    with torch.no_grad():
+        hidden = 5 * torch.randn(200, model.config.hidden_size)
+        probabilities = model.get_output_embeddings()(hidden).double().softmax(-1)
+    mean_of_base = probabilities[:, :first].mean(-1, keepdim=True)
+    assert (probabilities[:, first + latents :] <= mean_of_base * (1 + 1e-6)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_tied_students_are_untied(family, corpus, vocabulary, tmp_path):
+    teacher = tmp_path / "teacher"
+    tiny.model(vocabulary.base_size, tied=True, family=family).save_pretrained(teacher)
+    corpus.tokenizer.save(teacher)
+    options = DistillOptions(loss="sft", max_steps=2, max_length=256, device="cpu", fitted_batches=2)
+    distill(teacher, corpus, vocabulary, options, tmp_path / "student")
+    done = export(tmp_path / "student", tmp_path / "export")
+    config = json.loads((done.folder / "config.json").read_text())
+    assert config["tie_word_embeddings"] is False
+    assert done.report["logits_difference"] < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_weights_pass_within_their_rounding(dtype, student_folder, tmp_path):
+    done = export(student_folder, tmp_path / "export", ExportOptions(dtype=dtype))
+    assert json.loads((done.folder / "config.json").read_text())["dtype"] == dtype
+    assert 0 < done.report["logits_difference"] < 0.05
+
+
+@pytest.mark.slow
+def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
+    student_folder, merged, vocabulary, tmp_path
+):
+    done = export(student_folder, tmp_path / "export", ExportOptions(form="lora"))
+    adapter = load_file(done.folder / "adapter" / "adapter_model.safetensors")
+    assert adapter
+    assert all("lora_" in name for name in adapter)  # engines refuse anything else
+    moved = tmp_path / "moved"
+    done.folder.rename(moved)
+    assert self_check(moved)["latents"] == len(vocabulary)
+    base = AutoModelForCausalLM.from_pretrained(moved, dtype=torch.float32)
+    with quiet_peft():
+        adapted = PeftModel.from_pretrained(base, moved / "adapter")
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        assert torch.allclose(adapted(ids).logits[0], exported_logits(merged.folder, ids[0]), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_decode_only_changes_no_prompt(student_folder, vocabulary, tmp_path):
+    done = export(student_folder, tmp_path / "export", ExportOptions(decode_only=True))
+    tokenizer = AutoTokenizer.from_pretrained(done.folder)
+    for text in TEXTS:
+        ids = vocabulary.tokenizer.encode(text).tolist()
+        assert tokenizer.encode(text, add_special_tokens=False) == ids
+        units = for_engines(vocabulary).encode(ids)
+        assert len(units) < len(ids)
+        assert tokenizer.decode(units.tolist()) == text
+
+
+def test_a_control_is_exported_like_any_model(teacher_folder, corpus, tmp_path):
+    options = DistillOptions(control=True, loss="sft", max_steps=2, max_length=256, device="cpu")
+    distill(teacher_folder, corpus, None, options, tmp_path / "control")
+    done = export(tmp_path / "control", tmp_path / "export")
+    assert done.record["latents"] == 0
+    assert done.report["logits_difference"] < 1e-4
+
+
+def test_a_base_whose_rows_outnumber_its_tokens_keeps_its_size(corpus, tmp_path):
+    # as Qwen3's do: the latents take rows that no token ever had
+    rows = corpus.tokenizer.length + 100
+    teacher = tmp_path / "teacher"
+    tiny.model(rows).save_pretrained(teacher)
+    corpus.tokenizer.save(teacher)
+    wide = Corpus.build(toy.trajectories(60), teacher, tmp_path / "corpus")
+    vocabulary = mine(wide, size=12)
+    assert vocabulary.base_size == rows
+    options = DistillOptions(loss="sft", max_steps=2, max_length=256, device="cpu", fitted_batches=2)
+    distill(teacher, wide, vocabulary, options, tmp_path / "student")
+    done = export(tmp_path / "student", tmp_path / "export")
+    assert done.record["first_latent"] == corpus.tokenizer.length
+    assert json.loads((done.folder / "config.json").read_text())["vocab_size"] % ROWS_MULTIPLE == 0
+
+
+def test_a_tokenizer_that_lost_its_latents_is_found(merged, corpus, tmp_path):
+    folder = shutil.copytree(merged.folder, tmp_path / "export")
+    corpus.tokenizer.save(folder)
+    with pytest.raises(ExportError, match="lost latents"):
+        self_check(folder)
+
+
+def test_weights_of_another_are_found(merged, tmp_path):
+    reference = tmp_path / "reference.safetensors"
+    folder = shutil.copytree(merged.folder, tmp_path / "export")
+    weights = load_file(folder / "model.safetensors")
+    first, latents = merged.record["first_latent"], merged.record["latents"]
+    exact = {
+        "ids": torch.tensor([[first, 5, first + 1, 7]]),
+        "columns": torch.arange(first + latents),
+        "output_rows": weights["lm_head.weight"][first : first + latents].clone(),
+    }
+    exact["logits"] = exported_logits(folder, exact["ids"][0])[None][..., exact["columns"]].contiguous()
+    save_file(exact, reference)
+    assert self_check(folder, reference)["logits_difference"] < 1e-4
+
+    rows = weights["model.embed_tokens.weight"]
+    rows[[first, first + 1]] = rows[[first + 1, first]]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ExportError, match="logits differ"):
+        self_check(folder, reference)
+    head = weights["lm_head.weight"]
+    head[[first, first + 1]] = head[[first + 1, first]]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ExportError, match="rows are not the student's"):
+        self_check(folder, reference)
+
+
+def test_a_latent_that_is_a_token_already_is_refused(vocabulary):
+    known = vocabulary.tokenizer
+    text = next(
+        known.decode([index]) for index in range(known.length - 1, 0, -1) if len(known.decode([index])) > 2
+    )
+    spelt = tuple(known.encode(text[:1]).tolist() + known.encode(text[1:]).tolist())
+    latent = replace(vocabulary.latents[0], text=text, tokens=spelt)
+    changed = LatentVocabulary((latent,), vocabulary.base_size, known)
+    # As an added token the text would win over the merges; in the model's vocabulary it has an id already.
+    with pytest.raises(VocabularyError, match="it is token"):
+        decode_only_backend(changed)
+
+
+def test_a_latent_that_fails_a_gate_is_refused_before_the_work(student_folder, tmp_path):
+    changed = shutil.copytree(student_folder, tmp_path / "student")
+    vocabulary = LatentVocabulary.load(changed / "vocabulary")
+    text = "\n\n"
+    tokens = tuple(vocabulary.tokenizer.encode(text).tolist())
+    latents = (replace(vocabulary.latents[0], text=text, tokens=tokens), *vocabulary.latents[1:])
+    replace(vocabulary, latents=latents).save(changed / "vocabulary")
+    with pytest.raises(VocabularyError, match=r"latent 0 .* engine gate 'header'"):
+        export(changed, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_two_latents_of_one_text_are_refused(vocabulary):
+    first = vocabulary.latents[0]
+    known = vocabulary.tokenizer
+    other = replace(first, id=first.id + 1, tokens=tuple(known.encode(first.text[:1]).tolist()) * 2)
+    changed = LatentVocabulary((first, other), vocabulary.base_size, known)
+    for make in (exported_backend, decode_only_backend):
+        with pytest.raises(VocabularyError, match="same text"):
+            make(changed)
+
+
+def test_an_export_that_fails_its_check_leaves_nothing(student_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("lar.serving.export.checkpoint.plain_model", _swapped)
+    with pytest.raises(ExportError, match="rows are not the student's"):
+        export(student_folder, tmp_path / "export")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _swapped(student, latents_begin, *, merge_lora):
+    from lar.serving.export.weights import plain_model
+
+    model = plain_model(student, latents_begin, merge_lora=merge_lora)
+    rows = model.get_output_embeddings().weight.data
+    rows[[latents_begin, latents_begin + 1]] = rows[[latents_begin + 1, latents_begin]]
+    return model
+
+
+def test_bad_input_has_one_line(student_folder, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    with pytest.raises(OptionError, match="something else"):
+        export(student_folder, tmp_path / "taken")
+    with pytest.raises(TrainingError, match="no student"):
+        export(tmp_path / "taken", tmp_path / "export")
+    with pytest.raises(OptionError, match="convert_hf_to_gguf"):
+        export(student_folder, tmp_path / "export", ExportOptions(llama_cpp=tmp_path))
+    with pytest.raises(OptionError, match="merged"):
+        ExportOptions(form="lora", llama_cpp=tmp_path)
+    with pytest.raises(OptionError, match="dtype"):
+        ExportOptions(dtype="int4")
+    moved = shutil.copytree(student_folder, tmp_path / "moved")
+    config = json.loads((moved / "adapter_config.json").read_text())
+    (moved / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone"}))
+    with pytest.raises(TrainingError, match="--model"):
+        export(moved, tmp_path / "export")
+
+
+def test_the_teacher_may_be_named_as_seen_from_the_student(
+    student_folder, teacher_folder, tmp_path, monkeypatch
+):
+    """A student and its teacher that were moved together, exported from anywhere."""
+    student = shutil.copytree(student_folder, tmp_path / "project" / "student")
+    teacher = shutil.copytree(teacher_folder, tmp_path / "project" / "teacher")
+    file = student / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"base_model_name_or_path": "../teacher"}))
+    monkeypatch.chdir(tmp_path)
+    assert teacher_of(student, None).samefile(teacher)
+    file.write_text(json.dumps([config]))
+    with pytest.raises(TrainingError, match="not an adapter's configuration"):
+        teacher_of(student, None)
+
+
+@pytest.mark.slow
+def test_the_command_line(student_folder, tmp_path):
+    command = [sys.executable, "-m", "lar", "export", str(student_folder), "-o", str(tmp_path / "export")]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["check"]["prefixes_kept"] == ["prompt", "history"]
+    done = subprocess.run([*command, "--gguf", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lar: error: ")
+    assert len(done.stderr.splitlines()) == 1

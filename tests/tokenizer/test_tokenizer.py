@@ -1,0 +1,217 @@
+"""The tokenizer wrapper: folders, fingerprints, bytes of tokens."""
+
+import json
+
+import numpy as np
+import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from lar.errors import TokenizerError
+from lar.tokenizer.tokenizer import Tokenizer
+from testing.metaspace import metaspace
+
+TEXTS = [
+    "Thought: I will look. Aktion: suche[Übergröße] 漢字 🙂\n\n",
+    '{"name": "look", "arguments": {"at": 12}}',
+] * 9
+
+
+def byte_level() -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        TEXTS, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    )
+    backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    backend.add_tokens(["<tool_call>", "né"])
+    return backend
+
+
+BYTE_LEVEL = Tokenizer(byte_level())
+
+
+def flat_bytes(tokenizer: Tokenizer, ids: np.ndarray) -> bytes:
+    data, offsets = tokenizer.token_bytes()
+    return b"".join(data[offsets[i] : offsets[i + 1]].tobytes() for i in ids)
+
+
+@given(text=st.text(max_size=40))
+def test_bytes_of_tokens_are_the_texts_bytes(text):
+    ids = BYTE_LEVEL.encode(text)
+    assert flat_bytes(BYTE_LEVEL, ids) == text.encode()
+    assert ids.dtype == np.uint32
+
+
+def test_bytes_of_tokens_with_metaspace_and_byte_fallback():
+    tokenizer = Tokenizer(metaspace())
+    assert flat_bytes(tokenizer, tokenizer.encode("ab cé b</s>")) == " ab cé b</s>".encode()
+
+
+def test_bytes_of_tokens_cover_the_models_rows():
+    tokenizer = Tokenizer(byte_level(), model_vocab_size=400)
+    data, offsets = tokenizer.token_bytes()
+    assert (data.dtype, offsets.dtype, len(offsets)) == (np.uint8, np.uint64, 401)
+    assert (np.diff(offsets.astype(np.int64))[len(byte_level().get_vocab()) :] == 0).all()
+
+
+def test_bytes_of_tokens_refuse_an_unknown_decoder():
+    backend = tokenizers.Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    backend.decoder = decoders.WordPiece()
+    with pytest.raises(TokenizerError, match="WordPiece"):
+        Tokenizer(backend).token_bytes()
+
+
+def test_added_tokens_in_a_text_are_recognised_and_written_out():
+    ids = BYTE_LEVEL.encode("a<|im_end|>\n<tool_call>")
+    assert set(ids) & set(BYTE_LEVEL.barriers) == {
+        BYTE_LEVEL.backend.token_to_id("<|im_end|>"),
+        BYTE_LEVEL.backend.token_to_id("<tool_call>"),
+    }
+    assert BYTE_LEVEL.decode(ids) == "a<|im_end|>\n<tool_call>"
+
+
+def test_barriers_are_the_added_tokens_in_order():
+    names = [BYTE_LEVEL.backend.id_to_token(int(index)) for index in BYTE_LEVEL.barriers]
+    assert names == ["<|im_start|>", "<|im_end|>", "<tool_call>", "né"]
+
+
+def test_piecewise_encoding_is_known_to_fail_where_a_space_is_prepended():
+    assert BYTE_LEVEL.encodes_piecewise
+    assert not Tokenizer(metaspace()).encodes_piecewise
+
+
+def test_offsets_are_characters():
+    text = "ü🙂 ab<|im_end|>x"
+    ids, starts = BYTE_LEVEL.encode_with_offsets(text)
+    assert (ids == BYTE_LEVEL.encode(text)).all()
+    assert starts[0] == 0
+    assert starts[-1] == len(text) - 1
+    assert (np.diff(starts) >= 0).all()
+
+
+def test_a_truncation_in_the_file_is_ignored(tmp_path):
+    backend = byte_level()
+    backend.enable_truncation(4)
+    backend.enable_padding(length=8)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    assert len(Tokenizer.load(tmp_path).encode("x" * 50)) == 50
+
+
+def folder_with(tmp_path, **files):
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    for name, value in files.items():
+        file = tmp_path / {"config": "config.json", "tokenizer_config": "tokenizer_config.json"}[name]
+        file.write_text(value if isinstance(value, str) else json.dumps(value))
+    return tmp_path
+
+
+def test_saving_and_loading_keeps_everything(tmp_path):
+    config = {"eos_token": {"content": "<|im_end|>"}, "pad_token": None, "chat_template": "{{ messages }} é"}
+    folder = folder_with(tmp_path, tokenizer_config=config, config={"text_config": {"vocab_size": 512}})
+    tokenizer = Tokenizer.load(folder)
+    tokenizer.save(tmp_path / "copy")
+    copy = Tokenizer.load(tmp_path / "copy")
+    for name in ("fingerprint", "template_hash", "chat_template", "special_tokens", "base_size"):
+        assert getattr(copy, name) == getattr(tokenizer, name)
+    assert (copy.base_size, copy.base_size_is_known) == (512, True)
+    assert copy.special_tokens == {"eos_token": "<|im_end|>"}
+    assert copy.chat_template == "{{ messages }} é"
+
+
+def test_without_a_model_config_the_size_is_a_guess():
+    assert (BYTE_LEVEL.base_size, BYTE_LEVEL.base_size_is_known) == (
+        max(byte_level().get_vocab().values()) + 1,
+        False,
+    )
+
+
+def test_fingerprint_does_not_depend_on_how_merges_are_written(tmp_path):
+    folder = folder_with(tmp_path)
+    fingerprint = Tokenizer.load(folder).fingerprint
+    data = json.loads((folder / "tokenizer.json").read_text())
+    data["model"]["merges"] = [" ".join(merge) for merge in data["model"]["merges"]]
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    assert Tokenizer.load(folder).fingerprint == fingerprint
+
+
+@pytest.mark.parametrize("change", ["merge", "token", "added"])
+def test_fingerprint_tells_tokenizers_apart(tmp_path, change):
+    data = json.loads(byte_level().to_str())
+    if change == "merge":
+        data["model"]["merges"][-1], data["model"]["merges"][-2] = data["model"]["merges"][-2:]
+    elif change == "token":
+        first, second = list(data["model"]["vocab"])[:2]
+        vocab = data["model"]["vocab"]
+        vocab[first], vocab[second] = vocab[second], vocab[first]
+    else:
+        data["added_tokens"][0]["content"] = "<|im_begin|>"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    assert Tokenizer.load(tmp_path).fingerprint != BYTE_LEVEL.fingerprint
+
+
+def test_tokens_that_only_the_config_names_are_added(tmp_path):
+    size = max(byte_level().get_vocab().values()) + 1
+    listed = {str(size): {"content": "<extra>", "special": True, "lstrip": False, "rstrip": False}}
+    tokenizer = Tokenizer.load(folder_with(tmp_path, tokenizer_config={"added_tokens_decoder": listed}))
+    assert tokenizer.encode("<extra>").tolist() == [size]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"tokenizer_config": "{"}, "tokenizer_config.json: not JSON"),
+        ({"tokenizer_config": "[]"}, "not a JSON object"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "says id 9999"),
+    ],
+)
+def test_a_broken_folder_is_one_clear_line(tmp_path, files, message):
+    with pytest.raises(TokenizerError, match=message):
+        Tokenizer.load(folder_with(tmp_path, **files))
+
+
+def test_what_is_no_tokenizer_is_refused(tmp_path):
+    with pytest.raises(TokenizerError, match=r"no tokenizer\.json"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json: "):
+        Tokenizer.load(tmp_path)
+    with pytest.raises(TokenizerError, match="int"):
+        Tokenizer.of(3)
+
+
+def test_of_takes_a_transformers_tokenizer(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="makes a tokenizer of transformers")
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=byte_level(), eos_token="<|im_end|>", chat_template="{{ eos_token }}"
+    )
+    ours = Tokenizer.of(theirs)
+    assert ours.fingerprint == BYTE_LEVEL.fingerprint
+    assert ours.special_tokens == {"eos_token": "<|im_end|>"}
+    ours.save(tmp_path / "copy")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "copy")
+    assert Tokenizer.of(again).fingerprint == ours.fingerprint
+    assert again.chat_template == "{{ eos_token }}"
+    for text in TEXTS:
+        assert again.encode(text, add_special_tokens=False) == ours.encode(text).tolist()
+
+
+def test_of_takes_folders_and_itself(tmp_path):
+    assert Tokenizer.of(BYTE_LEVEL) is BYTE_LEVEL
+    assert Tokenizer.of(str(folder_with(tmp_path))).fingerprint == BYTE_LEVEL.fingerprint
+    assert Tokenizer.of(byte_level()).fingerprint == BYTE_LEVEL.fingerprint
+
+
+def test_qwen3(shared):
+    folder = shared / "tokenizers/qwen3"
+    if not folder.is_dir():
+        pytest.skip("no shared/tokenizers/qwen3")
+    tokenizer = Tokenizer.load(folder)
+    assert (tokenizer.base_size, len(tokenizer.barriers)) == (151_669, 26)
+    text = 'Thought: "né" 漢字 🙂\n<tool_call>\n{"a": 1}\n</tool_call><|im_end|>'
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert flat_bytes(tokenizer, tokenizer.encode(text)) == text.encode()

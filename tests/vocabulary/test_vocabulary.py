@@ -1,0 +1,301 @@
+"""The vocabulary: exact round trips, streaming, what is on disk, and what it refuses."""
+
+import contextlib
+import json
+import sys
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.errors import OptionError, StreamError, VocabularyError
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.storage import FILE_NAME
+from lar.vocabulary.vocabulary import LatentVocabulary
+from testing import toy
+
+TOKENIZER = toy.tokenizer()
+IDS = st.lists(st.integers(0, TOKENIZER.base_size - 1), max_size=60)
+
+
+def vocabulary_of(segments):
+    base = TOKENIZER.base_size
+    latents = tuple(
+        Latent(base + index, tuple(segment), TOKENIZER.decode(segment), 1, 1, 1)
+        for index, segment in enumerate(segments)
+    )
+    return LatentVocabulary(latents, base, TOKENIZER)
+
+
+def segments():
+    # Few different ids, so that segments do occur in what is encoded.
+    return st.sets(st.tuples(*[st.integers(40, 43)] * 2) | st.tuples(*[st.integers(40, 43)] * 3), max_size=8)
+
+
+@given(segments(), IDS, st.lists(st.integers(40, 43), max_size=60))
+def test_expansion_undoes_encoding(segments, anything, likely):
+    vocabulary = vocabulary_of(segments)
+    for ids in (anything, likely, anything + likely):
+        units = vocabulary.encode(ids)
+        assert units.dtype == np.uint32
+        assert len(units) <= len(ids)
+        np.testing.assert_array_equal(vocabulary.expand(units), ids)
+
+
+@given(segments(), st.lists(st.tuples(st.integers(40, 43), st.booleans()), max_size=60), st.integers(0, 60))
+def test_units_of_a_conversation_are_those_of_its_stretches(segments, conversation, cut):
+    vocabulary = vocabulary_of(segments)
+    tokens = np.array([token for token, _ in conversation], dtype=np.uint32)
+    action = np.array([agent for _, agent in conversation], dtype=np.bool_)
+    bounds = np.array([0, min(cut, len(tokens)), len(tokens)], dtype=np.int64)
+    form = vocabulary.reparameterize(tokens, action, bounds)
+    cuts = sorted({*bounds.tolist(), *(np.flatnonzero(np.diff(action)) + 1).tolist()})
+    stretches = [vocabulary.encode(tokens[a:b]) for a, b in pairwise(cuts)]
+    np.testing.assert_array_equal(form.units, np.concatenate([*stretches, []]))
+    np.testing.assert_array_equal(vocabulary.expand(form.units), tokens)
+    np.testing.assert_array_equal(form.action, action[form.starts[:-1]])
+
+
+@given(segments(), st.text(max_size=40), st.lists(st.text(min_size=1, max_size=3), max_size=2))
+def test_a_stream_says_what_the_whole_says(segments, text, stop):
+    vocabulary = vocabulary_of(segments)
+    units = vocabulary.encode(TOKENIZER.encode(text))
+    stream = vocabulary.stream(stop=stop)
+    said = ""
+    for unit in units.tolist():
+        if stream.finish_reason is None:
+            said += stream.push(unit)
+    said += stream.flush()
+    whole = TOKENIZER.decode(vocabulary.expand(units))
+    ends = [whole.find(found) + len(found) for found in stop if found in whole]
+    # The stop string that is complete first cuts; of those complete at once the longest.
+    cuts = [min(ends) - len(found) for found in stop if ends and whole[: min(ends)].endswith(found)]
+    assert said == whole[: min(cuts, default=len(whole))]
+
+
+def test_a_batch_of_streams_is_its_streams(vocabulary, corpus):
+    shard = next(corpus.shards())
+    rows = [vocabulary.encode(shard.tokens[start : start + 40]) for start in range(0, 400, 40)]
+    steps = min(map(len, rows))
+    batch = vocabulary.stream_batch(len(rows), stop=["degrees"])
+    together = [batch.push(np.array([row[step] for row in rows])) for step in range(steps)]
+    texts = [
+        "".join(column) + last
+        for column, last in zip(zip(*together, strict=True), batch.flush(), strict=True)
+    ]
+    for row, text in zip(rows, texts, strict=True):
+        stream = vocabulary.stream(stop=["degrees"])
+        alone = "".join(stream.push(int(unit)) for unit in row[:steps] if stream.finish_reason is None)
+        assert text == alone + stream.flush()
+
+
+@given(segments(), st.text(max_size=40), st.text(min_size=1, max_size=3))
+def test_every_way_to_push_says_the_same(segments, text, stop):
+    vocabulary = vocabulary_of(segments)
+    units = vocabulary.encode(TOKENIZER.encode(text))
+    alone = vocabulary.stream(stop=[stop])
+    arrays, lists = (vocabulary.stream_batch(2, stop=[stop]) for _ in range(2))
+    for unit in units:
+        said = alone.push(int(unit)) if alone.finish_reason is None else ""
+        assert arrays.push(np.array([unit, unit])) == [said, said]
+        assert lists.push([int(unit), int(unit)]) == [said, said]
+    held = alone.flush()
+    assert arrays.flush() == lists.flush() == [held, held]
+    assert arrays.finish_reasons() == lists.finish_reasons() == [alone.finish_reason] * 2
+
+
+def test_the_text_of_a_unit_is_one_string(vocabulary):
+    latent = vocabulary.latents[0]
+    one, other = vocabulary.stream(), vocabulary.stream(stop=["never said"])
+    assert one.push(latent.id) is other.push(latent.id)
+    assert vocabulary.stream_batch(1).push([latent.id])[0] is one.push(latent.id)
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**31, 2**32 - 1, 2**32, 2**70])
+def test_a_wrong_unit_is_refused_and_changes_nothing(vocabulary, wrong):
+    latent = vocabulary.latents[0]
+    stream, batch = vocabulary.stream(), vocabulary.stream_batch(2)
+    with pytest.raises(VocabularyError):
+        stream.push(wrong)
+    with pytest.raises(VocabularyError):
+        batch.push([latent.id, wrong])
+    if 0 <= wrong < 2**32:
+        with pytest.raises(VocabularyError, match="at position 1"):
+            batch.push(np.array([latent.id, wrong], dtype=np.uint32))
+    with pytest.raises(OptionError, match="1 entries where 2 are needed"):
+        batch.push([latent.id])
+    with pytest.raises(TypeError):
+        stream.push("text")
+    assert (stream.units, batch.units()) == (0, [0, 0])
+
+
+def test_special_tokens_are_silent_unless_asked_for(vocabulary, tokenizer):
+    units = vocabulary.encode(tokenizer.encode("hello<|im_end|>"))
+    quiet, full = vocabulary.stream(), vocabulary.stream(skip_special_tokens=False)
+    assert "".join(quiet.push(int(unit)) for unit in units) == "hello"
+    assert "".join(full.push(int(unit)) for unit in units) == "hello<|im_end|>"
+
+
+def test_budgets_in_units_and_in_base_tokens(vocabulary):
+    latent = max(vocabulary.latents, key=lambda latent: len(latent.tokens))
+    in_units = vocabulary.stream(max_units=1)
+    assert in_units.push(latent.id) == latent.text
+    assert (in_units.finish_reason, in_units.units) == ("length", 1)
+    in_tokens = vocabulary.stream(max_base_tokens=2)
+    assert in_tokens.push(latent.id) == vocabulary.tokenizer.decode(latent.tokens[:2])
+    assert (in_tokens.finish_reason, in_tokens.base_tokens) == ("length", 2)
+    with pytest.raises(StreamError, match="has ended"):
+        in_tokens.push(latent.id)
+    with pytest.raises(OptionError, match="not both"):
+        vocabulary.stream(max_units=1, max_base_tokens=1)
+    with pytest.raises(OptionError, match="empty"):
+        vocabulary.stream(stop=[""])
+
+
+def test_saved_and_loaded_it_is_the_same(vocabulary, tmp_path):
+    vocabulary.save(tmp_path / "vocabulary")
+    loaded = LatentVocabulary.load(tmp_path / "vocabulary")
+    assert loaded.latents == vocabulary.latents
+    assert loaded.mining == vocabulary.mining
+    assert loaded.mined_tasks == vocabulary.mined_tasks
+    assert loaded.tokenizer_fingerprint == vocabulary.tokenizer_fingerprint
+
+
+def change(name, value):
+    def changed(content):
+        content[name] = value
+
+    return changed
+
+
+def change_latent(name, value):
+    def changed(content):
+        content["latents"][1][name] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (change("format_version", 99), "format version"),
+        (change("base_size", "many"), "'base_size'"),
+        (change("tokenizer_fingerprint", "0" * 64), "not the one that it was mined with"),
+        (change_latent("id", 3), "latent 1 has id 3"),
+        (change_latent("tokens", [41, 10**6]), "latent 1 holds a token outside"),
+        (change_latent("tokens", [41]), "segment 1 has 1 tokens"),
+        (change_latent("surprise", 1), "latent 1 is malformed"),
+        (lambda content: content["latents"].append({**content["latents"][0]}), "has id"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_place(vocabulary, tmp_path, damage, message):
+    folder = tmp_path / "vocabulary"
+    vocabulary.save(folder)
+    content = json.loads((folder / FILE_NAME).read_text())
+    damage(content)
+    (folder / FILE_NAME).write_text(json.dumps(content))
+    with pytest.raises(VocabularyError, match=message):
+        LatentVocabulary.load(folder)
+
+
+def test_no_json_and_no_file_are_told_apart(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        LatentVocabulary.load(tmp_path)
+    (tmp_path / FILE_NAME).write_text('{"format_version": 1,')
+    with pytest.raises(VocabularyError, match="not valid JSON"):
+        LatentVocabulary.load(tmp_path)
+
+
+@given(segments(), st.lists(st.integers(40, 43), max_size=200), st.lists(st.integers(40, 43), max_size=9))
+def test_a_longer_text_changes_nothing_before_the_last_open_match(segments, ids, more):
+    vocabulary = vocabulary_of(segments)
+    short, long = vocabulary.encode(ids), vocabulary.encode(ids + more)
+    ends = np.cumsum([len(vocabulary.expand([unit])) for unit in short])
+    # No segment here is longer than three tokens: a match that ends two or more before the end is closed.
+    closed = int((ends <= len(ids) - 2).sum()) if len(ids) else 0
+    np.testing.assert_array_equal(short[:closed], long[:closed])
+
+
+@pytest.mark.parametrize("ids", [[-1], [2**31], [2**32 - 1], [2**32], [0.5], [10**9]])
+def test_ids_outside_the_vocabulary_are_refused(vocabulary, ids):
+    with pytest.raises(VocabularyError):
+        vocabulary.encode(ids)
+    with pytest.raises(VocabularyError):
+        vocabulary.expand(ids)
+
+
+def test_another_tokenizer_is_refused(vocabulary):
+    with pytest.raises(VocabularyError, match="mined with tokenizer"):
+        vocabulary.stream(toy.tokenizer(size=300))
+
+
+def test_ids_move_with_the_models_rows(vocabulary):
+    moved = vocabulary.with_base_size(vocabulary.base_size + 64)
+    assert [latent.id - 64 for latent in moved.latents] == [latent.id for latent in vocabulary.latents]
+    assert [latent.tokens for latent in moved.latents] == [latent.tokens for latent in vocabulary.latents]
+
+
+@pytest.mark.parametrize("path", ["encode", "expand", "reparameterize"])
+def test_another_thread_runs_during_one_call(vocabulary, path):
+    ids = np.full(4_000_000, 41, dtype=np.uint32)
+    action = np.ones(len(ids), dtype=np.bool_)
+    arguments = (ids, action) if path == "reparameterize" else (ids,)
+    call = getattr(vocabulary, path)
+    steps, done = 0, False
+
+    def step():
+        nonlocal steps
+        while not done:
+            steps += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    worker = threading.Thread(target=step)
+    worker.start()
+    try:
+        # Nobody is asked to make way: the other thread goes on only where a call lets go of the interpreter.
+        sys.setswitchinterval(1000)
+        progress = 0
+        for _ in range(100):
+            before = steps
+            call(*arguments)
+            progress = steps - before
+            if progress:
+                break
+    finally:
+        done = True
+        sys.setswitchinterval(interval)
+        worker.join()
+    assert progress
+
+
+def test_two_threads_may_share_a_stream_but_not_at_once(vocabulary):
+    latent = vocabulary.latents[0]
+    stream = vocabulary.stream()
+    said: list[str] = []
+
+    def push():
+        for _ in range(2000):
+            # A free-threaded interpreter refuses what would be a race; this one takes turns.
+            with contextlib.suppress(RuntimeError):
+                said.append(stream.push(latent.id))
+
+    workers = [threading.Thread(target=push) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert said == [latent.text] * stream.units
+
+
+def test_a_folder_of_something_else_is_never_replaced(vocabulary, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OptionError, match="something else"):
+        vocabulary.save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    vocabulary.save(tmp_path / "new")
+    vocabulary.save(tmp_path / "new")  # an older vocabulary is
