@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lar.corpus import Corpus
+    from lar.distillation import Student
     from lar.distillation.adapt import adapt
     from lar.distillation.distill import distill
     from lar.evaluation.reduction import evaluate
+    from lar.generation.generate import generate
     from lar.mining.mine import mine
     from lar.scoring.score import score
+    from lar.serving.export import export
     from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Trajectory, read_trajectories, write_trajectories
     from lar.vocabulary.vocabulary import LatentVocabulary
@@ -27,11 +30,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "Corpus": "lar.corpus",
     "LatentVocabulary": "lar.vocabulary",
+    "Student": "lar.distillation",
     "Tokenizer": "lar.tokenizer",
     "Trajectory": "lar.trajectories",
     "adapt": "lar.distillation.adapt",
     "distill": "lar.distillation.distill",
     "evaluate": "lar.evaluation",
+    "export": "lar.serving.export",
+    "generate": "lar.generation",
     "mine": "lar.mining",
     "read_trajectories": "lar.trajectories",
     "score": "lar.scoring.score",
@@ -42,11 +48,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Corpus",
     "LatentVocabulary",
+    "Student",
     "Tokenizer",
     "Trajectory",
     "adapt",
     "distill",
     "evaluate",
+    "export",
+    "generate",
     "mine",
     "read_trajectories",
     "score",

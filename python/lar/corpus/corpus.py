@@ -4,8 +4,8 @@ import hashlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,42 @@ from lar.corpus.manifest import TEACHER_FOLDER, TOKENIZER_FOLDER, Manifest
 from lar.corpus.shards import Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories.given import as_trajectories
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress, silent
 
 Keep = Callable[[str], bool]
 
 
+@dataclass(frozen=True)
+class _OnSide:
+    """Whether a task falls on one side of a split. An object and no closure, so that it can be pickled."""
+
+    held_out: float
+    seed: int
+    is_held_out: bool
+
+    def __call__(self, task: str) -> bool:
+        return (_position(task, self.seed) < self.held_out) == self.is_held_out
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Whether a task is in two selections."""
+
+    first: Keep
+    second: Keep
+
+    def __call__(self, task: str) -> bool:
+        return self.first(task) and self.second(task)
+
+
 class Corpus:
     """Trajectories as token ids with the agent's mask; all of a folder's, or those of selected tasks.
 
-    Make one with `build` or `load`; `select` and `split` give views of the same folder.
+    Make one with `build` or `load`; `select` and `split` give views of the same folder. `len` is the number
+    of trajectories. Two are equal if they are the same selection of the same folder. A corpus can be pickled
+    if its selection can; a temporary one is gone when the process that built it drops it.
     """
 
     def __init__(
@@ -41,10 +67,36 @@ class Corpus:
         self._keep = keep
         self._owner = owner
 
+    def __len__(self) -> int:
+        return self.num_trajectories
+
+    def __bool__(self) -> bool:
+        return True  # an empty selection is a corpus all the same
+
+    def __repr__(self) -> str:
+        part = "" if self._keep is None else "a selection of "
+        return (
+            f"Corpus({part}{str(self.path)!r}: {self.num_trajectories:,} trajectories, "
+            f"{self.num_tokens:,} tokens, {self.num_action_tokens:,} the agent's)"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Corpus) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self.path.resolve())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "manifest": self.manifest, "_keep": self._keep, "_owner": None}
+
+    @property
+    def _identity(self) -> tuple[Path, Manifest, Keep | None]:
+        return self.path.resolve(), self.manifest, self._keep
+
     @classmethod
     def build(
         cls,
-        trajectories: Iterable[Trajectory],
+        trajectories: Iterable[Trajectory | Mapping[str, Any] | list[Any]],
         tokenizer: Any,
         path: str | Path | None = None,
         *,
@@ -56,6 +108,8 @@ class Corpus:
     ) -> "Corpus":
         """Render, encode and store `trajectories` at `path`; the bytes do not depend on who encodes.
 
+        `trajectories` are `Trajectory` objects, lists of messages, or records as a log holds them (dicts,
+        rows of `datasets`): all are normalized as `lar import` does.
         `tokenizer` is anything that `Tokenizer.of` takes. Without a `path` the corpus lives in a temporary
         folder, as long as it or a view of it. `workers` is how many chunks are under way at a time (default:
         one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them. `encode` takes
@@ -70,7 +124,7 @@ class Corpus:
         owner = _TemporaryFolder() if path is None else None
         folder = owner.path / "corpus" if owner else Path(path or "")
         build_folder(
-            trajectories,
+            as_trajectories(trajectories),
             Tokenizer.of(tokenizer),
             folder,
             encode=encode or local_encode(workers),
@@ -118,7 +172,7 @@ class Corpus:
     def select(self, keep: Keep) -> "Corpus":
         """Return a view with only the tasks for which `keep(task)` is true (and that this view has)."""
         before = self._keep
-        both = keep if before is None else lambda task: before(task) and keep(task)
+        both = keep if before is None else _Both(before, keep)
         return Corpus(self.path, self.manifest, keep=both, owner=self._owner)
 
     def split(self, held_out: float, seed: int = 0) -> tuple["Corpus", "Corpus"]:
@@ -130,11 +184,8 @@ class Corpus:
         if not 0 <= held_out < 1:
             raise OptionError(f"the held-out share must be at least 0 and less than 1, not {held_out}")
 
-        def is_held_out(task: str) -> bool:
-            return _position(task, seed) < held_out
-
-        train = self.select(lambda task: not is_held_out(task))
-        held = self.select(is_held_out)
+        train = self.select(_OnSide(held_out, seed, is_held_out=False))
+        held = self.select(_OnSide(held_out, seed, is_held_out=True))
         if held_out > 0 and not (train.tasks and held.tasks):
             side = "training" if held.tasks else "held-out"
             raise CorpusError(

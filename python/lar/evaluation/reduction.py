@@ -96,10 +96,11 @@ class Evaluation:
 
 
 def evaluate(
-    vocabulary: LatentVocabulary, corpora: Mapping[str, Corpus], *, progress: Progress = silent
+    vocabulary: LatentVocabulary, corpora: Corpus | Mapping[str, Corpus], *, progress: Progress = silent
 ) -> Evaluation:
-    """Count units and base tokens over the tasks of `corpora` (by name) that the vocabulary has not seen.
+    """Count units and base tokens over the tasks of `corpora` that the vocabulary has not seen.
 
+    `corpora` is one corpus, or several by name.
     Every conversation is expanded back and compared, token by token. Where all tasks were seen in mining
     they are measured all the same, and the result says `in_sample`. The text of every conversation is encoded
     again by the exported tokenizer, and its ids compared with the parse.
@@ -107,6 +108,8 @@ def evaluate(
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
     """
+    if isinstance(corpora, Corpus):
+        corpora = {corpora.path.name: corpora}
     for name, corpus in corpora.items():
         check_same_tokenizer(vocabulary, corpus, name)
     tasks = {task for corpus in corpora.values() for task in corpus.tasks}

@@ -26,7 +26,7 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
         self.ends = _end_ids(student, sampling)
         self.vocabulary = student.vocabulary
         self.on_text = on_text
-        self.streams = [self.vocabulary.stream(stop=list(sampling.stop)) for _ in range(count)]
+        self.streams = [self.vocabulary.stream(stop=sampling.stop) for _ in range(count)]
         self.units: list[list[int]] = [[] for _ in range(count)]
         self.texts: list[list[str]] = [[] for _ in range(count)]
         self.reasons: list[str | None] = [None] * count

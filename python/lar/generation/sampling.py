@@ -37,7 +37,7 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
-    stop: tuple[str, ...] = ()
+    stop: str | tuple[str, ...] = ()
     end: tuple[int, ...] = ()
     seed: int | None = None
     canonical: bool | None = None

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from lar.mining.engine_gates.boundary import misalignment
 from lar.mining.engine_gates.static import parse_gates
 from lar.mining.engine_gates.tool_call import cut_at_names, tool_call
 from lar.mining.entropy_gate import gated_runs, parse_gate
-from lar.mining.options import MiningOptions
+from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selection, Selector
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.progress import Progress, silent
@@ -23,9 +25,16 @@ from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
 
 
 def mine(
-    corpus: Corpus, *, backend: Backend | None = None, progress: Progress = silent, **options: object
+    corpus: Corpus | str | Path,
+    size: int = MiningOptions.size,
+    *,
+    backend: Backend | None = None,
+    progress: Progress = silent,
+    **options: Unpack[MiningKeywords],
 ) -> LatentVocabulary:
-    """Mine a latent vocabulary; `options` are the fields of `MiningOptions`.
+    """Mine a latent vocabulary of at most `size` latents; `options` are the other fields of `MiningOptions`.
+
+    `corpus` is a corpus or its folder.
 
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`).
@@ -35,7 +44,9 @@ def mine(
             searched in; the message says what helps.
         CorpusError: the corpus holds no token of the agent.
     """
-    chosen_options = MiningOptions(**options)  # type: ignore[arg-type]
+    if not isinstance(corpus, Corpus):
+        corpus = Corpus.load(corpus)
+    chosen_options = MiningOptions(size=size, **options)
     backend = backend or OneMachine()
     gate = parse_gate(chosen_options.max_entropy)
     # With a teacher's gate the corpus is folded again, and only those runs are searched.

@@ -1,6 +1,7 @@
 """What `mine` can be told, with its defaults."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from lar import _core
 from lar.errors import OptionError
@@ -10,6 +11,17 @@ from lar.mining.entropy_gate import parse_gate
 # Candidates that selection chooses from, for each latent. Twice as many choose the same; half as many lose
 # 0.1 points where much is alike.
 CANDIDATES_A_LATENT = 32
+
+
+class MiningKeywords(TypedDict, total=False):
+    """The fields of `MiningOptions` but its size, as keywords of `mine`."""
+
+    min_support: int
+    min_count: int
+    max_length: int
+    max_entropy: float | str | None
+    gates: str
+    max_misaligned: float
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-def write_trajectories(trajectories: Iterable[Trajectory], path: Path) -> int:
+def write_trajectories(trajectories: Iterable[Trajectory], path: str | Path) -> int:
     """Write `trajectories` to `path` (.parquet, .jsonl or .jsonl.gz) and return how many there were.
 
     The file appears whole when the last one is written; an error on the way leaves what stood there before.
     Raises OptionError for another suffix.
     """
+    path = Path(path)
     kind = output_kind(path)
     count = 0
     with atomic_file(path) as temporary:

@@ -73,7 +73,7 @@ def read_folder(folder: Path) -> Stored:
     if content["tokenizer_fingerprint"] != tokenizer.fingerprint:
         raise VocabularyError(f"{file}: the tokenizer beside it is not the one that it was mined with")
     base_size = content["base_size"]
-    latents = (_read_latent(entry, index, base_size, file) for index, entry in enumerate(content["latents"]))
+    latents = [_read_latent(entry, index, base_size, file) for index, entry in enumerate(content["latents"])]
     tasks = folder / TASKS_NAME
     mined_tasks = frozenset(tasks.read_text().split()) if tasks.exists() else frozenset()
     return Stored(tuple(latents), base_size, tokenizer, content["mining"], mined_tasks)
@@ -113,6 +113,16 @@ def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
     if not isinstance(latent.mean_entropy, float | int | None) or isinstance(latent.mean_entropy, bool):
         raise VocabularyError(f"{place} has a mean entropy that is no number")
     return latent
+
+
+def check_texts(latents: Sequence[Latent], tokenizer: Tokenizer, file: Path) -> None:
+    """Raise VocabularyError where a latent's text is not that of its tokens: an export would decode to it."""
+    for index, latent in enumerate(latents):
+        text = tokenizer.decode(list(latent.tokens))
+        if latent.text != text:
+            raise VocabularyError(
+                f"{file}: latent {index} has the text {latent.text!r}, its tokens read {text!r}"
+            )
 
 
 def _is_count(value: Any) -> bool:

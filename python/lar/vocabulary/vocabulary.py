@@ -1,7 +1,7 @@
 """The latent vocabulary: segments and their ids, tied to one tokenizer."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from lar import _core
 from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.latent import Latent
-from lar.vocabulary.storage import FILE_NAME, read_folder, write_folder
+from lar.vocabulary.storage import FILE_NAME, check_texts, read_folder, write_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,12 @@ class Reparameterized:
     starts: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LatentVocabulary:
-    """Latents over the ids of one tokenizer; immutable, and safe to share between threads.
+    """Latents over the ids of one tokenizer; immutable, and safe to share between threads and processes.
 
-    base_size is the number of the model's embedding rows; latent i has the id base_size + i.
+    base_size is the number of the model's embedding rows; latent i has the id base_size + i. Iteration gives
+    the latents, `len` their number. Two are equal if they hold the same latents over the same ids.
     """
 
     latents: tuple[Latent, ...]
@@ -49,6 +50,34 @@ class LatentVocabulary:
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def __iter__(self) -> Iterator[Latent]:
+        return iter(self.latents)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(latent.text) for latent in self.latents[:3])
+        more = ", ..." if len(self) > 3 else ""
+        return f"LatentVocabulary({len(self)} latents from id {self.base_size} on: {shown}{more})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LatentVocabulary) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __reduce__(self) -> tuple[type["LatentVocabulary"], tuple[Any, ...]]:
+        # Without what is compiled: the process that unpickles compiles its own.
+        return LatentVocabulary, (
+            self.latents,
+            self.base_size,
+            self.tokenizer,
+            self.mining,
+            self.mined_tasks,
+        )
+
+    @property
+    def _identity(self) -> tuple[tuple[Latent, ...], int, str]:
+        return self.latents, self.base_size, self.tokenizer_fingerprint
 
     @property
     def size(self) -> int:
@@ -123,35 +152,36 @@ class LatentVocabulary:
         self,
         tokenizer: object = None,
         *,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         max_units: int | None = None,
         max_base_tokens: int | None = None,
         skip_special_tokens: bool = True,
     ) -> _core.Stream:
         """Begin to expand one request's units: `push(unit)` returns the text that is certain now.
 
-        Never half a character; text is held back only while a stop string may still complete; a stop
-        string inside an expansion cuts exactly. The tokenizer is the vocabulary's own where None is given.
+        Never half a character; text is held back only while a stop string may still complete; a stop string
+        inside an expansion cuts exactly. `stop` is one string or several. The tokenizer is the vocabulary's
+        own where None is given.
 
         Raises:
             VocabularyError: the tokenizer is another than the vocabulary's.
             OptionError: a stop string is empty, or both budgets are given.
         """
         self.check_tokenizer(tokenizer)
-        return self._expander(skip_special_tokens).stream(list(stop), max_units, max_base_tokens)
+        return self._expander(skip_special_tokens).stream(_stops(stop), max_units, max_base_tokens)
 
     def stream_batch(
         self,
         requests: int,
         *,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         max_units: int | None = None,
         max_base_tokens: int | None = None,
         skip_special_tokens: bool = True,
     ) -> _core.StreamBatch:
         """Begin to expand the units of several requests that are stepped together; see `stream`."""
         expander = self._expander(skip_special_tokens)
-        return expander.stream_batch(requests, list(stop), max_units, max_base_tokens)
+        return expander.stream_batch(requests, _stops(stop), max_units, max_base_tokens)
 
     def guard(self) -> _core.CanonicalGuard:
         """Begin to watch one turn's units: `excluded()` is what may not come next, `push(unit)` takes one.
@@ -198,11 +228,14 @@ class LatentVocabulary:
             FileNotFoundError: the folder or one of its files is missing.
             VocabularyError: its content is wrong; the message says what and where.
         """
+        file = Path(path) / FILE_NAME
         stored = read_folder(Path(path))
         try:
-            return cls(*stored)
+            vocabulary = cls(*stored)
         except VocabularyError as error:
-            raise VocabularyError(f"{Path(path) / FILE_NAME}: {error}") from error
+            raise VocabularyError(f"{file}: {error}") from error
+        check_texts(vocabulary.latents, vocabulary.tokenizer, file)
+        return vocabulary
 
     def _expander(self, skip_special_tokens: bool) -> _core.Expander:
         return self._spoken_expander if skip_special_tokens else self._full_expander
@@ -233,13 +266,20 @@ def task_digest(task: str) -> str:
     return hashlib.sha256(task.encode()).hexdigest()[:16]
 
 
+def _stops(stop: str | Sequence[str]) -> list[str]:
+    """The stop strings; one string is one stop, not one for each of its characters."""
+    return [stop] if isinstance(stop, str) else list(stop)
+
+
 def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
     """`ids` as a contiguous uint32 array.
 
     Raises:
-        VocabularyError: an id is negative, no integer, or does not fit 32 bits.
+        VocabularyError: an id is negative, no integer, or does not fit 32 bits, or they are no plain list.
     """
     array = np.asarray(ids)
+    if array.ndim != 1:
+        raise VocabularyError(f"ids must be a list, not an array of {array.ndim} dimensions")
     if array.dtype == np.uint32:
         return np.ascontiguousarray(array)
     if array.size == 0:

@@ -1,0 +1,70 @@
+"""What one expects of a Python object, of a vocabulary."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from lar.errors import VocabularyError
+from lar.mining import mine
+from lar.vocabulary import LatentVocabulary
+from lar.vocabulary.storage import FILE_NAME
+
+
+def test_two_loads_are_equal(vocabulary, corpus, tmp_path):
+    vocabulary.save(tmp_path / "vocabulary")
+    loads = [LatentVocabulary.load(tmp_path / "vocabulary") for _ in range(2)]
+    assert loads[0] == loads[1] == vocabulary
+    assert len({*loads, vocabulary}) == 1
+    assert vocabulary != vocabulary.with_base_size(vocabulary.base_size + 8)
+    assert vocabulary != mine(corpus, 6)
+
+
+def test_it_can_be_pickled(vocabulary):
+    _ = vocabulary.encode([1, 2, 3])  # compiled, which a pickle leaves out
+    back = pickle.loads(pickle.dumps(vocabulary))
+    assert back == vocabulary
+    ids = vocabulary.tokenizer.encode("I will look up the weather in Lima.")
+    assert (back.encode(ids) == vocabulary.encode(ids)).all()
+    assert len(back.encode(ids)) < len(ids)
+
+
+def test_iteration_gives_the_latents_and_the_repr_is_one_line(vocabulary):
+    assert tuple(vocabulary) == vocabulary.latents
+    assert len(vocabulary) == 12
+    assert "12 latents" in repr(vocabulary)
+    assert len(repr(vocabulary)) < 500
+
+
+@pytest.mark.parametrize("stop", ["weather", ("weather",), ["weather", "Lima"]])
+def test_a_string_is_one_stop(vocabulary, stop):
+    stream = vocabulary.stream(stop=stop)
+    units = vocabulary.encode(vocabulary.tokenizer.encode("look up the weather in Lima"))
+    text = "".join(stream.push(int(unit)) for unit in units if stream.finish_reason is None) + stream.flush()
+    assert text == "look up the "
+    assert stream.stop_reason == "weather"
+    batch = vocabulary.stream_batch(1, stop=stop)
+    for unit in units:
+        if batch.finish_reasons() == [None]:
+            batch.push([int(unit)])
+    assert batch.stop_reasons() == ["weather"]
+
+
+def test_a_text_that_is_not_its_tokens_is_refused(vocabulary, tmp_path):
+    vocabulary.save(tmp_path / "vocabulary")
+    file = tmp_path / "vocabulary" / FILE_NAME
+    content = json.loads(file.read_text())
+    content["latents"][3]["text"] += "!"
+    file.write_text(json.dumps(content))
+    with pytest.raises(VocabularyError, match="latent 3 has the text"):
+        LatentVocabulary.load(tmp_path / "vocabulary")
+
+
+def test_ids_of_two_dimensions_are_refused(vocabulary):
+    with pytest.raises(VocabularyError, match="2 dimensions"):
+        vocabulary.encode(np.zeros((2, 3), dtype=np.uint32))
+
+
+def test_mine_takes_a_folder_and_a_size(corpus, vocabulary):
+    assert mine(str(corpus.path), 12) == vocabulary
