@@ -1,4 +1,4 @@
-"""A student before its control in real engines: held-out turns of real logs, the two in turn about.
+"""A student and its control in real engines, alternately, on held-out turns of real logs.
 
     python -m benches.engines.serving --models models/ --trajectories shared/data/tau_bench.jsonl.gz \
         --vllm vllm/bin/python --llama-cpp llama.cpp/ -o serving.json

@@ -3,7 +3,7 @@ r"""How fast a teacher scores and a student learns: against the machine's produc
     python -m benches.training.throughput --shape qwen3-8b --trajectories mini_swe_gemini3.jsonl.gz \
         --tokenizer qwen3/
 
-Weights are random, in the architecture's public shape; conversations are real. Everything runs in turn about
+Weights are random, in the architecture's public shape; conversations are real. All arms alternate
 (A B C A B C ...) in one process and medians are reported. `lar.distill` and its peer, PEFT's LoRA in
 transformers' Trainer, train on the same packed rows. Memory:
 the GPU's peak; on a CPU that of a process for each arm.

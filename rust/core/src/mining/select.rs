@@ -5,10 +5,10 @@
 //! time by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
 //! helps.
 //!
-//! What is weighed is what may be expected on a task not yet seen, in two ways. A segment's uses count by
-//! its [`trust`]. And where a use is not expected again, the segment's pieces are: the rest of the use is
-//! inherited by the segments that would spell it, so that a piece is worth something even where a longer
-//! segment hides it in every task of the corpus.
+//! Selection estimates what a segment will save on unseen tasks. A segment's uses are multiplied by its
+//! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments that
+//! would encode the same text. So a short segment has a worth of its own even where a longer one covers it in
+//! every task of the corpus.
 
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Where runs are cut because of their text: after a text that no segment may go past.
 //!
-//! Cutting is better than refusing the segments that are found to go past it. Only segments that no longer one
-//! stands for are candidates, so that with the long ones their parts on either side would be lost as well.
+//! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long one
+//! afterwards would also lose its halves.
 
 use rayon::prelude::*;
 

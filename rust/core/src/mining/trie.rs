@@ -28,8 +28,8 @@ use crate::mining::worth::{expected_savings, most_savings};
 /// up to 8 tokens gives 0.1 point more for three times as many.
 const UNCLOSED: usize = 4;
 
-/// Share of the bound that the sample shows. It shows less than there is, since support is small in a sample.
-const GUESSED_SHARE: f64 = 1.1;
+/// Samples underestimate support, and so the savings of the best candidates: the guess is scaled up by this.
+const GUESS_FACTOR: f64 = 1.1;
 
 /// Weights are counted up to this while looking ahead.
 const RARE: u64 = u32::MAX as u64;
@@ -123,7 +123,7 @@ fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
     let sample = runs.every(step);
     let found = grow_all(&Text::new(&sample, scale)?, limits, &ALL, 0.0);
     let least = (0..found.len()).map(|index| found.expected_savings(index)).fold(f64::INFINITY, f64::min);
-    Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESSED_SHARE })
+    Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESS_FACTOR })
 }
 
 /// The best candidates; where they are at least as many as wanted, all that save less than `bound` are left out.
