@@ -50,7 +50,7 @@ class UpAfter(Clock):
 @pytest.mark.slow
 def test_throughput_in_miniature(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(throughput, "product_rate", lambda *_: 1e9)
-    assert run.main(["throughput-qwen3", "--rehearse", "--out", str(tmp_path)]) == 0
+    assert run.main(["throughput-qwen3", "--rehearse", "--minutes", "600", "--out", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "throughput-qwen3.json").read_text())
     assert record["ended"]
     assert record["errors"] == {}
@@ -81,7 +81,7 @@ def test_a_piece_that_time_cuts_keeps_what_it_has_and_goes_on(tmp_path):
     first = measured(UpAfter(40))
     assert first["errors"] == {}
     assert any("cut at" in line or "not begun" in line for line in first["cut"])
-    second = measured(Clock(5))
+    second = measured(Clock(600))  # however slow the machine is
     assert second["errors"] == {}
     assert second["cut"] == []
     arms = second["figures"]["arms"]

@@ -49,7 +49,7 @@ def launch(module, folder, processes):
             )
         )
     try:
-        printed = [process.communicate(timeout=300) for process in started]
+        printed = [process.communicate(timeout=3600) for process in started]
     finally:
         for process in started:
             process.kill()
