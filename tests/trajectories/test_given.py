@@ -46,3 +46,10 @@ def test_a_corpus_takes_them(tokenizer):
     expected, found = Corpus.build(logs, tokenizer), Corpus.build(dicts, tokenizer)
     tokens = [[shard.tokens.tolist() for shard in corpus.shards()] for corpus in (expected, found)]
     assert tokens[0] == tokens[1]
+
+
+def test_an_error_of_the_reader_keeps_its_own_words():
+    wrong = [{"role": "user", "content": "a"}, {"role": "emperor", "content": "b"}]
+    with pytest.raises(TrajectoryError) as caught:
+        list(as_trajectories([wrong]))
+    assert str(caught.value) == "trajectory 1: message 2: unknown role 'emperor'"

@@ -9,14 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import finish
-from lar.trajectories.formats import known_formats, recognise
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.record import read_record
 from lar.trajectories.schema import ROLES, Message, Trajectory
-
-# What Python raises where a record has not the shape of its format.
-_MALFORMED = (AttributeError, KeyError, IndexError, TypeError, ValueError)
 
 
 def as_trajectories(values: Iterable[Trajectory | Mapping[str, Any] | list[Any]]) -> Iterator[Trajectory]:
@@ -39,14 +35,7 @@ def _read(value: Any, number: int) -> Trajectory:
         return replace(value, messages=normalize_messages(value.messages))
     content = {"messages": value} if isinstance(value, list) else value
     content = dict(content) if isinstance(content, Mapping) else content
-    format_ = recognise(content)
-    if format_ is None:
-        raise TrajectoryError(f"{type(value).__name__} of no known format; known: {known_formats()}")
-    record = Record(content, number)
-    try:
-        return finish(format_.read(record), record, "given", None)
-    except _MALFORMED as error:
-        raise TrajectoryError(f"not a well-formed record ({type(error).__name__}: {error})") from None
+    return read_record(Record(content, number), "given")
 
 
 def _is_normalized(trajectory: Trajectory) -> bool:

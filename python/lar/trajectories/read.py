@@ -8,22 +8,19 @@ from typing import IO, Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories import json_stream, parquet
-from lar.trajectories.draft import finish
 from lar.trajectories.files import BROKEN_COMPRESSION, PARQUET, Source, find_sources, open_bytes, read_head
 from lar.trajectories.formats import get_format, known_formats, react, recognise
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.messages import is_message
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems
+from lar.trajectories.record import read_record
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress, silent
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
 _REPORT_EVERY = 32  # trajectories between two calls of `progress`
-
-# What a record that is not what its format says makes a reader stumble over.
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 _Records = Iterator[Record | BrokenRecordError]
 
@@ -145,16 +142,9 @@ class _Reader:
             self._note(Problem(source.path, str(record), record.line, record.number))
             return None
         try:
-            format_ = self.forced or recognise(record.value)
-            if format_ is None:
-                raise TrajectoryError(
-                    f"{_describe(record.value)} is of no known format; known: {known_formats()}"
-                )
-            return finish(format_.read(record), record, source.label, self.task_key)
+            return read_record(record, source.label, forced=self.forced, task_key=self.task_key)
         except TrajectoryError as error:
             message = str(error)
-        except _MALFORMED as error:
-            message = f"not a well-formed record of its format ({type(error).__name__}: {error})"
         self._note(Problem(source.path, message, record.line, record.number))
         return None
 
@@ -177,13 +167,6 @@ def _unpacked(record: Record, is_record: Any) -> Iterator[Record]:
     )
     for part in parts:
         yield Record(part, record.number, record.line, None, context)
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, dict):
-        keys = ", ".join(map(str, list(value)[:6]))
-        return f"an object with the keys {keys}" if keys else "an empty object"
-    return f"a value of type {type(value).__name__}"
 
 
 def _yaml_records(stream: IO[bytes]) -> _Records:
