@@ -145,9 +145,13 @@ def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder,
     options = DistillOptions(**FEW, max_steps=3)
     student = distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(teacher_folder))
+    by_itself = Student.from_pretrained(tmp_path / "student", device="cpu")  # it remembers its teacher
     ids = ids_of(vocabulary, corpus)
     with torch.no_grad():
         assert torch.equal(loaded(ids).logits, student(ids).logits)
+        assert torch.equal(by_itself(ids).logits, student(ids).logits)
+    by_itself.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "latent_rows.safetensors").exists()
     assert loaded.vocabulary.latents == vocabulary.latents
     assert loaded.record["options"] == student.record["options"]
     assert not (tmp_path / "student.checkpoints").exists()

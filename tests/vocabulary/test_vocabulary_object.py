@@ -68,3 +68,8 @@ def test_ids_of_two_dimensions_are_refused(vocabulary):
 
 def test_mine_takes_a_folder_and_a_size(corpus, vocabulary):
     assert mine(str(corpus.path), 12) == vocabulary
+
+
+def test_the_names_of_transformers_are_there(vocabulary, tmp_path):
+    vocabulary.save_pretrained(tmp_path / "vocabulary")
+    assert LatentVocabulary.from_pretrained(str(tmp_path / "vocabulary")) == vocabulary

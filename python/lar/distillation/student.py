@@ -17,6 +17,7 @@ from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.rows import LatentRows, check_base_size
 from lar.distillation.training.sharding import whole
 from lar.errors import OptionError, TrainingError
+from lar.models.adapter import base_folder
 from lar.models.causal_lm import Head, embedding_rows, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.tokenizer.tokenizer import Tokenizer
@@ -139,18 +140,21 @@ class Student(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: str | Path, model: Any, *, dtype: str = "auto", device: str | None = None
+        cls, folder: str | Path, model: Any = None, *, dtype: str = "auto", device: str | None = None
     ) -> "Student":
         """Put a saved student's adapter and rows onto `model`, the teacher's folder or object.
 
+        Without a `model` it is the folder that the student's adapter names as its base.
+
         Raises:
-            TrainingError: `folder` is no student. VocabularyError: the model's rows are not the vocabulary's.
+            TrainingError: `folder` is no student, or its teacher is not where it was.
+            VocabularyError: the model's rows are not the vocabulary's.
         """
         folder = Path(folder)
         if not (folder / "adapter_config.json").is_file() or not (folder / OPTIONS_FILE).is_file():
             raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
         vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
-        base = load_model(model, dtype=dtype, device=device)
+        base = load_model(base_folder(folder) if model is None else model, dtype=dtype, device=device)
         check_base_size(base, vocabulary)
         record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
@@ -159,6 +163,10 @@ class Student(nn.Module):
         student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
         student._load_rows(folder)
         return student.eval()
+
+    # The names that users of transformers and PEFT look for.
+    from_pretrained = load
+    save_pretrained = save
 
     def learnt(self) -> dict[str, Tensor]:
         """What has been learnt, by parameter name, on the CPU; of a sharded student all processes ask."""

@@ -237,6 +237,10 @@ class LatentVocabulary:
         check_texts(vocabulary.latents, vocabulary.tokenizer, file)
         return vocabulary
 
+    # The names that users of transformers and PEFT look for.
+    from_pretrained = load
+    save_pretrained = save
+
     def _expander(self, skip_special_tokens: bool) -> _core.Expander:
         return self._spoken_expander if skip_special_tokens else self._full_expander
 
