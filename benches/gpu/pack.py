@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
+
 import lar
 from benches.gpu import weights
 from benches.gpu.manifest import (

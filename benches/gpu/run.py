@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
+
 from benches.gpu.clock import Clock, ended_at_limit
 from benches.gpu.manifest import PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
 from benches.gpu.store import DEFAULT, add_site, missing

@@ -19,6 +19,8 @@ from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
+
 from benches.gpu.manifest import PIECES, Manifest, Packed, archive_folder, sha256
 
 DEFAULT = Path.home() / "lar-gpu"
