@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import (
-    DynamicCache,
-)
+from transformers import DynamicCache
 
 from lar.distillation.student import Student
 from lar.errors import TrainingError

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import (
-    StoppingCriteria,
-)
+from transformers import StoppingCriteria
 
 from lar.distillation.student import Student
 from lar.generation.sampling import Generation, Sampling
