@@ -68,6 +68,12 @@ pub enum Error {
         /// Number of valid ids: 0 to `size` - 1.
         size: u32,
     },
+    /// The bytes of base tokens are not the text that they were made of, or there is no such text.
+    #[error("the base tokens of {text:?} are not those of its bytes")]
+    OtherText {
+        /// The text.
+        text: String,
+    },
     /// A number that limits what is searched for is too small to find anything sensible.
     #[error("{what} must be at least {least}, not {found}")]
     Limit {

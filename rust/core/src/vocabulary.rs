@@ -5,6 +5,7 @@ pub mod boundary_audit;
 mod expansion_table;
 pub mod guard;
 mod match_table;
+pub mod served;
 
 use crate::error::{Error, Result};
 use crate::tokens::checks::check_length;

@@ -29,6 +29,7 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::EqualSegments { .. }
         | Error::TooManyIds { .. }
         | Error::TooManySegmentTokens { .. }
+        | Error::OtherText { .. }
         | Error::IdOutOfRange { .. } => VocabularyError::new_err(message),
         // With the system's number Python picks the kind: FileNotFoundError, PermissionError, ...
         Error::Spill { code: Some(code), .. } => PyOSError::new_err((code, message)),

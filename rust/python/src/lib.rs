@@ -8,6 +8,7 @@ mod guard;
 mod ids;
 mod mining;
 mod numbers;
+mod served;
 mod stream;
 mod texts;
 mod vocabulary;
@@ -20,6 +21,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<mining::Runs>()?;
     module.add_class::<mining::Candidates>()?;
     module.add_class::<boundary_audit::BoundaryAudit>()?;
+    module.add_class::<served::ServedParse>()?;
+    module.add_class::<served::ServedPlan>()?;
     module.add_class::<vocabulary::Vocabulary>()?;
     module.add_class::<stream::Expander>()?;
     module.add_class::<stream::Stream>()?;

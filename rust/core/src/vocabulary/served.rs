@@ -1,0 +1,340 @@
+//! The ids that an exported tokenizer gives a text, made from the ids that the base tokenizer gave it.
+//!
+//! An engine finds latents in *text*: leftmost-longest, wherever no added token stands. What lies between two
+//! latents is a text of its own, a *gap*, which the base tokenizer encodes. A latent may end inside a base
+//! token, so the tokens at a gap's edges may be others than those of the whole text:
+//!
+//! ```text
+//! base tokens    ▁the ▁user name ▁is        latent "▁the▁us"
+//! units          [▁the▁us] er name ▁is      if "ername" encodes to "er", "name"
+//! ```
+//!
+//! Inside a gap the base tokens are kept. That rests on *joints*: places in a text where every tokenizer of
+//! the usual kinds parts it, whatever stands around ([`Joints`]). From a gap's edge to the next joint, the
+//! *window*, the text is encoded again. Windows are short and recur, so each is encoded once and remembered.
+//! The base tokenizer is not known here: [`ServedParse::plan`] collects the windows that are new, the caller
+//! has them encoded and hands them to [`ServedParse::learn`], and [`ServedParse::units`] reads the plan.
+
+mod joints;
+mod plan;
+mod reader;
+mod windows;
+
+use rayon::prelude::*;
+
+pub use joints::Joints;
+pub use plan::{Plan, Served};
+
+use crate::error::{Error, Result};
+use crate::tokens::barriers::Barriers;
+use crate::tokens::bytes::TokenBytes;
+use crate::tokens::checks::{check_ids, check_length, check_offsets};
+use crate::tokens::segments::Segments;
+use crate::tokens::text_matcher::TextMatcher;
+use crate::vocabulary::served::reader::Reader;
+use crate::vocabulary::served::windows::Windows;
+
+/// Windows that are remembered before all are dropped: about 100 MB of texts and ids.
+const MOST_WINDOWS: usize = 1 << 20;
+
+/// The latents of a vocabulary, ready to be found in text; ids as in [`Vocabulary`](super::Vocabulary).
+#[derive(Debug, Clone)]
+pub struct ServedParse {
+    token_bytes: TokenBytes,
+    barriers: Barriers,
+    joints: Joints,
+    texts: TextMatcher,
+    /// Of each of the texts the latent's id, and its bytes.
+    latents: Vec<(u32, usize)>,
+    windows: Windows,
+}
+
+impl ServedParse {
+    /// The parse for a vocabulary of these segments.
+    ///
+    /// A segment whose text is no UTF-8 is never found; of several with the same text, the first is.
+    ///
+    /// # Errors
+    /// If a segment holds an id that has no entry in `token_bytes`.
+    pub fn new(
+        token_bytes: TokenBytes,
+        barriers: Barriers,
+        joints: Joints,
+        segments: &Segments,
+    ) -> Result<Self> {
+        let base_size = token_bytes.size();
+        let mut order = Vec::with_capacity(segments.len());
+        for (segment, tokens) in segments.iter().enumerate() {
+            if let Some(&id) = tokens.iter().find(|&&id| id >= base_size) {
+                return Err(Error::SegmentToken { segment, id, base_size });
+            }
+            let text: Vec<u8> = tokens.iter().flat_map(|&id| token_bytes.get(id)).copied().collect();
+            if text.len() >= 2 && str::from_utf8(&text).is_ok() {
+                order.push((text, base_size + segment as u32));
+            }
+        }
+        order.sort_by(|(left, _), (right, _)| left.cmp(right));
+        order.dedup_by(|(later, _), (first, _)| later == first);
+        let texts = TextMatcher::new(order.iter().map(|(text, _)| text.as_slice()));
+        let latents = order.iter().map(|(text, id)| (*id, text.len())).collect();
+        Ok(ServedParse { token_bytes, barriers, joints, texts, latents, windows: Windows::default() })
+    }
+
+    /// Reads the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
+    ///
+    /// A unit never crosses from the agent's tokens (`action`) to another speaker's or back.
+    ///
+    /// # Errors
+    /// If the arrays do not fit together, or an id is no base id.
+    pub fn plan(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Plan> {
+        check_offsets(offsets, tokens.len())?;
+        check_length("action", action.len(), tokens.len())?;
+        check_ids(tokens, 0, self.token_bytes.size())?;
+        let read = |reader: &mut Reader<'_>, range: &[usize]| {
+            let conversation = range[0]..range[1];
+            reader.read(&tokens[conversation.clone()], &action[conversation], range[0])
+        };
+        let parts = offsets.par_windows(2).map_init(|| Reader::new(self, &self.windows), read).collect();
+        Ok(Plan { parts })
+    }
+
+    /// The distinct texts whose base ids a plan lacks, in alphabetical order.
+    ///
+    /// # Errors
+    /// If one is no UTF-8, so that no tokenizer can have made these tokens of a text.
+    pub fn missing<'a>(&self, plan: &'a Plan) -> Result<Vec<&'a str>> {
+        let mut texts: Vec<&[u8]> = plan.parts.iter().flat_map(|part| part.missing()).collect();
+        texts.retain(|text| self.windows.get(text).is_none());
+        texts.sort_unstable();
+        texts.dedup();
+        texts.into_iter().map(|text| str::from_utf8(text).map_err(|_| not_text(text))).collect()
+    }
+
+    /// Remembers the base ids of `texts`: of each the ids that the base tokenizer gives it after an added token.
+    ///
+    /// # Errors
+    /// If there are not as many lists as texts, an id is no base id, or the ids of a text are not those of
+    /// its bytes. Nothing is remembered then.
+    pub fn learn(&mut self, texts: &[&str], ids: &Segments) -> Result<()> {
+        check_length("ids of texts", ids.len(), texts.len())?;
+        check_ids(ids.tokens(), 0, self.token_bytes.size())?;
+        for (text, ids) in texts.iter().zip(ids.iter()) {
+            if !ids.iter().flat_map(|&id| self.token_bytes.get(id)).eq(text.as_bytes()) {
+                return Err(Error::OtherText { text: (*text).into() });
+            }
+        }
+        if self.windows.len() + texts.len() > MOST_WINDOWS {
+            self.windows.clear();
+        }
+        for (text, ids) in texts.iter().zip(ids.iter()) {
+            self.windows.insert(text.as_bytes(), ids);
+        }
+        Ok(())
+    }
+
+    /// The units of the conversations that were read.
+    ///
+    /// # Errors
+    /// If a text that the plan lacks has not been learnt.
+    pub fn units(&self, plan: &Plan) -> Result<Served> {
+        let mut served = Served::default();
+        for part in &plan.parts {
+            part.fill_into(&mut served, &self.token_bytes, |text| self.windows.get(text))
+                .map_err(not_text)?;
+        }
+        Ok(served)
+    }
+}
+
+fn not_text(text: &[u8]) -> Error {
+    Error::OtherText { text: String::from_utf8_lossy(text).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A barrier, and pieces of the texts below; among them one token that ends inside another's text.
+    const TOKENS: [&str; 17] = [
+        "<b>", "a", "b", "1", " ", "\n", ".", "ab", " a", " ab", " b", "..", ".a", "aab", "é", " é", "\n\n",
+    ];
+
+    fn token_bytes() -> TokenBytes {
+        let offsets = (0..=TOKENS.len()).map(|end| TOKENS[..end].concat().len()).collect();
+        TokenBytes::new(TOKENS.concat().into_bytes(), offsets).unwrap()
+    }
+
+    /// A pre-token: an optional space or a full stop and letters, a digit, full stops, white space.
+    fn pre_token(text: &str) -> usize {
+        let letters = |text: &str| text.chars().take_while(|c| c.is_alphabetic()).map(char::len_utf8).sum();
+        let spaces = text.len() - text.trim_start_matches([' ', '\n']).len();
+        let opened = text.strip_prefix([' ', '.']).map_or(0, letters);
+        let stops = text.len() - text.trim_start_matches('.').len();
+        match (letters(text), opened, text.as_bytes()[0]) {
+            (0, 0, b'1') => 1,
+            (0, 0, b'.') => stops,
+            (0, 0, _) if text[..spaces].ends_with(' ') && spaces > 1 && spaces < text.len() => spaces - 1,
+            (0, 0, _) => spaces,
+            (0, opened, _) => 1 + opened,
+            (letters, ..) => letters,
+        }
+    }
+
+    /// The toy base tokenizer: pre-tokens, and in each the longest token from the left.
+    fn tokens_of(text: &str) -> Vec<u32> {
+        let (mut ids, mut rest) = (Vec::new(), text);
+        while !rest.is_empty() {
+            let (mut piece, after) = rest.split_at(pre_token(rest));
+            while !piece.is_empty() {
+                let fitting = (1..TOKENS.len()).filter(|&id| piece.starts_with(TOKENS[id]));
+                let id = fitting.max_by_key(|&id| TOKENS[id].len()).unwrap();
+                ids.push(id as u32);
+                piece = &piece[TOKENS[id].len()..];
+            }
+            rest = after;
+        }
+        ids
+    }
+
+    /// The ids of an exported tokenizer, by definition: the leftmost-longest latents, and what is left encoded.
+    fn served_by_definition(latents: &[String], text: &str) -> Vec<u32> {
+        let (mut ids, mut gap, mut at) = (Vec::new(), 0, 0);
+        while at < text.len() {
+            let fitting = (0..latents.len())
+                .filter(|&latent| text.is_char_boundary(at) && text[at..].starts_with(&latents[latent]));
+            let Some(latent) = fitting.max_by_key(|&latent| latents[latent].len()) else {
+                at += 1;
+                continue;
+            };
+            ids.extend(tokens_of(&text[gap..at]));
+            ids.push((TOKENS.len() + latent) as u32);
+            at += latents[latent].len();
+            gap = at;
+        }
+        ids.extend(tokens_of(&text[gap..]));
+        ids
+    }
+
+    /// What one speaker wrote, up to a barrier or to another speaker's text.
+    #[derive(Debug, Clone)]
+    struct Stretch {
+        text: String,
+        agent: bool,
+        barrier: bool,
+    }
+
+    fn texts(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(vec!["a", "b", "1", " ", "\n", ".", "é", " ab"]), length)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
+        let stretch = (texts(0..30), any::<bool>(), any::<bool>());
+        prop::collection::vec(stretch, 0..6).prop_map(|stretches| {
+            stretches.into_iter().fold(Vec::<Stretch>::new(), |mut done, (text, agent, barrier)| {
+                match done.last_mut() {
+                    // One speaker's texts without a barrier between are one text.
+                    Some(last) if !last.barrier && last.agent == agent => last.text.push_str(&text),
+                    _ if text.is_empty() && !barrier => {}
+                    _ => done.push(Stretch { text, agent, barrier }),
+                }
+                done
+            })
+        })
+    }
+
+    /// The stretches as one conversation: base tokens, action, and the units by definition.
+    fn conversation(latents: &[String], stretches: &[Stretch]) -> (Vec<u32>, Vec<bool>, Vec<u32>) {
+        let (mut tokens, mut action, mut units) = (Vec::new(), Vec::new(), Vec::new());
+        for stretch in stretches {
+            tokens.extend(tokens_of(&stretch.text));
+            units.extend(served_by_definition(latents, &stretch.text));
+            if stretch.barrier {
+                tokens.push(0);
+                units.push(0);
+            }
+            action.resize(tokens.len(), stretch.agent);
+        }
+        (tokens, action, units)
+    }
+
+    fn served(parse: &mut ServedParse, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Served {
+        let plan = parse.plan(tokens, action, offsets).unwrap();
+        let missing: Vec<String> = parse.missing(&plan).unwrap().into_iter().map(String::from).collect();
+        let ids: Vec<Vec<u32>> = missing.iter().map(|text| tokens_of(text)).collect();
+        let texts: Vec<&str> = missing.iter().map(String::as_str).collect();
+        parse.learn(&texts, &ids.iter().map(Vec::as_slice).collect()).unwrap();
+        parse.units(&plan).unwrap()
+    }
+
+    fn new_parse(latents: &[String], joints: Joints) -> ServedParse {
+        let segments: Vec<Vec<u32>> = latents.iter().map(|text| tokens_of(text)).collect();
+        let segments = segments.iter().map(Vec::as_slice).collect();
+        ServedParse::new(token_bytes(), Barriers::new(&[0]), joints, &segments).unwrap()
+    }
+
+    fn bytes_of(parse: &ServedParse, latents: &[String], unit: u32) -> usize {
+        let latent = (unit as usize).checked_sub(TOKENS.len());
+        latent.map_or_else(|| parse.token_bytes.get(unit).len(), |latent| latents[latent].len())
+    }
+
+    const ALL: Joints = Joints { space: true, newline: true, punctuation: true };
+
+    proptest! {
+        #[test]
+        fn the_toy_tokenizer_parts_texts_at_joints(before in texts(0..8), after in texts(0..8)) {
+            let text = before.clone() + &after;
+            if ALL.at(text.as_bytes(), before.len(), text.len()) {
+                prop_assert_eq!(tokens_of(&text), [tokens_of(&before), tokens_of(&after)].concat());
+            }
+        }
+
+        #[test]
+        fn units_are_what_the_exported_tokenizer_gives(
+            latents in prop::collection::btree_set(texts(2..6), 0..12),
+            conversations in prop::collection::vec(stretches(), 0..4),
+            joints in (any::<bool>(), any::<bool>(), any::<bool>()),
+        ) {
+            let latents: Vec<String> = latents.into_iter().filter(|text| tokens_of(text).len() >= 2).collect();
+            let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
+            let mut parse = new_parse(&latents, joints);
+            let (mut tokens, mut action, mut expected, mut offsets) = (vec![], vec![], vec![], vec![0]);
+            for stretches in &conversations {
+                let (more, agent, units) = conversation(&latents, stretches);
+                tokens.extend(more);
+                action.extend(agent);
+                expected.extend(units);
+                offsets.push(tokens.len());
+            }
+            let served = served(&mut parse, &tokens, &action, &offsets);
+            prop_assert_eq!(&served.units, &expected);
+            let plan = parse.plan(&tokens, &action, &offsets).unwrap();
+            prop_assert_eq!(parse.missing(&plan).unwrap().len(), 0);
+
+            // Each unit's first byte lies in the token that `starts` names, and is its first if it `begins` there.
+            let lengths = tokens.iter().map(|&token| token_bytes().get(token).len());
+            let ends: Vec<usize> = lengths.scan(0, |end, length| { *end += length; Some(*end) }).collect();
+            let mut at = 0;
+            for (index, &unit) in served.units.iter().enumerate() {
+                let token = ends.partition_point(|&end| end <= at);
+                prop_assert_eq!(served.starts[index], token as i64);
+                prop_assert_eq!(served.begins[index], at == token.checked_sub(1).map_or(0, |before| ends[before]));
+                at += bytes_of(&parse, &latents, unit);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_learnt_or_of_other_bytes_is_named() {
+        let latents = [String::from("a.")];
+        let mut parse = new_parse(&latents, Joints::default());
+        let tokens = tokens_of("aa.ab");
+        let plan = parse.plan(&tokens, &vec![true; tokens.len()], &[0, tokens.len()]).unwrap();
+        assert_eq!(parse.missing(&plan), Ok(vec!["a", "ab"]));
+        assert_eq!(parse.units(&plan), Err(Error::OtherText { text: "a".into() }));
+        let ids: Segments = [[1].as_slice(), &[2]].into_iter().collect();
+        assert_eq!(parse.learn(&["a", "ab"], &ids), Err(Error::OtherText { text: "ab".into() }));
+        assert_eq!(parse.missing(&plan), Ok(vec!["a", "ab"]));
+    }
+}

@@ -1,0 +1,128 @@
+//! Conversations in units, with holes where a window's ids are not known yet.
+
+use std::ops::Range;
+
+use crate::tokens::bytes::TokenBytes;
+
+/// Conversations in u units that stand for n base tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Ids of the units.
+    pub units: Vec<u32>,
+    /// The base position of the token in which each unit's first byte lies.
+    pub starts: Vec<i64>,
+    /// Whether the unit begins where that token does.
+    pub begins: Vec<bool>,
+}
+
+impl Served {
+    pub(super) fn push(&mut self, unit: u32, start: i64, begins: bool) {
+        self.units.push(unit);
+        self.starts.push(start);
+        self.begins.push(begins);
+    }
+
+    fn extend(&mut self, other: &Served, range: Range<usize>) {
+        self.units.extend_from_slice(&other.units[range.clone()]);
+        self.starts.extend_from_slice(&other.starts[range.clone()]);
+        self.begins.extend_from_slice(&other.begins[range]);
+    }
+
+    /// Appends what a window was encoded to.
+    pub(super) fn push_window(&mut self, ids: &[u32], place: &Place<'_>, token_bytes: &TokenBytes) {
+        let (mut covered, mut begin, mut at) = (0, 0, place.cut);
+        let length = |id: u32| token_bytes.get(id).len();
+        for &id in ids {
+            while begin + length(place.tokens[covered]) <= at && covered + 1 < place.tokens.len() {
+                begin += length(place.tokens[covered]);
+                covered += 1;
+            }
+            self.push(id, place.position + covered as i64, begin == at);
+            at += length(id);
+        }
+    }
+}
+
+/// Where a window lies among the base tokens.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    /// The tokens that the window touches.
+    pub tokens: &'a [u32],
+    /// The base position of the first of them.
+    pub position: i64,
+    /// Bytes of that one before the window.
+    pub cut: usize,
+}
+
+/// One conversation's units, and the windows that are missing in it.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub units: Served,
+    holes: Vec<Hole>,
+    texts: Vec<u8>,
+    tokens: Vec<u32>,
+}
+
+/// A window whose ids are not known yet.
+#[derive(Debug)]
+struct Hole {
+    /// Before which unit it lies.
+    unit: usize,
+    /// Its text in the part's texts.
+    text: Range<usize>,
+    /// The tokens it touches, in the part's tokens.
+    tokens: Range<usize>,
+    position: i64,
+    cut: usize,
+}
+
+impl Part {
+    pub(super) fn push_hole(&mut self, text: &[u8], place: &Place<'_>) {
+        let hole = Hole {
+            unit: self.units.units.len(),
+            text: append(&mut self.texts, text),
+            tokens: append(&mut self.tokens, place.tokens),
+            position: place.position,
+            cut: place.cut,
+        };
+        self.holes.push(hole);
+    }
+
+    pub(super) fn missing(&self) -> impl Iterator<Item = &[u8]> {
+        self.holes.iter().map(|hole| &self.texts[hole.text.clone()])
+    }
+
+    /// Appends the part to `served`, holes filled by `known`; the text of one that is not known is the error.
+    pub(super) fn fill_into<'k>(
+        &self,
+        served: &mut Served,
+        token_bytes: &TokenBytes,
+        known: impl Fn(&[u8]) -> Option<&'k [u32]>,
+    ) -> Result<(), &[u8]> {
+        let mut done = 0;
+        for hole in &self.holes {
+            served.extend(&self.units, done..hole.unit);
+            done = hole.unit;
+            let text = &self.texts[hole.text.clone()];
+            let place =
+                Place { tokens: &self.tokens[hole.tokens.clone()], position: hole.position, cut: hole.cut };
+            served.push_window(known(text).ok_or(text)?, &place, token_bytes);
+        }
+        served.extend(&self.units, done..self.units.units.len());
+        Ok(())
+    }
+}
+
+fn append<T: Copy>(list: &mut Vec<T>, items: &[T]) -> Range<usize> {
+    let start = list.len();
+    list.extend_from_slice(items);
+    start..list.len()
+}
+
+/// Conversations that were read, in order: what [`ServedParse::units`] makes units of.
+///
+/// [`ServedParse::units`]: super::ServedParse::units
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub(super) parts: Vec<Part>,
+}
