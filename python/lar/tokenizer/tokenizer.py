@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -206,6 +207,20 @@ class Tokenizer:
         np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
         offsets.setflags(write=False)
         return np.frombuffer(b"".join(pieces), dtype=np.uint8), offsets
+
+    def base_token_bytes(self) -> list[bytes]:
+        """Return the bytes of each token that is no added token."""
+        flat, offsets = self.token_bytes()
+        content, added = flat.tobytes(), set(self.barriers.tolist())
+        bounds = enumerate(pairwise(offsets.tolist()))
+        return [content[start:end] for index, (start, end) in bounds if index not in added]
+
+    @cached_property
+    def separator(self) -> str | None:
+        """An added token that leaves the text around it as it is, to be put between pieces; None if there is none."""
+        added = self.backend.get_added_tokens_decoder().values()
+        plain = (t for t in added if not (t.lstrip or t.rstrip or t.single_word or t.normalized))
+        return next((token.content for token in plain), None)
 
     def added_texts(self) -> list[str]:
         """The texts of the added tokens, by id."""

@@ -1,0 +1,110 @@
+"""Encoding pieces of text that follow other text, and where a tokenizer always parts a text."""
+
+import random
+import re
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.tokenizer.tokenizer import Tokenizer
+
+# A byte that no text has.
+_BORDER = b"\xff"
+# Texts that are encoded as one: the library's cost for each text is then small beside that of its tokens.
+_JOINED = 1_000
+_PROBES = 1_000
+# What probes are made of: each class of characters that pre-tokenizers treat alike, words, and contractions.
+_ALPHABET = ("a", "B", "the", "Of", "é", "1", "23", ".", "/", "(", '"', "'", "'s", "_", ">", "\n", "\r", " ", "\t", "—")
+
+
+class Joints(NamedTuple):
+    """The kinds of places at which a tokenizer parts every text: tokens(a + b) = tokens(a) + tokens(b).
+
+    space: before a single space between two visible ASCII characters. newline: between a newline and a
+    visible ASCII character other than a slash. punctuation: between an ASCII letter or digit and ASCII
+    punctuation other than an apostrophe.
+    """
+
+    space: bool
+    newline: bool
+    punctuation: bool
+
+
+_PATTERNS = Joints(
+    re.compile(rb"(?<=[!-~])(?= [!-~])"),
+    re.compile(rb"(?<=\n)(?=[!-.0-~])"),
+    re.compile(rb"(?<=[A-Za-z0-9])(?=[!-&(-/:-@\[-`{-~])"),
+)
+
+
+def joints(tokenizer: Tokenizer) -> Joints:
+    """Return which kinds of joints hold for `tokenizer`.
+
+    A kind holds if no base token continues across such a place, and if thousands of texts made of every class
+    of characters are parted there.
+    """
+    table = tokenizer.base_token_bytes()
+    rng = random.Random(0)
+    return Joints(*(not _crossing(tokenizer, p, table) and _parts(tokenizer, p, rng) for p in _PATTERNS))
+
+
+def _crossing(tokenizer: Tokenizer, pattern: re.Pattern[bytes], table: Sequence[bytes]) -> bool:
+    """Whether a base token that the tokenizer makes of its own text continues across a joint."""
+    joined = _BORDER.join(table)
+    starts = np.cumsum([0, *(len(token) + 1 for token in table)])
+    places = [match.start() for match in pattern.finditer(joined)]
+    found = {table[index] for index in np.searchsorted(starts, places, side="right") - 1}
+    texts = [token.decode() for token in found if _is_text(token)]
+    _, offsets = encode_pieces(tokenizer, texts)
+    # Vocabularies have some tokens that no merge leads to, such as `<unk>` written out.
+    return len(texts) < len(found) or bool((np.diff(offsets) == 1).any())
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _parts(tokenizer: Tokenizer, pattern: re.Pattern[bytes], rng: random.Random) -> bool:
+    """Whether random texts are parted where `pattern` matches."""
+    whole, before, after = [], [], []
+    while len(whole) < _PROBES:
+        text = "".join(rng.choices(_ALPHABET, k=rng.randint(2, 12)))
+        content = text.encode()
+        for match in pattern.finditer(content):
+            whole.append(text)
+            before.append(content[: match.start()].decode())
+            after.append(content[match.start() :].decode())
+    ids, offsets = encode_pieces(tokenizer, [*whole, *before, *after])
+    parts = [ids[start:end].tolist() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    n = len(whole)
+    return all(parts[i] == parts[n + i] + parts[2 * n + i] for i in range(n))
+
+
+def encode_pieces(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Encode each of m texts as it is encoded behind an added token.
+
+    Returns the base ids of all texts end to end, uint32, and their offsets (m + 1), int64.
+    """
+    separator = tokenizer.separator
+    if separator is None:
+        return _flat(tokenizer.encode_batch(texts))
+    groups = [texts[start : start + _JOINED] for start in range(0, len(texts), _JOINED)]
+    encoded = tokenizer.encode_batch([separator + separator.join(group) for group in groups])
+    ids = np.concatenate([np.zeros(0, np.uint32), *encoded])
+    borders = np.flatnonzero(ids == tokenizer.backend.token_to_id(separator))
+    if len(borders) != len(texts):  # a text holds the separator itself
+        return _flat([tokenizer.encode(separator + text)[1:] for text in texts])
+    offsets = np.append(borders, len(ids)) - np.arange(len(texts) + 1)
+    return np.delete(ids, borders), offsets.astype(np.int64)
+
+
+def _flat(lists: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    offsets = [0, *accumulate(map(len, lists))]
+    return np.concatenate([np.zeros(0, np.uint32), *lists]), np.array(offsets, dtype=np.int64)

@@ -1,0 +1,85 @@
+"""Conversations as the ids that the exported tokenizer gives them: what a student is trained on."""
+
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar import _core
+from lar.errors import TokenizerError
+from lar.tokenizer.pieces import encode_pieces, joints
+from lar.tokenizer.tokenizer import Tokenizer
+
+
+
+class Served(NamedTuple):
+    """Conversations of n base tokens in u units, as an engine reads their text.
+
+    units: uint32 (u). starts: int64 (u), the base position of the token in which each unit's first byte lies.
+    begins: bool (u), whether the unit begins where that token does.
+    """
+
+    units: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    begins: NDArray[np.bool_]
+
+
+class ServedParse:
+    """The parse of one vocabulary: latents are found in text, what lies between them is encoded by itself.
+
+    An object may be shared between threads. It keeps the ids of texts that it has encoded, at most a million.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, segment_tokens: NDArray[np.uint32], segment_offsets: NDArray[np.int64]
+    ) -> None:
+        """Compile the parse of k segments: their base ids end to end, and offsets (k + 1).
+
+        Raises:
+            TokenizerError: the tokenizer changes a text where it is divided by added tokens.
+            VocabularyError: a segment holds an id that is no base id.
+        """
+        check_divisible(tokenizer)
+        content, offsets = tokenizer.token_bytes()
+        self._tokenizer = tokenizer
+        self._core = _core.ServedParse(
+            content,
+            offsets.astype(np.int64),
+            tokenizer.barriers,
+            tuple(joints(tokenizer)),
+            segment_tokens,
+            segment_offsets,
+        )
+        self._learning = Lock()
+
+    def parse(
+        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
+    ) -> Served:
+        """Parse the m conversations tokens[offsets[i]:offsets[i + 1]]; `action` (n) is who wrote each token.
+
+        Raises:
+            VocabularyError: an id is no base id, or the ids are not those of a text.
+            OptionError: the arrays do not fit together.
+        """
+        plan = self._core.plan(tokens, np.ascontiguousarray(action), offsets)
+        # One thread at a time: what is learnt may be dropped when another learns more.
+        with self._learning:
+            if missing := self._core.missing(plan):
+                self._core.learn(missing, *encode_pieces(self._tokenizer, missing))
+            return Served(*self._core.units(plan))
+
+
+def check_divisible(tokenizer: Tokenizer) -> None:
+    """Raise TokenizerError where a text that added tokens divide does not decode to itself.
+
+    Some tokenizers put a space before each piece of text (the normalizer `Prepend` of early Llama files).
+    """
+    ids, _ = encode_pieces(tokenizer, ["a b"])
+    content, offsets = tokenizer.token_bytes()
+    text = b"".join(content[offsets[i] : offsets[i + 1]].tobytes() for i in ids.tolist())
+    if text != b"a b":
+        raise TokenizerError(
+            f"the tokenizer writes {text.decode(errors='replace')!r} for 'a b' behind an added token: "
+            "texts with latents would come back changed"
+        )
