@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import contextmanager
+from copy import deepcopy as copied
 from pathlib import Path
 
 import torch
@@ -35,6 +36,17 @@ def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0
     return LlamaForCausalLM(LlamaConfig(**shape)).eval()
 
 
+@torch.no_grad()
+def padded(narrow, rows: int):
+    """The same model with `rows` embedding rows; those of the padding would win nearly every argmax."""
+    wide = copied(narrow)
+    wide.resize_token_embeddings(rows, mean_resizing=False)
+    count = narrow.config.vocab_size
+    for matrix in (wide.get_input_embeddings().weight, wide.get_output_embeddings().weight):
+        matrix[count:] = 20 * torch.randn(rows - count, matrix.shape[1], generator=torch.manual_seed(0))
+    return wide
+
+
 @contextmanager
 def one_thread():
     """Matrices of this size are slower on several threads, by far on a busy machine."""
@@ -45,7 +57,7 @@ def one_thread():
 
 
 def no_latents(corpus: Corpus) -> LatentVocabulary:
-    return LatentVocabulary((), corpus.tokenizer.base_size, corpus.tokenizer)
+    return LatentVocabulary((), corpus.tokenizer)
 
 
 def teacher(corpus: Corpus, steps: int = 60):

@@ -58,9 +58,7 @@ def tokenizer(template: str = CHATML, size: int = 400) -> Tokenizer:
     )
     backend.train_from_iterator(_texts(), trainer)
     config = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
-    return Tokenizer(
-        backend, config=config, chat_template=template, model_vocab_size=backend.get_vocab_size()
-    )
+    return Tokenizer(backend, config=config, chat_template=template)
 
 
 def _texts() -> Iterator[str]:

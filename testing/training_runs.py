@@ -49,7 +49,7 @@ class Runs:
 
     def distill(self, options, name=None):
         output = None if name is None else self.output / name
-        student = distill(self.model, self.corpus, self.vocabulary, options, output)
+        student = distill(self.corpus, self.model, self.vocabulary, options, output)
         return {"learnt": student.learnt(), "log": student.record["log"]}
 
     def whole_run(self, sharding):
@@ -87,7 +87,7 @@ class Runs:
             parameters = [getattr(p, "_local_tensor", p) for p in student.parameters()]
             held.append(sum(p.numel() for p in parameters))
             with readable(trainer.model), torch.no_grad():
-                looked.append(bits_per_byte(student, self.corpus).bits_per_byte)
+                looked.append(bits_per_byte(self.corpus, student).bits_per_byte)
             student.train()
             log(trainer, *arguments, **keywords)
 
@@ -104,7 +104,7 @@ class Runs:
         return self.distill(self.options(dtype="bfloat16", sharding=sharding, max_steps=2))
 
     def adapted(self, sharding):
-        merged = adapt(self.model, self.corpus, self.options(AdaptOptions, sharding=sharding, max_steps=2))
+        merged = adapt(self.corpus, self.model, self.options(AdaptOptions, sharding=sharding, max_steps=2))
         return {"learnt": dict(merged.state_dict()), "log": []}
 
     def all(self, sharding):
@@ -113,17 +113,17 @@ class Runs:
 
 
 def fail_on_the_command_line(folder: Path) -> None:
-    """A mistake that every process makes: the vocabulary of a wider model."""
-    LatentVocabulary.load(folder / "vocabulary").with_base_size(100_000).save(folder / f"wide-{is_main()}")
-    sys.argv = ["lar", "distill", str(folder / "corpus"), "--model", str(folder / "model")]
-    sys.argv += [
-        "--vocabulary",
-        str(folder / f"wide-{is_main()}"),
-        "-o",
-        str(folder / "out"),
+    """A mistake that every process makes: a model with fewer rows than the corpus has ids."""
+    sys.argv = [
+        "lar",
+        "distill",
+        str(folder / "corpus"),
+        "--model",
+        str(folder / "narrow"),
         "--device",
         "cpu",
     ]
+    sys.argv += ["--vocabulary", str(folder / "vocabulary"), "-o", str(folder / "out")]
     cli.main()
 
 

@@ -53,7 +53,7 @@ class Seed:
         began = time.perf_counter()
         student = self._student(arm)
         trained = time.perf_counter()
-        bits = bits_per_byte(student, self.demonstrations, max_length=self.settings.distillation.max_length)
+        bits = bits_per_byte(self.demonstrations, student, max_length=self.settings.distillation.max_length)
         sessions = [job.session() for job in self.held_out]
         online = run_online(student, sessions, Sampling(max_units=self.settings.max_units))
         record = {
@@ -79,7 +79,7 @@ class Seed:
             return Student.plain(model, self.corpus.tokenizer)
         options = arm.options(self.settings.distillation, self.seed)
         vocabulary = None if options.control else self.vocabulary(arm)
-        student: Student = lar.distill(model, self.corpus, vocabulary, options)
+        student: Student = lar.distill(self.corpus, model, vocabulary, options)
         return student
 
     def vocabulary(self, arm: ArmName) -> lar.LatentVocabulary:

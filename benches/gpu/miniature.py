@@ -43,7 +43,7 @@ def make(store: Path) -> None:
     torch.set_num_threads(1)  # matrices of this size are slower on several, by far on a busy machine
     tickets = list(demonstrations(training_tasks(TICKETS, seed=0)))
     tokenizer = train_tokenizer(tickets, size=512)
-    model = new_model(tokenizer.length, BaseModelOptions(width=48, layers=2))
+    model = new_model(tokenizer.base_size, BaseModelOptions(width=48, layers=2))
     folder = store / "model"
     model.save_pretrained(folder)
     tokenizer.save(folder)

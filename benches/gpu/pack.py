@@ -30,7 +30,6 @@ from benches.gpu.manifest import (
     commit_of,
     sha256,
 )
-from benches.training.shapes import with_known_rows
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
@@ -120,7 +119,7 @@ def _spare(folder: Path) -> Iterator[Found]:
 def _throughput(shared: Path, folder: Path) -> Path:
     """Real conversations to score and to train on, and latents mined from their log."""
     logs = lar.read_trajectories(shared / "data" / f"{LOGS[1]}.jsonl.gz")
-    tokenizer = with_known_rows(lar.Tokenizer.load(shared / "tokenizers" / "qwen3"))
+    tokenizer = lar.Tokenizer.load(shared / "tokenizers" / "qwen3")
     target = folder / "throughput"
     trajectories = list(logs)
     first = iter(trajectories)

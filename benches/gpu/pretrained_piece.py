@@ -150,7 +150,7 @@ class Work:
             batch_tokens=self.scale.batch_tokens,
             device=self.scale.device,
         )
-        lar.adapt(str(self.model), train, settings, progress=pace)
+        lar.adapt(train, str(self.model), settings, progress=pace)
         _forget()
         pace.after = 0.0
         seconds = self.clock.limit * FOR_ADAPTATION - self.clock.seconds
@@ -228,7 +228,7 @@ class Work:
         vocabulary = pretrained.mined(options, first.arm.gate)
         settings = replace(pretrained.settings_of(options, first.arm), save_steps=10**9)
         pace = Pace(self.clock)
-        lar.distill(str(self.teacher), train, vocabulary, settings, held_out=held_out, progress=pace)
+        lar.distill(train, str(self.teacher), vocabulary, settings, held_out=held_out, progress=pace)
         pace.close()
         _forget()
         speed = {"before": pace.before, "step": pace.step, "evaluation": pace.after}

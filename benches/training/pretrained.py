@@ -124,7 +124,7 @@ def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None
         device=options.device,
     )
     folder = teacher_of(options)
-    lar.adapt(options.model, learnt, settings, folder, held_out=validation, progress=progress or steps)
+    lar.adapt(learnt, options.model, settings, folder, held_out=validation, progress=progress or steps)
 
 
 def score(options: argparse.Namespace) -> None:
@@ -162,7 +162,7 @@ def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
 def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
     """What the vocabulary of a gate saves on the held-out tasks."""
     _, held_out = split(options)
-    found: dict[str, Any] = lar.evaluate(mined(options, gate), {"held out": held_out}).as_dict()
+    found: dict[str, Any] = lar.evaluate({"held out": held_out}, mined(options, gate)).as_dict()
     return found
 
 
@@ -191,8 +191,8 @@ def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = Non
     learnt, held_out = split(options)
     vocabulary = None if arm.gate == "control" else mined(options, arm.gate)
     lar.distill(
-        teacher_of(options),
         learnt,
+        teacher_of(options),
         vocabulary,
         settings_of(options, arm),
         folder,

@@ -91,7 +91,7 @@ def demo_tasks(folder: Path, number: int) -> list[Task]:
 
 def training_share(folder: Path, vocabulary: lar.LatentVocabulary) -> float:
     """The share of the turns of the training corpus that are not canonical: 0, or training is at fault."""
-    return training_canonicity(vocabulary, lar.Corpus.load(folder / "corpus")).turn_share
+    return training_canonicity(lar.Corpus.load(folder / "corpus"), vocabulary).turn_share
 
 
 def measure(student: Student, tasks: list[Task], temperature: float, seeds: int, *, guarded: bool) -> Line:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen3Config
 
-import lar
 from lar.models.causal_lm import choose_dtype
 
 
@@ -26,7 +25,7 @@ class Shape:
     tied: bool = False
 
     def config(self, rows: int) -> PreTrainedConfig:
-        """The configuration with `rows` embedding rows: the tokenizer's, not the checkpoint's."""
+        """The configuration with `rows` embedding rows: after the tokenizer, not after the checkpoint."""
         classes = {"qwen3": Qwen3Config, "llama": LlamaConfig}
         return classes[self.family](
             vocab_size=rows,
@@ -56,17 +55,9 @@ SHAPES = {
 }
 
 
-def with_known_rows(tokenizer: lar.Tokenizer) -> lar.Tokenizer:
-    """The tokenizer with the number of a model's embedding rows: its own, or padded to a multiple of 128."""
-    if tokenizer.base_size_is_known:
-        return tokenizer
-    rows = -(-tokenizer.base_size // 128) * 128
-    return lar.Tokenizer(
-        tokenizer.backend,
-        config=tokenizer.special_tokens,
-        chat_template=tokenizer.chat_template,
-        model_vocab_size=rows,
-    )
+def padded_rows(base_size: int) -> int:
+    """Embedding rows of a model for so many ids: published models pad them to a multiple of 128."""
+    return -(-base_size // 128) * 128
 
 
 def random_model(shape: Shape, rows: int, device: torch.device) -> Any:

@@ -29,8 +29,8 @@ from benches.training.shapes import (
     SHAPES,
     forward_operations,
     multiplied_parameters,
+    padded_rows,
     random_model,
-    with_known_rows,
 )
 from benches.training.throughput_table import print_table
 from benches.training.training_arms import (
@@ -129,13 +129,13 @@ class Setting:
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Setting":
         """Build the corpora in the folder `work`, mine, and make the model."""
-        tokenizer = with_known_rows(lar.Tokenizer.load(options.tokenizer))
+        tokenizer = lar.Tokenizer.load(options.tokenizer)
         corpora = {name: _corpus(options, name, tokenizer) for name in ("scored", "trained")}
         folder = options.work / "vocabulary"
         if not folder.exists():
             lar.mine(_corpus(options, "mined", tokenizer), size=options.size).save(folder)
         device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        model = random_model(SHAPES[options.shape], tokenizer.base_size, device)
+        model = random_model(SHAPES[options.shape], padded_rows(tokenizer.base_size), device)
         choose_attention(model, options.attention)
         if options.compile:
             for layer in model.model.layers:

@@ -22,7 +22,6 @@ import lar
 from benches.mining import pipeline
 from lar.distillation import DistillOptions
 from lar.distillation.data import Examples, PackedExamples
-from lar.models.causal_lm import embedding_rows
 
 TOP_K = 64
 LORA, CONTROL, STUDENT, CACHED = "plain LoRA", "control", "student", "student, cached teacher"
@@ -89,7 +88,7 @@ class Bench:
             options = replace(options, cached_teacher=True)
         steps = Steps()
         student = lar.distill(
-            sharing_weights(self.model), self.corpus, self.vocabulary, options, progress=steps.end
+            self.corpus, sharing_weights(self.model), self.vocabulary, options, progress=steps.end
         )
         lines = [line for line in student.record["log"] if "base_tokens" in line]
         steps.tokens = [int(line["base_tokens"]) for line in lines]
@@ -109,7 +108,7 @@ class Bench:
                 task_type="CAUSAL_LM",
             ),
         )
-        rows = PlainRows(packed_rows(self.corpus, embedding_rows(model), options), steps)
+        rows = PlainRows(packed_rows(self.corpus, options), steps)
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
                 model=adapted,
@@ -131,9 +130,9 @@ def keep_teacher(model: Any, corpus: lar.Corpus, options: DistillOptions) -> Non
     lar.score(corpus, sharing_weights(model), max_length=options.max_length, top_k=TOP_K)
 
 
-def packed_rows(corpus: lar.Corpus, base_size: int, options: DistillOptions) -> PackedExamples:
+def packed_rows(corpus: lar.Corpus, options: DistillOptions) -> PackedExamples:
     """The rows that `lar.distill` trains a control on, in its order."""
-    nothing = lar.LatentVocabulary((), base_size, corpus.tokenizer)
+    nothing = lar.LatentVocabulary((), corpus.tokenizer)
     limit = options.batch_tokens or options.max_length
     return PackedExamples(Examples(corpus, nothing, options.max_length), limit, options.seed)
 

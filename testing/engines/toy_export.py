@@ -48,7 +48,7 @@ def make(folder: Path) -> Path:
         options = DistillOptions(
             loss="sft", max_steps=80, max_length=256, learning_rate=3e-3, row_learning_rate=3e-2, device="cpu"
         )
-        distill(folder / "teacher", corpus, _vocabulary(corpus), options, folder / "student")
+        distill(corpus, folder / "teacher", _vocabulary(corpus), options, folder / "student")
         return export(folder / "student", folder / "toy").folder
 
 

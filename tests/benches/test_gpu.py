@@ -97,17 +97,17 @@ def test_no_stage_sees_the_held_out_tasks(tmp_path, monkeypatch):
     miniature.make(tmp_path)
     seen: dict[str, set[str]] = {"adapt": set(), "validate": set(), "mine": set(), "distill": set()}
 
-    def watched(name, original, at):
-        def call(*arguments, **keywords):
-            seen[name] |= arguments[at].tasks
+    def watched(name, original):
+        def call(corpus, *arguments, **keywords):
+            seen[name] |= corpus.tasks
             if name == "adapt" and keywords.get("held_out"):
                 seen["validate"] |= keywords["held_out"].tasks
-            return original(*arguments, **keywords)
+            return original(corpus, *arguments, **keywords)
 
         monkeypatch.setattr(lar, name, call)
 
-    for name, at in {"adapt": 1, "mine": 0, "distill": 1}.items():
-        watched(name, getattr(lar, name), at)
+    for name in ("adapt", "mine", "distill"):
+        watched(name, getattr(lar, name))
     scale = replace(miniature.PRETRAINED, windows=2, adapt_steps=2, evaluations=1)
     record = Record(tmp_path / "record.json", "piece", {}, Clock(5), "abc")
     pretrained_piece.measure(tmp_path, LOG, scale, record)

@@ -13,8 +13,8 @@ from benches.training.shapes import (
     SHAPES,
     forward_operations,
     multiplied_parameters,
+    padded_rows,
     random_model,
-    with_known_rows,
 )
 from benches.training.training_arms import CACHED, CONTROL, LORA, STUDENT, Bench, Steps, in_turn, summary
 from lar.distillation import DistillOptions
@@ -70,7 +70,7 @@ def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
 
 
 def test_the_peers_labels_are_the_agents_tokens(bench, corpus):
-    rows = training_arms.packed_rows(corpus, bench.vocabulary.base_size, bench.options)
+    rows = training_arms.packed_rows(corpus, bench.options)
     plain = training_arms.PlainRows(rows, Steps())
     taught = sum(int((plain[index]["labels"] >= 0).sum()) for index in range(len(plain)))
     assert taught == corpus.num_action_tokens
@@ -111,11 +111,8 @@ def test_a_product_has_a_rate():
     assert throughput.product_rate(model, 100_000, tokens=1000, repeats=1) > 0
 
 
-def test_rows_of_a_model_are_the_tokenizers_or_padded(tokenizer):
-    assert with_known_rows(tokenizer) is tokenizer
-    unknown = toy.tokenizer()
-    unknown._model_vocab_size = None
-    assert with_known_rows(unknown).base_size == -(-unknown.base_size // 128) * 128
+def test_rows_of_a_model_are_padded():
+    assert [padded_rows(size) for size in (1, 128, 151_669)] == [128, 128, 151_680]
 
 
 @pytest.mark.parametrize("tied", [False, True])

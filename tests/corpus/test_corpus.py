@@ -151,10 +151,14 @@ def test_refused_trajectories(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_tokens_beyond_the_model_are_refused(tmp_path):
-    small = Tokenizer(CHATML.backend, chat_template=CHATML.chat_template, model_vocab_size=100)
-    with pytest.raises(TokenizerError, match="outside the model's 100 embedding rows"):
-        Corpus.build(make_trajectories(1), small, tmp_path / "c")
+def test_a_manifest_of_version_1_is_read(tmp_path):
+    corpus = build(tmp_path)
+    file = corpus.path / "manifest.json"
+    stored = json.loads(file.read_text())
+    assert stored["base_size"] == CHATML.base_size
+    old = {**stored, "format_version": 1, "base_size": CHATML.base_size + 64, "base_size_is_known": True}
+    file.write_text(json.dumps(old))
+    assert Corpus.load(corpus.path).manifest == corpus.manifest
 
 
 def test_a_corpus_without_a_path_goes_with_the_object():

@@ -31,7 +31,7 @@ def student(corpus, vocabulary):
     options = DistillOptions(
         loss="sft", max_steps=60, max_length=256, learning_rate=3e-3, row_learning_rate=3e-2, device="cpu"
     )
-    return distill(tiny.teacher(corpus), corpus, vocabulary, options)
+    return distill(corpus, tiny.teacher(corpus), vocabulary, options)
 
 
 @pytest.fixture(scope="module")

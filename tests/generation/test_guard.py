@@ -44,7 +44,7 @@ def vocabulary_of(segments):
         Latent(BASE + index, tuple(segment), TOKENIZER.decode(segment), 1, 1, 1)
         for index, segment in enumerate(segments)
     )
-    return LatentVocabulary(latents, BASE, TOKENIZER)
+    return LatentVocabulary(latents, TOKENIZER)
 
 
 @st.composite
@@ -135,7 +135,7 @@ def test_the_measure_is_that_of_its_definition(case):
 
 
 def test_nothing_in_training_is_not_canonical(vocabulary, corpus):
-    measured = training_canonicity(vocabulary, corpus)
+    measured = training_canonicity(corpus, vocabulary)
     assert measured.turns == 2 * corpus.num_trajectories
     assert measured.canonical_units == measured.units < corpus.num_action_tokens
     assert (measured.turn_share, measured.unit_share, measured.wasted_units) == (0, 0, 0)

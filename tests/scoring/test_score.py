@@ -6,7 +6,7 @@ import torch
 
 from lar.corpus import Corpus
 from lar.corpus.windows import windows
-from lar.errors import CorpusError
+from lar.errors import CorpusError, TokenizerError
 from lar.scoring.score import THRESHOLDS, batches_by_length, entropy_quantiles, next_token_scores, score
 from testing import tiny, toy
 
@@ -120,9 +120,16 @@ def test_another_teacher_is_refused_unless_it_may_overwrite(small, model, tokeni
     other.float()
 
 
-def test_a_model_with_other_rows_is_refused(small, tokenizer):
-    with pytest.raises(CorpusError, match="embedding rows"):
-        score(small, tiny.model(tokenizer.base_size + 8))
+def test_scores_are_over_the_tokenizers_ids_alone(small, model, tokenizer):
+    wide = tiny.padded(model, tokenizer.base_size + 24)
+    score(small, wide)
+    np.testing.assert_allclose(columns(small), reference(small, model), rtol=2e-3, atol=2e-3)
+
+
+def test_a_model_with_fewer_rows_than_ids_is_refused(small, tokenizer):
+    with pytest.raises(TokenizerError, match="embedding rows"):
+        score(small, tiny.model(tokenizer.base_size - 8))
+    assert small.manifest.teacher is None
 
 
 def test_quantiles_are_those_of_the_agents_tokens(small, model):

@@ -63,8 +63,8 @@ def test_a_cache_of_all_tokens_trains_the_student_that_the_teacher_trains(
     )
     runs = [
         distill(
-            tmp_path / "model",
             whole,
+            tmp_path / "model",
             vocabulary,
             DistillOptions(**FEW, max_length=256, cached_teacher=cached, output_start="first"),
         )
@@ -97,12 +97,12 @@ def test_a_corpus_scored_anew_in_the_same_folder_is_read_anew(scored):
 def test_another_teachers_cache_is_refused(scored, vocabulary):
     options = DistillOptions(**FEW, max_length=64, cached_teacher=True)
     with pytest.raises(CorpusError, match="another model"):
-        distill(tiny.model(vocabulary.base_size, seed=5), scored, vocabulary, options)
+        distill(scored, tiny.model(vocabulary.base_size, seed=5), vocabulary, options)
 
 
 def test_other_windows_are_refused(scored, model, vocabulary):
     with pytest.raises(CorpusError, match="same max_length"):
-        distill(model, scored, vocabulary, DistillOptions(**FEW, max_length=128, cached_teacher=True))
+        distill(scored, model, vocabulary, DistillOptions(**FEW, max_length=128, cached_teacher=True))
 
 
 def test_another_corpus_cache_and_broken_ones_are_refused(scored, corpus):

@@ -66,8 +66,8 @@ def command(
     with process_group(), progress_bar("adapting", unit="steps") as progress:
         train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
         adapt(
-            str(model),
             train,
+            str(model),
             chosen,
             output,
             held_out=held_out,

@@ -88,7 +88,7 @@ def command(
     began = time.perf_counter()
     with process_group(), progress_bar("distilling", unit="steps") as progress:
         train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
-        student = distill(str(model), train, latents, chosen, output, held_out=held_out, progress=progress)
+        student = distill(train, str(model), latents, chosen, output, held_out=held_out, progress=progress)
     if is_main():
         _report(student.record, output, time.perf_counter() - began, as_json)
 

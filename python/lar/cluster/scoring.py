@@ -19,7 +19,8 @@ from lar.utils.progress import Progress, silent
 def score(
     corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress = silent
 ) -> Corpus:
-    """Score the corpus as `lar.score` does; `loading` are the arguments of `Scorer.load`."""
+    """Score the corpus as `lar.score` does; `loading` are further arguments of `Scorer.load`."""
+    loading = {**loading, "base_size": corpus.manifest.base_size}
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
     record = result(teachers[0].record.remote())
     claim(corpus, record, overwrite=overwrite)

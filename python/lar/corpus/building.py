@@ -55,7 +55,6 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
         tokenizer_fingerprint=tokenizer.fingerprint,
         chat_template_hash=tokenizer.template_hash,
         base_size=tokenizer.base_size,
-        base_size_is_known=tokenizer.base_size_is_known,
         shard_tokens=shard_tokens,
     )
     if (folder / MANIFEST_FILE).exists():

@@ -94,8 +94,10 @@ def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Enco
     return [
         Encoded(digest(trajectory), None, spans)
         if isinstance(spans, str)
-        else Encoded(digest(trajectory), _row(trajectory, tokens, action, tokenizer), None)
-        for trajectory, spans, (tokens, action) in zip(chunk, rendered, encoded, strict=True)
+        else Encoded(
+            digest(trajectory), Row(trajectory.id, trajectory.task, trajectory.success, *masked), None
+        )
+        for trajectory, spans, masked in zip(chunk, rendered, encoded, strict=True)
     ]
 
 
@@ -156,14 +158,3 @@ def _encode_whole(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer)
         sides = np.array([span.agent for span in spans] + [False], dtype=np.bool_)
         encoded.append((tokens, sides[np.searchsorted(ends, starts, side="right")]))
     return encoded
-
-
-def _row(
-    trajectory: Trajectory, tokens: NDArray[np.uint32], action: NDArray[np.bool_], tokenizer: Tokenizer
-) -> Row:
-    if tokens.size and tokens.max() >= tokenizer.base_size:
-        raise TokenizerError(
-            f"trajectory {trajectory.id}: token {tokens.max()} lies outside the model's "
-            f"{tokenizer.base_size} embedding rows (config.json beside the tokenizer)"
-        )
-    return Row(trajectory.id, trajectory.task, trajectory.success, tokens, action)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from lar.errors import CorpusError
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_file
 
 # What lies in a corpus folder beside the shards.
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
 TEACHER_FOLDER = "teacher"  # of lar.scoring.teacher_cache
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Fields of other types are what they are for: examples to show, a teacher to compare.
 _CHECKED = (str, int, bool)
 
@@ -34,8 +35,7 @@ class Manifest:
 
     tokenizer_fingerprint: str
     chat_template_hash: str
-    base_size: int  # rows of the model's embedding
-    base_size_is_known: bool  # False: only the largest id plus one
+    base_size: int  # number of the tokenizer's ids
     shard_tokens: int  # a shard is closed when it holds at least so many
     inputs: int = 0  # trajectories read so far, left-out ones included
     input_digest: str = ""  # SHA-256 over those, in order
@@ -57,6 +57,8 @@ class Manifest:
         except (ValueError, NotADirectoryError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
         version = value.get("format_version") if isinstance(value, dict) else None
+        if version == 1:
+            value, version = _from_version_1(value, folder), FORMAT_VERSION
         if version != FORMAT_VERSION:
             raise CorpusError(f"{file}: format version {version}, this program reads {FORMAT_VERSION}")
         try:
@@ -81,6 +83,13 @@ class Manifest:
             for item in fields(self)
             if item.name in settings and getattr(self, item.name) != getattr(other, item.name)
         ]
+
+
+def _from_version_1(value: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The content of a manifest whose `base_size` was the number of the model's embedding rows."""
+    kept = {name: item for name, item in value.items() if name != "base_size_is_known"}
+    base_size = Tokenizer.load(folder / TOKENIZER_FOLDER).base_size
+    return {**kept, "base_size": base_size, "format_version": FORMAT_VERSION}
 
 
 def _check_kinds(record: Manifest | Part, file: Path) -> None:

@@ -48,7 +48,7 @@ def train_base_model(
     """Train a model on `corpus` and write its checkpoint to `folder`; `progress` counts steps."""
     options = options or BaseModelOptions()
     torch.manual_seed(seed)
-    model = new_model(corpus.manifest.base_size, options)
+    model = new_model(corpus.tokenizer.base_size, options)
     optimizer = _optimizer(model, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options))
     batches = _batches(corpus, options.batch, seed)

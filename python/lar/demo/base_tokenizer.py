@@ -49,7 +49,6 @@ def train_tokenizer(trajectories: Iterable[Trajectory], *, size: int = 2048) -> 
             "tokenizer_class": "PreTrainedTokenizerFast",
         },
         chat_template=CHAT_TEMPLATE,
-        model_vocab_size=backend.get_vocab_size(),
     )
 
 

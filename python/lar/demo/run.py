@@ -135,7 +135,7 @@ def _distil(
     chosen = replace(options.distillation, control=vocabulary is None, seed=options.seed)
     with stage(f"distilling the {name}", "steps") as progress:
         student: Student = lar.distill(
-            folder / "model", corpus, vocabulary, chosen, folder / name, progress=progress
+            corpus, folder / "model", vocabulary, chosen, folder / name, progress=progress
         )
     return student
 

@@ -19,7 +19,7 @@ from lar.distillation.training.held_out import held_out_windows
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import embedding_rows, fingerprint, load_model
+from lar.models.causal_lm import fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
 from lar.utils.files import check_replaceable
@@ -28,8 +28,8 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 def distill(
-    model: Any,
     corpus: Corpus,
+    model: Any,
     vocabulary: LatentVocabulary | None,
     options: DistillOptions | None = None,
     output: str | Path | None = None,
@@ -43,9 +43,9 @@ def distill(
     share the work: each takes rows of its own, the main process alone writes, and all return the student.
 
     Args:
+        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
-        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
         options: see `DistillOptions`.
         output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
@@ -55,8 +55,9 @@ def distill(
         progress: counts optimizer steps, in the main process; it may take notes of speed and evaluation.
 
     Raises:
-        VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
-        to learn from. TrainingError: loss or gradients are not finite, or memory does not suffice.
+        TokenizerError: the model has fewer rows than the vocabulary has base ids. CorpusError: another
+        tokenizer, or nothing to learn from. TrainingError: loss or gradients are not finite, or memory does
+        not suffice.
         OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
     """
     if output is not None:
@@ -66,10 +67,10 @@ def distill(
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if options.control:
-        vocabulary = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
+        vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
-    student = train(base, corpus, vocabulary, options, checkpoints_beside(output), progress, held_out)
+    student = train(corpus, base, vocabulary, options, checkpoints_beside(output), progress, held_out)
     if options.sharding == "full":
         student = unsharded(student, model, options)
 
@@ -89,8 +90,8 @@ def unsharded(student: Student, folder: str | Path, options: AdaptOptions) -> St
 
 
 def train(
-    base: Any,
     corpus: Corpus,
+    base: Any,
     vocabulary: LatentVocabulary,
     options: AdaptOptions,
     checkpoints: Path | None,
@@ -100,7 +101,9 @@ def train(
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
     start(base.device)
     evaluated = held_out_windows(held_out, vocabulary, options)
-    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, options))
+    source = Examples(
+        corpus, vocabulary, options.max_length, _cached_teacher(base, options, vocabulary.base_size)
+    )
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     set_seed(options.seed)
@@ -120,8 +123,8 @@ def train(
     return student.eval()
 
 
-def _cached_teacher(base: Any, options: AdaptOptions) -> CachedTeacher | None:
+def _cached_teacher(base: Any, options: AdaptOptions, base_size: int) -> CachedTeacher | None:
     """The cache of this model and these windows, if the options ask for one."""
     if not (isinstance(options, DistillOptions) and options.cached_teacher):
         return None
-    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
+    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), base_size)

@@ -79,12 +79,12 @@ def canonicity(vocabulary: LatentVocabulary, turns: Iterable[ArrayLike]) -> Cano
     return sum((_of_turn(vocabulary, as_ids(turn)) for turn in turns), Canonicity())
 
 
-def training_canonicity(vocabulary: LatentVocabulary, corpus: Corpus) -> Canonicity:
+def training_canonicity(corpus: Corpus, vocabulary: LatentVocabulary) -> Canonicity:
     """The measure on the agent's turns as training parses them: nothing in them is not canonical."""
-    return canonicity(vocabulary, _turns(vocabulary, corpus))
+    return canonicity(vocabulary, _turns(corpus, vocabulary))
 
 
-def _turns(vocabulary: LatentVocabulary, corpus: Corpus) -> Iterator[NDArray[np.uint32]]:
+def _turns(corpus: Corpus, vocabulary: LatentVocabulary) -> Iterator[NDArray[np.uint32]]:
     """Yield the units of each stretch of a conversation that the agent wrote."""
     for shard in corpus.shards():
         for begin, end in pairwise(shard.offsets.tolist()):

@@ -96,11 +96,11 @@ class Evaluation:
 
 
 def evaluate(
-    vocabulary: LatentVocabulary, corpora: Corpus | Mapping[str, Corpus], *, progress: Progress = silent
+    corpus: Corpus | Mapping[str, Corpus], vocabulary: LatentVocabulary, *, progress: Progress = silent
 ) -> Evaluation:
-    """Count units and base tokens over the tasks of `corpora` that the vocabulary has not seen.
+    """Count units and base tokens over the tasks of a corpus that the vocabulary has not seen.
 
-    `corpora` is one corpus, or several by name.
+    `corpus` is one corpus, or several by name.
     Every conversation is expanded back and compared, token by token. Where all tasks were seen in mining
     they are measured all the same, and the result says `in_sample`. The text of every conversation is encoded
     again by the exported tokenizer, and its ids compared with the parse.
@@ -108,23 +108,22 @@ def evaluate(
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
     """
-    if isinstance(corpora, Corpus):
-        corpora = {corpora.path.name: corpora}
-    for name, corpus in corpora.items():
-        check_same_tokenizer(vocabulary, corpus, name)
-    tasks = {task for corpus in corpora.values() for task in corpus.tasks}
+    corpora = {corpus.path.name: corpus} if isinstance(corpus, Corpus) else corpus
+    for name, one in corpora.items():
+        check_same_tokenizer(one, vocabulary, name)
+    tasks = {task for one in corpora.values() for task in one.tasks}
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
     used = np.zeros(vocabulary.size, dtype=np.bool_)
-    selections = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
-    tokens = sum(corpus.num_tokens for corpus in selections.values())
+    selections = {name: one.select(result.measures) for name, one in corpora.items()}
+    tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: no trajectory holds a token")
     comparison = TextLevelComparison(vocabulary)
-    for name, corpus in selections.items():
+    for name, one in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, lossless in _measure(vocabulary, corpus, used, comparison):
+        for counts, lossless in _measure(one, vocabulary, used, comparison):
             result.per_corpus[name] += counts
             result.total += counts
             result.lossless &= lossless
@@ -133,7 +132,7 @@ def evaluate(
     return result
 
 
-def check_same_tokenizer(vocabulary: LatentVocabulary, corpus: Corpus, name: str) -> None:
+def check_same_tokenizer(corpus: Corpus, vocabulary: LatentVocabulary, name: str) -> None:
     """Raise CorpusError unless vocabulary and corpus hold the ids of one tokenizer."""
     if corpus.tokenizer.fingerprint != vocabulary.tokenizer_fingerprint:
         raise CorpusError(
@@ -143,8 +142,8 @@ def check_same_tokenizer(vocabulary: LatentVocabulary, corpus: Corpus, name: str
 
 
 def _measure(
-    vocabulary: LatentVocabulary,
     corpus: Corpus,
+    vocabulary: LatentVocabulary,
     used: np.ndarray[Any, np.dtype[np.bool_]],
     comparison: TextLevelComparison,
 ) -> Iterable[tuple[Counts, bool]]:

@@ -59,19 +59,12 @@ class TextLevelComparison:
         _, offsets = vocabulary.tokenizer.token_bytes()
         self._token_lengths = np.diff(offsets).astype(np.int64)
         latents = [len(latent.text.encode()) for latent in vocabulary.latents]
-        padding = [0] * (vocabulary.base_size - len(self._token_lengths))
-        self._lengths = np.concatenate([self._token_lengths, padding, latents]).astype(np.int64)
-        self._core_ids = self._as_core_ids()
-
-    def _as_core_ids(self) -> NDArray[np.uint32]:
-        """The core's id of each of the engine's."""
-        size = max(self._backend.get_vocab_size(), self._vocabulary.tokenizer.length)
-        ids = np.arange(size + 1, dtype=np.uint32)
-        for latent in reversed(self._vocabulary.latents):
-            found = self._backend.token_to_id(latent.text)
-            if found is not None and found >= self._vocabulary.tokenizer.length:
-                ids[found] = latent.id
-        return ids
+        self._lengths = np.concatenate([self._token_lengths, latents]).astype(np.int64)
+        # Without engine gates, a latent's text may be a token already: an engine has no id for that latent.
+        ids = {latent.text: latent.id for latent in reversed(vocabulary.latents) if latent.text}
+        base = vocabulary.tokenizer.backend
+        possible = sorted(index for text, index in ids.items() if base.token_to_id(text) is None)
+        self._unit_of_id = np.array([*range(vocabulary.base_size), *possible], dtype=np.uint32)
 
     def of(self, shard: Shard) -> TextLevel:
         """Compare over the conversations of a shard."""
@@ -82,7 +75,7 @@ class TextLevelComparison:
             [tokens.tolist() for tokens in conversations], skip_special_tokens=False
         )
         encodings = self._backend.encode_batch_fast(decoded, add_special_tokens=False)
-        engine = [self._core_ids[np.array(encoding.ids, dtype=np.int64)] for encoding in encodings]
+        engine = [self._unit_of_id[np.array(encoding.ids, dtype=np.int64)] for encoding in encodings]
         core = [self._vocabulary.encode(tokens) for tokens in conversations]
         text_ids, parsed_ids = self._placed(engine, bytes_before), self._placed(core, bytes_before)
 

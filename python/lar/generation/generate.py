@@ -18,7 +18,7 @@ from lar.errors import OptionError
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
 from lar.generation.sampling import Generation, Sampling
-from lar.models.causal_lm import autocast
+from lar.models.causal_lm import autocast, embedding_rows
 from lar.models.compatibility import cache_argument
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
 
@@ -82,7 +82,7 @@ def write(
         student.model.generate(
             input_ids=ids,
             attention_mask=mask,
-            generation_config=_configuration(sampling, requests.ends),
+            generation_config=_configuration(sampling, requests.ends, _padding_ids(student)),
             logits_processor=LogitsProcessorList(_processors(student, sampling)),
             stopping_criteria=StoppingCriteriaList([requests]),
             **({} if cache is None else cache_argument(cache)),
@@ -95,13 +95,21 @@ def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor
     return [CanonicalProcessor(student.vocabulary)] if wanted else []
 
 
-def _configuration(sampling: Sampling, ends: frozenset[int]) -> GenerationConfig:
+def _padding_ids(student: Student) -> list[int]:
+    """Ids of the model's rows that no token has; the latents, where there are some, take their columns."""
+    if student.rows is not None:
+        return []
+    return list(range(student.vocabulary.base_size, embedding_rows(student.base)))
+
+
+def _configuration(sampling: Sampling, ends: frozenset[int], padding: list[int]) -> GenerationConfig:
     common = {
         "max_new_tokens": sampling.max_units,
         "eos_token_id": sorted(ends) or None,
         # What a row that is done gets until all are; nobody reads it.
         "pad_token_id": min(ends, default=0),
         "use_cache": True,
+        "suppress_tokens": padding or None,
     }
     if sampling.temperature == 0:
         return GenerationConfig(do_sample=False, **common)

@@ -80,7 +80,7 @@ def mine(
         "gates": selector.costs,
     }
     mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
-    vocabulary = LatentVocabulary(latents, corpus.tokenizer.base_size, corpus.tokenizer, mining, mined_tasks)
+    vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
     return _with_entropies(vocabulary, corpus, backend)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
-from lar.errors import OptionError, TrainingError
+from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
@@ -136,33 +136,40 @@ def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> T
 
 @dataclass(frozen=True)
 class Head:
-    """The way from hidden states to logits: the output matrix, then what some families do to its logits."""
+    """A model's map from hidden states to logits: the output matrix, then what its family does to logits.
+
+    A model may have more rows than its tokenizer has ids. Those columns are cut off: no token ever had them.
+    """
 
     module: nn.Module
     finish: Callable[[Tensor], Tensor]
+    base_size: int
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Float32 logits over the base rows, (n, rows), of hidden states (n, width)."""
+        """Float32 logits over the base ids, (n, base_size), of hidden states (n, width)."""
         logits: Tensor = self.module(hidden)
-        return self.finish(logits.float())
+        return self.finish(logits[..., : self.base_size].float())
 
-    def chunk_size(self, rows: int) -> int:
-        """How many positions' logits over `rows` rows may exist at a time."""
+    @property
+    def chunk_size(self) -> int:
+        """Number of positions whose logits may exist at a time."""
         device = next(self.module.parameters()).device.type
-        return max(16, _CHUNK_LOGITS.get(device, _CHUNK_LOGITS["cpu"]) // rows)
+        return max(16, _CHUNK_LOGITS.get(device, _CHUNK_LOGITS["cpu"]) // self.base_size)
 
 
-def head_of(model: Any) -> Head:
-    """The model's head, checked against the model's own logits on a few tokens.
+def head_of(model: Any, base_size: int) -> Head:
+    """The model's head over `base_size` ids, checked against the model's own logits on a few tokens.
 
     Raises:
-        TrainingError: the model does to its logits what this function does not know.
+        TokenizerError: the model has fewer rows than that.
+        TrainingError: the model changes its logits in a way that this function does not implement.
     """
-    head = Head(model.get_output_embeddings(), _finish(model.config.get_text_config()))
+    check_rows(model, base_size)
+    head = Head(model.get_output_embeddings(), _finish(model.config.get_text_config()), base_size)
     weight = model.get_input_embeddings().weight
     ids = torch.arange(4, device=weight.device).remainder(weight.shape[0])[None]
     with torch.no_grad(), autocast(model):
-        expected = model(input_ids=ids, use_cache=False).logits.float()
+        expected = model(input_ids=ids, use_cache=False).logits[..., :base_size].float()
         found = head(hidden_states(model, ids).flatten(0, 1)).view_as(expected)
     if not torch.allclose(found, expected, rtol=1e-2, atol=1e-2, equal_nan=True):
         raise TrainingError(
@@ -190,8 +197,18 @@ def context_length(model: Any) -> int | None:
 
 
 def embedding_rows(model: Any) -> int:
-    """Rows of the model's input embedding: the number of base ids."""
+    """Rows of the model's input embedding; a model may have more than its tokenizer has ids."""
     return int(model.get_input_embeddings().weight.shape[0])
+
+
+def check_rows(model: Any, base_size: int) -> None:
+    """Raise TokenizerError where the model has fewer embedding rows than `base_size`, its tokenizer's ids."""
+    rows = embedding_rows(model)
+    if rows < base_size:
+        raise TokenizerError(
+            f"the model has {rows} embedding rows, fewer than the tokenizer's {base_size} ids: "
+            "use the tokenizer in the model's own folder"
+        )
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -25,7 +25,6 @@ from lar.models.causal_lm import (
     Head,
     autocast,
     context_length,
-    embedding_rows,
     fingerprint,
     head_of,
     hidden_states,
@@ -59,7 +58,8 @@ def score(
 
     Args:
         corpus: the whole corpus, no selection of it.
-        model: a checkpoint folder or a causal model of transformers; its embedding has the corpus's base ids.
+        model: a checkpoint folder or a causal model of transformers. Its embedding has a row for each id of
+            the corpus's tokenizer; scores are over those ids, further rows of the model count for nothing.
         batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch of its own);
             None for 4,096 on a CPU and 32,768 on a GPU.
         max_length: tokens that the teacher reads at a time (see `lar.corpus.windows`); None for the model's
@@ -72,10 +72,17 @@ def score(
         progress: counts tokens.
 
     Raises:
-        CorpusError: the corpus has the scores of another teacher, or ids that the model has no row for.
+        CorpusError: the corpus has the scores of another teacher. TokenizerError: the model has fewer rows
+        than the corpus's tokenizer has ids.
     """
     scorer = Scorer.load(
-        model, batch_tokens=batch_tokens, max_length=max_length, top_k=top_k, dtype=dtype, device=device
+        model,
+        base_size=corpus.manifest.base_size,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        top_k=top_k,
+        dtype=dtype,
+        device=device,
     )
     record = scorer.record
     claim(corpus, record, overwrite=overwrite)
@@ -127,16 +134,12 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class TeacherRecord:
-    """What a corpus remembers of the model that scored it; the first two say whether it is the same one.
-
-    rows: embedding rows of the model, which must be the corpus's; they are not remembered.
-    """
+    """What a corpus remembers of the model that scored it; the first two say whether it is the same one."""
 
     fingerprint: str
     max_length: int | None
     name: str
     dtype: str
-    rows: int
 
     @property
     def cache(self) -> CacheIdentity:
@@ -163,31 +166,35 @@ class Scorer:
         self,
         teacher: Any,
         name: str,
+        base_size: int,
         batch_tokens: int,
         max_length: int | None,
         top_k: int | None = None,
     ) -> None:
         """Take a model that is where it computes; `load` says what the numbers are."""
         self.teacher = teacher.eval()
-        self.head: Head = head_of(teacher)
+        self.head: Head = head_of(teacher, base_size)
         self.name = name
         self.batch_tokens = batch_tokens
         self.max_length = max_length
         self.top_k = top_k
-        self.rows = embedding_rows(teacher)
 
     @classmethod
     def load(
         cls,
         model: Any,
         *,
+        base_size: int,
         batch_tokens: int | None,
         max_length: int | None,
         dtype: str,
         device: str | None,
         top_k: int | None = None,
     ) -> "Scorer":
-        """The scorer for the arguments of `score`; raises OptionError for a number that is not positive."""
+        """The scorer for the arguments of `score`, over the `base_size` ids of the corpus's tokenizer.
+
+        Raises OptionError for a number that is not positive, TokenizerError for a model with too few rows.
+        """
         given = (("batch_tokens", batch_tokens), ("max_length", max_length), ("top_k", top_k))
         for name, value in given:
             if value is not None and value < 1:
@@ -195,7 +202,7 @@ class Scorer:
         teacher = load_model(model, dtype=dtype, device=device)
         name = Path(model).resolve().name if isinstance(model, str | Path) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
-        return cls(teacher, name, batch_tokens, max_length or context_length(teacher), top_k)
+        return cls(teacher, name, base_size, batch_tokens, max_length or context_length(teacher), top_k)
 
     @property
     def record(self) -> TeacherRecord:
@@ -205,7 +212,6 @@ class Scorer:
             max_length=self.max_length,
             name=self.name,
             dtype=str(self.teacher.dtype).removeprefix("torch."),
-            rows=self.rows,
         )
 
     @torch.inference_mode()
@@ -213,7 +219,7 @@ class Scorer:
         self, shard: Shard, progress: Progress = silent, done: int = 0, total: int | None = None
     ) -> Scores:
         """The scores of a shard; `progress` goes on from `done` of `total` tokens."""
-        scores = _empty_scores(shard, self.top_k and min(self.top_k, self.rows))
+        scores = _empty_scores(shard, self.top_k and min(self.top_k, self.head.base_size))
         readings = list(_readings(shard, self.max_length))
         row_of = np.cumsum(shard.action) - 1
         read, to_read = 0, sum(len(reading.positions) for reading in readings)
@@ -237,9 +243,9 @@ class Scorer:
         with autocast(self.teacher):
             ids = _pad([shard.tokens[reading.positions] for reading in batch]).to(self.teacher.device)
             hidden = hidden_states(self.teacher, ids)[torch.from_numpy(rows), torch.from_numpy(before)]
-            size = self.head.chunk_size(self.rows)
+            size = self.head.chunk_size
             for at in range(0, len(places), size):
-                logits = self.head(hidden[at : at + size])[:, : self.rows]
+                logits = self.head(hidden[at : at + size])
                 self._keep(logits, tokens[at : at + size], places[at : at + size], scores, row_of)
 
     def _keep(
@@ -322,11 +328,8 @@ def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> None:
     """Record the teacher before its first score; with `overwrite` drop the scores of another.
 
     Raises:
-        CorpusError: the corpus has the scores of another teacher, or ids that this one has no row for.
+        CorpusError: the corpus has the scores of another teacher.
     """
-    size = corpus.manifest.base_size
-    if (teacher.rows != size) if corpus.manifest.base_size_is_known else (teacher.rows < size):
-        raise CorpusError(f"{corpus.path}: made for {size} embedding rows, the model has {teacher.rows}")
     mine = {"fingerprint": teacher.fingerprint, "max_length": teacher.max_length}
     found = corpus.manifest.teacher
     if found is not None and {key: found.get(key) for key in mine} != mine:

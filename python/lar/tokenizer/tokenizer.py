@@ -18,7 +18,6 @@ from lar.utils.files import atomic_file
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
-MODEL_CONFIG_FILE = "config.json"
 
 # Pairs whose parts, encoded apart, must decode to the whole (see `Tokenizer.encodes_piecewise`).
 _JOINTS = (("a", "b"), ("a ", "b"), ("a", " b"), ("\n", "a"), (".", "\n\nb"))
@@ -36,11 +35,10 @@ class Tokenizer:
         *,
         config: Mapping[str, Any] | None = None,
         chat_template: str | None = None,
-        model_vocab_size: int | None = None,
     ) -> None:
         """Wrap `backend`, which must not be changed afterwards.
 
-        `config` is the content of tokenizer_config.json, `model_vocab_size` the model's embedding rows.
+        `config` is the content of tokenizer_config.json.
         """
         # A truncation left in the file would cut conversations without a word.
         backend.no_truncation()
@@ -48,11 +46,10 @@ class Tokenizer:
         self.backend = backend
         self.chat_template = chat_template
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
-        self._model_vocab_size = model_vocab_size
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, config.json.
+        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja.
 
         Only the first is needed. Raises TokenizerError naming the file that is missing or broken.
         """
@@ -67,12 +64,7 @@ class Tokenizer:
         config = read_json(folder / TOKENIZER_CONFIG_FILE)
         _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
         legacy = read_json(folder / "special_tokens_map.json")
-        return cls(
-            backend,
-            config={**legacy, **config},
-            chat_template=_chat_template(folder, config),
-            model_vocab_size=_vocab_size(read_json(folder / MODEL_CONFIG_FILE)),
-        )
+        return cls(backend, config={**legacy, **config}, chat_template=_chat_template(folder, config))
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
@@ -94,14 +86,11 @@ class Tokenizer:
         template = getattr(value, "chat_template", None)
         if isinstance(template, Mapping):
             template = template.get("default")
-        folder = Path(str(getattr(value, "name_or_path", "") or "."))
-        is_folder = (folder / TOKENIZER_FILE).is_file()
         return cls(
             tokenizers.Tokenizer.from_str(value.backend_tokenizer.to_str()),
             # This class takes tokenizer.json as it stands, which is what the backend was written to.
             config={"tokenizer_class": "PreTrainedTokenizerFast", **value.special_tokens_map},
             chat_template=template,
-            model_vocab_size=_vocab_size(read_json(folder / MODEL_CONFIG_FILE)) if is_folder else None,
         )
 
     @cached_property
@@ -143,21 +132,12 @@ class Tokenizer:
         added = self.backend.get_added_tokens_decoder()
         return np.array(sorted(index for index, token in added.items() if token.special), dtype=np.uint32)
 
-    @property
-    def base_size(self) -> int:
-        """Rows of the model's embedding (`vocab_size` of config.json); else the largest id plus one."""
-        if self._model_vocab_size is not None:
-            return self._model_vocab_size
-        return self.length
-
-    @property
-    def base_size_is_known(self) -> bool:
-        """Whether `base_size` is the model's own figure and not only a lower bound from the ids."""
-        return self._model_vocab_size is not None
-
     @cached_property
-    def length(self) -> int:
-        """The largest id of a token plus one; a model may have more embedding rows than that."""
+    def base_size(self) -> int:
+        """Number of base ids: the largest id of a token plus one. Latent i has the id `base_size + i`.
+
+        A model may have more embedding rows. No token ever had those, so no distribution here covers them.
+        """
         return max(self.backend.get_vocab().values(), default=-1) + 1
 
     def encode(self, text: str) -> NDArray[np.uint32]:
@@ -215,25 +195,20 @@ class Tokenizer:
     def backend_with(self, texts: Sequence[str]) -> tokenizers.Tokenizer:
         """A clone of the backend with `texts` as added tokens that are not special.
 
-        They get the ids from `length` on; what is a token already, or is empty, gets none.
+        They get the ids from `base_size` on; what is a token already, or is empty, gets none.
         """
         backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
         backend.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False) for text in texts])
         return backend
 
     def save(self, folder: str | Path) -> None:
-        """Write the files that `load` reads, each in one step; other files in the folder stay.
-
-        A model's own config.json says more than ours would, so it stays too.
-        """
+        """Write the files that `load` reads, each in one step; other files in the folder stay."""
         target = Path(folder)
         # The library's own `save` reports a full disk as a bare Exception.
         _write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
         _write_text(target / TOKENIZER_CONFIG_FILE, _as_json(self._config))
         if self.chat_template is not None:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
-        if self._model_vocab_size is not None and not (target / MODEL_CONFIG_FILE).exists():
-            _write_text(target / MODEL_CONFIG_FILE, _as_json({"vocab_size": self._model_vocab_size}))
 
 
 def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
@@ -260,13 +235,6 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     if isinstance(template, list):
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
     return template if isinstance(template, str) else None
-
-
-def _vocab_size(config: dict[str, Any]) -> int | None:
-    """Return the embedding's rows from a config.json; multimodal models keep them in `text_config`."""
-    text = config.get("text_config")
-    size = config.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
-    return int(size) if size else None
 
 
 def _content(value: Any) -> str | None:

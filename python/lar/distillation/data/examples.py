@@ -56,16 +56,11 @@ class Examples(Sequence[Example]):
         """Plan the windows; `teacher` adds what a cached teacher says.
 
         Raises:
-            CorpusError: corpus and vocabulary are of different tokenizers, the vocabulary's model is smaller
-            than what the corpus was made for, or the cache is not this teacher's of this corpus.
+            CorpusError: corpus and vocabulary are of different tokenizers, or the cache is not this teacher's
+            of this corpus.
         """
         if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
-        if corpus.manifest.base_size > vocabulary.base_size:
-            raise CorpusError(
-                f"{corpus.path}: made for {corpus.manifest.base_size} embedding rows, "
-                f"the model has {vocabulary.base_size}"
-            )
         self.vocabulary = vocabulary
         self._teacher = teacher
         self._plan: list[tuple[Shard, int, int, Window]] = []

@@ -58,7 +58,7 @@ class DistillationStep(nn.Module):
                 parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
                 return terms.teacher + self.unit_weight * terms.unit
 
-            size = student.head.chunk_size(student.vocabulary.base_size)
+            size = student.head.chunk_size
             loss = sum_over_chunks(chunk_loss, size, found[student_at], *self._output_rows())
         zero = loss.new_zeros(())  # of a batch in which nothing is taught
         sums = {
