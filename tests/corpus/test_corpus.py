@@ -179,7 +179,7 @@ def test_a_corpus_without_a_path_goes_with_the_object():
         (lambda c: (c / "part-00001.arrow").replace(c / "part-00000.arrow"), r"part-00000\.arrow: \d+ traj"),
     ],
 )
-def test_loading_says_what_is_wrong_and_where(tmp_path, damage, message):
+def test_a_broken_folder_is_refused_with_the_file_and_the_reason(tmp_path, damage, message):
     folder = build(tmp_path).path
     damage(folder)
     with pytest.raises(CorpusError, match=message):

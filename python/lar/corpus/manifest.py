@@ -8,7 +8,7 @@ from typing import Self
 from lar.errors import CorpusError
 from lar.utils.files import atomic_file
 
-# What lies in a corpus folder beside the shards.
+# The other entries of a corpus folder beside the shards and `teacher/`.
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
 # Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
@@ -19,7 +19,7 @@ _CHECKED = (str, int, bool)
 
 @dataclass(slots=True)
 class Part:
-    """One shard file and how much is in it."""
+    """One shard file and its counts."""
 
     file: str
     trajectories: int
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(slots=True)
 class Manifest:
-    """The counts of a corpus, what made it, and how far a build has come."""
+    """The counts and the settings of a corpus, and the progress of its build."""
 
     tokenizer_fingerprint: str
     chat_template_hash: str

@@ -1,7 +1,7 @@
 """The scores of a corpus: what one teacher computed before each of the agent's tokens.
 
 They lie in `teacher/` in the corpus's folder: `teacher.json`, the record of the model, and one Arrow file a
-shard, of the shard's name. A file has a row for each of the agent's tokens in the shard, in its order:
+shard, with the shard's name. A file has a row for each of the agent's tokens in the shard, in its order:
 
 - `entropy` (float16, nats): of the teacher's distribution before the token; NaN for a trajectory's first.
 - Where likely tokens were asked for: `ids` (uint32, k), the k likeliest tokens, likeliest first, `logprob`
@@ -12,8 +12,8 @@ tokens takes 390 bytes. `Shard.entropy` spreads the first column over all tokens
 
 Each file names the model, the windows and the shard that it was computed for, and is written in one step.
 
-Reading is the corpus's part, and not that of `lar.scoring`, because a shard reads its own entropies, and
-`lar.corpus` imports nothing downstream. Who may write here is decided in `lar.scoring.store`.
+The files are read and written here, and not in `lar.scoring`, because a shard reads its own entropies and
+`lar.corpus` imports nothing downstream. `lar.scoring.store` decides who may write.
 """
 
 import json
@@ -54,7 +54,7 @@ class TeacherRecord:
 
     @property
     def identity(self) -> TeacherIdentity:
-        """What another model's scores would differ in."""
+        """What scores depend on: those of one identity may stand beside one another."""
         return TeacherIdentity(self.fingerprint, self.max_length)
 
     @classmethod
@@ -101,12 +101,12 @@ class Scores:
 
     @property
     def top_k(self) -> int | None:
-        """How many likely tokens are there for each of the agent's."""
+        """Number of likely tokens before each of the agent's tokens; None without."""
         return None if self.likely is None else self.likely.ids.shape[1]
 
 
 def scores_file(shard_file: Path) -> Path:
-    """Return where the scores of a shard lie."""
+    """Return the path of a shard's scores."""
     return shard_file.parent / TEACHER_FOLDER / shard_file.name
 
 

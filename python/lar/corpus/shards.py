@@ -35,7 +35,7 @@ _DIGEST = b"lar.digest"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trajectory as it goes into a shard: n tokens, and whether the agent generated each."""
+    """One trajectory of a shard: n tokens, and whether the agent generated each."""
 
     id: str
     task: str
@@ -56,7 +56,7 @@ class Shard:
     tasks: list[str]
     ids: list[str]
     success: list[bool | None]
-    selected: NDArray[np.bool_] | None = None  # which of the file's agent's tokens are in here; None: all
+    selected: NDArray[np.bool_] | None = None  # of the agent's tokens in the file; None: all
 
     @cached_property
     def scores(self) -> Scores | None:
@@ -68,20 +68,32 @@ class Shard:
         rows = int(self.action.sum()) if self.selected is None else len(self.selected)
         return read_scores(self.path, self.digest, rows)
 
-    @cached_property
-    def entropy(self) -> NDArray[np.float16] | None:
-        """The teacher's entropies: float16 (n), nats, before each token; None where the file is not scored.
+    @property
+    def action_entropy(self) -> NDArray[np.float16] | None:
+        """The teacher's entropies before the agent's a tokens: float16 (a), nats, a view of the mapped file.
 
-        NaN before tokens that the agent did not generate, and before a trajectory's first token.
+        A selection's are copied. None where the file is not scored; NaN before a trajectory's first token.
 
         Raises:
             CorpusError: as `scores` does.
         """
         if self.scores is None:
             return None
+        return self.scores.entropy if self.selected is None else self.scores.entropy[self.selected]
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float16] | None:
+        """The teacher's entropies before each token: float16 (n), nats; None where the file is not scored.
+
+        NaN before tokens that the agent did not generate, and before a trajectory's first token.
+
+        Raises:
+            CorpusError: as `scores` does.
+        """
+        if (found := self.action_entropy) is None:
+            return None
         spread = np.full(len(self.tokens), np.nan, dtype=np.float16)
-        found = self.scores.entropy
-        spread[self.action] = found if self.selected is None else found[self.selected]
+        spread[self.action] = found
         return spread
 
     @cached_property
@@ -188,9 +200,9 @@ def read_batch(file: Path) -> Any:
             if reader.schema not in (SCHEMA, _SCHEMA_1) or reader.num_record_batches != 1:
                 raise CorpusError(f"{file}: not a shard of a corpus (its columns are {reader.schema.names})")
             batch = reader.get_batch(0)
-            # Offsets that lead outside would be followed; the tokens themselves are not read.
+            # Unchecked, offsets that lead outside would be followed. This reads offsets, but no tokens.
             batch.validate(full=True)
-    # Arrow calls some of what is broken an OSError, and a broken column name is no UTF-8.
+    # Arrow raises OSError for some broken files, and a broken column name is not UTF-8.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{file}: a broken shard ({str(error).splitlines()[0]})") from None
     return batch

@@ -21,7 +21,7 @@ _VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64
 
 
 class ShardMap(Protocol):
-    """A way to apply a function to each shard of a corpus."""
+    """A function that applies another to each shard of a corpus, here or on other machines."""
 
     def __call__(self, function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
         """Yield `function` of each shard, in the order of the shards."""
@@ -97,8 +97,8 @@ def entropy_quantiles(corpus: Corpus, map_shards: ShardMap | None = None) -> dic
 
 def _count(is_barrier: NDArray[np.bool_], shard: Shard) -> NDArray[np.int64]:
     """The tokens of a shard at each float16 value by its bits; int64 (65,536)."""
-    if shard.entropy is None:
+    if (found := shard.action_entropy) is None:
         raise CorpusError(f"{shard.path}: not scored; run `lar score` first")
-    found = shard.entropy[shard.action & ~is_barrier[shard.tokens]]
-    found = np.abs(found[~np.isnan(found)])  # of the two zeros one is enough
+    found = found[~is_barrier[shard.tokens[shard.action]]]
+    found = np.abs(found[~np.isnan(found)])  # abs: -0.0 counts as 0.0
     return np.bincount(found.view(np.uint16), minlength=1 << 16)

@@ -61,7 +61,7 @@ def score(
         batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch of its own);
             None for 4,096 on a CPU and 32,768 on a GPU.
         max_length: tokens that the teacher reads at a time (see `lar.corpus.windows`); None for the model's
-            own context. To share `top_k` with a distillation, its max_length.
+            own context. For a distillation that reads `top_k`, give the max_length of the distillation.
         top_k: store so many of the teacher's likeliest tokens before each of the agent's, for distillations
             with `cached_teacher` (6 k + 4 bytes each); None stores the entropies alone (2 bytes each). What
             is stored stays: only a larger number than that scores again.
@@ -248,7 +248,7 @@ def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices of batches, sequences of like length together, longest first.
+    """Yield the indices of batches, sequences of similar length together, longest first.
 
     A batch's rows times its longest length stays within `batch_tokens`, unless it is a single row.
     """
