@@ -43,8 +43,8 @@ class Window:
 def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
     """Yield the windows, at most `max_length` long, of a conversation whose agent's mask is `action` (n).
 
-    Each of the agent's tokens is new in exactly one of them, except a conversation's first token, before
-    which nothing stands. A window ends at the end of an agent's turn, unless that leaves less than half of its
+    Each of the agent's tokens is new in exactly one of them, except a conversation's first token, which has
+    nothing before it. A window ends at the end of an agent's turn, unless that leaves less than half of its
     room for new tokens.
     """
     edges = np.flatnonzero(np.diff(action, prepend=False, append=False).astype(np.int8))
