@@ -24,7 +24,7 @@ from lar.distillation import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
-from lar.scoring.score import entropy_quantiles
+from lar.scoring.distribution import entropy_quantiles
 from lar.utils.files import atomic_file, atomic_folder
 
 NAMED = ("loss", "row_start", "control", "seed")  # options that an arm's name and seed decide

@@ -21,7 +21,7 @@ from benches.gpu.curves import curve, is_flat
 from benches.gpu.record import Record
 from benches.training import pretrained, pretrained_options
 from benches.training.pretrained import Arm
-from lar.scoring.score import entropy_quantiles
+from lar.scoring.distribution import entropy_quantiles
 from lar.utils.files import atomic_folder
 
 ADAPTATION = "adaptation.json"

@@ -26,7 +26,7 @@ from typing import Any
 import lar
 from benches.training.pretrained_options import parser
 from lar.distillation import AdaptOptions, DistillOptions
-from lar.scoring.score import entropy_quantiles
+from lar.scoring.distribution import entropy_quantiles
 from lar.utils.progress import Progress
 
 HELD_OUT = 0.2

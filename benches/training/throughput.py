@@ -49,6 +49,7 @@ from lar.distillation import DistillOptions
 from lar.distillation.data import Examples
 from lar.distillation.options import OUTPUT_STARTS
 from lar.models.attention import ATTENTIONS, choose_attention
+from lar.scoring import store
 
 PIECES = ("matmul", "score", "distill")
 
@@ -239,7 +240,7 @@ def scoring(setting: Setting, options: argparse.Namespace) -> dict[str, float]:
     longest = options.score_length or SHAPES[setting.shape].context
     lengths = list(window_lengths(corpus, longest))
     operations = forward_operations(SHAPES[setting.shape], setting.vocabulary.base_size, lengths)
-    corpus.clear_scores()
+    store.clear(corpus)
     forget_peak(model.device)
     began = time.perf_counter()
     lar.score(

@@ -94,7 +94,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_way_leaves_what_the_commands_read(demo: Path) -> None:
     corpus = lar.Corpus.load(demo / "corpus")
     assert corpus.num_trajectories == len(list(lar.read_trajectories(demo / "trajectories.parquet"))) == 24
-    assert all(shard.scored for shard in corpus.shards())
+    assert all(shard.entropy is not None for shard in corpus.shards())
     vocabulary = lar.LatentVocabulary.load(demo / "vocabulary")
     assert vocabulary.size == 16
     for shard in corpus.shards():

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from lar import adapt, distill
 from lar.corpus import Corpus
-from lar.corpus.manifest import TEACHER_FOLDER
+from lar.corpus.scores import TEACHER_FOLDER, TeacherIdentity
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.student import Student
@@ -201,21 +201,21 @@ def test_controls_and_adapted_teachers_read_their_caches_too(cached, vocabulary,
 @given(FLIPS, ENDS)
 def test_a_damaged_teacher_cache_is_read_or_refused(cached, vocabulary, teacher_folder, flips, end):
     from lar.models.causal_lm import fingerprint
-    from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
+    from lar.scoring.store import CachedTeacher
 
     name = fingerprint(load_model(str(teacher_folder), device="cpu")) if not NAMES else NAMES[0]
     NAMES.append(name)
-    (file,) = (cached.path / TEACHER_FOLDER).iterdir()
+    (file,) = (cached.path / TEACHER_FOLDER).glob("*.arrow")
     content = file.read_bytes()
     file.unlink()  # a new file each time: the old one may still be mapped
 
     def read():
-        teacher = CachedTeacher(CacheIdentity(name, 256), vocabulary.base_size)
+        teacher = CachedTeacher(cached, TeacherIdentity(name, 256))
         found = list(Examples(cached, vocabulary, 256, teacher))
         for example in found:
             assert (example.top.ids < vocabulary.base_size).all()
             assert np.isfinite(example.top.probabilities).all()
-        return found
+        return found, [shard.entropy for shard in cached.shards()]
 
     try:
         file.write_bytes(flip(content, flips, end))

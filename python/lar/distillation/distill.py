@@ -8,6 +8,7 @@ from typing import Any
 from transformers import set_seed
 
 from lar.corpus import Corpus
+from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
@@ -21,7 +22,7 @@ from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
-from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
+from lar.scoring.store import CachedTeacher
 from lar.utils.files import check_replaceable
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -101,9 +102,7 @@ def train(
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
     start(base.device)
     evaluated = held_out_windows(held_out, vocabulary, options)
-    source = Examples(
-        corpus, vocabulary, options.max_length, _cached_teacher(base, options, vocabulary.base_size)
-    )
+    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     set_seed(options.seed)
@@ -123,8 +122,8 @@ def train(
     return student.eval()
 
 
-def _cached_teacher(base: Any, options: AdaptOptions, base_size: int) -> CachedTeacher | None:
-    """The cache of this model and these windows, if the options ask for one."""
+def _cached_teacher(base: Any, corpus: Corpus, options: AdaptOptions) -> CachedTeacher | None:
+    """The stored distributions of this model and these windows, if the options ask for them."""
     if not (isinstance(options, DistillOptions) and options.cached_teacher):
         return None
-    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), base_size)
+    return CachedTeacher(corpus, TeacherIdentity(fingerprint(base), options.max_length))
