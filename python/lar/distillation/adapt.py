@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,11 @@ def adapt(
     if output is not None and not merge and folder is None:
         raise OptionError("an adapter names its base, and this model was not loaded from a folder: merge it")
     nothing = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
-    student = train(base, corpus, nothing, options, checkpoints_beside(output), progress, held_out)
+    training = options.as_distillation()
+    student = train(base, corpus, nothing, training, checkpoints_beside(output), progress, held_out)
     if options.sharding == "full":
         student = unsharded(student, model, options)
-    record = {**student.record, "merged": merge}
+    record = {**student.record, "options": asdict(options), "merged": merge}
     result = _merged(student, output) if merge else _named(student, folder)
 
     def save() -> None:

@@ -92,7 +92,7 @@ def train(
     base: Any,
     corpus: Corpus,
     vocabulary: LatentVocabulary,
-    options: AdaptOptions,
+    options: DistillOptions,
     checkpoints: Path | None,
     progress: Progress,
     held_out: Corpus | None = None,
@@ -113,15 +113,15 @@ def train(
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
             last, started = from_main(lambda: last_checkpoint(folder)), {}
-            if last is None and isinstance(options, DistillOptions):
+            if last is None:
                 # In every process alike, from the same batches, while the model is whole.
                 started = start_rows(trainer.model, data, options, progress)
             student.record = {"start": started, **trainer.run(last)}
     return student.eval()
 
 
-def _cached_teacher(base: Any, options: AdaptOptions) -> CachedTeacher | None:
+def _cached_teacher(base: Any, options: DistillOptions) -> CachedTeacher | None:
     """The cache of this model and these windows, if the options ask for one."""
-    if not (isinstance(options, DistillOptions) and options.cached_teacher):
+    if not options.cached_teacher:
         return None
     return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
