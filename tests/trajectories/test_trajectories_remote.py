@@ -35,7 +35,9 @@ def bucket(store, tmp_path):
     write_trajectories([trajectory] * 5, folder / "sub" / "c.parquet")
     (folder / "sub" / "d.jsonl").write_bytes(LINE + b"{broken\n" + LINE)
     (folder / ".hidden").write_bytes(b"x")
-    store.put(str(folder), "/bucket/", recursive=True)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            store.pipe(f"/bucket/logs/{file.relative_to(folder)}", file.read_bytes())
     return folder
 
 

@@ -53,7 +53,7 @@ class Source:
 def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     """List the files of `paths`, which may be URLs; a folder gives all files in it, sorted, but hidden ones.
 
-    Labels are short, and each file has another one.
+    Labels are short, and no two are equal.
 
     Raises:
         FileNotFoundError: a path that is not there. TrajectoryError: one that is neither file nor folder, or
@@ -68,7 +68,7 @@ def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
 
 
 def _sources_of(given: str | Path) -> Iterator[Source]:
-    if isinstance(given, str) and remote.is_url(given):
+    if remote.is_url(given):
         name = given.rstrip("/").rpartition("/")[2]
         for url, inner, size, system in remote.list_files(given):
             yield Source(url, f"{name}/{inner}" if inner else name, size, system)

@@ -6,14 +6,14 @@ Files of the local disk do not pass here: fsspec takes 70 ms to import, and has 
 import io
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from lar.errors import MissingExtraError, TrajectoryError
 
 _BUFFER = 1 << 20  # bytes that are asked of a file at once, so that lines do not become calls of Python
 
 
-def is_url(path: object) -> bool:
+def is_url(path: object) -> TypeGuard[str]:
     """Whether `path` is a URL and not a path of the local disk."""
     return isinstance(path, str) and "://" in path
 
