@@ -47,7 +47,7 @@ def test_yaml_and_overrides(tmp_path):
         ("seed: true", "seed must be a valid integer"),
         ("max_steps: x", "max_steps must be a valid integer"),
         ("gradient_checkpointing: 1", "gradient_checkpointing must be a valid boolean"),
-        ("report_to: wandb", "report_to must be a valid tuple"),
+        ("report_to: wandb", "report_to must be a valid list"),
         ("target_modules: [1]", "target_modules"),
         ("- 1", "not a mapping"),
         ("a: [", "line 1"),

@@ -26,7 +26,7 @@ def check_fields(options: Any) -> None:
         checked = _model(kind).model_validate(vars(options))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        wanted = first["msg"].replace("Input should be", "must be", 1)
+        wanted = first["msg"].replace("Input should be", "must be").replace("valid tuple", "valid list")
         message = f"{first['loc'][0]} {wanted}, not {shortened(first['input'])}"
         raise OptionError(" ".join(message.split())) from None
     vars(options).update(checked)
