@@ -29,6 +29,8 @@ def bucket(store, tmp_path):
     """A folder of files of every kind, in memory and on the disk."""
     folder = tmp_path / "logs"
     (folder / "sub").mkdir(parents=True)
+    (folder / "sub-1").mkdir()  # sorted by folders it comes after sub, by letters before
+    (folder / "sub-1" / "e.jsonl").write_bytes(LINE)
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(LINE * 3))
     (folder / "b.json").write_bytes(b"[" + b",\n".join([LINE] * 2) + b"]")
     trajectory = Trajectory("p", "task", ONE["messages"])
@@ -50,7 +52,7 @@ def test_a_url_gives_what_the_folder_gives(bucket):
     here, problems = read(bucket)
     found, remote_problems = read("memory://bucket/logs/")
     assert found == here
-    assert len(found) == 12
+    assert len(found) == 13
     assert [item.source for item in found] == [item.source for item in here]
     (problem,), (remote_problem,) = problems.records, remote_problems.records
     assert str(remote_problem) == str(problem).replace(str(bucket), "memory:///bucket/logs")
@@ -99,5 +101,5 @@ def test_a_url_that_cannot_be_read_is_one_clear_line(monkeypatch):
 
 def test_paths_of_the_disk_do_not_need_fsspec(bucket, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
-    assert len(read(bucket)[0]) == 12
-    assert len(read(Path(str(bucket)))[0]) == 12
+    assert len(read(bucket)[0]) == 13
+    assert len(read(Path(str(bucket)))[0]) == 13

@@ -39,7 +39,7 @@ def list_files(url: str) -> Iterator[tuple[str, str, int, Any]]:
         raise MissingExtraError(f"{url}: {error}") from None
     except Exception as error:  # each file system has errors of its own
         raise TrajectoryError(f"{url}: cannot be listed ({str(error) or repr(error)})") from error
-    for path in sorted(found):
+    for path in sorted(found, key=PurePosixPath):  # by folders, as on the local disk
         inner = path.removeprefix(root).strip("/")
         if not any(part.startswith(".") for part in PurePosixPath(inner).parts):
             yield system.unstrip_protocol(path), inner, found[path].get("size") or 0, system
