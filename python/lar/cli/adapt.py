@@ -17,7 +17,6 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
-    sharding_option,
     split_sides,
 )
 from lar.distillation.options import AdaptOptions
@@ -32,7 +31,6 @@ from lar.utils.processes import is_main
 @hold_out_options
 @options_file_option
 @option_flags(AdaptOptions)
-@sharding_option
 @device_options
 @json_option
 def command(

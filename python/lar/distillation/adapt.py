@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,11 @@ def adapt(
     if output is not None and not merge and folder is None:
         raise OptionError("an adapter names its base, and this model was not loaded from a folder: merge it")
     nothing = LatentVocabulary((), corpus.tokenizer)
-    student = train(corpus, base, nothing, options, checkpoints_beside(output), progress, held_out)
+    training = options.as_distillation()
+    student = train(corpus, base, nothing, training, checkpoints_beside(output), progress, held_out)
     if options.sharding == "full":
         student = unsharded(student, model, options)
-    record = {**student.record, "merged": merge}
+    record = {**student.record, "options": asdict(options), "merged": merge}
     result = _merged(student, output) if merge else _named(student, folder)
 
     def save() -> None:

@@ -94,7 +94,7 @@ def train(
     corpus: Corpus,
     base: Any,
     vocabulary: LatentVocabulary,
-    options: AdaptOptions,
+    options: DistillOptions,
     checkpoints: Path | None,
     progress: Progress,
     held_out: Corpus | None = None,
@@ -115,15 +115,15 @@ def train(
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
             last, started = from_main(lambda: last_checkpoint(folder)), {}
-            if last is None and isinstance(options, DistillOptions):
+            if last is None:
                 # In every process alike, from the same batches, while the model is whole.
                 started = start_rows(trainer.model, data, options, progress)
             student.record = {"start": started, **trainer.run(last)}
     return student.eval()
 
 
-def _cached_teacher(base: Any, corpus: Corpus, options: AdaptOptions) -> CachedTeacher | None:
+def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:
     """The stored distributions of this model and these windows, if the options ask for them."""
-    if not (isinstance(options, DistillOptions) and options.cached_teacher):
+    if not options.cached_teacher:
         return None
     return CachedTeacher(corpus, TeacherIdentity(fingerprint(base), options.max_length))

@@ -58,13 +58,12 @@ class Student(nn.Module):
         return cls(model, LatentVocabulary((), Tokenizer.of(tokenizer)))
 
     @classmethod
-    def begin(cls, model: Any, vocabulary: LatentVocabulary, options: AdaptOptions) -> "Student":
+    def begin(cls, model: Any, vocabulary: LatentVocabulary, options: DistillOptions) -> "Student":
         """Put a fresh LoRA into `model` (which it changes in place; see `unload`) and start the new rows."""
         if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
             raise TrainingError("the model has an adapter already: merge it first, it is part of the teacher")
         check_rows(model, vocabulary.base_size)
-        method = options.row_start if isinstance(options, DistillOptions) else "mean"
-        method = "exponential" if method == "hidden" else method
+        method = "exponential" if options.row_start == "hidden" else options.row_start
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
         model.requires_grad_(False)
         try:

@@ -1,4 +1,7 @@
-"""Running out of memory, as an error that says what to lower."""
+"""Running out of memory, as an error that names what to lower."""
+
+# Not accelerate's should_reduce_batch_size: it misses MemoryError, cuBLAS and "not enough memory", and it
+# counts cuDNN's NOT_SUPPORTED as a lack of memory.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +10,7 @@ import torch
 
 from lar.errors import LarError, TrainingError
 
-# How the allocators and libraries say it that have no exception of their own.
+# Parts of the messages of allocators and libraries that have no exception of their own.
 _MESSAGES = (
     "out of memory",  # CUDA
     "not enough memory",  # the CPU's allocator

@@ -1,5 +1,7 @@
 """Chat templates rendered as transformers renders them (`utils/chat_template_utils.py` there)."""
 
+# Not transformers' own function: it comes with the extra `train`, and a corpus is built without.
+
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
