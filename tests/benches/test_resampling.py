@@ -1,4 +1,4 @@
-"""The generator of large corpora: the same result always, real structure, real short stretches."""
+"""The generator of large corpora: reproducible, with the structure and the short stretches of real ones."""
 
 from itertools import pairwise
 
@@ -15,7 +15,8 @@ from benches.resampling.resampler import Resampler, ResamplingOptions
 from benches.resampling.splices import Splicer
 from benches.resampling.values import Values, write
 
-# Ids 0 to 9 are the digits, 10 to 29 begin words, 30 to 39 continue them, 40 to 49 are punctuation, 50 ends.
+# Ids 0 to 9 are digits, 10 to 29 begin words, 30 to 39 continue them; 40 to 49 are punctuation, 50 ends
+# turns.
 END = 50
 IDS = np.arange(END + 1)
 SHAPES = TokenShapes(
