@@ -77,7 +77,7 @@ class Splicer:
     """Makes new turns from pieces of real turns."""
 
     def __init__(self, atoms: Atoms, jump: float, orders: dict[int, float]) -> None:
-        """`jump`: its probability at an atom, below 1. `orders`: the share of jumps of each context length."""
+        """`jump`: its probability at an atom, below 1. `orders`: share of jumps by context length."""
         self._atoms = atoms
         self._jump = jump
         self._contexts = [Contexts.of(atoms, order) for order in orders]

@@ -1,4 +1,4 @@
-"""The benches of scoring and training, on a toy: they count right and compare like with like."""
+"""The benches of scoring and training, on a toy: correct counts, and arms that are comparable."""
 
 import argparse
 import json
@@ -16,12 +16,21 @@ from benches.training.shapes import (
     random_model,
     with_known_rows,
 )
-from benches.training.training_arms import CACHED, CONTROL, LORA, STUDENT, Bench, Steps, in_turn, summary
+from benches.training.training_arms import (
+    CACHED,
+    CONTROL,
+    LORA,
+    STUDENT,
+    Bench,
+    Steps,
+    run_alternating,
+    summary,
+)
 from lar.distillation import DistillOptions
 from testing import tiny, toy
 
 TINY = SHAPES["tiny"]
-# The Trainer of some versions asks the model by a name that others have renamed.
+# The Trainer of some versions calls a model's method by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
@@ -46,7 +55,7 @@ def test_operations_are_those_that_torch_counts(name):
     model.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(input_ids=torch.arange(length)[None])
-    # Without a causal kernel every query meets every key.
+    # Without a causal kernel every query attends to every key.
     every = forward_operations(shape, rows, [length])
     every += 4 * shape.layers * shape.heads * shape.head_size * (length**2 - length * (length + 1) / 2)
     rotary = 2 * shape.head_size // 2 * length  # angles of the positions
@@ -59,7 +68,7 @@ def test_operations_are_those_that_torch_counts(name):
 
 def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
     before = tiny.state(bench.model)
-    runs = in_turn(bench, [LORA, CONTROL, STUDENT], rounds=1)
+    runs = run_alternating(bench, [LORA, CONTROL, STUDENT], rounds=1)
     assert {arm: len(found) for arm, found in runs.items()} == {LORA: 1, CONTROL: 1, STUDENT: 1}
     plain, control = runs[LORA][0], runs[CONTROL][0]
     assert plain.tokens[: len(plain.ended)] == control.tokens
@@ -72,8 +81,8 @@ def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
 def test_the_peers_labels_are_the_agents_tokens(bench, corpus):
     rows = training_arms.packed_rows(corpus, bench.vocabulary.base_size, bench.options)
     plain = training_arms.PlainRows(rows, Steps())
-    taught = sum(int((plain[index]["labels"] >= 0).sum()) for index in range(len(plain)))
-    assert taught == corpus.num_action_tokens
+    supervised = sum(int((plain[index]["labels"] >= 0).sum()) for index in range(len(plain)))
+    assert supervised == corpus.num_action_tokens
     row = plain[0]
     named = row["labels"] >= 0
     assert torch.equal(row["labels"][named], row["input_ids"][named])
