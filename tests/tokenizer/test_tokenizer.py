@@ -166,7 +166,7 @@ def test_tokens_that_only_the_config_names_are_added(tmp_path):
     [
         ({"tokenizer_config": "{"}, "tokenizer_config.json: not JSON"),
         ({"tokenizer_config": "[]"}, "not a JSON object"),
-        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "says id 9999"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "has id 9999"),
     ],
 )
 def test_a_broken_folder_is_one_clear_line(tmp_path, files, message):
