@@ -1,4 +1,4 @@
-"""The demo: its tokenizer and chat template, its base model's start, and the whole way in small."""
+"""The demo: its tokenizer and chat template, its base model's initialization, and all stages in miniature."""
 
 import json
 from contextlib import nullcontext

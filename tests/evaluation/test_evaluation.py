@@ -1,4 +1,4 @@
-"""Evaluation: counts on unseen tasks only, and a clear word where there are none."""
+"""Evaluation: counts on unseen tasks only, and `in_sample` where there are none."""
 
 import pytest
 

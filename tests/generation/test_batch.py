@@ -1,4 +1,4 @@
-"""Conversations in a batch: each says what it would have said alone, whoever stays and whoever goes."""
+"""Conversations in a batch: each has the units that it has alone, also after others have ended."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def student(corpus, vocabulary):
-    """A student whose output rows are its own, so that no two units are equally likely."""
+    """A student with random output rows, so that no two units are equally likely."""
     student = Student.begin(tiny.teacher(corpus), vocabulary, DistillOptions(device="cpu"))
     with torch.no_grad():
         student.rows.output += 0.3 * torch.randn_like(student.rows.output)
@@ -73,7 +73,7 @@ def test_what_is_read_is_what_was_said_since_the_last_turn(student):
     together.reply(["four", "five"])
     handle.remove()
     assert sum(widths[:longest]) == prefill + longest - 1
-    assert widths[longest] < prefill + longest  # the last unit written and what was heard, not the history
+    assert widths[longest] < prefill + longest  # the last unit and the new prompt, without the history
 
 
 def test_wrong_prompts_are_refused(student):

@@ -1,4 +1,4 @@
-"""Generation: what is streamed is what was written, batches and caches change nothing."""
+"""Generation: streamed text equals the generated text, and batches and caches do not change it."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def base(corpus):
 
 
 def by_hand(student, units, count, ends=()):
-    """Greedy decoding with no cache and no padding."""
+    """Greedy decoding without cache and padding."""
     units = [int(unit) for unit in units]
     written = []
     while len(written) < count and not (written and written[-1] in ends):
@@ -76,7 +76,7 @@ def test_text_comes_in_pieces_and_adds_up(arm, request):
     pieces = [[] for _ in PROMPTS]
     results = generate(student, PROMPTS, GREEDY, on_text=lambda row, text: pieces[row].append(text))
     assert ["".join(row) for row in pieces] == [got.text for got in results]
-    assert arm == "student" or max(map(len, pieces)) > 10  # a latent may say it all at once
+    assert arm == "student" or max(map(len, pieces)) > 10  # one latent may be the whole text
 
 
 def test_a_streamer_serves_transformers_own_generate(student):

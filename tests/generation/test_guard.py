@@ -1,4 +1,4 @@
-"""The sampling guard and its measure: what is canonical is never refused, and nothing else gets written."""
+"""The sampling guard and its measure: canonical units are never masked, and no others are generated."""
 
 from collections import Counter
 from dataclasses import replace
@@ -29,7 +29,7 @@ BEAMS_OF_LATENTS = Version(transformers.__version__) >= Version("5.18")
 
 TOKENIZER = toy.tokenizer()
 BASE = TOKENIZER.base_size
-TOKENS = range(40, 44)  # few, so that segments do occur
+TOKENS = range(40, 44)  # few, so that segments occur
 BARRIER = 44
 PROMPTS = [
     f"<|im_start|>user\nHow warm is it in {city}?<|im_end|>\n<|im_start|>assistant\n"
@@ -49,7 +49,7 @@ def vocabulary_of(segments):
 
 @st.composite
 def vocabularies_and_units(draw):
-    """A small vocabulary, and units of it in any order: where they lead, no parse went before."""
+    """A small vocabulary and units of it in any order, also in orders that no parse gives."""
     token = st.integers(TOKENS.start, TOKENS.stop - 1)
     segments = draw(st.sets(st.lists(token, min_size=2, max_size=5).map(tuple), min_size=1, max_size=12))
     vocabulary = vocabulary_of(sorted(segments))
@@ -62,7 +62,7 @@ def is_canonical(vocabulary, units):
 
 
 def units_overtaken(vocabulary, units):
-    """How many of the units are not the first of the parse of the text from them on."""
+    """The number of units that are not the first unit of the parse of the text from their start."""
     rests = [units[place:] for place in range(len(units))]
     return sum(int(vocabulary.encode(vocabulary.expand(rest))[0]) != rest[0] for rest in rests)
 
@@ -155,7 +155,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def student(corpus):
-    """It knows the text, but of short latents only what they begin with, so it spells many out."""
+    """A student that predicts the text, but often writes a latent's base tokens instead of the latent."""
     shard = next(corpus.shards())
     pairs = Counter(pairwise(shard.tokens[shard.action].tolist()))
     barriers = corpus.tokenizer.barriers.tolist()
@@ -164,7 +164,9 @@ def student(corpus):
     student = Student.begin(tiny.teacher(corpus), vocabulary_of(frequent), options).eval()
     with torch.no_grad():
         for rows in student.rows.parameters():
-            rows += 0.01 * torch.randn(rows.shape)  # else a latent is exactly as likely as its first token
+            rows += 0.01 * torch.randn(
+                rows.shape
+            )  # otherwise a latent is exactly as likely as its first token
     return student
 
 
@@ -183,7 +185,7 @@ def test_units_are_guarded_where_they_are_drawn_unless_one_says_otherwise():
 
 
 def test_greedy_writes_the_likeliest_unit_that_leaves_the_turn_canonical(student):
-    """In a batch with padding, against decoding by hand that tries every unit against the parse."""
+    """A padded batch equals decoding by hand, which compares every unit with the parse."""
     guarded = generate(student, PROMPTS, Sampling(max_units=16, canonical=True))
     for prompt, got in zip(PROMPTS, guarded, strict=True):
         history = as_units(student.vocabulary, prompt).tolist()
@@ -218,7 +220,7 @@ def test_the_processor_serves_transformers_own_generate(student):
         attention_mask=torch.ones_like(units),
         max_new_tokens=30,
         do_sample=False,
-        num_beams=3 if BEAMS_OF_LATENTS else 1,  # with beams, rows change places
+        num_beams=3 if BEAMS_OF_LATENTS else 1,  # beam search reorders rows
         pad_token_id=0,
         logits_processor=LogitsProcessorList([CanonicalProcessor(student.vocabulary)]),
     )
@@ -226,7 +228,7 @@ def test_the_processor_serves_transformers_own_generate(student):
 
 
 def masked(processor, *rows):
-    """The columns that the processor masks in each row."""
+    """The masked columns of each row."""
     scores = torch.zeros(len(rows), processor.vocabulary.base_size + len(processor.vocabulary))
     return [row.isneginf().nonzero()[:, 0].tolist() for row in processor(torch.tensor(rows), scores)]
 
@@ -234,7 +236,7 @@ def masked(processor, *rows):
 def test_rows_are_followed_and_may_change_places_or_shrink():
     vocabulary = vocabulary_of([(40, 41), (42, 43)])
     processor = CanonicalProcessor(vocabulary)
-    assert masked(processor, [40, 40], [0, 42]) == [[], []]  # a prompt opens nothing
+    assert masked(processor, [40, 40], [0, 42]) == [[], []]  # units of the prompt are not open
     assert masked(processor, [40, 40, 40], [0, 42, 42]) == [[41], [43]]
     assert masked(processor, [0, 42, 42], [40, 40, 40]) == [[43], [41]]
     assert masked(processor, [0, 42, 42, 1], [40, 40, 40, 42]) == [[], [43]]
@@ -247,13 +249,13 @@ def test_rows_are_followed_and_may_change_places_or_shrink():
 def test_a_row_that_would_lose_all_its_units_keeps_them():
     processor = CanonicalProcessor(vocabulary_of([(40, 41)]))
     scores = torch.full((2, BASE + 1), -torch.inf)
-    scores[:, 41] = 1.0  # another processor has left this one alone
+    scores[:, 41] = 1.0  # another processor has left only this unit
     scores[1, 42] = 0.0
     processor(torch.tensor([[1], [1]]), scores)
     after = processor(torch.tensor([[1, 40], [1, 40]]), scores)
     assert after[0].equal(scores[0])
     assert after[1].isfinite().nonzero()[:, 0].tolist() == [42]
-    assert scores[1, 41] == 1.0  # what came in is not changed
+    assert scores[1, 41] == 1.0  # the input is unchanged
 
 
 def test_scores_that_lack_a_unit_are_refused():

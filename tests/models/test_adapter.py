@@ -1,4 +1,4 @@
-"""An adapter that is kept apart is the same teacher as the checkpoint that it would have been merged into."""
+"""An adapter folder is the same teacher as the merged checkpoint."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def test_whatever_takes_a_model_takes_it(kept, corpus, vocabulary, teacher_folde
     assert found[0] == found[1] < found[2]
     small = Corpus.load(shutil.copytree(corpus.path, tmp_path / "corpus"))
     score(small, kept, top_k=4, max_length=256, device="cpu")
-    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher: nothing to do
+    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher, so no scoring is needed
     options = DistillOptions(**FEW, max_steps=2, cached_teacher=True)
     student = distill(str(kept), small, vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(merged))

@@ -185,7 +185,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
 
 
 def test_of_takes_a_transformers_tokenizer(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="makes a tokenizer of transformers")
+    transformers = pytest.importorskip("transformers", reason="needs a tokenizer of transformers")
     theirs = transformers.PreTrainedTokenizerFast(
         tokenizer_object=byte_level(), eos_token="<|im_end|>", chat_template="{{ eos_token }}"
     )
