@@ -28,12 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 LOG = "tau_bench"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 class UpAfter(Clock):
     """A clock whose time is up after `asked` readings."""
 

@@ -34,12 +34,6 @@ TINY = SHAPES["tiny"]
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def bench(corpus, vocabulary, tmp_path_factory):
     copied = tiny.copy(corpus, tmp_path_factory.mktemp("bench") / "corpus")  # to be scored

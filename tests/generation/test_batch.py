@@ -28,12 +28,6 @@ TURNS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def student(corpus, vocabulary):
     """A student with random output rows, so that no two units are equally likely."""

@@ -20,12 +20,6 @@ PROMPTS = [
 GREEDY = Sampling(max_units=24)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def student(corpus, vocabulary):
     options = DistillOptions(

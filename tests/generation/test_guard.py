@@ -147,12 +147,6 @@ def test_no_turn_has_no_share(vocabulary):
         canonicity(vocabulary, [[10**6]])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def student(corpus):
     """A student that predicts the text, but often writes a latent's base tokens instead of the latent."""

@@ -18,12 +18,6 @@ from testing import tiny
 from testing.few_steps import FEW
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def kept(corpus, teacher_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters") / "adapter"

@@ -13,12 +13,6 @@ from testing import tiny
 ON_CPU = ["eager", "sdpa", PACKED]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 def model_with(attention, family="llama"):
     model = tiny.model(100, family=family)
     choose_attention(model, attention)
