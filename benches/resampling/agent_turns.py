@@ -117,11 +117,16 @@ def _turns_of(corpus: lar.Corpus) -> AgentTurns:
 
 def _turns_of_shard(shard: Shard) -> list[list[NDArray[np.uint32]]]:
     """The agent's turns of each trajectory: the maximal stretches of action tokens."""
-    found = []
-    for begin, end in pairwise(shard.offsets.tolist()):
-        edges = np.flatnonzero(np.diff(shard.action[begin:end].astype(np.int8), prepend=0, append=0))
-        found.append([shard.tokens[begin + a : begin + b] for a, b in edges.reshape(-1, 2).tolist()])
-    return found
+    return [
+        [shard.tokens[begin + a : begin + b] for a, b in turn_spans(shard.action[begin:end])]
+        for begin, end in pairwise(shard.offsets.tolist())
+    ]
+
+
+def turn_spans(action: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The start and end of each of the agent's turns in a conversation with this action mask."""
+    edges = np.flatnonzero(np.diff(action.astype(np.int8), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _joined(parts: list[AgentTurns]) -> AgentTurns:

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
+from benches.resampling.agent_turns import turn_spans
 from benches.speculation.suffix_drafts import BlendDrafter, Drafter, Matches, PathDrafter, TreeDrafter
 from benches.speculation.suffix_tree import SuffixTree
 
@@ -180,14 +181,8 @@ def conversations(source: lar.Corpus, vocabulary: lar.LatentVocabulary | None) -
                 shard.tasks[number],
                 units[start:end].tolist(),
                 np.diff(starts[start : end + 1]),
-                turns(action[start:end]),
+                turn_spans(action[start:end]),
             )
-
-
-def turns(action: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The spans of the agent's turns."""
-    changes = np.flatnonzero(np.diff(action.astype(np.int8), prepend=0, append=0)).tolist()
-    return list(zip(changes[::2], changes[1::2], strict=True))
 
 
 def first(found: list[Conversation], tokens: int) -> list[Conversation]:

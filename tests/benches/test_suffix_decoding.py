@@ -51,7 +51,7 @@ def paths(draft):
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(sequence, string), min_size=1, max_size=5))
-def test_counts_are_exact_whenever_the_tree_is_asked(steps):
+def test_counts_are_exact_at_any_time(steps):
     tree, texts = SuffixTree(DEPTH), []
     for text, wanted in steps:
         texts.append([])
@@ -71,7 +71,7 @@ def test_counts_are_exact_whenever_the_tree_is_asked(steps):
 
 @settings(deadline=None, max_examples=60)
 @given(sequences, sequence, token)
-def test_matches_are_all_ends_that_something_follows_and_can_be_followed(texts, context, written):
+def test_matches_are_all_suffixes_that_a_token_follows(texts, context, written):
     tree = tree_of(texts)
     for ahead in (context, [*context, written]):
         ends = [ahead[len(ahead) - length :] for length in range(1, min(DEPTH, len(ahead) + 1))]
@@ -130,10 +130,8 @@ def conversation_of(number, units):
     """Two turns of the agent, with one unit before each."""
     middle = len(units) // 2
     turns = [(1, 1 + middle), (2 + middle, 2 + len(units))]
-    told = [7, *units[:middle], 8, *units[middle:]]
-    return Conversation(
-        f"run {number}", f"task {number // 2}", told, np.ones(len(told), dtype=np.int64), turns
-    )
+    ids = [7, *units[:middle], 8, *units[middle:]]
+    return Conversation(f"run {number}", f"task {number // 2}", ids, np.ones(len(ids), dtype=np.int64), turns)
 
 
 @settings(deadline=None, max_examples=60)

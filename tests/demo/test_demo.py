@@ -65,7 +65,7 @@ def test_no_token_crosses_a_word_and_the_size_is_known(demo_tokenizer: Tokenizer
 
 
 @torch.no_grad()
-def test_attention_starts_out_passing_on_what_it_finds() -> None:
+def test_attention_initially_copies() -> None:
     model = new_model(100, BaseModelOptions(width=64, heads=2, feed_forward=64))
     hidden = torch.randn(5, 64)
     for layer in model.model.layers:

@@ -170,7 +170,7 @@ def test_an_error_changes_nothing_and_stock_stays_in_bounds(data: st.DataObject)
         (call("close_ticket", outcome="won"), "no such outcome"),
     ],
 )
-def test_errors_say_what_is_wrong(message: str, error: str) -> None:
+def test_errors_have_clear_messages(message: str, error: str) -> None:
     assert json.loads(make_task(0).environment().step(message)) == {"error": error}
 
 
@@ -184,7 +184,7 @@ def test_nothing_happens_after_the_ticket_is_closed() -> None:
     assert environment.world.outcome == "declined"
 
 
-def test_the_expert_knows_only_the_ticket_and_the_answers() -> None:
+def test_the_expert_uses_only_the_ticket_and_the_answers() -> None:
     """With another world behind the tools, the expert follows that world's facts."""
     task = next(task for seed in range(99) if (task := make_task(seed)).kind is Kind.BROKEN)
     plan = work(task)

@@ -89,7 +89,7 @@ def test_a_stream_is_the_same_text_in_pieces(server, pretrained, reply):
     assert len([piece for piece in pieces if piece]) > 3
 
 
-def test_a_tool_of_the_logs_that_the_request_has_not_is_not_called(server, pretrained):
+def test_a_tool_outside_the_request_is_not_called(server, pretrained):
     """The server masks what follows the marker of a call, so no latent may contain a tool's name."""
     function = {**TOOLS[0]["function"], "name": "search_mailbox"}
     done = ask(server, pretrained, tools=[{"type": "function", "function": function}], max_tokens=96)

@@ -71,7 +71,7 @@ def test_one_agent_turn_goes_through(model, openclaw, tmp_path):
         check_reply(exchange)
     for earlier, later in pairwise(exchanges):
         check_results(earlier, later)
-    if model.scripted:  # what a small model says and calls is its own affair
+    if model.scripted:  # a real model writes and calls what it likes
         assert [exchange.message().get("content") for exchange in exchanges] == [one.text for one in SCRIPT]
         assert results(exchanges[-1].request) == [NOTE]
         assert turn.status == 0

@@ -31,7 +31,7 @@ def test_units_are_those_of_the_parse(corpus, vocabulary):
     assert result.latents_used == vocabulary.size
 
 
-def test_corpora_are_told_apart_and_add_up(vocabulary, tokenizer):
+def test_counts_are_per_corpus_and_add_up(vocabulary, tokenizer):
     corpora = {
         name: Corpus.build(toy.trajectories(number, first=1000 * number), tokenizer)
         for name, number in (("small", 5), ("large", 20))

@@ -38,7 +38,7 @@ def student(corpus, vocabulary):
 
 
 @pytest.mark.parametrize("kept", [[0, 1, 2], [0, 2], [2, 0], [1]])
-def test_each_says_what_it_would_say_alone(student, kept):
+def test_each_conversation_equals_the_same_one_alone(student, kept):
     alone = [Conversation(student, SAMPLING) for _ in range(3)]
     together = ConversationBatch(student, 3, SAMPLING)
     rows = [0, 1, 2]
@@ -56,7 +56,7 @@ def test_each_says_what_it_would_say_alone(student, kept):
     assert len(together) == len(kept)
 
 
-def test_what_is_read_is_what_was_said_since_the_last_turn(student):
+def test_only_new_units_are_read(student):
     together = ConversationBatch(student, 2, SAMPLING)
     widths = []
     handle = student.base.model.register_forward_pre_hook(

@@ -116,9 +116,9 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
         lambda _, __, inputs: read.append(inputs["input_ids"].shape[1]), with_kwargs=True
     )
     history = []
-    for said in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n", "\nAnd in Rome?"):
-        conversation.append(said)
-        history += as_units(arm.vocabulary, said).tolist()
+    for prompt in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n", "\nAnd in Rome?"):
+        conversation.append(prompt)
+        history += as_units(arm.vocabulary, prompt).tolist()
         got = conversation.reply()
         fed = sum(read)
         handle.remove()
@@ -133,7 +133,7 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
     assert (conversation.base_ids == arm.vocabulary.expand(history)).all()
 
 
-def test_a_conversation_wants_something_said(student):
+def test_a_reply_needs_a_prompt(student):
     conversation = Conversation(student)
     with pytest.raises(TrainingError, match="nothing was appended"):
         conversation.reply()

@@ -69,7 +69,7 @@ def units_overtaken(vocabulary, units):
 
 @settings(deadline=None, max_examples=40)
 @given(vocabularies_and_units())
-def test_the_guard_excludes_what_the_parse_does_by_brute_force(case):
+def test_excluded_units_equal_those_by_brute_force(case):
     vocabulary, units, ids = case
     guard = vocabulary.guard()
     for written in range(len(units)):
@@ -80,18 +80,6 @@ def test_the_guard_excludes_what_the_parse_does_by_brute_force(case):
         assert guard.excluded().tolist() == sorted(expected)
         assert guard.is_canonical == is_canonical(vocabulary, before)
         assert (guard.units, guard.overtaken) == (written + 1, overtaken)
-
-
-@settings(deadline=None, max_examples=40)
-@given(vocabularies_and_units(), st.data())
-def test_who_heeds_the_guard_writes_the_parse(case, data):
-    vocabulary, _, ids = case
-    guard, units = vocabulary.guard(), []
-    for _ in range(12):
-        units.append(data.draw(st.sampled_from(sorted(set(ids) - set(guard.excluded().tolist())))))
-        guard.push(units[-1])
-        assert is_canonical(vocabulary, units)
-        assert units[-1] != BARRIER or not len(guard.excluded())
 
 
 @settings(deadline=None, max_examples=40)
@@ -116,7 +104,7 @@ def test_a_unit_outside_the_vocabulary_is_refused_and_changes_nothing(wrong):
 
 @settings(deadline=None, max_examples=40)
 @given(vocabularies_and_units())
-def test_the_measure_is_that_of_its_definition(case):
+def test_the_measure_equals_its_definition(case):
     vocabulary, units, _ = case
     measured = canonicity(vocabulary, [units])
     parse = vocabulary.encode(vocabulary.expand(units)).tolist()
@@ -134,14 +122,14 @@ def test_the_measure_is_that_of_its_definition(case):
     assert (twice.turn_share, twice.unit_share) == (measured.turn_share, measured.unit_share)
 
 
-def test_nothing_in_training_is_not_canonical(vocabulary, corpus):
+def test_training_turns_are_canonical(vocabulary, corpus):
     measured = training_canonicity(vocabulary, corpus)
     assert measured.turns == 2 * corpus.num_trajectories
     assert measured.canonical_units == measured.units < corpus.num_action_tokens
     assert (measured.turn_share, measured.unit_share, measured.wasted_units) == (0, 0, 0)
 
 
-def test_no_turn_has_no_share(vocabulary):
+def test_shares_without_turns_are_zero(vocabulary):
     assert canonicity(vocabulary, []).turn_share == canonicity(vocabulary, [[]]).unit_share == 0
     with pytest.raises(VocabularyError):
         canonicity(vocabulary, [[10**6]])
@@ -171,7 +159,7 @@ def test_a_sampled_generation_is_canonical_with_the_guard_and_not_without(studen
     assert any((got.units >= student.vocabulary.base_size).any() for got in guarded)
 
 
-def test_units_are_guarded_where_they_are_drawn_unless_one_says_otherwise():
+def test_sampling_is_guarded_by_default():
     assert Sampling(temperature=0.1).guarded
     assert not Sampling().guarded
     assert Sampling(canonical=True).guarded
@@ -195,8 +183,8 @@ def test_greedy_writes_the_likeliest_unit_that_leaves_the_turn_canonical(student
 def test_each_turn_of_a_conversation_is_a_text_of_its_own(student):
     conversation = Conversation(student, GUARDED)
     turns = []
-    for said in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n"):
-        conversation.append(said)
+    for prompt in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n"):
+        conversation.append(prompt)
         turns.append(conversation.reply().units)
     assert canonicity(student.vocabulary, turns).noncanonical_units == 0
 

@@ -58,7 +58,7 @@ def test_in_bfloat16_it_is_the_merged_checkpoint_too(corpus, teacher_folder, tmp
     assert max(far) < 1e-2
 
 
-def test_whatever_takes_a_model_takes_it(kept, corpus, vocabulary, teacher_folder, tmp_path):
+def test_it_is_accepted_as_a_model(kept, corpus, vocabulary, teacher_folder, tmp_path):
     merged = kept.parent / "merged"
     found = [bits_per_byte(str(folder), corpus).bits for folder in (kept, merged, teacher_folder)]
     assert found[0] == found[1] < found[2]

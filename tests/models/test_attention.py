@@ -118,7 +118,7 @@ def test_a_folder_gets_the_best_there_is_and_an_object_keeps_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("attention", ["fast", "flash_attention_2"])
-def test_what_cannot_be_had_is_refused(attention):
+def test_unavailable_attention_is_refused(attention):
     if attention == "flash_attention_2" and torch.cuda.is_available():
         pytest.skip("a GPU may support it")
     with pytest.raises(OptionError, match=attention):

@@ -305,6 +305,6 @@ def test_qwen3_is_rendered_as_transformers_does(qwen3, shared):
             assert "".join(span.text for span in spans) == expected
 
 
-def test_the_template_is_asked_once_for_each_tokenizer():
+def test_the_dialect_is_found_once_for_each_tokenizer():
     tokenizer = tokenizer_with(without_tags(TEMPLATES["chatml"]))
     assert spans_module.speaker(tokenizer) is spans_module.speaker(tokenizer)

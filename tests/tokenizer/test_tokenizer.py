@@ -140,7 +140,7 @@ def test_fingerprint_does_not_depend_on_how_merges_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["merge", "token", "added"])
-def test_fingerprint_tells_tokenizers_apart(tmp_path, change):
+def test_fingerprints_of_different_tokenizers_differ(tmp_path, change):
     data = json.loads(byte_level().to_str())
     if change == "merge":
         data["model"]["merges"][-1], data["model"]["merges"][-2] = data["model"]["merges"][-2:]
