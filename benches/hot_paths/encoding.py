@@ -23,7 +23,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from benches.hot_paths.inputs import Conversations, arguments, read, seconds
+from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 from benches.mining.peers import as_text
 
 # The peer is a hundred times slower, so fewer tokens are enough for it.
@@ -51,7 +51,7 @@ def main() -> None:
     options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def measure(conversations: Conversations, ids: NDArray[np.uint32], options: Namespace) -> Figures:
+def measure(conversations: MinedConversations, ids: NDArray[np.uint32], options: Namespace) -> Figures:
     """The figures of one sequence of ids."""
     vocabulary = conversations.vocabulary
     units = vocabulary.encode(ids)
@@ -71,7 +71,7 @@ def measure(conversations: Conversations, ids: NDArray[np.uint32], options: Name
     return figures
 
 
-def align(conversations: Conversations, rounds: int) -> Figures:
+def align(conversations: MinedConversations, rounds: int) -> Figures:
     """Millions of tokens a second of alignment: whole conversations with their action masks."""
     tokens, action, offsets = conversations.tokens, conversations.action, conversations.offsets
     reparameterize = conversations.vocabulary.reparameterize
@@ -88,7 +88,7 @@ def fill_new(length: int, *types: type[np.generic]) -> list[None]:
     return [np.empty(length, dtype).fill(0) for dtype in types]
 
 
-def added_tokens(conversations: Conversations, ids: NDArray[np.uint32], rounds: int) -> float:
+def added_tokens(conversations: MinedConversations, ids: NDArray[np.uint32], rounds: int) -> float:
     """Millions of tokens a second of the peer: segments are added tokens, ids are characters."""
     vocabulary = conversations.vocabulary
     text = as_text(ids)
@@ -106,7 +106,7 @@ def added_tokens(conversations: Conversations, ids: NDArray[np.uint32], rounds: 
     return len(ids) / seconds(lambda: peer.encode(text), rounds) / 1e6
 
 
-def instructions(conversations: Conversations, ids: NDArray[np.uint32], program: Path) -> Figures:
+def instructions(conversations: MinedConversations, ids: NDArray[np.uint32], program: Path) -> Figures:
     """Instructions a token of each path in the core, from the difference between three rounds and one."""
     vocabulary = conversations.vocabulary
     few = ids[:1_000_000]

@@ -16,7 +16,7 @@ CORPORA = ["tau_bench", "mini_swe_gemini3"]
 
 
 @dataclass(frozen=True)
-class Conversations:
+class MinedConversations:
     """The m conversations of one corpus, n tokens end to end, and a vocabulary mined on them.
 
     tokens: uint32 (n); action: bool (n), whether the agent wrote the token; offsets: int64 (m + 1).
@@ -45,13 +45,13 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def read(options: argparse.Namespace, name: str) -> Conversations:
+def read(options: argparse.Namespace, name: str) -> MinedConversations:
     """The conversations of a corpus, and a vocabulary mined on it."""
     trajectories = lar.read_trajectories(options.data / f"{name}.jsonl.gz")
     corpus = lar.Corpus.build(trajectories, lar.Tokenizer.load(options.tokenizer))
     shards = list(corpus.shards())
     lengths = np.concatenate([np.diff(shard.offsets) for shard in shards])
-    return Conversations(
+    return MinedConversations(
         name,
         np.concatenate([shard.tokens for shard in shards]),
         np.concatenate([shard.action for shard in shards]),

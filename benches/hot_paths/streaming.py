@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers.decoders import DecodeStream
 
 import lar
-from benches.hot_paths.inputs import Conversations, arguments, read, seconds
+from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 
 UNITS, REQUESTS = 100_000, 256
 # Their first characters are frequent, but neither occurs.
@@ -36,7 +36,7 @@ def main() -> None:
     options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def measure(conversations: Conversations, rounds: int) -> dict[str, float]:
+def measure(conversations: MinedConversations, rounds: int) -> dict[str, float]:
     """Microseconds a call of each way to stream the agent's text."""
     vocabulary = conversations.vocabulary
     units = vocabulary.encode(conversations.tokens[conversations.action])[:UNITS]

@@ -263,10 +263,12 @@ def table(options: argparse.Namespace) -> None:
         record = json.loads((folder / "distillation.json").read_text())
         course = course_of(folder)
         records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
-        saved = reductions.get(folder.name.split("-")[0], 0.0)
+        reduction = reductions.get(folder.name.split("-")[0], 0.0)
         bits = ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course)
         explicit = course[-1].get("eval_explicit_preference") if course else None
-        print(f"| {folder.name} | {-saved:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |")
+        print(
+            f"| {folder.name} | {-reduction:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |"
+        )
     result = {"reductions": reductions, "arms": records, "options": vars(options)}
     (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benches.training import row_cost, throughput, training_arms
+from benches.training import pretrained, row_cost, throughput, training_arms
 from benches.training.shapes import (
     SHAPES,
     forward_operations,
@@ -133,3 +133,19 @@ def test_row_cost_reads_the_same_latents_in_both_ways(tied, monkeypatch):
     assert list(found) == ["frozen", "split", "peft"]
     assert found["frozen"]["ratio"] == 1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_table_of_pretrained_has_each_arms_reduction_and_curve(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretrained, "saved", lambda options, gate: {"reduction": 0.25})  # noqa: ARG005
+    (tmp_path / "vocabularies" / "none").mkdir(parents=True)
+    log = [{"step": 50, pretrained.BITS: 1.5, "eval_explicit_preference": 0.4}, {"step": 60, "loss": 1.0}]
+    for arm in ("control-sft-mean-first", "none-sft-mean-first"):
+        (tmp_path / "arms" / arm).mkdir(parents=True)
+        record = {"log": log, "start": {}, "options": {}}
+        (tmp_path / "arms" / arm / "distillation.json").write_text(json.dumps(record))
+    pretrained.table(argparse.Namespace(output=tmp_path, gates=["none", "p40"]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [
+        "| control-sft-mean-first | - | 50: 1.500 | 40.0% |",
+        "| none-sft-mean-first | -25.0% | 50: 1.500 | 40.0% |",
+    ]
