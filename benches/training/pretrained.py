@@ -264,11 +264,14 @@ def table(options: argparse.Namespace) -> None:
         course = course_of(folder)
         records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
         reduction = reductions.get(folder.name.split("-")[0], 0.0)
-        bits = ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course)
         explicit = course[-1].get("eval_explicit_preference") if course else None
-        print(
-            f"| {folder.name} | {-reduction:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |"
-        )
+        cells = [
+            folder.name,
+            f"{-reduction:.1%}" if reduction else "-",
+            ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course),
+            "" if explicit is None else f"{explicit:.1%}",
+        ]
+        print(f"| {' | '.join(cells)} |")
     result = {"reductions": reductions, "arms": records, "options": vars(options)}
     (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
 
