@@ -1,4 +1,4 @@
-"""Models of about 100,000 parameters, and a teacher that has learnt the toy agent's text."""
+"""Models of about 100,000 parameters, and a teacher trained on the toy agent's text."""
 
 import shutil
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0):
-    """A fresh model in float32."""
+    """A model with random weights in float32."""
     set_seed(seed)
     shape = {
         "vocab_size": rows,
@@ -49,7 +49,7 @@ def padded(narrow, rows: int):
 
 @contextmanager
 def one_thread():
-    """Matrices of this size are slower on several threads, by far on a busy machine."""
+    """Compute on one thread within the block: matrices this small are slower on several."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -61,12 +61,12 @@ def no_latents(corpus: Corpus) -> LatentVocabulary:
 
 
 def teacher(corpus: Corpus, steps: int = 60):
-    """A model trained in full for some dozens of steps: it knows the text, if not perfectly."""
-    return taught(model(corpus.tokenizer.base_size), corpus, steps)
+    """A model whose weights are all trained for `steps` steps: it predicts the text fairly well."""
+    return trained(model(corpus.tokenizer.base_size), corpus, steps)
 
 
-def taught(student, corpus: Corpus, steps: int):
-    """The model after so many steps of all its weights, a conversation each."""
+def trained(student, corpus: Corpus, steps: int):
+    """The model after `steps` steps of all its weights, on one conversation each."""
     rows = [torch.from_numpy(e.tokens)[None] for e in Examples(corpus, no_latents(corpus), 512)]
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
     for step in range(steps):
@@ -79,7 +79,7 @@ def taught(student, corpus: Corpus, steps: int):
 
 
 def copy(corpus: Corpus, folder: Path) -> Corpus:
-    """The same corpus in a folder of its own, to be written to."""
+    """A copy of the corpus in `folder`, for tests that write to it."""
     shutil.copytree(corpus.path, folder)
     return Corpus.load(folder)
 

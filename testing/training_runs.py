@@ -1,4 +1,4 @@
-"""What `test_processes` runs, once in one process and once in each of two; as a script, one of the two."""
+"""Training runs for the tests of several processes; as a script, the work of one process."""
 
 import contextlib
 import sys
@@ -17,25 +17,13 @@ from lar.models.compatibility import shards_exactly
 from lar.utils.processes import count, is_main
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny
-
-FEW = {
-    "lora_rank": 4,
-    "lora_alpha": 8,
-    "max_length": 256,
-    "logging_steps": 1,
-    "device": "cpu",
-    "max_steps": 4,
-}
+from testing.few_steps import FEW, KilledError
 
 SHARDINGS = ("none", "full") if shards_exactly() else ("none",)
 
 
-class KilledError(Exception):
-    pass
-
-
 class Runs:
-    """The runs on a folder's model, corpus and vocabulary; `rows` of data make one optimizer step of each."""
+    """Training runs on a folder's model, corpus and vocabulary. An optimizer step takes `rows` rows."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,7 +33,9 @@ class Runs:
         self.output = folder / f"of-{count()}"
 
     def options(self, kind=DistillOptions, *, rows: int = 2, **others):
-        return kind(**{**FEW, **others}, gradient_accumulation=rows // count())
+        return kind(
+            **{**FEW, "logging_steps": 1, "max_steps": 4, **others}, gradient_accumulation=rows // count()
+        )
 
     def distill(self, options, name=None):
         output = None if name is None else self.output / name
@@ -56,7 +46,7 @@ class Runs:
         return self.distill(self.options(sharding=sharding), f"whole-{sharding}")
 
     def killed_run(self, sharding):
-        """Stopped in every process before its fourth step, a step after its checkpoint, and started again."""
+        """Stop every process before its fourth step, one step after a checkpoint, and start again."""
         options = self.options(sharding=sharding, save_steps=2)
         step = DistillationTrainer.training_step
 
@@ -72,13 +62,13 @@ class Runs:
             pass
         finally:
             DistillationTrainer.training_step = step
-        with contextlib.suppress(OptionError):  # what the main process finds is every process's error
+        with contextlib.suppress(OptionError):  # an error of the main process is raised in every process
             self.distill(self.options(sharding=sharding, save_steps=2, seed=5), f"killed-{sharding}")
             raise AssertionError("checkpoints of a run with another seed were taken")
         return self.distill(options, f"killed-{sharding}")
 
     def accumulating_run(self, sharding):
-        """Several batches a step, activations computed twice, and a look at the model after each step."""
+        """Accumulate batches, recompute activations, and measure the model after each step."""
         looked, held = [], []
         log = DistillationTrainer.log
 
@@ -113,7 +103,7 @@ class Runs:
 
 
 def fail_on_the_command_line(folder: Path) -> None:
-    """A mistake that every process makes: a model with fewer rows than the corpus has ids."""
+    """Run `lar distill` with a model of too few rows for the corpus's ids, an error in every process."""
     sys.argv = [
         "lar",
         "distill",

@@ -1,4 +1,4 @@
-"""The demo: its tokenizer and chat template, its base model's start, and the whole way in small."""
+"""The demo: its tokenizer and chat template, its base model's initialization, and all stages in miniature."""
 
 import json
 from contextlib import nullcontext
@@ -64,7 +64,7 @@ def test_no_token_crosses_a_word_and_the_size_is_kept(demo_tokenizer: Tokenizer,
 
 
 @torch.no_grad()
-def test_attention_starts_out_passing_on_what_it_finds() -> None:
+def test_attention_initially_copies() -> None:
     model = new_model(100, BaseModelOptions(width=64, heads=2, feed_forward=64))
     hidden = torch.randn(5, 64)
     for layer in model.model.layers:

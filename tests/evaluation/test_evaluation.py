@@ -1,4 +1,4 @@
-"""Evaluation: counts on unseen tasks only, and a clear word where there are none."""
+"""Evaluation: counts on unseen tasks only, and `in_sample` where there are none."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def test_units_are_those_of_the_parse(corpus, vocabulary):
     assert result.latents_used == vocabulary.size
 
 
-def test_corpora_are_told_apart_and_add_up(vocabulary, tokenizer):
+def test_counts_are_per_corpus_and_add_up(vocabulary, tokenizer):
     corpora = {
         name: Corpus.build(toy.trajectories(number, first=1000 * number), tokenizer)
         for name, number in (("small", 5), ("large", 20))

@@ -1,4 +1,4 @@
-"""An adapter that is kept apart is the same teacher as the checkpoint that it would have been merged into."""
+"""An adapter folder is the same teacher as the merged checkpoint."""
 
 import json
 import shutil
@@ -16,12 +16,6 @@ from lar.scoring.score import score
 from lar.tokenizer.tokenizer import Tokenizer
 from testing import tiny
 from testing.few_steps import FEW
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +58,13 @@ def test_in_bfloat16_it_is_the_merged_checkpoint_too(corpus, teacher_folder, tmp
     assert max(far) < 1e-2
 
 
-def test_whatever_takes_a_model_takes_it(kept, corpus, vocabulary, teacher_folder, tmp_path):
+def test_it_is_accepted_as_a_model(kept, corpus, vocabulary, teacher_folder, tmp_path):
     merged = kept.parent / "merged"
     found = [bits_per_byte(corpus, str(folder)).bits for folder in (kept, merged, teacher_folder)]
     assert found[0] == found[1] < found[2]
     small = Corpus.load(shutil.copytree(corpus.path, tmp_path / "corpus"))
     score(small, kept, top_k=4, max_length=256, device="cpu")
-    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher: nothing to do
+    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher, so no scoring is needed
     options = DistillOptions(**FEW, max_steps=2, cached_teacher=True)
     student = distill(small, str(kept), vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(merged))

@@ -135,7 +135,7 @@ def test_fingerprint_does_not_depend_on_how_merges_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["merge", "token", "added"])
-def test_fingerprint_tells_tokenizers_apart(tmp_path, change):
+def test_fingerprints_of_different_tokenizers_differ(tmp_path, change):
     data = json.loads(byte_level().to_str())
     if change == "merge":
         data["model"]["merges"][-1], data["model"]["merges"][-2] = data["model"]["merges"][-2:]
@@ -161,7 +161,7 @@ def test_tokens_that_only_the_config_names_are_added(tmp_path):
     [
         ({"tokenizer_config": "{"}, "tokenizer_config.json: not JSON"),
         ({"tokenizer_config": "[]"}, "not a JSON object"),
-        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "says id 9999"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "has id 9999"),
     ],
 )
 def test_a_broken_folder_is_one_clear_line(tmp_path, files, message):
@@ -180,7 +180,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
 
 
 def test_of_takes_a_transformers_tokenizer(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="makes a tokenizer of transformers")
+    transformers = pytest.importorskip("transformers", reason="needs a tokenizer of transformers")
     theirs = transformers.PreTrainedTokenizerFast(
         tokenizer_object=byte_level(), eos_token="<|im_end|>", chat_template="{{ eos_token }}"
     )

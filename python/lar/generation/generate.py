@@ -1,4 +1,4 @@
-"""Answer prompts with a student: units from `transformers.generate`, expanded into text as they come."""
+"""Generation with a student: units from `transformers.generate`, expanded into text while they arrive."""
 
 from collections.abc import Sequence
 
@@ -32,17 +32,18 @@ def generate(
     *,
     on_text: OnText | None = None,
 ) -> list[Generation]:
-    """Answer `prompts` together, padded on the left.
+    """Return the student's reply to each of `prompts`, generated as one batch padded on the left.
 
     Args:
         student: a Student; `Student.plain(model, tokenizer)` for a model without latents.
         prompts: each a text (as the chat template renders it) or base ids; both are parsed into units. An
-            array that holds latents already is taken as it is.
+            array that contains latents is used unchanged.
         sampling: see `Sampling`.
-        on_text: called with the request's index and its new text, as soon as that is certain.
+        on_text: called with the index of a request and its new text, once that text is final.
 
     Raises:
-        OptionError: no prompt, or an empty one. VocabularyError: an id outside the vocabulary.
+        OptionError: there is no prompt, or an empty one.
+        VocabularyError: an id is outside the vocabulary.
     """
     sampling = sampling or Sampling()
     rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
@@ -55,12 +56,12 @@ def generate(
 
 
 def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]:
-    """Text or base ids as units, by the canonical parse; ids that hold latents already as they are."""
+    """The canonical parse of text or base ids (uint32); ids that contain latents are returned unchanged."""
     if isinstance(prompt, str):
         return vocabulary.encode(vocabulary.tokenizer.encode(prompt))
     ids = as_ids(prompt)
     if (ids >= vocabulary.base_size).any():
-        vocabulary.expand(ids)  # refuses ids outside the vocabulary
+        vocabulary.expand(ids)  # raises VocabularyError for ids outside the vocabulary
         return ids
     return vocabulary.encode(ids)
 
@@ -74,7 +75,7 @@ def write(
     mask: Tensor,
     cache: DynamicCache | None = None,
 ) -> None:
-    """Let transformers generate: the units go to `requests`, the keys and values to `cache`."""
+    """Run transformers' `generate`; `requests` receives the units, `cache` the keys and values."""
     student.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)
@@ -90,9 +91,9 @@ def write(
 
 
 def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor]:
-    """The guard, where it is wanted and there is something to guard; it comes before top-k and top-p."""
-    wanted = sampling.guarded and len(student.vocabulary) > 0
-    return [CanonicalProcessor(student.vocabulary)] if wanted else []
+    """The guard, if `sampling` has it and there are latents; it is applied before top-k and top-p."""
+    guarded = sampling.guarded and len(student.vocabulary) > 0
+    return [CanonicalProcessor(student.vocabulary)] if guarded else []
 
 
 def _padding_ids(student: Student) -> list[int]:
@@ -106,7 +107,7 @@ def _configuration(sampling: Sampling, ends: frozenset[int], padding: list[int])
     common = {
         "max_new_tokens": sampling.max_units,
         "eos_token_id": sorted(ends) or None,
-        # What a row that is done gets until all are; nobody reads it.
+        # Finished rows are filled with this id, and `Requests` ignores it.
         "pad_token_id": min(ends, default=0),
         "use_cache": True,
         "suppress_tokens": padding or None,
@@ -119,7 +120,7 @@ def _configuration(sampling: Sampling, ends: frozenset[int], padding: list[int])
 
 
 def pad_left(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
-    """Rows of units as int64 (m, longest), padded with 0 on the left, and the mask of what is no padding."""
+    """Rows of units as int64 (m, longest), padded with 0 on the left, and the mask of the units."""
     width = max(len(row) for row in rows)
     ids, mask = np.zeros((len(rows), width), dtype=np.int64), np.zeros((len(rows), width), dtype=np.int64)
     for index, row in enumerate(rows):
