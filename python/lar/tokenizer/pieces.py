@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ _PATTERNS = Joints(
 )
 
 
+@lru_cache(maxsize=8)
 def joints(tokenizer: Tokenizer) -> Joints:
     """Return which kinds of joints hold for `tokenizer`.
 
