@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
 from lar.errors import TokenizerError, VocabularyError
+from lar.mining.engine_gates.static import token
 from lar.tokenizer.pieces import encode_pieces, joints
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.served_parse import ServedParse
@@ -44,15 +45,16 @@ def merged(spans: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
     return [("".join(text for text, _ in group), agent) for agent, group in groups]
 
 
-def by_definition(tokenizer: Tokenizer, segments, spans) -> list[int]:
-    """What a tokenizer with the segments' texts as added tokens gives each span, in our ids."""
+def by_definition(tokenizer: Tokenizer, segments, texts: list[str]) -> list[int]:
+    """What a tokenizer with the segments' texts as added tokens gives each text, in our ids."""
     tokens, offsets = segments
-    texts = [tokenizer.decode(tokens[a:b]) for a, b in pairwise(offsets.tolist())]
-    backend = tokenizer.backend_with(texts)
+    latents = [tokenizer.decode(tokens[a:b]) for a, b in pairwise(offsets.tolist())]
+    backend = tokenizer.backend_with(latents)
     ours: dict[int, int] = {}
-    for index, text in reversed(list(enumerate(texts))):
+    for index, text in reversed(list(enumerate(latents))):
         ours[backend.token_to_id(text)] = tokenizer.base_size + index
-    encoded = [backend.encode(tokenizer.separator + text, add_special_tokens=False).ids[1:] for text, _ in spans]
+    behind = [tokenizer.separator + text for text in texts]
+    encoded = [encoding.ids[1:] for encoding in backend.encode_batch(behind, add_special_tokens=False)]
     return [ours.get(unit, unit) for ids in encoded for unit in ids]
 
 
@@ -62,11 +64,13 @@ def check(tokenizer: Tokenizer, latents: list[str], conversations: list[list[tup
     segments = segments_of(tokenizer, [text for text in latents if text not in known])
     spans = [merged(conversation) for conversation in conversations]
     ids, offsets = encode_pieces(tokenizer, [text for spoken in spans for text, _ in spoken])
-    action = np.repeat(np.array([agent for spoken in spans for _, agent in spoken], dtype=bool), np.diff(offsets))
+    action = np.repeat(
+        np.array([agent for spoken in spans for _, agent in spoken], dtype=bool), np.diff(offsets)
+    )
     bounds = offsets[np.cumsum([0, *map(len, spans)])]
     parse = ServedParse(tokenizer, *segments)
     found = parse.parse(ids, action, bounds)
-    expected = [unit for spoken in spans for unit in by_definition(tokenizer, segments, spoken)]
+    expected = by_definition(tokenizer, segments, [text for spoken in spans for text, _ in spoken])
     assert found.units.tolist() == expected
     starts, begins = places(tokenizer, segments, ids, expected)
     assert (found.starts.tolist(), found.begins.tolist()) == (starts, begins)
@@ -106,12 +110,14 @@ def test_for_real_tokenizers_too(real_tokenizer, seed):
     chance = random.Random(seed)
     pieces = [text[i : i + chance.randint(2, 9)] for text in TEXTS for i in range(0, len(text), 3)]
     latents = sorted(set(chance.sample(pieces, 25)))
+    # Added tokens come first: Gemma has some for lines and tabs.
+    latents = [text for text, free in zip(latents, token(latents, real_tokenizer), strict=True) if free]
     conversations = [[(text, chance.random() < 0.5) for text in chance.sample(TEXTS, 4)] for _ in range(20)]
     check(real_tokenizer, latents, conversations)
 
 
 def test_joints_of_real_tokenizers(real_tokenizer):
-    """All kinds hold for tokenizers in use: without them whole gaps are encoded again, at a tenth of the speed."""
+    """All kinds hold for tokenizers in use. Without them the parse is exact too, but slow."""
     assert joints(real_tokenizer) == (True, True, True)
 
 
@@ -140,7 +146,7 @@ def test_ids_of_no_text_are_refused():
         parse.parse(ids, np.ones(len(ids), bool), np.array([0, len(ids)]))
 
 
-@pytest.fixture(params=["qwen3", *sorted(path.name for path in TOKENIZERS.glob("*"))])
+@pytest.fixture(scope="module", params=["qwen3", *sorted(path.name for path in TOKENIZERS.glob("*"))])
 def real_tokenizer(request, shared) -> Tokenizer:
     own = TOKENIZERS / request.param
     return Tokenizer.load(own if own.is_dir() else shared / "tokenizers" / request.param)

@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,28 @@ _BORDER = b"\xff"
 _JOINED = 1_000
 _PROBES = 1_000
 # What probes are made of: each class of characters that pre-tokenizers treat alike, words, and contractions.
-_ALPHABET = ("a", "B", "the", "Of", "é", "1", "23", ".", "/", "(", '"', "'", "'s", "_", ">", "\n", "\r", " ", "\t", "—")
+_ALPHABET = (
+    "a",
+    "B",
+    "the",
+    "Of",
+    "é",
+    "1",
+    "23",
+    ".",
+    "/",
+    "(",
+    '"',
+    "'",
+    "'s",
+    "_",
+    ">",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    "—",
+)
 
 
 class Joints(NamedTuple):
@@ -84,7 +105,7 @@ def _parts(tokenizer: Tokenizer, pattern: re.Pattern[bytes], rng: random.Random)
             before.append(content[: match.start()].decode())
             after.append(content[match.start() :].decode())
     ids, offsets = encode_pieces(tokenizer, [*whole, *before, *after])
-    parts = [ids[start:end].tolist() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    parts = [ids[start:end].tolist() for start, end in pairwise(offsets.tolist())]
     n = len(whole)
     return all(parts[i] == parts[n + i] + parts[2 * n + i] for i in range(n))
 

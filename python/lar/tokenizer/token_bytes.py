@@ -13,18 +13,35 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def bytes_of_tokens(backend: tokenizers.Tokenizer) -> dict[int, bytes]:
-    """Return the bytes of every id of `backend` inside a text; for an added token its UTF-8.
+    """Return the bytes of every id of `backend` inside a text.
 
-    A metaspace tokenizer drops the space before the first token of a text; here each token keeps it.
+    A metaspace tokenizer drops the space before the first token of a text; here, each token keeps it.
 
     Raises:
-        TokenizerError: the tokenizer's decoder is neither byte-level nor metaspace/byte-fallback.
+        TokenizerError: the decoder is neither byte-level nor metaspace/byte-fallback.
     """
-    to_bytes = _converter(_decoder_parts(backend))
+    parts = _decoder_parts(backend)
+    to_bytes = _converter(parts)
     table = {index: to_bytes(token) for token, index in backend.get_vocab(with_added_tokens=False).items()}
     for index, added in backend.get_added_tokens_decoder().items():
-        table[index] = added.content.encode()
+        table[index] = _added_text(added.content, parts).encode()
     return table
+
+
+def is_found_in_text(backend: tokenizers.Tokenizer, content: str) -> bool:
+    """Whether an added token is found in the text that it is decoded to.
+
+    Gemma has added tokens such as `▁▁`, which stand for spaces. No text contains them in that form, so their
+    ids come from the ordinary vocabulary alone.
+    """
+    return _added_text(content, _decoder_parts(backend)) == content
+
+
+def _added_text(content: str, parts: list[dict[str, Any]]) -> str:
+    """The text of an added token: a metaspace decoder writes spaces in it too."""
+    if any(part["type"] == "ByteLevel" for part in parts) or not parts:
+        return content
+    return content.replace(_space(parts), " ")
 
 
 def token_of_text(backend: tokenizers.Tokenizer, text: str) -> str:

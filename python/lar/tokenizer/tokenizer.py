@@ -13,7 +13,7 @@ import tokenizers
 from numpy.typing import ArrayLike, NDArray
 
 from lar.errors import TokenizerError
-from lar.tokenizer.token_bytes import bytes_of_tokens
+from lar.tokenizer.token_bytes import bytes_of_tokens, is_found_in_text
 from lar.utils.files import atomic_file
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -128,8 +128,10 @@ class Tokenizer:
 
     @cached_property
     def barriers(self) -> NDArray[np.uint32]:
-        """Sorted ids of all added tokens (uint32), which no segment may contain."""
-        return np.array(sorted(self.backend.get_added_tokens_decoder()), dtype=np.uint32)
+        """Sorted ids of the added tokens that are found in text (uint32), which no segment may contain."""
+        added = self.backend.get_added_tokens_decoder().items()
+        found = [index for index, token in added if is_found_in_text(self.backend, token.content)]
+        return np.array(sorted(found), dtype=np.uint32)
 
     @cached_property
     def special_ids(self) -> NDArray[np.uint32]:
@@ -196,7 +198,7 @@ class Tokenizer:
         return np.frombuffer(b"".join(pieces), dtype=np.uint8), offsets
 
     def base_token_bytes(self) -> list[bytes]:
-        """Return the bytes of each token that is no added token."""
+        """Return the bytes of each token that is no barrier."""
         flat, offsets = self.token_bytes()
         content, added = flat.tobytes(), set(self.barriers.tolist())
         bounds = enumerate(pairwise(offsets.tolist()))
@@ -204,9 +206,10 @@ class Tokenizer:
 
     @cached_property
     def separator(self) -> str | None:
-        """An added token that leaves the text around it as it is, to be put between pieces; None if there is none."""
-        added = self.backend.get_added_tokens_decoder().values()
-        plain = (t for t in added if not (t.lstrip or t.rstrip or t.single_word or t.normalized))
+        """An added token that leaves the text around it as it is, to separate pieces; None without one."""
+        added = self.backend.get_added_tokens_decoder()
+        tokens = [added[index] for index in self.barriers.tolist()]
+        plain = (t for t in tokens if not (t.lstrip or t.rstrip or t.single_word or t.normalized))
         return next((token.content for token in plain), None)
 
     def added_texts(self) -> list[str]:

@@ -12,7 +12,6 @@ from lar.tokenizer.pieces import encode_pieces, joints
 from lar.tokenizer.tokenizer import Tokenizer
 
 
-
 class Served(NamedTuple):
     """Conversations of n base tokens in u units, as an engine reads their text.
 
