@@ -217,6 +217,62 @@ class BoundaryAudit:
         """
 
 @final
+class ServedParse:
+    """The ids that an exported tokenizer gives a text, from the ids that the base tokenizer gave it.
+
+    The parse keeps the base ids of texts that latents have cut free. It may be shared between threads.
+    """
+
+    def __new__(
+        cls,
+        token_bytes: NDArray[np.uint8],
+        byte_offsets: NDArray[np.int64],
+        barriers: NDArray[np.uint32],
+        joints: tuple[bool, bool, bool],
+        tokens: NDArray[np.uint32],
+        offsets: NDArray[np.int64],
+    ) -> ServedParse:
+        """`joints` as in `lar.tokenizer.pieces.Joints`; k segments as base ids (n) with offsets (k + 1).
+
+        Raises:
+            VocabularyError: a segment holds an id without bytes in the table.
+        """
+
+    def plan(
+        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
+    ) -> ServedPlan:
+        """Read the m conversations tokens[offsets[i]:offsets[i + 1]]; `action` (n): who wrote each token.
+
+        Raises:
+            VocabularyError: an id is no base id. OptionError: the arrays do not fit together.
+        """
+
+    def missing(self, plan: ServedPlan) -> list[str]:
+        """The distinct texts whose base ids the plan lacks, in alphabetical order.
+
+        Raises:
+            VocabularyError: one is no UTF-8, so that the ids are not those of a text.
+        """
+
+    def learn(self, texts: list[str], ids: NDArray[np.uint32], offsets: NDArray[np.int64]) -> None:
+        """Keep the base ids of m texts, end to end with offsets (m + 1). At most a million texts are kept.
+
+        Raises:
+            VocabularyError: the ids of a text have other bytes than it has.
+        """
+
+    def units(self, plan: ServedPlan) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
+        """Units (u), the base position of the token with each one's first byte, and whether it begins there.
+
+        Raises:
+            VocabularyError: a text that the plan lacks has not been learnt.
+        """
+
+@final
+class ServedPlan:
+    """Conversations that `ServedParse.plan` has read."""
+
+@final
 class Vocabulary:
     """Latents over base ids: latent i has the id base_size + i."""
 

@@ -96,18 +96,14 @@ def _turns(corpus: Corpus, vocabulary: LatentVocabulary) -> Iterator[NDArray[np.
 
 
 def _of_turn(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> Canonicity:
-    parse = vocabulary.encode(vocabulary.expand(units))
+    tokens = vocabulary.expand(units)
+    parse = vocabulary.encode_text(vocabulary.tokenizer.decode(tokens))
     kept = np.isin(_places(vocabulary, units), _places(vocabulary, parse), assume_unique=True)
     return Canonicity(1, int(not np.array_equal(units, parse)), len(units), int((~kept).sum()), len(parse))
 
 
 def _places(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Each unit's first base position (upper bits) and length (lower bits) as one number; int64 (n).
-
-    Within a text this determines the unit: a base token, or the only latent of that segment.
-    """
-    lengths = np.ones(len(units), dtype=np.int64)
-    latent = units >= vocabulary.base_size
-    lengths[latent] = np.diff(vocabulary.segment_offsets)[units[latent] - vocabulary.base_size]
+    """Each unit with its first byte (upper bits) as one number; int64 (n)."""
+    lengths = vocabulary.unit_bytes[units]
     starts = np.cumsum(lengths) - lengths
-    return starts << 32 | lengths
+    return starts << 32 | units

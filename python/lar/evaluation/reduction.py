@@ -157,6 +157,7 @@ def _measure(
             units=int(form.action.sum()),
             context_base_tokens=len(shard.tokens),
             context_units=len(form.units),
-            text_level=comparison.of(shard),
+            text_level=comparison.of(shard, form),
         )
-        yield counts, bool(np.array_equal(vocabulary.expand(form.units), shard.tokens))
+        text = vocabulary.tokenizer.bytes_of
+        yield counts, text(vocabulary.expand(form.units)) == text(shard.tokens)

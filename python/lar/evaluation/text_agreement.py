@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus import Shard
-from lar.vocabulary.vocabulary import LatentVocabulary
+from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
 
 @dataclass
@@ -66,8 +66,8 @@ class TextLevelComparison:
         possible = sorted(index for text, index in ids.items() if base.token_to_id(text) is None)
         self._unit_of_id = np.array([*range(vocabulary.base_size), *possible], dtype=np.uint32)
 
-    def of(self, shard: Shard) -> TextLevel:
-        """The agreement on the conversations of a shard."""
+    def of(self, shard: Shard, parsed: Reparameterized) -> TextLevel:
+        """The agreement on the conversations of a shard, which the core has `parsed`."""
         conversations = [shard.tokens[start:end] for start, end in pairwise(shard.offsets.tolist())]
         starts = _ends(self._token_lengths[shard.tokens])
         bytes_before = starts[shard.offsets]
@@ -76,7 +76,7 @@ class TextLevelComparison:
         )
         encodings = self._backend.encode_batch_fast(decoded, add_special_tokens=False)
         engine = [self._unit_of_id[np.array(encoding.ids, dtype=np.int64)] for encoding in encodings]
-        core = [self._vocabulary.encode(tokens) for tokens in conversations]
+        core = np.split(parsed.units, np.searchsorted(parsed.starts[:-1], shard.offsets[1:-1]))
         text_ids, parsed_ids = self._placed(engine, bytes_before), self._placed(core, bytes_before)
 
         def is_action(placed: NDArray[np.uint64]) -> NDArray[np.bool_]:

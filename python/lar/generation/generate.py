@@ -56,14 +56,14 @@ def generate(
 
 
 def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]:
-    """The canonical parse of text or base ids (uint32); ids that contain latents are returned unchanged."""
+    """The units that an engine reads for text or base ids (uint32); ids that contain latents are unchanged."""
     if isinstance(prompt, str):
-        return vocabulary.encode(vocabulary.tokenizer.encode(prompt))
+        return vocabulary.encode_text(prompt)
     ids = as_ids(prompt)
     if (ids >= vocabulary.base_size).any():
         vocabulary.expand(ids)  # raises VocabularyError for ids outside the vocabulary
         return ids
-    return vocabulary.encode(ids)
+    return vocabulary.reparameterize(ids, np.zeros(len(ids), dtype=np.bool_)).units
 
 
 @torch.inference_mode()

@@ -55,7 +55,8 @@ class Joints(NamedTuple):
     punctuation: bool
 
 
-_PATTERNS = Joints(
+# Of each kind, in the order of `Joints`.
+_PATTERNS = (
     re.compile(rb"(?<=[!-~])(?= [!-~])"),
     re.compile(rb"(?<=\n)(?=[!-.0-~])"),
     re.compile(rb"(?<=[A-Za-z0-9])(?=[!-&(-/:-@\[-`{-~])"),
@@ -96,7 +97,9 @@ def _is_text(content: bytes) -> bool:
 
 def _parts(tokenizer: Tokenizer, pattern: re.Pattern[bytes], rng: random.Random) -> bool:
     """Whether random texts are parted where `pattern` matches."""
-    whole, before, after = [], [], []
+    whole: list[str] = []
+    before: list[str] = []
+    after: list[str] = []
     while len(whole) < _PROBES:
         text = "".join(rng.choices(_ALPHABET, k=rng.randint(2, 12)))
         content = text.encode()

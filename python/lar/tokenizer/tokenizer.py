@@ -212,6 +212,14 @@ class Tokenizer:
         plain = (t for t in tokens if not (t.lstrip or t.rstrip or t.single_word or t.normalized))
         return next((token.content for token in plain), None)
 
+    def bytes_of(self, ids: NDArray[np.uint32]) -> bytes:
+        """Return the bytes of the text of `ids` (n), each below `base_size`."""
+        flat, offsets = self.token_bytes()
+        starts = offsets[:-1].astype(np.int64)[ids]
+        lengths = np.diff(offsets.astype(np.int64))[ids]
+        moves = starts - (np.cumsum(lengths) - lengths)
+        return flat[np.repeat(moves, lengths) + np.arange(lengths.sum())].tobytes()
+
     def added_texts(self) -> list[str]:
         """The texts of the added tokens, by id."""
         added = self.backend.get_added_tokens_decoder()

@@ -7,7 +7,7 @@ any training step by orders of magnitude, so a corpus of any size takes no more 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,20 @@ from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 class Example:
     """A window of u units that stand for n base tokens.
 
-    units: int64 (u); tokens: int64 (n); starts: int64 (u), the position in `tokens` of each unit's first
-    token; taught: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
-    top: a cached teacher's distributions before the t taught units; None without a cache.
+    units: int64 (u). tokens: int64 (n). starts: int64 (u), the position in `tokens` of the token in which
+    each unit's first byte lies. begins: bool (u), whether the unit begins where that token does.
+    taught: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
+    faces: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins where a
+    base token of the conversation begins that is also its own first one.
+    top: a cached teacher's distributions before the t supervised units; None without a cache.
     """
 
     units: NDArray[np.int64]
     tokens: NDArray[np.int64]
     starts: NDArray[np.int64]
+    begins: NDArray[np.bool_]
     taught: NDArray[np.int64]
+    faces: NDArray[np.bool_]
     top: TopTokens | None = None
 
 
@@ -90,7 +95,8 @@ class Examples(Sequence[Example]):
         shard, row, window = self._plan[index]
         begin, end = shard.offsets[row : row + 2].tolist()
         tokens, action = shard.tokens[begin:end], shard.action[begin:end]
-        example = cut(tokens, self.vocabulary.reparameterize(tokens, action), window)
+        parsed = self.vocabulary.reparameterize(tokens, action)
+        example = cut(tokens, parsed, self.vocabulary, window)
         if self._teacher is None:
             return example
         positions = window.positions()[example.starts[example.taught]]
@@ -111,40 +117,65 @@ class Examples(Sequence[Example]):
         return digest.hexdigest()
 
 
-def cut(tokens: NDArray[np.uint32], parsed: Reparameterized, window: Window) -> Example:
-    """The example of a window of one conversation, base ids (n) and their canonical parse.
+def cut(
+    tokens: NDArray[np.uint32], parsed: Reparameterized, vocabulary: LatentVocabulary, window: Window
+) -> Example:
+    """The example of a window of one conversation, base ids (n) and their parse by `vocabulary`.
 
-    A unit that the window's edge cuts through stands there as the base tokens that are left of it, to be read
-    only: it is taught by the window that holds it whole. One that none does is taught token by token.
+    Units that begin and end together with base tokens form a group: one unit, or several if a latent ends
+    inside a token. A group that the window's edge cuts through is replaced by the base tokens that are left of
+    it, to be read only. It is supervised by the window that holds it whole. A group that no window holds whole
+    is supervised token by token.
     """
     parts = [(0, window.head), (window.begin, window.end)]
     if window.begin == window.head:
         parts = [(0, window.end)]
     pieces = [_piece(tokens, parsed, begin, end, window.next_begin) for begin, end in parts]
-    units, ends, agent = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    places = zip(pieces, parts, strict=True)
-    lengths = np.concatenate([np.diff(piece[1], prepend=begin) for piece, (begin, _) in places])
-    local = np.cumsum(lengths) - lengths
+    before = np.cumsum([0, *(end - begin for begin, end in parts)])
+    moves = [place - begin for place, (begin, _) in zip(before.tolist(), parts, strict=False)]
+    starts = np.concatenate([piece.starts + move for piece, move in zip(pieces, moves, strict=True)])
+    units = np.concatenate([piece.units for piece in pieces]).astype(np.int64)
+    begins = np.concatenate([piece.begins for piece in pieces])
+    agent = np.concatenate([piece.action for piece in pieces])
+    ends = np.concatenate([piece.ends for piece in pieces])
     taught = np.flatnonzero(agent & (ends > window.new))
-    positions = window.positions()
-    return Example(units.astype(np.int64), tokens[positions].astype(np.int64), local, taught[taught > 0])
+    taught = taught[taught > 0]
+    read = tokens[window.positions()].astype(np.int64)
+    faces = begins[taught] & (vocabulary.first_tokens_of(units[taught]) == read[starts[taught]])
+    return Example(units, read, starts, begins, taught, faces)
+
+
+class _Piece(NamedTuple):
+    """Units of a stretch of a conversation, as `Example` has them, and where the group of each ends."""
+
+    units: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    begins: NDArray[np.bool_]
+    ends: NDArray[np.int64]
+    action: NDArray[np.bool_]
 
 
 def _piece(
     tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int, next_begin: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
-    """The units of [begin, end), where each ends, and whether the agent's loss may fall on it here."""
-    starts, count = parsed.starts, len(parsed.units)
-    first = int(np.searchsorted(starts, begin, side="left"))
-    last = max(first, int(np.searchsorted(starts, end, side="right")) - 1)
-    inner = np.minimum(starts[[first, last]], end)
+) -> _Piece:
+    """The units of the base positions [begin, end); `action`: whether the loss may fall on them here."""
+    # Where groups begin, as units and as positions; the last entry is the conversation's end.
+    groups = np.flatnonzero(parsed.begins)
+    borders = parsed.starts[groups]
+    first_group = int(np.searchsorted(borders, begin, side="left"))
+    last_group = max(first_group, int(np.searchsorted(borders, end, side="right")) - 1)
+    first, last = groups[[first_group, last_group]].tolist()
+    inner = np.minimum(borders[[first_group, last_group]], end)
     before, after = np.arange(begin, inner[0]), np.arange(inner[1], end)
-    # The unit before `first` began too early for this window; the one after `last` ends too late.
+    # The group before `first` began too early for this window; the one after `last` ends too late.
     cut_before = len(before) > 0 and parsed.action[first - 1]
-    cut_after = last < count and parsed.action[last] and starts[last] < next_begin
-    return (
+    cut_after = last < len(parsed.units) and parsed.action[last] and parsed.starts[last] < next_begin
+    group_of = np.searchsorted(groups, np.arange(first, last), side="right")
+    return _Piece(
         np.concatenate([tokens[before], parsed.units[first:last], tokens[after]]),
-        np.concatenate([before + 1, starts[first + 1 : last + 1], after + 1]),
+        np.concatenate([before, parsed.starts[first:last], after]),
+        np.concatenate([np.ones_like(before, bool), parsed.begins[first:last], np.ones_like(after, bool)]),
+        np.concatenate([before + 1, borders[group_of], after + 1]),
         np.concatenate(
             [np.full(len(before), cut_before), parsed.action[first:last], np.full(len(after), cut_after)]
         ),

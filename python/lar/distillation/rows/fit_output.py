@@ -144,14 +144,17 @@ def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progr
 
 
 def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positions]:
-    """The positions of a batch, whole logits only for a chunk of them at a time."""
-    labels, first, student = batch["labels"], step.first, step.student
-    top = {name: batch[name] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
+    """The positions of a batch that the teacher faces, whole logits only for a chunk of them at a time."""
+    first, student, faces = step.first, step.student, batch["faces"]
+    labels = batch["labels"][faces]
+    top = {name: batch[name][faces] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
     states = None
     if step.loss != "sft" and not top:
-        states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["teacher_at"]]
+        states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["teacher_at"][faces]]
     teacher = step.teacher(states, **top)
-    hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
+    hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[
+        0, batch["student_at"][faces]
+    ]
     size = student.head.chunk_size
     for at in range(0, len(hidden), size):
         chunk = slice(at, at + size)

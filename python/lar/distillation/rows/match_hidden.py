@@ -61,6 +61,7 @@ def hidden_distance(step: DistillationStep, batch: dict[str, Tensor]) -> Tensor:
 
     The agent's and others'; see `lar.distillation.training.step.relative_distance`.
     """
-    said = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"]]
-    found = hidden_states(step.student.base, batch["units"], batch["unit_positions"])[0]
+    whole = batch["unit_ends"] >= 0
+    said = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"][whole]]
+    found = hidden_states(step.student.base, batch["units"], batch["unit_positions"])[0, whole]
     return relative_distance(found, said)

@@ -105,13 +105,13 @@ def measure(
     student: Student, examples: Sequence[Example], batch_tokens: int, progress: Progress = silent
 ) -> BitsPerByte:
     """What `bits_per_byte` says, of examples that have been cut already."""
-    widths = _byte_counts(student)
+    unit_bytes = student.vocabulary.unit_bytes
     sums = dict.fromkeys((item.name for item in fields(BitsPerByte)), 0)
     done = 0
     advice = f"lower batch_tokens (now {batch_tokens}), then max_length"
     with advise_on_memory("measuring bits per byte", advice):
         for group in _groups(examples, batch_tokens):
-            for name, value in {**_predicted(student, group), **_text(group, widths)}.items():
+            for name, value in {**_predicted(student, group), **_text(group, unit_bytes)}.items():
                 sums[name] += value
             done += len(group)
             progress(done, len(examples))
@@ -161,11 +161,19 @@ def _latents_written(base: Tensor, latent: Tensor, labels: Tensor, first: Tensor
     return np.array([len(labels), int(written.sum()), int((explicit > own).sum())])
 
 
-def _text(group: list[Example], widths: NDArray[np.int64]) -> dict[str, int]:
-    """How much text the group's taught units are; widths (base_size): bytes of each base id."""
-    tokens = np.concatenate([_taught_tokens(example) for example in group])
-    units = sum(len(example.taught) for example in group)
-    return {"bytes": int(widths[tokens].sum()), "units": units, "base_tokens": len(tokens)}
+def _text(group: list[Example], unit_bytes: NDArray[np.int64]) -> dict[str, int]:
+    """How much text the group's supervised units are; unit_bytes (B + K): bytes of each unit."""
+    return {
+        "bytes": sum(int(unit_bytes[example.units[example.taught]].sum()) for example in group),
+        "units": sum(len(example.taught) for example in group),
+        "base_tokens": sum(int(_tokens_begun(example)[example.taught].sum()) for example in group),
+    }
+
+
+def _tokens_begun(example: Example) -> NDArray[np.int64]:
+    """How many base tokens begin in each of the example's units; int64 (u)."""
+    first = np.append(example.starts + ~example.begins, len(example.tokens))
+    return np.diff(first)
 
 
 def _groups(source: Iterable[Example], limit: int) -> Iterator[list[Example]]:
@@ -179,17 +187,3 @@ def _groups(source: Iterable[Example], limit: int) -> Iterator[list[Example]]:
         group.append(example)
         filled += len(example.tokens)
     yield group
-
-
-def _taught_tokens(example: Example) -> NDArray[np.int64]:
-    """The base tokens that the example's taught units stand for."""
-    ends = np.append(example.starts[1:], len(example.tokens))
-    taught = np.zeros(len(example.units), dtype=np.bool_)
-    taught[example.taught] = True
-    return example.tokens[np.repeat(taught, ends - example.starts)]
-
-
-def _byte_counts(student: Student) -> NDArray[np.int64]:
-    """UTF-8 bytes of each base id, (base_size)."""
-    _, offsets = student.vocabulary.tokenizer.token_bytes()
-    return np.diff(offsets).astype(np.int64)

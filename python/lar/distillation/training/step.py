@@ -1,12 +1,13 @@
 """One training step: the teacher's side of a batch, the student's pass over units, and the loss of both."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lar.distillation.chunked_sum import sum_over_chunks
-from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities
+from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities, sft
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.models.causal_lm import autocast, hidden_states
@@ -36,6 +37,7 @@ class DistillationStep(nn.Module):
         token_positions: Tensor,
         student_at: Tensor,
         teacher_at: Tensor,
+        faces: Tensor,
         labels: Tensor,
         unit_ends: Tensor,
         row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
@@ -54,7 +56,7 @@ class DistillationStep(nn.Module):
             parts: list[Terms] = []
 
             def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
-                terms = self._terms(piece, rows, teacher(chunk), labels[chunk])
+                terms = self._terms(piece, rows, teacher(chunk), labels[chunk], faces[chunk])
                 parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
                 return terms.teacher + self.unit_weight * terms.unit
 
@@ -66,7 +68,8 @@ class DistillationStep(nn.Module):
             "unit": torch.stack([zero, *(part.unit for part in parts)]).sum(),
         }
         if said is not None and self.hidden_weight:
-            distance = len(labels) * relative_distance(found, said[unit_ends])
+            whole = unit_ends >= 0
+            distance = len(labels) * relative_distance(found[whole], said[unit_ends[whole]])
             loss = loss + self.hidden_weight * distance
             sums["hidden"] = distance.detach()
         return {"loss": loss, **sums}
@@ -103,23 +106,47 @@ class DistillationStep(nn.Module):
         return hidden
 
     def _terms(
-        self, hidden: Tensor, rows: tuple[Tensor, ...], teacher: Teacher | None, labels: Tensor
+        self,
+        hidden: Tensor,
+        rows: tuple[Tensor, ...],
+        teacher: Teacher | None,
+        labels: Tensor,
+        faces: Tensor,
     ) -> Terms:
-        """The loss of a chunk of positions, from the student's hidden states."""
+        """The loss of a chunk of positions, from the student's hidden states.
+
+        Where the teacher has no distribution before a unit, only the unit's own cross-entropy counts.
+        """
         student = self.student
         with student.base_rows_only():
             base = student.head(hidden)
         latent = base[:, :0]
         if student.rows is not None:
             latent = student.head.finish(student.rows.logits(hidden, *rows).float())
-        terms: Terms = LOSS_FUNCTIONS[self.loss](base, latent, teacher, labels, self.first)
-        return terms
+        terms: Terms = LOSS_FUNCTIONS[self.loss](*_rows_at(faces, base, latent, teacher, labels), self.first)
+        if bool(faces.all()):
+            return terms
+        alone = sft(*_rows_at(~faces, base, latent, None, labels), self.first)
+        return Terms(terms.teacher, terms.unit + alone.unit)
 
     def _output_rows(self) -> list[Tensor]:
         rows = self.student.rows
         if rows is None:
             return []
         return [rows.output] if rows.bias is None else [rows.output, rows.bias]
+
+
+def _rows_at(
+    chosen: Tensor, base: Tensor, latent: Tensor, teacher: Teacher | None, labels: Tensor
+) -> tuple[Tensor, Tensor, Any, Tensor]:
+    """The arguments of a loss function at some of n positions; `chosen` is bool (n)."""
+    if bool(chosen.all()):
+        return base, latent, teacher, labels
+    if isinstance(teacher, TopProbabilities):
+        teacher = TopProbabilities(*(part[chosen] for part in teacher))
+    elif teacher is not None:
+        teacher = teacher[chosen]
+    return base[chosen], latent[chosen], teacher, labels[chosen]
 
 
 def relative_distance(found: Tensor, said: Tensor) -> Tensor:
