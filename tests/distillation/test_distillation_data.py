@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,41 +47,72 @@ def test_windows_hold_each_of_the_agents_tokens_once(speakers, max_length):
 
 
 @given(SPEAKERS, st.integers(16, 96), st.data())
-def test_cuts_teach_each_of_the_agents_tokens_once(speakers, max_length, data):
+def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, data):
+    """Groups of one to four tokens of one speaker in one or two units; the second begins inside a token."""
     action = mask(speakers)
-    starts = [0]  # of units of one to four tokens of one speaker
-    while starts[-1] < len(action):
+    borders = [0]
+    while borders[-1] < len(action):
         longest = next(
-            (n for n in range(1, 4) if action[starts[-1]] != action[starts[-1] + n :][:1].any()), 4
+            (n for n in range(1, 4) if action[borders[-1]] != action[borders[-1] + n :][:1].any()), 4
         )
-        limit = min(longest, len(action) - starts[-1])
-        starts.append(starts[-1] + data.draw(st.integers(1, limit)))
+        limit = min(longest, len(action) - borders[-1])
+        borders.append(borders[-1] + data.draw(st.integers(1, limit)))
     tokens = np.arange(len(action), dtype=np.uint32)  # each token is its own position
-    numbers = 1000 + np.arange(len(starts) - 1, dtype=np.uint32)
-    lengths = np.diff(starts)
-    units = np.where(lengths == 1, tokens[starts[:-1]], numbers)
-    parsed = Reparameterized(units, action[starts[:-1]], np.array(starts))
-    taught = []
+    groups = {}  # first unit: the group's units and tokens
+    units, starts, begins = [], [], []
+    for begin, end in pairwise(borders):
+        own = [begin] if end - begin == 1 else [1000 + begin]
+        places = [(begin, True)]
+        if end - begin > 1 and data.draw(st.booleans()):
+            own.append(2000 + begin)
+            places.append((data.draw(st.integers(begin, end - 1)), False))
+        groups[own[0]] = own, list(range(begin, end))
+        units += own
+        starts += [place for place, _ in places]
+        begins += [first for _, first in places]
+    parsed = Reparameterized(
+        np.array(units, dtype=np.uint32),
+        action[starts],
+        np.array([*starts, len(action)]),
+        np.array([*begins, True]),
+    )
+    # A latent's first token is the group's, or another one for every third.
+    vocabulary = SimpleNamespace(
+        first_tokens_of=lambda ids: np.where((ids < 1000) | (ids % 3 > 0), ids % 1000, 9999)
+    )
+    supervised = []
     for window in windows(action, max_length):
-        example = cut(tokens, parsed, window)
+        example = cut(tokens, parsed, vocabulary, window)
         assert example.tokens.tolist() == window.positions().tolist()
-        ends = np.append(example.starts[1:], len(example.tokens))
-        for unit, begin, end in zip(example.units.tolist(), example.starts, ends, strict=True):
-            expected = [unit] if unit < 1000 else list(range(starts[unit - 1000], starts[unit - 999]))
-            assert example.tokens[begin:end].tolist() == expected
-        for index in example.taught:
-            taught += example.tokens[example.starts[index] : ends[index]].tolist()
-        whole = example.units[example.taught]
-        assert max_length < 48 or set(whole[whole < 1000].tolist()) <= set(units.tolist())
-    # A unit at the very start cannot be taught, and so not the tokens in it.
-    assert taught == [position for position in range(starts[1], len(action)) if action[position]]
+        found, chosen, at = example.units.tolist(), set(example.taught.tolist()), 0
+        read = []
+        while at < len(found):
+            own, covered = groups.get(found[at], ([found[at]], [found[at]]))
+            if found[at] < 1000:  # a base token, of a group of its own or of one that was cut through
+                own, covered = [found[at]], [found[at]]
+            assert found[at : at + len(own)] == own
+            assert at == 0 or len(chosen & set(range(at, at + len(own)))) in (0, len(own))
+            supervised += covered if at in chosen else []
+            read += covered
+            at += len(own)
+        assert read == example.tokens.tolist()
+        loss_on = example.units[example.taught].tolist()
+        assert example.faces.tolist() == [unit < 1000 or (unit < 2000 and unit % 3 > 0) for unit in loss_on]
+    # What stands at the very start cannot be supervised.
+    assert supervised == [position for position in range(borders[1], len(action)) if action[position]]
 
 
 def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
+    bytes_of = vocabulary.tokenizer.bytes_of
     for example in Examples(corpus, vocabulary, 512):
-        assert (vocabulary.expand(example.units) == example.tokens).all()
-        before = [len(vocabulary.expand(example.units[:index])) for index in example.taught]
-        assert example.starts[example.taught].tolist() == before
+        assert bytes_of(vocabulary.expand(example.units)) == bytes_of(example.tokens)
+        for index, faces in zip(example.taught, example.faces, strict=True):
+            before = bytes_of(vocabulary.expand(example.units[:index]))
+            start = example.starts[index]
+            begins = example.begins[index]
+            assert begins == (before == bytes_of(example.tokens[:start]))
+            first = vocabulary.expand(example.units[[index]])[0]
+            assert faces == (begins and first == example.tokens[start])
 
 
 def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabulary):

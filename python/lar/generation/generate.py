@@ -56,7 +56,7 @@ def generate(
 
 
 def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]:
-    """The units that an engine reads for text or base ids (uint32); ids that contain latents are unchanged."""
+    """The units that an engine reads for text or base ids (uint32); ids with latents are unchanged."""
     if isinstance(prompt, str):
         return vocabulary.encode_text(prompt)
     ids = as_ids(prompt)

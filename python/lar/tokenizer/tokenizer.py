@@ -215,10 +215,12 @@ class Tokenizer:
     def bytes_of(self, ids: NDArray[np.uint32]) -> bytes:
         """Return the bytes of the text of `ids` (n), each below `base_size`."""
         flat, offsets = self.token_bytes()
-        starts = offsets[:-1].astype(np.int64)[ids]
-        lengths = np.diff(offsets.astype(np.int64))[ids]
+        bounds = offsets.astype(np.int64)
+        starts, ends = bounds[:-1][ids], bounds[1:][ids]
+        lengths = ends - starts
         moves = starts - (np.cumsum(lengths) - lengths)
-        return flat[np.repeat(moves, lengths) + np.arange(lengths.sum())].tobytes()
+        text: bytes = flat[np.repeat(moves, lengths) + np.arange(lengths.sum())].tobytes()
+        return text
 
     def added_texts(self) -> list[str]:
         """The texts of the added tokens, by id."""

@@ -46,7 +46,7 @@ class ServedParse:
             content,
             offsets.astype(np.int64),
             tokenizer.barriers,
-            tuple(joints(tokenizer)),
+            joints(tokenizer),
             segment_tokens,
             segment_offsets,
         )

@@ -27,8 +27,8 @@ class Example:
     units: int64 (u). tokens: int64 (n). starts: int64 (u), the position in `tokens` of the token in which
     each unit's first byte lies. begins: bool (u), whether the unit begins where that token does.
     taught: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
-    faces: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins where a
-    base token of the conversation begins that is also its own first one.
+    faces: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins where
+    a base token of the conversation begins that is also its own first one.
     top: a cached teacher's distributions before the t supervised units; None without a cache.
     """
 
@@ -123,9 +123,9 @@ def cut(
     """The example of a window of one conversation, base ids (n) and their parse by `vocabulary`.
 
     Units that begin and end together with base tokens form a group: one unit, or several if a latent ends
-    inside a token. A group that the window's edge cuts through is replaced by the base tokens that are left of
-    it, to be read only. It is supervised by the window that holds it whole. A group that no window holds whole
-    is supervised token by token.
+    inside a token. A group that the window's edge cuts through is replaced by the base tokens that are left
+    of it, to be read only. It is supervised by the window that holds it whole. A group that no window holds
+    whole is supervised token by token.
     """
     parts = [(0, window.head), (window.begin, window.end)]
     if window.begin == window.head:
