@@ -3,10 +3,11 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.distillation.distill import train, unsharded
+from lar.distillation.keywords import AdaptKeywords
 from lar.distillation.options import AdaptOptions
 from lar.distillation.student import Student
 from lar.distillation.training.checkpoints import checkpoints_beside
@@ -15,6 +16,7 @@ from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
 from lar.models.causal_lm import embedding_rows, load_model, no_bar
 from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.keywords import merge_options
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -42,6 +44,7 @@ def adapt(
     held_out: Corpus | None = None,
     merge: bool = True,
     progress: Progress = silent,
+    **keywords: Unpack[AdaptKeywords],
 ) -> Any:
     """Fine-tune a LoRA on the agent's tokens and merge it into the model, which is returned.
 
@@ -50,7 +53,7 @@ def adapt(
     Args:
         model: a checkpoint folder, or a model object, which is changed in place.
         corpus: conversations, of the model's own tokenizer.
-        options: see `AdaptOptions`.
+        options: see `AdaptOptions`; `keywords` are its fields, and take the place of those of `options`.
         output: where the merged model is saved as a plain checkpoint with its tokenizer and a record of the
             run (`adaptation.json`); None to keep it in memory alone. Checkpoints lie beside it until then,
             and the same call goes on from the last one.
@@ -65,9 +68,9 @@ def adapt(
         OptionError: the checkpoints are another run's, `output` holds something else, or an adapter is to be
         kept of a model that has no folder. MissingExtraError: `report_to` needs a package.
     """
+    options = merge_options(AdaptOptions, options, keywords)
     if output is not None:
         check_replaceable(Path(output), RECORD_FILE)
-    options = options or AdaptOptions()
     check_launch(model, options)
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)

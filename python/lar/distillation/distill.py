@@ -3,12 +3,13 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from transformers import set_seed
 
 from lar.corpus import Corpus
 from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
 from lar.distillation.student import OPTIONS_FILE, Student
@@ -23,6 +24,7 @@ from lar.models.causal_lm import embedding_rows, fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
 from lar.utils.files import check_replaceable
+from lar.utils.keywords import merge_options
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -36,6 +38,7 @@ def distill(
     *,
     held_out: Corpus | None = None,
     progress: Progress = silent,
+    **keywords: Unpack[DistillKeywords],
 ) -> Student:
     """Teach a model to use `vocabulary`, with itself, frozen, as the teacher.
 
@@ -47,7 +50,7 @@ def distill(
             (`student.unload()` takes it out again).
         corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
-        options: see `DistillOptions`.
+        options: see `DistillOptions`; `keywords` are its fields, and take the place of those of `options`.
         output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
             `<output>.checkpoints` until the student is saved: the same call goes on from the last one.
         held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte; of tasks that
@@ -59,9 +62,9 @@ def distill(
         to learn from. TrainingError: loss or gradients are not finite, or memory does not suffice.
         OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
     """
+    options = merge_options(DistillOptions, options, keywords)
     if output is not None:
         check_replaceable(Path(output), OPTIONS_FILE)
-    options = options or DistillOptions()
     check_launch(model, options)
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)

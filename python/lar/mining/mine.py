@@ -19,6 +19,7 @@ from lar.mining.entropy_gate import gated_runs, parse_gate
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selection, Selector
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.keywords import merge_options
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
@@ -46,7 +47,7 @@ def mine(
     """
     if not isinstance(corpus, Corpus):
         corpus = Corpus.load(corpus)
-    chosen_options = MiningOptions(size=size, **options)
+    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
     backend = backend or OneMachine()
     gate = parse_gate(chosen_options.max_entropy)
     # With a teacher's gate the corpus is folded again, and only those runs are searched.
