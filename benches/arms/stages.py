@@ -64,7 +64,7 @@ class Seed:
             "units": online.units,
             "base_tokens": online.base_tokens,
             "latents_used": len(online.uses),
-            "held_out": bits.as_json(),
+            "held_out": bits.to_dict(),
             "steps": student.record.get("steps", 0),
             "seconds": {"training": round(trained - began, 1), "online": round(online.seconds, 1)},
             "options": student.record.get("options"),

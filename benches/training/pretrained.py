@@ -162,7 +162,7 @@ def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
 def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
     """What the vocabulary of a gate saves on the held-out tasks."""
     _, held_out = split(options)
-    found: dict[str, Any] = lar.evaluate(mined(options, gate), {"held out": held_out}).as_dict()
+    found: dict[str, Any] = lar.evaluate(mined(options, gate), {"held out": held_out}).to_dict()
     return found
 
 

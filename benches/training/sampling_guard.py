@@ -115,7 +115,7 @@ def record_of(arm: Arm, tickets: int) -> dict[str, Any]:
         "turns": arm.turns,
         "wasted": arm.canonicity.wasted_units / tickets,
         "seconds_a_unit": arm.seconds / (arm.units * tickets),
-        **{name: value for name, value in arm.canonicity.as_json().items() if name.endswith("share")},
+        **{name: value for name, value in arm.canonicity.to_dict().items() if name.endswith("share")},
         "solved": arm.solved,
     }
 

@@ -262,7 +262,7 @@ def test_bits_per_byte_equals_a_slow_sum(corpus, vocabulary, teacher_folder):
     found = bits_per_byte(student, corpus, max_length=1024)
     assert found.bits == pytest.approx(bits, rel=1e-4)
     assert found.bytes == text
-    assert found.as_json()["bits_per_byte"] == pytest.approx(bits / text, rel=1e-4)
+    assert found.to_dict()["bits_per_byte"] == pytest.approx(bits / text, rel=1e-4)
 
 
 def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_folder):

@@ -61,7 +61,7 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
     assert [found.latents, found.latents_written, found.explicit_preferred] == counts.tolist()
     assert 0 < counts[1] < counts[0]
     assert found.latent_use == counts[1] / counts[0]
-    assert found.as_json()["explicit_preference"] == counts[2] / counts[0]
+    assert found.to_dict()["explicit_preference"] == counts[2] / counts[0]
     plain = bits_per_byte(str(teacher_folder), sides[1])
     assert plain.latents == 0
     assert plain.shares() == {"bits_per_byte": plain.bits_per_byte}

@@ -238,4 +238,4 @@ def test_a_run_record_is_json(corpus, vocabulary, tmp_path):
         tmp_path / "s",
     )
     record = json.loads((tmp_path / "s" / "distillation.json").read_text())
-    assert DistillOptions.from_file(tmp_path / "s" / "distillation.json").as_json() == record["options"]
+    assert DistillOptions.from_file(tmp_path / "s" / "distillation.json").to_dict() == record["options"]

@@ -20,10 +20,10 @@ def test_options_survive_a_file(tmp_path):
         control=True,
     )
     file = tmp_path / "options.json"
-    file.write_text(json.dumps(options.as_json()))
+    file.write_text(json.dumps(options.to_dict()))
     assert DistillOptions.from_file(file) == options
     record = tmp_path / "distillation.json"
-    record.write_text(json.dumps({"options": options.as_json(), "steps": 7, "log": []}))
+    record.write_text(json.dumps({"options": options.to_dict(), "steps": 7, "log": []}))
     assert DistillOptions.from_file(record) == options
 
 

@@ -15,8 +15,8 @@ def test_only_unseen_tasks_are_measured(corpus):
     result = evaluate(vocabulary, {"toy": corpus})
     assert (result.tasks, result.seen_tasks) == (held_out.tasks, len(train.tasks))
     assert result.total.base_tokens == held_out.num_action_tokens
-    assert result.as_dict() == {
-        **evaluate(vocabulary, {"toy": held_out}).as_dict(),
+    assert result.to_dict() == {
+        **evaluate(vocabulary, {"toy": held_out}).to_dict(),
         "seen_tasks": len(train.tasks),
     }
     assert result.lossless

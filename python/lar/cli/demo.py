@@ -43,7 +43,7 @@ def command(output: Path, tasks: int, seed: int, as_json: bool) -> None:
 
     result = run_demo(output, DemoOptions(tasks=tasks, seed=seed), _stage)
     if as_json:
-        print_json(result.as_json())
+        print_json(result.to_dict())
     else:
         _print(result)
 

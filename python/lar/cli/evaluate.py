@@ -55,7 +55,7 @@ def command(
     unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
     bits = _bits_per_byte(unseen, max_length, **folders)
     if as_json:
-        print_json({**result.as_dict(), **({"bits_per_byte": bits} if bits else {})})
+        print_json({**result.to_dict(), **({"bits_per_byte": bits} if bits else {})})
     else:
         _print(result, loaded.size)
         for arm, value in bits.items():

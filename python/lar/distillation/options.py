@@ -93,7 +93,7 @@ class AdaptOptions:
         """Read the options of a YAML or JSON file (see `read_options`); `overrides` go before it."""
         return cls(**{**read_options(file, cls), **overrides})
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
         return values

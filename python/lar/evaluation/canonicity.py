@@ -55,7 +55,7 @@ class Canonicity:
         """Units more than the parses have. Leftmost-longest is not always shortest: it may be below 0."""
         return self.units - self.canonical_units
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Counts and shares as JSON-ready values."""
         return {
             "turns": self.turns,

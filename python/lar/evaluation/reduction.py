@@ -37,7 +37,7 @@ class Counts:
         """1 - units / base tokens, over whole conversations."""
         return 1 - self.context_units / self.context_base_tokens if self.context_base_tokens else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Sums and reductions, for JSON."""
         return {
             "trajectories": self.trajectories,
@@ -82,16 +82,16 @@ class Evaluation:
         """Whether the figures are over this task."""
         return task in self.tasks
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The whole result, for JSON."""
         return {
-            **self.total.as_dict(),
+            **self.total.to_dict(),
             "lossless": self.lossless,
             "latents_used": self.latents_used,
             "tasks": len(self.tasks),
             "seen_tasks": self.seen_tasks,
             "in_sample": self.in_sample,
-            "per_corpus": {name: counts.as_dict() for name, counts in self.per_corpus.items()},
+            "per_corpus": {name: counts.to_dict() for name, counts in self.per_corpus.items()},
         }
 
 

@@ -229,11 +229,11 @@ class Tokenizer:
         target = Path(folder)
         # The library's own `save` reports a full disk as a bare Exception.
         _write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
-        _write_text(target / TOKENIZER_CONFIG_FILE, _as_json(self._config))
+        _write_text(target / TOKENIZER_CONFIG_FILE, _json_text(self._config))
         if self.chat_template is not None:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
         if self._model_vocab_size is not None and not (target / MODEL_CONFIG_FILE).exists():
-            _write_text(target / MODEL_CONFIG_FILE, _as_json({"vocab_size": self._model_vocab_size}))
+            _write_text(target / MODEL_CONFIG_FILE, _json_text({"vocab_size": self._model_vocab_size}))
 
 
 def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
@@ -288,7 +288,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return value
 
 
-def _as_json(value: dict[str, Any]) -> str:
+def _json_text(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 

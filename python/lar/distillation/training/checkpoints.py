@@ -35,7 +35,7 @@ def run_identity(
     content = {
         "model": fingerprint(base),
         "data": data.examples.digest(),
-        "options": same.as_json(),
+        "options": same.to_dict(),
         "held_out": held_out and held_out.digest(),
         "processes": count(),
     }
