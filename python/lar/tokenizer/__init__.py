@@ -7,8 +7,15 @@ when they serve the model, and a corpus shows what the model will see. If you do
 first.
 """
 
-from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.spans import Span, render
 from lar.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["ChatTemplate", "Span", "TemplateRefusalError", "Tokenizer", "render"]
+__all__ = [
+    "ChatTemplate",
+    "Span",
+    "TemplateMessage",
+    "TemplateRefusalError",
+    "Tokenizer",
+    "render",
+]

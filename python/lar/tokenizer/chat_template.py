@@ -12,7 +12,10 @@ import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lar.errors import TokenizerError
-from lar.trajectories.schema import Message
+from lar.trajectories.schema import Tool
+
+TemplateMessage = Mapping[str, Any]
+"""What a template is given: a `Message`, or one whose tool calls hold parsed arguments."""
 
 
 class TemplateRefusalError(Exception):
@@ -32,8 +35,8 @@ class ChatTemplate:
 
     def render(
         self,
-        messages: Sequence[Message],
-        tools: list[dict[str, Any]] | None = None,
+        messages: Sequence[TemplateMessage],
+        tools: list[Tool] | None = None,
         *,
         add_generation_prompt: bool = False,
     ) -> str:
@@ -100,7 +103,7 @@ def _strftime_now(form: str) -> str:
     return datetime.now().strftime(form)
 
 
-def _with_thinking(message: Message) -> Message:
+def _with_thinking(message: TemplateMessage) -> TemplateMessage:
     """Give reasoning under gpt-oss's name as well, as transformers does."""
     reasoning = message.get("reasoning_content")
     return message if reasoning is None else {"thinking": reasoning, **message}

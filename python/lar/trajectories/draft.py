@@ -8,7 +8,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import check_text, is_utf8
-from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.schema import Message, Tool, Trajectory
 
 MAX_QUESTION = 200  # characters of a question that may stand in a task's name
 
@@ -24,7 +24,7 @@ class Draft:
     model: str | None = None
     source: str | None = None
     keep_source: bool = False  # the format has a field for the source, so None means none
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Trajectory:

@@ -11,7 +11,7 @@ def in_groups(trajectories: Iterable[Trajectory], most: int, characters: int) ->
     held = 0
     for trajectory in trajectories:
         group.append(trajectory)
-        held += sum(len(message["content"]) for message in trajectory.messages)
+        held += sum(len(message["content"]) for message in trajectory)
         if len(group) == most or held >= characters:
             yield group
             group, held = [], 0

@@ -45,22 +45,16 @@ def to_row(trajectory: Trajectory) -> dict[str, Any]:
     """Make the row of a trajectory, as `PARQUET_SCHEMA` has it."""
     tools = trajectory.tools
     return {
-        "id": trajectory.id,
-        "task": trajectory.task,
-        "success": trajectory.success,
-        "model": trajectory.model,
-        "source": trajectory.source,
+        **trajectory.to_dict(),
         "tools": None if tools is None else json.dumps(tools, ensure_ascii=False),
-        "messages": [_flat(message) for message in trajectory.messages],
+        "messages": [_flat(message) for message in trajectory],
     }
 
 
-def _flat(message: Message) -> Message:
-    calls = message.get("tool_calls")
-    if not calls:
-        return message
+def _flat(message: Message) -> dict[str, Any]:
+    calls = message.get("tool_calls", [])
     flat = [{"id": call["id"], "type": call["type"], **call["function"]} for call in calls]
-    return {**message, "tool_calls": flat}
+    return {**message, "tool_calls": flat} if flat else {**message}
 
 
 class ParquetWriter:

@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from lar.errors import OptionError
 from lar.trajectories.groups import in_groups
@@ -49,19 +49,6 @@ def output_kind(path: Path) -> str:
     raise OptionError(f"{path}: the output must end in .parquet, .jsonl or .jsonl.gz")
 
 
-def to_json_record(trajectory: Trajectory) -> dict[str, Any]:
-    """Make a JSON object with the columns of the Parquet schema."""
-    return {
-        "id": trajectory.id,
-        "task": trajectory.task,
-        "success": trajectory.success,
-        "model": trajectory.model,
-        "source": trajectory.source,
-        "tools": trajectory.tools,
-        "messages": trajectory.messages,
-    }
-
-
 class _LinesWriter:
     """One JSON object a line."""
 
@@ -73,7 +60,7 @@ class _LinesWriter:
 
     def write(self, trajectories: list[Trajectory]) -> None:
         for trajectory in trajectories:
-            self._file.write(json.dumps(to_json_record(trajectory), ensure_ascii=False).encode() + b"\n")
+            self._file.write(json.dumps(trajectory.to_dict(), ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
         self._file.close()

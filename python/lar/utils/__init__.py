@@ -1,1 +1,1 @@
-"""What every package here may use: files replaced in one step, paths, options, logging, progress, processes."""
+"""What every package here may use: files, paths, options as keywords, progress, processes."""
