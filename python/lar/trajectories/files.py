@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lar.errors import MissingExtraError, TrajectoryError
+from lar.utils.paths import StrPath
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
@@ -34,7 +35,7 @@ class Source:
     size: int
 
 
-def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
+def find_sources(paths: Iterable[StrPath]) -> list[Source]:
     """List the files of `paths`; a folder gives all files in it, sorted, hidden ones left out.
 
     Labels are short and tell all files apart.
@@ -42,8 +43,7 @@ def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     Raises FileNotFoundError for a path that is not there and TrajectoryError for one that is neither file nor
     folder.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    sources = [source for path in given for source in _sources_of(Path(path))]
+    sources = [source for path in paths for source in _sources_of(Path(path))]
     times = Counter(source.label for source in sources)
     return [
         source if times[source.label] == 1 else replace(source, label=source.path.as_posix())

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import BrokenRecordError, Record
+from lar.trajectories.rows import without_nulls
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
 
 READ_ROWS = 64  # rows in memory at a time
@@ -24,21 +25,9 @@ def read_rows(path: Path) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=READ_ROWS):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Record(_without_nulls(row), number)
+                    yield Record(without_nulls(row), number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError
         raise BrokenRecordError(f"not a readable Parquet file: {error}", None, number + 1) from error
-
-
-def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """Drop the null members of the structs in lists: a struct of Parquet has every key."""
-    for key, value in row.items():
-        if isinstance(value, list):
-            row[key] = [_present(item) if isinstance(item, dict) else item for item in value]
-    return row
-
-
-def _present(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if item is not None}
 
 
 def to_row(trajectory: Trajectory) -> dict[str, Any]:

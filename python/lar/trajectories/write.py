@@ -11,6 +11,7 @@ from lar.trajectories.groups import in_groups
 from lar.trajectories.parquet import ParquetWriter
 from lar.trajectories.schema import Trajectory
 from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
 
 GROUP_TRAJECTORIES = 1024
 GROUP_CHARACTERS = 16 << 20  # of message text in one row group
@@ -21,7 +22,7 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-def write_trajectories(trajectories: Iterable[Trajectory], path: str | Path) -> int:
+def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int:
     """Write `trajectories` to `path` (.parquet, .jsonl or .jsonl.gz) and return how many there were.
 
     The file appears whole when the last one is written; an error on the way leaves what stood there before.
