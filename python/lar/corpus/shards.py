@@ -1,6 +1,6 @@
 """The Arrow files of a corpus: one record batch each, memory-mapped to read, replaced whole to write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,33 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One trajectory as it goes into a shard: n tokens, and whether the agent generated each."""
+    """One trajectory of a corpus: n tokens, and whether the agent generated each.
+
+    id: the run's name. task: what support and splits count by. success: None where nobody measured it.
+    tokens: uint32 (n). action: bool (n). Two are equal if all of it is.
+    """
 
     id: str
     task: str
     success: bool | None
     tokens: NDArray[np.uint32]
     action: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Row)
+            and (self.id, self.task, self.success) == (other.id, other.task, other.success)
+            and np.array_equal(self.tokens, other.tokens)
+            and np.array_equal(self.action, other.action)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.task, self.success, len(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +74,13 @@ class Shard:
     def scored(self) -> bool:
         """Whether a teacher's entropies and log-probabilities are there."""
         return self.entropy is not None and self.logprob is not None
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the trajectories; their arrays are views of the shard's."""
+        bounds = self.offsets.tolist()
+        for row, name in enumerate(self.ids):
+            part = slice(bounds[row], bounds[row + 1])
+            yield Row(name, self.tasks[row], self.success[row], self.tokens[part], self.action[part])
 
     def take(self, keep: NDArray[np.bool_]) -> "Shard":
         """Return the trajectories for which `keep` (m) is true, as copies; this shard itself if all are."""
@@ -105,8 +130,8 @@ def write_rows(file: Path, rows: Sequence[Row]) -> None:
         "id": pa.array([row.id for row in rows], pa.string()),
         "task": pa.array([row.task for row in rows], pa.string()),
         "success": pa.array([row.success for row in rows], pa.bool_()),
-        "tokens": _lists(offsets, np.concatenate([row.tokens for row in rows])),
-        "action": _lists(offsets, np.concatenate([row.action for row in rows])),
+        "tokens": list_array(offsets, np.concatenate([row.tokens for row in rows])),
+        "action": list_array(offsets, np.concatenate([row.action for row in rows])),
         "entropy": missing,
         "logprob": missing,
     }
@@ -123,7 +148,7 @@ def write_scores(
         if values is None:
             columns[name] = pa.nulls(batch.num_rows, type=_SCORE)
         else:
-            columns[name] = _lists(shard.offsets, np.ascontiguousarray(values, dtype=np.float16))
+            columns[name] = list_array(shard.offsets, np.ascontiguousarray(values, dtype=np.float16))
     _write(shard.path, columns)
 
 
@@ -182,7 +207,8 @@ def _write(file: Path, columns: dict[str, Any]) -> None:
         out.write_batch(batch)
 
 
-def _lists(offsets: NDArray[np.int64], values: NDArray[Any]) -> Any:
+def list_array(offsets: NDArray[np.int64], values: NDArray[Any]) -> Any:
+    """An Arrow array of lists: list i is values[offsets[i]:offsets[i + 1]]."""
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
 
 
