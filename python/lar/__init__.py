@@ -10,6 +10,7 @@ Names are imported when they are first used: `import lar` itself takes no torch 
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Trajectory, read_trajectories, write_trajectories
     from lar.vocabulary.vocabulary import LatentVocabulary
+
+# What the package does is logged below `lar`, and shown where the program configures logging.
+logging.getLogger("lar").addHandler(logging.NullHandler())
 
 # Public name -> the module that has it.
 _MODULES = {

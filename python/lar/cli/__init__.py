@@ -1,6 +1,7 @@
 """The command line: one module a command, imported only when its command runs."""
 
 import importlib
+import logging
 import sys
 
 import click
@@ -23,6 +24,35 @@ COMMANDS = {
     "demo": ("lar.cli.demo", "The whole way in a few minutes on a CPU."),
 }
 
+# Option -> what of the package's log is shown.
+_LEVELS = {"verbose": logging.INFO, "quiet": logging.CRITICAL + 1}
+_VERBOSITY = (
+    (["-v", "--verbose"], "Print to standard error what is done, not only warnings."),
+    (["-q", "--quiet"], "Print only errors to standard error: no warnings, no progress."),
+)
+
+
+def with_verbosity(command: click.Command) -> click.Command:
+    """Give a command, or the group of all, the options -v and -q; the last one that is given holds."""
+    if not any(parameter.name in _LEVELS for parameter in command.params):
+        command.params += [
+            click.Option(names, is_flag=True, expose_value=False, callback=_set_verbosity, help=text)
+            for names, text in _VERBOSITY
+        ]
+    return command
+
+
+def _set_verbosity(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        _show_log(context, _LEVELS[str(parameter.name)])
+
+
+def _show_log(context: click.Context, level: int) -> None:
+    from lar.cli.logs import show_log
+
+    context.meta["lar.verbosity"] = level
+    show_log(level)
+
 
 class _LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that none pays for another's imports."""
@@ -34,7 +64,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
+        return with_verbosity(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -43,8 +73,14 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lar")
-def group() -> None:
+@click.pass_context
+def group(context: click.Context) -> None:
     """Make LLM agents cheaper by giving them bigger actions (Latent Action Reparameterization)."""
+    if "lar.verbosity" not in context.meta:
+        _show_log(context, logging.WARNING)
+
+
+with_verbosity(group)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.errors import OptionError
 
 
@@ -40,6 +40,7 @@ def command(
     """
     if ray_address is not None and workers is not None:
         raise OptionError("--workers is for one machine: it does not go with --ray")
+    from lar.cli.inputs import note_problems
     from lar.corpus import Corpus
     from lar.trajectories import Problems, read_trajectories
 
@@ -56,7 +57,7 @@ def command(
             progress=progress,
         )
     summary = _summary(corpus, problems.count, time.perf_counter() - began)
-    _warn(summary, corpus.manifest.left_out_examples, problems)
+    note_problems(problems)
     if as_json:
         print_json(summary)
     else:
@@ -76,15 +77,6 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
         "bad_records": bad_records,
         "seconds": round(seconds, 2),
     }
-
-
-def _warn(summary: dict[str, Any], refusals: list[str], problems: Any) -> None:
-    if summary["bad_records"]:
-        note(f"{summary['bad_records']} records could not be read; the first: {problems.records[0]}")
-    if summary["left_out"]:
-        note(f"{summary['left_out']} trajectories left out; the first: {refusals[0]}")
-    if summary["without_agent"]:
-        note(f"{summary['without_agent']} trajectories hold no text of the agent")
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import EXISTING_PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
 
@@ -50,8 +50,6 @@ def command(
     corpora = open_corpora(inputs, loaded.tokenizer)
     with progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(loaded, corpora, progress=progress)
-    if result.in_sample:
-        note("every task was seen in mining: these figures say nothing about new ones (mine with --hold-out)")
     unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
     bits = _bits_per_byte(unseen, max_length, **folders)
     if as_json:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import PATH, json_option, logger, print_json, progress_bar
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Problems, Trajectory, read_trajectories, write_trajectories
 
@@ -91,9 +91,10 @@ def _note_problems(problems: Problems) -> None:
         :SHOWN_PROBLEMS
     ]
     for problem in shown:
-        note(f"lar: bad record: {problem}")
+        logger.warning("bad record: %s", problem)
     if problems.count > len(shown):
-        note(f"lar: {problems.count - len(shown)} more bad records (--json lists the first {problems.keep})")
+        more = problems.count - len(shown)
+        logger.warning("%d more bad records (--json lists the first %d)", more, problems.keep)
 
 
 def _summary(tally: _Tally, problems: Problems, output: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lar.cli.common import note, progress_bar
+from lar.cli.common import logger, progress_bar
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
@@ -66,6 +66,6 @@ def open_corpora(paths: tuple[Path, ...], tokenizer: Any) -> dict[str, Corpus]:
 
 
 def note_problems(problems: Problems) -> None:
-    """Say how many records could not be read, and where the first of them stands."""
+    """Log how many records could not be read, and where the first of them stands."""
     if problems.count:
-        note(f"{problems.count} records could not be read; the first: {problems.records[0]}")
+        logger.warning("%d records could not be read; the first: %s", problems.count, problems.records[0])

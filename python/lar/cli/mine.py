@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, is_corpus, open_corpus, training_side
 from lar.cli.size import parse_size
 from lar.errors import OptionError
@@ -91,14 +91,15 @@ def command(
     began = time.perf_counter()
     corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
     if not corpus.tokenizer.base_size_is_known:
-        note(
+        logger.warning(
             "the model's embedding rows are not known (no config.json beside the tokenizer): latents begin "
-            f"at {corpus.tokenizer.base_size}, the largest id + 1, and move when the model is known"
+            "at %d, the largest id + 1, and move when the model is known",
+            corpus.tokenizer.base_size,
         )
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:
-        note(f"{vocabulary.size} latents: no further segment is frequent enough and of use")
+        logger.warning("%d latents: no further segment is frequent enough and of use", vocabulary.size)
     vocabulary.save(output)
     summary = _summary(vocabulary, output, time.perf_counter() - began)
     if as_json:

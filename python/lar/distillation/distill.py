@@ -1,5 +1,6 @@
 """Distillation from end to end: what is read, what is trained, what is kept."""
 
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,6 +28,8 @@ from lar.utils.files import check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
+
+logger = logging.getLogger(__name__)
 
 
 def distill(
@@ -116,6 +119,7 @@ def train(
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
             last, started = from_main(lambda: last_checkpoint(folder)), {}
+            logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
             if last is None and isinstance(options, DistillOptions):
                 # In every process alike, from the same batches, while the model is whole.
                 started = start_rows(trainer.model, data, options, progress)

@@ -1,5 +1,6 @@
 """What a vocabulary saves: units against base tokens, on tasks that it was not mined on."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from lar.errors import CorpusError
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -130,6 +133,8 @@ def evaluate(
             result.lossless &= lossless
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
+    if result.in_sample:
+        logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
 
 

@@ -6,6 +6,7 @@ never looks to the right, so no mask is needed and padding changes nothing. Only
 agent's tokens go through the model's head.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.distribution import EntropyDistribution, ShardMap
 from lar.scoring.teacher_cache import CacheIdentity, TopTokens, is_cached, write_top_tokens
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 0.95)
 THRESHOLDS = (0.05, 0.25, 0.5, 1.0, 2.0)  # nats
@@ -81,7 +84,9 @@ def score(
     claim(corpus, record, overwrite=overwrite)
     done = 0
     for shard in corpus.shards():
-        if not is_scored(shard, record, top_k):
+        if is_scored(shard, record, top_k):
+            logger.info("%s: scored already", shard.path)
+        else:
             write(corpus, shard, record, scorer.score(shard, progress, done, corpus.num_tokens))
         done += len(shard.tokens)
         progress(done, corpus.num_tokens)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from lar.errors import TokenizerError
 from lar.tokenizer.token_bytes import bytes_of_tokens
 from lar.utils.files import atomic_file
+
+logger = logging.getLogger(__name__)
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -246,6 +249,7 @@ def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], f
         fields = {key: value for key, value in entry.items() if key not in {"content", "special", "__type"}}
         token = tokenizers.AddedToken(entry["content"], special=bool(entry.get("special")), **fields)
         (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        logger.info("%s: added token %r is missing from %s", file, token.content, TOKENIZER_FILE)
         if backend.token_to_id(token.content) != index:
             got = backend.token_to_id(token.content)
             raise TokenizerError(f"{file}: added token {token.content!r} says id {index} and would get {got}")

@@ -1,6 +1,7 @@
 """A student's folder -> an export's folder: checked before the work, read back before it is given away."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _STEPS = 5
@@ -81,6 +84,7 @@ def export(
         check_converter(Path(options.llama_cpp))
     teacher = teacher_of(source, model)
     backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
+    logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
     with atomic_folder(target, holds=RECORD_FILE) as folder:
