@@ -1,6 +1,7 @@
 """Make a teacher of a model that did not write the logs: plain LoRA on the agent's turns, merged or kept."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Unpack
@@ -17,6 +18,7 @@ from lar.errors import OptionError
 from lar.models.causal_lm import embedding_rows, load_model, no_bar
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -39,7 +41,7 @@ def adapt(
     model: Any,
     corpus: Corpus,
     options: AdaptOptions | None = None,
-    output: str | Path | None = None,
+    output: StrPath | None = None,
     *,
     held_out: Corpus | None = None,
     merge: bool = True,
@@ -95,11 +97,11 @@ def adapt(
 
 def _folder_of(model: Any, base: Any) -> Path | None:
     """The folder that a model is from, if it is there."""
-    name = model if isinstance(model, str | Path) else base.name_or_path
+    name = model if isinstance(model, str | os.PathLike) else base.name_or_path
     return Path(name).resolve() if name and Path(name).is_dir() else None
 
 
-def _merged(student: Student, output: str | Path | None) -> Any:
+def _merged(student: Student, output: StrPath | None) -> Any:
     """The base with the adapter in it, which is no longer what its folder holds."""
     model = student.merge()
     model.name_or_path = str(output or "")

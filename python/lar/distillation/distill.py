@@ -26,6 +26,7 @@ from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
 from lar.utils.files import check_replaceable
 from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -37,7 +38,7 @@ def distill(
     corpus: Corpus,
     vocabulary: LatentVocabulary | None,
     options: DistillOptions | None = None,
-    output: str | Path | None = None,
+    output: StrPath | None = None,
     *,
     held_out: Corpus | None = None,
     progress: Progress = silent,
@@ -88,7 +89,7 @@ def distill(
     return student
 
 
-def unsharded(student: Student, folder: str | Path, options: AdaptOptions) -> Student:
+def unsharded(student: Student, folder: StrPath, options: AdaptOptions) -> Student:
     """A sharded student with a whole base of its own in each process, read from its folder again."""
     base = load_model(folder, dtype=options.dtype, device=options.device)
     return student.on(base, options).eval()

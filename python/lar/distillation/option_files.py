@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lar.errors import OptionError
+from lar.utils.paths import StrPath
 
 # What the records of `lar distill` and `lar adapt` name their options.
 _RECORDED = "options"
 
 
-def read_options(file: str | Path, kind: type[Any]) -> dict[str, Any]:
+def read_options(file: StrPath, kind: type[Any]) -> dict[str, Any]:
     """Read the values that `file` gives for fields of the options' dataclass `kind`.
 
     The file is a mapping of names to values, or a result's record (`distillation.json`, `adaptation.json`),

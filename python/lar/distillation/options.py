@@ -3,11 +3,11 @@
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from lar.distillation.option_files import read_options
 from lar.errors import OptionError
+from lar.utils.paths import StrPath
 
 LOSSES = ("marginal", "paper", "sft")
 ROW_STARTS = ("exponential", "mean", "first", "hidden")
@@ -89,7 +89,7 @@ class AdaptOptions:
             raise OptionError(f"min_improvement must not be negative, is {self.min_improvement}")
 
     @classmethod
-    def from_file(cls, file: str | Path, **overrides: Any) -> Self:
+    def from_file(cls, file: StrPath, **overrides: Any) -> Self:
         """Read the options of a YAML or JSON file (see `read_options`); `overrides` go before it."""
         return cls(**{**read_options(file, cls), **overrides})
 

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -20,13 +19,14 @@ from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selection, Selector
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
 
 
 def mine(
-    corpus: Corpus | str | Path,
+    corpus: Corpus | StrPath,
     size: int = MiningOptions.size,
     *,
     backend: Backend | None = None,

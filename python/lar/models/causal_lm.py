@@ -21,6 +21,7 @@ from lar.errors import OptionError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
+from lar.utils.paths import StrPath
 from lar.utils.processes import count, local_rank
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _CHUNK_LOGITS = {"cpu": 32_000_000, "cuda": 128_000_000}
 
 
 def load_model(
-    model: str | Path | PreTrainedModel,
+    model: StrPath | PreTrainedModel,
     *,
     dtype: str = "auto",
     device: str | None = None,

@@ -8,6 +8,7 @@ agent's tokens go through the model's head.
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -198,7 +199,7 @@ class Scorer:
             if value is not None and value < 1:
                 raise OptionError(f"{name} must be positive, not {value}")
         teacher = load_model(model, dtype=dtype, device=device)
-        name = Path(model).resolve().name if isinstance(model, str | Path) else type(teacher).__name__
+        name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
         return cls(teacher, name, batch_tokens, max_length or context_length(teacher), top_k)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from lar.errors import TokenizerError
 from lar.tokenizer.token_bytes import bytes_of_tokens
 from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Tokenizer:
         self._model_vocab_size = model_vocab_size
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: StrPath) -> Self:
         """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, config.json.
 
         Only the first is needed. Raises TokenizerError naming the file that is missing or broken.
@@ -82,7 +84,7 @@ class Tokenizer:
         """Return `value` as a Tokenizer: a Tokenizer, a folder's path, or a transformers fast tokenizer."""
         if isinstance(value, Tokenizer):
             return value
-        if isinstance(value, str | Path):
+        if isinstance(value, str | os.PathLike):
             return cls.load(value)
         if isinstance(value, tokenizers.Tokenizer):
             return cls(tokenizers.Tokenizer.from_str(value.to_str()))
@@ -224,7 +226,7 @@ class Tokenizer:
         backend.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False) for text in texts])
         return backend
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: StrPath) -> None:
         """Write the files that `load` reads, each in one step; other files in the folder stay.
 
         A model's own config.json says more than ours would, so it stays too.

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from lar import _core
 from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.paths import StrPath
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.storage import FILE_NAME, check_texts, read_folder, write_folder
 
@@ -212,7 +213,7 @@ class LatentVocabulary:
         )
         return LatentVocabulary(latents, base_size, self.tokenizer, self.mining, self.mined_tasks)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: StrPath) -> None:
         """Write the vocabulary's folder; an older vocabulary there is replaced when all is written.
 
         Raises:
@@ -221,7 +222,7 @@ class LatentVocabulary:
         write_folder(Path(path), self.tokenizer, self.base_size, self.mining, self.latents, self.mined_tasks)
 
     @classmethod
-    def load(cls, path: str | Path) -> "LatentVocabulary":
+    def load(cls, path: StrPath) -> "LatentVocabulary":
         """Read a vocabulary's folder and check everything in it.
 
         Raises:
