@@ -44,6 +44,10 @@ def mine(
         OptionError: an option is out of its range, or the corpus has more runs than candidates can be
             searched in; the message says what helps.
         CorpusError: the corpus holds no token of the agent.
+
+    >>> vocabulary = lar.mine(corpus, size=4, gates="none")
+    >>> [latent.id - vocabulary.base_size for latent in vocabulary]
+    [0, 1, 2, 3]
     """
     if not isinstance(corpus, Corpus):
         corpus = Corpus.load(corpus)

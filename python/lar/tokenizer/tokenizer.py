@@ -30,9 +30,17 @@ _JOINTS = (("a", "b"), ("a ", "b"), ("a", " b"), ("\n", "a"), (".", "\n\nb"))
 
 
 class Tokenizer:
-    """A `tokenizers` tokenizer with what a chat model's folder says about it.
+    """A model's tokenizer: text <-> base ids, with the chat template and the special tokens of its folder.
 
-    Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, or transformers' fast one).
+    Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, a `tokenizers.Tokenizer`,
+    or transformers' fast one). `len` is the largest id plus one. Two are equal if they give the same ids for
+    every text and render conversations alike; then they have the same `fingerprint`, too.
+
+    >>> ids = tokenizer.encode("How warm is it?")
+    >>> ids.dtype, tokenizer.decode(ids)
+    (dtype('uint32'), 'How warm is it?')
+    >>> lar.Tokenizer.of(tokenizer.backend).fingerprint == tokenizer.fingerprint
+    True
     """
 
     def __init__(
@@ -45,9 +53,13 @@ class Tokenizer:
     ) -> None:
         """Wrap `backend`, which must not be changed afterwards.
 
-        `config` is the content of tokenizer_config.json, `model_vocab_size` the model's embedding rows.
+        Args:
+            backend: a tokenizer of the package `tokenizers`.
+            config: the content of tokenizer_config.json.
+            chat_template: the template in Jinja; None: conversations cannot be rendered.
+            model_vocab_size: rows of the model's embedding; None where they are not known.
         """
-        # A truncation left in the file would cut conversations without a word.
+        # A truncation left in the file would cut conversations silently.
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
@@ -55,11 +67,36 @@ class Tokenizer:
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
         self._model_vocab_size = model_vocab_size
 
+    def __len__(self) -> int:
+        return self.length
+
+    def __repr__(self) -> str:
+        template = "no chat template" if self.chat_template is None else "a chat template"
+        return f"Tokenizer({self.length:,} ids, {len(self.barriers)} added tokens, {template})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is cached, which another process computes where it needs it.
+        names = ("backend", "chat_template", "_config", "_model_vocab_size")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return self.fingerprint, self.chat_template, self.special_tokens, self._model_vocab_size
+
     @classmethod
     def load(cls, path: StrPath) -> Self:
         """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, config.json.
 
-        Only the first is needed. Raises TokenizerError naming the file that is missing or broken.
+        Only the first file is needed.
+
+        Raises:
+            TokenizerError: a file is missing or broken; the message names it.
         """
         folder = Path(path)
         file = folder / TOKENIZER_FILE
@@ -81,7 +118,14 @@ class Tokenizer:
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
-        """Return `value` as a Tokenizer: a Tokenizer, a folder's path, or a transformers fast tokenizer."""
+        """Return `value` as a Tokenizer; a `Tokenizer` is returned as it is.
+
+        `value` is a `Tokenizer`, a folder's path, a `tokenizers.Tokenizer`, or a fast tokenizer of
+        transformers.
+
+        Raises:
+            TokenizerError: it is none of these, or the folder's files are missing or broken.
+        """
         if isinstance(value, Tokenizer):
             return value
         if isinstance(value, str | os.PathLike):

@@ -23,10 +23,18 @@ class _Writer(Protocol):
 
 
 def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int:
-    """Write `trajectories` to `path` (.parquet, .jsonl or .jsonl.gz) and return how many there were.
+    """Write trajectories to one file, .parquet, .jsonl or .jsonl.gz, and return how many there were.
 
-    The file appears whole when the last one is written; an error on the way leaves what stood there before.
-    Raises OptionError for another suffix.
+    The file appears whole when the last trajectory is written. After an error the old file is still there.
+
+    Raises:
+        OptionError: the path has another suffix.
+        TrajectoryError: a trajectory does not fit the Parquet schema.
+
+    >>> lar.write_trajectories(trajectories, folder / "logs.parquet")
+    12
+    >>> list(lar.read_trajectories(folder / "logs.parquet")) == trajectories
+    True
     """
     path = Path(path)
     kind = output_kind(path)
@@ -43,7 +51,7 @@ def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int
 
 
 def output_kind(path: Path) -> str:
-    """Return the suffix of `path` that says how to write it; raises OptionError where none does."""
+    """Return the suffix of `path`, which decides how it is written; raises OptionError for another suffix."""
     for kind in ("parquet", "jsonl", "jsonl.gz"):
         if path.name.endswith(f".{kind}"):
             return kind

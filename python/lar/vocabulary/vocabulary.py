@@ -37,7 +37,13 @@ class LatentVocabulary:
     """Latents over the ids of one tokenizer; immutable, and safe to share between threads and processes.
 
     base_size is the number of the model's embedding rows; latent i has the id base_size + i. Iteration gives
-    the latents, `len` their number. Two are equal if they hold the same latents over the same ids.
+    the latents, `len` their number. Two are equal if they hold the same latents over the same ids. Make one
+    with `lar.mine` or `load`.
+
+    >>> ids = vocabulary.tokenizer.encode("The temperature in Oslo is 3 degrees Celsius.")
+    >>> units = vocabulary.encode(ids)
+    >>> units.dtype, len(units) <= len(ids), bool((vocabulary.expand(units) == ids).all())
+    (dtype('uint32'), True, True)
     """
 
     latents: tuple[Latent, ...]
