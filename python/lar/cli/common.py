@@ -1,4 +1,4 @@
-"""What every command shares: errors as one line, progress on a terminal, `--json` for machines."""
+"""What every command shares: progress and log on standard error, `--json` on standard output."""
 
 import json
 import logging
@@ -20,7 +20,9 @@ from lar.utils.progress import Progress, silent
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not a table.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object instead of a table."
+)
 
 
 # What the commands themselves log; the library's modules have loggers of their own below `lar`.
@@ -52,7 +54,7 @@ class _Bar:
 
 @contextmanager
 def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
-    """Show a bar on a terminal, nothing elsewhere; yields the callback that moves it."""
+    """Yield the callback that moves a progress bar; the bar is shown on a terminal only."""
     if not (sys.stderr.isatty() and is_main() and logger.isEnabledFor(logging.CRITICAL)):
         yield silent
         return

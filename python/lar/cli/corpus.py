@@ -1,4 +1,4 @@
-"""`lar corpus`: trajectories -> tokens with the agent's mask."""
+"""`lar corpus`: tokenize trajectories and mask the agent's tokens."""
 
 import time
 from pathlib import Path
@@ -14,11 +14,19 @@ from lar.errors import OptionError
 @click.command("corpus")
 @click.argument("trajectories", nargs=-1, required=True, type=EXISTING_PATH)
 @click.option(
-    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder (tokenizer.json and so on)."
+    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder, which holds tokenizer.json."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
-@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time.")
-@click.option("--skip-refused", is_flag=True, help="Leave out what the chat template refuses, and count it.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="The number of chunks to encode at a time.  [default: one for each core, at most 8]",
+)
+@click.option(
+    "--skip-refused",
+    is_flag=True,
+    help="Leave out and count the trajectories that the chat template refuses; without this, stop.",
+)
 @ray_option
 @json_option
 def command(
@@ -32,7 +40,7 @@ def command(
 ) -> None:
     """Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
 
-    A run that was stopped continues when it is started again; another corpus in the folder is never touched.
+    A run that was stopped goes on when you start it again. A folder that holds another corpus is refused.
 
     \b
     Example:

@@ -26,24 +26,34 @@ from lar.utils.processes import is_main
 
 @click.command("distill")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option("--model", required=True, type=EXISTING_PATH, help="The teacher's checkpoint folder.")
-@click.option("--vocabulary", type=EXISTING_PATH, help="The vocabulary folder; not needed for a control.")
+@click.option(
+    "--model", required=True, type=EXISTING_PATH, help="The teacher's folder: a checkpoint or a PEFT adapter."
+)
+@click.option(
+    "--vocabulary", type=EXISTING_PATH, help="The vocabulary's folder; needed unless the run is a --control."
+)
 @click.option("-o", "--output", required=True, type=PATH, help="The student folder to write.")
-@click.option("--control", is_flag=True, help="The same data and steps without latents.")
-@click.option("--loss", type=click.Choice(LOSSES), default=DistillOptions.loss, show_default=True)
+@click.option("--control", is_flag=True, help="Train a control: the same data and steps, without latents.")
+@click.option(
+    "--loss",
+    type=click.Choice(LOSSES),
+    default=DistillOptions.loss,
+    show_default=True,
+    help="The training loss; docs/training.md has the formulas.",
+)
 @click.option(
     "--row-start",
     type=click.Choice(ROW_STARTS),
     default=DistillOptions.row_start,
     show_default=True,
-    help="How a latent's input row starts.",
+    help="The start value of a latent's input row.",
 )
 @click.option(
     "--output-start",
     type=click.Choice(OUTPUT_STARTS),
     default=DistillOptions.output_start,
     show_default=True,
-    help="How a latent's output row starts.",
+    help="The start value of a latent's output row.",
 )
 @hold_out_options
 @options_file_option
@@ -62,10 +72,10 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
+    """Distil a student that writes latents: LoRA and new rows, with the frozen model itself as the teacher.
 
-    A run that was stopped goes on when it is started again. A result without its control is not a result.
-    Several GPUs share a run that `accelerate launch` or `torchrun` starts, one process each.
+    Always distil a control too, and compare the two. A run that was stopped goes on when you start it again.
+    To use several GPUs, start the command with accelerate launch or torchrun, one process for each GPU.
 
     \b
     Examples:
@@ -73,7 +83,7 @@ def command(
       lar distill corpus/ --model teacher/ --control -o control/
       accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
         --vocabulary vocabulary/ --sharding full -o student/
-      lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \
+      lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \\
         --hold-out 0.1 --evaluate-steps 100 --patience 3
     """
     needs_train_extra()

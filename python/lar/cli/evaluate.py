@@ -1,4 +1,4 @@
-"""`lar evaluate`: what a vocabulary saves on tasks that it has not seen."""
+"""`lar evaluate`: measure what a vocabulary saves on tasks that it was not mined on."""
 
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,21 @@ from lar.errors import OptionError
 @click.command("evaluate")
 @click.argument("vocabulary", type=EXISTING_PATH)
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
-@click.option("--model", type=EXISTING_PATH, help="The base's checkpoint folder: adds bits per byte.")
-@click.option("--control", type=EXISTING_PATH, help="A control that was distilled from it.")
-@click.option("--student", type=EXISTING_PATH, help="A student that was distilled from it.")
+@click.option(
+    "--model", type=EXISTING_PATH, help="The teacher's folder; adds bits per byte of the agent's text."
+)
+@click.option(
+    "--control", type=EXISTING_PATH, help="The folder of a control that was distilled from --model."
+)
+@click.option(
+    "--student", type=EXISTING_PATH, help="The folder of a student that was distilled from --model."
+)
 @click.option(
     "--max-length",
     type=click.IntRange(8),
     default=2048,
     show_default=True,
-    help="Base tokens that a model reads at once.",
+    help="The number of base tokens that a model reads at a time.",
 )
 @json_option
 def command(
@@ -31,9 +37,9 @@ def command(
 ) -> None:
     """Count units against base tokens on the tasks in INPUTS that the vocabulary was not mined on.
 
-    INPUTS are trajectory files of any known format, or corpus folders. Needs no model: the vocabulary's
-    folder holds its tokenizer. With --model it also says how many bits base, control and student need for
-    each byte of the agent's text there.
+    INPUTS are trajectory files of any known format, or corpus folders. No model is needed: the vocabulary's
+    folder holds its tokenizer. With --model, the bits that the model, the control and the student need for
+    each byte of the agent's text are measured too.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`lar import`: agent logs of any known format -> one file of trajectories."""
+"""`lar import`: read agent logs of any known format and write one file of trajectories."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,8 @@ SHOWN_PROBLEMS = 5
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
-PATHS are files or folders, plain or compressed (.gz, .zst). Each record is recognised by what is in it, so
-formats may be mixed. A record that cannot be read is counted and named with its file and line.
+PATHS are files or folders, plain or compressed (.gz, .zst). The format of each record is recognized by its
+content, so formats may be mixed. A record that cannot be read is counted and named with its file and line.
 
 \b
 Formats:
@@ -54,7 +54,7 @@ class _Tally:
 @click.command("import", help=HELP)
 @click.argument("paths", nargs=-1, required=True, type=PATH)
 @click.option(
-    "-o", "--output", required=True, type=PATH, help="File to write: .parquet, .jsonl or .jsonl.gz."
+    "-o", "--output", required=True, type=PATH, help="The file to write: .parquet, .jsonl or .jsonl.gz."
 )
 @click.option(
     "--format",
@@ -63,9 +63,13 @@ class _Tally:
     show_default=True,
     type=click.Choice(["auto", *FORMATS]),
     metavar="NAME",
-    help="Read every record as this format.",
+    help="The format of all records; auto recognizes each by its content.",
 )
-@click.option("--task-key", metavar="FIELD", help="Dotted path of the field that names a record's task.")
+@click.option(
+    "--task-key",
+    metavar="FIELD",
+    help="The dotted path of the field that names a record's task, such as metadata.issue.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
 @json_option
 def command(
