@@ -6,7 +6,7 @@
     units = vocabulary.encode(ids)
     assert (vocabulary.expand(units) == ids).all()
 
-Names are imported when they are first used: `import lar` itself takes no torch and hardly any time.
+`import lar` is quick and needs no torch: each name is imported when it is first used.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""A corpus as an object: build, load, select tasks, read shards, write scores."""
+"""The corpus as an object: build, load, select tasks, convert to tables, read shards, store scores."""
 
 import logging
 import shutil
@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.corpus import shards as files
@@ -27,6 +28,10 @@ from lar.trajectories.read import read_trajectories
 from lar.utils.extras import import_extra
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +62,7 @@ class Corpus:
     def __init__(
         self, path: Path, manifest: Manifest, *, keep: Keep | None = None, owner: object | None = None
     ) -> None:
-        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` holds a temporary folder."""
+        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` holds its temporary folder."""
         self.path = path
         self.manifest = manifest
         self._keep = keep
@@ -236,13 +241,17 @@ class Corpus:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that made the corpus, from its own copy."""
+        """The tokenizer that made the corpus, read from the corpus's own copy.
+
+        Raises:
+            CorpusError: the copy is of another tokenizer.
+        """
         tokenizer = Tokenizer.load(self.path / TOKENIZER_FOLDER)
         if tokenizer.fingerprint != self.manifest.tokenizer_fingerprint:
             raise CorpusError(f"{self.path / TOKENIZER_FOLDER}: not the tokenizer that made the corpus")
         return tokenizer
 
-    def to_arrow(self) -> Any:
+    def to_arrow(self) -> pa.Table:
         """The corpus as a `pyarrow.Table`, a row for each trajectory.
 
         The columns are id, task (text), success (truth value or null), tokens (lists of uint32), action
@@ -251,7 +260,7 @@ class Corpus:
         """
         return tables.to_table(self.shard_files(), self.manifest.tokenizer_fingerprint, scored=self.scored)
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> "pandas.DataFrame":
         """The corpus as a `pandas.DataFrame` with the columns of `to_arrow`; lists become numpy arrays.
 
         Raises:
@@ -260,7 +269,7 @@ class Corpus:
         import_extra("pandas", "Corpus.to_pandas")
         return self.to_arrow().to_pandas()
 
-    def to_dataset(self) -> Any:
+    def to_dataset(self) -> "datasets.Dataset":
         """The corpus as a `datasets.Dataset` with the columns of `to_arrow`, over the same memory.
 
         Raises:
@@ -269,12 +278,12 @@ class Corpus:
         return import_extra("datasets", "Corpus.to_dataset").Dataset(self.to_arrow())
 
     def shards(self) -> Iterator[Shard]:
-        """Yield the shards, memory-mapped, in order; with a selection only its trajectories (copied)."""
+        """Yield the shards in order: memory-mapped, or copied where only a selection of one is read."""
         for file in self.shard_files():
             yield file.read()
 
     def shard_files(self) -> Iterator[ShardFile]:
-        """Yield the files that hold something of the selection, in order, with what is selected of each."""
+        """Yield, in order, the files that hold selected trajectories, each with its selection."""
         for part in self.manifest.parts:
             file = ShardFile(self.path / part.file)
             if self._keep is not None:
@@ -283,16 +292,19 @@ class Corpus:
                 yield file
 
     def select(self, keep: Keep) -> "Corpus":
-        """Return a view with only the tasks for which `keep(task)` is true (and that this view has)."""
+        """Return a view of the tasks in this one for which `keep(task)` is true."""
         before = self._keep
         both = keep if before is None else Both(before, keep)
         return Corpus(self.path, self.manifest, keep=both, owner=self._owner)
 
     def split(self, held_out: float, seed: int = 0) -> tuple["Corpus", "Corpus"]:
-        """Return (train, held-out) views: about the share `held_out` of the *tasks* goes to the second.
+        """Return two views, train and held-out: about the share `held_out` of the *tasks* is held out.
 
-        The side of a task depends on its name and `seed` alone (SHA-256), not on order or other tasks.
-        Raises OptionError unless 0 <= held_out < 1, CorpusError where a side would have no task.
+        The side of a task depends on its name and `seed` alone (SHA-256), not on its place or on other tasks.
+
+        Raises:
+            OptionError: `held_out` is not in [0, 1).
+            CorpusError: a side would have no task.
         """
         if not 0 <= held_out < 1:
             raise OptionError(f"the held-out share must be at least 0 and less than 1, not {held_out}")
@@ -316,17 +328,17 @@ class Corpus:
 
     @property
     def num_trajectories(self) -> int:
-        """Trajectories in the selection."""
+        """The number of trajectories in the selection."""
         return self._counts[0]
 
     @property
     def num_tokens(self) -> int:
-        """Tokens in the selection, the prompts' included."""
+        """The number of tokens in the selection, prompts included."""
         return self._counts[1]
 
     @property
     def num_action_tokens(self) -> int:
-        """Tokens of the selection that the agent generated."""
+        """The number of tokens in the selection that the agent generated."""
         return self._counts[2]
 
     @cached_property
@@ -346,10 +358,13 @@ class Corpus:
         return all(batch.column(name).null_count == 0 for batch in batches for name in columns)
 
     def write_scores(self, shard: Shard, entropy: NDArray[np.float16], logprob: NDArray[np.float16]) -> None:
-        """Store a teacher's `entropy` and `logprob` (n each, nats, NaN where undefined) in a shard's file.
+        """Store a teacher's scores in a shard's file.
 
-        The file is replaced in one step; a `shard` read before keeps its old arrays. Raises CorpusError where
-        the shard is a selection's or the lengths are not its tokens'.
+        `entropy` and `logprob` are float16 (n), in nats, NaN where undefined. The file is replaced in one
+        step; a `shard` that was read before keeps its old arrays.
+
+        Raises:
+            CorpusError: the shard is part of a selection, or has another number of tokens.
         """
         if not shard.whole:
             raise CorpusError(f"{shard.path}: scores are written for whole shards; score the whole corpus")
@@ -359,7 +374,7 @@ class Corpus:
         files.write_scores(shard, entropy, logprob)
 
     def clear_scores(self) -> None:
-        """Remove all scores, the teacher's cache and its record, before another teacher scores the corpus."""
+        """Remove all scores, the cached likeliest tokens and the record of the teacher."""
         self.record_teacher(None)
         shutil.rmtree(self.path / TEACHER_FOLDER, ignore_errors=True)
         for part in self.manifest.parts:
@@ -368,7 +383,7 @@ class Corpus:
                 files.write_scores(shard, None, None)
 
     def record_teacher(self, teacher: dict[str, Any] | None) -> None:
-        """Write into the manifest which model scored, or scores, the corpus (None: no model)."""
+        """Record in the manifest the model that scores the corpus; None for no model."""
         self.manifest.teacher = teacher
         self.manifest.write(self.path)
 
@@ -379,7 +394,7 @@ class Corpus:
 
 
 class _TemporaryFolder:
-    """A folder that is removed with this object (or at exit, whichever comes first)."""
+    """A folder that is removed with this object, or at exit, whichever comes first."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="lar-corpus-"))
@@ -390,5 +405,5 @@ def _check_counts(file: Path, trajectories: int, tokens: int) -> None:
     batch = files.read_batch(file)
     found = batch.num_rows, len(batch.column("tokens").values)
     if found != (trajectories, tokens):
-        stated = f"the manifest says {trajectories} of {tokens}"
+        stated = f"the manifest states {trajectories} of {tokens}"
         raise CorpusError(f"{file}: {found[0]} trajectories of {found[1]} tokens, {stated}")

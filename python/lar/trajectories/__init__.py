@@ -1,4 +1,4 @@
-"""Agent logs of any known format -> trajectories, and trajectories on disk."""
+"""Trajectories: read from agent logs of any known format, and stored on disk."""
 
 from lar.trajectories.formats import FORMATS
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems

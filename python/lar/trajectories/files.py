@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 PARQUET = b"PAR1"
-HEAD = 1 << 20  # bytes that are looked at to recognise a file
+HEAD = 1 << 20  # bytes that are read to recognize a file
 
 # What a broken compressed file raises while it is read (BadGzipFile is an OSError of its own).
 BROKEN_COMPRESSION = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -36,12 +36,13 @@ class Source:
 
 
 def find_sources(paths: Iterable[StrPath]) -> list[Source]:
-    """List the files of `paths`; a folder gives all files in it, sorted, hidden ones left out.
+    """List the files of `paths`; a folder gives all files in it, sorted, without hidden ones.
 
-    Labels are short and tell all files apart.
+    Labels are short, and no two files have the same one.
 
-    Raises FileNotFoundError for a path that is not there and TrajectoryError for one that is neither file nor
-    folder.
+    Raises:
+        FileNotFoundError: a path is not there.
+        TrajectoryError: a path is neither a file nor a folder.
     """
     sources = [source for path in paths for source in _sources_of(Path(path))]
     times = Counter(source.label for source in sources)
@@ -67,7 +68,7 @@ def _sources_of(path: Path) -> Iterator[Source]:
 
 @contextmanager
 def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Yield (decompressed bytes, the file itself); the file's position tells how far reading has come."""
+    """Yield the decompressed bytes and the file itself, whose position is the progress of the reading."""
     with source.path.open("rb") as raw:
         magic = raw.read(4)
         raw.seek(0)
@@ -81,7 +82,7 @@ def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 
 class _Pieces(io.RawIOBase):
-    """Hands over data as it is unpacked, so that what stands before a broken place is not lost with it."""
+    """Returns data as soon as it is unpacked, so that everything before a broken place can be read."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
@@ -97,7 +98,7 @@ class _Pieces(io.RawIOBase):
 
 
 class _ZstandardPieces:
-    """Unpacks zstandard frames one after the other; unlike the package's own reader it notices a cut one."""
+    """Unpacks zstandard frames one after the other. The package's own reader does not detect a cut one."""
 
     def __init__(self, raw: IO[bytes], path: Path) -> None:
         try:

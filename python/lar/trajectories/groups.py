@@ -1,4 +1,4 @@
-"""Trajectories a handful at a time, so that memory is bounded by text and not only by number."""
+"""Groups of trajectories, bounded by the length of their text and not only by their number."""
 
 from collections.abc import Iterable, Iterator
 

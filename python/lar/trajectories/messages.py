@@ -1,4 +1,4 @@
-"""Messages of any chat dialect -> the one normalised form (`lar.trajectories.schema.Message`)."""
+"""Messages of any chat dialect -> the one normalized form (`lar.trajectories.schema.Message`)."""
 
 import json
 from typing import Any
@@ -47,7 +47,7 @@ def is_conversation(value: Any) -> bool:
 
 
 def normalize_messages(values: Any) -> list[Message]:
-    """Normalise a whole conversation; raises TrajectoryError that names the message by its number from 1."""
+    """Normalize a conversation; raises TrajectoryError, which names the message by its number from 1."""
     if not isinstance(values, list) or not values:
         raise TrajectoryError("no messages")
     messages: list[Message] = []
@@ -60,7 +60,7 @@ def normalize_messages(values: Any) -> list[Message]:
 
 
 def normalize_message(value: Any) -> list[Message]:
-    """Normalise one message; one with several tool results in its parts gives one message for each."""
+    """Normalize one message; a message with several tool results as parts gives a message for each."""
     if not isinstance(value, dict):
         raise TrajectoryError(f"expected an object, found {type(value).__name__}")
     role = _role(value)
@@ -117,7 +117,7 @@ def _tool_calls(value: dict[str, Any]) -> list[ToolCall]:
 
 
 def tool_call(call: Any) -> ToolCall:
-    """Normalise a tool call, written as OpenAI does or flat: {id?, name, arguments}."""
+    """Normalize a tool call, written as OpenAI does or flat: {id?, name, arguments}."""
     function = call.get("function", call) if isinstance(call, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str):

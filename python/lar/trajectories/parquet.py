@@ -1,4 +1,4 @@
-"""Parquet in and out: the package's own files, and other people's with a column of messages."""
+"""Read and write Parquet: files of this package, and others with a column of messages."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ READ_ROWS = 64  # rows in memory at a time
 
 
 def read_rows(path: Path) -> Iterator[Record]:
-    """Yield each row as a record; raises BrokenRecordError where the file cannot be read on."""
+    """Yield each row as a record; raises BrokenRecordError at the row from which the file cannot be read."""
     number = 0
     try:
         # Pre-buffering would keep 231 MB of a file of 1.1 GB of text in memory instead of 28.
@@ -47,7 +47,7 @@ def _flat(message: Message) -> dict[str, Any]:
 
 
 class ParquetWriter:
-    """Writes trajectories in row groups while they come."""
+    """Writes trajectories in row groups as they come."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetWriter(path, PARQUET_SCHEMA, compression="zstd")

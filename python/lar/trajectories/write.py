@@ -1,4 +1,4 @@
-"""Trajectories to Parquet or JSONL, while they come, and never half a file."""
+"""Write trajectories to Parquet or JSONL as they come, and never half a file."""
 
 import gzip
 import json

@@ -1,6 +1,6 @@
 """Berkeley Function Calling Leaderboard: multi-turn result lines that carry their inference log.
 
-A result line without the log holds the calls alone: neither what the user said nor what the tools answered.
+A result line without the log holds the calls alone, without the user's messages and the tools' results.
 """
 
 from typing import Any

@@ -90,7 +90,9 @@ def _read(record: Record) -> Draft:
     value = record.value
     raw = _find_messages(value)
     if raw is None:
-        normalize_messages(value.get("messages") if isinstance(value, dict) else value)  # says what is wrong
+        normalize_messages(
+            value.get("messages") if isinstance(value, dict) else value
+        )  # raises the exact error
         raise TrajectoryError("no list of messages with role and content")
     if not isinstance(value, dict):
         return Draft(normalize_messages(raw))
