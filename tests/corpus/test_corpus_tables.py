@@ -193,3 +193,20 @@ def test_rows_compare_by_what_they_hold(corpus):
     assert first != second
     assert len(first) == len(first.tokens)
     assert module.digest(first) != module.digest(second)
+
+
+def test_an_iterable_dataset_is_a_table_and_a_dict_of_splits_is_none(corpus):
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    dataset = corpus.to_dataset()
+    assert list(Corpus.from_arrow(dataset.to_iterable_dataset(), TOKENIZER)) == list(corpus)
+    some = dataset.select([3, 1])
+    assert [row.id for row in Corpus.from_arrow(some, TOKENIZER)] == [list(corpus)[at].id for at in (3, 1)]
+    with pytest.raises(CorpusError, match=r"^a DatasetDict has a dataset for each split: .* 'train'$"):
+        Corpus.from_arrow(datasets.DatasetDict({"train": dataset}), TOKENIZER)
+
+
+def test_a_frame_of_mixed_kinds_is_one_line():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame({**TABLE, "tokens": [[1, 2], "three"]})
+    with pytest.raises(CorpusError, match=r"^the frame is no table of Arrow: "):
+        Corpus.from_arrow(frame, TOKENIZER)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lar
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.errors import OptionError
 from testing.damage import loads_or_explains
@@ -76,3 +77,16 @@ def test_any_file_is_read_or_refused(tmp_path, content, suffix):
     file = tmp_path / f"options{suffix}"
     file.write_bytes(content)
     loads_or_explains(DistillOptions.from_file, file)
+
+
+def test_a_misspelt_keyword_is_refused_before_anything_is_loaded(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(OptionError, match="'max_step' is no option; did you mean 'max_steps'"):
+        lar.distill(nowhere, None, None, max_step=3)
+    with pytest.raises(OptionError, match="'lora_ranks' is no option; did you mean 'lora_rank'"):
+        lar.adapt(nowhere, None, lora_ranks=3)
+    with pytest.raises(OptionError, match="'form_' is no option; did you mean 'form'"):
+        lar.export(nowhere, tmp_path / "out", form_="lora")
+    with pytest.raises(OptionError, match="'min_suport' is no option; did you mean 'min_support'"):
+        lar.mine(nowhere, min_suport=3)
+    assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 logger = logging.getLogger(__name__)
 
 _COLUMNS = ("id", "task", "success", "tokens", "action")
+_BATCH_ROWS = 1000  # of a dataset that can only be read in order
 _FINGERPRINT = b"lar.tokenizer_fingerprint"
 
 
@@ -55,12 +56,23 @@ def as_table(value: Any) -> pa.Table:
     if isinstance(value, pa.Table):
         return value
     if type(value).__module__.startswith("datasets.") and hasattr(value, "with_format"):
-        return value.with_format("arrow")[:]
+        return _of_dataset(value)
     if hasattr(value, "itertuples"):
         return _of_frame(value)
     if hasattr(value, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(value).read_all()
     raise CorpusError(f"a {type(value).__name__} is no table: give an Arrow table, a data frame or a Dataset")
+
+
+def _of_dataset(dataset: Any) -> pa.Table:
+    if isinstance(dataset, Mapping):
+        splits = ", ".join(map(repr, dataset))
+        raise CorpusError(f"a {type(dataset).__name__} has a dataset for each split: choose one of {splits}")
+    arrow = dataset.with_format("arrow")
+    if hasattr(arrow, "__getitem__"):
+        return arrow[:]
+    batches = list(arrow.iter(batch_size=_BATCH_ROWS))
+    return pa.concat_tables(batches) if batches else pa.table({})
 
 
 def _of_frame(frame: Any) -> pa.Table:

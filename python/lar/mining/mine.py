@@ -49,9 +49,9 @@ def mine(
     >>> [latent.id - vocabulary.base_size for latent in vocabulary]
     [0, 1, 2, 3]
     """
+    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
     if not isinstance(corpus, Corpus):
         corpus = Corpus.load(corpus)
-    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
     backend = backend or OneMachine()
     gate = parse_gate(chosen_options.max_entropy)
     # With a teacher's gate the corpus is folded again, and only those runs are searched.
