@@ -69,7 +69,7 @@ def _of_dataset(dataset: Any) -> pa.Table:
         splits = ", ".join(map(repr, dataset))
         raise CorpusError(f"a {type(dataset).__name__} has a dataset for each split: choose one of {splits}")
     arrow = dataset.with_format("arrow")
-    if hasattr(arrow, "__getitem__"):
+    if hasattr(arrow, "__len__"):
         return arrow[:]
     batches = list(arrow.iter(batch_size=_BATCH_ROWS))
     return pa.concat_tables(batches) if batches else pa.table({})
