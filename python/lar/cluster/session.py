@@ -38,7 +38,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         ray.init(address or None, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address or 'the default address'}: {error}") from error
-    logger.info("on the Ray cluster at %s", ray.get_runtime_context().gcs_address)
+    logger.info("on the Ray cluster at %s", address or os.environ.get("RAY_ADDRESS") or "the default address")
     try:
         yield Cluster()
     finally:
