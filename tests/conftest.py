@@ -12,7 +12,10 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
-# A test that fails because the machine is busy says nothing of the code.
+# Before torch is imported: several threads slow down the small matrices of the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Without deadlines, because a busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -76,7 +79,6 @@ def teacher_folder(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> 
     from testing import tiny  # here, so that other tests need no torch
 
     folder = tmp_path_factory.mktemp("teacher") / "model"
-    with tiny.one_thread():
-        tiny.teacher(corpus).save_pretrained(folder)
+    tiny.teacher(corpus).save_pretrained(folder)
     corpus.tokenizer.save(folder)
     return folder

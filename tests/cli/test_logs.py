@@ -83,7 +83,7 @@ def test_the_package_itself_prints_nothing(logs):
     program = (
         "import lar, sys; "
         f"c = lar.Corpus.build({str(logs / 'logs.jsonl')!r}, {str(logs / 'model')!r}); "
-        "lar.evaluate(lar.mine(c, 4, max_entropy='p60'), c)"
+        "lar.evaluate(c, lar.mine(c, 4, max_entropy='p60'))"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
@@ -93,7 +93,7 @@ def test_the_package_itself_prints_nothing(logs):
 
 def test_what_is_substituted_or_seen_already_is_a_warning(corpus, caplog):
     vocabulary = mine(corpus, size=4, max_entropy="p60")
-    evaluate(vocabulary, corpus)
+    evaluate(corpus, vocabulary)
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lines == [
         "the corpus is not scored: its branching entropy takes the place of a teacher's entropy",

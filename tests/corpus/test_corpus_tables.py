@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from lar.corpus import Corpus
 from lar.corpus import tables as module
+from lar.corpus.scores import scores_file
 from lar.errors import CorpusError, MissingExtraError
 from testing import toy
+from testing.scores import score_with
 
 # What `Corpus` can be written as and read back from; the packages are optional.
 FORMS = {"to_arrow": "pyarrow", "to_pandas": "pandas", "to_dataset": "datasets"}
@@ -23,14 +25,6 @@ def installed(form: str) -> None:
     package = FORMS[form]
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"needs {package}")
-
-
-def scored(corpus: Corpus) -> Corpus:
-    """The corpus with made-up scores, the number of each token in its shard."""
-    for shard in corpus.shards():
-        values = np.arange(len(shard.tokens), dtype=np.float16)
-        corpus.write_scores(shard, values, values)
-    return corpus
 
 
 @st.composite
@@ -89,7 +83,8 @@ def test_a_whole_corpus_is_not_copied(tmp_path):
 @pytest.mark.parametrize("form", FORMS)
 def test_entropies_of_a_scored_corpus_are_a_column(form):
     installed(form)
-    corpus = scored(Corpus.build(toy.trajectories(6), TOKENIZER, shard_tokens=100))
+    built = Corpus.build(toy.trajectories(6), TOKENIZER, shard_tokens=100)
+    corpus = score_with(built, lambda shard: np.arange(len(shard.tokens)))
     assert len(corpus.manifest.parts) > 1
     table = getattr(corpus, form)()
     assert list(getattr(table, "column_names", None) or table.columns)[-1] == "entropy"
@@ -103,6 +98,18 @@ def test_entropies_of_a_scored_corpus_are_a_column(form):
     part = corpus.split(0.5)[0]
     entropies = pa.table(part.to_arrow())["entropy"].combine_chunks().flatten().to_numpy()
     np.testing.assert_array_equal(entropies, np.concatenate([shard.entropy for shard in part.shards()]))
+
+
+def test_a_corpus_that_is_scored_in_part_has_no_entropies():
+    corpus = score_with(
+        Corpus.build(toy.trajectories(6), TOKENIZER, shard_tokens=100), lambda shard: shard.tokens
+    )
+    *_, last = corpus.manifest.parts
+    scores_file(corpus.path / last.file).write_bytes(b"broken")
+    with pytest.raises(CorpusError, match="broken scores"):
+        corpus.to_arrow()
+    scores_file(corpus.path / last.file).unlink()
+    assert "entropy" not in corpus.to_arrow().column_names
 
 
 def test_columns_may_have_other_names_and_masks_may_be_numbers(caplog):

@@ -45,7 +45,7 @@ def test_a_pickled_tokenizer_is_small_and_the_same(tokenizer):
 
 
 def test_length_and_repr(tokenizer):
-    assert len(tokenizer) == tokenizer.length
+    assert len(tokenizer) == tokenizer.base_size
     assert "a chat template" in repr(tokenizer)
     assert len(repr(tokenizer)) < 100
 

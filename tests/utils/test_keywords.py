@@ -44,7 +44,7 @@ def test_keywords_go_before_the_object():
     ("keywords", "line"),
     [
         ({"max_step": 1}, "'max_step' is no option; did you mean 'max_steps'?"),
-        ({"lora_rank": 0}, "lora_rank must be positive, not 0"),
+        ({"lora_rank": 0}, "lora_rank must be greater than 0, not 0"),
     ],
 )
 def test_what_is_wrong_is_one_line(keywords, line):

@@ -19,7 +19,7 @@ COMMANDS = {
         "lar.cli.adapt",
         "Fine-tune a model that did not write the logs, so that it can be the teacher.",
     ),
-    "score": ("lar.cli.score", "Write the teacher's entropy before each token into a corpus."),
+    "score": ("lar.cli.score", "Store the teacher's entropy before each of the agent's tokens."),
     "mine": ("lar.cli.mine", "Mine a latent vocabulary from a corpus or from trajectories."),
     "encode": ("lar.cli.encode", "Encode base token ids as units."),
     "expand": ("lar.cli.expand", "Expand units into base token ids, exactly."),

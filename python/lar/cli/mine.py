@@ -104,12 +104,6 @@ def command(
         _check_for_cluster(inputs, memory)
     began = time.perf_counter()
     corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
-    if not corpus.tokenizer.base_size_is_known:
-        logger.warning(
-            "the model's embedding rows are not known (no config.json beside the tokenizer): latents begin "
-            "at %d, the largest id + 1, and move when the model is known",
-            corpus.tokenizer.base_size,
-        )
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:

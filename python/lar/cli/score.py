@@ -1,5 +1,6 @@
-"""`lar score`: store a teacher's entropies in a corpus."""
+"""`lar score`: store a teacher's entropies beside a corpus."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from lar.cli.training import device_options, needs_train_extra
 @ray_option
 @json_option
 def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, **options: Any) -> None:
-    """Write the teacher's entropy before each token, and the token's log-probability, into CORPUS.
+    """Store the teacher's entropy before each of the agent's tokens in CORPUS.
 
     A run that was stopped goes on when you start it again. The table that is printed shows how the agent's
     entropies are distributed: choose the entropy gate of lar mine --max-entropy from it.
@@ -49,14 +50,15 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.scoring.score import entropy_quantiles, score
+    from lar.scoring.distribution import entropy_quantiles
+    from lar.scoring.score import score
 
     with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
         run = cluster.score if cluster else score
         scored = run(Corpus.load(corpus), str(model), progress=progress, **options)
         summary = entropy_quantiles(scored, cluster.map_shards if cluster else None)
     if as_json:
-        print_json({"corpus": str(corpus), "teacher": scored.manifest.teacher, **summary})
+        print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:
         _print(summary)
 

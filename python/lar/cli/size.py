@@ -1,5 +1,8 @@
 """Sizes in bytes as a person writes them."""
 
+# Not pydantic's ByteSize: it ignores what it cannot read, so "2,5GiB" is two bytes. The last release of
+# humanfriendly is of 2021.
+
 import re
 
 from lar.errors import OptionError

@@ -1,4 +1,4 @@
-"""The corpus as an object: build, load, select tasks, convert to tables, read shards, store scores."""
+"""The corpus as an object: build, load, select tasks, convert to tables, read shards."""
 
 import logging
 import shutil
@@ -18,7 +18,8 @@ from lar.corpus import shards as files
 from lar.corpus import tables
 from lar.corpus.building import build_folder
 from lar.corpus.encoding import Encode, digest, local_encode
-from lar.corpus.manifest import TEACHER_FOLDER, TOKENIZER_FOLDER, Manifest
+from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
+from lar.corpus.scores import TeacherRecord, scores_file
 from lar.corpus.selection import Both, Keep, OnSide
 from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
@@ -255,10 +256,15 @@ class Corpus:
         """The corpus as a `pyarrow.Table`, a row for each trajectory.
 
         The columns are id, task (text), success (truth value or null), tokens (lists of uint32), action
-        (lists of truth values) and, where the corpus is scored, entropy (lists of float16; nats, NaN where
-        undefined). A whole corpus is memory-mapped and not copied; a selection is copied.
+        (lists of truth values) and, where each shard is scored, entropy (lists of float16 in nats, as long as
+        tokens; NaN before tokens that are not the agent's). A whole corpus is memory-mapped; only entropies
+        are copied. A selection is copied.
+
+        Raises:
+            CorpusError: the scores are broken, or were computed for another corpus.
         """
-        return tables.to_table(self.shard_files(), self.manifest.tokenizer_fingerprint, scored=self.scored)
+        scored = all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
+        return tables.to_table(self.shard_files(), self.manifest.tokenizer_fingerprint, scored=scored)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The corpus as a `pandas.DataFrame` with the columns of `to_arrow`; lists become numpy arrays.
@@ -351,41 +357,20 @@ class Corpus:
         return sum(c[0] for c in counts), sum(c[1] for c in counts), sum(c[2] for c in counts)
 
     @property
-    def scored(self) -> bool:
-        """Whether every shard holds a teacher's scores."""
-        columns = ("entropy", "logprob")
-        batches = (files.read_batch(self.path / part.file) for part in self.manifest.parts)
-        return all(batch.column(name).null_count == 0 for batch in batches for name in columns)
-
-    def write_scores(self, shard: Shard, entropy: NDArray[np.float16], logprob: NDArray[np.float16]) -> None:
-        """Store a teacher's scores in a shard's file.
-
-        `entropy` and `logprob` are float16 (n), in nats, NaN where undefined. The file is replaced in one
-        step; a `shard` that was read before keeps its old arrays.
+    def teacher(self) -> TeacherRecord | None:
+        """The model whose scores lie beside the shards (`lar.corpus.scores`), None where there are none.
 
         Raises:
-            CorpusError: the shard is part of a selection, or has another number of tokens.
+            CorpusError: the record is broken, or the scores are of format version 1, which are read no more.
         """
-        if not shard.whole:
-            raise CorpusError(f"{shard.path}: scores are written for whole shards; score the whole corpus")
-        if not len(entropy) == len(logprob) == len(shard.tokens):
-            lengths = f"{len(entropy)} entropies and {len(logprob)} logprobs"
-            raise CorpusError(f"{shard.path}: {len(shard.tokens)} tokens, but {lengths}")
-        files.write_scores(shard, entropy, logprob)
-
-    def clear_scores(self) -> None:
-        """Remove all scores, the cached likeliest tokens and the record of the teacher."""
-        self.record_teacher(None)
-        shutil.rmtree(self.path / TEACHER_FOLDER, ignore_errors=True)
-        for part in self.manifest.parts:
-            shard = files.read_shard(self.path / part.file)
-            if shard.entropy is not None or shard.logprob is not None:
-                files.write_scores(shard, None, None)
-
-    def record_teacher(self, teacher: dict[str, Any] | None) -> None:
-        """Record in the manifest the model that scores the corpus; None for no model."""
-        self.manifest.teacher = teacher
-        self.manifest.write(self.path)
+        record = TeacherRecord.read(self.path)
+        old = record is None and self.manifest.format_version == 1
+        if old and any(files.has_old_scores(self.path / part.file) for part in self.manifest.parts):
+            raise CorpusError(
+                f"{self.path}: scored by an older version, whose scores are read no more; "
+                f"run lar score {self.path} --model MODEL"
+            )
+        return record
 
     def _selected(self, tasks: list[str]) -> NDArray[np.bool_]:
         keep = self._keep or (lambda _: True)

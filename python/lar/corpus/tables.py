@@ -19,7 +19,6 @@ from lar.tokenizer.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("id", "task", "success", "tokens", "action")
 _BATCH_ROWS = 1000  # of a dataset that can only be read in order
 _FINGERPRINT = b"lar.tokenizer_fingerprint"
 
@@ -27,9 +26,13 @@ _FINGERPRINT = b"lar.tokenizer_fingerprint"
 def to_table(files: Iterable[ShardFile], fingerprint: str, *, scored: bool) -> pa.Table:
     """The trajectories of `files` as a table, with the tokenizer's fingerprint in its metadata.
 
-    Memory-mapped, except for what a selection copies.
+    Memory-mapped, except for entropies and for what a selection copies. `scored`: each file has scores, which
+    become a column of entropies.
+
+    Raises:
+        CorpusError: a file is not a shard, or its scores are broken.
     """
-    fields = [SCHEMA.field(name) for name in _COLUMNS]
+    fields = list(SCHEMA)
     if scored:
         fields.append(pa.field("entropy", pa.list_(pa.float16()), nullable=False))
     schema = pa.schema(fields, {_FINGERPRINT: fingerprint})
@@ -38,7 +41,7 @@ def to_table(files: Iterable[ShardFile], fingerprint: str, *, scored: bool) -> p
 
 def _to_batch(file: ShardFile, schema: Any) -> Any:
     stored = read_batch(file.path)
-    columns = [stored.column(name) for name in _COLUMNS]
+    columns = [stored.column(name) for name in SCHEMA.names]
     if "entropy" in schema.names:
         shard = read_shard(file.path)
         entropy = np.empty(0, np.float16) if shard.entropy is None else shard.entropy

@@ -1,4 +1,4 @@
-"""What the demo measured: three agents side by side, and the latents that saved the most."""
+"""The result of the demo: three agents, and the latents that saved the most."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 @dataclass(frozen=True)
 class UsefulLatent:
-    """A latent as text, its base tokens, and how often the student wrote it on all held-out tickets."""
+    """A latent: its text, its number of base tokens, and its uses by the student on all held-out tickets."""
 
     text: str
     tokens: int
@@ -21,7 +21,7 @@ class UsefulLatent:
 
     @property
     def saved(self) -> int:
-        """Base tokens that the student did not have to write one by one."""
+        """Units saved: uses * (base tokens - 1)."""
         return self.uses * (self.tokens - 1)
 
 
@@ -36,7 +36,7 @@ class DemoResult:
 
     @property
     def reduction(self) -> float:
-        """1 - the student's units / the base's tokens: what each agent wrote itself, means over tickets."""
+        """1 - the student's units / the base's tokens, both generated, means over tickets."""
         return 1 - self.arms["student"].units / self.arms["base"].base_tokens
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from transformers import set_seed
 
 from lar.corpus import Corpus
+from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
@@ -21,9 +22,9 @@ from lar.distillation.training.held_out import held_out_windows
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import embedding_rows, fingerprint, load_model
+from lar.models.causal_lm import fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
-from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
+from lar.scoring.store import CachedTeacher
 from lar.utils.files import check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 
 def distill(
-    model: Any,
     corpus: Corpus,
+    model: Any,
     vocabulary: LatentVocabulary | None,
     options: DistillOptions | None = None,
     output: StrPath | None = None,
@@ -50,9 +51,9 @@ def distill(
     share the work: each takes rows of its own, the main process alone writes, and all return the student.
 
     Args:
+        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
-        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
         options: see `DistillOptions`; `keywords` are its fields, and take the place of those of `options`.
         output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
@@ -62,8 +63,9 @@ def distill(
         progress: counts optimizer steps, in the main process; it may take notes of speed and evaluation.
 
     Raises:
-        VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
-        to learn from. TrainingError: loss or gradients are not finite, or memory does not suffice.
+        TokenizerError: the model has fewer rows than the vocabulary has base ids. CorpusError: another
+        tokenizer, or nothing to learn from. TrainingError: loss or gradients are not finite, or memory does
+        not suffice.
         OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
     """
     options = merge_options(DistillOptions, options, keywords)
@@ -73,10 +75,10 @@ def distill(
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if options.control:
-        vocabulary = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
+        vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
-    student = train(base, corpus, vocabulary, options, checkpoints_beside(output), progress, held_out)
+    student = train(corpus, base, vocabulary, options, checkpoints_beside(output), progress, held_out)
     if options.sharding == "full":
         student = unsharded(student, model, options)
 
@@ -96,10 +98,10 @@ def unsharded(student: Student, folder: StrPath, options: AdaptOptions) -> Stude
 
 
 def train(
-    base: Any,
     corpus: Corpus,
+    base: Any,
     vocabulary: LatentVocabulary,
-    options: AdaptOptions,
+    options: DistillOptions,
     checkpoints: Path | None,
     progress: Progress,
     held_out: Corpus | None = None,
@@ -107,7 +109,7 @@ def train(
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
     start(base.device)
     evaluated = held_out_windows(held_out, vocabulary, options)
-    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, options))
+    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     set_seed(options.seed)
@@ -121,15 +123,15 @@ def train(
         with advise_on_memory("training", memory_advice(options)):
             last, started = from_main(lambda: last_checkpoint(folder)), {}
             logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
-            if last is None and isinstance(options, DistillOptions):
+            if last is None:
                 # In every process alike, from the same batches, while the model is whole.
                 started = start_rows(trainer.model, data, options, progress)
             student.record = {"start": started, **trainer.run(last)}
     return student.eval()
 
 
-def _cached_teacher(base: Any, options: AdaptOptions) -> CachedTeacher | None:
-    """The cache of this model and these windows, if the options ask for one."""
-    if not (isinstance(options, DistillOptions) and options.cached_teacher):
+def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:
+    """The stored distributions of this model and these windows, if the options ask for them."""
+    if not options.cached_teacher:
         return None
-    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
+    return CachedTeacher(corpus, TeacherIdentity(fingerprint(base), options.max_length))

@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+from lar.distillation.options import Loss, OutputStart, RowStart, Sharding
+
 
 class AdaptKeywords(TypedDict, total=False):
     """The fields of `AdaptOptions`, as keywords of `adapt`."""
@@ -21,7 +23,7 @@ class AdaptKeywords(TypedDict, total=False):
     batch_tokens: int | None
     gradient_accumulation: int
     gradient_checkpointing: bool
-    sharding: str
+    sharding: Sharding
     seed: int
     dtype: str
     device: str | None
@@ -37,13 +39,13 @@ class AdaptKeywords(TypedDict, total=False):
 class DistillKeywords(AdaptKeywords, total=False):
     """The fields of `DistillOptions`, as keywords of `distill`."""
 
-    loss: str
+    loss: Loss
     unit_weight: float
     hidden_weight: float
     row_learning_rate: float
-    row_start: str
+    row_start: RowStart
     hidden_batches: int
-    output_start: str
+    output_start: OutputStart
     fitted_batches: int
     cached_teacher: bool
     control: bool

@@ -56,7 +56,7 @@ def gated_runs(
     """The runs that candidates come from, and the gate in nats."""
     if gate is None:
         return stretches, None
-    if corpus.manifest.teacher is not None:
+    if corpus.teacher is not None:
         nats = gate.nats
         if nats is None:
             nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)

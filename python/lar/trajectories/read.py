@@ -45,9 +45,10 @@ def read_trajectories(
     trajectories.
 
     Args:
-        source: one path or several (a folder gives every file in it; .gz and .zst are decompressed), or
-            records in memory: an iterable of dicts or of lists of messages, a pandas frame, an Arrow table,
-            or a dataset of Hugging Face.
+        source: one path or several (a folder gives every file in it; .gz and .zst are decompressed). A path
+            may be a URL (`s3://bucket/logs/`, `gs://`, `hf://`), which fsspec reads with the package that its
+            protocol needs. Or records in memory: an iterable of dicts or of lists of messages, a pandas
+            frame, an Arrow table, or a dataset of Hugging Face.
         format: a name of `FORMATS`, by which every record is read; "auto" recognizes each by its content.
         task_key: the dotted path of the field of a raw record that names its task (a text log has
             `question` and `index`). None takes the task that the format gives, else a hash of the first
@@ -59,7 +60,9 @@ def read_trajectories(
     Raises:
         FileNotFoundError: a path is not there. Raised at once.
         OptionError: an unknown format. Raised at once.
-        TrajectoryError: while iterating, no trajectory at all could be read; or one could not, if `strict`.
+        MissingExtraError: the protocol of a URL needs a package. Raised at once.
+        TrajectoryError: a URL cannot be listed, or a path is neither a file nor a folder, at once. While
+            iterating: no trajectory at all could be read; or one could not, if `strict`.
 
     >>> logs = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}]
     >>> list(lar.read_trajectories(logs))
@@ -142,10 +145,10 @@ class _Reader:
     def _records(self, source: Source, stream: IO[bytes]) -> _Records:
         """Yield the raw records of a file of any layout."""
         head = read_head(source)
-        hint = _LINE_NAMES.search(source.path.name) is not None
+        hint = _LINE_NAMES.search(source.full_name) is not None
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
         if head.startswith(PARQUET):
-            return parquet.read_rows(source.path)
+            return parquet.read_rows(source.path if source.system is None else stream)
         if not start:
             raise BrokenRecordError("the file is empty", None)
         if b"\x00" in head:

@@ -1,1 +1,1 @@
-"""What every package here may use: files, paths, options as keywords, progress, processes."""
+"""Helpers for all packages: files replaced in one step, paths, options as keywords, progress, processes."""

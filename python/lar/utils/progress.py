@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
-    """Called with the work done so far and the total work; the total is None while it is unknown."""
+    """A callable that takes the work done so far and the total work (None where that is unknown)."""
 
     def __call__(self, done: int, total: int | None) -> None:
         """Report `done` of `total`, in the caller's unit (bytes, trajectories, tokens or steps)."""
@@ -12,17 +12,17 @@ class Progress(Protocol):
 
 @runtime_checkable
 class AnnotatedProgress(Progress, Protocol):
-    """A callback that also takes a line about how the work goes, such as its speed."""
+    """A `Progress` that also takes a line about the work, such as its speed."""
 
     def note(self, text: str) -> None:
-        """Show `text` until the next one."""
+        """Show `text` until the next call."""
 
 
 def annotate(progress: Progress, text: str) -> None:
-    """Pass `text` to a callback that takes notes."""
+    """Pass `text` to `progress` if it takes such lines."""
     if isinstance(progress, AnnotatedProgress):
         progress.note(text)
 
 
 def silent(done: int, total: int | None) -> None:
-    """Report nothing: the default wherever a `Progress` is taken."""
+    """Ignore the progress: the default of parameters of type `Progress`."""
