@@ -112,7 +112,7 @@ class Bench:
         """Mine `size` latents with the encoding `name`, and measure them on the held-out sessions."""
         trajectories, encode = self.encodings[name]
         vocabulary = lar.mine(lar.Corpus.build(trajectories, self._tokenizer, encode=encode), size=size)
-        evaluation = lar.evaluate({"held out": self._held_out}, vocabulary).as_dict()
+        evaluation = lar.evaluate({"held out": self._held_out}, vocabulary).to_dict()
         prompts = [self._prompt(self._trajectories[task]) for task in sorted(self._held_out.tasks)]
         before, after = sum(map(len, prompts)), sum(len(vocabulary.encode(ids)) for ids in prompts)
         kept = ("base_tokens", "units", "reduction", "context_base_tokens", "context_units")

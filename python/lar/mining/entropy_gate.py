@@ -3,6 +3,7 @@
 Where a corpus has no teacher's entropies, the branching entropy of its own tokens takes their place.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from lar.errors import CorpusError, OptionError
 from lar.mining.backend import Backend
 from lar.scoring.distribution import EntropyDistribution
 from lar.utils.progress import silent
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def gated_runs(
         if nats is None:
             nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)
         return backend.fold(corpus, nats, silent), nats
+    logger.warning("the corpus is not scored: its branching entropy takes the place of a teacher's entropy")
     entropies = stretches.branching_entropies()
     _, offsets, counts, *_ = stretches.to_arrays()
     weights = np.repeat(counts, np.diff(offsets))
