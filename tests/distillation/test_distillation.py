@@ -11,6 +11,8 @@ from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.step import DistillationStep
 from lar.errors import OptionError, TrainingError
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny
 from testing.few_steps import FEW, KilledError, kill_at
 
@@ -85,22 +87,34 @@ def test_units_are_read_and_written_through_the_new_rows(corpus, vocabulary):
         assert torch.allclose(student(ids).logits, expected, atol=1e-5)
 
 
+def cutting(tokenizer):
+    """Latents that end and begin inside base tokens of what the toy agent says."""
+    texts = ["I will lo", "ok up the wea", "erature in", " degr"]
+    segments = [tuple(tokenizer.encode(text).tolist()) for text in texts]
+    latents = [
+        Latent(tokenizer.base_size + index, segment, text, 1, 1, 1)
+        for index, (segment, text) in enumerate(zip(segments, texts, strict=True))
+    ]
+    return LatentVocabulary(tuple(latents), tokenizer)
+
+
 @pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
-@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("latents", ["mined", "none", "cut"])
 @pytest.mark.parametrize("padding", [0, 24])
-def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, control, padding):
+def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, latents, padding):
     """The packed, chunked step in float32 against plain forwards, whose loss is summed in float64.
 
-    Padding rows of the model take no part in it.
+    Padding rows of the model take no part in it. "cut" latents end inside base tokens: before some units the
+    teacher has no distribution, and only their own cross-entropy counts.
     """
-    chosen = tiny.no_latents(corpus) if control else vocabulary
+    chosen = {"mined": vocabulary, "none": tiny.no_latents(corpus), "cut": cutting(corpus.tokenizer)}[latents]
     options = DistillOptions(**FEW, loss=loss, unit_weight=0.5)
     model = tiny.padded(tiny.model(vocabulary.base_size), vocabulary.base_size + padding)
     student = Student.begin(model, chosen, options)
     step = DistillationStep(student, options)
     group = list(Examples(corpus, chosen, 256))[:3]
     first = FirstTokens(torch.from_numpy(chosen.first_tokens.astype("int64")), chosen.base_size)
-    expected, units = 0.0, 0
+    expected, units, without_teacher = 0.0, 0, 0
     with torch.no_grad():
         for example in group:
             at = torch.from_numpy(example.taught)
@@ -111,12 +125,21 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, contro
             base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :][:, : len(chosen)]
             teacher = teacher[:, : chosen.base_size]
             labels = torch.from_numpy(example.units)[at]
-            terms = LOSS_FUNCTIONS[loss](base, latent, teacher, labels, first)
-            expected += float(terms.teacher + options.unit_weight * terms.unit)
+            faces = torch.from_numpy(example.faces)
+            terms = LOSS_FUNCTIONS[loss](base[faces], latent[faces], teacher[faces], labels[faces], first)
+            alone = (
+                -logits[~faces, : chosen.base_size + len(chosen)]
+                .log_softmax(-1)
+                .gather(1, labels[~faces][:, None])
+                .sum()
+            )
+            expected += float(terms.teacher + options.unit_weight * (terms.unit + alone))
             units += len(at)
+            without_teacher += int((~faces).sum())
     # float32 rounds each unit's log-sum of about 6 nats by 5e-7; which way depends on the processor.
     found = float(step(**pack(group))["loss"].detach())
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * units)
+    assert (without_teacher > 0) == (latents == "cut")
 
 
 @pytest.mark.slow

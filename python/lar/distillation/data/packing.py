@@ -57,8 +57,8 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     student_at and teacher_at (t), int64: the places in those rows of the hidden states that predict `labels`
     (t), the supervised units. faces (t), bool: where the teacher has a distribution; elsewhere teacher_at has
     no meaning. unit_ends (u), int64: the place in the second row of each unit's last token, -1 for a unit
-    that ends inside a token. With a cached teacher also its top_ids (t, k), top_probabilities (t, k), float32,
-    and tail (t), float32.
+    that ends inside a token. With a cached teacher also its top_ids (t, k), top_probabilities (t, k),
+    float32, and tail (t), float32.
     """
     units = [len(example.units) for example in group]
     tokens = [len(example.tokens) for example in group]
