@@ -1,4 +1,4 @@
-"""What `lar` is measured against: byte-pair merges over token ids, by the `tokenizers` trainer."""
+"""The peers of `lar`'s mining: byte-pair merges over token ids, by the `tokenizers` trainer."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from lar.cli import main
 from lar.corpus import Corpus
 from lar.errors import CorpusError, TokenizerError
-from lar.mining.backend import OneMachine
 from lar.mining.mine import mine
+from lar.mining.one_machine import OneMachine
 from lar.scoring.distribution import EntropyDistribution
 from lar.trajectories import write_trajectories
 from lar.vocabulary.storage import FILE_NAME
@@ -132,7 +132,7 @@ def test_runs_are_merged_in_the_order_of_one_folder(sharded, cluster):
 
 def test_a_corpus_has_the_same_bytes(cluster, tmp_path):
     build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
-    here, there = build(tmp_path / "here"), build(tmp_path / "there", encode=cluster.encode)
+    here, there = build(tmp_path / "here"), build(tmp_path / "there", backend=cluster)
     assert contents(there.path) == contents(here.path)
 
 
@@ -142,9 +142,9 @@ def test_a_corpus_that_was_stopped_is_finished_on_the_cluster(cluster, tmp_path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Corpus.build(stopped(), CHATML, tmp_path / "there", shard_tokens=2000, encode=cluster.encode)
+        Corpus.build(stopped(), CHATML, tmp_path / "there", shard_tokens=2000, backend=cluster)
     build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
-    there = build(tmp_path / "there", encode=cluster.encode)
+    there = build(tmp_path / "there", backend=cluster)
     assert contents(there.path) == contents(build(tmp_path / "here").path)
 
 
@@ -218,16 +218,16 @@ def test_a_killed_worker_changes_no_corpus(cluster, tmp_path, monkeypatch):
     marker = tmp_path / "killed"
     monkeypatch.setattr(encoding, "encode_with", killing_once(marker, encoding.encode_with))
     build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
-    there = build(tmp_path / "there", encode=cluster.encode)
+    there = build(tmp_path / "there", backend=cluster)
     assert marker.exists()
     assert contents(there.path) == contents(build(tmp_path / "here").path)
 
 
 def test_errors_of_tasks_are_those_of_this_package(folder, cluster, sharded, tmp_path):
     with pytest.raises(TokenizerError):
-        Corpus.build(toy.trajectories(3), toy.tokenizer("{{ 1 / 0 }}"), tmp_path / "c", encode=cluster.encode)
+        Corpus.build(toy.trajectories(3), toy.tokenizer("{{ 1 / 0 }}"), tmp_path / "c", backend=cluster)
     with pytest.raises(CorpusError, match="not scored"):
-        EntropyDistribution.of(sharded, cluster.map_shards)
+        EntropyDistribution.of(sharded, cluster)
     broken = Corpus.build(toy.trajectories(20), folder / "model", tmp_path / "broken", shard_tokens=700)
     corpus = Corpus.load(broken.path)
     (broken.path / "part-00001.arrow").write_bytes(b"no shard")

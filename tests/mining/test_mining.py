@@ -5,9 +5,9 @@ import pytest
 
 from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
-from lar.mining.backend import OneMachine
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
+from lar.mining.one_machine import OneMachine
 from lar.trajectories import Trajectory
 from testing import toy
 

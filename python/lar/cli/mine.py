@@ -80,8 +80,8 @@ def command(
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
       lar mine /shared/corpus/ --size 4096 -o vocabulary/ --ray head:6379
     """
-    from lar.mining.backend import OneMachine
     from lar.mining.mine import mine
+    from lar.mining.one_machine import OneMachine
 
     MiningOptions(**options)  # what is wrong must not wait for the corpus
     check_replaceable(output, FILE_NAME)
@@ -115,7 +115,7 @@ def _check_for_cluster(inputs: tuple[Path, ...], memory: str | None) -> None:
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
-    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    saved = sum(latent.saving for latent in vocabulary.latents)
     base_tokens = vocabulary.mining["action_tokens"]
     return {
         "vocabulary": str(output),

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus import shards as files
+from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
-from lar.corpus.encoding import Encode, local_encode
+from lar.corpus.encoding import local_encode
 from lar.corpus.manifest import TEACHER_FOLDER, TOKENIZER_FOLDER, Manifest
 from lar.corpus.shards import Shard, ShardFile
 from lar.errors import CorpusError, OptionError
@@ -101,7 +102,7 @@ class Corpus:
         path: str | Path | None = None,
         *,
         workers: int | None = None,
-        encode: Encode | None = None,
+        backend: Backend | None = None,
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
         progress: Progress = silent,
@@ -112,8 +113,8 @@ class Corpus:
         rows of `datasets`): all are normalized as `lar import` does.
         `tokenizer` is anything that `Tokenizer.of` takes. Without a `path` the corpus lives in a temporary
         folder, as long as it or a view of it. `workers` is how many chunks are under way at a time (default:
-        one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them. `encode` takes
-        the place of these workers.
+        one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them. A `backend`, such
+        as a cluster, encodes in the place of these workers.
         A shard is closed when it holds `shard_tokens`. `progress` counts trajectories.
 
         A build that was stopped continues when it is called again with the same input; a finished corpus of
@@ -127,7 +128,7 @@ class Corpus:
             as_trajectories(trajectories),
             Tokenizer.of(tokenizer),
             folder,
-            encode=encode or local_encode(workers),
+            encode=backend.encode if backend else local_encode(workers),
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
             progress=progress,

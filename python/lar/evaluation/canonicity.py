@@ -108,6 +108,6 @@ def _places(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> NDArray[
     """
     lengths = np.ones(len(units), dtype=np.int64)
     latent = units >= vocabulary.base_size
-    lengths[latent] = np.diff(vocabulary.segment_offsets)[units[latent] - vocabulary.base_size]
+    lengths[latent] = vocabulary.segments.lengths[units[latent] - vocabulary.base_size]
     starts = np.cumsum(lengths) - lengths
     return starts << 32 | lengths

@@ -1,12 +1,15 @@
 """What a vocabulary saves: units against base tokens, on tasks that it was not mined on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lar.corpus import Corpus
+from lar.corpus import Corpus, Shard
+from lar.corpus.backend import Backend, map_shards
 from lar.errors import CorpusError
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
@@ -96,11 +99,15 @@ class Evaluation:
 
 
 def evaluate(
-    vocabulary: LatentVocabulary, corpora: Corpus | Mapping[str, Corpus], *, progress: Progress = silent
+    vocabulary: LatentVocabulary,
+    corpora: Corpus | Mapping[str, Corpus],
+    *,
+    backend: Backend | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Count units and base tokens over the tasks of `corpora` that the vocabulary has not seen.
 
-    `corpora` is one corpus, or several by name.
+    `corpora` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
     Every conversation is expanded back and compared, token by token. Where all tasks were seen in mining
     they are measured all the same, and the result says `in_sample`. The text of every conversation is encoded
     again by the exported tokenizer, and its ids compared with the parse.
@@ -121,10 +128,11 @@ def evaluate(
     tokens = sum(corpus.num_tokens for corpus in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: no trajectory holds a token")
-    comparison = TextLevelComparison(vocabulary)
+    measure = _Measure(vocabulary)
     for name, corpus in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, lossless in _measure(vocabulary, corpus, used, comparison):
+        for counts, latents, lossless in map_shards(measure, corpus, backend):
+            used[latents] = True
             result.per_corpus[name] += counts
             result.total += counts
             result.lossless &= lossless
@@ -142,23 +150,31 @@ def check_same_tokenizer(vocabulary: LatentVocabulary, corpus: Corpus, name: str
         )
 
 
-def _measure(
-    vocabulary: LatentVocabulary,
-    corpus: Corpus,
-    used: np.ndarray[Any, np.dtype[np.bool_]],
-    comparison: TextLevelComparison,
-) -> Iterable[tuple[Counts, bool]]:
-    """Counts of each shard and whether it came back unchanged; marks in `used` the latents of the agent."""
-    for shard in corpus.shards():
+class _Measure:
+    """Measures a shard; each process compiles the comparison of texts once."""
+
+    def __init__(self, vocabulary: LatentVocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    @cached_property
+    def _comparison(self) -> TextLevelComparison:
+        return TextLevelComparison(self._vocabulary)
+
+    def __reduce__(self) -> tuple[type["_Measure"], tuple[LatentVocabulary]]:
+        return _Measure, (self._vocabulary,)
+
+    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], bool]:
+        """The counts, the latents that the agent's units use, and whether all tokens came back unchanged."""
+        vocabulary = self._vocabulary
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         latents = form.units[form.action & (form.units >= vocabulary.base_size)] - vocabulary.base_size
-        used[latents] = True
         counts = Counts(
             trajectories=len(shard.tasks),
             base_tokens=int(shard.action.sum()),
             units=int(form.action.sum()),
             context_base_tokens=len(shard.tokens),
             context_units=len(form.units),
-            text_level=comparison.of(shard),
+            text_level=self._comparison.of(shard),
         )
-        yield counts, bool(np.array_equal(vocabulary.expand(form.units), shard.tokens))
+        lossless = np.array_equal(vocabulary.expand(form.units), shard.tokens)
+        return counts, np.unique(latents), lossless

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from lar import _core
 from lar.corpus import Corpus
+from lar.corpus.backend import Backend
 from lar.errors import CorpusError, OptionError
-from lar.mining.backend import Backend
 from lar.scoring.distribution import EntropyDistribution
-from lar.utils.progress import silent
+from lar.utils.progress import Progress, annotate
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,21 @@ def parse_gate(value: float | str | None) -> EntropyGate | None:
 
 
 def gated_runs(
-    corpus: Corpus, stretches: _core.Runs, gate: EntropyGate | None, backend: Backend
+    corpus: Corpus, stretches: _core.Runs, gate: EntropyGate | None, backend: Backend, progress: Progress
 ) -> tuple[_core.Runs, float | None]:
-    """The runs that candidates come from, and the gate in nats."""
+    """The runs that candidates come from, and the gate in nats.
+
+    `stretches` are the runs without a gate. `progress` counts the tokens of each pass over the corpus.
+    """
     if gate is None:
         return stretches, None
     if corpus.manifest.teacher is not None:
         nats = gate.nats
         if nats is None:
-            nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)
-        return backend.fold(corpus, nats, silent), nats
+            annotate(progress, "entropies")
+            nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
+        annotate(progress, "runs within the gate")
+        return backend.fold(corpus, nats, progress), nats
     entropies = stretches.branching_entropies()
     _, offsets, counts, *_ = stretches.to_arrays()
     weights = np.repeat(counts, np.diff(offsets))

@@ -1,28 +1,19 @@
 """How a teacher's entropies before the agent's tokens are distributed: what a gate is chosen from."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lar.corpus.backend import Backend, map_shards
 from lar.corpus.corpus import Corpus
 from lar.corpus.shards import Shard
 from lar.errors import CorpusError
-
-Result = TypeVar("Result")
+from lar.utils.progress import Progress, silent
 
 # Every value that a float16 can take, in nats, by its bits.
 _VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
-
-
-class ShardMap(Protocol):
-    """A way to apply a function to each shard of a corpus."""
-
-    def __call__(self, function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
-        """Yield `function` of each shard, in the order of the shards."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +27,10 @@ class EntropyDistribution:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, corpus: Corpus, map_shards: ShardMap | None = None) -> "EntropyDistribution":
-        """Count in one pass over the shards, which `map_shards` may do elsewhere (None: here).
+    def of(
+        cls, corpus: Corpus, backend: Backend | None = None, progress: Progress = silent
+    ) -> "EntropyDistribution":
+        """Count in one pass over the shards, on `backend` (None: this process); `progress` counts tokens.
 
         Raises:
             CorpusError: the corpus, or a part of it, is not scored, or no token of the agent has an entropy.
@@ -46,7 +39,7 @@ class EntropyDistribution:
         is_barrier[corpus.tokenizer.barriers] = True
         count = partial(_count, is_barrier)
         counts = np.zeros(1 << 16, dtype=np.int64)
-        for of_shard in map_shards(count, corpus) if map_shards else map(count, corpus.shards()):
+        for of_shard in map_shards(count, corpus, backend, progress):
             counts += of_shard
         if not counts.any():
             raise CorpusError(f"{corpus.path}: none of the agent's tokens has an entropy")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lar.corpus import Corpus, Shard
+from lar.corpus.backend import Backend
 from lar.corpus.windows import windows
 from lar.errors import CorpusError, OptionError
 from lar.models.causal_lm import (
@@ -32,7 +33,7 @@ from lar.models.causal_lm import (
     load_model,
 )
 from lar.models.out_of_memory import advise_on_memory
-from lar.scoring.distribution import EntropyDistribution, ShardMap
+from lar.scoring.distribution import EntropyDistribution
 from lar.scoring.teacher_cache import CacheIdentity, TopTokens, is_cached, write_top_tokens
 from lar.utils.progress import Progress, silent
 
@@ -50,6 +51,7 @@ def score(
     dtype: str = "auto",
     device: str | None = None,
     overwrite: bool = False,
+    backend: Backend | None = None,
     progress: Progress = silent,
 ) -> Corpus:
     """Write the teacher's entropies and log-probabilities (nats, float16) into the corpus's shards.
@@ -69,14 +71,22 @@ def score(
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: drop the scores of another teacher, which are refused otherwise.
+        backend: a cluster, each of whose devices loads the teacher from its folder; None for this process.
         progress: counts tokens.
 
     Raises:
         CorpusError: the corpus has the scores of another teacher, or ids that the model has no row for.
     """
-    scorer = Scorer.load(
-        model, batch_tokens=batch_tokens, max_length=max_length, top_k=top_k, dtype=dtype, device=device
-    )
+    loading: dict[str, Any] = {
+        "batch_tokens": batch_tokens,
+        "max_length": max_length,
+        "top_k": top_k,
+        "dtype": dtype,
+        "device": device,
+    }
+    if backend is not None:
+        return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
+    scorer = Scorer.load(model, **loading)
     record = scorer.record
     claim(corpus, record, overwrite=overwrite)
     done = 0
@@ -88,16 +98,16 @@ def score(
     return corpus
 
 
-def entropy_quantiles(corpus: Corpus, map_shards: ShardMap | None = None) -> dict[str, Any]:
+def entropy_quantiles(corpus: Corpus, backend: Backend | None = None) -> dict[str, Any]:
     """The distribution of the entropies before the agent's tokens, in nats, as JSON-ready figures.
 
-    `map_shards` is that of `EntropyDistribution.of`. Returns `tokens`, `mean`, `quantiles` ({"0.5": nats})
-    and `at_or_under` ({"0.05": share of the tokens}).
+    The shards are counted on `backend` (None: this process). Returns `tokens`, `mean`, `quantiles`
+    ({"0.5": nats}) and `at_or_under` ({"0.05": share of the tokens}).
 
     Raises:
         CorpusError: the corpus is not scored.
     """
-    found = EntropyDistribution.of(corpus, map_shards)
+    found = EntropyDistribution.of(corpus, backend)
     return {
         "tokens": found.tokens,
         "mean": found.mean,

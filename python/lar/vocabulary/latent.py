@@ -20,3 +20,8 @@ class Latent:
     support: int
     uses: int
     mean_entropy: float | None = None
+
+    @property
+    def saving(self) -> int:
+        """Units that the latent saves over its `uses`: one fewer than its base tokens at each."""
+        return self.uses * (len(self.tokens) - 1)

@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use lar_core::Result;
 use lar_core::mining::branching::branching_entropies;
+use lar_core::mining::limits::Limits;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
-use lar_core::mining::trie::{Limits, find_candidates};
+use lar_core::mining::trie::find_candidates;
 use lar_core::tokens::barriers::Barriers;
 
 const USAGE: &str = "usage: mining_steps candidates|branching RUNS MOST MAX_LENGTH ROUNDS";
@@ -28,7 +29,7 @@ fn main() {
     let mut seconds: Vec<f64> = (0..number(rounds)).map(|_| time(step, &runs, &limits)).collect();
     seconds.sort_by(f64::total_cmp);
     let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
-    println!("{step}: {} tokens in runs, median {median:.3} s", runs.segments().tokens().len());
+    println!("{step}: {} tokens in runs, median {median:.3} s", runs.strings().tokens().len());
 }
 
 fn fail(message: &str) -> ! {

@@ -1,7 +1,7 @@
 //! Everything that can go wrong in this crate, one variant per kind of mistake.
 
 /// The result of every fallible function of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What was wrong with an argument, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,6 +15,7 @@
 //! so that a corpus can be folded apart, on disk ([`mining::spill`]) or over machines.
 
 pub mod error;
+mod hash;
 pub mod mining;
 pub mod stream;
 pub mod tokens;

@@ -11,7 +11,7 @@ use crate::tokens::checks::check_length;
 use crate::tokens::checks::{check_ids, check_tokens};
 use crate::tokens::segments::Segments;
 use crate::vocabulary::expansion_table::ExpansionTable;
-use crate::vocabulary::match_table::{MatchingTable, Output};
+use crate::vocabulary::match_table::{MatchingTable, UnitWriter};
 
 /// Tokens of all segments. Tables number their nodes by 32 bits, and the children of a node may have places for up
 /// to 32 times as many.
@@ -87,7 +87,7 @@ impl Vocabulary {
     pub fn encode_into(&self, tokens: &[u32], units: &mut [u32]) -> Result<usize> {
         check_length("units", units.len(), tokens.len())?;
         check_ids(tokens, 0, self.base_size)?;
-        let mut output = Output { units, written: 0, starts: () };
+        let mut output = UnitWriter { units, written: 0, starts: () };
         self.table.parse(tokens, 0..tokens.len(), &mut output);
         Ok(output.written)
     }

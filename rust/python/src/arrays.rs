@@ -1,6 +1,7 @@
 //! Flat arrays across the border.
 
 use lar_core::Segments;
+use lar_core::tokens::bytes::TokenBytes;
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
@@ -19,6 +20,14 @@ pub fn segments_from(
     offsets: &PyReadonlyArray1<'_, i64>,
 ) -> PyResult<Segments> {
     Segments::from_flat(contiguous(tokens)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
+}
+
+/// The bytes of base ids from flat arrays.
+pub fn token_bytes_from(
+    bytes: &PyReadonlyArray1<'_, u8>,
+    offsets: &PyReadonlyArray1<'_, i64>,
+) -> PyResult<TokenBytes> {
+    TokenBytes::new(contiguous(bytes)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
 }
 
 /// Offsets as an int64 array.

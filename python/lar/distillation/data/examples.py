@@ -107,7 +107,7 @@ class Examples(Sequence[Example]):
 
     def digest(self) -> str:
         """SHA-256 (hex) of all windows' places and texts and of the segments."""
-        digest = hashlib.sha256(self.vocabulary.segment_tokens.tobytes())
+        digest = hashlib.sha256(self.vocabulary.segments.tokens.tobytes())
         for shard, begin, end, window in self._plan:
             digest.update(repr((begin, end, window)).encode())
             digest.update(shard.tokens[begin:end].tobytes())

@@ -1,8 +1,8 @@
-"""Which segments serving engines can take as latents: the gates that need no corpus.
+"""The engine gates that need no corpus: which segments serving engines can take as latents.
 
-In an engine a latent is an added token whose content is the segment's text. Each gate here is a trap that
-fails silently unless it is kept out. The other gates of this package: `boundary` reads the corpus,
-`tool_call` cuts at the names of tools.
+In an engine a latent is an added token whose content is the segment's text. Each gate here refuses texts that
+an engine would handle wrongly without an error. The other gates of this package: `boundary` reads the corpus,
+`tool_call` also cuts the runs at the names of tools.
 """
 
 from bisect import bisect_left
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from lar import _core
 from lar.errors import OptionError
-from lar.mining.engine_gates.tool_call import tool_call
+from lar.mining.engine_gates.tool_call import cut_at_names, tool_call
 from lar.tokenizer.generation_prompt import generation_prompt
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.segments import Segments
 
 Keep = NDArray[np.bool_]
 
@@ -31,28 +32,15 @@ CHECK_TEXT = (
 )
 
 
-def characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
-    """Which candidates are whole characters: a segment that cuts one has no text of its own; bool (n)."""
-    flat, offsets = tokenizer.token_bytes()
-    content = flat.tobytes()
-    broken = np.array(
-        [not _is_text(content[start:end]) for start, end in pairwise(offsets.tolist())], dtype=np.bool_
-    )
-    keep = np.ones(len(candidates), dtype=np.bool_)
-    if len(candidates) == 0:
-        return keep
-    tokens, starts, *_ = candidates.to_arrays()
-    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], starts[:-1])):
-        segment = tokens[starts[index] : starts[index + 1]].tolist()
-        keep[index] = _is_text(b"".join(content[offsets[token] : offsets[token + 1]] for token in segment))
-    return keep
+def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
+    """The gate `characters`: a segment that cuts a character has no text of its own; bool (n)."""
+    content, offsets = tokenizer.token_bytes()
+    return candidates.are_whole_characters(content, offsets.astype(np.int64))
 
 
-def texts_of(tokens: NDArray[np.uint32], offsets: NDArray[np.int64], tokenizer: Tokenizer) -> list[str]:
-    """The texts of k segments, which are whole characters: `tokens` end to end, `offsets` (k + 1)."""
-    flat = tokens.tolist()
-    segments = [flat[start:end] for start, end in pairwise(offsets.tolist())]
-    texts: list[str] = tokenizer.backend.decode_batch(segments, skip_special_tokens=False)
+def texts_of(segments: Segments, tokenizer: Tokenizer) -> list[str]:
+    """The texts of k segments, which are whole characters."""
+    texts: list[str] = tokenizer.backend.decode_batch(segments.to_lists(), skip_special_tokens=False)
     return texts
 
 
@@ -143,8 +131,15 @@ def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
 
 # In the order in which they are applied. `characters` comes before all of them, `boundary` after.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
-    gate.__name__: gate for gate in (normal, token, decoding, header, tool_call, check_text)
+    "normal": normal,
+    "token": token,
+    "decoding": decoding,
+    "header": header,
+    "tool_call": tool_call,
+    "check_text": check_text,
 }
+# What a gate does with the runs before candidates are searched in them, for the gates that cut.
+CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
 BOUNDARY = "boundary"
 
 
@@ -164,14 +159,6 @@ def parse_gates(value: str) -> tuple[str, ...]:
         if name not in known:
             raise OptionError(f"gates must be engines, none or some of {', '.join(known)}, not {name!r}")
     return tuple(name for name in known if name == "characters" or name in named)
-
-
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _each(texts: Sequence[str], is_kept: Callable[[str], bool]) -> Keep:

@@ -25,7 +25,7 @@ pub(crate) struct Text<'a> {
     /// The base id of each numbered token.
     ids: Vec<u32>,
     /// Occurrences of each numbered token in the distinct runs.
-    numbers: Vec<usize>,
+    occurrences: Vec<usize>,
     /// The runs in the order in which they stand here.
     order: Vec<u32>,
     /// Where each of them begins, and the end of the last.
@@ -46,9 +46,9 @@ impl<'a> Text<'a> {
     /// # Errors
     /// If the distinct runs have more positions than there is room for.
     pub(crate) fn new(runs: &'a Runs, scale: Scale) -> Result<Self> {
-        scale.room.check(runs.len(), runs.segments().tokens().len())?;
-        let length = runs.segments().tokens().len() + runs.len() + 1;
-        let (ids, numbers, renumbered) = number_by_frequency(runs.segments().tokens());
+        scale.room.check(runs.len(), runs.strings().tokens().len())?;
+        let length = runs.strings().tokens().len() + runs.len() + 1;
+        let (ids, occurrences, renumbered) = number_by_frequency(runs.strings().tokens());
         let mut order: Vec<u32> = (0..runs.len() as u32).collect();
         order.sort_by_key(|&run| runs.count(run as usize) == 1);
         let repeated = order.partition_point(|&run| runs.count(run as usize) > 1);
@@ -57,7 +57,7 @@ impl<'a> Text<'a> {
         tokens.push(END);
         for &run in &order {
             starts.push(tokens.len() as u32);
-            tokens.extend(runs.segments().get(run as usize).iter().map(|&id| renumbered[id as usize]));
+            tokens.extend(runs.strings().get(run as usize).iter().map(|&id| renumbered[id as usize]));
             tokens.push(END);
         }
         starts.push(tokens.len() as u32);
@@ -72,7 +72,7 @@ impl<'a> Text<'a> {
             scale,
             tokens,
             ids,
-            numbers,
+            occurrences,
             order,
             starts,
             counts,
@@ -160,16 +160,16 @@ impl<'a> Text<'a> {
 
     /// All numbered tokens.
     pub(crate) fn numbered(&self) -> Range<usize> {
-        0..self.numbers.len()
+        0..self.occurrences.len()
     }
 
     /// A range of numbered tokens as about `number` ranges with about as many positions each.
     pub(crate) fn shares(&self, tokens: Range<usize>, number: usize) -> Vec<Range<usize>> {
-        let total: usize = self.numbers[tokens.clone()].iter().sum();
+        let total: usize = self.occurrences[tokens.clone()].iter().sum();
         let mut shares = Vec::new();
         let (mut start, mut seen) = (tokens.start, 0);
         for token in tokens.clone() {
-            seen += self.numbers[token];
+            seen += self.occurrences[token];
             if seen * number > total * (shares.len() + 1) {
                 shares.push(start..token + 1);
                 start = token + 1;
@@ -182,12 +182,12 @@ impl<'a> Text<'a> {
     /// For each numbered token of a range, ascending: where it begins two tokens or more, and the second.
     ///
     /// The second costs nothing here, where the text is read from end to end, and a memory access later.
-    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Placed>> {
+    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Occurrence>> {
         self.followers_of(tokens, wanted, |next| next != END)
     }
 
     /// For each numbered token of a range, ascending: where it is, and what follows, the end of a run included.
-    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Placed>> {
+    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Occurrence>> {
         self.followers_of(tokens, &(0..u32::MAX), |_| true)
     }
 
@@ -196,15 +196,15 @@ impl<'a> Text<'a> {
         tokens: Range<usize>,
         wanted: &Range<u32>,
         keeps: impl Fn(u32) -> bool,
-    ) -> Vec<Vec<Placed>> {
+    ) -> Vec<Vec<Occurrence>> {
         let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
-        let room = |token: usize| if wanted[token - tokens.start] { self.numbers[token] } else { 0 };
-        let mut groups: Vec<Vec<Placed>> =
+        let room = |token: usize| if wanted[token - tokens.start] { self.occurrences[token] } else { 0 };
+        let mut groups: Vec<Vec<Occurrence>> =
             tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
         for (position, pair) in self.tokens.windows(2).enumerate() {
             let token = pair[0] as usize;
             if tokens.contains(&token) && keeps(pair[1]) && wanted[token - tokens.start] {
-                groups[token - tokens.start].push(Placed { position: position as u32, next: pair[1] });
+                groups[token - tokens.start].push(Occurrence { position: position as u32, next: pair[1] });
             }
         }
         groups
@@ -213,7 +213,7 @@ impl<'a> Text<'a> {
 
 /// A position and the token after it.
 #[derive(Clone, Copy)]
-pub(crate) struct Placed {
+pub(crate) struct Occurrence {
     pub(crate) position: u32,
     pub(crate) next: u32,
 }
@@ -231,9 +231,9 @@ fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
     for (place, &id) in ids.iter().enumerate() {
         renumbered[id as usize] = place as u32 + 1;
     }
-    let numbers = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
+    let occurrences = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
     ids.insert(END as usize, u32::MAX);
-    (ids, numbers, renumbered)
+    (ids, occurrences, renumbered)
 }
 
 fn runs_of_blocks(starts: &[u32], block_bits: u32) -> Vec<u32> {

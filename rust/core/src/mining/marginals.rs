@@ -37,7 +37,7 @@ impl Usage {
             .fold(
                 || (none(), Vec::new()),
                 |(mut usage, mut units), run| {
-                    usage.add_run(trie, runs.segments.get(run), runs.weights[run], &mut units);
+                    usage.add_run(trie, runs.strings.get(run), runs.weights[run], &mut units);
                     (usage, units)
                 },
             )
@@ -48,7 +48,7 @@ impl Usage {
             })
     }
 
-    fn add_run(&mut self, trie: &MatchingTrie, run: &[u32], weight: u64, units: &mut Vec<Placed>) {
+    fn add_run(&mut self, trie: &MatchingTrie, run: &[u32], weight: u64, units: &mut Vec<ParsedUnit>) {
         parse_from(trie, run, run.len(), units);
         for (place, unit) in units.iter().enumerate() {
             if let Unit::Segment { index, .. } = unit.unit {
@@ -62,26 +62,26 @@ impl Usage {
 
 /// A unit and the position where it ends.
 #[derive(Clone, Copy)]
-struct Placed {
+struct ParsedUnit {
     unit: Unit,
     end: usize,
 }
 
 /// The parse of `run` whose first unit has at most `longest` tokens.
-fn parse_from(trie: &MatchingTrie, run: &[u32], longest: usize, units: &mut Vec<Placed>) {
+fn parse_from(trie: &MatchingTrie, run: &[u32], longest: usize, units: &mut Vec<ParsedUnit>) {
     units.clear();
     let mut end = 0;
     while end < run.len() {
         let longest = if end == 0 { longest } else { run.len() };
         let unit = trie.longest_match_within(&run[end..], longest).unwrap_or(Unit::Token(run[end]));
         end += unit.length();
-        units.push(Placed { unit, end });
+        units.push(ParsedUnit { unit, end });
     }
 }
 
 /// How many units more the parse of `run` takes if the segment `without` were not there from the first of
 /// `units` on, which are a stretch of the present parse.
-fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[Placed], without: u32) -> i64 {
+fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[ParsedUnit], without: u32) -> i64 {
     let mut position = units[0].end - units[0].unit.length();
     let mut extra = 0;
     let mut passed = 0;
@@ -143,7 +143,7 @@ impl<'a> Gains<'a> {
             .fold(
                 || (vec![0; self.candidates], vec![0; self.candidates], 0, Vec::new()),
                 |(mut saved, mut ends, seen, mut units), index| {
-                    let run = runs.segments.get(index);
+                    let run = runs.strings.get(index);
                     parse_from(self.present, run, run.len(), &mut units);
                     self.for_each(run, &units, |candidate, start, end, units| {
                         // Ends are kept over all runs of the task, so that none has to be cleared.
@@ -173,7 +173,7 @@ impl<'a> Gains<'a> {
     }
 
     /// Calls `visit` with each candidate that shortens the parse, where it begins and ends, and by how much.
-    fn for_each(&self, run: &[u32], units: &[Placed], mut visit: impl FnMut(usize, usize, usize, u64)) {
+    fn for_each(&self, run: &[u32], units: &[ParsedUnit], mut visit: impl FnMut(usize, usize, usize, u64)) {
         let mut start = 0;
         for (first, unit) in units.iter().enumerate() {
             let mut last = first;
@@ -230,7 +230,7 @@ mod tests {
         ) {
             let segments: Vec<Vec<u32>> = segments.into_iter().collect();
             let trie = trie_of(&segments);
-            let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![weight] };
+            let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![weight] };
             let usage = Usage::of(&trie, segments.len(), &runs);
             for index in 0..segments.len() {
                 let mut others = segments.clone();
@@ -264,7 +264,7 @@ mod tests {
         // With "1 2" the parse is 12|3|4; without it 1|234.
         let trie = trie_of(&[vec![1, 2], vec![2, 3, 4]]);
         let runs =
-            WeightedRuns { segments: [[1, 2, 3, 4].as_slice()].into_iter().collect(), weights: vec![5] };
+            WeightedRuns { strings: [[1, 2, 3, 4].as_slice()].into_iter().collect(), weights: vec![5] };
         assert_eq!(Usage::of(&trie, 2, &runs), Usage { uses: vec![5, 0], losses: vec![-5, 0] });
     }
 
@@ -273,7 +273,7 @@ mod tests {
         // Without "1 2" the parse 12|12 is 1|21|2: one unit more, not one for each use.
         let segments = [vec![1, 2], vec![2, 1]];
         let run = [1, 2, 1, 2];
-        let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![1] };
+        let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![1] };
         assert_eq!(Usage::of(&trie_of(&segments), 2, &runs), Usage { uses: vec![2, 0], losses: vec![2, 0] });
         assert_eq!(units(&trie_of(&segments[1..]), &run) - units(&trie_of(&segments), &run), 1);
     }
@@ -283,7 +283,7 @@ mod tests {
         // 1|2|345|6 is 123|456 with "1 2 3": two units fewer, while the gain ends with "3 4 5", and is none.
         let (present, candidate) = ([vec![3, 4, 5], vec![4, 5, 6]], vec![1, 2, 3]);
         let run = [1, 2, 3, 4, 5, 6];
-        let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![1] };
+        let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![1] };
         let (all, trie) = (trie_of(std::slice::from_ref(&candidate)), trie_of(&present));
         assert_eq!(Gains::new(&all, &trie, 1).in_runs(&runs), [0]);
         let with = trie_of(&[present[0].clone(), present[1].clone(), candidate]);
@@ -295,7 +295,7 @@ mod tests {
         // 1|2|34|5 with "1 2 3" is 123|4|5: one unit fewer.
         let (all, present) = (trie_of(&[vec![1, 2, 3]]), trie_of(&[vec![3, 4]]));
         let runs =
-            WeightedRuns { segments: [[1, 2, 3, 4, 5].as_slice()].into_iter().collect(), weights: vec![7] };
+            WeightedRuns { strings: [[1, 2, 3, 4, 5].as_slice()].into_iter().collect(), weights: vec![7] };
         assert_eq!(Gains::new(&all, &present, 1).in_runs(&runs), [7]);
     }
 }

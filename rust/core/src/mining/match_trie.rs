@@ -4,6 +4,7 @@
 //! look-back, can be streamed, and is what tokenizers' added-token matching does.
 
 use crate::error::Result;
+use crate::hash;
 use crate::tokens::checks::check_tokens;
 use crate::tokens::segments::Segments;
 
@@ -68,7 +69,7 @@ impl MatchingTrie {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
         order.sort_by_key(|&index| segments.get(index as usize));
-        Builder { segments, trie: MatchingTrie::default() }.build(&order)
+        TrieBuilder { segments, trie: MatchingTrie::default() }.build(&order)
     }
 
     /// The longest segment that `tokens` begins with.
@@ -151,10 +152,8 @@ impl PairIndex {
     /// Where the pair is, or the free entry where it would be.
     #[inline]
     fn slot(&self, pair: u64) -> usize {
-        // Fibonacci hashing: the high bits of the product are the good ones.
-        let hash = (pair ^ pair >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let last = self.entries.len() - 1;
-        let mut slot = hash as usize & last;
+        let mut slot = hash::of_pair(pair) as usize & last;
         while self.entries[slot].0 != pair && self.entries[slot].1 != NONE {
             slot = (slot + 1) & last;
         }
@@ -167,12 +166,12 @@ fn pair(first: u32, second: u32) -> u64 {
 }
 
 /// Lays a trie out level by level, so that the children of one node are neighbours.
-struct Builder<'a> {
+struct TrieBuilder<'a> {
     segments: &'a Segments,
     trie: MatchingTrie,
 }
 
-impl Builder<'_> {
+impl TrieBuilder<'_> {
     fn build(mut self, order: &[u32]) -> MatchingTrie {
         let segments = self.segments;
         let start = |&index: &u32| &segments.get(index as usize)[..2];

@@ -64,7 +64,7 @@ fn count_uses(runs: &Runs, segments: &Segments) -> Vec<u64> {
     let trie = MatchingTrie::of_few(segments);
     let none = || vec![0; segments.len()];
     let count = |mut uses: Vec<u64>, run: usize| {
-        trie.parse(runs.segments().get(run), |unit| {
+        trie.parse(runs.strings().get(run), |unit| {
             if let Unit::Segment { index, .. } = unit {
                 uses[index as usize] += runs.count(run);
             }
@@ -240,8 +240,9 @@ impl<'a> Present<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mining::limits::Limits;
     use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::mining::trie::{Limits, find_candidates};
+    use crate::mining::trie::find_candidates;
     use crate::tokens::barriers::Barriers;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;

@@ -20,7 +20,7 @@ const PADDING: u8 = 0xFF;
 /// # Errors
 /// If a run holds an id that has no entry in `token_bytes`.
 pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
-    let segments = runs.segments();
+    let segments = runs.strings();
     check_ids(segments.tokens(), 0, token_bytes.size())?;
     let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
     let cuts: Vec<Vec<usize>> = (0..runs.len())
@@ -125,7 +125,7 @@ mod tests {
         ) {
             let runs = runs_of(&drawn);
             let expected: Vec<bool> =
-                runs.segments().iter().flat_map(|run| by_definition(run, &text)).collect();
+                runs.strings().iter().flat_map(|run| by_definition(run, &text)).collect();
             prop_assert_eq!(continues_within(&runs, &token_bytes(), text.as_bytes()).unwrap(), expected);
         }
     }

@@ -16,9 +16,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::{Result, check_least};
+use crate::error::Result;
 use crate::mining::candidates::Candidates;
-use crate::mining::flat_text::{END, Placed, Text};
+use crate::mining::flat_text::{END, Occurrence, Text};
+use crate::mining::limits::Limits;
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 use crate::mining::worth::{expected_savings, most_savings};
@@ -36,38 +37,6 @@ const RARE: u64 = u32::MAX as u64;
 
 /// Every id that a token may have.
 const ALL: Range<u32> = 0..u32::MAX;
-
-/// How frequent a segment must be, and how many to find.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Fewest occurrences.
-    pub min_count: u64,
-    /// Fewest distinct tasks.
-    pub min_support: u32,
-    /// Longest segment in tokens.
-    pub max_length: usize,
-    /// Most candidates: those that are expected to save most are found.
-    pub most: usize,
-}
-
-impl Limits {
-    /// Checks that something can be found within the limits.
-    ///
-    /// # Errors
-    /// If one is below the least that has a meaning.
-    pub fn check(&self) -> Result<()> {
-        check_least("min_count", self.min_count, 1)?;
-        check_least("min_support", self.min_support.into(), 1)?;
-        check_least("max_length", self.max_length as u64, 2)?;
-        check_least("most", self.most as u64, 1)
-    }
-
-    /// The same limits for a text: none of its segments is longer than its longest run.
-    fn of(&self, runs: &Runs) -> Limits {
-        let longest = runs.segments().iter().map(<[u32]>::len).max().unwrap_or(0);
-        Limits { max_length: self.max_length.min(longest.max(2)), ..*self }
-    }
-}
 
 /// The segments of two or more tokens within `limits` that are expected to save most.
 ///
@@ -116,7 +85,7 @@ fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, 
 /// A bound from the beginning spares the rare strings below the first tokens, before as many candidates are
 /// known as are wanted. If it is too high, fewer are found, which is seen, and all is done again without it.
 fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
-    let step = runs.segments().tokens().len() / scale.sampled_tokens;
+    let step = runs.strings().tokens().len() / scale.sampled_tokens;
     if step < 2 {
         return Ok(0.0);
     }
@@ -128,7 +97,7 @@ fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
 
 /// The best candidates; where they are at least as many as wanted, all that save less than `bound` are left out.
 fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: f64) -> Candidates {
-    let bound = Bound::at(bound);
+    let bound = SavingsBound::at(bound);
     let mut parts = Vec::new();
     let threads = rayon::current_num_threads();
     for batch in text.shares(text.numbered(), text.scale().batches) {
@@ -144,11 +113,11 @@ fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: 
 /// What as many candidates as are wanted are known to save at least, shared by all threads.
 ///
 /// Holds the bits of a float that is not negative, which are ordered as the floats are.
-struct Bound(AtomicU64);
+struct SavingsBound(AtomicU64);
 
-impl Bound {
+impl SavingsBound {
     fn at(savings: f64) -> Self {
-        Bound(AtomicU64::new(savings.to_bits()))
+        SavingsBound(AtomicU64::new(savings.to_bits()))
     }
 
     fn get(&self) -> f64 {
@@ -197,7 +166,7 @@ const DROPPED: u32 = u32::MAX;
 struct Grower<'a> {
     text: &'a Text<'a>,
     limits: &'a Limits,
-    bound: &'a Bound,
+    bound: &'a SavingsBound,
     path: Vec<u32>,
     found: Candidates,
     /// The children of all nodes on the path that are yet to be visited.
@@ -214,7 +183,7 @@ struct Grower<'a> {
 }
 
 impl<'a> Grower<'a> {
-    fn new(text: &'a Text<'a>, limits: &'a Limits, bound: &'a Bound) -> Self {
+    fn new(text: &'a Text<'a>, limits: &'a Limits, bound: &'a SavingsBound) -> Self {
         Grower {
             text,
             limits,
@@ -234,7 +203,7 @@ impl<'a> Grower<'a> {
     }
 
     /// Takes one first token's occurrences after another until none is left; the best candidates found.
-    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Placed>>>) -> Candidates {
+    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Occurrence>>>) -> Candidates {
         loop {
             // A lock is poisoned where another thread has panicked; rayon passes that on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -250,7 +219,7 @@ impl<'a> Grower<'a> {
     }
 
     /// Visits all strings that begin with a first token.
-    fn grow_pairs(&mut self, pairs: &[Placed]) {
+    fn grow_pairs(&mut self, pairs: &[Occurrence]) {
         let mut positions: Vec<u32> = pairs.iter().map(|pair| pair.position).collect();
         self.next.clear();
         self.next.extend(pairs.iter().map(|pair| pair.next));
@@ -610,7 +579,7 @@ mod tests {
     fn a_text_of_many_blocks_and_long_lists_equals_a_brute_force_count() {
         let parts = drawn(30, 300, 1);
         let (runs, scale) = (runs_of(&parts), Scale::default());
-        assert!(runs.segments().tokens().len() > 20 << scale.block_bits);
+        assert!(runs.strings().tokens().len() > 20 << scale.block_bits);
         let limits = Limits { min_count: 2, min_support: 2, max_length: 12, most: usize::MAX };
         let expected = brute_force(&parts, &limits);
         let most = expected.values().map(|&(count, _)| count as usize).max().unwrap();
@@ -651,7 +620,7 @@ mod tests {
             let guess = guessed_bound(runs, limits, scale).unwrap();
             let is_enough = grow_all(&text, limits, &ALL, guess).len() >= limits.most;
             let mut pairs: BTreeMap<&[u32], usize> = BTreeMap::new();
-            runs.segments()
+            runs.strings()
                 .iter()
                 .flat_map(|run| run.windows(2))
                 .for_each(|pair| *pairs.entry(pair).or_default() += 1);

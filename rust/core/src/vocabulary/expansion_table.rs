@@ -71,7 +71,7 @@ impl ExpansionTable {
     /// Writes what units stand for to the beginning of `tokens`; returns the number of base tokens, None where
     /// an id is no unit or `tokens` has no room for all.
     pub(crate) fn expand(&self, units: &[u32], segments: &Segments, tokens: &mut [u32]) -> Option<usize> {
-        let mut output = Output { tokens, written: 0 };
+        let mut output = TokenWriter { tokens, written: 0 };
         let mut read = 0;
         while let Some(block) = units[read..].first_chunk()
             && output.has_room()
@@ -94,7 +94,7 @@ impl ExpansionTable {
         &self,
         block: &[u32; REACH],
         segments: &Segments,
-        output: &mut Output<'_>,
+        output: &mut TokenWriter<'_>,
     ) -> Option<usize> {
         let mut latents = self.latents(&block[..BLOCK]);
         let mut read = 0;
@@ -150,12 +150,12 @@ fn next(bits: &mut u64) -> usize {
 }
 
 /// Base tokens on their way out.
-struct Output<'a> {
+struct TokenWriter<'a> {
     tokens: &'a mut [u32],
     written: usize,
 }
 
-impl Output<'_> {
+impl TokenWriter<'_> {
     /// Whether what lies between two latents of a block, and a row, can be written without looking.
     #[inline(always)]
     fn has_room(&self) -> bool {

@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use crate::hash;
 use crate::tokens::segments::Segments;
 
 /// No id: no vocabulary has so many.
@@ -70,7 +71,7 @@ impl MatchingTable {
     pub(crate) fn new(first_id: u32, segments: &Segments) -> Self {
         let mut order: Vec<(&[u32], u32)> = segments.iter().zip(first_id..).collect();
         order.sort_unstable();
-        Builder { table: MatchingTable::empty(order.len()) }.build(&order)
+        TableBuilder { table: MatchingTable::empty(order.len()) }.build(&order)
     }
 
     fn empty(segments: usize) -> Self {
@@ -80,7 +81,12 @@ impl MatchingTable {
 
     /// Appends the units of the canonical parse of `tokens[range]` to `output`, which has room for as many
     /// units as `tokens` has left. What lies behind the range changes nothing.
-    pub(crate) fn parse<S: Starts>(&self, tokens: &[u32], range: Range<usize>, output: &mut Output<'_, S>) {
+    pub(crate) fn parse<S: Starts>(
+        &self,
+        tokens: &[u32],
+        range: Range<usize>,
+        output: &mut UnitWriter<'_, S>,
+    ) {
         let Range { start: mut position, end } = range;
         while position < end {
             let Some(block) = tokens[position..].first_chunk() else {
@@ -96,7 +102,7 @@ impl MatchingTable {
     }
 
     /// Parses what is too short to read and write beyond it, from `position` on.
-    fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut Output<'_, S>) {
+    fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut UnitWriter<'_, S>) {
         while position < tokens.len() {
             let (unit, length) = self.longest_match(&tokens[position..]);
             output.push(unit, position);
@@ -114,7 +120,7 @@ impl MatchingTable {
         tokens: &[u32],
         positions: usize,
         base: usize,
-        output: &mut Output<'_, S>,
+        output: &mut UnitWriter<'_, S>,
     ) -> usize {
         let mut openings = self.openings.of(block, positions);
         let mut position = 0;
@@ -157,7 +163,7 @@ impl MatchingTable {
     #[inline]
     fn pair_slot(&self, tokens: u64) -> usize {
         let last = self.pairs.len() - 1;
-        let mut slot = hash_of_pair(tokens) as usize & last;
+        let mut slot = hash::of_pair(tokens) as usize & last;
         while self.pairs[slot].tokens != tokens && self.pairs[slot].tokens != NO_PAIR.tokens {
             slot = (slot + 1) & last;
         }
@@ -183,19 +189,19 @@ impl MatchingTable {
 impl Node {
     #[inline]
     fn place_of(&self, token: u32) -> usize {
-        self.children as usize + (u64::from(hash_of_token(token)) >> self.shift) as usize
+        self.children as usize + (u64::from(hash::of_word(token)) >> self.shift) as usize
     }
 }
 
 /// Lays out a table, the parents before their children.
-struct Builder {
+struct TableBuilder {
     table: MatchingTable,
 }
 
 /// Segments in order with their ids, all beginning with the same string.
 type Passing<'a> = &'a [(&'a [u32], u32)];
 
-impl Builder {
+impl TableBuilder {
     fn build(mut self, order: Passing<'_>) -> MatchingTable {
         // Pairs get their places last: until then their nodes lie among the others.
         let mut pairs = Vec::new();
@@ -289,13 +295,13 @@ fn children_shift(tokens: &[u32]) -> u8 {
 }
 
 fn are_apart(tokens: &[u32], shift: u8) -> bool {
-    let mut places: Vec<u64> = tokens.iter().map(|&token| u64::from(hash_of_token(token)) >> shift).collect();
+    let mut places: Vec<u64> = tokens.iter().map(|&token| u64::from(hash::of_word(token)) >> shift).collect();
     places.sort_unstable();
     places.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 /// Units on their way out.
-pub(crate) struct Output<'a, S> {
+pub(crate) struct UnitWriter<'a, S> {
     pub(crate) units: &'a mut [u32],
     /// Number of units.
     pub(crate) written: usize,
@@ -303,7 +309,7 @@ pub(crate) struct Output<'a, S> {
     pub(crate) starts: S,
 }
 
-impl<S: Starts> Output<'_, S> {
+impl<S: Starts> UnitWriter<'_, S> {
     /// Appends a unit that begins at base position `start`.
     #[inline(always)]
     fn push(&mut self, unit: u32, start: usize) {
@@ -370,7 +376,7 @@ impl PairFilter {
 
     #[inline(always)]
     fn place(tokens: u64) -> usize {
-        (hash_of_pair(tokens) >> 17) as usize
+        (hash::of_pair(tokens) >> 17) as usize
     }
 
     fn insert(&mut self, tokens: u64) {
@@ -396,17 +402,6 @@ fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) | u64::from(second) << 32
 }
 
-/// The upper half of a product is well mixed; the constant is 2^64 over the golden ratio (Knuth, TAOCP 6.4).
-#[inline(always)]
-fn hash_of_pair(tokens: u64) -> u32 {
-    (tokens.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
-}
-
-#[inline(always)]
-fn hash_of_token(token: u32) -> u32 {
-    token.wrapping_mul(0x9E37_79B1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -427,7 +422,7 @@ mod tests {
 
     fn parse(segments: &Segments, tokens: &[u32], end: usize) -> Vec<u32> {
         let mut units = vec![0; tokens.len()];
-        let mut output = Output { units: &mut units, written: 0, starts: () };
+        let mut output = UnitWriter { units: &mut units, written: 0, starts: () };
         MatchingTable::new(1_000_000, segments).parse(tokens, 0..end, &mut output);
         let written = output.written;
         units.truncate(written);
