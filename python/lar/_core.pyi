@@ -258,7 +258,7 @@ class Selection:
 
 @final
 class BoundaryAudit:
-    """Finds latents in text as an engine does, and says how often they are not their own base tokens."""
+    """Finds latents in text as an engine does, and counts where the base tokens are not the latent's own."""
 
     def __new__(
         cls,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lar.cli import main
 from lar.corpus import Corpus
 from lar.errors import CorpusError, TokenizerError
+from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.scoring.distribution import EntropyDistribution
@@ -104,6 +105,35 @@ def test_mined_with_a_teachers_entropies(scored, cluster, tmp_path, gate):
 def test_mined_on_a_selection_of_tasks(scored, cluster, tmp_path):
     training, _ = scored.split(0.4)
     assert same(training, cluster, tmp_path, size=10).mining["tasks"] < 60
+
+
+def test_evaluated_as_on_one_machine(sharded, cluster):
+    training, _ = sharded.split(0.4)
+    vocabulary = mine(training, size=20)
+    here = evaluate(vocabulary, sharded)
+    assert not here.in_sample
+    reports = []
+    for backend in (OneMachine(), cluster):
+        assert evaluate(vocabulary, sharded, backend=backend, progress=lambda *r: reports.append(r)) == here
+        assert reports[-1] == (here.total.context_base_tokens,) * 2
+
+
+def test_a_function_of_shards_goes_to_a_process_once(sharded, cluster):
+    """A process makes what it compiles for one shard, and has it for the others."""
+    counts = list(cluster.map_shards(Counting(), sharded))
+    assert len(counts) == len(sharded.manifest.parts)
+    assert max(counts) > 1
+
+
+class Counting:
+    """The number of shards that this object has seen."""
+
+    def __init__(self):
+        self.shards = 0
+
+    def __call__(self, shard):
+        self.shards += len(shard.tokens) > 0
+        return self.shards
 
 
 def test_one_shard_or_many(folder, cluster, sharded, tmp_path):

@@ -42,11 +42,11 @@ class Teacher:
 
     @cached_property
     def _scorer(self) -> Scorer:
-        """Loaded by the first call: what goes wrong in there comes back as it is, unlike an error above."""
+        """Loaded by the first call: an error there reaches the caller as it is, unlike one of `__init__`."""
         return Scorer.load(self._model, **self._loading)
 
     def record(self) -> TeacherRecord:
-        """What the corpus shall remember of the teacher."""
+        """The record of the teacher that the corpus keeps."""
         return self._scorer.record
 
     def score(self, file: Path) -> tuple[Path, Scores]:

@@ -1,6 +1,6 @@
-"""The entropy gate: a token may continue a segment only where the teacher was sure enough of it.
+"""The entropy gate: a token may continue a segment only where the teacher's entropy before it is low enough.
 
-Where a corpus has no teacher's entropies, the branching entropy of its own tokens takes their place.
+For a corpus without a teacher's entropies, the branching entropy of its own tokens is used instead.
 """
 
 import re

@@ -69,7 +69,7 @@ impl Selection {
     }
 }
 
-/// Why an audit came to no end: an exception of its callback, or an error of the core.
+/// What ended an audit early: an exception of its callback, or an error of the core.
 struct Failure(PyErr);
 
 impl From<PyErr> for Failure {
@@ -84,7 +84,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What a Python callback answers for segments.
+/// Calls a Python callback with segments; returns for each whether it fails.
 fn ask(fails: &Bound<'_, PyAny>, segments: &Segments) -> Result<Vec<bool>, Failure> {
     let py = fails.py();
     let tokens = PyArray1::from_slice(py, segments.tokens());

@@ -21,8 +21,8 @@ from lar.vocabulary.segments import Segments
 
 Keep = NDArray[np.bool_]
 
-# The text by which llama.cpp's converter tells pre-tokenizers apart: it refuses a tokenizer that splits it in
-# a way that it does not know (`CHK_TXT` of convert_hf_to_gguf_update.py, github.com/ggml-org/llama.cpp; MIT).
+# llama.cpp's converter identifies pre-tokenizers by how they split this text, and refuses a tokenizer that
+# splits it in another way (`CHK_TXT` of convert_hf_to_gguf_update.py, github.com/ggml-org/llama.cpp; MIT).
 CHECK_TEXT = (
     "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶‍🌫️ (multiple emojis concatenated) ✅ 🦙🦙 "
     "3 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?"
@@ -45,7 +45,7 @@ def texts_of(segments: Segments, tokenizer: Tokenizer) -> list[str]:
 
 
 def normal(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """The tokenizer's normalizer leaves the text as it is: else the engine would never see it; bool (n)."""
+    """The tokenizer's normalizer leaves the text unchanged: else an engine never finds it; bool (n)."""
     normalizer = tokenizer.backend.normalizer
     if normalizer is None:
         return np.ones(len(texts), dtype=np.bool_)
@@ -75,8 +75,8 @@ def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """The added token decodes to its text; bool (n).
 
-    Not so in tokenizers 0.23: of a byte-level tokenizer, a text that is made only of characters of the
-    byte-level alphabet, one of them not ASCII, is taken for bytes (`café`).
+    In tokenizers 0.23 some do not. A byte-level tokenizer decodes a text as bytes if all its characters are
+    of the byte-level alphabet and one is not ASCII (`café`).
     """
     backend = tokenizer.backend_with(texts)
     found = [backend.token_to_id(text) for text in texts]
@@ -89,8 +89,8 @@ def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """In a turn that begins with the text, it is found where the turn begins and no sooner; bool (n).
 
-    Of two newlines the first would be found at the end of `assistant` and its newline: the ids of a prompt
-    would not begin those of the conversation any more, and no engine's cache would hold from turn to turn.
+    A text of two newlines would be found from the newline after `assistant` on. The ids of a prompt would
+    then differ from the first ids of the conversation, and no engine could reuse its cache in the next turn.
     """
     ends = _header_ends(tokenizer)
     return _each(texts, lambda text: not any((end + text).startswith(text) for end in ends))
@@ -99,8 +99,9 @@ def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 def swallowing(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """Which of a vocabulary's texts would swallow the header of a turn that another begins; bool (k).
 
-    A newline and a brace do, where another latent begins with a brace: a turn of it would be read as the
-    header's newline and its brace. Whether turns do so without latents, `boundary` counts.
+    A newline and a brace do, where another latent begins with a brace: in a turn that begins with that
+    latent, the header's newline and the brace would be read as one. `boundary` counts the turns without
+    latents.
     """
     ends, ordered = _header_ends(tokenizer), sorted(texts)
 
@@ -125,7 +126,7 @@ def _begins_one(start: str, ordered: Sequence[str]) -> bool:
 
 
 def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
-    """The text does not occur in the text by which llama.cpp's converter knows pre-tokenizers; bool (n)."""
+    """The text does not occur in the text by which llama.cpp identifies pre-tokenizers; bool (n)."""
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
 
@@ -166,5 +167,5 @@ def _each(texts: Sequence[str], is_kept: Callable[[str], bool]) -> Keep:
 
 
 def _spaced(text: str) -> str:
-    """The text as decoders write it: some normalizers put a mark for each space, and one before the text."""
+    """The text as decoders write it: some normalizers write ▁ for each space, and one before the text."""
     return text.replace("▁", " ").lstrip(" ")

@@ -1,12 +1,13 @@
-//! Branching entropy: how surprising the corpus itself finds each token, where no teacher says.
+//! Branching entropy: how surprising each token is by the corpus's own counts, for a corpus without a teacher.
 //!
 //! The entropy of the tokens that follow a context, by their counts. The context is the longest stretch
 //! of up to [`LONGEST_CONTEXT`] tokens of the same run that occurs at least [`FEWEST_OCCURRENCES`] times;
-//! the end of a run counts as a token, since to stop is a decision too.
+//! the end of a run counts as a token, since stopping is a decision too.
 //!
-//! A context is a list of the positions where it ends, as a node of the trie of candidates is one of where it
-//! begins ([`crate::mining::trie`]). One token more in front divides the list. The lists of different last tokens share
-//! no position, so they are worked on in parallel; nothing is hashed, and what is rare is left at once.
+//! A context is held as the list of the positions where it ends. (A node of the trie of candidates is the list of
+//! those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The lists of
+//! different last tokens share no position, so they are worked on in parallel. Nothing is hashed, and a rare
+//! context is left at once.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +22,7 @@ use crate::mining::scale::Scale;
 /// Tokens that a context reaches back. Longer ones are hardly ever frequent enough to be used.
 pub const LONGEST_CONTEXT: usize = 8;
 
-/// A context that occurred less often says little about what may follow it.
+/// Fewest occurrences of a context. The followers of a rarer one are too few to estimate an entropy from.
 pub const FEWEST_OCCURRENCES: u64 = 5;
 
 /// Branching entropy, in nats, before each token of the distinct runs (as long as their tokens end to end).
@@ -58,7 +59,7 @@ fn by_scale(runs: &Runs, scale: Scale) -> Result<Vec<f32>> {
 /// Visits all contexts that end with one token after another.
 struct Contexts<'a> {
     text: &'a Text<'a>,
-    /// Where a longer context is found, its entropy takes the place of the shorter one's.
+    /// The entropy of the longest frequent context so far, by position.
     entropies: &'a [AtomicU32],
     keyed: Vec<(u64, Occurrence)>,
     counts: Vec<u64>,
@@ -200,7 +201,7 @@ mod tests {
     fn a_rare_context_falls_back_to_a_shorter_one() {
         let parts: Vec<Vec<u32>> = [1, 2, 3, 4, 6, 7].map(|first| vec![first, 5, 8]).into();
         let entropies = branching_entropies(&runs_of(&parts)).unwrap();
-        // "1 5" occurs once, "5" six times and is always followed by 8; "1" alone is too rare to say.
+        // "1 5" occurs once, "5" six times and is always followed by 8; "1" alone is too rare.
         assert!(entropies[1].is_nan());
         assert_eq!(entropies[2], 0.0);
     }

@@ -1,8 +1,8 @@
 //! The distinct runs laid end to end, in the form that the trie reads.
 //!
-//! Three things keep a read to one memory access. Tokens are numbered anew by their frequency, so that what
-//! is counted by token stays in the nearest cache. A run's end is a token of its own. And the few runs that
-//! occur more than once stand first, so that a position beyond them weighs one without looking its run up.
+//! Three things keep a read to one memory access. Tokens are renumbered by their frequency, so that counts by
+//! token stay in the nearest cache. The end of a run is a token of its own. And the few runs that occur more than
+//! once come first, so that a position beyond them has the weight 1 without a look at its run.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 
-/// Stands before the first run and after each.
+/// The token before the first run and after each run.
 pub(crate) const END: u32 = 0;
 
-/// Stands for the tasks of a run that has several.
+/// In place of a task: the run has several.
 const MANY: u32 = u32::MAX;
 
 pub(crate) struct Text<'a> {
@@ -26,7 +26,7 @@ pub(crate) struct Text<'a> {
     ids: Vec<u32>,
     /// Occurrences of each numbered token in the distinct runs.
     occurrences: Vec<usize>,
-    /// The runs in the order in which they stand here.
+    /// The runs in the order of this text.
     order: Vec<u32>,
     /// Where each of them begins, and the end of the last.
     starts: Vec<u32>,
@@ -36,7 +36,7 @@ pub(crate) struct Text<'a> {
     tasks: Vec<u32>,
     /// The run of the first position of each block, as its place in `order`.
     blocks: Vec<u32>,
-    /// The task of each block, `MANY` where its runs have several. Mostly they are of one trajectory.
+    /// The task of each block, `MANY` where its runs have several. Most blocks lie within one trajectory.
     block_tasks: Vec<u32>,
     /// From this position on all runs occur once.
     once: u32,
@@ -88,7 +88,7 @@ impl<'a> Text<'a> {
         &self.scale
     }
 
-    /// The runs as they stand in the text: the index of each, and where it begins.
+    /// The index of each run and where it begins, in the order of this text.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
     }

@@ -1,12 +1,12 @@
 //! What a parse would lose without one of its segments, and gain with one more.
 //!
-//! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment all
-//! that follows may be parsed anew, and a segment may even do harm, because it takes the first tokens of a better
-//! one: so each use is parsed again until the new parse and the old one are in step. Summed over the uses of a run
-//! that is an estimate where two of them lie so close that their new parses overlap.
+//! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment
+//! everything after it may be parsed differently. A segment may even do harm, when it takes the first tokens of a
+//! better one. So the run is parsed again from each use, until the new parse and the old one end a unit at the same
+//! token. The sum over the uses of a run is an estimate where two uses lie so close that their new parses overlap.
 //!
 //! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what follows
-//! the last unit that it cuts is taken to stay as it is. Selection weighs all that it adds by its loss afterwards.
+//! the last unit that it cuts is taken to stay as it is. Selection then judges what it has added by its losses.
 
 use rayon::prelude::*;
 
@@ -108,7 +108,7 @@ fn length_without(trie: &MatchingTrie, tokens: &[u32], without: u32) -> usize {
     }
 }
 
-/// Calls `visit` with each segment that the parse of `segment` by all the others uses; the number of units.
+/// The number of units of `segment` in a parse by all the others; calls `visit` with each segment that it uses.
 pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: impl FnMut(u32)) -> u64 {
     let mut units = Vec::new();
     parse_from(trie, segment, segment.len() - 1, &mut units);
@@ -122,8 +122,8 @@ pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: imp
 
 /// Estimates the units that each of the `all` segments would save if it alone came to the present vocabulary.
 ///
-/// Looked for where a unit of the present parse begins: a segment that begins elsewhere is not reached.
-/// Its own occurrences do not overlap; the last unit that it cuts is spelt anew, and what follows is not.
+/// It is searched where a unit of the present parse begins: a segment that begins elsewhere is not reached. Its own
+/// occurrences do not overlap. The last unit that it cuts is parsed again, and what follows is taken as it is.
 pub(crate) struct Gains<'a> {
     all: &'a MatchingTrie,
     present: &'a MatchingTrie,

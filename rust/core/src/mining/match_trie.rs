@@ -1,7 +1,7 @@
 //! The matching trie and the canonical parse: leftmost-longest.
 //!
-//! The same parse stands in the miner's accounting, in training and at inference, because it needs no
-//! look-back, can be streamed, and is what tokenizers' added-token matching does.
+//! Mining, training and inference use the same parse: it needs no look-back, can be streamed, and is what the
+//! added-token matching of `tokenizers` does.
 
 use crate::error::Result;
 use crate::hash;
@@ -22,13 +22,13 @@ pub enum Unit {
     Segment {
         /// Index among the trie's segments.
         index: u32,
-        /// Number of base tokens that it stands for.
+        /// Number of its base tokens.
         length: usize,
     },
 }
 
 impl Unit {
-    /// Number of base tokens that the unit stands for.
+    /// Number of base tokens of the unit.
     pub fn length(self) -> usize {
         match self {
             Unit::Token(_) => 1,
@@ -39,8 +39,8 @@ impl Unit {
 
 /// A trie over segments of two or more tokens that finds the longest one at a position.
 ///
-/// The first two tokens are looked up in one step, since most fan-out is there and most positions begin no
-/// segment; below them, a node's edges are one sorted stretch of flat arrays. Nodes are numbered so that an
+/// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no segment
+/// begins. Below them, the edges of a node are one sorted stretch of flat arrays. Nodes are numbered so that an
 /// edge's number is its target's: edge `i` leads to node `i`.
 #[derive(Debug, Clone, Default)]
 pub struct MatchingTrie {
@@ -64,7 +64,7 @@ impl MatchingTrie {
         Ok(MatchingTrie::of_few(segments))
     }
 
-    /// The same of segments that are known to be few enough: a choice among those of another trie.
+    /// The same for segments that are few enough, as any choice among those of another trie is.
     pub(crate) fn of_few(segments: &Segments) -> Self {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();

@@ -1,6 +1,6 @@
 //! From the runs of a corpus to the segments that become latents, in one call: [`mine`].
 //!
-//! Who needs a word between the steps takes them one by one: [`find_candidates`], [`Candidates::filter`],
+//! A caller with work between the steps calls them one by one: [`find_candidates`], [`Candidates::filter`],
 //! [`Selection::choose`], [`Selection::without`] and [`Selection::audited`].
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
-/// Audits after which other candidates take the place of the segments that fail.
+/// Audits after which other candidates replace the segments that fail.
 pub const ROUNDS: usize = 6;
 
 /// What to mine.
@@ -23,14 +23,14 @@ pub const ROUNDS: usize = 6;
 pub struct MiningOptions {
     /// Most segments to choose.
     pub size: usize,
-    /// How frequent they must be, how long they may be, and how many candidates to choose them from.
+    /// How frequent and how long they are, and how many candidates they are chosen from.
     pub limits: Limits,
 }
 
 /// The segments that become latents, the most useful first; none of them fails the audit.
 ///
-/// Candidates are searched in `searched`, and chosen by what they save in `parsed`. Both are the agent's runs
-/// between barriers; `searched` may be cut further, for example by an entropy gate. Candidates that cut a
+/// Candidates are searched in `searched`, and chosen by what they save in `parsed`. Both hold the
+/// agent's runs between barriers; an entropy gate cuts `searched` further. Candidates that cut a
 /// character are left out. `fails` is the audit of [`Selection::audited`].
 ///
 /// # Errors
@@ -58,14 +58,14 @@ pub struct Selection {
     chosen: Vec<Chosen>,
 }
 
-/// What came of the audits of a selection.
+/// The result of the audits of a selection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audited {
     /// The selection that passes.
     pub selection: Selection,
     /// Segments that failed, in all audits.
     pub dropped: usize,
-    /// Number of audits. The last one found nothing.
+    /// Number of audits. In the last one no segment failed.
     pub audits: usize,
 }
 
@@ -113,7 +113,7 @@ impl Selection {
         self.chosen.iter().map(saved).sum()
     }
 
-    /// The selection from a pool without some candidates: the same segments, or chosen anew if one of them goes.
+    /// The selection from the pool without some candidates: the same segments, or a new choice if one is dropped.
     ///
     /// # Errors
     /// If `dropped` has not one entry for each candidate of the pool.
@@ -131,9 +131,9 @@ impl Selection {
 
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
-    /// `fails` is given the chosen segments and returns for each whether it fails. Whether it does may depend on
-    /// the other segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing takes
-    /// the place of what fails, so that this comes to an end.
+    /// `fails` takes the chosen segments and returns for each whether it fails. That may depend on the other
+    /// segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing replaces the segments
+    /// that fail, so that the audits come to an end.
     ///
     /// # Errors
     /// If `fails` fails, or returns another number of entries.

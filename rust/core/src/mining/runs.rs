@@ -1,7 +1,7 @@
-//! The runs of a corpus: maximal stretches of action tokens that may continue one another, folded
-//! into distinct runs with their counts and tasks.
+//! The runs of a corpus, folded into distinct runs with their counts and tasks. A run is a maximal stretch of action
+//! tokens that may continue one another.
 //!
-//! Logs repeat themselves: after folding, all later work grows with the distinct runs only. Counts and
+//! Logs repeat themselves: after folding, the work grows with the distinct runs only. Counts and
 //! task sets add up, so parts of a corpus can be folded apart and merged.
 
 use std::hash::Hasher;
@@ -16,7 +16,7 @@ use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::tokens::segments::Segments;
 
-/// No token has the largest id: it stands for the end of a run, and for "none".
+/// The largest id is no token's: the core uses it for the end of a run and for "none".
 const IDS: u32 = u32::MAX;
 
 /// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to here;
@@ -150,7 +150,7 @@ pub struct Runs {
 impl Runs {
     /// Puts together what [`Runs::strings`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking it.
     ///
-    /// Equal runs may stand in it: folding makes them one, and the candidates are the same either way.
+    /// Runs may be equal: folding would make them one, and the candidates are the same either way.
     ///
     /// # Errors
     /// If there is not one count and one set of tasks for each run; if a run has no token, no occurrence or no
@@ -265,7 +265,7 @@ pub struct RunFolder {
     strings: Segments,
     counts: Vec<u64>,
     total_tokens: u64,
-    /// (run, task) for each occurrence, but for immediate repetitions; sorted and deduplicated at the end.
+    /// (run, task) for each occurrence, without immediate repetitions; sorted and deduplicated at the end.
     occurrences: Vec<(u32, u32)>,
     /// The hash of each distinct run, and its index.
     index: HashTable<(u64, u32)>,

@@ -9,7 +9,7 @@ use crate::mining::match_trie::MatchingTrie;
 use crate::mining::runs::Runs;
 use crate::tokens::segments::Segments;
 
-/// Distinct runs, each with the number of occurrences that it stands for.
+/// Distinct runs, each with the number of occurrences that it represents.
 pub(crate) struct WeightedRuns {
     pub(crate) strings: Segments,
     pub(crate) weights: Vec<u64>,
@@ -36,8 +36,8 @@ impl WeightedRuns {
 
     /// The runs cut wherever no segment of the trie reaches across, and folded again.
     ///
-    /// No parse by any of the trie's segments is another than before, but for single tokens, which are left
-    /// out. Between the arguments an agent says the same again, so little is left.
+    /// All parses by the trie's segments stay as they were, without single tokens, which are left out. An agent
+    /// repeats what is between its arguments, so little is left.
     pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
         let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
         for (run, &weight) in self.strings.iter().zip(&self.weights) {

@@ -46,8 +46,8 @@ pub struct Chosen {
 /// At most `size` of the candidates, those without which the most units would be lost first.
 ///
 /// `runs` are the agent's tokens between barriers, *without* an entropy gate: that is what will be parsed.
-/// Where fewer are of use in the parse of the corpus, the best others follow; fewer are returned where there are
-/// no more candidates.
+/// Where the parse of the corpus has a use for fewer, the best others follow. Fewer are returned only where there
+/// are fewer candidates.
 ///
 /// # Errors
 /// If the candidates hold more tokens than a trie of them can have nodes.
@@ -110,8 +110,8 @@ impl<'a> Selector<'a> {
         self.fill(order.into_iter().map(|place| best.chosen[place]).collect(), size)
     }
 
-    /// Puts in the place of what is missing, because the parse of this corpus is the same without it, what may
-    /// be expected to save most by itself: on unseen tasks the long segments that hide it here are missing.
+    /// Fills the places that are left with the candidates that are expected to save most by themselves. Longer
+    /// segments hide them in the parse of this corpus, and unseen tasks may lack those.
     fn fill(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         for &candidate in &chosen {
@@ -125,7 +125,7 @@ impl<'a> Selector<'a> {
         chosen
     }
 
-    /// Drops what costs least, a share at a time, until at most `size` are left and all of use.
+    /// Drops what costs least, a share at a time, until at most `size` are left and each has a use.
     fn prune(&self, mut left: Vec<usize>, size: usize) -> Present<'_> {
         loop {
             let present = Present::new(self, left);
@@ -150,7 +150,7 @@ struct Present<'a> {
     trusts: Vec<f64>,
     trie: MatchingTrie,
     usage: Usage,
-    /// Uses that each segment inherits from the longer ones that are not expected again.
+    /// Uses of longer segments that are not expected to recur, credited to the segments that would encode them.
     inherited: Vec<f64>,
 }
 
@@ -166,7 +166,8 @@ impl<'a> Present<'a> {
         present
     }
 
-    /// Only shorter segments spell a segment, so one pass from the longest to the shortest passes all on.
+    /// A segment without its own latent is encoded by shorter ones only, so one pass from the longest to the
+    /// shortest reaches all heirs.
     fn inherit(&self) -> Vec<f64> {
         let mut inherited = vec![0.0; self.segments.len()];
         let mut order: Vec<usize> = (0..self.segments.len()).collect();
@@ -205,7 +206,7 @@ impl<'a> Present<'a> {
         (0..self.segments.len()).map(saved).sum()
     }
 
-    /// The places of the segments that are of use, those of the largest loss first.
+    /// The places of the segments that have a use, the largest loss first.
     fn by_loss(&self) -> Vec<usize> {
         let losses = self.losses();
         let mut order: Vec<usize> = (0..losses.len()).filter(|&place| losses[place] > 0.0).collect();

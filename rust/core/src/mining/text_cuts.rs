@@ -25,9 +25,9 @@ pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> R
     let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
     let cuts: Vec<Vec<usize>> = (0..runs.len())
         .into_par_iter()
-        .map_init(Vec::new, |spelt, run| {
+        .map_init(Vec::new, |bytes, run| {
             let first = segments.offsets()[run];
-            cuts_of(segments.get(run), token_bytes, &matcher, text.len(), spelt)
+            cuts_of(segments.get(run), token_bytes, &matcher, text.len(), bytes)
                 .map(|token| first + token)
                 .collect()
         })
@@ -37,20 +37,20 @@ pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> R
     Ok(continues)
 }
 
-/// The tokens of one run that have the first byte behind a text; `spelt` is room for the run's bytes.
+/// The tokens of one run that have the first byte behind a text; `bytes` is room for the run's bytes.
 fn cuts_of<'a>(
     run: &'a [u32],
     token_bytes: &'a TokenBytes,
     matcher: &TextMatcher,
     length: usize,
-    spelt: &mut Vec<u8>,
+    bytes: &mut Vec<u8>,
 ) -> impl Iterator<Item = usize> + use<'a> {
-    spelt.clear();
-    run.iter().for_each(|&token| spelt.extend_from_slice(token_bytes.get(token)));
-    let end_of_run = spelt.len();
-    spelt.resize(end_of_run + REACH, PADDING);
+    bytes.clear();
+    run.iter().for_each(|&token| bytes.extend_from_slice(token_bytes.get(token)));
+    let end_of_run = bytes.len();
+    bytes.resize(end_of_run + REACH, PADDING);
     let mut ends = Vec::new();
-    matcher.for_each_match(spelt, |start, _| ends.push(start + length));
+    matcher.for_each_match(bytes, |start, _| ends.push(start + length));
     let (mut token, mut end_of_token) = (0, 0);
     ends.into_iter().take_while(move |&end| end < end_of_run).map(move |end| {
         while end_of_token <= end {
