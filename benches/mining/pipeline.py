@@ -57,8 +57,9 @@ def mine(shards: Iterable[Trajectories], table: TokenTable, size: int) -> Mined:
     folder = _core.RunFolder(table.barriers)
     seen = 0
     for shard in shards:
+        part = _part(shard)
         with clock("fold"):
-            _add(folder, shard)
+            folder.add(*part)
         seen += len(shard.tokens)
     with clock("fold"):
         runs = folder.finish()
@@ -84,13 +85,15 @@ def fold(shards: Iterable[Trajectories], table: TokenTable) -> _core.Runs:
     """The distinct runs of `shards`."""
     folder = _core.RunFolder(table.barriers)
     for shard in shards:
-        _add(folder, shard)
+        folder.add(*_part(shard))
     return folder.finish()
 
 
-def _add(folder: _core.RunFolder, shard: Trajectories) -> None:
-    """Fold a shard in which the agent wrote every token."""
-    folder.add(shard.tokens, shard.offsets, np.ones(len(shard.tokens), dtype=np.bool_), shard.tasks)
+def _part(
+    shard: Trajectories,
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.uint32]]:
+    """What `RunFolder.add` takes of a shard in which the agent wrote every token."""
+    return shard.tokens, shard.offsets, np.ones(len(shard.tokens), dtype=np.bool_), shard.tasks
 
 
 class _Clock:

@@ -120,20 +120,18 @@ def test_evaluated_as_on_one_machine(sharded, cluster):
 
 def test_a_function_of_shards_goes_to_a_process_once(sharded, cluster):
     """A process makes what it compiles for one shard, and has it for the others."""
+
+    class Counting:  # here, so that it is sent by value
+        def __init__(self):
+            self.shards = 0
+
+        def __call__(self, shard):
+            self.shards += len(shard.tokens) > 0
+            return self.shards
+
     counts = list(cluster.map_shards(Counting(), sharded))
     assert len(counts) == len(sharded.manifest.parts)
     assert max(counts) > 1
-
-
-class Counting:
-    """The number of shards that this object has seen."""
-
-    def __init__(self):
-        self.shards = 0
-
-    def __call__(self, shard):
-        self.shards += len(shard.tokens) > 0
-        return self.shards
 
 
 def test_one_shard_or_many(folder, cluster, sharded, tmp_path):

@@ -1,4 +1,4 @@
-//! One step of mining over a file of runs, a given number of times: for an instruction counter or a profiler.
+//! One step of mining over a file of runs, or all of them, a given number of times: for a profiler.
 //!
 //! ```text
 //! cargo build --release --example mining_steps
@@ -9,23 +9,29 @@
 
 use std::hint::black_box;
 use std::process::exit;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lar_core::Result;
 use lar_core::mining::branching::branching_entropies;
 use lar_core::mining::limits::Limits;
+use lar_core::mining::mine::{MiningOptions, Selection, mine};
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
 use lar_core::mining::trie::find_candidates;
 use lar_core::tokens::barriers::Barriers;
+use lar_core::tokens::bytes::TokenBytes;
 
-const USAGE: &str = "usage: mining_steps candidates|branching RUNS MOST MAX_LENGTH ROUNDS";
+const USAGE: &str = "usage: mining_steps candidates|branching|mine RUNS MOST MAX_LENGTH ROUNDS";
+
+/// For `mine`: candidates for each segment that is chosen.
+const CANDIDATES_A_SEGMENT: usize = 32;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [step, runs, most, max_length, rounds] = &arguments[..] else { fail(USAGE) };
     let number = |text: &String| text.parse().unwrap_or_else(|_| fail(USAGE));
     let limits = Limits { min_count: 2, min_support: 2, max_length: number(max_length), most: number(most) };
-    let runs = fold(&read(runs)).unwrap_or_else(|error| fail(&error.to_string()));
+    let runs = Arc::new(fold(&read(runs)).unwrap_or_else(|error| fail(&error.to_string())));
     let mut seconds: Vec<f64> = (0..number(rounds)).map(|_| time(step, &runs, &limits)).collect();
     seconds.sort_by(f64::total_cmp);
     let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
@@ -63,7 +69,15 @@ fn fold(mut flat: &[u32]) -> Result<Runs> {
     Ok(folder.finish())
 }
 
-fn time(step: &str, runs: &Runs, limits: &Limits) -> f64 {
+/// Mines with tokens of no text, so that no candidate cuts a character.
+fn mine_all(runs: &Arc<Runs>, limits: &Limits) -> Result<Selection> {
+    let size = runs.strings().tokens().iter().max().map_or(0, |&id| id as usize + 1);
+    let token_bytes = TokenBytes::new(Vec::new(), vec![0; size + 1])?;
+    let options = MiningOptions { size: limits.most.div_ceil(CANDIDATES_A_SEGMENT), limits: *limits };
+    mine(runs, Arc::clone(runs), &token_bytes, &options, |segments| Ok(vec![false; segments.len()]))
+}
+
+fn time(step: &str, runs: &Arc<Runs>, limits: &Limits) -> f64 {
     let began = Instant::now();
     match step {
         "candidates" => {
@@ -73,6 +87,10 @@ fn time(step: &str, runs: &Runs, limits: &Limits) -> f64 {
         "branching" => {
             let entropies = branching_entropies(runs).unwrap_or_else(|error| fail(&error.to_string()));
             black_box(entropies.len());
+        }
+        "mine" => {
+            let mined = mine_all(runs, limits).unwrap_or_else(|error| fail(&error.to_string()));
+            black_box(mined.saving());
         }
         _ => fail(USAGE),
     }

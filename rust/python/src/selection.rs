@@ -89,6 +89,6 @@ fn ask(fails: &Bound<'_, PyAny>, segments: &Segments) -> Result<Vec<bool>, Failu
     let py = fails.py();
     let tokens = PyArray1::from_slice(py, segments.tokens());
     let answer = fails.call1((tokens, offsets_to(py, segments.offsets())))?;
-    let answer: PyReadonlyArray1<'_, bool> = answer.extract().map_err(PyErr::from)?;
+    let answer: PyReadonlyArray1<'_, bool> = answer.extract()?;
     Ok(contiguous(&answer)?.to_vec())
 }
