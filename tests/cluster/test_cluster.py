@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lar.cli import main
 from lar.corpus import Corpus
-from lar.errors import CorpusError, TokenizerError
+from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
@@ -208,6 +208,13 @@ def test_scoring_that_was_stopped_is_finished_on_the_cluster(folder, address, tm
     lar(monkeypatch, "score", there.path, "--model", folder / "teacher", "--ray", address)
     assert [file.stat().st_mtime_ns for file in scored] == before
     assert contents(there.path) == contents(here.path)
+
+
+def test_a_teacher_without_a_folder_is_refused(sharded, cluster):
+    from lar.scoring.score import score
+
+    with pytest.raises(OptionError, match="a folder that all nodes see"):
+        score(sharded, object(), backend=cluster)
 
 
 def killing_once(marker, function):

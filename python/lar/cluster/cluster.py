@@ -1,12 +1,14 @@
 """The backend that works on a Ray cluster."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lar import _core
 from lar.cluster import encoding, mining
 from lar.corpus import Corpus, Shard
 from lar.corpus.encoding import Encoded
+from lar.errors import OptionError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress, silent
@@ -28,15 +30,18 @@ class Cluster:
         return mining.map_shards(function, corpus, progress)
 
     def score(
-        self, corpus: Corpus, model: str, *, overwrite: bool, progress: Progress, **loading: Any
+        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
     ) -> Corpus:
         """Score with a teacher on each GPU of the cluster, or on each node of one without; see `Backend`.
 
-        `model` is a folder that all nodes see.
+        Raises:
+            OptionError: `model` is no folder's name. All nodes must see that folder.
         """
+        if not isinstance(model, str | Path):
+            raise OptionError(f"on a cluster the teacher is a folder that all nodes see, not {type(model)}")
         from lar.cluster import scoring  # takes torch, which no other task needs
 
-        return scoring.score(corpus, model, loading, overwrite=overwrite, progress=progress)
+        return scoring.score(corpus, str(model), loading, overwrite=overwrite, progress=progress)
 
     def fold(
         self, corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True

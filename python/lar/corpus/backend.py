@@ -6,6 +6,7 @@ summed in their order. `lar.mining.one_machine.OneMachine` and `lar.cluster.Clus
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lar import _core
@@ -33,7 +34,7 @@ class Backend(Protocol):
         """Yield `function` of each shard, in the order of the shards; `progress` counts tokens."""
 
     def score(
-        self, corpus: "Corpus", model: str, *, overwrite: bool, progress: Progress, **loading: Any
+        self, corpus: "Corpus", model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
     ) -> "Corpus":
         """Do what `lar.score` does, with the teacher in the folder `model` on each device.
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,7 +47,7 @@ class OneMachine:
         return map_shards(function, corpus, None, progress)
 
     def score(
-        self, corpus: Corpus, model: str, *, overwrite: bool, progress: Progress, **loading: Any
+        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
     ) -> Corpus:
         """See `Backend`."""
         from lar.scoring.score import score  # takes torch, which mining does not need
