@@ -1,6 +1,6 @@
-"""Chat templates after well-known ones, with `{% generation %}` around what the agent generates.
+"""Chat templates modelled on well-known ones, with `{% generation %}` around the agent's text.
 
-The tags are the oracle: the package must find the same text without them.
+The tags are the reference: the package must find the same text without them.
 """
 
 CHATML = (
@@ -13,7 +13,7 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
-# Strips every message, calls written with `tojson` of an object, a token of its own after a call.
+# Strips every message, writes calls with `tojson` of an object, and ends a call with its own token.
 LLAMA3 = """{{- bos_token }}
 {%- if tools %}
     {{- '<|start_header_id|>system<|end_header_id|>\\n\\nTools: ' }}
@@ -47,8 +47,8 @@ LLAMA3 = """{{- bos_token }}
 {%- endif %}
 """
 
-# No generation prompt, a space that the agent generates, the tools before the last question,
-# and a refusal of tool results that no call precedes.
+# Has no generation prompt, and a space that the agent generates. Puts the tools before the last question, and
+# refuses tool results that do not follow a call.
 MISTRAL = """{%- set users = messages | selectattr('role', 'equalto', 'user') | list %}
 {{- bos_token }}
 {%- for message in messages %}
@@ -79,7 +79,7 @@ MISTRAL = """{%- set users = messages | selectattr('role', 'equalto', 'user') | 
 {%- endfor %}
 """
 
-# White space before the token that ends a turn, and a prompt that ends before the space.
+# Has white space before the token that ends a turn, and a prompt that ends before the space.
 LLAMA2 = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
@@ -88,7 +88,7 @@ LLAMA2 = (
     "{% endfor %}"
 )
 
-# Nothing ends a turn, and two turns in a row touch.
+# Has no token that ends a turn, so two turns in a row touch.
 BARE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
@@ -97,7 +97,7 @@ BARE = (
     "{% endfor %}"
 )
 
-# A second token after the end of the turn where the conversation ends, as in Phi-3; empty turns are left out.
+# Writes a second token after the last turn of a conversation, as in Phi-3, and leaves out empty turns.
 PHI3 = (
     "{% for message in messages %}"
     "{% if message['content'] %}{{ '<|' + message['role'] + '|>\\n' }}"
@@ -108,7 +108,7 @@ PHI3 = (
     "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}"
 )
 
-# SmolLM2's own: a default system message, and no tools.
+# SmolLM2's own template: a default system message, and no tools.
 SMOLLM2 = (
     "{% for message in messages %}"
     "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
@@ -144,17 +144,17 @@ NAMED_TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 
 
 def without_tags(template: str) -> str:
-    """Return the template without the oracle's tags."""
+    """Return the template without the `{% generation %}` tags."""
     for tag in ("generation", "endgeneration"):
         for form in ("{% X %}", "{%- X %}"):
-            # What strips white space must go on doing so.
-            stays = "{%- if true %}{%- endif %}" if form.startswith("{%-") else ""
-            template = template.replace(form.replace("X", tag), stays)
+            # A tag that strips white space is replaced by one that does the same.
+            rest = "{%- if true %}{%- endif %}" if form.startswith("{%-") else ""
+            template = template.replace(form.replace("X", tag), rest)
     return template
 
 
 def with_marks(template: str) -> str:
-    """Return the template with U+0001 and U+0002 written where the agent's text begins and ends."""
+    """Return the template with U+0001 and U+0002 at the start and end of the agent's text."""
     for tag, mark in (("generation", "\x01"), ("endgeneration", "\x02")):
         template = template.replace(f"{{% {tag} %}}", f"{{{{ '{mark}' }}}}")
         template = template.replace(f"{{%- {tag} %}}", f"{{{{- '{mark}' }}}}")

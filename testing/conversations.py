@@ -1,4 +1,4 @@
-"""Conversations to try chat templates on, plain and nasty, and a small tokenizer that knows the templates."""
+"""Conversations for tests of chat templates, and a small tokenizer with the templates' special tokens."""
 
 import json
 from itertools import chain
@@ -16,7 +16,7 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 
 
 def tokenizer_with(template: str | None) -> Tokenizer:
-    """A byte-level tokenizer without merges that knows the templates' special tokens."""
+    """A byte-level tokenizer without merges, with the templates' special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = tokenizers.Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -42,7 +42,7 @@ def result(content: str) -> Message:
     return {"role": "tool", "content": content, "name": "look", "tool_call_id": "abcdefghi"}
 
 
-# What could be taken for a border: the templates' own words, our sentinels, white space, nothing.
+# Texts that could be mistaken for a border: the templates' words, our sentinels, white space, empty text.
 nasty = st.sampled_from(
     [
         "",

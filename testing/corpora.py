@@ -1,4 +1,4 @@
-"""A small corpus to build, and what lies in its folder."""
+"""A small corpus to build, and the files of a folder."""
 
 from pathlib import Path
 

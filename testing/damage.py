@@ -1,18 +1,16 @@
-"""Damaged files: a loader either loads one all the same, or says in one line why not."""
+"""Damaged files: a loader loads one all the same, or raises an error of one line."""
 
 from hypothesis import strategies as st
 
 from lar.errors import LarError
 
-# Which bytes become what, and where the file ends, if not at its end.
+# Places and new values of bytes, and the place where the file is cut (None: not cut).
 FLIPS = st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 255)), min_size=1, max_size=4)
-
-
 ENDS = st.none() | st.integers(0, 2**24)
 
 
 def flip(content: bytes, flips: list[tuple[int, int]], end: int | None) -> bytes:
-    """`content` with some bytes changed, and perhaps its end missing."""
+    """`content` with some bytes changed, and cut at `end` unless that is None."""
     changed = bytearray(content)
     for place, value in flips:
         changed[place % len(content)] = value
@@ -20,7 +18,7 @@ def flip(content: bytes, flips: list[tuple[int, int]], end: int | None) -> bytes
 
 
 def loads_or_explains(load, *arguments):
-    """What was loaded; None where an error of `lar` said in one line why not."""
+    """The result of `load`; None where it raises an error of `lar` of one line."""
     try:
         return load(*arguments)
     except LarError as error:

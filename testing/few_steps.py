@@ -1,4 +1,4 @@
-"""Options of trainings so short that a test can wait for them, and a way to kill one."""
+"""Options of very short trainings, and a progress that kills one."""
 
 FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "logging_steps": 2, "device": "cpu"}
 

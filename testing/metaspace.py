@@ -1,11 +1,11 @@
-"""A tokenizer of the sentencepiece kind, made on the spot."""
+"""A small tokenizer of the sentencepiece kind."""
 
 import tokenizers
 from tokenizers import decoders, models, normalizers
 
 
 def metaspace() -> tokenizers.Tokenizer:
-    """As in Llama 2: a space before every text, bytes as a fallback."""
+    """A tokenizer like Llama 2's: a space before every text, bytes as a fallback."""
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     words = ["▁", "a", "b", "▁a", "▁b", "ab", "▁ab", "c"]
     vocab = {token: index for index, token in enumerate(["<unk>", *byte_tokens, *words])}

@@ -1,7 +1,8 @@
-"""Models of about 100,000 parameters, and a teacher that has learnt the toy agent's text."""
+"""Models of about 100,000 parameters, and a teacher trained on the toy agent's text."""
 
 import shutil
 from contextlib import contextmanager
+from copy import deepcopy as copied
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0):
-    """A fresh model in float32."""
+    """A model with random weights in float32."""
     set_seed(seed)
     shape = {
         "vocab_size": rows,
@@ -35,9 +36,20 @@ def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0
     return LlamaForCausalLM(LlamaConfig(**shape)).eval()
 
 
+@torch.no_grad()
+def padded(narrow, rows: int):
+    """The same model with `rows` embedding rows; those of the padding would win nearly every argmax."""
+    wide = copied(narrow)
+    wide.resize_token_embeddings(rows, mean_resizing=False)
+    count = narrow.config.vocab_size
+    for matrix in (wide.get_input_embeddings().weight, wide.get_output_embeddings().weight):
+        matrix[count:] = 20 * torch.randn(rows - count, matrix.shape[1], generator=torch.manual_seed(0))
+    return wide
+
+
 @contextmanager
 def one_thread():
-    """Matrices of this size are slower on several threads, by far on a busy machine."""
+    """Compute on one thread within the block: matrices this small are slower on several."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -45,16 +57,16 @@ def one_thread():
 
 
 def no_latents(corpus: Corpus) -> LatentVocabulary:
-    return LatentVocabulary((), corpus.tokenizer.base_size, corpus.tokenizer)
+    return LatentVocabulary((), corpus.tokenizer)
 
 
 def teacher(corpus: Corpus, steps: int = 60):
-    """A model trained in full for some dozens of steps: it knows the text, if not perfectly."""
-    return taught(model(corpus.tokenizer.base_size), corpus, steps)
+    """A model whose weights are all trained for `steps` steps: it predicts the text fairly well."""
+    return trained(model(corpus.tokenizer.base_size), corpus, steps)
 
 
-def taught(student, corpus: Corpus, steps: int):
-    """The model after so many steps of all its weights, a conversation each."""
+def trained(student, corpus: Corpus, steps: int):
+    """The model after `steps` steps of all its weights, on one conversation each."""
     rows = [torch.from_numpy(e.tokens)[None] for e in Examples(corpus, no_latents(corpus), 512)]
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
     for step in range(steps):
@@ -67,7 +79,7 @@ def taught(student, corpus: Corpus, steps: int):
 
 
 def copy(corpus: Corpus, folder: Path) -> Corpus:
-    """The same corpus in a folder of its own, to be written to."""
+    """A copy of the corpus in `folder`, for tests that write to it."""
     shutil.copytree(corpus.path, folder)
     return Corpus.load(folder)
 

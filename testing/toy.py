@@ -1,4 +1,4 @@
-"""A small agent's trajectories and a tokenizer for them, made on the spot."""
+"""Generated trajectories of a small agent, and a tokenizer for them."""
 
 import json
 import random
@@ -20,7 +20,7 @@ CITIES = ["Lima", "Oslo", "Rome", "Cairo", "Delhi", "Kyoto", "Perth", "Quito"]
 
 
 def trajectory(seed: int, task: int | None = None) -> Trajectory:
-    """One run: look a city up, then answer."""
+    """One run of the agent: it looks a city up, then answers."""
     chance = random.Random(seed)
     city, degrees = chance.choice(CITIES), chance.randrange(40)
     call = {"name": "get_weather", "arguments": json.dumps({"city": city, "unit": "celsius"})}
@@ -41,12 +41,12 @@ def trajectory(seed: int, task: int | None = None) -> Trajectory:
 
 
 def trajectories(number: int, first: int = 0) -> list[Trajectory]:
-    """Runs at `number` different tasks."""
+    """One run at each of `number` tasks."""
     return [trajectory(seed) for seed in range(first, first + number)]
 
 
 def tokenizer(template: str = CHATML, size: int = 400) -> Tokenizer:
-    """A byte-level tokenizer trained on such runs, with ChatML's special tokens."""
+    """A byte-level tokenizer trained on 50 runs, with ChatML's special tokens."""
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -58,9 +58,7 @@ def tokenizer(template: str = CHATML, size: int = 400) -> Tokenizer:
     )
     backend.train_from_iterator(_texts(), trainer)
     config = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
-    return Tokenizer(
-        backend, config=config, chat_template=template, model_vocab_size=backend.get_vocab_size()
-    )
+    return Tokenizer(backend, config=config, chat_template=template)
 
 
 def _texts() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What `test_processes` runs, once in one process and once in each of two; as a script, one of the two."""
+"""Training runs for the tests of several processes; as a script, the work of one process."""
 
 import contextlib
 import sys
@@ -17,25 +17,13 @@ from lar.models.compatibility import shards_exactly
 from lar.utils.processes import count, is_main
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny
-
-FEW = {
-    "lora_rank": 4,
-    "lora_alpha": 8,
-    "max_length": 256,
-    "logging_steps": 1,
-    "device": "cpu",
-    "max_steps": 4,
-}
+from testing.few_steps import FEW, KilledError
 
 SHARDINGS = ("none", "full") if shards_exactly() else ("none",)
 
 
-class KilledError(Exception):
-    pass
-
-
 class Runs:
-    """The runs on a folder's model, corpus and vocabulary; `rows` of data make one optimizer step of each."""
+    """Training runs on a folder's model, corpus and vocabulary. An optimizer step takes `rows` rows."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,18 +33,20 @@ class Runs:
         self.output = folder / f"of-{count()}"
 
     def options(self, kind=DistillOptions, *, rows: int = 2, **others):
-        return kind(**{**FEW, **others}, gradient_accumulation=rows // count())
+        return kind(
+            **{**FEW, "logging_steps": 1, "max_steps": 4, **others}, gradient_accumulation=rows // count()
+        )
 
     def distill(self, options, name=None):
         output = None if name is None else self.output / name
-        student = distill(self.model, self.corpus, self.vocabulary, options, output)
+        student = distill(self.corpus, self.model, self.vocabulary, options, output)
         return {"learnt": student.learnt(), "log": student.record["log"]}
 
     def whole_run(self, sharding):
         return self.distill(self.options(sharding=sharding), f"whole-{sharding}")
 
     def killed_run(self, sharding):
-        """Stopped in every process before its fourth step, a step after its checkpoint, and started again."""
+        """Stop every process before its fourth step, one step after a checkpoint, and start again."""
         options = self.options(sharding=sharding, save_steps=2)
         step = DistillationTrainer.training_step
 
@@ -72,13 +62,13 @@ class Runs:
             pass
         finally:
             DistillationTrainer.training_step = step
-        with contextlib.suppress(OptionError):  # what the main process finds is every process's error
+        with contextlib.suppress(OptionError):  # an error of the main process is raised in every process
             self.distill(self.options(sharding=sharding, save_steps=2, seed=5), f"killed-{sharding}")
             raise AssertionError("checkpoints of a run with another seed were taken")
         return self.distill(options, f"killed-{sharding}")
 
     def accumulating_run(self, sharding):
-        """Several batches a step, activations computed twice, and a look at the model after each step."""
+        """Accumulate batches, recompute activations, and measure the model after each step."""
         looked, held = [], []
         log = DistillationTrainer.log
 
@@ -87,7 +77,7 @@ class Runs:
             parameters = [getattr(p, "_local_tensor", p) for p in student.parameters()]
             held.append(sum(p.numel() for p in parameters))
             with readable(trainer.model), torch.no_grad():
-                looked.append(bits_per_byte(student, self.corpus).bits_per_byte)
+                looked.append(bits_per_byte(self.corpus, student).bits_per_byte)
             student.train()
             log(trainer, *arguments, **keywords)
 
@@ -104,7 +94,7 @@ class Runs:
         return self.distill(self.options(dtype="bfloat16", sharding=sharding, max_steps=2))
 
     def adapted(self, sharding):
-        merged = adapt(self.model, self.corpus, self.options(AdaptOptions, sharding=sharding, max_steps=2))
+        merged = adapt(self.corpus, self.model, self.options(AdaptOptions, sharding=sharding, max_steps=2))
         return {"learnt": dict(merged.state_dict()), "log": []}
 
     def all(self, sharding):
@@ -113,17 +103,17 @@ class Runs:
 
 
 def fail_on_the_command_line(folder: Path) -> None:
-    """A mistake that every process makes: the vocabulary of a wider model."""
-    LatentVocabulary.load(folder / "vocabulary").with_base_size(100_000).save(folder / f"wide-{is_main()}")
-    sys.argv = ["lar", "distill", str(folder / "corpus"), "--model", str(folder / "model")]
-    sys.argv += [
-        "--vocabulary",
-        str(folder / f"wide-{is_main()}"),
-        "-o",
-        str(folder / "out"),
+    """Run `lar distill` with a model of too few rows for the corpus's ids, an error in every process."""
+    sys.argv = [
+        "lar",
+        "distill",
+        str(folder / "corpus"),
+        "--model",
+        str(folder / "narrow"),
         "--device",
         "cpu",
     ]
+    sys.argv += ["--vocabulary", str(folder / "vocabulary"), "-o", str(folder / "out")]
     cli.main()
 
 

@@ -12,7 +12,10 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
-# A test that fails because the machine is busy says nothing of the code.
+# Before torch is imported: several threads slow down the small matrices of the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Without deadlines, because a busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 

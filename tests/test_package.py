@@ -13,10 +13,11 @@ from lar import _core
 ROOT = Path(__file__).parent.parent
 
 
-def test_importing_takes_neither_torch_nor_the_command_line():
+def test_importing_takes_neither_torch_nor_the_command_line_nor_slow_libraries():
     program = (
         "import sys, lar, lar.vocabulary, lar.mining, lar.evaluation, lar.corpus, lar.trajectories; "
-        "print([m for m in ('torch', 'transformers', 'peft', 'click', 'rich') if m in sys.modules])"
+        "slow = ('torch', 'transformers', 'peft', 'pydantic', 'fsspec', 'click', 'rich'); "
+        "print([m for m in slow if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

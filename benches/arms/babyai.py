@@ -1,6 +1,6 @@
-"""BabyAI's grid worlds as text, with the expert that comes with them (`pip install minigrid==3.2.0`).
+"""BabyAI's grid worlds as text, with minigrid's bot as the expert (`pip install minigrid==3.2.0`).
 
-The text face is a module of its own, found by its path: `babyai_text.py` in the folder that is given. Its
+`babyai_text.py`, in the folder of --environments, turns the grid into text. It is imported by its path. The
 expert's thoughts name the bot's current subgoal.
 """
 
@@ -21,32 +21,32 @@ from lar.trajectories import Message, Trajectory
 
 TEXT_FACE = "babyai_text.py"
 ENVIRONMENT = "BabyAI-GoToLocalS6N4-v0"
-MAX_TURNS = 10  # the expert needs 4 in the mean and 8 at most; a lost agent walks in circles
+MAX_TURNS = 10  # the expert needs 4 on average and at most 8; a lost agent walks in circles
 FIRST_HELD_OUT_SEED = 1_000_000_000
 
 _ACTION = re.compile(r"^Action: (.*)$", re.MULTILINE)
 
 
 class GridSession:
-    """One episode. The agent's turn is a thought and a line `Action: ...`."""
+    """One episode. A turn of the agent is a thought and a line `Action: ...`."""
 
     answer_role = "user"
 
-    def __init__(self, face: ModuleType, environment: str, seed: int) -> None:
+    def __init__(self, face: ModuleType, seed: int) -> None:
         self.face = face
-        self.world = face.TextEnv(environment)
+        self.world = face.TextEnv(ENVIRONMENT)
         self.first = self.world.reset(seed)
         self.turns = 0
         self.solved = False
         self._over = False
 
     def opening(self) -> list[Message]:
-        """Return what the agent can do, its mission, and what it sees."""
+        """Return the system message with the actions, and a user message with the mission and the view."""
         policy = "You control an agent in a grid world. Actions: " + ", ".join(self.face.ACT) + "."
         return [{"role": "system", "content": policy}, {"role": "user", "content": self.first}]
 
     def step(self, message: str) -> str:
-        """Take the action that the turn names and return what the agent sees then."""
+        """Take the action that the turn names and return the next view."""
         self.turns += 1
         found = _ACTION.search(message)
         seen, reward, self._over = self.world.step(found[1].strip() if found else "")
@@ -64,15 +64,14 @@ class Mission:
     """The episode of one seed."""
 
     face: ModuleType
-    environment: str
     seed: int
 
     def session(self) -> GridSession:
         """Return the grid at its start."""
-        return GridSession(self.face, self.environment, self.seed)
+        return GridSession(self.face, self.seed)
 
     def demonstration(self) -> Trajectory:
-        """Let the bot walk; the trajectory ends with its last turn."""
+        """Return the bot's trajectory; it ends with the bot's last turn."""
         session = self.session()
         bot = self.face.BabyAIBot(session.world.env)
         messages = session.opening()
@@ -85,12 +84,12 @@ class Mission:
             if session._over:
                 break
             messages.append({"role": session.answer_role, "content": answer})
-        name = f"{self.environment}/{self.seed}"
+        name = f"{ENVIRONMENT}/{self.seed}"
         return Trajectory(name, name, messages, session.solved, "BabyAIBot", "minigrid")
 
 
 class BabyAI:
-    """Missions of one BabyAI environment."""
+    """Missions of BabyAI's GoToLocalS6N4."""
 
     name = "babyai"
     settings = Settings(
@@ -102,9 +101,8 @@ class BabyAI:
         base_model=BaseModelOptions(steps=400),
     )
 
-    def __init__(self, environments: Path, environment: str = ENVIRONMENT) -> None:
+    def __init__(self, environments: Path) -> None:
         self.environments = environments
-        self.environment = environment
 
     @cached_property
     def face(self) -> ModuleType:
@@ -112,12 +110,12 @@ class BabyAI:
         return load_face(self.environments)
 
     def training(self, count: int, seed: int) -> list[Job]:
-        """Missions of the seeds from a million times `seed` on."""
+        """`count` missions, of the seeds from 1,000,000 * `seed` on."""
         first = seed * 1_000_000
-        return [Mission(self.face, self.environment, first + index) for index in range(count)]
+        return [Mission(self.face, first + index) for index in range(count)]
 
     def held_out(self, count: int, seed: int, training: Sequence[Job]) -> list[Job]:
-        """Missions whose first view no mission of `training` begins with."""
+        """`count` missions with first views that differ from each other's and from those of `training`."""
         seen = {_opening(job.session()) for job in training}
         fresh: list[Job] = []
         for mission in self._from(FIRST_HELD_OUT_SEED + seed * 1_000_000):
@@ -131,12 +129,12 @@ class BabyAI:
 
     def _from(self, seed: int) -> Iterator[Mission]:
         while True:
-            yield Mission(self.face, self.environment, seed)
+            yield Mission(self.face, seed)
             seed += 1
 
 
 def load_face(environments: Path) -> ModuleType:
-    """Load the text face; SystemExit with one line where it or minigrid is missing."""
+    """Import `babyai_text.py`; SystemExit with one line where it or minigrid is missing."""
     path = environments / TEXT_FACE
     if not path.is_file():
         raise SystemExit(f"{path}: no such file; --environments names the folder that holds it")

@@ -1,9 +1,9 @@
-"""What an arm is, by its name: the base model, a control, or a student with its loss, start values and gate.
+"""The arms: the base model, controls, and students of one loss, row start and entropy gate. A name is an arm.
 
-base                                the model that all arms begin with
-control-sft                         trained with that loss, the same data and steps, no latents
-marginal-mean-p70                   a student: loss, row start, gate (p70, 0.05 nats, or `none`)
-marginal-mean-p70,unit_weight=0.5   the same with further fields of `DistillOptions`
+base                                the base model, which is the teacher of all other arms
+control-sft                         trained with that loss on the same data for the same steps, no latents
+marginal-mean-p75                   a student: loss, row start, gate (p75, 0.05 nats, or `none`)
+marginal-mean-p75,unit_weight=0.5   the same with other values of `DistillOptions`
 """
 
 import json
@@ -12,17 +12,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from lar.distillation import DistillOptions
-from lar.distillation.options import LOSSES
+from lar.distillation.options import LOSSES, ROW_STARTS
 from lar.errors import OptionError
 from lar.mining.entropy_gate import parse_gate
 
 BASE, CONTROL, UNGATED = "base", "control", "none"
-STARTS = ("exponential", "mean", "first", "hidden")
 
 
 @dataclass(frozen=True)
 class ArmName:
-    """An arm's name and what it says; loss, start and gate are None where the arm has none."""
+    """An arm's name in parts; loss, start and gate are None where the arm has none."""
 
     text: str
     loss: str | None = None
@@ -32,18 +31,24 @@ class ArmName:
 
     @classmethod
     def parse(cls, text: str) -> "ArmName":
-        """Read a name; SystemExit with one line where it is none."""
+        """Read a name; SystemExit with one line where it names no arm."""
         kind, *settings = text.split(",")
         parts = kind.split("-")
-        more = tuple(_setting(setting) for setting in settings)
+        more = tuple(map(_setting, settings))
         if parts == [BASE] and not more:
             return cls(text)
-        if len(parts) == 2 and parts[0] == CONTROL and parts[1] in LOSSES:
-            return cls(text, loss=parts[1], more=more)
-        if len(parts) == 3 and parts[0] in LOSSES:
-            _check_gate(text, parts[2])
-            return cls(text, *parts, more=more)
-        raise SystemExit(f"{text!r} names no arm: base, control-LOSS or LOSS-START-GATE, for {LOSSES}")
+        if len(parts) == 2 and parts[0] == CONTROL:
+            arm = cls(text, loss=parts[1], more=more)
+        elif len(parts) == 3:
+            arm = cls(text, *parts, more=more)
+        else:
+            raise SystemExit(f"{text!r} names no arm: base, control-LOSS or LOSS-START-GATE")
+        try:
+            parse_gate(arm.max_entropy)
+            arm.options(DistillOptions(), seed=0)
+        except (OptionError, TypeError) as error:
+            raise SystemExit(f"{text!r} names no arm: {error}") from None
+        return arm
 
     @property
     def max_entropy(self) -> str | None:
@@ -51,31 +56,24 @@ class ArmName:
         return None if self.gate == UNGATED else self.gate
 
     def options(self, common: DistillOptions, seed: int) -> DistillOptions:
-        """What is `common` to all arms with what this one changes.
-
-        Raises:
-            OptionError: this version knows no such loss, start or option.
-        """
+        """The options of this arm: `common` with what the arm's name changes."""
         changed: dict[str, Any] = {"loss": self.loss, "seed": seed, **dict(self.more)}
         if self.start is None:
             changed["control"] = True
         else:
             changed["row_start"] = self.start
-        try:
-            return replace(common, **changed)
-        except TypeError as error:
-            raise OptionError(f"{self.text}: {error}") from None
+        return replace(common, **changed)
 
 
 def plan(gates: list[str], default_gate: str) -> list[ArmName]:
-    """The arms of the table, what decides most first: losses x gates, then starts at two gates.
+    """The arms of the table, the most important first: losses by gates, then row starts at two gates.
 
-    `gates` come beside the ungated arm. The default loss and start are those of `DistillOptions`.
+    The gates are `default_gate`, none, and `gates`. The default loss and start are those of `DistillOptions`.
     """
     default = DistillOptions()
     all_gates = [default_gate, UNGATED, *[gate for gate in gates if gate != default_gate]]
     others = [loss for loss in LOSSES if loss != default.loss]
-    starts = [start for start in STARTS if start != default.row_start]
+    starts = [start for start in ROW_STARTS if start != default.row_start]
     names = [BASE, f"{CONTROL}-{default.loss}"]
     names += [f"{default.loss}-{default.row_start}-{gate}" for gate in all_gates]
     names += [f"{CONTROL}-sft"]
@@ -86,7 +84,7 @@ def plan(gates: list[str], default_gate: str) -> list[ArmName]:
 
 
 def chosen(wanted: list[str], planned: list[ArmName]) -> list[ArmName]:
-    """The planned arms that match one of `wanted`'s patterns, and the arms that it names outright."""
+    """The planned arms that match a pattern of `wanted`, and the other arms that `wanted` names in full."""
     kept = [arm for arm in planned if any(fnmatchcase(arm.text, pattern) for pattern in wanted)]
     known = {arm.text for arm in kept}
     named = [text for text in wanted if "*" not in text and text not in known]
@@ -99,10 +97,3 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _check_gate(arm: str, gate: str) -> None:
-    try:
-        parse_gate(None if gate == UNGATED else gate)
-    except OptionError as error:
-        raise SystemExit(f"{arm!r} names no arm: {error}") from None

@@ -1,14 +1,13 @@
-"""The stages that an arm goes through, each kept in a folder: what is there is not made again.
+"""The stages of an arm, each stored in a folder: a stage whose result exists is skipped.
 
-OUTPUT/WORLD/settings.json               what is the same for all arms
-OUTPUT/WORLD/seed-0/trajectories.parquet the expert's
-OUTPUT/WORLD/seed-0/corpus/, model/      tokenized and scored; the base model, which is the teacher
-OUTPUT/WORLD/seed-0/vocabularies/p70/    by gate
-OUTPUT/WORLD/seed-0/arms/NAME.json       one for each arm that has been measured
+OUTPUT/WORLD/settings.json                the settings that all arms share
+OUTPUT/WORLD/seed-0/trajectories.parquet  the expert's trajectories
+OUTPUT/WORLD/seed-0/corpus/, model/       the scored corpus; the base model, which is the teacher
+OUTPUT/WORLD/seed-0/vocabularies/p75/     the vocabulary of each gate
+OUTPUT/WORLD/seed-0/arms/NAME.json        the figures of each measured arm
 """
 
 import json
-import time
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -24,15 +23,13 @@ from lar.distillation import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
-from lar.scoring.score import entropy_quantiles
 from lar.utils.files import atomic_file, atomic_folder
 
-NAMED = ("loss", "row_start", "control", "seed")  # options that an arm's name and seed decide
-FEW = 100  # held-out demonstrations that bits per byte are taken on
+FEW = 100  # held-out demonstrations on which bits per byte are measured
 
 
 class Seed:
-    """One seed of one world: its stages are made when they are first asked for."""
+    """One seed of one world. Each stage runs when its result is first read."""
 
     def __init__(self, world: World, seed: int, output: Path) -> None:
         self.world = world
@@ -41,32 +38,23 @@ class Seed:
         self.folder = output / world.name / f"seed-{seed}"
 
     def result_file(self, arm: ArmName) -> Path:
-        """Where the arm's figures are, once it has been measured."""
+        """The file of the arm's figures."""
         return self.folder / "arms" / f"{arm.text}.json"
 
     def measure(self, arm: ArmName) -> dict[str, Any]:
-        """Train the arm, let it work on the held-out tasks, and write its figures.
-
-        Raises:
-            OptionError: this version of the package knows no such arm.
-        """
-        began = time.perf_counter()
+        """Train the arm, run it on the held-out tasks, write its figures and return them."""
         student = self._student(arm)
-        trained = time.perf_counter()
-        bits = bits_per_byte(student, self.demonstrations, max_length=self.settings.distillation.max_length)
+        bits = bits_per_byte(self.demonstrations, student, max_length=self.settings.distillation.max_length)
         sessions = [job.session() for job in self.held_out]
         online = run_online(student, sessions, Sampling(max_units=self.settings.max_units))
         record = {
             "arm": arm.text,
             "seed": self.seed,
             "solved": [int(solved) for solved in online.solved],
-            "turns": online.turns,
             "units": online.units,
             "base_tokens": online.base_tokens,
-            "latents_used": len(online.uses),
             "held_out": bits.as_json(),
             "steps": student.record.get("steps", 0),
-            "seconds": {"training": round(trained - began, 1), "online": round(online.seconds, 1)},
             "options": student.record.get("options"),
             "log": student.record.get("log"),
         }
@@ -79,7 +67,7 @@ class Seed:
             return Student.plain(model, self.corpus.tokenizer)
         options = arm.options(self.settings.distillation, self.seed)
         vocabulary = None if options.control else self.vocabulary(arm)
-        student: Student = lar.distill(model, self.corpus, vocabulary, options)
+        student: Student = lar.distill(self.corpus, model, vocabulary, options)
         return student
 
     def vocabulary(self, arm: ArmName) -> lar.LatentVocabulary:
@@ -97,7 +85,7 @@ class Seed:
 
     @cached_property
     def corpus(self) -> lar.Corpus:
-        """The expert's trajectories, tokenized and scored by the base model."""
+        """The corpus of the expert's trajectories, scored by the base model."""
         file = self.folder / "trajectories.parquet"
         if not file.exists():
             lar.write_trajectories((job.demonstration() for job in self.training), file)
@@ -117,7 +105,7 @@ class Seed:
 
     @cached_property
     def training(self) -> list[Job]:
-        """The tasks that the expert shows."""
+        """The tasks that the expert demonstrates."""
         return self.world.training(self.settings.training_tasks, self.seed)
 
     @cached_property
@@ -127,40 +115,22 @@ class Seed:
 
     @cached_property
     def demonstrations(self) -> lar.Corpus:
-        """What the expert does with some of the held-out tasks."""
+        """The expert's trajectories of some held-out tasks."""
         shown = [job.demonstration() for job in self.held_out[:FEW]]
         return lar.Corpus.build(shown, self.corpus.tokenizer)
 
-    def entropies(self) -> dict[str, Any]:
-        """The distribution that gates are chosen by, in nats."""
-        return entropy_quantiles(self.corpus)
-
 
 def claim(world: World, output: Path) -> None:
-    """Write down what all arms of the world share; SystemExit where `output` holds arms of other settings.
-
-    What an arm's name says may differ, and so may options that one of the two versions does not know.
-    """
+    """Write the settings that the arms share; SystemExit where `output` holds arms of other settings."""
     file = output / world.name / "settings.json"
     settings = json.loads(json.dumps(asdict(world.settings)))
     if not file.exists():
         write_json(file, settings)
-        return
-    found, wanted = _flat(json.loads(file.read_text())), _flat(settings)
-    different = [name for name in found.keys() & wanted.keys() if found[name] != wanted[name]]
-    if different := sorted(set(different) - {f"distillation.{name}" for name in NAMED}):
-        raise SystemExit(f"{file}: arms of other {', '.join(different)}; choose another folder with -o")
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level: {"distillation.max_steps": 100}."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+    elif json.loads(file.read_text()) != settings:
+        raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a file of JSON that is whole or not there."""
+    """Write a JSON file in one step."""
     with atomic_file(file) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""The environments in which `arms` measures agents: tasks, an expert, and what a tiny model needs."""
+"""The environments of the arms: tasks, an expert, and settings for a tiny model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +14,11 @@ from lar.trajectories import Trajectory
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for all arms of a world.
+    """The settings that all arms of a world share.
 
-    training_tasks: what the expert shows; episodes: held-out tasks that each arm works on. latents,
-    min_support: see `lar.mine`. max_units: of a turn. Of `distillation`, an arm changes what its name says.
+    training_tasks: number of tasks that the expert demonstrates. episodes: number of held-out tasks that each
+    arm works on. latents, min_support: see `lar.mine`. max_units: limit of a turn. distillation: an arm's
+    name changes some of these options.
     """
 
     training_tasks: int
@@ -52,17 +53,17 @@ class Job(Protocol):
 
 
 class World(Protocol):
-    """An environment with as many tasks as one likes."""
+    """An environment that makes any number of tasks."""
 
     name: str
     settings: Settings
 
     def training(self, count: int, seed: int) -> list[Job]:
-        """Make `count` tasks to learn from."""
+        """Return `count` training tasks."""
         ...
 
     def held_out(self, count: int, seed: int, training: Sequence[Job]) -> list[Job]:
-        """Make `count` tasks whose openings differ from each other's and from those of `training`."""
+        """Return `count` tasks with openings that differ from each other's and from those of `training`."""
         ...
 
 
@@ -77,12 +78,12 @@ class Ticket:
         return TicketSession(self.task)
 
     def demonstration(self) -> Trajectory:
-        """Return what the expert does with it."""
+        """Return the expert's trajectory."""
         return demonstrate(self.task)
 
 
 class OrderDesk:
-    """The demo's order desk, as large as in `lar demo`."""
+    """The demo's order desk, with as many tasks as in `lar demo`."""
 
     name = "demo"
     settings = Settings(

@@ -1,12 +1,12 @@
-r"""What segments fit for engines cost, and what they bring: reduction and ids on held-out tasks.
+r"""The cost and the benefit of the engine gates: reduction and ids on held-out tasks.
 
     python -m benches.engines.gates --data shared/data --tokenizer shared/tokenizers/qwen3 \
         -o engine_gates.json
 
-For each corpus and size one row without gates, one with all of them for each bound of the boundary audit.
-Reduction, and the share of ids in which an engine's tokenizer and the core's parse differ, are of held-out
-tasks. What each gate costs is of the tasks that were mined, as `lar mine` prints it. Below it the audit's
-speed: one pass over the mined text with the latents of the last row, on all threads (RAYON_NUM_THREADS).
+For each corpus and size: one row without gates, and one with all gates for each bound of the boundary audit.
+The reduction, and the share of ids in which an engine's tokenizer and the core's parse differ, are of
+held-out tasks. The cost of each gate is of the mined tasks, as `lar mine` prints it. The audit's speed is
+that of one pass over the mined text with the latents of the last row, on all threads (RAYON_NUM_THREADS).
 """
 
 import argparse
@@ -26,16 +26,16 @@ HELD_OUT = 0.2
 
 
 def main() -> None:
-    """Print a row as soon as it is measured; write all figures as JSON."""
+    """Print each row once it is measured, and write all figures as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without .jsonl.gz")
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 1024])
     parser.add_argument("--max-misaligned", nargs="+", type=float, default=[0.01])
-    parser.add_argument("--rounds", type=int, default=5, help="the median of so many audits is reported")
+    parser.add_argument("--rounds", type=int, default=5, help="number of audits; the median is reported")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     results = {}
@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace, name: str, folder: Path) -> list[dict[s
             began = perf_counter()
             vocabulary = lar.mine(train, size=size, **arm)
             elapsed = perf_counter() - began
-            counts = lar.evaluate(vocabulary, {name: held_out}).total.as_dict()
+            counts = lar.evaluate({name: held_out}, vocabulary).total.as_dict()
             gates = vocabulary.mining["gates"]
             row = {"corpus": name, "size": size, "seconds": elapsed, "latents": len(vocabulary), **arm}
             rows.append({**row, "costs": gates, "held_out": counts})
@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace, name: str, folder: Path) -> list[dict[s
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row of the table, the costs of its gates in points."""
+    """A row of the table, with the costs of its gates in points."""
     found, arm = row["held_out"], row.get("gates") or f"engines, {row['max_misaligned']:.0%}"
     reductions = [gate["reduction"] for gate in row["costs"]]
     costs = [

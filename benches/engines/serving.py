@@ -1,13 +1,13 @@
-"""A student and its control in real engines, alternately, on held-out turns of real logs.
+r"""A student and its control in real engines, alternately, on held-out turns of real logs.
 
     python -m benches.engines.serving --models models/ --trajectories shared/data/tau_bench.jsonl.gz \
         --vllm vllm/bin/python --llama-cpp llama.cpp/ -o serving.json
 
-`--models` holds two exports, `student` and `control` (`make engine-models`). A turn is what the agent says
-after a real conversation so far, of a task that the vocabulary has not seen; all are greedy, in float32, and
-cut at `--max-tokens` base tokens or units. For each engine both models are served at once and asked one
-after the other, in turns first and second. `same text`: as transformers says it from the same folder; where
-it is not, the margin is told by which transformers chose the unit at which they part.
+`--models` holds two exports, `student` and `control` (`make engine-models`). A turn is the agent's next
+message in a real conversation, of a task that the vocabulary has not seen. Decoding is greedy, in float32,
+with at most `--max-tokens` base tokens or units. Each engine serves both models at once, and they are asked
+alternately. `same text`: replies equal to those of transformers with the same export. Where a reply differs,
+the bench prints the margin by which transformers chose the first unit that differs.
 """
 
 import argparse
@@ -31,19 +31,20 @@ from testing.engines import engines
 from testing.engines.expected import Cached, Reply
 
 ARMS = ("control", "student")
+LONGEST = 2000  # base tokens of a prompt
 NGRAM = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4, "prompt_lookup_min": 2}
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A conversation so far; the agent's turn is next."""
+    """A conversation up to a turn of the agent."""
 
     id: str
     messages: list[dict[str, Any]]
 
 
 def main() -> None:
-    """Measure each engine that is named, print a row for each arm, write all turns as JSON."""
+    """Measure the chosen engines, print a row for each arm, and write all turns as JSON."""
     options = _arguments()
     exports = {arm: options.models / arm for arm in ARMS}
     expected = {arm: Cached(folder) for arm, folder in exports.items()}
@@ -83,14 +84,14 @@ def main() -> None:
 
 
 def chosen_turns(options: argparse.Namespace, reference: Cached) -> list[Turn]:
-    """Turns of unseen tasks whose prompts are short enough, spread evenly over all there are."""
+    """`--turns` turns of unseen tasks with prompts of at most LONGEST tokens, evenly spaced."""
     vocabulary = LatentVocabulary.load(options.models / "student" / "latent_vocabulary")
     turns = [
         turn
         for trajectory in lar.read_trajectories([options.trajectories])
         if not vocabulary.has_seen(trajectory.task)
         for turn in turns_of(trajectory)
-        if len(reference.prompt(as_engines_read(turn.messages))) <= options.longest
+        if len(reference.prompt(as_engines_read(turn.messages))) <= LONGEST
     ]
     if len(turns) < options.turns:
         raise SystemExit(f"{options.trajectories}: only {len(turns)} turns of unseen tasks")
@@ -98,7 +99,7 @@ def chosen_turns(options: argparse.Namespace, reference: Cached) -> list[Turn]:
 
 
 def turns_of(trajectory: lar.Trajectory) -> Iterator[Turn]:
-    """A turn for each of the agent's messages after the first of a user."""
+    """A turn for each message of the agent after the first message of the user."""
     for place, message in enumerate(trajectory.messages):
         before = [_plain(earlier) for earlier in trajectory.messages[:place]]
         if message["role"] == "assistant" and any(earlier["role"] == "user" for earlier in before):
@@ -106,7 +107,7 @@ def turns_of(trajectory: lar.Trajectory) -> Iterator[Turn]:
 
 
 def _plain(message: Any) -> dict[str, Any]:
-    """A message as the OpenAI API takes it."""
+    """The message in the format of the OpenAI API."""
     plain = {"role": message["role"], "content": message.get("content") or ""}
     if calls := message.get("tool_calls"):
         plain["tool_calls"] = [
@@ -119,7 +120,7 @@ def _plain(message: Any) -> dict[str, Any]:
 
 
 def as_engines_read(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages as vLLM and llama-server give them to a template: arguments of calls as objects."""
+    """The messages as vLLM and llama-server pass them to a template: arguments of calls as objects."""
     return [
         {**message, "tool_calls": _read_calls(message)} if _calls(message) else message
         for message in messages
@@ -157,7 +158,7 @@ def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
 def ask_all(
     serve: Any, exports: dict[str, Path], turns: list[Turn], max_tokens: int, logs: Path
 ) -> dict[str, list[dict[str, Any]]]:
-    """Ask both models for each turn; who goes first changes from turn to turn."""
+    """Ask both models for each turn; the first one alternates."""
     asked: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     servers: dict[str, AbstractContextManager[engines.Server]] = {
         arm: serve(folder, logs / arm) for arm, folder in exports.items()
@@ -173,7 +174,7 @@ def ask_all(
 
 
 def counters(server: engines.Server) -> dict[str, float]:
-    """What a vLLM server counted: prompt tokens, those that its prefix cache had, drafts, accepted ids."""
+    """Counters of a vLLM server: prompt tokens, prefix cache hits, drafts, accepted ids."""
     found = {}
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
         for line in answer.read().decode().splitlines():
@@ -183,7 +184,7 @@ def counters(server: engines.Server) -> dict[str, float]:
 
 
 def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
-    """One greedy reply: its text, ids generated and read, seconds."""
+    """One greedy reply: text, number of generated and of prompt ids, seconds."""
     began = time.perf_counter()
     done = client.chat.completions.create(
         model=model, messages=turn.messages, temperature=0, max_tokens=max_tokens
@@ -199,17 +200,17 @@ def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
 
 
 def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dict[str, Any]:
-    """Means of counts, the median of seconds, seconds for 100 base tokens, and texts that are transformers'.
+    """Means of counts, the median of seconds, seconds for 100 base tokens, and the number of equal texts.
 
-    `base_tokens` are what the tokenizer `base` makes of the same text: what a model without latents would
-    have had to generate for it, the end of the turn included where it was reached.
+    `base_tokens`: the tokens of the same text by the tokenizer `base`, which a model without latents would
+    have to generate, plus the end of the turn where it was reached.
     """
-    spelt = [len(base.encode(one["text"])) + (one["finish"] != "length") for one in asked]
+    base_tokens = [len(base.encode(one["text"])) + (one["finish"] != "length") for one in asked]
     return {
         "units": statistics.fmean(one["tokens"] for one in asked),
-        "base_tokens": statistics.fmean(spelt),
+        "base_tokens": statistics.fmean(base_tokens),
         "seconds": statistics.median(one["seconds"] for one in asked),
-        "seconds_for_100": 100 * sum(one["seconds"] for one in asked) / sum(spelt),
+        "seconds_for_100": 100 * sum(one["seconds"] for one in asked) / sum(base_tokens),
         "context": statistics.fmean(one["context"] for one in asked),
         "ended": sum(one["finish"] != "length" for one in asked),
         "same_text": sum(map(is_same_text, asked, replies)),
@@ -217,12 +218,12 @@ def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dic
 
 
 def is_same_text(one: dict[str, Any], reply: Reply) -> bool:
-    """Whether an engine said what transformers says."""
+    """Whether the engine's text equals that of transformers, apart from white space around it."""
     return bool(one["text"].strip() == reply.text.strip())
 
 
 def margins_where_they_part(asked: list[dict[str, Any]], replies: list[Reply], tokenizer: Any) -> list[float]:
-    """For each text that is another than transformers', ascending: the margin at which they part."""
+    """The margin of the first differing unit of each text that differs from transformers', ascending."""
     margins = []
     for one, reply in zip(asked, replies, strict=True):
         if not is_same_text(one, reply):
@@ -232,7 +233,7 @@ def margins_where_they_part(asked: list[dict[str, Any]], replies: list[Reply], t
 
 
 def agreed_units(text: str, reply: Reply, tokenizer: Any) -> int:
-    """How many units of a reply a text begins with."""
+    """The number of leading units of the reply that the text begins with."""
     texts = (tokenizer.decode(reply.ids[: number + 1]).lstrip() for number in range(len(reply.ids)))
     return sum(1 for _ in takewhile(text.lstrip().startswith, texts))
 
@@ -244,10 +245,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
     parser.add_argument("--trajectories", type=Path, required=True)
     parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
-    parser.add_argument("--vllm-ngram", type=Path, help="the same, to run it with its n-gram speculation")
+    parser.add_argument("--vllm-ngram", type=Path, help="the same, with n-gram speculation")
     parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
     parser.add_argument("--turns", type=int, default=50)
-    parser.add_argument("--longest", type=int, default=2000, help="base tokens of a prompt")
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("-o", "--output", type=Path, required=True)
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""A piece's own clock: how much time is left, and training that stops before it is up."""
+"""The clock of a piece: the time left, and training that stops before the time is up."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from statistics import median
 from threading import Timer
 from time import perf_counter
 
-RESERVE = 15.0  # seconds at the end in which nothing is begun
+RESERVE = 15.0  # seconds at the end in which no work begins
 
 
 class TimeUpError(Exception):
@@ -17,7 +17,7 @@ class TimeUpError(Exception):
 
 
 class Clock:
-    """Counts from its making to so many minutes."""
+    """Counts down `minutes` from its construction."""
 
     def __init__(self, minutes: float) -> None:
         self.began = perf_counter()
@@ -26,20 +26,20 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """How long the piece has run."""
+        """Seconds since the piece began."""
         return perf_counter() - self.began
 
     @property
     def left(self) -> float:
-        """Seconds for work; negative when the reserve has begun."""
+        """Seconds left for work; negative once the reserve has begun."""
         return self.limit - self.reserve - self.seconds
 
 
 @contextmanager
 def ended_at_limit(clock: Clock, last: Callable[[], None]) -> Iterator[None]:
-    """End the process at the clock's limit, after a call of `last`, whatever the block is doing.
+    """End the process at the clock's limit, after a call of `last`, even while the block runs.
 
-    For what does not look at the clock itself, such as a scoring that is slower than expected.
+    For code that does not check the clock itself, such as a scoring that is slower than expected.
     """
 
     def end() -> None:
@@ -59,10 +59,10 @@ def ended_at_limit(clock: Clock, last: Callable[[], None]) -> Iterator[None]:
 
 
 class Pace:
-    """Progress of a training that notes when its steps end, and stops it when the clock says so.
+    """Progress that records when the steps of a training end, and stops the training when time is up.
 
-    before, step, after: seconds from the making of this object to the end of the first step, of one step
-    (median), and from the last step to `close`, which is one evaluation and the rest.
+    before: seconds from construction to the end of the first step. step: median seconds of a step. after:
+    seconds from the last step to `close`, which include one evaluation.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -73,10 +73,10 @@ class Pace:
         self.after = 0.0
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Take note of a step; counts without a total are of preparations.
+        """Record a step; calls without a total report preparations.
 
         Raises:
-            TimeUpError: the time is up, which ends the training that reports here.
+            TimeUpError: the time is up. It ends the training.
         """
         if total is not None:
             self.ended.append(perf_counter())
@@ -85,7 +85,7 @@ class Pace:
             raise TimeUpError
 
     def close(self) -> None:
-        """Note the end of the training."""
+        """Record the end of the training."""
         self.after = perf_counter() - self.ended[-1]
 
     @property
@@ -95,6 +95,6 @@ class Pace:
 
     @property
     def step(self) -> float:
-        """Median seconds of a step after the second, which still warms up."""
+        """Median seconds of a step, without the first two where there are more than three."""
         times = self.ended[1:] if len(self.ended) > 3 else self.ended
         return median(b - a for a, b in pairwise(times)) if len(times) > 1 else 0.0

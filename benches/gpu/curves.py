@@ -1,10 +1,10 @@
-"""Curves of bits per byte: as figures, whether they are flat, and as a table."""
+"""Curves of bits per byte: their figures, whether they are flat, and a table of them."""
 
 from typing import Any
 
 from benches.training.pretrained import BITS
 
-FLAT = 0.01  # relative gain of the last quarter of a curve under which it is called flat
+FLAT = 0.01  # a curve is flat if its last quarter gained less than this share
 _NAMES = {
     "step": "step",
     BITS: "bits_per_byte",
@@ -14,7 +14,7 @@ _NAMES = {
 
 
 def is_flat(course: list[dict[str, Any]]) -> bool | None:
-    """Whether the last quarter of a curve gained less than a hundredth; None for fewer than four points."""
+    """Whether the last quarter of a curve gained less than FLAT; None for fewer than four points."""
     bits = [line[BITS] for line in course]
     if len(bits) < 4:
         return None
@@ -23,12 +23,12 @@ def is_flat(course: list[dict[str, Any]]) -> bool | None:
 
 
 def curve(course: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """The evaluations of a run's log under short names."""
+    """The evaluations in a run's log, with short names."""
     return [{short: line[name] for name, short in _NAMES.items() if name in line} for line in course]
 
 
 def print_table(figures: dict[str, Any]) -> None:
-    """The arms with their curves, as a table of Markdown."""
+    """Print the arms with their curves as a Markdown table."""
     adapted = figures.get("adapt", {})
     print(f"\nadapted for {adapted.get('steps')} steps, flat: {adapted.get('flat')}")
     print("| arm | units saved | steps | bits per byte, by steps | first token preferred |")

@@ -1,4 +1,4 @@
-"""What a pack holds: its files, which load carries each, and which pieces need it. Needs only Python."""
+"""The files of a pack, with the load and the pieces of each. This module needs only Python."""
 
 import hashlib
 import json
@@ -18,8 +18,8 @@ PIECES = (*THROUGHPUT, *PRETRAINED)  # in the order in which they matter
 class Packed:
     """One file of a load.
 
-    kind: "wheel", "archive" (a tar that is unpacked into the store) or "part" (of `Joined.name`). pieces:
-    those that need the file; a wheel with a `module` is only needed where that module cannot be imported.
+    kind: "wheel", "archive" (a tar that is unpacked into the store) or "part" (of `Joined.name`). pieces: the
+    pieces that need the file. module: a wheel is needed only where this module cannot be imported.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Joined:
-    """The file that all parts make when they are put one after another."""
+    """The file that all parts make when they are concatenated."""
 
     name: str
     size: int
@@ -42,7 +42,7 @@ class Joined:
 
 @dataclass
 class Manifest:
-    """The list of a pack's files; every load holds a copy of it."""
+    """The list of a pack's files; every load contains a copy."""
 
     commit: str
     files: list[Packed] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the manifest of a pack, a load or a store; SystemExit with one line where there is none."""
+        """Read the manifest of a pack, a load or a store; SystemExit where there is none."""
         try:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -60,12 +60,12 @@ class Manifest:
         return cls(content["commit"], files, None if joined is None else Joined(**joined))
 
     def write(self, folder: Path) -> None:
-        """Write it into a folder."""
+        """Write the manifest into a folder."""
         text = json.dumps(asdict(self), indent=2) + "\n"
         (folder / FILE).write_text(text, encoding="utf-8")
 
     def parts(self) -> list[Packed]:
-        """The parts in the order in which they are joined: by their numbers, whichever load has room."""
+        """The parts in the order in which they are joined, which is independent of their loads."""
         return sorted((one for one in self.files if one.kind == "part"), key=lambda one: one.name)
 
 
@@ -76,19 +76,19 @@ def sha256(file: Path) -> str:
 
 
 def archive_folder(name: str) -> str:
-    """The folder that an archive becomes in the store."""
+    """The name of the archive's folder in the store."""
     return name.removesuffix(".tar.xz")
 
 
 def commit_of(folder: Path) -> str | None:
-    """The commit of the working tree that the benches run from, with `+` if it was changed."""
+    """The commit of the benches' working tree, with `+` if it has changes; None outside git."""
     commit = output_of("git", "-C", str(folder), "rev-parse", "HEAD")
     changed = commit and output_of("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
     return f"{commit}+" if changed else commit
 
 
 def output_of(*command: str) -> str | None:
-    """What a command prints; None where it is missing or fails."""
+    """The output of a command; None where it is missing or fails."""
     try:
         ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""A store of a few tickets of the demo's order desk and a tiny model: what a rehearsal reads."""
+"""The store of a rehearsal: a few tickets of the demo's order desk and a tiny model."""
 
 from pathlib import Path
 
@@ -39,11 +39,11 @@ PRETRAINED = PretrainedScale(
 
 
 def make(store: Path) -> None:
-    """Write corpora, latents and a model into the store, and compute on one thread from now on."""
-    torch.set_num_threads(1)  # matrices of this size are slower on several, by far on a busy machine
+    """Write corpora, latents and a model into the store, and set torch to one thread."""
+    torch.set_num_threads(1)  # matrices this small are slower on several threads
     tickets = list(demonstrations(training_tasks(TICKETS, seed=0)))
     tokenizer = train_tokenizer(tickets, size=512)
-    model = new_model(tokenizer.length, BaseModelOptions(width=48, layers=2))
+    model = new_model(tokenizer.base_size, BaseModelOptions(width=48, layers=2))
     folder = store / "model"
     model.save_pretrained(folder)
     tokenizer.save(folder)

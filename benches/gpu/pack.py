@@ -1,9 +1,9 @@
-"""Pack all that a GPU machine without a network needs, in loads of at most 60 MiB that travel one by one.
+"""Packs all files that a GPU machine without a network needs, in loads of at most 60 MiB.
 
-    make gpu-pack MODEL=model.gguf     a GGUF file or a checkpoint folder; without it no `pretrained` pieces
+    make gpu-pack MODEL=model.gguf     a GGUF file or a checkpoint folder; `pretrained` pieces need it
 
-Writes OUTPUT/load-00, load-01, ...: this package's wheel and those that may be missing there, corpora that
-are already tokenized, and the model's weights in parts. On the machine `store.py` puts them together again.
+Writes OUTPUT/load-00, load-01, ...: this package's wheel, other wheels that the machine may lack, tokenized
+corpora, and the model's weights in parts. On the machine, `store.py` unpacks and joins them.
 """
 
 import argparse
@@ -30,14 +30,13 @@ from benches.gpu.manifest import (
     commit_of,
     sha256,
 )
-from benches.training.shapes import with_known_rows
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 LOAD, PART = 60 * MIB, 56 * MIB
-TASKS = {"tau_bench": None, "mini_swe_gemini3": 120}  # that a piece has the time to read; None: all
+TASKS = {"tau_bench": None, "mini_swe_gemini3": 120}  # as many as a piece has time for; None: all
 SCORED, TRAINED, LATENTS = 8, 6, 1024  # trajectories and latents of the throughput pieces
-# What may be missing beside torch, transformers, PEFT and accelerate, and the module that tells.
+# Packages that the machine may lack, and the module whose import shows it.
 SPARE = {
     "click": "click",
     "rich": "rich",
@@ -56,7 +55,7 @@ for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
 
 
 def main() -> None:
-    """Write the pack and print its loads."""
+    """Write the pack and print the list of its loads."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -81,7 +80,7 @@ Found = tuple[Path, str, tuple[str, ...], str | None]  # file, kind, pieces, mod
 
 
 def _files(options: argparse.Namespace, folder: Path, manifest: Manifest) -> Iterator[Found]:
-    """Make the files one after another, what all pieces need first and what is largest last."""
+    """Make the files in order: first those that all pieces need, the largest last."""
     yield _wheel(folder), "wheel", PIECES, None
     spare = list(_spare(folder))
     yield from spare[:-1]
@@ -100,7 +99,7 @@ def _files(options: argparse.Namespace, folder: Path, manifest: Manifest) -> Ite
 
 
 def _wheel(folder: Path) -> Path:
-    """The package, for every Python from 3.11 on."""
+    """Build the package's wheel, for Python 3.11 and newer."""
     command = ["maturin", "build", "--release", "--quiet", "--out", str(folder)]
     subprocess.run([sys.executable, "-m", *command], check=True, cwd=ROOT)
     return next(folder.glob("lar-*.whl"))
@@ -118,9 +117,9 @@ def _spare(folder: Path) -> Iterator[Found]:
 
 
 def _throughput(shared: Path, folder: Path) -> Path:
-    """Real conversations to score and to train on, and latents mined from their log."""
+    """An archive of real conversations to score and to train on, and of latents mined from their log."""
     logs = lar.read_trajectories(shared / "data" / f"{LOGS[1]}.jsonl.gz")
-    tokenizer = with_known_rows(lar.Tokenizer.load(shared / "tokenizers" / "qwen3"))
+    tokenizer = lar.Tokenizer.load(shared / "tokenizers" / "qwen3")
     target = folder / "throughput"
     trajectories = list(logs)
     first = iter(trajectories)
@@ -131,7 +130,7 @@ def _throughput(shared: Path, folder: Path) -> Path:
 
 
 def _log(data: Path, log: str, tokenizer: Path, folder: Path) -> Path:
-    """The first tasks of a log, as a corpus of the model's tokenizer."""
+    """An archive of a log's first tasks, as a corpus of the model's tokenizer."""
     kept: set[str] = set()
 
     def chosen() -> Iterator[lar.Trajectory]:
@@ -145,7 +144,7 @@ def _log(data: Path, log: str, tokenizer: Path, folder: Path) -> Path:
 
 
 def _parts(model: Path, folder: Path) -> tuple[Joined, list[Path]]:
-    """The weights' file, and its parts in order."""
+    """The description of the weights' file, and its parts in order."""
     whole = folder / ("model.safetensors" if model.is_dir() else "model.gguf")
     if model.is_dir():
         shutil.copyfile(model / "model.safetensors", whole)
@@ -169,7 +168,7 @@ def split(whole: Path, size: int) -> Iterator[Path]:
 
 
 def packed_folder(folder: Path) -> Path:
-    """Replace a folder by an archive of it."""
+    """Replace a folder by its archive, and return that."""
     target = folder.with_name(f"{folder.name}.tar.xz")
     with tarfile.open(target, "w:xz") as archive:
         archive.add(folder, ".")
@@ -178,7 +177,7 @@ def packed_folder(folder: Path) -> Path:
 
 
 def grouped(found: list[Found], limit: int = LOAD) -> list[list[Found]]:
-    """The files in loads: each goes into the first that has room for it, since every load takes time."""
+    """The files by load; each goes into the first load with room, to keep loads few."""
     loads: list[list[Found]] = []
     sizes: list[int] = []
     for one in found:
@@ -201,7 +200,7 @@ def _moved(load: list[Found], folder: Path) -> Iterator[Packed]:
 
 
 def _print(manifest: Manifest, output: Path) -> None:
-    """The loads with their sizes, and what each piece needs of them."""
+    """Print the loads with their sizes, and the loads that each piece needs."""
     for load in dict.fromkeys(one.load for one in manifest.files):
         files = [one for one in manifest.files if one.load == load]
         print(f"{output / load}: {sum(one.size for one in files) / MIB:5.1f} MiB")

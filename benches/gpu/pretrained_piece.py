@@ -1,7 +1,7 @@
-"""The piece `pretrained`: a real model adapted to one log, then students beside their controls, as curves.
+"""The piece `pretrained`: a real model adapted to one log, then curves of students and their controls.
 
-Every stage is that of `benches.training.pretrained`, in the folder STORE/work/LOG. What is there is not made
-again, so a next run goes on with the arms that the last one did not reach, at the same number of steps.
+The stages are those of `benches.training.pretrained`, in the folder STORE/work/LOG. Existing results are
+kept, so the next run continues with the arms that the last one did not reach, at the same number of steps.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from benches.gpu.curves import curve, is_flat
 from benches.gpu.record import Record
 from benches.training import pretrained, pretrained_options
 from benches.training.pretrained import Arm
-from lar.scoring.score import entropy_quantiles
+from lar.scoring.distribution import entropy_quantiles
 from lar.utils.files import atomic_folder
 
 ADAPTATION = "adaptation.json"
-FOR_ADAPTATION = 0.25  # of the piece's time
+FOR_ADAPTATION = 0.25  # share of the piece's time
 VALIDATIONS, PATIENCE = 10, 3
-MARGIN = 1.1  # of the time that a training is expected to take
+MARGIN = 1.1  # factor on the expected time of a training
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the piece is; tokens are base tokens.
+    """The size of the piece; tokens are base tokens.
 
-    sizes: numbers of latents. windows: held-out windows of an evaluation. evaluations: of an arm.
-    least_steps: of an arm; with less time than that for all arms, fewer arms are trained. probe_steps: of the
-    training runs that measure the speed.
+    sizes: numbers of latents. windows: held-out windows of an evaluation. evaluations: number of evaluations
+    of an arm. least_steps: minimum steps of an arm; if time is short, fewer arms are trained. probe_steps:
+    steps of the training runs that measure the speed.
     """
 
     device: str | None
@@ -67,20 +67,20 @@ FULL = Scale(
 
 @dataclass(frozen=True)
 class Planned:
-    """An arm and how many latents its vocabulary has."""
+    """An arm and the number of latents of its vocabulary."""
 
     size: int
     arm: Arm
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """The arm's name in tables."""
         kind = "control" if self.arm.gate == "control" else f"student, K = {self.size}, gate {self.arm.gate}"
         return f"{kind}, {self.arm.loss}"
 
 
 def planned(sizes: tuple[int, int]) -> list[Planned]:
-    """The arms, what matters most first. The control by `marginal` has nothing to learn: one step."""
+    """The arms, the most important first."""
     few, many = sizes
     named = [(few, "control:marginal"), (few, "none:marginal"), (few, "control:sft"), (few, "p60:marginal")]
     named += [(many, "none:marginal"), (many, "p60:marginal")]
@@ -88,7 +88,7 @@ def planned(sizes: tuple[int, int]) -> list[Planned]:
 
 
 def measure(store: Path, log: str, scale: Scale, record: Record) -> None:
-    """Adapt, score, and train the arms that fit into the time."""
+    """Adapt, score, and train as many arms as the time allows."""
     work = Work(store, log, scale, record)
     for name, stage in {"adapt": work.adapt, "score": work.score, "arms": work.train}.items():
         with record.stage(name):
@@ -98,7 +98,7 @@ def measure(store: Path, log: str, scale: Scale, record: Record) -> None:
 
 
 class Work:
-    """The folder of one log and the stages in it."""
+    """The stages of one log, in its folder."""
 
     def __init__(self, store: Path, log: str, scale: Scale, record: Record) -> None:
         self.model = store / "model"
@@ -113,7 +113,7 @@ class Work:
                 shutil.copytree(store / log, partial, dirs_exist_ok=True)
 
     def options(self, size: int) -> argparse.Namespace:
-        """The options of `benches/training/pretrained.py` for arms with so many latents."""
+        """The options of `benches/training/pretrained.py` for arms with `size` latents."""
         scale = self.scale
         files = ["--model", self.model, "--corpus", self.corpus, "--teacher", self.teacher]
         files += ["-o", self.folder / f"k{size}"]
@@ -125,7 +125,7 @@ class Work:
         return pretrained_options.parser().parse_args([*text.split(), *map(str, files)])
 
     def adapt(self) -> None:
-        """Adapt the model to the training tasks until the validation tasks gain nothing, or time is up."""
+        """Adapt the model to the training tasks until the validation tasks stop gaining, or time is up."""
         if not self.teacher.exists():
             options = self.options(self.scale.sizes[0])
             options.adapt_steps = self._planned("adapt_steps", self._steps_to_adapt)
@@ -135,7 +135,7 @@ class Work:
             try:
                 pretrained.adapt(options, pace)
             except TimeUpError:
-                self.record.was_cut(f"adapt: {pace.done} of {pace.total} steps; no arm was begun")
+                self.record.was_cut(f"adapt: {pace.done} of {pace.total} steps; no arm began")
             _forget()
         course = pretrained.course_of(self.teacher, ADAPTATION)
         figures = {"steps": course[-1]["step"] if course else 0, "flat": is_flat(course)}
@@ -150,7 +150,7 @@ class Work:
             batch_tokens=self.scale.batch_tokens,
             device=self.scale.device,
         )
-        lar.adapt(str(self.model), train, settings, progress=pace)
+        lar.adapt(train, str(self.model), settings, progress=pace)
         _forget()
         pace.after = 0.0
         seconds = self.clock.limit * FOR_ADAPTATION - self.clock.seconds
@@ -158,7 +158,7 @@ class Work:
         return _clamp((seconds - pace.before) / max(MARGIN * pace.step, 1e-9), 1, self.scale.adapt_steps)
 
     def score(self) -> None:
-        """The teacher's entropies, and how they are distributed over the training tasks."""
+        """Score the corpus, and record the distribution of entropies over the training tasks."""
         options = self.options(self.scale.sizes[0])
         pretrained.score(options)
         self.record.figure("entropies", entropy_quantiles(pretrained.split(options)[0]))
@@ -184,8 +184,8 @@ class Work:
         options = self.options(one.size)
         options.steps = steps
         if one.arm.gate == "control" and one.arm.loss == "marginal":
-            # It is its own teacher: its gradients are rounding, which Adam turns into steps of full size.
-            # One step, whose learning rate is 0, leaves the teacher's own figure.
+            # It equals its teacher, so its gradients are rounding errors, which Adam scales to full steps.
+            # One step, whose learning rate is 0, gives the teacher's own figure.
             options.steps = 1
         options.evaluate_steps = options.save_steps = math.ceil(options.steps / self.scale.evaluations)
         return options
@@ -199,7 +199,7 @@ class Work:
         _forget()
 
     def _keep(self, one: Planned, options: argparse.Namespace) -> None:
-        """Keep the arm's curve and what its vocabulary saves."""
+        """Record the arm's curve and its vocabulary's reduction."""
         folder = pretrained.arm_folder(options, one.arm)
         log, course = pretrained.log_of(folder), pretrained.course_of(folder)
         if not course:
@@ -220,7 +220,7 @@ class Work:
         self.record.figure("arms", {**self.record.figures["arms"], one.name: found})
 
     def _steps_of_arms(self, arms: list[Planned]) -> int:
-        """Steps of each arm, after a short training of the first student that measures the speed."""
+        """The steps of each arm, from the speed of a short training of the first student."""
         first = next(one for one in arms if one.arm.gate != "control")
         options = self._arm_options(first, self.scale.probe_steps)
         options.evaluate_steps = self.scale.probe_steps
@@ -228,7 +228,7 @@ class Work:
         vocabulary = pretrained.mined(options, first.arm.gate)
         settings = replace(pretrained.settings_of(options, first.arm), save_steps=10**9)
         pace = Pace(self.clock)
-        lar.distill(str(self.teacher), train, vocabulary, settings, held_out=held_out, progress=pace)
+        lar.distill(train, str(self.teacher), vocabulary, settings, held_out=held_out, progress=pace)
         pace.close()
         _forget()
         speed = {"before": pace.before, "step": pace.step, "evaluation": pace.after}
@@ -237,12 +237,12 @@ class Work:
         return steps_within(self.clock.left, len(arms) - 1, speed, self.scale)
 
     def _needed(self, steps: int) -> float:
-        """Seconds for an arm that is worth beginning: its start and half of its steps."""
+        """Seconds that must be left to begin an arm: its start and half of its steps."""
         speed = self._plan()["speed"]
         return float(speed["before"] + speed["step"] * steps / 2)
 
     def _planned(self, name: str, work_out: Any) -> int:
-        """A number of steps that all runs in this folder share: checkpoints are of runs with that many."""
+        """A number of steps from the plan of this folder, which all runs share; `work_out` makes it first."""
         if name not in self._plan():
             self._write_plan(**{name: work_out()})
         steps = int(self._plan()[name])
@@ -258,7 +258,7 @@ class Work:
 
 
 def steps_within(seconds: float, arms: int, speed: dict[str, float], scale: Scale) -> int:
-    """Steps of each of `arms` arms; of fewer arms, but two, where these would not have `least_steps`."""
+    """Steps of each of `arms` arms, or of fewer (at least two) if they would not reach `least_steps`."""
     for count in range(arms, 1, -1):
         overhead = speed["before"] + scale.evaluations * speed["evaluation"]
         steps = (seconds / MARGIN / count - overhead) / max(speed["step"], 1e-9)
@@ -272,7 +272,7 @@ def _clamp(value: float, least: int, most: int) -> int:
 
 
 def _forget() -> None:
-    """Give the last training's memory back."""
+    """Free the memory of the last training."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""A piece's JSON: its figures, and what they were measured on. It is written anew after each figure."""
+"""The JSON record of a piece: its figures and its setting, written again after each figure."""
 
 import json
 import platform
@@ -20,7 +20,7 @@ PACKAGES = ("lar", "torch", "transformers", "peft", "accelerate", "tokenizers", 
 
 
 class Record:
-    """The figures of one run of a piece; a run that is killed has left those that it had."""
+    """The figures of one run of a piece. A killed run leaves the figures that it had."""
 
     def __init__(self, file: Path, piece: str, options: dict[str, Any], clock: Clock, commit: str) -> None:
         self.file = file
@@ -40,25 +40,25 @@ class Record:
         self.write()
 
     def figure(self, name: str, value: Any) -> None:
-        """Keep a figure."""
+        """Record a figure."""
         self.figures[name] = value
         self.write()
 
     def was_cut(self, text: str) -> None:
-        """Keep a line about work that was not finished or not begun for want of time."""
+        """Record a line about work that was not finished or not begun for lack of time."""
         print(f"cut: {text}", flush=True)
         self.cut.append(text)
         self.write()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; an error in it is kept, and the piece goes on with the next."""
+        """Time a stage. An error in it is recorded, and the piece continues with the next stage."""
         began = self.clock.seconds
         try:
             yield
         except TimeUpError:
             self.was_cut(f"{name}: time was up before its first figure")
-        except Exception:  # whatever it is, the other figures shall come back
+        except Exception:  # any error: the other figures must come back
             self.errors[name] = traceback.format_exc()
             print(f"{name} failed:\n{self.errors[name]}", flush=True)
         seconds = self.clock.seconds - began
@@ -67,7 +67,7 @@ class Record:
         self.write()
 
     def end(self) -> None:
-        """Note that the piece came to its end by itself."""
+        """Record that the piece ended by itself."""
         self.ended = True
         self.write()
 
@@ -86,7 +86,7 @@ class Record:
 
 
 def device() -> dict[str, Any]:
-    """The GPU's name, memory and driver; without one the CPU's threads."""
+    """The GPU's name, memory and driver; without a GPU the number of CPU threads."""
     if not torch.cuda.is_available():
         return {"name": f"cpu, {torch.get_num_threads()} threads", "processor": platform.processor()}
     found = torch.cuda.get_device_properties(0)
@@ -99,7 +99,7 @@ def device() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python, CUDA and the packages; None for one that is not installed."""
+    """Versions of Python, CUDA and the packages; None for a package that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version(), "cuda": torch.version.cuda}
     for name in PACKAGES:
         try:

@@ -1,11 +1,11 @@
-"""Measure one piece on a GPU, within so many minutes by its own clock.
+"""Measures one piece on a GPU within --minutes.
 
     python -m benches.gpu.run throughput-qwen3 --out results/
     python -m benches.gpu.run pretrained-tau_bench --rehearse --out results/
 
-Reads what `store.py` has stored, and fetches nothing. Writes OUT/PIECE.json, anew after each figure, and
-prints a short table last. METHOD.md explains the figures. `--rehearse` runs the same piece in miniature: a
-tiny model and a few tickets of the demo's order desk, made on the spot, on a CPU, in less than a minute.
+Reads the store of `store.py`, and downloads nothing. Writes OUT/PIECE.json after each figure, and prints a
+short table at the end. METHOD.md explains the figures. `--rehearse` runs the piece in miniature, with a tiny
+model and a few generated tickets of the demo's order desk, on a CPU, in less than a minute.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MINUTES = 7.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the piece: 0 if all worked, 1 if a stage failed, 2 if something is missing, 3 if its time is up."""
+    """Run the piece; exit code 0, 1 if a stage failed, 2 if a file is missing, 3 if its time is up."""
     clock = Clock(MINUTES)  # before torch is imported, which takes seconds
     options = _parser().parse_args(arguments)
     clock.limit = 60 * options.minutes
@@ -42,9 +42,9 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
     from benches.gpu import curves, miniature, pretrained_piece, throughput_piece
     from benches.gpu.record import Record
 
-    said = {name: str(value) for name, value in vars(options).items()}
+    given = {name: str(value) for name, value in vars(options).items()}
     commit = commit_of(Path(__file__).parent) or packed
-    record = Record(options.out / f"{options.piece}.json", options.piece, said, clock, commit)
+    record = Record(options.out / f"{options.piece}.json", options.piece, given, clock, commit)
     if options.rehearse:
         miniature.make(store)
     if options.piece in THROUGHPUT:
@@ -77,9 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("piece", choices=PIECES)
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="what was stored (default: %(default)s)")
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT, help="folder of the stored loads (default: %(default)s)"
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="default: %(default)s")
-    parser.add_argument("--rehearse", action="store_true", help="in miniature, on a CPU")
+    parser.add_argument("--rehearse", action="store_true", help="run in miniature on a CPU")
     return parser
 
 

@@ -1,11 +1,11 @@
-"""Keep what a load carries, outside of the working tree: the next load may take its place there.
+"""Stores the files of a load outside of the working tree, so that the next load can replace it there.
 
     python -m benches.gpu.store gpu-pack/load-00 --store ~/lar-gpu
 
-Each file is checked against its SHA-256. Wheels are installed into STORE/site, but only those whose module
-cannot be imported yet; nothing is fetched. Archives are unpacked. When the last part of the weights is there,
-the parts are joined, checked and written as a checkpoint, STORE/model. The last lines list what each piece
-still lacks. A load may be stored twice.
+Each file is checked against its SHA-256. A wheel is installed into STORE/site only if its module cannot be
+imported yet; nothing is downloaded. Archives are unpacked. After the last part of the weights, the parts are
+joined, checked and written as a checkpoint, STORE/model. The last lines list the files that each piece still
+lacks. A load may be stored twice.
 """
 
 import argparse
@@ -27,7 +27,7 @@ DEFAULT = Path.home() / "lar-gpu"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Store the loads and print what each piece lacks."""
+    """Store the loads and print the files that each piece lacks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def keep(load: Path, store: Path) -> None:
-    """Put the files of a load where they belong in the store."""
+    """Copy, unpack or install the files of a load."""
     manifest = Manifest.read(load)
     _refuse_another_pack(manifest, store)
     carried = [one for one in manifest.files if (load / one.name).is_file()]
@@ -61,26 +61,26 @@ def missing(store: Path, piece: str) -> list[str]:
     add_site(store)
     needed = [one for one in Manifest.read(store).files if piece in one.pieces]
     if not needed:
-        return ["nothing of it is in this pack"]
+        return ["every file of the piece (this pack has none)"]
     found = [one.name for one in needed if not _is_there(one, store)]
     unjoined = any(one.kind == "part" for one in needed) and not (store / "model").is_dir()
     return found or (["the joined model"] if unjoined else [])
 
 
 def add_site(store: Path) -> None:
-    """Let Python import what is installed in the store, and look for nothing on a network."""
+    """Let Python import the packages in the store, and keep Hugging Face libraries offline."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if str(store / "site") not in sys.path:
         sys.path.insert(1, str(store / "site"))
 
 
 def _refuse_another_pack(manifest: Manifest, store: Path) -> None:
-    """Take the manifest of the first load; later loads have to be of the same pack."""
+    """Keep the manifest of the first load; SystemExit where a later load is of another pack."""
     store.mkdir(parents=True, exist_ok=True)
     if not (store / "manifest.json").exists():
         manifest.write(store)
     if Manifest.read(store) != manifest:
-        raise SystemExit(f"{store}: holds files of another pack; remove it or choose another --store")
+        raise SystemExit(f"{store}: contains files of another pack; remove it or choose another --store")
 
 
 def _is_there(one: Packed, store: Path) -> bool:
@@ -104,11 +104,11 @@ def _unpack(file: Path, one: Packed, store: Path) -> None:
     with tempfile.TemporaryDirectory(dir=store) as temporary, tarfile.open(file) as archive:
         archive.extractall(temporary, filter="data")
         Path(temporary).rename(target)
-        Path(temporary).mkdir()  # which its owner removes
+        Path(temporary).mkdir()  # TemporaryDirectory removes it
 
 
 def _install(wheels: list[Packed], store: Path) -> None:
-    """Install lar, and of the others those that Python lacks."""
+    """Install lar, and the other wheels whose module Python lacks."""
     add_site(store)
     wanted = [one for one in wheels if one.module is None or find_spec(one.module) is None]
     if not wanted:
@@ -120,7 +120,7 @@ def _install(wheels: list[Packed], store: Path) -> None:
 
 
 def _join(manifest: Manifest, store: Path) -> None:
-    """Make the checkpoint when all parts are there."""
+    """Write the checkpoint if all parts are stored."""
     parts = [store / "parts" / one.name for one in manifest.parts()]
     if manifest.joined is None or (store / "model").exists() or not all(part.is_file() for part in parts):
         return

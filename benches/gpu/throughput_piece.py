@@ -1,4 +1,4 @@
-"""The piece `throughput`: scoring, training and new rows at the speed and memory of one public shape."""
+"""The piece `throughput`: speed and memory of scoring, training and new rows for one public shape."""
 
 import argparse
 import shutil
@@ -19,18 +19,18 @@ from benches.training import row_cost, throughput, throughput_table
 from benches.training.training_arms import ARMS, LORA, Steps, keep_teacher
 
 LATENTS = 1024
-FOR_ROWS = 0.15  # of the piece's time
+FOR_ROWS = 0.15  # share of the piece's time
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the piece is; tokens are base tokens.
+    """The size of the piece; tokens are base tokens.
 
-    rounds: that count, after one that warms up. steps: of a training run, after one that warms up.
-    row_units: units of the batch that measures the new rows.
+    rounds: measured rounds, after one that warms up. steps: measured steps of a training run, after one that
+    warms up. row_units: units of the batch that measures the new rows.
     """
 
-    shape: str | None  # instead of the piece's own
+    shape: str | None  # replaces the piece's own
     device: str | None
     rounds: int
     steps: int
@@ -53,7 +53,7 @@ FULL = Scale(
 
 
 def measure(store: Path, shape: str, scale: Scale, record: Record) -> None:
-    """Measure what fits into the time, the scoring first."""
+    """Measure scoring, training and new rows, in that order, as far as the time allows."""
     with _work(store) as work:
         options = _options(work, scale.shape or shape, scale)
         with record.stage("model"):
@@ -73,13 +73,13 @@ def measure(store: Path, shape: str, scale: Scale, record: Record) -> None:
 
 @contextmanager
 def _work(store: Path) -> Iterator[Path]:
-    """A copy of the corpora and latents: scores are written into it."""
+    """A temporary copy of the corpora and latents, into which scores are written."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(shutil.copytree(store / "throughput", Path(folder) / "throughput"))
 
 
 def _options(work: Path, shape: str, scale: Scale) -> argparse.Namespace:
-    """The options of `benches.training.throughput`; rows start as their first tokens': that takes no time."""
+    """The options of `benches.training.throughput`, with the row start that takes no time."""
     text = f"--shape {shape} --rounds {scale.rounds} --steps {scale.steps} --max-length {scale.max_length}"
     text += f" --batch-tokens {scale.batch_tokens} --output-start first --checkpointing --cache"
     if scale.device:
@@ -103,7 +103,7 @@ def _score(setting: throughput.Setting, options: argparse.Namespace, record: Rec
 
 
 def _train(setting: throughput.Setting, options: argparse.Namespace, record: Record) -> None:
-    """The arms, alternating; one that fails is left out from then on."""
+    """Train the arms alternately; an arm that fails is left out from then on."""
     bench = throughput.bench_of(setting, options)
     keep_teacher(setting.model, setting.trained, bench.options)
     runs: dict[str, list[Steps]] = {arm: [] for arm in ARMS}
@@ -122,7 +122,7 @@ def _train(setting: throughput.Setting, options: argparse.Namespace, record: Rec
 
 
 def _keep(runs: dict[str, list[Steps]], record: Record) -> None:
-    """Keep the ratios to plain LoRA, of the rounds that all arms have run that have begun."""
+    """Record the ratios to plain LoRA, over the rounds that all started arms have completed."""
     begun = {arm: of_arm for arm, of_arm in runs.items() if of_arm}
     if LORA in begun:
         complete = min(map(len, begun.values()))
@@ -132,7 +132,7 @@ def _keep(runs: dict[str, list[Steps]], record: Record) -> None:
 
 
 def _rows(setting: throughput.Setting, scale: Scale, record: Record) -> None:
-    """A step of LoRA with frozen embeddings, with our rows, and with PEFT's `trainable_token_indices`."""
+    """Measure a LoRA step with frozen embeddings, our rows, and PEFT's `trainable_token_indices`."""
     if record.clock.left < record.clock.limit * FOR_ROWS / 2:
         record.was_cut("rows: not begun")
         return
@@ -147,12 +147,12 @@ def _rows(setting: throughput.Setting, scale: Scale, record: Record) -> None:
 
 
 def _counted(runs: list[Any]) -> list[Any]:
-    """The runs without the one that warmed up, where there are others."""
+    """The runs without the warm-up run, unless it is the only one."""
     return runs[1:] or runs
 
 
 class _Fits:
-    """Whether another run like the longest so far fits into the time, with `kept` seconds left after it."""
+    """Checks whether another run, as long as the longest so far, leaves `kept` seconds."""
 
     def __init__(self, clock: Clock, kept: float = 0.0) -> None:
         self.clock = clock
@@ -170,7 +170,7 @@ class _Fits:
 
 
 def print_table(figures: dict[str, Any]) -> None:
-    """The figures in a few lines, with the goals."""
+    """Print the figures and the goals."""
     if "setting" in figures:
         throughput_table.print_table(figures)
     print("goals: score 60% of the product; student 0.8x, with the cache 1.0x of plain LoRA; memory 1.15x")

@@ -1,4 +1,4 @@
-"""A model's weights on their way: a GGUF with one matrix for embedding and head, and a checkpoint of it."""
+"""Model weights for a pack: a GGUF with one matrix for embedding and head, and its checkpoint."""
 
 import shutil
 from pathlib import Path
@@ -7,9 +7,9 @@ EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 
 def tied(source: Path, target: Path) -> None:
-    """Write a GGUF again without the embedding of its own, if it has a head: the head is both then.
+    """Copy a GGUF; if it has a head, the head replaces the embedding.
 
-    The tokenizer's words and merges are left out: its files travel beside.
+    The tokenizer's words and merges are left out, because its files are packed separately.
     """
     import gguf
 
@@ -31,7 +31,7 @@ def tied(source: Path, target: Path) -> None:
 
 
 def write_companions(model: Path, folder: Path) -> None:
-    """Write tokenizer and configuration of a GGUF, or of a checkpoint folder, into a folder."""
+    """Write the tokenizer and configuration of a GGUF or a checkpoint folder into a folder."""
     from transformers import AutoConfig, AutoTokenizer
 
     where, keywords = (model, {}) if model.is_dir() else (model.parent, {"gguf_file": model.name})
@@ -41,9 +41,9 @@ def write_companions(model: Path, folder: Path) -> None:
 
 
 def write_checkpoint(weights: Path, companions: Path, folder: Path) -> None:
-    """Make a checkpoint folder of a GGUF or safetensors file and the files beside it.
+    """Write a checkpoint folder from a GGUF or safetensors file and its companion files.
 
-    Embedding and head of a GGUF are one matrix (`tied`), and the weights become bfloat16.
+    Embedding and head of a GGUF are one matrix (`tied`). Its weights become bfloat16.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -64,7 +64,7 @@ def _convert(weights: Path, folder: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(
         str(weights.parent), gguf_file=weights.name, config=config, dtype=torch.bfloat16
     )
-    # The loaded model counts as quantized and refuses to be saved: its weights go into a plain one.
+    # transformers refuses to save the loaded model as quantized, so its weights go into a plain one.
     config.dtype = "bfloat16"
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.load_state_dict(loaded.state_dict())

@@ -1,14 +1,12 @@
-r"""Encode, expand and align real conversations, numpy to numpy, on one core, against peers in the same run.
+r"""Speed of encode, expand and align on real conversations, numpy to numpy, on one core, beside a peer.
 
     python -m benches.hot_paths.encoding --data shared/data --tokenizer shared/tokenizers/qwen3 \
         -o encoding.json
 
-Figures are millions of base tokens a second, the median of five. Floors stand beside them: "copy" to a new
-array and "copy into" one that is there already, for each id is read once and written once, and "first touch",
-new arrays of the size of the result being filled, which the system asks of whoever returns new ones ("align
-first touch" for the three of the dual format). Peers are the added-token matching of `tokenizers`, with the
-same segments over the same ids written as characters (its units are counted against ours), and the LZW of
-zip2zip, where the package `zip2zip-compression` is installed. The option
+Figures are millions of base tokens a second, medians of five. Two lower limits are measured in the same run:
+"copy" copies the ids; "first touch" fills new arrays of the size of the result, for which the system must
+provide pages ("align first touch": the three arrays of the dual format). The peer is the added-token matching
+of `tokenizers`, with the same segments over the same ids written as characters; it must find as many units.
 `--instructions target/release/examples/hot_paths` adds the instructions a token, counted by callgrind, which
 are the same on every machine.
 """
@@ -24,17 +22,17 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from benches.hot_paths.inputs import Conversations, arguments, read, seconds
+from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 from benches.mining.peers import as_text
 
-# A peer a hundred times slower needs no more to be measured.
+# The peer is a hundred times slower, so fewer tokens are enough for it.
 PEER_TOKENS = 200_000
 
-Figures = dict[str, float | None]
+Figures = dict[str, float]
 
 
 def main() -> None:
-    """Measure each corpus, print its rows as soon as they are there, write all figures as JSON."""
+    """Measure each corpus, print its rows at once, and write all figures as JSON."""
     parser = arguments(__doc__)
     parser.add_argument("--instructions", type=Path, help="the example hot_paths, to be run under valgrind")
     options = parser.parse_args()
@@ -52,16 +50,14 @@ def main() -> None:
     options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def measure(conversations: Conversations, ids: NDArray[np.uint32], options: Namespace) -> Figures:
-    """Figures of one string of ids."""
+def measure(conversations: MinedConversations, ids: NDArray[np.uint32], options: Namespace) -> Figures:
+    """The figures of one sequence of ids."""
     vocabulary = conversations.vocabulary
     units = vocabulary.encode(ids)
     np.testing.assert_array_equal(vocabulary.expand(units), ids)
-    there = ids.copy()
     paths: dict[str, Callable[[], object]] = {
         "first touch": lambda: fill_new(len(ids), np.uint32),
         "copy": ids.copy,
-        "copy into": lambda: np.copyto(there, ids),
         "encode": lambda: vocabulary.encode(ids),
         "expand": lambda: vocabulary.expand(units),
     }
@@ -69,14 +65,13 @@ def measure(conversations: Conversations, ids: NDArray[np.uint32], options: Name
     figures |= {path: len(ids) / seconds(call, options.rounds) / 1e6 for path, call in paths.items()}
     few = ids[:PEER_TOKENS]
     figures["added tokens"] = added_tokens(conversations, few, options.rounds)
-    figures["zip2zip"] = lempel_ziv_welch(conversations, few, options.rounds)
     if options.instructions:
         figures |= instructions(conversations, ids, options.instructions)
     return figures
 
 
-def align(conversations: Conversations, rounds: int) -> Figures:
-    """Millions of tokens a second of the dual format: whole conversations with their speakers."""
+def align(conversations: MinedConversations, rounds: int) -> Figures:
+    """Millions of tokens a second of alignment: whole conversations with their action masks."""
     tokens, action, offsets = conversations.tokens, conversations.action, conversations.offsets
     reparameterize = conversations.vocabulary.reparameterize
     units = len(reparameterize(tokens, action, offsets).units)
@@ -92,8 +87,8 @@ def fill_new(length: int, *types: type[np.generic]) -> list[None]:
     return [np.empty(length, dtype).fill(0) for dtype in types]
 
 
-def added_tokens(conversations: Conversations, ids: NDArray[np.uint32], rounds: int) -> float:
-    """The segments as added tokens of `tokenizers`, over ids as characters."""
+def added_tokens(conversations: MinedConversations, ids: NDArray[np.uint32], rounds: int) -> float:
+    """Millions of tokens a second of the peer: segments are added tokens, ids are characters."""
     vocabulary = conversations.vocabulary
     text = as_text(ids)
     alphabet = {character: index for index, character in enumerate(sorted(set(text)))}
@@ -102,24 +97,12 @@ def added_tokens(conversations: Conversations, ids: NDArray[np.uint32], rounds: 
         [tokenizers.AddedToken(as_text(segment), normalized=False) for segment in vocabulary.segments]
     )
     if len(peer.encode(text).ids) != len(vocabulary.encode(ids)):
-        raise SystemExit("added-token matching gives other units than the canonical parse")
+        raise SystemExit("added-token matching and the canonical parse give different numbers of units")
     return len(ids) / seconds(lambda: peer.encode(text), rounds) / 1e6
 
 
-def lempel_ziv_welch(conversations: Conversations, ids: NDArray[np.uint32], rounds: int) -> float | None:
-    """zip2zip's online LZW, which needs no mining; None where it is not installed."""
-    try:
-        from zip2zip_compression import LZWCompressor
-    except ImportError:
-        return None
-    base_size = conversations.vocabulary.base_size
-    peer = LZWCompressor(base_size, conversations.vocabulary.size, 8, 0, [])
-    listed = ids.tolist()
-    return len(ids) / seconds(lambda: peer.encode(listed), rounds) / 1e6
-
-
-def instructions(conversations: Conversations, ids: NDArray[np.uint32], program: Path) -> Figures:
-    """Instructions a token of each path in the core: the difference between one round and three."""
+def instructions(conversations: MinedConversations, ids: NDArray[np.uint32], program: Path) -> Figures:
+    """Instructions a token of each path in the core, from the difference between three rounds and one."""
     vocabulary = conversations.vocabulary
     few = ids[:1_000_000]
     with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +124,7 @@ def instructions(conversations: Conversations, ids: NDArray[np.uint32], program:
 
 def row(name: str, figures: Figures) -> str:
     """One line of the table."""
-    cells = [f"{what} {value:,.4g}" for what, value in figures.items() if value is not None]
+    cells = [f"{what} {value:,.4g}" for what, value in figures.items()]
     return f"{name:<26}{', '.join(cells)}"
 
 

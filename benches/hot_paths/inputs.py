@@ -1,4 +1,4 @@
-"""What the benches of the hot paths read: real conversations, and latents mined on them."""
+"""The inputs of the hot-path benches: real conversations, and latents mined on them."""
 
 import argparse
 from collections.abc import Callable
@@ -16,7 +16,7 @@ CORPORA = ["tau_bench", "mini_swe_gemini3"]
 
 
 @dataclass(frozen=True)
-class Conversations:
+class MinedConversations:
     """The m conversations of one corpus, n tokens end to end, and a vocabulary mined on them.
 
     tokens: uint32 (n); action: bool (n), whether the agent wrote the token; offsets: int64 (m + 1).
@@ -30,26 +30,28 @@ class Conversations:
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """The options that every bench of the hot paths has."""
+    """A parser with the options that all hot-path benches share."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without .jsonl.gz")
     parser.add_argument("--size", type=int, default=1024, help="number of latents")
-    parser.add_argument("--rounds", type=int, default=5, help="the median of so many is reported")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="number of measurements; the median is reported"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     return parser
 
 
-def read(options: argparse.Namespace, name: str) -> Conversations:
-    """Build the corpus and mine it."""
+def read(options: argparse.Namespace, name: str) -> MinedConversations:
+    """The conversations of a corpus, and a vocabulary mined on it."""
     trajectories = lar.read_trajectories(options.data / f"{name}.jsonl.gz")
     corpus = lar.Corpus.build(trajectories, lar.Tokenizer.load(options.tokenizer))
     shards = list(corpus.shards())
     lengths = np.concatenate([np.diff(shard.offsets) for shard in shards])
-    return Conversations(
+    return MinedConversations(
         name,
         np.concatenate([shard.tokens for shard in shards]),
         np.concatenate([shard.action for shard in shards]),
@@ -59,7 +61,7 @@ def read(options: argparse.Namespace, name: str) -> Conversations:
 
 
 def seconds(function: Callable[[], object], rounds: int) -> float:
-    """Median wall time of `rounds` calls, after one that is not counted."""
+    """Median wall time of `rounds` calls, after one warm-up call."""
     function()
     return median(_time(function) for _ in range(rounds))
 

@@ -1,9 +1,9 @@
-"""Whether every token of every corpus comes back: expand(encode(x)) == x, ids and text.
+"""Check that every token of every corpus comes back: expand(encode(x)) == x.
 
     python -m benches.hot_paths.round_trip --data shared/data --tokenizer shared/tokenizers/qwen3
 
-Each corpus is encoded with latents mined on itself, so that they do occur, as one string of ids and as
-conversations.
+Each corpus is encoded with latents mined on itself, so that they occur: once as one sequence of ids, and once
+as conversations.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from lar.corpus import Shard
 
 
 def main() -> None:
-    """Print one row a corpus and fail if a single token differs."""
+    """Print one row a corpus; AssertionError where a token differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--tokenizer", type=Path, required=True)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def check(vocabulary: lar.LatentVocabulary, shard: Shard) -> int:
-    """The number of units of a shard's conversations, after comparing every token."""
+    """Compare every token of a shard, and return the number of its units."""
     np.testing.assert_array_equal(vocabulary.expand(vocabulary.encode(shard.tokens)), shard.tokens)
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
     np.testing.assert_array_equal(vocabulary.expand(form.units), shard.tokens)

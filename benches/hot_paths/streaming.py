@@ -1,11 +1,11 @@
-r"""One call a unit: what streaming expansion costs from Python, against `tokenizers`' DecodeStream.
+r"""Microseconds a call of streaming expansion from Python, beside `tokenizers`' DecodeStream.
 
     python -m benches.hot_paths.streaming --data shared/data --tokenizer shared/tokenizers/qwen3 \
         -o streaming.json
 
-Figures are microseconds a call, the loop included, the median of five. The floor is `flush` of an ended
-stream: a call of the compiled module that returns a shared string and does nothing else. A unit stands for
-more text than a base token, the only thing that DecodeStream knows, so `push` is given for one of those, too.
+Figures include the loop and are medians of five. The lower limit is `flush` of an ended stream: a call of the
+compiled module that only returns a shared string. A unit stands for more text than a base token, and
+DecodeStream takes base tokens only, so `push` is also given per base token.
 """
 
 import json
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers.decoders import DecodeStream
 
 import lar
-from benches.hot_paths.inputs import Conversations, arguments, read, seconds
+from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 
 UNITS, REQUESTS = 100_000, 256
 # Their first characters are frequent, but neither occurs.
@@ -25,7 +25,7 @@ STOPS = ["\n### Human:", "<|stop|>"]
 
 
 def main() -> None:
-    """Measure each corpus, print its figures, write all as JSON."""
+    """Measure each corpus, print its figures, and write all of them as JSON."""
     options = arguments(__doc__).parse_args()
     results = {}
     for name in options.corpora:
@@ -36,7 +36,7 @@ def main() -> None:
     options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def measure(conversations: Conversations, rounds: int) -> dict[str, float]:
+def measure(conversations: MinedConversations, rounds: int) -> dict[str, float]:
     """Microseconds a call of each way to stream the agent's text."""
     vocabulary = conversations.vocabulary
     units = vocabulary.encode(conversations.tokens[conversations.action])[:UNITS]
@@ -60,7 +60,7 @@ def measure(conversations: Conversations, rounds: int) -> dict[str, float]:
 
 
 def each(push: Callable[[int], str] | None, units: list[int]) -> None:
-    """Call `push` with each unit; the loop alone where there is none."""
+    """Call `push` with each unit; without `push`, run the loop alone."""
     if push is None:
         for _ in units:
             pass
@@ -70,7 +70,7 @@ def each(push: Callable[[int], str] | None, units: list[int]) -> None:
 
 
 def bare(vocabulary: lar.LatentVocabulary, calls: int) -> None:
-    """The floor."""
+    """The lower limit: calls that return a shared string."""
     stream = vocabulary.stream()
     flush = stream.flush
     for _ in range(calls):
@@ -78,14 +78,14 @@ def bare(vocabulary: lar.LatentVocabulary, calls: int) -> None:
 
 
 def batch(vocabulary: lar.LatentVocabulary, rows: list[NDArray[np.uint32]]) -> None:
-    """Step all requests together."""
+    """Push the units of all requests together, a row at a time."""
     push = vocabulary.stream_batch(REQUESTS).push
     for row in rows:
         push(row)
 
 
 def decode(vocabulary: lar.LatentVocabulary, ids: list[int]) -> None:
-    """The peer: base tokens, for it knows no others."""
+    """The peer, which decodes base tokens."""
     backend = vocabulary.tokenizer.backend
     step = DecodeStream(skip_special_tokens=True).step
     for token in ids:

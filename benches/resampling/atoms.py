@@ -19,11 +19,11 @@ _FEWEST_TASKS = 2
 
 @dataclass(frozen=True)
 class TokenShapes:
-    """What each id of a byte-level tokenizer is made of; arrays as long as its base size.
+    """The characters of each id of a byte-level tokenizer; arrays as long as its base size.
 
-    digit: is one digit. letters: is only letters (bytes past ASCII among them). word: is letters with at most
-    one other character before them. shape: of a word, that character and the case of the letters.
-    size: letters or digits. digits (10): the ids of "0" to "9".
+    digit: the id is one digit. letters: the id is only letters (bytes past ASCII count as letters). word: the
+    id is letters with at most one other character before them. shape: of a word, that character and the case
+    of the letters. size: number of letters or digits. digits (10): the ids of "0" to "9".
     """
 
     digit: NDArray[np.bool_]
@@ -35,7 +35,7 @@ class TokenShapes:
 
     @classmethod
     def of(cls, tokenizer: lar.Tokenizer) -> "TokenShapes":
-        """Look at the bytes of every id."""
+        """The shapes of every id, from its bytes."""
         flat, offsets = tokenizer.token_bytes()
         content = flat.tobytes()
         tokens = [content[start:end] for start, end in pairwise(offsets.tolist())]
@@ -64,12 +64,15 @@ def _shape(token: bytes) -> int:
 
 @dataclass(frozen=True)
 class Atoms:
-    """Turns as a atoms. One that few tasks of its corpus know is a *value*: a name, an id, an amount.
+    """t turns with n tokens, cut into a atoms.
 
-    The others are the corpus's grammar: what every task's agent says.
-    tokens (n); starts (a + 1): where each atom begins; turns (t + 1): the first atom of each turn; task (a);
-    content (a): a hash of the atom's tokens and its corpus; shape (a): of a word the character before it and
-    its case, of a number its length; and the corpus; number, value (a).
+    An atom that occurs in few tasks of its corpus is a *value*: a name, an id, an amount. The others are the
+    corpus's grammar, which the agent writes in every task.
+
+    tokens (n). starts (a + 1): the first token of each atom. turns (t + 1): the first atom of each turn.
+    task (a). content (a): a hash of the atom's tokens and its corpus. shape (a): a hash of the corpus with,
+    for a word, its first other character and its case, and for a number its length. number, value (a):
+    whether the atom is one.
     """
 
     tokens: NDArray[np.uint32]
@@ -88,12 +91,12 @@ class Atoms:
 
     @cached_property
     def symbols(self) -> Hashes:
-        """What each atom is as a neighbour of others (a): its content, or of a value only its shape."""
+        """Each atom as a context of others (a): its content, or of a value its shape only."""
         return np.where(self.value, mixed(self.shape + np.uint64(1)), self.content)
 
 
 def cut_into_atoms(real: AgentTurns, shapes: TokenShapes, known_to: float) -> Atoms:
-    """Cut real turns; values are known to at most the share `known_to` of their corpus's tasks (or to 2)."""
+    """Cut real turns. Values occur in at most the share `known_to` of their corpus's tasks (or in 2)."""
     tokens = real.tokens
     starts = np.flatnonzero(~_continues(real, shapes))
     lengths = np.diff(starts, append=len(tokens))
@@ -129,7 +132,7 @@ def _content(
     tokens: NDArray[np.uint32], starts: Indices, lengths: Indices, corpus: NDArray[np.uint32]
 ) -> Hashes:
     place = pieces(np.zeros_like(starts), lengths).astype(np.uint64)
-    # Never 0, which stands for what is before a turn.
+    # Never 0, which stands for the place before a turn.
     placed = mixed((tokens.astype(np.uint64) + np.uint64(1)) << np.uint64(32) | place)
     return mixed(np.add.reduceat(placed, starts) + corpus.astype(np.uint64))
 
@@ -137,7 +140,7 @@ def _content(
 def _is_rare(
     content: Hashes, corpus: NDArray[np.uint32], task: NDArray[np.uint32], known_to: float
 ) -> NDArray[np.bool_]:
-    """Whether few tasks of its corpus know each atom (a)."""
+    """Whether each atom occurs in few tasks of its corpus (a)."""
     numbers = np.unique(content, return_inverse=True)[1]
     known = np.bincount(numbers[distinct(numbers, task)])
     tasks = np.bincount(corpus[np.unique(task, return_index=True)[1]])

@@ -1,4 +1,4 @@
-"""Chance without a state: 64-bit hashes of what a draw is for, over whole arrays."""
+"""Random draws without a state: 64-bit hashes of keys, over whole arrays."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,14 @@ Indices = NDArray[np.int64]
 
 
 def mixed(values: Hashes) -> Hashes:
-    """A permutation of the 64-bit numbers that looks like chance (the finalizer of SplitMix64)."""
+    """A permutation of the 64-bit numbers that looks random (the finalizer of SplitMix64)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
 def uniform(draws: Hashes) -> NDArray[np.float64]:
-    """Numbers in [0, 1) from the upper 53 bits."""
+    """Floats in [0, 1) from the upper 53 bits."""
     return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -25,7 +25,7 @@ def below(draws: Hashes, bounds: Indices) -> Indices:
 
 
 def distinct(*keys: NDArray[np.integer]) -> Indices:
-    """The first place of each distinct tuple of keys (all of one length)."""
+    """The first index of each distinct tuple of keys (arrays of one length)."""
     hashes = np.zeros(len(keys[0]), dtype=np.uint64)
     for key in keys:
         hashes = mixed(hashes + key.astype(np.uint64) + np.uint64(1))
@@ -33,6 +33,6 @@ def distinct(*keys: NDArray[np.integer]) -> Indices:
 
 
 def pieces(starts: Indices, lengths: Indices) -> Indices:
-    """The indices start, start + 1, ... of pieces of these lengths, end to end."""
+    """The indices start, start + 1, ... of pieces of these starts and lengths, concatenated."""
     stops = np.cumsum(lengths)
     return np.repeat(starts - stops + lengths, lengths) + np.arange(stops[-1] if len(stops) else 0)

@@ -1,7 +1,7 @@
-"""Whether resampled corpora are like real ones, in what mining depends on.
+"""Compares resampled corpora with real ones in the statistics that mining depends on.
 
-The first question is whether they grow like them: a resampling of an eighth of the real tasks, made as large
-as all of the real ones, is compared with these, of which it has not seen seven eighths.
+Above all they must grow alike: an eighth of the real tasks is resampled to the size of all of them, and
+compared with all of them. Seven eighths of these were unseen.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,15 @@ from lar import _core
 
 SEEN = 1 / 8
 HELD_OUT = 1 / 5
-GROWTH = (1_000_000, 3_000_000, 10_000_000, 30_000_000)
 SIZES = (256, 1024)
 # As many candidates as there are.
 ALL = _core.Limits(min_count=2, min_support=2, max_length=128, most=1 << 30)
 
 
 def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
-    """Shares of all tokens; but distinct runs are a share of runs, and candidates by thousand tokens.
+    """Shares of all tokens; distinct runs are a share of runs, candidates are counted per 1,000 tokens.
 
-    "shared n-grams" are tokens where an n-gram begins that is not one task's alone.
+    "shared n-grams": the tokens at which an n-gram of two or more tasks begins.
     """
     size = len(corpus.tokens)
     runs = fold([corpus], tokens)
@@ -43,7 +42,7 @@ def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
 
 
 def _grams(corpus: Trajectories, length: int) -> tuple[float, float]:
-    """The share of distinct n-grams, and of n-grams that are not one task's alone."""
+    """The share of distinct n-grams, and the share of n-grams that occur in two or more tasks."""
     hashes = np.zeros(len(corpus.tokens) - length + 1, dtype=np.uint64)
     tokens = corpus.tokens.astype(np.uint64)
     for place in range(length):
@@ -57,7 +56,7 @@ def _grams(corpus: Trajectories, length: int) -> tuple[float, float]:
 
 
 def reductions(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
-    """What the vocabularies of all SIZES save on held-out tasks of the corpus."""
+    """The reduction of a vocabulary of each of SIZES on held-out tasks of the corpus."""
     chance = np.random.default_rng(0).random(int(corpus.tasks.max()) + 1)
     held_out, train = corpus.split(chance[corpus.tasks] < HELD_OUT)
     mined = {size: mine([train], tokens, size) for size in SIZES}
@@ -69,20 +68,18 @@ def compare(
     tokens: TokenTable,
     resampled: Callable[[AgentTurns], Callable[[int], Trajectories]],
 ) -> str:
-    """The table, a column a corpus; `resampled` makes of real turns what makes corpora of so many tokens."""
+    """The table, a column a corpus. `resampled` takes real turns and returns a maker of corpora by size."""
     tasks = int(real.tasks[-1]) + 1
     part = real.of_tasks(np.random.default_rng(0).random(tasks) < SEEN)
     whole = real.as_trajectories()
     size = len(whole.tokens)
-    of_all = resampled(real)
     columns = [
         _column("real", "an eighth", part.as_trajectories(), tokens, reduced=False),
         _column("real", "all", whole, tokens, reduced=True),
         _column("resampled", "an eighth", resampled(part)(size), tokens, reduced=True),
-        _column("resampled", "all", of_all(size), tokens, reduced=True),
-        *(_column("resampled", "all", of_all(size), tokens, reduced=False) for size in GROWTH),
+        _column("resampled", "all", resampled(real)(size), tokens, reduced=True),
     ]
-    # The longest column names the rows.
+    # The second column has all rows.
     rows = [
         f"{name:<20}" + "".join(f"{column.get(name, ''):>11}" for column in columns) for name in columns[1]
     ]

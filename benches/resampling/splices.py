@@ -1,10 +1,10 @@
-"""Turns that go on like another: an order-n resampling of real turns, in pieces of the real text.
+"""New turns from pieces of real ones: an order-n resampling.
 
-Copied turns would fold into one and say nothing of an agent's logs. So a walker that reads a real turn jumps,
-now and then, to another place of the same corpus where the last few atoms are the same (values count by
-their shape alone), and reads on there, to the end of that turn. All short stretches are then real, their
-combinations are new, and lengths keep their distribution, since every jump is to a place drawn evenly from
-all that follow the same context.
+Copied turns would fold into one, unlike an agent's real logs. So a new turn copies a real turn and jumps, now
+and then, to another place of the same corpus that follows the same last few atoms (values are compared by
+shape alone). It continues from there to the end of that turn. Short stretches are real, their combinations
+are new, and lengths keep their distribution, because each jump goes to a place drawn uniformly from all
+places with the same context.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ _NEVER = 1 << 40  # atoms
 
 @dataclass(frozen=True)
 class Contexts:
-    """The places of real turns (a), in groups that follow the same `order` symbols of their turn.
+    """The a places of real turns in g groups; the places of a group follow the same `order` symbols.
 
-    group (a): of each place; members (a): the places, ordered by group; first (g + 1): of each group.
+    group (a): the group of each place. members (a): the places, ordered by group. first (g + 1): the first
+    member of each group.
     """
 
     group: NDArray[np.uint32]
@@ -31,7 +32,7 @@ class Contexts:
 
     @classmethod
     def of(cls, atoms: Atoms, order: int) -> "Contexts":
-        """Group all places."""
+        """Group all places by their preceding `order` symbols."""
         hashes = _preceding(atoms, order)
         members = np.argsort(hashes, kind="stable")
         new = np.append(True, np.diff(hashes[members]) != 0)
@@ -41,7 +42,7 @@ class Contexts:
         return cls(group, members.astype(np.uint32), first.astype(np.uint32))
 
     def draw(self, places: Indices, draws: Hashes) -> Indices:
-        """A place that follows the same context for each of `places`: itself where there is no other."""
+        """For each of `places`, a random place with the same context; may be the same place."""
         group = self.group[places].astype(np.int64)
         first, stop = self.first[group].astype(np.int64), self.first[group + 1].astype(np.int64)
         landed: Indices = self.members[first + below(draws, stop - first)].astype(np.int64)
@@ -49,7 +50,7 @@ class Contexts:
 
 
 def _preceding(atoms: Atoms, order: int) -> Hashes:
-    """A hash of the `order` symbols before each atom within its turn (a)."""
+    """A hash of the `order` symbols before each atom in its turn (a)."""
     place = _places(atoms)
     hashes = np.zeros(len(place), dtype=np.uint64)
     for back in range(1, order + 1):
@@ -59,13 +60,13 @@ def _preceding(atoms: Atoms, order: int) -> Hashes:
 
 
 def _places(atoms: Atoms) -> Indices:
-    """Where in its turn each atom stands (a)."""
+    """The index of each atom in its turn (a)."""
     return pieces(np.zeros(len(atoms.turns) - 1, dtype=np.int64), np.diff(atoms.turns))
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """p pieces of real text, ordered by the turn that they make up: turn, start, length (p), in atoms."""
+    """p pieces of real text, ordered by the new turn that they make up: turn, start, length (p), in atoms."""
 
     turn: Indices
     start: Indices
@@ -73,10 +74,10 @@ class Pieces:
 
 
 class Splicer:
-    """Walks through real turns."""
+    """Makes new turns from pieces of real turns."""
 
     def __init__(self, atoms: Atoms, jump: float, orders: dict[int, float]) -> None:
-        """`jump`: its chance at an atom, below 1; `orders`: how often so many atoms are its context."""
+        """`jump`: its probability at an atom, below 1. `orders`: share of jumps by context length."""
         self._atoms = atoms
         self._jump = jump
         self._contexts = [Contexts.of(atoms, order) for order in orders]
@@ -102,7 +103,7 @@ class Splicer:
         return Pieces(turn[order], start[order], length[order])
 
     def _gaps(self, keys: Hashes) -> Indices:
-        """Atoms to read before a jump: one at least, and then geometric."""
+        """Atoms to copy before a jump: one, plus a geometric number."""
         if self._jump == 0:
             return np.full(len(keys), _NEVER)
         waits = np.log1p(-uniform(mixed(keys))) / np.log1p(-self._jump)
@@ -110,7 +111,7 @@ class Splicer:
         return gaps
 
     def _land(self, places: Indices, draws: Hashes) -> Indices:
-        """Where jumps from `places` lead: a context of one of the orders, then a place that follows it."""
+        """The targets of jumps from `places`: draw an order, then a place with the same context."""
         draws = mixed(draws + np.uint64(1))
         which = np.searchsorted(self._shares, uniform(draws), side="right")
         draws = mixed(draws)

@@ -1,6 +1,7 @@
-"""New values for old ones: drawn from what real tasks have in the same place, or composed afresh.
+"""New values for old ones: drawn from the values that real tasks have in such a place, or composed.
 
-Within a task an old value has one new value, as an id recurs in a real task; in another task it has another.
+Within a task an old value always becomes the same new value, as an id recurs in a real task. In another task
+it becomes another one.
 """
 
 from dataclasses import dataclass
@@ -12,19 +13,19 @@ from benches.resampling.agent_turns import ends
 from benches.resampling.atoms import Atoms
 from benches.resampling.hashing import Hashes, Indices, below, distinct, mixed, pieces, uniform
 
-_FEWEST = 10  # distinct values of a group, for others to be drawn from it
-_RANKS = 1e6  # fresh values are drawn from so many times as many as are known
+_FEWEST = 10  # distinct values that a group needs before values are drawn from it
+_RANKS = 1e6  # composed values are drawn from this many times the number of known values
 
 
 @dataclass(frozen=True)
 class Values:
-    """The v distinct values of real turns, in g groups that may stand for each other.
+    """The v distinct values of real turns, in g groups of interchangeable values.
 
-    starts, lengths (v): an example of each in the real tokens; number (v): it is digits; group (v): where its
-    substitutes are drawn from. choices: a value for each task that knows it, so that a draw goes by
-    frequency; first, count (g): the choices of each group. fresh (g): how likely a value that a task knows is
-    known to no other task, which is how likely an unseen task's value is new (Good and Turing).
-    value_of (a): the value that an atom is, -1 where it is none or has no substitutes.
+    starts, lengths (v): an example of each value in the real tokens. number (v): the value is digits.
+    group (v): the group that its substitutes are drawn from. choices: each value once for each task with it,
+    so that draws follow frequencies. first, count (g): the choices of each group. fresh (g): the share of
+    choices whose value occurs in one task only, which estimates how likely an unseen task's value is new
+    (Good and Turing). value_of (a): the index of the atom's value, -1 where it has no substitutes.
     """
 
     starts: Indices
@@ -39,7 +40,7 @@ class Values:
 
     @classmethod
     def of(cls, atoms: Atoms) -> "Values":
-        """Group by shape and by the symbol before; by shape alone where that leaves too few."""
+        """Group by shape and preceding symbol; by shape alone where such a group is too small."""
         found = np.flatnonzero(atoms.value)
         _, examples, values = np.unique(atoms.content[found], return_index=True, return_inverse=True)
         tasks = atoms.task[found]
@@ -64,12 +65,12 @@ class Values:
         )
 
     def draw(self, values: Indices, draws: Hashes) -> "Substitutes":
-        """A new value for each of `values`, by chance `draws`."""
+        """A new value for each of `values`, chosen by the random `draws`."""
         group = self.group[values]
         first, count = self.first[group], self.count[group]
         fresh = uniform(draws) < self.fresh[group]
         draws = mixed(draws + np.uint64(1))
-        # Zipf's law goes on past the known values: equal chances for equal ratios of ranks.
+        # Zipf's law continues past the known values: equal ratios of ranks are equally likely.
         ranks = (count * _RANKS ** uniform(draws)).astype(np.uint64)
         composed = mixed(mixed(ranks) + group.astype(np.uint64))
         head = self.choices[first + below(np.where(fresh, composed, draws), count)]
@@ -86,7 +87,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Substitutes:
-    """New values, each as two pieces of the real tokens; a known value is all head."""
+    """New values, each as two pieces of the real tokens; a known value has no tail."""
 
     head: Indices
     head_lengths: Indices
@@ -96,14 +97,14 @@ class Substitutes:
 
 
 def _groups(atoms: Atoms, found: Indices) -> Indices:
-    """The group of each occurrence of a value by shape and symbol before, and by shape alone (2 rows)."""
+    """Two groups of each occurrence of a value: by shape and preceding symbol, and by shape alone (2, n)."""
     wide = mixed(atoms.shape[found])
     narrow = mixed(mixed(wide) + atoms.symbols[found - 1])  # mixed twice: a before b is not b before a
     return np.unique(np.concatenate([narrow, wide]), return_inverse=True)[1].reshape(2, -1)
 
 
 def _choices(groups: Indices, values: Indices, tasks: NDArray[np.uint32]) -> tuple[Indices, Indices]:
-    """Each value of each group once for each task, ordered by group; and the groups."""
+    """Each value of each group once for each task, ordered by group; and their groups."""
     of_group, values, tasks = groups.ravel(), np.tile(values, 2), np.tile(tasks, 2)
     kept = distinct(of_group, values, tasks)
     kept = kept[np.argsort(of_group[kept], kind="stable")]
@@ -111,16 +112,16 @@ def _choices(groups: Indices, values: Indices, tasks: NDArray[np.uint32]) -> tup
 
 
 def write(
-    atoms: Atoms, values: Values, digits: NDArray[np.uint32], said: Indices, keys: Hashes
+    atoms: Atoms, values: Values, digits: NDArray[np.uint32], written: Indices, keys: Hashes
 ) -> tuple[NDArray[np.uint32], Indices]:
-    """The tokens of the atoms `said` (s) with new values, and how many each atom has become (s).
+    """The tokens of the atoms `written` (s) with new values, and the new length of each atom (s).
 
-    `keys` (s) are equal where old values shall have equal new ones; `digits` are the ids of "0" to "9".
+    Equal old values with equal `keys` (s) get equal new ones. `digits` are the ids of "0" to "9".
     """
-    starts, lengths = atoms.starts[said], atoms.lengths[said]
-    places = np.flatnonzero(values.value_of[said] >= 0)
-    old = values.value_of[said[places]]
-    draws = mixed(atoms.content[said[places]] + keys[places])
+    starts, lengths = atoms.starts[written], atoms.lengths[written]
+    places = np.flatnonzero(values.value_of[written] >= 0)
+    old = values.value_of[written[places]]
+    draws = mixed(atoms.content[written[places]] + keys[places])
     new = values.draw(old, draws)
     starts[places], lengths[places] = new.head, new.head_lengths + new.tail_lengths
     source = pieces(starts, lengths)
@@ -128,11 +129,11 @@ def write(
     source[pieces(begins[places] + new.head_lengths, new.tail_lengths)] = pieces(new.tail, new.tail_lengths)
     tokens = atoms.tokens[source]
     numbers = new.fresh & values.number[old]
-    _spell(tokens, begins[places[numbers]], lengths[places[numbers]], draws[numbers], digits)
+    _write_numbers(tokens, begins[places[numbers]], lengths[places[numbers]], draws[numbers], digits)
     return tokens, lengths
 
 
-def _spell(
+def _write_numbers(
     tokens: NDArray[np.uint32], begins: Indices, lengths: Indices, draws: Hashes, digits: NDArray[np.uint32]
 ) -> None:
     """Write a random number over each piece of `tokens`."""

@@ -1,18 +1,19 @@
-r"""Suffix decoding (arXiv 2411.04975) over base ids and over units: base tokens a pass on held-out tasks.
+r"""Suffix decoding (arXiv 2411.04975) over base ids and over units: base tokens per pass on held-out tasks.
 
     python -m benches.speculation.suffix_decoding --data shared/data --tokenizer shared/tokenizers/qwen3 \
         -o decoding.json
 
-A simulation: no model runs. The model is taken to write the logged text greedily, unit by unit where there
-are latents (their canonical parse); a pass verifies a draft and gives what agrees of it and one unit more.
-Drafts come from two suffix trees: one of the conversation so far, tool results included, and one of earlier
-responses, each with the end of its prompt. Those are the training tasks' responses, on which the latents
-are mined too, and those of held-out tasks as they arrive (--earlier); all arms see the same ones. A draft is
-named by its kind and its greatest size in units: `path` and `tree` as published, from one tree and one match
-length, `blend` from both trees and two match lengths together.
+A simulation: no model runs. The model is assumed to write the logged text greedily, in units where there are
+latents (the canonical parse). A pass verifies a draft; it yields the accepted part and one more unit.
 
-Figures are of the held-out tasks of all splits together, `splits` is the smallest and the largest split's. Of
-tau_bench one domain is measured, with earlier responses of its own; latents are mined on all domains.
+Drafts come from two suffix trees. One holds the conversation so far, with tool results. The other holds
+earlier responses, each with the end of its prompt: those of the training tasks, on which the latents are
+mined too, and those of held-out tasks as they arrive (--earlier). All arms have the same trees. A draft's
+name is its kind and its maximum size in units. `path` and `tree` are the published kinds, from one tree and
+one match length; `blend` combines both trees and two match lengths.
+
+Figures are of the held-out tasks of all splits; `splits` is the range over splits. Of tau_bench one domain is
+measured, with earlier responses of the same domain; latents are mined on all domains.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
+from benches.resampling.agent_turns import turn_spans
 from benches.speculation.suffix_drafts import BlendDrafter, Drafter, Matches, PathDrafter, TreeDrafter
 from benches.speculation.suffix_tree import SuffixTree
 
@@ -40,22 +42,19 @@ KINDS: dict[str, Callable[[int], Drafter]] = {
     "blend": BlendDrafter,
 }
 EARLIER = {
-    "training": "responses of training tasks alone",
-    "tasks": "and of each held-out task once all attempts at it are over",
-    "attempts": "and of each held-out attempt once it is over",
+    "tasks": "training tasks, and each held-out task once all attempts at it are over",
+    "attempts": "training tasks, and each held-out attempt once it is over",
 }
 HELD_OUT = 0.2
 DEPTH = 32  # longest string in the suffix trees; with 64 figures rise by less than 0.1%
-PROMPT_END = (
-    8  # tokens of its prompt that an earlier response is kept with, so that its opening can be drafted
-)
+PROMPT_END = 8  # tokens of its prompt that are kept with an earlier response, so that drafts can open it
 
 Split = tuple[lar.Corpus, lar.Corpus]
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """One trajectory: its units, the base tokens that each stands for, and where the agent's turns are."""
+    """One trajectory: its units, their sizes in base tokens, and the spans of the agent's turns."""
 
     id: str
     task: str
@@ -64,14 +63,14 @@ class Conversation:
     turns: list[tuple[int, int]]
 
     def responses(self) -> Iterator[list[int]]:
-        """The agent's turns, each with the end of its prompt."""
+        """The agent's turns in units, each with the end of its prompt."""
         for start, end in self.turns:
             yield self.units[max(0, start - PROMPT_END) : end]
 
 
 @dataclass
 class Counts:
-    """Sums over the agent's turns; units and context are counted in units, the context of each turn anew."""
+    """Sums over the agent's turns. The context of each turn counts in full, in units."""
 
     turns: int = 0
     base_tokens: int = 0
@@ -87,34 +86,37 @@ class Counts:
         return self
 
     def figures(self) -> dict[str, float]:
-        """The sums and what they say."""
+        """The sums and the ratios of the table."""
         return asdict(self) | {
             "base_tokens_a_pass": self.base_tokens / self.passes,
-            "units_a_pass": self.units / self.passes,
             "accepted_share": self.accepted / self.drafted if self.drafted else 0.0,
             "drafted_a_pass": self.drafted / self.passes,
-            "passes_a_turn": self.passes / self.turns,
             "context_a_turn": self.context / self.turns,
         }
 
 
 def main() -> None:
-    """Measure each corpus, print its rows as soon as they are there, write all figures as JSON."""
+    """Measure each corpus, print its rows at once, and write all figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument(
-        "--corpora", nargs="+", default=CORPORA, help="a file's name, /word: ids that hold it"
+        "--corpora",
+        nargs="+",
+        default=CORPORA,
+        help="file name, or file name/word: only ids that contain the word",
     )
     parser.add_argument(
         "--sizes", nargs="+", type=int, default=[0, 256, 1024, 4096], help="numbers of latents"
     )
-    parser.add_argument("--drafts", nargs="+", default=DRAFTS, help="kind:size, kinds: " + ", ".join(KINDS))
-    parser.add_argument("--gates", default="engines", help="of mining: engines, none, or names")
+    parser.add_argument(
+        "--drafts", nargs="+", default=DRAFTS, help="kind:size, with a kind of " + ", ".join(KINDS)
+    )
+    parser.add_argument("--gates", default="engines", help="engine gates of mining: engines, none, or names")
     parser.add_argument("--earlier", choices=EARLIER, default="attempts", help=_lines(EARLIER))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="splits of the tasks")
     parser.add_argument(
-        "--tokens", type=int, default=30_000, help="stop a split after so many of the agent's"
+        "--tokens", type=int, default=30_000, help="base tokens of the agent's after which a split stops"
     )
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
@@ -132,7 +134,7 @@ def main() -> None:
 
 
 def measure(name: str, size: int, seed: int, options: argparse.Namespace) -> dict[str, Counts]:
-    """Counts of each draft on one split, with so many latents (0: base ids)."""
+    """The counts of each draft on one split, with `size` latents (0: base ids)."""
     file, _, word = name.partition("/")
     train, held_out = split(options.data / f"{file}.jsonl.gz", options.tokenizer, seed)
     vocabulary = lar.mine(train, size=size, gates=options.gates) if size else None
@@ -144,7 +146,7 @@ def measure(name: str, size: int, seed: int, options: argparse.Namespace) -> dic
 
 @cache
 def split(file: Path, tokenizer: Path, seed: int) -> Split:
-    """The training tasks and the held-out ones of a file of trajectories."""
+    """The training and the held-out tasks of a file of trajectories."""
     return corpus(file, tokenizer).split(HELD_OUT, seed)
 
 
@@ -155,7 +157,7 @@ def corpus(file: Path, tokenizer: Path) -> lar.Corpus:
 
 
 def drafter(name: str) -> Drafter:
-    """The drafter that a name such as `path:24` means."""
+    """The drafter of a name such as `path:24`; SystemExit where there is none."""
     kind, _, limit = name.partition(":")
     if kind not in KINDS or not limit.isdigit():
         raise SystemExit(
@@ -165,7 +167,7 @@ def drafter(name: str) -> Drafter:
 
 
 def conversations(source: lar.Corpus, vocabulary: lar.LatentVocabulary | None) -> Iterator[Conversation]:
-    """The corpus's conversations, in units."""
+    """The corpus's conversations in units."""
     for shard in source.shards():
         if vocabulary is None:
             units, action, starts = shard.tokens, shard.action, np.arange(len(shard.tokens) + 1)
@@ -179,18 +181,12 @@ def conversations(source: lar.Corpus, vocabulary: lar.LatentVocabulary | None) -
                 shard.tasks[number],
                 units[start:end].tolist(),
                 np.diff(starts[start : end + 1]),
-                turns(action[start:end]),
+                turn_spans(action[start:end]),
             )
 
 
-def turns(action: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Where the agent's turns begin and end."""
-    changes = np.flatnonzero(np.diff(action.astype(np.int8), prepend=0, append=0)).tolist()
-    return list(zip(changes[::2], changes[1::2], strict=True))
-
-
 def first(found: list[Conversation], tokens: int) -> list[Conversation]:
-    """Conversations until they hold so many of the agent's base tokens, attempts at one task together."""
+    """The first conversations with `tokens` base tokens of the agent, the attempts at a task together."""
     together = sorted(found, key=lambda one: [other.task for other in found].index(one.task))
     written = [sum(int(one.sizes[start:end].sum()) for start, end in one.turns) for one in together]
     return together[: int(np.searchsorted(np.cumsum(written), tokens)) + 1]
@@ -199,19 +195,17 @@ def first(found: list[Conversation], tokens: int) -> list[Conversation]:
 def simulate(
     earlier: list[Conversation], unseen: list[Conversation], drafters: dict[str, Drafter], arriving: str
 ) -> dict[str, Counts]:
-    """Let each drafter go through the unseen conversations; `arriving` is one of EARLIER."""
-    said = SuffixTree(DEPTH)
+    """The counts of each drafter over the unseen conversations; `arriving` is a key of EARLIER."""
+    responses = SuffixTree(DEPTH)
     for conversation in earlier:
-        learn(said, conversation)
+        learn(responses, conversation)
     counts = {name: Counts() for name in drafters}
     waiting: list[Conversation] = []
     for conversation in unseen:
-        if arriving == "attempts" or (
-            arriving == "tasks" and waiting and waiting[0].task != conversation.task
-        ):
+        if arriving == "attempts" or (waiting and waiting[0].task != conversation.task):
             while waiting:
-                learn(said, waiting.pop(0))
-        write(conversation, said, drafters, counts)
+                learn(responses, waiting.pop(0))
+        write(conversation, responses, drafters, counts)
         waiting.append(conversation)
     return counts
 
@@ -224,11 +218,11 @@ def learn(tree: SuffixTree, conversation: Conversation) -> None:
 
 
 def write(
-    conversation: Conversation, said: SuffixTree, drafters: dict[str, Drafter], counts: dict[str, Counts]
+    conversation: Conversation, responses: SuffixTree, drafters: dict[str, Drafter], counts: dict[str, Counts]
 ) -> None:
     """Write one conversation's turns with each drafter.
 
-    They go side by side, because the trees depend on what is written and not on how it was drafted.
+    The drafters share the trees, which depend on the written text only.
     """
     own, units, known = SuffixTree(DEPTH), conversation.units, 0
     for start, end in conversation.turns:
@@ -238,14 +232,14 @@ def write(
         for count in counts.values():
             count += Counts(turns=1, base_tokens=base_tokens, units=end - start, context=start)
         context = units[max(0, start - DEPTH) : start]
-        trees = [Matches(tree, tree.matches(context)) for tree in (own, said)]
+        trees = [Matches(tree, tree.matches(context)) for tree in (own, responses)]
         write_turn(units[start:end], trees, drafters, counts)
 
 
 def write_turn(
     turn: list[int], trees: list[Matches], drafters: dict[str, Drafter], counts: dict[str, Counts]
 ) -> None:
-    """Write one turn with each drafter; the first tree grows with it."""
+    """Write one turn with each drafter, and append it to the first tree."""
     written = dict.fromkeys(drafters, 0)
     for place, unit in enumerate(turn):
         for name, drafter in drafters.items():
@@ -259,7 +253,7 @@ def write_turn(
 
 
 def summary(splits: list[dict[str, Counts]], draft: str) -> dict[str, Any]:
-    """Figures of all splits together, and base tokens a pass of each."""
+    """The figures of all splits together, and the base tokens per pass of each."""
     total = Counts()
     for split in splits:
         total += split[draft]
@@ -270,18 +264,17 @@ def head() -> str:
     """The table's head."""
     return (
         f"{'corpus':<18}{'latents':>8}  {'draft':<9}{'base tokens a pass':>19}{'splits':>13}"
-        f"{'units a pass':>13}{'accepted':>9}{'drafted a pass':>15}{'passes a turn':>14}"
-        f"{'context a turn':>15}{'in all':>12}"
+        f"{'accepted':>9}{'drafted a pass':>15}{'context a turn':>15}"
     )
 
 
 def row(name: str, size: int, draft: str, figures: dict[str, Any]) -> str:
-    """One line of the table."""
+    """One row of the table."""
     splits = f"{min(figures['splits']):.2f}-{max(figures['splits']):.2f}"
     return (
         f"{name:<18}{size:>8}  {draft:<9}{figures['base_tokens_a_pass']:>19.2f}{splits:>13}"
-        f"{figures['units_a_pass']:>13.2f}{figures['accepted_share']:>9.1%}{figures['drafted_a_pass']:>15.1f}"
-        f"{figures['passes_a_turn']:>14.1f}{figures['context_a_turn']:>15,.0f}{figures['context']:>12,}"
+        f"{figures['accepted_share']:>9.1%}{figures['drafted_a_pass']:>15.1f}"
+        f"{figures['context_a_turn']:>15,.0f}"
     )
 
 

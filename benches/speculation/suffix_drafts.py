@@ -1,8 +1,8 @@
-"""Drafts for speculative decoding out of suffix trees, and how much of one a model would accept.
+"""Drafts for speculative decoding from suffix trees, and how much of a draft a model would accept.
 
-The suffix trees are that of the conversation so far and that of earlier responses. A draft is a tree of
-tokens: `tokens[i]` is written after `tokens[parents[i]]`, or first where the parent is ROOT. A model verifies
-all of it in one forward pass.
+One suffix tree holds the conversation so far, another holds earlier responses. A draft is a tree of tokens:
+`tokens[i]` follows `tokens[parents[i]]`, or comes first where the parent is ROOT. A model verifies the whole
+draft in one forward pass.
 """
 
 import heapq
@@ -17,33 +17,33 @@ ROOT = -1
 
 
 class Matches(NamedTuple):
-    """A suffix tree with the nodes of all ends of the context, by their length from 0 (the tree's root)."""
+    """A suffix tree with the nodes of all suffixes of the context, by length from 0 (the tree's root)."""
 
     tree: SuffixTree
     nodes: list[Node]
 
     def after(self, token: int) -> "Matches":
-        """The matches of the context with one more token."""
+        """The matches after one more token."""
         return Matches(self.tree, self.tree.follow(self.nodes, token))
 
 
 @dataclass
 class Draft:
-    """Tokens with the index of the one before each; score is how many are expected to be accepted."""
+    """Tokens with the index of each one's parent. score: expected number of accepted tokens."""
 
     tokens: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     score: float = 0.0
 
     def add(self, token: int, parent: int, probability: float) -> int:
-        """Write `token` after `parent`; its index."""
+        """Add `token` after `parent`, and return its index."""
         self.tokens.append(token)
         self.parents.append(parent)
         self.score += probability
         return len(self.tokens) - 1
 
     def accepted(self, truth: Sequence[int], start: int) -> int:
-        """Length of the draft's longest path that is what `truth` says from `start` on."""
+        """The length of the draft's longest path that equals `truth` from `start` on."""
         index = {place: number for number, place in enumerate(zip(self.parents, self.tokens, strict=True))}
         parent, length = ROOT, 0
         while start + length < len(truth):
@@ -56,21 +56,21 @@ class Draft:
 
 @dataclass(frozen=True)
 class Drafter:
-    """Makes drafts of at most `limit` tokens; this one makes none."""
+    """Makes drafts of at most `limit` tokens; this base class makes empty ones."""
 
     limit: int
 
     def draft(self, trees: Sequence[Matches]) -> Draft:  # noqa: ARG002
-        """A draft of what comes next."""
+        """A draft of the next tokens."""
         return Draft()
 
 
 @dataclass(frozen=True)
 class SuffixDrafter(Drafter):
-    """Suffix decoding as published: one tree and one match length give the draft, those that score best.
+    """Suffix decoding as published: the best-scoring draft of one tree and one match length.
 
-    Probabilities are counts in that tree; what is less probable than `least` is left out, and a match of n
-    tokens gives at most `factor` * n.
+    Probabilities are relative counts in that tree. Tokens less probable than `least` are left out, and a
+    match of n tokens gives at most `factor` * n tokens.
     """
 
     least: float = 0.1
@@ -82,7 +82,7 @@ class SuffixDrafter(Drafter):
         for tree, nodes in trees:
             followed = 0
             for node in reversed(nodes[1:]):
-                if node.followed > followed:  # the same occurrences give no more than the longer match did
+                if node.followed > followed:  # otherwise it has the same occurrences as the longer match
                     best = max(best, self.draft_from(tree, node), key=lambda draft: draft.score)
                 followed = node.followed
         return best
@@ -93,10 +93,10 @@ class SuffixDrafter(Drafter):
 
 
 class PathDrafter(SuffixDrafter):
-    """The greedy path: each time the most frequent next token."""
+    """Drafts the greedy path: always the most frequent next token."""
 
     def draft_from(self, tree: SuffixTree, node: Node) -> Draft:
-        """The path from `node` down."""
+        """The path below `node`."""
         draft, probability = Draft(), 1.0
         limit = min(self.limit, self.factor * node.depth)
         while len(draft.tokens) < limit and (likeliest := tree.likeliest(node)):
@@ -111,13 +111,13 @@ class PathDrafter(SuffixDrafter):
 
 @dataclass(frozen=True)
 class TreeDrafter(SuffixDrafter):
-    """The most probable tokens below the match, whatever their branch."""
+    """Drafts the most probable tokens below the match, in all branches."""
 
     least: float = 0.02
     factor: int = 4
 
     def draft_from(self, tree: SuffixTree, node: Node) -> Draft:
-        """The tree below `node`, best first."""
+        """The most probable tokens of the tree below `node`."""
         draft, order = Draft(), count()
         queue: list[tuple[float, int, int, int, Node]] = []
 
@@ -136,20 +136,20 @@ class TreeDrafter(SuffixDrafter):
 
 @dataclass(frozen=True)
 class BlendDrafter(Drafter):
-    """The most probable tree under all suffix trees and match lengths together.
+    """Drafts the most probable tree under all suffix trees and match lengths together.
 
-    The next token's probability is interpolated absolute discounting: counts at the longest match, less
-    `discount` each, and what that frees goes to the next shorter match that occurs more often, `orders` of
-    them at most. The trees' counts are added up, those of tree i times `weights[i]`.
+    The next token's probability is interpolated absolute discounting: counts at the longest match, each minus
+    `discount`; the freed probability goes to the next shorter match that occurs more often, for at most
+    `orders` matches. The trees' counts are summed, with weight `weights[i]` for tree i.
     """
 
     least: float = 0.02
     discount: float = 0.5
     orders: int = 2
-    weights: tuple[float, ...] = (3.0, 1.0)  # what this conversation says recurs more than what others say
+    weights: tuple[float, ...] = (3.0, 1.0)  # text of this conversation recurs more than that of others
 
     def draft(self, trees: Sequence[Matches]) -> Draft:
-        """The tree, best first."""
+        """The most probable tree of tokens."""
         draft, order = Draft(), count()
         queue: list[tuple[float, int, int, int, Sequence[Matches]]] = []
 
@@ -168,7 +168,7 @@ class BlendDrafter(Drafter):
         return draft
 
     def probabilities(self, trees: Sequence[Matches]) -> dict[int, float]:
-        """Each next token that some match has seen, with its probability; they sum to at most 1."""
+        """The probability of each next token that follows some match; they sum to at most 1."""
         found: dict[int, float] = {}
         left, orders, followed = 1.0, 0, 0
         for length in range(max(len(nodes) for _, nodes in trees) - 1, 0, -1):
@@ -190,7 +190,7 @@ class BlendDrafter(Drafter):
     def _share_out(
         self, left: float, here: list[tuple[SuffixTree, Node, float]], found: dict[int, float]
     ) -> float:
-        """Give the probability `left` to what follows the matches of one length; what remains of it."""
+        """Share the probability `left` among the followers of the matches of one length; return the rest."""
         counts: dict[int, float] = {}
         for tree, node, weight in here:
             for token, child in tree.children(node).items():

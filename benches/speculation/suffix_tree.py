@@ -1,20 +1,20 @@
-"""A suffix tree with counts that grows token by token, the structure that suffix decoding drafts from.
+"""A suffix tree with counts that grows token by token; suffix decoding drafts from it.
 
-It is exact: a node stands for one string of at most `depth` tokens that occurs in the text, its `count` is
-the number of those occurrences. It is lazy: a node's children are made when they are first asked for, from
-the places at which the node's string ends, so that a text of millions of tokens costs what is looked at.
+A node stands for one string of at most `depth` tokens that occurs in the text, and its `count` is exact. The
+tree is lazy: a node's children are made when they are first read, from the places at which the node's string
+ends. So the cost depends on the nodes that are read, even for a text of millions of tokens.
 """
 
 from collections.abc import Iterable
 
-NO_TOKEN = -1  # stands between sequences; nothing continues over it
+NO_TOKEN = -1  # separates sequences; no string crosses it
 
 
 class Node:
-    """A string of the text: how often it occurs and what follows it.
+    """A string of the text with its counts and its continuations.
 
-    count is the number of its occurrences, followed the number of those that a token follows; places are
-    these tokens' positions in the text, until the children are made.
+    count: number of occurrences. followed: number of occurrences that a token follows. places: the positions
+    of those tokens in the text, until the children are made.
     """
 
     __slots__ = ("best", "children", "count", "depth", "followed", "places")
@@ -29,16 +29,16 @@ class Node:
 
 
 class SuffixTree:
-    """All strings of at most `depth` tokens of some sequences, the last of which is still being written."""
+    """All strings of at most `depth` tokens of some sequences; the last sequence may still grow."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self.root = Node(0)
         self._text: list[int] = []
-        self._open: list[Node] = []  # whose string the text ends with; those that are made, but for the root
+        self._open: list[Node] = []  # the existing nodes, without the root, whose string ends the text
 
     def append(self, token: int) -> None:
-        """The sequence that is being written goes on by one token."""
+        """Append a token to the last sequence."""
         still_open = []
         for node in (self.root, *self._open):
             node.followed += 1
@@ -52,17 +52,17 @@ class SuffixTree:
         self._text.append(token)
 
     def extend(self, tokens: Iterable[int]) -> None:
-        """Append one token after another."""
+        """Append tokens to the last sequence."""
         for token in tokens:
             self.append(token)
 
     def end(self) -> None:
-        """The sequence has ended; what is appended next begins another one."""
+        """End the last sequence; the next token begins another one."""
         self._text.append(NO_TOKEN)
         self._open = []
 
     def children(self, node: Node) -> dict[int, Node]:
-        """What follows the node's string: each next token with the node of the longer string."""
+        """Each token that follows the node's string, with the node of the longer string."""
         if node.children is None:
             node.children = {}
             self._make_children(node, node.children)
@@ -70,7 +70,7 @@ class SuffixTree:
         return node.children
 
     def _make_children(self, node: Node, children: dict[int, Node]) -> None:
-        """Sort the places of a node by what stands there: the loop in which most of the time goes."""
+        """Make the children from the node's places. This loop takes most of the time."""
         text, below, most = self._text, node.depth + 1, 0
         ends = below == self.depth
         for place in node.places:
@@ -90,12 +90,12 @@ class SuffixTree:
                 child.followed += 1
 
     def likeliest(self, node: Node) -> tuple[int, Node] | None:
-        """The most frequent next token, of equals the one that came first to be so frequent."""
+        """The most frequent next token and its node; among equals, the first to reach that count."""
         self.children(node)
         return node.best
 
     def matches(self, context: list[int]) -> list[Node]:
-        """The root and the nodes of all ends of `context` that something follows, the shortest first."""
+        """The root and the nodes of all suffixes of `context` that a token follows, the shortest first."""
         found = [self.root]
         for length in range(1, min(self.depth, len(context) + 1)):
             node = self.find(context[len(context) - length :])
@@ -114,7 +114,7 @@ class SuffixTree:
         return node
 
     def follow(self, matches: list[Node], token: int) -> list[Node]:
-        """The matches of a context from those of the context without its last token."""
+        """The matches after `token`, from the matches before it."""
         longer = [self.root]
         for node in matches:
             child = self.children(node).get(token)
@@ -125,7 +125,7 @@ class SuffixTree:
 
 
 def _count_child(node: Node, children: dict[int, Node], token: int) -> Node:
-    """The child that the text has just gone on to, counted once more."""
+    """Count `token` after the node's string, and return its child."""
     child = children.get(token)
     if child is None:
         child = children[token] = Node(node.depth + 1)

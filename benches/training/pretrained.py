@@ -1,17 +1,23 @@
-r"""A real pretrained model: one adapted teacher, vocabularies at several gates, and every arm at equal steps.
+r"""A real pretrained model: one adapted teacher, vocabularies at several gates, and all arms at equal steps.
 
     python -m benches.training.pretrained --model smollm2/ --trajectories shared/data/tau_bench.jsonl.gz \
         -o results/
 
-Stages: a corpus of at most `--attempts` trajectories a task, or the one of `--corpus`; a teacher adapted to
-its training tasks (another model wrote the logs), with `--patience` until it stops gaining on validation
-tasks, which are a tenth of them; its entropies and likeliest tokens, once for all; a vocabulary at each gate;
-an arm for each gate and loss, and two controls without latents, `marginal` (nothing to learn) and `sft`. All
-arms read the same windows in the same order. Bits per byte are of the agent's text in one sample of held-out
-windows. The held-out tasks are a fifth, split off once by their names: no stage learns or chooses from them.
-With `--live-teacher` the teacher reads every batch anew; without entropy gates nothing is scored then. Every
-stage and arm leaves a folder and is skipped when it is there: a run that was stopped goes on, and `--arms`
-adds to what is there. `--only` runs one stage.
+Stages:
+1. A corpus of at most --attempts trajectories a task, or the one of --corpus.
+2. A teacher adapted to the training tasks, since another model wrote the logs. With --patience it stops when
+a
+   tenth of these, the validation tasks, gain nothing.
+3. The teacher's entropies and likeliest tokens, for all arms. With --live-teacher the teacher reads every
+batch
+   instead, and without entropy gates nothing is scored.
+4. A vocabulary at each gate.
+5. An arm for each gate and loss, and two controls without latents: `marginal` (nothing to learn) and `sft`.
+   All arms read the same windows in the same order.
+
+Bits per byte are of the agent's text in one sample of held-out windows. The held-out tasks are a fifth, split
+off once by their names; no stage learns or chooses from them. Each stage and arm writes a folder and is
+skipped if that exists, so a stopped run continues, and --arms adds arms.
 """
 
 import argparse
@@ -26,17 +32,19 @@ from typing import Any
 import lar
 from benches.training.pretrained_options import parser
 from lar.distillation import AdaptOptions, DistillOptions
-from lar.scoring.score import entropy_quantiles
+from lar.distillation.options import LOSSES
+from lar.scoring.distribution import entropy_quantiles
 from lar.utils.progress import Progress
 
 HELD_OUT = 0.2
 VALIDATION, VALIDATION_SEED = 0.1, 1  # of the training tasks
+TOP_K = 64  # likeliest tokens that are kept of the teacher
 BITS = "eval_bits_per_byte"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What is trained: a gate ("none", "p60", ..., "control"), a loss, and how the rows start."""
+    """An arm: a gate ("none", "p60", ..., "control"), a loss, and the start of the rows."""
 
     gate: str
     loss: str
@@ -45,12 +53,12 @@ class Arm:
 
     @classmethod
     def parse(cls, text: str) -> "Arm":
-        """An arm of GATE:LOSS[:ROW_START[:OUTPUT_START]]."""
+        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]."""
         return cls(*text.split(":"))
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the arm's folder."""
         return "-".join((self.gate, self.loss, self.row_start, self.output_start))
 
 
@@ -58,35 +66,33 @@ def main() -> None:
     """Run the stages in order and print the table."""
     options = parser(__doc__).parse_args()
     if (options.trajectories is None) == (options.corpus is None):
-        raise SystemExit("give either --trajectories or --corpus")
-    stages = {"adapt": adapt, "score": score, "mine": mine, "arms": arms, "table": table}
-    for name, stage in stages.items():
-        if options.only in (None, name):
-            began = time.perf_counter()
-            stage(options)
-            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+        raise SystemExit("give --trajectories or --corpus, and only one of them")
+    for stage in (adapt, score, mine, arms, table):
+        began = time.perf_counter()
+        stage(options)
+        print(f"{stage.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def corpus_of(options: argparse.Namespace) -> lar.Corpus:
-    """The corpus that is given, or that was built."""
+    """The corpus of --corpus, or the built one."""
     return lar.Corpus.load(options.corpus or options.output / "corpus")
 
 
 def teacher_of(options: argparse.Namespace) -> Path:
-    """The folder of the adapted model."""
+    """The folder of the adapted teacher."""
     folder: Path = options.teacher or options.output / "teacher"
     return folder
 
 
 def split(options: argparse.Namespace) -> tuple[lar.Corpus, lar.Corpus]:
-    """Training and held-out tasks."""
+    """The corpora of the training tasks and of the held-out tasks."""
     return corpus_of(options).split(HELD_OUT)
 
 
 def first_attempts(
     trajectories: Iterable[lar.Trajectory], number: int, tasks: int | None
 ) -> Iterator[lar.Trajectory]:
-    """At most `number` trajectories of each of the first `tasks` tasks: retries teach less than new tasks."""
+    """At most `number` trajectories of each of the first `tasks` tasks (None: of all)."""
     seen: Counter[str] = Counter()
     for trajectory in trajectories:
         if tasks is None or trajectory.task in seen or len(seen) < tasks:
@@ -96,7 +102,7 @@ def first_attempts(
 
 
 def build(options: argparse.Namespace) -> None:
-    """Build the corpus, if none is given."""
+    """Build the corpus, unless --corpus names one."""
     if options.corpus is None:
         logs = lar.read_trajectories(options.trajectories)
         chosen = first_attempts(logs, options.attempts, options.tasks)
@@ -104,7 +110,7 @@ def build(options: argparse.Namespace) -> None:
 
 
 def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None:
-    """Another model wrote the logs: fine-tune a LoRA on the agent's turns and merge it."""
+    """Fine-tune a LoRA on the agent's turns, since another model wrote the logs, and merge it."""
     build(options)
     if teacher_of(options).exists():
         return
@@ -116,7 +122,6 @@ def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None
         max_steps=options.adapt_steps,
         max_length=options.max_length,
         batch_tokens=options.batch_tokens,
-        gradient_checkpointing=options.checkpointing,
         evaluate_steps=options.validate_steps,
         evaluated_windows=options.evaluated_windows,
         patience=options.patience,
@@ -124,18 +129,18 @@ def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None
         device=options.device,
     )
     folder = teacher_of(options)
-    lar.adapt(options.model, learnt, settings, folder, held_out=validation, progress=progress or steps)
+    lar.adapt(learnt, options.model, settings, folder, held_out=validation, progress=progress or steps)
 
 
 def score(options: argparse.Namespace) -> None:
-    """The adapted model's entropies, and its likeliest tokens for all arms, if any would read them."""
+    """Store the teacher's entropies and likeliest tokens in the corpus, if any arm reads them."""
     if options.live_teacher and options.gates == ["none"]:
         return
     lar.score(
         corpus_of(options),
         teacher_of(options),
         max_length=options.max_length,
-        top_k=None if options.live_teacher else options.top_k,
+        top_k=None if options.live_teacher else TOP_K,
         device=options.device,
         progress=steps,
     )
@@ -143,13 +148,13 @@ def score(options: argparse.Namespace) -> None:
 
 
 def mine(options: argparse.Namespace) -> None:
-    """A vocabulary at each gate, and what it saves on the held-out tasks."""
+    """Mine a vocabulary at each gate, and print its reduction on the held-out tasks."""
     for gate in options.gates:
         print(gate, json.dumps(saved(options, gate)), flush=True)
 
 
 def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
-    """The vocabulary of a gate, mined from the training tasks if it is not there yet."""
+    """The vocabulary of a gate; mined from the training tasks unless it exists."""
     folder = options.output / "vocabularies" / gate
     if not folder.exists():
         limit = None if gate == "none" else gate
@@ -160,22 +165,22 @@ def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
 
 
 def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
-    """What the vocabulary of a gate saves on the held-out tasks."""
+    """The reduction on the held-out tasks of a gate's vocabulary, as JSON-ready values."""
     _, held_out = split(options)
-    found: dict[str, Any] = lar.evaluate(mined(options, gate), {"held out": held_out}).as_dict()
+    found: dict[str, Any] = lar.evaluate({"held out": held_out}, mined(options, gate)).as_dict()
     return found
 
 
 def chosen_arms(options: argparse.Namespace) -> list[Arm]:
-    """The arms that were asked for."""
+    """The arms of --arms, or all gates by all losses with two controls."""
     if options.arms:
         return [Arm.parse(text) for text in options.arms]
     controls = [Arm("control", "marginal"), Arm("control", "sft")]
-    return controls + [Arm(gate, loss) for gate in options.gates for loss in options.losses]
+    return controls + [Arm(gate, loss) for gate in options.gates for loss in LOSSES]
 
 
 def arms(options: argparse.Namespace) -> None:
-    """Train each arm that is not there yet."""
+    """Train each arm that does not exist yet."""
     for arm in chosen_arms(options):
         began = time.perf_counter()
         if train(options, arm):
@@ -184,15 +189,15 @@ def arms(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = None) -> bool:
-    """Train an arm, on from its last checkpoint; False if it is there already."""
+    """Train an arm, from its last checkpoint if there is one; False if its folder exists already."""
     folder = arm_folder(options, arm)
     if folder.exists():
         return False
     learnt, held_out = split(options)
     vocabulary = None if arm.gate == "control" else mined(options, arm.gate)
     lar.distill(
-        teacher_of(options),
         learnt,
+        teacher_of(options),
         vocabulary,
         settings_of(options, arm),
         folder,
@@ -203,13 +208,13 @@ def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = Non
 
 
 def arm_folder(options: argparse.Namespace, arm: Arm) -> Path:
-    """Where an arm's student is, or will be."""
-    folder: Path = options.output / "arms" / (arm.name + options.tag)
+    """The folder of an arm's student."""
+    folder: Path = options.output / "arms" / arm.name
     return folder
 
 
 def log_of(folder: Path, record: str = "distillation.json") -> list[dict[str, Any]]:
-    """The log of a run that has ended, or else of its last checkpoint; empty before the first."""
+    """The log of a finished run, or of its last checkpoint; empty before the first checkpoint."""
     if (folder / record).exists():
         content = json.loads((folder / record).read_text(encoding="utf-8"))
         return list(content["log"])
@@ -219,12 +224,12 @@ def log_of(folder: Path, record: str = "distillation.json") -> list[dict[str, An
 
 
 def course_of(folder: Path, record: str = "distillation.json") -> list[dict[str, Any]]:
-    """The evaluations of a run, in order."""
+    """The evaluations in a run's log, in order."""
     return [line for line in log_of(folder, record) if BITS in line]
 
 
 def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
-    """The options of an arm: the same but for what it is named after."""
+    """The options of an arm; they differ between arms only in the parts of the arm's name."""
     return DistillOptions(
         loss=arm.loss,
         row_start=arm.row_start,
@@ -232,12 +237,10 @@ def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
         control=arm.gate == "control",
         learning_rate=options.learning_rate,
         row_learning_rate=options.row_learning_rate,
-        hidden_weight=options.hidden_weight,
         cached_teacher=not options.live_teacher,
         max_steps=options.steps,
         max_length=options.max_length,
         batch_tokens=options.batch_tokens,
-        gradient_checkpointing=options.checkpointing,
         evaluate_steps=options.evaluate_steps,
         evaluated_windows=options.evaluated_windows,
         save_steps=options.save_steps,
@@ -246,7 +249,7 @@ def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
 
 
 def table(options: argparse.Namespace) -> None:
-    """Every arm that is there: its curve, what its vocabulary saves, and how often it spells latents out."""
+    """Print for each existing arm its curve, its reduction, and how often it prefers explicit tokens."""
     reductions = {
         gate: saved(options, gate)["reduction"]
         for gate in options.gates
@@ -260,16 +263,21 @@ def table(options: argparse.Namespace) -> None:
         record = json.loads((folder / "distillation.json").read_text())
         course = course_of(folder)
         records[folder.name] = {"course": course, "start": record["start"], "options": record["options"]}
-        saved = reductions.get(folder.name.split("-")[0], 0.0)
-        bits = ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course)
+        reduction = reductions.get(folder.name.split("-")[0], 0.0)
         explicit = course[-1].get("eval_explicit_preference") if course else None
-        print(f"| {folder.name} | {-saved:.1%} | {bits} | {'' if explicit is None else f'{explicit:.1%}'} |")
+        cells = [
+            folder.name,
+            f"{-reduction:.1%}" if reduction else "-",
+            ", ".join(f"{line['step']}: {line[BITS]:.3f}" for line in course),
+            "" if explicit is None else f"{explicit:.1%}",
+        ]
+        print(f"| {' | '.join(cells)} |")
     result = {"reductions": reductions, "arms": records, "options": vars(options)}
     (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
 
 
 def steps(done: int, total: int | None) -> None:
-    """Print progress now and then."""
+    """Print progress 20 times."""
     if total and done * 20 // total != (done - 1) * 20 // total:
         print(f"  {done} of {total}", flush=True)
 

@@ -1,11 +1,11 @@
-"""What the new rows cost: a training step with split rows, with PEFT's way, and with frozen embeddings.
+"""The cost of the new rows: a training step with ours, with PEFT's, and with frozen embeddings, on a CPU.
 
-    python -m benches.training.row_cost --rows 151936 --latents 1024 -o row_cost.json
+    python -m benches.training.row_cost -o row_cost.json
 
-One LoRA in all arms, and one batch of random units; forward, cross-entropy over all positions, backward, in
-turn about. `frozen` has no latents (base token 0 stands for each of the batch), `split` has ours, `peft` has
-the latents inside resized matrices with `trainable_token_indices` in the embedding and the head. Memory: the
-peak of a process for each arm, less what it held before its first step.
+All arms have the same LoRA and read one batch of random units: forward, cross-entropy over all positions,
+backward, alternating. `frozen` has no latents (base token 0 replaces those of the batch), `split` has our
+rows, and `peft` has the latents inside resized matrices with `trainable_token_indices` in the embedding and
+the head. Memory is the peak of a process for each arm, minus its memory before the first step.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +30,7 @@ from lar.distillation.rows.rows import LatentRows
 from lar.models.causal_lm import autocast
 
 Step = Callable[[], None]
+ROWS, LATENTS, UNITS = 151_936, 1024, 256
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Batch:
 
     @classmethod
     def random(cls, length: int, rows: int, latents: int, device: torch.device) -> "Batch":
-        """Draw it."""
+        """A batch of `length` units, always the same."""
         generator = torch.Generator().manual_seed(0)
         units = torch.randint(rows, (1, length), generator=generator)
         units[:, ::4] = rows + torch.randint(latents, units[:, ::4].shape, generator=generator)
@@ -50,7 +51,7 @@ class Batch:
 
     @property
     def base(self) -> Tensor:
-        """The same with token 0 for each latent."""
+        """The units with token 0 in place of each latent."""
         return self.units.masked_fill(self.units >= self.rows, 0)
 
 
@@ -60,7 +61,7 @@ def frozen(model: Any, batch: Batch) -> Step:
 
 
 def split(model: Any, batch: Batch) -> Step:
-    """LoRA and rows of the latents beside the base matrices."""
+    """LoRA, with the rows of the latents beside the base matrices."""
     adapted = _with_lora(sharing_weights(model))
     start = torch.randn(batch.latents, model.config.hidden_size, device=model.device) * 0.02
     LatentRows(batch.rows, start, start).attach(adapted)
@@ -68,7 +69,7 @@ def split(model: Any, batch: Batch) -> Step:
 
 
 def peft(model: Any, batch: Batch) -> Step:
-    """LoRA and PEFT's `trainable_token_indices`, named for both matrices: the list form trains one only."""
+    """LoRA with `trainable_token_indices` for both matrices (the list form trains only one)."""
     matrices = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     resized = sharing_weights(model, but=matrices)  # resizing changes them in place
     resized.resize_token_embeddings(batch.rows + batch.latents, mean_resizing=False)
@@ -88,7 +89,7 @@ def _with_lora(model: Any, **settings: Any) -> Any:
 
 
 def _step(model: Any, units: Tensor, frozen: Any) -> Step:
-    """Forward and backward, in the precision of the `frozen` weights; gradients are dropped."""
+    """Forward and backward in the precision of the `frozen` weights; gradients are discarded."""
 
     def step() -> None:
         with autocast(frozen):
@@ -102,25 +103,18 @@ def _step(model: Any, units: Tensor, frozen: Any) -> Step:
 
 
 def main() -> None:
-    """Measure, write the record, print the table."""
+    """Measure all arms, write the record and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="row-cost")
-    parser.add_argument("--layers", type=int, help="instead of the shape's")
-    parser.add_argument("--rows", type=int, default=151_936)
-    parser.add_argument("--latents", type=int, default=1024)
-    parser.add_argument("--length", type=int, default=256, help="units of the batch")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--memory-of", choices=ARMS, help="only say what this arm's steps take")
+    parser.add_argument("--threads", type=int, help="torch threads")
+    parser.add_argument("--memory-of", choices=ARMS, help="only print the memory of this arm's steps")
     parser.add_argument("-o", "--output", type=Path, default=Path("row_cost.json"))
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
-    shape = SHAPES[options.shape]
-    model = random_model(replace(shape, layers=options.layers or shape.layers), options.rows, device)
-    batch = Batch.random(options.length, options.rows, options.latents, device)
+    device = torch.device("cpu")
+    model = random_model(SHAPES["row-cost"], ROWS, device)
+    batch = Batch.random(UNITS, ROWS, LATENTS, device)
     if options.memory_of:
         print(memory(ARMS[options.memory_of](model, batch), device))
         return
@@ -136,9 +130,9 @@ def main() -> None:
 def measure(
     model: Any, batch: Batch, rounds: int, memory_of: Callable[[str], int] | None = None
 ) -> dict[str, Any]:
-    """Median seconds of each arm's step, alternating, and the median of its ratios to `frozen`.
+    """Median seconds of each arm's step, and the median of its ratios to `frozen`; the arms alternate.
 
-    `memory_of` returns the bytes that an arm's steps take; by default a process of its own measures them.
+    `memory_of` returns the bytes that an arm's steps take; by default a separate process measures them.
     """
     steps = {name: make(model, batch) for name, make in ARMS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
@@ -159,7 +153,7 @@ def measure(
 
 
 def memory(step: Step, device: torch.device) -> int:
-    """What two steps take over what was held before them; the rows' own copies are held before."""
+    """Peak bytes of two steps over the memory in use before them, which includes the arm's own weights."""
     forget_peak(device)
     before = peak_memory(device)
     step()

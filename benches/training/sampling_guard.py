@@ -1,11 +1,11 @@
-"""What the sampling guard changes: the demo's student at work with and without it, greedy and sampled.
+"""The effect of the sampling guard: the demo's student with and without it, greedy and sampled.
 
     lar demo -o demo
     python -m benches.training.sampling_guard --demo demo/ -o sampling_guard.json
 
-Each line is the mean over the sampling seeds, one of them where the temperature is 0. "not canonical": the
-share of the turns that are not the canonical parse of their text. "wasted": units that such turns have more
-than their parse, for each ticket. "at once": seconds a unit with all tickets stepped together.
+Each line is a mean over the sampling seeds (one seed at temperature 0). "not canonical": the share of turns
+that differ from the canonical parse of their text. "wasted": the units that such turns have beyond their
+parse, per ticket.
 """
 
 import argparse
@@ -27,23 +27,23 @@ from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
 
 TEMPERATURES = [0.0, 0.7, 1.0]
-COLUMNS = "temperature  guard  not canonical  wasted  success           units  base tokens  us / unit"
+COLUMNS = "temperature  guard  not canonical  wasted  success           units"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One temperature, guarded or not: what each sampling seed gave."""
+    """The figures of one temperature, guarded or not: one entry for each sampling seed."""
 
     temperature: float
     guarded: bool
     arms: list[dict[str, Any]]
 
     def mean(self, name: str) -> float:
-        """Mean over the seeds."""
+        """The figure's mean over the seeds."""
         return mean(arm[name] for arm in self.arms)
 
     def spread(self, name: str) -> float:
-        """Standard error over the seeds, 0 for one."""
+        """The figure's standard error over the seeds; 0 for one seed."""
         values = [arm[name] for arm in self.arms]
         return stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
@@ -52,22 +52,19 @@ class Line:
         guard = "on" if self.guarded else "off"
         return (
             f"{self.temperature:11.1f}  {guard:>5}  {self.mean('turn_share'):13.2%}  "
-            f"{self.mean('wasted'):6.3f}  {success:>14}  {self.mean('units'):9.2f}  "
-            f"{self.mean('base_tokens'):11.2f}  {self.mean('seconds_a_unit') * 1e6:9.1f}"
+            f"{self.mean('wasted'):6.3f}  {success:>14}  {self.mean('units'):9.2f}"
         )
 
 
 def main() -> None:
-    """Run every temperature with and without the guard, print the table, write JSON."""
+    """Run every temperature with and without the guard, print the table, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--demo", type=Path, required=True, help="a folder that `lar demo` has written")
+    parser.add_argument("--demo", type=Path, required=True, help="output folder of `lar demo`")
     parser.add_argument("--tasks", type=int, default=100, help="held-out tickets")
     parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of each temperature above 0")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=TEMPERATURES)
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     student = Student.load(options.demo / "student", load_model(options.demo / "model", device="cpu"))
     tasks = demo_tasks(options.demo, options.tasks)
     print(
@@ -75,7 +72,7 @@ def main() -> None:
     )
     print(COLUMNS)
     lines = []
-    for temperature in options.temperatures:
+    for temperature in TEMPERATURES:
         for guarded in (False, True):
             lines.append(measure(student, tasks, temperature, options.seeds, guarded=guarded))
             print(lines[-1], flush=True)
@@ -84,18 +81,18 @@ def main() -> None:
 
 
 def demo_tasks(folder: Path, number: int) -> list[Task]:
-    """The tickets that the demo holds out."""
+    """The first `number` held-out tickets of the demo."""
     record = json.loads((folder / "demo.json").read_text())["options"]
     return held_out_tasks(number, record["seed"], training_tasks(record["training_tasks"], record["seed"]))
 
 
 def training_share(folder: Path, vocabulary: lar.LatentVocabulary) -> float:
-    """The share of the turns of the training corpus that are not canonical: 0, or training is at fault."""
-    return training_canonicity(vocabulary, lar.Corpus.load(folder / "corpus")).turn_share
+    """The share of the training corpus's turns that are not canonical; must be 0."""
+    return training_canonicity(lar.Corpus.load(folder / "corpus"), vocabulary).turn_share
 
 
 def measure(student: Student, tasks: list[Task], temperature: float, seeds: int, *, guarded: bool) -> Line:
-    """Let the student work on all tickets, once for each seed; once where nothing is drawn."""
+    """Run the student on all tickets, once for each seed; once at temperature 0."""
     sampling = Sampling(GREEDY.max_units, temperature=temperature, canonical=guarded)
     arms = []
     for seed in range(seeds if temperature else 1):
@@ -107,14 +104,11 @@ def measure(student: Student, tasks: list[Task], temperature: float, seeds: int,
 
 
 def record_of(arm: Arm, tickets: int) -> dict[str, Any]:
-    """One run as JSON-ready values; means are over tickets."""
+    """One run as JSON-ready values, with means over tickets."""
     return {
         "success": arm.success,
         "units": arm.units,
-        "base_tokens": arm.base_tokens,
-        "turns": arm.turns,
         "wasted": arm.canonicity.wasted_units / tickets,
-        "seconds_a_unit": arm.seconds / (arm.units * tickets),
         **{name: value for name, value in arm.canonicity.as_json().items() if name.endswith("share")},
         "solved": arm.solved,
     }

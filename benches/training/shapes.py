@@ -1,4 +1,4 @@
-"""Public architectures with random weights, and the floating-point operations that they need."""
+"""Models of public architectures with random weights, and the number of their floating-point operations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen3Config
 
-import lar
 from lar.models.causal_lm import choose_dtype
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder's numbers, after its published configuration."""
+    """The dimensions of a decoder, from its published configuration."""
 
     family: str
     width: int
@@ -26,7 +25,7 @@ class Shape:
     tied: bool = False
 
     def config(self, rows: int) -> PreTrainedConfig:
-        """The configuration with `rows` embedding rows: the tokenizer's, not the checkpoint's."""
+        """The configuration with `rows` embedding rows (the tokenizer's; checkpoints may have more)."""
         classes = {"qwen3": Qwen3Config, "llama": LlamaConfig}
         return classes[self.family](
             vocab_size=rows,
@@ -48,7 +47,6 @@ class Shape:
 SHAPES = {
     "qwen3-8b": Shape("qwen3", 4096, 12288, 36, 32, 8, 128, 40960, 1e6),
     "llama-3.1-8b": Shape("llama", 4096, 14336, 32, 32, 8, 128, 131072, 5e5),
-    "qwen3-0.6b": Shape("qwen3", 1024, 3072, 28, 16, 8, 128, 40960, 1e6, tied=True),
     "smollm2-135m": Shape("llama", 576, 1536, 30, 9, 3, 64, 8192, 1e5, tied=True),
     "row-cost": Shape("qwen3", 1024, 3072, 4, 16, 8, 64, 8192, 1e6),
     "small": Shape("qwen3", 512, 1536, 12, 8, 4, 64, 8192, 1e6),
@@ -56,21 +54,13 @@ SHAPES = {
 }
 
 
-def with_known_rows(tokenizer: lar.Tokenizer) -> lar.Tokenizer:
-    """The tokenizer with the number of a model's embedding rows: its own, or padded to a multiple of 128."""
-    if tokenizer.base_size_is_known:
-        return tokenizer
-    rows = -(-tokenizer.base_size // 128) * 128
-    return lar.Tokenizer(
-        tokenizer.backend,
-        config=tokenizer.special_tokens,
-        chat_template=tokenizer.chat_template,
-        model_vocab_size=rows,
-    )
+def padded_rows(base_size: int) -> int:
+    """Embedding rows of a model for so many ids: published models pad them to a multiple of 128."""
+    return -(-base_size // 128) * 128
 
 
 def random_model(shape: Shape, rows: int, device: torch.device) -> Any:
-    """A model of that shape, made on its device: in bfloat16 where that is native, else in float32."""
+    """A model of that shape on `device`: in bfloat16 where that is native, else in float32."""
     dtype = choose_dtype("auto", device, 8 * shape.width * shape.inner * shape.layers)
     torch.manual_seed(0)
     with torch.device(device):
@@ -79,16 +69,16 @@ def random_model(shape: Shape, rows: int, device: torch.device) -> Any:
 
 
 def multiplied_parameters(shape: Shape, rows: int) -> tuple[int, int]:
-    """Parameters that a token is multiplied with: in the layers, and in the head."""
+    """Numbers of parameters that multiply a token: in the layers, and in the head."""
     attention = shape.width * shape.head_size * 2 * (shape.heads + shape.key_heads)
     return shape.layers * (attention + 3 * shape.width * shape.inner), rows * shape.width
 
 
 def forward_operations(shape: Shape, rows: int, lengths: list[int]) -> float:
-    """Floating-point operations of a forward pass over causal sequences: 2 a parameter, and attention's.
+    """Floating-point operations of a forward pass over causal sequences: 2 per parameter, plus attention.
 
-    A token at position t multiplies its query with t + 1 keys and adds up t + 1 values. Sums over the width,
-    such as norms, are not counted.
+    A token at position t multiplies its query by t + 1 keys and sums t + 1 values. Operations linear in the
+    width, such as norms, are left out.
     """
     tokens = sum(lengths)
     attended = sum(length * (length + 1) / 2 for length in lengths)

@@ -1,12 +1,12 @@
-r"""How fast a teacher scores and a student learns: against the machine's products, and against plain LoRA.
+r"""Speed of scoring beside plain matrix products, and of distillation beside plain LoRA.
 
     python -m benches.training.throughput --shape qwen3-8b --trajectories mini_swe_gemini3.jsonl.gz \
         --tokenizer qwen3/
 
 Weights are random, in the architecture's public shape; conversations are real. All arms alternate
 (A B C A B C ...) in one process and medians are reported. `lar.distill` and its peer, PEFT's LoRA in
-transformers' Trainer, train on the same packed rows. Memory:
-the GPU's peak; on a CPU that of a process for each arm.
+transformers' Trainer, train on the same packed rows. Memory is the GPU's peak; on a CPU it is the peak of a
+separate process for each arm.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from benches.training.shapes import (
     SHAPES,
     forward_operations,
     multiplied_parameters,
+    padded_rows,
     random_model,
-    with_known_rows,
 )
 from benches.training.throughput_table import print_table
 from benches.training.training_arms import (
@@ -40,21 +40,22 @@ from benches.training.training_arms import (
     Bench,
     Steps,
     forget_peak,
-    in_turn,
     peak_memory,
+    run_alternating,
     summary,
 )
 from lar.corpus.windows import windows
 from lar.distillation import DistillOptions
 from lar.distillation.data import Examples
 from lar.distillation.options import OUTPUT_STARTS
-from lar.models.attention import ATTENTIONS, choose_attention
+from lar.models.attention import choose_attention
+from lar.scoring import store
 
 PIECES = ("matmul", "score", "distill")
 
 
 def main() -> None:
-    """Measure the pieces that are asked for, write the record and print the table."""
+    """Measure the chosen pieces, write the record and print the table."""
     options = parser().parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -70,45 +71,41 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The bench's options."""
+    """The parser of the bench's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, required=True)
     parser.add_argument("--trajectories", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--piece", choices=PIECES, action="append", help="only this one; may be repeated")
-    parser.add_argument("--device", help='for example "cpu"; the GPU if there is one')
-    parser.add_argument("--threads", type=int, help="of torch on a CPU")
-    parser.add_argument("--attention", choices=ATTENTIONS, default="auto")
-    parser.add_argument("--compile", action="store_true", help="score with compiled decoder layers")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="medians are of so many, after one that warms up"
+        "--piece", choices=PIECES, action="append", help="measure only this piece; may be repeated"
     )
-    parser.add_argument("--mined", type=int, help="trajectories to mine; all by default")
+    parser.add_argument("--device", help='for example "cpu"; the GPU if there is one')
+    parser.add_argument("--threads", type=int, help="torch threads on a CPU")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms up")
+    parser.add_argument("--mined", type=int, help="trajectories to mine (default: all)")
     parser.add_argument("--size", type=int, default=1024, help="number of latents")
     parser.add_argument("--scored", type=int, default=16, help="trajectories to score")
-    parser.add_argument("--score-length", type=int, help="tokens of a trajectory to score; the context's")
-    parser.add_argument("--score-batch", type=int, help="tokens of a batch to score")
+    parser.add_argument("--score-length", type=int, help="tokens of a window to score (default: the context)")
     parser.add_argument("--trained", type=int, default=16, help="trajectories to train on")
     parser.add_argument("--max-length", type=int, default=2048, help="base tokens of a window")
     parser.add_argument("--batch-tokens", type=int, help="base tokens of a packed row")
-    parser.add_argument("--steps", type=int, default=4, help="of each run, after one that warms up")
-    parser.add_argument("--loss", default="marginal")
+    parser.add_argument("--steps", type=int, default=4, help="steps of each run, after one that warms up")
     parser.add_argument(
         "--output-start",
         choices=OUTPUT_STARTS,
         default=DistillOptions.output_start,
-        help="of the student's rows, before the first step",
+        help="start of the student's output rows",
     )
-    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in all arms")
-    parser.add_argument("--cache", action="store_true", help="also the student with a cached teacher")
-    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents; none by default")
-    parser.add_argument("--memory-of", choices=ARMS, help="only say the peak memory of this arm's run")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing in all arms")
+    parser.add_argument("--cache", action="store_true", help="add the student with a cached teacher")
+    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents")
+    parser.add_argument("--memory-of", choices=ARMS, help="only print the peak memory of this arm's run")
     parser.add_argument("-o", "--output", type=Path, default=Path("throughput.json"))
     return parser
 
 
 def _corpus(options: argparse.Namespace, name: str, tokenizer: lar.Tokenizer) -> lar.Corpus:
-    """The corpus of the first trajectories, as many as the option of that name says."""
+    """The corpus of the first trajectories; option `name` gives their number."""
     folder = options.work / name
     if not folder.exists():
         source = islice(lar.read_trajectories(options.trajectories), getattr(options, name))
@@ -128,22 +125,19 @@ class Setting:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Setting":
-        """Build the corpora in the folder `work`, mine, and make the model."""
-        tokenizer = with_known_rows(lar.Tokenizer.load(options.tokenizer))
+        """Build the corpora in the folder --work, mine the latents, and make the model."""
+        tokenizer = lar.Tokenizer.load(options.tokenizer)
         corpora = {name: _corpus(options, name, tokenizer) for name in ("scored", "trained")}
         folder = options.work / "vocabulary"
         if not folder.exists():
             lar.mine(_corpus(options, "mined", tokenizer), size=options.size).save(folder)
         device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        model = random_model(SHAPES[options.shape], tokenizer.base_size, device)
-        choose_attention(model, options.attention)
-        if options.compile:
-            for layer in model.model.layers:
-                layer.compile(dynamic=True)  # the arms' copies of the modules are not compiled
+        model = random_model(SHAPES[options.shape], padded_rows(tokenizer.base_size), device)
+        choose_attention(model, "auto")
         return cls(options.shape, model, **corpora, vocabulary=lar.LatentVocabulary.load(folder))
 
     def as_json(self, options: argparse.Namespace) -> dict[str, Any]:
-        """What was measured, and on what."""
+        """The setting as JSON-ready values."""
         rows = self.vocabulary.base_size
         layers, head = multiplied_parameters(SHAPES[self.shape], rows)
         on_gpu = self.model.device.type == "cuda"
@@ -161,15 +155,15 @@ class Setting:
         }
 
     def _units(self, max_length: int) -> dict[str, float]:
-        """The student's units for each base token over whole conversations, and the agent's share of them."""
+        """Units per base token over whole conversations, and the share of units that are supervised."""
         found = list(Examples(self.trained, self.vocabulary, max_length))
         units, tokens = sum(len(one.units) for one in found), sum(len(one.tokens) for one in found)
-        taught = sum(len(one.taught) for one in found)
-        return {"units_per_base_token": units / tokens, "taught_share_of_units": taught / units}
+        supervised = sum(len(one.taught) for one in found)
+        return {"units_per_base_token": units / tokens, "supervised_share_of_units": supervised / units}
 
 
 def _measure(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
-    """The pieces in order; a round of scoring stands between two of products."""
+    """The figures of the chosen pieces; rounds of products and of scoring alternate."""
     pieces = options.piece or PIECES
     found: dict[str, Any] = {}
     if "matmul" in pieces or "score" in pieces:
@@ -189,7 +183,7 @@ def _products_and_scores(
 def product_and_score(
     setting: Setting, options: argparse.Namespace, *, score: bool = True
 ) -> tuple[float, dict[str, float] | None]:
-    """One round: the rate of the plain product, and beside it what `scoring` returns."""
+    """One round: the rate of the plain product, and the result of `scoring` if `score`."""
     rate = product_rate(setting.model, SHAPES[setting.shape].inner)
     found = scoring(setting, options) if score else None
     if found is not None:
@@ -198,7 +192,7 @@ def product_and_score(
 
 
 def score_summary(rounds: list[tuple[float, dict[str, float] | None]]) -> dict[str, Any]:
-    """Medians over the rounds, and the median of the rounds' shares."""
+    """Medians over the rounds, and the median of the rounds' shares of the product's rate."""
     found: dict[str, Any] = {"matmul": {"flops": median(rate for rate, _ in rounds)}}
     pairs = [(rate, scored) for rate, scored in rounds if scored is not None]
     if pairs:
@@ -209,7 +203,7 @@ def score_summary(rounds: list[tuple[float, dict[str, float] | None]]) -> dict[s
 
 
 def product_rate(model: Any, inner: int, tokens: int | None = None, repeats: int = 5) -> float:
-    """Operations a second of a plain product, shaped like the MLP's, on random data in the model's dtype."""
+    """Operations a second of a plain product with the MLP's shape, on random data in the model's dtype."""
     width, device = model.config.hidden_size, model.device
     tokens = tokens or (16_384 if device.type == "cuda" else 1024)
     left = torch.randn(tokens, width, dtype=model.dtype, device=device)
@@ -227,26 +221,25 @@ def product_rate(model: Any, inner: int, tokens: int | None = None, repeats: int
 
 
 def window_lengths(corpus: lar.Corpus, longest: int) -> Iterator[int]:
-    """Tokens of each window that `lar.score` reads: long conversations are read whole, in several."""
+    """Tokens of each window that `lar.score` reads; a long conversation is several windows."""
     for shard in corpus.shards():
         for start, end in pairwise(shard.offsets.tolist()):
             yield from map(len, windows(shard.action[start:end], longest))
 
 
 def scoring(setting: Setting, options: argparse.Namespace) -> dict[str, float]:
-    """One call of `lar.score`, from shards to shards."""
+    """The figures of one call of `lar.score`, reading and writing shards included."""
     model, corpus = setting.model, setting.scored
     longest = options.score_length or SHAPES[setting.shape].context
     lengths = list(window_lengths(corpus, longest))
     operations = forward_operations(SHAPES[setting.shape], setting.vocabulary.base_size, lengths)
-    corpus.clear_scores()
+    store.clear(corpus)
     forget_peak(model.device)
     began = time.perf_counter()
     lar.score(
         corpus,
         model,
         max_length=options.score_length,
-        batch_tokens=options.score_batch,
         device=str(model.device),
         overwrite=True,
     )
@@ -261,9 +254,9 @@ def scoring(setting: Setting, options: argparse.Namespace) -> dict[str, float]:
 
 
 def _training(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
-    """Each arm's rate and memory, and their ratios to plain LoRA's."""
+    """Each arm's rate and memory, with their ratios to plain LoRA's."""
     arms = [arm for arm in ARMS if arm != CACHED or options.cache]
-    runs = in_turn(bench_of(setting, options), arms, options.rounds)
+    runs = run_alternating(bench_of(setting, options), arms, options.rounds)
     on_gpu = setting.model.device.type == "cuda"
     return training_summary(
         runs, None if on_gpu else {arm: _memory_of_process(arm, options.work) for arm in arms}
@@ -273,7 +266,7 @@ def _training(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
 def training_summary(
     runs: dict[str, list[Steps]], memory: dict[str, int] | None = None
 ) -> dict[str, dict[str, float]]:
-    """Each arm's rate and memory, by default the largest of its runs, and their ratios to plain LoRA's."""
+    """Each arm's rate and memory (default: the largest of its runs), with ratios to plain LoRA's."""
     memory = memory or {arm: max(run.memory for run in of_arm) for arm, of_arm in runs.items()}
     return {
         arm: {
@@ -286,13 +279,12 @@ def training_summary(
 
 
 def bench_of(setting: Setting, options: argparse.Namespace) -> Bench:
-    """What all arms have in common."""
+    """The model, data and options that all arms share."""
     return Bench(
         setting.model,
         setting.trained,
         setting.vocabulary,
         DistillOptions(
-            loss=options.loss,
             output_start=options.output_start,
             max_length=options.max_length,
             batch_tokens=options.batch_tokens,
@@ -306,7 +298,7 @@ def bench_of(setting: Setting, options: argparse.Namespace) -> Bench:
 
 
 def _memory_of_process(arm: str, work: Path) -> int:
-    """Peak resident bytes of a process that does nothing but this arm."""
+    """Peak resident bytes of a process that runs only this arm."""
     command = [sys.executable, "-m", "benches.training.throughput", *sys.argv[1:]]
     command += ["--work", str(work), "--memory-of", arm]
     ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -1,14 +1,14 @@
-"""The figures of `throughput` in a few lines."""
+"""Prints the figures of `throughput` in a few lines."""
 
 from typing import Any
 
 
 def print_table(record: dict[str, Any]) -> None:
-    """The figures in a few lines."""
+    """Print the record's figures."""
     setting = record["setting"]
-    units, taught = setting["units_per_base_token"], setting["taught_share_of_units"]
+    units, supervised = setting["units_per_base_token"], setting["supervised_share_of_units"]
     print(f"\n{setting['shape']} on {setting['device']}, {setting['dtype']}, {setting['attention']}")
-    print(f"{units:.3f} units a base token, {taught:.0%} of them taught")
+    print(f"{units:.3f} units a base token, {supervised:.0%} of them supervised")
     if "matmul" in record:
         print(f"{'plain product':<25} {record['matmul']['flops'] / 1e12:9.3f} TFLOP/s")
     if "score" in record:
@@ -20,8 +20,6 @@ def print_table(record: dict[str, Any]) -> None:
         print(f"{'':<25} {score['operations_per_token'] / 1e9:9.2f} GFLOP a token")
     for arm, found in record.get("distill", {}).items():
         rate = f"{found['base_tokens_per_second']:9,.0f} base tokens/s {found['rate_ratio']:6.3f}x"
-        if setting["device"].startswith("cpu"):
-            rate += f" ({found['processor_ratio']:.3f}x by processor time)"
         print(f"{arm:<25} {rate} {_gib(found['memory'])} {found['memory_ratio']:6.3f}x")
 
 

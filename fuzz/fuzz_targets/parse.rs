@@ -1,4 +1,4 @@
-//! The parse of any tokens with any segments is the leftmost-longest one, and comes back unchanged.
+//! The parse of any tokens with any segments is leftmost-longest, and its expansion is exact.
 //!
 //! ```text
 //! cargo fuzz run parse        (a nightly compiler, or RUSTC_BOOTSTRAP=1 with a stable one)
@@ -16,7 +16,7 @@ struct Input {
     base_size: u32,
     segments: Vec<Vec<u8>>,
     tokens: Vec<u8>,
-    /// Tokens that are wild: large, or no base ids at all.
+    /// Arbitrary tokens, also large ones and ids that are not base ids.
     wild: Vec<(u8, u32)>,
     action: Vec<bool>,
     cuts: Vec<u16>,
@@ -43,7 +43,7 @@ fuzz_target!(|input: Input| {
     }
 });
 
-/// Few different ids, so that segments do occur.
+/// Few different ids, so that segments occur.
 fn ids(bytes: &[u8]) -> Vec<u32> {
     bytes.iter().map(|&byte| u32::from(byte % 8)).collect()
 }
@@ -74,7 +74,7 @@ fn parse_by_definition(base_size: u32, segments: &[Vec<u32>], tokens: &[u32]) ->
     units
 }
 
-/// Any ids at all, read as units.
+/// Arbitrary ids, read as units.
 fn check_units(vocabulary: &Vocabulary, units: &[u32]) {
     let expected: Option<Vec<u32>> = units.iter().try_fold(Vec::new(), |mut tokens, unit| {
         match vocabulary.segment(*unit) {

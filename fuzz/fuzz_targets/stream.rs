@@ -1,4 +1,4 @@
-//! A stream says what the whole text would say, however it is cut into units, up to its stop and its budget.
+//! A stream gives the whole text, however it is cut into units, up to its stop string and its budget.
 //!
 //! ```text
 //! cargo fuzz run stream       (a nightly compiler, or RUSTC_BOOTSTRAP=1 with a stable one)
@@ -23,7 +23,7 @@ enum Limit {
 
 #[derive(Debug, Arbitrary)]
 struct Input {
-    /// The text, as the units in which it comes; base ids are bytes.
+    /// The text in units; base ids are bytes.
     chunks: Vec<Vec<u8>>,
     stops: Vec<String>,
     limit: Limit,
@@ -39,11 +39,11 @@ fuzz_target!(|input: Input| {
         Limit::Units(units) => Budget::Units(u64::from(units)),
         Limit::BaseTokens(tokens) => Budget::BaseTokens(u64::from(tokens)),
     };
-    let (said, finish) =
+    let (streamed, finish) =
         say(Stream::new(expander, Arc::new(StopStrings::new(&stops).unwrap()), budget), &units);
     let (text, spent) = within(&chunks, budget);
     let cut = first_stop(&text, &stops);
-    assert_eq!(said, String::from_utf8_lossy(&text[..cut.unwrap_or(text.len())]));
+    assert_eq!(streamed, String::from_utf8_lossy(&text[..cut.unwrap_or(text.len())]));
     match finish {
         Some(Finish::Stop(index)) => {
             assert!(text[cut.unwrap()..].starts_with(stops[index].as_bytes()));
@@ -53,7 +53,7 @@ fuzz_target!(|input: Input| {
     }
 });
 
-/// A latent for each chunk of several bytes.
+/// A latent for each chunk of two or more bytes.
 fn units_of(chunks: &[&[u8]]) -> (Arc<Expander>, Vec<u32>) {
     let mut distinct: Vec<&[u8]> = chunks.iter().copied().filter(|chunk| chunk.len() > 1).collect();
     distinct.sort_unstable();
@@ -69,24 +69,24 @@ fn units_of(chunks: &[&[u8]]) -> (Arc<Expander>, Vec<u32>) {
     (Arc::new(expander), chunks.iter().map(unit).collect())
 }
 
-/// All that a stream says before it ends or is flushed, and why it had ended.
+/// The whole text of a stream with its flushed text, and why it ended before the flush.
 fn say(mut stream: Stream, units: &[u32]) -> (String, Option<Finish>) {
-    let mut said = String::new();
+    let mut streamed = String::new();
     for &unit in units {
         if stream.finish().is_some() {
             break;
         }
         match stream.push(unit).unwrap() {
-            Piece::Own(unit) => said.push_str(stream.expander().own_text(unit).unwrap()),
-            Piece::Other(text) => said.push_str(&text),
+            Piece::Own(unit) => streamed.push_str(stream.expander().own_text(unit).unwrap()),
+            Piece::Other(text) => streamed.push_str(&text),
         }
     }
     let finish = stream.finish();
-    said.push_str(&stream.flush());
-    (said, finish)
+    streamed.push_str(&stream.flush());
+    (streamed, finish)
 }
 
-/// The bytes that a budget allows, and whether it is spent then.
+/// The bytes within a budget, and whether they spend it.
 fn within(chunks: &[&[u8]], budget: Budget) -> (Vec<u8>, bool) {
     match budget {
         Budget::Unlimited => (chunks.concat(), false),
@@ -102,7 +102,7 @@ fn within(chunks: &[&[u8]], budget: Budget) -> (Vec<u8>, bool) {
     }
 }
 
-/// Where the stop string begins that is complete first, the longest of several.
+/// The start of the first complete stop string; the longest, if several are complete at once.
 fn first_stop(text: &[u8], stops: &[&str]) -> Option<usize> {
     (0..=text.len()).find_map(|end| {
         let complete = stops.iter().filter(|stop| text[..end].ends_with(stop.as_bytes()));

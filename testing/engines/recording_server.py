@@ -1,6 +1,6 @@
-"""An OpenAI-compatible server that records what passes: its replies are scripted or another server's.
+"""An OpenAI-compatible server that records requests and replies; replies are scripted or another server's.
 
-Only `POST /v1/chat/completions` with `"stream": true`, and `GET /v1/models`: what agents ask for.
+It answers what agents request: `POST /v1/chat/completions` with `"stream": true`, and `GET /v1/models`.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-_FRAGMENT = 7  # characters of a scripted reply that one chunk carries
+_FRAGMENT = 7  # characters of a scripted reply in one chunk
 _UPSTREAM_TIMEOUT = 1800.0  # seconds: a small machine reads a long prompt slowly
 
 Chunk = dict[str, Any]
@@ -29,7 +29,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a scripted model says: a text, calls of tools, or both."""
+    """A scripted reply: a text, calls of tools, or both."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -39,7 +39,7 @@ class Reply:
 class Exchange:
     """One request, and the chunks of its streamed reply.
 
-    `error` is what was answered instead, or what broke the reply off.
+    error: the error that replaced the reply or ended it early.
     """
 
     request: dict[str, Any]
@@ -48,11 +48,11 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether the reply has come to its end."""
+        """Whether the reply was completed."""
         return any(choice.get("finish_reason") for chunk in self.chunks for choice in _choices(chunk))
 
     def message(self) -> dict[str, Any]:
-        """The reply as one assistant message, as OpenAI's API has it without streaming."""
+        """The reply as one assistant message, in the format of OpenAI's API without streaming."""
         calls: dict[int, dict[str, Any]] = {}
         text = ""
         for delta in self._deltas():
@@ -69,7 +69,7 @@ class Exchange:
 
 
 def _choices(chunk: Chunk) -> list[dict[str, Any]]:
-    """None in a chunk that is an error or the usage."""
+    """The choices of a chunk; empty where the chunk is an error or the usage."""
     choices: list[dict[str, Any]] = chunk.get("choices") or []
     return choices
 
@@ -83,7 +83,7 @@ def _add_call(calls: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
 
 
 class RecordingServer:
-    """Answers at `base_url` while its `with` block lasts; `exchanges` are what it has answered."""
+    """Answers requests at `base_url` within its `with` block, and records them in `exchanges`."""
 
     def __init__(self, answer: Answer) -> None:
         """`answer` makes the chunks of a reply from a request."""
@@ -94,7 +94,7 @@ class RecordingServer:
 
     @property
     def base_url(self) -> str:
-        """What a client of the OpenAI API is given."""
+        """The base URL for a client of the OpenAI API."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def chunks_of(self, exchange: Exchange) -> Iterator[Chunk]:
@@ -116,7 +116,7 @@ class RecordingServer:
 
 
 def scripted(script: Callable[[dict[str, Any]], Reply]) -> Answer:
-    """Answer each request with what `script` makes of it."""
+    """Answer each request with the reply that `script` returns for it."""
 
     def answer(request: dict[str, Any]) -> Iterator[Chunk]:
         yield from _streamed(script(request), request)
@@ -125,13 +125,13 @@ def scripted(script: Callable[[dict[str, Any]], Reply]) -> Answer:
 
 
 def in_order(*replies: Reply) -> Answer:
-    """Answer the first request with the first reply, and so on; the last one again where there are more."""
+    """Answer requests with `replies` in order; repeat the last reply for further requests."""
     waiting = list(replies)
     return scripted(lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0])
 
 
 def forwarded(base_url: str) -> Answer:
-    """Answer each request with what the server at `base_url` streams."""
+    """Answer each request with the reply that the server at `base_url` streams."""
 
     def answer(request: dict[str, Any]) -> Iterator[Chunk]:
         posted = urllib.request.Request(
@@ -149,7 +149,7 @@ def forwarded(base_url: str) -> Answer:
 
 
 def _streamed(reply: Reply, request: dict[str, Any]) -> Iterator[Chunk]:
-    """A reply as a server streams it: the role, the text in fragments, each call in fragments, the end."""
+    """The chunks of a reply: the role, fragments of the text and of each call, the end."""
     number = sum(message["role"] == "assistant" for message in request["messages"])
     common = {"id": f"reply-{number}", "object": "chat.completion.chunk", "created": 0}
 
@@ -176,7 +176,7 @@ def _fragments(text: str) -> Iterator[str]:
 
 
 def _handler(server: RecordingServer) -> type[BaseHTTPRequestHandler]:
-    """The request handler of one recording server."""
+    """The class of request handlers of a recording server."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -189,7 +189,7 @@ def _handler(server: RecordingServer) -> type[BaseHTTPRequestHandler]:
             exchange = Exchange(request)
             server.exchanges.append(exchange)
             if self.path != "/v1/chat/completions" or not request.get("stream"):
-                self._refuse(exchange, 400, "only streamed chat completions are answered")
+                self._refuse(exchange, 400, "only streamed chat completions are supported")
                 return
             try:
                 self._send_stream(exchange)
@@ -203,7 +203,7 @@ def _handler(server: RecordingServer) -> type[BaseHTTPRequestHandler]:
 
         def _send_stream(self, exchange: Exchange) -> None:
             chunks = server.chunks_of(exchange)
-            first = next(chunks)  # an upstream's error comes before the first header is written
+            first = next(chunks)  # an error of the other server is raised before the first header is written
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")

@@ -1,4 +1,4 @@
-"""Servers that a test starts: a free port, a log file, waiting until they answer, ending all they started."""
+"""Starts and ends servers for tests: a free port, a log file, and waiting until the server answers."""
 
 import os
 import signal
@@ -12,17 +12,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-GRACE = 10.0  # seconds that a process is given to end by itself
-_LOG_TAIL = 2000  # characters of a log that an error quotes
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+_LOG_TAIL = 2000  # characters of a log in an error message
 
 
 class ServerError(Exception):
-    """A server did not come up; the message ends with the last lines of its log."""
+    """A server did not start; the message ends with the last lines of its log."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server process that answers at `http://127.0.0.1:port`, and the file that it writes its output to."""
+    """A server process at `http://127.0.0.1:port`, and the file of its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -30,17 +30,17 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it answers, without a path."""
+        """The server's address, without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
-        """What a client of the OpenAI API is given."""
+        """The base URL for a client of the OpenAI API."""
         return f"{self.url}/v1"
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at now."""
+    """A port of 127.0.0.1 that is free now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -59,10 +59,10 @@ def running_server(
 ) -> Iterator[Server]:
     """Run `command`, which listens at `port`, until the block ends; its output goes to `log`.
 
-    The block begins when GET `ready` is answered with 200. `environment` is added to this process's.
+    The block begins when GET `ready` returns 200. `environment` is added to this process's environment.
 
     Raises:
-        ServerError: it ended before that, or `timeout` seconds went by.
+        ServerError: the server ended before that, or was not ready after `timeout` seconds.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -82,7 +82,7 @@ def running_server(
 
 
 def wait_until_ready(server: Server, path: str, timeout: float) -> None:
-    """Return when GET `path` is answered with 200; raises ServerError where that will not be."""
+    """Return when GET `path` returns 200; ServerError if the server ends or takes too long."""
     deadline = time.monotonic() + timeout
     while not answers(server.url + path):
         if server.process.poll() is not None:
@@ -93,7 +93,7 @@ def wait_until_ready(server: Server, path: str, timeout: float) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of `url` is answered with 200 within a few seconds."""
+    """Whether GET `url` returns 200 within a few seconds."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)
@@ -102,7 +102,7 @@ def answers(url: str) -> bool:
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started in a session of its own, and all that is left in its group."""
+    """End a process that leads its own session, and all other processes of its group."""
     _signal_group(process, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE)

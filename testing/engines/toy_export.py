@@ -1,4 +1,4 @@
-"""A toy agent's student, distilled on the spot and exported: it is sure of what it writes."""
+"""The export of a toy agent's student, whose greedy replies have large margins."""
 
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,18 @@ TOOLS = [
         },
     }
 ]
-_HEAD = 32  # CPU kernels of engines want head sizes that are multiples of 32
+_HEAD = 32  # CPU kernels of engines need head sizes that are multiples of 32
 
 
 def assert_is_call(call: dict[str, Any]) -> None:
-    """The call is the one that the agent makes; so small a model may take the wrong city."""
+    """Assert that the call is the agent's; the city may be wrong, since the model is small."""
     assert call["name"] == "get_weather"
     assert call["arguments"]["unit"] == "celsius"
     assert call["arguments"]["city"] in toy.CITIES
 
 
 def make(folder: Path) -> Path:
-    """Train a teacher, mine, distil and export, in half a minute; returns the export's folder."""
+    """Train a teacher, mine, distil and export (half a minute); returns the export's folder."""
     corpus = Corpus.build(toy.trajectories(60), toy.tokenizer(), folder / "corpus")
     with tiny.one_thread():
         teacher = _teacher(corpus)
@@ -48,12 +48,12 @@ def make(folder: Path) -> Path:
         options = DistillOptions(
             loss="sft", max_steps=80, max_length=256, learning_rate=3e-3, row_learning_rate=3e-2, device="cpu"
         )
-        distill(folder / "teacher", corpus, _vocabulary(corpus), options, folder / "student")
+        distill(corpus, folder / "teacher", _vocabulary(corpus), options, folder / "student")
         return export(folder / "student", folder / "toy").folder
 
 
 def _vocabulary(corpus: Corpus) -> LatentVocabulary:
-    """Latents shorter than a turn: else the agent's few turns would be one latent each."""
+    """Latents shorter than a turn; otherwise each of the agent's few turns would be one latent."""
     return mine(corpus, size=8, max_length=24)
 
 
@@ -75,4 +75,4 @@ def _teacher(corpus: Corpus) -> LlamaForCausalLM:
         eos_token_id=end,
         pad_token_id=end,
     )
-    return tiny.taught(LlamaForCausalLM(config), corpus, steps=240)
+    return tiny.trained(LlamaForCausalLM(config), corpus, steps=240)

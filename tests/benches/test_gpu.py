@@ -1,4 +1,4 @@
-"""The benches for a GPU machine without a network: pieces in miniature, loads, and work cut by time."""
+"""The benches for a GPU machine without a network: pieces in miniature, loads, and time limits."""
 
 import json
 import shutil
@@ -23,19 +23,13 @@ from benches.training import pretrained, throughput
 from benches.training.training_arms import ARMS, CONTROL, STUDENT, Bench, Steps
 from testing import tiny
 
-# The Trainer of some versions asks the model by a name that others have renamed.
+# The Trainer of some versions calls a model's method by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 LOG = "tau_bench"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 class UpAfter(Clock):
-    """A clock whose time is up when it has been asked so many times."""
+    """A clock whose time is up after `asked` readings."""
 
     def __init__(self, asked: int) -> None:
         super().__init__(minutes=5)
@@ -77,11 +71,11 @@ def test_a_piece_that_time_cuts_keeps_what_it_has_and_goes_on(tmp_path):
         pretrained_piece.measure(tmp_path / "store", LOG, scale, record)
         return json.loads((tmp_path / "record.json").read_text())
 
-    # Asked once for each step and each preparation, and before each arm: up within the first student.
+    # The clock is read at each step and preparation and before each arm, so time is up in the first student.
     first = measured(UpAfter(40))
     assert first["errors"] == {}
     assert any("cut at" in line or "not begun" in line for line in first["cut"])
-    second = measured(Clock(600))  # however slow the machine is
+    second = measured(Clock(600))  # enough on a slow machine
     assert second["errors"] == {}
     assert second["cut"] == []
     arms = second["figures"]["arms"]
@@ -97,17 +91,17 @@ def test_no_stage_sees_the_held_out_tasks(tmp_path, monkeypatch):
     miniature.make(tmp_path)
     seen: dict[str, set[str]] = {"adapt": set(), "validate": set(), "mine": set(), "distill": set()}
 
-    def watched(name, original, at):
-        def call(*arguments, **keywords):
-            seen[name] |= arguments[at].tasks
+    def watched(name, original):
+        def call(corpus, *arguments, **keywords):
+            seen[name] |= corpus.tasks
             if name == "adapt" and keywords.get("held_out"):
                 seen["validate"] |= keywords["held_out"].tasks
-            return original(*arguments, **keywords)
+            return original(corpus, *arguments, **keywords)
 
         monkeypatch.setattr(lar, name, call)
 
-    for name, at in {"adapt": 1, "mine": 0, "distill": 1}.items():
-        watched(name, getattr(lar, name), at)
+    for name in ("adapt", "mine", "distill"):
+        watched(name, getattr(lar, name))
     scale = replace(miniature.PRETRAINED, windows=2, adapt_steps=2, evaluations=1)
     record = Record(tmp_path / "record.json", "piece", {}, Clock(5), "abc")
     pretrained_piece.measure(tmp_path, LOG, scale, record)
@@ -125,7 +119,7 @@ def test_progress_stops_a_training_when_time_is_up():
     with pytest.raises(TimeUpError):
         pace(2, 3)
     last = Pace(UpAfter(0))
-    last(3, 3)  # the last step's work is not thrown away
+    last(3, 3)  # the last step is kept
     assert (last.done, last.total) == (3, 3)
 
 
@@ -133,7 +127,7 @@ def test_an_arm_that_fails_leaves_the_others_their_figures(tmp_path, monkeypatch
     def run_of(_, arm):
         if arm == CONTROL:
             raise ValueError("out of memory")
-        return Steps(ended=[0.0, 1.0], processor=[0.0, 1.0], tokens=[1, 2], memory=3)
+        return Steps(ended=[0.0, 1.0], tokens=[1, 2], memory=3)
 
     monkeypatch.setattr(Bench, "run", run_of)
     monkeypatch.setattr(throughput_piece, "keep_teacher", lambda *_: None)
@@ -164,7 +158,7 @@ def test_fewer_arms_rather_than_too_few_steps():
     scale = replace(miniature.PRETRAINED, evaluations=5, least_steps=300, most_steps=2000)
     of_five = pretrained_piece.steps_within(110 * 5.0, 5, speed, scale)
     assert of_five == pytest.approx((100 - 15) / 0.1, abs=1)
-    # 30 + 15 seconds for 300 steps: within 100 of them two arms have so many.
+    # An arm of 300 steps takes 30 + 15 seconds, so two of them fit into 100.
     assert 300 <= pretrained_piece.steps_within(110.0, 5, speed, scale) < 360
     assert pretrained_piece.steps_within(5.0, 5, speed, scale) == 2
     assert pretrained_piece.steps_within(1e6, 5, speed, scale) == 2000
@@ -178,7 +172,7 @@ def test_a_curve_is_flat_when_its_end_gains_next_to_nothing():
 
 
 def packed(folder, loads, files, pieces=PIECES, joined=None):
-    """Loads with these files (load, name, kind), and their manifest in each."""
+    """Load folders with these files (load, name, kind) and the manifest in each."""
     manifest = Manifest("abc", joined=joined)
     for number, name, kind in files:
         load = folder / f"load-{number:02d}"
@@ -200,7 +194,7 @@ def test_what_is_packed_comes_back_from_its_loads(tmp_path, teacher_folder, corp
     assert len(parts) > 1
     assert sum(part.stat().st_size for part in parts) == joined.size
     files = [(0, pack.packed_folder(source / name).name, "archive") for name in (LOG, "tokenizer")]
-    # The last part travels first, where there is room.
+    # The last part is in the first load.
     files += [((number + 1) % len(parts), part.name, "part") for number, part in enumerate(parts)]
     loads = packed(source, len(parts), sorted(files), joined=joined)
     kept = tmp_path / "store"
@@ -243,7 +237,7 @@ def test_a_piece_names_what_the_store_lacks(tmp_path, capsys):
     assert run.main([f"pretrained-{LOG}", *where]) == 2
     assert "lacks the joined model" in capsys.readouterr().err
     assert run.main(["throughput-llama", *where]) == 2
-    assert "nothing of it is in this pack" in capsys.readouterr().err
+    assert "this pack has none" in capsys.readouterr().err
 
 
 def test_a_file_goes_into_the_first_load_with_room(tmp_path):

@@ -1,4 +1,4 @@
-"""The generator of large corpora: the same result always, real structure, real short stretches."""
+"""The generator of large corpora: reproducible, with the structure and the short stretches of real ones."""
 
 from itertools import pairwise
 
@@ -15,7 +15,8 @@ from benches.resampling.resampler import Resampler, ResamplingOptions
 from benches.resampling.splices import Splicer
 from benches.resampling.values import Values, write
 
-# Ids 0 to 9 are the digits, 10 to 29 begin words, 30 to 39 continue them, 40 to 49 are punctuation, 50 ends.
+# Ids 0 to 9 are digits, 10 to 29 begin words, 30 to 39 continue them; 40 to 49 are punctuation, 50 ends
+# turns.
 END = 50
 IDS = np.arange(END + 1)
 SHAPES = TokenShapes(
@@ -116,26 +117,26 @@ def test_every_stretch_of_order_plus_one_atoms_is_real(found, order, seed):
     turns = np.arange(len(real.turns) - 1)
     keys = np.full(len(turns), seed, dtype=np.uint64)
     walked = Splicer(atoms, jump=0.7, orders={order: 1.0}).walk(turns, keys)
-    said = pieces(walked.start, walked.length)
+    walked_atoms = pieces(walked.start, walked.length)
     of_turn = np.repeat(walked.turn, walked.length)
     for number in turns.tolist():
-        spoken = [symbols[atom] for atom in said[of_turn == number]]
-        assert stretches(spoken) <= known
+        spliced = [symbols[atom] for atom in walked_atoms[of_turn == number]]
+        assert stretches(spliced) <= known
 
 
 def test_equal_values_stay_equal_within_a_task_and_numbers_keep_their_length():
     real = random_turns(0)
     atoms = cut_into_atoms(real, SHAPES, 0.3)
     values = Values.of(atoms)
-    said = np.flatnonzero(values.value_of >= 0)
-    assert len(np.unique(values.value_of[said])) < len(said)
-    tokens, sizes = write(atoms, values, SHAPES.digits, said, np.full(len(said), 7, dtype=np.uint64))
+    chosen = np.flatnonzero(values.value_of >= 0)
+    assert len(np.unique(values.value_of[chosen])) < len(chosen)
+    tokens, sizes = write(atoms, values, SHAPES.digits, chosen, np.full(len(chosen), 7, dtype=np.uint64))
     bounds, written = ends(sizes), {}
-    for place, atom in enumerate(said.tolist()):
+    for place, atom in enumerate(chosen.tolist()):
         new = tokens[bounds[place] : bounds[place + 1]].tolist()
         assert written.setdefault(values.value_of[atom], new) == new
         assert not atoms.number[atom] or (len(new) == atoms.lengths[atom] and max(new) < 10)
-    other, _ = write(atoms, values, SHAPES.digits, said, np.full(len(said), 8, dtype=np.uint64))
+    other, _ = write(atoms, values, SHAPES.digits, chosen, np.full(len(chosen), 8, dtype=np.uint64))
     assert other.tolist() != tokens.tolist()
 
 
@@ -143,9 +144,9 @@ def test_what_is_no_value_is_written_as_it_stands():
     real = random_turns(1)
     atoms = cut_into_atoms(real, SHAPES, 0.3)
     values = Values.of(atoms)
-    said = np.flatnonzero(values.value_of < 0)
-    tokens, _ = write(atoms, values, SHAPES.digits, said, np.zeros(len(said), dtype=np.uint64))
-    assert tokens.tolist() == real.tokens[pieces(atoms.starts[said], atoms.lengths[said])].tolist()
+    chosen = np.flatnonzero(values.value_of < 0)
+    tokens, _ = write(atoms, values, SHAPES.digits, chosen, np.zeros(len(chosen), dtype=np.uint64))
+    assert tokens.tolist() == real.tokens[pieces(atoms.starts[chosen], atoms.lengths[chosen])].tolist()
 
 
 def test_a_shard_depends_on_the_seed_and_its_number_alone():
@@ -171,7 +172,7 @@ def test_tasks_have_the_shape_of_real_ones_and_a_shard_of_their_own():
 
 
 @pytest.mark.parametrize("tokens", [1, 400, 3000])
-def test_shards_are_as_many_tokens_as_asked_for_but_for_a_part_of_a_trajectory(tokens):
+def test_a_corpus_has_the_requested_tokens_except_a_part_of_a_trajectory(tokens):
     source = resampler(random_turns(4))
     corpus = source.corpus(tokens)
     longest = int(np.diff(source.corpus(10_000).offsets).max())

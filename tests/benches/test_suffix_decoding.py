@@ -1,4 +1,4 @@
-"""The bench of suffix decoding: exact counts, drafts that occurred, acceptance as by brute force."""
+"""The bench of suffix decoding: exact counts, drafts of strings that occur, acceptance by brute force."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ string = st.lists(token, max_size=DEPTH - 1)
 
 
 def occurrences(texts, wanted):
-    """How often a string occurs in some sequences."""
+    """The number of occurrences of a string in some sequences."""
     ends = [range(len(text) - len(wanted) + 1) for text in texts]
     return sum(
         text[start : start + len(wanted)] == wanted
@@ -37,12 +37,12 @@ def tree_of(texts):
 
 
 def suffixes(tokens):
-    """All ends but the empty one."""
+    """All suffixes except the empty one."""
     return [tokens[start:] for start in range(len(tokens))]
 
 
 def paths(draft):
-    """For each token of a draft, the tokens from the first to it."""
+    """For each token of a draft, the path that ends with it."""
     found = []
     for written, parent in zip(draft.tokens, draft.parents, strict=True):
         found.append([*(found[parent] if parent != ROOT else []), written])
@@ -51,7 +51,7 @@ def paths(draft):
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(sequence, string), min_size=1, max_size=5))
-def test_counts_are_exact_whenever_the_tree_is_asked(steps):
+def test_counts_are_exact_at_any_time(steps):
     tree, texts = SuffixTree(DEPTH), []
     for text, wanted in steps:
         texts.append([])
@@ -71,7 +71,7 @@ def test_counts_are_exact_whenever_the_tree_is_asked(steps):
 
 @settings(deadline=None, max_examples=60)
 @given(sequences, sequence, token)
-def test_matches_are_all_ends_that_something_follows_and_can_be_followed(texts, context, written):
+def test_matches_are_all_suffixes_that_a_token_follows(texts, context, written):
     tree = tree_of(texts)
     for ahead in (context, [*context, written]):
         ends = [ahead[len(ahead) - length :] for length in range(1, min(DEPTH, len(ahead) + 1))]
@@ -82,17 +82,17 @@ def test_matches_are_all_ends_that_something_follows_and_can_be_followed(texts, 
 
 @settings(deadline=None, max_examples=60)
 @given(sequences, sequences, sequence, st.sampled_from(KINDS), st.integers(0, 8))
-def test_drafts_are_within_their_limit_and_continue_what_was_said(own, said, context, kind, limit):
-    trees = [Matches(tree, tree.matches(context)) for tree in (tree_of(own), tree_of(said))]
+def test_drafts_are_within_their_limit_and_continue_strings_that_occur(own, others, context, kind, limit):
+    trees = [Matches(tree, tree.matches(context)) for tree in (tree_of(own), tree_of(others))]
     draft = drafter(f"{kind}:{limit}").draft(trees)
     written = paths(draft)
     assert len(written) <= limit
     assert len({tuple(path) for path in written}) == len(written)
     for path in written:
-        # Blended drafts may change to a shorter match on the way; the others go on from one match.
+        # Blended drafts may switch to a shorter match on the way; the others extend one match.
         ends = suffixes([*context, *path[:-1]]) if kind == "blend" else suffixes(context)
         rest = path[-1:] if kind == "blend" else path
-        assert any(occurrences(own + said, [*end, *rest]) for end in ends)
+        assert any(occurrences(own + others, [*end, *rest]) for end in ends)
 
 
 @settings(deadline=None, max_examples=60)
@@ -106,8 +106,8 @@ def test_a_path_follows_the_most_frequent_token(text):
 
 @settings(deadline=None, max_examples=60)
 @given(sequences, sequences, sequence)
-def test_blended_probabilities_are_positive_and_sum_to_at_most_one(own, said, context):
-    trees = [Matches(tree, tree.matches(context)) for tree in (tree_of(own), tree_of(said))]
+def test_blended_probabilities_are_positive_and_sum_to_at_most_one(own, others, context):
+    trees = [Matches(tree, tree.matches(context)) for tree in (tree_of(own), tree_of(others))]
     shares = BlendDrafter(8).probabilities(trees)
     assert all(share > 0 for share in shares.values())
     assert sum(shares.values()) <= 1 + 1e-9
@@ -130,10 +130,8 @@ def conversation_of(number, units):
     """Two turns of the agent, with one unit before each."""
     middle = len(units) // 2
     turns = [(1, 1 + middle), (2 + middle, 2 + len(units))]
-    told = [7, *units[:middle], 8, *units[middle:]]
-    return Conversation(
-        f"run {number}", f"task {number // 2}", told, np.ones(len(told), dtype=np.int64), turns
-    )
+    ids = [7, *units[:middle], 8, *units[middle:]]
+    return Conversation(f"run {number}", f"task {number // 2}", ids, np.ones(len(ids), dtype=np.int64), turns)
 
 
 @settings(deadline=None, max_examples=60)
@@ -148,19 +146,19 @@ def test_each_pass_gives_what_is_accepted_and_one_unit_more(texts, arriving):
     for name in names:
         count = counts[name]
         assert count.units == sum(map(len, texts[1:]))
-        # The last pass of a turn has nothing to add where the draft held the turn's end.
+        # The last pass of a turn adds no unit where the draft contained the turn's end.
         assert 0 <= count.passes + count.accepted - count.units <= count.turns == 2 * len(unseen)
         assert counts[name] == simulate(earlier, unseen, {name: drafter(name)}, arriving)[name]
     assert counts["none:6"].passes == counts["none:6"].units
 
 
-def test_responses_of_other_attempts_help_only_once_they_have_arrived():
+def test_earlier_attempts_at_a_task_shorten_later_ones():
     runs = [conversation_of(number, [0, 1, 2, 1, 0, 0, 2, 2]) for number in range(4)]
     passes = {
         arriving: simulate([], runs, {"path": drafter("path:8")}, arriving)["path"].passes
         for arriving in EARLIER
     }
-    assert passes["training"] > passes["tasks"] > passes["attempts"]
+    assert passes["tasks"] > passes["attempts"]
 
 
 def test_attempts_at_a_task_stand_together_and_end_with_the_tokens_asked_for():

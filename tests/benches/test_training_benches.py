@@ -1,4 +1,4 @@
-"""The benches of scoring and training, on a toy: they count right and compare like with like."""
+"""The benches of scoring and training, on a toy: correct counts, and arms that are comparable."""
 
 import argparse
 import json
@@ -8,27 +8,30 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benches.training import row_cost, throughput, training_arms
+from benches.training import pretrained, row_cost, throughput, training_arms
 from benches.training.shapes import (
     SHAPES,
     forward_operations,
     multiplied_parameters,
+    padded_rows,
     random_model,
-    with_known_rows,
 )
-from benches.training.training_arms import CACHED, CONTROL, LORA, STUDENT, Bench, Steps, in_turn, summary
+from benches.training.training_arms import (
+    CACHED,
+    CONTROL,
+    LORA,
+    STUDENT,
+    Bench,
+    Steps,
+    run_alternating,
+    summary,
+)
 from lar.distillation import DistillOptions
 from testing import tiny, toy
 
 TINY = SHAPES["tiny"]
-# The Trainer of some versions asks the model by a name that others have renamed.
+# The Trainer of some versions calls a model's method by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_operations_are_those_that_torch_counts(name):
     model.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(input_ids=torch.arange(length)[None])
-    # Without a causal kernel every query meets every key.
+    # Without a causal kernel every query attends to every key.
     every = forward_operations(shape, rows, [length])
     every += 4 * shape.layers * shape.heads * shape.head_size * (length**2 - length * (length + 1) / 2)
     rotary = 2 * shape.head_size // 2 * length  # angles of the positions
@@ -59,7 +62,7 @@ def test_operations_are_those_that_torch_counts(name):
 
 def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
     before = tiny.state(bench.model)
-    runs = in_turn(bench, [LORA, CONTROL, STUDENT], rounds=1)
+    runs = run_alternating(bench, [LORA, CONTROL, STUDENT], rounds=1)
     assert {arm: len(found) for arm, found in runs.items()} == {LORA: 1, CONTROL: 1, STUDENT: 1}
     plain, control = runs[LORA][0], runs[CONTROL][0]
     assert plain.tokens[: len(plain.ended)] == control.tokens
@@ -70,10 +73,10 @@ def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
 
 
 def test_the_peers_labels_are_the_agents_tokens(bench, corpus):
-    rows = training_arms.packed_rows(corpus, bench.vocabulary.base_size, bench.options)
+    rows = training_arms.packed_rows(corpus, bench.options)
     plain = training_arms.PlainRows(rows, Steps())
-    taught = sum(int((plain[index]["labels"] >= 0).sum()) for index in range(len(plain)))
-    assert taught == corpus.num_action_tokens
+    supervised = sum(int((plain[index]["labels"] >= 0).sum()) for index in range(len(plain)))
+    assert supervised == corpus.num_action_tokens
     row = plain[0]
     named = row["labels"] >= 0
     assert torch.equal(row["labels"][named], row["input_ids"][named])
@@ -111,11 +114,8 @@ def test_a_product_has_a_rate():
     assert throughput.product_rate(model, 100_000, tokens=1000, repeats=1) > 0
 
 
-def test_rows_of_a_model_are_the_tokenizers_or_padded(tokenizer):
-    assert with_known_rows(tokenizer) is tokenizer
-    unknown = toy.tokenizer()
-    unknown._model_vocab_size = None
-    assert with_known_rows(unknown).base_size == -(-unknown.base_size // 128) * 128
+def test_rows_of_a_model_are_padded():
+    assert [padded_rows(size) for size in (1, 128, 151_669)] == [128, 128, 151_680]
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -130,3 +130,19 @@ def test_row_cost_reads_the_same_latents_in_both_ways(tied, monkeypatch):
     assert list(found) == ["frozen", "split", "peft"]
     assert found["frozen"]["ratio"] == 1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_table_of_pretrained_has_each_arms_reduction_and_curve(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretrained, "saved", lambda options, gate: {"reduction": 0.25})  # noqa: ARG005
+    (tmp_path / "vocabularies" / "none").mkdir(parents=True)
+    log = [{"step": 50, pretrained.BITS: 1.5, "eval_explicit_preference": 0.4}, {"step": 60, "loss": 1.0}]
+    for arm in ("control-sft-mean-first", "none-sft-mean-first"):
+        (tmp_path / "arms" / arm).mkdir(parents=True)
+        record = {"log": log, "start": {}, "options": {}}
+        (tmp_path / "arms" / arm / "distillation.json").write_text(json.dumps(record))
+    pretrained.table(argparse.Namespace(output=tmp_path, gates=["none", "p40"]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [
+        "| control-sft-mean-first | - | 50: 1.500 | 40.0% |",
+        "| none-sft-mean-first | -25.0% | 50: 1.500 | 40.0% |",
+    ]

@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 def test_mined_on_one_file_evaluated_on_another(folder):
     result = lar(
-        "evaluate", folder / "vocabulary", folder / "test.parquet", folder / "train.jsonl.gz", "--json"
+        "evaluate", folder / "test.parquet", folder / "train.jsonl.gz", folder / "vocabulary", "--json"
     )
     found = json.loads(result.stdout)
     assert found["per_corpus"]["train"]["base_tokens"] == 0  # every task of it was seen
@@ -63,9 +63,9 @@ def test_what_fits_engines_is_printed_with_its_cost(folder, tmp_path):
     found = json.loads(lar(*mined, "--gates", "none", "-o", tmp_path / "any", "--json").stdout)
     assert [gate["name"] for gate in found["mining"]["gates"]] == ["characters"]
     assert "points" not in lar(*mined, "--gates", "none", "-o", tmp_path / "any").stdout
-    evaluated = lar("evaluate", tmp_path / "fit", folder / "test.parquet")
+    evaluated = lar("evaluate", folder / "test.parquet", tmp_path / "fit")
     assert "an engine's tokenizer gives other ids than the parse" in evaluated.stdout
-    evaluated = json.loads(lar("evaluate", tmp_path / "fit", folder / "test.parquet", "--json").stdout)
+    evaluated = json.loads(lar("evaluate", folder / "test.parquet", tmp_path / "fit", "--json").stdout)
     assert evaluated["text_level_difference"] <= 0.005
     assert evaluated["text_level_difference_action"] <= 0.005
 
@@ -90,7 +90,7 @@ def test_a_corpus_folder_needs_no_tokenizer(folder, tmp_path):
     )
     result = lar("mine", corpus, "--size", 5, "--hold-out", 0.3, "-o", tmp_path / "vocabulary", "--json")
     assert json.loads(result.stdout)["latents"] == 5
-    held_out = json.loads(lar("evaluate", tmp_path / "vocabulary", corpus, "--json").stdout)
+    held_out = json.loads(lar("evaluate", corpus, tmp_path / "vocabulary", "--json").stdout)
     assert held_out["tasks"] + held_out["seen_tasks"] == 30
     assert held_out["in_sample"] is False
 
@@ -131,7 +131,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
     assert "broken.jsonl" in refused("mine", tmp_path / "broken.jsonl", "--tokenizer", model, "-o", out)
     assert "empty" in refused("mine", tmp_path / "empty.jsonl", "--tokenizer", model, "-o", out)
     assert "tokenizer.json" in refused("mine", train, "--tokenizer", tmp_path, "-o", out)
-    assert "latent_vocabulary.json" in refused("evaluate", tmp_path, train)
+    assert "latent_vocabulary.json" in refused("evaluate", train, tmp_path)
+    assert "lar evaluate CORPUS VOCABULARY" in refused("evaluate", folder / "vocabulary", train)
     assert "999999" in refused("encode", folder / "vocabulary", tmp_path / "ids.jsonl", "-o", out)
     assert not out.exists()
     assert not list(tmp_path.glob(".*partial"))

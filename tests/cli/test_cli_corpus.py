@@ -80,7 +80,7 @@ def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
     ("damage", "message"),
     [
         (lambda folder: (folder / "logs.jsonl").write_text(""), ""),
-        (lambda folder: (folder / "logs.jsonl").unlink(), "does not exist"),
+        (lambda folder: (folder / "logs.jsonl").unlink(), "no such file or folder"),
         (lambda folder: (folder / "model/tokenizer.json").unlink(), "no tokenizer.json"),
         (lambda folder: (folder / "model/chat_template.jinja").unlink(), "no chat template"),
     ],

@@ -103,3 +103,13 @@ def test_the_output_is_checked(
 def test_help_has_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert lar(monkeypatch, "import", "--help") == 0
     assert "lar import logs/ -o trajectories.parquet" in capsys.readouterr().out
+
+
+def test_logs_may_be_urls(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = log.parent / "t.parquet"
+    assert lar(monkeypatch, "import", f"file://{log}", "-o", output, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["trajectories"] == 3
+    assert lar(monkeypatch, "import", "memory://nowhere", "-o", log.parent / "none.parquet") == 2
+    assert capsys.readouterr().err == "lar: error: memory://nowhere: no such file or folder\n"

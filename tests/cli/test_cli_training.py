@@ -132,18 +132,18 @@ def test_a_missing_extra_is_one_clear_line(run, folders, monkeypatch, command):
 
 
 def test_mistakes_are_one_clear_line_and_leave_nothing(run, folders, tokenizer):
-    tiny.model(tokenizer.base_size + 8).save_pretrained(folders / "wide")
+    tiny.model(tokenizer.base_size - 8).save_pretrained(folders / "narrow")
     corpus, output = folders / "corpus", folders / "out"
     common = ["distill", corpus, "-o", output, *STEPS]
     cases = [
         [*common, "--model", folders / "model"],
-        [*common, "--model", folders / "wide", "--vocabulary", folders / "vocabulary"],
+        [*common, "--model", folders / "narrow", "--vocabulary", folders / "vocabulary"],
         [*common, "--model", folders / "corpus", "--vocabulary", folders / "vocabulary"],
         [*common, "--model", folders / "model", "--control", "--learning-rate", "0"],
         [*common, "--model", folders / "model", "--control", "--evaluate-steps", "1"],
         [*common, "--model", folders / "model", "--control", "--patience", "1"],
         [*common, "--model", folders / "model", "--control", "--report-to", "paper"],
-        ["score", corpus, "--model", folders / "wide"],
+        ["score", corpus, "--model", folders / "narrow"],
         ["score", folders / "model", "--model", folders / "model"],
     ]
     for case in cases:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lar.cli import main
 from lar.corpus import Corpus
+from lar.corpus.scores import scores_file
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
@@ -24,6 +25,7 @@ from lar.trajectories import write_trajectories
 from lar.vocabulary.storage import FILE_NAME
 from testing import tiny, toy
 from testing.corpora import CHATML, contents, make_trajectories
+from testing.scores import score_with
 
 ray = pytest.importorskip("ray", reason="needs Ray (pip install 'lar[ray]')")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray with its test utilities")
@@ -68,11 +70,7 @@ def scored(folder):
     """The same corpus with made-up scores."""
     corpus = Corpus.build(toy.trajectories(60), folder / "model", folder / "scored", shard_tokens=700)
     chance = np.random.default_rng(0)
-    for shard in corpus.shards():
-        entropy = chance.exponential(size=len(shard.tokens)).astype(np.float16)
-        corpus.write_scores(shard, entropy, -entropy)
-    corpus.record_teacher({"name": "made up"})
-    return Corpus.load(corpus.path)
+    return score_with(corpus, lambda shard: chance.exponential(size=len(shard.tokens)))
 
 
 def saved(vocabulary, folder):
@@ -110,11 +108,11 @@ def test_mined_on_a_selection_of_tasks(scored, cluster, tmp_path):
 def test_evaluated_as_on_one_machine(sharded, cluster):
     training, _ = sharded.split(0.4)
     vocabulary = mine(training, size=20)
-    here = evaluate(vocabulary, sharded)
+    here = evaluate(sharded, vocabulary)
     assert not here.in_sample
     reports = []
     for backend in (OneMachine(), cluster):
-        assert evaluate(vocabulary, sharded, backend=backend, progress=lambda *r: reports.append(r)) == here
+        assert evaluate(sharded, vocabulary, backend=backend, progress=lambda *r: reports.append(r)) == here
         assert reports[-1] == (here.total.context_base_tokens,) * 2
 
 
@@ -202,7 +200,7 @@ def test_scoring_that_was_stopped_is_finished_on_the_cluster(folder, address, tm
         score(here, str(folder / "teacher"))
         with pytest.raises(KeyboardInterrupt):
             score(there, str(folder / "teacher"), progress=stop)
-    scored = [shard.path for shard in there.shards() if shard.scored]
+    scored = [scores_file(shard.path) for shard in there.shards() if shard.entropy is not None]
     assert 0 < len(scored) < len(there.manifest.parts) - 1
     before = [file.stat().st_mtime_ns for file in scored]
     lar(monkeypatch, "score", there.path, "--model", folder / "teacher", "--ray", address)

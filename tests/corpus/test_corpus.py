@@ -1,4 +1,4 @@
-"""Corpora: exact masks, the same bytes for any workers and after a kill, selections, scores."""
+"""Corpora: exact masks, the same bytes for any number of workers, selections, splits."""
 
 import gzip
 import hashlib
@@ -97,10 +97,8 @@ def test_files_are_plain_arrow(tmp_path):
     corpus = build(tmp_path)
     with pa.memory_map(str(corpus.path / "part-00000.arrow")) as source:
         table = pa.ipc.open_file(source).read_all()
-    assert table.column_names == ["id", "task", "success", "tokens", "action", "entropy", "logprob"]
+    assert table.column_names == ["id", "task", "success", "tokens", "action"]
     assert table.schema.field("tokens").type == pa.list_(pa.uint32())
-    assert table.schema.field("entropy").type == pa.list_(pa.float16())
-    assert table["entropy"].null_count == len(table)
 
 
 def test_tokens_are_views_of_the_mapped_file(tmp_path):
@@ -151,12 +149,6 @@ def test_refused_trajectories(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_tokens_beyond_the_model_are_refused(tmp_path):
-    small = Tokenizer(CHATML.backend, chat_template=CHATML.chat_template, model_vocab_size=100)
-    with pytest.raises(TokenizerError, match="outside the model's 100 embedding rows"):
-        Corpus.build(make_trajectories(1), small, tmp_path / "c")
-
-
 def test_a_corpus_without_a_path_goes_with_the_object():
     corpus = Corpus.build(make_trajectories(5), CHATML)
     folder = corpus.path
@@ -174,13 +166,14 @@ def test_a_corpus_without_a_path_goes_with_the_object():
         (lambda c: (c / "manifest.json").write_text("{"), "not a corpus manifest"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 9}'), "format version 9"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 1}'), "missing or unknown"),
+        (lambda c: (c / "manifest.json").write_text('{"format_version": 2}'), "missing or unknown"),
         (lambda c: (c / "part-00001.arrow").unlink(), r"part-00001\.arrow: the shard is missing"),
         (lambda c: (c / "part-00001.arrow").write_bytes(b"x" * 99), r"part-00001\.arrow: a broken shard"),
         (lambda c: (c / "part-00001.arrow").write_bytes(b""), r"part-00001\.arrow: a broken shard"),
         (lambda c: (c / "part-00001.arrow").replace(c / "part-00000.arrow"), r"part-00000\.arrow: \d+ traj"),
     ],
 )
-def test_loading_says_what_is_wrong_and_where(tmp_path, damage, message):
+def test_a_broken_folder_is_refused_with_the_file_and_the_reason(tmp_path, damage, message):
     folder = build(tmp_path).path
     damage(folder)
     with pytest.raises(CorpusError, match=message):
@@ -242,52 +235,6 @@ def test_split_refuses_what_cannot_be(tmp_path):
             corpus.split(share)
     with pytest.raises(CorpusError, match="held-out side"):
         corpus.split(1e-9)
-
-
-def test_scores_are_written_part_by_part(tmp_path):
-    corpus = build(tmp_path)
-    shards = list(corpus.shards())
-    random = np.random.default_rng(0)
-    scores = [
-        (random.random(len(s.tokens)).astype(np.float16), -random.random(len(s.tokens))) for s in shards
-    ]
-    for entropy, _ in scores:
-        entropy[0] = np.nan
-    for shard, (entropy, logprob) in zip(shards, scores, strict=True):
-        assert not shard.scored
-        assert not corpus.scored
-        corpus.write_scores(shard, entropy, logprob.astype(np.float16))
-    corpus.record_teacher({"model": "teacher"})
-    again = Corpus.load(corpus.path)
-    assert again.scored
-    assert again.manifest.teacher == {"model": "teacher"}
-    for shard, before, (entropy, logprob) in zip(again.shards(), shards, scores, strict=True):
-        np.testing.assert_array_equal(shard.entropy, entropy)
-        np.testing.assert_array_equal(shard.logprob, logprob.astype(np.float16))
-        np.testing.assert_array_equal(shard.tokens, before.tokens)
-        assert shard.entropy.dtype == np.float16
-        assert shard.ids == before.ids
-    view = again.select(lambda task: task == "task1")
-    for shard in view.shards():
-        assert len(shard.entropy) == len(shard.tokens)
-    # A build of the same input still finds its corpus, scores and all.
-    assert build(tmp_path).scored
-    again.clear_scores()
-    assert not again.scored
-    assert again.manifest.teacher is None
-    unscored = contents(again.path)
-    assert unscored == contents(build(tmp_path, "fresh").path)
-
-
-def test_scores_that_do_not_fit_are_refused(tmp_path):
-    corpus = build(tmp_path)
-    shard = next(corpus.shards())
-    good = np.zeros(len(shard.tokens), np.float16)
-    with pytest.raises(CorpusError, match=r"part-00000\.arrow: \d+ tokens, but"):
-        corpus.write_scores(shard, good[1:], good)
-    part = next(corpus.select(lambda task: task == "task1").shards())
-    with pytest.raises(CorpusError, match="whole shards"):
-        corpus.write_scores(part, good[: len(part.tokens)], good[: len(part.tokens)])
 
 
 def test_progress_counts_trajectories(tmp_path):

@@ -1,4 +1,4 @@
-"""A build that was stopped ends in the same bytes; another corpus is never touched."""
+"""A build that was stopped ends in the same bytes; a folder of something else stays as it is."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What one expects of a Python object, of a corpus."""
+"""A corpus as a Python object: equality, pickling, length, truth."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The demo: its tokenizer and chat template, its base model's start, and the whole way in small."""
+"""The demo: its tokenizer and chat template, its base model's initialization, and all stages in miniature."""
 
 import json
 from contextlib import nullcontext
@@ -53,19 +53,18 @@ def test_the_agents_spans_are_what_the_expert_wrote(
         assert spans == [text + END_OF_TURN for text in written]
 
 
-def test_no_token_crosses_a_word_and_the_size_is_known(demo_tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_no_token_crosses_a_word_and_the_size_is_kept(demo_tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokens = [demo_tokenizer.decode([id_]) for id_ in demo_tokenizer.encode("refund the lamp of R123 now")]
     assert [token.strip() for token in tokens if token.strip() in ("refund", "the", "lamp", "of")]
     assert not [token for token in tokens if " " in token.strip()]
     demo_tokenizer.save(tmp_path / "tokenizer")
     again = Tokenizer.load(tmp_path / "tokenizer")
     assert again.fingerprint == demo_tokenizer.fingerprint
-    assert again.base_size_is_known
     assert again.base_size == demo_tokenizer.backend.get_vocab_size()
 
 
 @torch.no_grad()
-def test_attention_starts_out_passing_on_what_it_finds() -> None:
+def test_attention_initially_copies() -> None:
     model = new_model(100, BaseModelOptions(width=64, heads=2, feed_forward=64))
     hidden = torch.randn(5, 64)
     for layer in model.model.layers:
@@ -95,7 +94,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_way_leaves_what_the_commands_read(demo: Path) -> None:
     corpus = lar.Corpus.load(demo / "corpus")
     assert corpus.num_trajectories == len(list(lar.read_trajectories(demo / "trajectories.parquet"))) == 24
-    assert all(shard.scored for shard in corpus.shards())
+    assert all(shard.entropy is not None for shard in corpus.shards())
     vocabulary = lar.LatentVocabulary.load(demo / "vocabulary")
     assert vocabulary.size == 16
     for shard in corpus.shards():

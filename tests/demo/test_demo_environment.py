@@ -1,4 +1,4 @@
-"""The order desk: the expert closes every ticket, nothing breaks it, and success is its state alone."""
+"""The order desk: the expert closes every ticket, no input breaks it, and success depends on its state."""
 
 import copy
 import json
@@ -137,7 +137,7 @@ def test_whatever_the_agent_writes_gets_an_answer(messages: list[str]) -> None:
 
 
 def writes(task: Task) -> st.SearchStrategy[str]:
-    """Well-formed calls about orders that exist: the ones that can change something."""
+    """Well-formed calls about existing orders, which can change the world."""
     order = st.sampled_from(sorted(task.start.orders))
     name = st.sampled_from(["refund", "give_credit", "send_replacement", "cancel_order"])
     moved = st.builds(lambda o: call("change_address", order=o, city="Oslo"), order)
@@ -170,7 +170,7 @@ def test_an_error_changes_nothing_and_stock_stays_in_bounds(data: st.DataObject)
         (call("close_ticket", outcome="won"), "no such outcome"),
     ],
 )
-def test_errors_say_what_is_wrong(message: str, error: str) -> None:
+def test_errors_have_clear_messages(message: str, error: str) -> None:
     assert json.loads(make_task(0).environment().step(message)) == {"error": error}
 
 
@@ -184,8 +184,8 @@ def test_nothing_happens_after_the_ticket_is_closed() -> None:
     assert environment.world.outcome == "declined"
 
 
-def test_the_expert_knows_only_the_ticket_and_the_answers() -> None:
-    """With another world behind the tools the same ticket is worked on by that world's facts."""
+def test_the_expert_uses_only_the_ticket_and_the_answers() -> None:
+    """With another world behind the tools, the expert follows that world's facts."""
     task = next(task for seed in range(99) if (task := make_task(seed)).kind is Kind.BROKEN)
     plan = work(task)
     assert next(plan).tool == "find_order"

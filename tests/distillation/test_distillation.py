@@ -10,7 +10,7 @@ from lar.distillation.data import Examples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.step import DistillationStep
-from lar.errors import OptionError, TrainingError, VocabularyError
+from lar.errors import OptionError, TrainingError
 from testing import tiny
 from testing.few_steps import FEW, KilledError, kill_at
 
@@ -33,7 +33,7 @@ def test_with_its_latents_off_the_student_is_the_frozen_model_bit_for_bit(corpus
     with torch.no_grad():
         expected = model(ids).logits
     before = tiny.state(model)
-    student = distill(model, corpus, vocabulary, DistillOptions(**FEW, max_steps=3, learning_rate=1e-2))
+    student = distill(corpus, model, vocabulary, DistillOptions(**FEW, max_steps=3, learning_rate=1e-2))
     with torch.no_grad():
         with student.teacher():
             assert torch.equal(student(ids).logits, expected)
@@ -93,11 +93,16 @@ def test_units_are_read_and_written_through_the_new_rows(corpus, vocabulary):
 
 @pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
 @pytest.mark.parametrize("control", [False, True])
-def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, control):
-    """The packed, chunked step in float32 against plain forwards, whose loss is summed in float64."""
+@pytest.mark.parametrize("padding", [0, 24])
+def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, control, padding):
+    """The packed, chunked step in float32 against plain forwards, whose loss is summed in float64.
+
+    Padding rows of the model take no part in it.
+    """
     chosen = tiny.no_latents(corpus) if control else vocabulary
     options = DistillOptions(**FEW, loss=loss, unit_weight=0.5)
-    student = Student.begin(tiny.model(vocabulary.base_size), chosen, options)
+    model = tiny.padded(tiny.model(vocabulary.base_size), vocabulary.base_size + padding)
+    student = Student.begin(model, chosen, options)
     step = DistillationStep(student, options)
     group = list(Examples(corpus, chosen, 256))[:3]
     first = FirstTokens(torch.from_numpy(chosen.first_tokens.astype("int64")), chosen.base_size)
@@ -109,7 +114,8 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, contro
             with student.teacher():
                 tokens = torch.from_numpy(example.tokens)[None]
                 teacher = student(tokens).logits[0, example.starts[example.taught] - 1].double()
-            base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :]
+            base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :][:, : len(chosen)]
+            teacher = teacher[:, : chosen.base_size]
             labels = torch.from_numpy(example.units)[at]
             terms = LOSS_FUNCTIONS[loss](base, latent, teacher, labels, first)
             expected += float(terms.teacher + options.unit_weight * terms.unit)
@@ -126,15 +132,15 @@ def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):
     untaught = DistillOptions(
         **FEW, loss=loss, max_steps=1, row_learning_rate=1e-9, learning_rate=1e-9, output_start="first"
     )
-    before = bits_per_byte(distill(str(teacher_folder), corpus, vocabulary, untaught), corpus)
-    after = bits_per_byte(distill(str(teacher_folder), corpus, vocabulary, options), corpus)
+    before = bits_per_byte(corpus, distill(corpus, str(teacher_folder), vocabulary, untaught))
+    after = bits_per_byte(corpus, distill(corpus, str(teacher_folder), vocabulary, options))
     assert after.units < 0.8 * after.base_tokens
     assert after.bits_per_byte < 0.6 * before.bits_per_byte
 
 
 def test_a_control_takes_the_same_steps_without_latents(corpus, vocabulary, teacher_folder):
     options = DistillOptions(**FEW, max_steps=4, control=True)
-    control = distill(str(teacher_folder), corpus, vocabulary, options)
+    control = distill(corpus, str(teacher_folder), vocabulary, options)
     assert control.rows is None
     assert len(control.vocabulary) == 0
     assert control.record["steps"] == 4
@@ -143,7 +149,7 @@ def test_a_control_takes_the_same_steps_without_latents(corpus, vocabulary, teac
 
 def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=3)
-    student = distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "student")
+    student = distill(corpus, str(teacher_folder), vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(teacher_folder))
     by_itself = Student.from_pretrained(tmp_path / "student", device="cpu")  # it remembers its teacher
     ids = ids_of(vocabulary, corpus)
@@ -164,7 +170,7 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
     options = DistillOptions(
         **FEW, max_steps=9, save_steps=4, lora_dropout=0.1, gradient_accumulation=2, output_start="first"
     )
-    arguments = str(teacher_folder), corpus, vocabulary
+    arguments = corpus, str(teacher_folder), vocabulary
     whole = distill(*arguments, options, tmp_path / "whole")
     with pytest.raises(KilledError):
         distill(*arguments, options, tmp_path / "killed", progress=kill_at(7))
@@ -183,15 +189,15 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
 def test_checkpoints_of_another_run_are_refused(corpus, vocabulary, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=4, save_steps=2, output_start="first")
     with pytest.raises(KilledError):
-        distill(str(teacher_folder), corpus, vocabulary, options, tmp_path / "s", progress=kill_at(3))
+        distill(corpus, str(teacher_folder), vocabulary, options, tmp_path / "s", progress=kill_at(3))
     other = DistillOptions(**FEW, max_steps=4, save_steps=2, seed=5)
     with pytest.raises(OptionError, match="options"):
-        distill(str(teacher_folder), corpus, vocabulary, other, tmp_path / "s")
+        distill(corpus, str(teacher_folder), vocabulary, other, tmp_path / "s")
 
 
 def test_the_same_seed_gives_the_same_student(corpus, vocabulary, teacher_folder):
     runs = [
-        distill(str(teacher_folder), corpus, vocabulary, DistillOptions(**FEW, max_steps=3, seed=seed))
+        distill(corpus, str(teacher_folder), vocabulary, DistillOptions(**FEW, max_steps=3, seed=seed))
         for seed in (1, 1, 2)
     ]
     states = [run.state_dict() for run in runs]
@@ -202,7 +208,7 @@ def test_the_same_seed_gives_the_same_student(corpus, vocabulary, teacher_folder
 def test_the_new_rows_have_a_learning_rate_of_their_own(corpus, vocabulary):
     frozen = {"learning_rate": 1e-12, "row_learning_rate": 1e-2}
     model = tiny.model(vocabulary.base_size)
-    student = distill(model, corpus, vocabulary, DistillOptions(**FEW, **frozen, max_steps=2, warmup_ratio=0))
+    student = distill(corpus, model, vocabulary, DistillOptions(**FEW, **frozen, max_steps=2, warmup_ratio=0))
     start = Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW))
     assert (student.rows.output - start.rows.output).abs().max() > 1e-3
     lora = [value for name, value in student.named_parameters() if "lora_B" in name]
@@ -214,17 +220,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(corpus, vocabulary):
     with torch.no_grad():
         model.lm_head.weight[5] = torch.nan
     with pytest.raises(TrainingError, match="loss is"):
-        distill(model, corpus, vocabulary, DistillOptions(**FEW, max_steps=2))
-
-
-def test_a_model_with_other_rows_is_refused(corpus, vocabulary):
-    with pytest.raises(VocabularyError, match="embedding rows"):
-        distill(tiny.model(vocabulary.base_size + 8), corpus, vocabulary, DistillOptions(**FEW))
+        distill(corpus, model, vocabulary, DistillOptions(**FEW, max_steps=2))
 
 
 def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):
     with pytest.raises(OptionError, match="vocabulary"):
-        distill(tiny.model(corpus.tokenizer.base_size), corpus, None, DistillOptions(**FEW))
+        distill(corpus, tiny.model(corpus.tokenizer.base_size), None, DistillOptions(**FEW))
 
 
 @pytest.mark.parametrize(
@@ -237,17 +238,17 @@ def test_wrong_options_are_refused(wrong):
 
 def test_adapt_writes_a_plain_checkpoint_that_knows_the_text_better(corpus, teacher_folder, tmp_path):
     options = AdaptOptions(**FEW, max_steps=20, learning_rate=3e-3)
-    adapted = adapt(str(teacher_folder), corpus, options, tmp_path / "adapted")
-    before = bits_per_byte(str(teacher_folder), corpus)
-    after = bits_per_byte(str(tmp_path / "adapted"), corpus)
+    adapted = adapt(corpus, str(teacher_folder), options, tmp_path / "adapted")
+    before = bits_per_byte(corpus, str(teacher_folder))
+    after = bits_per_byte(corpus, str(tmp_path / "adapted"))
     assert after.bits_per_byte < before.bits_per_byte
-    assert after.bits_per_byte == pytest.approx(bits_per_byte(adapted, corpus).bits_per_byte)
+    assert after.bits_per_byte == pytest.approx(bits_per_byte(corpus, adapted).bits_per_byte)
     names = {file.name for file in (tmp_path / "adapted").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= names
 
 
 def test_bits_per_byte_equals_a_slow_sum(corpus, vocabulary, teacher_folder):
-    student = distill(str(teacher_folder), corpus, vocabulary, DistillOptions(**FEW, max_steps=2))
+    student = distill(corpus, str(teacher_folder), vocabulary, DistillOptions(**FEW, max_steps=2))
     bits, text = 0.0, 0
     for shard in corpus.shards():
         for begin, end in zip(shard.offsets[:-1], shard.offsets[1:], strict=True):
@@ -259,7 +260,7 @@ def test_bits_per_byte_equals_a_slow_sum(corpus, vocabulary, teacher_folder):
             bits -= float(log2[chosen, parsed.units[1:][chosen].astype("int64")].sum())
             said = shard.tokens[begin:end][shard.action[begin:end]]
             text += len(corpus.tokenizer.backend.decode(said.tolist(), skip_special_tokens=False).encode())
-    found = bits_per_byte(student, corpus, max_length=1024)
+    found = bits_per_byte(corpus, student, max_length=1024)
     assert found.bits == pytest.approx(bits, rel=1e-4)
     assert found.bytes == text
     assert found.as_json()["bits_per_byte"] == pytest.approx(bits / text, rel=1e-4)
@@ -267,7 +268,7 @@ def test_bits_per_byte_equals_a_slow_sum(corpus, vocabulary, teacher_folder):
 
 def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_folder):
     student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW))
-    arms = [bits_per_byte(model, corpus, max_length=48) for model in (student, str(teacher_folder))]
+    arms = [bits_per_byte(corpus, model, max_length=48) for model in (student, str(teacher_folder))]
     assert arms[0].bytes == arms[1].bytes
     assert arms[0].base_tokens == arms[1].base_tokens == arms[1].units
 
@@ -275,8 +276,8 @@ def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_fol
 def test_gradient_checkpointing_changes_nothing(corpus, vocabulary, teacher_folder):
     both = [
         distill(
-            str(teacher_folder),
             corpus,
+            str(teacher_folder),
             vocabulary,
             DistillOptions(**FEW, max_steps=2, gradient_checkpointing=checkpointing),
         )

@@ -59,7 +59,10 @@ def launch(module, folder, processes):
 @pytest.fixture(scope="module")
 def folder(corpus, vocabulary, tmp_path_factory):
     at = tmp_path_factory.mktemp("processes")
-    tiny.model(vocabulary.base_size).save_pretrained(at / "model")
+    # With padding rows, whose number makes the processes' parts uneven.
+    model = tiny.padded(tiny.model(vocabulary.base_size), vocabulary.base_size + 20)
+    model.save_pretrained(at / "model")
+    tiny.model(100).save_pretrained(at / "narrow")
     (at / "corpus").symlink_to(corpus.path)
     vocabulary.save(at / "vocabulary")
     return at
@@ -161,19 +164,19 @@ def test_sharding_with_a_torch_that_shards_otherwise_is_refused(corpus, vocabula
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr("lar.distillation.training.distributed.shards_exactly", lambda: False)
     with pytest.raises(OptionError, match=r"torch 2\.10"):
-        distill(str(folder / "model"), corpus, vocabulary, DistillOptions(**FEW, sharding="full"))
+        distill(corpus, str(folder / "model"), vocabulary, DistillOptions(**FEW, sharding="full"))
 
 
 @needs_sharding
 def test_sharding_alone_or_of_an_object_is_refused(corpus, vocabulary, folder, monkeypatch):
     options = DistillOptions(**FEW, sharding="full")
     with pytest.raises(OptionError, match="several processes"):
-        distill(str(folder / "model"), corpus, vocabulary, options)
+        distill(corpus, str(folder / "model"), vocabulary, options)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(OptionError, match="model folder"):
-        distill(tiny.model(vocabulary.base_size), corpus, vocabulary, options)
+        distill(corpus, tiny.model(vocabulary.base_size), vocabulary, options)
     with pytest.raises(OptionError, match="one device"):
-        distill("anywhere", corpus, vocabulary, DistillOptions(device="cuda:0"))
+        distill(corpus, "anywhere", vocabulary, DistillOptions(device="cuda:0"))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(OptionError, match="sharding"):
-        distill("anywhere", corpus, vocabulary, DistillOptions())
+        distill(corpus, "anywhere", vocabulary, DistillOptions())

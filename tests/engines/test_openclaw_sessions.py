@@ -1,4 +1,4 @@
-"""The scripted sessions of the OpenClaw bench: repeatable, each a task of its own, and possible."""
+"""The scripted sessions of the OpenClaw bench: reproducible, distinct tasks, and valid edits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def test_sessions_depend_on_the_seed_alone_and_are_tasks_of_their_own(seed, numb
 
 
 @given(seed=seeds)
-def test_a_session_calls_until_its_last_word(seed):
+def test_every_reply_but_the_last_has_calls(seed):
     for session in sessions(6, seed):
         *earlier, last = session.replies
         assert all(reply.calls for reply in earlier)
@@ -27,7 +27,7 @@ def test_a_session_calls_until_its_last_word(seed):
 
 
 @given(seed=seeds)
-def test_what_is_edited_stands_once_in_a_file_that_is_there(seed):
+def test_an_edited_text_occurs_once_in_its_file(seed):
     for session in sessions(6, seed):
         calls = [call for reply in session.replies for call in reply.calls if call.name == "edit"]
         for arguments in (call.arguments for call in calls):

@@ -1,4 +1,4 @@
-"""The recording server: a scripted reply comes out as it went in, through any number of servers."""
+"""The recording server: a scripted reply is unchanged, also through a second server."""
 
 import json
 import urllib.error
@@ -28,7 +28,7 @@ def ask(base_url, **request):
 
 @pytest.fixture(scope="module")
 def chain():
-    """A scripted server, one that passes its replies on, and the reply that is due."""
+    """A scripted server, a second one that forwards its replies, and the current reply."""
     due = [Reply()]
     with (
         RecordingServer(scripted(lambda _: due[0])) as first,
@@ -61,7 +61,7 @@ def test_replies_come_in_order_and_the_last_one_stays():
     assert [exchange.message()["content"] for exchange in server.exchanges] == ["one", "two", "two"]
 
 
-def test_usage_is_told_where_it_is_asked_for():
+def test_usage_is_sent_where_it_is_requested():
     with RecordingServer(in_order(Reply("one"))) as server:
         assert '"usage"' not in ask(server.base_url)
         assert '"usage"' in ask(server.base_url, stream_options={"include_usage": True})

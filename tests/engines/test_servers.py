@@ -1,4 +1,4 @@
-"""Servers of tests: they are up when the block begins, gone after it, and say why they did not come up."""
+"""Servers for tests: they answer within the block, end after it, and explain a failed start."""
 
 import sys
 

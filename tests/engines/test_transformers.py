@@ -1,4 +1,4 @@
-"""transformers, unmodified: generate, its streamers, and `transformers serve` before the openai client."""
+"""Unmodified transformers: generate, its streamers, and `transformers serve` with the openai client."""
 
 import json
 from threading import Thread
@@ -73,7 +73,7 @@ def test_serve_takes_tools(toy, tmp_path):
         )
         message = done.choices[0].message
         text = message.content or ""
-        if message.tool_calls:  # versions that know this family's calls
+        if message.tool_calls:  # versions that parse this family's calls
             function = message.tool_calls[0].function
             assert_is_call({"name": function.name, "arguments": json.loads(function.arguments)})
         else:

@@ -1,4 +1,4 @@
-"""vLLM, unmodified: an export's latents go in and out, and everything around them works as for the base."""
+"""Unmodified vLLM: it reads and writes an export's latents, and all else works as with the base."""
 
 import json
 import os
@@ -73,8 +73,8 @@ def test_offline_replies_and_logprobs_are_those_of_transformers(toy, reference, 
         env={**os.environ, **VLLM, "PYTHONPATH": str(PACKAGE)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    said = next(line for line in done.stdout.splitlines() if "REPLIES" in line)
-    free, without = json.loads(said.split("REPLIES ")[1])
+    output = next(line for line in done.stdout.splitlines() if "REPLIES" in line)
+    free, without = json.loads(output.split("REPLIES ")[1])
     assert free["text"] == reply.text
     written = [unit for unit in free["ids"] if unit != reference.tokenizer.eos_token_id]
     assert written == reply.ids
@@ -90,7 +90,7 @@ def _logprobs(reference, prompt, written):
     return chosen.tolist()
 
 
-def test_a_chat_is_what_transformers_says_and_usage_counts_units(server, reference, reply):
+def test_a_chat_equals_the_reply_of_transformers_and_usage_counts_units(server, reference, reply):
     done = ask(server)
     assert done.choices[0].message.content == reply.text
     assert done.choices[0].finish_reason == "stop"
@@ -106,7 +106,7 @@ def test_a_stream_breaks_no_latent(server, reference, reply, latents):
     for unit in reply.ids:
         if unit in latents:
             text = reference.tokenizer.decode([unit])
-            assert any(text in piece for piece in pieces)  # a slow client gets several at once
+            assert any(text in piece for piece in pieces)  # a slow client gets several units at once
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -159,8 +159,8 @@ def test_history_is_latents_again(server, reference, reply):
 
 def test_latents_are_forbidden_in_one_request(server, reference, latents):
     done = ask(server, extra_body={"vllm_xargs": {"latents": "forbid"}}, logprobs=True)
-    said = {entry.token for entry in done.choices[0].logprobs.content}
-    assert said.isdisjoint({reference.tokenizer.decode([unit]) for unit in latents})
+    written = {entry.token for entry in done.choices[0].logprobs.content}
+    assert written.isdisjoint({reference.tokenizer.decode([unit]) for unit in latents})
     kept = ask(server, extra_body={"vllm_xargs": {"latents": "agent"}})
     assert kept.choices[0].message.content == ask(server).choices[0].message.content
 
@@ -183,8 +183,8 @@ def test_speculation_changes_no_word(toy, reply, tmp_path):
 
 
 def test_prefixes_stay_in_the_cache_from_turn_to_turn(server):
-    """What was prompt and reply is prompt again: the tokens of all whole blocks of it are hits."""
-    block = 128  # tokens that vLLM for CPUs keeps as one
+    """A turn's prompt and reply are part of the next prompt: all their whole blocks are cache hits."""
+    block = 128  # tokens of a cache block of vLLM for CPUs
     history = [{"role": "user", "content": "How warm is it in Lima, and in Oslo? " * 20}]
     hits = []
     for _ in range(3):
@@ -192,7 +192,7 @@ def test_prefixes_stay_in_the_cache_from_turn_to_turn(server):
         done = ask(server, messages=history, max_tokens=32)
         hits.append((_cached(server) - before, done.usage.prompt_tokens))
         history = [*history, {"role": "assistant", "content": done.choices[0].message.content}, *QUESTION]
-    assert hits[0][1] >= block  # else there would be nothing to hit
+    assert hits[0][1] >= block  # otherwise no block could be hit
     for (hit, _), (_, prompt_before) in zip(hits[1:], hits, strict=False):
         assert hit >= prompt_before // block * block
 

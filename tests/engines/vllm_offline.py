@@ -1,4 +1,4 @@
-"""Run by the Python of vLLM's environment: greedy replies without a server, as JSON.
+"""Prints greedy replies of vLLM without a server, as JSON; run by the Python of vLLM's environment.
 
 PYTHON vllm_offline.py MODEL < requests.json     [{"messages": [...], "extra_args": {...} or null}, ...]
 """

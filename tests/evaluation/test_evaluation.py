@@ -1,4 +1,6 @@
-"""Evaluation: counts on unseen tasks only, and a clear word where there are none."""
+"""Evaluation: counts on unseen tasks only, and `in_sample` where there are none."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -6,17 +8,18 @@ from lar.corpus import Corpus
 from lar.errors import CorpusError
 from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
+from lar.vocabulary import LatentVocabulary
 from testing import toy
 
 
 def test_only_unseen_tasks_are_measured(corpus):
     train, held_out = corpus.split(0.3)
     vocabulary = mine(train, size=12)
-    result = evaluate(vocabulary, {"toy": corpus})
+    result = evaluate({"toy": corpus}, vocabulary)
     assert (result.tasks, result.seen_tasks) == (held_out.tasks, len(train.tasks))
     assert result.total.base_tokens == held_out.num_action_tokens
     assert result.as_dict() == {
-        **evaluate(vocabulary, {"toy": held_out}).as_dict(),
+        **evaluate({"toy": held_out}, vocabulary).as_dict(),
         "seen_tasks": len(train.tasks),
     }
     assert result.lossless
@@ -24,26 +27,36 @@ def test_only_unseen_tasks_are_measured(corpus):
 
 
 def test_units_are_those_of_the_parse(corpus, vocabulary):
-    result = evaluate(vocabulary, {"toy": corpus})
+    result = evaluate({"toy": corpus}, vocabulary)
     assert result.in_sample
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert result.total.units == corpus.num_action_tokens - saved
     assert result.latents_used == vocabulary.size
 
 
-def test_corpora_are_told_apart_and_add_up(vocabulary, tokenizer):
+def test_counts_are_per_corpus_and_add_up(vocabulary, tokenizer):
     corpora = {
         name: Corpus.build(toy.trajectories(number, first=1000 * number), tokenizer)
         for name, number in (("small", 5), ("large", 20))
     }
-    result = evaluate(vocabulary, corpora)
+    result = evaluate(corpora, vocabulary)
     small, large = result.per_corpus["small"], result.per_corpus["large"]
     assert (small.trajectories, large.trajectories) == (5, 20)
     assert result.total.units == small.units + large.units
     assert not result.in_sample
 
 
+def test_a_latent_that_no_engine_can_have_shifts_no_other(corpus, vocabulary, tokenizer):
+    """Its text is another latent's, in other tokens, so an engine numbers the latents after it one lower."""
+    first, *others = vocabulary.latents
+    letters = tuple(int(tokenizer.encode(letter)[0]) for letter in first.text)
+    unfit = replace(first, id=first.id + 1, tokens=letters)
+    moved = [replace(latent, id=latent.id + 1) for latent in others]
+    found = evaluate(corpus, LatentVocabulary((first, unfit, *moved), tokenizer)).total
+    assert found.as_dict() == evaluate(corpus, vocabulary).total.as_dict()
+
+
 def test_a_corpus_of_another_tokenizer_is_refused(vocabulary):
     other = Corpus.build(toy.trajectories(3), toy.tokenizer(size=300))
     with pytest.raises(CorpusError, match="built with tokenizer"):
-        evaluate(vocabulary, {"other": other})
+        evaluate({"other": other}, vocabulary)

@@ -1,4 +1,4 @@
-"""Conversations in a batch: each says what it would have said alone, whoever stays and whoever goes."""
+"""Conversations in a batch: each has the units that it has alone, also after others have ended."""
 
 import numpy as np
 import pytest
@@ -28,15 +28,9 @@ TURNS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def student(corpus, vocabulary):
-    """A student whose output rows are its own, so that no two units are equally likely."""
+    """A student with random output rows, so that no two units are equally likely."""
     student = Student.begin(tiny.teacher(corpus), vocabulary, DistillOptions(device="cpu"))
     with torch.no_grad():
         student.rows.output += 0.3 * torch.randn_like(student.rows.output)
@@ -44,7 +38,7 @@ def student(corpus, vocabulary):
 
 
 @pytest.mark.parametrize("kept", [[0, 1, 2], [0, 2], [2, 0], [1]])
-def test_each_says_what_it_would_say_alone(student, kept):
+def test_each_conversation_equals_the_same_one_alone(student, kept):
     alone = [Conversation(student, SAMPLING) for _ in range(3)]
     together = ConversationBatch(student, 3, SAMPLING)
     rows = [0, 1, 2]
@@ -62,7 +56,7 @@ def test_each_says_what_it_would_say_alone(student, kept):
     assert len(together) == len(kept)
 
 
-def test_what_is_read_is_what_was_said_since_the_last_turn(student):
+def test_only_new_units_are_read(student):
     together = ConversationBatch(student, 2, SAMPLING)
     widths = []
     handle = student.base.model.register_forward_pre_hook(
@@ -73,7 +67,7 @@ def test_what_is_read_is_what_was_said_since_the_last_turn(student):
     together.reply(["four", "five"])
     handle.remove()
     assert sum(widths[:longest]) == prefill + longest - 1
-    assert widths[longest] < prefill + longest  # the last unit written and what was heard, not the history
+    assert widths[longest] < prefill + longest  # the last unit and the new prompt, without the history
 
 
 def test_wrong_prompts_are_refused(student):

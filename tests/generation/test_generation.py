@@ -1,4 +1,4 @@
-"""Generation: what is streamed is what was written, batches and caches change nothing."""
+"""Generation: streamed text equals the generated text, and batches and caches do not change it."""
 
 import numpy as np
 import pytest
@@ -20,18 +20,12 @@ PROMPTS = [
 GREEDY = Sampling(max_units=24)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def student(corpus, vocabulary):
     options = DistillOptions(
         loss="sft", max_steps=60, max_length=256, learning_rate=3e-3, row_learning_rate=3e-2, device="cpu"
     )
-    return distill(tiny.teacher(corpus), corpus, vocabulary, options)
+    return distill(corpus, tiny.teacher(corpus), vocabulary, options)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +34,7 @@ def base(corpus):
 
 
 def by_hand(student, units, count, ends=()):
-    """Greedy decoding with no cache and no padding."""
+    """Greedy decoding without cache and padding."""
     units = [int(unit) for unit in units]
     written = []
     while len(written) < count and not (written and written[-1] in ends):
@@ -76,7 +70,7 @@ def test_text_comes_in_pieces_and_adds_up(arm, request):
     pieces = [[] for _ in PROMPTS]
     results = generate(student, PROMPTS, GREEDY, on_text=lambda row, text: pieces[row].append(text))
     assert ["".join(row) for row in pieces] == [got.text for got in results]
-    assert arm == "student" or max(map(len, pieces)) > 10  # a latent may say it all at once
+    assert arm == "student" or max(map(len, pieces)) > 10  # one latent may be the whole text
 
 
 def test_a_streamer_serves_transformers_own_generate(student):
@@ -122,9 +116,9 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
         lambda _, __, inputs: read.append(inputs["input_ids"].shape[1]), with_kwargs=True
     )
     history = []
-    for said in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n", "\nAnd in Rome?"):
-        conversation.append(said)
-        history += as_units(arm.vocabulary, said).tolist()
+    for prompt in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n", "\nAnd in Rome?"):
+        conversation.append(prompt)
+        history += as_units(arm.vocabulary, prompt).tolist()
         got = conversation.reply()
         fed = sum(read)
         handle.remove()
@@ -139,7 +133,7 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
     assert (conversation.base_ids == arm.vocabulary.expand(history)).all()
 
 
-def test_a_conversation_wants_something_said(student):
+def test_a_reply_needs_a_prompt(student):
     conversation = Conversation(student)
     with pytest.raises(TrainingError, match="nothing was appended"):
         conversation.reply()

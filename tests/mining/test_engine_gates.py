@@ -58,7 +58,7 @@ def check_fit(vocabulary, corpus):
     )
     backend = exported_backend(vocabulary)
     for index, text in enumerate(texts):
-        id_ = vocabulary.tokenizer.length + index
+        id_ = vocabulary.tokenizer.base_size + index
         assert backend.encode(text, add_special_tokens=False).ids == [id_]
         assert backend.decode([id_], skip_special_tokens=False) == text
 
@@ -68,7 +68,7 @@ def test_what_is_mined_is_fit_for_engines(corpus, size):
     vocabulary = mine(corpus, size=size)
     assert vocabulary.size > size / 2
     check_fit(vocabulary, corpus)
-    level = evaluate(vocabulary, {"toy": corpus}).total.text_level
+    level = evaluate({"toy": corpus}, vocabulary).total.text_level
     assert level.whole.difference <= 0.005
     assert level.action.difference <= 0.005
 
@@ -315,8 +315,8 @@ def test_gates_by_name():
 def test_a_vocabulary_that_no_engine_can_have_is_refused(tokenizer):
     a, b = (int(tokenizer.encode(letter)[0]) for letter in "xq")
     latent = Latent(tokenizer.base_size, (a, b), "xq", 1, 1, 1)
-    make = partial(LatentVocabulary, base_size=tokenizer.base_size, tokenizer=tokenizer)
-    assert exported_backend(make((latent,))).token_to_id("xq") == tokenizer.length
+    make = partial(LatentVocabulary, tokenizer=tokenizer)
+    assert exported_backend(make((latent,))).token_to_id("xq") == tokenizer.base_size
     for text in ("<|im_end|>", ""):
         with pytest.raises(VocabularyError, match=r"latent 0 .* mine with the engine gates"):
             exported_backend(make((replace(latent, text=text),)))
@@ -330,7 +330,7 @@ def test_on_real_logs_an_engines_ids_are_those_of_the_parse(shared, tmp_path):
     differences = {}
     for gates in ("none", "engines"):
         vocabulary = mine(train, size=256, gates=gates)
-        result = evaluate(vocabulary, {"tau_bench": held_out})
+        result = evaluate({"tau_bench": held_out}, vocabulary)
         assert result.lossless
         differences[gates] = result.total.text_level.whole.difference
     assert differences["engines"] <= 0.005 < differences["none"]

@@ -10,6 +10,7 @@ from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.trajectories import Trajectory
 from testing import toy
+from testing.scores import score_with
 
 
 def texts(vocabulary):
@@ -22,12 +23,8 @@ def agent(text, task):
 
 
 def scored(corpus, is_surprising):
-    """Write scores as if a teacher had been surprised where `is_surprising` says so."""
-    for shard in corpus.shards():
-        entropy = np.where(is_surprising(shard), 2.0, 0.0).astype(np.float16)
-        corpus.write_scores(shard, entropy, np.zeros(len(entropy), dtype=np.float16))
-    corpus.record_teacher({"model": "made up"})
-    return Corpus.load(corpus.path)
+    """The corpus with the scores of a teacher to which the tokens of `is_surprising` (n) are surprising."""
+    return score_with(corpus, lambda shard: np.where(is_surprising(shard), 2.0, 0.0))
 
 
 def test_the_scaffold_of_the_calls_is_found(vocabulary):
@@ -138,11 +135,9 @@ def test_a_quantile_is_that_of_the_agents_own_tokens(tokenizer, tmp_path):
     chance = np.random.default_rng(0)
     corpus = Corpus.build(toy.trajectories(40), tokenizer, tmp_path / "corpus")
     values = chance.exponential(size=corpus.num_tokens).astype(np.float16)
-    for shard in corpus.shards():
-        corpus.write_scores(shard, values, values)
-        spoken = shard.action & ~np.isin(shard.tokens, tokenizer.barriers)
-    corpus.record_teacher({"model": "made up"})
-    nats = mine(Corpus.load(corpus.path), size=4, max_entropy="p60").mining["max_entropy_nats"]
+    (shard,) = score_with(corpus, lambda _: values).shards()
+    spoken = shard.action & ~np.isin(shard.tokens, tokenizer.barriers)
+    nats = mine(corpus, size=4, max_entropy="p60").mining["max_entropy_nats"]
     expected = np.sort(values[spoken])
     assert nats == expected[int(np.ceil(0.6 * len(expected))) - 1]
 

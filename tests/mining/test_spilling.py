@@ -203,7 +203,7 @@ def test_sizes(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "2 parsecs", "GiB", "1e9", "2G"])
+@pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "2 parsecs", "GiB", "1e9", "2G", "2,5GiB", "2GiB/s"])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(OptionError, match="no size"):
         parse_size(text)

@@ -1,4 +1,4 @@
-"""An adapter that is kept apart is the same teacher as the checkpoint that it would have been merged into."""
+"""An adapter folder is the same teacher as the merged checkpoint."""
 
 import json
 import shutil
@@ -18,18 +18,12 @@ from testing import tiny
 from testing.few_steps import FEW
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def kept(corpus, teacher_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters") / "adapter"
     options = AdaptOptions(**FEW, max_steps=3, learning_rate=3e-3)
-    adapt(str(teacher_folder), corpus, options, folder, merge=False)
-    adapt(str(teacher_folder), corpus, options, folder.parent / "merged")
+    adapt(corpus, str(teacher_folder), options, folder, merge=False)
+    adapt(corpus, str(teacher_folder), options, folder.parent / "merged")
     return folder
 
 
@@ -54,8 +48,8 @@ def test_it_is_the_merged_checkpoint(kept):
 
 def test_in_bfloat16_it_is_the_merged_checkpoint_too(corpus, teacher_folder, tmp_path):
     options = AdaptOptions(**FEW, max_steps=2, learning_rate=3e-3, dtype="bfloat16")
-    adapt(str(teacher_folder), corpus, options, tmp_path / "adapter", merge=False)
-    adapt(str(teacher_folder), corpus, options, tmp_path / "merged")
+    adapt(corpus, str(teacher_folder), options, tmp_path / "adapter", merge=False)
+    adapt(corpus, str(teacher_folder), options, tmp_path / "merged")
     models = [load_model(tmp_path / name, dtype="bfloat16", device="cpu") for name in ("adapter", "merged")]
     far = [
         (a.float() - b.float()).abs().max()
@@ -64,15 +58,15 @@ def test_in_bfloat16_it_is_the_merged_checkpoint_too(corpus, teacher_folder, tmp
     assert max(far) < 1e-2
 
 
-def test_whatever_takes_a_model_takes_it(kept, corpus, vocabulary, teacher_folder, tmp_path):
+def test_it_is_accepted_as_a_model(kept, corpus, vocabulary, teacher_folder, tmp_path):
     merged = kept.parent / "merged"
-    found = [bits_per_byte(str(folder), corpus).bits for folder in (kept, merged, teacher_folder)]
+    found = [bits_per_byte(corpus, str(folder)).bits for folder in (kept, merged, teacher_folder)]
     assert found[0] == found[1] < found[2]
     small = Corpus.load(shutil.copytree(corpus.path, tmp_path / "corpus"))
     score(small, kept, top_k=4, max_length=256, device="cpu")
-    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher: nothing to do
+    score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher, so no scoring is needed
     options = DistillOptions(**FEW, max_steps=2, cached_teacher=True)
-    student = distill(str(kept), small, vocabulary, options, tmp_path / "student")
+    student = distill(small, str(kept), vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(merged))
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in student.state_dict().items())
     with pytest.raises(TrainingError, match="student with latents"):
@@ -81,7 +75,7 @@ def test_whatever_takes_a_model_takes_it(kept, corpus, vocabulary, teacher_folde
 
 def test_adapters_stack(kept, corpus, tmp_path):
     options = AdaptOptions(**FEW, max_steps=1)
-    adapted = adapt(str(kept), corpus, options, tmp_path / "second", merge=False)
+    adapted = adapt(corpus, str(kept), options, tmp_path / "second", merge=False)
     again = load_model(tmp_path / "second", device="cpu")
     ids = torch.arange(8)[None]
     with torch.no_grad():
@@ -91,7 +85,7 @@ def test_adapters_stack(kept, corpus, tmp_path):
 def test_an_adapter_needs_a_base_with_a_name(corpus, tmp_path):
     model = tiny.model(corpus.tokenizer.base_size)
     with pytest.raises(OptionError, match="names its base"):
-        adapt(model, corpus, AdaptOptions(**FEW), tmp_path / "adapter", merge=False)
+        adapt(corpus, model, AdaptOptions(**FEW), tmp_path / "adapter", merge=False)
 
 
 def broken_base(config):

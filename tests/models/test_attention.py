@@ -1,4 +1,4 @@
-"""Packed rows give what each sequence gives alone, under every implementation that runs here."""
+"""Packed rows give the same results as each sequence alone, with every implementation that runs here."""
 
 import pytest
 import torch
@@ -11,12 +11,6 @@ from lar.models.causal_lm import hidden_states, load_model
 from testing import tiny
 
 ON_CPU = ["eager", "sdpa", PACKED]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
 
 
 def model_with(attention, family="llama"):
@@ -33,7 +27,7 @@ def row_of(lengths, seed=0):
 
 
 def states_apart(model, ids, lengths):
-    """Each sequence's hidden states from a row of its own, end to end."""
+    """The hidden states of each sequence in its own row, concatenated."""
     return torch.cat([hidden_states(model, piece) for piece in ids.split(lengths, dim=1)], dim=1)
 
 
@@ -47,7 +41,7 @@ def test_packed_is_unpacked(attention, family, lengths, seed):
     with torch.no_grad():
         packed = hidden_states(model, ids, positions)
         assert torch.allclose(packed, states_apart(model, ids, lengths), atol=1e-5)
-        # The same for callers that only give position ids, as collators do.
+        # The same for callers that pass only position ids, as collators do.
         plain = model(input_ids=ids, position_ids=positions, use_cache=False).logits
     assert torch.allclose(plain, model.lm_head(packed), atol=1e-5)
 
@@ -73,7 +67,7 @@ def test_gradients_through_a_packed_row_are_those_of_its_sequences(attention, ch
 
 @pytest.mark.parametrize("padding", [0, 3])
 def test_whatever_is_no_packed_row_is_as_under_sdpa(padding):
-    """Rows side by side, padded on the left, generated with a cache."""
+    """Rows in a batch, padded on the left, generated with a cache."""
     ids, _ = row_of([24])
     ids = ids.view(2, 12)
     mask = torch.ones_like(ids)
@@ -124,8 +118,8 @@ def test_a_folder_gets_the_best_there_is_and_an_object_keeps_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("attention", ["fast", "flash_attention_2"])
-def test_what_cannot_be_had_is_refused(attention):
+def test_unavailable_attention_is_refused(attention):
     if attention == "flash_attention_2" and torch.cuda.is_available():
-        pytest.skip("a GPU may have it")
+        pytest.skip("a GPU may support it")
     with pytest.raises(OptionError, match=attention):
         choose_attention(tiny.model(100), attention)

@@ -1,4 +1,4 @@
-"""Scores against float64, whatever the batching; resumption; refusals."""
+"""Scores equal those of a float64 reference for every batching; runs go on; what does not fit is refused."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,10 @@ import torch
 
 from lar.corpus import Corpus
 from lar.corpus.windows import windows
-from lar.errors import CorpusError
-from lar.scoring.score import THRESHOLDS, batches_by_length, entropy_quantiles, next_token_scores, score
+from lar.errors import CorpusError, TokenizerError
+from lar.scoring import store
+from lar.scoring.distribution import THRESHOLDS, entropy_quantiles
+from lar.scoring.score import batches_by_length, entropies, score
 from testing import tiny, toy
 
 
@@ -27,9 +29,8 @@ def model(tokenizer):
     return tiny.model(tokenizer.base_size)
 
 
-def columns(corpus):
-    shards = list(corpus.shards())
-    return [np.concatenate([getattr(s, name) for s in shards]) for name in ("entropy", "logprob")]
+def entropies_of(corpus):
+    return np.concatenate([shard.entropy for shard in corpus.shards()])
 
 
 def reference(corpus, model, max_length=None):
@@ -39,7 +40,7 @@ def reference(corpus, model, max_length=None):
         for begin, end in zip(shard.offsets[:-1], shard.offsets[1:], strict=True):
             ids = torch.from_numpy(shard.tokens[begin:end].astype(np.int64))
             action = shard.action[begin:end]
-            row = np.full((2, len(ids)), np.nan)
+            row = np.full(len(ids), np.nan)
             for window in windows(action, max_length or len(ids)):
                 positions = window.positions()
                 with torch.no_grad():
@@ -47,10 +48,9 @@ def reference(corpus, model, max_length=None):
                 for place, position in enumerate(positions.tolist()):
                     if position >= window.new and action[position]:
                         before = p[place - 1]
-                        row[0, position] = -(before * before.log()).sum()
-                        row[1, position] = before[ids[position]].log()
+                        row[position] = -(before * before.log()).sum()
             rows.append(row)
-    return np.concatenate(rows, axis=1)
+    return np.concatenate(rows)
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
@@ -59,23 +59,21 @@ def test_equals_the_reference_for_every_batching(small, model, batch_tokens, max
     score(small, model, batch_tokens=batch_tokens, max_length=max_length)
     expected = reference(small, model, max_length)
     action = np.concatenate([shard.action for shard in small.shards()])
-    for found, wanted in zip(columns(small), expected, strict=True):
-        assert (np.isnan(found) == ~action).all()  # each of the agent's tokens, however short the windows
-        np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=2e-3, atol=2e-3)
+    found = entropies_of(small)
+    assert (np.isnan(found) == ~action).all()  # each of the agent's tokens, however short the windows
+    np.testing.assert_allclose(found.astype(np.float64), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_small_entropies_keep_their_digits():
     logits = torch.zeros(1, 50) + 40
     logits[0, 0] += 14
     exact = logits.double().softmax(-1)
-    entropy, logprob = next_token_scores(logits.clone(), torch.tensor([0]))
-    assert float(entropy) == pytest.approx(float(-(exact * exact.log()).sum()), rel=1e-3)
-    assert float(logprob) == pytest.approx(float(exact[0, 0].log()), rel=1e-2)
+    assert float(entropies(logits)) == pytest.approx(float(-(exact * exact.log()).sum()), rel=1e-3)
 
 
 def test_masked_rows_have_no_part_in_the_entropy():
     logits = torch.tensor([[0.0, 0.0, -torch.inf]])
-    assert float(next_token_scores(logits, torch.tensor([0]))[0]) == pytest.approx(np.log(2))
+    assert float(entropies(logits)) == pytest.approx(np.log(2))
 
 
 def test_every_sequence_is_in_one_batch_within_the_budget():
@@ -85,28 +83,43 @@ def test_every_sequence_is_in_one_batch_within_the_budget():
     assert all(len(batch) * max(lengths[i] for i in batch) <= 100 for batch in batches if len(batch) > 1)
 
 
-def test_a_killed_run_goes_on_where_it_stopped(small, model, monkeypatch):
+@pytest.mark.parametrize("top_k", [None, 3])
+def test_a_killed_run_goes_on_where_it_stopped(small, model, monkeypatch, top_k):
     written = []
-    write = Corpus.write_scores
+    write = store.write
 
-    def counted(self, shard, *arrays):
+    def killed(shard, scores):
         if len(written) == 1:
             raise KeyboardInterrupt
         written.append(shard.path)
-        write(self, shard, *arrays)
+        write(shard, scores)
 
-    monkeypatch.setattr(Corpus, "write_scores", counted)
+    monkeypatch.setattr(store, "write", killed)
     with pytest.raises(KeyboardInterrupt):
-        score(small, model)
-    monkeypatch.undo()
+        score(small, model, top_k=top_k)
+    first, *others = [shard.path for shard in small.shards()]
+    assert written == [first]
+    assert [shard.entropy is None for shard in small.shards()] == [False] + [True] * len(others)
     rewritten = []
-    monkeypatch.setattr(
-        Corpus, "write_scores", lambda self, s, *a: (rewritten.append(s.path), write(self, s, *a))
-    )
-    again = score(Corpus.load(small.path), model)
-    assert written[0] not in rewritten
-    assert again.scored
-    np.testing.assert_allclose(columns(again)[0], reference(small, model)[0], rtol=2e-3, atol=2e-3)
+    monkeypatch.setattr(store, "write", lambda s, scores: (rewritten.append(s.path), write(s, scores)))
+    again = score(Corpus.load(small.path), model, top_k=top_k)
+    assert rewritten == others
+    np.testing.assert_allclose(entropies_of(again), reference(small, model), rtol=2e-3, atol=2e-3)
+    assert {shard.scores.top_k for shard in again.shards()} == {top_k}
+
+
+def test_a_killed_run_of_another_teacher_leaves_no_mixture(small, model, tokenizer, monkeypatch):
+    score(small, model)
+    before = {shard.path: shard.scores.teacher for shard in small.shards()}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        score(small, tiny.model(tokenizer.base_size, seed=1), overwrite=True)
+    assert len(before) > 1
+    assert all(shard.entropy is None for shard in small.shards())
 
 
 def test_another_teacher_is_refused_unless_it_may_overwrite(small, model, tokenizer):
@@ -115,14 +128,21 @@ def test_another_teacher_is_refused_unless_it_may_overwrite(small, model, tokeni
     with pytest.raises(CorpusError, match="another teacher"):
         score(small, other)
     score(small, other, overwrite=True)
-    np.testing.assert_allclose(columns(small)[1], reference(small, other)[1], rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(entropies_of(small), reference(small, other), rtol=2e-3, atol=2e-3)
     score(small, other.to(torch.bfloat16))  # the same teacher in another precision: nothing to do
     other.float()
 
 
-def test_a_model_with_other_rows_is_refused(small, tokenizer):
-    with pytest.raises(CorpusError, match="embedding rows"):
-        score(small, tiny.model(tokenizer.base_size + 8))
+def test_scores_are_over_the_tokenizers_ids_alone(small, model, tokenizer):
+    wide = tiny.padded(model, tokenizer.base_size + 24)
+    score(small, wide)
+    np.testing.assert_allclose(entropies_of(small), reference(small, model), rtol=2e-3, atol=2e-3)
+
+
+def test_a_model_with_fewer_rows_than_ids_is_refused(small, tokenizer):
+    with pytest.raises(TokenizerError, match="embedding rows"):
+        score(small, tiny.model(tokenizer.base_size - 8))
+    assert small.teacher is None
 
 
 def test_quantiles_are_those_of_the_agents_tokens(small, model):

@@ -14,20 +14,18 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lar import distill
-from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
-from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
 from lar.serving.export import export
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import self_check
-from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, for_engines
+from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend
 from lar.serving.export.weights import ROWS_MULTIPLE
 from lar.vocabulary.vocabulary import LatentVocabulary
-from testing import tiny, toy
+from testing import tiny
 
 TEXTS = [
     "I will look up the weather in Lima.",
@@ -48,7 +46,7 @@ def student_folder(teacher_folder, corpus, vocabulary, tmp_path_factory) -> Path
         loss="sft", max_steps=6, max_length=256, row_learning_rate=3e-2, device="cpu", fitted_batches=2
     )
     folder = tmp_path_factory.mktemp("student") / "student"
-    distill(teacher_folder, corpus, vocabulary, options, folder)
+    distill(corpus, teacher_folder, vocabulary, options, folder)
     return folder
 
 
@@ -75,19 +73,12 @@ def exported_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
 def test_what_transformers_reads_is_the_student(merged, student_folder, teacher_folder, vocabulary):
     student = student_of(student_folder, teacher_folder)
     tokenizer = AutoTokenizer.from_pretrained(merged.folder)
-    shift = vocabulary.tokenizer.length - vocabulary.base_size
     for text in TEXTS:
-        units = vocabulary.encode(vocabulary.tokenizer.encode(text)).astype("int64")
-        ids = torch.from_numpy(units)
-        moved = torch.where(ids >= vocabulary.base_size, ids + shift, ids)
-        assert tokenizer.encode(text, add_special_tokens=False) == moved.tolist()
-        assert tokenizer.decode(moved) == text
-        expected, found = logits_of(student, ids), exported_logits(merged.folder, moved)
-        tokens, latents = vocabulary.tokenizer.length, len(vocabulary)
-        assert torch.allclose(found[:, :tokens], expected[:, :tokens], atol=1e-4)
-        assert torch.allclose(
-            found[:, tokens : tokens + latents], expected[:, vocabulary.base_size :], atol=1e-4
-        )
+        ids = torch.from_numpy(vocabulary.encode(vocabulary.tokenizer.encode(text)).astype("int64"))
+        assert tokenizer.encode(text, add_special_tokens=False) == ids.tolist()
+        assert tokenizer.decode(ids) == text
+        expected, found = logits_of(student, ids), exported_logits(merged.folder, ids)
+        assert torch.allclose(found[:, : expected.shape[1]], expected, atol=1e-4)
 
 
 def test_the_report_says_what_was_checked(merged, vocabulary):
@@ -95,7 +86,7 @@ def test_the_report_says_what_was_checked(merged, vocabulary):
     assert merged.report["prefixes_kept"] == ["prompt", "history"]
     assert merged.report["logits_difference"] < 1e-4
     assert merged.report["same_likeliest"] == 1.0
-    assert merged.record["first_latent"] == vocabulary.tokenizer.length
+    assert merged.record["first_latent"] == vocabulary.base_size
     assert sorted(file.name for file in merged.folder.iterdir() if file.is_dir()) == ["latent_vocabulary"]
     assert not list(merged.folder.parent.glob("*.partial"))
 
@@ -128,7 +119,7 @@ def test_tied_students_are_untied(family, corpus, vocabulary, tmp_path):
     tiny.model(vocabulary.base_size, tied=True, family=family).save_pretrained(teacher)
     corpus.tokenizer.save(teacher)
     options = DistillOptions(loss="sft", max_steps=2, max_length=256, device="cpu", fitted_batches=2)
-    distill(teacher, corpus, vocabulary, options, tmp_path / "student")
+    distill(corpus, teacher, vocabulary, options, tmp_path / "student")
     done = export(tmp_path / "student", tmp_path / "export")
     config = json.loads((done.folder / "config.json").read_text())
     assert config["tie_word_embeddings"] is False
@@ -169,33 +160,37 @@ def test_decode_only_changes_no_prompt(student_folder, vocabulary, tmp_path):
     for text in TEXTS:
         ids = vocabulary.tokenizer.encode(text).tolist()
         assert tokenizer.encode(text, add_special_tokens=False) == ids
-        units = for_engines(vocabulary).encode(ids)
+        units = vocabulary.encode(ids)
         assert len(units) < len(ids)
         assert tokenizer.decode(units.tolist()) == text
 
 
 def test_a_control_is_exported_like_any_model(teacher_folder, corpus, tmp_path):
     options = DistillOptions(control=True, loss="sft", max_steps=2, max_length=256, device="cpu")
-    distill(teacher_folder, corpus, None, options, tmp_path / "control")
+    distill(corpus, teacher_folder, None, options, tmp_path / "control")
     done = export(tmp_path / "control", tmp_path / "export")
     assert done.record["latents"] == 0
     assert done.report["logits_difference"] < 1e-4
 
 
-def test_a_base_whose_rows_outnumber_its_tokens_keeps_its_size(corpus, tmp_path):
-    # as Qwen3's do: the latents take rows that no token ever had
-    rows = corpus.tokenizer.length + 100
-    teacher = tmp_path / "teacher"
-    tiny.model(rows).save_pretrained(teacher)
+def test_a_base_with_padding_rows_is_exported_with_the_ids_of_training(corpus, vocabulary, tmp_path):
+    # Qwen3 has padding rows too: the latents take the first of them, and the others become harmless.
+    base_size, teacher = vocabulary.base_size, tmp_path / "teacher"
+    tiny.padded(tiny.model(base_size), base_size + 100).save_pretrained(teacher)
     corpus.tokenizer.save(teacher)
-    wide = Corpus.build(toy.trajectories(60), teacher, tmp_path / "corpus")
-    vocabulary = mine(wide, size=12)
-    assert vocabulary.base_size == rows
     options = DistillOptions(loss="sft", max_steps=2, max_length=256, device="cpu", fitted_batches=2)
-    distill(teacher, wide, vocabulary, options, tmp_path / "student")
+    distill(corpus, teacher, vocabulary, options, tmp_path / "student")
     done = export(tmp_path / "student", tmp_path / "export")
-    assert done.record["first_latent"] == corpus.tokenizer.length
+    assert done.record["first_latent"] == base_size
     assert json.loads((done.folder / "config.json").read_text())["vocab_size"] % ROWS_MULTIPLE == 0
+    units = vocabulary.encode(vocabulary.tokenizer.encode(TEXTS[0])).tolist()
+    assert max(units) >= base_size
+    assert AutoTokenizer.from_pretrained(done.folder).encode(TEXTS[0], add_special_tokens=False) == units
+    ids = torch.tensor(units)
+    expected = logits_of(student_of(tmp_path / "student", teacher), ids)
+    found = exported_logits(done.folder, ids)
+    assert torch.allclose(found[:, : expected.shape[1]], expected, atol=1e-3)
+    assert int(found.argmax(-1).max()) < expected.shape[1]
 
 
 def test_a_tokenizer_that_lost_its_latents_is_found(merged, corpus, tmp_path):
@@ -234,11 +229,11 @@ def test_weights_of_another_are_found(merged, tmp_path):
 def test_a_latent_that_is_a_token_already_is_refused(vocabulary):
     known = vocabulary.tokenizer
     text = next(
-        known.decode([index]) for index in range(known.length - 1, 0, -1) if len(known.decode([index])) > 2
+        known.decode([index]) for index in range(known.base_size - 1, 0, -1) if len(known.decode([index])) > 2
     )
     spelt = tuple(known.encode(text[:1]).tolist() + known.encode(text[1:]).tolist())
     latent = replace(vocabulary.latents[0], text=text, tokens=spelt)
-    changed = LatentVocabulary((latent,), vocabulary.base_size, known)
+    changed = LatentVocabulary((latent,), known)
     # As an added token the text would win over the merges; in the model's vocabulary it has an id already.
     with pytest.raises(VocabularyError, match="it is token"):
         decode_only_backend(changed)
@@ -260,7 +255,7 @@ def test_two_latents_of_one_text_are_refused(vocabulary):
     first = vocabulary.latents[0]
     known = vocabulary.tokenizer
     other = replace(first, id=first.id + 1, tokens=tuple(known.encode(first.text[:1]).tolist()) * 2)
-    changed = LatentVocabulary((first, other), vocabulary.base_size, known)
+    changed = LatentVocabulary((first, other), known)
     for make in (exported_backend, decode_only_backend):
         with pytest.raises(VocabularyError, match="same text"):
             make(changed)
@@ -273,12 +268,13 @@ def test_an_export_that_fails_its_check_leaves_nothing(student_folder, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def _swapped(student, latents_begin, *, merge_lora):
+def _swapped(student, *, merge_lora):
     from lar.serving.export.weights import plain_model
 
-    model = plain_model(student, latents_begin, merge_lora=merge_lora)
+    first = student.vocabulary.base_size
+    model = plain_model(student, merge_lora=merge_lora)
     rows = model.get_output_embeddings().weight.data
-    rows[[latents_begin, latents_begin + 1]] = rows[[latents_begin + 1, latents_begin]]
+    rows[[first, first + 1]] = rows[[first + 1, first]]
     return model
 
 

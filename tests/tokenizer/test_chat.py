@@ -1,4 +1,4 @@
-"""The chat template is rendered as transformers does, and the agent's text is found exactly."""
+"""Chat templates are rendered as by transformers, and the agent's text is found exactly."""
 
 import json
 import re
@@ -35,14 +35,14 @@ def agent_texts(tokenizer: Tokenizer, messages: list[Message], tools: Any = None
 
 
 def oracle(name: str, messages: list[Message], tools: Any = None) -> tuple[str, list[str]]:
-    """The rendering and the agent's turns as the `{% generation %}` tags show them."""
+    """The rendering and the agent's turns, from the `{% generation %}` tags."""
     marked = MARKED[name].render(messages, tools)
     turns = [turn for turn in re.findall("\x01(.*?)\x02", marked, flags=re.DOTALL) if turn]
     return marked.replace("\x01", "").replace("\x02", ""), turns
 
 
 def parsed(messages: list[Message]) -> list[Message]:
-    """The conversation with arguments as objects, which the templates of the tests want."""
+    """The conversation with arguments as objects, as the templates of the tests need them."""
     copies = json.loads(json.dumps(messages))
     for message in copies:
         for one in message.get("tool_calls", ()):
@@ -72,7 +72,7 @@ def test_turns_without_any_border_are_still_found(messages):
 @pytest.mark.parametrize("tools", [None, [TOOL]], ids=["no tools", "tools"])
 @given(messages=tool_conversations)
 def test_tool_calls_are_the_agents_text(name, tools, messages):
-    """Exact or refused: a template that moves the tools can make two equal turns look the same."""
+    """Turns are exact or refused: a template that moves the tools can make equal turns ambiguous."""
     text, turns = oracle(name, parsed(messages), tools)
     try:
         spans = render(PLAIN[name], Trajectory("t", "task", messages, tools=tools))
@@ -104,7 +104,7 @@ def test_few_renderings_are_enough(monkeypatch, name, renderings):
         return original(self, *args, **kwargs)
 
     messages = [user("a"), agent("b"), user("b"), call(), result("b"), agent("b"), agent("c")] * 20
-    render(PLAIN[name], Trajectory("t", "task", messages))  # asks the template what it can do
+    render(PLAIN[name], Trajectory("t", "task", messages))  # finds the dialect of the template
     monkeypatch.setattr(ChatTemplate, "render", counting)
     render(PLAIN[name], Trajectory("t", "task", messages, tools=[TOOL]))
     assert count == renderings
@@ -160,7 +160,7 @@ def test_a_refusal_names_the_trajectory_and_the_reason():
 
 
 def test_what_cannot_be_told_apart_names_the_turn():
-    # The template writes the whole conversation twice: no turn stands in one place.
+    # The template writes the whole conversation twice, so no turn has a single place.
     twice = tokenizer_with(
         "{% for i in [1, 2] %}{% for m in messages %}{{ m.content }}|{% endfor %}{% endfor %}"
     )
@@ -232,7 +232,7 @@ def test_same_template_language_as_transformers(transformers_tokenizer, source):
             messages, tools=[TOOL], chat_template=source, tokenize=False
         )
 
-    # From 5.21 on transformers gives reasoning under gpt-oss's name as well; before, its callers did.
+    # From 5.21 on, transformers adds reasoning under gpt-oss's key; before, callers had to.
     given = messages
     if not theirs("{{ messages[0].thinking }}", messages):
         given = [{"thinking": "why", **messages[0]}, messages[1]]
@@ -249,7 +249,7 @@ def examples() -> list[list[Message]]:
     ]
 
 
-# The stock Qwen3 template: reasoning, an empty scaffold, native tool calls.
+# Qwen3's own template: reasoning, an empty reasoning block, native tool calls.
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +285,7 @@ def test_reasoning_between_tool_calls(qwen3):
 
 
 def test_written_tools_are_those_of_the_template(qwen3):
-    """ChatML with tools in the text equals what Qwen3's template makes of the same conversation."""
+    """ChatML with tools in the text equals the rendering of Qwen3's template."""
     plain = Tokenizer(qwen3.backend, config={"eos_token": "<|im_end|>"}, chat_template=TEMPLATES["chatml"])
     system = {"role": "system", "content": "be good"}
     middle = [call(content="Well."), result("one"), result("two"), call(), result("three")]
@@ -305,6 +305,6 @@ def test_qwen3_is_rendered_as_transformers_does(qwen3, shared):
             assert "".join(span.text for span in spans) == expected
 
 
-def test_the_template_is_asked_once_for_each_tokenizer():
+def test_the_dialect_is_found_once_for_each_tokenizer():
     tokenizer = tokenizer_with(without_tags(TEMPLATES["chatml"]))
     assert spans_module.speaker(tokenizer) is spans_module.speaker(tokenizer)

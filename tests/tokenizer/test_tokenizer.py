@@ -52,11 +52,9 @@ def test_bytes_of_tokens_with_metaspace_and_byte_fallback():
     assert flat_bytes(tokenizer, tokenizer.encode("ab cé b</s>")) == " ab cé b</s>".encode()
 
 
-def test_bytes_of_tokens_cover_the_models_rows():
-    tokenizer = Tokenizer(byte_level(), model_vocab_size=400)
-    data, offsets = tokenizer.token_bytes()
-    assert (data.dtype, offsets.dtype, len(offsets)) == (np.uint8, np.uint64, 401)
-    assert (np.diff(offsets.astype(np.int64))[len(byte_level().get_vocab()) :] == 0).all()
+def test_bytes_of_tokens_cover_all_ids():
+    data, offsets = BYTE_LEVEL.token_bytes()
+    assert (data.dtype, offsets.dtype, len(offsets)) == (np.uint8, np.uint64, BYTE_LEVEL.base_size + 1)
 
 
 def test_bytes_of_tokens_refuse_an_unknown_decoder():
@@ -105,29 +103,26 @@ def test_a_truncation_in_the_file_is_ignored(tmp_path):
 def folder_with(tmp_path, **files):
     byte_level().save(str(tmp_path / "tokenizer.json"))
     for name, value in files.items():
-        file = tmp_path / {"config": "config.json", "tokenizer_config": "tokenizer_config.json"}[name]
+        file = tmp_path / f"{name}.json"
         file.write_text(value if isinstance(value, str) else json.dumps(value))
     return tmp_path
 
 
 def test_saving_and_loading_keeps_everything(tmp_path):
     config = {"eos_token": {"content": "<|im_end|>"}, "pad_token": None, "chat_template": "{{ messages }} é"}
-    folder = folder_with(tmp_path, tokenizer_config=config, config={"text_config": {"vocab_size": 512}})
+    folder = folder_with(tmp_path, tokenizer_config=config)
     tokenizer = Tokenizer.load(folder)
     tokenizer.save(tmp_path / "copy")
     copy = Tokenizer.load(tmp_path / "copy")
     for name in ("fingerprint", "template_hash", "chat_template", "special_tokens", "base_size"):
         assert getattr(copy, name) == getattr(tokenizer, name)
-    assert (copy.base_size, copy.base_size_is_known) == (512, True)
     assert copy.special_tokens == {"eos_token": "<|im_end|>"}
     assert copy.chat_template == "{{ messages }} é"
 
 
-def test_without_a_model_config_the_size_is_a_guess():
-    assert (BYTE_LEVEL.base_size, BYTE_LEVEL.base_size_is_known) == (
-        max(byte_level().get_vocab().values()) + 1,
-        False,
-    )
+def test_the_base_size_is_the_tokenizers_own_whatever_rows_its_model_has(tmp_path):
+    folder = folder_with(tmp_path, config={"vocab_size": 512})
+    assert Tokenizer.load(folder).base_size == max(byte_level().get_vocab().values()) + 1
 
 
 def test_fingerprint_does_not_depend_on_how_merges_are_written(tmp_path):
@@ -140,7 +135,7 @@ def test_fingerprint_does_not_depend_on_how_merges_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["merge", "token", "added"])
-def test_fingerprint_tells_tokenizers_apart(tmp_path, change):
+def test_fingerprints_of_different_tokenizers_differ(tmp_path, change):
     data = json.loads(byte_level().to_str())
     if change == "merge":
         data["model"]["merges"][-1], data["model"]["merges"][-2] = data["model"]["merges"][-2:]
@@ -166,7 +161,7 @@ def test_tokens_that_only_the_config_names_are_added(tmp_path):
     [
         ({"tokenizer_config": "{"}, "tokenizer_config.json: not JSON"),
         ({"tokenizer_config": "[]"}, "not a JSON object"),
-        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "says id 9999"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "has id 9999"),
     ],
 )
 def test_a_broken_folder_is_one_clear_line(tmp_path, files, message):
@@ -185,7 +180,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
 
 
 def test_of_takes_a_transformers_tokenizer(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="makes a tokenizer of transformers")
+    transformers = pytest.importorskip("transformers", reason="needs a tokenizer of transformers")
     theirs = transformers.PreTrainedTokenizerFast(
         tokenizer_object=byte_level(), eos_token="<|im_end|>", chat_template="{{ eos_token }}"
     )

@@ -17,6 +17,7 @@ from lar.vocabulary.latent import Latent
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
+from testing.version_1 import as_version_1
 
 TOKENIZER = toy.tokenizer()
 IDS = st.lists(st.integers(0, TOKENIZER.base_size - 1), max_size=60)
@@ -28,7 +29,7 @@ def vocabulary_of(segments):
         Latent(base + index, tuple(segment), TOKENIZER.decode(segment), 1, 1, 1)
         for index, segment in enumerate(segments)
     )
-    return LatentVocabulary(latents, base, TOKENIZER)
+    return LatentVocabulary(latents, TOKENIZER)
 
 
 def segments():
@@ -184,6 +185,7 @@ def change_latent(name, value):
     [
         (change("format_version", 99), "format version"),
         (change("base_size", "many"), "'base_size'"),
+        (change("base_size", 10_000), "'base_size' is 10000, the tokenizer beside it has"),
         (change("tokenizer_fingerprint", "0" * 64), "not the one that it was mined with"),
         (change_latent("id", 3), "latent 1 has id 3"),
         (change_latent("tokens", [41, 10**6]), "latent 1 holds a token outside"),
@@ -233,10 +235,23 @@ def test_another_tokenizer_is_refused(vocabulary):
         vocabulary.stream(toy.tokenizer(size=300))
 
 
-def test_ids_move_with_the_models_rows(vocabulary):
-    moved = vocabulary.with_base_size(vocabulary.base_size + 64)
-    assert [latent.id - 64 for latent in moved.latents] == [latent.id for latent in vocabulary.latents]
-    assert [latent.tokens for latent in moved.latents] == [latent.tokens for latent in vocabulary.latents]
+def test_a_file_of_version_1_is_read_with_the_ids_of_today(vocabulary, tmp_path):
+    as_version_1(vocabulary, tmp_path / "old", padding=64)
+    old = LatentVocabulary.load(tmp_path / "old")
+    assert old == vocabulary
+    old.save(tmp_path / "old")
+    content = json.loads((tmp_path / "old" / FILE_NAME).read_text())
+    assert (content["format_version"], content["base_size"]) == (2, vocabulary.base_size)
+
+
+def test_a_damaged_file_of_version_1_is_refused(vocabulary, tmp_path):
+    as_version_1(vocabulary, tmp_path / "old", padding=64)
+    file = tmp_path / "old" / FILE_NAME
+    content = json.loads(file.read_text())
+    content["latents"][1]["id"] -= 64
+    file.write_text(json.dumps(content))
+    with pytest.raises(VocabularyError, match="latent 1 has id"):
+        LatentVocabulary.load(tmp_path / "old")
 
 
 @pytest.mark.parametrize("path", ["encode", "expand", "reparameterize"])

@@ -13,7 +13,7 @@ COMMANDS = {
     "import": ("lar.cli.import_", "Agent logs of any known format -> trajectories (Parquet)."),
     "corpus": ("lar.cli.corpus", "Trajectories -> tokens with the agent's mask (Arrow)."),
     "adapt": ("lar.cli.adapt", "Fine-tune a plain LoRA on the agent's turns and merge it: the teacher."),
-    "score": ("lar.cli.score", "Write the teacher's entropy before each token into a corpus."),
+    "score": ("lar.cli.score", "Store the teacher's entropy before each of the agent's tokens."),
     "mine": ("lar.cli.mine", "Corpus or trajectories -> latent vocabulary."),
     "encode": ("lar.cli.encode", "Base token ids -> units."),
     "expand": ("lar.cli.expand", "Units -> base token ids, exactly."),

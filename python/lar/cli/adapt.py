@@ -17,7 +17,6 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
-    sharding_option,
     split_sides,
 )
 from lar.distillation.options import AdaptOptions
@@ -32,7 +31,6 @@ from lar.utils.processes import is_main
 @hold_out_options
 @options_file_option
 @option_flags(AdaptOptions)
-@sharding_option
 @device_options
 @json_option
 def command(
@@ -66,8 +64,8 @@ def command(
     with process_group(), progress_bar("adapting", unit="steps") as progress:
         train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
         adapt(
-            str(model),
             train,
+            str(model),
             chosen,
             output,
             held_out=held_out,

@@ -12,11 +12,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from lar.trajectories.remote import is_url
 from lar.utils.processes import is_main
 from lar.utils.progress import Progress, silent
 
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
+
+
+class _Logs(click.Path):
+    """A path, or a URL as it is: as a path, `s3://bucket` would lose a slash."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if is_url(value) else super().convert(value, param, ctx)
+
+
+LOGS = _Logs(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not a table.")
 

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, note, print_json, progress_bar
 from lar.errors import OptionError
 
 
 @click.command("corpus")
-@click.argument("trajectories", nargs=-1, required=True, type=EXISTING_PATH)
+@click.argument("trajectories", nargs=-1, required=True, type=LOGS)
 @click.option(
     "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder (tokenizer.json and so on)."
 )
@@ -22,7 +22,7 @@ from lar.errors import OptionError
 @ray_option
 @json_option
 def command(
-    trajectories: tuple[Path, ...],
+    trajectories: tuple[Path | str, ...],
     tokenizer: Path,
     output: Path,
     workers: int | None,

@@ -16,10 +16,9 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
-    sharding_option,
     split_sides,
 )
-from lar.distillation.options import LOSSES, OUTPUT_STARTS, ROW_STARTS, DistillOptions
+from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.utils.processes import is_main
 
@@ -30,25 +29,9 @@ from lar.utils.processes import is_main
 @click.option("--vocabulary", type=EXISTING_PATH, help="The vocabulary folder; not needed for a control.")
 @click.option("-o", "--output", required=True, type=PATH, help="The student folder to write.")
 @click.option("--control", is_flag=True, help="The same data and steps without latents.")
-@click.option("--loss", type=click.Choice(LOSSES), default=DistillOptions.loss, show_default=True)
-@click.option(
-    "--row-start",
-    type=click.Choice(ROW_STARTS),
-    default=DistillOptions.row_start,
-    show_default=True,
-    help="How a latent's input row starts.",
-)
-@click.option(
-    "--output-start",
-    type=click.Choice(OUTPUT_STARTS),
-    default=DistillOptions.output_start,
-    show_default=True,
-    help="How a latent's output row starts.",
-)
 @hold_out_options
 @options_file_option
 @option_flags(DistillOptions)
-@sharding_option
 @device_options
 @json_option
 def command(
@@ -88,7 +71,7 @@ def command(
     began = time.perf_counter()
     with process_group(), progress_bar("distilling", unit="steps") as progress:
         train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
-        student = distill(str(model), train, latents, chosen, output, held_out=held_out, progress=progress)
+        student = distill(train, str(model), latents, chosen, output, held_out=held_out, progress=progress)
     if is_main():
         _report(student.record, output, time.perf_counter() - began, as_json)
 

@@ -10,11 +10,12 @@ from rich.table import Table
 from lar.cli.common import EXISTING_PATH, json_option, note, print_json, progress_bar
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
+from lar.vocabulary.storage import FILE_NAME
 
 
 @click.command("evaluate")
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH, metavar="CORPUS...")
 @click.argument("vocabulary", type=EXISTING_PATH)
-@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
 @click.option("--model", type=EXISTING_PATH, help="The base's checkpoint folder: adds bits per byte.")
 @click.option("--control", type=EXISTING_PATH, help="A control that was distilled from it.")
 @click.option("--student", type=EXISTING_PATH, help="A student that was distilled from it.")
@@ -27,18 +28,18 @@ from lar.errors import OptionError
 )
 @json_option
 def command(
-    vocabulary: Path, inputs: tuple[Path, ...], max_length: int, as_json: bool, **folders: Path | None
+    inputs: tuple[Path, ...], vocabulary: Path, max_length: int, as_json: bool, **folders: Path | None
 ) -> None:
-    """Count units against base tokens on the tasks in INPUTS that the vocabulary was not mined on.
+    """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
-    INPUTS are trajectory files of any known format, or corpus folders. Needs no model: the vocabulary's
-    folder holds its tokenizer. With --model it also says how many bits base, control and student need for
-    each byte of the agent's text there.
+    CORPUS is one or several corpus folders or trajectory files of any known format. Needs no model: the
+    vocabulary's folder holds its tokenizer. With --model it also measures how many bits base, control and
+    student need for each byte of the agent's text there.
 
     \b
     Examples:
-      lar evaluate vocabulary/ logs/held-out.jsonl.gz --json
-      lar evaluate vocabulary/ corpus/ --model teacher/ --control control/ --student student/
+      lar evaluate logs/held-out.jsonl.gz vocabulary/ --json
+      lar evaluate corpus/ vocabulary/ --model teacher/ --control control/ --student student/
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
@@ -46,10 +47,12 @@ def command(
     from lar.evaluation.reduction import evaluate
     from lar.vocabulary.vocabulary import LatentVocabulary
 
+    if any((path / FILE_NAME).is_file() for path in inputs):
+        raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     loaded = LatentVocabulary.load(vocabulary)
     corpora = open_corpora(inputs, loaded.tokenizer)
     with progress_bar("evaluating", unit="tokens") as progress:
-        result = evaluate(loaded, corpora, progress=progress)
+        result = evaluate(corpora, loaded, progress=progress)
     if result.in_sample:
         note("every task was seen in mining: these figures say nothing about new ones (mine with --hold-out)")
     unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
@@ -80,7 +83,7 @@ def _bits_per_byte(
         arm: Any = str(model) if folder is None else Student.load(folder, str(model))
         with progress_bar(name, unit="windows") as progress:
             found = [
-                bits_per_byte(arm, corpus, max_length=max_length, progress=progress)
+                bits_per_byte(corpus, arm, max_length=max_length, progress=progress)
                 for corpus in corpora.values()
                 if corpus.num_action_tokens
             ]

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import LOGS, PATH, json_option, note, print_json, progress_bar
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Problems, Trajectory, read_trajectories, write_trajectories
 
@@ -18,8 +18,9 @@ SHOWN_PROBLEMS = 5
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
-PATHS are files or folders, plain or compressed (.gz, .zst). Each record is recognised by what is in it, so
-formats may be mixed. A record that cannot be read is counted and named with its file and line.
+PATHS are files or folders, plain or compressed (.gz, .zst), or URLs (s3://, gs://, hf://, ...).
+Each record is recognised by what is in it, so formats may be mixed. A record that cannot be read is counted
+and named with its file and line.
 
 \b
 Formats:
@@ -29,6 +30,7 @@ Formats:
 Examples:
   lar import logs/ -o trajectories.parquet
   lar import run1.jsonl.gz run2.jsonl.gz -o all.parquet --task-key metadata.issue
+  lar import s3://bucket/logs/ -o trajectories.parquet
   lar import results.json --format tau2 --strict -o tau2.parquet --json
 """
 
@@ -52,7 +54,7 @@ class _Tally:
 
 
 @click.command("import", help=HELP)
-@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.argument("paths", nargs=-1, required=True, type=LOGS)
 @click.option(
     "-o", "--output", required=True, type=PATH, help="File to write: .parquet, .jsonl or .jsonl.gz."
 )
@@ -69,10 +71,18 @@ class _Tally:
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
 @json_option
 def command(
-    paths: tuple[Path, ...], output: Path, format_: str, task_key: str | None, strict: bool, as_json: bool
+    paths: tuple[Path | str, ...],
+    output: Path,
+    format_: str,
+    task_key: str | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
-    if any(path.is_file() and output.exists() and path.samefile(output) for path in paths):
+    if any(
+        isinstance(path, Path) and path.is_file() and output.exists() and path.samefile(output)
+        for path in paths
+    ):
         raise OptionError(f"{output}: is both an input and the output")
     tally, problems = _Tally(), Problems()
     with progress_bar("import", unit="bytes") as progress:

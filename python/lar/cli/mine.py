@@ -90,11 +90,6 @@ def command(
         _check_for_cluster(inputs, memory)
     began = time.perf_counter()
     corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
-    if not corpus.tokenizer.base_size_is_known:
-        note(
-            "the model's embedding rows are not known (no config.json beside the tokenizer): latents begin "
-            f"at {corpus.tokenizer.base_size}, the largest id + 1, and move when the model is known"
-        )
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:

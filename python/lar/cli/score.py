@@ -1,5 +1,6 @@
-"""`lar score`: a teacher's entropies into a corpus."""
+"""`lar score`: a teacher's entropies, beside a corpus."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from lar.cli.training import device_options, needs_train_extra
 @ray_option
 @json_option
 def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, **options: Any) -> None:
-    """Write the teacher's entropy before each token, and the token's log-probability, into CORPUS.
+    """Store the teacher's entropy before each of the agent's tokens in CORPUS.
 
     Goes on where a run of the same teacher stopped. Prints how the agent's entropies are distributed, from
     which the gate of `lar mine --max-entropy` is chosen.
@@ -43,13 +44,14 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.scoring.score import entropy_quantiles, score
+    from lar.scoring.distribution import entropy_quantiles
+    from lar.scoring.score import score
 
     with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
         scored = score(Corpus.load(corpus), str(model), backend=cluster, progress=progress, **options)
         summary = entropy_quantiles(scored, cluster)
     if as_json:
-        print_json({"corpus": str(corpus), "teacher": scored.manifest.teacher, **summary})
+        print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:
         _print(summary)
 

@@ -1,5 +1,8 @@
 """Sizes in bytes as a person writes them."""
 
+# Not pydantic's ByteSize: it ignores what it cannot read, so "2,5GiB" is two bytes. The last release of
+# humanfriendly is of 2021.
+
 import re
 
 from lar.errors import OptionError
@@ -10,7 +13,7 @@ for _power, _letter in enumerate("KMGT", start=1):
 
 
 def parse_size(text: str) -> int:
-    """The number of bytes that `text` says: 2GiB, 500MB, 1000000; raises OptionError for anything else."""
+    """The number of bytes in a text like 2GiB, 500MB or 1000000; raises OptionError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]*)", text)
     size = int(float(match[1]) * _UNITS.get(match[2].upper(), 0)) if match else 0
     if size < 1:

@@ -1,11 +1,14 @@
-"""What the commands that need torch share: the check for the extra, and options made from the dataclasses."""
+"""What the commands that need torch share: the check for the extra, and flags made from the options' fields.
+
+jsonargparse makes such flags too, but it would replace click in every command, to save one short function.
+"""
 
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
@@ -13,7 +16,7 @@ from click.core import ParameterSource
 from lar.cli.common import EXISTING_PATH
 from lar.cli.inputs import training_side
 from lar.corpus import Corpus
-from lar.distillation.options import SHARDINGS, AdaptOptions
+from lar.distillation.options import AdaptOptions
 from lar.errors import MissingExtraError, OptionError
 from lar.utils.processes import count
 
@@ -44,6 +47,10 @@ _HELP = {
     "cached_teacher": "Read what `lar score --top-k` kept, in place of the teacher's own pass.",
     "hidden_weight": "Weight of the hidden states' distance.",
     "unit_weight": "Weight of the loss's second term.",
+    "sharding": "What each of several processes holds: none, a whole model (DDP); full, a part of it (FSDP).",
+    "loss": "Which loss the student is trained by.",
+    "row_start": "How a latent's input row starts.",
+    "output_start": "How a latent's output row starts.",
 }
 
 
@@ -90,39 +97,27 @@ def split_sides(
 
 def option_flags(options: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """One command-line option for each field of a dataclass that has a line of help here."""
-    kinds: dict[str, Any] = {"int": int, "int | None": int, "float": float}
+    hints = get_type_hints(options)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for item in reversed(fields(options)):
-            if item.name not in _HELP:
-                continue
-            flag = f"--{item.name.replace('_', '-')}"
-            if isinstance(item.default, bool):
-                both = f"{flag}/--no-{flag.removeprefix('--')}"
-                function = click.option(both, default=item.default, help=_HELP[item.name])(function)
-                continue
-            if isinstance(item.default, tuple):
-                function = click.option(flag, multiple=True, help=_HELP[item.name])(function)
-                continue
-            kind = kinds[str(getattr(item.type, "__name__", item.type))]
-            shown = item.default is not None
-            function = click.option(
-                flag, type=kind, default=item.default, show_default=shown, help=_HELP[item.name]
-            )(function)
+            if item.name in _HELP:
+                function = _flag(item, hints[item.name])(function)
         return function
 
     return decorate
 
 
-def sharding_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--sharding, for the commands that several processes may share."""
-    return click.option(
-        "--sharding",
-        type=click.Choice(SHARDINGS),
-        default="none",
-        show_default=True,
-        help="What each of several processes holds: none, a whole model (DDP); full, a part of it (FSDP).",
-    )(function)
+def _flag(item: Field[Any], hint: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    flag = f"--{item.name.replace('_', '-')}"
+    how: dict[str, Any] = {"default": item.default, "help": _HELP[item.name]}
+    if hint is bool:
+        return click.option(f"{flag}/--no-{flag.removeprefix('--')}", **how)
+    if get_origin(hint) is tuple:
+        return click.option(flag, multiple=True, **how)
+    kinds = get_args(hint) or (hint,)  # of `int | None` the first
+    kind = click.Choice(kinds) if get_origin(hint) is Literal else kinds[0]
+    return click.option(flag, type=kind, show_default=item.default is not None, **how)
 
 
 @contextmanager

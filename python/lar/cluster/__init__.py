@@ -4,7 +4,7 @@
         corpus = lar.Corpus.build(trajectories, tokenizer, "/shared/corpus", backend=cluster)
         corpus = lar.score(corpus, "/shared/Qwen3-8B", backend=cluster)
         vocabulary = lar.mine(corpus, backend=cluster)
-        evaluation = lar.evaluate(vocabulary, other, backend=cluster)
+        evaluation = lar.evaluate(other, vocabulary, backend=cluster)
 
 All nodes have this package and see the corpus, and for scoring the model's folder, at the same paths. Only
 the calling process writes. What a lost worker or node was doing is done again by another, as often as

@@ -11,24 +11,27 @@ from ray.util import ActorPool
 
 from lar.cluster.tasks import cores_of_a_node, nodes, number_of_gpus, result, translated
 from lar.corpus import Corpus
+from lar.corpus.scores import Scores, TeacherRecord
 from lar.corpus.shards import read_shard
-from lar.scoring.score import Scorer, Scores, TeacherRecord, claim, is_scored, write
+from lar.scoring import store
+from lar.scoring.score import Scorer
 from lar.utils.progress import Progress, silent
 
 
 def score(
     corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress = silent
 ) -> Corpus:
-    """Score the corpus as `lar.score` does; `loading` are the arguments of `Scorer.load`."""
+    """Score the corpus as `lar.score` does; `loading` are further arguments of `Scorer.load`."""
+    loading = {**loading, "base_size": corpus.manifest.base_size}
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
-    record = result(teachers[0].record.remote())
-    claim(corpus, record, overwrite=overwrite)
+    record = store.claim(corpus, result(teachers[0].record.remote()), overwrite=overwrite)
     files = [file.path.absolute() for file in corpus.shard_files()]
-    left = [file for file in files if not is_scored(read_shard(file), record, loading.get("top_k"))]
+    left = [file for file in files if not store.is_scored(read_shard(file), record)]
     done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)
-    for file, scores in _scores(teachers, left):
-        write(corpus, read_shard(file), record, scores)
-        done += len(scores.entropy)
+    for file, scores in _scores(teachers, left, record.top_k):
+        shard = read_shard(file)
+        store.write(shard, scores)
+        done += len(shard.tokens)
         progress(done, corpus.num_tokens)
     return corpus
 
@@ -46,12 +49,12 @@ class Teacher:
         return Scorer.load(self._model, **self._loading)
 
     def record(self) -> TeacherRecord:
-        """The record of the teacher that the corpus keeps."""
+        """The record of the teacher."""
         return self._scorer.record
 
-    def score(self, file: Path) -> tuple[Path, Scores]:
-        """The shard's file and its scores."""
-        return file, self._scorer.score(read_shard(file))
+    def score(self, file: Path, top_k: int | None) -> tuple[Path, Scores]:
+        """The shard's file and its scores, with so many likely tokens."""
+        return file, self._scorer.score(read_shard(file), top_k)
 
 
 def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
@@ -64,9 +67,10 @@ def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
     return [actor.remote(model, loading) for _ in range(number)]
 
 
-def _scores(teachers: list[Any], files: list[Path]) -> Iterator[tuple[Path, Scores]]:
+def _scores(teachers: list[Any], files: list[Path], top_k: int | None) -> Iterator[tuple[Path, Scores]]:
     """The scores of each shard, in the order in which they are ready."""
     try:
-        yield from ActorPool(teachers).map_unordered(lambda teacher, file: teacher.score.remote(file), files)
+        pool = ActorPool(teachers)
+        yield from pool.map_unordered(lambda teacher, file: teacher.score.remote(file, top_k), files)
     except RayError as error:
         raise translated(error) from None

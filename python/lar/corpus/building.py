@@ -1,7 +1,8 @@
 """Building a corpus folder shard by shard, so that a killed build goes on where it stopped.
 
-After each shard the manifest tells how many trajectories have been read and their digest. A new build of the
-same folder reads and skips so many, checks the digest, and continues; the result has the same bytes.
+After each shard the manifest is written, with the number of trajectories read so far and their digest. A new
+build in the same folder reads past that many, compares the digest, and continues. The result has the same
+bytes.
 """
 
 import hashlib
@@ -32,7 +33,13 @@ def build_folder(
     skip_refused: bool,
     progress: Progress,
 ) -> None:
-    """Build the corpus of what `encode` makes of `trajectories` in `folder`, or finish an earlier build."""
+    """Encode `trajectories` with `encode` and store them in `folder`, or finish an earlier build there.
+
+    Raises:
+        OptionError: `shard_tokens` is out of its range.
+        CorpusError: there are no trajectories, or the folder contains something else.
+        TokenizerError: the chat template refuses a trajectory and `skip_refused` is false.
+    """
     if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
         raise OptionError(f"shard_tokens must lie between 1 and {_MOST_SHARD_TOKENS}, not {shard_tokens}")
     source = iter(trajectories)
@@ -55,7 +62,6 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
         tokenizer_fingerprint=tokenizer.fingerprint,
         chat_template_hash=tokenizer.template_hash,
         base_size=tokenizer.base_size,
-        base_size_is_known=tokenizer.base_size_is_known,
         shard_tokens=shard_tokens,
     )
     if (folder / MANIFEST_FILE).exists():
@@ -77,7 +83,7 @@ def _other_corpus(folder: Path, reason: str) -> CorpusError:
 
 
 class _Build:
-    """The state of a build: rows that wait for their shard, and the digest of what has been read."""
+    """The state of a build: rows that wait for their shard, and the digest of the trajectories read."""
 
     def __init__(self, folder: Path, manifest: Manifest, skip_refused: bool, progress: Progress) -> None:
         self._folder = folder
@@ -90,7 +96,7 @@ class _Build:
         self._tokens = 0
 
     def skip_done(self, source: Iterator[Trajectory]) -> None:
-        """Read past the trajectories of finished shards; raises CorpusError where they are not the same."""
+        """Read past the trajectories of finished shards; raises CorpusError where they are others."""
         while self._inputs < self._manifest.inputs:
             trajectory = next(source, None)
             if trajectory is None:
@@ -102,7 +108,7 @@ class _Build:
             self._remove_leftovers()
 
     def add(self, encoded: Iterator[Encoded]) -> None:
-        """Write the shards of all that is `encoded`, then mark the corpus as complete."""
+        """Write all that is `encoded` into shards, then record that the corpus is complete."""
         for item in encoded:
             self._count(item.digest)
             if item.row is None:

@@ -1,4 +1,4 @@
-"""A corpus as an object: build, load, select tasks, read shards, write scores."""
+"""A corpus as an object: build, load, select tasks, read shards."""
 
 import hashlib
 import shutil
@@ -17,7 +17,8 @@ from lar.corpus import shards as files
 from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
 from lar.corpus.encoding import local_encode
-from lar.corpus.manifest import TEACHER_FOLDER, TOKENIZER_FOLDER, Manifest
+from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
+from lar.corpus.scores import TeacherRecord
 from lar.corpus.shards import Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
@@ -227,38 +228,20 @@ class Corpus:
         return sum(c[0] for c in counts), sum(c[1] for c in counts), sum(c[2] for c in counts)
 
     @property
-    def scored(self) -> bool:
-        """Whether every shard holds a teacher's scores."""
-        columns = ("entropy", "logprob")
-        batches = (files.read_batch(self.path / part.file) for part in self.manifest.parts)
-        return all(batch.column(name).null_count == 0 for batch in batches for name in columns)
+    def teacher(self) -> TeacherRecord | None:
+        """The model whose scores lie beside the shards (`lar.corpus.scores`), None where there are none.
 
-    def write_scores(self, shard: Shard, entropy: NDArray[np.float16], logprob: NDArray[np.float16]) -> None:
-        """Store a teacher's `entropy` and `logprob` (n each, nats, NaN where undefined) in a shard's file.
-
-        The file is replaced in one step; a `shard` read before keeps its old arrays. Raises CorpusError where
-        the shard is a selection's or the lengths are not its tokens'.
+        Raises:
+            CorpusError: the record is broken, or the scores are of format version 1, which are read no more.
         """
-        if not shard.whole:
-            raise CorpusError(f"{shard.path}: scores are written for whole shards; score the whole corpus")
-        if not len(entropy) == len(logprob) == len(shard.tokens):
-            lengths = f"{len(entropy)} entropies and {len(logprob)} logprobs"
-            raise CorpusError(f"{shard.path}: {len(shard.tokens)} tokens, but {lengths}")
-        files.write_scores(shard, entropy, logprob)
-
-    def clear_scores(self) -> None:
-        """Remove all scores, the teacher's cache and its record, before another teacher scores the corpus."""
-        self.record_teacher(None)
-        shutil.rmtree(self.path / TEACHER_FOLDER, ignore_errors=True)
-        for part in self.manifest.parts:
-            shard = files.read_shard(self.path / part.file)
-            if shard.entropy is not None or shard.logprob is not None:
-                files.write_scores(shard, None, None)
-
-    def record_teacher(self, teacher: dict[str, Any] | None) -> None:
-        """Write into the manifest which model scored, or scores, the corpus (None: no model)."""
-        self.manifest.teacher = teacher
-        self.manifest.write(self.path)
+        record = TeacherRecord.read(self.path)
+        old = record is None and self.manifest.format_version == 1
+        if old and any(files.has_old_scores(self.path / part.file) for part in self.manifest.parts):
+            raise CorpusError(
+                f"{self.path}: scored by an older version, whose scores are read no more; "
+                f"run lar score {self.path} --model MODEL"
+            )
+        return record
 
     def _selected(self, tasks: list[str]) -> NDArray[np.bool_]:
         keep = self._keep or (lambda _: True)

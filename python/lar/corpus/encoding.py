@@ -1,10 +1,10 @@
 """Trajectories -> token ids with the agent's mask, in order, on all cores.
 
-Threads, not processes: the library encodes a batch with the GIL released, on threads of its own. All that
-holds the GIL (reading, rendering, digests, arrays of ids) takes a tenth of the time: 2.6 of 26 CPU seconds
-for 31 million characters with Qwen3's tokenizer, so about ten cores can be kept busy. Two processes were no
-faster than two threads on two cores (5.7 to 11 s against 4.1 to 7.2), and they would want a `__main__` guard
-in every script that builds a corpus.
+Work is shared between threads, not processes. The tokenizers library encodes a batch with the GIL released,
+on threads of its own. All that needs the GIL (reading, rendering, digests, arrays of ids) takes a tenth of
+the time: 2.6 of 26 CPU seconds for 31 million characters with Qwen3's tokenizer. So about ten cores can be
+kept busy. Two processes were no faster than two threads on two cores (5.7 to 11 s against 4.1 to 7.2), and
+every script that builds a corpus would need a `__main__` guard.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
 
-# A chunk is closed at the first of the two: enough texts to keep every core busy, little enough to hold many.
+# A chunk is closed at the first of the two limits: it keeps every core busy, and memory has room for many.
 CHUNK_TRAJECTORIES = 64
 CHUNK_CHARACTERS = 1_000_000
 # Each chunk is encoded on all cores; several under way only keep those busy while others are rendered.
@@ -36,19 +36,19 @@ _MOST_CHUNKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of one trajectory: its row, or why the chat template refused it."""
+    """One trajectory after encoding: its row, or the reason why the chat template refused it."""
 
     digest: bytes  # SHA-256 of the trajectory
     row: Row | None
     refusal: str | None
 
 
-# A way to encode trajectories in order.
+# Encodes trajectories, in their order.
 Encode = Callable[[Iterable[Trajectory], Tokenizer], Iterator[Encoded]]
 
 
 def local_encode(workers: int | None) -> Encode:
-    """`encode_all` with so many workers (None: one a core, at most 8); raises OptionError for less than 1."""
+    """Return `encode_all` with so many workers (None: one a core, at most 8); OptionError for less than 1."""
     if workers is not None and workers < 1:
         raise OptionError(f"workers must be at least 1, not {workers}")
     return partial(encode_all, workers=workers or min(_cores(), _MOST_CHUNKS))
@@ -80,7 +80,7 @@ def chunks_of(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
 
 
 def digest(trajectory: Trajectory) -> bytes:
-    """SHA-256 of what a corpus is built from: id, task, success, tools and messages."""
+    """Return the SHA-256 of what a corpus is built from: id, task, success, tools and messages."""
     parts = (trajectory.id, trajectory.task, trajectory.success, trajectory.tools, trajectory.messages)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
@@ -94,18 +94,20 @@ def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Enco
     return [
         Encoded(digest(trajectory), None, spans)
         if isinstance(spans, str)
-        else Encoded(digest(trajectory), _row(trajectory, tokens, action, tokenizer), None)
-        for trajectory, spans, (tokens, action) in zip(chunk, rendered, encoded, strict=True)
+        else Encoded(
+            digest(trajectory), Row(trajectory.id, trajectory.task, trajectory.success, *masked), None
+        )
+        for trajectory, spans, masked in zip(chunk, rendered, encoded, strict=True)
     ]
 
 
 def _cores() -> int:
-    """Return the cores that this process may use; the system's where it cannot tell."""
+    """Return the number of cores that this process may use; the machine's where that is unknown."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> list[Span] | str:
-    """Return the conversation's spans, or the line that says why there are none."""
+    """Return the conversation's spans, or the reason why the chat template refuses it."""
     if tokenizer.chat_template is None:
         return render(tokenizer, trajectory)  # raises: no trajectory can be rendered
     try:
@@ -115,7 +117,7 @@ def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> list[Span] | str:
 
 
 def _merged(spans: Sequence[Span]) -> list[Span]:
-    """Join neighbours of the same side: they are one text, and are encoded as one."""
+    """Join neighbouring spans of the same side: they are one text, and are encoded as one."""
     return [
         Span("".join(span.text for span in group), agent)
         for agent, group in groupby(spans, key=lambda span: span.agent)
@@ -128,8 +130,8 @@ Masked = tuple[NDArray[np.uint32], NDArray[np.bool_]]
 def _encode_pieces(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[Masked]:
     """Encode each span on its own.
 
-    In use the agent's first token is generated right after the prompt's last one, whatever a tokenizer would
-    make of the two texts together; so no token may lie across the border, and the mask is exact.
+    When an agent runs, its first token is generated after the prompt's last one, even where the tokenizer
+    would join the two texts in one token. So no token may cross the border, and the mask is exact.
     """
     pieces = iter(tokenizer.encode_batch([span.text for spans in conversations for span in spans]))
     return [_joined([(next(pieces), span.agent) for span in spans]) for spans in conversations]
@@ -147,7 +149,7 @@ def _joined(pieces: Sequence[tuple[NDArray[np.uint32], bool]]) -> Masked:
 def _encode_whole(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[Masked]:
     """Encode each conversation as one text: a token is the agent's if it begins in the agent's text.
 
-    For tokenizers that put a space before every text that they are given.
+    For tokenizers that put a space before each text.
     """
     encoded = []
     for spans in conversations:
@@ -156,14 +158,3 @@ def _encode_whole(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer)
         sides = np.array([span.agent for span in spans] + [False], dtype=np.bool_)
         encoded.append((tokens, sides[np.searchsorted(ends, starts, side="right")]))
     return encoded
-
-
-def _row(
-    trajectory: Trajectory, tokens: NDArray[np.uint32], action: NDArray[np.bool_], tokenizer: Tokenizer
-) -> Row:
-    if tokens.size and tokens.max() >= tokenizer.base_size:
-        raise TokenizerError(
-            f"trajectory {trajectory.id}: token {tokens.max()} lies outside the model's "
-            f"{tokenizer.base_size} embedding rows (config.json beside the tokenizer)"
-        )
-    return Row(trajectory.id, trajectory.task, trajectory.success, tokens, action)

@@ -1,4 +1,4 @@
-"""What a corpus folder says about itself: one JSON file beside the shards."""
+"""The manifest of a corpus: one JSON file beside the shards, with its counts and its settings."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any, Self
 
 from lar.errors import CorpusError
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_file
 
-# What lies in a corpus folder beside the shards.
+# The other entries of a corpus folder beside the shards and `teacher/`.
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
-TEACHER_FOLDER = "teacher"  # of lar.scoring.teacher_cache
-FORMAT_VERSION = 1
-# Fields of other types are what they are for: examples to show, a teacher to compare.
+# Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
+FORMAT_VERSION = 2
+# Fields of other types are lists, which are read as they are.
 _CHECKED = (str, int, bool)
 
 
 @dataclass(slots=True)
 class Part:
-    """One shard file and how much is in it."""
+    """One shard file and its counts."""
 
     file: str
     trajectories: int
@@ -30,12 +31,11 @@ class Part:
 
 @dataclass(slots=True)
 class Manifest:
-    """The counts of a corpus, what made it, and how far a build has come."""
+    """The counts and the settings of a corpus, and the progress of its build."""
 
     tokenizer_fingerprint: str
     chat_template_hash: str
-    base_size: int  # rows of the model's embedding
-    base_size_is_known: bool  # False: only the largest id plus one
+    base_size: int  # number of the tokenizer's ids
     shard_tokens: int  # a shard is closed when it holds at least so many
     inputs: int = 0  # trajectories read so far, left-out ones included
     input_digest: str = ""  # SHA-256 over those, in order
@@ -43,12 +43,11 @@ class Manifest:
     left_out: int = 0  # trajectories that the chat template refused
     left_out_examples: list[str] = field(default_factory=list)  # the first few refusals
     parts: list[Part] = field(default_factory=list)
-    teacher: dict[str, Any] | None = None  # the model whose scores the shards hold
     format_version: int = FORMAT_VERSION
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read and check `manifest.json`; raises CorpusError that names the file and what is wrong."""
+        """Read and check `manifest.json`; raises CorpusError with the file and what is wrong in it."""
         file = folder / MANIFEST_FILE
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
@@ -57,8 +56,10 @@ class Manifest:
         except (ValueError, NotADirectoryError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
         version = value.get("format_version") if isinstance(value, dict) else None
-        if version != FORMAT_VERSION:
-            raise CorpusError(f"{file}: format version {version}, this program reads {FORMAT_VERSION}")
+        if version not in (1, FORMAT_VERSION):
+            raise CorpusError(f"{file}: format version {version}, this program reads 1 and {FORMAT_VERSION}")
+        if version == 1:
+            value = _from_version_1(value, folder)
         try:
             manifest = cls(**{**value, "parts": [Part(**part) for part in value["parts"]]})
         except (TypeError, KeyError) as error:
@@ -69,9 +70,10 @@ class Manifest:
         return manifest
 
     def write(self, folder: Path) -> None:
-        """Replace the folder's `manifest.json` in one step."""
+        """Replace the folder's `manifest.json` in one step, by one of this format version."""
+        value = {**asdict(self), "format_version": FORMAT_VERSION}
         with atomic_file(folder / MANIFEST_FILE) as file:
-            file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+            file.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return the names of the settings in which a build of `other` would differ from this one."""
@@ -83,11 +85,17 @@ class Manifest:
         ]
 
 
+def _from_version_1(value: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The content of a manifest whose `base_size` was the number of the model's embedding rows."""
+    kept = {name: item for name, item in value.items() if name not in ("base_size_is_known", "teacher")}
+    return {**kept, "base_size": Tokenizer.load(folder / TOKENIZER_FOLDER).base_size}
+
+
 def _check_kinds(record: Manifest | Part, file: Path) -> None:
-    """Raise CorpusError where a field holds another kind of value than it should, or a negative number."""
+    """Raise CorpusError where a field's value is of another type than the field, or a negative number."""
     for item in fields(record):
         value, kind = getattr(record, item.name), item.type
         if kind in _CHECKED and (type(value) is not kind or (isinstance(value, int) and value < 0)):
             raise CorpusError(f"{file}: {item.name!r} is wrong: {value!r}")
     if isinstance(record, Part) and Path(record.file).name != record.file:
-        raise CorpusError(f"{file}: {record.file!r} is no name of a file in the folder")
+        raise CorpusError(f"{file}: {record.file!r} is not the name of a file in the folder")

@@ -1,7 +1,12 @@
-"""The Arrow files of a corpus: one record batch each, memory-mapped to read, replaced whole to write."""
+"""The Arrow files of a corpus: one record batch each, written once, memory-mapped to read.
 
+A shard contains what the corpus is. What a teacher computed about it lies beside it (`lar.corpus.scores`).
+"""
+
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lar.corpus.scores import Scores, read_scores
 from lar.errors import CorpusError
 from lar.utils.files import atomic_file
 
-_SCORE = pa.list_(pa.float16())
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -20,15 +25,17 @@ SCHEMA = pa.schema(
         pa.field("success", pa.bool_()),
         pa.field("tokens", pa.list_(pa.uint32()), nullable=False),
         pa.field("action", pa.list_(pa.bool_()), nullable=False),
-        pa.field("entropy", _SCORE),
-        pa.field("logprob", _SCORE),
     ]
 )
+# Shards of format version 1 had room for scores, which lie elsewhere now.
+_OLD_SCORES = [pa.field(name, pa.list_(pa.float16())) for name in ("entropy", "logprob")]
+_SCHEMA_1 = pa.schema([*SCHEMA, *_OLD_SCORES])
+_DIGEST = b"lar.digest"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trajectory as it goes into a shard: n tokens, and whether the agent generated each."""
+    """One trajectory of a shard: n tokens, and whether the agent generated each."""
 
     id: str
     task: str
@@ -37,25 +44,62 @@ class Row:
     action: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shard:
-    """m trajectories with n tokens in all, as flat arrays; a whole file's are read-only views of it."""
+    """m trajectories with n tokens in all, as flat arrays; a whole file's tokens are a view of it."""
 
     path: Path
+    digest: str  # SHA-256 of the file's tokens and mask; scores are bound to it
     tokens: NDArray[np.uint32]  # (n)
     offsets: NDArray[np.int64]  # (m + 1): trajectory i is tokens[offsets[i] : offsets[i + 1]]
     action: NDArray[np.bool_]  # (n): the agent generated this token
-    entropy: NDArray[np.float16] | None  # (n) nats, of the teacher's distribution before each token
-    logprob: NDArray[np.float16] | None  # (n) nats; NaN, like entropy, where the teacher has none
     tasks: list[str]
     ids: list[str]
     success: list[bool | None]
-    whole: bool = True  # False: some of the file's trajectories are not selected
+    selected: NDArray[np.bool_] | None = None  # of the agent's tokens in the file; None: all
+
+    @cached_property
+    def scores(self) -> Scores | None:
+        """What a teacher computed about the whole file, memory-mapped; None where it is not scored.
+
+        Raises:
+            CorpusError: the scores are broken, or were computed for another corpus.
+        """
+        rows = int(self.action.sum()) if self.selected is None else len(self.selected)
+        return read_scores(self.path, self.digest, rows)
 
     @property
-    def scored(self) -> bool:
-        """Whether a teacher's entropies and log-probabilities are there."""
-        return self.entropy is not None and self.logprob is not None
+    def action_entropy(self) -> NDArray[np.float16] | None:
+        """The teacher's entropies before the agent's a tokens: float16 (a), nats, a view of the mapped file.
+
+        A selection's are copied. None where the file is not scored; NaN before a trajectory's first token.
+
+        Raises:
+            CorpusError: as `scores` does.
+        """
+        if self.scores is None:
+            return None
+        return self.scores.entropy if self.selected is None else self.scores.entropy[self.selected]
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float16] | None:
+        """The teacher's entropies before each token: float16 (n), nats; None where the file is not scored.
+
+        NaN before tokens that the agent did not generate, and before a trajectory's first token.
+
+        Raises:
+            CorpusError: as `scores` does.
+        """
+        if (found := self.action_entropy) is None:
+            return None
+        spread = np.full(len(self.tokens), np.nan, dtype=np.float16)
+        spread[self.action] = found
+        return spread
+
+    @cached_property
+    def action_offsets(self) -> NDArray[np.int64]:
+        """How many of the agent's tokens stand before each trajectory; int64 (m + 1)."""
+        return _offsets(self.action)[self.offsets]
 
     def take(self, keep: NDArray[np.bool_]) -> "Shard":
         """Return the trajectories for which `keep` (m) is true, as copies; this shard itself if all are."""
@@ -64,29 +108,30 @@ class Shard:
         lengths = np.diff(self.offsets)
         chosen = np.repeat(keep, lengths)
         rows = np.flatnonzero(keep).tolist()
+        selected = np.ones(self.action.sum(), np.bool_) if self.selected is None else self.selected.copy()
+        selected[selected] = chosen[self.action]
         return Shard(
             path=self.path,
+            digest=self.digest,
             tokens=self.tokens[chosen],
             offsets=_offsets(lengths[keep]),
             action=self.action[chosen],
-            entropy=None if self.entropy is None else self.entropy[chosen],
-            logprob=None if self.logprob is None else self.logprob[chosen],
             tasks=[self.tasks[row] for row in rows],
             ids=[self.ids[row] for row in rows],
             success=[self.success[row] for row in rows],
-            whole=False,
+            selected=selected,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """Where a shard lies and what is selected of it: all that another machine needs to read it."""
+    """The path of a shard and what is selected of it: all that another machine needs to read it."""
 
     path: Path
     keep: NDArray[np.bool_] | None = None  # (m); None: all
 
     def read(self) -> Shard:
-        """Return the selected trajectories; raises CorpusError where the file is no shard."""
+        """Return the selected trajectories; raises CorpusError where the file is not a shard."""
         shard = read_shard(self.path)
         return shard if self.keep is None else shard.take(self.keep)
 
@@ -98,50 +143,49 @@ class ShardFile:
 
 
 def write_rows(file: Path, rows: Sequence[Row]) -> None:
-    """Write a shard without scores, in one step. The same rows give the same bytes."""
+    """Write a shard in one step. The same rows give the same bytes."""
     offsets = _offsets([len(row.tokens) for row in rows])
-    missing = pa.nulls(len(rows), type=_SCORE)
-    columns = {
-        "id": pa.array([row.id for row in rows], pa.string()),
-        "task": pa.array([row.task for row in rows], pa.string()),
-        "success": pa.array([row.success for row in rows], pa.bool_()),
-        "tokens": _lists(offsets, np.concatenate([row.tokens for row in rows])),
-        "action": _lists(offsets, np.concatenate([row.action for row in rows])),
-        "entropy": missing,
-        "logprob": missing,
-    }
-    _write(file, columns)
-
-
-def write_scores(
-    shard: Shard, entropy: NDArray[np.float16] | None, logprob: NDArray[np.float16] | None
-) -> None:
-    """Replace the two score columns of a shard's file in one step (None: no scores)."""
-    batch = read_batch(shard.path)
-    columns = {name: batch.column(name) for name in SCHEMA.names}
-    for name, values in (("entropy", entropy), ("logprob", logprob)):
-        if values is None:
-            columns[name] = pa.nulls(batch.num_rows, type=_SCORE)
-        else:
-            columns[name] = _lists(shard.offsets, np.ascontiguousarray(values, dtype=np.float16))
-    _write(shard.path, columns)
+    tokens = np.concatenate([row.tokens for row in rows])
+    action = np.concatenate([row.action for row in rows])
+    columns = [
+        pa.array([row.id for row in rows], pa.string()),
+        pa.array([row.task for row in rows], pa.string()),
+        pa.array([row.success for row in rows], pa.bool_()),
+        _lists(offsets, tokens),
+        _lists(offsets, action),
+    ]
+    schema = SCHEMA.with_metadata({_DIGEST: _digest(tokens, action).encode()})
+    with (
+        atomic_file(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as out,
+    ):
+        out.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def read_shard(file: Path) -> Shard:
-    """Map a shard file; raises CorpusError that names it where it is not one."""
+    """Map a shard file; raises CorpusError with its path where it is not one."""
     batch = read_batch(file)
-    tokens = batch.column("tokens")
+    column = batch.column("tokens")
+    tokens = column.values.to_numpy(zero_copy_only=True)
+    action = batch.column("action").values.to_numpy(zero_copy_only=False)
+    stored = (batch.schema.metadata or {}).get(_DIGEST)  # version 1 stored none
     return Shard(
         path=file,
-        tokens=tokens.values.to_numpy(zero_copy_only=True),
-        offsets=tokens.offsets.to_numpy(zero_copy_only=True).astype(np.int64),
-        action=batch.column("action").values.to_numpy(zero_copy_only=False),
-        entropy=_score_values(batch, "entropy"),
-        logprob=_score_values(batch, "logprob"),
+        digest=_digest(tokens, action) if stored is None else stored.decode("ascii", "replace"),
+        tokens=tokens,
+        offsets=column.offsets.to_numpy(zero_copy_only=True).astype(np.int64),
+        action=action,
         tasks=batch.column("task").to_pylist(),
         ids=batch.column("id").to_pylist(),
         success=batch.column("success").to_pylist(),
     )
+
+
+def has_old_scores(file: Path) -> bool:
+    """Return whether a shard contains scores, as those of format version 1 did."""
+    batch = read_batch(file)
+    return "entropy" in batch.schema.names and bool(batch.column("entropy").null_count == 0)
 
 
 def read_batch(file: Path) -> Any:
@@ -153,33 +197,15 @@ def read_batch(file: Path) -> Any:
     try:
         with source:
             reader = pa.ipc.open_file(source)
-            if not reader.schema.equals(SCHEMA) or reader.num_record_batches != 1:
+            if reader.schema not in (SCHEMA, _SCHEMA_1) or reader.num_record_batches != 1:
                 raise CorpusError(f"{file}: not a shard of a corpus (its columns are {reader.schema.names})")
             batch = reader.get_batch(0)
-            # Offsets that lead outside would be followed; the tokens themselves are not read.
+            # Unchecked, offsets that lead outside would be followed. This reads offsets, but no tokens.
             batch.validate(full=True)
-    # Arrow calls some of what is broken an OSError, and a broken column name is no UTF-8.
+    # Arrow raises OSError for some broken files, and a broken column name is not UTF-8.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{file}: a broken shard ({str(error).splitlines()[0]})") from None
     return batch
-
-
-def _score_values(batch: Any, name: str) -> NDArray[np.float16] | None:
-    column = batch.column(name)
-    if column.null_count:
-        return None
-    values: NDArray[np.float16] = column.values.to_numpy(zero_copy_only=True)
-    return values
-
-
-def _write(file: Path, columns: dict[str, Any]) -> None:
-    batch = pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)
-    with (
-        atomic_file(file) as temporary,
-        pa.OSFile(str(temporary), "wb") as sink,
-        pa.ipc.new_file(sink, SCHEMA) as out,
-    ):
-        out.write_batch(batch)
 
 
 def _lists(offsets: NDArray[np.int64], values: NDArray[Any]) -> Any:
@@ -190,3 +216,9 @@ def _offsets(lengths: Any) -> NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def _digest(tokens: NDArray[np.uint32], action: NDArray[np.bool_]) -> str:
+    digest = hashlib.sha256(tokens.tobytes())
+    digest.update(np.packbits(action).tobytes())
+    return digest.hexdigest()

@@ -1,12 +1,13 @@
-"""Windows: how a conversation longer than a model may read at a time is read in parts.
+"""Windows: the parts in which a model reads a conversation that is too long for it.
 
-The windows of a conversation hold all that its agent said, each token once. A window keeps the conversation's
-head (a quarter of it: the system prompt, which says what the agent is to do), then a stretch whose first part
-(another quarter) only gives context. Cutting at the end instead would drop most of what an agent says late
-in a long task. What lies between is missing; so is what others say far from the agent's next turn.
+Together the windows contain all of the agent's tokens. A window begins with the conversation's head (a
+quarter of the window: the system prompt with the agent's instructions). Then comes a stretch of the
+conversation, whose first part (another quarter) is context. Cutting conversations at the end would lose most
+of what an agent generates late in a long task. The tokens between the head and the stretch are left out, and
+so are other speakers' tokens far from the agent's next turn.
 
-Windows are a matter of base tokens and of who said them, never of a vocabulary: every model and every arm of
-an experiment reads the same text, and what a teacher said of a position once holds for all later runs.
+Windows depend on the base tokens and the agent's mask alone, and not on a vocabulary. So every model and
+every arm of an experiment reads the same text, and a teacher's scores can be used in all later runs.
 """
 
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Positions [0, head) and [begin, end) of a conversation; new are those of [new, end).
+    """Positions [0, head) and [begin, end) of a conversation, of which [new, end) are new.
 
-    head <= begin <= new < end. Positions before `new` are there to be read. Where a window ends within a turn
-    of the agent, the next one holds what stands from `next_begin` on.
+    head <= begin <= new < end. Positions before `new` are context. Where a window ends within a turn of the
+    agent, the next one contains the positions from `next_begin` on.
     """
 
     head: int
@@ -31,19 +32,20 @@ class Window:
     next_begin: int
 
     def __len__(self) -> int:
-        """Tokens in the window."""
+        """Number of tokens in the window."""
         return self.head + self.end - self.begin
 
     def positions(self) -> NDArray[np.int64]:
-        """The window's positions in the conversation, in order."""
+        """The window's positions in the conversation, in order; int64 (n)."""
         return np.concatenate([np.arange(self.head), np.arange(self.begin, self.end)])
 
 
 def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
     """Yield the windows, at most `max_length` long, of a conversation whose agent's mask is `action` (n).
 
-    Each of the agent's tokens is new in exactly one of them, but for a conversation's very first token, which
-    nothing stands before. A window ends where a turn of the agent does, if that leaves half of it.
+    Each of the agent's tokens is new in exactly one of them, except a conversation's first token, which has
+    nothing before it. A window ends at the end of an agent's turn, unless that leaves less than half of its
+    room for new tokens.
     """
     edges = np.flatnonzero(np.diff(action, prepend=False, append=False).astype(np.int8))
     begins, ends = edges[::2], edges[1::2]  # of the agent's turns
@@ -58,7 +60,7 @@ def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
 
 
 def _end(begins: NDArray[np.int64], ends: NDArray[np.int64], new: int, limit: int) -> int:
-    """Where a window ends that may reach to `limit`: behind a turn, or within one that is too long."""
+    """The end of a window that may reach to `limit`: that of a turn, or within a turn that is too long."""
     whole = int(np.searchsorted(ends, limit, side="right")) - 1  # the last turn that fits
     cut = whole + 1 < len(begins) and begins[whole + 1] < limit  # the next one begins in here
     if whole >= 0 and ends[whole] > new and not (cut and ends[whole] - new < (limit - new) // 2):

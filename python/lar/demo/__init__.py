@@ -1,1 +1,1 @@
-"""A small order desk, an expert and a tiny model: the whole way of this package in a few minutes on a CPU."""
+"""All stages of this package on a small order desk with a tiny model, in a few minutes on a CPU."""

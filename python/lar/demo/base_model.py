@@ -1,8 +1,8 @@
 """The demo's base model: a tiny Llama trained from scratch on the expert's trajectories.
 
-What such a model learns last is to copy (a name from the ticket into a call). From the usual random weights
-no copying had begun after 400 steps of eight trajectories; with the attention layers started near the
-identity ("mimetic initialization", arXiv 2305.09828) 98 of 100 unseen tickets were solved after 300 steps.
+Such a model learns last to copy (a name from the ticket into a call). With the usual random weights it did
+not copy after 400 steps of eight trajectories. With attention layers initialized near the identity ("mimetic
+initialization", arXiv 2305.09828) it solved 98 of 100 unseen tickets after 300 steps.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from lar.utils.progress import Progress, silent
 
 @dataclass(frozen=True)
 class BaseModelOptions:
-    """The model's shape and how it learns: `batch` trajectories a step, loss on the agent's tokens."""
+    """The model's shape and its training: `batch` trajectories a step, with loss on the agent's tokens."""
 
     width: int = 128
     layers: int = 2
@@ -48,7 +48,7 @@ def train_base_model(
     """Train a model on `corpus` and write its checkpoint to `folder`; `progress` counts steps."""
     options = options or BaseModelOptions()
     torch.manual_seed(seed)
-    model = new_model(corpus.manifest.base_size, options)
+    model = new_model(corpus.tokenizer.base_size, options)
     optimizer = _optimizer(model, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options))
     batches = _batches(corpus, options.batch, seed)
@@ -68,7 +68,7 @@ def train_base_model(
 
 
 def new_model(vocabulary_size: int, options: BaseModelOptions) -> Any:
-    """Return a model of random weights whose attention layers start out copying (see this module's top)."""
+    """Return a model with random weights, whose attention layers copy (see the module's docstring)."""
     config = LlamaConfig(
         vocab_size=vocabulary_size,
         hidden_size=options.width,
@@ -94,9 +94,9 @@ def new_model(vocabulary_size: int, options: BaseModelOptions) -> Any:
 
 @torch.no_grad()
 def _start_copying(attention: Any, width: int) -> None:
-    """Let like tokens attend to like, and let what is attended to come out as itself.
+    """Initialize the layer so that equal tokens attend to each other, and attended tokens are copied.
 
-    The output matrix is the value matrix transposed, and queries and keys are the same rotation, halved.
+    The output matrix is the transposed value matrix. Queries and keys are the same rotation, halved.
     """
     value = torch.nn.init.orthogonal_(torch.empty(width, width))
     attention.v_proj.weight.copy_(value)
@@ -113,14 +113,14 @@ def _optimizer(model: Any, options: BaseModelOptions) -> torch.optim.Optimizer:
 
 
 def _rate(step: int, options: BaseModelOptions) -> float:
-    """Warm up, hold, and fall to nothing over the second half."""
+    """The learning rate's factor: warm up, hold, and fall to 0 over the second half."""
     rise = (step + 1) / options.warmup_steps
     fall = 2 * (options.steps - step) / options.steps
     return min(1.0, rise, fall)
 
 
 def _batches(corpus: Corpus, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield batches for ever: ids (m, longest), whether each is the agent's, and whether it is no padding."""
+    """Yield batches endlessly: ids (m, longest), the mask of the agent's tokens, and the mask of tokens."""
     examples = list(_examples(corpus))
     order = np.random.default_rng(seed)
     while True:
@@ -146,6 +146,6 @@ def _pad(examples: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]
 
 def _loss(model: Any, tokens: Tensor, action: Tensor, real: Tensor) -> Tensor:
     """Mean cross-entropy of the agent's tokens. Padding on the right needs no mask."""
-    taught = (action & real)[:, 1:]
+    supervised = (action & real)[:, 1:]
     hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state[:, :-1]
-    return cross_entropy(model.lm_head(hidden[taught]), tokens[:, 1:][taught])
+    return cross_entropy(model.lm_head(hidden[supervised]), tokens[:, 1:][supervised])

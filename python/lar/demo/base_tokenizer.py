@@ -1,4 +1,4 @@
-"""The demo's tokenizer: byte-level BPE with a usual pre-tokenizer, and ChatML."""
+"""The demo's tokenizer: byte-level BPE with a common pre-tokenizer, and ChatML."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,13 +13,13 @@ END_OF_TEXT = "<|endoftext|>"
 START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
 
-# The pre-tokenizer of GPT-4 and Llama 3: no merge crosses a word, and up to three digits are a token.
+# The pre-tokenizer of GPT-4 and Llama 3: merges stay within words, and a token has at most three digits.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
 )
 
-# ChatML; a tool call is written as Hermes and Qwen write it.
+# ChatML, with tool calls in the format of Hermes and Qwen.
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
 {{- '<|im_start|>' + message.role + '\\n' + message.content }}
@@ -49,7 +49,6 @@ def train_tokenizer(trajectories: Iterable[Trajectory], *, size: int = 2048) -> 
             "tokenizer_class": "PreTrainedTokenizerFast",
         },
         chat_template=CHAT_TEMPLATE,
-        model_vocab_size=backend.get_vocab_size(),
     )
 
 
@@ -65,7 +64,7 @@ def _trainer(size: int) -> trainers.BpeTrainer:
 
 
 def _texts(trajectories: Iterable[Trajectory]) -> Iterator[str]:
-    """Yield all that the template will write but the special tokens, which the trainer would merge."""
+    """Yield the text that the template writes, without special tokens, which the trainer would merge."""
     for trajectory in trajectories:
         for message in trajectory.messages:
             yield f"{message['role']}\n{text_of(message)}"

@@ -1,8 +1,8 @@
 """An order desk: orders and stock behind eight tools, and one ticket to close.
 
 The agent answers each message with a thought and one tool call, a JSON object with `name` and `arguments`
-between `<tool_call>` tags (the Hermes convention), and gets the tool's answer as JSON. Whatever it writes, it
-gets an answer: calls that cannot be read or carried out are answered with an error and change nothing.
+between `<tool_call>` tags (the Hermes convention), and gets the tool's result as JSON. A call that cannot be
+read or executed returns an error and changes nothing.
 """
 
 import json
@@ -18,7 +18,7 @@ _CALL = re.compile(r"<tool_call>\s*(\{.*\})\s*</tool_call>", re.DOTALL)
 
 
 class Status(StrEnum):
-    """Where an order is."""
+    """The state of an order."""
 
     PROCESSING = "processing"
     SHIPPED = "shipped"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a ticket may be closed as."""
+    """The outcome with which a ticket is closed."""
 
     REFUNDED = "refunded"
     CREDITED = "credited"
@@ -38,7 +38,7 @@ class Outcome(StrEnum):
 
 
 class Window(StrEnum):
-    """Whether an order is still within its time: to be returned, or to arrive."""
+    """Whether the time for an order's return or arrival has not yet passed."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -46,7 +46,7 @@ class Window(StrEnum):
 
 @dataclass
 class Order:
-    """A customer's order of one item, and what the desk has done about it."""
+    """A customer's order of one item, with the desk's actions on it."""
 
     id: str
     customer: str
@@ -61,7 +61,7 @@ class Order:
 
 @dataclass
 class World:
-    """All that the tools can see and change; two equal worlds are the same outcome."""
+    """The state that the tools read and change; equal worlds are equal outcomes."""
 
     orders: dict[str, Order]
     stock: dict[str, int]
@@ -69,7 +69,7 @@ class World:
 
 
 class ToolError(Exception):
-    """A call that cannot be read or carried out; its text is the answer that the agent gets."""
+    """A call that cannot be read or executed; the message is the agent's answer."""
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Environment:
         return self.world.outcome is not None or self.turns >= MAX_TURNS
 
     def step(self, message: str) -> str:
-        """Carry out the agent's message and return the tool's answer, a JSON object."""
+        """Execute the agent's message and return the tool's answer, a JSON object."""
         self.turns += 1
         try:
             name, arguments = parse_call(message)
@@ -118,11 +118,11 @@ class Environment:
         if set(arguments) != set(wanted):
             raise ToolError(f"{name} takes {', '.join(wanted)}")
         for key, kind in wanted.items():
-            if type(arguments[key]) is not kind:  # `is`: True must not pass for an amount of 1
+            if type(arguments[key]) is not kind:  # `is`, because True must not count as an int
                 raise ToolError(f"{key} must be of type {kind.__name__}")
         return tool(**arguments)
 
-    # Each tool's annotations are its schema: `_call` checks the arguments' names and types against them.
+    # Each tool's annotations are its schema: `_call` checks names and types of arguments against them.
 
     def _find_order(self, customer: str, item: str) -> dict[str, Any]:
         for order in self.world.orders.values():
@@ -181,7 +181,7 @@ def parse_call(message: str) -> tuple[str, dict[str, Any]]:
     """Read the one tool call of an agent's message: the tool's name and its arguments.
 
     Raises:
-        ToolError: There is no tool call, or it is not the JSON object that it has to be.
+        ToolError: there is no tool call, or it is not a JSON object with a name and arguments.
     """
     found = _CALL.search(message)
     if found is None:

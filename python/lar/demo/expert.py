@@ -1,4 +1,4 @@
-"""The scripted expert: it reads the ticket and the tools' answers, thinks briefly, follows the policy."""
+"""The scripted expert, which follows the policy from the ticket and the tools' answers."""
 
 import json
 from collections.abc import Generator, Iterator, Sequence
@@ -29,12 +29,12 @@ class Move:
         }
 
 
-# A plan yields moves and is sent the answer to each.
+# A generator that yields moves and receives the answer to each.
 Plan = Generator[Move, dict[str, Any], None]
 
 
 def demonstrate(task: Task) -> Trajectory:
-    """Let the expert work on the ticket and return what was said, with the success that the world shows."""
+    """Return the expert's trajectory on the ticket, with its success."""
     environment = task.environment()
     messages = opening(task)
     plan = work(task)
@@ -65,23 +65,23 @@ def demonstrations(tasks: Sequence[Task], *, progress: Progress = silent) -> Ite
 
 
 def opening(task: Task) -> list[Message]:
-    """Return the messages that stand before the agent's first turn."""
+    """Return the messages before the agent's first turn."""
     return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": task.request}]
 
 
 def text_of(message: Message) -> str:
-    """Return an assistant message as the agent writes it: its text, then its calls between tags."""
+    """Return an assistant message as text: its content, then its calls between tags."""
     calls = [tool_call_text(**call["function"]) for call in message.get("tool_calls", ())]
     return "".join([message["content"], *calls])
 
 
 def tool_call_text(name: str, arguments: str) -> str:
-    """Return a call as Hermes and Qwen models write it; `arguments` is JSON text."""
+    """Return a call in the format of Hermes and Qwen; `arguments` is JSON text."""
     return f'\n<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
 
 
 def work(task: Task) -> Plan:
-    """Close the ticket by the policy, from what the ticket says and the tools answer alone."""
+    """Close the ticket by the policy, using only the ticket's text and the tools' answers."""
     found = yield Move(
         f"I look up the order of {task.customer} for the {task.item}.",
         "find_order",
@@ -92,7 +92,7 @@ def work(task: Task) -> Plan:
 
 
 def _settle(task: Task, found: dict[str, Any]) -> Generator[Move, dict[str, Any], Outcome]:
-    """Do what the policy says for the order that was found; returns the outcome to close the ticket with."""
+    """Follow the policy for the found order; returns the outcome for closing the ticket."""
     order = {"order": found["order"]}
     match task.kind, found["status"], found["window"]:
         case Kind.RETURN, Status.DELIVERED, Window.OPEN:

@@ -1,4 +1,4 @@
-"""Agents at work: all sessions step together, each turn of all of them is one batched generation."""
+"""Runs an agent in many sessions; each turn of all sessions is one batched generation."""
 
 import time
 from collections import Counter
@@ -20,12 +20,12 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Message
 from lar.utils.progress import Progress, silent
 
-GREEDY = Sampling(max_units=80)  # a turn; the order desk's expert writes at most about 60 base tokens
+GREEDY = Sampling(max_units=80)  # per turn; the order desk's expert writes at most about 60 base tokens
 
 
 @dataclass
 class Episode:
-    """One session under way. `heard` is what the agent has not answered yet."""
+    """One running session. `heard` is the text that the agent has not read yet."""
 
     session: Session
     heard: str
@@ -35,9 +35,9 @@ class Episode:
 
 @dataclass(frozen=True)
 class Arm:
-    """What one agent did: shares and means over all sessions.
+    """The result of one agent: shares and means over all sessions.
 
-    `uses` counts its latents by id; `canonicity` is of all its turns.
+    uses: number of uses of each latent, by id. canonicity: of all turns. seconds: wall time of all sessions.
     """
 
     success: float
@@ -53,9 +53,9 @@ class Arm:
 def run_online(
     student: Student, sessions: Sequence[Session], sampling: Sampling = GREEDY, *, progress: Progress = silent
 ) -> Arm:
-    """Let the student work in fresh `sessions`, each turn as `sampling` says; `progress` counts those done.
+    """Run the student in fresh `sessions` and return the result; `progress` counts finished sessions.
 
-    A seed in `sampling` would be every turn's: for another one each, set torch's own before.
+    A seed in `sampling` is set again before each turn. For different draws in each turn, seed torch instead.
     """
     chat = _chat_of(student.vocabulary.tokenizer)
     episodes = [
@@ -79,7 +79,7 @@ def _chat_of(tokenizer: Tokenizer) -> ChatTemplate:
 
 
 def _turn(conversations: ConversationBatch, chat: ChatTemplate, episodes: list[Episode]) -> None:
-    """Let the agent write one turn of every episode, and the environments answer."""
+    """Generate one turn of every episode, and take the environments' answers."""
     turns = conversations.reply([episode.heard for episode in episodes])
     for episode, turn in zip(episodes, turns, strict=True):
         answer = {"role": episode.session.answer_role, "content": episode.session.step(turn.text)}
@@ -89,7 +89,7 @@ def _turn(conversations: ConversationBatch, chat: ChatTemplate, episodes: list[E
 
 
 def _hear(chat: ChatTemplate, answer: Message, *, ended: bool) -> str:
-    """Return the text between the agent's last token and its next one: the answer and what frames it."""
+    """Return the text between the agent's last token and its next one: the answer and its frame."""
     return ("\n" if ended else f"{END_OF_TURN}\n") + chat.render([answer], add_generation_prompt=True)
 
 

@@ -1,4 +1,4 @@
-"""What the demo measured: three agents side by side, and the latents that saved the most."""
+"""The result of the demo: three agents, and the latents that saved the most."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class DemoResult:
 
     @property
     def reduction(self) -> float:
-        """1 - the student's units / the base's tokens: what each agent wrote itself, means over tickets."""
+        """1 - the student's units / the base's tokens, both generated, means over tickets."""
         return 1 - self.arms["student"].units / self.arms["base"].base_tokens
 
     @property

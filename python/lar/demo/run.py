@@ -1,4 +1,4 @@
-"""The whole way in small: one function per arrow, one thing on disk each, and the three agents at work."""
+"""Runs all stages of the demo in one folder, and then its three agents on held-out tickets."""
 
 import json
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from lar.models.causal_lm import load_model
 from lar.utils.files import atomic_file
 from lar.utils.progress import Progress
 
-# Called with a stage's name and its unit of work; what it gives is told how far the stage is.
+# Called with a stage's name and unit of work; returns a context whose value takes the stage's progress.
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """How large the demo is. The defaults were found by measuring; docs/results.md has what they give.
+    """The size of the demo. The defaults were chosen by measurements; docs/results.md has their results.
 
-    tasks: held-out tickets that each agent works on. training_tasks: tickets that the expert shows. latents,
-    max_entropy, min_support: see `lar.mine`. distillation: for the student and, without latents, its control.
+    tasks: held-out tickets for each agent. training_tasks: tickets that the expert demonstrates. latents,
+    max_entropy, min_support: see `lar.mine`. distillation: options of the student and of its control.
     """
 
     tasks: int = 100
@@ -61,13 +61,13 @@ class DemoOptions:
 
 
 def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
-    """Go the whole way in `folder` and return what was measured.
+    """Run all stages in `folder` and return the result.
 
     `folder` gets trajectories.parquet, model/, corpus/, vocabulary/, student/, control/ and demo.json, each
-    as the command of its name writes it. It must not exist or be empty.
+    as the command of the same name writes it. It must be missing or empty.
 
     Raises:
-        OptionError: there is something in `folder` already.
+        OptionError: `folder` is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(
@@ -99,7 +99,7 @@ def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
 
 
 def _corpus(folder: Path, tasks: list[Task], stage: Stage) -> "lar.Corpus":
-    """Let the expert work on `tasks`, train a tokenizer on what it said, and tokenize that."""
+    """Write the expert's trajectories, train a tokenizer on them, and build the corpus."""
     with stage("the expert at work", "tickets") as progress:
         trajectories = list(demonstrations(tasks, progress=progress))
         lar.write_trajectories(trajectories, folder / "trajectories.parquet")
@@ -130,12 +130,12 @@ def _distil(
     options: DemoOptions,
     stage: Stage,
 ) -> Student:
-    """Distil the student, or where there is no vocabulary its control: the same data and steps."""
+    """Distil the student; without a vocabulary its control, on the same data for the same steps."""
     name = "control" if vocabulary is None else "student"
     chosen = replace(options.distillation, control=vocabulary is None, seed=options.seed)
     with stage(f"distilling the {name}", "steps") as progress:
         student: Student = lar.distill(
-            folder / "model", corpus, vocabulary, chosen, folder / name, progress=progress
+            corpus, folder / "model", vocabulary, chosen, folder / name, progress=progress
         )
     return student
 

@@ -1,4 +1,4 @@
-"""What an agent works in: a session has an opening and answers each of the agent's turns."""
+"""Sessions, in which agents work: a session has an opening and answers each turn of the agent."""
 
 from typing import Protocol
 
@@ -8,36 +8,36 @@ from lar.trajectories import Message
 
 
 class Session(Protocol):
-    """One episode of any environment. `answer_role` is the role ("tool", "user") of what it answers."""
+    """One episode of any environment. `answer_role` is the role ("tool", "user") of its answers."""
 
     answer_role: str
 
     def opening(self) -> list[Message]:
-        """Return the messages that stand before the agent's first turn."""
+        """Return the messages before the agent's first turn."""
         ...
 
     def step(self, message: str) -> str:
-        """Carry out the agent's turn and return the answer."""
+        """Execute the agent's turn and return the answer."""
         ...
 
     @property
     def turns(self) -> int:
-        """How many turns the agent has taken."""
+        """The number of turns of the agent so far."""
         ...
 
     @property
     def done(self) -> bool:
-        """Whether the agent's next turn would not count any more."""
+        """Whether the episode is over."""
         ...
 
     @property
     def solved(self) -> bool:
-        """Whether the task is solved, by the environment's state."""
+        """Whether the environment's state solves the task."""
         ...
 
 
 class TicketSession:
-    """One ticket of the order desk at work."""
+    """A session on one ticket of the order desk."""
 
     answer_role = "tool"
 
@@ -50,12 +50,12 @@ class TicketSession:
         return opening(self.task)
 
     def step(self, message: str) -> str:
-        """Carry out the agent's tool call and return the tool's answer."""
+        """Execute the agent's tool call and return the tool's answer."""
         return self.environment.step(message)
 
     @property
     def turns(self) -> int:
-        """How many calls the agent has made."""
+        """The number of calls of the agent so far."""
         return self.environment.turns
 
     @property
@@ -65,5 +65,5 @@ class TicketSession:
 
     @property
     def solved(self) -> bool:
-        """Whether the desk's state is what the ticket demands."""
+        """Whether the desk's state is the ticket's goal."""
         return self.task.is_solved(self.environment.world)

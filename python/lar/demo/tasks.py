@@ -1,4 +1,4 @@
-"""Tickets for the order desk, each made from its seed alone, and the world that closing it rightly leaves."""
+"""Tickets for the order desk, each made from its seed, with their correct final worlds."""
 
 import copy
 import random
@@ -8,13 +8,13 @@ from enum import StrEnum
 
 from lar.demo.environment import Environment, Order, Outcome, Status, Window, World
 
-# The policy is in the prompt as it would be for a real agent; the answers to each ticket follow from it.
+# As with a real agent, the prompt contains the policy, which determines the outcome of each ticket.
 SYSTEM_PROMPT = (
     "Order desk. Refund returns while the window is open, later give credit. Replace broken and overdue "
     "items that are in stock, else refund."
 )
 
-# The held-out tickets' seeds begin here; the training tickets' seeds lie below.
+# The first seed of held-out tickets; the seeds of training tickets are below.
 FIRST_HELD_OUT_SEED = 1_000_000_000
 
 
@@ -22,8 +22,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Each name, item, city and order number is a token or two: a tiny model learns to copy those in a minute.
-# With e-mail addresses, days and prices instead it had solved 5% of the tickets after twice the time.
+# Each name, item, city and order number is one or two tokens, which a tiny model learns to copy in a minute.
+# With e-mail addresses, days and prices it solved 5% of the tickets after twice the time.
 _CUSTOMERS = _words(
     "Ada Ben Cleo Dan Eva Finn Gina Hugo Ines Jan Kira Leo Mia Nils Olga Paul Rosa Sam Tina Udo Vera Will "
     "Yara Zoe Alan Beth Carl Dora Emil Fay Gus Hans Ida Jude Karl Lena Max Nora Otto Pia"
@@ -36,7 +36,7 @@ _CITIES = _words("Berlin Lyon Porto Vienna Gent Turin Oslo Krakow Malmo Graz Bas
 
 
 class Kind(StrEnum):
-    """What a ticket asks for."""
+    """The kind of request in a ticket."""
 
     RETURN = "return"
     BROKEN = "broken"
@@ -66,7 +66,7 @@ _OTHER_ORDERS = 3
 
 @dataclass(frozen=True)
 class Task:
-    """One ticket: what the customer wrote, and `start`, the world before the first call."""
+    """One ticket: the customer's request, and `start`, the world before the first call."""
 
     seed: int
     kind: Kind
@@ -83,20 +83,20 @@ class Task:
         return f"order_desk/{self.seed}"
 
     def environment(self) -> Environment:
-        """Return a fresh environment in the ticket's first state."""
+        """Return a new environment in the ticket's first state."""
         return Environment(copy.deepcopy(self.start))
 
     def goal(self) -> World:
-        """Return the one world that the policy allows the ticket to end in."""
+        """Return the only final world that the policy allows."""
         return solve(self)
 
     def is_solved(self, world: World) -> bool:
-        """Whether `world` is the goal: the right writes, the right outcome, and nothing else touched."""
+        """Whether `world` equals the goal: the right changes and outcome, and no other changes."""
         return world == self.goal()
 
 
 def make_task(seed: int) -> Task:
-    """Make the ticket of `seed`: the same seed gives the same ticket everywhere."""
+    """Return the ticket of `seed`, the same on every machine."""
     draw = random.Random(f"order desk {seed}")
     kind = draw.choice(list(Kind))
     numbers = draw.sample(range(10, 100), 1 + _OTHER_ORDERS)
@@ -122,13 +122,13 @@ def make_task(seed: int) -> Task:
 
 
 def training_tasks(count: int, seed: int) -> list[Task]:
-    """Make `count` tickets to learn from; each `seed` has its own."""
+    """Return `count` training tickets, different ones for each `seed`."""
     first = seed * 1_000_000
     return [make_task(first + index) for index in range(count)]
 
 
 def held_out_tasks(count: int, seed: int, training: list[Task]) -> list[Task]:
-    """Make `count` tickets that differ from each other and from every ticket of `training` in their text."""
+    """Return `count` tickets with texts that differ from each other's and from those of `training`."""
     seen = {task.request for task in training}
     fresh: list[Task] = []
     for task in _tasks_from(FIRST_HELD_OUT_SEED + seed * 1_000_000):
@@ -141,7 +141,7 @@ def held_out_tasks(count: int, seed: int, training: list[Task]) -> list[Task]:
 
 
 def solve(task: Task) -> World:
-    """Apply the policy to the ticket's world, without tools: the definition of success."""
+    """Apply the policy to the ticket's world without tools; this defines success."""
     world = copy.deepcopy(task.start)
     order = world.orders[task.order_id]
     match task.kind, order.status, order.window:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lar.distillation.training.checkpoints import checkpoints_beside
 from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
-from lar.models.causal_lm import embedding_rows, load_model, no_bar
+from lar.models.causal_lm import load_model, no_bar
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -34,8 +35,8 @@ _COMPANIONS = (
 
 
 def adapt(
-    model: Any,
     corpus: Corpus,
+    model: Any,
     options: AdaptOptions | None = None,
     output: str | Path | None = None,
     *,
@@ -48,8 +49,8 @@ def adapt(
     Several processes share the work as in `distill`.
 
     Args:
-        model: a checkpoint folder, or a model object, which is changed in place.
         corpus: conversations, of the model's own tokenizer.
+        model: a checkpoint folder, or a model object, which is changed in place.
         options: see `AdaptOptions`.
         output: where the merged model is saved as a plain checkpoint with its tokenizer and a record of the
             run (`adaptation.json`); None to keep it in memory alone. Checkpoints lie beside it until then,
@@ -60,7 +61,8 @@ def adapt(
         progress: counts optimizer steps, and may take notes of speed and evaluation.
 
     Raises:
-        CorpusError: the corpus has another tokenizer's ids or nothing to learn from.
+        CorpusError: the corpus has nothing to learn from. TokenizerError: the model has fewer rows than the
+        corpus's tokenizer has ids.
         TrainingError: loss or gradients are not finite, or memory does not suffice.
         OptionError: the checkpoints are another run's, `output` holds something else, or an adapter is to be
         kept of a model that has no folder. MissingExtraError: `report_to` needs a package.
@@ -74,11 +76,12 @@ def adapt(
     folder = _folder_of(model, base)
     if output is not None and not merge and folder is None:
         raise OptionError("an adapter names its base, and this model was not loaded from a folder: merge it")
-    nothing = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
-    student = train(base, corpus, nothing, options, checkpoints_beside(output), progress, held_out)
+    nothing = LatentVocabulary((), corpus.tokenizer)
+    training = options.as_distillation()
+    student = train(corpus, base, nothing, training, checkpoints_beside(output), progress, held_out)
     if options.sharding == "full":
         student = unsharded(student, model, options)
-    record = {**student.record, "merged": merge}
+    record = {**student.record, "options": asdict(options), "merged": merge}
     result = _merged(student, output) if merge else _named(student, folder)
 
     def save() -> None:

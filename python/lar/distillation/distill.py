@@ -8,6 +8,7 @@ from typing import Any
 from transformers import set_seed
 
 from lar.corpus import Corpus
+from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
@@ -19,17 +20,17 @@ from lar.distillation.training.held_out import held_out_windows
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import embedding_rows, fingerprint, load_model
+from lar.models.causal_lm import fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
-from lar.scoring.teacher_cache import CachedTeacher, CacheIdentity
+from lar.scoring.store import CachedTeacher
 from lar.utils.files import check_replaceable
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 def distill(
-    model: Any,
     corpus: Corpus,
+    model: Any,
     vocabulary: LatentVocabulary | None,
     options: DistillOptions | None = None,
     output: str | Path | None = None,
@@ -43,9 +44,9 @@ def distill(
     share the work: each takes rows of its own, the main process alone writes, and all return the student.
 
     Args:
+        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
-        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
         options: see `DistillOptions`.
         output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
@@ -55,8 +56,9 @@ def distill(
         progress: counts optimizer steps, in the main process; it may take notes of speed and evaluation.
 
     Raises:
-        VocabularyError: the model's rows are not the vocabulary's. CorpusError: another tokenizer, or nothing
-        to learn from. TrainingError: loss or gradients are not finite, or memory does not suffice.
+        TokenizerError: the model has fewer rows than the vocabulary has base ids. CorpusError: another
+        tokenizer, or nothing to learn from. TrainingError: loss or gradients are not finite, or memory does
+        not suffice.
         OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
     """
     if output is not None:
@@ -66,10 +68,10 @@ def distill(
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if options.control:
-        vocabulary = LatentVocabulary((), embedding_rows(base), corpus.tokenizer)
+        vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
-    student = train(base, corpus, vocabulary, options, checkpoints_beside(output), progress, held_out)
+    student = train(corpus, base, vocabulary, options, checkpoints_beside(output), progress, held_out)
     if options.sharding == "full":
         student = unsharded(student, model, options)
 
@@ -89,10 +91,10 @@ def unsharded(student: Student, folder: str | Path, options: AdaptOptions) -> St
 
 
 def train(
-    base: Any,
     corpus: Corpus,
+    base: Any,
     vocabulary: LatentVocabulary,
-    options: AdaptOptions,
+    options: DistillOptions,
     checkpoints: Path | None,
     progress: Progress,
     held_out: Corpus | None = None,
@@ -100,7 +102,7 @@ def train(
     """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
     start(base.device)
     evaluated = held_out_windows(held_out, vocabulary, options)
-    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, options))
+    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     set_seed(options.seed)
@@ -113,15 +115,15 @@ def train(
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
             last, started = from_main(lambda: last_checkpoint(folder)), {}
-            if last is None and isinstance(options, DistillOptions):
+            if last is None:
                 # In every process alike, from the same batches, while the model is whole.
                 started = start_rows(trainer.model, data, options, progress)
             student.record = {"start": started, **trainer.run(last)}
     return student.eval()
 
 
-def _cached_teacher(base: Any, options: AdaptOptions) -> CachedTeacher | None:
-    """The cache of this model and these windows, if the options ask for one."""
-    if not (isinstance(options, DistillOptions) and options.cached_teacher):
+def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:
+    """The stored distributions of this model and these windows, if the options ask for them."""
+    if not options.cached_teacher:
         return None
-    return CachedTeacher(CacheIdentity(fingerprint(base), options.max_length), embedding_rows(base))
+    return CachedTeacher(corpus, TeacherIdentity(fingerprint(base), options.max_length))

@@ -1,27 +1,25 @@
-"""Options from a file: YAML, or JSON where its name ends so; or what a result says that it was made with."""
+"""Options from a file: YAML, or JSON where its name ends so; or the options in a result's record."""
 
 import json
-import math
-import types
-import typing
-from dataclasses import fields
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from lar.errors import OptionError
 
-# What the records of `lar distill` and `lar adapt` name their options.
+# The key of the options in the records of `lar distill` and `lar adapt`.
 _RECORDED = "options"
 
 
-def read_options(file: str | Path, kind: type[Any]) -> dict[str, Any]:
-    """Read the values that `file` gives for fields of the options' dataclass `kind`.
+def read_options(file: str | Path, known: Collection[str]) -> dict[str, Any]:
+    """The names and values of a file of options; the values are not checked yet.
 
     The file is a mapping of names to values, or a result's record (`distillation.json`, `adaptation.json`),
-    whose `options` are taken: so a run can be repeated from what it left.
+    whose `options` are taken: so a run can be repeated from its result.
 
     Raises:
-        OptionError: no such mapping, a key that `kind` has not, or a value of another type.
+        OptionError: the file holds no such mapping, or a name that is not among the `known` ones.
     """
     path = Path(file)
     content = _content(path)
@@ -31,60 +29,26 @@ def read_options(file: str | Path, kind: type[Any]) -> dict[str, Any]:
         content = {}
     if not isinstance(content, dict):
         raise OptionError(f"{path}: not a mapping of options to values")
-    hints = typing.get_type_hints(kind)
-    known = {item.name: hints[item.name] for item in fields(kind)}
-    unknown = [str(name) for name in content if name not in known]
-    if unknown:
-        raise OptionError(f"{path}: {unknown[0]!r} is no option of this command")
-    return {name: _value(path, name, value, known[name]) for name, value in content.items()}
+    for name in content:
+        if name not in known:
+            raise OptionError(f"{path}: {name!r} is no option of this command")
+    return content
 
 
 def _content(path: Path) -> Any:
     import yaml  # type: ignore[import-untyped]
 
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """YAML 1.1 asks for a point and a sign in such numbers, and reads 5e-4 as a text."""
+
+    number = re.compile(r"[-+]?[0-9]*\.?[0-9]+[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
     text = path.read_bytes()
     try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader)
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f"{path}, line {place.line + 1}" if place else str(path)
         raise OptionError(f"{where}: not YAML ({getattr(error, 'problem', None) or 'broken'})") from None
     except (ValueError, RecursionError) as error:
         raise OptionError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
-
-
-def _value(path: Path, name: str, value: Any, hint: Any) -> Any:
-    """`value` as the first of the types in `hint` that it is one of."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for kind in kinds:
-        if kind is types.NoneType and value is None:
-            return None
-        if kind is float and (number := _number(value)) is not None:
-            return number
-        if typing.get_origin(kind) is tuple and isinstance(value, list):
-            if all(isinstance(part, str) for part in value):
-                return tuple(value)
-        elif type(value) is kind:
-            return value
-    wanted = " or ".join(_NAMES.get(kind, "a list of texts") for kind in kinds)
-    raise OptionError(f"{path}: {name} must be {wanted}, not {json.dumps(value, default=str)}")
-
-
-_NAMES: dict[Any, str] = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    types.NoneType: "null",
-}
-
-
-def _number(value: Any) -> float | None:
-    """A finite number; YAML 1.1 takes 5e-4, which has no point, for a text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

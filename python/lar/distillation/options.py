@@ -1,18 +1,25 @@
 """Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
 
 import json
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from lar.distillation.option_files import read_options
 from lar.errors import OptionError
+from lar.utils.checked import check_fields
 
-LOSSES = ("marginal", "paper", "sft")
-ROW_STARTS = ("exponential", "mean", "first", "hidden")
-OUTPUT_STARTS = ("fitted", "first")
-SHARDINGS = ("none", "full")
+Loss = Literal["marginal", "paper", "sft"]
+RowStart = Literal["exponential", "mean", "first", "hidden"]
+OutputStart = Literal["fitted", "first"]
+Sharding = Literal["none", "full"]
+LOSSES: tuple[str, ...] = get_args(Loss)
+OUTPUT_STARTS: tuple[str, ...] = get_args(OutputStart)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]  # a list, as files have it, becomes a tuple
 
 
 @dataclass(frozen=True)
@@ -44,59 +51,55 @@ class AdaptOptions:
             weights.
     """
 
-    lora_rank: int = 16
-    lora_alpha: int = 32
-    lora_dropout: float = 0.0
-    target_modules: str | tuple[str, ...] = "all-linear"
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.0
-    warmup_ratio: float = 0.05
+    lora_rank: PositiveInt = 16
+    lora_alpha: PositiveInt = 32
+    lora_dropout: Share = 0.0
+    target_modules: str | Texts = "all-linear"
+    learning_rate: PositiveFloat = 5e-4
+    weight_decay: NonNegativeFloat = 0.0
+    warmup_ratio: Share = 0.05
     scheduler: str = "cosine"
-    max_grad_norm: float = 1.0
-    epochs: float = 1.0
-    max_steps: int | None = None
-    max_length: int = 2048
-    batch_tokens: int | None = None
-    gradient_accumulation: int = 1
+    max_grad_norm: PositiveFloat = 1.0
+    epochs: PositiveFloat = 1.0
+    max_steps: PositiveInt | None = None
+    max_length: Annotated[int, Field(ge=8)] = 2048
+    batch_tokens: PositiveInt | None = None
+    gradient_accumulation: PositiveInt = 1
     gradient_checkpointing: bool = False
-    sharding: str = "none"
+    sharding: Sharding = "none"
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
-    save_steps: int = 100
-    logging_steps: int = 10
-    report_to: tuple[str, ...] = ()
-    evaluate_steps: int | None = None
-    evaluated_windows: int | None = 64
-    patience: int | None = None
-    min_improvement: float = 0.0
+    save_steps: PositiveInt = 100
+    logging_steps: PositiveInt = 10
+    report_to: Texts = ()
+    evaluate_steps: PositiveInt | None = None
+    evaluated_windows: PositiveInt | None = 64
+    patience: PositiveInt | None = None
+    min_improvement: NonNegativeFloat = 0.0
 
     def __post_init__(self) -> None:
-        positive = ("lora_rank", "lora_alpha", "learning_rate", "max_grad_norm", "epochs", "max_length")
-        counts = ("gradient_accumulation", "save_steps", "logging_steps")
-        optional = ("max_steps", "batch_tokens", "evaluate_steps", "evaluated_windows", "patience")
-        for name in (*positive, *counts, *optional):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise OptionError(f"{name} must be positive, not {value}")
-        if self.max_length < 8:
-            raise OptionError(f"max_length must be at least 8, not {self.max_length}")
-        if self.sharding not in SHARDINGS:
-            raise OptionError(f"sharding {self.sharding!r} is none of {', '.join(SHARDINGS)}")
+        check_fields(self)
         if self.patience is not None and self.evaluate_steps is None:
             raise OptionError("patience counts evaluations: give evaluate_steps too")
-        if not 0 <= self.min_improvement < math.inf:
-            raise OptionError(f"min_improvement must not be negative, is {self.min_improvement}")
 
     @classmethod
     def from_file(cls, file: str | Path, **overrides: Any) -> Self:
-        """Read the options of a YAML or JSON file (see `read_options`); `overrides` go before it."""
-        return cls(**{**read_options(file, cls), **overrides})
+        """The options in a YAML or JSON file (see `read_options`); `overrides` take precedence."""
+        values = read_options(file, [item.name for item in fields(cls)])
+        try:
+            return cls(**{**values, **overrides})
+        except OptionError as error:
+            raise OptionError(f"{file}: {error}") from None
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON-ready values."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
         return values
+
+    def as_distillation(self) -> "DistillOptions":
+        """The same training as a distillation: for a vocabulary without latents, by plain cross-entropy."""
+        return DistillOptions(**{**vars(self), "loss": "sft"})
 
 
 @dataclass(frozen=True)
@@ -122,29 +125,13 @@ class DistillOptions(AdaptOptions):
     control: train on the same data for the same steps, without latents.
     """
 
-    loss: str = "marginal"
-    unit_weight: float = 1.0
-    hidden_weight: float = 0.0
-    row_learning_rate: float = 1e-3
-    row_start: str = "exponential"
-    hidden_batches: int = 50
-    output_start: str = "fitted"
-    fitted_batches: int = 100
+    loss: Loss = "marginal"
+    unit_weight: NonNegativeFloat = 1.0
+    hidden_weight: NonNegativeFloat = 0.0
+    row_learning_rate: PositiveFloat = 1e-3
+    row_start: RowStart = "exponential"
+    hidden_batches: PositiveInt = 50
+    output_start: OutputStart = "fitted"
+    fitted_batches: PositiveInt = 100
     cached_teacher: bool = False
     control: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.loss not in LOSSES:
-            raise OptionError(f"loss {self.loss!r} is none of {', '.join(LOSSES)}")
-        if self.row_start not in ROW_STARTS:
-            raise OptionError(f"row_start {self.row_start!r} is none of {', '.join(ROW_STARTS)}")
-        if self.output_start not in OUTPUT_STARTS:
-            known = ", ".join(OUTPUT_STARTS)
-            raise OptionError(f"output_start {self.output_start!r} is none of {known}")
-        if self.hidden_batches < 1 or self.fitted_batches < 1:
-            raise OptionError("hidden_batches and fitted_batches must be positive")
-        if not 0 < self.row_learning_rate < math.inf:
-            raise OptionError(f"row_learning_rate must be positive, not {self.row_learning_rate}")
-        if not 0 <= self.unit_weight < math.inf or not 0 <= self.hidden_weight < math.inf:
-            raise OptionError("unit_weight and hidden_weight must not be negative")

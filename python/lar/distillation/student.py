@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lar.distillation.options import AdaptOptions, DistillOptions
-from lar.distillation.rows.rows import LatentRows, check_base_size
+from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.sharding import whole
 from lar.errors import OptionError, TrainingError
 from lar.models.adapter import base_folder
-from lar.models.causal_lm import Head, embedding_rows, head_of, load_model
+from lar.models.causal_lm import Head, check_rows, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
@@ -43,7 +43,7 @@ class Student(nn.Module):
         record: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        check_base_size(model, vocabulary)
+        check_rows(model, vocabulary.base_size)
         self.model = model
         self.vocabulary = vocabulary
         self.rows = rows
@@ -55,17 +55,15 @@ class Student(nn.Module):
     @classmethod
     def plain(cls, model: Any, tokenizer: Any) -> "Student":
         """A model as it is, over base tokens alone: how the base takes part in what students do."""
-        tokenizer = Tokenizer.of(tokenizer)
-        return cls(model, LatentVocabulary((), embedding_rows(model), tokenizer))
+        return cls(model, LatentVocabulary((), Tokenizer.of(tokenizer)))
 
     @classmethod
-    def begin(cls, model: Any, vocabulary: LatentVocabulary, options: AdaptOptions) -> "Student":
+    def begin(cls, model: Any, vocabulary: LatentVocabulary, options: DistillOptions) -> "Student":
         """Put a fresh LoRA into `model` (which it changes in place; see `unload`) and start the new rows."""
         if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
             raise TrainingError("the model has an adapter already: merge it first, it is part of the teacher")
-        check_base_size(model, vocabulary)
-        method = options.row_start if isinstance(options, DistillOptions) else "mean"
-        method = "exponential" if method == "hidden" else method
+        check_rows(model, vocabulary.base_size)
+        method = "exponential" if options.row_start == "hidden" else options.row_start
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
         model.requires_grad_(False)
         try:
@@ -82,10 +80,10 @@ class Student(nn.Module):
 
     @property
     def head(self) -> Head:
-        """The way from hidden states to logits over base rows."""
+        """The model's map from hidden states to logits over base ids."""
         if self._head is None:
             with self.teacher(), torch.random.fork_rng():
-                self._head = head_of(self.base)
+                self._head = head_of(self.base, self.vocabulary.base_size)
         return self._head
 
     @property
@@ -95,7 +93,10 @@ class Student(nn.Module):
         return device
 
     def forward(self, input_ids: Tensor, **arguments: Any) -> Any:
-        """The transformers model's output; logits over units, (batch, length, base_size + K)."""
+        """The transformers model's output; logits over units, (batch, length, base_size + K).
+
+        Without latents they are the model's own: with a column for each of its rows, padding included.
+        """
         return self.model(input_ids=input_ids, **arguments)
 
     @contextmanager
@@ -118,9 +119,9 @@ class Student(nn.Module):
                 yield
 
     def logits(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Float32 logits of hidden states (n, width), over the base rows (n, B) and the latents (n, K)."""
+        """Float32 logits of hidden states (n, width), over the base ids (n, B) and the latents (n, K)."""
         with self.base_rows_only():
-            base = self.head(hidden)[:, : self.vocabulary.base_size]
+            base = self.head(hidden)
         if self.rows is None:
             return base, base[:, :0]
         return base, self.head.finish(self.rows.logits(hidden).float())
@@ -148,14 +149,14 @@ class Student(nn.Module):
 
         Raises:
             TrainingError: `folder` is no student, or its teacher is not where it was.
-            VocabularyError: the model's rows are not the vocabulary's.
+            TokenizerError: the model has fewer rows than the vocabulary has base ids.
         """
         folder = Path(folder)
         if not (folder / "adapter_config.json").is_file() or not (folder / OPTIONS_FILE).is_file():
             raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
         vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
         base = load_model(base_folder(folder) if model is None else model, dtype=dtype, device=device)
-        check_base_size(base, vocabulary)
+        check_rows(base, vocabulary.base_size)
         record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
         with quiet_peft():

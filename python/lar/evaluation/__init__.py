@@ -1,4 +1,4 @@
-"""What a vocabulary saves on tasks that it has not seen, and whether text and tokens agree on it."""
+"""The reduction of a vocabulary on unseen tasks, and the agreement of text and tokens on its latents."""
 
 from lar.evaluation.reduction import Evaluation, evaluate
 

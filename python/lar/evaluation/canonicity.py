@@ -1,8 +1,8 @@
-"""How far what was written is from the canonical parse: the measure. The guard is `lar.generation.guard`.
+"""Measures how far generated units are from the canonical parse; `lar.generation.guard` prevents it.
 
 In training every turn is the canonical parse of its text, so there the measure is zero by construction. A
-model that samples may spell a latent's text half latent, half explicit: units that it was never taught, and
-mostly more of them.
+sampling model may write a latent's text partly as latents and partly as base tokens. It was not trained on
+such units, and usually needs more of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,10 +19,10 @@ from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
 
 @dataclass(frozen=True, slots=True)
 class Canonicity:
-    """Turns and their units beside the canonical parse of the same text.
+    """Counts of turns and units, compared with the canonical parse of the same text.
 
-    noncanonical_turns: turns that are another sequence than their parse. noncanonical_units: units that the
-    parse does not have where they stand. canonical_units: units of the parses.
+    noncanonical_turns: turns that differ from their parse. noncanonical_units: units that the parse does not
+    have at the same place. canonical_units: units of the parses.
     """
 
     turns: int = 0
@@ -42,17 +42,17 @@ class Canonicity:
 
     @property
     def turn_share(self) -> float:
-        """Share of the turns that are not canonical; 0 where there is no turn."""
+        """Share of turns that are not canonical; 0 without turns."""
         return self.noncanonical_turns / self.turns if self.turns else 0.0
 
     @property
     def unit_share(self) -> float:
-        """Share of the units that are not canonical; 0 where there is no unit."""
+        """Share of units that are not canonical; 0 without units."""
         return self.noncanonical_units / self.units if self.units else 0.0
 
     @property
     def wasted_units(self) -> int:
-        """Units more than the parses have. Leftmost-longest is not always shortest: it may be below 0."""
+        """Units in excess of the parses; may be negative, since leftmost-longest is not always shortest."""
         return self.units - self.canonical_units
 
     def as_json(self) -> dict[str, Any]:
@@ -69,9 +69,9 @@ class Canonicity:
 
 
 def canonicity(vocabulary: LatentVocabulary, turns: Iterable[ArrayLike]) -> Canonicity:
-    """Compare turns, the units (n) of each, with the canonical parses of their texts.
+    """Compare turns with the canonical parses of their texts.
 
-    A turn is what one speaker writes in one go, for so far does the parse reach.
+    A turn is an array of units (n): a stretch of one speaker, since the parse does not cross speakers.
 
     Raises:
         VocabularyError: an id is neither a base id nor a latent.
@@ -79,13 +79,13 @@ def canonicity(vocabulary: LatentVocabulary, turns: Iterable[ArrayLike]) -> Cano
     return sum((_of_turn(vocabulary, as_ids(turn)) for turn in turns), Canonicity())
 
 
-def training_canonicity(vocabulary: LatentVocabulary, corpus: Corpus) -> Canonicity:
-    """The measure on the agent's turns as training parses them: nothing in them is not canonical."""
-    return canonicity(vocabulary, _turns(vocabulary, corpus))
+def training_canonicity(corpus: Corpus, vocabulary: LatentVocabulary) -> Canonicity:
+    """The measure on the agent's turns as training parses them; all of them are canonical."""
+    return canonicity(vocabulary, _turns(corpus, vocabulary))
 
 
-def _turns(vocabulary: LatentVocabulary, corpus: Corpus) -> Iterator[NDArray[np.uint32]]:
-    """Yield the units of each stretch of a conversation that the agent wrote."""
+def _turns(corpus: Corpus, vocabulary: LatentVocabulary) -> Iterator[NDArray[np.uint32]]:
+    """Yield the units of each turn of the agent."""
     for shard in corpus.shards():
         for begin, end in pairwise(shard.offsets.tolist()):
             parsed = vocabulary.reparameterize(shard.tokens[begin:end], shard.action[begin:end])
@@ -102,9 +102,9 @@ def _of_turn(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> Canonic
 
 
 def _places(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Each unit's first base position, and its length below that, as one number; int64 (n).
+    """Each unit's first base position (upper bits) and length (lower bits) as one number; int64 (n).
 
-    In one text the place determines the unit: one token, or the only latent of that segment.
+    Within a text this determines the unit: a base token, or the only latent of that segment.
     """
     lengths = np.ones(len(units), dtype=np.int64)
     latent = units >= vocabulary.base_size

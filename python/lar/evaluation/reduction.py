@@ -1,4 +1,4 @@
-"""What a vocabulary saves: units against base tokens, on tasks that it was not mined on."""
+"""The reduction of a vocabulary: units and base tokens on tasks that were not mined."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +18,10 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 @dataclass
 class Counts:
-    """Sums over conversations: base tokens and units of the agent, and of all speakers.
+    """Sums over conversations.
 
-    text_level compares the exported tokenizer's ids with the core's parse (`lar.evaluation.text_agreement`).
+    base_tokens, units: the agent's. context_base_tokens, context_units: of all speakers. text_level: the
+    agreement of the exported tokenizer's ids with the core's parse (`lar.evaluation.text_agreement`).
     """
 
     trajectories: int = 0
@@ -32,16 +33,16 @@ class Counts:
 
     @property
     def reduction(self) -> float:
-        """1 - units / base tokens, over the agent's tokens."""
+        """1 - units / base tokens of the agent."""
         return 1 - self.units / self.base_tokens if self.base_tokens else 0.0
 
     @property
     def context_reduction(self) -> float:
-        """1 - units / base tokens, over whole conversations."""
+        """1 - units / base tokens of whole conversations."""
         return 1 - self.context_units / self.context_base_tokens if self.context_base_tokens else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Sums and reductions, for JSON."""
+        """Sums and reductions as JSON-ready values."""
         return {
             "trajectories": self.trajectories,
             "base_tokens": self.base_tokens,
@@ -68,9 +69,8 @@ class Counts:
 class Evaluation:
     """The result of `evaluate`.
 
-    tasks are those that were measured; in_sample is true where every task was seen in mining, so that
-    nothing unseen was left to measure on; seen_tasks is how many tasks of the input the vocabulary was
-    mined on: left out, unless in_sample.
+    tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
+    in_sample: all tasks of the input were mined, so they are measured after all.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -82,11 +82,11 @@ class Evaluation:
     in_sample: bool = False
 
     def measures(self, task: str) -> bool:
-        """Whether the figures are over this task."""
+        """Whether the task is measured."""
         return task in self.tasks
 
     def as_dict(self) -> dict[str, Any]:
-        """The whole result, for JSON."""
+        """The result as JSON-ready values."""
         return {
             **self.total.as_dict(),
             "lossless": self.lossless,
@@ -99,39 +99,38 @@ class Evaluation:
 
 
 def evaluate(
+    corpus: Corpus | Mapping[str, Corpus],
     vocabulary: LatentVocabulary,
-    corpora: Corpus | Mapping[str, Corpus],
     *,
     backend: Backend | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Count units and base tokens over the tasks of `corpora` that the vocabulary has not seen.
+    """Count units and base tokens over the tasks of a corpus that the vocabulary has not seen.
 
-    `corpora` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
-    Every conversation is expanded back and compared, token by token. Where all tasks were seen in mining
-    they are measured all the same, and the result says `in_sample`. The text of every conversation is encoded
-    again by the exported tokenizer, and its ids compared with the parse.
+    `corpus` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
+    Every conversation is expanded again and compared token by token. Its text is encoded by the exported
+    tokenizer, and the ids are compared with the parse. If all tasks were mined, they are measured after all,
+    and `in_sample` is set.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
     """
-    if isinstance(corpora, Corpus):
-        corpora = {corpora.path.name: corpora}
-    for name, corpus in corpora.items():
-        check_same_tokenizer(vocabulary, corpus, name)
-    tasks = {task for corpus in corpora.values() for task in corpus.tasks}
+    corpora = {corpus.path.name: corpus} if isinstance(corpus, Corpus) else corpus
+    for name, one in corpora.items():
+        check_same_tokenizer(one, vocabulary, name)
+    tasks = {task for one in corpora.values() for task in one.tasks}
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
     used = np.zeros(vocabulary.size, dtype=np.bool_)
-    selections = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
-    tokens = sum(corpus.num_tokens for corpus in selections.values())
+    selections = {name: one.select(result.measures) for name, one in corpora.items()}
+    tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
-        raise CorpusError("nothing to evaluate: no trajectory holds a token")
+        raise CorpusError("nothing to evaluate: the corpora have no tokens")
     measure = _Measure(vocabulary)
-    for name, corpus in selections.items():
+    for name, one in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, latents, lossless in map_shards(measure, corpus, backend):
+        for counts, latents, lossless in map_shards(measure, one, backend):
             used[latents] = True
             result.per_corpus[name] += counts
             result.total += counts
@@ -141,8 +140,8 @@ def evaluate(
     return result
 
 
-def check_same_tokenizer(vocabulary: LatentVocabulary, corpus: Corpus, name: str) -> None:
-    """Raise CorpusError unless vocabulary and corpus hold the ids of one tokenizer."""
+def check_same_tokenizer(corpus: Corpus, vocabulary: LatentVocabulary, name: str) -> None:
+    """Raise CorpusError unless vocabulary and corpus have the same tokenizer."""
     if corpus.tokenizer.fingerprint != vocabulary.tokenizer_fingerprint:
         raise CorpusError(
             f"{name}: the corpus was built with tokenizer {corpus.tokenizer.fingerprint[:12]}, "

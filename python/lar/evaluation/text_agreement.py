@@ -1,8 +1,8 @@
-"""How far an exported tokenizer's ids are from the core's parse.
+"""Compares an exported tokenizer's ids with the core's parse.
 
-An engine reads text: its tokenizer finds the latents among the characters, and makes base tokens of what is
-left. The student has learnt on what the core's parse makes of base tokens. Both are taken here of the same
-conversations, and compared id by id, each by the byte at which it begins.
+An engine reads text: its tokenizer finds the latents among the characters, and tokenizes the rest. The
+student was trained on the core's parse of base tokens. Here both read the same conversations, and their ids
+are compared by the bytes at which they begin.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 @dataclass
 class Agreement:
-    """Sums over conversations: the ids of either side, and those that both have at the same byte."""
+    """Sums over conversations: the ids of each side, and the ids that both have at the same byte."""
 
     text_ids: int = 0
     parsed_ids: int = 0
@@ -25,7 +25,7 @@ class Agreement:
 
     @property
     def difference(self) -> float:
-        """1 - ids in common / ids, of the side that has more of them; 0 where there is none."""
+        """1 - common ids / ids of the side with more ids; 0 without ids."""
         ids = max(self.text_ids, self.parsed_ids)
         return 1 - self.common / ids if ids else 0.0
 
@@ -50,31 +50,24 @@ class TextLevel:
 
 
 class TextLevelComparison:
-    """A vocabulary beside the tokenizer that an engine would have of it."""
+    """A vocabulary and the tokenizer that an engine would load from its export."""
 
     def __init__(self, vocabulary: LatentVocabulary) -> None:
-        """Take any vocabulary: a latent whose text is a token already is that token to an engine."""
+        """Accept any vocabulary; an engine reads a latent whose text is a token as that token."""
         self._vocabulary = vocabulary
         self._backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
         _, offsets = vocabulary.tokenizer.token_bytes()
         self._token_lengths = np.diff(offsets).astype(np.int64)
         latents = [len(latent.text.encode()) for latent in vocabulary.latents]
-        padding = [0] * (vocabulary.base_size - len(self._token_lengths))
-        self._lengths = np.concatenate([self._token_lengths, padding, latents]).astype(np.int64)
-        self._core_ids = self._as_core_ids()
-
-    def _as_core_ids(self) -> NDArray[np.uint32]:
-        """The core's id of each of the engine's."""
-        size = max(self._backend.get_vocab_size(), self._vocabulary.tokenizer.length)
-        ids = np.arange(size + 1, dtype=np.uint32)
-        for latent in reversed(self._vocabulary.latents):
-            found = self._backend.token_to_id(latent.text)
-            if found is not None and found >= self._vocabulary.tokenizer.length:
-                ids[found] = latent.id
-        return ids
+        self._lengths = np.concatenate([self._token_lengths, latents]).astype(np.int64)
+        # Without engine gates, a latent's text may be a token already: an engine has no id for that latent.
+        ids = {latent.text: latent.id for latent in reversed(vocabulary.latents) if latent.text}
+        base = vocabulary.tokenizer.backend
+        possible = sorted(index for text, index in ids.items() if base.token_to_id(text) is None)
+        self._unit_of_id = np.array([*range(vocabulary.base_size), *possible], dtype=np.uint32)
 
     def of(self, shard: Shard) -> TextLevel:
-        """Compare over the conversations of a shard."""
+        """The agreement on the conversations of a shard."""
         conversations = [shard.tokens[start:end] for start, end in pairwise(shard.offsets.tolist())]
         starts = _ends(self._token_lengths[shard.tokens])
         bytes_before = starts[shard.offsets]
@@ -82,7 +75,7 @@ class TextLevelComparison:
             [tokens.tolist() for tokens in conversations], skip_special_tokens=False
         )
         encodings = self._backend.encode_batch_fast(decoded, add_special_tokens=False)
-        engine = [self._core_ids[np.array(encoding.ids, dtype=np.int64)] for encoding in encodings]
+        engine = [self._unit_of_id[np.array(encoding.ids, dtype=np.int64)] for encoding in encodings]
         core = [self._vocabulary.encode(tokens) for tokens in conversations]
         text_ids, parsed_ids = self._placed(engine, bytes_before), self._placed(core, bytes_before)
 
@@ -98,7 +91,7 @@ class TextLevelComparison:
     def _placed(
         self, conversations: list[NDArray[np.uint32]], bytes_before: NDArray[np.int64]
     ) -> NDArray[np.uint64]:
-        """Each id with the byte of the shard at which it begins, in the upper half of one number."""
+        """Each id (lower half) and the byte of the shard at which it begins (upper half) as one number."""
         placed = []
         for ids, before in zip(conversations, bytes_before.tolist(), strict=False):
             begins = before + _ends(self._lengths[ids])[:-1]
@@ -107,7 +100,7 @@ class TextLevelComparison:
 
 
 def _ends(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each of n things of these lengths begins, and the end of the last; int64 (n + 1)."""
+    """The offsets of n items of these lengths, laid end to end; int64 (n + 1)."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Generating with a student: requests, conversations whose cache lives on, streams of text."""
+"""Generation with a student: requests, conversations that keep their key-value cache, streams of text."""
 
 from lar.generation.conversation import Conversation
 from lar.generation.generate import generate

@@ -1,8 +1,8 @@
-"""Many conversations with one student as one batch, whose key-value cache lives from turn to turn.
+"""Many conversations with one student as one batch, which keeps its key-value cache between turns.
 
-Each turn appends the same number of columns to all rows: what a row has heard, padded on the left, and what
-it writes, padded where others wrote longer. Padding stays in the cache and is masked; positions count what
-is no padding, so every row reads what it would have read alone.
+Each turn appends the same number of columns to all rows: the prompts, padded on the left, and the written
+units, padded on the right. Padding stays in the cache and is masked. Positions count units without padding,
+so every row gets the same inputs as a conversation of its own.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from lar.generation.sampling import Generation, Sampling
 
 
 class ConversationBatch:
-    """`count` conversations that take their turns together; `lar.generation.Conversation` is for one."""
+    """`count` conversations that take their turns together; `lar.generation.Conversation` is a single one."""
 
     def __init__(self, student: Student, count: int, sampling: Sampling | None = None) -> None:
         if count < 1:
-            raise OptionError("no conversations")
+            raise OptionError(f"a batch needs at least one conversation, not {count}")
         self.student = student
         self.sampling = sampling or Sampling()
         self._ids = torch.zeros(count, 0, dtype=torch.int64)
@@ -35,15 +35,21 @@ class ConversationBatch:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def reply(self, heard: Sequence[Prompt]) -> list[Generation]:
-        """Add what each conversation has heard since its last turn, and let the student write its next one.
+    def reply(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """Append a prompt to each conversation, and return the student's next turn in each.
 
-        `heard` is text or ids, as the chat template renders it, up to the header of the agent's turn. A turn
-        that a stop string ended keeps all its units.
+        Args:
+            prompts: for each conversation the text (or ids) since its last turn, as the chat template renders
+                it, with the header of the agent's turn.
+
+        A turn that a stop string ends keeps all its units.
+
+        Raises:
+            OptionError: a prompt is empty, or their number is not that of the conversations.
         """
-        if len(heard) != len(self):
-            raise OptionError(f"{len(heard)} prompts for {len(self)} conversations")
-        rows = [as_units(self.student.vocabulary, prompt) for prompt in heard]
+        if len(prompts) != len(self):
+            raise OptionError(f"{len(prompts)} prompts for {len(self)} conversations")
+        rows = [as_units(self.student.vocabulary, prompt) for prompt in prompts]
         if any(len(row) == 0 for row in rows):
             raise OptionError("a prompt is empty")
         self._append(*pad_left(rows))
@@ -56,7 +62,7 @@ class ConversationBatch:
         return written
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these conversations alone, in this order."""
+        """Keep only the conversations `rows`, in this order."""
         if list(rows) == list(range(len(self))):
             return
         chosen = torch.tensor(rows, dtype=torch.int64)
@@ -70,7 +76,7 @@ class ConversationBatch:
 
 
 def _pad_right(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
-    """Rows of units as int64 (m, longest), padded with 0 on the right, and the mask of what is no padding."""
+    """Rows of units as int64 (m, longest), padded with 0 on the right, and the mask of the units."""
     ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for index, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""One conversation with a student, whose key-value cache lives from turn to turn."""
+"""One conversation with a student that keeps its key-value cache between turns."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ from lar.generation.sampling import Generation, Sampling
 
 
 class Conversation:
-    """One conversation with a student whose cache lives from turn to turn.
+    """One conversation with a student, which reads each unit once and keeps the key-value cache.
 
-    `append` adds what others say (text or ids, as the chat template renders it, up to the header of the
-    agent's turn), `reply` lets the student write. Nothing that was read once is read again.
+    `append` adds the text of the other speakers; `reply` returns the student's next turn. `units` (uint32) is
+    the conversation so far.
     """
 
     def __init__(self, student: Student, sampling: Sampling | None = None) -> None:
@@ -32,15 +32,23 @@ class Conversation:
         return self.student.vocabulary.expand(self.units)
 
     def append(self, prompt: Prompt) -> None:
-        """Add text or ids that the student did not write; they are read at the next `reply`."""
+        """Add text or ids of other speakers, which the next `reply` reads.
+
+        `prompt` is as the chat template renders it; the last one before a reply ends with the header of the
+        agent's turn.
+        """
         self.units = np.concatenate([self.units, as_units(self.student.vocabulary, prompt)])
 
     def reply(
         self, sampling: Sampling | None = None, *, on_text: Callable[[str], None] | None = None
     ) -> Generation:
-        """Let the student write until it ends its turn, and add that to the conversation.
+        """Return the student's next turn, and add it to the conversation.
 
-        A turn that a stop string ended keeps all its units, the stop string's included.
+        `on_text` is called with each piece of text once it is final. A turn that a stop string ends keeps all
+        its units, including those of the stop string.
+
+        Raises:
+            TrainingError: nothing was appended since the last reply.
         """
         if not len(self.units) or self._cache.get_seq_length() >= len(self.units):
             raise TrainingError("nothing was appended since the last reply")

@@ -1,4 +1,4 @@
-"""Answer prompts with a student: units from `transformers.generate`, expanded into text as they come."""
+"""Generation with a student: units from `transformers.generate`, expanded into text while they arrive."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from lar.errors import OptionError
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
 from lar.generation.sampling import Generation, Sampling
-from lar.models.causal_lm import autocast
+from lar.models.causal_lm import autocast, embedding_rows
 from lar.models.compatibility import cache_argument
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
 
@@ -32,17 +32,18 @@ def generate(
     *,
     on_text: OnText | None = None,
 ) -> list[Generation]:
-    """Answer `prompts` together, padded on the left.
+    """Return the student's reply to each of `prompts`, generated as one batch padded on the left.
 
     Args:
         student: a Student; `Student.plain(model, tokenizer)` for a model without latents.
         prompts: each a text (as the chat template renders it) or base ids; both are parsed into units. An
-            array that holds latents already is taken as it is.
+            array that contains latents is used unchanged.
         sampling: see `Sampling`.
-        on_text: called with the request's index and its new text, as soon as that is certain.
+        on_text: called with the index of a request and its new text, once that text is final.
 
     Raises:
-        OptionError: no prompt, or an empty one. VocabularyError: an id outside the vocabulary.
+        OptionError: there is no prompt, or an empty one.
+        VocabularyError: an id is outside the vocabulary.
     """
     sampling = sampling or Sampling()
     rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
@@ -55,12 +56,12 @@ def generate(
 
 
 def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]:
-    """Text or base ids as units, by the canonical parse; ids that hold latents already as they are."""
+    """The canonical parse of text or base ids (uint32); ids that contain latents are returned unchanged."""
     if isinstance(prompt, str):
         return vocabulary.encode(vocabulary.tokenizer.encode(prompt))
     ids = as_ids(prompt)
     if (ids >= vocabulary.base_size).any():
-        vocabulary.expand(ids)  # refuses ids outside the vocabulary
+        vocabulary.expand(ids)  # raises VocabularyError for ids outside the vocabulary
         return ids
     return vocabulary.encode(ids)
 
@@ -74,7 +75,7 @@ def write(
     mask: Tensor,
     cache: DynamicCache | None = None,
 ) -> None:
-    """Let transformers generate: the units go to `requests`, the keys and values to `cache`."""
+    """Run transformers' `generate`; `requests` receives the units, `cache` the keys and values."""
     student.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)
@@ -82,7 +83,7 @@ def write(
         student.model.generate(
             input_ids=ids,
             attention_mask=mask,
-            generation_config=_configuration(sampling, requests.ends),
+            generation_config=_configuration(sampling, requests.ends, _padding_ids(student)),
             logits_processor=LogitsProcessorList(_processors(student, sampling)),
             stopping_criteria=StoppingCriteriaList([requests]),
             **({} if cache is None else cache_argument(cache)),
@@ -90,18 +91,26 @@ def write(
 
 
 def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor]:
-    """The guard, where it is wanted and there is something to guard; it comes before top-k and top-p."""
-    wanted = sampling.guarded and len(student.vocabulary) > 0
-    return [CanonicalProcessor(student.vocabulary)] if wanted else []
+    """The guard, if `sampling` has it and there are latents; it is applied before top-k and top-p."""
+    guarded = sampling.guarded and len(student.vocabulary) > 0
+    return [CanonicalProcessor(student.vocabulary)] if guarded else []
 
 
-def _configuration(sampling: Sampling, ends: frozenset[int]) -> GenerationConfig:
+def _padding_ids(student: Student) -> list[int]:
+    """Ids of the model's rows that no token has; the latents, where there are some, take their columns."""
+    if student.rows is not None:
+        return []
+    return list(range(student.vocabulary.base_size, embedding_rows(student.base)))
+
+
+def _configuration(sampling: Sampling, ends: frozenset[int], padding: list[int]) -> GenerationConfig:
     common = {
         "max_new_tokens": sampling.max_units,
         "eos_token_id": sorted(ends) or None,
-        # What a row that is done gets until all are; nobody reads it.
+        # Finished rows are filled with this id, and `Requests` ignores it.
         "pad_token_id": min(ends, default=0),
         "use_cache": True,
+        "suppress_tokens": padding or None,
     }
     if sampling.temperature == 0:
         return GenerationConfig(do_sample=False, **common)
@@ -111,7 +120,7 @@ def _configuration(sampling: Sampling, ends: frozenset[int]) -> GenerationConfig
 
 
 def pad_left(rows: list[NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
-    """Rows of units as int64 (m, longest), padded with 0 on the left, and the mask of what is no padding."""
+    """Rows of units as int64 (m, longest), padded with 0 on the left, and the mask of the units."""
     width = max(len(row) for row in rows)
     ids, mask = np.zeros((len(rows), width), dtype=np.int64), np.zeros((len(rows), width), dtype=np.int64)
     for index, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""The sampling guard as a logits processor of transformers: only canonical units get written."""
+"""The sampling guard as a logits processor of transformers: it allows only canonical units."""
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
     """Masks the units that the canonical parse excludes, in every row of a batch.
 
-    One for each call of `generate`: the ids of its first step are the prompt, and what each row has more
-    than that is watched as one turn, so the prompt's length and padding do not matter. Rows may change
-    places or lose units again, as they do in beam search and assisted generation; they are read anew then.
-    A row in which every unit left is excluded keeps its scores, and may go off.
+    Make one for each call of `generate`. The ids of its first step are the prompt; the units after it are one
+    turn, so the prompt's length and padding have no effect. If rows are reordered or shortened, as in beam
+    search and assisted generation, they are read again. If all units of a row would be masked, its scores
+    stay unchanged, and the row may leave the canonical parse.
 
         student.model.generate(..., logits_processor=LogitsProcessorList([CanonicalProcessor(vocabulary)]))
     """
@@ -33,7 +33,7 @@ class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers
 
         Raises:
             OptionError: `scores` has fewer columns than the vocabulary has units.
-            VocabularyError: an id that was written is neither a base id nor a latent.
+            VocabularyError: a generated id is neither a base id nor a latent.
         """
         if scores.shape[-1] < self.vocabulary.base_size + self.vocabulary.size:
             raise OptionError(
@@ -44,7 +44,7 @@ class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers
         return _without(scores, [guard.excluded() for guard in self._guards])
 
     def _follow(self, input_ids: Tensor) -> None:
-        """Take what each row has more than at the step before."""
+        """Pass each row's new units to its guard; start over if earlier units changed."""
         if self._read is None:
             self._prompt = input_ids.shape[1]
         if self._read is None or not torch.equal(input_ids[:, : self._read.shape[1]], self._read):
@@ -57,12 +57,12 @@ class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers
 
 
 def _without(scores: Tensor, excluded: list[NDArray[np.uint32]]) -> Tensor:
-    """Mask the `excluded` columns of each row, except in rows of which nothing would be left."""
+    """Mask the `excluded` columns of each row, except in rows where that would mask all of them."""
     rows = np.repeat(np.arange(len(excluded)), [len(ids) for ids in excluded])
     if not len(rows):
         return scores
     columns = np.concatenate(excluded).astype(np.int64)
     masked = scores.clone()
     masked[torch.from_numpy(rows).to(scores.device), torch.from_numpy(columns).to(scores.device)] = -torch.inf
-    nothing_left = masked.amax(dim=-1, keepdim=True) == -torch.inf
-    return torch.where(nothing_left, scores, masked)
+    all_masked = masked.amax(dim=-1, keepdim=True) == -torch.inf
+    return torch.where(all_masked, scores, masked)

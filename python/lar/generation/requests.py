@@ -1,4 +1,4 @@
-"""The requests of a batch while transformers generates: each one's stream, its stop and its result."""
+"""The requests of a batch while transformers generates: streams, ends and results."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +15,10 @@ OnText = Callable[[int, str], None]
 
 
 class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
-    """The streams of a batch. `generate` shows it each step's units and asks which rows are done.
+    """The streams of a batch, as a stopping criterion that gets each step's units from `generate`.
 
-    It is no streamer, for versions of transformers differ in whether a streamer or the criteria come first.
+    A streamer would not do: versions of transformers differ in whether streamers or criteria are called
+    first.
     """
 
     def __init__(self, student: Student, sampling: Sampling, count: int, on_text: OnText | None) -> None:
@@ -30,28 +31,28 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
         self.reasons: list[str | None] = [None] * count
 
     def __call__(self, input_ids: Tensor, scores: Any, **arguments: Any) -> Tensor:  # noqa: ARG002
-        """Take the last unit of each row of `input_ids`; returns which rows are done, bool (count)."""
+        """Take the last unit of each row of `input_ids` (count, n); returns which are done, bool (count)."""
         for row, unit in enumerate(input_ids[:, -1].tolist()):
             if self.reasons[row] is None:
                 self._take(row, unit)
         return torch.tensor([reason is not None for reason in self.reasons], device=input_ids.device)
 
     def results(self) -> list[Generation]:
-        """Flush what was held back and return what each request got."""
+        """Flush the streams and return the result of each request."""
         for row, stream in enumerate(self.streams):
             if self.reasons[row] != "stop":
-                self._say(row, stream.flush())
+                self._emit(row, stream.flush())
         return [self._result(row) for row in range(len(self.streams))]
 
     def _take(self, row: int, unit: int) -> None:
         self.units[row].append(unit)
-        self._say(row, self.streams[row].push(unit))
+        self._emit(row, self.streams[row].push(unit))
         if self.streams[row].finish_reason == "stop":
             self.reasons[row] = "stop"
         elif unit in self.ends:
             self.reasons[row] = "end"
 
-    def _say(self, row: int, text: str) -> None:
+    def _emit(self, row: int, text: str) -> None:
         if text:
             self.texts[row].append(text)
             if self.on_text is not None:
@@ -64,7 +65,7 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
 
 
 def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
-    """The ids that end a turn: the model's, its tokenizer's end-of-sequence token, and those asked for."""
+    """The ids that end a turn: the model's, the tokenizer's end-of-sequence token, and `sampling.end`."""
     own = getattr(student.base.generation_config, "eos_token_id", None)
     own = [] if own is None else [own] if isinstance(own, int) else list(own)
     tokenizer = student.vocabulary.tokenizer

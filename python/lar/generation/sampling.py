@@ -1,4 +1,4 @@
-"""How units are drawn, and what a request got."""
+"""The options of generation, and the result of a request."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from lar.errors import OptionError
 
 @dataclass(frozen=True)
 class Generation:
-    """What one request got.
+    """The result of one request.
 
-    text: without special tokens, cut where a stop string begins. units: what the model wrote, the unit that
-    ended the turn included; base_ids: the same, expanded. finish_reason: "end" (an end-of-turn unit), "stop"
-    (a stop string) or "length".
+    text: the text without special tokens, cut where a stop string begins. units: the generated units
+    (uint32), including the unit that ended the turn. base_ids: these units expanded (uint32). finish_reason:
+    "end" (an end-of-turn unit), "stop" (a stop string) or "length".
     """
 
     text: str
@@ -25,12 +25,12 @@ class Generation:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to write. max_units: at most so many units a turn. temperature 0 is greedy.
+    """The options of generation.
 
-    stop: strings that end a turn. end: ids that end one, besides the model's own end-of-sequence ids.
-    seed: None leaves torch's random state alone. canonical: mask what the canonical parse excludes, so that
-    the units of a turn are always the parse of its text, as they were in training (`lar.generation.guard`);
-    None does so where units are drawn, at a temperature above 0.
+    max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
+    end a turn, in addition to the model's end-of-sequence ids. seed: None leaves torch's random state
+    unchanged. canonical: mask the units that the canonical parse excludes, so that a turn's units are always
+    the parse of its text, as in training (`lar.generation.guard`); None does so at a temperature above 0.
     """
 
     max_units: int = 256
@@ -46,9 +46,9 @@ class Sampling:
         if self.max_units < 1:
             raise OptionError(f"max_units must be positive, not {self.max_units}")
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
-            raise OptionError("temperature and top_k must not be negative, and top_p lies in (0, 1]")
+            raise OptionError("temperature and top_k must be at least 0, and top_p must be in (0, 1]")
 
     @property
     def guarded(self) -> bool:
-        """Whether only canonical units may be written."""
+        """Whether only canonical units may be generated."""
         return self.temperature > 0 if self.canonical is None else self.canonical

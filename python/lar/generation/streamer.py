@@ -1,4 +1,4 @@
-"""A streamer of transformers that expands units into text as they come."""
+"""A streamer of transformers that expands units into text."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,9 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not typed here
-    """A streamer of transformers, for one's own call of `student.model.generate` with one prompt.
+    """A streamer for your own call of `student.model.generate` with one prompt.
 
-    Hands each piece of text to `on_text` as soon as it is certain.
+    It calls `on_text` with each piece of text once that is final.
     """
 
     def __init__(self, vocabulary: LatentVocabulary, on_text: Callable[[str], None]) -> None:
@@ -21,18 +21,18 @@ class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not t
         self._prompt_is_next = True
 
     def put(self, value: Tensor) -> None:
-        """Take the prompt (first call, not streamed), then each new unit."""
+        """Take the prompt (in the first call, which emits nothing), then each new unit."""
         if self._prompt_is_next:
             self._prompt_is_next = False
             return
         if value.numel() != 1:
             raise OptionError("UnitStreamer takes one prompt; lar.generation.generate takes many")
-        self._say(self._stream.push(int(value)))
+        self._emit(self._stream.push(int(value)))
 
     def end(self) -> None:
-        """Hand on what was held back."""
-        self._say(self._stream.flush())
+        """Emit the text that was held back."""
+        self._emit(self._stream.flush())
 
-    def _say(self, text: str) -> None:
+    def _emit(self, text: str) -> None:
         if text:
             self._on_text(text)

@@ -56,7 +56,7 @@ def gated_runs(
     """
     if gate is None:
         return stretches, None
-    if corpus.manifest.teacher is not None:
+    if corpus.teacher is not None:
         nats = gate.nats
         if nats is None:
             annotate(progress, "entropies")

@@ -53,7 +53,8 @@ def mine(
     gate = parse_gate(chosen_options.max_entropy)
     annotate(progress, "runs")
     # With a teacher's gate the corpus is folded again, and only those runs are searched.
-    searched = gate is None or corpus.manifest.teacher is None
+    teacher = corpus.teacher
+    searched = gate is None or teacher is None
     stretches = backend.fold(corpus, None, progress, searched=searched)
     if len(stretches) == 0:
         raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
@@ -74,7 +75,7 @@ def mine(
     mining = {
         **asdict(chosen_options),
         "max_entropy_nats": nats,
-        "teacher": corpus.manifest.teacher,
+        "teacher": teacher and asdict(teacher),
         "tasks": len(corpus.tasks),
         "trajectories": corpus.num_trajectories,
         "action_tokens": corpus.num_action_tokens,
@@ -84,7 +85,7 @@ def mine(
     }
     mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
     latents = _latents(selection, corpus.tokenizer)
-    vocabulary = LatentVocabulary(latents, corpus.tokenizer.base_size, corpus.tokenizer, mining, mined_tasks)
+    vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
     return _with_entropies(vocabulary, corpus, backend, progress)
 
 
@@ -103,7 +104,7 @@ def _with_entropies(
     vocabulary: LatentVocabulary, corpus: Corpus, backend: Backend, progress: Progress
 ) -> LatentVocabulary:
     """The vocabulary with each latent's mean entropy over its uses, where the corpus has a teacher's."""
-    if corpus.manifest.teacher is None or vocabulary.size == 0:
+    if corpus.teacher is None or vocabulary.size == 0:
         return vocabulary
     annotate(progress, "entropies of the latents")
     sums = np.zeros(vocabulary.size)

@@ -1,1 +1,1 @@
-"""Causal language models of transformers: loading, adapters, attention, memory. All of it needs torch."""
+"""Causal language models of transformers: loading, adapters, attention, out-of-memory errors. Needs torch."""

@@ -1,4 +1,4 @@
-"""A PEFT LoRA folder as a model: its base with the adapter merged into it, in memory."""
+"""Loads a PEFT LoRA folder as a model: the base with the adapter merged into it, in memory."""
 
 import json
 from collections.abc import Callable
@@ -9,27 +9,28 @@ from lar.errors import TrainingError
 from lar.models.compatibility import quiet_peft
 
 CONFIG_FILE = "adapter_config.json"
-# What the folder of a student with latents has besides: it is more than its adapter.
+# A file that only the folder of a student with latents has; such a folder is more than an adapter.
 _LATENTS_FILE = "latent_rows.safetensors"
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter and not a whole model."""
+    """Whether the folder contains an adapter, and no whole model."""
     return (folder / CONFIG_FILE).is_file()
 
 
 def load_merged(folder: Path, load_base: Callable[[Path], Any]) -> Any:
-    """Load the base that an adapter names, by `load_base`, and merge the adapter into it.
+    """Return the adapter's base, loaded by `load_base`, with the adapter merged into it.
 
-    The base may be an adapter's folder itself: adapters are merged in the order in which they were made.
+    The base may be an adapter too: adapters are merged in the order in which they were made.
 
     Raises:
-        TrainingError: the base is not there, the adapter does not fit it, or it is a student with latents.
+        TrainingError: the base is missing, the adapter does not fit it, or the folder is a student with
+        latents.
     """
     adapters = [folder]
     while is_adapter(base := _base_of_adapter(adapters[-1])):
         if base.resolve() in {known.resolve() for known in adapters}:
-            raise TrainingError(f"{base}: an adapter whose base is in the end itself")
+            raise TrainingError(f"{base}: the chain of adapter bases leads back to this adapter")
         adapters.append(base)
     model = load_base(base)
     for adapter in reversed(adapters):
@@ -39,10 +40,12 @@ def load_merged(folder: Path, load_base: Callable[[Path], Any]) -> Any:
 
 
 def base_folder(folder: Path) -> Path:
-    """The folder of the model that an adapter was trained on: as it is written, or as seen from the adapter.
+    """The folder of the model that an adapter was trained on.
+
+    A relative path in the configuration is resolved from the working directory, then from the adapter.
 
     Raises:
-        TrainingError: the configuration is broken, or names no folder that is here.
+        TrainingError: the configuration is broken, or the folder that it names does not exist.
     """
     file = folder / CONFIG_FILE
     try:
@@ -54,13 +57,17 @@ def base_folder(folder: Path) -> Path:
     for place in (Path(name), folder / name):
         if place.is_dir():
             return place
-    raise TrainingError(f"{file}: its base model {name} is no folder here; correct base_model_name_or_path")
+    raise TrainingError(
+        f"{file}: its base model {name} is not a folder here; correct base_model_name_or_path"
+    )
 
 
 def _base_of_adapter(folder: Path) -> Path:
-    """The same, where the folder holds an adapter and nothing besides."""
+    """The base folder of an adapter; TrainingError where the folder is a student with latents."""
     if (folder / _LATENTS_FILE).is_file():
-        raise TrainingError(f"{folder}: a student with latents; as a teacher give the model it was taught by")
+        raise TrainingError(
+            f"{folder}: a student with latents; as a teacher, give the model that it was distilled from"
+        )
     return base_folder(folder)
 
 

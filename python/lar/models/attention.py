@@ -1,9 +1,9 @@
-"""Attention of packed rows: each sequence by itself, in the kernel that needs no mask.
+"""Attention for packed rows without a mask: each sequence is computed by itself.
 
-transformers keeps packed sequences apart under `sdpa` with a mask of length x length, which rules the flash
-kernel out, computes every masked product and repeats the keys for each group of heads. `packed_sdpa` cuts the
-row into its sequences and runs each as a plain causal one. No package beside torch is needed. Whatever is no
-packed row (padding, a cache, sliding windows) is done as `sdpa` does it.
+Under `sdpa`, transformers separates packed sequences by a mask of length x length. That excludes the flash
+kernel, computes every masked product, and repeats the keys for each group of heads. `packed_sdpa` cuts the
+row into its sequences and runs each as a plain causal one; it needs only torch. Other inputs (padding, a
+cache, sliding windows) are computed by `sdpa`.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -25,13 +25,13 @@ _KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBacke
 
 
 def choose_attention(model: Any, attention: str = "auto") -> None:
-    """Let `model` compute its attention by the implementation of that name.
+    """Set the attention implementation of `model`.
 
-    "auto" replaces transformers' own choice only where that is `sdpa`: by flash_attention_2 on a GPU where
-    the package flash_attn is installed and the weights are half precision, else by `packed_sdpa`.
+    "auto" replaces transformers' own choice only if that is `sdpa`: with flash_attention_2 on a GPU if the
+    package flash_attn is installed and the weights are half precision, otherwise with `packed_sdpa`.
 
     Raises:
-        OptionError: an unknown name, or one that this model or this machine cannot do.
+        OptionError: the name is unknown, or this model or this machine does not support it.
     """
     if attention not in ATTENTIONS:
         raise OptionError(f"attention {attention!r} is none of {', '.join(ATTENTIONS)}")
@@ -42,7 +42,7 @@ def choose_attention(model: Any, attention: str = "auto") -> None:
     except (ValueError, ImportError) as error:
         raise OptionError(f"attention {attention!r}: {error}") from error
     if model.config.get_text_config()._attn_implementation != attention:
-        raise OptionError(f"attention {attention!r}: {type(model).__name__} has no choice of it")
+        raise OptionError(f"attention {attention!r}: {type(model).__name__} does not let it be chosen")
 
 
 def _best(model: Any) -> str:
@@ -59,7 +59,7 @@ def _best(model: Any) -> str:
 def packed_lengths(positions: Tensor) -> Tensor:
     """Lengths (m), on the CPU, of the sequences that `positions` (1, n) packs in one row.
 
-    Worked out once for all layers, because reading it back from a GPU waits for it.
+    Compute it once for all layers, because the copy from a GPU blocks.
     """
     starts = torch.nonzero(positions[0].diff() != 1)[:, 0].cpu() + 1
     return starts.diff(prepend=starts.new_zeros(1), append=starts.new_full((1,), positions.shape[1]))
@@ -74,7 +74,7 @@ def _packed_attention(
     packed_lengths: Tensor | None = None,
     **keywords: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of query (batch, heads, n, d) on key and value; returns (batch, n, heads, d)."""
+    """Attention of query (batch, heads, n, d) over key and value; returns (batch, n, heads, d)."""
     row = attention_mask is None and query.shape[0] == 1 and query.shape[2] == key.shape[2]
     if row and packed_lengths is None:
         packed_lengths = _lengths_of(keywords.get("position_ids"), query.shape[2])
@@ -88,17 +88,17 @@ def _packed_attention(
 
 
 def _kernels(query: Tensor) -> AbstractContextManager[Any]:
-    """All but cuDNN's on a GPU: that one is planned anew for each length, and hardly a length comes twice."""
+    """Exclude cuDNN's kernel on a GPU: it makes a plan for each length, and lengths hardly repeat."""
     return sdpa_kernel(_KERNELS) if query.is_cuda else nullcontext()
 
 
 def _lengths_of(positions: Tensor | None, count: int) -> Tensor | None:
-    """What `packed_lengths` says, for a caller that has not passed it on."""
+    """`packed_lengths` of `positions`, for callers that do not pass the lengths; None for other inputs."""
     return packed_lengths(positions) if positions is not None and positions.shape[-1] == count else None
 
 
 def _packed_mask(**keywords: Any) -> Tensor | None:
-    """No mask for whole causal rows, which `_packed_attention` cuts; for all else that of `sdpa`."""
+    """None for whole causal rows, which `_packed_attention` cuts; otherwise the mask of `sdpa`."""
     causal = not keywords.get("use_vmap") and not keywords.get("allow_is_bidirectional_skip")
     whole = keywords.get("attention_mask") is None and keywords["q_length"] == keywords["kv_length"]
     if causal and whole and keywords.get("local_size") is None:
@@ -107,6 +107,6 @@ def _packed_mask(**keywords: Any) -> Tensor | None:
     return mask
 
 
-# Sequences differ from row to row: a compiled layer would be compiled again for each.
+# Sequences differ between rows, and a compiled layer would be recompiled for each.
 AttentionInterface.register(PACKED, torch.compiler.disable(_packed_attention))  # type: ignore[no-untyped-call]
 AttentionMaskInterface.register(PACKED, _packed_mask)

@@ -1,7 +1,7 @@
-"""A causal language model of transformers, as scoring, distillation and generation see it.
+"""Causal language models of transformers for scoring, distillation and generation.
 
-Its hidden states and its head are used apart, so that logits (positions x embedding rows, by far the largest
-tensor) exist only for a chunk of positions at a time.
+Hidden states and head are separate, so that logits (positions x embedding rows, by far the largest tensor)
+exist only for a chunk of positions at a time.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
-from lar.errors import OptionError, TrainingError
+from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
 from lar.utils.processes import count, local_rank
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Below this a model is a toy: there float32 costs nothing and is exact to compare with.
+# Smaller models are toys: float32 costs them nothing and makes comparisons exact.
 _TOY_PARAMETERS = 20_000_000
-# Logits of one chunk, in numbers: 128 MB in float32 on a CPU, 512 MB on a GPU.
+# Number of logits of one chunk: 128 MB in float32 on a CPU, 512 MB on a GPU.
 _CHUNK_LOGITS = {"cpu": 32_000_000, "cuda": 128_000_000}
 
 
@@ -36,20 +36,20 @@ def load_model(
     device: str | None = None,
     attention: str = "auto",
 ) -> Any:
-    """Load a checkpoint folder onto a device, or place a model object there as it is.
+    """Return a model on a device: loaded from a folder, or the given model object.
 
     Args:
         model: a folder in Hugging Face's layout, a PEFT adapter's folder (see `lar.models.adapter`), or a
             model object, whose weights keep their dtype.
-        dtype: "float32", "bfloat16" or "auto": bfloat16 where the device computes in it natively and the
-            model is no toy, else float32.
-        device: for example "cpu" or "cuda:0"; None for the GPU if there is one. Of several processes on a
-            machine, each takes a GPU of its own.
+        dtype: "float32", "bfloat16" or "auto": bfloat16 if the device computes in it natively and the model
+            is not a toy, otherwise float32.
+        device: for example "cpu" or "cuda:0"; None for the GPU if there is one. Several processes on a
+            machine take one GPU each.
         attention: one of `lar.models.attention.ATTENTIONS`; with "auto" a model object keeps its own.
 
     Raises:
-        OptionError: an unknown dtype or attention. TrainingError: the folder holds no causal language model,
-        or memory does not suffice for it.
+        OptionError: the dtype or the attention is unknown.
+        TrainingError: the folder contains no causal language model, or memory is too small for it.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if str(target) == "cuda" and count() > 1:
@@ -62,7 +62,7 @@ def load_model(
     if not folder.is_dir():
         raise TrainingError(f"{model}: no such model folder")
     with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
-        # Merged in float32: the result is then the one that a merged checkpoint was rounded from.
+        # Merged in float32: a merged checkpoint is the rounded version of the same result.
         loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
         loaded = loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
     choose_attention(loaded, attention)
@@ -81,7 +81,7 @@ def _from_folder(folder: Path) -> Any:
 
 @contextmanager
 def no_bar() -> Iterator[None]:
-    """Within the block transformers draws no progress bar: printing belongs to the command line."""
+    """Disable transformers' progress bars within the block; only the command line prints."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -92,7 +92,10 @@ def no_bar() -> Iterator[None]:
 
 
 def choose_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
-    """Resolve "auto"; a CPU without bfloat16 units is hundreds of times slower in it than in float32."""
+    """The torch dtype of an option. "auto" avoids bfloat16 where the device does not compute in it natively.
+
+    A CPU without bfloat16 units is hundreds of times slower in bfloat16 than in float32.
+    """
     if dtype != "auto":
         if dtype not in DTYPES:
             raise OptionError(f"dtype {dtype!r} is none of auto, {', '.join(DTYPES)}")
@@ -110,7 +113,7 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def autocast(model: nn.Module) -> AbstractContextManager[Any]:
-    """Compute in bfloat16 where the model's weights are bfloat16 (LoRA's stay float32); else do nothing."""
+    """A block that computes in bfloat16 if the weights are bfloat16 (LoRA's stay float32)."""
     weight = next(model.parameters())
     if weight.dtype == torch.bfloat16:
         return torch.autocast(weight.device.type, dtype=torch.bfloat16)
@@ -118,10 +121,10 @@ def autocast(model: nn.Module) -> AbstractContextManager[Any]:
 
 
 def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> Tensor:
-    """Last hidden states, what the head reads: (batch, length, width) of ids (batch, length).
+    """The last hidden states (batch, length, width) of ids (batch, length), which are the head's input.
 
-    Sequences may be packed in one row by `positions` (batch, length) that start again at 0: transformers
-    then keeps them apart by itself, for which it must be given neither a mask nor a cache.
+    One row may pack several sequences; `positions` (batch, length) start again at 0 for each. transformers
+    then separates them itself, provided that it gets no mask and no cache.
     """
     keywords = {}
     if ids.shape[0] == 1 and model.config.get_text_config()._attn_implementation == PACKED:
@@ -136,43 +139,48 @@ def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> T
 
 @dataclass(frozen=True)
 class Head:
-    """The way from hidden states to logits: the output matrix, then what some families do to its logits."""
+    """The function from hidden states to logits: the output matrix, then the family's scaling or capping.
+
+    A model may have more rows than its tokenizer has ids. Those columns are cut off: no token ever had them.
+    """
 
     module: nn.Module
     finish: Callable[[Tensor], Tensor]
+    base_size: int
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Float32 logits over the base rows, (n, rows), of hidden states (n, width)."""
+        """Float32 logits over the base ids, (n, base_size), of hidden states (n, width)."""
         logits: Tensor = self.module(hidden)
-        return self.finish(logits.float())
+        return self.finish(logits[..., : self.base_size].float())
 
-    def chunk_size(self, rows: int) -> int:
-        """How many positions' logits over `rows` rows may exist at a time."""
+    @property
+    def chunk_size(self) -> int:
+        """Maximum number of positions whose logits exist at a time."""
         device = next(self.module.parameters()).device.type
-        return max(16, _CHUNK_LOGITS.get(device, _CHUNK_LOGITS["cpu"]) // rows)
+        return max(16, _CHUNK_LOGITS.get(device, _CHUNK_LOGITS["cpu"]) // self.base_size)
 
 
-def head_of(model: Any) -> Head:
-    """The model's head, checked against the model's own logits on a few tokens.
+def head_of(model: Any, base_size: int) -> Head:
+    """The model's head over `base_size` ids, compared with the model's own logits on a few tokens.
 
     Raises:
-        TrainingError: the model does to its logits what this function does not know.
+        TokenizerError: the model has fewer rows than that.
+        TrainingError: the logits differ, because the model changes them in an unsupported way.
     """
-    head = Head(model.get_output_embeddings(), _finish(model.config.get_text_config()))
+    check_rows(model, base_size)
+    head = Head(model.get_output_embeddings(), _finish(model.config.get_text_config()), base_size)
     weight = model.get_input_embeddings().weight
     ids = torch.arange(4, device=weight.device).remainder(weight.shape[0])[None]
     with torch.no_grad(), autocast(model):
-        expected = model(input_ids=ids, use_cache=False).logits.float()
+        expected = model(input_ids=ids, use_cache=False).logits[..., :base_size].float()
         found = head(hidden_states(model, ids).flatten(0, 1)).view_as(expected)
     if not torch.allclose(found, expected, rtol=1e-2, atol=1e-2, equal_nan=True):
-        raise TrainingError(
-            f"the head of {type(model).__name__} changes its logits in a way that is not known"
-        )
+        raise TrainingError(f"{type(model).__name__} changes its logits in an unsupported way")
     return head
 
 
 def _finish(config: Any) -> Callable[[Tensor], Tensor]:
-    """What the family does to its logits: Gemma caps them, Cohere multiplies and Granite divides them."""
+    """The family's change of logits: Gemma caps them, Cohere multiplies and Granite divides them."""
     cap = getattr(config, "final_logit_softcapping", None)
     scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
 
@@ -184,20 +192,30 @@ def _finish(config: Any) -> Callable[[Tensor], Tensor]:
 
 
 def context_length(model: Any) -> int | None:
-    """Positions that the model was made for, where its configuration says so."""
+    """Maximum number of positions in the model's configuration; None where it has none."""
     length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
 
 
 def embedding_rows(model: Any) -> int:
-    """Rows of the model's input embedding: the number of base ids."""
+    """Rows of the model's input embedding; a model may have more than its tokenizer has ids."""
     return int(model.get_input_embeddings().weight.shape[0])
+
+
+def check_rows(model: Any, base_size: int) -> None:
+    """Raise TokenizerError where the model has fewer embedding rows than `base_size`, its tokenizer's ids."""
+    rows = embedding_rows(model)
+    if rows < base_size:
+        raise TokenizerError(
+            f"the model has {rows} embedding rows, fewer than the tokenizer's {base_size} ids: "
+            "use the tokenizer in the model's own folder"
+        )
 
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 (hex) over every parameter's name, shape and 64 of its values, spread evenly.
 
-    The values are rounded to bfloat16, so that a model is the same in float32 and in bfloat16.
+    The values are rounded to bfloat16, so that float32 and bfloat16 copies of a model have the same one.
     """
     digest = hashlib.sha256()
     for name, values in _samples(model):

@@ -1,4 +1,4 @@
-"""Where supported versions of torch, transformers and PEFT differ: each difference is handled here."""
+"""Handles the differences between supported versions of torch, transformers and PEFT."""
 
 import inspect
 import warnings
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def cache_argument(cache: Any) -> dict[str, Any]:
-    """`generate`'s keyword for a key-value cache that lives on: `cache` from transformers 5.24 on.
+    """The keyword argument that gives `generate` an existing key-value cache.
 
-    Before that it is `past_key_values`, and from then on that name warns.
+    It is `cache` from transformers 5.24 on, where `past_key_values` warns, and `past_key_values` before.
     """
     from transformers import GenerationMixin
 
@@ -19,10 +19,10 @@ def cache_argument(cache: Any) -> dict[str, Any]:
 
 
 def shards_exactly() -> bool:
-    """Whether this torch's FSDP2 trains the weights that one process trains: from 2.10 on.
+    """Whether FSDP2 trains the same weights as a single process: from torch 2.10 on.
 
-    2.6 and 2.7 fail, on a CPU or on frozen weights of another dtype. With 2.8 and 2.9 the losses silently
-    differ by 4e-4 after three steps (seen with `tests/distillation/test_distributed.py`).
+    torch 2.6 and 2.7 fail, on a CPU or with frozen weights of another dtype. With 2.8 and 2.9 the losses
+    silently differ by 4e-4 after three steps (seen with `tests/distillation/test_distributed.py`).
     """
     import torch
     from torch.torch_version import TorchVersion
@@ -32,7 +32,7 @@ def shards_exactly() -> bool:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Within the block PEFT may ask transformers for a property by the name that it had before."""
+    """Silence the warning about a renamed property of transformers that PEFT reads by its old name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield

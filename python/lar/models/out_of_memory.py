@@ -1,4 +1,7 @@
-"""Running out of memory, as an error that says what to lower."""
+"""Turns running out of memory into an error with advice."""
+
+# Not accelerate's should_reduce_batch_size: it misses MemoryError, cuBLAS and "not enough memory", and it
+# counts cuDNN's NOT_SUPPORTED as a lack of memory.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +10,7 @@ import torch
 
 from lar.errors import LarError, TrainingError
 
-# How the allocators and libraries say it that have no exception of their own.
+# Messages of allocators and libraries that have no exception of their own.
 _MESSAGES = (
     "out of memory",  # CUDA
     "not enough memory",  # the CPU's allocator
@@ -18,7 +21,7 @@ _MESSAGES = (
 
 @contextmanager
 def advise_on_memory(doing: str, advice: str) -> Iterator[None]:
-    """Within the block, running out of memory becomes a TrainingError: what was done, and what to lower."""
+    """Turn running out of memory in the block into a TrainingError with the activity and advice."""
     try:
         yield
     except LarError:

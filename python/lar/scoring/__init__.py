@@ -1,4 +1,8 @@
-"""The teacher's entropies and likeliest tokens: computed, stored beside a corpus, and read back."""
+"""Scoring: a teacher's entropies and likeliest tokens before each of the agent's tokens, beside a corpus.
+
+score: the pass of the teacher. store: who may write its files, and their reading for distillation.
+distribution: the quantiles of the entropies.
+"""
 
 from lar.scoring.distribution import EntropyDistribution
 

@@ -1,7 +1,8 @@
-"""How a teacher's entropies before the agent's tokens are distributed: what a gate is chosen from."""
+"""The distribution of a teacher's entropies before the agent's tokens, from which a gate is chosen."""
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,18 @@ from lar.corpus.shards import Shard
 from lar.errors import CorpusError
 from lar.utils.progress import Progress, silent
 
+QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 0.95)
+THRESHOLDS = (0.05, 0.25, 0.5, 1.0, 2.0)  # nats
 # Every value that a float16 can take, in nats, by its bits.
 _VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class EntropyDistribution:
-    """The entropies before the agent's tokens, barriers left out, for no gate is asked about those.
+    """The entropies before the agent's tokens; barriers are left out, because no gate is applied there.
 
-    counts: int64 (65,536), the tokens at each float16 value by its bits. Counting is exact, and nothing has
-    to be sorted or held.
+    counts: int64 (65,536), the tokens at each float16 value by its bits. Counting is exact, and needs
+    neither sorting nor memory for the entropies.
     """
 
     counts: NDArray[np.int64]
@@ -68,10 +71,28 @@ class EntropyDistribution:
         return float(self.counts[used][_VALUES[used] <= nats].sum() / self.tokens)
 
 
+def entropy_quantiles(corpus: Corpus, backend: Backend | None = None) -> dict[str, Any]:
+    """The distribution of the entropies before the agent's tokens, in nats, as JSON-ready figures.
+
+    The shards are counted on `backend` (None: this process). Returns `tokens`, `mean`, `quantiles`
+    ({"0.5": nats}) and `at_or_under` ({"0.05": share of the tokens}).
+
+    Raises:
+        CorpusError: the corpus is not scored.
+    """
+    found = EntropyDistribution.of(corpus, backend)
+    return {
+        "tokens": found.tokens,
+        "mean": found.mean,
+        "quantiles": {str(share): found.quantile(share) for share in QUANTILES},
+        "at_or_under": {str(nats): found.share_at_or_under(nats) for nats in THRESHOLDS},
+    }
+
+
 def _count(is_barrier: NDArray[np.bool_], shard: Shard) -> NDArray[np.int64]:
     """The tokens of a shard at each float16 value by its bits; int64 (65,536)."""
-    if shard.entropy is None:
+    if (found := shard.action_entropy) is None:
         raise CorpusError(f"{shard.path}: not scored; run `lar score` first")
-    found = shard.entropy[shard.action & ~is_barrier[shard.tokens]]
-    found = np.abs(found[~np.isnan(found)])  # of the two zeros one is enough
+    found = found[~is_barrier[shard.tokens[shard.action]]]
+    found = np.abs(found[~np.isnan(found)])  # abs: -0.0 counts as 0.0
     return np.bincount(found.view(np.uint16), minlength=1 << 16)

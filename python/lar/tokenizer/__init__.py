@@ -1,10 +1,9 @@
 """Text <-> base ids, and conversations as the model's chat template renders them.
 
-`Tokenizer` is a model's tokenizer without transformers. `render` gives a conversation's text in spans, with
-the agent's own text told apart. Text of special tokens inside a message (`<|im_end|>` in a tool's output)
-stays as it is and is later encoded as that special token: transformers, vLLM and llama-server do the same
-when they serve the model, and a corpus shows what the model will see. If you do not want that, clean the logs
-first.
+`Tokenizer` is a model's tokenizer without transformers. `render` returns a conversation's text as spans, each
+written by the agent or by its environment. The text of a special token inside a message (`<|im_end|>` in a
+tool's output) is encoded as that special token. transformers, vLLM and llama-server do the same when they
+serve the model, so the corpus has the model's real input. To avoid it, clean the logs first.
 """
 
 from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError

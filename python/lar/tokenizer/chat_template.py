@@ -1,4 +1,6 @@
-"""Chat templates rendered as transformers renders them (`utils/chat_template_utils.py` there)."""
+"""Renders chat templates like transformers (`utils/chat_template_utils.py` there)."""
+
+# Not transformers' own function: it comes with the extra `train`, and a corpus is built without.
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,14 +18,14 @@ from lar.trajectories.schema import Message
 
 
 class TemplateRefusalError(Exception):
-    """The template will not render this conversation (a role it does not know, two turns in a row, ...)."""
+    """The template refuses this conversation (an unknown role, two turns in a row, ...)."""
 
 
 class ChatTemplate:
-    """A compiled chat template with the special tokens that it may name."""
+    """A compiled chat template, with the special tokens that it may refer to."""
 
     def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
-        """Compile `source`; raises TokenizerError with the line where it is not a template."""
+        """Compile `source`; TokenizerError with the line of a syntax error."""
         try:
             self._template = _environment().from_string(source)
         except jinja2.TemplateSyntaxError as error:
@@ -37,7 +39,7 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = False,
     ) -> str:
-        """Return the conversation as text; raises TemplateRefusalError where the template cannot write it."""
+        """Return the conversation as text; TemplateRefusalError where the template fails."""
         try:
             return self._template.render(
                 **self._special_tokens,
@@ -51,14 +53,14 @@ class ChatTemplate:
 
 
 class _GenerationTag(jinja2.ext.Extension):
-    """Lets `{% generation %} ... {% endgeneration %}` through: what stands between is rendered as it is."""
+    """Accepts `{% generation %} ... {% endgeneration %}` and renders the content unchanged."""
 
     tags = {"generation"}  # noqa: RUF012 (jinja's own declaration)
 
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A call block has a scope of its own, as it has in transformers: variables set inside stay inside.
+        # As in transformers, a call block has its own scope: variables set inside stay inside.
         call = self.call_method("_body")
         return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
 
@@ -68,7 +70,7 @@ class _GenerationTag(jinja2.ext.Extension):
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """Return an environment with the settings of transformers, so that the same text comes out."""
+    """Return an environment with the settings of transformers, which renders the same text."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
     )
@@ -96,11 +98,11 @@ def _raise_exception(message: str) -> None:
 
 
 def _strftime_now(form: str) -> str:
-    """Return today's date: of the templates that write one, a corpus built on another day differs."""
+    """Return today's date. A template that writes it gives another corpus on another day."""
     return datetime.now().strftime(form)
 
 
 def _with_thinking(message: Message) -> Message:
-    """Give reasoning under gpt-oss's name as well, as transformers does."""
+    """Return the message with its reasoning also under gpt-oss's key, as transformers does."""
     reasoning = message.get("reasoning_content")
     return message if reasoning is None else {"thinking": reasoning, **message}

@@ -1,4 +1,4 @@
-"""What a chat template can say, found out by asking it: tool calls, tool results, the borders of a turn."""
+"""The features of a chat template, found by rendering: tool calls, tool results, borders of a turn."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
 from lar.tokenizer.tools import results_as_text, tools_as_text
 from lar.trajectories.schema import Message
 
-# Words that no template writes of itself.
+# Words that no template contains.
 _PROBE = "larprobe"
 _USER: Message = {"role": "user", "content": f"{_PROBE}question"}
 _ANSWER: Message = {"role": "assistant", "content": f"{_PROBE}answer"}
 _ARGUMENTS = {f"{_PROBE}key": 1}
-_CALL_ID = "larprobe0"  # Mistral's templates insist on nine letters or digits
+_CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
 _RESULT: Message = {
     "role": "tool",
     "content": f"{_PROBE}result",
@@ -26,22 +26,20 @@ _RESULT: Message = {
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one chat template wants a conversation, and where it puts the borders of the agent's turns."""
+    """The form of conversation that a chat template accepts, and its borders of the agent's turns."""
 
     writes_calls: bool  # `tool_calls` of a message appear in the text
-    writes_results: bool  # so do messages of the role tool
-    arguments_as_text: bool  # a call's arguments may stay the JSON text that the agent wrote
-    lead: str  # white space that the template puts before the agent's text and a prompt does not end with
-    turn_end: re.Pattern[str]  # what closes a turn, if it stands right after the agent's text
-    closing: str  # all that follows the agent's text where the conversation ends with it
+    writes_results: bool  # messages of the role tool appear in the text
+    arguments_as_text: bool  # a call's arguments may be the JSON text that the agent wrote
+    lead: str  # white space before the agent's text that a generation prompt lacks
+    turn_end: re.Pattern[str]  # the end of a turn, directly after the agent's text
+    closing: str  # the text after the agent's text at the end of a conversation
     special_at_end: re.Pattern[str]  # a special token at the end of a text, and white space after it
-    call_edges: (
-        tuple[str, str] | None
-    )  # what the agent writes around a tool's name in a call without arguments
+    call_edges: tuple[str, str] | None  # the text around a tool's name in a call without arguments
 
     @classmethod
     def of(cls, template: ChatTemplate, special_tokens: Iterable[str], eos_token: str | None) -> "Dialect":
-        """Find out by rendering a few small conversations."""
+        """The dialect of a template, from rendering a few small conversations."""
         as_text = _writes_call(template, json.dumps(_ARGUMENTS))
         closing = _closing(template)
         specials = sorted(special_tokens, key=len, reverse=True)
@@ -64,10 +62,10 @@ class Dialect:
     def adjust(
         self, messages: list[Message], tools: list[dict[str, Any]] | None
     ) -> tuple[list[Message], list[dict[str, Any]] | None]:
-        """Return messages and tools as this template can write them without losing any.
+        """Return messages and tools in a form that this template renders completely.
 
-        A template that does not write tool calls gets calls, results and tools in the text. One that writes
-        calls but not `tools` keeps its own way: engines drop the tools there, too.
+        If the template does not write tool calls, then calls, results and tools are put into the text. If it
+        writes calls but not `tools`, the tools are left out, as engines do.
         """
         if not self.writes_calls and _uses_tools(messages, tools):
             return tools_as_text(messages, tools), None
@@ -78,10 +76,10 @@ class Dialect:
         return messages, tools
 
     def without_closing(self, text: str) -> str:
-        """Cut what the template puts after a last answer; a token that ends the turn may stay.
+        """Return `text` without the template's closing text; a token that ends the turn may remain.
 
-        Some templates end a turn with a tool call by a token of its own (Llama 3.1's `<|eom_id|>`): what
-        follows the last special token is then the template's.
+        Some templates end a turn with a tool call by its own token (Llama 3.1's `<|eom_id|>`); then the text
+        after the last special token is cut.
         """
         if self.closing and text.endswith(self.closing):
             return text.removesuffix(self.closing)
@@ -101,7 +99,7 @@ def _with_parsed_arguments(message: Message) -> Message:
 
 
 def _with_parsed(call: dict[str, Any]) -> dict[str, Any]:
-    """Return the call with its arguments as an object; text that is not one stays as the agent wrote it."""
+    """Return the call with its arguments as an object; arguments that are no JSON object stay text."""
     function = call["function"]
     try:
         arguments = json.loads(function["arguments"])
@@ -111,7 +109,7 @@ def _with_parsed(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _try(template: ChatTemplate, *messages: Message, prompt: bool = False) -> str:
-    """Render, with nothing where the template refuses."""
+    """Render the messages; empty where the template refuses them."""
     try:
         return template.render(messages, add_generation_prompt=prompt)
     except TemplateRefusalError:
@@ -128,7 +126,7 @@ def _call_message(function: dict[str, Any]) -> Message:
 
 
 def _writes_call(template: ChatTemplate, arguments: Any) -> bool:
-    """Whether a call with these arguments appears, not written as a JSON string within JSON."""
+    """Whether the template writes a call with these arguments, and not as a JSON string within JSON."""
     text = _try(template, _USER, _call(arguments), _RESULT, _ANSWER)
     escaped = json.dumps(json.dumps(_ARGUMENTS))[1:-1]
     return f"{_PROBE}name" in text and f"{_PROBE}key" in text and escaped not in text
@@ -139,9 +137,9 @@ def _writes_result(template: ChatTemplate, arguments: Any) -> bool:
 
 
 def _call_edges(template: ChatTemplate, dialect: Dialect) -> tuple[str, str] | None:
-    """Return the agent's text before and after the name in a call; None where it cannot be told.
+    """Return the agent's text before and after the name in a call; None where it is ambiguous.
 
-    The turn begins where an answer's begins; it ends with the special token that ends the text.
+    The turn begins at the same place as an answer, and ends with the special token that ends the text.
     """
     header, found, _ = _try(template, _USER, _ANSWER).partition(_ANSWER["content"])
     text = _try(template, _USER, _call_message(dialect.call_to(f"{_PROBE}name")))
@@ -160,7 +158,7 @@ def _closing(template: ChatTemplate) -> str:
 def _lead(template: ChatTemplate) -> str:
     """Return the white space between the end of a generation prompt and the agent's text.
 
-    The Llama 2 family prompts with `[/INST]` and writes `[/INST] text`: there the agent generates the space.
+    The Llama 2 family prompts with `[/INST]` and writes `[/INST] text`, so the agent generates the space.
     """
     header, found, _ = _try(template, _USER, _ANSWER).partition(_ANSWER["content"])
     prompt = _try(template, _USER, prompt=True)
@@ -171,10 +169,10 @@ def _lead(template: ChatTemplate) -> str:
 def _turn_end(
     template: ChatTemplate, closing: str, specials: list[str], eos_token: str | None
 ) -> re.Pattern[str]:
-    """Match the token that ends a turn, with the white space that the template puts before it.
+    """Return a pattern of the token that ends a turn, with the template's white space before it.
 
-    It is the special token that follows an answer at the end of a conversation; within one, only the
-    end-of-sequence token counts, since any other might begin the next message.
+    This is the special token after an answer at the end of a conversation. Within a conversation it is only
+    the end-of-sequence token, because another one may begin the next message.
     """
     last = re.match(rf"\s*({_any_of(specials)})", closing)
     within = _try(template, _USER, _ANSWER, _USER).partition(_ANSWER["content"])[2]
@@ -185,5 +183,5 @@ def _turn_end(
 
 
 def _any_of(words: list[str]) -> str:
-    """Return the source of a pattern that matches one of `words`, and nothing where there are none."""
+    """Return the source of a pattern that matches any of `words`; without words it matches nothing."""
     return "|".join(map(re.escape, words)) or "(?!)"

@@ -1,30 +1,30 @@
-"""The header of the agent's turn: what a chat template puts before the agent's text."""
+"""The header of the agent's turn: the chat template's text before the agent's text."""
 
 from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
 from lar.tokenizer.tokenizer import Tokenizer
 
-# A private-use character: no template writes it, so what follows it is what the template adds.
+# A private-use character, which no template writes: the text after it is the template's.
 _CONTENT = "\ue000"
 
 
 def generation_prompt(tokenizer: Tokenizer) -> str:
-    """What a prompt holds after the user's message, the end of that message included.
+    """The text of a prompt after the content of the user's message, including the end of that message.
 
-    Empty where there is no chat template or it refuses a conversation that only a user has begun.
+    Empty where there is no chat template, or it refuses a conversation of one user message.
     """
-    _, found, header = _asked(tokenizer, add_generation_prompt=True).rpartition(_CONTENT)
+    _, found, header = _rendered(tokenizer, add_generation_prompt=True).rpartition(_CONTENT)
     return header if found else ""
 
 
 def agent_header(tokenizer: Tokenizer) -> str:
-    """What opens the agent's turn alone: the text that a generation prompt adds; empty as above."""
-    asked = _asked(tokenizer, add_generation_prompt=False)
-    prompt = _asked(tokenizer, add_generation_prompt=True)
-    return prompt.removeprefix(asked) if prompt.startswith(asked) else ""
+    """The text that a generation prompt adds to open the agent's turn; empty as in `generation_prompt`."""
+    without = _rendered(tokenizer, add_generation_prompt=False)
+    prompt = _rendered(tokenizer, add_generation_prompt=True)
+    return prompt.removeprefix(without) if prompt.startswith(without) else ""
 
 
-def _asked(tokenizer: Tokenizer, *, add_generation_prompt: bool) -> str:
-    """A conversation that a user has begun; empty where there is no template, or it refuses."""
+def _rendered(tokenizer: Tokenizer, *, add_generation_prompt: bool) -> str:
+    """A rendered conversation of one user message; empty where there is no template, or it refuses."""
     if tokenizer.chat_template is None:
         return ""
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)

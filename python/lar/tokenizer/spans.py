@@ -1,11 +1,11 @@
-"""Which part of a rendered conversation the agent generated, exactly, whatever the template looks like.
+"""Finds the exact text of the agent in a rendered conversation, for any chat template.
 
-The conversation is rendered twice: as it is, and with a word of our own (a *sentinel*) in the place of each
-turn of the agent. What stands between the sentinels is the template's; matched against the first rendering
-it leaves the agent's text over. Where that is refused, does not match or could match in two ways (a template
-that writes the last turn differently, that wants a tool call before a tool's result, ...) the turns are tried
-in smaller groups, then one by one, and at last as the difference of two prompts. Two renderings are enough
-for nearly every conversation.
+The conversation is rendered twice: unchanged, and with an invented word (a *sentinel*) in place of each turn
+of the agent. The text between the sentinels is the template's. It is found in the first rendering, and the
+gaps are the agent's text. This can fail: the template refuses the sentinels, the texts do not match, or they
+match in two ways (some templates write the last turn differently, or require a tool call before a tool's
+result). Then the turns are tried in smaller groups, then one by one, and finally as the difference of two
+prompts. Nearly every conversation needs only the two renderings.
 """
 
 from dataclasses import dataclass
@@ -18,25 +18,27 @@ from lar.tokenizer.dialect import Dialect
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 
-# Start and end of a turn's text in the rendered conversation; None where the template leaves the turn out.
+# Start and end of a turn's text in the rendered conversation; None if the template leaves the turn out.
 Border = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a rendered conversation, written by the agent or by its environment."""
+    """A part of a rendered conversation, written by the agent or by its environment."""
 
     text: str
     agent: bool
 
 
 def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
-    """Render `trajectory` with the tokenizer's chat template; the spans' texts joined are that rendering.
+    """Return the trajectory as the tokenizer's chat template renders it, in spans.
 
-    There is one span with `agent` set for each turn whose text is not empty: content, reasoning and tool
-    calls as the template writes them, and the token that ends the turn. Spans of the environment lie between
-    them. Raises TokenizerError, naming the trajectory, where the template refuses it or a turn cannot be
-    told apart.
+    Each turn of the agent with text is one span with `agent` set: content, reasoning and tool calls as the
+    template writes them, and the token that ends the turn. The spans of the environment lie between them. All
+    texts joined are the rendering.
+
+    Raises:
+        TokenizerError: the template refuses the trajectory, or it does not show which text is the agent's.
     """
     template, dialect = speaker(tokenizer)
     messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
@@ -56,7 +58,7 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
 
 
 def _check_unicode(trajectory: Trajectory, text: str) -> None:
-    """Refuse half of a surrogate pair (JSON can smuggle one in): no tokenizer and no file takes it."""
+    """Raise TokenizerError for half of a surrogate pair, which JSON can contain but UTF-8 cannot."""
     try:
         f"{trajectory.id}{trajectory.task}{text}".encode()
     except UnicodeEncodeError:
@@ -65,7 +67,7 @@ def _check_unicode(trajectory: Trajectory, text: str) -> None:
 
 @lru_cache(maxsize=4)
 def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
-    """Return the compiled template and what it can say; asking costs a dozen renderings."""
+    """Return the compiled template and its dialect, which takes a dozen renderings to find."""
     if tokenizer.chat_template is None:
         raise TokenizerError(
             "the tokenizer has no chat template (chat_template.jinja, or in tokenizer_config.json)"
@@ -77,7 +79,7 @@ def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
 
 
 class _InexactTurnError(Exception):
-    """The agent's turn `number` (from 1) cannot be told apart from the template's text."""
+    """The text of the agent's turn `number` (from 1) cannot be separated from the template's."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -98,7 +100,7 @@ class _Conversation:
             return []
         borders = self._by_sentinels(places)
         if borders is None:
-            # Templates treat the last turn specially more often than any other: try the rest without it.
+            # The last turn is the one that templates most often write differently: try the rest without it.
             early = self._locate(places[:-1]) if len(places) > 1 else []
             borders = [*early, *self._locate(places[-1:])]
         for number, border in enumerate(borders, start=1):
@@ -107,7 +109,7 @@ class _Conversation:
         return borders
 
     def _locate(self, places: list[int]) -> list[Border]:
-        """Return the borders of the messages at `places`, halving the group until each can be told apart."""
+        """Return the borders of the messages at `places`, halving the group until each is found."""
         borders = self._by_sentinels(places)
         if borders is not None:
             return borders
@@ -119,8 +121,8 @@ class _Conversation:
     def _by_sentinels(self, places: list[int]) -> list[Border] | None:
         """Match the conversation against one with sentinels for the messages at `places`.
 
-        First each sentinel is an answer; then the sentinels of tool calls are tool calls, for templates that
-        end those differently or that want one before a tool's result.
+        First each sentinel is an answer. Then the sentinels of tool calls are tool calls, for templates that
+        end calls differently or require one before a tool's result.
         """
         borders = self._match_variant(places, calls=set())
         if borders is None and self.dialect.call_edges:
@@ -150,7 +152,7 @@ class _Conversation:
         return {"role": "assistant", "content": "", "tool_calls": [call]}
 
     def _strip_edges(self, pieces: list[str], are_calls: list[bool]) -> bool:
-        """Take what the agent wrote off the `pieces` around each sentinel; False if it is not there."""
+        """Remove the agent's text from the `pieces` around each sentinel; False if it is missing."""
         for number, is_call in enumerate(are_calls):
             if not is_call:
                 pieces[number] = pieces[number].removesuffix(self.dialect.lead)
@@ -163,7 +165,7 @@ class _Conversation:
         return True
 
     def _by_prompts(self, place: int) -> Border:
-        """Take what the conversation up to and with the message has over the prompt that asks for it."""
+        """Return the border of the message as the difference of the conversation with it and its prompt."""
         try:
             prompt = self.template.render(self.messages[:place], self.tools, add_generation_prompt=True)
             whole = self.template.render(self.messages[: place + 1], self.tools)
@@ -176,7 +178,7 @@ class _Conversation:
         return found or self._left_out(place)
 
     def _left_out(self, place: int) -> Border:
-        """Return None if the template writes nothing of the message: the conversation is the same without."""
+        """Return None if the conversation is the same without the message."""
         try:
             without = self.template.render(self.messages[:place] + self.messages[place + 1 :], self.tools)
         except TemplateRefusalError:
@@ -188,7 +190,7 @@ _UNKNOWN = (-1, -1)
 
 
 def _unused_word(text: str) -> str:
-    """Return a word of letters and digits that `text` does not contain: no template trims or escapes it."""
+    """Return a word that `text` does not contain, of letters and digits, which no template changes."""
     number = 0
     while (word := f"larturn{number}x") in text:
         number += 1
@@ -196,7 +198,7 @@ def _unused_word(text: str) -> str:
 
 
 def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
-    """Cut at the sentinels; None unless each stands there once and they stand in order."""
+    """Cut at the sentinels; None unless each occurs once and they are in order."""
     pieces = []
     for sentinel in sentinels:
         piece, found, rendered = rendered.partition(sentinel)
@@ -207,10 +209,9 @@ def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
 
 
 def _match(text: str, pieces: list[str]) -> list[Border] | None:
-    """Find `pieces` in `text`, the first at its start and the last at its end: the borders of the gaps.
+    """Find `pieces` in `text`, the first at its start, the last at its end; return the borders of the gaps.
 
-    Returns None where they do not fit, or fit in more than one way: the leftmost and the rightmost way differ
-    then at some piece.
+    None if they do not match, or match in more than one way: then the leftmost and rightmost matches differ.
     """
     first, *middle, last = pieces
     if not (text.startswith(first) and text.endswith(last) and len(first) + len(last) <= len(text)):
@@ -243,12 +244,12 @@ def _places_from_right(text: str, pieces: list[str], start: int, end: int) -> li
 
 
 def _in_context(text: str, prompt: str, answer: str) -> Border:
-    """Find `answer` in `text` after the longest end of `prompt` that occurs; None unless in one place.
+    """Find `answer` in `text` after the longest suffix of `prompt` that occurs; None unless in one place.
 
-    For templates that write the beginning of a conversation differently when it is longer, as Mistral's do:
-    they put the tools before the last question.
+    For templates whose beginning of a conversation depends on its length: Mistral's put the tools before the
+    last question.
     """
-    low, high = 0, len(prompt)  # the longest context that occurs: a shorter one always does, too
+    low, high = 0, len(prompt)  # bounds of the longest suffix that occurs; shorter ones occur too
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if prompt[-middle:] + answer in text else (low, middle - 1)
@@ -260,7 +261,7 @@ def _in_context(text: str, prompt: str, answer: str) -> Border:
 
 
 def _spans(text: str, turns: list[Border], dialect: Dialect) -> list[Span]:
-    """Cut `text` at the turns, each with the token that ends it."""
+    """Cut `text` at the turns; each turn includes the token that ends it."""
     spans: list[Span] = []
     position = 0
     for number, turn in enumerate(turns, start=1):

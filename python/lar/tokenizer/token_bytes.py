@@ -1,4 +1,4 @@
-"""The exact bytes that each token id stands for, for byte-level and byte-fallback tokenizers."""
+"""The exact bytes of each token id, for byte-level and byte-fallback tokenizers."""
 
 import json
 import re
@@ -13,10 +13,12 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def bytes_of_tokens(backend: tokenizers.Tokenizer) -> dict[int, bytes]:
-    """Map every id of `backend` to its bytes as they stand inside a text; an added token gives its UTF-8.
+    """Return the bytes of every id of `backend` inside a text; for an added token its UTF-8.
 
     A metaspace tokenizer drops the space before the first token of a text; here each token keeps it.
-    Raises TokenizerError where the tokenizer's decoder is neither byte-level nor metaspace/byte-fallback.
+
+    Raises:
+        TokenizerError: the tokenizer's decoder is neither byte-level nor metaspace/byte-fallback.
     """
     to_bytes = _converter(_decoder_parts(backend))
     table = {index: to_bytes(token) for token, index in backend.get_vocab(with_added_tokens=False).items()}
@@ -26,9 +28,10 @@ def bytes_of_tokens(backend: tokenizers.Tokenizer) -> dict[int, bytes]:
 
 
 def token_of_text(backend: tokenizers.Tokenizer, text: str) -> str:
-    """The string that stands for `text` in the vocabulary of `backend`: what its decoder makes text of.
+    """The token string of `backend` that its decoder decodes to `text`.
 
-    Raises TokenizerError where the decoder is neither byte-level nor metaspace.
+    Raises:
+        TokenizerError: the decoder is neither byte-level nor metaspace.
     """
     parts = _decoder_parts(backend)
     if any(part["type"] == "ByteLevel" for part in parts):
@@ -37,7 +40,7 @@ def token_of_text(backend: tokenizers.Tokenizer, text: str) -> str:
 
 
 def _decoder_parts(backend: tokenizers.Tokenizer) -> list[dict[str, Any]]:
-    """Return the decoder's steps as the tokenizer's JSON names them."""
+    """Return the decoder's steps from the tokenizer's JSON."""
     if backend.decoder is None:
         return []
     decoder = json.loads(backend.decoder.__getstate__())
@@ -54,7 +57,7 @@ def _converter(parts: list[dict[str, Any]]) -> Callable[[str], bytes]:
 
 
 def _space(parts: list[dict[str, Any]]) -> str:
-    """What a metaspace tokenizer writes for a space."""
+    """The character that a metaspace tokenizer writes for a space."""
     spaces = [part["replacement"] for part in parts if part["type"] == "Metaspace"]
     spaces += [
         part["pattern"]["String"] for part in parts if part["type"] == "Replace" and part["content"] == " "
@@ -62,15 +65,15 @@ def _space(parts: list[dict[str, Any]]) -> str:
     if not spaces:
         kinds = ", ".join(part["type"] for part in parts) or "none"
         raise TokenizerError(
-            f"cannot tell the bytes of each token: the decoder ({kinds}) is neither byte-level nor metaspace"
+            f"the bytes of tokens are unknown: the decoder ({kinds}) is neither byte-level nor metaspace"
         )
     return str(spaces[0])
 
 
 def _byte_level(token: str) -> bytes:
-    """Decode GPT-2's printable alphabet; a token with a character outside it stands for itself.
+    """Decode GPT-2's printable alphabet; a token with another character is its own UTF-8.
 
-    The second case is what the `tokenizers` decoder does too.
+    The decoder of `tokenizers` does the same.
     """
     try:
         return bytes(_ALPHABET[character] for character in token)
@@ -84,7 +87,7 @@ def _metaspace(token: str, space: str, *, byte_fallback: bool) -> bytes:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Map GPT-2's stand-in characters to bytes (`bytes_to_unicode` of openai/gpt-2, encoder.py)."""
+    """Map GPT-2's printable characters to bytes (`bytes_to_unicode` of openai/gpt-2, encoder.py)."""
     printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),

@@ -1,4 +1,4 @@
-"""A model's tokenizer as a folder of files, without transformers: text <-> ids, fingerprints, barriers."""
+"""A model's tokenizer, loaded from its folder without transformers: text <-> ids, fingerprint, barriers."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ from lar.utils.files import atomic_file
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
-MODEL_CONFIG_FILE = "config.json"
 
-# Pairs whose parts, encoded apart, must decode to the whole (see `Tokenizer.encodes_piecewise`).
+# Pairs of texts whose ids, encoded separately, must decode to the joined text (see `encodes_piecewise`).
 _JOINTS = (("a", "b"), ("a ", "b"), ("a", " b"), ("\n", "a"), (".", "\n\nb"))
 
 
 class Tokenizer:
-    """A `tokenizers` tokenizer with what a chat model's folder says about it.
+    """A `tokenizers` tokenizer with the chat template and configuration of a model's folder.
 
-    Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, or transformers' fast one).
+    Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, or transformers' fast
+    tokenizer).
     """
 
     def __init__(
@@ -36,25 +36,26 @@ class Tokenizer:
         *,
         config: Mapping[str, Any] | None = None,
         chat_template: str | None = None,
-        model_vocab_size: int | None = None,
     ) -> None:
         """Wrap `backend`, which must not be changed afterwards.
 
-        `config` is the content of tokenizer_config.json, `model_vocab_size` the model's embedding rows.
+        `config` is the content of tokenizer_config.json.
         """
-        # A truncation left in the file would cut conversations without a word.
+        # A truncation in the file would silently cut conversations.
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
         self.chat_template = chat_template
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
-        self._model_vocab_size = model_vocab_size
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja, config.json.
+        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja.
 
-        Only the first is needed. Raises TokenizerError naming the file that is missing or broken.
+        Only the first file is required.
+
+        Raises:
+            TokenizerError: a file is missing or broken.
         """
         folder = Path(path)
         file = folder / TOKENIZER_FILE
@@ -67,12 +68,7 @@ class Tokenizer:
         config = read_json(folder / TOKENIZER_CONFIG_FILE)
         _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
         legacy = read_json(folder / "special_tokens_map.json")
-        return cls(
-            backend,
-            config={**legacy, **config},
-            chat_template=_chat_template(folder, config),
-            model_vocab_size=_vocab_size(read_json(folder / MODEL_CONFIG_FILE)),
-        )
+        return cls(backend, config={**legacy, **config}, chat_template=_chat_template(folder, config))
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
@@ -94,19 +90,16 @@ class Tokenizer:
         template = getattr(value, "chat_template", None)
         if isinstance(template, Mapping):
             template = template.get("default")
-        folder = Path(str(getattr(value, "name_or_path", "") or "."))
-        is_folder = (folder / TOKENIZER_FILE).is_file()
         return cls(
             tokenizers.Tokenizer.from_str(value.backend_tokenizer.to_str()),
-            # This class takes tokenizer.json as it stands, which is what the backend was written to.
+            # This class loads tokenizer.json unchanged, and the backend is written to that file.
             config={"tokenizer_class": "PreTrainedTokenizerFast", **value.special_tokens_map},
             chat_template=template,
-            model_vocab_size=_vocab_size(read_json(folder / MODEL_CONFIG_FILE)) if is_folder else None,
         )
 
     @cached_property
     def special_tokens(self) -> dict[str, str]:
-        """The named special tokens (bos_token, eos_token, ...) that a chat template may refer to."""
+        """The special tokens by name (bos_token, eos_token, ...), to which a chat template may refer."""
         extra = self._config.get("extra_special_tokens")
         named = {**self._config, **(extra if isinstance(extra, dict) else {})}
         contents = {name: _content(value) for name, value in named.items() if name.endswith("_token")}
@@ -116,7 +109,7 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the sorted (id, token) pairs, added tokens included, and the merges in order.
 
-        It does not depend on how the file is laid out, so every loader and version of a tokenizer agrees.
+        It is independent of the file's layout, so all loaders and versions of a tokenizer give the same one.
         """
         digest = hashlib.sha256()
         pairs = sorted((index, token) for token, index in self.backend.get_vocab().items())
@@ -129,60 +122,51 @@ class Tokenizer:
 
     @cached_property
     def template_hash(self) -> str:
-        """SHA-256 (hex) of the chat template; of the empty string where there is none."""
+        """SHA-256 (hex) of the chat template, or of the empty string without one."""
         return hashlib.sha256((self.chat_template or "").encode()).hexdigest()
 
     @cached_property
     def barriers(self) -> NDArray[np.uint32]:
-        """Sorted ids of every added token: no segment may contain one."""
+        """Sorted ids of all added tokens (uint32), which no segment may contain."""
         return np.array(sorted(self.backend.get_added_tokens_decoder()), dtype=np.uint32)
 
     @cached_property
     def special_ids(self) -> NDArray[np.uint32]:
-        """Sorted ids of the added tokens that are special: decoders leave them out of the text."""
+        """Sorted ids of the special added tokens (uint32), which decoders leave out of the text."""
         added = self.backend.get_added_tokens_decoder()
         return np.array(sorted(index for index, token in added.items() if token.special), dtype=np.uint32)
 
-    @property
-    def base_size(self) -> int:
-        """Rows of the model's embedding (`vocab_size` of config.json); else the largest id plus one."""
-        if self._model_vocab_size is not None:
-            return self._model_vocab_size
-        return self.length
-
-    @property
-    def base_size_is_known(self) -> bool:
-        """Whether `base_size` is the model's own figure and not only a lower bound from the ids."""
-        return self._model_vocab_size is not None
-
     @cached_property
-    def length(self) -> int:
-        """The largest id of a token plus one; a model may have more embedding rows than that."""
+    def base_size(self) -> int:
+        """Number of base ids: the largest id of a token plus one. Latent i has the id `base_size + i`.
+
+        A model may have more embedding rows. No token ever had those, so no distribution here covers them.
+        """
         return max(self.backend.get_vocab().values(), default=-1) + 1
 
     def encode(self, text: str) -> NDArray[np.uint32]:
-        """Encode `text` (n tokens): nothing is put around it, added tokens written in it are recognised."""
+        """The ids of `text` (n), uint32. Added tokens in the text are recognised; none are put around it."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        """Encode many texts on all cores: the library's threads, GIL released, RAYON_NUM_THREADS of them."""
+        """The ids of many texts, encoded by RAYON_NUM_THREADS threads (default: all cores), GIL released."""
         encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
     def encode_with_offsets(self, text: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Encode `text` to n ids and the character at which each of them starts (n)."""
+        """The ids of `text` (n), and the index of each one's first character (n)."""
         (encoding,) = self.backend.encode_batch([text], add_special_tokens=False)
         starts = np.fromiter((start for start, _ in encoding.offsets), np.int64, len(encoding.ids))
         return np.array(encoding.ids, dtype=np.uint32), starts
 
     def decode(self, ids: ArrayLike) -> str:
-        """Decode `ids` exactly: special tokens are written out and no space is tidied."""
+        """The exact text of `ids`, with special tokens and unchanged spaces."""
         text: str = self.backend.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
         return text
 
     @cached_property
     def encodes_piecewise(self) -> bool:
-        """Whether pieces of a text, encoded apart, are that text again when put together.
+        """Whether the ids of a text's pieces, joined, decode to that text.
 
         False for tokenizers that put a space before every text (metaspace, `add_prefix_space`).
         """
@@ -194,7 +178,10 @@ class Tokenizer:
     def token_bytes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         """Return the bytes of every id below `base_size`, flat, and their offsets (base_size + 1).
 
-        Ids without a token have none. Raises TokenizerError where the decoder is of an unknown kind.
+        Ids without a token have no bytes.
+
+        Raises:
+            TokenizerError: the decoder is of an unknown kind.
         """
         return self._token_bytes
 
@@ -215,25 +202,20 @@ class Tokenizer:
     def backend_with(self, texts: Sequence[str]) -> tokenizers.Tokenizer:
         """A clone of the backend with `texts` as added tokens that are not special.
 
-        They get the ids from `length` on; what is a token already, or is empty, gets none.
+        They get the ids from `base_size` on, except texts that are empty or tokens already.
         """
         backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
         backend.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False) for text in texts])
         return backend
 
     def save(self, folder: str | Path) -> None:
-        """Write the files that `load` reads, each in one step; other files in the folder stay.
-
-        A model's own config.json says more than ours would, so it stays too.
-        """
+        """Write the files that `load` reads, each in one step; other files in the folder stay."""
         target = Path(folder)
-        # The library's own `save` reports a full disk as a bare Exception.
+        # The library's `save` raises a bare Exception for a full disk.
         _write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
         _write_text(target / TOKENIZER_CONFIG_FILE, _as_json(self._config))
         if self.chat_template is not None:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
-        if self._model_vocab_size is not None and not (target / MODEL_CONFIG_FILE).exists():
-            _write_text(target / MODEL_CONFIG_FILE, _as_json({"vocab_size": self._model_vocab_size}))
 
 
 def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
@@ -248,11 +230,11 @@ def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], f
         (backend.add_special_tokens if token.special else backend.add_tokens)([token])
         if backend.token_to_id(token.content) != index:
             got = backend.token_to_id(token.content)
-            raise TokenizerError(f"{file}: added token {token.content!r} says id {index} and would get {got}")
+            raise TokenizerError(f"{file}: added token {token.content!r} has id {index} but would get {got}")
 
 
 def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
-    """Return the template that transformers would use: the file's, else the config's (its `default`)."""
+    """Return the template that transformers would use: the file, or the config's (its `default`)."""
     file = folder / TEMPLATE_FILE
     if file.is_file():
         return file.read_text(encoding="utf-8")
@@ -262,13 +244,6 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     return template if isinstance(template, str) else None
 
 
-def _vocab_size(config: dict[str, Any]) -> int | None:
-    """Return the embedding's rows from a config.json; multimodal models keep them in `text_config`."""
-    text = config.get("text_config")
-    size = config.get("vocab_size") or (text.get("vocab_size") if isinstance(text, dict) else None)
-    return int(size) if size else None
-
-
 def _content(value: Any) -> str | None:
     """Return a token's text: a plain string, or the `content` of a serialized added token."""
     content = value.get("content") if isinstance(value, dict) else value
@@ -276,7 +251,7 @@ def _content(value: Any) -> str | None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the file's JSON object, empty where there is no file; TokenizerError where it is none."""
+    """Return the file's JSON object, or {} without a file; TokenizerError if it is not a JSON object."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

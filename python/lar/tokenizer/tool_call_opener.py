@@ -1,17 +1,17 @@
-"""How a tool call opens: what the agent writes up to the tool's name."""
+"""The opener of a tool call: the agent's text before the tool's name."""
 
 from lar.tokenizer.spans import speaker
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.tools import tools_as_text
 
-# A private-use character, as a name that no template writes.
+# A private-use character as the name, which no template writes.
 _NAME = "\ue000"
 
 
 def tool_call_opener(tokenizer: Tokenizer) -> str:
-    """A call's text before the tool's name: `<tool_call>`, a newline and `{"name": "` where Qwen speaks.
+    """A call's text before the tool's name; for Qwen `<tool_call>`, a newline and `{"name": "`.
 
-    Empty where there is no chat template, or it does not show where the name stands.
+    Empty where there is no chat template, or the name cannot be found in its calls.
     """
     if tokenizer.chat_template is None:
         return ""

@@ -1,4 +1,4 @@
-"""Tool calls for templates that do not know them, written into the text as Qwen's templates write them."""
+"""Tool calls as text, in the format of Qwen's templates, for templates without tool calls."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from lar.trajectories.schema import Message
 
-# The wording of Qwen3's and Hermes' chat templates: most open models have seen it.
+# The wording of Qwen3's and Hermes' chat templates, which most open models were trained on.
 _PREAMBLE = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>"
@@ -19,17 +19,17 @@ _INSTRUCTION = (
 
 
 def tools_as_text(messages: Sequence[Message], tools: list[dict[str, Any]] | None) -> list[Message]:
-    """Return the conversation without tool calls, tool messages and tools: all of them stand in the text.
+    """Return the conversation with tool calls, tool messages and tools moved into the text.
 
-    Tools go to the system message (one is made where there is none), calls to the end of the assistant's
-    content, each run of tool results into one user message.
+    Tools go to the system message (which is added if missing), calls to the end of the assistant's content,
+    and each run of tool results into one user message.
     """
     plain = results_as_text([_calls_as_text(message) for message in messages])
     return _tools_in_system(plain, tools) if tools else plain
 
 
 def results_as_text(messages: Sequence[Message]) -> list[Message]:
-    """Return the conversation with each run of tool messages turned into one user message."""
+    """Return the conversation with each run of tool messages as one user message."""
     plain: list[Message] = []
     previous = None
     for message in messages:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lar.errors import MissingExtraError, TrajectoryError
+from lar.trajectories import remote
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
@@ -27,31 +28,52 @@ BROKEN_COMPRESSION = (EOFError, zlib.error, gzip.BadGzipFile)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read, its size in bytes, and the short name that its trajectories get as their source."""
+    """A file to read, its size in bytes, and the short name that its trajectories get as their source.
 
-    path: Path
+    `path` is a URL where fsspec reads the file, by the file system `system`.
+    """
+
+    path: Path | str
     label: str
     size: int
+    system: Any = None
+
+    @property
+    def full_name(self) -> str:
+        """The whole path or URL."""
+        return self.path if isinstance(self.path, str) else self.path.as_posix()
+
+    def open(self) -> io.BufferedReader:
+        """The file's bytes as they are stored, buffered."""
+        if isinstance(self.path, str):
+            return remote.open_file(self.path, self.system)
+        return self.path.open("rb")
 
 
 def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
-    """List the files of `paths`; a folder gives all files in it, sorted, hidden ones left out.
+    """List the files of `paths`, which may be URLs; a folder gives all files in it, sorted, but hidden ones.
 
-    Labels are short and tell all files apart.
+    Labels are short, and no two are equal.
 
-    Raises FileNotFoundError for a path that is not there and TrajectoryError for one that is neither file nor
-    folder.
+    Raises:
+        FileNotFoundError: a path that is not there. TrajectoryError: one that is neither file nor folder, or
+        a URL that cannot be listed. MissingExtraError: a URL whose protocol needs a package.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    sources = [source for path in given for source in _sources_of(Path(path))]
+    sources = [source for path in given for source in _sources_of(path)]
     times = Counter(source.label for source in sources)
     return [
-        source if times[source.label] == 1 else replace(source, label=source.path.as_posix())
-        for source in sources
+        source if times[source.label] == 1 else replace(source, label=source.full_name) for source in sources
     ]
 
 
-def _sources_of(path: Path) -> Iterator[Source]:
+def _sources_of(given: str | Path) -> Iterator[Source]:
+    if remote.is_url(given):
+        name = given.rstrip("/").rpartition("/")[2]
+        for url, inner, size, system in remote.list_files(given):
+            yield Source(url, f"{name}/{inner}" if inner else name, size, system)
+        return
+    path = Path(given)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_file():
@@ -68,14 +90,13 @@ def _sources_of(path: Path) -> Iterator[Source]:
 @contextmanager
 def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Yield (decompressed bytes, the file itself); the file's position tells how far reading has come."""
-    with source.path.open("rb") as raw:
-        magic = raw.read(4)
-        raw.seek(0)
+    with source.open() as raw:
+        magic = raw.peek(4)[:4]
         if magic.startswith(GZIP):
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 yield io.BufferedReader(_Pieces(unpacked.read1), HEAD), raw
         elif magic == ZSTANDARD:
-            yield io.BufferedReader(_Pieces(_ZstandardPieces(raw, source.path).read), HEAD), raw
+            yield io.BufferedReader(_Pieces(_ZstandardPieces(raw, source.full_name).read), HEAD), raw
         else:
             yield raw, raw
 
@@ -99,7 +120,7 @@ class _Pieces(io.RawIOBase):
 class _ZstandardPieces:
     """Unpacks zstandard frames one after the other; unlike the package's own reader it notices a cut one."""
 
-    def __init__(self, raw: IO[bytes], path: Path) -> None:
+    def __init__(self, raw: IO[bytes], path: str) -> None:
         try:
             self._zstandard: Any = importlib.import_module("zstandard")
         except ImportError:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,13 +15,13 @@ from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
 READ_ROWS = 64  # rows in memory at a time
 
 
-def read_rows(path: Path) -> Iterator[Record]:
+def read_rows(file: str | Path | IO[bytes]) -> Iterator[Record]:
     """Yield each row as a record; raises BrokenRecordError where the file cannot be read on."""
     number = 0
     try:
         # Pre-buffering would keep 231 MB of a file of 1.1 GB of text in memory instead of 28.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=READ_ROWS):
+        with pq.ParquetFile(file, pre_buffer=False) as table:
+            for batch in table.iter_batches(batch_size=READ_ROWS):
                 for row in batch.to_pylist():
                     number += 1
                     yield Record(_without_nulls(row), number)

@@ -14,7 +14,7 @@ class BadRecordWarning(UserWarning):
 class Problem:
     """One record (or a whole file) that could not be read, and where it stands."""
 
-    path: Path
+    path: Path | str  # or a URL
     message: str
     line: int | None = None  # counted from 1
     record: int | None = None  # counted from 1
@@ -51,7 +51,7 @@ class Problems:
 
     def of_each_file(self) -> list[Problem]:
         """Return the first problem of each file."""
-        first: dict[Path, Problem] = {}
+        first: dict[Path | str, Problem] = {}
         for problem in self.records:
             first.setdefault(problem.path, problem)
         return list(first.values())

@@ -36,7 +36,8 @@ def read_trajectories(
 ) -> Iterator[Trajectory]:
     """Read trajectories from files and folders, compressed (.gz, .zst) or not, with memory for one record.
 
-    `paths` is one path or several; a folder gives every file in it. `format` is "auto" (each record is
+    `paths` is one path or several; a folder gives every file in it. A URL is read by fsspec (`s3://bucket/logs/`,
+    `gs://`, `hf://`), with the package that its protocol needs. `format` is "auto" (each record is
     recognised by what is in it) or a name of `FORMATS`. The task of a trajectory is the field `task_key` of
     its raw record (a dotted path; a text log has `question` and `index`) where that is given, else what its
     format says, else a hash of its first user message.
@@ -45,8 +46,10 @@ def read_trajectories(
     Without `problems` a `BadRecordWarning` at the end says how many there were. `progress` is told the bytes
     read of all bytes.
 
-    Raises FileNotFoundError for a path that is not there and OptionError for an unknown format, both at once;
-    TrajectoryError, while it is iterated, where nothing at all could be read.
+    Raises:
+        FileNotFoundError: a path that is not there. OptionError: an unknown format. MissingExtraError: a URL
+        whose protocol needs a package. All three come at once. TrajectoryError: nothing at all could be read;
+        it comes while the result is iterated.
     """
     forced = get_format(format)
     sources = find_sources(paths)
@@ -107,10 +110,10 @@ class _Reader:
     def _records(self, source: Source, stream: IO[bytes]) -> _Records:
         """Yield the raw records of a file of any layout."""
         head = read_head(source)
-        hint = _LINE_NAMES.search(source.path.name) is not None
+        hint = _LINE_NAMES.search(source.full_name) is not None
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
         if head.startswith(PARQUET):
-            return parquet.read_rows(source.path)
+            return parquet.read_rows(source.path if source.system is None else stream)
         if not start:
             raise BrokenRecordError("the file is empty", None)
         if b"\x00" in head:

@@ -1,1 +1,1 @@
-"""What every package here may use: files replaced in one step, progress, processes."""
+"""Helpers for all packages: files replaced in one step, progress, processes."""

@@ -1,4 +1,4 @@
-"""Writing that never leaves half a file behind: a temporary name beside the target, then a rename."""
+"""Writes files and folders in one step: to a temporary name beside the target, then a rename."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ from lar.errors import OptionError
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` when the block ends without an error.
 
-    The parent folder is made where it is missing. On any error the temporary file is removed and
-    whatever stood at `target` before is untouched.
+    A missing parent folder is made. On any error the temporary file is removed, and an existing `target` is
+    unchanged.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+    temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read and write
     try:
         yield temporary
         temporary.replace(target)
@@ -30,22 +30,22 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 
 def check_replaceable(target: Path, holds: str | None) -> None:
-    """Raise OptionError unless `target` may be written: absent, an empty folder, or one with a file `holds`.
+    """Raise OptionError unless `target` is absent, an empty folder, or a folder with the file `holds`.
 
-    Call it before hours of work, so that a folder of something else is neither lost nor found in the way.
+    Call it before hours of work, so that no unrelated folder is replaced, or blocks the result at the end.
     """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if holds is None or not (target / holds).is_file():
-        raise OptionError(f"{target}: there is something else already; choose another folder or remove it")
+        raise OptionError(f"{target}: already contains something else; choose another folder or remove it")
 
 
 @contextmanager
 def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; it becomes `target` when the block ends without an error.
 
-    An existing folder at `target` is replaced only then, and only where it has a file `holds`, which tells
-    that it is of the same kind (see `check_replaceable`).
+    An existing folder at `target` is replaced only then, and only if it contains the file `holds`, by which
+    it is of the same kind (see `check_replaceable`).
     """
     check_replaceable(target, holds)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """The process's file mode creation mask, which can only be read by setting it."""
+    """The process's file mode creation mask; it can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,6 +1,6 @@
-"""Which of several processes this one is, as the launcher (`accelerate launch`, `torchrun`) tells it.
+"""The rank of this process, from the environment of the launcher (`accelerate launch`, `torchrun`).
 
-Nothing here needs torch until something has failed: a command line that runs alone pays nothing.
+torch is imported only after a failure, so a command without a launcher stays fast.
 """
 
 import os
@@ -8,25 +8,25 @@ from datetime import timedelta
 
 
 def count() -> int:
-    """How many processes work on this together; 1 without a launcher."""
+    """The number of processes of the launcher; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:
-    """The process's place among those on its machine, from 0: the index of its GPU."""
+    """The rank of the process on its machine, from 0; the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def is_main() -> bool:
-    """Whether this is the one process that claims folders, saves and prints."""
+    """Whether this is the process that claims folders, saves and prints."""
     return count() == 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 def first_to_fail() -> bool:
-    """Whether this process is the first to have failed, and so is the one to say why.
+    """Whether this process failed first, and should print the error.
 
-    The others fail with it, for the same reason or because it is gone, and have nothing to add. Where the
-    launcher's store cannot be asked, the first process of each machine speaks.
+    The others then fail for the same reason, or because this one is gone. If the launcher's store cannot be
+    reached, the result is true for the first process of each machine.
     """
     if count() == 1:
         return True

@@ -1,10 +1,10 @@
-"""How long-running functions tell how far they are, without knowing who listens."""
+"""The protocol by which long-running functions report their progress."""
 
 from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
-    """Called with the work done so far and the work in all (None where it is not known)."""
+    """A callable that takes the work done so far and the total work (None where that is unknown)."""
 
     def __call__(self, done: int, total: int | None) -> None:
         """Report `done` of `total`, in the caller's unit (bytes, trajectories, tokens or steps)."""
@@ -12,17 +12,17 @@ class Progress(Protocol):
 
 @runtime_checkable
 class AnnotatedProgress(Progress, Protocol):
-    """A listener that also takes a line about how the work goes, such as its speed."""
+    """A `Progress` that also takes a line about the work, such as its speed."""
 
     def note(self, text: str) -> None:
-        """Show `text` until the next one."""
+        """Show `text` until the next call."""
 
 
 def annotate(progress: Progress, text: str) -> None:
-    """Tell a listener how the work goes, if it wants to know."""
+    """Pass `text` to `progress` if it takes such lines."""
     if isinstance(progress, AnnotatedProgress):
         progress.note(text)
 
 
 def silent(done: int, total: int | None) -> None:
-    """Report nothing: the default wherever a `Progress` is taken."""
+    """Ignore the progress: the default of parameters of type `Progress`."""

@@ -4,9 +4,11 @@ The first holds everything but the tokenizer, the second a digest of each task t
 on, so that an evaluation can leave those out. With its tokenizer the folder can be used alone.
 """
 
+# Not checked by pydantic: its import takes 70 ms, and most checks here are between values.
+
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
 from lar.vocabulary.latent import Latent
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "latent_vocabulary.json"
 TASKS_NAME = "mined_tasks.txt"
 TOKENIZER_NAME = "tokenizer"
@@ -26,7 +28,6 @@ TOKENIZER_NAME = "tokenizer"
 def write_folder(
     path: Path,
     tokenizer: Tokenizer,
-    base_size: int,
     mining: dict[str, Any],
     latents: Sequence[Latent],
     mined_tasks: Iterable[str],
@@ -39,7 +40,7 @@ def write_folder(
     content = {
         "format_version": FORMAT_VERSION,
         "tokenizer_fingerprint": tokenizer.fingerprint,
-        "base_size": base_size,
+        "base_size": tokenizer.base_size,
         "mining": mining,
         "latents": [asdict(latent) for latent in latents],
     }
@@ -54,7 +55,6 @@ class Stored(NamedTuple):
     """What a vocabulary's folder holds, in the order of `LatentVocabulary`'s fields."""
 
     latents: tuple[Latent, ...]
-    base_size: int
     tokenizer: Tokenizer
     mining: dict[str, Any]
     mined_tasks: frozenset[str]
@@ -62,6 +62,8 @@ class Stored(NamedTuple):
 
 def read_folder(folder: Path) -> Stored:
     """Read a vocabulary's folder and check everything in it.
+
+    Version 1 numbered latents after the model's embedding rows; they get the ids after the tokenizer's.
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
@@ -72,11 +74,14 @@ def read_folder(folder: Path) -> Stored:
     tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
     if content["tokenizer_fingerprint"] != tokenizer.fingerprint:
         raise VocabularyError(f"{file}: the tokenizer beside it is not the one that it was mined with")
-    base_size = content["base_size"]
-    latents = [_read_latent(entry, index, base_size, file) for index, entry in enumerate(content["latents"])]
+    stored, base_size = content["base_size"], tokenizer.base_size
+    if content["format_version"] == FORMAT_VERSION and stored != base_size:
+        raise VocabularyError(f"{file}: 'base_size' is {stored}, the tokenizer beside it has {base_size} ids")
+    read = [_read_latent(entry, index, stored, file) for index, entry in enumerate(content["latents"])]
+    latents = [replace(latent, id=base_size + index) for index, latent in enumerate(read)]
     tasks = folder / TASKS_NAME
     mined_tasks = frozenset(tasks.read_text().split()) if tasks.exists() else frozenset()
-    return Stored(tuple(latents), base_size, tokenizer, content["mining"], mined_tasks)
+    return Stored(tuple(latents), tokenizer, content["mining"], mined_tasks)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -84,8 +89,8 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise VocabularyError(f"{file}: not valid JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-        raise VocabularyError(f"{file}: not a latent vocabulary of format version {FORMAT_VERSION}")
+    if not isinstance(content, dict) or content.get("format_version") not in (1, FORMAT_VERSION):
+        raise VocabularyError(f"{file}: not a latent vocabulary of format version 1 or {FORMAT_VERSION}")
     kinds = {"tokenizer_fingerprint": str, "base_size": int, "mining": dict, "latents": list}
     for name, kind in kinds.items():
         if not isinstance(content.get(name), kind):

@@ -1,8 +1,8 @@
 """The latent vocabulary: segments and their ids, tied to one tokenizer."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,11 @@ class Reparameterized:
 class LatentVocabulary:
     """Latents over the ids of one tokenizer; immutable, and safe to share between threads and processes.
 
-    base_size is the number of the model's embedding rows; latent i has the id base_size + i. Iteration gives
-    the latents, `len` their number. Two are equal if they hold the same latents over the same ids.
+    Latent i has the id base_size + i, in training as in an engine. Iteration gives the latents, `len` their
+    number. Two vocabularies are equal if they hold the same latents over the same ids.
     """
 
     latents: tuple[Latent, ...]
-    base_size: int
     tokenizer: Tokenizer
     mining: dict[str, Any] = field(default_factory=dict)
     mined_tasks: frozenset[str] = frozenset()
@@ -68,17 +67,16 @@ class LatentVocabulary:
 
     def __reduce__(self) -> tuple[type["LatentVocabulary"], tuple[Any, ...]]:
         # Without what is compiled: the process that unpickles compiles its own.
-        return LatentVocabulary, (
-            self.latents,
-            self.base_size,
-            self.tokenizer,
-            self.mining,
-            self.mined_tasks,
-        )
+        return LatentVocabulary, (self.latents, self.tokenizer, self.mining, self.mined_tasks)
 
     @property
-    def _identity(self) -> tuple[tuple[Latent, ...], int, str]:
-        return self.latents, self.base_size, self.tokenizer_fingerprint
+    def _identity(self) -> tuple[tuple[Latent, ...], str]:
+        return self.latents, self.tokenizer_fingerprint
+
+    @property
+    def base_size(self) -> int:
+        """Number of base ids: the tokenizer's `base_size`."""
+        return self.tokenizer.base_size
 
     @property
     def size(self) -> int:
@@ -200,20 +198,13 @@ class LatentVocabulary:
                 f"mined with tokenizer {self.tokenizer_fingerprint[:12]}, not with this one ({found[:12]})"
             )
 
-    def with_base_size(self, base_size: int) -> "LatentVocabulary":
-        """The same latents over a model with `base_size` embedding rows: only their ids move."""
-        latents = tuple(
-            Latent(**{**asdict(latent), "id": base_size + index}) for index, latent in enumerate(self.latents)
-        )
-        return LatentVocabulary(latents, base_size, self.tokenizer, self.mining, self.mined_tasks)
-
     def save(self, path: str | Path) -> None:
         """Write the vocabulary's folder; an older vocabulary there is replaced when all is written.
 
         Raises:
             OptionError: the folder holds something else.
         """
-        write_folder(Path(path), self.tokenizer, self.base_size, self.mining, self.latents, self.mined_tasks)
+        write_folder(Path(path), self.tokenizer, self.mining, self.latents, self.mined_tasks)
 
     @classmethod
     def load(cls, path: str | Path) -> "LatentVocabulary":
@@ -241,22 +232,20 @@ class LatentVocabulary:
 
     @cached_property
     def _full_expander(self) -> _core.Expander:
-        return _core.Expander(self._compiled, *self._token_bytes())
+        return _core.Expander(self._compiled, *self._token_bytes([]))
 
     @cached_property
     def _spoken_expander(self) -> _core.Expander:
-        return _core.Expander(self._compiled, *self._token_bytes(silent=self.tokenizer.special_ids.tolist()))
+        return _core.Expander(self._compiled, *self._token_bytes(self.tokenizer.special_ids))
 
-    def _token_bytes(self, silent: Iterable[int] = ()) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Bytes and offsets of each of the `base_size` ids; rows that no token has are silent."""
+    def _token_bytes(self, silent: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Bytes of the `base_size` ids, flat, and their offsets (base_size + 1); `silent` ids have none."""
         flat, offsets = self.tokenizer.token_bytes()
-        lengths = np.zeros(self.base_size, dtype=np.int64)
-        known: NDArray[np.int64] = offsets[1:].astype(np.int64) - offsets[:-1].astype(np.int64)
-        lengths[: len(known)] = known
-        hidden = np.zeros(len(known), dtype=np.bool_)
-        hidden[list(silent)] = True
-        kept = flat[~np.repeat(hidden, known)]
-        lengths[: len(known)][hidden] = 0
+        lengths: NDArray[np.int64] = np.diff(offsets).astype(np.int64)
+        hidden = np.zeros(self.base_size, dtype=np.bool_)
+        hidden[np.asarray(silent, dtype=np.int64)] = True
+        kept = flat[~np.repeat(hidden, lengths)]
+        lengths[hidden] = 0
         return kept, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -1,12 +1,13 @@
-//! One hot path over a file of ids, a given number of times: for an instruction counter or a profiler.
+//! Runs one hot path over a file of ids several times, for an instruction counter or a profiler.
 //!
 //! ```text
 //! cargo build --release --example hot_paths
 //! valgrind --tool=callgrind target/release/examples/hot_paths encode ids.u32 segments.u32 151936 3
 //! ```
 //!
-//! Files are 32-bit numbers, little-endian: the ids; for each segment its length and its tokens. What a token
-//! costs is the difference of two counts with different numbers of rounds; `benches/hot_paths/encoding.py` does that.
+//! Files contain 32-bit little-endian numbers: IDS the ids, SEGMENTS for each segment its length and its
+//! tokens. The cost of a token follows from two counts with different rounds, as in
+//! `benches/hot_paths/encoding.py`.
 
 use std::hint::black_box;
 use std::process::exit;
@@ -20,12 +21,12 @@ const USAGE: &str = "usage: hot_paths encode|expand|align IDS SEGMENTS BASE_SIZE
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, ids, segments, base_size, rounds] = &arguments[..] else { fail(USAGE) };
-    let base_size = base_size.parse().unwrap_or_else(|_| fail("BASE_SIZE is no number of ids"));
-    let rounds: usize = rounds.parse().unwrap_or_else(|_| fail("ROUNDS is no number"));
+    let base_size = base_size.parse().unwrap_or_else(|_| fail("BASE_SIZE is not a number of ids"));
+    let rounds: usize = rounds.parse().unwrap_or_else(|_| fail("ROUNDS is not a number"));
     let vocabulary = Vocabulary::new(base_size, segments_of(&read(segments)));
     let vocabulary = vocabulary.unwrap_or_else(|error| fail(&error.to_string()));
     let seconds = run(path, &vocabulary, &read(ids), rounds).unwrap_or_else(|error| fail(&error.to_string()));
-    println!("{path}: {:.1} M tokens/s at best", read(ids).len() as f64 / seconds / 1e6);
+    println!("{path}: {:.1} M tokens/s in the fastest round", read(ids).len() as f64 / seconds / 1e6);
 }
 
 fn fail(message: &str) -> ! {
@@ -49,14 +50,14 @@ fn segments_of(mut flat: &[u32]) -> Segments {
     segments
 }
 
-/// Seconds of the fastest round.
+/// Seconds of the fastest of `rounds`.
 fn run(path: &str, vocabulary: &Vocabulary, ids: &[u32], rounds: usize) -> Result<f64> {
     let mut parsed = vec![0; ids.len()];
     let written = vocabulary.encode_into(ids, &mut parsed)?;
     let units = parsed[..written].to_vec();
     let (mut tokens, mut action, mut starts) =
         (vec![0; ids.len()], vec![false; ids.len()], vec![0; ids.len() + 1]);
-    // Speakers take turns of a hundred tokens, as they do in a conversation.
+    // The speakers alternate every hundred tokens.
     let speakers: Vec<bool> = (0..ids.len()).map(|position| position / 100 % 2 == 1).collect();
     let mut fastest = f64::INFINITY;
     for _ in 0..rounds {
@@ -64,7 +65,7 @@ fn run(path: &str, vocabulary: &Vocabulary, ids: &[u32], rounds: usize) -> Resul
         match path {
             "encode" => black_box(vocabulary.encode_into(ids, &mut parsed)?),
             "expand" => {
-                // Whoever makes room for the tokens asks for their number first.
+                // Callers compute the length first, to allocate the tokens.
                 let length = vocabulary.expanded_length(&units)?;
                 vocabulary.expand_into(&units, &mut tokens[..length])?;
                 black_box(length)

@@ -1,23 +1,23 @@
-//! Everything that can go wrong in this crate, one variant per kind of mistake.
+//! The errors of this crate, one variant for each kind of mistake.
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What was wrong with an argument, and where.
+/// An invalid argument or a limit, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Offsets must start at 0, never fall, and end at the length of what they divide.
+    /// Offsets must start at 0, never decrease, and end at the number of items that they divide.
     #[error("offsets do not divide {length} items: entry {index} is wrong")]
     Offsets {
-        /// Index of the first offending offset.
+        /// Index of the first wrong offset.
         index: usize,
         /// Number of items that the offsets should divide.
         length: usize,
     },
-    /// Two arrays that describe the same things differ in length.
+    /// Two arrays that describe the same items differ in length.
     #[error("{what} has {found} entries where {expected} are needed")]
     Length {
-        /// Which array.
+        /// Name of the array.
         what: &'static str,
         /// Its length.
         found: usize,
@@ -32,22 +32,22 @@ pub enum Error {
         /// Its length in tokens.
         length: usize,
     },
-    /// A segment holds an id that is no base token.
+    /// A segment contains an id that is not a base id.
     #[error("segment {segment} holds id {id}, outside the {base_size} base ids")]
     SegmentToken {
         /// Index of the segment.
         segment: usize,
-        /// The offending id.
+        /// The wrong id.
         id: u32,
         /// Number of base ids.
         base_size: u32,
     },
-    /// Two latents would stand for the same segment.
+    /// Two segments are equal, but each latent needs its own.
     #[error("segments {first} and {second} are equal")]
     EqualSegments {
-        /// Index of the first of them.
+        /// Index of the first segment.
         first: usize,
-        /// Index of the second.
+        /// Index of the second segment.
         second: usize,
     },
     /// Base ids and latents together must fit 32 bits.
@@ -58,62 +58,60 @@ pub enum Error {
         /// Number of latents.
         latents: usize,
     },
-    /// An id lies outside the ids that the call accepts.
+    /// An id is outside the ids that the call accepts.
     #[error("id {id} at position {position} is outside the {size} ids of the vocabulary")]
     IdOutOfRange {
-        /// The offending id.
+        /// The wrong id.
         id: u32,
-        /// Where it stands.
+        /// Its position.
         position: usize,
         /// Number of valid ids: 0 to `size` - 1.
         size: u32,
     },
-    /// A number that limits what is searched for is too small to find anything sensible.
+    /// A limit of a search is too small.
     #[error("{what} must be at least {least}, not {found}")]
     Limit {
-        /// Which of the limits.
+        /// Name of the limit.
         what: &'static str,
-        /// What it is.
+        /// Its value.
         found: u64,
-        /// The least that it can be.
+        /// Its minimum.
         least: u64,
     },
-    /// The distinct runs have more positions than candidates can be searched in.
+    /// The distinct runs have more positions than the search for candidates supports.
     #[error(
-        "the distinct runs have {positions} positions (a token each, and the end of each run), more than the \
-         {most} that can be searched; mine fewer trajectories, or gate more strictly by a teacher's \
-         entropies, which makes runs shorter and more of them equal (more memory or machines do not help)"
+        "the distinct runs have {positions} positions (one for each token, and one for the end of each run), but \
+         at most {most} can be searched; mine fewer trajectories, or use a stricter entropy gate, which makes \
+         runs shorter and more of them equal (more memory or machines do not help)"
     )]
     TooManyPositions {
-        /// Positions so far: there may be more to come.
+        /// Positions counted so far; there may be more.
         positions: usize,
-        /// How many can be searched.
+        /// Maximum number of positions.
         most: usize,
     },
     /// Distinct runs are numbered by 32 bits.
-    #[error(
-        "there are more than {most} distinct runs, which is as many as can be numbered; mine fewer trajectories"
-    )]
+    #[error("there are more than {most} distinct runs, the maximum; mine fewer trajectories")]
     TooManyRuns {
-        /// How many can be numbered.
+        /// Maximum number of runs.
         most: usize,
     },
-    /// Counts are weighed as floats, which do not hold larger whole numbers exactly.
+    /// Counts are weighted as floats, which represent integers exactly only up to this size.
     #[error(
-        "the occurrences of all runs hold more than {most} tokens, which is as many as can be counted exactly"
+        "all occurrences of the runs together have more than {most} tokens, the most that can be counted exactly"
     )]
     TooManyOccurrences {
-        /// How many can be counted.
+        /// Maximum number of tokens.
         most: u64,
     },
     /// The tables of segments number their nodes by 32 bits.
     #[error(
-        "the segments hold {tokens} tokens, more than the {most} that can be looked up; use fewer or shorter ones"
+        "the segments have {tokens} tokens together, but at most {most} are supported; use fewer or shorter ones"
     )]
     TooManySegmentTokens {
-        /// Tokens of all segments.
+        /// Number of tokens of all segments.
         tokens: usize,
-        /// How many can be looked up.
+        /// Maximum number of tokens.
         most: usize,
     },
     /// A run has at least one token, one occurrence and one task.
@@ -121,7 +119,7 @@ pub enum Error {
     EmptyRun {
         /// Index of the run.
         run: usize,
-        /// What is missing.
+        /// The missing part.
         what: &'static str,
     },
     /// A candidate occurs at least once, in at least one task.
@@ -129,38 +127,38 @@ pub enum Error {
     EmptyCandidate {
         /// Index of the candidate.
         candidate: usize,
-        /// What is missing.
+        /// The missing part.
         what: &'static str,
     },
-    /// The tasks of a run are a set, held in ascending order.
+    /// The tasks of a run must be distinct and in ascending order.
     #[error("the tasks of run {run} are not ascending")]
     UnorderedTasks {
         /// Index of the run.
         run: usize,
     },
-    /// The candidates of a list are unlike one another and in order, so that parts can be put together.
+    /// The candidates of a list must be distinct and in order, so that lists can be merged.
     #[error("candidate {candidate} does not come after the one before it")]
     UnorderedCandidates {
         /// Index of the candidate.
         candidate: usize,
     },
-    /// Runs that had no room in memory could not be written to disk, or not be read again.
+    /// Runs could not be written to disk when memory was full, or not read again.
     #[error("runs cannot be spilled to {folder}: {reason}")]
     Spill {
         /// The folder of the temporary file.
         folder: String,
-        /// What the system says.
+        /// The system's message.
         reason: String,
-        /// The system's number for it, where it has one.
+        /// The system's error number, if it has one.
         code: Option<i32>,
     },
-    /// A stop string without text would stop before the first unit.
+    /// A stop string is empty, which would stop before the first unit.
     #[error("stop string {index} is empty")]
     EmptyStop {
         /// Index of the stop string.
         index: usize,
     },
-    /// A stream that has ended takes no further units.
+    /// A unit was pushed to a stream that has ended.
     #[error("the stream has ended: no unit can follow a stop string, a spent budget or a flush")]
     StreamEnded,
 }

@@ -1,18 +1,19 @@
 //! Mining, parsing, alignment and expansion of latent actions.
 //!
-//! An agent's trajectories are strings of *base tokens*. Segments that recur in them become *latents*:
-//! new ids that each stand for one segment. The flow of data through this crate:
+//! An agent's trajectories are sequences of *base tokens*. Segments that recur in them become *latents*:
+//! new ids that each stand for one segment. The data flow of this crate:
 //!
 //! ```text
 //! token strings --runs--> distinct runs --trie--> candidates --select--> segments
-//!      segments --vocabulary--> ids --parse--> units --align--> which unit faces which base position
+//!      segments --vocabulary--> ids --parse--> units --align--> the base position of each unit
 //!                                              units --expand--> base tokens and text, streamed
 //! ```
 //!
-//! The crate knows neither Python nor models, and of text only what the bytes of a token are ([`tokens::bytes`]).
-//! Candidates, their counts and supports, parses and expansions are exact; what selection estimates to choose among
-//! candidates says so ([`mining::select`]). Everything is deterministic for any number of threads and any order of the runs,
-//! so that a corpus can be folded apart, on disk ([`mining::spill`]) or over machines.
+//! The crate is independent of Python and of models, and needs of text only the bytes of each token
+//! ([`tokens::bytes`]). Candidates, their counts and supports, parses and expansions are exact. Selection
+//! among candidates uses estimates ([`mining::select`]). All results are independent of the number of threads
+//! and of the order of the runs, so parts of a corpus can be folded separately, on disk ([`mining::spill`])
+//! or on machines.
 
 pub mod error;
 mod hash;

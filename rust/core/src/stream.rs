@@ -1,8 +1,8 @@
-//! Streaming expansion: units in, text out, exactly as the whole text would read.
+//! Streaming expansion: units in, text out. The pieces joined are exactly the text of all units.
 //!
-//! What one request needs is a few words and the bytes held back: those that may still become a character or
-//! a stop string. Most units say just their own text, whole: then nothing is copied, and whoever pushed the
-//! unit can hand on the same string every time.
+//! The state of a request is a few words and the held bytes, which may still become a character or a stop
+//! string. Most pushes release exactly the text of their unit. Then no text is copied, and the caller can
+//! reuse one string for each unit.
 
 pub mod batch;
 pub mod expander;
@@ -14,19 +14,19 @@ use crate::error::{Error, Result};
 use crate::stream::expander::Expander;
 use crate::stream::stop_strings::StopStrings;
 
-/// How much a stream may say.
+/// The limit of a stream's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Budget {
-    /// As much as it likes.
+    /// No limit.
     #[default]
     Unlimited,
-    /// So many units.
+    /// A number of units.
     Units(u64),
-    /// So many base tokens: the last latent is cut where the budget ends.
+    /// A number of base tokens; a latent is cut where the budget ends.
     BaseTokens(u64),
 }
 
-/// Why a stream has ended.
+/// The reason why a stream has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
     /// The stop string of this index is complete.
@@ -37,12 +37,12 @@ pub enum Finish {
     Flushed,
 }
 
-/// What one push made certain.
+/// The text that a push releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// The text of the unit that was pushed, whole and nothing else: [`Expander::own_text`].
+    /// Exactly the text of the pushed unit: [`Expander::own_text`].
     Own(u32),
-    /// Any other text, or none.
+    /// Any other text, which may be empty.
     Other(String),
 }
 
@@ -59,7 +59,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream that has said nothing yet.
+    /// A new stream.
     pub fn new(expander: Arc<Expander>, stops: Arc<StopStrings>, budget: Budget) -> Self {
         let mut stream =
             Stream { expander, stops, budget, held: Vec::new(), units: 0, base_tokens: 0, finish: None };
@@ -67,7 +67,7 @@ impl Stream {
         stream
     }
 
-    /// What it shares with all other streams.
+    /// The vocabulary and bytes that all streams share.
     pub fn expander(&self) -> &Expander {
         &self.expander
     }
@@ -77,20 +77,20 @@ impl Stream {
         self.units
     }
 
-    /// Base tokens that the units stand for, up to the budget's end.
+    /// Base tokens of the pushed units, up to the end of the budget.
     pub fn base_tokens(&self) -> u64 {
         self.base_tokens
     }
 
-    /// Why the stream has ended; None while it has not.
+    /// The reason why the stream has ended; None while it has not ended.
     pub fn finish(&self) -> Option<Finish> {
         self.finish
     }
 
-    /// Takes one unit; returns all that is certain now.
+    /// Takes one unit; returns the text that is final now.
     ///
     /// # Errors
-    /// If the id is neither a base id nor a latent, or the stream has ended. The stream is unchanged then.
+    /// If the id is neither a base id nor a latent, or the stream has ended; then the stream is unchanged.
     pub fn push(&mut self, unit: u32) -> Result<Piece> {
         if self.finish.is_some() {
             return Err(Error::StreamEnded);
@@ -111,7 +111,7 @@ impl Stream {
         Ok(Piece::Own(unit))
     }
 
-    /// Checks that a stream that runs could take `unit`, which stands at `position` of its batch.
+    /// Checks that `unit`, at `position` of its batch, is valid; a stream that has ended accepts any.
     pub(crate) fn check(&self, unit: u32, position: usize) -> Result<()> {
         match self.finish.is_some() || unit < self.expander.vocabulary().size() {
             true => Ok(()),
@@ -119,7 +119,7 @@ impl Stream {
         }
     }
 
-    /// Ends the stream; returns what was held back, nothing where it has ended already.
+    /// Ends the stream; returns the held text, which is empty if the stream had ended already.
     pub fn flush(&mut self) -> String {
         let mut text = String::new();
         if self.finish.is_none() {
@@ -128,15 +128,15 @@ impl Stream {
         text
     }
 
-    /// Takes a unit of `length` base tokens by way of the bytes held back.
+    /// Takes a unit of `length` base tokens through the held bytes.
     fn push_with_held(&mut self, unit: u32, length: u64) -> String {
-        let said = match self.budget {
+        let taken = match self.budget {
             Budget::BaseTokens(budget) => length.min(budget - self.base_tokens),
             _ => length,
         };
-        self.hold(unit, said, length);
+        self.hold(unit, taken, length);
         self.units += 1;
-        self.base_tokens += said;
+        self.base_tokens += taken;
         let mut text = String::new();
         self.release(&mut text);
         if self.finish.is_none() && self.is_spent() {
@@ -145,14 +145,15 @@ impl Stream {
         text
     }
 
-    /// Holds the bytes of the first `said` of the unit's `length` base tokens.
-    fn hold(&mut self, unit: u32, said: u64, length: u64) {
+    /// Holds the bytes of the first `taken` of the unit's `length` base tokens.
+    fn hold(&mut self, unit: u32, taken: u64, length: u64) {
         let Stream { expander, held, .. } = self;
-        if said == length {
+        if taken == length {
             held.extend_from_slice(expander.bytes_of(unit).unwrap_or_default());
             return;
         }
-        for &token in expander.vocabulary().segment(unit).iter().flat_map(|segment| &segment[..said as usize])
+        for &token in
+            expander.vocabulary().segment(unit).iter().flat_map(|segment| &segment[..taken as usize])
         {
             held.extend_from_slice(expander.bytes_of(token).unwrap_or_default());
         }
@@ -171,7 +172,7 @@ impl Stream {
         }
     }
 
-    /// Appends to `text` the held bytes that nothing to come can change.
+    /// Appends to `text` the held bytes that are final.
     fn release(&mut self, text: &mut String) {
         if let Some((index, start)) = self.stops.find(&self.held) {
             self.held.truncate(start);
@@ -191,7 +192,7 @@ impl Stream {
     }
 }
 
-/// How many of the last bytes begin a character whose rest may still come.
+/// The number of last bytes that begin an incomplete character.
 fn incomplete_character(bytes: &[u8]) -> usize {
     let tail = &bytes[bytes.len().saturating_sub(3)..];
     let lead = tail.iter().rposition(|&byte| byte & 0b1100_0000 != 0b1000_0000);
@@ -212,7 +213,7 @@ mod tests {
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;
 
-    /// Base ids 0 to 255 are the bytes themselves; one latent for each segment.
+    /// Base ids 0 to 255 are bytes, followed by a latent for each segment.
     fn expander(segments: &[&[u8]]) -> Arc<Expander> {
         let mut flat = Segments::default();
         for segment in segments {
@@ -226,13 +227,13 @@ mod tests {
         Stream::new(Arc::clone(expander), Arc::new(StopStrings::new(stops).unwrap()), budget)
     }
 
-    /// All pieces of text, the flushed one last; pushes until the stream ends.
+    /// All pieces of text until the stream ends, with the flushed text last.
     fn pieces(mut stream: Stream, units: &[u32]) -> (Vec<String>, Option<Finish>) {
         let mut pieces = Vec::new();
         for &unit in units {
             if stream.finish().is_none() {
                 pieces.push(match stream.push(unit).unwrap() {
-                    Piece::Own(said) => stream.expander.own_text(said).unwrap().to_owned(),
+                    Piece::Own(unit) => stream.expander.own_text(unit).unwrap().to_owned(),
                     Piece::Other(text) => text,
                 });
             }
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_units_own_text_is_told_from_any_other() {
+    fn a_units_own_text_differs_from_other_text() {
         let expander = expander(&[b"stop", b"ab"]);
         let mut stream = stream(&expander, &["stops"], Budget::Unlimited);
         assert_eq!(stream.push(257), Ok(Piece::Own(257)));
@@ -299,7 +300,7 @@ mod tests {
         assert_eq!(StopStrings::new(&["a", ""]).unwrap_err(), Error::EmptyStop { index: 1 });
     }
 
-    /// Where the stop string that is complete first begins, by its definition.
+    /// The start of the first complete stop string, by its definition.
     fn cut_by_definition(text: &[u8], stops: &[&str]) -> Option<usize> {
         (0..=text.len()).find_map(|end| {
             let complete = stops.iter().filter(|stop| text[..end].ends_with(stop.as_bytes()));
@@ -307,10 +308,10 @@ mod tests {
         })
     }
 
-    /// Bytes, and lengths of the chunks in which they come.
+    /// Bytes, and the lengths of chunks of them.
     fn chunked_text() -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
         let byte = prop_oneof![6 => 97u8..101, 1 => any::<u8>()];
-        // Characters of several bytes, whole, so that halves do come in chunks of their own.
+        // Whole characters of several bytes, so that chunks cut some of them.
         let piece =
             prop_oneof![4 => prop::collection::vec(byte, 0..4), 1 => "[é€😀]".prop_map(String::into_bytes)];
         (
@@ -319,7 +320,7 @@ mod tests {
         )
     }
 
-    /// One unit a chunk: a latent of that text, or the byte.
+    /// One unit for each chunk: a latent with its bytes, or the byte itself.
     fn units_of(text: &[u8], chunks: &[usize]) -> (Arc<Expander>, Vec<u32>) {
         let mut rest = text;
         let mut cut = Vec::new();
@@ -343,15 +344,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_chunking_says_what_the_whole_says(
+        fn every_chunking_gives_the_whole_text(
             (text, chunks) in chunked_text(),
             stops in prop::collection::vec("[a-d]{1,3}|[a-d]é", 0..3),
         ) {
             let stops: Vec<&str> = stops.iter().map(String::as_str).collect();
             let (expander, units) = units_of(&text, &chunks);
-            let (said, finish) = pieces(stream(&expander, &stops, Budget::Unlimited), &units);
+            let (texts, finish) = pieces(stream(&expander, &stops, Budget::Unlimited), &units);
             let stopped_at = cut_by_definition(&text, &stops);
-            prop_assert_eq!(said.concat(), String::from_utf8_lossy(&text[..stopped_at.unwrap_or(text.len())]));
+            prop_assert_eq!(texts.concat(), String::from_utf8_lossy(&text[..stopped_at.unwrap_or(text.len())]));
             prop_assert_eq!(finish.is_some(), stopped_at.is_some());
             prop_assert_eq!(expander.text(&units).unwrap(), String::from_utf8_lossy(&text));
         }
@@ -360,31 +361,31 @@ mod tests {
         fn a_budget_of_base_tokens_is_exact((text, chunks) in chunked_text(), budget in 1u64..30) {
             let (expander, units) = units_of(&text, &chunks);
             let mut stream = stream(&expander, &[], Budget::BaseTokens(budget));
-            let said = units.iter().take_while(|&&unit| stream.push(unit).is_ok()).count();
+            let pushed = units.iter().take_while(|&&unit| stream.push(unit).is_ok()).count();
             prop_assert_eq!(stream.base_tokens(), budget.min(text.len() as u64));
             prop_assert_eq!(stream.finish().is_some(), text.len() as u64 >= budget);
-            prop_assert_eq!(stream.units(), said as u64);
-            let (said, _) = pieces(Stream::new(Arc::clone(&expander), Arc::default(), Budget::BaseTokens(budget)), &units);
+            prop_assert_eq!(stream.units(), pushed as u64);
+            let (texts, _) = pieces(Stream::new(Arc::clone(&expander), Arc::default(), Budget::BaseTokens(budget)), &units);
             let end = text.len().min(budget as usize);
-            prop_assert_eq!(said.concat(), String::from_utf8_lossy(&text[..end]));
+            prop_assert_eq!(texts.concat(), String::from_utf8_lossy(&text[..end]));
         }
 
         #[test]
-        fn nothing_is_held_that_is_certain((text, chunks) in chunked_text(), stop in "[a-d]{1,3}") {
+        fn only_open_bytes_are_held((text, chunks) in chunked_text(), stop in "[a-d]{1,3}") {
             let (expander, units) = units_of(&text, &chunks);
             let mut stream = stream(&expander, &[&stop], Budget::Unlimited);
             for unit in units {
                 if stream.push(unit).is_err() {
                     break;
                 }
-                // What is held begins a stop string or a character.
+                // The held bytes begin a stop string or a character.
                 let longest = (stop.len() - 1).max(3);
                 prop_assert!(stream.held.len() <= longest);
             }
         }
 
         #[test]
-        fn a_batch_says_what_its_streams_say((text, chunks) in chunked_text(), stop in "[a-d]{1,2}") {
+        fn a_batch_gives_the_text_of_its_streams((text, chunks) in chunked_text(), stop in "[a-d]{1,2}") {
             let (expander, units) = units_of(&text, &chunks);
             let alone = stream(&expander, &[&stop], Budget::Units(9));
             let mut batch = StreamBatch::new(vec![alone.clone(); 2]);

@@ -1,4 +1,4 @@
-//! Strings of token ids in flat arrays, and the bytes that a token stands for.
+//! Sequences of token ids in flat arrays, and the bytes of each token.
 
 pub mod barriers;
 pub mod bytes;

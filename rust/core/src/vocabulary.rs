@@ -1,4 +1,4 @@
-//! The latent vocabulary: segments and their ids, immutable once made.
+//! The latent vocabulary: immutable segments and their ids.
 
 pub mod align;
 pub mod boundary_audit;
@@ -13,8 +13,8 @@ use crate::tokens::segments::Segments;
 use crate::vocabulary::expansion_table::ExpansionTable;
 use crate::vocabulary::match_table::{MatchingTable, UnitWriter};
 
-/// Tokens of all segments. Tables number their nodes by 32 bits, and the children of a node may have places for up
-/// to 32 times as many.
+/// Maximum number of tokens of all segments. Tables have 32-bit node numbers, and reserve up to 32 places for
+/// each child of a node.
 const MOST_TOKENS: usize = 1 << 26;
 
 /// Latents over `base_size` base ids; latent `i` has the id `base_size + i` and stands for segment `i`.
@@ -30,11 +30,11 @@ impl Vocabulary {
     /// A vocabulary of the given segments.
     ///
     /// # Errors
-    /// If a segment is shorter than two tokens, holds an id that is no base id, or equals another, or if
-    /// the ids do not fit 32 bits, or the segments hold more tokens than tables of them reach.
+    /// If a segment is shorter than two tokens, contains an id that is not a base id, or equals another; if
+    /// the ids do not fit 32 bits; or if the segments have too many tokens for the tables.
     pub fn new(base_size: u32, segments: Segments) -> Result<Self> {
         let latents = segments.len();
-        // The largest id is kept free: it ends runs and means "none" in tries.
+        // The largest id is reserved: it ends runs, and is "none" in tries.
         if u64::from(base_size) + latents as u64 >= u64::from(u32::MAX) {
             return Err(Error::TooManyIds { base_size, latents });
         }
@@ -63,7 +63,7 @@ impl Vocabulary {
         &self.segments
     }
 
-    /// The base tokens of a latent's id; None for an id that is no latent.
+    /// The base tokens of a latent; None for an id that is not a latent.
     pub fn segment(&self, id: u32) -> Option<&[u32]> {
         let index = id.checked_sub(self.base_size)? as usize;
         (index < self.segments.len()).then(|| self.segments.get(index))
@@ -72,7 +72,7 @@ impl Vocabulary {
     /// The units of the canonical parse.
     ///
     /// # Errors
-    /// If an id is no base id.
+    /// If an id is not a base id.
     pub fn encode(&self, tokens: &[u32]) -> Result<Vec<u32>> {
         let mut units = vec![0; tokens.len()];
         let written = self.encode_into(tokens, &mut units)?;
@@ -80,10 +80,10 @@ impl Vocabulary {
         Ok(units)
     }
 
-    /// Writes the units of the canonical parse to the beginning of `units`; returns their number.
+    /// Writes the units of the canonical parse to the start of `units`; returns their number.
     ///
     /// # Errors
-    /// If an id is no base id, or `units` is not as long as `tokens`.
+    /// If an id is not a base id, or `units` is not as long as `tokens`.
     pub fn encode_into(&self, tokens: &[u32], units: &mut [u32]) -> Result<usize> {
         check_length("units", units.len(), tokens.len())?;
         check_ids(tokens, 0, self.base_size)?;
@@ -92,7 +92,7 @@ impl Vocabulary {
         Ok(output.written)
     }
 
-    /// The base tokens that units stand for: the exact inverse of [`Vocabulary::encode`].
+    /// The base tokens of units: the exact inverse of [`Vocabulary::encode`].
     ///
     /// # Errors
     /// If an id is neither a base id nor a latent.
@@ -102,10 +102,10 @@ impl Vocabulary {
         Ok(tokens)
     }
 
-    /// Writes the base tokens that units stand for to `tokens`.
+    /// Writes the base tokens of units to `tokens`.
     ///
     /// # Errors
-    /// If an id is neither a base id nor a latent, or `tokens` is not as long as the units say.
+    /// If an id is neither a base id nor a latent, or `tokens` is not as long as the expansion.
     pub fn expand_into(&self, units: &[u32], tokens: &mut [u32]) -> Result<()> {
         match self.expansion.expand(units, &self.segments, tokens) == Some(tokens.len()) {
             true => Ok(()),
@@ -113,7 +113,7 @@ impl Vocabulary {
         }
     }
 
-    /// Number of base tokens that units stand for.
+    /// Number of base tokens of units.
     ///
     /// # Errors
     /// If an id is neither a base id nor a latent.
@@ -161,7 +161,7 @@ mod tests {
         Vocabulary::new(6, segments.iter().map(Vec::as_slice).collect())
     }
 
-    /// The parse by its definition: at each position the longest segment that matches there.
+    /// The parse by its definition: at each position the longest matching segment.
     fn parse_by_definition(segments: &[Vec<u32>], tokens: &[u32]) -> Vec<u32> {
         let mut units = Vec::new();
         let mut rest = tokens;
@@ -233,7 +233,8 @@ mod tests {
             let vocabulary = vocabulary(&segments).unwrap();
             let short = vocabulary.encode(&tokens).unwrap();
             let long = vocabulary.encode(&[tokens.clone(), more].concat()).unwrap();
-            // A match is open while a segment could still reach beyond the end: at most 4 tokens before it.
+            // A unit can change while a longer segment could still match: it begins at most 4 tokens before
+            // the end.
             let mut closed = 0;
             let stable = short.iter().take_while(|&&unit| {
                 let open = (closed..tokens.len()).len() < 5;

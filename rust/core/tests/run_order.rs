@@ -1,5 +1,5 @@
-//! What is mined does not depend on the order of the runs (folding apart, on disk or over machines may give any) nor
-//! on the number of threads.
+//! Mining gives the same result for any number of threads and any order of the runs, which depends on how
+//! parts of a corpus were folded.
 
 use lar_core::Segments;
 use lar_core::mining::branching::branching_entropies;
@@ -25,7 +25,7 @@ fn fold(parts: &[(Vec<u32>, u32)]) -> Runs {
     folder.finish()
 }
 
-/// The same runs, those of `order` first to last.
+/// The runs in the given order.
 fn reordered(runs: &Runs, order: &[usize]) -> Runs {
     let segments: Segments = order.iter().map(|&run| runs.strings().get(run)).collect();
     let tasks: Segments = order.iter().map(|&run| runs.tasks(run)).collect();
@@ -33,7 +33,7 @@ fn reordered(runs: &Runs, order: &[usize]) -> Runs {
     Runs::from_parts(segments, counts, tasks).unwrap()
 }
 
-/// The bits of each run's entropies: NaN is equal to itself.
+/// The bits of each run's entropies, in which NaN equals itself.
 fn entropies_by_run(runs: &Runs) -> Vec<Vec<u32>> {
     let bits: Vec<u32> = branching_entropies(runs).unwrap().iter().map(|entropy| entropy.to_bits()).collect();
     runs.strings().offsets().windows(2).map(|range| bits[range[0]..range[1]].to_vec()).collect()

@@ -6,7 +6,7 @@ any training step by orders of magnitude, so a corpus of any size takes no more 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -16,7 +16,7 @@ from lar.corpus import Corpus, Shard
 from lar.corpus.shards import read_shard
 from lar.corpus.windows import Window, windows
 from lar.errors import CorpusError
-from lar.scoring.teacher_cache import CachedTeacher, TopTokens
+from lar.scoring.store import CachedTeacher, TopTokens
 from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
 
@@ -26,7 +26,7 @@ class Example:
 
     units: int64 (u); tokens: int64 (n); starts: int64 (u), the position in `tokens` of each unit's first
     token; taught: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
-    top: what a cached teacher says before each of the t taught units; None without a cache.
+    top: a cached teacher's distributions before the t taught units; None without a cache.
     """
 
     units: NDArray[np.int64]
@@ -53,31 +53,26 @@ class Examples(Sequence[Example]):
         max_length: int,
         teacher: CachedTeacher | None = None,
     ) -> None:
-        """Plan the windows; `teacher` adds what a cached teacher says.
+        """Plan the windows; `teacher` adds a cached teacher's distributions.
 
         Raises:
-            CorpusError: corpus and vocabulary are of different tokenizers, the vocabulary's model is smaller
-            than what the corpus was made for, or the cache is not this teacher's of this corpus.
+            CorpusError: corpus and vocabulary are of different tokenizers, or a part of the corpus has no
+            scores of this teacher.
         """
         if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
-        if corpus.manifest.base_size > vocabulary.base_size:
-            raise CorpusError(
-                f"{corpus.path}: made for {corpus.manifest.base_size} embedding rows, "
-                f"the model has {vocabulary.base_size}"
-            )
         self.vocabulary = vocabulary
         self._teacher = teacher
-        self._plan: list[tuple[Shard, int, int, Window]] = []
+        self._plan: list[tuple[Shard, int, Window]] = []
         for file in corpus.shard_files():
             shard = read_shard(file.path)
             if teacher is not None:
-                teacher.size(shard)  # refuses a cache that does not belong to it
+                teacher.likely(shard)  # so that what is missing is refused here
             chosen = np.arange(len(shard.tasks)) if file.keep is None else np.flatnonzero(file.keep)
             for row in chosen.tolist():
                 begin, end = shard.offsets[row : row + 2].tolist()
                 for window in windows(shard.action[begin:end], max_length):
-                    self._plan.append((shard, begin, end, window))
+                    self._plan.append((shard, row, window))
         self.lengths = np.array([len(window) for *_, window in self._plan], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -92,23 +87,25 @@ class Examples(Sequence[Example]):
         """Cut and parse one window, or several."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        shard, begin, end, window = self._plan[index]
+        shard, row, window = self._plan[index]
+        begin, end = shard.offsets[row : row + 2].tolist()
         tokens, action = shard.tokens[begin:end], shard.action[begin:end]
         example = cut(tokens, self.vocabulary.reparameterize(tokens, action), window)
         if self._teacher is None:
             return example
-        positions = begin + window.positions()[example.starts[example.taught]]
-        return _with_top(example, self._teacher.top(shard, positions))
+        positions = window.positions()[example.starts[example.taught]]
+        return replace(example, top=self._teacher.top(shard, row, positions))
 
     def conversation(self, index: int) -> str:
         """The id of the trajectory that the window is of."""
-        shard, begin, *_ = self._plan[index]
-        return shard.ids[int(np.searchsorted(shard.offsets, begin, side="right")) - 1]
+        shard, row, _ = self._plan[index]
+        return shard.ids[row]
 
     def digest(self) -> str:
         """SHA-256 (hex) of all windows' places and texts and of the segments."""
         digest = hashlib.sha256(self.vocabulary.segments.tokens.tobytes())
-        for shard, begin, end, window in self._plan:
+        for shard, row, window in self._plan:
+            begin, end = shard.offsets[row : row + 2].tolist()
             digest.update(repr((begin, end, window)).encode())
             digest.update(shard.tokens[begin:end].tobytes())
         return digest.hexdigest()
@@ -152,7 +149,3 @@ def _piece(
             [np.full(len(before), cut_before), parsed.action[first:last], np.full(len(after), cut_after)]
         ),
     )
-
-
-def _with_top(example: Example, top: TopTokens) -> Example:
-    return Example(example.units, example.tokens, example.starts, example.taught, top)

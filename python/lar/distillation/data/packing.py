@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lar.distillation.data.examples import Example, Examples
 from lar.errors import CorpusError
-from lar.scoring.teacher_cache import TopTokens
+from lar.scoring.store import TopTokens
 
 
 class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):

@@ -152,7 +152,7 @@ def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positi
         states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["teacher_at"]]
     teacher = step.teacher(states, **top)
     hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
-    size = student.head.chunk_size(student.vocabulary.base_size)
+    size = student.head.chunk_size
     for at in range(0, len(hidden), size):
         chunk = slice(at, at + size)
         with student.base_rows_only():

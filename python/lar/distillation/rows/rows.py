@@ -2,8 +2,9 @@
 
 The base matrices are not resized: they would be copied whole, for each forward where only some of their rows
 learn. Instead two hooks add what is new: the embedding reads its own rows for base ids and ours for latents,
-and the head's logits are cat(h @ W0.T, h @ W_new.T). So base rows stay bit-identical and get no gradient, and
-with the rows switched off the hooks do nothing at all: the model is the frozen one, bit for bit.
+and the head's logits are cat((h @ W0.T)[:, :base_size], h @ W_new.T). There the latents' columns replace
+those of the model's padding rows, which no token ever had. So base rows stay bit-identical and get no
+gradient. With the rows switched off the hooks do nothing: the model is the frozen one, bit for bit.
 
 Tied models are no special case. A latent is *read* as what its whole segment says and *predicted* where its
 first token was, so its two rows start apart and stay two parameters even where the base rows are one matrix.
@@ -19,8 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from lar.errors import VocabularyError
-from lar.models.causal_lm import embedding_rows
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
@@ -50,11 +49,7 @@ class LatentRows(nn.Module):
         The input row is a weighted mean of the tokens' embeddings, by `method`: "mean" weighs all alike,
         "exponential" halves the weight with each step back from the last token, whose place the latent
         takes for what comes next, "first" takes the first token alone.
-
-        Raises:
-            VocabularyError: the model's embedding has not `vocabulary.base_size` rows.
         """
-        check_base_size(model, vocabulary)
         embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
         first = torch.from_numpy(vocabulary.first_tokens.astype("int64")).to(head.weight.device)
         with torch.no_grad():
@@ -120,17 +115,8 @@ class LatentRows(nn.Module):
     def _append_logits(self, module: nn.Module, arguments: tuple[Any, ...], logits: Tensor) -> Tensor | None:  # noqa: ARG002
         if not self.enabled:
             return None
-        return torch.cat([logits, self.logits(arguments[0]).to(logits.dtype)], dim=-1)
-
-
-def check_base_size(model: Any, vocabulary: LatentVocabulary) -> None:
-    """Raise VocabularyError unless the vocabulary's ids follow the model's embedding rows."""
-    rows = embedding_rows(model)
-    if rows != vocabulary.base_size:
-        raise VocabularyError(
-            f"the vocabulary was made for {vocabulary.base_size} embedding rows and the model has {rows}: "
-            f"mine it with the model's own folder as tokenizer, or use vocabulary.with_base_size({rows})"
-        )
+        latent = self.logits(arguments[0]).to(logits.dtype)
+        return torch.cat([logits[..., : self.base_size], latent], dim=-1)
 
 
 def _weights(length: int, method: str) -> Tensor:

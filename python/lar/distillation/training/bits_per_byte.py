@@ -68,8 +68,8 @@ class BitsPerByte:
 
 
 def bits_per_byte(
-    model: Any,
     corpus: Corpus,
+    model: Any,
     *,
     max_length: int = 2048,
     batch_tokens: int | None = None,
@@ -82,14 +82,15 @@ def bits_per_byte(
     hold all of the agent's text (`lar.corpus.windows`), the same bytes for every model.
 
     Args:
-        model: a Student, or a plain model (its folder or object) over base tokens.
         corpus: conversations; to be honest, of tasks that neither vocabulary nor training has seen.
+        model: a Student, or a plain model (its folder or object) over base tokens.
         max_length: base tokens of a window.
         batch_tokens: base tokens in a packed batch; None for `max_length`.
         progress: counts examples.
 
     Raises:
-        CorpusError: the corpus has another tokenizer, or nothing that the agent said.
+        CorpusError: the corpus has another tokenizer, or nothing that the agent said. TokenizerError: the
+        model has fewer rows than the tokenizer has ids.
     """
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
@@ -126,7 +127,7 @@ def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
     batch = {name: tensor.to(student.device) for name, tensor in pack(group).items()}
     none = FirstTokens(torch.zeros(0, dtype=torch.long), student.vocabulary.base_size)
     first = torch.from_numpy(student.vocabulary.first_tokens.astype(np.int64)).to(student.device)
-    size = student.head.chunk_size(student.vocabulary.base_size)
+    size = student.head.chunk_size
     nats, latents = 0.0, np.zeros(3, dtype=np.int64)
     with autocast(student.base):
         hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
@@ -191,6 +192,4 @@ def _taught_tokens(example: Example) -> NDArray[np.int64]:
 def _byte_counts(student: Student) -> NDArray[np.int64]:
     """UTF-8 bytes of each base id, (base_size)."""
     _, offsets = student.vocabulary.tokenizer.token_bytes()
-    counts = np.zeros(student.vocabulary.base_size, dtype=np.int64)
-    counts[: len(offsets) - 1] = np.diff(offsets.astype(np.int64))
-    return counts
+    return np.diff(offsets).astype(np.int64)

@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.options import DistillOptions
 
 
-def optimizer_for(model: nn.Module, options: AdaptOptions) -> torch.optim.Optimizer:
+def optimizer_for(model: nn.Module, options: DistillOptions) -> torch.optim.Optimizer:
     """AdamW over what learns in `model`."""
     learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     rows = [p for n, p in learning if ".rows." in f".{n}"]
     others = [p for n, p in learning if ".rows." not in f".{n}"]
     groups: list[dict[str, Any]] = [{"params": others, "weight_decay": options.weight_decay}]
-    if rows and isinstance(options, DistillOptions):
+    if rows:
         groups.append({"params": rows, "lr": options.row_learning_rate, "weight_decay": 0.0})
     return torch.optim.AdamW(groups, lr=options.learning_rate)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lar.distillation.chunked_sum import sum_over_chunks
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities
-from lar.distillation.options import AdaptOptions, DistillOptions
+from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.models.causal_lm import autocast, hidden_states
 
@@ -17,12 +17,12 @@ class DistillationStep(nn.Module):
 
     accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
 
-    def __init__(self, student: Student, options: AdaptOptions) -> None:
+    def __init__(self, student: Student, options: DistillOptions) -> None:
         super().__init__()
         self.student = student
-        self.loss = options.loss if isinstance(options, DistillOptions) else "sft"
-        self.unit_weight = options.unit_weight if isinstance(options, DistillOptions) else 1.0
-        self.hidden_weight = options.hidden_weight if isinstance(options, DistillOptions) else 0.0
+        self.loss = options.loss
+        self.unit_weight = options.unit_weight
+        self.hidden_weight = options.hidden_weight
         vocabulary = student.vocabulary
         first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
         self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
@@ -58,7 +58,7 @@ class DistillationStep(nn.Module):
                 parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
                 return terms.teacher + self.unit_weight * terms.unit
 
-            size = student.head.chunk_size(student.vocabulary.base_size)
+            size = student.head.chunk_size
             loss = sum_over_chunks(chunk_loss, size, found[student_at], *self._output_rows())
         zero = loss.new_zeros(())  # of a batch in which nothing is taught
         sums = {

@@ -3,6 +3,9 @@
 All is read from the run's log, which every checkpoint holds: a run that was killed stops where it would have.
 """
 
+# Not transformers' EarlyStoppingCallback: it measures each gain from the lowest value so far, so that a slow
+# steady fall counts as none, and it returns to the best weights only through a whole checkpoint of that step.
+
 import math
 import shutil
 from collections.abc import Callable, Iterable

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerState
 
 from lar.distillation.data import PackedExamples
-from lar.distillation.options import AdaptOptions
+from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.arguments import training_arguments
 from lar.distillation.training.callbacks import ClockCallback, ProgressCallback, ScheduleCallback
@@ -44,7 +44,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         self,
         student: Student,
         data: PackedExamples,
-        options: AdaptOptions,
+        options: DistillOptions,
         folder: Path,
         progress: Progress,
         held_out: HeldOut | None = None,

@@ -22,7 +22,7 @@ from lar.serving.export.model_card import write_model_card
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
 from lar.serving.export.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
-from lar.serving.export.tokenizer_files import for_engines, header_ids, write_tokenizer
+from lar.serving.export.tokenizer_files import header_ids, write_tokenizer
 from lar.serving.export.weights import plain_model
 from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
@@ -93,26 +93,26 @@ def _write(
     options: ExportOptions,
     progress: Progress,
 ) -> Export:
-    exported = for_engines(student.vocabulary)
+    vocabulary = student.vocabulary
     dtype = _dtype(options.dtype, student)
     reference = folder / REFERENCE_FILE
-    write_reference(student, exported, reference, dtype)
+    write_reference(student, reference, dtype)
     progress(2, _STEPS)
-    _write_weights(student, folder, exported.base_size, dtype, options)
+    _write_weights(student, folder, dtype, options)
     progress(3, _STEPS)
     write_tokenizer(backend, tokenizer_source, folder, options.chat_template)
-    exported.save(folder / VOCABULARY_FOLDER)
+    vocabulary.save(folder / VOCABULARY_FOLDER)
     record = {
         "format_version": FORMAT_VERSION,
         "form": options.form,
         "decode_only": options.decode_only,
         "dtype": str(dtype).removeprefix("torch."),
-        "first_latent": exported.base_size,
-        "latents": len(exported),
-        "agent_header": header_ids(exported.tokenizer),
+        "first_latent": vocabulary.base_size,
+        "latents": len(vocabulary),
+        "agent_header": header_ids(vocabulary.tokenizer),
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    write_model_card(folder, exported, record, tokenizer_source)
+    write_model_card(folder, vocabulary, record, tokenizer_source)
     report = _checked(folder, target, reference)
     reference.unlink()
     _share(folder)
@@ -130,16 +130,14 @@ def _dtype(name: str, student: Student) -> torch.dtype:
     return own if isinstance(own, torch.dtype) else torch.float32
 
 
-def _write_weights(
-    student: Student, folder: Path, latents_begin: int, dtype: torch.dtype, options: ExportOptions
-) -> None:
+def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:
     """The checkpoint, and the adapter's folder beside it where it is not merged."""
     generation: GenerationConfig = student.base.generation_config
     if options.form == "lora":
         # PEFT would else look on the network whether the base's embedding was resized.
         student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
-    model = plain_model(student, latents_begin, merge_lora=options.form == "merged").to(dtype)
+    model = plain_model(student, merge_lora=options.form == "merged").to(dtype)
     model.config.dtype = dtype
     with no_bar():
         model.save_pretrained(str(folder))

@@ -1,19 +1,21 @@
-"""The README.md of an export: what it is, what its latents save, how to serve it, whose licences hold."""
+"""The README.md of an export: what it is, what its latents save, how to serve it, which licences hold."""
 
 from pathlib import Path
 from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from huggingface_hub import ModelCard, ModelCardData
 
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 _SHOWN = 20
 
+_LICENCE_FIELDS = ("license", "license_name", "license_link")
+
 _TEXT = """---
-library_name: transformers
-pipeline_tag: text-generation
-tags:
-- latent-action-reparameterization
-{licence}---
+{metadata}
+---
 
 # {title}
 
@@ -36,7 +38,7 @@ The {shown} latents that save the most where they were mined:
 |---|---|---|---|---|
 {table}
 
-All of them stand in `{vocabulary}/latent_vocabulary.json`.
+All of them are in `{vocabulary}/latent_vocabulary.json`.
 
 ## Licences
 {notes}
@@ -45,7 +47,7 @@ All of them stand in `{vocabulary}/latent_vocabulary.json`.
 _MERGED = """    vllm serve {folder} --enable-auto-tool-choice --tool-call-parser hermes
     transformers serve {folder}"""
 _LORA = """The folder is the base with the latents' rows, `adapter/` a plain LoRA; alone, the base knows
-latents but was not taught to use them.
+latents but has not learnt to use them.
 
     vllm serve {folder} --enable-lora --lora-modules student={folder}/adapter"""
 
@@ -55,9 +57,15 @@ def write_model_card(
 ) -> None:
     """Write README.md into an export; `vocabulary` has the ids of the export."""
     licence = _licence(tokenizer_source)
+    metadata = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["latent-action-reparameterization"],
+        **licence,
+    )
     best = sorted(vocabulary.latents, key=lambda latent: latent.saving, reverse=True)[:_SHOWN]
     text = _TEXT.format(
-        licence=f"license: {licence}\n" if licence else "",
+        metadata=metadata.to_yaml(),
         title=f"{tokenizer_source.resolve().name} with {len(vocabulary)} latents",
         latents=len(vocabulary),
         tokenizer=_tokenizer_note(record["decode_only"]),
@@ -66,7 +74,7 @@ def write_model_card(
         shown=len(best),
         table="\n".join(_row(latent) for latent in best),
         vocabulary="latent_vocabulary",
-        notes=_licence_note(licence),
+        notes=_licence_note(licence.get("license_name") or licence.get("license")),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -99,26 +107,22 @@ def _row(latent: Latent) -> str:
     return f"| {latent.id} | `` {text} `` | {len(latent.tokens)} | {latent.uses} | {latent.saving} |"
 
 
-def _licence(source: Path) -> str | None:
-    """The licence that the base's own model card names."""
+def _licence(source: Path) -> dict[str, Any]:
+    """What the base's own model card has about its licence; nothing where there is no readable card."""
     card = source / "README.md"
     if not card.is_file():
-        return None
-    lines = card.read_text(encoding="utf-8", errors="replace").splitlines()
-    if not lines or lines[0].strip() != "---":
-        return None
-    for line in lines[1:]:
-        if line.strip() == "---":
-            return None
-        if line.startswith("license:"):
-            return line.split(":", 1)[1].strip() or None
-    return None
+        return {}
+    try:
+        found = ModelCard.load(card, ignore_metadata_errors=True).data
+    except (ValueError, TypeError, yaml.YAMLError):
+        return {}
+    return {name: found[name] for name in _LICENCE_FIELDS if found.get(name)}
 
 
-def _licence_note(licence: str | None) -> str:
-    name = f"({licence})" if licence else "(not named beside its tokenizer)"
+def _licence_note(name: Any) -> str:
+    named = f"({name})" if name else "(not named beside its tokenizer)"
     return (
-        f"The base model's licence {name} holds for these weights too. The latents' texts are taken word for "
-        "word from the trajectories that they were mined from: before you publish this folder, see that "
-        "those may be published, and that no text in the table or the vocabulary is private."
+        f"The base model's licence {named} holds for these weights too. The latents' texts are copied word "
+        "for word from the trajectories that they were mined from. Before you publish this folder, check "
+        "that those may be published, and that no text in the table or the vocabulary is private."
     )

@@ -19,22 +19,17 @@ _BASE_COLUMNS = 1024
 
 
 @torch.no_grad()
-def write_reference(student: Student, exported: LatentVocabulary, file: Path, dtype: torch.dtype) -> None:
-    """Write `ids` (n, length) as the export numbers them, and the student's logits there.
+def write_reference(student: Student, file: Path, dtype: torch.dtype) -> None:
+    """Write `ids` (n, length) and the student's logits there.
 
-    `columns` (c) are ids of the export: every latent, the first tokens of their segments and base tokens
+    `columns` (c) are the ids compared: every latent, the first tokens of their segments and base tokens
     spread evenly; `logits` is float32 (n, length, c). `output_rows` (K, width) are the latents' own, as the
     export should hold them in `dtype`; a student without latents has none.
     """
     ids = _sequences(student.vocabulary)
-    columns = _columns(student.vocabulary, exported.base_size)
+    columns = _columns(student.vocabulary)
     logits = torch.cat([student(row[None].to(student.device)).logits[..., columns].float() for row in ids])
-    shift = exported.base_size - student.vocabulary.base_size
-    tensors: dict[str, Any] = {
-        "ids": _moved(ids, student.vocabulary.base_size, shift),
-        "columns": _moved(columns, student.vocabulary.base_size, shift),
-        "logits": logits.cpu().contiguous(),
-    }
+    tensors: dict[str, Any] = {"ids": ids, "columns": columns, "logits": logits.cpu().contiguous()}
     if student.rows is not None:
         tensors["output_rows"] = student.rows.output.detach().cpu().to(dtype).contiguous()
     save_file(tensors, file)
@@ -46,7 +41,7 @@ def _sequences(vocabulary: LatentVocabulary) -> Tensor:
     units = [unit for latent in vocabulary.latents[::step] for unit in _piece(latent)]
     length = _LATENTS_A_SEQUENCE * (1 + _TOKENS_A_LATENT)
     if not units:  # a control
-        units = list(range(min(length, vocabulary.tokenizer.length)))
+        units = list(range(min(length, vocabulary.base_size)))
     length = min(length, len(units))
     number = len(units) // length
     return torch.tensor(units[: number * length]).view(number, length)
@@ -56,14 +51,11 @@ def _piece(latent: Latent) -> list[int]:
     return [latent.id, *latent.tokens[:_TOKENS_A_LATENT]]
 
 
-def _columns(vocabulary: LatentVocabulary, tokens: int) -> Tensor:
-    """Ids of the student that are compared; int64 (c), ascending."""
+def _columns(vocabulary: LatentVocabulary) -> Tensor:
+    """Ids whose logits are compared; int64 (c), ascending."""
+    tokens = vocabulary.base_size
     spread = torch.linspace(0, tokens - 1, min(tokens, _BASE_COLUMNS)).long()
     first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
-    latents = torch.arange(vocabulary.base_size, vocabulary.base_size + len(vocabulary))
+    latents = torch.arange(tokens, tokens + len(vocabulary))
     columns: Tensor = torch.unique(torch.cat([spread, first, latents]))
     return columns
-
-
-def _moved(ids: Tensor, base_size: int, shift: int) -> Tensor:
-    return torch.where(ids >= base_size, ids + shift, ids)

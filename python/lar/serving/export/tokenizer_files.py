@@ -23,6 +23,7 @@ from lar.tokenizer.tokenizer import (
     Tokenizer,
     read_json,
 )
+from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # What transformers 5 writes for its own use and 4.57 does not know, or stumbles over.
@@ -30,19 +31,8 @@ _PASSING = ("backend", "is_local", "local_files_only", "name_or_path", "processo
 _SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 
 
-def for_engines(vocabulary: LatentVocabulary) -> LatentVocabulary:
-    """The vocabulary with the ids that its latents have in an export: right after the tokenizer's last.
-
-    A model may have more embedding rows than its tokenizer has ids (Qwen3: 151,936 and 151,669). Tokenizers
-    leave no gap between ids, and no token ever had the rows between, so the latents begin there.
-    """
-    return vocabulary.with_base_size(vocabulary.tokenizer.length)
-
-
 def exported_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     """A copy of the vocabulary's tokenizer in which each latent is an added token: its segment's text.
-
-    Latent i has the id `vocabulary.tokenizer.length + i`.
 
     Raises:
         VocabularyError: a latent's text is a token already, so that it would get that token's id.
@@ -50,7 +40,7 @@ def exported_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     _check_texts(vocabulary)
     backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
     for index, latent in enumerate(vocabulary.latents):
-        _check_id(index, latent.text, backend.token_to_id(latent.text), vocabulary.tokenizer.length + index)
+        _check_id(index, latent, backend.token_to_id(latent.text))
     return backend
 
 
@@ -71,8 +61,7 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     for entry in content["added_tokens"]:
         vocab.setdefault(entry["content"], entry["id"])
     for index, latent in enumerate(vocabulary.latents):
-        token, expected = token_of_text(base, latent.text), vocabulary.tokenizer.length + index
-        _check_id(index, latent.text, vocab.setdefault(token, expected), expected)
+        _check_id(index, latent, vocab.setdefault(token_of_text(base, latent.text), latent.id))
     backend = tokenizers.Tokenizer.from_str(json.dumps(content))
     _check_encodes_as(base, backend, vocabulary)
     return backend
@@ -156,10 +145,10 @@ def _check_texts(vocabulary: LatentVocabulary) -> None:
             )
 
 
-def _check_id(index: int, text: str, found: int | None, expected: int) -> None:
-    if found != expected:
+def _check_id(index: int, latent: Latent, found: int | None) -> None:
+    if found != latent.id:
         raise VocabularyError(
-            f"latent {index} ({text!r}) cannot be token {expected}: "
+            f"latent {index} ({latent.text!r}) cannot be token {latent.id}: "
             f"{'no engine can be told it' if found is None else f'it is token {found} already'}; "
             "mine with the engine gates"
         )

@@ -13,10 +13,10 @@ from lar.errors import ExportError
 ROWS_MULTIPLE = 64
 
 
-def plain_model(student: Student, latents_begin: int, *, merge_lora: bool) -> Any:
+def plain_model(student: Student, *, merge_lora: bool) -> Any:
     """Take the student apart and return its transformers model with latents as ordinary rows.
 
-    Latent i becomes row `latents_begin + i` of both matrices. With `merge_lora` LoRA is added to the base
+    Latent i becomes row `base_size + i` of both matrices. With `merge_lora` LoRA is added to the base
     weights, else the model is the base with the rows, to be served with the adapter beside it. The student
     cannot be used any more.
     """
@@ -25,20 +25,22 @@ def plain_model(student: Student, latents_begin: int, *, merge_lora: bool) -> An
         rows.detach()
     model = student.model.merge_and_unload() if merge_lora else student.model.unload()
     if rows is not None:
-        bake_rows(model, rows, latents_begin)
+        bake_rows(model, rows)
     return model
 
 
 @torch.no_grad()
-def bake_rows(model: Any, rows: LatentRows, begin: int) -> None:
-    """Write the rows of K latents into the model's matrices, from row `begin`, and untie them.
+def bake_rows(model: Any, rows: LatentRows) -> None:
+    """Write the rows of K latents into the model's matrices, from row `base_size`, and untie them.
 
     A latent is read as its whole segment and predicted where its first token was: its two rows differ, so
-    one matrix cannot hold both. The matrices grow to a multiple of 64 rows. An output row of the padding is
-    the mean of all base rows: by Jensen's inequality its probability is at most the mean probability of a
-    base token, whatever the hidden state is, where a row of zeros would win wherever all logits are negative.
+    one matrix cannot hold both. The matrices grow to a multiple of 64 rows. All rows after the latents are
+    padding; rows of the base that stood there are overwritten, since training left them out. An output row of
+    the padding is the mean of all base rows: by Jensen's inequality its probability is at most the mean
+    probability of a base token, whatever the hidden state is. A row of zeros would win wherever all logits
+    are negative.
     """
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head, begin = model.get_input_embeddings(), model.get_output_embeddings(), rows.base_size
     last = max(embedding.weight.shape[0], begin + rows.input.shape[0])
     number = -(-last // ROWS_MULTIPLE) * ROWS_MULTIPLE
     inputs = rows.input / _scale(embedding)
@@ -57,11 +59,12 @@ def bake_rows(model: Any, rows: LatentRows, begin: int) -> None:
 
 
 def _grown(matrix: Tensor, new: Tensor, begin: int, number: int, padding: Tensor) -> nn.Parameter:
-    """`matrix` with `number` rows: its own, then padding, and `new` from row `begin`."""
+    """A matrix of `number` rows: the first `begin` of `matrix`, then `new`, then padding."""
+    end = begin + len(new)
     grown = matrix.new_empty((number, *matrix.shape[1:]))
-    grown[: len(matrix)] = matrix
-    grown[len(matrix) :] = padding.to(matrix.dtype)
-    grown[begin : begin + len(new)] = new.to(matrix.dtype)
+    grown[:begin] = matrix[:begin]
+    grown[begin:end] = new.to(matrix.dtype)
+    grown[end:] = padding.to(matrix.dtype)
     return nn.Parameter(grown, requires_grad=False)
 
 

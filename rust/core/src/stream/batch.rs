@@ -21,11 +21,12 @@ impl StreamBatch {
         &self.streams
     }
 
-    /// Pushes `units[i]` to stream `i`; returns what each said. Streams that have ended take no part.
+    /// Pushes `units[i]` to stream `i`; returns the released text of each. Streams that have ended are
+    /// skipped.
     ///
     /// # Errors
-    /// If there is not one unit for each stream, or an id of a running stream is out of range; then no
-    /// stream has changed.
+    /// If there is not one unit for each stream, or an id of a running stream is out of range; then all
+    /// streams are unchanged.
     pub fn push(&mut self, units: &[u32]) -> Result<Vec<Piece>> {
         check_length("units", units.len(), self.streams.len())?;
         for (position, (stream, &unit)) in self.streams.iter().zip(units).enumerate() {
@@ -38,7 +39,7 @@ impl StreamBatch {
         self.streams.iter_mut().zip(units).map(push).collect()
     }
 
-    /// Ends every stream; returns what each held back.
+    /// Ends every stream; returns the held text of each.
     pub fn flush(&mut self) -> Vec<String> {
         self.streams.iter_mut().map(Stream::flush).collect()
     }

@@ -1,7 +1,6 @@
 //! A vocabulary with the bytes of its ids: units in, text out.
 //!
-//! What all requests share ([`Expander`]) is immutable; what one request needs is a
-//! [`Stream`](crate::stream::Stream).
+//! All requests share one immutable [`Expander`]; each request has a [`Stream`](crate::stream::Stream).
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::vocabulary::Vocabulary;
 pub struct Expander {
     vocabulary: Arc<Vocabulary>,
     bytes: Vec<u8>,
-    /// Where the bytes of each id begin, base ids first, then latents; and the end of the last.
+    /// The start of the bytes of each id, base ids first, then latents; and the end of the last.
     offsets: Vec<usize>,
     /// Whether the bytes of each id are whole characters.
     whole: Vec<bool>,
@@ -23,10 +22,10 @@ pub struct Expander {
 impl Expander {
     /// An expander over the bytes of each base id: `bytes[offsets[id]..offsets[id + 1]]`.
     ///
-    /// An id with no bytes is silent: special tokens, as a rule.
+    /// An id without bytes, as special tokens usually are, adds no text.
     ///
     /// # Errors
-    /// If the offsets do not divide the bytes into one stretch for each base id.
+    /// If the offsets do not divide the bytes into one part for each base id.
     pub fn new(vocabulary: Arc<Vocabulary>, mut bytes: Vec<u8>, mut offsets: Vec<usize>) -> Result<Self> {
         check_offsets(&offsets, bytes.len())?;
         check_length("token bytes", offsets.len() - 1, vocabulary.base_size() as usize)?;
@@ -47,7 +46,7 @@ impl Expander {
         &self.vocabulary
     }
 
-    /// The text of units; bytes that are no UTF-8 become U+FFFD.
+    /// The text of units; bytes that are invalid in UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// If an id is neither a base id nor a latent.
@@ -59,7 +58,7 @@ impl Expander {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The text of one unit; None for an id that is no unit, or whose bytes are not whole characters.
+    /// The text of one unit; None for an invalid id, or if the bytes are not whole characters.
     pub fn own_text(&self, unit: u32) -> Option<&str> {
         std::str::from_utf8(self.bytes_of(unit)?).ok()
     }

@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Result};
 
-/// Texts that end a stream. The first to be complete ends it; of several complete at once, the longest.
+/// Texts that end a stream. The first complete one ends it; if several are complete at once, the longest.
 #[derive(Debug, Clone)]
 pub struct StopStrings {
     stops: Vec<Vec<u8>>,
-    /// Whether a stop string begins with each byte.
+    /// For each byte, whether a stop string begins with it.
     begins: [bool; 256],
 }
 
@@ -31,16 +31,16 @@ impl StopStrings {
         Ok(StopStrings { stops, begins })
     }
 
-    /// Whether no stop string occurs in `bytes` or could begin there and complete later.
+    /// Whether `bytes` neither contain a stop string nor end with the beginning of one.
     #[inline]
     pub(crate) fn pass(&self, bytes: &[u8]) -> bool {
-        // Most texts hold no byte that a stop string begins with; the others are few enough to be searched.
+        // Most texts have no byte that begins a stop string; only the others are searched.
         self.stops.is_empty()
             || !bytes.iter().any(|&byte| self.begins[usize::from(byte)])
             || (self.find(bytes).is_none() && self.open(bytes) == 0)
     }
 
-    /// The stop string that is complete first in `bytes`: its index and where it begins.
+    /// The index and the start of the first complete stop string in `bytes`.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<(usize, usize)> {
         let first_end = |stop: &Vec<u8>| {
             bytes.windows(stop.len()).position(|window| window == stop).map(|start| start + stop.len())
@@ -51,7 +51,7 @@ impl StopStrings {
         Some((index, end - self.stops[index].len()))
     }
 
-    /// How many of the last `bytes` could still become a stop string.
+    /// The number of last `bytes` that could still become a stop string.
     pub(crate) fn open(&self, bytes: &[u8]) -> usize {
         let open_of = |stop: &Vec<u8>| {
             let longest = bytes.len().min(stop.len() - 1);

@@ -1,4 +1,4 @@
-//! The text of each base id, as bytes: a token need not be whole characters.
+//! The text of each base id as bytes, since a token may end inside a character.
 
 use crate::error::{Error, Result};
 use crate::tokens::checks::check_offsets;
@@ -11,8 +11,10 @@ pub struct TokenBytes {
 }
 
 impl TokenBytes {
+    /// The table of the given bytes and offsets.
+    ///
     /// # Errors
-    /// If the offsets do not divide the bytes, or there are more ids than 32 bits can tell apart.
+    /// If the offsets do not divide the bytes, or there are more ids than fit 32 bits.
     pub fn new(bytes: Vec<u8>, offsets: Vec<usize>) -> Result<Self> {
         check_offsets(&offsets, bytes.len())?;
         check_number(offsets.len() - 1)?;
@@ -24,12 +26,12 @@ impl TokenBytes {
         self.offsets.len() - 1
     }
 
-    /// Number of base ids: less than 2^32.
+    /// Number of base ids, as an id: less than 2^32.
     pub fn size(&self) -> u32 {
         self.len() as u32
     }
 
-    /// Whether there is no id at all.
+    /// Whether there are no ids.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,9 +1,9 @@
-//! Checks of the flat arrays that come from outside.
+//! Checks of flat arrays from callers.
 
 use crate::error::{Error, Result};
 use crate::tokens::segments::Segments;
 
-/// Checks that `offsets` divides `length` items: starts at 0, never falls, ends at `length`.
+/// Checks that `offsets` divides `length` items: it starts at 0, never decreases, and ends at `length`.
 pub(crate) fn check_offsets(offsets: &[usize], length: usize) -> Result<()> {
     if offsets.first() != Some(&0) {
         return Err(Error::Offsets { index: 0, length });
@@ -17,17 +17,17 @@ pub(crate) fn check_offsets(offsets: &[usize], length: usize) -> Result<()> {
     Ok(())
 }
 
-/// Checks that an array has the length that its companion arrays call for.
+/// Checks that an array has the length of its companion arrays.
 pub(crate) fn check_length(what: &'static str, found: usize, expected: usize) -> Result<()> {
     if found == expected { Ok(()) } else { Err(Error::Length { what, found, expected }) }
 }
 
-/// Ids checked in one go.
+/// Number of ids that are checked together.
 const CHECKED: usize = 1024;
 
-/// Checks that every id is below `size`; the first stands at position `start`.
+/// Checks that every id is below `size`; `start` is the position of the first id.
 pub(crate) fn check_ids(ids: &[u32], start: usize, size: u32) -> Result<()> {
-    // A block without a branch inside is compared eight ids at a time.
+    // Without a branch inside, the block is compared eight ids at a time.
     for (block, ids) in ids.chunks(CHECKED).enumerate() {
         if ids.iter().fold(false, |outside, &id| outside | (id >= size)) {
             let within = ids.iter().position(|&id| id >= size).unwrap_or(0);
@@ -41,7 +41,7 @@ pub(crate) fn check_ids(ids: &[u32], start: usize, size: u32) -> Result<()> {
     Ok(())
 }
 
-/// Checks that segments have at most so many tokens, as many as their number, if each has one.
+/// Checks that the segments together have at most `most` tokens; each counts at least one.
 pub(crate) fn check_tokens(segments: &Segments, most: usize) -> Result<()> {
     let tokens = segments.tokens().len().max(segments.len());
     if tokens <= most { Ok(()) } else { Err(Error::TooManySegmentTokens { tokens, most }) }

@@ -1,9 +1,9 @@
-//! A list of token strings as two flat arrays, the form in which they travel everywhere.
+//! A list of token sequences as two flat arrays.
 
 use crate::error::Result;
 use crate::tokens::checks::check_offsets;
 
-/// Token strings laid end to end; string `i` is `tokens[offsets[i]..offsets[i + 1]]`.
+/// Token sequences laid end to end; segment `i` is `tokens[offsets[i]..offsets[i + 1]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segments {
     tokens: Vec<u32>,
@@ -17,49 +17,52 @@ impl Default for Segments {
 }
 
 impl Segments {
-    /// Takes flat arrays over, after checking that the offsets divide the tokens.
+    /// The segments of two flat arrays.
+    ///
+    /// # Errors
+    /// If the offsets do not divide the tokens.
     pub fn from_flat(tokens: Vec<u32>, offsets: Vec<usize>) -> Result<Self> {
         check_offsets(&offsets, tokens.len())?;
         Ok(Segments { tokens, offsets })
     }
 
-    /// Number of strings.
+    /// Number of segments.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Whether there is no string at all.
+    /// Whether there are no segments.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// String `index`.
+    /// Segment `index`.
     pub fn get(&self, index: usize) -> &[u32] {
         &self.tokens[self.offsets[index]..self.offsets[index + 1]]
     }
 
-    /// Appends a string.
+    /// Appends a segment.
     pub fn push(&mut self, segment: &[u32]) {
         self.tokens.extend_from_slice(segment);
         self.offsets.push(self.tokens.len());
     }
 
-    /// The strings in order.
+    /// The segments in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
         self.offsets.windows(2).map(|pair| &self.tokens[pair[0]..pair[1]])
     }
 
-    /// All tokens, end to end.
+    /// The tokens of all segments, end to end.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Where each string begins, and the end of the last.
+    /// The start of each segment, and the end of the last.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
 
-    /// Bytes that the arrays take, room for more included.
+    /// Bytes of the arrays, with their spare capacity.
     pub fn memory(&self) -> usize {
         self.tokens.capacity() * size_of::<u32>() + self.offsets.capacity() * size_of::<usize>()
     }

@@ -1,17 +1,18 @@
-//! The longest of many texts that begins at a byte: what an engine's added-token matcher finds.
+//! Finds the leftmost-longest occurrences of many texts, like an engine's added-token matcher.
 //!
-//! Where a text may begin is found first, for 64 positions at once and without a branch, by the next four bytes
-//! ([`Openings`]): the next two begin some latent nearly everywhere. There the texts, in alphabetical order,
-//! are searched for the last that is not greater than what follows; the longest that begins there is that one,
-//! or one that it begins with. Most comparisons are of eight bytes as one number, in an array that a near cache
-//! holds, where a trie is gone down byte by byte, each step waiting for the one before.
+//! First, [`Openings`] finds the positions at which a text may begin, for 64 positions at once and without a
+//! branch. It tests the next four bytes, because at nearly every position the next two bytes begin some
+//! latent. At each such position, the texts are searched in alphabetical order for the last one that is not
+//! greater than the following bytes. The longest match is that text, or another text that it begins with.
+//! Most comparisons are of eight bytes as one number, in an array that fits a near cache. A trie would be
+//! descended byte by byte, and each step would wait for the one before.
 
 use crate::hash;
 
-/// Positions looked at in one go: the bits of one word.
+/// Number of positions that are tested together: the bits of one word.
 pub(crate) const BLOCK: usize = 64;
 
-/// What may be read from a position on, beyond the end of what is searched: a block in whole words.
+/// Number of bytes that may be read from a position on, also beyond the end of the searched text.
 pub(crate) const REACH: usize = BLOCK + 8;
 
 const NONE: u32 = u32::MAX;
@@ -20,17 +21,17 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub(crate) struct TextMatcher {
     openings: Openings,
-    /// The first eight bytes of each text as a number, with zeros behind what is shorter.
+    /// The first eight bytes of each text as a number; shorter texts are padded with zeros.
     keys: Vec<u64>,
     bytes: Vec<u8>,
-    /// Where each text begins in `bytes`, and the end of the last.
+    /// The start of each text in `bytes`, and the end of the last.
     offsets: Vec<usize>,
-    /// The longest other text that each begins with, or NONE.
+    /// The longest other text that each text begins with, or NONE.
     shorter: Vec<u32>,
 }
 
 impl TextMatcher {
-    /// Takes texts that ascend.
+    /// A matcher of `texts`, which are in ascending order.
     pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut matcher = TextMatcher {
             openings: Openings::new(),
@@ -50,9 +51,9 @@ impl TextMatcher {
         matcher
     }
 
-    /// Calls `visit` with where each text begins that is found, leftmost-longest, and its index.
+    /// Calls `visit` with the start and the index of each leftmost-longest match.
     ///
-    /// `text` is followed by [`REACH`] bytes that no text holds.
+    /// `text` ends with [`REACH`] bytes that occur in none of the matcher's texts.
     pub(crate) fn for_each_match(&self, text: &[u8], mut visit: impl FnMut(usize, usize)) {
         let mut base = 0;
         while let Some(block) = text[base..].first_chunk() {
@@ -60,7 +61,7 @@ impl TextMatcher {
         }
     }
 
-    /// Visits what begins in the block that `text` begins with; returns how many bytes are behind.
+    /// Visits the matches that begin in the first block of `text`; returns the number of bytes that are done.
     #[inline(always)]
     fn visit_block(&self, block: &[u8; REACH], text: &[u8], mut visit: impl FnMut(usize, usize)) -> usize {
         let mut openings = self.openings.of(block);
@@ -79,7 +80,7 @@ impl TextMatcher {
         BLOCK
     }
 
-    /// The longest text that `rest`, of eight bytes or more, begins with.
+    /// The longest text that `rest` (at least eight bytes) begins with.
     #[inline]
     fn longest_match(&self, rest: &[u8]) -> Option<usize> {
         let wanted = key(rest);
@@ -92,7 +93,7 @@ impl TextMatcher {
         (found != NONE).then_some(found as usize)
     }
 
-    /// The end of those before `end` that are not greater than `rest`, whose key is `wanted`.
+    /// The number of texts before `end` that are not greater than `rest`, whose key is `wanted`.
     fn last_not_greater(&self, wanted: u64, end: usize, rest: &[u8]) -> usize {
         let (mut low, mut high) = (self.keys[..end].partition_point(|&key| key < wanted), end);
         while low < high {
@@ -102,7 +103,7 @@ impl TextMatcher {
         low
     }
 
-    /// The longest text that `rest` begins with, of `last` and those that `last` begins with.
+    /// The longest text that `rest` begins with, among `last` and the texts that `last` begins with.
     #[inline]
     fn longest_prefix(&self, last: u32, rest: &[u8]) -> u32 {
         let mut found = last;
@@ -118,7 +119,7 @@ impl TextMatcher {
     }
 }
 
-/// The first eight bytes as a number that orders as they do.
+/// The first eight bytes as a number with the same order.
 #[inline(always)]
 fn key(text: &[u8]) -> u64 {
     match text.first_chunk() {
@@ -131,17 +132,17 @@ fn key(text: &[u8]) -> u64 {
     }
 }
 
-/// What texts may begin with: a byte for each hash of four bytes, and for each two bytes.
+/// The beginnings of texts: a flag for each hash of four bytes, and for each pair of bytes.
 #[derive(Debug, Clone)]
 struct Openings {
-    /// Of texts of four bytes or more.
+    /// Flags of texts of four bytes or more.
     fours: Box<[u8; Openings::HASHES]>,
-    /// Of shorter ones.
+    /// Flags of shorter texts.
     twos: Box<[u8; 1 << 16]>,
 }
 
 impl Openings {
-    /// Known to the compiler, so that no access is checked.
+    /// A constant, so that the compiler removes bounds checks.
     const HASHES: usize = 1 << 15;
 
     fn new() -> Self {
@@ -161,7 +162,7 @@ impl Openings {
         (hash::of_word(bytes) >> 17) as usize
     }
 
-    /// A bit for each position of the block where a text may begin, the first position lowest.
+    /// A bit for each position of the block at which a text may begin; the lowest bit is the first position.
     #[inline(always)]
     fn of(&self, block: &[u8; REACH]) -> u64 {
         let mut openings = 0;
@@ -205,7 +206,7 @@ mod tests {
         found
     }
 
-    /// Zeros, which also stand behind a short key, and long stretches that are alike.
+    /// Texts with zeros, which also pad short keys, and with long equal stretches.
     fn bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
         let stretch =
             prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![1; 7]), Just(vec![0; 9]), Just(vec![254, 2])];

@@ -1,4 +1,4 @@
-//! The dual format: one conversation as units and as base tokens, and which unit faces which base position.
+//! The dual format: one conversation as units and as base tokens, with the base position of each unit.
 
 use crate::error::Result;
 use crate::tokens::checks::check_ids;
@@ -6,7 +6,7 @@ use crate::tokens::checks::{check_length, check_offsets};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::match_table::UnitWriter;
 
-/// A conversation in units. A unit never crosses from the agent's tokens to another speaker's or back.
+/// A conversation in units. No unit crosses the border between the agent's tokens and another speaker's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aligned {
     /// Ids of the units.
@@ -15,12 +15,12 @@ pub struct Aligned {
     pub action: Vec<bool>,
     /// Base position of each unit's first token, and the number of base tokens; one longer than `units`.
     ///
-    /// The student predicts unit `j` where it has read the units before it, and the teacher predicts base
-    /// token `starts[j]` where it has read the tokens before that: those two positions face each other.
+    /// The student's prediction of unit `j` is compared with the teacher's prediction of base token
+    /// `starts[j]`: both have read the same text.
     pub starts: Vec<i64>,
 }
 
-/// Room for a conversation in units: as many entries as it has base tokens, and one more for `starts`.
+/// Buffers for a conversation in units: as long as its base tokens, and one longer for `starts`.
 #[derive(Debug)]
 pub struct AlignedRoom<'a> {
     /// As in [`Aligned`].
@@ -34,10 +34,10 @@ pub struct AlignedRoom<'a> {
 impl Vocabulary {
     /// The canonical parse of whole conversations, aligned with their base tokens.
     ///
-    /// Conversation `i` is `tokens[offsets[i]..offsets[i + 1]]`; a unit never crosses to the next.
+    /// Conversation `i` is `tokens[offsets[i]..offsets[i + 1]]`; no unit crosses its end.
     ///
     /// # Errors
-    /// If an id is no base id, `action` is not as long as `tokens`, or `offsets` does not divide them.
+    /// If an id is not a base id, `action` is not as long as `tokens`, or `offsets` does not divide them.
     pub fn align(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Aligned> {
         let (mut units, mut agent) = (vec![0; tokens.len()], vec![false; tokens.len()]);
         let mut starts = vec![0; tokens.len() + 1];
@@ -49,10 +49,10 @@ impl Vocabulary {
         Ok(Aligned { units, action: agent, starts })
     }
 
-    /// As [`Vocabulary::align`], to the beginning of `room`; returns the number of units.
+    /// Writes the result of [`Vocabulary::align`] to the start of `room`; returns the number of units.
     ///
     /// # Errors
-    /// As there, or if there is not exactly room for as many units as tokens.
+    /// As [`Vocabulary::align`], or if the buffers of `room` do not have the length of the tokens.
     pub fn align_into(
         &self,
         tokens: &[u32],
@@ -71,7 +71,7 @@ impl Vocabulary {
             while start < range[1] {
                 let stretch = start..start + equal_entries(&action[start..range[1]]);
                 let first = output.written;
-                // Just before they are parsed, for then they lie in the cache.
+                // Directly before the parse, so that the ids are read from the cache there.
                 check_ids(&tokens[stretch.clone()], start, self.base_size())?;
                 self.table().parse(tokens, stretch.clone(), &mut output);
                 room.action[first..output.written].fill(action[start]);
@@ -83,7 +83,7 @@ impl Vocabulary {
     }
 }
 
-/// How many of the first entries are equal.
+/// The number of leading entries that are equal.
 fn equal_entries(entries: &[bool]) -> usize {
     let Some(&first) = entries.first() else { return 0 };
     let (blocks, rest) = entries.as_chunks::<SCANNED>();
@@ -96,10 +96,10 @@ fn equal_entries(entries: &[bool]) -> usize {
     entries.len() - rest.len() + rest.iter().take_while(|&&entry| entry == first).count()
 }
 
-/// Entries compared in one go.
+/// Number of entries that are compared together.
 const SCANNED: usize = 64;
 
-/// How many of the first entries equal `first`: the least place of another, for that is found in vectors.
+/// The number of leading entries that equal `first`. The minimum over places is computed with vectors.
 fn equal_of_block(entries: &[bool; SCANNED], first: bool) -> usize {
     let place = |(place, &entry)| if entry == first { SCANNED as u8 } else { place };
     let least = (0..).zip(entries).map(place).fold(SCANNED as u8, u8::min);

@@ -1,13 +1,13 @@
-//! Whether latents are the same in text as in tokens.
+//! Counts how often a latent's text occurs where its base tokens do not.
 //!
-//! An engine finds latents in text: leftmost-longest among its bytes, wherever no added token stands, before
-//! the base tokens are made. The core finds them in base tokens. `" the user"` stands in `" the username"` as
-//! text only. Nor does text say who speaks: `"\n{"` is found where the header of the agent's turn ends with a
-//! line and its turn begins with a brace, while no unit of the core lies across that border. The audit reads
-//! conversations as the engine does and counts, for each latent, its occurrences and those that are not
-//! exactly its own base tokens, of one speaker.
+//! An engine finds latents in text, before it makes base tokens: leftmost-longest among the bytes between
+//! added tokens. The core finds them in base tokens. `" the user"` occurs in `" the username"` as text, but
+//! not as tokens. Text also has no speakers: `"\n{"` is found where the header of the agent's turn ends with
+//! a newline and the turn begins with a brace, but no unit of the core crosses that border. The audit reads
+//! conversations like the engine. For each latent it counts the occurrences, and those that are not exactly
+//! the latent's own base tokens of one speaker.
 //!
-//! A byte that no UTF-8 has stands for a barrier.
+//! In the text of a conversation, a byte that is invalid in UTF-8 replaces each barrier.
 
 use rayon::prelude::*;
 
@@ -20,18 +20,18 @@ use crate::tokens::checks::{check_length, check_offsets};
 use crate::tokens::segments::Segments;
 use crate::tokens::text_matcher::{REACH, TextMatcher};
 
-/// The byte of a barrier: no latent's text has it, so none is found across.
+/// The byte of a barrier. No latent's text contains it, so no match crosses a barrier.
 const BARRIER: u8 = 0xFF;
 
-/// Bytes that are read in one go, at least: few enough to stay in a near cache.
+/// Minimum number of bytes that are read together; few enough for a near cache.
 const CHUNK: usize = 1 << 14;
 
-/// How often each segment's text was found, and how often it was not the segment's own tokens.
+/// For each segment, how often its text occurs, and how often with other tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occurrences {
     /// Occurrences of each segment's text, as an engine finds them.
     pub found: Vec<u64>,
-    /// Those that are cut out of other tokens, spelt with others, or not of one speaker.
+    /// Occurrences that begin or end inside a token, have other tokens, or have two speakers.
     pub misaligned: Vec<u64>,
 }
 
@@ -47,22 +47,22 @@ impl Occurrences {
     }
 }
 
-/// The latents' texts, ready to be found.
+/// A matcher of the latents' texts.
 #[derive(Debug, Clone)]
 pub struct BoundaryAudit {
     token_bytes: TokenBytes,
     barriers: Barriers,
     segments: Segments,
     texts: TextMatcher,
-    /// The segments with each text: mostly one.
+    /// The segments of each text; mostly one.
     readings: Segments,
 }
 
 impl BoundaryAudit {
-    /// An audit of `segments`. What is shorter than two bytes or cannot be UTF-8 is never found.
+    /// An audit of `segments`. Texts shorter than two bytes or invalid in UTF-8 are never found.
     ///
     /// # Errors
-    /// If a segment holds an id that has no entry in `token_bytes`, or there are too many segments.
+    /// If a segment contains an id without an entry in `token_bytes`, or there are too many segments.
     pub fn new(token_bytes: TokenBytes, barriers: Barriers, segments: Segments) -> Result<Self> {
         let base_size = token_bytes.size();
         check_tokens(&segments, u32::MAX as usize - 1)?;
@@ -71,10 +71,10 @@ impl BoundaryAudit {
                 return Err(Error::SegmentToken { segment, id, base_size });
             }
         }
-        let spelt = |tokens: &[u32]| -> Vec<u8> {
+        let text_of = |tokens: &[u32]| -> Vec<u8> {
             tokens.iter().flat_map(|&id| token_bytes.get(id)).copied().collect()
         };
-        let mut order: Vec<(Vec<u8>, u32)> = segments.iter().map(spelt).zip(0..).collect();
+        let mut order: Vec<(Vec<u8>, u32)> = segments.iter().map(text_of).zip(0..).collect();
         order.retain(|(text, _)| text.len() >= 2 && !text.contains(&BARRIER));
         order.sort_unstable();
         let same_text = |left: &(Vec<u8>, u32), right: &(Vec<u8>, u32)| left.0 == right.0;
@@ -86,11 +86,11 @@ impl BoundaryAudit {
         Ok(BoundaryAudit { token_bytes, barriers, segments, texts, readings })
     }
 
-    /// Counts in the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads; `action` says of each
-    /// token whether the agent wrote it.
+    /// The counts over the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads; `action` is
+    /// whether the agent wrote each token.
     ///
     /// # Errors
-    /// If the arrays do not fit together, or an id is no base id.
+    /// If the arrays' lengths do not match, or an id is not a base id.
     pub fn count(&self, tokens: &[u32], action: &[bool], offsets: &[usize]) -> Result<Occurrences> {
         check_offsets(offsets, tokens.len())?;
         check_length("action", action.len(), tokens.len())?;
@@ -109,23 +109,23 @@ impl BoundaryAudit {
         Ok(counted)
     }
 
-    fn count_text(&self, text: usize, byte: usize, place: &mut Place<'_>, counts: &mut Occurrences) {
-        place.move_to(byte);
+    fn count_text(&self, text: usize, byte: usize, cursor: &mut TokenCursor<'_>, counts: &mut Occurrences) {
+        cursor.move_to(byte);
         for &segment in self.readings.get(text) {
-            let own = place.begins(byte, self.segments.get(segment as usize));
+            let own = cursor.begins(byte, self.segments.get(segment as usize));
             counts.found[segment as usize] += 1;
             counts.misaligned[segment as usize] += u64::from(!own);
         }
     }
 }
 
-/// Reads conversations, a chunk of whole stretches between barriers at a time.
+/// Reads conversations in chunks that end at barriers.
 struct Reader<'a> {
     audit: &'a BoundaryAudit,
     counts: Occurrences,
     /// The text of the chunk.
     text: Vec<u8>,
-    /// Where each token of the chunk begins in it.
+    /// The start of each token in the chunk's text.
     starts: Vec<usize>,
 }
 
@@ -152,45 +152,46 @@ impl<'a> Reader<'a> {
         self.count_chunk(&conversation[first..], &action[first..]);
     }
 
-    /// Counts what the chunk holds, whose tokens and speakers are given, and begins a new one.
+    /// Counts the matches of the chunk with these tokens and speakers, and begins a new chunk.
     fn count_chunk(&mut self, tokens: &[u32], action: &[bool]) {
         let length = self.text.len();
         self.text.resize(length + REACH, BARRIER);
-        let mut place = Place { tokens, action, starts: &self.starts, next: 0 };
+        let mut cursor = TokenCursor { tokens, action, starts: &self.starts, next: 0 };
         let (audit, counts) = (self.audit, &mut self.counts);
         audit
             .texts
-            .for_each_match(&self.text, |start, text| audit.count_text(text, start, &mut place, counts));
+            .for_each_match(&self.text, |start, text| audit.count_text(text, start, &mut cursor, counts));
         self.text.clear();
         self.starts.clear();
     }
 }
 
-/// Where the tokens of a chunk begin, read along with its text.
-struct Place<'a> {
+/// The tokens of a chunk, with a cursor that follows the matches in its text.
+struct TokenCursor<'a> {
     tokens: &'a [u32],
     action: &'a [bool],
     starts: &'a [usize],
-    /// The first token that does not begin before the byte that was last asked for.
+    /// The first token that does not begin before the byte of the last move.
     next: usize,
 }
 
-impl Place<'_> {
+impl TokenCursor<'_> {
     fn move_to(&mut self, byte: usize) {
         let before = |&&start: &&usize| start < byte;
         self.next += self.starts[self.next..].iter().take_while(before).count();
     }
 
-    /// Whether `segment` is what begins at `byte`, to which this was moved, and one speaker's.
+    /// Whether the tokens of `segment` begin at `byte`, the byte of the last move, and have one speaker.
     fn begins(&self, byte: usize, segment: &[u32]) -> bool {
-        // Several tokens begin at one byte where some have no bytes.
+        // Several tokens begin at one byte if some of them have no bytes.
         let here = self.starts[self.next..].iter().take_while(|&&start| start == byte).count();
-        (self.next..self.next + here)
-            .any(|first| self.tokens[first..].starts_with(segment) && self.is_ones(first, segment.len()))
+        (self.next..self.next + here).any(|first| {
+            self.tokens[first..].starts_with(segment) && self.has_one_speaker(first, segment.len())
+        })
     }
 
-    /// Whether one speaker wrote `length` tokens from `first`.
-    fn is_ones(&self, first: usize, length: usize) -> bool {
+    /// Whether `length` tokens from `first` have one speaker.
+    fn has_one_speaker(&self, first: usize, length: usize) -> bool {
         let action = &self.action[first..first + length];
         action.iter().all(|&agent| agent == action[0])
     }
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Ids 0 to 7; 6 has no bytes, 7 is a barrier.
+    /// Ids 0 to 7; id 6 has no bytes, and id 7 is a barrier.
     const TOKENS: [&str; 8] = ["a", "b", "ab", "ba", "aab", "é", "", "<b>"];
 
     fn token_bytes() -> TokenBytes {
@@ -214,7 +215,7 @@ mod tests {
         BoundaryAudit::new(token_bytes(), Barriers::new(&[7]), segments).unwrap()
     }
 
-    fn spelt(tokens: &[u32]) -> String {
+    fn text_of(tokens: &[u32]) -> String {
         tokens.iter().map(|&token| TOKENS[token as usize]).collect()
     }
 
@@ -223,18 +224,18 @@ mod tests {
         let mut counts = Occurrences::none(segments.len());
         for spoken in conversation.split(|&(token, _)| token == 7) {
             let (stretch, action): (Vec<u32>, Vec<bool>) = spoken.iter().copied().unzip();
-            let text = spelt(&stretch).into_bytes();
+            let text = text_of(&stretch).into_bytes();
             let mut at = 0;
             while at < text.len() {
-                let matching = segments.iter().map(|segment| spelt(segment).into_bytes());
+                let matching = segments.iter().map(|segment| text_of(segment).into_bytes());
                 let longest = matching.filter(|own| own.len() >= 2 && text[at..].starts_with(own));
                 let Some(longest) = longest.max_by_key(Vec::len) else {
                     at += 1;
                     continue;
                 };
                 for (index, segment) in segments.iter().enumerate() {
-                    if spelt(segment).as_bytes() == longest {
-                        let starts_here = |first: usize| spelt(&stretch[..first]).len() == at;
+                    if text_of(segment).as_bytes() == longest {
+                        let starts_here = |first: usize| text_of(&stretch[..first]).len() == at;
                         let own = |first: usize| {
                             starts_here(first)
                                 && stretch[first..].starts_with(segment)
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_text_within_a_word_is_misaligned() {
-        // "ab" + "a" is found in "a" + "ba" too, which is other tokens.
+        // "ab" + "a" also occurs in "a" + "ba", which has other tokens.
         let counts = audit(&[vec![2, 0]]).count(&[2, 0, 7, 0, 3, 7, 4, 0], &[true; 8], &[0, 3, 8]).unwrap();
         assert_eq!(counts, Occurrences { found: vec![3], misaligned: vec![2] });
     }

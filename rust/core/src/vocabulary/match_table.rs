@@ -1,40 +1,40 @@
-//! The canonical parse at memory speed: the matches of [`MatchingTrie`](crate::mining::match_trie::MatchingTrie), laid out
-//! for reading.
+//! The canonical parse at memory speed: the matches of
+//! [`MatchingTrie`](crate::mining::match_trie::MatchingTrie) in a layout for fast reading.
 //!
-//! A segment has two tokens or more, so none begins where the next two tokens begin none. Which positions of
-//! a block may begin one is found first, for all of them at once and without a branch, in a [`PairFilter`].
-//! Only those are looked up in the [`MatchingTable`]; what lies between is copied. A branch that is predicted
-//! wrongly costs more than a look-up, so the layout saves branches: each node says what the parse takes if
-//! the match ends there, and a node finds a child by one comparison.
+//! A segment has at least two tokens, so the next two tokens decide whether a segment may begin at a
+//! position. First, a [`PairFilter`] finds these positions in a block, for all of them at once and without a
+//! branch. Only they are looked up in the [`MatchingTable`]; the tokens between them are copied. A
+//! mispredicted branch costs more than a look-up, so the layout avoids branches: each node stores the unit of
+//! a match that ends there, and finds a child with one comparison.
 //!
-//! The miner makes a trie a hundred times a run, of up to 300,000 segments; this table is made once a
-//! vocabulary, and takes more time to make.
+//! Mining makes a hundred tries of up to 300,000 segments; this table is made once for a vocabulary, and
+//! takes longer to make.
 
 use std::ops::Range;
 
 use crate::hash;
 use crate::tokens::segments::Segments;
 
-/// No id: no vocabulary has so many.
+/// Marks the absence of an id; vocabularies have fewer ids.
 const NONE: u32 = u32::MAX;
 
-/// Positions looked at in one go: the bits of one word.
+/// Number of positions that are tested together: the bits of one word.
 const BLOCK: usize = 64;
 
-/// Tokens copied in one go: most stretches between two segments are shorter, and a copy of fixed size is
-/// two instructions where any other is a call.
+/// Number of tokens that are copied together. Most stretches between two segments are shorter. A copy of
+/// fixed size is two instructions; any other is a call.
 const COPIED: usize = 8;
 
-/// What one block may read and write beyond itself.
+/// Number of tokens that a block may read and write, also beyond its end.
 const REACH: usize = BLOCK + COPIED;
 
 /// The segments of a vocabulary as a trie, each with the id of its latent.
 #[derive(Debug, Clone)]
 pub(crate) struct MatchingTable {
     openings: PairFilter,
-    /// The nodes of two tokens: open addressing, at most a quarter full.
+    /// The nodes of two tokens, in a hash table with open addressing that is at most a quarter full.
     pairs: Vec<Pair>,
-    /// The longer ones: each node's children lie together.
+    /// The nodes of more tokens; the children of a node are adjacent.
     nodes: Vec<Node>,
 }
 
@@ -45,24 +45,24 @@ struct Pair {
     node: Node,
 }
 
-/// A string of tokens that some segment begins with.
+/// A sequence of tokens with which some segment begins.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// The last of its tokens.
+    /// The last token of the sequence.
     token: u32,
-    /// The longest segment that the string begins with, as its id; without one the string's first token.
+    /// The id of the longest segment that the sequence begins with; if there is none, the first token.
     unit: u32,
-    /// Number of base tokens that `unit` stands for.
+    /// Number of base tokens of `unit`.
     length: u32,
-    /// Where the children begin among the nodes.
+    /// Index of the first child's slot.
     children: u32,
-    /// What a token's hash is shifted by to give its place among the children.
+    /// Shift that turns a token's hash into its slot among the children.
     shift: u8,
-    /// Whether a child that belongs here stands further on.
+    /// Whether a child of this slot is in a later slot.
     crowded: bool,
 }
 
-/// Where no node is. It also stands for the children of a leaf: they all have the place 0.
+/// An empty slot. Leaves have it as their only child, at index 0.
 const ABSENT: Node = Node { token: NONE, unit: NONE, length: 0, children: 0, shift: 32, crowded: false };
 const NO_PAIR: Pair = Pair { tokens: u64::MAX, node: ABSENT };
 
@@ -80,7 +80,7 @@ impl MatchingTable {
     }
 
     /// Appends the units of the canonical parse of `tokens[range]` to `output`, which has room for as many
-    /// units as `tokens` has left. What lies behind the range changes nothing.
+    /// units as `tokens` has from the start of the range. Tokens after the range have no effect.
     pub(crate) fn parse<S: Starts>(
         &self,
         tokens: &[u32],
@@ -94,14 +94,14 @@ impl MatchingTable {
             };
             let rest = &tokens[position..end];
             position += match rest.len() {
-                // The compiler makes more of a number that it knows.
+                // A constant here lets the compiler optimize the loop.
                 BLOCK.. => self.parse_block(block, rest, BLOCK, position, output),
                 positions => self.parse_block(block, rest, positions, position, output),
             };
         }
     }
 
-    /// Parses what is too short to read and write beyond it, from `position` on.
+    /// Parses the tokens from `position` on, which are too few for reading and writing beyond them.
     fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut UnitWriter<'_, S>) {
         while position < tokens.len() {
             let (unit, length) = self.longest_match(&tokens[position..]);
@@ -110,9 +110,10 @@ impl MatchingTable {
         }
     }
 
-    /// Parses units that begin at the first `positions` tokens; returns how many tokens they stand for.
+    /// Parses the units that begin at the first `positions` tokens; returns their number of tokens.
     ///
-    /// `block` is what `tokens` begins with, and beyond it something to read; both lie at base position `base`.
+    /// `block` is the beginning of `tokens`, possibly with further readable tokens; both begin at base
+    /// position `base`.
     #[inline(always)]
     fn parse_block<S: Starts>(
         &self,
@@ -139,7 +140,7 @@ impl MatchingTable {
         positions
     }
 
-    /// The unit that `tokens` begins with, and its length.
+    /// The first unit of `tokens`, and its length.
     #[inline(always)]
     fn longest_match(&self, tokens: &[u32]) -> (u32, usize) {
         let &[first, second, ref rest @ ..] = tokens else { return (tokens[0], 1) };
@@ -159,7 +160,7 @@ impl MatchingTable {
         (found.tokens == tokens).then_some(&found.node)
     }
 
-    /// The slot of a pair, or the empty one where it belongs.
+    /// The slot of a pair, or the empty slot for it.
     #[inline]
     fn pair_slot(&self, tokens: u64) -> usize {
         let last = self.pairs.len() - 1;
@@ -193,17 +194,17 @@ impl Node {
     }
 }
 
-/// Lays out a table, the parents before their children.
+/// Builds a table, with parents before their children.
 struct TableBuilder {
     table: MatchingTable,
 }
 
-/// Segments in order with their ids, all beginning with the same string.
+/// Segments in order with their ids, which all begin with the same tokens.
 type Passing<'a> = &'a [(&'a [u32], u32)];
 
 impl TableBuilder {
     fn build(mut self, order: Passing<'_>) -> MatchingTable {
-        // Pairs get their places last: until then their nodes lie among the others.
+        // The nodes of pairs are moved into their hash table last.
         let mut pairs = Vec::new();
         let mut open = Vec::new();
         for passing in order.chunk_by(|(left, _), (right, _)| left[..2] == right[..2]) {
@@ -232,7 +233,7 @@ impl TableBuilder {
         self.table.openings.insert(tokens);
     }
 
-    /// Notes the segment that ends at a node of `depth` tokens, if one does; returns the longer ones.
+    /// Stores the segment that ends at a node of `depth` tokens, if there is one; returns the longer ones.
     fn end_segment<'a>(&mut self, node: usize, passing: Passing<'a>, depth: usize) -> Passing<'a> {
         match passing.split_first() {
             Some((&(segment, id), longer)) if segment.len() == depth => {
@@ -244,7 +245,7 @@ impl TableBuilder {
         }
     }
 
-    /// Makes room for a node's children and puts them there; a leaf keeps those of no one.
+    /// Reserves slots for a node's children and fills them; a leaf needs none.
     fn add_children(&mut self, node: usize, longer: Passing<'_>, depth: usize) {
         if longer.is_empty() {
             return;
@@ -262,7 +263,7 @@ impl TableBuilder {
         }
     }
 
-    /// Puts a child at its place, or the next that is free: behind the last, where there is none.
+    /// Puts a child into its slot, or into the next free one, which may be appended.
     fn place_child(&mut self, node: usize, child: Node) {
         let mut place = self.table.nodes[node].place_of(child.token);
         while let Some(taken) = self.table.nodes.get_mut(place).filter(|node| node.token != NONE) {
@@ -282,12 +283,12 @@ impl TableBuilder {
     }
 }
 
-/// The segments that go on after `depth` tokens, by the token with which they do.
+/// The segments grouped by their token after the first `depth`.
 fn children_of(longer: Passing<'_>, depth: usize) -> impl Iterator<Item = Passing<'_>> {
     longer.chunk_by(move |(left, _), (right, _)| left[depth] == right[depth])
 }
 
-/// The shift that gives each child a place of its own among few; where no such is found, a roomy one.
+/// The shift that gives each child its own slot among few; if there is none, one with many slots.
 fn children_shift(tokens: &[u32]) -> u8 {
     let enough = 32 - tokens.len().next_power_of_two().trailing_zeros() as u8;
     let roomiest = enough.saturating_sub(4);
@@ -300,12 +301,12 @@ fn are_apart(tokens: &[u32], shift: u8) -> bool {
     places.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// Units on their way out.
+/// Writes units into an array, one after the other.
 pub(crate) struct UnitWriter<'a, S> {
     pub(crate) units: &'a mut [u32],
     /// Number of units.
     pub(crate) written: usize,
-    /// Where each unit begins; as long as `units`, or longer.
+    /// The base position of each unit; as long as `units`, or longer.
     pub(crate) starts: S,
 }
 
@@ -318,8 +319,8 @@ impl<S: Starts> UnitWriter<'_, S> {
         self.written += 1;
     }
 
-    /// Appends `block[stretch]`, at most a block, each token a unit; the block begins at base position `base`.
-    /// What is written beyond it will be overwritten.
+    /// Appends the tokens `block[stretch]`, at most a block, as units; the block begins at base position
+    /// `base`. May write beyond the appended units; those are overwritten later.
     #[inline(always)]
     fn copy(&mut self, block: &[u32; REACH], stretch: Range<usize>, base: usize) {
         let (mut from, mut to) = (stretch.start, self.written);
@@ -335,13 +336,13 @@ impl<S: Starts> UnitWriter<'_, S> {
     }
 }
 
-/// Where the base positions of units go: nowhere, if no one asks for them.
+/// A destination for the base positions of units; `()` discards them.
 ///
-/// Written beside the units, while the parse waits for what it has looked up, they cost less than in a pass of
-/// their own. To write there who speaks, and to look at each match whether one speaker says all of it, was no
-/// faster than a parse for each stretch of one speaker.
+/// Writing them during the parse, while it waits for look-ups, costs less than a second pass. Writing the
+/// action mask here too, with a check of each match for a change of speaker, was not faster than a parse for
+/// each stretch of one speaker.
 pub(crate) trait Starts {
-    /// Unit `unit` and those after it begin at base position `start` and at those after it, `N` in all.
+    /// Sets the base positions of the `N` units from `unit` on to `start`, `start + 1`, and so on.
     fn write<const N: usize>(&mut self, unit: usize, start: usize);
 }
 
@@ -358,16 +359,17 @@ impl Starts for &mut [i64] {
     }
 }
 
-/// Which pairs of tokens may begin a segment, by one hash.
+/// The pairs of tokens that may begin a segment, as flags by hash.
 ///
-/// A byte for each, for a bit would have to be shifted out; 32 KiB, of which a text uses a small part often.
+/// A flag is a byte, because a bit would need a shift. The table has 32 KiB, of which a text mostly reads a
+/// small part.
 #[derive(Debug, Clone)]
 struct PairFilter {
     begins: Box<[u8; PairFilter::SIZE]>,
 }
 
 impl PairFilter {
-    /// Known to the compiler, so that no access is checked.
+    /// A constant, so that the compiler removes bounds checks.
     const SIZE: usize = 1 << 15;
 
     fn new() -> Self {
@@ -383,7 +385,8 @@ impl PairFilter {
         self.begins[Self::place(tokens)] = 1;
     }
 
-    /// A bit for each of the first `positions` whose pair may begin a segment, the first position lowest.
+    /// A bit for each of the first `positions` whose pair may begin a segment; the lowest bit is the first
+    /// position.
     #[inline(always)]
     fn of(&self, block: &[u32; REACH], positions: usize) -> u64 {
         let mut openings = 0;
@@ -408,7 +411,7 @@ mod tests {
     use crate::mining::match_trie::{MatchingTrie, Unit};
     use proptest::prelude::*;
 
-    /// The same parse by the miner's trie.
+    /// The parse by the trie of mining.
     fn parse_by_trie(segments: &Segments, tokens: &[u32]) -> Vec<u32> {
         let mut units = Vec::new();
         MatchingTrie::of_few(segments).parse(tokens, |unit| {
@@ -430,8 +433,8 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_children_of_one_node_are_told_apart() {
-        // So many cannot all have a place of their own among few.
+    fn a_thousand_children_of_one_node_are_found() {
+        // So many children share slots.
         let segments: Segments =
             (0..1000).map(|token| vec![7, 7, token]).collect::<Vec<_>>().iter().map(Vec::as_slice).collect();
         let tokens: Vec<u32> = (0..1100).flat_map(|token| [7, 7, token]).collect();

@@ -1,0 +1,166 @@
+"""The store of a teacher's scores: who may write it, what it lacks, and its likely tokens as probabilities.
+
+The files themselves are read and written in `lar.corpus.scores`. A corpus has the scores of one teacher, who
+read windows of one length, and each of its files has as many likely tokens as the record gives.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.corpus import Corpus, Shard
+from lar.corpus.scores import (
+    RECORD_FILE,
+    TEACHER_FOLDER,
+    LikelyTokens,
+    Scores,
+    TeacherIdentity,
+    TeacherRecord,
+    scores_file,
+    write_scores,
+)
+from lar.errors import CorpusError
+
+
+def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> TeacherRecord:
+    """Record the teacher before its first score; with `overwrite` remove the scores of another.
+
+    Returns:
+        The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So the files
+        of a run that goes on have as many likely tokens as those before it.
+
+    Raises:
+        CorpusError: the corpus is a selection, or has the scores of another teacher.
+    """
+    if len(corpus) < sum(part.trajectories for part in corpus.manifest.parts):
+        raise CorpusError(f"{corpus.path}: a selection of tasks cannot be scored; score the whole corpus")
+    found = _found(corpus, overwrite=overwrite)
+    if found is not None and found.identity != teacher.identity:
+        if not overwrite:
+            raise CorpusError(
+                f"{corpus.path}: scored by another teacher ({found.name}, max_length "
+                f"{found.max_length}); pass overwrite (--overwrite) to replace its scores"
+            )
+        clear(corpus)
+        found = None
+    if found is not None:
+        teacher = replace(teacher, top_k=max(found.top_k or 0, teacher.top_k or 0) or None)
+    for leftover in (corpus.path / TEACHER_FOLDER).glob(".*.partial"):
+        leftover.unlink()
+    teacher.write(corpus.path)
+    return teacher
+
+
+def _found(corpus: Corpus, *, overwrite: bool) -> TeacherRecord | None:
+    """The record in the corpus's folder; with `overwrite`, scores whose record is broken are removed."""
+    try:
+        return TeacherRecord.read(corpus.path)
+    except CorpusError:
+        if not overwrite:
+            raise
+        clear(corpus)
+        return None
+
+
+def clear(corpus: Corpus) -> None:
+    """Remove all scores, and the record last: a run that is killed in here leaves those of one teacher."""
+    folder = corpus.path / TEACHER_FOLDER
+    for file in folder.glob("part-*.arrow"):
+        file.unlink()
+    (folder / RECORD_FILE).unlink(missing_ok=True)
+
+
+def is_scored(shard: Shard, teacher: TeacherRecord) -> bool:
+    """Whether the store has all that this teacher is to compute about the shard."""
+    try:
+        scores = shard.scores
+    except CorpusError:
+        return False  # broken, or of another corpus: to be replaced
+    return scores is not None and (scores.teacher, scores.top_k) == (teacher.identity, teacher.top_k)
+
+
+def write(shard: Shard, scores: Scores) -> None:
+    """Store a whole shard's scores in one step; a `shard` whose scores were read before keeps those.
+
+    Raises:
+        CorpusError: the shard is a selection's, or the scores are not as many as its agent's tokens.
+    """
+    if shard.selected is not None:
+        raise CorpusError(f"{shard.path}: scores are written for whole shards; score the whole corpus")
+    if len(scores.entropy) != (rows := int(shard.action.sum())):
+        raise CorpusError(f"{shard.path}: {rows} of the agent's tokens, but {len(scores.entropy)} entropies")
+    write_scores(shard.path, shard.digest, scores)
+
+
+@dataclass(frozen=True, slots=True)
+class TopTokens:
+    """A teacher's distributions at n positions, over its k likeliest tokens and all others together.
+
+    ids: uint32 (n, k); probabilities: float32 (n, k); tail: float32 (n), the others' probability.
+    """
+
+    ids: NDArray[np.uint32]
+    probabilities: NDArray[np.float32]
+    tail: NDArray[np.float32]
+
+
+class CachedTeacher:
+    """The distributions that a teacher's pass over a corpus stored, read row by row from the mapped files.
+
+    They are those of the teacher in the same window, with one exception: a unit that is supervised in one
+    window because the edge of the one before cut through it. There the store has the distribution of the
+    earlier window, in which more stood before the unit.
+    """
+
+    def __init__(self, corpus: Corpus, teacher: TeacherIdentity) -> None:
+        """Open the store of a corpus.
+
+        Raises:
+            CorpusError: the corpus has no likely tokens, or those of another model or of other windows.
+        """
+        record = corpus.teacher
+        if record is None or record.top_k is None:
+            raise CorpusError(f"{corpus.path}: no teacher's distributions are stored; run lar score --top-k")
+        if record.fingerprint != teacher.fingerprint:
+            raise CorpusError(
+                f"{corpus.path}: scored by another model ({record.name}); run lar score --overwrite --top-k"
+            )
+        if record.max_length != teacher.max_length:
+            raise CorpusError(
+                f"{corpus.path}: the teacher read windows of {record.max_length} tokens, "
+                f"this run reads {teacher.max_length}; both need the same max_length"
+            )
+        self._record = record
+        self._base_size = corpus.manifest.base_size
+
+    def likely(self, shard: Shard) -> LikelyTokens:
+        """The likely tokens of a whole shard, as they are stored.
+
+        Raises:
+            CorpusError: the shard has none, or those of another corpus, or a run of `lar score` was stopped.
+        """
+        if shard.scores is None or shard.scores.likely is None or not is_scored(shard, self._record):
+            raise CorpusError(f"{shard.path}: not scored, though other parts are; run lar score again")
+        return shard.scores.likely
+
+    def top(self, shard: Shard, trajectory: int, positions: NDArray[np.int64]) -> TopTokens:
+        """The distributions before the agent's tokens at `positions` (n) of one of the shard's trajectories.
+
+        Raises:
+            CorpusError: as `likely` does, or the file has numbers that are not a distribution.
+        """
+        begin, end = shard.offsets[trajectory : trajectory + 2].tolist()
+        rows = shard.action_offsets[trajectory] + np.cumsum(shard.action[begin:end])[positions] - 1
+        ids, logprob, tail = (column[rows] for column in self.likely(shard))
+        logprob = logprob.astype(np.float32)
+        # A little above 0 is rounding; NaN is below nothing.
+        possible = (logprob < 0.01).all() and (tail >= 0).all() and (tail < 1.01).all()
+        if not possible or (ids >= self._base_size).any():
+            raise CorpusError(f"{scores_file(shard.path)}: broken scores (not the probabilities of tokens)")
+        probabilities, tail = np.exp(logprob), np.minimum(tail, 1)
+        none = ~np.isfinite(logprob).any(-1)
+        probabilities[none], tail[none] = 0, 1
+        # Each is rounded to float16 and the tail is not, so the tail is kept and all add up to 1.
+        probabilities *= ((1 - tail) / np.where(none, 1, probabilities.sum(-1)))[:, None]
+        return TopTokens(ids, probabilities, tail)

@@ -1,0 +1,93 @@
+"""Corpora of format version 1, whose shards had columns for scores, are read; their scores are refused."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lar.corpus import Corpus
+from lar.corpus.manifest import Manifest
+from lar.errors import CorpusError
+from lar.mining.mine import mine
+from lar.scoring import store
+from testing.corpora import build, contents, make_trajectories
+from testing.scores import TEACHER, score_with
+
+
+def as_version_1(corpus, *, scored=()):
+    """Rewrite a corpus as version 1 wrote it; the shards of these numbers have scores."""
+    for number, part in enumerate(corpus.manifest.parts):
+        file = corpus.path / part.file
+        with pa.memory_map(str(file)) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        kind = pa.list_(pa.float16())
+        tokens = batch.column("tokens")
+        values = pa.array(np.zeros(len(tokens.values), np.float16))
+        column = pa.ListArray.from_arrays(tokens.offsets, values)
+        column = column if number in scored else pa.nulls(batch.num_rows, type=kind)
+        schema = pa.schema([*batch.schema, pa.field("entropy", kind), pa.field("logprob", kind)])
+        table = pa.record_batch([*batch.columns, column, column], schema=schema.remove_metadata())
+        content = pa.BufferOutputStream()
+        with pa.ipc.new_file(content, table.schema) as out:
+            out.write_batch(table)
+        file.unlink()
+        file.write_bytes(content.getvalue())
+    manifest = json.loads((corpus.path / "manifest.json").read_text())
+    manifest |= {"format_version": 1, "teacher": {"name": "old"} if scored else None}
+    manifest |= {"base_size": manifest["base_size"] + 64, "base_size_is_known": True}  # the model's rows
+    (corpus.path / "manifest.json").write_text(json.dumps(manifest))
+    return corpus.path
+
+
+def test_a_corpus_without_scores_is_read_as_it_is(tmp_path):
+    now = build(tmp_path, "now")
+    old = Corpus.load(as_version_1(build(tmp_path, "old")))
+    assert old.teacher is None
+    assert old.manifest.base_size == now.manifest.base_size
+    assert old.num_action_tokens == now.num_action_tokens
+    for one, other in zip(old.shards(), now.shards(), strict=True):
+        assert one.digest == other.digest
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        np.testing.assert_array_equal(one.action, other.action)
+        assert (one.ids, one.tasks, one.success) == (other.ids, other.tasks, other.success)
+        assert one.entropy is None
+    before = contents(old.path)
+    assert build(tmp_path, "old") == old
+    assert contents(old.path) == before
+
+
+def test_it_is_scored_as_any_other(tmp_path):
+    old = score_with(Corpus.load(as_version_1(build(tmp_path))), lambda shard: shard.tokens % 7)
+    assert old.teacher == TEACHER
+    for view in (old, old.select(lambda task: task == "task1")):
+        for shard in view.shards():
+            np.testing.assert_array_equal(shard.entropy[shard.action], (shard.tokens % 7)[shard.action])
+
+
+@pytest.mark.parametrize("scored", [(0, 1, 2, 3, 4, 5, 6, 7, 8, 9), (1,)])
+def test_its_own_scores_are_refused_until_it_is_scored_anew(tmp_path, scored):
+    old = Corpus.load(as_version_1(build(tmp_path), scored=scored))
+    (old.path / "teacher").mkdir()
+    (old.path / "teacher/part-00000.arrow").write_bytes(b"the likely tokens of version 1")
+    for use in (lambda: old.teacher, lambda: mine(old, max_entropy="p60")):
+        with pytest.raises(CorpusError, match=rf"run lar score {old.path} --model MODEL") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+    score_with(old, lambda shard: shard.tokens % 7)
+    assert old.teacher == TEACHER
+    assert all(store.is_scored(shard, TEACHER) for shard in old.shards())
+
+
+def test_a_build_that_was_stopped_is_finished_as_the_present_version(tmp_path):
+    def stopped():
+        yield from make_trajectories()[:150]
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "corpus"
+    with pytest.raises(KeyboardInterrupt):
+        Corpus.build(stopped(), build(tmp_path, "whole").tokenizer, folder, shard_tokens=2000, workers=1)
+    as_version_1(Corpus(folder, Manifest.read(folder)))
+    assert build(tmp_path).manifest.format_version == 2
+    for one, other in zip(Corpus.load(folder).shards(), build(tmp_path, "whole").shards(), strict=True):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
