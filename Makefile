@@ -30,7 +30,7 @@ test-slow: $(INSTALLED) ## The tests that take more than ten seconds each
 
 test-newest: ## All Python tests with the newest versions that pyproject.toml allows, without the lock
 	$(PYTHON) -m venv --clear .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[train,dev]'
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[train,tables,dev]'
 	.venv-newest/bin/python $(PYTEST) --strict-warnings
 
 test-oldest: $(UV) ## All Python tests with the oldest versions that pyproject.toml allows

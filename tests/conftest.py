@@ -79,7 +79,6 @@ def teacher_folder(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> 
     from testing import tiny  # here, so that other tests need no torch
 
     folder = tmp_path_factory.mktemp("teacher") / "model"
-    with tiny.one_thread():
-        tiny.teacher(corpus).save_pretrained(folder)
+    tiny.teacher(corpus).save_pretrained(folder)
     corpus.tokenizer.save(folder)
     return folder

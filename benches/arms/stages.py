@@ -53,7 +53,7 @@ class Seed:
             "solved": [int(solved) for solved in online.solved],
             "units": online.units,
             "base_tokens": online.base_tokens,
-            "held_out": bits.as_json(),
+            "held_out": bits.to_dict(),
             "steps": student.record.get("steps", 0),
             "options": student.record.get("options"),
             "log": student.record.get("log"),

@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace, name: str, folder: Path) -> list[dict[s
             began = perf_counter()
             vocabulary = lar.mine(train, size=size, **arm)
             elapsed = perf_counter() - began
-            counts = lar.evaluate({name: held_out}, vocabulary).total.as_dict()
+            counts = lar.evaluate({name: held_out}, vocabulary).total.to_dict()
             gates = vocabulary.mining["gates"]
             row = {"corpus": name, "size": size, "seconds": elapsed, "latents": len(vocabulary), **arm}
             rows.append({**row, "costs": gates, "held_out": counts})

@@ -58,7 +58,7 @@ def measure(store: Path, shape: str, scale: Scale, record: Record) -> None:
         options = _options(work, scale.shape or shape, scale)
         with record.stage("model"):
             setting = throughput.Setting.of(options)
-            record.figure("setting", setting.as_json(options))
+            record.figure("setting", setting.to_dict(options))
             if torch.cuda.is_available():
                 record.figure("weights", torch.cuda.memory_allocated())
         if "setting" not in record.figures:

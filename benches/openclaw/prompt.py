@@ -114,7 +114,7 @@ class Bench:
         trajectories, encode = self.encodings[name]
         corpus = lar.Corpus.build(trajectories, self._tokenizer, backend=_EncodedBy(encode))
         vocabulary = lar.mine(corpus, size=size)
-        evaluation = lar.evaluate({"held out": self._held_out}, vocabulary).as_dict()
+        evaluation = lar.evaluate({"held out": self._held_out}, vocabulary).to_dict()
         prompts = [self._prompt(self._trajectories[task]) for task in sorted(self._held_out.tasks)]
         before, after = sum(map(len, prompts)), sum(len(vocabulary.encode(ids)) for ids in prompts)
         kept = ("base_tokens", "units", "reduction", "context_base_tokens", "context_units")

@@ -167,7 +167,7 @@ def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
 def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
     """The reduction on the held-out tasks of a gate's vocabulary, as JSON-ready values."""
     _, held_out = split(options)
-    found: dict[str, Any] = lar.evaluate({"held out": held_out}, mined(options, gate)).as_dict()
+    found: dict[str, Any] = lar.evaluate({"held out": held_out}, mined(options, gate)).to_dict()
     return found
 
 

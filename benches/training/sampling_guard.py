@@ -109,7 +109,7 @@ def record_of(arm: Arm, tickets: int) -> dict[str, Any]:
         "success": arm.success,
         "units": arm.units,
         "wasted": arm.canonicity.wasted_units / tickets,
-        **{name: value for name, value in arm.canonicity.as_json().items() if name.endswith("share")},
+        **{name: value for name, value in arm.canonicity.to_dict().items() if name.endswith("share")},
         "solved": arm.solved,
     }
 

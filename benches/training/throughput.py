@@ -65,7 +65,7 @@ def main() -> None:
         if options.memory_of:
             print(bench_of(setting, options).run(options.memory_of).memory)
             return
-        record = {"setting": setting.as_json(options), **_measure(setting, options)}
+        record = {"setting": setting.to_dict(options), **_measure(setting, options)}
     options.output.write_text(json.dumps(record, indent=2) + "\n")
     print_table(record)
 
@@ -136,7 +136,7 @@ class Setting:
         choose_attention(model, "auto")
         return cls(options.shape, model, **corpora, vocabulary=lar.LatentVocabulary.load(folder))
 
-    def as_json(self, options: argparse.Namespace) -> dict[str, Any]:
+    def to_dict(self, options: argparse.Namespace) -> dict[str, Any]:
         """The setting as JSON-ready values."""
         rows = self.vocabulary.base_size
         layers, head = multiplied_parameters(SHAPES[self.shape], rows)

@@ -6,10 +6,11 @@
     units = vocabulary.encode(ids)
     assert (vocabulary.expand(units) == ids).all()
 
-Names are imported when they are first used: `import lar` itself takes no torch and hardly any time.
+`import lar` is quick and needs no torch: each name is imported when it is first used.
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Trajectory, read_trajectories, write_trajectories
     from lar.vocabulary.vocabulary import LatentVocabulary
+
+# What the package does is logged below `lar`, and shown where the program configures logging.
+logging.getLogger("lar").addHandler(logging.NullHandler())
 
 # Public name -> the module that has it.
 _MODULES = {

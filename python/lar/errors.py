@@ -1,7 +1,7 @@
 """Every error that `lar` raises on purpose, one class per kind of mistake.
 
-Each message is one line that names the place (file, line, id) and, where there is one, the way out.
-Files that cannot be read or written raise the standard `OSError` family.
+Each message is one line. It names the place (file, line, id) and, where there is one, the remedy. Files that
+cannot be read or written raise the standard `OSError` family.
 """
 
 

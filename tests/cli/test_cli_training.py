@@ -15,12 +15,6 @@ from testing import tiny, toy
 STEPS = ["--max-steps", "2", "--max-length", "200", "--device", "cpu"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture
 def run(monkeypatch, capsys):
     def call(*arguments):

@@ -1,8 +1,14 @@
 """A corpus as a Python object: equality, pickling, length, truth."""
 
 import pickle
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
 
 from lar.corpus import Corpus
+from lar.trajectories import write_trajectories
+from testing import toy
 
 
 def test_two_loads_are_equal_and_a_selection_is_another(corpus):
@@ -34,3 +40,38 @@ def test_length_and_repr(corpus):
     nothing = corpus.select(lambda _: False)
     assert len(nothing) == 0
     assert nothing  # a corpus all the same
+
+
+def test_a_pickled_corpus_is_small(corpus):
+    assert corpus.tasks
+    assert corpus.tokenizer
+    assert len(pickle.dumps(corpus)) < 2000
+
+
+def test_iteration_gives_the_trajectories_in_order(corpus):
+    rows = list(corpus)
+    assert [row.id for row in rows] == [name for shard in corpus.shards() for name in shard.ids]
+    assert sum(len(row) for row in rows) == corpus.num_tokens
+    assert sum(int(row.action.sum()) for row in rows) == corpus.num_action_tokens
+    train, held_out = corpus.split(0.3)
+    assert sorted(row.id for view in (train, held_out) for row in view) == sorted(row.id for row in rows)
+
+
+def test_build_takes_paths_and_tables_of_logs(tokenizer, tmp_path):
+    logs = toy.trajectories(5)
+    expected = list(Corpus.build(logs, tokenizer))
+    write_trajectories(logs, tmp_path / "logs.parquet")
+    for source in (str(tmp_path), tmp_path / "logs.parquet", [tmp_path / "logs.parquet"]):
+        assert list(Corpus.build(source, tokenizer, str(tmp_path / "corpus"))) == expected
+    assert list(Corpus.build(pq.read_table(tmp_path / "logs.parquet"), tokenizer)) == expected
+
+
+def test_build_takes_frames_and_datasets(tokenizer):
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    logs = toy.trajectories(5)
+    expected = list(Corpus.build(logs, tokenizer))
+    records = [{"id": log.id, "task": log.task, "messages": log.messages} for log in logs]
+    bare = [replace(row, success=None) for row in expected]
+    for table in (pandas.DataFrame(records), datasets.Dataset.from_list(records)):
+        assert list(Corpus.build(table, tokenizer)) == bare

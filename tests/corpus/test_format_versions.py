@@ -52,6 +52,7 @@ def test_a_corpus_without_scores_is_read_as_it_is(tmp_path):
         np.testing.assert_array_equal(one.action, other.action)
         assert (one.ids, one.tasks, one.success) == (other.ids, other.tasks, other.success)
         assert one.entropy is None
+    assert old.to_arrow().equals(now.to_arrow())
     before = contents(old.path)
     assert build(tmp_path, "old") == old
     assert contents(old.path) == before

@@ -15,12 +15,6 @@ from testing import tiny
 from testing.few_steps import FEW, KilledError, kill_at
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 def ids_of(vocabulary, corpus):
     return torch.from_numpy(Examples(corpus, vocabulary, 256)[0].units)[None]
 
@@ -263,7 +257,7 @@ def test_bits_per_byte_equals_a_slow_sum(corpus, vocabulary, teacher_folder):
     found = bits_per_byte(corpus, student, max_length=1024)
     assert found.bits == pytest.approx(bits, rel=1e-4)
     assert found.bytes == text
-    assert found.as_json()["bits_per_byte"] == pytest.approx(bits / text, rel=1e-4)
+    assert found.to_dict()["bits_per_byte"] == pytest.approx(bits / text, rel=1e-4)
 
 
 def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_folder):

@@ -18,13 +18,6 @@ from lar.models.causal_lm import hidden_states
 from lar.vocabulary.vocabulary import Reparameterized
 from testing import tiny, toy
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 SPEAKERS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=12)
 
 

@@ -23,12 +23,6 @@ PADDING = 24
 PROMPT = "<|im_start|>user\nHow warm is it in Lima?<|im_end|>\n<|im_start|>assistant\n"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def trained(corpus):
     return tiny.teacher(corpus)

@@ -18,12 +18,6 @@ from testing import tiny
 FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "device": "cpu"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def teacher(corpus):
     return tiny.teacher(corpus).state_dict()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar import adapt, distill
-from lar.cli.common import progress_bar
+from lar.cli.common import console, progress_bar
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -25,12 +25,6 @@ from testing import tiny
 from testing.few_steps import FEW, KilledError, kill_at
 
 FIGURES = ["eval_bits_per_byte", "eval_latent_use", "eval_explicit_preference"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +55,7 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
     assert [found.latents, found.latents_written, found.explicit_preferred] == counts.tolist()
     assert 0 < counts[1] < counts[0]
     assert found.latent_use == counts[1] / counts[0]
-    assert found.as_json()["explicit_preference"] == counts[2] / counts[0]
+    assert found.to_dict()["explicit_preference"] == counts[2] / counts[0]
     plain = bits_per_byte(sides[1], str(teacher_folder))
     assert plain.latents == 0
     assert plain.shares() == {"bits_per_byte": plain.bits_per_byte}
@@ -101,6 +95,15 @@ def test_a_plain_callback_hears_no_notes():
     annotate(lambda done, total: pytest.fail(f"{done} of {total}"), "fast")
 
 
+@pytest.fixture
+def fresh_console():
+    """A console reads its environment once, so an earlier test's must not stay, nor this test's."""
+    console.cache_clear()
+    yield
+    console.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_console")
 def test_a_bar_shows_notes(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")

@@ -25,12 +25,6 @@ from testing.damage import ENDS, FLIPS, flip, loads_or_explains
 from testing.few_steps import FEW
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 def test_rows_know_their_conversations(corpus, vocabulary):
     source = Examples(corpus, vocabulary, 48)  # several windows a conversation
     ids = [i for shard in corpus.shards() for i in shard.ids]
@@ -237,4 +231,4 @@ def test_a_run_record_is_json(corpus, vocabulary, tmp_path):
         tmp_path / "s",
     )
     record = json.loads((tmp_path / "s" / "distillation.json").read_text())
-    assert DistillOptions.from_file(tmp_path / "s" / "distillation.json").as_json() == record["options"]
+    assert DistillOptions.from_file(tmp_path / "s" / "distillation.json").to_dict() == record["options"]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lar
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.option_files import read_options
 from lar.errors import OptionError
@@ -21,10 +22,10 @@ def test_options_survive_a_file(tmp_path):
         control=True,
     )
     file = tmp_path / "options.json"
-    file.write_text(json.dumps(options.as_json()))
+    file.write_text(json.dumps(options.to_dict()))
     assert DistillOptions.from_file(file) == options
     record = tmp_path / "distillation.json"
-    record.write_text(json.dumps({"options": options.as_json(), "steps": 7, "log": []}))
+    record.write_text(json.dumps({"options": options.to_dict(), "steps": 7, "log": []}))
     assert DistillOptions.from_file(record) == options
 
 
@@ -56,6 +57,7 @@ def test_yaml_and_overrides(tmp_path):
         ("lora_rank: 0", "lora_rank must be greater than 0, not 0"),
         ("max_length: 7", "max_length must be greater than or equal to 8, not 7"),
         ("1: 2", "1 is no option"),
+        ("max_step: 2", "'max_step' is no option; did you mean 'max_steps'?"),
         ("loss: mse", "loss must be 'marginal', 'paper' or 'sft', not 'mse'"),
         ("patience: 2", "evaluate_steps"),
         ("min_improvement: -1", "min_improvement"),
@@ -89,7 +91,7 @@ def test_values_get_the_fields_types():
 def test_yaml_reads_numbers_as_json_and_python_do(tmp_path, number):
     file = tmp_path / "options.yaml"
     file.write_text(f"learning_rate: {number}")
-    assert read_options(file, ["learning_rate"]) == {"learning_rate": float(number)}
+    assert read_options(file) == {"learning_rate": float(number)}
 
 
 def test_an_adaptation_is_a_distillation_by_plain_cross_entropy():
@@ -110,3 +112,16 @@ def test_any_file_is_read_or_refused(tmp_path, content, suffix):
     file = tmp_path / f"options{suffix}"
     file.write_bytes(content)
     loads_or_explains(DistillOptions.from_file, file)
+
+
+def test_a_misspelt_keyword_is_refused_before_anything_is_loaded(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(OptionError, match="'max_step' is no option; did you mean 'max_steps'"):
+        lar.distill(nowhere, None, None, max_step=3)
+    with pytest.raises(OptionError, match="'lora_ranks' is no option; did you mean 'lora_rank'"):
+        lar.adapt(nowhere, None, lora_ranks=3)
+    with pytest.raises(OptionError, match="'form_' is no option; did you mean 'form'"):
+        lar.export(nowhere, tmp_path / "out", form_="lora")
+    with pytest.raises(OptionError, match="'min_suport' is no option; did you mean 'min_support'"):
+        lar.mine(nowhere, min_suport=3)
+    assert not list(tmp_path.iterdir())

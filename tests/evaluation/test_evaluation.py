@@ -18,8 +18,8 @@ def test_only_unseen_tasks_are_measured(corpus):
     result = evaluate({"toy": corpus}, vocabulary)
     assert (result.tasks, result.seen_tasks) == (held_out.tasks, len(train.tasks))
     assert result.total.base_tokens == held_out.num_action_tokens
-    assert result.as_dict() == {
-        **evaluate({"toy": held_out}, vocabulary).as_dict(),
+    assert result.to_dict() == {
+        **evaluate({"toy": held_out}, vocabulary).to_dict(),
         "seen_tasks": len(train.tasks),
     }
     assert result.lossless
@@ -53,7 +53,7 @@ def test_a_latent_that_no_engine_can_have_shifts_no_other(corpus, vocabulary, to
     unfit = replace(first, id=first.id + 1, tokens=letters)
     moved = [replace(latent, id=latent.id + 1) for latent in others]
     found = evaluate(corpus, LatentVocabulary((first, unfit, *moved), tokenizer)).total
-    assert found.as_dict() == evaluate(corpus, vocabulary).total.as_dict()
+    assert found.to_dict() == evaluate(corpus, vocabulary).total.to_dict()
 
 
 def test_a_corpus_of_another_tokenizer_is_refused(vocabulary):

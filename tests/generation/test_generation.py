@@ -152,3 +152,14 @@ def test_wrong_sampling_is_refused():
     for wrong in ({"max_units": 0}, {"temperature": -1.0}, {"top_p": 0.0}):
         with pytest.raises(OptionError):
             Sampling(**wrong)
+
+
+def test_keywords_are_the_fields_of_sampling(student):
+    expected = [one.units.tolist() for one in generate(student, PROMPTS, Sampling(max_units=5))]
+    assert [one.units.tolist() for one in generate(student, PROMPTS, max_units=5)] == expected
+    assert [one.units.tolist() for one in generate(student, PROMPTS, GREEDY, max_units=5)] == expected
+    conversation = Conversation(student, max_units=3)
+    conversation.append(PROMPTS[0])
+    assert conversation.reply(max_units=5).units.tolist() == expected[0]
+    with pytest.raises(OptionError, match="did you mean 'max_units'"):
+        generate(student, PROMPTS, max_unit=5)

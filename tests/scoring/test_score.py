@@ -13,12 +13,6 @@ from lar.scoring.score import batches_by_length, entropies, score
 from testing import tiny, toy
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture
 def small(tokenizer, tmp_path):
     return Corpus.build(toy.trajectories(10), tokenizer, tmp_path / "corpus", shard_tokens=500)

@@ -22,12 +22,6 @@ from testing.corpora import contents
 FEW = {"lora_rank": 4, "lora_alpha": 8, "device": "cpu", "logging_steps": 1, "max_steps": 3}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def model(corpus):
     return tiny.teacher(corpus)

@@ -34,12 +34,6 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with tiny.one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def student_folder(teacher_folder, corpus, vocabulary, tmp_path_factory) -> Path:
     options = DistillOptions(

@@ -1,12 +1,15 @@
 """Trajectories that a program hands over mean what the same records in a log mean."""
 
+import importlib.util
 import json
+import pickle
 
+import pyarrow as pa
 import pytest
 
 from lar.corpus import Corpus
 from lar.errors import TrajectoryError
-from lar.trajectories import Trajectory, read_trajectories
+from lar.trajectories import BadRecordWarning, Problems, Trajectory, read_trajectories, write_trajectories
 from lar.trajectories.given import as_trajectories
 from testing import toy
 
@@ -53,3 +56,103 @@ def test_an_error_of_the_reader_keeps_its_own_words():
     with pytest.raises(TrajectoryError) as caught:
         list(as_trajectories([wrong]))
     assert str(caught.value) == "trajectory 1: message 2: unknown role 'emperor'"
+
+
+def test_what_is_easily_mistaken_gets_a_hint():
+    with pytest.raises(TrajectoryError, match="give a list of lists of messages"):
+        list(as_trajectories(MESSAGES))
+    with pytest.raises(TrajectoryError, match=r"one record .*: give a list of records"):
+        list(as_trajectories({"messages": MESSAGES}))
+    with pytest.raises(TrajectoryError, match=r"^a int has no rows"):
+        read_trajectories(7)
+
+
+# Two tools whose arguments differ: a table of structs gives each the other's, as null.
+ROWS = [
+    {
+        "id": name,
+        "task": f"warm/{name}",
+        "success": success,
+        "messages": [
+            {"role": "user", "content": f"How warm is {name}?"},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", **call}]},
+            {"role": "tool", "content": "12", "tool_call_id": "c"},
+        ],
+    }
+    for name, success, call in (
+        ("Lima", True, {"function": {"name": "look", "arguments": {"at": "Lima"}}}),
+        ("Oslo", None, {"function": {"name": "ask", "arguments": {"whom": "Ann", "on": "Monday"}}}),
+    )
+]
+
+
+def tables() -> dict[str, object]:
+    """The same rows as each kind of table that is installed."""
+    arrow = pa.Table.from_pylist(ROWS)
+    found: dict[str, object] = {"list": ROWS, "generator": iter(ROWS), "pyarrow": arrow}
+    if importlib.util.find_spec("pandas"):
+        pandas = pytest.importorskip("pandas")
+        found["pandas"] = pandas.DataFrame(ROWS)
+        found["pandas of arrow"] = arrow.to_pandas()
+    if importlib.util.find_spec("datasets"):
+        dataset = pytest.importorskip("datasets").Dataset.from_list(ROWS)
+        found["dataset"] = dataset
+        found["formatted dataset"] = dataset.with_format("numpy")
+        found["iterable dataset"] = dataset.to_iterable_dataset()
+    return found
+
+
+@pytest.mark.parametrize("name", tables())
+def test_every_table_gives_the_trajectories_of_its_rows(name):
+    expected = list(as_trajectories(ROWS))
+    assert [one.messages[1]["tool_calls"][0]["function"]["arguments"] for one in expected] == [
+        '{"at": "Lima"}',
+        '{"whom": "Ann", "on": "Monday"}',
+    ]
+    assert list(as_trajectories(tables()[name])) == expected
+    assert list(read_trajectories(tables()[name])) == expected
+
+
+def test_a_column_of_a_frame_that_mixes_texts_and_parts_is_read():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame({"messages": [MESSAGES, ROWS[0]["messages"]], "id": ["a", None]})
+    found = list(read_trajectories(frame))
+    assert [one.id for one in found] == ["a", "given:2"]
+    assert found[0].messages == next(as_trajectories([MESSAGES])).messages
+
+
+def test_a_dict_of_splits_asks_for_one():
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    splits = datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
+    with pytest.raises(TrajectoryError, match=r"^a DatasetDict has a dataset for each split: .* 'train'$"):
+        read_trajectories(splits)
+
+
+def test_records_in_memory_are_collected_as_those_of_files_are():
+    problems = Problems()
+    found = list(read_trajectories([7, ROWS[0], {"no": 1}], problems=problems, task_key="id"))
+    assert [one.task for one in found] == ["Lima"]
+    assert [str(problem)[:16] for problem in problems.records] == ["given, record 1:", "given, record 3:"]
+    with pytest.warns(BadRecordWarning, match="1 bad record"):
+        list(read_trajectories([7, ROWS[0]]))
+    with pytest.raises(TrajectoryError, match="given, record 1: "):
+        list(read_trajectories([7, ROWS[0]], strict=True))
+
+
+def test_files_may_come_as_paths_texts_or_an_iterator(tmp_path):
+    write_trajectories(toy.trajectories(2), str(tmp_path / "a.jsonl"))
+    file = tmp_path / "a.jsonl"
+    expected = list(read_trajectories(file))
+    for source in (str(file), [file], iter([str(file)]), tmp_path.glob("*.jsonl")):
+        assert list(read_trajectories(source)) == expected
+
+
+def test_a_trajectory_is_an_object_like_others():
+    trajectory = toy.trajectories(1)[0]
+    again = pickle.loads(pickle.dumps(trajectory))
+    assert again == trajectory
+    assert len({again, trajectory}) == 1
+    assert len(trajectory) == len(list(trajectory)) == len(trajectory.messages)
+    assert len(repr(trajectory)) < 150
+    assert json.loads(json.dumps(trajectory.to_dict()))["messages"] == trajectory.messages
+    assert next(as_trajectories([trajectory.to_dict()])) == trajectory

@@ -117,7 +117,7 @@ def test_missing_files_and_unknown_formats_are_refused_before_reading(tmp_path: 
         read_trajectories([tmp_path / "nowhere"])
     with pytest.raises(OptionError, match="unknown format 'xml'; known: auto, react"):
         read_trajectories(tmp_path, format="xml")
-    with pytest.raises(TrajectoryError, match="there is no file to read"):
+    with pytest.raises(TrajectoryError, match="there is nothing to read"):
         list(read_trajectories(tmp_path))
 
 

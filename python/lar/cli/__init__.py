@@ -1,7 +1,10 @@
 """The command line: one module a command, imported only when its command runs."""
 
+import difflib
 import importlib
+import logging
 import sys
+from typing import Any
 
 import click
 
@@ -10,18 +13,50 @@ from lar.utils.processes import first_to_fail
 
 # Name -> (module, one-line help): the help is here so that `lar --help` imports no command.
 COMMANDS = {
-    "import": ("lar.cli.import_", "Agent logs of any known format -> trajectories (Parquet)."),
-    "corpus": ("lar.cli.corpus", "Trajectories -> tokens with the agent's mask (Arrow)."),
-    "adapt": ("lar.cli.adapt", "Fine-tune a plain LoRA on the agent's turns and merge it: the teacher."),
+    "import": ("lar.cli.import_", "Read agent logs of any known format and write trajectories (Parquet)."),
+    "corpus": ("lar.cli.corpus", "Tokenize trajectories and mask the agent's tokens (Arrow)."),
+    "adapt": (
+        "lar.cli.adapt",
+        "Fine-tune a model that did not write the logs, so that it can be the teacher.",
+    ),
     "score": ("lar.cli.score", "Store the teacher's entropy before each of the agent's tokens."),
-    "mine": ("lar.cli.mine", "Corpus or trajectories -> latent vocabulary."),
-    "encode": ("lar.cli.encode", "Base token ids -> units."),
-    "expand": ("lar.cli.expand", "Units -> base token ids, exactly."),
+    "mine": ("lar.cli.mine", "Mine a latent vocabulary from a corpus or from trajectories."),
+    "encode": ("lar.cli.encode", "Encode base token ids as units."),
+    "expand": ("lar.cli.expand", "Expand units into base token ids, exactly."),
     "distill": ("lar.cli.distill", "Teach a model to use a latent vocabulary."),
-    "evaluate": ("lar.cli.evaluate", "What a vocabulary saves on tasks that it has not seen."),
-    "export": ("lar.cli.export", "Student -> a checkpoint that stock engines take as it is."),
-    "demo": ("lar.cli.demo", "The whole way in a few minutes on a CPU."),
+    "evaluate": ("lar.cli.evaluate", "Measure what a vocabulary saves on tasks that it was not mined on."),
+    "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
+    "demo": ("lar.cli.demo", "Run every step on a toy task, in a few minutes on a CPU."),
 }
+
+# Option -> what of the package's log is shown.
+_LEVELS = {"verbose": logging.INFO, "quiet": logging.CRITICAL + 1}
+_VERBOSITY = (
+    (["-v", "--verbose"], "Print to standard error what is done, not only warnings."),
+    (["-q", "--quiet"], "Print only errors to standard error: no warnings, no progress."),
+)
+
+
+def with_verbosity(command: click.Command) -> click.Command:
+    """Give a command, or the group of all, the options -v and -q; the last one that is given holds."""
+    if not any(parameter.name in _LEVELS for parameter in command.params):
+        command.params += [
+            click.Option(names, is_flag=True, expose_value=False, callback=_set_verbosity, help=text)
+            for names, text in _VERBOSITY
+        ]
+    return command
+
+
+def _set_verbosity(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        _show_log(context, _LEVELS[str(parameter.name)])
+
+
+def _show_log(context: click.Context, level: int) -> None:
+    from lar.cli.logs import show_log
+
+    context.meta["lar.verbosity"] = level
+    show_log(level)
 
 
 class _LazyGroup(click.Group):
@@ -34,23 +69,41 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
+        return with_verbosity(command)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command, or fail with the nearest name."""
+        near = [] if args[0] in COMMANDS else difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if near:
+            ctx.fail(f"no command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="lar")
-def group() -> None:
+@click.pass_context
+def group(context: click.Context) -> None:
     """Make LLM agents cheaper by giving them bigger actions (Latent Action Reparameterization)."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+    elif "lar.verbosity" not in context.meta:
+        _show_log(context, logging.WARNING)
+
+
+with_verbosity(group)
 
 
 def main() -> None:
     """Run the command line; bad input ends with one line on standard error and exit code 2.
 
-    Of several processes the first to fail says why: the others fail for its reason, or as it is gone.
+    Of several processes the first that fails prints the reason. The others fail for the same reason, or
+    because it is gone.
     """
     try:
         sys.exit(group.main(standalone_mode=False))

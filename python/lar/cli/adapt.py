@@ -1,4 +1,4 @@
-"""`lar adapt`: a teacher out of a model that did not write the logs."""
+"""`lar adapt`: make a teacher of a model that did not write the logs."""
 
 import json
 import time
@@ -25,9 +25,9 @@ from lar.utils.processes import is_main
 
 @click.command("adapt")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option("--model", required=True, type=EXISTING_PATH, help="The checkpoint folder to start from.")
-@click.option("-o", "--output", required=True, type=PATH, help="The checkpoint folder to write.")
-@click.option("--keep-adapter", is_flag=True, help="Write a PEFT LoRA folder, not a merged checkpoint.")
+@click.option("--model", required=True, type=EXISTING_PATH, help="The folder of the model to fine-tune.")
+@click.option("-o", "--output", required=True, type=PATH, help="The folder to write.")
+@click.option("--keep-adapter", is_flag=True, help="Write a PEFT LoRA folder instead of a merged checkpoint.")
 @hold_out_options
 @options_file_option
 @option_flags(AdaptOptions)
@@ -46,9 +46,9 @@ def command(
 ) -> None:
     """Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
 
-    Needed where another model wrote the logs: the result is the teacher to score and distil with, merged or
-    as an adapter beside its base. A run that was stopped goes on when it is started again. Several processes
-    share a run as in `lar distill`.
+    You need this if another model wrote the logs. Use the result, merged or as an adapter, as the --model of
+    lar score and lar distill. A run that was stopped goes on when you start it again. Several processes share
+    a run as in lar distill.
 
     \b
     Examples:

@@ -19,8 +19,8 @@ ray_option = click.option(
     is_flag=False,
     flag_value="",
     metavar="[ADDRESS]",
-    help="Work on a Ray cluster whose nodes see the same files: at ADDRESS (host:port), or that of "
-    "RAY_ADDRESS or of this machine. Without an ADDRESS write it last.",
+    help="Work on the Ray cluster at ADDRESS (host:port), whose nodes must see the same files. Without an "
+    "ADDRESS, which then must be the last option, use RAY_ADDRESS or this machine's cluster.",
 )
 
 

@@ -1,9 +1,11 @@
-"""What every command shares: errors as one line, progress on a terminal, `--json` for machines."""
+"""What every command shares: progress and log on standard error, `--json` on standard output."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,22 @@ class _Logs(click.Path):
 
 LOGS = _Logs(path_type=Path)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, not a table.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object instead of a table."
+)
 
 
+# What the commands themselves log; the library's modules have loggers of their own below `lar`.
+logger = logging.getLogger("lar.cli")
+
+
+@cache
 def console() -> Console:
-    """A console on standard error: standard output carries results only."""
-    return Console(stderr=True)
+    """The console on standard error, shared by bars and log; standard output carries results only.
+
+    Lines that nobody watches on a terminal are not wrapped: they go to files and to other programs.
+    """
+    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
 
 class _Bar:
@@ -53,8 +65,8 @@ class _Bar:
 
 @contextmanager
 def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
-    """Show a bar on a terminal, nothing elsewhere; yields the callback that moves it."""
-    if not (sys.stderr.isatty() and is_main()):
+    """Yield the callback that moves a progress bar; the bar is shown on a terminal only."""
+    if not (sys.stderr.isatty() and is_main() and logger.isEnabledFor(logging.CRITICAL)):
         yield silent
         return
     columns = (
@@ -76,8 +88,9 @@ def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
 
 
 def note(message: str) -> None:
-    """Print one line for the person to standard error."""
-    click.echo(message, err=True)
+    """Print one line about how the work goes to standard error, unless --quiet is given."""
+    if logger.isEnabledFor(logging.CRITICAL):
+        click.echo(message, err=True)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`lar corpus`: trajectories -> tokens with the agent's mask."""
+"""`lar corpus`: tokenize trajectories and mask the agent's tokens."""
 
 import time
 from pathlib import Path
@@ -7,18 +7,26 @@ from typing import Any
 import click
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, print_json, progress_bar
 from lar.errors import OptionError
 
 
 @click.command("corpus")
 @click.argument("trajectories", nargs=-1, required=True, type=LOGS)
 @click.option(
-    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder (tokenizer.json and so on)."
+    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder, which holds tokenizer.json."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
-@click.option("--workers", type=click.IntRange(min=1), help="Chunks under way at a time.")
-@click.option("--skip-refused", is_flag=True, help="Leave out what the chat template refuses, and count it.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="The number of chunks to encode at a time.  [default: one for each core, at most 8]",
+)
+@click.option(
+    "--skip-refused",
+    is_flag=True,
+    help="Leave out and count the trajectories that the chat template refuses; without this, stop.",
+)
 @ray_option
 @json_option
 def command(
@@ -32,7 +40,7 @@ def command(
 ) -> None:
     """Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
 
-    A run that was stopped continues when it is started again; another corpus in the folder is never touched.
+    A run that was stopped goes on when you start it again. A folder that holds another corpus is refused.
 
     \b
     Example:
@@ -40,6 +48,7 @@ def command(
     """
     if ray_address is not None and workers is not None:
         raise OptionError("--workers is for one machine: it does not go with --ray")
+    from lar.cli.inputs import note_problems
     from lar.corpus import Corpus
     from lar.trajectories import Problems, read_trajectories
 
@@ -56,7 +65,7 @@ def command(
             progress=progress,
         )
     summary = _summary(corpus, problems.count, time.perf_counter() - began)
-    _warn(summary, corpus.manifest.left_out_examples, problems)
+    note_problems(problems)
     if as_json:
         print_json(summary)
     else:
@@ -76,15 +85,6 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
         "bad_records": bad_records,
         "seconds": round(seconds, 2),
     }
-
-
-def _warn(summary: dict[str, Any], refusals: list[str], problems: Any) -> None:
-    if summary["bad_records"]:
-        note(f"{summary['bad_records']} records could not be read; the first: {problems.records[0]}")
-    if summary["left_out"]:
-        note(f"{summary['left_out']} trajectories left out; the first: {refusals[0]}")
-    if summary["without_agent"]:
-        note(f"{summary['without_agent']} trajectories hold no text of the agent")
 
 
 def _print(summary: dict[str, Any]) -> None:

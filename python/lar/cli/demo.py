@@ -1,4 +1,4 @@
-"""`lar demo`: the whole way in a few minutes on a CPU, and a table of what it saved and cost."""
+"""`lar demo`: run every step on a toy task, and print what it saved and cost."""
 
 import time
 from collections.abc import Iterator
@@ -21,10 +21,23 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.option(
-    "-o", "--output", type=PATH, default=Path("demo"), show_default=True, help="A folder, new or empty."
+    "-o",
+    "--output",
+    type=PATH,
+    default=Path("demo"),
+    show_default=True,
+    help="The folder to write; it must be new or empty.",
 )
-@click.option("--tasks", type=int, default=100, show_default=True, help="Held-out tickets for each agent.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Tickets, wording and start values.")
+@click.option(
+    "--tasks",
+    type=int,
+    default=100,
+    show_default=True,
+    help="The number of held-out tickets that each agent works on.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The seed of tickets, wording and start values."
+)
 @json_option
 def command(output: Path, tasks: int, seed: int, as_json: bool) -> None:
     """Show the method on a small order desk: train a tiny agent, give it latents, compare.
@@ -43,7 +56,7 @@ def command(output: Path, tasks: int, seed: int, as_json: bool) -> None:
 
     result = run_demo(output, DemoOptions(tasks=tasks, seed=seed), _stage)
     if as_json:
-        print_json(result.as_json())
+        print_json(result.to_dict())
     else:
         _print(result)
 

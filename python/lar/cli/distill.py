@@ -25,10 +25,14 @@ from lar.utils.processes import is_main
 
 @click.command("distill")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option("--model", required=True, type=EXISTING_PATH, help="The teacher's checkpoint folder.")
-@click.option("--vocabulary", type=EXISTING_PATH, help="The vocabulary folder; not needed for a control.")
+@click.option(
+    "--model", required=True, type=EXISTING_PATH, help="The teacher's folder: a checkpoint or a PEFT adapter."
+)
+@click.option(
+    "--vocabulary", type=EXISTING_PATH, help="The vocabulary's folder; needed unless the run is a --control."
+)
 @click.option("-o", "--output", required=True, type=PATH, help="The student folder to write.")
-@click.option("--control", is_flag=True, help="The same data and steps without latents.")
+@click.option("--control", is_flag=True, help="Train a control: the same data and steps, without latents.")
 @hold_out_options
 @options_file_option
 @option_flags(DistillOptions)
@@ -45,10 +49,10 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Distil a student that writes latents: LoRA and new rows, taught by the frozen model itself.
+    """Distil a student that writes latents: LoRA and new rows, with the frozen model itself as the teacher.
 
-    A run that was stopped goes on when it is started again. A result without its control is not a result.
-    Several GPUs share a run that `accelerate launch` or `torchrun` starts, one process each.
+    Always distil a control too, and compare the two. A run that was stopped goes on when you start it again.
+    To use several GPUs, start the command with accelerate launch or torchrun, one process for each GPU.
 
     \b
     Examples:
@@ -56,7 +60,7 @@ def command(
       lar distill corpus/ --model teacher/ --control -o control/
       accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
         --vocabulary vocabulary/ --sharding full -o student/
-      lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \
+      lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \\
         --hold-out 0.1 --evaluate-steps 100 --patience 3
     """
     needs_train_extra()

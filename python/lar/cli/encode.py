@@ -1,4 +1,4 @@
-"""`lar encode`: base token ids -> units."""
+"""`lar encode`: encode base token ids as units."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +13,19 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json
 @click.command("encode")
 @click.argument("vocabulary", type=EXISTING_PATH)
 @click.argument("input_path", metavar="INPUT", type=EXISTING_PATH)
-@click.option("-o", "--output", required=True, type=PATH, help="Units: .npy or one JSON array a line.")
-@click.option("--text", is_flag=True, help="INPUT is text: each line is tokenized first.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=PATH,
+    help="The file to write: units as .npy, or one JSON array on each line.",
+)
+@click.option("--text", is_flag=True, help="Tokenize each line of INPUT, which is text.")
 @json_option
 def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
-    """Write base token ids as units, by the canonical parse.
+    """Encode base token ids as units, by the canonical parse.
 
-    INPUT is a .npy array of ids, or a file with one JSON array of ids a line.
+    INPUT is a .npy array of ids, or a file with one JSON array of ids on each line.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`lar evaluate`: what a vocabulary saves on tasks that it has not seen."""
+"""`lar evaluate`: measure what a vocabulary saves on tasks that it was not mined on."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import EXISTING_PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
@@ -16,15 +16,21 @@ from lar.vocabulary.storage import FILE_NAME
 @click.command("evaluate")
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH, metavar="CORPUS...")
 @click.argument("vocabulary", type=EXISTING_PATH)
-@click.option("--model", type=EXISTING_PATH, help="The base's checkpoint folder: adds bits per byte.")
-@click.option("--control", type=EXISTING_PATH, help="A control that was distilled from it.")
-@click.option("--student", type=EXISTING_PATH, help="A student that was distilled from it.")
+@click.option(
+    "--model", type=EXISTING_PATH, help="The teacher's folder; adds bits per byte of the agent's text."
+)
+@click.option(
+    "--control", type=EXISTING_PATH, help="The folder of a control that was distilled from --model."
+)
+@click.option(
+    "--student", type=EXISTING_PATH, help="The folder of a student that was distilled from --model."
+)
 @click.option(
     "--max-length",
     type=click.IntRange(8),
     default=2048,
     show_default=True,
-    help="Base tokens that a model reads at once.",
+    help="The number of base tokens that a model reads at a time.",
 )
 @json_option
 def command(
@@ -32,9 +38,9 @@ def command(
 ) -> None:
     """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
-    CORPUS is one or several corpus folders or trajectory files of any known format. Needs no model: the
-    vocabulary's folder holds its tokenizer. With --model it also measures how many bits base, control and
-    student need for each byte of the agent's text there.
+    CORPUS is one or several corpus folders or trajectory files of any known format. No model is needed: the
+    vocabulary's folder holds its tokenizer. With --model, the bits that the model, the control and the
+    student need for each byte of the agent's text are measured too.
 
     \b
     Examples:
@@ -53,12 +59,10 @@ def command(
     corpora = open_corpora(inputs, loaded.tokenizer)
     with progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(corpora, loaded, progress=progress)
-    if result.in_sample:
-        note("every task was seen in mining: these figures say nothing about new ones (mine with --hold-out)")
     unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
     bits = _bits_per_byte(unseen, max_length, **folders)
     if as_json:
-        print_json({**result.as_dict(), **({"bits_per_byte": bits} if bits else {})})
+        print_json({**result.to_dict(), **({"bits_per_byte": bits} if bits else {})})
     else:
         _print(result, loaded.size)
         for arm, value in bits.items():

@@ -1,4 +1,4 @@
-"""`lar expand`: units -> base token ids, exactly."""
+"""`lar expand`: expand units into base token ids, exactly."""
 
 from pathlib import Path
 
@@ -10,13 +10,19 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json
 @click.command("expand")
 @click.argument("vocabulary", type=EXISTING_PATH)
 @click.argument("input_path", metavar="INPUT", type=EXISTING_PATH)
-@click.option("-o", "--output", required=True, type=PATH, help="Ids: .npy or one JSON array a line.")
-@click.option("--text", is_flag=True, help="Write text instead of ids: one JSON string a line.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=PATH,
+    help="The file to write: ids as .npy, or one JSON array on each line.",
+)
+@click.option("--text", is_flag=True, help="Write text instead of ids, one JSON string on each line.")
 @json_option
 def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
-    """Write units as the base token ids that they stand for: the exact inverse of `lar encode`.
+    """Expand units into the base token ids that they stand for: the exact inverse of lar encode.
 
-    INPUT is a .npy array of units, or a file with one JSON array of units a line.
+    INPUT is a .npy array of units, or a file with one JSON array of units on each line.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`lar export`: a student as a checkpoint for stock engines."""
+"""`lar export`: write a student as a checkpoint for unmodified engines."""
 
 import time
 from pathlib import Path
@@ -14,27 +14,51 @@ from lar.serving.export.options import DTYPES, GGUF_TYPES, ExportOptions
 @click.argument("student", type=EXISTING_PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="The folder to write.")
 @click.option(
-    "--model", type=EXISTING_PATH, help="The teacher's folder.  [default: as the student remembers]"
+    "--model",
+    type=EXISTING_PATH,
+    help="The teacher's folder.  [default: the folder that the student's adapter_config.json names]",
 )
-@click.option("--lora", is_flag=True, help="The base with the latents' rows, and a plain LoRA beside it.")
-@click.option("--decode-only", is_flag=True, help="Decode latents, but encode every text as before.")
+@click.option(
+    "--lora",
+    is_flag=True,
+    help="Write the base with the latents' rows and a LoRA beside it, instead of a merged checkpoint.",
+)
+@click.option(
+    "--decode-only",
+    is_flag=True,
+    help="Write a tokenizer that decodes latents but never encodes them: prompts stay as they were.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
     default="auto",
     show_default=True,
-    help="Of the weights written; auto: as the teacher's.",
+    help="The type of the weights to write; auto keeps the teacher's.",
 )
-@click.option("--gates", type=click.Choice(["engines", "none"]), default="engines", show_default=True)
+@click.option(
+    "--gates",
+    type=click.Choice(["engines", "none"]),
+    default="engines",
+    show_default=True,
+    help="Whether to refuse latents that engines handle wrongly.",
+)
 @click.option(
     "--gguf",
     "llama_cpp",
     type=EXISTING_PATH,
     metavar="LLAMA_CPP",
-    help="Also a GGUF, by this source tree's converter.",
+    help="Also write a GGUF, with the converter of this source tree of llama.cpp.",
 )
-@click.option("--chat-template", type=EXISTING_PATH, help="A template in place of the base's.")
-@click.option("--gguf-type", type=click.Choice(GGUF_TYPES), default="auto", show_default=True)
+@click.option(
+    "--chat-template", type=EXISTING_PATH, help="A chat template to write instead of the teacher's."
+)
+@click.option(
+    "--gguf-type",
+    type=click.Choice(GGUF_TYPES),
+    default="auto",
+    show_default=True,
+    help="The type of the GGUF's weights; auto lets the converter choose.",
+)
 @json_option
 def command(
     student: Path,
@@ -49,10 +73,11 @@ def command(
     chat_template: Path | None,
     as_json: bool,
 ) -> None:
-    """Write a student as a plain checkpoint: latents in, text out, in any engine.
+    """Write a student as a plain checkpoint that any engine serves without a plugin.
 
-    LoRA is merged, the latents are rows of the two matrices and tokens of the tokenizer. The folder is read
-    back in a fresh process and held against the student before it gets its name.
+    LoRA is merged into the weights. Each latent becomes a row of the two embedding matrices and a token of
+    the tokenizer. A fresh process reads the folder back and compares it with the student before it gets its
+    name.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Lists of ids as files: one JSON array a line, or a numpy array; shared by `encode` and `expand`."""
+"""Files of ids for `encode` and `expand`: a numpy array, or one JSON array on each line."""
 
 import json
 from collections.abc import Iterator
@@ -13,29 +13,29 @@ from lar.vocabulary.vocabulary import as_ids
 
 
 def read_ids(path: Path) -> Iterator[NDArray[np.uint32]]:
-    """Each list of ids in a .npy file (one list) or a file of JSON arrays, one a line.
+    """Yield the lists of ids in a file: one list of a .npy file, else one JSON array on each line.
 
     Raises:
-        OptionError: a line is no list of ids; the message names it.
+        OptionError: the array or a line is not a list of ids; the message names it.
     """
     if path.suffix == ".npy":
         try:
             yield as_ids(np.load(path))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise OptionError(f"{path}: {error}") from error
         return
     for number, line in enumerate(read_lines(path), start=1):
         try:
             yield as_ids(json.loads(line))
         except (ValueError, TypeError) as error:
-            raise OptionError(f"{path}: line {number} is no JSON list of ids: {error}") from error
+            raise OptionError(f"{path}: line {number} is not a JSON list of ids: {error}") from error
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file that are not empty, without their ends.
+    """Yield the lines of a UTF-8 file without their line ends; empty lines are left out.
 
     Raises:
-        OptionError: the file is no UTF-8.
+        OptionError: the file is not UTF-8.
     """
     with path.open(encoding="utf-8") as lines:
         try:

@@ -1,4 +1,4 @@
-"""`lar import`: agent logs of any known format -> one file of trajectories."""
+"""`lar import`: read agent logs of any known format and write one file of trajectories."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import LOGS, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Problems, Trajectory, read_trajectories, write_trajectories
 
@@ -18,8 +18,8 @@ SHOWN_PROBLEMS = 5
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
-PATHS are files or folders, plain or compressed (.gz, .zst), or URLs (s3://, gs://, hf://, ...).
-Each record is recognised by what is in it, so formats may be mixed. A record that cannot be read is counted
+PATHS are files or folders, plain or compressed (.gz, .zst), or URLs (s3://, gs://, hf://, ...). The format
+of each record is recognized by its content, so formats may be mixed. A record that cannot be read is counted
 and named with its file and line.
 
 \b
@@ -56,7 +56,7 @@ class _Tally:
 @click.command("import", help=HELP)
 @click.argument("paths", nargs=-1, required=True, type=LOGS)
 @click.option(
-    "-o", "--output", required=True, type=PATH, help="File to write: .parquet, .jsonl or .jsonl.gz."
+    "-o", "--output", required=True, type=PATH, help="The file to write: .parquet, .jsonl or .jsonl.gz."
 )
 @click.option(
     "--format",
@@ -65,9 +65,13 @@ class _Tally:
     show_default=True,
     type=click.Choice(["auto", *FORMATS]),
     metavar="NAME",
-    help="Read every record as this format.",
+    help="The format of all records; auto recognizes each by its content.",
 )
-@click.option("--task-key", metavar="FIELD", help="Dotted path of the field that names a record's task.")
+@click.option(
+    "--task-key",
+    metavar="FIELD",
+    help="The dotted path of the field that names a record's task, such as metadata.issue.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
 @json_option
 def command(
@@ -101,9 +105,10 @@ def _note_problems(problems: Problems) -> None:
         :SHOWN_PROBLEMS
     ]
     for problem in shown:
-        note(f"lar: bad record: {problem}")
+        logger.warning("bad record: %s", problem)
     if problems.count > len(shown):
-        note(f"lar: {problems.count - len(shown)} more bad records (--json lists the first {problems.keep})")
+        more = problems.count - len(shown)
+        logger.warning("%d more bad records (--json lists the first %d)", more, problems.keep)
 
 
 def _summary(tally: _Tally, problems: Problems, output: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Opening what a command was given: corpus folders, or trajectory files of any format."""
+"""Open what a command was given: corpus folders, or trajectory files of any format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lar.cli.common import note, progress_bar
+from lar.cli.common import logger, progress_bar
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
@@ -14,14 +14,19 @@ from lar.trajectories import Problems, read_trajectories
 
 
 def hold_out_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--hold-out and --split-seed: the same in every command, so that all leave out the same tasks."""
-    seed = click.option("--split-seed", default=0, show_default=True, help="Which tasks are left out.")
+    """Add --hold-out and --split-seed: the same in every command, so that all leave out the same tasks."""
+    seed = click.option(
+        "--split-seed",
+        default=0,
+        show_default=True,
+        help="The seed of the split: another seed leaves out other tasks.",
+    )
     share = click.option(
         "--hold-out",
         type=click.FloatRange(0, 1, max_open=True),
         default=0.0,
         show_default=True,
-        help="Share of the tasks to leave out, chosen by name; evaluate on them.",
+        help="The share of the tasks to leave out, so that you can evaluate on them.",
     )
     return share(seed(function))
 
@@ -66,6 +71,6 @@ def open_corpora(paths: tuple[Path, ...], tokenizer: Any) -> dict[str, Corpus]:
 
 
 def note_problems(problems: Problems) -> None:
-    """Say how many records could not be read, and where the first of them stands."""
+    """Log how many records could not be read, and where the first of them stands."""
     if problems.count:
-        note(f"{problems.count} records could not be read; the first: {problems.records[0]}")
+        logger.warning("%d records could not be read; the first: %s", problems.count, problems.records[0])

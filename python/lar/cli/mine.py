@@ -1,4 +1,4 @@
-"""`lar mine`: corpus or trajectories -> latent vocabulary."""
+"""`lar mine`: mine a latent vocabulary from a corpus or from trajectories."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, is_corpus, open_corpus, training_side
 from lar.cli.size import parse_size
 from lar.errors import OptionError
@@ -22,40 +22,54 @@ _DEFAULTS = MiningOptions()
 
 @click.command("mine")
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
-@click.option("--tokenizer", type=EXISTING_PATH, help="The model's folder; needed for trajectories.")
+@click.option(
+    "--tokenizer", type=EXISTING_PATH, help="The model's folder; needed if INPUTS are trajectories."
+)
 @click.option("-o", "--output", required=True, type=PATH, help="The vocabulary folder to write.")
-@click.option("--size", default=_DEFAULTS.size, show_default=True, help="Number of latents.")
+@click.option("--size", default=_DEFAULTS.size, show_default=True, help="The largest number of latents.")
 @click.option(
     "--min-support",
     default=_DEFAULTS.min_support,
     show_default=True,
-    help="Fewest tasks of a segment.",
+    help="The smallest number of distinct tasks in which a segment must occur.",
 )
-@click.option("--min-count", default=_DEFAULTS.min_count, show_default=True, help="Fewest occurrences.")
-@click.option("--max-length", default=_DEFAULTS.max_length, show_default=True, help="Longest segment.")
+@click.option(
+    "--min-count",
+    default=_DEFAULTS.min_count,
+    show_default=True,
+    help="The smallest number of times that a segment must occur.",
+)
+@click.option(
+    "--max-length",
+    default=_DEFAULTS.max_length,
+    show_default=True,
+    help="The largest number of base tokens in a segment.",
+)
 @click.option(
     "--max-entropy",
     metavar="NATS|pN",
-    help="The gate: a token may continue a segment only at or under this next-token entropy, in nats (0.25) "
-    "or as a quantile of the agent's own (p60).  [default: no gate]",
+    help="The entropy gate: a token may continue a segment only if the teacher's next-token entropy is at "
+    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p60).  [default: no gate]",
 )
 @click.option(
     "--gates",
     metavar="engines|none|NAMES",
     default=_DEFAULTS.gates,
     show_default=True,
-    help="Which segments serving engines can take: all gates, none, or some by their names (with commas).",
+    help="The engine gates that every segment must pass: all, none, or a list of names with commas.",
 )
 @click.option(
     "--max-misaligned",
     default=_DEFAULTS.max_misaligned,
     show_default=True,
-    help="Of the gate boundary: share of a latent's occurrences in text that may be other base tokens.",
+    help="For the engine gate boundary: the largest share of a latent's text matches whose tokens differ "
+    "from the latent's.",
 )
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Memory for folding the corpus, about: 2GiB. What goes beyond is spilled to a file in TMPDIR.",
+    help="About how much memory to use for folding the corpus, such as 2GiB; the rest is spilled to a file "
+    "in TMPDIR.  [default: no limit]",
 )
 @ray_option
 @hold_out_options
@@ -93,7 +107,7 @@ def command(
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:
-        note(f"{vocabulary.size} latents: no further segment is frequent enough and of use")
+        logger.warning("%d latents: no further segment is frequent enough and of use", vocabulary.size)
     vocabulary.save(output)
     summary = _summary(vocabulary, output, time.perf_counter() - began)
     if as_json:

@@ -1,4 +1,4 @@
-"""`lar score`: a teacher's entropies, beside a corpus."""
+"""`lar score`: store a teacher's entropies beside a corpus."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,17 +15,23 @@ from lar.cli.training import device_options, needs_train_extra
 
 @click.command("score")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option("--model", required=True, type=EXISTING_PATH, help="The teacher's checkpoint folder.")
-@click.option("--batch-tokens", type=click.IntRange(1), help="Tokens of a batch, padding included.")
+@click.option(
+    "--model", required=True, type=EXISTING_PATH, help="The teacher's folder: a checkpoint or a PEFT adapter."
+)
+@click.option(
+    "--batch-tokens",
+    type=click.IntRange(1),
+    help="The number of tokens in a batch, padding included.  [default: 4096 on a CPU, 32768 on a GPU]",
+)
 @click.option(
     "--max-length",
     type=click.IntRange(2),
-    help="Tokens that the teacher reads at a time.  [default: the model's context]",
+    help="The number of tokens that the teacher reads at a time.  [default: the model's context]",
 )
 @click.option(
     "--top-k",
     type=click.IntRange(1),
-    help="Keep so many likely tokens at each position for `lar distill --cached-teacher`.",
+    help="Also store this many of the likeliest tokens at each position, for distill --cached-teacher.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the scores of another teacher.")
 @device_options
@@ -34,8 +40,8 @@ from lar.cli.training import device_options, needs_train_extra
 def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, **options: Any) -> None:
     """Store the teacher's entropy before each of the agent's tokens in CORPUS.
 
-    Goes on where a run of the same teacher stopped. Prints how the agent's entropies are distributed, from
-    which the gate of `lar mine --max-entropy` is chosen.
+    A run that was stopped goes on when you start it again. The table that is printed shows how the agent's
+    entropies are distributed: choose the entropy gate of lar mine --max-entropy from it.
 
     \b
     Examples:

@@ -13,7 +13,11 @@ for _power, _letter in enumerate("KMGT", start=1):
 
 
 def parse_size(text: str) -> int:
-    """The number of bytes in a text like 2GiB, 500MB or 1000000; raises OptionError for anything else."""
+    """The number of bytes that `text` stands for: 2GiB, 500MB, 1000000.
+
+    Raises:
+        OptionError: it is no size.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]*)", text)
     size = int(float(match[1]) * _UNITS.get(match[2].upper(), 0)) if match else 0
     if size < 1:

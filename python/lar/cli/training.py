@@ -24,33 +24,33 @@ _NEEDED = ("torch", "transformers", "peft", "accelerate")
 
 # Options of the dataclasses that the command line offers, with their help.
 _HELP = {
-    "learning_rate": "LoRA's learning rate.",
-    "lora_rank": "LoRA's rank.",
-    "lora_alpha": "LoRA's alpha.",
-    "epochs": "How often each example is seen.",
-    "max_steps": "Optimizer steps, in place of --epochs.",
-    "max_length": "Base tokens of an example; longer conversations are cut into windows.",
-    "batch_tokens": "Base tokens of a batch, packed.  [default: --max-length]",
-    "gradient_accumulation": "Batches of an optimizer step, in each process.",
-    "gradient_checkpointing": "Less memory, a third more time.",
-    "seed": "Start values and order of the data.",
-    "save_steps": "Steps between two checkpoints.",
-    "logging_steps": "Steps between two lines of the record.",
-    "report_to": "Also send the log to tensorboard (<output>.logs), wandb, ...; may be repeated.",
-    "evaluate_steps": "Steps between two evaluations on the tasks that --hold-out leaves out.",
-    "evaluated_windows": "So many of their windows are read, always the same.",
-    "patience": "Stop after so many evaluations without a better one, and keep the best weights.",
-    "min_improvement": "By how many bits per byte an evaluation must be better to count.",
-    "hidden_batches": "Batches to match hidden states on, with --row-start hidden.",
-    "fitted_batches": "Batches to fit output rows on, with --output-start fitted.",
-    "row_learning_rate": "The new rows' learning rate.",
-    "cached_teacher": "Read what `lar score --top-k` kept, in place of the teacher's own pass.",
-    "hidden_weight": "Weight of the hidden states' distance.",
-    "unit_weight": "Weight of the loss's second term.",
-    "sharding": "What each of several processes holds: none, a whole model (DDP); full, a part of it (FSDP).",
-    "loss": "Which loss the student is trained by.",
-    "row_start": "How a latent's input row starts.",
-    "output_start": "How a latent's output row starts.",
+    "learning_rate": "The learning rate of LoRA.",
+    "lora_rank": "The rank of LoRA.",
+    "lora_alpha": "The alpha of LoRA.",
+    "epochs": "The number of passes over the examples.",
+    "max_steps": "The number of optimizer steps, instead of --epochs.",
+    "max_length": "The number of base tokens in an example; longer conversations are cut into windows.",
+    "batch_tokens": "The number of base tokens in a packed batch.  [default: --max-length]",
+    "gradient_accumulation": "The number of batches in an optimizer step, in each process.",
+    "gradient_checkpointing": "Recompute activations: less memory, a third more time.",
+    "seed": "The seed of start values and of the order of the data.",
+    "save_steps": "The number of steps between two checkpoints.",
+    "logging_steps": "The number of steps between two lines of the record.",
+    "report_to": "Also send the record to tensorboard (in <output>.logs), wandb, ...; may be repeated.",
+    "evaluate_steps": "The number of steps between two evaluations on the held-out tasks.  [default: none]",
+    "evaluated_windows": "The number of held-out windows to evaluate on, always the same.",
+    "patience": "Stop after this many evaluations without a better one, and keep the best weights.",
+    "min_improvement": "The bits per byte by which an evaluation must be better to count.",
+    "hidden_batches": "The number of batches to match hidden states on, with --row-start hidden.",
+    "fitted_batches": "The number of batches to fit output rows on, with --output-start fitted.",
+    "row_learning_rate": "The learning rate of the new rows.",
+    "cached_teacher": "Read the likely tokens that score --top-k stored, instead of running the teacher.",
+    "hidden_weight": "The weight of the distance between hidden states in the loss.",
+    "unit_weight": "The weight of the loss's second term.",
+    "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
+    "loss": "The training loss; docs/training.md has the formulas.",
+    "row_start": "The start value of a latent's input row.",
+    "output_start": "The start value of a latent's output row.",
 }
 
 
@@ -67,7 +67,7 @@ options_file_option = click.option(
     "--options",
     "options_file",
     type=EXISTING_PATH,
-    help="Read options from a YAML or JSON file, or from a result's record; flags go before it.",
+    help="A YAML or JSON file of options, or a result's record; options on the command line override it.",
 )
 
 
@@ -144,14 +144,14 @@ def course(record: dict[str, Any]) -> str:
 
 
 def device_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--dtype and --device."""
-    function = click.option("--device", help='"cpu", "cuda:0", ...  [default: a GPU if there is one]')(
-        function
-    )
+    """Add --dtype and --device."""
+    function = click.option(
+        "--device", help="The device to compute on, such as cpu or cuda:0.  [default: a GPU if there is one]"
+    )(function)
     return click.option(
         "--dtype",
         type=click.Choice(["auto", "float32", "bfloat16"]),
         default="auto",
         show_default=True,
-        help="Of the frozen weights; auto: bfloat16 where the device computes in it natively.",
+        help="The type of the frozen weights; auto is bfloat16 where the device computes in it natively.",
     )(function)

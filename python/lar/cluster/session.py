@@ -1,5 +1,6 @@
 """Connecting to a cluster, and getting results from it with the errors of this package."""
 
+import logging
 import os
 import re
 import socket
@@ -10,6 +11,8 @@ import ray
 
 from lar.cluster.cluster import Cluster
 from lar.errors import ClusterError
+
+logger = logging.getLogger(__name__)
 
 _SECONDS_TO_ANSWER = 10
 
@@ -35,6 +38,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         ray.init(address or None, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address or 'the default address'}: {error}") from error
+    logger.info("on the Ray cluster at %s", address or os.environ.get("RAY_ADDRESS") or "the default address")
     try:
         yield Cluster()
     finally:

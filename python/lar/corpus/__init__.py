@@ -6,6 +6,6 @@ On disk a corpus is a folder: `manifest.json` (lar.corpus.manifest), `part-*.arr
 
 from lar.corpus.corpus import Corpus
 from lar.corpus.manifest import Manifest, Part
-from lar.corpus.shards import Shard
+from lar.corpus.shards import Row, Shard
 
-__all__ = ["Corpus", "Manifest", "Part", "Shard"]
+__all__ = ["Corpus", "Manifest", "Part", "Row", "Shard"]

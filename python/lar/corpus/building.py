@@ -6,34 +6,42 @@ bytes.
 """
 
 import hashlib
+import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
-from lar.corpus.encoding import Encode, Encoded, digest
+from lar.corpus.encoding import Encoded
 from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
 from lar.corpus.shards import Row, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+Input = TypeVar("Input")
 
 _MOST_SHARD_TOKENS = 1 << 30  # list offsets in a shard are 32 bits wide
 _MOST_EXAMPLES = 20
 
 
 def build_folder(
-    trajectories: Iterable[Trajectory],
+    inputs: Iterable[Input],
     tokenizer: Tokenizer,
     folder: Path,
     *,
-    encode: Encode,
+    encode: Callable[[Iterable[Input], Tokenizer], Iterator[Encoded]],
+    digest: Callable[[Input], bytes],
     shard_tokens: int,
     skip_refused: bool,
     progress: Progress,
 ) -> None:
-    """Encode `trajectories` with `encode` and store them in `folder`, or finish an earlier build there.
+    """Encode `inputs` with `encode` and store them in `folder`, or finish an earlier build there.
+
+    `digest` gives the bytes by which an input is recognized when a build goes on.
 
     Raises:
         OptionError: `shard_tokens` is out of its range.
@@ -42,14 +50,14 @@ def build_folder(
     """
     if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
         raise OptionError(f"shard_tokens must lie between 1 and {_MOST_SHARD_TOKENS}, not {shard_tokens}")
-    source = iter(trajectories)
+    source = iter(inputs)
     first = next(source, None)
     if first is None:
         raise CorpusError("no trajectories to build a corpus of")
     manifest = _open(folder, tokenizer, shard_tokens)
     build = _Build(folder, manifest, skip_refused, progress)
     source = chain([first], source)
-    build.skip_done(source)
+    build.skip_done(source, digest)
     if not manifest.complete:
         build.add(encode(source, tokenizer))
     elif next(source, None) is not None:
@@ -95,15 +103,18 @@ class _Build:
         self._rows: list[Row] = []
         self._tokens = 0
 
-    def skip_done(self, source: Iterator[Trajectory]) -> None:
+    def skip_done(self, source: Iterator[Input], digest: Callable[[Input], bytes]) -> None:
         """Read past the trajectories of finished shards; raises CorpusError where they are others."""
         while self._inputs < self._manifest.inputs:
-            trajectory = next(source, None)
-            if trajectory is None:
+            value = next(source, None)
+            if value is None:
                 raise _other_corpus(self._folder, "it was built of more trajectories")
-            self._count(digest(trajectory))
+            self._count(digest(value))
         if self._inputs and self._digest.hexdigest() != self._manifest.input_digest:
             raise _other_corpus(self._folder, "it was built of other trajectories")
+        if self._inputs:
+            state = "complete" if self._manifest.complete else "going on"
+            logger.info("%s: built already from %d trajectories, %s", self._folder, self._inputs, state)
         if not self._manifest.complete:
             self._remove_leftovers()
 

@@ -1,69 +1,70 @@
-"""A corpus as an object: build, load, select tasks, read shards."""
+"""The corpus as an object: build, load, select tasks, convert to tables, read shards."""
 
-import hashlib
+import logging
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.corpus import shards as files
+from lar.corpus import tables
 from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
-from lar.corpus.encoding import local_encode
+from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
-from lar.corpus.scores import TeacherRecord
-from lar.corpus.shards import Shard, ShardFile
+from lar.corpus.scores import TeacherRecord, scores_file
+from lar.corpus.selection import Both, Keep, OnSide
+from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.trajectories.given import as_trajectories
-from lar.trajectories.schema import Trajectory
+from lar.trajectories.given import Given, as_trajectories, paths_or_rows
+from lar.trajectories.read import read_trajectories
+from lar.utils.extras import import_extra
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
-Keep = Callable[[str], bool]
+if TYPE_CHECKING:
+    import datasets
+    import pandas
 
-
-@dataclass(frozen=True)
-class _OnSide:
-    """Whether a task falls on one side of a split. An object and no closure, so that it can be pickled."""
-
-    held_out: float
-    seed: int
-    is_held_out: bool
-
-    def __call__(self, task: str) -> bool:
-        return (_position(task, self.seed) < self.held_out) == self.is_held_out
-
-
-@dataclass(frozen=True)
-class _Both:
-    """Whether a task is in two selections."""
-
-    first: Keep
-    second: Keep
-
-    def __call__(self, task: str) -> bool:
-        return self.first(task) and self.second(task)
+logger = logging.getLogger(__name__)
 
 
 class Corpus:
-    """Trajectories as token ids with the agent's mask; all of a folder's, or those of selected tasks.
+    """Trajectories as token ids with the agent's mask: all of a folder's, or those of selected tasks.
 
-    Make one with `build` or `load`; `select` and `split` give views of the same folder. `len` is the number
-    of trajectories. Two are equal if they are the same selection of the same folder. A corpus can be pickled
-    if its selection can; a temporary one is gone when the process that built it drops it.
+    Make one with `build` (from trajectories), `from_arrow` (from token ids) or `load` (from its folder).
+    `select` and `split` give views of the same folder. `len` is the number of trajectories; iteration gives
+    each as a `Row`: id, task, success, tokens (uint32) and action (bool). `to_arrow`, `to_pandas` and
+    `to_dataset` give the same as a table.
+
+    Two corpora are equal if they are the same selection of the same folder. A pickled corpus holds its
+    folder's path and not the tokens; it needs a selection that can be pickled (a split can, a lambda cannot).
+    The folder of a temporary corpus is removed with the object that built it.
+
+    >>> corpus = lar.Corpus.build(trajectories, tokenizer)
+    >>> train, held_out = corpus.split(0.2)
+    >>> len(train) + len(held_out) == len(corpus)
+    True
+    >>> row = next(iter(corpus))
+    >>> row.tokens.dtype, row.action.dtype, len(row.tokens) == len(row.action)
+    (dtype('uint32'), dtype('bool'), True)
+    >>> corpus.to_arrow().column_names
+    ['id', 'task', 'success', 'tokens', 'action']
     """
 
     def __init__(
         self, path: Path, manifest: Manifest, *, keep: Keep | None = None, owner: object | None = None
     ) -> None:
-        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` holds a temporary folder."""
+        """Wrap the finished corpus at `path`; `keep` selects tasks, `owner` holds its temporary folder."""
         self.path = path
         self.manifest = manifest
         self._keep = keep
@@ -71,6 +72,10 @@ class Corpus:
 
     def __len__(self) -> int:
         return self.num_trajectories
+
+    def __iter__(self) -> Iterator[Row]:
+        for shard in self.shards():
+            yield from shard.rows()
 
     def __bool__(self) -> bool:
         return True  # an empty selection is a corpus all the same
@@ -98,9 +103,9 @@ class Corpus:
     @classmethod
     def build(
         cls,
-        trajectories: Iterable[Trajectory | Mapping[str, Any] | list[Any]],
+        trajectories: StrPath | Iterable[StrPath] | Given,
         tokenizer: Any,
-        path: str | Path | None = None,
+        path: StrPath | None = None,
         *,
         workers: int | None = None,
         backend: Backend | None = None,
@@ -108,37 +113,127 @@ class Corpus:
         skip_refused: bool = False,
         progress: Progress = silent,
     ) -> "Corpus":
-        """Render, encode and store `trajectories` at `path`; the bytes do not depend on who encodes.
+        """Render and encode trajectories with the model's chat template, and store them.
 
-        `trajectories` are `Trajectory` objects, lists of messages, or records as a log holds them (dicts,
-        rows of `datasets`): all are normalized as `lar import` does.
-        `tokenizer` is anything that `Tokenizer.of` takes. Without a `path` the corpus lives in a temporary
-        folder, as long as it or a view of it. `workers` is how many chunks are under way at a time (default:
-        one a core, at most 8); each is encoded on all cores, or RAYON_NUM_THREADS of them. A `backend`, such
-        as a cluster, encodes in the place of these workers.
-        A shard is closed when it holds `shard_tokens`. `progress` counts trajectories.
+        A build that was stopped goes on when it is called again with the same input; a finished corpus of the
+        same input is returned as it is. The stored bytes do not depend on `workers` or `backend`.
 
-        A build that was stopped continues when it is called again with the same input; a finished corpus of
-        the same input is returned as it is. Raises CorpusError where there are no trajectories or `path`
-        holds something else, TokenizerError where the chat template refuses a trajectory (`skip_refused`
-        leaves those out; the manifest counts them and quotes the first).
+        Args:
+            trajectories: `Trajectory` objects, lists of messages, records as a log holds them (dicts), a
+                table of such records (a pandas frame, an Arrow table, a dataset of Hugging Face), or paths of
+                logs, which `read_trajectories` reads. All are normalized as `lar import` does.
+            tokenizer: what `Tokenizer.of` takes: a model's folder, a `Tokenizer`, or transformers' fast one.
+            path: the folder to write; None for a temporary one, which lives as long as the corpus or a view.
+            workers: chunks of trajectories that are encoded at a time; None for one a core, at most 8. Each
+                is encoded on all cores, or on RAYON_NUM_THREADS of them.
+            backend: a cluster, which encodes in place of these workers; None for this machine.
+            shard_tokens: a shard is closed when it holds so many tokens.
+            skip_refused: leave out what the chat template refuses. The manifest counts it and quotes the
+                first few refusals.
+            progress: counts trajectories.
+
+        Raises:
+            CorpusError: there are no trajectories, or `path` holds something else.
+            TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
+            TrajectoryError: a record cannot be read; the message counts records from 1.
+            OptionError: both `workers` and `backend` are given.
         """
-        owner = _TemporaryFolder() if path is None else None
-        folder = owner.path / "corpus" if owner else Path(path or "")
-        build_folder(
-            as_trajectories(trajectories),
-            Tokenizer.of(tokenizer),
-            folder,
-            encode=backend.encode if backend else local_encode(workers),
+        if workers is not None and backend is not None:
+            raise OptionError("workers is for one machine: it does not go with backend")
+        paths, values = paths_or_rows(trajectories)
+        return cls._built(
+            read_trajectories(paths) if paths else as_trajectories(values),
+            tokenizer,
+            path,
+            encode=local_encode(workers) if backend is None else backend.encode,
+            digest=digest,
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
             progress=progress,
         )
-        return cls(folder, Manifest.read(folder), owner=owner)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Corpus":
-        """Open a corpus folder; raises CorpusError that names what is missing, broken or unfinished."""
+    def from_arrow(
+        cls,
+        table: Any,
+        tokenizer: Any,
+        path: StrPath | None = None,
+        *,
+        tokens: str = "tokens",
+        action: str = "action",
+        task: str = "task",
+        shard_tokens: int = 2_000_000,
+        progress: Progress = silent,
+    ) -> "Corpus":
+        """Store token ids and masks that were made elsewhere as a corpus.
+
+        The inverse of `to_arrow`, except that scores are left out: `lar.score` writes them. A build that was
+        stopped goes on when it is called again with the same table.
+
+        Args:
+            table: a row for each trajectory: an Arrow table, a pandas frame, a dataset of Hugging Face, or
+                any package's table that is an Arrow stream. The columns `id` (its name; else the row's
+                number) and `success` (truth values or null) may be there too.
+            tokenizer: see `build`; the tokenizer that made the ids.
+            path: see `build`.
+            tokens: the column of token ids, lists of integers.
+            action: the column of masks, lists of truth values or of 0 and 1: whether the agent generated the
+                token. Transformers calls it `assistant_masks`.
+            task: the column of task names, by which support and splits count.
+            shard_tokens: see `build`.
+            progress: counts trajectories.
+
+        Raises:
+            CorpusError: a column is missing or holds something else, a mask is not as long as its tokens, an
+                id lies outside the tokenizer, or the table names another tokenizer. The message names the
+                row. Nothing is written then.
+
+        >>> again = lar.Corpus.from_arrow(corpus.to_arrow(), corpus.tokenizer)
+        >>> list(again) == list(corpus)
+        True
+        """
+        names, tokenizer = tables.TableColumns(tokens, action, task), Tokenizer.of(tokenizer)
+        table = tables.as_table(table)
+        for _ in tables.rows_of_table(table, tokenizer, names):
+            pass  # what is wrong is found before anything is written
+        if left_out := tables.left_out_columns(table, names):
+            logger.warning("columns without a place in a corpus are left out: %s", ", ".join(left_out))
+        return cls._built(
+            tables.rows_of_table(table, tokenizer, names),
+            tokenizer,
+            path,
+            encode=tables.keep_rows,
+            digest=tables.digest,
+            shard_tokens=shard_tokens,
+            skip_refused=False,
+            progress=progress,
+        )
+
+    @classmethod
+    def _built(cls, inputs: Iterable[Any], tokenizer: Any, path: StrPath | None, **how: Any) -> "Corpus":
+        owner = _TemporaryFolder() if path is None else None
+        folder = owner.path / "corpus" if owner else Path(path or "")
+        build_folder(inputs, Tokenizer.of(tokenizer), folder, **how)
+        corpus = cls(folder, Manifest.read(folder), owner=owner)
+        logger.info("%s", corpus)
+        corpus._warn_of_gaps()
+        return corpus
+
+    def _warn_of_gaps(self) -> None:
+        """Log what a build has left out, and trajectories without a token of the agent."""
+        if self.manifest.left_out:
+            first = self.manifest.left_out_examples[0]
+            logger.warning("%d trajectories left out; the first: %s", self.manifest.left_out, first)
+        if silent_ones := sum(part.without_action for part in self.manifest.parts):
+            logger.warning("%d trajectories hold no text of the agent", silent_ones)
+
+    @classmethod
+    def load(cls, path: StrPath) -> "Corpus":
+        """Open a corpus folder.
+
+        Raises:
+            CorpusError: the folder is no corpus, or is broken or unfinished; the message names what is wrong.
+        """
         folder = Path(path)
         manifest = Manifest.read(folder)
         if not manifest.complete:
@@ -151,19 +246,54 @@ class Corpus:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that made the corpus, from its own copy."""
+        """The tokenizer that made the corpus, read from the corpus's own copy.
+
+        Raises:
+            CorpusError: the copy is of another tokenizer.
+        """
         tokenizer = Tokenizer.load(self.path / TOKENIZER_FOLDER)
         if tokenizer.fingerprint != self.manifest.tokenizer_fingerprint:
             raise CorpusError(f"{self.path / TOKENIZER_FOLDER}: not the tokenizer that made the corpus")
         return tokenizer
 
+    def to_arrow(self) -> pa.Table:
+        """The corpus as a `pyarrow.Table`, a row for each trajectory.
+
+        The columns are id, task (text), success (truth value or null), tokens (lists of uint32), action
+        (lists of truth values) and, where each shard is scored, entropy (lists of float16 in nats, as long as
+        tokens; NaN before tokens that are not the agent's). A whole corpus is memory-mapped; only entropies
+        are copied. A selection is copied.
+
+        Raises:
+            CorpusError: the scores are broken, or were computed for another corpus.
+        """
+        scored = all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
+        return tables.to_table(self.shard_files(), self.manifest.tokenizer_fingerprint, scored=scored)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The corpus as a `pandas.DataFrame` with the columns of `to_arrow`; lists become numpy arrays.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        import_extra("pandas", "Corpus.to_pandas")
+        return self.to_arrow().to_pandas()
+
+    def to_dataset(self) -> "datasets.Dataset":
+        """The corpus as a `datasets.Dataset` with the columns of `to_arrow`, over the same memory.
+
+        Raises:
+            MissingExtraError: Hugging Face's datasets is not installed.
+        """
+        return import_extra("datasets", "Corpus.to_dataset").Dataset(self.to_arrow())
+
     def shards(self) -> Iterator[Shard]:
-        """Yield the shards, memory-mapped, in order; with a selection only its trajectories (copied)."""
+        """Yield the shards in order: memory-mapped, or copied where only a selection of one is read."""
         for file in self.shard_files():
             yield file.read()
 
     def shard_files(self) -> Iterator[ShardFile]:
-        """Yield the files that hold something of the selection, in order, with what is selected of each."""
+        """Yield, in order, the files that hold selected trajectories, each with its selection."""
         for part in self.manifest.parts:
             file = ShardFile(self.path / part.file)
             if self._keep is not None:
@@ -172,22 +302,25 @@ class Corpus:
                 yield file
 
     def select(self, keep: Keep) -> "Corpus":
-        """Return a view with only the tasks for which `keep(task)` is true (and that this view has)."""
+        """Return a view of the tasks in this one for which `keep(task)` is true."""
         before = self._keep
-        both = keep if before is None else _Both(before, keep)
+        both = keep if before is None else Both(before, keep)
         return Corpus(self.path, self.manifest, keep=both, owner=self._owner)
 
     def split(self, held_out: float, seed: int = 0) -> tuple["Corpus", "Corpus"]:
-        """Return (train, held-out) views: about the share `held_out` of the *tasks* goes to the second.
+        """Return two views, train and held-out: about the share `held_out` of the *tasks* is held out.
 
-        The side of a task depends on its name and `seed` alone (SHA-256), not on order or other tasks.
-        Raises OptionError unless 0 <= held_out < 1, CorpusError where a side would have no task.
+        The side of a task depends on its name and `seed` alone (SHA-256), not on its place or on other tasks.
+
+        Raises:
+            OptionError: `held_out` is not in [0, 1).
+            CorpusError: a side would have no task.
         """
         if not 0 <= held_out < 1:
             raise OptionError(f"the held-out share must be at least 0 and less than 1, not {held_out}")
 
-        train = self.select(_OnSide(held_out, seed, is_held_out=False))
-        held = self.select(_OnSide(held_out, seed, is_held_out=True))
+        train = self.select(OnSide(held_out, seed, is_held_out=False))
+        held = self.select(OnSide(held_out, seed, is_held_out=True))
         if held_out > 0 and not (train.tasks and held.tasks):
             side = "training" if held.tasks else "held-out"
             raise CorpusError(
@@ -205,17 +338,17 @@ class Corpus:
 
     @property
     def num_trajectories(self) -> int:
-        """Trajectories in the selection."""
+        """The number of trajectories in the selection."""
         return self._counts[0]
 
     @property
     def num_tokens(self) -> int:
-        """Tokens in the selection, the prompts' included."""
+        """The number of tokens in the selection, prompts included."""
         return self._counts[1]
 
     @property
     def num_action_tokens(self) -> int:
-        """Tokens of the selection that the agent generated."""
+        """The number of tokens in the selection that the agent generated."""
         return self._counts[2]
 
     @cached_property
@@ -250,22 +383,16 @@ class Corpus:
 
 
 class _TemporaryFolder:
-    """A folder that is removed with this object (or at exit, whichever comes first)."""
+    """A folder that is removed with this object, or at exit, whichever comes first."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="lar-corpus-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def _position(task: str, seed: int) -> float:
-    """Return a number in [0, 1), the same everywhere and always for this task and seed."""
-    first = hashlib.sha256(f"{seed}:{task}".encode()).digest()[:8]
-    return int.from_bytes(first, "big") / 2**64
-
-
 def _check_counts(file: Path, trajectories: int, tokens: int) -> None:
     batch = files.read_batch(file)
     found = batch.num_rows, len(batch.column("tokens").values)
     if found != (trajectories, tokens):
-        stated = f"the manifest says {trajectories} of {tokens}"
+        stated = f"the manifest states {trajectories} of {tokens}"
         raise CorpusError(f"{file}: {found[0]} trajectories of {found[1]} tokens, {stated}")

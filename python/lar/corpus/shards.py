@@ -4,7 +4,7 @@ A shard contains what the corpus is. What a teacher computed about it lies besid
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,15 +33,33 @@ _SCHEMA_1 = pa.schema([*SCHEMA, *_OLD_SCORES])
 _DIGEST = b"lar.digest"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One trajectory of a shard: n tokens, and whether the agent generated each."""
+    """One trajectory of a corpus: n tokens, and whether the agent generated each.
+
+    id: the run's name. task: what support and splits count by. success: None where nobody measured it.
+    tokens: uint32 (n). action: bool (n). Two are equal if all of it is.
+    """
 
     id: str
     task: str
     success: bool | None
     tokens: NDArray[np.uint32]
     action: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Row)
+            and (self.id, self.task, self.success) == (other.id, other.task, other.success)
+            and np.array_equal(self.tokens, other.tokens)
+            and np.array_equal(self.action, other.action)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.task, self.success, len(self)))
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,13 @@ class Shard:
         """How many of the agent's tokens stand before each trajectory; int64 (m + 1)."""
         return _offsets(self.action)[self.offsets]
 
+    def rows(self) -> Iterator[Row]:
+        """Yield the trajectories; their arrays are views of the shard's."""
+        bounds = self.offsets.tolist()
+        for row, name in enumerate(self.ids):
+            part = slice(bounds[row], bounds[row + 1])
+            yield Row(name, self.tasks[row], self.success[row], self.tokens[part], self.action[part])
+
     def take(self, keep: NDArray[np.bool_]) -> "Shard":
         """Return the trajectories for which `keep` (m) is true, as copies; this shard itself if all are."""
         if keep.all():
@@ -151,8 +176,8 @@ def write_rows(file: Path, rows: Sequence[Row]) -> None:
         pa.array([row.id for row in rows], pa.string()),
         pa.array([row.task for row in rows], pa.string()),
         pa.array([row.success for row in rows], pa.bool_()),
-        _lists(offsets, tokens),
-        _lists(offsets, action),
+        list_array(offsets, tokens),
+        list_array(offsets, action),
     ]
     schema = SCHEMA.with_metadata({_DIGEST: _digest(tokens, action).encode()})
     with (
@@ -208,7 +233,8 @@ def read_batch(file: Path) -> Any:
     return batch
 
 
-def _lists(offsets: NDArray[np.int64], values: NDArray[Any]) -> Any:
+def list_array(offsets: NDArray[np.int64], values: NDArray[Any]) -> Any:
+    """An Arrow array of lists: list i is values[offsets[i]:offsets[i + 1]]."""
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
 
 

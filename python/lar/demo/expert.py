@@ -7,7 +7,7 @@ from typing import Any
 
 from lar.demo.environment import Outcome, Status, Window
 from lar.demo.tasks import SYSTEM_PROMPT, Kind, Task
-from lar.trajectories import Message, Trajectory
+from lar.trajectories import Function, Message, Trajectory
 from lar.utils.progress import Progress, silent
 
 
@@ -21,7 +21,7 @@ class Move:
 
     def message(self) -> Message:
         """Return the turn as a chat message with its tool call."""
-        function = {"name": self.tool, "arguments": json.dumps(self.arguments)}
+        function: Function = {"name": self.tool, "arguments": json.dumps(self.arguments)}
         return {
             "role": "assistant",
             "content": f"Thought: {self.thought}",

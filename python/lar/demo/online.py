@@ -15,9 +15,8 @@ from lar.distillation import Student
 from lar.evaluation.canonicity import Canonicity, canonicity
 from lar.generation.batch import ConversationBatch
 from lar.generation.sampling import Sampling
-from lar.tokenizer import ChatTemplate
+from lar.tokenizer import ChatTemplate, TemplateMessage
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.trajectories import Message
 from lar.utils.progress import Progress, silent
 
 GREEDY = Sampling(max_units=80)  # per turn; the order desk's expert writes at most about 60 base tokens
@@ -88,7 +87,7 @@ def _turn(conversations: ConversationBatch, chat: ChatTemplate, episodes: list[E
         episode.base_tokens += len(turn.base_ids)
 
 
-def _hear(chat: ChatTemplate, answer: Message, *, ended: bool) -> str:
+def _hear(chat: ChatTemplate, answer: TemplateMessage, *, ended: bool) -> str:
     """Return the text between the agent's last token and its next one: the answer and its frame."""
     return ("\n" if ended else f"{END_OF_TURN}\n") + chat.render([answer], add_generation_prompt=True)
 

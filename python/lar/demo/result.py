@@ -31,12 +31,12 @@ class DemoResult:
         """The student's success minus the control's, as shares of tickets."""
         return self.arms["student"].success - self.arms["control"].success
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
             "folder": str(self.folder),
             "tasks": len(self.arms["base"].solved),
-            "arms": {name: _arm_as_json(arm) for name, arm in self.arms.items()},
+            "arms": {name: _arm_to_dict(arm) for name, arm in self.arms.items()},
             "reduction": round(self.reduction, 4),
             "success_change": round(self.success_change, 4),
             "latents": [
@@ -72,7 +72,7 @@ def useful_latents(vocabulary: LatentVocabulary, uses: Mapping[int, int], count:
     return sorted(latents, key=lambda latent: latent.saving, reverse=True)[:count]
 
 
-def _arm_as_json(arm: Arm) -> dict[str, float]:
+def _arm_to_dict(arm: Arm) -> dict[str, float]:
     return {
         "success": round(arm.success, 4),
         "turns": round(arm.turns, 2),

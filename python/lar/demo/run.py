@@ -141,6 +141,6 @@ def _distil(
 
 
 def _write_record(file: Path, result: DemoResult, options: DemoOptions) -> None:
-    record = {**result.as_json(), "options": asdict(options)}
+    record = {**result.to_dict(), "options": asdict(options)}
     with atomic_file(file) as temporary:
         temporary.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

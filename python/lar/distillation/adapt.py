@@ -1,13 +1,15 @@
 """Make a teacher of a model that did not write the logs: plain LoRA on the agent's turns, merged or kept."""
 
 import json
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.distillation.distill import train, unsharded
+from lar.distillation.keywords import AdaptKeywords
 from lar.distillation.options import AdaptOptions
 from lar.distillation.student import Student
 from lar.distillation.training.checkpoints import checkpoints_beside
@@ -16,6 +18,8 @@ from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
 from lar.models.causal_lm import load_model, no_bar
 from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -38,11 +42,12 @@ def adapt(
     corpus: Corpus,
     model: Any,
     options: AdaptOptions | None = None,
-    output: str | Path | None = None,
+    output: StrPath | None = None,
     *,
     held_out: Corpus | None = None,
     merge: bool = True,
     progress: Progress = silent,
+    **keywords: Unpack[AdaptKeywords],
 ) -> Any:
     """Fine-tune a LoRA on the agent's tokens and merge it into the model, which is returned.
 
@@ -51,7 +56,7 @@ def adapt(
     Args:
         corpus: conversations, of the model's own tokenizer.
         model: a checkpoint folder, or a model object, which is changed in place.
-        options: see `AdaptOptions`.
+        options: see `AdaptOptions`; `keywords` are its fields, and take the place of those of `options`.
         output: where the merged model is saved as a plain checkpoint with its tokenizer and a record of the
             run (`adaptation.json`); None to keep it in memory alone. Checkpoints lie beside it until then,
             and the same call goes on from the last one.
@@ -67,9 +72,9 @@ def adapt(
         OptionError: the checkpoints are another run's, `output` holds something else, or an adapter is to be
         kept of a model that has no folder. MissingExtraError: `report_to` needs a package.
     """
+    options = merge_options(AdaptOptions, options, keywords)
     if output is not None:
         check_replaceable(Path(output), RECORD_FILE)
-    options = options or AdaptOptions()
     check_launch(model, options)
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)
@@ -95,11 +100,11 @@ def adapt(
 
 def _folder_of(model: Any, base: Any) -> Path | None:
     """The folder that a model is from, if it is there."""
-    name = model if isinstance(model, str | Path) else base.name_or_path
+    name = model if isinstance(model, str | os.PathLike) else base.name_or_path
     return Path(name).resolve() if name and Path(name).is_dir() else None
 
 
-def _merged(student: Student, output: str | Path | None) -> Any:
+def _merged(student: Student, output: StrPath | None) -> Any:
     """The base with the adapter in it, which is no longer what its folder holds."""
     model = student.merge()
     model.name_or_path = str(output or "")

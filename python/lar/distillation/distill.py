@@ -1,15 +1,17 @@
 """Distillation from end to end: what is read, what is trained, what is kept."""
 
+import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from transformers import set_seed
 
 from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
 from lar.distillation.student import OPTIONS_FILE, Student
@@ -24,8 +26,12 @@ from lar.models.causal_lm import fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.files import check_replaceable
+from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
+
+logger = logging.getLogger(__name__)
 
 
 def distill(
@@ -33,10 +39,11 @@ def distill(
     model: Any,
     vocabulary: LatentVocabulary | None,
     options: DistillOptions | None = None,
-    output: str | Path | None = None,
+    output: StrPath | None = None,
     *,
     held_out: Corpus | None = None,
     progress: Progress = silent,
+    **keywords: Unpack[DistillKeywords],
 ) -> Student:
     """Teach a model to use `vocabulary`, with itself, frozen, as the teacher.
 
@@ -48,7 +55,7 @@ def distill(
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
-        options: see `DistillOptions`.
+        options: see `DistillOptions`; `keywords` are its fields, and take the place of those of `options`.
         output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
             `<output>.checkpoints` until the student is saved: the same call goes on from the last one.
         held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte; of tasks that
@@ -61,9 +68,9 @@ def distill(
         not suffice.
         OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
     """
+    options = merge_options(DistillOptions, options, keywords)
     if output is not None:
         check_replaceable(Path(output), OPTIONS_FILE)
-    options = options or DistillOptions()
     check_launch(model, options)
     check_report_to(options.report_to)
     base = load_model(model, dtype=options.dtype, device=options.device)
@@ -84,7 +91,7 @@ def distill(
     return student
 
 
-def unsharded(student: Student, folder: str | Path, options: AdaptOptions) -> Student:
+def unsharded(student: Student, folder: StrPath, options: AdaptOptions) -> Student:
     """A sharded student with a whole base of its own in each process, read from its folder again."""
     base = load_model(folder, dtype=options.dtype, device=options.device)
     return student.on(base, options).eval()
@@ -115,6 +122,7 @@ def train(
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
             last, started = from_main(lambda: last_checkpoint(folder)), {}
+            logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
             if last is None:
                 # In every process alike, from the same batches, while the model is whole.
                 started = start_rows(trainer.model, data, options, progress)

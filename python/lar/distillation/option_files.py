@@ -2,24 +2,24 @@
 
 import json
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from lar.errors import OptionError
+from lar.utils.paths import StrPath
 
 # The key of the options in the records of `lar distill` and `lar adapt`.
 _RECORDED = "options"
 
 
-def read_options(file: str | Path, known: Collection[str]) -> dict[str, Any]:
-    """The names and values of a file of options; the values are not checked yet.
+def read_options(file: StrPath) -> dict[str, Any]:
+    """The names and values of a file of options, neither of them checked.
 
     The file is a mapping of names to values, or a result's record (`distillation.json`, `adaptation.json`),
     whose `options` are taken: so a run can be repeated from its result.
 
     Raises:
-        OptionError: the file holds no such mapping, or a name that is not among the `known` ones.
+        OptionError: the file holds no such mapping.
     """
     path = Path(file)
     content = _content(path)
@@ -29,9 +29,6 @@ def read_options(file: str | Path, known: Collection[str]) -> dict[str, Any]:
         content = {}
     if not isinstance(content, dict):
         raise OptionError(f"{path}: not a mapping of options to values")
-    for name in content:
-        if name not in known:
-            raise OptionError(f"{path}: {name!r} is no option of this command")
     return content
 
 

@@ -1,8 +1,7 @@
 """Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
 
 import json
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -10,12 +9,15 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from lar.distillation.option_files import read_options
 from lar.errors import OptionError
 from lar.utils.checked import check_fields
+from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 
 Loss = Literal["marginal", "paper", "sft"]
 RowStart = Literal["exponential", "mean", "first", "hidden"]
 OutputStart = Literal["fitted", "first"]
 Sharding = Literal["none", "full"]
 LOSSES: tuple[str, ...] = get_args(Loss)
+ROW_STARTS: tuple[str, ...] = get_args(RowStart)
 OUTPUT_STARTS: tuple[str, ...] = get_args(OutputStart)
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -84,15 +86,19 @@ class AdaptOptions:
             raise OptionError("patience counts evaluations: give evaluate_steps too")
 
     @classmethod
-    def from_file(cls, file: str | Path, **overrides: Any) -> Self:
-        """The options in a YAML or JSON file (see `read_options`); `overrides` take precedence."""
-        values = read_options(file, [item.name for item in fields(cls)])
+    def from_file(cls, file: StrPath, **overrides: Any) -> Self:
+        """The options in a YAML or JSON file (see `read_options`); `overrides` take precedence.
+
+        Raises:
+            OptionError: the file is broken, has a name that is no option, or a value out of its range.
+        """
+        values = read_options(file)
         try:
-            return cls(**{**values, **overrides})
+            return merge_options(cls, None, {**values, **overrides})
         except OptionError as error:
             raise OptionError(f"{file}: {error}") from None
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
         return values

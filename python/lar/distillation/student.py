@@ -22,6 +22,7 @@ from lar.models.causal_lm import Head, check_rows, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
+from lar.utils.paths import StrPath
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 ROWS_FILE = "latent_rows.safetensors"
@@ -126,7 +127,7 @@ class Student(nn.Module):
             return base, base[:, :0]
         return base, self.head.finish(self.rows.logits(hidden).float())
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: StrPath) -> None:
         """Write a PEFT adapter folder with the latents' rows, the vocabulary and the options beside it.
 
         An older student at `folder` is replaced when all is written; anything else is refused (OptionError).
@@ -141,7 +142,7 @@ class Student(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: str | Path, model: Any = None, *, dtype: str = "auto", device: str | None = None
+        cls, folder: StrPath, model: Any = None, *, dtype: str = "auto", device: str | None = None
     ) -> "Student":
         """Put a saved student's adapter and rows onto `model`, the teacher's folder or object.
 

@@ -55,7 +55,7 @@ class Canonicity:
         """Units in excess of the parses; may be negative, since leftmost-longest is not always shortest."""
         return self.units - self.canonical_units
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Counts and shares as JSON-ready values."""
         return {
             "turns": self.turns,

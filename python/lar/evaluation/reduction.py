@@ -1,5 +1,6 @@
 """The reduction of a vocabulary: units and base tokens on tasks that were not mined."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,8 @@ from lar.errors import CorpusError
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Counts:
         """1 - units / base tokens of whole conversations."""
         return 1 - self.context_units / self.context_base_tokens if self.context_base_tokens else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Sums and reductions as JSON-ready values."""
         return {
             "trajectories": self.trajectories,
@@ -85,16 +88,16 @@ class Evaluation:
         """Whether the task is measured."""
         return task in self.tasks
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
-            **self.total.as_dict(),
+            **self.total.to_dict(),
             "lossless": self.lossless,
             "latents_used": self.latents_used,
             "tasks": len(self.tasks),
             "seen_tasks": self.seen_tasks,
             "in_sample": self.in_sample,
-            "per_corpus": {name: counts.as_dict() for name, counts in self.per_corpus.items()},
+            "per_corpus": {name: counts.to_dict() for name, counts in self.per_corpus.items()},
         }
 
 
@@ -114,6 +117,11 @@ def evaluate(
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
+
+    >>> train, held_out = corpus.split(0.3)
+    >>> result = lar.evaluate(held_out, lar.mine(train, size=12))
+    >>> result.lossless, 0 < result.total.reduction < 1
+    (True, True)
     """
     corpora = {corpus.path.name: corpus} if isinstance(corpus, Corpus) else corpus
     for name, one in corpora.items():
@@ -137,6 +145,8 @@ def evaluate(
             result.lossless &= lossless
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
+    if result.in_sample:
+        logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
 
 

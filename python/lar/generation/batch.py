@@ -6,6 +6,7 @@ so every row gets the same inputs as a conversation of its own.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -17,17 +18,25 @@ from lar.distillation.student import Student
 from lar.errors import OptionError
 from lar.generation.generate import Prompt, as_units, pad_left, write
 from lar.generation.requests import Requests
-from lar.generation.sampling import Generation, Sampling
+from lar.generation.sampling import Generation, Sampling, SamplingKeywords
+from lar.utils.keywords import merge_options
 
 
 class ConversationBatch:
     """`count` conversations that take their turns together; `lar.generation.Conversation` is a single one."""
 
-    def __init__(self, student: Student, count: int, sampling: Sampling | None = None) -> None:
+    def __init__(
+        self,
+        student: Student,
+        count: int,
+        sampling: Sampling | None = None,
+        **keywords: Unpack[SamplingKeywords],
+    ) -> None:
+        """Begin `count` conversations; `keywords` are the fields of `Sampling`."""
         if count < 1:
             raise OptionError(f"a batch needs at least one conversation, not {count}")
         self.student = student
-        self.sampling = sampling or Sampling()
+        self.sampling = merge_options(Sampling, sampling, keywords)
         self._ids = torch.zeros(count, 0, dtype=torch.int64)
         self._mask = torch.zeros(count, 0, dtype=torch.int64)
         self._cache = DynamicCache(config=student.base.config)

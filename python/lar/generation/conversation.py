@@ -1,6 +1,7 @@
 """One conversation with a student that keeps its key-value cache between turns."""
 
 from collections.abc import Callable
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from lar.distillation.student import Student
 from lar.errors import TrainingError
 from lar.generation.generate import Prompt, as_units, pad_left, write
 from lar.generation.requests import Requests
-from lar.generation.sampling import Generation, Sampling
+from lar.generation.sampling import Generation, Sampling, SamplingKeywords
+from lar.utils.keywords import merge_options
 
 
 class Conversation:
@@ -20,9 +22,12 @@ class Conversation:
     the conversation so far.
     """
 
-    def __init__(self, student: Student, sampling: Sampling | None = None) -> None:
+    def __init__(
+        self, student: Student, sampling: Sampling | None = None, **keywords: Unpack[SamplingKeywords]
+    ) -> None:
+        """Begin a conversation; `keywords` are the fields of `Sampling`."""
         self.student = student
-        self.sampling = sampling or Sampling()
+        self.sampling = merge_options(Sampling, sampling, keywords)
         self.units = np.zeros(0, dtype=np.uint32)
         self._cache = DynamicCache(config=student.base.config)
 
@@ -40,19 +45,26 @@ class Conversation:
         self.units = np.concatenate([self.units, as_units(self.student.vocabulary, prompt)])
 
     def reply(
-        self, sampling: Sampling | None = None, *, on_text: Callable[[str], None] | None = None
+        self,
+        sampling: Sampling | None = None,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        **keywords: Unpack[SamplingKeywords],
     ) -> Generation:
         """Return the student's next turn, and add it to the conversation.
 
         `on_text` is called with each piece of text once it is final. A turn that a stop string ends keeps all
         its units, including those of the stop string.
 
+        `sampling` and `keywords` take the place of the conversation's own, for this turn.
+
         Raises:
             TrainingError: nothing was appended since the last reply.
+            OptionError: a keyword is no field of `Sampling`, or a value is out of its range.
         """
         if not len(self.units) or self._cache.get_seq_length() >= len(self.units):
             raise TrainingError("nothing was appended since the last reply")
-        sampling = sampling or self.sampling
+        sampling = merge_options(Sampling, sampling or self.sampling, keywords)
         listen = None if on_text is None else lambda _, text: on_text(text)
         requests = Requests(self.student, sampling, 1, listen)
         ids, mask = pad_left([self.units])

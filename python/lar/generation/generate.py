@@ -1,6 +1,7 @@
 """Generation with a student: units from `transformers.generate`, expanded into text while they arrive."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from lar.distillation.student import Student
 from lar.errors import OptionError
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
-from lar.generation.sampling import Generation, Sampling
+from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.models.causal_lm import autocast, embedding_rows
 from lar.models.compatibility import cache_argument
+from lar.utils.keywords import merge_options
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
 
 Prompt = str | ArrayLike
@@ -31,6 +33,7 @@ def generate(
     sampling: Sampling | None = None,
     *,
     on_text: OnText | None = None,
+    **keywords: Unpack[SamplingKeywords],
 ) -> list[Generation]:
     """Return the student's reply to each of `prompts`, generated as one batch padded on the left.
 
@@ -38,14 +41,14 @@ def generate(
         student: a Student; `Student.plain(model, tokenizer)` for a model without latents.
         prompts: each a text (as the chat template renders it) or base ids; both are parsed into units. An
             array that contains latents is used unchanged.
-        sampling: see `Sampling`.
+        sampling: see `Sampling`; `keywords` are its fields, and take the place of those of `sampling`.
         on_text: called with the index of a request and its new text, once that text is final.
 
     Raises:
         OptionError: there is no prompt, or an empty one.
         VocabularyError: an id is outside the vocabulary.
     """
-    sampling = sampling or Sampling()
+    sampling = merge_options(Sampling, sampling, keywords)
     rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
     if not rows or any(len(row) == 0 for row in rows):
         raise OptionError("a prompt is empty" if rows else "no prompts")

@@ -1,6 +1,7 @@
 """The options of generation, and the result of a request."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ class Generation:
     units: NDArray[np.uint32]
     base_ids: NDArray[np.uint32]
     finish_reason: str
+
+
+class SamplingKeywords(TypedDict, total=False):
+    """The fields of `Sampling`, as keywords of `generate`."""
+
+    max_units: int
+    temperature: float
+    top_p: float
+    top_k: int
+    stop: str | tuple[str, ...]
+    end: tuple[int, ...]
+    seed: int | None
+    canonical: bool | None
 
 
 @dataclass(frozen=True)

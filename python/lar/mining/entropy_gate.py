@@ -3,6 +3,7 @@
 For a corpus without a teacher's entropies, the branching entropy of its own tokens is used instead.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from lar.corpus.backend import Backend
 from lar.errors import CorpusError, OptionError
 from lar.scoring.distribution import EntropyDistribution
 from lar.utils.progress import Progress, annotate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def gated_runs(
             nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
         annotate(progress, "runs within the gate")
         return backend.fold(corpus, nats, progress), nats
+    logger.warning("the corpus is not scored: its branching entropy takes the place of a teacher's entropy")
     entropies = stretches.branching_entropies()
     _, offsets, counts, *_ = stretches.to_arrays()
     weights = np.repeat(counts, np.diff(offsets))

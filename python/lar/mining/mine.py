@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -19,6 +18,8 @@ from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selector
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
@@ -26,7 +27,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
 
 
 def mine(
-    corpus: Corpus | str | Path,
+    corpus: Corpus | StrPath,
     size: int = MiningOptions.size,
     *,
     backend: Backend | None = None,
@@ -45,10 +46,14 @@ def mine(
         OptionError: an option is out of its range, or the corpus has more runs than candidates can be
             searched in; the message says what helps.
         CorpusError: the corpus holds no token of the agent.
+
+    >>> vocabulary = lar.mine(corpus, size=4, gates="none")
+    >>> [latent.id - vocabulary.base_size for latent in vocabulary]
+    [0, 1, 2, 3]
     """
+    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
     if not isinstance(corpus, Corpus):
         corpus = Corpus.load(corpus)
-    chosen_options = MiningOptions(size=size, **options)
     backend = backend or OneMachine()
     gate = parse_gate(chosen_options.max_entropy)
     annotate(progress, "runs")

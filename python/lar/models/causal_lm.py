@@ -5,6 +5,7 @@ exist only for a chunk of positions at a time.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
+from lar.utils.paths import StrPath
 from lar.utils.processes import count, local_rank
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Smaller models are toys: float32 costs them nothing and makes comparisons exact.
@@ -30,7 +34,7 @@ _CHUNK_LOGITS = {"cpu": 32_000_000, "cuda": 128_000_000}
 
 
 def load_model(
-    model: str | Path | PreTrainedModel,
+    model: StrPath | PreTrainedModel,
     *,
     dtype: str = "auto",
     device: str | None = None,
@@ -66,6 +70,8 @@ def load_model(
         loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
         loaded = loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
     choose_attention(loaded, attention)
+    parameters = loaded.num_parameters() / 1e6
+    logger.info("loaded %s: %.1f million parameters, %s, on %s", model, parameters, loaded.dtype, target)
     return loaded
 
 
@@ -82,13 +88,13 @@ def _from_folder(folder: Path) -> Any:
 @contextmanager
 def no_bar() -> Iterator[None]:
     """Disable transformers' progress bars within the block; only the command line prints."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def choose_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:

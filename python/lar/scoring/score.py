@@ -6,7 +6,9 @@ is causal, so no mask is needed and padding changes nothing. Only the positions 
 through the model's head.
 """
 
+import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +38,8 @@ from lar.models.causal_lm import (
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring import store
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 
 def score(
@@ -90,7 +94,9 @@ def score(
     record = store.claim(corpus, scorer.record, overwrite=overwrite)
     done = 0
     for shard in corpus.shards():
-        if not store.is_scored(shard, record):
+        if store.is_scored(shard, record):
+            logger.info("%s: scored already", shard.path)
+        else:
             store.write(shard, scorer.score(shard, record.top_k, progress, done, corpus.num_tokens))
         done += len(shard.tokens)
         progress(done, corpus.num_tokens)
@@ -148,7 +154,7 @@ class Scorer:
             if value is not None and value < 1:
                 raise OptionError(f"{name} must be positive, not {value}")
         teacher = load_model(model, dtype=dtype, device=device)
-        name = Path(model).resolve().name if isinstance(model, str | Path) else type(teacher).__name__
+        name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
         return cls(teacher, name, base_size, batch_tokens, max_length or context_length(teacher), top_k)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lar.errors import EngineError, OptionError
+from lar.utils.paths import StrPath
 
 RECORD_FILE = "lar_export.json"
 MODES = ("allow", "agent", "forbid")
@@ -24,7 +25,7 @@ class LatentControl:
     agent_header: tuple[int, ...] = ()
 
     @classmethod
-    def of_export(cls, folder: str | Path) -> "LatentControl":
+    def of_export(cls, folder: StrPath) -> "LatentControl":
         """Read what `lar export` wrote down.
 
         Raises:

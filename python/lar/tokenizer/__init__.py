@@ -6,8 +6,15 @@ tool's output) is encoded as that special token. transformers, vLLM and llama-se
 serve the model, so the corpus has the model's real input. To avoid it, clean the logs first.
 """
 
-from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.spans import Span, render
 from lar.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["ChatTemplate", "Span", "TemplateRefusalError", "Tokenizer", "render"]
+__all__ = [
+    "ChatTemplate",
+    "Span",
+    "TemplateMessage",
+    "TemplateRefusalError",
+    "Tokenizer",
+    "render",
+]

@@ -14,7 +14,10 @@ import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lar.errors import TokenizerError
-from lar.trajectories.schema import Message
+from lar.trajectories.schema import Tool
+
+TemplateMessage = Mapping[str, Any]
+"""What a template is given: a `Message`, or one whose tool calls hold parsed arguments."""
 
 
 class TemplateRefusalError(Exception):
@@ -34,8 +37,8 @@ class ChatTemplate:
 
     def render(
         self,
-        messages: Sequence[Message],
-        tools: list[dict[str, Any]] | None = None,
+        messages: Sequence[TemplateMessage],
+        tools: list[Tool] | None = None,
         *,
         add_generation_prompt: bool = False,
     ) -> str:
@@ -102,7 +105,7 @@ def _strftime_now(form: str) -> str:
     return datetime.now().strftime(form)
 
 
-def _with_thinking(message: Message) -> Message:
+def _with_thinking(message: TemplateMessage) -> TemplateMessage:
     """Return the message with its reasoning also under gpt-oss's key, as transformers does."""
     reasoning = message.get("reasoning_content")
     return message if reasoning is None else {"thinking": reasoning, **message}

@@ -2,21 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.tools import results_as_text, tools_as_text
-from lar.trajectories.schema import Message
+from lar.trajectories.schema import Tool
 
 # Words that no template contains.
 _PROBE = "larprobe"
-_USER: Message = {"role": "user", "content": f"{_PROBE}question"}
-_ANSWER: Message = {"role": "assistant", "content": f"{_PROBE}answer"}
+_USER: TemplateMessage = {"role": "user", "content": f"{_PROBE}question"}
+_ANSWER: TemplateMessage = {"role": "assistant", "content": f"{_PROBE}answer"}
 _ARGUMENTS = {f"{_PROBE}key": 1}
 _CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
-_RESULT: Message = {
+_RESULT: TemplateMessage = {
     "role": "tool",
     "content": f"{_PROBE}result",
     "name": f"{_PROBE}name",
@@ -60,8 +60,8 @@ class Dialect:
         return {"name": name, "arguments": "{}" if self.arguments_as_text else {}}
 
     def adjust(
-        self, messages: list[Message], tools: list[dict[str, Any]] | None
-    ) -> tuple[list[Message], list[dict[str, Any]] | None]:
+        self, messages: Sequence[TemplateMessage], tools: list[Tool] | None
+    ) -> tuple[list[TemplateMessage], list[Tool] | None]:
         """Return messages and tools in a form that this template renders completely.
 
         If the template does not write tool calls, then calls, results and tools are put into the text. If it
@@ -73,7 +73,7 @@ class Dialect:
             messages = results_as_text(messages)
         if not self.arguments_as_text:
             messages = [_with_parsed_arguments(message) for message in messages]
-        return messages, tools
+        return list(messages), tools
 
     def without_closing(self, text: str) -> str:
         """Return `text` without the template's closing text; a token that ends the turn may remain.
@@ -87,11 +87,11 @@ class Dialect:
         return text[: special.end("token")] if special else text
 
 
-def _uses_tools(messages: list[Message], tools: list[dict[str, Any]] | None) -> bool:
+def _uses_tools(messages: Sequence[TemplateMessage], tools: list[Tool] | None) -> bool:
     return bool(tools) or any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
 
 
-def _with_parsed_arguments(message: Message) -> Message:
+def _with_parsed_arguments(message: TemplateMessage) -> TemplateMessage:
     calls = message.get("tool_calls")
     if not calls:
         return message
@@ -108,7 +108,7 @@ def _with_parsed(call: dict[str, Any]) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
 
 
-def _try(template: ChatTemplate, *messages: Message, prompt: bool = False) -> str:
+def _try(template: ChatTemplate, *messages: TemplateMessage, prompt: bool = False) -> str:
     """Render the messages; empty where the template refuses them."""
     try:
         return template.render(messages, add_generation_prompt=prompt)
@@ -116,11 +116,11 @@ def _try(template: ChatTemplate, *messages: Message, prompt: bool = False) -> st
         return ""
 
 
-def _call(arguments: Any) -> Message:
+def _call(arguments: Any) -> TemplateMessage:
     return _call_message({"name": f"{_PROBE}name", "arguments": arguments})
 
 
-def _call_message(function: dict[str, Any]) -> Message:
+def _call_message(function: dict[str, Any]) -> TemplateMessage:
     call = {"id": _CALL_ID, "type": "function", "function": function}
     return {"role": "assistant", "content": "", "tool_calls": [call]}
 

@@ -10,13 +10,12 @@ prompts. Nearly every conversation needs only the two renderings.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from lar.errors import TokenizerError
-from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.dialect import Dialect
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.schema import Tool, Trajectory
 
 # Start and end of a turn's text in the rendered conversation; None if the template leaves the turn out.
 Border = tuple[int, int] | None
@@ -89,8 +88,8 @@ class _InexactTurnError(Exception):
 class _Conversation:
     template: ChatTemplate
     dialect: Dialect
-    messages: list[Message]
-    tools: list[dict[str, Any]] | None
+    messages: list[TemplateMessage]
+    tools: list[Tool] | None
     text: str
 
     def turns(self) -> list[Border]:
@@ -145,7 +144,7 @@ class _Conversation:
             return None
         return _match(self.text, pieces)
 
-    def _stand_in(self, place: int, sentinel: str, is_call: bool) -> Message:
+    def _stand_in(self, place: int, sentinel: str, is_call: bool) -> TemplateMessage:
         if not is_call:
             return {"role": "assistant", "content": sentinel}
         call = {**self.messages[place]["tool_calls"][0], "function": self.dialect.call_to(sentinel)}

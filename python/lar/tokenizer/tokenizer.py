@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from lar.errors import TokenizerError
 from lar.tokenizer.token_bytes import bytes_of_tokens
 from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
+
+logger = logging.getLogger(__name__)
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -24,10 +29,17 @@ _JOINTS = (("a", "b"), ("a ", "b"), ("a", " b"), ("\n", "a"), (".", "\n\nb"))
 
 
 class Tokenizer:
-    """A `tokenizers` tokenizer with the chat template and configuration of a model's folder.
+    """A model's tokenizer: text <-> base ids, with the chat template and the special tokens of its folder.
 
-    Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, or transformers' fast
-    tokenizer).
+    Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, a `tokenizers.Tokenizer`,
+    or transformers' fast tokenizer). `len` is `base_size`. Two are equal if they give the same ids for
+    every text and render conversations alike; then they have the same `fingerprint`, too.
+
+    >>> ids = tokenizer.encode("How warm is it?")
+    >>> ids.dtype, tokenizer.decode(ids)
+    (dtype('uint32'), 'How warm is it?')
+    >>> lar.Tokenizer.of(tokenizer.backend).fingerprint == tokenizer.fingerprint
+    True
     """
 
     def __init__(
@@ -39,7 +51,10 @@ class Tokenizer:
     ) -> None:
         """Wrap `backend`, which must not be changed afterwards.
 
-        `config` is the content of tokenizer_config.json.
+        Args:
+            backend: a tokenizer of the package `tokenizers`.
+            config: the content of tokenizer_config.json.
+            chat_template: the template in Jinja; None: conversations cannot be rendered.
         """
         # A truncation in the file would silently cut conversations.
         backend.no_truncation()
@@ -48,14 +63,36 @@ class Tokenizer:
         self.chat_template = chat_template
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
 
+    def __len__(self) -> int:
+        return self.base_size
+
+    def __repr__(self) -> str:
+        template = "no chat template" if self.chat_template is None else "a chat template"
+        return f"Tokenizer({self.base_size:,} ids, {len(self.barriers)} added tokens, {template})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is cached, which another process computes where it needs it.
+        names = ("backend", "chat_template", "_config")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return self.fingerprint, self.chat_template, self.special_tokens
+
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: StrPath) -> Self:
         """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja.
 
         Only the first file is required.
 
         Raises:
-            TokenizerError: a file is missing or broken.
+            TokenizerError: a file is missing or broken; the message names it.
         """
         folder = Path(path)
         file = folder / TOKENIZER_FILE
@@ -72,10 +109,17 @@ class Tokenizer:
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
-        """Return `value` as a Tokenizer: a Tokenizer, a folder's path, or a transformers fast tokenizer."""
+        """Return `value` as a Tokenizer; a `Tokenizer` is returned as it is.
+
+        `value` is a `Tokenizer`, a folder's path, a `tokenizers.Tokenizer`, or a fast tokenizer of
+        transformers.
+
+        Raises:
+            TokenizerError: it is none of these, or the folder's files are missing or broken.
+        """
         if isinstance(value, Tokenizer):
             return value
-        if isinstance(value, str | Path):
+        if isinstance(value, str | os.PathLike):
             return cls.load(value)
         if isinstance(value, tokenizers.Tokenizer):
             return cls(tokenizers.Tokenizer.from_str(value.to_str()))
@@ -208,12 +252,12 @@ class Tokenizer:
         backend.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False) for text in texts])
         return backend
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: StrPath) -> None:
         """Write the files that `load` reads, each in one step; other files in the folder stay."""
         target = Path(folder)
         # The library's `save` raises a bare Exception for a full disk.
         _write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
-        _write_text(target / TOKENIZER_CONFIG_FILE, _as_json(self._config))
+        _write_text(target / TOKENIZER_CONFIG_FILE, _json_text(self._config))
         if self.chat_template is not None:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
 
@@ -228,6 +272,7 @@ def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], f
         fields = {key: value for key, value in entry.items() if key not in {"content", "special", "__type"}}
         token = tokenizers.AddedToken(entry["content"], special=bool(entry.get("special")), **fields)
         (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        logger.info("%s: added token %r is missing from %s", file, token.content, TOKENIZER_FILE)
         if backend.token_to_id(token.content) != index:
             got = backend.token_to_id(token.content)
             raise TokenizerError(f"{file}: added token {token.content!r} has id {index} but would get {got}")
@@ -263,7 +308,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return value
 
 
-def _as_json(value: dict[str, Any]) -> str:
+def _json_text(value: dict[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 

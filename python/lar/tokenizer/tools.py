@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lar.trajectories.schema import Message
+from lar.tokenizer.chat_template import TemplateMessage
+from lar.trajectories.schema import Tool
 
 # The wording of Qwen3's and Hermes' chat templates, which most open models were trained on.
 _PREAMBLE = (
@@ -18,7 +19,7 @@ _INSTRUCTION = (
 )
 
 
-def tools_as_text(messages: Sequence[Message], tools: list[dict[str, Any]] | None) -> list[Message]:
+def tools_as_text(messages: Sequence[TemplateMessage], tools: list[Tool] | None) -> list[TemplateMessage]:
     """Return the conversation with tool calls, tool messages and tools moved into the text.
 
     Tools go to the system message (which is added if missing), calls to the end of the assistant's content,
@@ -28,9 +29,9 @@ def tools_as_text(messages: Sequence[Message], tools: list[dict[str, Any]] | Non
     return _tools_in_system(plain, tools) if tools else plain
 
 
-def results_as_text(messages: Sequence[Message]) -> list[Message]:
+def results_as_text(messages: Sequence[TemplateMessage]) -> list[TemplateMessage]:
     """Return the conversation with each run of tool messages as one user message."""
-    plain: list[Message] = []
+    plain: list[TemplateMessage] = []
     previous = None
     for message in messages:
         if message["role"] != "tool":
@@ -45,7 +46,7 @@ def results_as_text(messages: Sequence[Message]) -> list[Message]:
     return plain
 
 
-def _calls_as_text(message: Message) -> Message:
+def _calls_as_text(message: TemplateMessage) -> TemplateMessage:
     calls = message.get("tool_calls")
     if not calls:
         return message
@@ -60,7 +61,7 @@ def _call_as_text(function: dict[str, Any]) -> str:
     return f'<tool_call>\n{{"name": "{function["name"]}", "arguments": {text}}}\n</tool_call>'
 
 
-def _tools_in_system(messages: list[Message], tools: list[dict[str, Any]]) -> list[Message]:
+def _tools_in_system(messages: list[TemplateMessage], tools: list[Tool]) -> list[TemplateMessage]:
     listed = "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
     text = f"{_PREAMBLE}{listed}{_INSTRUCTION}"
     if messages and messages[0]["role"] == "system":

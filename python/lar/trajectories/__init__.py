@@ -1,18 +1,21 @@
-"""Agent logs of any known format -> trajectories, and trajectories on disk."""
+"""Trajectories: read from agent logs of any known format, and stored on disk."""
 
 from lar.trajectories.formats import FORMATS
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems
 from lar.trajectories.read import read_trajectories
-from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
+from lar.trajectories.schema import PARQUET_SCHEMA, Function, Message, Tool, ToolCall, Trajectory
 from lar.trajectories.write import write_trajectories
 
 __all__ = [
     "FORMATS",
     "PARQUET_SCHEMA",
     "BadRecordWarning",
+    "Function",
     "Message",
     "Problem",
     "Problems",
+    "Tool",
+    "ToolCall",
     "Trajectory",
     "read_trajectories",
     "write_trajectories",

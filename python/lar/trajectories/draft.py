@@ -1,4 +1,4 @@
-"""A trajectory as a format's reader makes it, before it has a name and a task for certain."""
+"""A trajectory as a format's reader makes it, before it gets its default id and task."""
 
 import hashlib
 import re
@@ -8,14 +8,14 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import check_text, is_utf8
-from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.schema import Message, Tool, Trajectory
 
 MAX_QUESTION = 200  # characters of a question that may stand in a task's name
 
 
 @dataclass(slots=True)
 class Draft:
-    """What a format says of a trajectory; what it does not say is None and gets a default."""
+    """What a format contains of a trajectory; the rest is None and gets a default."""
 
     messages: list[Message]
     id: str | None = None
@@ -24,11 +24,17 @@ class Draft:
     model: str | None = None
     source: str | None = None
     keep_source: bool = False  # the format has a field for the source, so None means none
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Trajectory:
-    """Give the draft its defaults; raises TrajectoryError for broken text or a missing task key."""
+    """Return the draft as a trajectory with its defaults.
+
+    `label` names the record's source; `task_key` is that of `read_trajectories`.
+
+    Raises:
+        TrajectoryError: there are no messages, a text is not valid UTF-8, or the task key is missing.
+    """
     if not draft.messages:
         raise TrajectoryError("no messages")
     check_text(draft.messages)
@@ -68,9 +74,9 @@ def question_task(question: str) -> str:
 
 
 def first_message_task(messages: list[Message]) -> str:
-    """Name the task by a hash of its first user message (of the first message, where no user speaks)."""
-    spoken = [message for message in messages if message["role"] == "user" and message["content"]]
-    first = spoken[0] if spoken else messages[0]
+    """Name the task by a hash of its first user message; without a user, of the first message."""
+    asked = [message for message in messages if message["role"] == "user" and message["content"]]
+    first = asked[0] if asked else messages[0]
     return f"first_message:{_digest(first['content'])}"
 
 
@@ -84,7 +90,7 @@ def text_or_none(value: Any) -> str | None:
 
 
 def solved(reward: Any) -> bool | None:
-    """Whether a reward between 0 and 1 is all of it; None where there is none."""
+    """Whether a reward is at least 1, the full reward; None where there is none."""
     if isinstance(reward, bool):
         return reward
     return reward >= 1 - 1e-6 if isinstance(reward, int | float) else None

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lar.errors import MissingExtraError, TrajectoryError
 from lar.trajectories import remote
+from lar.utils.paths import StrPath
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 PARQUET = b"PAR1"
-HEAD = 1 << 20  # bytes that are looked at to recognise a file
+HEAD = 1 << 20  # bytes that are read to recognize a file
 
 # What a broken compressed file raises while it is read (BadGzipFile is an OSError of its own).
 BROKEN_COMPRESSION = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -50,24 +51,24 @@ class Source:
         return self.path.open("rb")
 
 
-def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
-    """List the files of `paths`, which may be URLs; a folder gives all files in it, sorted, but hidden ones.
+def find_sources(paths: Iterable[StrPath]) -> list[Source]:
+    """List the files of `paths`, which may be URLs; a folder gives all its files, sorted, but hidden ones.
 
-    Labels are short, and no two are equal.
+    Labels are short, and no two files have the same one.
 
     Raises:
-        FileNotFoundError: a path that is not there. TrajectoryError: one that is neither file nor folder, or
-        a URL that cannot be listed. MissingExtraError: a URL whose protocol needs a package.
+        FileNotFoundError: a path is not there.
+        TrajectoryError: a path is neither a file nor a folder, or a URL cannot be listed.
+        MissingExtraError: the protocol of a URL needs a package.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    sources = [source for path in given for source in _sources_of(path)]
+    sources = [source for path in paths for source in _sources_of(path)]
     times = Counter(source.label for source in sources)
     return [
         source if times[source.label] == 1 else replace(source, label=source.full_name) for source in sources
     ]
 
 
-def _sources_of(given: str | Path) -> Iterator[Source]:
+def _sources_of(given: StrPath) -> Iterator[Source]:
     if remote.is_url(given):
         name = given.rstrip("/").rpartition("/")[2]
         for url, inner, size, system in remote.list_files(given):
@@ -89,7 +90,7 @@ def _sources_of(given: str | Path) -> Iterator[Source]:
 
 @contextmanager
 def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Yield (decompressed bytes, the file itself); the file's position tells how far reading has come."""
+    """Yield the decompressed bytes and the file itself, whose position is the progress of the reading."""
     with source.open() as raw:
         magic = raw.peek(4)[:4]
         if magic.startswith(GZIP):
@@ -102,7 +103,7 @@ def open_bytes(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 
 class _Pieces(io.RawIOBase):
-    """Hands over data as it is unpacked, so that what stands before a broken place is not lost with it."""
+    """Returns data as soon as it is unpacked, so that everything before a broken place can be read."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
@@ -118,7 +119,7 @@ class _Pieces(io.RawIOBase):
 
 
 class _ZstandardPieces:
-    """Unpacks zstandard frames one after the other; unlike the package's own reader it notices a cut one."""
+    """Unpacks zstandard frames one after the other. The package's own reader does not detect a cut one."""
 
     def __init__(self, raw: IO[bytes], path: str) -> None:
         try:

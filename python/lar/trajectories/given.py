@@ -1,21 +1,47 @@
-"""Trajectories that a program hands over: objects, dicts, rows of `datasets`, lists of messages.
+"""Trajectories that a program hands over: objects, dicts, lists of messages, rows of tables and datasets.
 
-They go through the same normalization as records of a log, so that `content: null`, content in parts and
-padded rows mean here what they mean there.
+They go through the same normalization as records of a log, so `content: null`, content in parts and padded
+rows mean here what they mean there.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import normalize_messages
+from lar.trajectories.messages import is_message, normalize_messages
 from lar.trajectories.record import read_record
+from lar.trajectories.rows import ArrowStream, rows_of
 from lar.trajectories.schema import ROLES, Message, Trajectory
+from lar.utils.paths import StrPath
+
+LABEL = "given"  # the source of a trajectory that has no other
+
+Given = Iterable[Trajectory | Mapping[str, Any] | list[Any]] | ArrowStream
+"""Trajectories in memory: objects, records or lists of messages; or a table of them."""
 
 
-def as_trajectories(values: Iterable[Trajectory | Mapping[str, Any] | list[Any]]) -> Iterator[Trajectory]:
+def paths_or_rows(source: StrPath | Iterable[StrPath] | Given) -> tuple[list[StrPath], Iterator[Any]]:
+    """The files of `source` where it is a path or several, else its rows; the other of the two is empty.
+
+    Raises:
+        TrajectoryError: `source` has no rows.
+    """
+    if isinstance(source, str | os.PathLike):
+        return [source], iter(())
+    rows = rows_of(source)
+    for first in rows:
+        if isinstance(first, str | os.PathLike):
+            return [first, *rows], iter(())
+        return [], chain([first], rows)
+    return [], iter(())
+
+
+def as_trajectories(values: Given) -> Iterator[Trajectory]:
     """Yield each of `values` as a normalized trajectory.
 
     A value is a `Trajectory`, a list of messages, or a record as a log of a known format holds it.
@@ -23,26 +49,34 @@ def as_trajectories(values: Iterable[Trajectory | Mapping[str, Any] | list[Any]]
     Raises:
         TrajectoryError: a value is none of these; the message counts values from 1.
     """
-    for number, value in enumerate(values, start=1):
+    for number, value in enumerate(rows_of(values), start=1):
         try:
-            yield value if isinstance(value, Trajectory) and _is_normalized(value) else _read(value, number)
+            yield as_trajectory(value, number)
         except TrajectoryError as error:
             raise TrajectoryError(f"trajectory {number}: {error}") from None
 
 
-def _read(value: Any, number: int) -> Trajectory:
+def as_trajectory(
+    value: Any, number: int, *, forced: Format | None = None, task_key: str | None = None
+) -> Trajectory:
+    """Return the `number`-th value as a trajectory; a normalized `Trajectory` is returned as it is.
+
+    `forced` and `task_key` are those of `read_record`; a `Trajectory` has its task already.
+
+    Raises:
+        TrajectoryError: the value is of no known format, or malformed.
+    """
     if isinstance(value, Trajectory):
-        return replace(value, messages=normalize_messages(value.messages))
+        normalized = all(map(_is_normalized, value))
+        return value if normalized else replace(value, messages=normalize_messages(value.messages))
+    if is_message(value):
+        raise TrajectoryError("one message, not a conversation: give a list of lists of messages")
     content = {"messages": value} if isinstance(value, list) else value
     content = dict(content) if isinstance(content, Mapping) else content
-    return read_record(Record(content, number), "given")
+    return read_record(Record(content, number), LABEL, forced=forced, task_key=task_key)
 
 
-def _is_normalized(trajectory: Trajectory) -> bool:
-    return all(map(_is_normalized_message, trajectory.messages))
-
-
-def _is_normalized_message(message: Message) -> bool:
+def _is_normalized(message: Message) -> bool:
     """Whether a message already has the one form; to normalize one again would change nothing."""
     return (
         message.get("role") in ROLES

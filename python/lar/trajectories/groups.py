@@ -1,4 +1,4 @@
-"""Trajectories a handful at a time, so that memory is bounded by text and not only by number."""
+"""Groups of trajectories, bounded by the length of their text and not only by their number."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ def in_groups(trajectories: Iterable[Trajectory], most: int, characters: int) ->
     held = 0
     for trajectory in trajectories:
         group.append(trajectory)
-        held += sum(len(message["content"]) for message in trajectory.messages)
+        held += sum(len(message["content"]) for message in trajectory)
         if len(group) == most or held >= characters:
             yield group
             group, held = [], 0

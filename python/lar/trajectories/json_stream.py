@@ -24,13 +24,15 @@ WRAPPERS = ("request", "response", "body", "input", "output", "prompt", "data", 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a file, as it stands there."""
+    """One record of a file, unchanged."""
 
     value: Any
     number: int
     line: int | None = None
     key: str | None = None  # its name, where the file is an object of records
-    context: dict[str, Any] = field(default_factory=dict)  # what the file says about all of its records
+    context: dict[str, Any] = field(
+        default_factory=dict
+    )  # the file's own fields, which hold for all its records
 
 
 class BrokenRecordError(Exception):
@@ -43,7 +45,7 @@ class BrokenRecordError(Exception):
 
 
 def looks_like_lines(head: bytes, hint: bool) -> bool:
-    """Whether `head` (the start of the file) is JSON lines; `hint` is what the file's name says."""
+    """Whether `head` (the start of the file) is JSON lines; `hint`: whether the file's name ends so."""
     lines = head.split(b"\n")
     complete = [line for line in lines[:-1] if line.strip()][:5]
     good = [line.startswith((b"{", b"[")) and _is_json(line) for line in complete]
@@ -166,8 +168,8 @@ def read_document(
 ) -> Iterator[Record]:
     """Yield the records of a file that is not JSON lines; raises BrokenRecordError where it cannot go on.
 
-    `is_record` tells a record from something that holds records; an array whose first element `is_message` is
-    one conversation.
+    A value for which `is_record` is true is a record; another value holds records. An array whose first
+    element is a message (`is_message`) is one conversation.
     """
     scanner = Scanner(stream)
     number = 0

@@ -1,12 +1,13 @@
-"""Messages of any chat dialect -> the one normalised form (`lar.trajectories.schema.Message`)."""
+"""Messages of any chat dialect -> the one normalized form (`lar.trajectories.schema.Message`)."""
 
 import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.schema import ROLES, Message
+from lar.trajectories.schema import ROLES, Message, Role, ToolCall
 
-ROLE_NAMES = {role: role for role in ROLES} | {
+ROLE_NAMES: dict[str, Role] = {
+    **{role: role for role in ROLES},
     "developer": "system",
     "human": "user",
     "environment": "user",
@@ -46,7 +47,7 @@ def is_conversation(value: Any) -> bool:
 
 
 def normalize_messages(values: Any) -> list[Message]:
-    """Normalise a whole conversation; raises TrajectoryError that names the message by its number from 1."""
+    """Normalize a conversation; raises TrajectoryError, which names the message by its number from 1."""
     if not isinstance(values, list) or not values:
         raise TrajectoryError("no messages")
     messages: list[Message] = []
@@ -59,7 +60,7 @@ def normalize_messages(values: Any) -> list[Message]:
 
 
 def normalize_message(value: Any) -> list[Message]:
-    """Normalise one message; one with several tool results in its parts gives one message for each."""
+    """Normalize one message; a message with several tool results as parts gives a message for each."""
     if not isinstance(value, dict):
         raise TrajectoryError(f"expected an object, found {type(value).__name__}")
     role = _role(value)
@@ -69,7 +70,7 @@ def normalize_message(value: Any) -> list[Message]:
     return [_message(role, _text(content), value)]
 
 
-def _role(value: dict[str, Any]) -> str:
+def _role(value: dict[str, Any]) -> Role:
     name = value.get("role", value.get("from"))
     role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
     if role is None:
@@ -88,7 +89,7 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _message(role: str, content: str, value: dict[str, Any]) -> Message:
+def _message(role: Role, content: str, value: dict[str, Any]) -> Message:
     message: Message = {"role": role, "content": content}
     name, call_id = value.get("name"), value.get("tool_call_id")
     if call_id is None and role == "tool":
@@ -106,7 +107,7 @@ def _message(role: str, content: str, value: dict[str, Any]) -> Message:
     return message
 
 
-def _tool_calls(value: dict[str, Any]) -> list[dict[str, Any]]:
+def _tool_calls(value: dict[str, Any]) -> list[ToolCall]:
     calls = value.get("tool_calls") or []
     if not isinstance(calls, list):
         raise TrajectoryError("tool_calls is not a list")
@@ -115,8 +116,8 @@ def _tool_calls(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [tool_call(call) for call in calls]
 
 
-def tool_call(call: Any) -> dict[str, Any]:
-    """Normalise a tool call, written as OpenAI does or flat: {id?, name, arguments}."""
+def tool_call(call: Any) -> ToolCall:
+    """Normalize a tool call, written as OpenAI does or flat: {id?, name, arguments}."""
     function = call.get("function", call) if isinstance(call, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str):
@@ -132,11 +133,11 @@ def tool_call(call: Any) -> dict[str, Any]:
     }
 
 
-def _from_parts(role: str, parts: list[Any], value: dict[str, Any]) -> list[Message]:
+def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Message]:
     """Read content as a list of parts, as OpenAI's and Anthropic's interfaces have it."""
     texts: list[str] = []
     thoughts: list[str] = []
-    calls: list[dict[str, Any]] = []
+    calls: list[ToolCall] = []
     results: list[Message] = []
     for part in parts:
         kind = part.get("type", "text") if isinstance(part, dict) else "text"

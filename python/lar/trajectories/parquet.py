@@ -1,4 +1,4 @@
-"""Parquet in and out: the package's own files, and other people's with a column of messages."""
+"""Read and write Parquet: files of this package, and others with a column of messages."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import BrokenRecordError, Record
+from lar.trajectories.rows import without_nulls
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
 
 READ_ROWS = 64  # rows in memory at a time
 
 
 def read_rows(file: str | Path | IO[bytes]) -> Iterator[Record]:
-    """Yield each row as a record; raises BrokenRecordError where the file cannot be read on."""
+    """Yield each row as a record; raises BrokenRecordError at the row from which the file cannot be read."""
     number = 0
     try:
         # Pre-buffering would keep 231 MB of a file of 1.1 GB of text in memory instead of 28.
@@ -24,47 +25,29 @@ def read_rows(file: str | Path | IO[bytes]) -> Iterator[Record]:
             for batch in table.iter_batches(batch_size=READ_ROWS):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Record(_without_nulls(row), number)
+                    yield Record(without_nulls(row), number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError
         raise BrokenRecordError(f"not a readable Parquet file: {error}", None, number + 1) from error
-
-
-def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """Drop the null members of the structs in lists: a struct of Parquet has every key."""
-    for key, value in row.items():
-        if isinstance(value, list):
-            row[key] = [_present(item) if isinstance(item, dict) else item for item in value]
-    return row
-
-
-def _present(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if item is not None}
 
 
 def to_row(trajectory: Trajectory) -> dict[str, Any]:
     """Make the row of a trajectory, as `PARQUET_SCHEMA` has it."""
     tools = trajectory.tools
     return {
-        "id": trajectory.id,
-        "task": trajectory.task,
-        "success": trajectory.success,
-        "model": trajectory.model,
-        "source": trajectory.source,
+        **trajectory.to_dict(),
         "tools": None if tools is None else json.dumps(tools, ensure_ascii=False),
-        "messages": [_flat(message) for message in trajectory.messages],
+        "messages": [_flat(message) for message in trajectory],
     }
 
 
-def _flat(message: Message) -> Message:
-    calls = message.get("tool_calls")
-    if not calls:
-        return message
+def _flat(message: Message) -> dict[str, Any]:
+    calls = message.get("tool_calls", [])
     flat = [{"id": call["id"], "type": call["type"], **call["function"]} for call in calls]
-    return {**message, "tool_calls": flat}
+    return {**message, "tool_calls": flat} if flat else {**message}
 
 
 class ParquetWriter:
-    """Writes trajectories in row groups while they come."""
+    """Writes trajectories in row groups as they come."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetWriter(path, PARQUET_SCHEMA, compression="zstd")

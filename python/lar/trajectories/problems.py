@@ -1,4 +1,4 @@
-"""Records that could not be read: counted all, kept some, never dropped without a word."""
+"""Records that could not be read: all are counted, the first ones are kept."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +7,7 @@ MAX_MESSAGE = 240
 
 
 class BadRecordWarning(UserWarning):
-    """Some records could not be read, and the caller gave no `Problems` to collect them."""
+    """Some records could not be read, and the caller passed no `Problems` to collect them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""Trajectories out of files of any known format, one after the other."""
+"""Trajectories out of files of any known format, or out of what a program holds, one after the other."""
 
+import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -11,12 +12,16 @@ from lar.trajectories import json_stream, parquet
 from lar.trajectories.files import BROKEN_COMPRESSION, PARQUET, Source, find_sources, open_bytes, read_head
 from lar.trajectories.formats import get_format, known_formats, react, recognise
 from lar.trajectories.formats.base import Format
+from lar.trajectories.given import LABEL, Given, as_trajectory, paths_or_rows
 from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.messages import is_message
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems
 from lar.trajectories.record import read_record
 from lar.trajectories.schema import Trajectory
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
@@ -26,7 +31,7 @@ _Records = Iterator[Record | BrokenRecordError]
 
 
 def read_trajectories(
-    paths: str | Path | Iterable[str | Path],
+    source: StrPath | Iterable[StrPath] | Given,
     *,
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
@@ -34,33 +39,52 @@ def read_trajectories(
     problems: Problems | None = None,
     progress: Progress = silent,
 ) -> Iterator[Trajectory]:
-    """Read trajectories from files and folders, compressed (.gz, .zst) or not, with memory for one record.
+    """Iterate over the trajectories in files and folders, or in what a program holds in memory.
 
-    `paths` is one path or several; a folder gives every file in it. A URL is read by fsspec (`s3://bucket/logs/`,
-    `gs://`, `hf://`), with the package that its protocol needs. `format` is "auto" (each record is
-    recognised by what is in it) or a name of `FORMATS`. The task of a trajectory is the field `task_key` of
-    its raw record (a dotted path; a text log has `question` and `index`) where that is given, else what its
-    format says, else a hash of its first user message.
+    One record is in memory at a time. The iterator can be read once: put `list(...)` around it to keep the
+    trajectories.
 
-    A record that cannot be read is added to `problems` and reading goes on; `strict` raises at the first.
-    Without `problems` a `BadRecordWarning` at the end says how many there were. `progress` is told the bytes
-    read of all bytes.
+    Args:
+        source: one path or several (a folder gives every file in it; .gz and .zst are decompressed). A path
+            may be a URL (`s3://bucket/logs/`, `gs://`, `hf://`), which fsspec reads with the package that its
+            protocol needs. Or records in memory: an iterable of dicts or of lists of messages, a pandas
+            frame, an Arrow table, or a dataset of Hugging Face.
+        format: a name of `FORMATS`, by which every record is read; "auto" recognizes each by its content.
+        task_key: the dotted path of the field of a raw record that names its task (a text log has
+            `question` and `index`). None takes the task that the format gives, else a hash of the first
+            user message.
+        strict: raise at the first record that cannot be read.
+        problems: collects the records that cannot be read. None: a `BadRecordWarning` at the end counts them.
+        progress: called with the bytes read of all bytes; with the records read where there are no files.
 
     Raises:
-        FileNotFoundError: a path that is not there. OptionError: an unknown format. MissingExtraError: a URL
-        whose protocol needs a package. All three come at once. TrajectoryError: nothing at all could be read;
-        it comes while the result is iterated.
+        FileNotFoundError: a path is not there. Raised at once.
+        OptionError: an unknown format. Raised at once.
+        MissingExtraError: the protocol of a URL needs a package. Raised at once.
+        TrajectoryError: a URL cannot be listed, or a path is neither a file nor a folder, at once. While
+            iterating: no trajectory at all could be read; or one could not, if `strict`.
+
+    >>> logs = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}]
+    >>> list(lar.read_trajectories(logs))
+    [Trajectory(id='given:1', task='first_message:3639efcd08abb273', 2 messages)]
     """
     forced = get_format(format)
+    paths, rows = paths_or_rows(source)
     sources = find_sources(paths)
     kept = Problems() if problems is None else problems
-    return _read_all(sources, _Reader(forced, task_key, strict, kept), progress, warn=problems is None)
+    reader = _Reader(forced, task_key, strict, kept)
+    return _read_all(sources, rows, reader, progress, warn=problems is None)
 
 
 def _read_all(
-    sources: list[Source], reader: "_Reader", progress: Progress, *, warn: bool
+    sources: list[Source], rows: Iterator[Any], reader: "_Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
     before, total, count = 0, sum(source.size for source in sources), 0
+    for trajectory in reader.given(rows):
+        count += 1
+        if count % _REPORT_EVERY == 0:
+            progress(count, None)
+        yield trajectory
     for source in sources:
         for trajectory, position in reader.read(source):
             count += 1
@@ -71,15 +95,16 @@ def _read_all(
         progress(before, total)
     problems = reader.problems
     if count == 0:
-        first = problems.records[0] if problems.records else "there is no file to read"
+        first = problems.records[0] if problems.records else "there is nothing to read"
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         raise TrajectoryError(f"no trajectory could be read: {first}{more}")
+    logger.info("read %d trajectories; %s", count, problems.summary())
     if warn and problems.count:
         warnings.warn(problems.summary(), BadRecordWarning, stacklevel=2)
 
 
 class _Reader:
-    """Reads one file after the other and notes what it cannot read."""
+    """Reads records and collects those that it cannot read."""
 
     def __init__(self, forced: Format | None, task_key: str | None, strict: bool, problems: Problems) -> None:
         self.forced = forced
@@ -101,6 +126,16 @@ class _Reader:
             self._note(Problem(source.path, str(error), error.line, error.number))
         except BROKEN_COMPRESSION as error:
             self._note(Problem(source.path, f"broken compressed data: {error}", record=number + 1))
+
+    def given(self, rows: Iterator[Any]) -> Iterator[Trajectory]:
+        """Yield the trajectories of records in memory."""
+        for number, row in enumerate(rows, start=1):
+            try:
+                trajectory = as_trajectory(row, number, forced=self.forced, task_key=self.task_key)
+            except TrajectoryError as error:
+                self._note(Problem(Path(LABEL), str(error), record=number))
+            else:
+                yield trajectory
 
     def _note(self, problem: Problem) -> None:
         self.problems.add(problem)

@@ -9,7 +9,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.schema import Trajectory
 
-# What Python raises where a record has not the shape of its format.
+# What Python raises where a record lacks the shape of its format.
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
@@ -29,7 +29,7 @@ def read_record(
     try:
         return finish(format_.read(record), record, label, task_key)
     except TrajectoryError:
-        raise  # a ValueError too, but one that says what is wrong
+        raise  # also a ValueError, but its message is complete already
     except _MALFORMED as error:
         raise TrajectoryError(
             f"not a well-formed record of its format ({type(error).__name__}: {error})"

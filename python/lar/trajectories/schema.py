@@ -1,24 +1,65 @@
 """What a trajectory is, here and on disk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pyarrow as pa
 
-Message = dict[str, Any]
-"""One message as OpenAI's chat format has it, normalised.
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
-`role` is one of `ROLES` and `content` a string, never None. Where the source has them: `tool_calls`
-(`[{"id": str | None, "type": "function", "function": {"name": str, "arguments": str}}]`, arguments verbatim),
-`name`, `tool_call_id` and `reasoning_content`. A key is absent rather than None.
-"""
-
-ROLES = ("system", "user", "assistant", "tool")
+Tool = dict[str, Any]
+"""The JSON schema of one tool, as OpenAI's chat format has it; the schemas of tools have no common shape."""
 
 
-@dataclass(frozen=True, slots=True)
+class Function(TypedDict):
+    """What a tool call calls: `arguments` is the JSON text that the agent wrote, character for character."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    """One call of a tool, as OpenAI's chat format has it. `id` is None where the source has none."""
+
+    id: str | None
+    type: Literal["function"]
+    function: Function
+
+
+class Message(TypedDict):
+    """One message as OpenAI's chat format has it, normalized. An absent key is absent, never None.
+
+    `content` is a string, empty where the agent only called tools. `reasoning_content` is the agent's
+    thinking, where the source keeps it apart from the content.
+
+    >>> message: Message = {"role": "user", "content": "How warm is it in Oslo?"}
+    """
+
+    role: Role
+    content: str
+    name: NotRequired[str]
+    tool_call_id: NotRequired[str]
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Trajectory:
-    """One run of an agent at one task; several attempts at a task share its name."""
+    """One run of an agent at one task; several attempts at a task share its name.
+
+    id: the run's name. task: what support and splits count by. messages: the conversation, normalized where
+    the trajectory was read; a corpus normalizes what a program made. success: whether the task was solved,
+    None where nobody measured it. model and source: who wrote it and where it stood. tools: the tools that
+    the agent was offered. `len` is the number of messages, iteration gives them.
+
+    >>> run = Trajectory("run-1", "weather/oslo", [{"role": "user", "content": "How warm is it?"}])
+    >>> run
+    Trajectory(id='run-1', task='weather/oslo', 1 message)
+    >>> [message["role"] for message in run]
+    ['user']
+    """
 
     id: str
     task: str
@@ -26,7 +67,25 @@ class Trajectory:
     success: bool | None = None
     model: str | None = None
     source: str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.task, len(self.messages)))  # the messages are dicts, which have no hash
+
+    def __repr__(self) -> str:
+        count = "1 message" if len(self) == 1 else f"{len(self)} messages"
+        success = "" if self.success is None else f", success={self.success}"
+        return f"Trajectory(id={self.id!r}, task={self.task!r}, {count}{success})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trajectory as JSON-ready values, with the columns of `PARQUET_SCHEMA` in their order."""
+        return {name: getattr(self, name) for name in PARQUET_SCHEMA.names}
 
 
 _CALL = pa.struct(
@@ -49,7 +108,7 @@ PARQUET_SCHEMA = pa.schema(
         ("success", pa.bool_()),
         ("model", pa.string()),
         ("source", pa.string()),
-        ("tools", pa.string()),  # JSON: the schemas of tools have no common shape
+        ("tools", pa.string()),  # JSON text, see `Tool`
         ("messages", pa.list_(_MESSAGE)),
     ]
 )

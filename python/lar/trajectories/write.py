@@ -1,16 +1,17 @@
-"""Trajectories to Parquet or JSONL, while they come, and never half a file."""
+"""Write trajectories to Parquet or JSONL as they come, and never half a file."""
 
 import gzip
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from lar.errors import OptionError
 from lar.trajectories.groups import in_groups
 from lar.trajectories.parquet import ParquetWriter
 from lar.trajectories.schema import Trajectory
 from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
 
 GROUP_TRAJECTORIES = 1024
 GROUP_CHARACTERS = 16 << 20  # of message text in one row group
@@ -21,11 +22,19 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-def write_trajectories(trajectories: Iterable[Trajectory], path: str | Path) -> int:
-    """Write `trajectories` to `path` (.parquet, .jsonl or .jsonl.gz) and return how many there were.
+def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int:
+    """Write trajectories to one file, .parquet, .jsonl or .jsonl.gz, and return how many there were.
 
-    The file appears whole when the last one is written; an error on the way leaves what stood there before.
-    Raises OptionError for another suffix.
+    The file appears whole when the last trajectory is written. After an error the old file is still there.
+
+    Raises:
+        OptionError: the path has another suffix.
+        TrajectoryError: a trajectory does not fit the Parquet schema.
+
+    >>> lar.write_trajectories(trajectories, folder / "logs.parquet")
+    12
+    >>> list(lar.read_trajectories(folder / "logs.parquet")) == trajectories
+    True
     """
     path = Path(path)
     kind = output_kind(path)
@@ -42,24 +51,11 @@ def write_trajectories(trajectories: Iterable[Trajectory], path: str | Path) -> 
 
 
 def output_kind(path: Path) -> str:
-    """Return the suffix of `path` that says how to write it; raises OptionError where none does."""
+    """Return the suffix of `path`, which decides how it is written; raises OptionError for another suffix."""
     for kind in ("parquet", "jsonl", "jsonl.gz"):
         if path.name.endswith(f".{kind}"):
             return kind
     raise OptionError(f"{path}: the output must end in .parquet, .jsonl or .jsonl.gz")
-
-
-def to_json_record(trajectory: Trajectory) -> dict[str, Any]:
-    """Make a JSON object with the columns of the Parquet schema."""
-    return {
-        "id": trajectory.id,
-        "task": trajectory.task,
-        "success": trajectory.success,
-        "model": trajectory.model,
-        "source": trajectory.source,
-        "tools": trajectory.tools,
-        "messages": trajectory.messages,
-    }
 
 
 class _LinesWriter:
@@ -73,7 +69,7 @@ class _LinesWriter:
 
     def write(self, trajectories: list[Trajectory]) -> None:
         for trajectory in trajectories:
-            self._file.write(json.dumps(to_json_record(trajectory), ensure_ascii=False).encode() + b"\n")
+            self._file.write(json.dumps(trajectory.to_dict(), ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
         self._file.close()

@@ -1,1 +1,1 @@
-"""Helpers for all packages: files replaced in one step, progress, processes."""
+"""Helpers for all packages: files replaced in one step, paths, options as keywords, progress, processes."""

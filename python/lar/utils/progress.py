@@ -1,4 +1,4 @@
-"""The protocol by which long-running functions report their progress."""
+"""Progress of long-running functions, reported to a callback of the caller."""
 
 from typing import Protocol, runtime_checkable
 

@@ -3,14 +3,21 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Latent:
-    """One latent: its id and what is known of its segment.
+    """One latent: its id, its segment, and the segment's frequency in the corpus that it was mined from.
 
-    `count` and `support` are the segment's occurrences and distinct tasks in the runs that it was mined
-    from, `uses` how often the canonical parse of that corpus used it, and `mean_entropy` the teacher's mean
-    next-token entropy in nats before the segment's second and later tokens, over those uses (None without
-    a teacher).
+    tokens: the segment's base ids. text: their text. count: the segment's occurrences in the runs that it
+    was mined from. support: the number of distinct tasks among them. uses: how often the canonical parse of
+    that corpus used the latent. mean_entropy: the teacher's mean next-token entropy in nats before the
+    segment's second and later tokens, over those uses; None without a teacher. `len` is the number of base
+    tokens; a use saves all but one of them.
+
+    >>> latent = vocabulary.latents[0]
+    >>> len(latent) == len(latent.tokens) >= 2
+    True
+    >>> vocabulary.tokenizer.decode(latent.tokens) == latent.text
+    True
     """
 
     id: int
@@ -24,4 +31,10 @@ class Latent:
     @property
     def saving(self) -> int:
         """Units that the latent saves over its `uses`: one fewer than its base tokens at each."""
-        return self.uses * (len(self.tokens) - 1)
+        return self.uses * (len(self) - 1)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"Latent(id={self.id}, text={self.text!r}, {len(self)} tokens, {self.uses} uses)"

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from lar import _core
 from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.paths import StrPath
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.storage import FILE_NAME, check_texts, read_folder, write_folder
@@ -37,7 +38,13 @@ class LatentVocabulary:
     """Latents over the ids of one tokenizer; immutable, and safe to share between threads and processes.
 
     Latent i has the id base_size + i, in training as in an engine. Iteration gives the latents, `len` their
-    number. Two vocabularies are equal if they hold the same latents over the same ids.
+    number. Two vocabularies are equal if they hold the same latents over the same ids. Make one with
+    `lar.mine` or `load`.
+
+    >>> ids = vocabulary.tokenizer.encode("The temperature in Oslo is 3 degrees Celsius.")
+    >>> units = vocabulary.encode(ids)
+    >>> units.dtype, len(units) <= len(ids), bool((vocabulary.expand(units) == ids).all())
+    (dtype('uint32'), True, True)
     """
 
     latents: tuple[Latent, ...]
@@ -198,7 +205,7 @@ class LatentVocabulary:
                 f"mined with tokenizer {self.tokenizer_fingerprint[:12]}, not with this one ({found[:12]})"
             )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: StrPath) -> None:
         """Write the vocabulary's folder; an older vocabulary there is replaced when all is written.
 
         Raises:
@@ -207,7 +214,7 @@ class LatentVocabulary:
         write_folder(Path(path), self.tokenizer, self.mining, self.latents, self.mined_tasks)
 
     @classmethod
-    def load(cls, path: str | Path) -> "LatentVocabulary":
+    def load(cls, path: StrPath) -> "LatentVocabulary":
         """Read a vocabulary's folder and check everything in it.
 
         Raises:

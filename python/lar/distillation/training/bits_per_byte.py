@@ -62,7 +62,7 @@ class BitsPerByte:
         }
         return {name: value for name, value in shares.items() if value is not None}
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All figures as JSON-ready values."""
         return {**asdict(self), **self.shares()}
 

@@ -12,13 +12,14 @@ from lar.distillation.options import AdaptOptions
 from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint
 from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
 from lar.utils.processes import count
 
 RUN_FILE = "run.json"
 STATE_FILE = "trainer_state.json"
 
 
-def checkpoints_beside(output: str | Path | None) -> Path | None:
+def checkpoints_beside(output: StrPath | None) -> Path | None:
     """The folder of an output's checkpoints; None for a result that is kept in memory."""
     return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
 
@@ -35,7 +36,7 @@ def run_identity(
     content = {
         "model": fingerprint(base),
         "data": data.examples.digest(),
-        "options": same.as_json(),
+        "options": same.to_dict(),
         "held_out": held_out and held_out.digest(),
         "processes": count(),
     }

@@ -79,7 +79,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         kept = kept_weights(log, self.options)
         if kept is not None:
             self._load_from_checkpoint(str(best_weights(self.folder, kept["step"])))
-        record = {"options": self.options.as_json(), "steps": self.state.global_step}
+        record = {"options": self.options.to_dict(), "steps": self.state.global_step}
         return {**record, **({} if kept is None else {"kept": kept}), "log": log}
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:  # noqa: ARG002 (the Trainer's signature)

@@ -1,12 +1,13 @@
 """A student's folder -> an export's folder: checked before the work, read back before it is given away."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from tokenizers import Tokenizer as Backend
@@ -19,7 +20,7 @@ from lar.models.causal_lm import DTYPES, no_bar
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
-from lar.serving.export.options import ExportOptions
+from lar.serving.export.options import ExportKeywords, ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
 from lar.serving.export.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
 from lar.serving.export.tokenizer_files import header_ids, write_tokenizer
@@ -28,7 +29,11 @@ from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
 from lar.tokenizer.tokenizer import TOKENIZER_FILE
 from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _STEPS = 5
@@ -44,19 +49,20 @@ class Export:
 
 
 def export(
-    student: str | Path,
-    output: str | Path,
+    student: StrPath,
+    output: StrPath,
     options: ExportOptions | None = None,
     *,
-    model: str | Path | None = None,
+    model: StrPath | None = None,
     progress: Progress = silent,
+    **keywords: Unpack[ExportKeywords],
 ) -> Export:
     """Write a student (or a control) as a checkpoint that stock engines take as it is.
 
     Args:
         student: the folder that `lar distill` has written.
         output: the folder to write; an older export there is replaced when the new one has passed its check.
-        options: see `ExportOptions`.
+        options: see `ExportOptions`; `keywords` are its fields, and take the place of those of `options`.
         model: the teacher's folder; None for the one that the student remembers.
         progress: told how many steps of the work are done.
 
@@ -68,16 +74,17 @@ def export(
         ExportError: what was written does not read back as the student. Nothing is left of it then.
         OptionError: `output` holds something else.
     """
-    options = options or ExportOptions()
+    options = merge_options(ExportOptions, options, keywords)
     source, target = Path(student), Path(output)
     check_version()
     check_replaceable(target, RECORD_FILE)
     if options.chat_template is not None:
-        ChatTemplate(options.chat_template.read_text(encoding="utf-8"))  # raises: it must be one
+        ChatTemplate(Path(options.chat_template).read_text(encoding="utf-8"))  # raises: it must be one
     if options.llama_cpp is not None:
-        check_converter(options.llama_cpp)
+        check_converter(Path(options.llama_cpp))
     teacher = teacher_of(source, model)
     backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
+    logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
     with atomic_folder(target, holds=RECORD_FILE) as folder:
@@ -100,7 +107,8 @@ def _write(
     progress(2, _STEPS)
     _write_weights(student, folder, dtype, options)
     progress(3, _STEPS)
-    write_tokenizer(backend, tokenizer_source, folder, options.chat_template)
+    template = None if options.chat_template is None else Path(options.chat_template)
+    write_tokenizer(backend, tokenizer_source, folder, template)
     vocabulary.save(folder / VOCABULARY_FOLDER)
     record = {
         "format_version": FORMAT_VERSION,
@@ -118,7 +126,7 @@ def _write(
     _share(folder)
     progress(4, _STEPS)
     if options.llama_cpp is not None:
-        write_gguf(folder, options.llama_cpp, options.gguf_type)
+        write_gguf(folder, Path(options.llama_cpp), options.gguf_type)
     progress(_STEPS, _STEPS)
     return Export(target, record, report)
 

@@ -11,11 +11,12 @@ from lar.mining.engine_gates.static import STATIC_GATES, swallowing
 from lar.models.adapter import base_folder, is_adapter
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, source_folder
+from lar.utils.paths import StrPath
 from lar.vocabulary.storage import TOKENIZER_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
-def teacher_of(student: Path, model: str | Path | None) -> Path:
+def teacher_of(student: Path, model: StrPath | None) -> Path:
     """The folder of the model that the student was taught by: `model`, or as its adapter remembers it.
 
     Raises:

@@ -1,13 +1,26 @@
 """What an export can be told."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypedDict
 
 from lar.errors import OptionError
+from lar.utils.paths import StrPath
 
 FORMS = ("merged", "lora")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 GGUF_TYPES = ("auto", "f32", "f16", "bf16", "q8_0")
+
+
+class ExportKeywords(TypedDict, total=False):
+    """The fields of `ExportOptions`, as keywords of `export`."""
+
+    form: str
+    decode_only: bool
+    dtype: str
+    gates: str
+    llama_cpp: StrPath | None
+    gguf_type: str
+    chat_template: StrPath | None
 
 
 @dataclass(frozen=True)
@@ -29,9 +42,9 @@ class ExportOptions:
     decode_only: bool = False
     dtype: str = "auto"
     gates: str = "engines"
-    llama_cpp: Path | None = None
+    llama_cpp: StrPath | None = None
     gguf_type: str = "auto"
-    chat_template: Path | None = None
+    chat_template: StrPath | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("form", FORMS), ("dtype", DTYPES), ("gguf_type", GGUF_TYPES)):

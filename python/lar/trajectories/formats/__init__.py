@@ -1,7 +1,7 @@
 """The formats that can be read, one module for each family.
 
-A format recognises a record by what is in it and turns it into a `Draft`. The order of `FORMATS` matters: the
-first that recognises a record reads it, so those that ask for more stand before those that ask for less.
+A format recognizes a record by its content and turns it into a `Draft`. The order of `FORMATS` matters: the
+first format that recognizes a record reads it, so formats with more required keys come first.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
 
 
 def get_format(name: str) -> Format | None:
-    """Return the format called `name`, None for "auto"; raises OptionError for a name that is not known."""
+    """Return the format called `name`, None for "auto"; raises OptionError for an unknown name."""
     if name != "auto" and name not in FORMATS:
         raise OptionError(f"unknown format {name!r}; known: auto, {', '.join(FORMATS)}")
     return FORMATS.get(name)
@@ -51,5 +51,5 @@ def recognise(value: Any) -> Format | None:
 
 
 def known_formats() -> str:
-    """Name what can be read, in one line."""
+    """The names of the formats that can be read, in one line."""
     return ", ".join(format_.name for format_ in _ALL)

@@ -10,7 +10,7 @@ from lar.trajectories.json_stream import Record
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One log format: its name on the command line, how to tell it, and how to read a record of it."""
+    """One log format: its name on the command line, how to recognize a record of it, and how to read one."""
 
     name: str
     title: str  # one line for a person

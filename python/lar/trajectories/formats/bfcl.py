@@ -1,6 +1,6 @@
 """Berkeley Function Calling Leaderboard: multi-turn result lines that carry their inference log.
 
-A result line without the log holds the calls alone: neither what the user said nor what the tools answered.
+A result line without the log holds the calls alone, without the user's messages and the tools' results.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.chat import parse_tools
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.schema import Tool
 
 
 def _read(record: Record) -> Draft:
@@ -22,7 +23,7 @@ def _read(record: Record) -> Draft:
             "a BFCL result without its inference log has neither the user's turns nor the tools' answers"
         )
     raw: list[dict[str, Any]] = []
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
     for turn in turns:
         raw += [message for message in turn["begin_of_turn_query"] if isinstance(message, dict)]
         for name, step in turn.items():
@@ -47,7 +48,7 @@ def _message(entry: dict[str, Any]) -> dict[str, Any]:
     return rest | {"content": "", "tool_calls": calls}
 
 
-def _tools(step: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _tools(step: list[dict[str, Any]]) -> list[Tool] | None:
     for entry in step:
         if entry.get("role") == "inference_input" and has(entry.get("content"), "tools"):
             return parse_tools(entry["content"]["tools"])

@@ -14,6 +14,7 @@ from lar.trajectories.draft import Draft, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
+from lar.trajectories.schema import Tool
 
 MESSAGE_KEYS = (
     "messages",
@@ -74,7 +75,7 @@ def _task(value: dict[str, Any]) -> str | None:
     return None
 
 
-def parse_tools(value: Any) -> list[dict[str, Any]] | None:
+def parse_tools(value: Any) -> list[Tool] | None:
     """Read the tools' schemas, given as a list or as its JSON text."""
     if isinstance(value, str) and value:
         value = json.loads(value)
@@ -89,7 +90,9 @@ def _read(record: Record) -> Draft:
     value = record.value
     raw = _find_messages(value)
     if raw is None:
-        normalize_messages(value.get("messages") if isinstance(value, dict) else value)  # says what is wrong
+        normalize_messages(
+            value.get("messages") if isinstance(value, dict) else value
+        )  # raises the exact error
         raise TrajectoryError("no list of messages with role and content")
     if not isinstance(value, dict):
         return Draft(normalize_messages(raw))

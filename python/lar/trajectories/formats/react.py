@@ -111,7 +111,7 @@ def read_runs(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def _record(run: _Run, number: int, *, ended: bool) -> Record | None:
-    """Make a record of the run; None for text in which the agent says nothing."""
+    """Make a record of the run; None for text without a line of the agent."""
     if not run.labels:
         return None
     begin = next((at for at, line in enumerate(run.lines) if not _is_bookkeeping(line)), 0)

@@ -37,7 +37,7 @@ def _read_swe_agent(record: Record) -> Draft:
 
 
 def _from_steps(steps: Any) -> list[dict[str, Any]]:
-    """Make a history out of steps: what the agent said, and what came back."""
+    """Make a history out of steps: the agent's response, then the observation."""
     if not _is_steps(steps):
         raise TrajectoryError("neither a history nor a trajectory of steps")
     return [

@@ -23,7 +23,7 @@ def _read_tau_bench(record: Record) -> Draft:
 
 
 def _domain(messages: list[Message]) -> str:
-    """Find the domain, which only the policy's title tells ("# Airline Agent Policy")."""
+    """Find the domain, which only the policy's title contains ("# Airline Agent Policy")."""
     title = _POLICY.search(messages[0]["content"])
     return title.group(1).lower() if title else "unknown"
 
