@@ -174,6 +174,12 @@ def test_a_corpus_that_was_stopped_is_finished_on_the_cluster(cluster, tmp_path)
     assert contents(there.path) == contents(build(tmp_path / "here").path)
 
 
+def test_a_corpus_is_built_by_workers_or_a_backend(cluster, tmp_path):
+    with pytest.raises(OptionError, match="workers"):
+        Corpus.build(make_trajectories()[:2], CHATML, tmp_path / "c", workers=2, backend=cluster)
+    assert not (tmp_path / "c").exists()
+
+
 def lar(monkeypatch, *arguments):
     """Run a command in this process, which is connected to the cluster: commands use that connection."""
     monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
@@ -269,20 +275,27 @@ def test_errors_of_tasks_are_those_of_this_package(folder, cluster, sharded, tmp
 
 
 @pytest.mark.usefixtures("cluster")
-def test_the_command_line_from_logs_to_a_vocabulary(folder, address, tmp_path, monkeypatch):
+def test_the_command_line_from_logs_to_figures(folder, address, tmp_path, monkeypatch, capsys):
+    figures = []
     for name, ray_option in (("here", ()), ("there", ("--ray", address))):
         corpus, output = tmp_path / f"{name}-corpus", tmp_path / f"{name}-vocabulary"
         made_of = (folder / "logs.jsonl", "--tokenizer", folder / "model")
         lar(monkeypatch, "corpus", *made_of, "-o", corpus, *ray_option)
         lar(monkeypatch, "mine", corpus, "--size", 20, "--max-entropy", "p70", "-o", output, *ray_option)
+        capsys.readouterr()
+        lar(monkeypatch, "evaluate", corpus, output, "--json", *ray_option)
+        (measured,) = json.loads(capsys.readouterr().out).pop("per_corpus").values()
+        figures.append(measured)
     assert contents(tmp_path / "there-corpus") == contents(tmp_path / "here-corpus")
     assert contents(tmp_path / "there-vocabulary") == contents(tmp_path / "here-vocabulary")
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("mine", "logs.jsonl", "-o", "v", "--ray"), "needs a corpus folder"),
+        (("evaluate", "logs.jsonl", "model", "--ray"), "needs a corpus folder"),
         (("mine", "sharded", "-o", "v", "--memory", "1GiB", "--ray"), "--memory is for one machine"),
         (("corpus", "logs.jsonl", "--tokenizer", "model", "-o", "c", "--workers", "2", "--ray"), "--workers"),
         (("mine", "sharded", "-o", "v", "--ray", "logs.jsonl"), "write --ray last"),

@@ -1,9 +1,9 @@
 //! The hashes of this crate.
 //!
-//! The tables that are read for each token of a text hash by one multiplication, [`of_word`] and [`of_pair`]: more
-//! would cost more than the collisions that it spares. [`of_tokens`] mixes a whole string of tokens so well that
-//! every bit can be used. All three give the same on every machine. (The index of runs that are being folded
-//! uses `rustc_hash`, and no result depends on it.)
+//! The tables that are read for each token of a text hash by one multiplication, [`of_word`] and [`of_pair`]:
+//! more would cost more than the collisions that it spares. [`of_tokens`] mixes a whole string of tokens so
+//! well that every bit can be used. All three give the same on every machine. (The index of runs that are
+//! being folded uses `rustc_hash`, and no result depends on it.)
 
 /// 2^64 over the golden ratio, made odd (Knuth, The Art of Computer Programming, volume 3, section 6.4).
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -26,8 +26,8 @@ pub(crate) fn of_pair(words: u64) -> u32 {
 /// The hash of a string of tokens, all of whose bits are well mixed.
 ///
 /// Each token goes through one step of SplitMix64 (Steele, Lea and Flood, Fast splittable pseudorandom number
-/// generators, 2014), whose finalizer is variant 13 of Stafford's. The sample of a large corpus is drawn by this
-/// hash: another one would choose other latents.
+/// generators, 2014), whose finalizer is variant 13 of Stafford's. The sample of a large corpus is drawn by
+/// this hash: another one would choose other latents.
 pub(crate) fn of_tokens(tokens: &[u32]) -> u64 {
     let step = |hash: u64, token: &u32| {
         let mut hash = (hash ^ u64::from(*token)).wrapping_add(GOLDEN);

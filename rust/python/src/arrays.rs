@@ -45,8 +45,8 @@ pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResul
 
 /// A new array of numbers to be written in place; what is in it before is arbitrary.
 ///
-/// The memory is numpy's, which asks for huge pages and is not cleared first. On fresh memory, clearing and small
-/// pages cost more than the expansion that is written there.
+/// The memory is numpy's, which asks for huge pages and is not cleared first. On fresh memory, clearing and
+/// small pages cost more than the expansion that is written there.
 pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
     let empty = py.import("numpy")?.getattr("empty")?;
     Ok(empty.call1((length, T::get_dtype(py)))?.cast_into()?)
@@ -54,9 +54,9 @@ pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_
 
 /// A new array as of [`new_array`], to be [`cut`].
 ///
-/// glibc maps fresh pages for an array of this size each time, until one as large has been given back whole; a cut
-/// one never is. So one is made and given back untouched: for a million tokens, fresh pages with each call would
-/// cost a third of the parse.
+/// glibc maps fresh pages for an array of this size each time, until one as large has been given back whole;
+/// a cut one never is. So one is made and given back untouched: for a million tokens, fresh pages with each
+/// call would cost a third of the parse.
 pub fn new_array_to_cut<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
     if length * size_of::<T>() >= SMALLEST_MAPPED {
         drop(new_array::<T>(py, length)?);

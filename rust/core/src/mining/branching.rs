@@ -1,13 +1,14 @@
-//! Branching entropy: how surprising each token is by the corpus's own counts, for a corpus without a teacher.
+//! Branching entropy: how surprising each token is by the corpus's own counts, for a corpus without a
+//! teacher.
 //!
 //! The entropy of the tokens that follow a context, by their counts. The context is the longest stretch
 //! of up to [`LONGEST_CONTEXT`] tokens of the same run that occurs at least [`FEWEST_OCCURRENCES`] times;
 //! the end of a run counts as a token, since stopping is a decision too.
 //!
-//! A context is held as the list of the positions where it ends. (A node of the trie of candidates is the list of
-//! those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The lists of
-//! different last tokens share no position, so they are worked on in parallel. Nothing is hashed, and a rare
-//! context is left at once.
+//! A context is held as the list of the positions where it ends. (A node of the trie of candidates is the
+//! list of those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The
+//! lists of different last tokens share no position, so they are worked on in parallel. Nothing is hashed,
+//! and a rare context is left at once.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -76,7 +77,8 @@ impl<'a> Contexts<'a> {
             // A lock is poisoned where another thread has panicked; rayon passes that on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(mut places) = group else { break };
-            // Each part of the list stays in the order of what follows, so that equal followers are neighbours.
+            // Each part of the list stays in the order of what follows, so that equal followers are
+            // neighbours.
             places.sort_unstable_by_key(|place| (place.next, place.position));
             self.visit(&mut places, 1);
         }
@@ -206,7 +208,8 @@ mod tests {
         assert_eq!(entropies[2], 0.0);
     }
 
-    /// A 64-bit hash of contexts that stood here before gave these two the same value. Any hash has such pairs.
+    /// A 64-bit hash of contexts that stood here before gave these two the same value. Any hash has such
+    /// pairs.
     #[test]
     fn contexts_of_equal_hash_are_kept_apart() {
         let lists: [&[u32]; 2] = [&[7_132, 17, 5, 1], &[5_628_700, 846, 56_748_192, 2]];

@@ -1,8 +1,8 @@
-//! The distinct runs laid end to end, in the form that the trie reads.
+//! The distinct runs in one flat array, in the form that the trie reads.
 //!
-//! Three things keep a read to one memory access. Tokens are renumbered by their frequency, so that counts by
-//! token stay in the nearest cache. The end of a run is a token of its own. And the few runs that occur more than
-//! once come first, so that a position beyond them has the weight 1 without a look at its run.
+//! Three properties keep most reads to one memory access. Tokens are renumbered by their frequency, so that
+//! counts by token stay in the nearest cache. The end of a run is a token of its own. The few runs that occur
+//! more than once come first, so that every later position has the weight 1 and its run is not looked up.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::mining::scale::Scale;
 /// The token before the first run and after each run.
 pub(crate) const END: u32 = 0;
 
-/// In place of a task: the run has several.
+/// In place of a task: there are several tasks.
 const MANY: u32 = u32::MAX;
 
 pub(crate) struct Text<'a> {
@@ -24,27 +24,29 @@ pub(crate) struct Text<'a> {
     tokens: Vec<u32>,
     /// The base id of each numbered token.
     ids: Vec<u32>,
-    /// Occurrences of each numbered token in the distinct runs.
+    /// The number of occurrences of each numbered token in the distinct runs.
     occurrences: Vec<usize>,
-    /// The runs in the order of this text.
+    /// The indices of the runs, in the order of this text.
     order: Vec<u32>,
-    /// Where each of them begins, and the end of the last.
+    /// The position at which each of them begins, and the end of the last.
     starts: Vec<u32>,
-    /// How often each of them occurs, as far as they occur more than once.
+    /// The number of occurrences of each run that occurs more than once.
     counts: Vec<u64>,
-    /// The task of each of them, `MANY` where there are several.
+    /// The task of each run; `MANY` if it has several.
     tasks: Vec<u32>,
-    /// The run of the first position of each block, as its place in `order`.
+    /// For each block of positions, the run of its first position, as a place in `order`.
     blocks: Vec<u32>,
-    /// The task of each block, `MANY` where its runs have several. Most blocks lie within one trajectory.
+    /// The task of each block; `MANY` if its runs have several. Most blocks lie within one trajectory.
     block_tasks: Vec<u32>,
-    /// From this position on all runs occur once.
+    /// The first position from which on all runs occur once.
     once: u32,
 }
 
 impl<'a> Text<'a> {
+    /// The text of `runs`.
+    ///
     /// # Errors
-    /// If the distinct runs have more positions than there is room for.
+    /// If the distinct runs have more positions than `scale` has room for.
     pub(crate) fn new(runs: &'a Runs, scale: Scale) -> Result<Self> {
         scale.room.check(runs.len(), runs.strings().tokens().len())?;
         let length = runs.strings().tokens().len() + runs.len() + 1;
@@ -83,17 +85,17 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// The sizes by which the text is searched.
+    /// The sizes that control the search in this text.
     pub(crate) fn scale(&self) -> &Scale {
         &self.scale
     }
 
-    /// The index of each run and where it begins, in the order of this text.
+    /// The index and the first position of each run, in the order of this text.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
     }
 
-    /// Number of positions, those of the runs' ends included.
+    /// Number of positions, including the ends of the runs.
     pub(crate) fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -103,12 +105,12 @@ impl<'a> Text<'a> {
         self.tokens[position as usize + depth]
     }
 
-    /// The numbered token at `position + depth`, `END` beyond the text; it may be of another run.
+    /// The numbered token at `position + depth`, which may lie in another run; `END` after the text.
     pub(crate) fn token_or_end(&self, position: u32, depth: usize) -> u32 {
         self.tokens.get((position as usize).saturating_add(depth)).copied().unwrap_or(END)
     }
 
-    /// The numbered token `distance` before `position`, which is not before the text.
+    /// The numbered token `distance` before `position`; it must lie in the text.
     pub(crate) fn previous(&self, position: u32, distance: usize) -> u32 {
         self.tokens[position as usize - distance]
     }
@@ -118,7 +120,7 @@ impl<'a> Text<'a> {
         self.ids[token as usize]
     }
 
-    /// How many numbered tokens there are, `END` among them.
+    /// The number of distinct numbered tokens, including `END`.
     pub(crate) fn alphabet(&self) -> usize {
         self.ids.len()
     }
@@ -129,12 +131,12 @@ impl<'a> Text<'a> {
         largest.map_or(0, |&task| task as usize + 1)
     }
 
-    /// How many of `positions`, which ascend, lie in runs that occur more than once: the first ones.
+    /// How many of the ascending `positions` lie in runs that occur more than once; these come first.
     pub(crate) fn repeated(&self, positions: &[u32]) -> usize {
         positions.partition_point(|&position| position < self.once)
     }
 
-    /// How often the run at `position` occurs.
+    /// The number of occurrences of the run at `position`.
     pub(crate) fn weight(&self, position: u32) -> u64 {
         if position >= self.once { 1 } else { self.counts[self.place(position)] }
     }
@@ -158,12 +160,12 @@ impl<'a> Text<'a> {
         place
     }
 
-    /// All numbered tokens.
+    /// The range of all numbered tokens.
     pub(crate) fn numbered(&self) -> Range<usize> {
         0..self.occurrences.len()
     }
 
-    /// A range of numbered tokens as about `number` ranges with about as many positions each.
+    /// Divides a range of numbered tokens into about `number` ranges with about equally many positions.
     pub(crate) fn shares(&self, tokens: Range<usize>, number: usize) -> Vec<Range<usize>> {
         let total: usize = self.occurrences[tokens.clone()].iter().sum();
         let mut shares = Vec::new();
@@ -179,14 +181,17 @@ impl<'a> Text<'a> {
         shares
     }
 
-    /// For each numbered token of a range, ascending: where it begins two tokens or more, and the second.
+    /// For each numbered token of a range: its positions that another token of the run follows, and that
+    /// token.
     ///
-    /// The second costs nothing here, where the text is read from end to end, and a memory access later.
+    /// Positions ascend. The following token is free here, because the text is read from end to end; later it
+    /// would cost a memory access.
     pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Occurrence>> {
         self.followers_of(tokens, wanted, |next| next != END)
     }
 
-    /// For each numbered token of a range, ascending: where it is, and what follows, the end of a run included.
+    /// For each numbered token of a range: its positions, ascending, and the following tokens, including
+    /// `END`.
     pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Occurrence>> {
         self.followers_of(tokens, &(0..u32::MAX), |_| true)
     }
@@ -211,14 +216,14 @@ impl<'a> Text<'a> {
     }
 }
 
-/// A position and the token after it.
+/// A position and the numbered token after it.
 #[derive(Clone, Copy)]
 pub(crate) struct Occurrence {
     pub(crate) position: u32,
     pub(crate) next: u32,
 }
 
-/// The ids in descending order of their frequency after `END`, how often each occurs, and each id's number.
+/// `END` and then the ids by descending frequency; the number of occurrences of each; the number of each id.
 fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
     let most = tokens.par_iter().max().map_or(0, |&id| id as usize + 1);
     let mut frequencies = vec![0usize; most];

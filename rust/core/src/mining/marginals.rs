@@ -1,12 +1,14 @@
 //! What a parse would lose without one of its segments, and gain with one more.
 //!
 //! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment
-//! everything after it may be parsed differently. A segment may even do harm, when it takes the first tokens of a
-//! better one. So the run is parsed again from each use, until the new parse and the old one end a unit at the same
-//! token. The sum over the uses of a run is an estimate where two uses lie so close that their new parses overlap.
+//! everything after it may be parsed differently. A segment may even do harm, when it takes the first tokens
+//! of a better one. So the run is parsed again from each use, until the new parse and the old one end a unit
+//! at the same token. The sum over the uses of a run is an estimate where two uses lie so close that their
+//! new parses overlap.
 //!
-//! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what follows
-//! the last unit that it cuts is taken to stay as it is. Selection then judges what it has added by its losses.
+//! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what
+//! follows the last unit that it cuts is taken to stay as it is. Selection then judges what it has added by
+//! its losses.
 
 use rayon::prelude::*;
 
@@ -24,7 +26,8 @@ pub(crate) struct Usage {
     pub(crate) uses: Vec<u64>,
     /// Units that the parse would be longer by without it, summed over its uses one at a time.
     ///
-    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than counts.
+    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than
+    /// counts.
     pub(crate) losses: Vec<i128>,
 }
 
@@ -108,7 +111,8 @@ fn length_without(trie: &MatchingTrie, tokens: &[u32], without: u32) -> usize {
     }
 }
 
-/// The number of units of `segment` in a parse by all the others; calls `visit` with each segment that it uses.
+/// The number of units of `segment` in a parse by all the others; calls `visit` with each segment that it
+/// uses.
 pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: impl FnMut(u32)) -> u64 {
     let mut units = Vec::new();
     parse_from(trie, segment, segment.len() - 1, &mut units);
@@ -122,8 +126,9 @@ pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: imp
 
 /// Estimates the units that each of the `all` segments would save if it alone came to the present vocabulary.
 ///
-/// It is searched where a unit of the present parse begins: a segment that begins elsewhere is not reached. Its own
-/// occurrences do not overlap. The last unit that it cuts is parsed again, and what follows is taken as it is.
+/// It is searched where a unit of the present parse begins: a segment that begins elsewhere is not reached.
+/// Its own occurrences do not overlap. The last unit that it cuts is parsed again, and what follows is taken
+/// as it is.
 pub(crate) struct Gains<'a> {
     all: &'a MatchingTrie,
     present: &'a MatchingTrie,

@@ -39,9 +39,9 @@ impl Unit {
 
 /// A trie over segments of two or more tokens that finds the longest one at a position.
 ///
-/// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no segment
-/// begins. Below them, the edges of a node are one sorted stretch of flat arrays. Nodes are numbered so that an
-/// edge's number is its target's: edge `i` leads to node `i`.
+/// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no
+/// segment begins. Below them, the edges of a node are one sorted stretch of flat arrays. Nodes are numbered
+/// so that an edge's number is its target's: edge `i` leads to node `i`.
 #[derive(Debug, Clone, Default)]
 pub struct MatchingTrie {
     /// Node of each two first tokens.
@@ -55,7 +55,8 @@ pub struct MatchingTrie {
 }
 
 impl MatchingTrie {
-    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens never.
+    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens
+    /// never.
     ///
     /// # Errors
     /// If the segments hold more tokens than there can be nodes.

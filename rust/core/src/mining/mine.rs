@@ -113,7 +113,8 @@ impl Selection {
         self.chosen.iter().map(saved).sum()
     }
 
-    /// The selection from the pool without some candidates: the same segments, or a new choice if one is dropped.
+    /// The selection from the pool without some candidates: the same segments, or a new choice if one is
+    /// dropped.
     ///
     /// # Errors
     /// If `dropped` has not one entry for each candidate of the pool.
@@ -132,8 +133,8 @@ impl Selection {
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
     /// `fails` takes the chosen segments and returns for each whether it fails. That may depend on the other
-    /// segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing replaces the segments
-    /// that fail, so that the audits come to an end.
+    /// segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing replaces the
+    /// segments that fail, so that the audits come to an end.
     ///
     /// # Errors
     /// If `fails` fails, or returns another number of entries.

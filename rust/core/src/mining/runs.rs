@@ -1,5 +1,5 @@
-//! The runs of a corpus, folded into distinct runs with their counts and tasks. A run is a maximal stretch of action
-//! tokens that may continue one another.
+//! The runs of a corpus, folded into distinct runs with their counts and tasks. A run is a maximal stretch of
+//! action tokens that may continue one another.
 //!
 //! Logs repeat themselves: after folding, the work grows with the distinct runs only. Counts and
 //! task sets add up, so parts of a corpus can be folded apart and merged.
@@ -19,8 +19,8 @@ use crate::tokens::segments::Segments;
 /// The largest id is no token's: the core uses it for the end of a run and for "none".
 const IDS: u32 = u32::MAX;
 
-/// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to here;
-/// and no sum of counts that is made of them later overflows.
+/// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to
+/// here; and no sum of counts that is made of them later overflows.
 const MOST_OCCURRENCES: u64 = 1 << 53;
 
 /// How much can be folded into distinct runs.
@@ -104,7 +104,8 @@ impl Trajectories<'_> {
             },
         );
         for run in runs[first..].iter().map(|run| run.start..run.end) {
-            // Counted without a branch, four tokens at a time: most of what is folded has been checked for long.
+            // Counted without a branch, four tokens at a time: most of what is folded has been checked for
+            // long.
             let reserved = |count: u32, &id: &u32| count | u32::from(id == IDS);
             if self.tokens[run.clone()].iter().fold(0, reserved) != 0 {
                 check_ids(&self.tokens[run.clone()], run.start, IDS)?;
@@ -148,7 +149,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Puts together what [`Runs::strings`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking it.
+    /// Puts together what [`Runs::strings`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking
+    /// it.
     ///
     /// Runs may be equal: folding would make them one, and the candidates are the same either way.
     ///

@@ -36,8 +36,8 @@ impl WeightedRuns {
 
     /// The runs cut wherever no segment of the trie reaches across, and folded again.
     ///
-    /// All parses by the trie's segments stay as they were, without single tokens, which are left out. An agent
-    /// repeats what is between its arguments, so little is left.
+    /// All parses by the trie's segments stay as they were, without single tokens, which are left out. An
+    /// agent repeats what is between its arguments, so little is left.
     pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
         let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
         for (run, &weight) in self.strings.iter().zip(&self.weights) {

@@ -11,8 +11,8 @@ pub(crate) struct Scale {
     pub(crate) sorted: usize,
     /// Most positions for which a look ahead pays off: the tokens there are in no cache yet.
     pub(crate) looked_ahead: usize,
-    /// Passes over the text, each for a part of the first tokens. Their occurrences take the most memory after
-    /// the text itself.
+    /// Passes over the text, each for a part of the first tokens. Their occurrences take the most memory
+    /// after the text itself.
     pub(crate) batches: usize,
     /// Distinct tokens of the sample that the bound is guessed by.
     pub(crate) sampled_tokens: usize,

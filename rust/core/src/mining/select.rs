@@ -1,14 +1,14 @@
 //! Which candidates become latents: by what would be lost without them, not by frequency.
 //!
-//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to it,
-//! twice as many as there is room for; then those whose removal costs least are dropped, a share at a time, each
-//! time by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
-//! helps.
+//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to
+//! it, twice as many as there is room for; then those whose removal costs least are dropped, a share at a
+//! time, each time by a new parse. Once it is full, more candidates come to it and as many must go again, as
+//! long as that helps.
 //!
 //! Selection estimates what a segment will save on unseen tasks. A segment's uses are multiplied by its
-//! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments that
-//! would encode the same text. So a short segment has a worth of its own even where a longer one covers it in
-//! every task of the corpus.
+//! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments
+//! that would encode the same text. So a short segment has a worth of its own even where a longer one covers
+//! it in every task of the corpus.
 
 use rayon::prelude::*;
 
@@ -30,8 +30,8 @@ const ROUNDS: usize = 4;
 /// Share of the segments left that is dropped between two parses. Twice as much saves 0.1 point less.
 const DROPPED_SHARE: f64 = 0.1;
 
-/// Distinct tokens that selection looks at, as a sample of a larger corpus. Candidates have their exact counts
-/// and supports from the whole; a quarter of this saves 0.1 to 0.2 points less.
+/// Distinct tokens that selection looks at, as a sample of a larger corpus. Candidates have their exact
+/// counts and supports from the whole; a quarter of this saves 0.1 to 0.2 points less.
 const SAMPLED_TOKENS: usize = 4 << 20;
 
 /// A segment that was chosen, by its index among the candidates.
@@ -46,8 +46,8 @@ pub struct Chosen {
 /// At most `size` of the candidates, those without which the most units would be lost first.
 ///
 /// `runs` are the agent's tokens between barriers, *without* an entropy gate: that is what will be parsed.
-/// Where the parse of the corpus has a use for fewer, the best others follow. Fewer are returned only where there
-/// are fewer candidates.
+/// Where the parse of the corpus has a use for fewer, the best others follow. Fewer are returned only where
+/// there are fewer candidates.
 ///
 /// # Errors
 /// If the candidates hold more tokens than a trie of them can have nodes.
@@ -110,8 +110,8 @@ impl<'a> Selector<'a> {
         self.fill(order.into_iter().map(|place| best.chosen[place]).collect(), size)
     }
 
-    /// Fills the places that are left with the candidates that are expected to save most by themselves. Longer
-    /// segments hide them in the parse of this corpus, and unseen tasks may lack those.
+    /// Fills the places that are left with the candidates that are expected to save most by themselves.
+    /// Longer segments hide them in the parse of this corpus, and unseen tasks may lack those.
     fn fill(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         for &candidate in &chosen {
@@ -150,7 +150,8 @@ struct Present<'a> {
     trusts: Vec<f64>,
     trie: MatchingTrie,
     usage: Usage,
-    /// Uses of longer segments that are not expected to recur, credited to the segments that would encode them.
+    /// Uses of longer segments that are not expected to recur, credited to the segments that would encode
+    /// them.
     inherited: Vec<f64>,
 }
 

@@ -1,13 +1,13 @@
 //! Folding within a bound of memory: what does not fit goes to a temporary file.
 //!
-//! A full folder writes its runs out, partitioned by a hash of their tokens, and starts again empty. Equal runs
-//! always fall into the same partition. At the end the partitions are merged one at a time, and counts and tasks
-//! add up to what they would have been in memory.
+//! A full folder writes its runs out, partitioned by a hash of their tokens, and starts again empty. Equal
+//! runs always fall into the same partition. At the end the partitions are merged one at a time, and counts
+//! and tasks add up to what they would have been in memory.
 //!
-//! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays, because the
-//! trie and the selection need them there. What the bound saves is the index that finds equal runs and one entry for
-//! each occurrence, by far the larger part where runs recur. No run is left out: one without a candidate still
-//! counts for the branching entropies.
+//! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays,
+//! because the trie and the selection need them there. What the bound saves is the index that finds equal
+//! runs and one entry for each occurrence, by far the larger part where runs recur. No run is left out: one
+//! without a candidate still counts for the branching entropies.
 
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,15 @@ mod file;
 
 use file::SpillFile;
 
-/// Parts of the spilled runs that are merged separately. More parts would be too small for a disk to read fast.
+/// Parts of the spilled runs that are merged separately. More parts would be too small for a disk to read
+/// fast.
 const PARTITIONS: usize = 64;
 
 /// The memory of a folder is checked after so many tokens: it can exceed its bound by what they add.
 const BLOCK_TOKENS: usize = 1 << 16;
 
-/// A folder may hold one part in so many of the bound: while it is written out its tasks are in memory twice, and
-/// so is an array while it grows.
+/// A folder may hold one part in so many of the bound: while it is written out its tasks are in memory twice,
+/// and so is an array while it grows.
 const SHARE_OF_BOUND: usize = 2;
 
 /// A [`RunFolder`] that can be given a bound, beyond which it spills to disk.

@@ -1,7 +1,7 @@
 //! Where runs are cut because of their text: after a text that no segment may go past.
 //!
-//! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long one
-//! afterwards would also lose its halves.
+//! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long
+//! one afterwards would also lose its halves.
 
 use rayon::prelude::*;
 
@@ -93,7 +93,8 @@ mod tests {
         folder.finish()
     }
 
-    /// By the definition: occurrences from the left that do not overlap, and the token over the byte behind each.
+    /// By the definition: occurrences from the left that do not overlap, and the token over the byte behind
+    /// each.
     fn by_definition(run: &[u32], text: &str) -> Vec<bool> {
         let spelt = |tokens: &[u32]| tokens.iter().map(|&token| TOKENS[token as usize]).collect::<String>();
         let whole = spelt(run);

@@ -1,13 +1,14 @@
-//! Finding the candidates: the segments that are worth a second look.
+//! Finds the candidates: the segments from which selection chooses.
 //!
-//! A suffix trie over the distinct runs, grown depth first and only below nodes that are frequent enough.
-//! Occurrences and support are anti-monotone (an extension occurs in no more places and tasks than what it
-//! extends), so nothing is missed. A node is held as the list of positions where its string begins, never
-//! as an object: the memory is the positions of a part of the first tokens and the path being grown.
+//! The search grows a suffix trie over the distinct runs, depth first, and only below nodes that are frequent
+//! enough. An extension of a string has at most as many occurrences and tasks as the string, so no candidate
+//! is missed. A node is a list of the positions at which its string begins. Memory holds the positions of
+//! some first tokens and the path that is being grown.
 //!
-//! Selection needs only the candidates that may save most, so the search keeps that many. Once it has as many, the
-//! least of them is a bound: a node whose longest extension could not reach it is not grown. The result stays exact,
-//! and the work for a large corpus grows with its tokens instead of with its rare strings.
+//! Selection needs only the candidates that may save most, so the search keeps a fixed number of them. Once
+//! it has so many, the smallest saving among them is a bound: a node is not grown if even its longest
+//! extension would save less. The result stays exact. The work grows with the tokens of a corpus, and not
+//! with its rare strings.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,24 +24,25 @@ use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 use crate::mining::worth::{expected_savings, most_savings};
 
-/// Longest segments that are candidates without being closed. Unseen tasks cut long segments short, and their
-/// pieces remain. Without unclosed candidates a vocabulary of 4,096 saves half a point less on small corpora; with
-/// those of up to 8 tokens it saves 0.1 point more, for three times as many candidates.
+/// Largest length of segments that are candidates although they are not closed. In unseen tasks, long
+/// segments often occur only in part. Without unclosed candidates a vocabulary of 4,096 saves half a point
+/// less on small corpora. With unclosed ones of up to 8 tokens it saves 0.1 point more, for three times as
+/// many candidates.
 const UNCLOSED: usize = 4;
 
-/// Samples underestimate support, and so the savings of the best candidates: the guess is scaled up by this.
+/// The guess is multiplied by this, because a sample underestimates support and therefore savings.
 const GUESS_FACTOR: f64 = 1.1;
 
-/// Weights are counted up to this while looking ahead.
+/// Largest weight that is counted while looking ahead.
 const RARE: u64 = u32::MAX as u64;
 
-/// Every id that a token may have.
+/// All ids that a token can have.
 const ALL: Range<u32> = 0..u32::MAX;
 
 /// The segments of two or more tokens within `limits` that are expected to save most.
 ///
-/// Of the long ones only the *closed*: those that no further token to the left or to the right would extend
-/// without losing an occurrence.
+/// Long segments are candidates only if they are *closed*: every further token to the left or to the right
+/// would lose an occurrence.
 ///
 /// # Errors
 /// If a limit is too small, or the distinct runs have more positions than can be searched.
@@ -48,9 +50,9 @@ pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
     find_candidates_from(runs, limits, ALL)
 }
 
-/// Those of the candidates whose first token lies in `first_tokens`.
+/// The candidates whose first token lies in `first_tokens`.
 ///
-/// [`Candidates::best`] of the parts of any division of the ids is what [`find_candidates`] finds.
+/// If ranges divide all ids, [`Candidates::best`] of their candidates gives those of [`find_candidates`].
 ///
 /// # Errors
 /// If a limit is too small, or the distinct runs have more positions than can be searched.
@@ -67,22 +69,22 @@ fn find_by_scale(
     limits.check()?;
     let limits = limits.of(runs);
     let text = Text::new(runs, scale)?;
-    // A part of the tokens rarely has as many candidates as the whole, which is what a guess is checked by.
+    // A guess is checked by the number of candidates, and part of the tokens rarely has enough of them.
     let guess = if *first_tokens == ALL { guessed_bound(runs, &limits, scale)? } else { 0.0 };
     Ok(find_with_guess(&text, &limits, first_tokens, guess))
 }
 
-/// The best candidates, for any guess of what the least of them saves: a wrong one costs time only.
+/// The best candidates, for any guess of the smallest saving among them: a wrong guess costs time only.
 fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, guess: f64) -> Candidates {
     let found = grow_all(text, limits, first_tokens, guess);
     let is_too_high = guess > 0.0 && found.len() < limits.most;
     if is_too_high { grow_all(text, limits, first_tokens, 0.0) } else { found }
 }
 
-/// What the least of the best candidates may save at least, judged by a sample; zero for a small corpus.
+/// A guess, from a sample, of the smallest saving among the best candidates; zero for a small corpus.
 ///
-/// With a bound from the beginning, rare strings are skipped before the wanted number of candidates is found. If it
-/// is too high, fewer than that are found, and the search is repeated without it.
+/// With a bound from the start, rare strings are skipped before the wanted number of candidates is found. If
+/// the bound is too high, too few candidates are found, and the search is repeated without it.
 fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
     let step = runs.strings().tokens().len() / scale.sampled_tokens;
     if step < 2 {
@@ -94,7 +96,7 @@ fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
     Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESS_FACTOR })
 }
 
-/// The best candidates; where they are at least as many as wanted, all that save less than `bound` are left out.
+/// The best candidates. If enough of them save at least `bound`, those that save less are left out.
 fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: f64) -> Candidates {
     let bound = SavingsBound::at(bound);
     let mut parts = Vec::new();
@@ -109,9 +111,10 @@ fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: 
     Candidates::best(&parts, limits.most)
 }
 
-/// The least that each of the wanted number of candidates saves, as far as found; shared by all threads.
+/// A lower bound for the savings of the best candidates, which rises during the search; shared by all
+/// threads.
 ///
-/// Holds the bits of a float that is not negative, which are ordered as the floats are.
+/// It holds the bits of a float that is not negative; their order is that of the floats.
 struct SavingsBound(AtomicU64);
 
 impl SavingsBound {
@@ -128,7 +131,7 @@ impl SavingsBound {
     }
 }
 
-/// A child of a node on the path: where its positions lie among the first token's, and its occurrences.
+/// A child of a node on the path: the range of its positions among the first token's, and its occurrences.
 #[derive(Clone, Copy)]
 struct Child {
     token: u32,
@@ -139,36 +142,36 @@ struct Child {
 
 /// A node on the path whose children are being visited.
 ///
-/// Levels are in a list rather than on the stack: a run may be as long as a corpus, and a stack may be small.
+/// Levels are in a list and not on the stack: a run may be as long as a corpus, and a stack may be small.
 #[derive(Clone, Copy)]
 struct Level {
-    /// Tokens of the node's string.
+    /// Number of tokens of the node's string.
     depth: usize,
-    /// Its first child, and the one to be visited next; its last is the last of all.
+    /// The indices of its first child and of the child to visit next. Its last child is the last in the list.
     first: usize,
     next: usize,
 }
 
-/// What is counted of one token that follows a node.
+/// The counts of one token that follows a node.
 #[derive(Clone, Copy, Default)]
 struct Follower {
     positions: u32,
-    /// Where the next of its positions goes.
+    /// The place of its next position.
     cursor: u32,
     count: u64,
 }
 
-/// No room for the positions of a follower that is too rare.
+/// The cursor of a follower that is too rare; its positions are dropped.
 const DROPPED: u32 = u32::MAX;
 
-/// Grows the trie below one first token after another; its buffers live from one to the next.
+/// Grows the trie below one first token after another, with the same buffers.
 struct Grower<'a> {
     text: &'a Text<'a>,
     limits: &'a Limits,
     bound: &'a SavingsBound,
     path: Vec<u32>,
     found: Candidates,
-    /// The children of all nodes on the path that are yet to be visited.
+    /// The children, still to be visited, of all nodes on the path.
     children: Vec<Child>,
     levels: Vec<Level>,
     followers: Vec<Follower>,
@@ -176,7 +179,7 @@ struct Grower<'a> {
     next: Vec<u32>,
     moved: Vec<u32>,
     keyed: Vec<u64>,
-    /// The last `epoch` in which each task was counted.
+    /// For each task, the last `epoch` in which it was counted.
     stamps: Vec<u32>,
     epoch: u32,
 }
@@ -201,10 +204,11 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Takes one first token's occurrences after another until none is left; the best candidates found.
+    /// Takes the occurrences of one first token after another until none are left; returns the best
+    /// candidates.
     fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Occurrence>>>) -> Candidates {
         loop {
-            // A lock is poisoned where another thread has panicked; rayon passes that on.
+            // The lock is poisoned if another thread has panicked; rayon passes that panic on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(pairs) = group else { break };
             if let Some(first) = pairs.first() {
@@ -233,13 +237,13 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Makes the string of the path a node whose children are visited; they are found next.
+    /// Opens a level for the node whose string is `path`; its children are found next.
     fn open_level(&mut self) {
         let children = self.children.len();
         self.levels.push(Level { depth: self.path.len(), first: children, next: children });
     }
 
-    /// The next child of the deepest node that has one left, whose string the path is then.
+    /// The next child of the deepest node that has one left; `path` becomes the string of that node.
     fn next_child(&mut self) -> Option<Child> {
         while let Some(level) = self.levels.last_mut() {
             if let Some(&child) = self.children.get(level.next) {
@@ -253,14 +257,15 @@ impl<'a> Grower<'a> {
         None
     }
 
-    /// Visits the node whose string is `path`, which begins at `positions`, in ascending order, and goes on with
-    /// the longer ones as long as there is but one; then opens a level, if its children are of interest.
+    /// Visits the node whose string is `path`, then its only child as long as it has one child; then opens a
+    /// level, if the children are of interest.
     ///
-    /// `begin` is where the positions lie among the first token's.
+    /// The string begins at `positions`, which ascend. `begin` is their place among the first token's
+    /// positions.
     fn grow(&mut self, positions: &mut [u32], begin: usize, count: u64) {
         loop {
             let depth = self.path.len();
-            // Whatever comes after these positions has the same predecessor: nothing longer is closed either.
+            // All longer strings at these positions have the same predecessor, so none of them is closed.
             let is_open = depth >= UNCLOSED && self.has_only_predecessor(positions);
             if is_open && depth > UNCLOSED {
                 return;
@@ -284,7 +289,7 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Opens a level and notes the node's children.
+    /// Opens a level and stores the node's children.
     fn find_children(&mut self, positions: &mut [u32], begin: usize) {
         let depth = self.path.len();
         self.open_level();
@@ -297,7 +302,7 @@ impl<'a> Grower<'a> {
         self.find_children_by_counting(positions, begin);
     }
 
-    /// Keeps the node as a candidate if it may be among the best.
+    /// Stores the node's string as a candidate if it may be among the best.
     fn consider(&mut self, positions: &[u32], count: u64) {
         if most_savings(count, self.path.len()) < self.bound.get() {
             return;
@@ -318,16 +323,16 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Whether the string at `positions` is frequent enough, and an extension may be among the best.
+    /// Whether the string at `positions` is frequent enough and an extension of it may be among the best.
     fn may_grow(&mut self, positions: &[u32], count: u64) -> bool {
         self.is_worth_growing(count) && self.may_be_long(positions, count) && self.has_support(positions)
     }
 
-    /// Whether few positions may have a string in common that is long enough to be among the best.
+    /// Whether an extension at few positions may be long and frequent enough to be among the best.
     ///
-    /// Most strings of few occurrences have none, and one look ahead finds that out: candidates of at most `ahead`
-    /// tokens are too short to save as much as the bound, and longer ones are at most as frequent as the most
-    /// frequent token at that distance.
+    /// For most strings with few occurrences the answer is no, and it takes one look at the tokens `ahead`
+    /// positions later. Candidates of at most `ahead` tokens are too short to save as much as the bound.
+    /// Longer ones are at most as frequent as the most frequent token at that distance.
     fn may_be_long(&mut self, positions: &[u32], count: u64) -> bool {
         let bound = self.bound.get();
         let ahead = (bound / count as f64).ceil() as usize;
@@ -346,7 +351,7 @@ impl<'a> Grower<'a> {
 
     fn has_support(&mut self, positions: &[u32]) -> bool {
         let least = self.limits.min_support;
-        // Runs are mostly in the order of their tasks: where tasks differ, the first and the last mostly do.
+        // Most runs are in the order of their tasks. So if tasks differ, the first and the last usually do.
         let apart = || self.text.tasks_at(positions[0]) != self.text.tasks_at(positions[positions.len() - 1]);
         least <= 1 || least == 2 && apart() || self.support(positions, least) >= least
     }
@@ -381,7 +386,7 @@ impl<'a> Grower<'a> {
         first != END && positions.iter().all(|&position| self.text.previous(position, 1) == first)
     }
 
-    /// The token that follows at all `positions`, where it is one and the same.
+    /// The token that follows at all `positions`, if it is the same at each.
     fn only_follower(&self, positions: &[u32], depth: usize) -> Option<u32> {
         let first = self.text.token(positions[0], depth);
         let only =
@@ -389,8 +394,8 @@ impl<'a> Grower<'a> {
         only.then_some(first)
     }
 
-    /// Orders few `positions` by the token at `depth`, then by position, and notes the children of the node, whose
-    /// positions begin at `node` among the first token's.
+    /// Sorts few `positions` by the token at `depth`, then by position, and stores the children of the node.
+    /// `node` is the place of the node's positions among the first token's.
     fn find_children_by_sorting(&mut self, positions: &mut [u32], node: usize, depth: usize) {
         let text = self.text;
         let keyed = positions.iter().map(|&at| u64::from(text.token(at, depth)) << 32 | u64::from(at));
@@ -412,8 +417,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Moves the `positions` of each frequent enough child together, in the order that they have; `next` holds
-    /// the token that follows at each, and `node` is where the positions begin among the first token's.
+    /// Moves the `positions` of each child that is frequent enough together, in their order. `next` holds the
+    /// token that follows at each position. `node` is the place of the positions among the first token's.
     fn find_children_by_counting(&mut self, positions: &mut [u32], node: usize) {
         self.count_followers(positions);
         let room = self.make_room(node);
@@ -446,7 +451,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Notes the children among the followers seen, and where their positions go; how many positions stay.
+    /// Stores the children among the followers and the places of their positions; returns how many positions
+    /// stay.
     fn make_room(&mut self, node: usize) -> usize {
         let mut end = 0;
         for index in 0..self.seen.len() {
@@ -490,13 +496,14 @@ mod tests {
         folder.finish()
     }
 
-    /// Every substring of every run, counted one by one.
+    /// The candidates by definition: all substrings of all runs, counted one by one.
     fn brute_force(parts: &[(Vec<u32>, u32)], limits: &Limits) -> Frequencies {
         let mut seen: BTreeMap<&[u32], (u64, BTreeSet<u32>)> = BTreeMap::new();
         for (tokens, task) in parts {
             for run in tokens.split(|&token| token == 0) {
                 for start in 0..run.len() {
-                    // One more than the longest: by those the longest are found not to be closed to the left.
+                    // One token more than the longest: these show which of the longest are closed to the
+                    // left.
                     for end in start + 1..=run.len().min(start + limits.max_length + 1) {
                         let entry = seen.entry(&run[start..end]).or_default();
                         entry.0 += 1;
@@ -525,7 +532,7 @@ mod tests {
             .collect()
     }
 
-    /// The `most` that save most.
+    /// The `most` candidates that save most.
     fn best(all: Frequencies, most: usize) -> Frequencies {
         let all: Candidates =
             all.iter().map(|(segment, &(count, support))| (segment.as_slice(), count, support)).collect();
@@ -556,7 +563,7 @@ mod tests {
         find_by_scale(&runs_of(parts), limits, &ALL, scale).unwrap()
     }
 
-    /// Tokens as of a language of few words: some follow others often.
+    /// Random tokens like a language of few words: some often follow others.
     fn drawn(runs: u32, length: u32, mut seed: u32) -> Vec<(Vec<u32>, u32)> {
         let mut next = move |below: u32| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

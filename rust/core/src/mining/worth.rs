@@ -2,9 +2,9 @@
 
 /// The share of a segment's occurrences that is expected to recur on an unseen task.
 ///
-/// For a segment in s tasks it is (s - 1) / s, by leaving one task out. A segment of a single task still has some
-/// worth: on real logs about 0.3 of a pair's occurrences recur in other tasks, 0.1 of those of eight tokens and 0.03
-/// of those of sixteen, which is about the length to the power of -1.4.
+/// For a segment in s tasks it is (s - 1) / s, by leaving one task out. A segment of a single task still has
+/// some worth: on real logs about 0.3 of a pair's occurrences recur in other tasks, 0.1 of those of eight
+/// tokens and 0.03 of those of sixteen, which is about the length to the power of -1.4.
 pub fn trust(support: u32, length: usize) -> f64 {
     match support {
         0 => 0.0,
@@ -20,8 +20,8 @@ pub fn expected_savings(count: u64, support: u32, length: usize) -> f64 {
 
 /// Units that a segment would save if all its occurrences could be trusted.
 ///
-/// As a float, which no count and no length overflows. Larger factors never make a smaller product, so that it
-/// bounds what an extension saves even where it is rounded.
+/// As a float, which no count and no length overflows. Larger factors never make a smaller product, so that
+/// it bounds what an extension saves even where it is rounded.
 pub(crate) fn most_savings(count: u64, length: usize) -> f64 {
     count as f64 * length.saturating_sub(1) as f64
 }

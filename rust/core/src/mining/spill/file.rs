@@ -82,8 +82,8 @@ fn partition_of(run: &[u32], partitions: usize) -> usize {
     (hash::of_tokens(run) % partitions as u64) as usize
 }
 
-/// One block: the number of runs; then for each its lengths in tokens and tasks, its count, and both. A run that
-/// is only parsed may be longer than 32 bits can count.
+/// One block: the number of runs; then for each its lengths in tokens and tasks, its count, and both. A run
+/// that is only parsed may be longer than 32 bits can count.
 fn write_block(out: &mut impl Write, runs: &Runs, group: &[u32]) -> io::Result<u64> {
     let mut bytes = size_of::<u64>();
     out.write_all(&(group.len() as u64).to_le_bytes())?;
