@@ -34,7 +34,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_what_copies_is_a_method():
-    """An attribute may be read in a loop: each of the core's is a number or a word that is there already."""
+    """An attribute may be read in a loop: each of the core's is something that is there already."""
     attributes = {
         f"{name}.{attribute}"
         for name, value in vars(_core).items()
@@ -43,6 +43,12 @@ def test_what_copies_is_a_method():
         if inspect.isgetsetdescriptor(descriptor)
     }
     assert attributes == {
+        "Limits.min_count",
+        "Limits.min_support",
+        "Limits.max_length",
+        "Limits.most",
+        "Selection.pool",
+        "Selection.saving",
         "Runs.distinct_tokens",
         "Runs.total_tokens",
         "Stream.units",

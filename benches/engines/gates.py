@@ -88,7 +88,7 @@ def audit(corpus: lar.Corpus, vocabulary: lar.LatentVocabulary, rounds: int) -> 
     """Median seconds of an audit of the whole corpus, and megabytes of text a second."""
     content, offsets = corpus.tokenizer.token_bytes()
     table = content, offsets.astype(np.int64), corpus.tokenizer.barriers
-    matcher = _core.BoundaryAudit(*table, vocabulary.segment_tokens, vocabulary.segment_offsets)
+    matcher = _core.BoundaryAudit(*table, vocabulary.segments.tokens, vocabulary.segments.offsets)
     shards = list(corpus.shards())
     size = sum(int(np.diff(table[1])[shard.tokens].sum()) for shard in shards)
     passed = seconds(

@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +93,8 @@ def added_tokens(conversations: MinedConversations, ids: NDArray[np.uint32], rou
     text = as_text(ids)
     alphabet = {character: index for index, character in enumerate(sorted(set(text)))}
     peer = tokenizers.Tokenizer(tokenizers.models.BPE(alphabet, []))
-    bounds = pairwise(vocabulary.segment_offsets.tolist())
     peer.add_tokens(
-        [
-            tokenizers.AddedToken(as_text(vocabulary.segment_tokens[start:end]), normalized=False)
-            for start, end in bounds
-        ]
+        [tokenizers.AddedToken(as_text(segment), normalized=False) for segment in vocabulary.segments]
     )
     if len(peer.encode(text).ids) != len(vocabulary.encode(ids)):
         raise SystemExit("added-token matching and the canonical parse give different numbers of units")
@@ -113,8 +108,7 @@ def instructions(conversations: MinedConversations, ids: NDArray[np.uint32], pro
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "ids.u32"), Path(folder, "segments.u32")
         few.astype("<u4").tofile(files[0])
-        bounds = pairwise(vocabulary.segment_offsets.tolist())
-        segments = [[end - start, *vocabulary.segment_tokens[start:end]] for start, end in bounds]
+        segments = [[len(segment), *segment] for segment in vocabulary.segments]
         np.concatenate(segments).astype("<u4").tofile(files[1])
 
         def count(path: str, rounds: int) -> int:

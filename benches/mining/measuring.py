@@ -43,13 +43,13 @@ class Measured:
 
     @property
     def bytes_a_token(self) -> float:
-        """What mining added to the process's peak, for each token seen."""
+        """Bytes that mining added to the process's peak memory, for each token of the corpus."""
         return (self.memory - self.memory_before) / self.tokens
 
 
 @dataclass(frozen=True)
 class Peer:
-    """What another algorithm took for the same runs; `reduction` where it chooses segments."""
+    """The cost of another algorithm on the same runs; `reduction` where it chooses segments."""
 
     tokens: int
     seconds: float
@@ -69,7 +69,7 @@ class Bench:
         self._held_out = next(resampler.shards(HELD_OUT_TOKENS, HELD_OUT_SHARD))
 
     def lar(self, tokens: int, times: int = 1) -> list[Measured]:
-        """Mine a corpus of `tokens`, seen so many times."""
+        """Mine a corpus of `tokens`, given to the miner `times` times."""
         return [Measured(**self._run(_mine, tokens, times)) for _ in range(self._repeats)]
 
     def bpe(self, tokens: int) -> list[Peer]:
@@ -81,7 +81,7 @@ class Bench:
         return [Peer(**self._run(_suffix_array, tokens)) for _ in range(self._repeats)]
 
     def _run(self, target: Callable[..., None], tokens: int, times: int = 1) -> dict[str, Any]:
-        """What a process of its own says after it has been sent the corpus and the held-out tasks."""
+        """The result of a process of its own that is sent the corpus and the held-out tasks."""
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=target, args=(theirs, *self._arguments), daemon=True)

@@ -1,4 +1,4 @@
-"""What `lar` is measured against: byte-pair merges over token ids, by the `tokenizers` trainer."""
+"""The peers of `lar`'s mining: byte-pair merges over token ids, by the `tokenizers` trainer."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +16,7 @@ _FIRST, _SURROGATES, _GAP = 0x100, 0xD800, 0x800
 
 @dataclass(frozen=True)
 class BpeMerges:
-    """Merges learnt by the `tokenizers` trainer, and the characters that it has seen."""
+    """Merges learnt by the `tokenizers` trainer, and the characters of its training texts."""
 
     tokenizer: tokenizers.Tokenizer
     alphabet: frozenset[str]
@@ -81,5 +81,5 @@ def as_text(tokens: NDArray[np.uint32]) -> str:
 
 
 def _units(tokenizer: tokenizers.Tokenizer, text: str, alphabet: frozenset[str]) -> int:
-    # BPE drops characters that it has never seen; each is a unit of its own.
+    # BPE drops characters that are not in its alphabet; each is a unit of its own.
     return len(tokenizer.encode(text).ids) + sum(character not in alphabet for character in text)

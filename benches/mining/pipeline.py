@@ -1,47 +1,45 @@
-"""Mining step by step as `lar.mine` does it, on plain arrays: what the benchmarks time."""
+"""The steps of `lar.mine` without gates, on plain arrays and timed one by one: for the benchmarks."""
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 import lar
-from benches.resampling.agent_turns import Trajectories, ends
+from benches.resampling.agent_turns import Trajectories
 from lar import _core
-from lar.mining.engine_gates.static import characters
-from lar.mining.options import CANDIDATES_A_LATENT
+from lar.mining.options import MiningOptions
+from lar.vocabulary.segments import Segments
 
 
 @dataclass(frozen=True)
 class TokenTable:
-    """What mining wants of a tokenizer; unlike that it is small, and does not hide what mining takes."""
+    """What mining needs of a tokenizer. It is small, so that the memory of mining itself can be measured.
+
+    content: the bytes of every id, flat, and their offsets (base_size + 1).
+    """
 
     barriers: NDArray[np.uint32]
     base_size: int
-    content: tuple[NDArray[np.uint8], NDArray[np.uint64]]
+    content: tuple[NDArray[np.uint8], NDArray[np.int64]]
 
     @classmethod
     def of(cls, tokenizer: lar.Tokenizer) -> "TokenTable":
         """Take it from a tokenizer."""
-        return cls(tokenizer.barriers, tokenizer.base_size, tokenizer.token_bytes())
-
-    def token_bytes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-        """The bytes of every id, flat, and their offsets (base_size + 1)."""
-        return self.content
+        content, offsets = tokenizer.token_bytes()
+        return cls(tokenizer.barriers, tokenizer.base_size, (content, offsets.astype(np.int64)))
 
 
 @dataclass(frozen=True)
 class Mined:
-    """What a mining found, and what it took.
+    """The segments that a mining chose, and what it took.
 
     seconds: of each step; memory: the process's peak resident bytes before the first step and at the end;
-    tokens: seen; runs, run_tokens: distinct runs and their tokens; candidates; segments: those chosen, flat,
-    with their offsets.
+    tokens: seen; runs, run_tokens: distinct runs and their tokens; candidates: those of whole characters.
     """
 
     seconds: dict[str, float]
@@ -50,27 +48,28 @@ class Mined:
     runs: int
     run_tokens: int
     candidates: int
-    segments: tuple[NDArray[np.uint32], NDArray[np.int64]]
+    segments: Segments
 
 
-def mine(shards: Iterable[Trajectories], tokens: TokenTable, size: int) -> Mined:
+def mine(shards: Iterable[Trajectories], table: TokenTable, size: int) -> Mined:
     """Choose `size` segments from `shards`; the time that it takes to get these is not counted."""
     clock = _Clock()
-    folder = _core.RunFolder(tokens.barriers)
+    folder = _core.RunFolder(table.barriers)
     seen = 0
     for shard in shards:
-        action = np.ones(len(shard.tokens), dtype=np.bool_)
+        part = _part(shard)
         with clock("fold"):
-            folder.add(shard.tokens, shard.offsets, action, shard.tasks)
+            folder.add(*part)
         seen += len(shard.tokens)
     with clock("fold"):
         runs = folder.finish()
     with clock("candidates"):
-        candidates = runs.candidates(2, 2, 128, CANDIDATES_A_LATENT * size)
+        candidates = runs.candidates(MiningOptions(size=size).limits)
     with clock("characters"):
-        candidates = candidates.filter(characters(candidates, cast(lar.Tokenizer, tokens)))
+        candidates = candidates.filter(candidates.are_whole_characters(*table.content))
     with clock("select"):
-        chosen, _ = runs.select(candidates, size)
+        selection = runs.select(candidates, size)
+    tokens, offsets, *_ = selection.to_arrays()
     return Mined(
         seconds=clock.seconds,
         memory=(clock.memory, peak_memory()),
@@ -78,20 +77,27 @@ def mine(shards: Iterable[Trajectories], tokens: TokenTable, size: int) -> Mined
         runs=len(runs),
         run_tokens=runs.distinct_tokens,
         candidates=len(candidates),
-        segments=_segments(candidates, chosen),
+        segments=Segments(tokens, offsets),
     )
 
 
-def fold(shards: Iterable[Trajectories], tokens: TokenTable) -> _core.Runs:
+def fold(shards: Iterable[Trajectories], table: TokenTable) -> _core.Runs:
     """The distinct runs of `shards`."""
-    folder = _core.RunFolder(tokens.barriers)
+    folder = _core.RunFolder(table.barriers)
     for shard in shards:
-        folder.add(shard.tokens, shard.offsets, np.ones(len(shard.tokens), dtype=np.bool_), shard.tasks)
+        folder.add(*_part(shard))
     return folder.finish()
 
 
+def _part(
+    shard: Trajectories,
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.uint32]]:
+    """What `RunFolder.add` takes of a shard in which the agent wrote every token."""
+    return shard.tokens, shard.offsets, np.ones(len(shard.tokens), dtype=np.bool_), shard.tasks
+
+
 class _Clock:
-    """Adds up the seconds of named steps; knows the peak memory before the first."""
+    """Adds up the seconds of named steps; holds the peak memory before the first."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -106,7 +112,7 @@ class _Clock:
 
 
 def forget_peak() -> int:
-    """Let the peak begin anew from what is resident now, where the system allows it; the peak then."""
+    """Set the peak back to what is resident now, where the system allows it; returns the peak then."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return peak_memory()
@@ -115,22 +121,13 @@ def forget_peak() -> int:
 def peak_memory() -> int:
     """The most resident bytes that this process has had (Linux).
 
-    Not getrusage's: a spawned process starts with its parent's peak there.
+    It is not getrusage's, by which a spawned process starts with its parent's peak.
     """
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def _segments(
-    candidates: _core.Candidates, chosen: NDArray[np.uint32]
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    tokens, offsets, *_ = candidates.to_arrays()
-    lengths = np.diff(offsets)[chosen]
-    parts = [tokens[offsets[index] : offsets[index + 1]] for index in chosen.tolist()]
-    return np.concatenate(parts) if parts else tokens[:0], ends(lengths)
-
-
 def reduction(mined: Mined, held_out: Trajectories, base_size: int) -> float:
     """1 - units / base tokens of trajectories that were not mined."""
-    vocabulary = _core.Vocabulary(base_size, *mined.segments)
+    vocabulary = _core.Vocabulary(base_size, mined.segments.tokens, mined.segments.offsets)
     return 1 - len(vocabulary.encode(held_out.tokens)) / len(held_out.tokens)

@@ -1,4 +1,4 @@
-"""The way from logs to figures on real corpora: import, corpus, mine, evaluate; time, memory, reduction.
+"""From logs to figures on real corpora: import, corpus, mine, evaluate; time, memory, reduction.
 
     python -m benches.mining.reduction --data shared/data --tokenizer shared/tokenizers/qwen3 -o corpora.json
 
@@ -98,7 +98,7 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
 
 
 def mine_options(size: int, options: argparse.Namespace) -> list[object]:
-    """What the command is told."""
+    """The options of the command."""
     limits = ["--min-support", options.min_support, "--min-count", options.min_count, "--gates", "none"]
     return ["--size", size, *limits, "--hold-out", HELD_OUT, "--split-seed", options.seeds[0]]
 

@@ -1,4 +1,4 @@
-"""Mining at scale: seconds and memory from 10 M action tokens on, and how they grow.
+"""Mining at scale: seconds and memory from 10 M action tokens on, and their growth.
 
     python -m benches.mining.scale --data shared/data --tokenizer shared/tokenizers/qwen3 --cache cache
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(bench: Bench, sizes: list[int], *, control: bool) -> dict[str, Any]:
-    """Mine corpora of all sizes, the control, and what they say of larger ones."""
+    """Mine corpora of all sizes and the control, and extrapolate to larger ones."""
     print(_head())
     measured = []
     for tokens in sizes:
@@ -71,7 +71,7 @@ def measure(bench: Bench, sizes: list[int], *, control: bool) -> dict[str, Any]:
 
 
 def extrapolate(points: list[tuple[int, float]]) -> dict[str, Any] | None:
-    """A line through (tokens, seconds) of the larger corpora, what it leaves, and what it says of 1 G tokens.
+    """A line through (tokens, seconds) of the larger corpora, its residuals, and its value at 1 G tokens.
 
     None where there are not two of them.
     """
@@ -128,7 +128,7 @@ def _row(name: str, found: list[Measured], smallest: list[Measured]) -> str:
 def _fit_line(fit: dict[str, Any]) -> str:
     residuals = ", ".join(f"{residual:+.1%}" for residual in fit["residuals"])
     return (
-        f"a line from {FITTED_FROM / 1e6:g} M on says {fit['extrapolated']:.1f} s"
+        f"a line from {FITTED_FROM / 1e6:g} M on gives {fit['extrapolated']:.1f} s"
         f" for {EXTRAPOLATED / 1e9:g} G tokens (measured over fitted: {residuals})"
     )
 

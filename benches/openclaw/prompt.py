@@ -31,6 +31,7 @@ from benches.openclaw.recording import record
 from benches.openclaw.sessions import sessions
 from lar.corpus.encoding import Encoded, digest, encode_all
 from lar.corpus.shards import Row
+from lar.mining.one_machine import OneMachine
 from lar.tokenizer import ChatTemplate
 from testing.engines.openclaw_agent import OpenClaw
 
@@ -111,7 +112,8 @@ class Bench:
     def measure(self, name: str, size: int) -> dict[str, Any]:
         """Mine `size` latents with the encoding `name`, and measure them on the held-out sessions."""
         trajectories, encode = self.encodings[name]
-        vocabulary = lar.mine(lar.Corpus.build(trajectories, self._tokenizer, encode=encode), size=size)
+        corpus = lar.Corpus.build(trajectories, self._tokenizer, backend=_EncodedBy(encode))
+        vocabulary = lar.mine(corpus, size=size)
         evaluation = lar.evaluate({"held out": self._held_out}, vocabulary).to_dict()
         prompts = [self._prompt(self._trajectories[task]) for task in sorted(self._held_out.tasks)]
         before, after = sum(map(len, prompts)), sum(len(vocabulary.encode(ids)) for ids in prompts)
@@ -151,6 +153,18 @@ class Bench:
             assert np.array_equal(row.tokens[: len(prompt)], prompt)
             counted = row.action | (np.arange(len(row.tokens)) < len(prompt))
             yield replace(encoded, row=replace(row, action=counted))
+
+
+class _EncodedBy(OneMachine):
+    """One machine with another way to encode."""
+
+    def __init__(self, encode: Encode) -> None:
+        super().__init__()
+        self._encode = encode
+
+    def encode(self, trajectories: Iterable[lar.Trajectory], tokenizer: lar.Tokenizer) -> Iterator[Encoded]:
+        """See `Backend`."""
+        return self._encode(trajectories, tokenizer)
 
 
 def encode_sessions(trajectories: Iterable[lar.Trajectory], tokenizer: lar.Tokenizer) -> Iterator[Encoded]:

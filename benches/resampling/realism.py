@@ -11,10 +11,13 @@ import numpy as np
 from benches.mining.pipeline import TokenTable, fold, mine, reduction
 from benches.resampling.agent_turns import AgentTurns, Trajectories
 from benches.resampling.hashing import mixed
+from lar import _core
 
 SEEN = 1 / 8
 HELD_OUT = 1 / 5
 SIZES = (256, 1024)
+# As many candidates as there are.
+ALL = _core.Limits(min_count=2, min_support=2, max_length=128, most=1 << 30)
 
 
 def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
@@ -24,7 +27,7 @@ def statistics(corpus: Trajectories, tokens: TokenTable) -> dict[str, float]:
     """
     size = len(corpus.tokens)
     runs = fold([corpus], tokens)
-    candidates = runs.candidates(2, 2, 128, 1 << 30)
+    candidates = runs.candidates(ALL)
     _, _, counts, *_ = runs.to_arrays()
     segments, *_ = candidates.to_arrays()
     grams = {length: _grams(corpus, length) for length in (2, 4, 8, 16)}

@@ -1,6 +1,6 @@
 """The Rust core: flat arrays in, flat arrays out. Everything here releases the GIL while it works."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
@@ -13,19 +13,47 @@ __all__ = [
     "CanonicalGuard",
     "Expander",
     "GuardTable",
+    "Limits",
     "RunFolder",
     "Runs",
+    "Selection",
     "Stream",
     "StreamBatch",
     "Vocabulary",
     "__version__",
-    "check_limits",
 ]
 
 __version__: str
 
-def check_limits(min_count: int, min_support: int, max_length: int, most: int) -> None:
-    """Raise OptionError unless these are limits that `Runs.candidates` takes."""
+@final
+class Limits:
+    """What a search for candidates is bounded by: how frequent a segment must be, and how many are found.
+
+    Limits with equal numbers are equal; they can be pickled.
+    """
+
+    def __new__(cls, *, min_count: int, min_support: int, max_length: int, most: int) -> Limits:
+        """Raises OptionError for a number that is negative, too large, or too small to find anything."""
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, int]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @property
+    def min_count(self) -> int:
+        """Fewest occurrences, at least 1."""
+
+    @property
+    def min_support(self) -> int:
+        """Fewest distinct tasks, at least 1."""
+
+    @property
+    def max_length(self) -> int:
+        """Longest segment in tokens, at least 2."""
+
+    @property
+    def most(self) -> int:
+        """Most candidates, at least 1: those that are expected to save most are found."""
 
 @final
 class RunFolder:
@@ -128,29 +156,20 @@ class Runs:
     def split(self, continues: NDArray[np.bool_]) -> Runs:
         """Cut every run before each token for which `continues`, for all tokens end to end, is false."""
 
-    def candidates(
-        self,
-        min_count: int,
-        min_support: int,
-        max_length: int,
-        most: int,
-        first_tokens: tuple[int, int] | None = None,
-    ) -> Candidates:
-        """Find the `most` segments of 2 to `max_length` tokens that are frequent enough and save most.
+    def candidates(self, limits: Limits, first_tokens: tuple[int, int] | None = None) -> Candidates:
+        """Find the segments of two or more tokens within `limits` that are expected to save most.
 
-        Of those of more than 4 tokens only the closed: those that lose occurrences with any token more.
-        They ascend by their ids.
+        Of the segments of more than 4 tokens only the closed ones: those that lose occurrences with any token
+        more. They ascend by their ids.
 
         With `first_tokens`, (first, end), the best of those that begin with an id of that range.
-        Raises OptionError for limits without a meaning (see `check_limits`), and where the runs have more
-        positions than can be searched.
+        Raises OptionError where the runs have more positions than can be searched.
         """
 
-    def select(self, candidates: Candidates, size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
-        """Choose at most `size` candidates by what would be lost without them.
+    def select(self, candidates: Candidates, size: int) -> Selection:
+        """Choose at most `size` candidates by the units that the parse of these runs would lose without them.
 
-        Returns their indices, the most useful first, and how often the canonical parse uses each. Raises
-        VocabularyError where the candidates hold more than 2^32 - 2 tokens.
+        Raises VocabularyError where the candidates hold more than 2^32 - 2 tokens.
         """
 
 @final
@@ -184,12 +203,62 @@ class Candidates:
     def best(parts: Sequence[Candidates], most: int) -> Candidates:
         """The `most` candidates of all parts together that save most; no segment is in two parts."""
 
+    def are_whole_characters(
+        self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether the bytes of each candidate are valid UTF-8; bool (n).
+
+        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. Raises VocabularyError
+        for a token without an entry.
+        """
+
     def filter(self, keep: NDArray[np.bool_]) -> Candidates:
         """Keep the candidates for which `keep` is true."""
 
 @final
+class Selection:
+    """Segments chosen from a pool of candidates by what they save in a corpus, the most useful first."""
+
+    def __len__(self) -> int: ...
+    @property
+    def pool(self) -> Candidates:
+        """The candidates that the segments were chosen from; no copy of them."""
+
+    @property
+    def saving(self) -> int:
+        """Units by which the parse of the corpus is shorter than its base tokens."""
+
+    def to_arrays(
+        self,
+    ) -> tuple[
+        NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint64]
+    ]:
+        """Copy all to arrays: tokens, offsets, counts, supports, uses.
+
+        Segment i is tokens[offsets[i]:offsets[i + 1]]; it occurs counts[i] times in supports[i] tasks, and
+        the canonical parse of the corpus uses it uses[i] times.
+        """
+
+    def without(self, dropped: NDArray[np.bool_]) -> Selection:
+        """The selection from the candidates of the pool for which `dropped` is false.
+
+        The same segments, or chosen anew if one of them is dropped. Raises OptionError unless `dropped` has
+        one entry for each candidate.
+        """
+
+    def audited(
+        self, fails: Callable[[NDArray[np.uint32], NDArray[np.int64]], NDArray[np.bool_]]
+    ) -> tuple[Selection, int, int]:
+        """The selection without segments that fail, how many failed, and how often `fails` was called.
+
+        `fails` is called with tokens and offsets of the chosen segments, and returns for each whether it
+        fails; bool (k). Other candidates take the place of those, up to six times, and are audited too.
+        Raises what `fails` raises, and OptionError where it returns an array of another length.
+        """
+
+@final
 class BoundaryAudit:
-    """Finds latents in text as an engine does, and says how often they are not their own base tokens."""
+    """Finds latents in text as an engine does, and counts where the base tokens are not the latent's own."""
 
     def __new__(
         cls,

@@ -96,7 +96,7 @@ def test_a_corpus_folder_needs_no_tokenizer(folder, tmp_path):
 
 
 def test_encode_and_expand_are_inverse(folder, tmp_path):
-    ids = LatentVocabulary.load(folder / "vocabulary").segment_tokens
+    ids = LatentVocabulary.load(folder / "vocabulary").segments.tokens
     np.save(tmp_path / "ids.npy", ids)
     assert (
         lar("encode", folder / "vocabulary", tmp_path / "ids.npy", "-o", tmp_path / "units.npy").returncode

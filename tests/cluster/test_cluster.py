@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from lar.cli import main
 from lar.corpus import Corpus
 from lar.corpus.scores import scores_file
-from lar.errors import CorpusError, TokenizerError
-from lar.mining.backend import OneMachine
+from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
+from lar.mining.one_machine import OneMachine
 from lar.scoring.distribution import EntropyDistribution
 from lar.trajectories import write_trajectories
 from lar.vocabulary.storage import FILE_NAME
@@ -104,6 +105,33 @@ def test_mined_on_a_selection_of_tasks(scored, cluster, tmp_path):
     assert same(training, cluster, tmp_path, size=10).mining["tasks"] < 60
 
 
+def test_evaluated_as_on_one_machine(sharded, cluster):
+    training, _ = sharded.split(0.4)
+    vocabulary = mine(training, size=20)
+    here = evaluate(sharded, vocabulary)
+    assert not here.in_sample
+    reports = []
+    for backend in (OneMachine(), cluster):
+        assert evaluate(sharded, vocabulary, backend=backend, progress=lambda *r: reports.append(r)) == here
+        assert reports[-1] == (here.total.context_base_tokens,) * 2
+
+
+def test_a_function_of_shards_goes_to_a_process_once(sharded, cluster):
+    """A process makes what it compiles for one shard, and has it for the others."""
+
+    class Counting:  # here, so that it is sent by value
+        def __init__(self):
+            self.shards = 0
+
+        def __call__(self, shard):
+            self.shards += len(shard.tokens) > 0
+            return self.shards
+
+    counts = list(cluster.map_shards(Counting(), sharded))
+    assert len(counts) == len(sharded.manifest.parts)
+    assert max(counts) > 1
+
+
 def test_one_shard_or_many(folder, cluster, sharded, tmp_path):
     whole = Corpus.build(toy.trajectories(60), folder / "model", tmp_path / "whole")
     assert len(whole.manifest.parts) == 1
@@ -130,7 +158,7 @@ def test_runs_are_merged_in_the_order_of_one_folder(sharded, cluster):
 
 def test_a_corpus_has_the_same_bytes(cluster, tmp_path):
     build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
-    here, there = build(tmp_path / "here"), build(tmp_path / "there", encode=cluster.encode)
+    here, there = build(tmp_path / "here"), build(tmp_path / "there", backend=cluster)
     assert contents(there.path) == contents(here.path)
 
 
@@ -140,10 +168,16 @@ def test_a_corpus_that_was_stopped_is_finished_on_the_cluster(cluster, tmp_path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Corpus.build(stopped(), CHATML, tmp_path / "there", shard_tokens=2000, encode=cluster.encode)
+        Corpus.build(stopped(), CHATML, tmp_path / "there", shard_tokens=2000, backend=cluster)
     build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
-    there = build(tmp_path / "there", encode=cluster.encode)
+    there = build(tmp_path / "there", backend=cluster)
     assert contents(there.path) == contents(build(tmp_path / "here").path)
+
+
+def test_a_corpus_is_built_by_workers_or_a_backend(cluster, tmp_path):
+    with pytest.raises(OptionError, match="workers"):
+        Corpus.build(make_trajectories()[:2], CHATML, tmp_path / "c", workers=2, backend=cluster)
+    assert not (tmp_path / "c").exists()
 
 
 def lar(monkeypatch, *arguments):
@@ -178,6 +212,13 @@ def test_scoring_that_was_stopped_is_finished_on_the_cluster(folder, address, tm
     lar(monkeypatch, "score", there.path, "--model", folder / "teacher", "--ray", address)
     assert [file.stat().st_mtime_ns for file in scored] == before
     assert contents(there.path) == contents(here.path)
+
+
+def test_a_teacher_without_a_folder_is_refused(sharded, cluster):
+    from lar.scoring.score import score
+
+    with pytest.raises(OptionError, match="a folder that all nodes see"):
+        score(sharded, object(), backend=cluster)
 
 
 def killing_once(marker, function):
@@ -216,16 +257,16 @@ def test_a_killed_worker_changes_no_corpus(cluster, tmp_path, monkeypatch):
     marker = tmp_path / "killed"
     monkeypatch.setattr(encoding, "encode_with", killing_once(marker, encoding.encode_with))
     build = partial(Corpus.build, make_trajectories(), CHATML, shard_tokens=2000)
-    there = build(tmp_path / "there", encode=cluster.encode)
+    there = build(tmp_path / "there", backend=cluster)
     assert marker.exists()
     assert contents(there.path) == contents(build(tmp_path / "here").path)
 
 
 def test_errors_of_tasks_are_those_of_this_package(folder, cluster, sharded, tmp_path):
     with pytest.raises(TokenizerError):
-        Corpus.build(toy.trajectories(3), toy.tokenizer("{{ 1 / 0 }}"), tmp_path / "c", encode=cluster.encode)
+        Corpus.build(toy.trajectories(3), toy.tokenizer("{{ 1 / 0 }}"), tmp_path / "c", backend=cluster)
     with pytest.raises(CorpusError, match="not scored"):
-        EntropyDistribution.of(sharded, cluster.map_shards)
+        EntropyDistribution.of(sharded, cluster)
     broken = Corpus.build(toy.trajectories(20), folder / "model", tmp_path / "broken", shard_tokens=700)
     corpus = Corpus.load(broken.path)
     (broken.path / "part-00001.arrow").write_bytes(b"no shard")
@@ -234,20 +275,27 @@ def test_errors_of_tasks_are_those_of_this_package(folder, cluster, sharded, tmp
 
 
 @pytest.mark.usefixtures("cluster")
-def test_the_command_line_from_logs_to_a_vocabulary(folder, address, tmp_path, monkeypatch):
+def test_the_command_line_from_logs_to_figures(folder, address, tmp_path, monkeypatch, capsys):
+    figures = []
     for name, ray_option in (("here", ()), ("there", ("--ray", address))):
         corpus, output = tmp_path / f"{name}-corpus", tmp_path / f"{name}-vocabulary"
         made_of = (folder / "logs.jsonl", "--tokenizer", folder / "model")
         lar(monkeypatch, "corpus", *made_of, "-o", corpus, *ray_option)
         lar(monkeypatch, "mine", corpus, "--size", 20, "--max-entropy", "p70", "-o", output, *ray_option)
+        capsys.readouterr()
+        lar(monkeypatch, "evaluate", corpus, output, "--json", *ray_option)
+        (measured,) = json.loads(capsys.readouterr().out).pop("per_corpus").values()
+        figures.append(measured)
     assert contents(tmp_path / "there-corpus") == contents(tmp_path / "here-corpus")
     assert contents(tmp_path / "there-vocabulary") == contents(tmp_path / "here-vocabulary")
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("mine", "logs.jsonl", "-o", "v", "--ray"), "needs a corpus folder"),
+        (("evaluate", "logs.jsonl", "model", "--ray"), "needs a corpus folder"),
         (("mine", "sharded", "-o", "v", "--memory", "1GiB", "--ray"), "--memory is for one machine"),
         (("corpus", "logs.jsonl", "--tokenizer", "model", "-o", "c", "--workers", "2", "--ray"), "--workers"),
         (("mine", "sharded", "-o", "v", "--ray", "logs.jsonl"), "write --ray last"),

@@ -139,7 +139,7 @@ def test_the_most_useful_latents_are_those_that_saved_most(demo: Path) -> None:
     rare, often = vocabulary.latents[0], vocabulary.latents[1]
     found = useful_latents(vocabulary, {rare.id: 1, often.id: 1000})
     assert [latent.text for latent in found] == [often.text, rare.text]
-    assert found[0].saved == 1000 * (len(often.tokens) - 1)
+    assert found[0].saving == 1000 * (len(often.tokens) - 1)
 
 
 def test_help_has_an_example() -> None:

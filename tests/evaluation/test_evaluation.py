@@ -29,7 +29,7 @@ def test_only_unseen_tasks_are_measured(corpus):
 def test_units_are_those_of_the_parse(corpus, vocabulary):
     result = evaluate({"toy": corpus}, vocabulary)
     assert result.in_sample
-    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    saved = sum(latent.saving for latent in vocabulary.latents)
     assert result.total.units == corpus.num_action_tokens - saved
     assert result.latents_used == vocabulary.size
 

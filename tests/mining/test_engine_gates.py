@@ -15,12 +15,10 @@ from lar import _core
 from lar.corpus import Corpus
 from lar.errors import OptionError, VocabularyError
 from lar.evaluation.reduction import evaluate
-from lar.mining.backend import OneMachine
 from lar.mining.engine_gates.boundary import misalignment
 from lar.mining.engine_gates.static import (
     CHECK_TEXT,
     STATIC_GATES,
-    characters,
     check_text,
     decoding,
     header,
@@ -28,21 +26,24 @@ from lar.mining.engine_gates.static import (
     parse_gates,
     swallowing,
     token,
+    whole_characters,
 )
 from lar.mining.engine_gates.tool_call import tool_call
 from lar.mining.mine import mine
-from lar.mining.options import CANDIDATES_A_LATENT
-from lar.mining.selection import ROUNDS, Selector
+from lar.mining.one_machine import OneMachine
+from lar.mining.options import MiningOptions
+from lar.mining.selection import Selector
 from lar.serving.export.tokenizer_files import exported_backend
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import read_trajectories
 from lar.vocabulary.latent import Latent
+from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
-
-def segments_of(vocabulary):
-    return vocabulary.segment_tokens, vocabulary.segment_offsets
+# Audits after which nothing takes the place of a latent that fails; the next one finds nothing.
+ROUNDS = 6
+SOME = _core.Limits(min_count=2, min_support=2, max_length=128, most=100)
 
 
 def check_fit(vocabulary, corpus):
@@ -51,7 +52,7 @@ def check_fit(vocabulary, corpus):
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
     assert (
-        not misalignment(corpus, segments_of(vocabulary), OneMachine())
+        not misalignment(corpus, vocabulary.segments, OneMachine())
         .exceeds(vocabulary.mining["max_misaligned"])
         .any()
     )
@@ -73,53 +74,35 @@ def test_what_is_mined_is_fit_for_engines(corpus, size):
 
 
 def test_without_gates_mining_is_a_selection_of_all_candidates(corpus):
-    runs = OneMachine().fold(corpus, None, lambda *_: None)
-    candidates = runs.candidates(2, 2, 128, CANDIDATES_A_LATENT * 30)
-    candidates = candidates.filter(characters(candidates, corpus.tokenizer))
-    chosen, uses = runs.select(candidates, 30)
+    runs = OneMachine().fold(corpus, None)
+    candidates = runs.candidates(MiningOptions(size=30).limits)
+    selection = runs.select(candidates.filter(whole_characters(candidates, corpus.tokenizer)), 30)
+    tokens, offsets, counts, supports, uses = selection.to_arrays()
     vocabulary = mine(corpus, size=30, gates="none")
-    tokens, offsets, *_ = candidates.to_arrays()
-    bounds = list(pairwise(offsets.tolist()))
-    expected = [tuple(tokens[slice(*bounds[index])].tolist()) for index in chosen.tolist()]
-    assert [latent.tokens for latent in vocabulary.latents] == expected
-    assert [latent.uses for latent in vocabulary.latents] == uses.tolist()
+    assert [list(latent.tokens) for latent in vocabulary.latents] == Segments(tokens, offsets).to_lists()
+    found = [(latent.count, latent.support, latent.uses) for latent in vocabulary.latents]
+    assert found == list(zip(counts.tolist(), supports.tolist(), uses.tolist(), strict=True))
     assert [gate["name"] for gate in vocabulary.mining["gates"]] == ["characters"]
 
 
-class Counting:
-    """Candidates that count how often they are copied."""
-
-    def __init__(self, *arrays):
-        self._candidates = _core.Candidates.from_arrays(*arrays)
-        self.copies = 0
-
-    def __len__(self):
-        return len(self._candidates)
-
-    def to_arrays(self):
-        self.copies += 1
-        return self._candidates.to_arrays()
-
-
-def test_candidates_that_cut_characters_are_copied_once(tokenizer):
+def test_candidates_that_cut_characters_are_told(tokenizer):
     content, bounds = tokenizer.token_bytes()
     # Two thirds of "€", and "€": its bytes are tokens of the byte-level alphabet.
     ids = {content[a:b].tobytes(): id_ for id_, (a, b) in enumerate(pairwise(bounds.tolist()))}
     euro = [ids[bytes([byte])] for byte in "€".encode()]
-    segments = sorted([[first, *euro[:end]] for first in range(4) for end in (2, 3)])
-    flat = np.concatenate(segments).astype(np.uint32)
-    offsets = np.cumsum([0, *map(len, segments)])
+    segments = Segments.of(sorted([[first, *euro[:end]] for first in range(4) for end in (2, 3)]))
     ones = np.ones(len(segments))
-    candidates = Counting(flat, offsets, ones.astype(np.uint64), ones.astype(np.uint32))
-    assert characters(candidates, tokenizer).tolist() == [len(segment) == 4 for segment in segments]
-    assert candidates.copies == 1
+    candidates = _core.Candidates.from_arrays(
+        segments.tokens, segments.offsets, ones.astype(np.uint64), ones.astype(np.uint32)
+    )
+    assert whole_characters(candidates, tokenizer).tolist() == [len(segment) == 4 for segment in segments]
 
 
 def test_each_gates_cost_is_told(corpus):
     vocabulary = mine(corpus, size=30)
     gates = vocabulary.mining["gates"]
     assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "boundary"]
-    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    saved = sum(latent.saving for latent in vocabulary.latents)
     assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
     ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # which has cut the runs before
     assert gates[0] == ungated
@@ -132,7 +115,7 @@ def test_shards_are_audited_apart(corpus, tokenizer, tmp_path):
     vocabulary = mine(corpus, size=30, gates="none")
     sharded = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
     assert len(sharded.manifest.parts) > 3
-    whole, parts = (misalignment(c, segments_of(vocabulary), OneMachine()) for c in (corpus, sharded))
+    whole, parts = (misalignment(c, vocabulary.segments, OneMachine()) for c in (corpus, sharded))
     np.testing.assert_array_equal(whole.found, parts.found)
     np.testing.assert_array_equal(whole.misaligned, parts.misaligned)
     assert whole.misaligned.any()
@@ -159,13 +142,13 @@ def test_the_audit_of_arrays_is_its_definition(texts, segments):
                 misaligned[index] += own != segment
         at += max(1, len(longest))
     flat = np.frombuffer("".join(table).encode(), dtype=np.uint8)
-    lengths = np.cumsum([0, *(len(segment) for segment in segments)]).astype(np.int64)
+    flat_segments = Segments.of(segments)
     audit = _core.BoundaryAudit(
         flat,
         np.cumsum([0, *map(len, table)]).astype(np.int64),
         np.zeros(0, dtype=np.uint32),
-        np.array([id_ for segment in segments for id_ in segment], dtype=np.uint32),
-        lengths,
+        flat_segments.tokens,
+        flat_segments.offsets,
     )
     counts = audit.count(
         np.array(tokens, dtype=np.uint32), np.ones(len(tokens), np.bool_), np.array([0, len(tokens)])
@@ -178,16 +161,28 @@ def test_the_audit_of_arrays_is_its_definition(texts, segments):
 def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
     """An audit that is against every segment with one of some tokens."""
 
-    def audit(tokens, offsets):
-        return np.array(
-            [bool(wrong & set(tokens[a:b].tolist())) for a, b in pairwise(offsets.tolist())], bool
-        )
+    def audit(segments):
+        return np.array([bool(wrong & set(segment.tolist())) for segment in segments], bool)
 
-    runs = OneMachine().fold(corpus, None, lambda *_: None)
+    runs = OneMachine().fold(corpus, None)
     selector = Selector(runs, 10, corpus.tokenizer, audit, corpus.num_action_tokens)
-    selection = selector.select(runs.candidates(2, 2, 128, 100), ("characters", "boundary"))
-    assert not audit(*selection.segments).any()
-    assert selector.costs[-1]["reduction"] == round(selection.saved / corpus.num_action_tokens, 6)
+    selection = selector.select(runs.candidates(SOME), ("characters", "boundary"))
+    tokens, offsets, *_ = selection.to_arrays()
+    assert not audit(Segments(tokens, offsets)).any()
+    assert selector.costs[-1]["reduction"] == round(selection.saving / corpus.num_action_tokens, 6)
+
+
+def test_an_audit_that_fails_ends_mining_with_its_exception(corpus):
+    runs = OneMachine().fold(corpus, None)
+    selection = runs.select(runs.candidates(SOME), 10)
+    with pytest.raises(ZeroDivisionError):
+        selection.audited(lambda *_: 1 // 0)
+    with pytest.raises(OptionError, match="fails has 1 entries where 10 are needed"):
+        selection.audited(lambda *_: np.zeros(1, np.bool_))
+    with pytest.raises(TypeError):
+        selection.audited(lambda *_: "none")
+    with pytest.raises(OptionError, match="dropped has 1 entries where 100 are needed"):
+        selection.without(np.zeros(1, np.bool_))
 
 
 def kept(gate, tokenizer, *texts):
@@ -301,7 +296,7 @@ def test_no_text_is_in_the_converters_check_text(tokenizer):
 
 def test_more_may_be_misaligned_where_it_is_allowed(corpus):
     strict, loose = (mine(corpus, size=30, max_misaligned=share) for share in (0.0, 1.0))
-    assert not misalignment(corpus, segments_of(strict), OneMachine()).misaligned.any()
+    assert not misalignment(corpus, strict.segments, OneMachine()).misaligned.any()
     assert loose.mining["gates"][-1]["candidates_dropped"] == 0
     for wrong in (-0.1, 1.1):
         with pytest.raises(OptionError, match="max_misaligned"):

@@ -5,9 +5,9 @@ import pytest
 
 from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
-from lar.mining.backend import OneMachine
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
+from lar.mining.one_machine import OneMachine
 from lar.trajectories import Trajectory
 from testing import toy
 from testing.scores import score_with
@@ -70,6 +70,42 @@ def test_only_runs_that_are_searched_are_held_to_what_can_be_searched(tokenizer,
         backend = Noting()
         mine(corpus, size=4, max_entropy=gate, gates="none", backend=backend)
         assert backend.searched == searched
+
+
+@pytest.mark.parametrize(
+    ("teacher", "options", "passes"),
+    [
+        (False, {"gates": "none"}, ["runs"]),
+        (
+            True,
+            {"gates": "none", "max_entropy": "p50"},
+            ["runs", "entropies", "runs within the gate", "latents"],
+        ),
+        (False, {"max_misaligned": 1.0}, ["runs", "audit"]),
+    ],
+)
+def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, options, passes):
+    corpus = Corpus.build(toy.trajectories(30), tokenizer, tmp_path / "corpus", shard_tokens=500)
+    if teacher:
+        corpus = scored(corpus, lambda shard: shard.tokens % 7 == 0)
+
+    class Watching:
+        def __init__(self):
+            self.notes, self.reports = [], []
+
+        def __call__(self, done, total):
+            self.reports.append((done, total))
+
+        def note(self, text):
+            self.notes.append(text)
+
+    progress = Watching()
+    mine(corpus, size=4, progress=progress, **options)
+    assert len(progress.notes) == len(passes)
+    assert all(name in note for name, note in zip(passes, progress.notes, strict=True))
+    total = corpus.num_tokens
+    assert progress.reports.count((total, total)) == len(passes)
+    assert len(progress.reports) == len(passes) * len(corpus.manifest.parts)
 
 
 def test_one_tasks_retries_are_not_recurrence(tokenizer):

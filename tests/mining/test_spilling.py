@@ -17,12 +17,13 @@ from lar import _core
 from lar.cli.size import parse_size
 from lar.corpus import Corpus
 from lar.errors import OptionError, VocabularyError
-from lar.mining.backend import OneMachine
 from lar.mining.mine import mine
+from lar.mining.one_machine import OneMachine
 from lar.vocabulary.storage import FILE_NAME
 from testing import toy
 
 NO_BARRIERS = np.zeros(0, dtype=np.uint32)
+LIMITS = _core.Limits(min_count=1, min_support=1, max_length=8, most=1000)
 PARTS = st.lists(st.tuples(st.lists(st.integers(0, 5), max_size=20), st.integers(0, 3)), max_size=10)
 
 
@@ -78,7 +79,7 @@ def test_runs_and_candidates_can_be_pickled(parts):
     runs = fold(parts)
     again = pickle.loads(pickle.dumps(runs))
     assert as_set(again) == as_set(runs)
-    candidates, other = runs.candidates(1, 1, 8, 1000), again.candidates(1, 1, 8, 1000)
+    candidates, other = runs.candidates(LIMITS), again.candidates(LIMITS)
     for copy in (other, pickle.loads(pickle.dumps(candidates))):
         for array, expected in zip(copy.to_arrays(), candidates.to_arrays(), strict=True):
             np.testing.assert_array_equal(array, expected)
@@ -128,9 +129,22 @@ def test_an_id_that_no_token_has_is_refused():
     ],
 )
 def test_limits_without_a_meaning_are_refused(limits, message):
-    for check in (fold([]).candidates, _core.check_limits):
-        with pytest.raises(OptionError, match=message):
-            check(*limits)
+    names = ("min_count", "min_support", "max_length", "most")
+    with pytest.raises(OptionError, match=message):
+        _core.Limits(**dict(zip(names, limits, strict=True)))
+
+
+def test_limits_are_a_value():
+    assert repr(LIMITS) == "Limits(min_count=1, min_support=1, max_length=8, most=1000)"
+    for copy in (eval(repr(LIMITS), {"Limits": _core.Limits}), pickle.loads(pickle.dumps(LIMITS))):
+        assert copy == LIMITS
+        assert hash(copy) == hash(LIMITS)
+    assert _core.Limits(min_count=2, min_support=1, max_length=8, most=1000) != LIMITS
+    assert (LIMITS.min_count, LIMITS.min_support, LIMITS.max_length, LIMITS.most) == (1, 1, 8, 1000)
+    with pytest.raises(TypeError):
+        _core.Limits(1, 1, 8, 1000)
+    with pytest.raises(AttributeError):
+        LIMITS.most = 1
 
 
 def test_candidates_that_do_not_ascend_are_refused():

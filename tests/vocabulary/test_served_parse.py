@@ -2,7 +2,7 @@
 
 import os
 import random
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from lar.errors import TokenizerError, VocabularyError
 from lar.mining.engine_gates.static import token
 from lar.tokenizer.pieces import encode_pieces, joints
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
 from testing import toy
 from testing.metaspace import metaspace
@@ -32,11 +33,9 @@ TEXTS = [
 _PIECES = [*"ab1. \n'/_é—", "the", "user", " name", "  ", "\n\n", "12", "...", "数"]
 
 
-def segments_of(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def segments_of(tokenizer: Tokenizer, texts: list[str]) -> Segments:
     """The texts of two tokens or more as segments."""
-    encoded = [ids for ids in map(tokenizer.encode, texts) if len(ids) >= 2]
-    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
-    return np.concatenate([np.zeros(0, np.uint32), *encoded]), offsets
+    return Segments.of(ids.tolist() for ids in map(tokenizer.encode, texts) if len(ids) >= 2)
 
 
 def merged(spans: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
@@ -47,8 +46,7 @@ def merged(spans: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
 
 def by_definition(tokenizer: Tokenizer, segments, texts: list[str]) -> list[int]:
     """What a tokenizer with the segments' texts as added tokens gives each text, in our ids."""
-    tokens, offsets = segments
-    latents = [tokenizer.decode(tokens[a:b]) for a, b in pairwise(offsets.tolist())]
+    latents = [tokenizer.decode(segment) for segment in segments]
     backend = tokenizer.backend_with(latents)
     ours: dict[int, int] = {}
     for index, text in reversed(list(enumerate(latents))):
@@ -68,7 +66,7 @@ def check(tokenizer: Tokenizer, latents: list[str], conversations: list[list[tup
         np.array([agent for spoken in spans for _, agent in spoken], dtype=bool), np.diff(offsets)
     )
     bounds = offsets[np.cumsum([0, *map(len, spans)])]
-    parse = ServedParse(tokenizer, *segments)
+    parse = ServedParse(tokenizer, segments)
     found = parse.parse(ids, action, bounds)
     expected = by_definition(tokenizer, segments, [text for spoken in spans for text, _ in spoken])
     assert found.units.tolist() == expected
@@ -83,8 +81,7 @@ def places(tokenizer: Tokenizer, segments, ids, units) -> tuple[list[int], list[
     _, offsets = tokenizer.token_bytes()
     lengths = np.diff(offsets).astype(int)
     ends = np.cumsum(lengths[ids])
-    flat, bounds = segments
-    of_latents = [int(lengths[flat[a:b]].sum()) for a, b in pairwise(bounds.tolist())]
+    of_latents = [int(lengths[segment].sum()) for segment in segments]
     sizes = [lengths[u] if u < tokenizer.base_size else of_latents[u - tokenizer.base_size] for u in units]
     at = np.cumsum([0, *sizes])[:-1].astype(int)
     starts = np.searchsorted(ends, at, side="right")
@@ -133,14 +130,14 @@ def test_a_tokenizer_of_several_words_has_no_joint_at_a_space():
 
 def test_a_tokenizer_that_changes_divided_text_is_refused():
     with pytest.raises(TokenizerError, match="would come back changed"):
-        ServedParse(Tokenizer(metaspace()), np.zeros(0, np.uint32), np.zeros(1, np.int64))
+        ServedParse(Tokenizer(metaspace()), Segments.of([]))
 
 
 def test_ids_of_no_text_are_refused():
     """The first byte of a character alone, cut free by a latent."""
     tokenizer = Tokenizer.of(TOY)
     first_byte = int(tokenizer.encode("é")[0])
-    parse = ServedParse(tokenizer, *segments_of(tokenizer, ["ab1"]))
+    parse = ServedParse(tokenizer, segments_of(tokenizer, ["ab1"]))
     ids = np.concatenate([tokenizer.encode("ab1"), [first_byte]]).astype(np.uint32)
     with pytest.raises(VocabularyError, match="not those of its bytes"):
         parse.parse(ids, np.ones(len(ids), bool), np.array([0, len(ids)]))

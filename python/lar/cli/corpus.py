@@ -60,7 +60,7 @@ def command(
             tokenizer,
             output,
             workers=workers,
-            encode=cluster.encode if cluster else None,
+            backend=cluster,
             skip_refused=skip_refused,
             progress=progress,
         )

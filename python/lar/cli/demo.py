@@ -100,5 +100,5 @@ def _latents(result: "DemoResult") -> Table:
         table.add_column(name, justify="left" if name == "text" else "right")
     for latent in result.latents:
         # Text, for square brackets would be read as markup.
-        table.add_row(Text(repr(latent.text)), str(latent.tokens), str(latent.uses), str(latent.saved))
+        table.add_row(Text(repr(latent.text)), str(len(latent.tokens)), str(latent.uses), str(latent.saving))
     return table

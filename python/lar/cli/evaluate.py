@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
@@ -32,15 +33,21 @@ from lar.vocabulary.storage import FILE_NAME
     show_default=True,
     help="The number of base tokens that a model reads at a time.",
 )
+@ray_option
 @json_option
 def command(
-    inputs: tuple[Path, ...], vocabulary: Path, max_length: int, as_json: bool, **folders: Path | None
+    inputs: tuple[Path, ...],
+    vocabulary: Path,
+    max_length: int,
+    ray_address: str | None,
+    as_json: bool,
+    **folders: Path | None,
 ) -> None:
     """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
     CORPUS is one or several corpus folders or trajectory files of any known format. No model is needed: the
     vocabulary's folder holds its tokenizer. With --model, the bits that the model, the control and the
-    student need for each byte of the agent's text are measured too.
+    student need for each byte of the agent's text are measured too, on this machine.
 
     \b
     Examples:
@@ -49,16 +56,18 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
-    from lar.cli.inputs import open_corpora
+    from lar.cli.inputs import check_for_cluster, open_corpora
     from lar.evaluation.reduction import evaluate
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     if any((path / FILE_NAME).is_file() for path in inputs):
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
+    if ray_address is not None:
+        check_for_cluster(inputs)
     loaded = LatentVocabulary.load(vocabulary)
     corpora = open_corpora(inputs, loaded.tokenizer)
-    with progress_bar("evaluating", unit="tokens") as progress:
-        result = evaluate(corpora, loaded, progress=progress)
+    with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
+        result = evaluate(corpora, loaded, backend=cluster, progress=progress)
     unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
     bits = _bits_per_byte(unseen, max_length, **folders)
     if as_json:

@@ -41,6 +41,12 @@ def is_corpus(path: Path) -> bool:
     return (path / MANIFEST_FILE).is_file()
 
 
+def check_for_cluster(paths: tuple[Path, ...]) -> None:
+    """Raise OptionError for inputs that the nodes of a cluster cannot read: all but corpus folders."""
+    if not all(is_corpus(path) for path in paths):
+        raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
+
+
 def open_corpus(paths: tuple[Path, ...], tokenizer: Any | None) -> Corpus:
     """One corpus folder, or a temporary corpus of all the given trajectories.
 

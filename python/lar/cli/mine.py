@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
-from lar.cli.inputs import hold_out_options, is_corpus, open_corpus, training_side
+from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, training_side
 from lar.cli.size import parse_size
 from lar.errors import OptionError
 from lar.mining.options import MiningOptions
@@ -94,14 +94,16 @@ def command(
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
       lar mine /shared/corpus/ --size 4096 -o vocabulary/ --ray head:6379
     """
-    from lar.mining.backend import OneMachine
     from lar.mining.mine import mine
+    from lar.mining.one_machine import OneMachine
 
     MiningOptions(**options)  # what is wrong must not wait for the corpus
     check_replaceable(output, FILE_NAME)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
-        _check_for_cluster(inputs, memory)
+        if memory is not None:
+            raise OptionError("--memory is for one machine: it does not go with --ray")
+        check_for_cluster(inputs)
     began = time.perf_counter()
     corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
@@ -116,15 +118,8 @@ def command(
         _print(vocabulary, summary)
 
 
-def _check_for_cluster(inputs: tuple[Path, ...], memory: str | None) -> None:
-    if memory is not None:
-        raise OptionError("--memory is for one machine: it does not go with --ray")
-    if not all(is_corpus(path) for path in inputs):
-        raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
-
-
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
-    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in vocabulary.latents)
+    saved = sum(latent.saving for latent in vocabulary.latents)
     base_tokens = vocabulary.mining["action_tokens"]
     return {
         "vocabulary": str(output),

@@ -54,9 +54,8 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     from lar.scoring.score import score
 
     with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
-        run = cluster.score if cluster else score
-        scored = run(Corpus.load(corpus), str(model), progress=progress, **options)
-        summary = entropy_quantiles(scored, cluster.map_shards if cluster else None)
+        scored = score(Corpus.load(corpus), str(model), backend=cluster, progress=progress, **options)
+        summary = entropy_quantiles(scored, cluster)
     if as_json:
         print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:

@@ -2,13 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import ray
-
-from lar.cluster.tasks import number_of_cores, on_one_core, result, shared
+from lar.cluster.tasks import Resident, number_of_cores, on_one_core, result
 from lar.corpus.encoding import Encoded, chunks_of, encode_chunk
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
@@ -20,30 +16,17 @@ _CHUNKS_A_CORE = 2
 def encode(trajectories: Iterable[Trajectory], tokenizer: Tokenizer) -> Iterator[Encoded]:
     """Encode `trajectories` in tasks, in order; see `lar.corpus.encoding.encode_all`."""
     submit = on_one_core(encode_with)
-    reference = _Reference(shared(tokenizer))
+    resident = Resident.of(tokenizer)
     most = _CHUNKS_A_CORE * number_of_cores()
     pending: deque[Any] = deque()
     for chunk in chunks_of(trajectories):
-        pending.append(submit(chunk, reference))
+        pending.append(submit(chunk, resident))
         if len(pending) > most:
             yield from result(pending.popleft())
     while pending:
         yield from result(pending.popleft())
 
 
-@dataclass(frozen=True)
-class _Reference:
-    """Hides a reference from Ray, which would fetch its value for every task; a process fetches it once."""
-
-    to_tokenizer: Any
-
-
-def encode_with(chunk: Sequence[Trajectory], tokenizer: _Reference) -> list[Encoded]:
+def encode_with(chunk: Sequence[Trajectory], tokenizer: Resident) -> list[Encoded]:
     """The task: one group of trajectories."""
-    return encode_chunk(chunk, _fetch(tokenizer))
-
-
-@lru_cache(maxsize=1)
-def _fetch(tokenizer: _Reference) -> Tokenizer:
-    fetched: Tokenizer = ray.get(tokenizer.to_tokenizer)
-    return fetched
+    return encode_chunk(chunk, tokenizer.fetch())

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.cluster.tasks import nodes, on_one_core, on_one_node, result, shared
+from lar.cluster.tasks import Resident, nodes, on_one_core, on_one_node, result, shared
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import ShardFile
-from lar.mining.backend import TaskNumbers, add_shard
-from lar.utils.progress import Progress
+from lar.mining.one_machine import TaskNumbers, add_shard
+from lar.utils.progress import Progress, silent
 
 Result = TypeVar("Result")
-Limits = tuple[int, int, int, int]  # fewest occurrences, fewest tasks, longest segment, most candidates
 
 # Parts that are merged by one task.
 _MERGED_AT_ONCE = 8
@@ -28,15 +27,17 @@ _MERGED_AT_ONCE = 8
 _TRIE_PARTS_A_NODE = 2
 
 
-def fold(corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True) -> _core.Runs:
-    """The distinct runs of the corpus; see `lar.mining.backend.Backend.fold`."""
+def fold(
+    corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True
+) -> _core.Runs:
+    """The distinct runs of the corpus; see `lar.corpus.backend.Backend.fold`."""
     barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
     submit = on_one_core(fold_shard, results=2)
     folded = [
         submit(file, numbers.of(file.tasks()), barriers, nats, searched=searched) for file in _files(corpus)
     ]
     done = 0
-    for _, tokens in folded:  # also tells at once when a shard cannot be folded
+    for _, tokens in folded:  # a shard that cannot be folded raises here, before anything is merged
         done += result(tokens)
         progress(done, corpus.num_tokens)
     if not folded:
@@ -76,19 +77,20 @@ def merge(barriers: NDArray[np.uint32], *parts: _core.Runs, searched: bool = Tru
     return folder.finish()
 
 
-def candidates(runs: _core.Runs, limits: Limits) -> _core.Candidates:
-    """The best segments of the runs; see `lar.mining.backend.Backend.candidates`."""
+def candidates(runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
+    """The best segments of the runs; see `lar.corpus.backend.Backend.candidates`."""
     submit, reference = on_one_node(find_candidates), shared(runs)
     tokens, *_ = runs.to_arrays()
     ranges = equal_ranges(tokens, _TRIE_PARTS_A_NODE * len(nodes()))
     parts = [submit(reference, limits, first_tokens) for first_tokens in ranges]
-    *_, most = limits
-    return _core.Candidates.best([result(part) for part in parts], most)
+    return _core.Candidates.best([result(part) for part in parts], limits.most)
 
 
-def find_candidates(runs: _core.Runs, limits: Limits, first_tokens: tuple[int, int]) -> _core.Candidates:
+def find_candidates(
+    runs: _core.Runs, limits: _core.Limits, first_tokens: tuple[int, int]
+) -> _core.Candidates:
     """The task: the candidates that begin with an id of a range."""
-    return runs.candidates(*limits, first_tokens)
+    return runs.candidates(limits, first_tokens)
 
 
 def equal_ranges(tokens: NDArray[np.uint32], number: int) -> list[tuple[int, int]]:
@@ -101,16 +103,23 @@ def equal_ranges(tokens: NDArray[np.uint32], number: int) -> list[tuple[int, int
     return list(pairwise([0, *ends]))
 
 
-def map_shards(function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
-    """Yield `function` of each shard, in order; see `lar.mining.backend.Backend.map_shards`."""
-    submit, reference = on_one_core(apply), shared(function)
-    for part in [submit(reference, file) for file in _files(corpus)]:
-        yield result(part)
+def map_shards(
+    function: Callable[[Shard], Result], corpus: Corpus, progress: Progress = silent
+) -> Iterator[Result]:
+    """Yield `function` of each shard, in order; see `lar.corpus.backend.Backend.map_shards`."""
+    submit, resident = on_one_core(apply), Resident.of(function)
+    done = 0
+    for part in [submit(resident, file) for file in _files(corpus)]:
+        found, tokens = result(part)
+        yield found
+        done += tokens
+        progress(done, corpus.num_tokens)
 
 
-def apply(function: Callable[[Shard], Result], file: ShardFile) -> Result:
-    """The task: `function` of one shard."""
-    return function(file.read())
+def apply(function: Resident, file: ShardFile) -> tuple[Any, int]:
+    """The task: a function of one shard, and the shard's number of tokens."""
+    shard = file.read()
+    return function.fetch()(shard), len(shard.tokens)
 
 
 def _files(corpus: Corpus) -> Iterator[ShardFile]:

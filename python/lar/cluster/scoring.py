@@ -45,7 +45,7 @@ class Teacher:
 
     @cached_property
     def _scorer(self) -> Scorer:
-        """Loaded by the first call: what goes wrong in there comes back as it is, unlike an error above."""
+        """Loaded by the first call: an error there reaches the caller as it is, unlike one of `__init__`."""
         return Scorer.load(self._model, **self._loading)
 
     def record(self) -> TeacherRecord:

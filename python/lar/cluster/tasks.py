@@ -1,6 +1,8 @@
 """How work is handed to the cluster, and how results and errors come back."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import ray
@@ -53,8 +55,32 @@ def translated(error: RayError) -> Exception:
 
 
 def shared(value: Any) -> Any:
-    """A reference to a copy of `value` that all tasks can read; given to one as an argument it is `value`."""
+    """A reference to a copy of `value`; a task that gets it as an argument gets the value."""
     return ray.put(value)
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A reference to a value that each process fetches once, for all of its tasks.
+
+    Ray replaces a reference among a task's arguments by its value, anew for each task. It does not see this.
+    """
+
+    reference: Any
+
+    @classmethod
+    def of(cls, value: Any) -> "Resident":
+        """Put a copy of `value` where all tasks can read it."""
+        return cls(ray.put(value))
+
+    def fetch(self) -> Any:
+        """The value: in a process the same object for every task."""
+        return _fetch(self)
+
+
+@lru_cache(maxsize=1)
+def _fetch(resident: Resident) -> Any:
+    return ray.get(resident.reference)
 
 
 def nodes() -> list[int]:

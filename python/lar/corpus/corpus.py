@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lar.corpus import shards as files
 from lar.corpus import tables
+from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
-from lar.corpus.encoding import Encode, digest, local_encode
+from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
 from lar.corpus.scores import TeacherRecord, scores_file
 from lar.corpus.selection import Both, Keep, OnSide
@@ -107,7 +108,7 @@ class Corpus:
         path: StrPath | None = None,
         *,
         workers: int | None = None,
-        encode: Encode | None = None,
+        backend: Backend | None = None,
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
         progress: Progress = silent,
@@ -115,7 +116,7 @@ class Corpus:
         """Render and encode trajectories with the model's chat template, and store them.
 
         A build that was stopped goes on when it is called again with the same input; a finished corpus of the
-        same input is returned as it is. The stored bytes do not depend on `workers` or `encode`.
+        same input is returned as it is. The stored bytes do not depend on `workers` or `backend`.
 
         Args:
             trajectories: `Trajectory` objects, lists of messages, records as a log holds them (dicts), a
@@ -125,7 +126,7 @@ class Corpus:
             path: the folder to write; None for a temporary one, which lives as long as the corpus or a view.
             workers: chunks of trajectories that are encoded at a time; None for one a core, at most 8. Each
                 is encoded on all cores, or on RAYON_NUM_THREADS of them.
-            encode: encodes in place of these workers.
+            backend: a cluster, which encodes in place of these workers; None for this machine.
             shard_tokens: a shard is closed when it holds so many tokens.
             skip_refused: leave out what the chat template refuses. The manifest counts it and quotes the
                 first few refusals.
@@ -135,13 +136,16 @@ class Corpus:
             CorpusError: there are no trajectories, or `path` holds something else.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
+            OptionError: both `workers` and `backend` are given.
         """
+        if workers is not None and backend is not None:
+            raise OptionError("workers is for one machine: it does not go with backend")
         paths, values = paths_or_rows(trajectories)
         return cls._built(
             read_trajectories(paths) if paths else as_trajectories(values),
             tokenizer,
             path,
-            encode=encode or local_encode(workers),
+            encode=local_encode(workers) if backend is None else backend.encode,
             digest=digest,
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,

@@ -3,26 +3,13 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lar.demo.online import Arm
+from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
-
-
-@dataclass(frozen=True)
-class UsefulLatent:
-    """A latent: its text, its number of base tokens, and its uses by the student on all held-out tickets."""
-
-    text: str
-    tokens: int
-    uses: int
-
-    @property
-    def saved(self) -> int:
-        """Units saved: uses * (base tokens - 1)."""
-        return self.uses * (self.tokens - 1)
 
 
 @dataclass(frozen=True)
@@ -31,7 +18,7 @@ class DemoResult:
 
     folder: Path
     arms: dict[str, Arm]
-    latents: list[UsefulLatent]
+    latents: list[Latent]
     seconds: dict[str, float]
 
     @property
@@ -53,7 +40,12 @@ class DemoResult:
             "reduction": round(self.reduction, 4),
             "success_change": round(self.success_change, 4),
             "latents": [
-                {"text": latent.text, "tokens": latent.tokens, "uses": latent.uses, "saved": latent.saved}
+                {
+                    "text": latent.text,
+                    "tokens": len(latent.tokens),
+                    "uses": latent.uses,
+                    "saved": latent.saving,
+                }
                 for latent in self.latents
             ],
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
@@ -74,16 +66,10 @@ class Stopwatch:
         self.seconds[stage] = time.perf_counter() - began
 
 
-def useful_latents(
-    vocabulary: LatentVocabulary, uses: Mapping[int, int], count: int = 5
-) -> list[UsefulLatent]:
-    """Return the `count` latents that saved the most units, given how often each unit id was written."""
-    latents = [
-        UsefulLatent(latent.text, len(latent.tokens), uses[latent.id])
-        for latent in vocabulary.latents
-        if uses.get(latent.id)
-    ]
-    return sorted(latents, key=lambda latent: latent.saved, reverse=True)[:count]
+def useful_latents(vocabulary: LatentVocabulary, uses: Mapping[int, int], count: int = 5) -> list[Latent]:
+    """The `count` latents that saved the most units, by the `uses` of each unit id in place of mining's."""
+    latents = [replace(latent, uses=uses[latent.id]) for latent in vocabulary.latents if uses.get(latent.id)]
+    return sorted(latents, key=lambda latent: latent.saving, reverse=True)[:count]
 
 
 def _arm_to_dict(arm: Arm) -> dict[str, float]:

@@ -1,13 +1,16 @@
 """The reduction of a vocabulary: units and base tokens on tasks that were not mined."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lar.corpus import Corpus
+from lar.corpus import Corpus, Shard
+from lar.corpus.backend import Backend, map_shards
 from lar.errors import CorpusError
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
@@ -99,13 +102,18 @@ class Evaluation:
 
 
 def evaluate(
-    corpus: Corpus | Mapping[str, Corpus], vocabulary: LatentVocabulary, *, progress: Progress = silent
+    corpus: Corpus | Mapping[str, Corpus],
+    vocabulary: LatentVocabulary,
+    *,
+    backend: Backend | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Count units and base tokens over the tasks of a corpus that the vocabulary has not seen.
 
-    `corpus` is one corpus, or several by name. Every conversation is expanded again and compared token by
-    token. Its text is encoded by the exported tokenizer, and the ids are compared with the parse. If all
-    tasks were mined, they are measured after all, and `in_sample` is set.
+    `corpus` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
+    Every conversation is expanded again and compared token by token. Its text is encoded by the exported
+    tokenizer, and the ids are compared with the parse. If all tasks were mined, they are measured after all,
+    and `in_sample` is set.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
@@ -127,10 +135,11 @@ def evaluate(
     tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: the corpora have no tokens")
-    comparison = TextLevelComparison(vocabulary)
+    measure = _Measure(vocabulary)
     for name, one in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, lossless in _measure(one, vocabulary, used, comparison):
+        for counts, latents, lossless in map_shards(measure, one, backend):
+            used[latents] = True
             result.per_corpus[name] += counts
             result.total += counts
             result.lossless &= lossless
@@ -150,24 +159,32 @@ def check_same_tokenizer(corpus: Corpus, vocabulary: LatentVocabulary, name: str
         )
 
 
-def _measure(
-    corpus: Corpus,
-    vocabulary: LatentVocabulary,
-    used: np.ndarray[Any, np.dtype[np.bool_]],
-    comparison: TextLevelComparison,
-) -> Iterable[tuple[Counts, bool]]:
-    """Yield each shard's counts and whether its expansion is exact; set `used` for the agent's latents."""
-    for shard in corpus.shards():
+class _Measure:
+    """Measures a shard; each process compiles the comparison of texts once."""
+
+    def __init__(self, vocabulary: LatentVocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    @cached_property
+    def _comparison(self) -> TextLevelComparison:
+        return TextLevelComparison(self._vocabulary)
+
+    def __reduce__(self) -> tuple[type["_Measure"], tuple[LatentVocabulary]]:
+        return _Measure, (self._vocabulary,)
+
+    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], bool]:
+        """The counts, the latents that the agent's units use, and whether all tokens came back unchanged."""
+        vocabulary = self._vocabulary
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         latents = form.units[form.action & (form.units >= vocabulary.base_size)] - vocabulary.base_size
-        used[latents] = True
         counts = Counts(
             trajectories=len(shard.tasks),
             base_tokens=int(shard.action.sum()),
             units=int(form.action.sum()),
             context_base_tokens=len(shard.tokens),
             context_units=len(form.units),
-            text_level=comparison.of(shard, form),
+            text_level=self._comparison.of(shard, form),
         )
         text = vocabulary.tokenizer.bytes_of
-        yield counts, text(vocabulary.expand(form.units)) == text(shard.tokens)
+        lossless = text(vocabulary.expand(form.units)) == text(shard.tokens)
+        return counts, np.unique(latents), lossless

@@ -1,6 +1,6 @@
-"""The entropy gate: a token may continue a segment only where the teacher was sure enough of it.
+"""The entropy gate: a token may continue a segment only where the teacher's entropy before it is low enough.
 
-Where a corpus has no teacher's entropies, the branching entropy of its own tokens takes their place.
+For a corpus without a teacher's entropies, the branching entropy of its own tokens is used instead.
 """
 
 import logging
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lar import _core
 from lar.corpus import Corpus
+from lar.corpus.backend import Backend
 from lar.errors import CorpusError, OptionError
-from lar.mining.backend import Backend
 from lar.scoring.distribution import EntropyDistribution
-from lar.utils.progress import silent
+from lar.utils.progress import Progress, annotate
 
 logger = logging.getLogger(__name__)
 
@@ -51,16 +51,21 @@ def parse_gate(value: float | str | None) -> EntropyGate | None:
 
 
 def gated_runs(
-    corpus: Corpus, stretches: _core.Runs, gate: EntropyGate | None, backend: Backend
+    corpus: Corpus, stretches: _core.Runs, gate: EntropyGate | None, backend: Backend, progress: Progress
 ) -> tuple[_core.Runs, float | None]:
-    """The runs that candidates come from, and the gate in nats."""
+    """The runs that candidates come from, and the gate in nats.
+
+    `stretches` are the runs without a gate. `progress` counts the tokens of each pass over the corpus.
+    """
     if gate is None:
         return stretches, None
     if corpus.teacher is not None:
         nats = gate.nats
         if nats is None:
-            nats = EntropyDistribution.of(corpus, backend.map_shards).quantile(gate.quantile or 0.0)
-        return backend.fold(corpus, nats, silent), nats
+            annotate(progress, "entropies")
+            nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
+        annotate(progress, "runs within the gate")
+        return backend.fold(corpus, nats, progress), nats
     logger.warning("the corpus is not scored: its branching entropy takes the place of a teacher's entropy")
     entropies = stretches.branching_entropies()
     _, offsets, counts, *_ = stretches.to_arrays()

@@ -1,4 +1,4 @@
-"""What `mine` can be told, with its defaults."""
+"""The options of `mine`, with their defaults."""
 
 from dataclasses import dataclass
 from typing import TypedDict
@@ -26,14 +26,14 @@ class MiningKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class MiningOptions:
-    """What `mine` can be told.
+    """The options of `mine`.
 
-    size: number of latents wanted; fewer are made where fewer segments recur. Where the corpus's own parse
-        has no use for so many, the last ones have no `uses`: they serve unseen tasks.
-    min_support: fewest distinct tasks in which a segment must occur. Two keep what a single task says (a
-        name, its retries) out of the vocabulary. Rare segments are trusted less anyway: one chooses as
-        well, and better where the corpus is small for so many latents. Ask for more where each latent must
-        be met often to be learnt.
+    size: most latents; there are fewer where fewer segments recur. Where the corpus's own parse uses fewer,
+        the last latents have zero `uses`: they serve unseen tasks.
+    min_support: fewest distinct tasks in which a segment must occur. With two, the names and retries of a
+        single task stay out of the vocabulary. Selection trusts rare segments less anyway, so that 1 chooses
+        as well, and better where the corpus is small for so many latents. Ask for more where the student
+        must meet each latent often to learn it.
     min_count: fewest occurrences of a segment.
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
@@ -56,13 +56,18 @@ class MiningOptions:
     def __post_init__(self) -> None:
         if self.size < 1:
             raise OptionError(f"size must be at least 1, not {self.size}")
-        _core.check_limits(*self.limits)
+        _ = self.limits  # checked as they are made
         if not 0 <= self.max_misaligned <= 1:
             raise OptionError(f"max_misaligned must be from 0 to 1, not {self.max_misaligned}")
         parse_gate(self.max_entropy)
         parse_gates(self.gates)
 
     @property
-    def limits(self) -> tuple[int, int, int, int]:
-        """What candidates are searched by: fewest occurrences and tasks, longest segment, most candidates."""
-        return self.min_count, self.min_support, self.max_length, CANDIDATES_A_LATENT * self.size
+    def limits(self) -> _core.Limits:
+        """What candidates are searched by."""
+        return _core.Limits(
+            min_count=self.min_count,
+            min_support=self.min_support,
+            max_length=self.max_length,
+            most=CANDIDATES_A_LATENT * self.size,
+        )

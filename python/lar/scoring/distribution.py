@@ -1,30 +1,22 @@
 """The distribution of a teacher's entropies before the agent's tokens, from which a gate is chosen."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lar.corpus.backend import Backend, map_shards
 from lar.corpus.corpus import Corpus
 from lar.corpus.shards import Shard
 from lar.errors import CorpusError
-
-Result = TypeVar("Result")
+from lar.utils.progress import Progress, silent
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 0.95)
 THRESHOLDS = (0.05, 0.25, 0.5, 1.0, 2.0)  # nats
 # Every value that a float16 can take, in nats, by its bits.
 _VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
-
-
-class ShardMap(Protocol):
-    """A function that applies another to each shard of a corpus, here or on other machines."""
-
-    def __call__(self, function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
-        """Yield `function` of each shard, in the order of the shards."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +30,10 @@ class EntropyDistribution:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, corpus: Corpus, map_shards: ShardMap | None = None) -> "EntropyDistribution":
-        """Count in one pass over the shards, which `map_shards` may do on other machines (None: here).
+    def of(
+        cls, corpus: Corpus, backend: Backend | None = None, progress: Progress = silent
+    ) -> "EntropyDistribution":
+        """Count in one pass over the shards, on `backend` (None: this process); `progress` counts tokens.
 
         Raises:
             CorpusError: the corpus, or a part of it, is not scored, or no token of the agent has an entropy.
@@ -48,7 +42,7 @@ class EntropyDistribution:
         is_barrier[corpus.tokenizer.barriers] = True
         count = partial(_count, is_barrier)
         counts = np.zeros(1 << 16, dtype=np.int64)
-        for of_shard in map_shards(count, corpus) if map_shards else map(count, corpus.shards()):
+        for of_shard in map_shards(count, corpus, backend, progress):
             counts += of_shard
         if not counts.any():
             raise CorpusError(f"{corpus.path}: none of the agent's tokens has an entropy")
@@ -77,16 +71,16 @@ class EntropyDistribution:
         return float(self.counts[used][_VALUES[used] <= nats].sum() / self.tokens)
 
 
-def entropy_quantiles(corpus: Corpus, map_shards: ShardMap | None = None) -> dict[str, Any]:
+def entropy_quantiles(corpus: Corpus, backend: Backend | None = None) -> dict[str, Any]:
     """The distribution of the entropies before the agent's tokens, in nats, as JSON-ready figures.
 
-    `map_shards` is that of `EntropyDistribution.of`. Returns `tokens`, `mean`, `quantiles` ({"0.5": nats})
-    and `at_or_under` ({"0.05": share of the tokens}).
+    The shards are counted on `backend` (None: this process). Returns `tokens`, `mean`, `quantiles`
+    ({"0.5": nats}) and `at_or_under` ({"0.05": share of the tokens}).
 
     Raises:
         CorpusError: the corpus is not scored.
     """
-    found = EntropyDistribution.of(corpus, map_shards)
+    found = EntropyDistribution.of(corpus, backend)
     return {
         "tokens": found.tokens,
         "mean": found.mean,

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lar.corpus import Corpus, Shard
+from lar.corpus.backend import Backend
 from lar.corpus.scores import LikelyTokens, Scores, TeacherRecord
 from lar.corpus.windows import windows
 from lar.errors import OptionError
@@ -51,6 +52,7 @@ def score(
     dtype: str = "auto",
     device: str | None = None,
     overwrite: bool = False,
+    backend: Backend | None = None,
     progress: Progress = silent,
 ) -> Corpus:
     """Store the teacher's entropies, and its likely tokens where asked for, in the corpus's folder.
@@ -72,21 +74,23 @@ def score(
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: replace the scores of another teacher, which are refused otherwise.
+        backend: a cluster, each of whose devices loads the teacher from its folder; None for this process.
         progress: counts tokens.
 
     Raises:
         CorpusError: the corpus is a selection, or has the scores of another teacher.
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
     """
-    scorer = Scorer.load(
-        model,
-        base_size=corpus.manifest.base_size,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        top_k=top_k,
-        dtype=dtype,
-        device=device,
-    )
+    loading: dict[str, Any] = {
+        "batch_tokens": batch_tokens,
+        "max_length": max_length,
+        "top_k": top_k,
+        "dtype": dtype,
+        "device": device,
+    }
+    if backend is not None:
+        return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
+    scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
     record = store.claim(corpus, scorer.record, overwrite=overwrite)
     done = 0
     for shard in corpus.shards():

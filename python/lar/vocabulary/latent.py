@@ -28,6 +28,11 @@ class Latent:
     uses: int
     mean_entropy: float | None = None
 
+    @property
+    def saving(self) -> int:
+        """Units that the latent saves over its `uses`: one fewer than its base tokens at each."""
+        return self.uses * (len(self) - 1)
+
     def __len__(self) -> int:
         return len(self.tokens)
 

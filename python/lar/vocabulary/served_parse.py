@@ -10,6 +10,7 @@ from lar import _core
 from lar.errors import TokenizerError
 from lar.tokenizer.pieces import encode_pieces, joints
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.segments import Segments
 
 
 class Served(NamedTuple):
@@ -30,10 +31,8 @@ class ServedParse:
     An object may be shared between threads. It keeps the ids of texts that it has encoded, at most a million.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, segment_tokens: NDArray[np.uint32], segment_offsets: NDArray[np.int64]
-    ) -> None:
-        """Compile the parse of k segments: their base ids end to end, and offsets (k + 1).
+    def __init__(self, tokenizer: Tokenizer, segments: Segments) -> None:
+        """Compile the parse of k segments.
 
         Raises:
             TokenizerError: the tokenizer changes a text where it is divided by added tokens.
@@ -47,8 +46,8 @@ class ServedParse:
             offsets.astype(np.int64),
             tokenizer.barriers,
             joints(tokenizer),
-            segment_tokens,
-            segment_offsets,
+            segments.tokens,
+            segments.offsets,
         )
         self._learning = Lock()
 

@@ -15,6 +15,7 @@ from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
 from lar.vocabulary.latent import Latent
+from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
 from lar.vocabulary.storage import FILE_NAME, check_texts, read_folder, write_folder
 
@@ -100,28 +101,22 @@ class LatentVocabulary:
         return self.tokenizer.fingerprint
 
     @cached_property
-    def segment_tokens(self) -> NDArray[np.uint32]:
-        """Base ids of all segments, end to end."""
-        return np.array([token for latent in self.latents for token in latent.tokens], dtype=np.uint32)
-
-    @cached_property
-    def segment_offsets(self) -> NDArray[np.int64]:
-        """Where each segment begins in `segment_tokens`, and the end of the last; int64 (size + 1)."""
-        lengths = [len(latent.tokens) for latent in self.latents]
-        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    def segments(self) -> Segments:
+        """The segment of each latent."""
+        return Segments.of(latent.tokens for latent in self.latents)
 
     @cached_property
     def first_tokens(self) -> NDArray[np.uint32]:
         """First base token of each latent; uint32 (size)."""
-        return self.segment_tokens[self.segment_offsets[:-1]]
+        return self.segments.tokens[self.segments.offsets[:-1]]
 
     @cached_property
     def _compiled(self) -> _core.Vocabulary:
-        return _core.Vocabulary(self.base_size, self.segment_tokens, self.segment_offsets)
+        return _core.Vocabulary(self.base_size, self.segments.tokens, self.segments.offsets)
 
     @cached_property
     def _served_parse(self) -> ServedParse:
-        return ServedParse(self.tokenizer, self.segment_tokens, self.segment_offsets)
+        return ServedParse(self.tokenizer, self.segments)
 
     @cached_property
     def _guard_table(self) -> _core.GuardTable:
@@ -187,8 +182,8 @@ class LatentVocabulary:
         """Number of UTF-8 bytes of each base id and latent; int64 (base_size + size)."""
         _, offsets = self.tokenizer.token_bytes()
         lengths = np.diff(offsets.astype(np.int64))
-        starts = self.segment_offsets[:-1]
-        latents = np.add.reduceat(lengths[self.segment_tokens], starts) if self.latents else starts
+        starts = self.segments.offsets[:-1]
+        latents = np.add.reduceat(lengths[self.segments.tokens], starts) if self.latents else starts
         return np.concatenate([lengths, latents])
 
     def text(self, units: ArrayLike) -> str:

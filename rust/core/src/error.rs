@@ -1,7 +1,7 @@
 //! The errors of this crate, one variant for each kind of mistake.
 
 /// The result of every fallible function of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An invalid argument or a limit, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

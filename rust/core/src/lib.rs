@@ -16,6 +16,7 @@
 //! or on machines.
 
 pub mod error;
+mod hash;
 pub mod mining;
 pub mod stream;
 pub mod tokens;

@@ -7,8 +7,10 @@
 pub mod branching;
 pub mod candidates;
 mod flat_text;
+pub mod limits;
 mod marginals;
 pub mod match_trie;
+pub mod mine;
 pub mod runs;
 mod sample;
 mod scale;

@@ -12,7 +12,7 @@ use crate::tokens::checks::check_length;
 use crate::tokens::checks::{check_ids, check_tokens};
 use crate::tokens::segments::Segments;
 use crate::vocabulary::expansion_table::ExpansionTable;
-use crate::vocabulary::match_table::{MatchingTable, ParsedUnits};
+use crate::vocabulary::match_table::{MatchingTable, UnitWriter};
 
 /// Maximum number of tokens of all segments. Tables have 32-bit node numbers, and reserve up to 32 places for
 /// each child of a node.
@@ -88,7 +88,7 @@ impl Vocabulary {
     pub fn encode_into(&self, tokens: &[u32], units: &mut [u32]) -> Result<usize> {
         check_length("units", units.len(), tokens.len())?;
         check_ids(tokens, 0, self.base_size)?;
-        let mut output = ParsedUnits { units, written: 0, starts: () };
+        let mut output = UnitWriter { units, written: 0, starts: () };
         self.table.parse(tokens, 0..tokens.len(), &mut output);
         Ok(output.written)
     }

@@ -3,9 +3,10 @@
 
 use lar_core::Segments;
 use lar_core::mining::branching::branching_entropies;
+use lar_core::mining::limits::Limits;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
 use lar_core::mining::select::select;
-use lar_core::mining::trie::{Limits, find_candidates};
+use lar_core::mining::trie::find_candidates;
 use lar_core::tokens::barriers::Barriers;
 use proptest::prelude::*;
 
@@ -26,7 +27,7 @@ fn fold(parts: &[(Vec<u32>, u32)]) -> Runs {
 
 /// The runs in the given order.
 fn reordered(runs: &Runs, order: &[usize]) -> Runs {
-    let segments: Segments = order.iter().map(|&run| runs.segments().get(run)).collect();
+    let segments: Segments = order.iter().map(|&run| runs.strings().get(run)).collect();
     let tasks: Segments = order.iter().map(|&run| runs.tasks(run)).collect();
     let counts = order.iter().map(|&run| runs.count(run)).collect();
     Runs::from_parts(segments, counts, tasks).unwrap()
@@ -35,7 +36,7 @@ fn reordered(runs: &Runs, order: &[usize]) -> Runs {
 /// The bits of each run's entropies, in which NaN equals itself.
 fn entropies_by_run(runs: &Runs) -> Vec<Vec<u32>> {
     let bits: Vec<u32> = branching_entropies(runs).unwrap().iter().map(|entropy| entropy.to_bits()).collect();
-    runs.segments().offsets().windows(2).map(|range| bits[range[0]..range[1]].to_vec()).collect()
+    runs.strings().offsets().windows(2).map(|range| bits[range[0]..range[1]].to_vec()).collect()
 }
 
 proptest! {

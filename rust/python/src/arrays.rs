@@ -1,6 +1,7 @@
 //! Flat arrays across the border.
 
 use lar_core::Segments;
+use lar_core::tokens::bytes::TokenBytes;
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
@@ -21,20 +22,31 @@ pub fn segments_from(
     Segments::from_flat(contiguous(tokens)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
 }
 
+/// The bytes of base ids from flat arrays.
+pub fn token_bytes_from(
+    bytes: &PyReadonlyArray1<'_, u8>,
+    offsets: &PyReadonlyArray1<'_, i64>,
+) -> PyResult<TokenBytes> {
+    TokenBytes::new(contiguous(bytes)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
+}
+
 /// Offsets as an int64 array.
 pub fn offsets_to<'py>(py: Python<'py>, offsets: &[usize]) -> Bound<'py, PyArray1<i64>> {
     offsets.iter().map(|&offset| offset as i64).collect::<Vec<_>>().into_pyarray(py)
 }
 
-/// A contiguous view; numpy says where the array is not.
+/// A contiguous view.
+///
+/// # Errors
+/// If the array is not contiguous.
 pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
     array.as_slice().map_err(|error| OptionError::new_err(error.to_string()))
 }
 
 /// A new array of numbers to be written in place; what is in it before is arbitrary.
 ///
-/// numpy's memory, for it asks for huge pages and is not cleared first: on fresh memory clearing and small
-/// pages cost more than the expansion that is written there.
+/// The memory is numpy's, which asks for huge pages and is not cleared first. On fresh memory, clearing and
+/// small pages cost more than the expansion that is written there.
 pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
     let empty = py.import("numpy")?.getattr("empty")?;
     Ok(empty.call1((length, T::get_dtype(py)))?.cast_into()?)
@@ -42,9 +54,9 @@ pub fn new_array<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_
 
 /// A new array as of [`new_array`], to be [`cut`].
 ///
-/// What is as large as this is mapped anew by glibc each time, until one as large has been given back whole;
-/// one that was cut never is. So one is made and given back untouched: of a million tokens, the pages that
-/// would come anew with each call cost a third of the parse.
+/// glibc maps fresh pages for an array of this size each time, until one as large has been given back whole;
+/// a cut one never is. So one is made and given back untouched: for a million tokens, fresh pages with each
+/// call would cost a third of the parse.
 pub fn new_array_to_cut<T: Element>(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
     if length * size_of::<T>() >= SMALLEST_MAPPED {
         drop(new_array::<T>(py, length)?);
@@ -57,7 +69,7 @@ const SMALLEST_MAPPED: usize = 128 << 10;
 
 /// Gives back what lies behind the first `length` entries of a new array.
 pub fn cut<T: Element>(array: &Bound<'_, PyArray1<T>>, length: usize) -> PyResult<()> {
-    // No one else holds the array: it need not be searched for references.
+    // The array is new, so numpy need not check for other references to it.
     let options = [("refcheck", false)].into_py_dict(array.py())?;
     array.call_method("resize", (length,), Some(&options)).map(drop)
 }

@@ -1,12 +1,11 @@
 //! `BoundaryAudit`.
 
 use lar_core::tokens::barriers::Barriers;
-use lar_core::tokens::bytes::TokenBytes;
 use lar_core::vocabulary::boundary_audit::BoundaryAudit as CoreAudit;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_from, segments_from};
+use crate::arrays::{contiguous, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
 
 type Counts<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
@@ -26,10 +25,10 @@ impl BoundaryAudit {
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
-        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?);
+        let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
         let segments = segments_from(&tokens, &offsets)?;
         let barriers = Barriers::new(contiguous(&barriers)?);
-        let audit = CoreAudit::new(bytes.map_err(to_python)?, barriers, segments).map_err(to_python)?;
+        let audit = CoreAudit::new(bytes, barriers, segments).map_err(to_python)?;
         Ok(BoundaryAudit { audit })
     }
 

@@ -6,9 +6,11 @@ mod boundary_audit;
 mod errors;
 mod guard;
 mod ids;
+mod limits;
 mod mining;
 mod numbers;
 mod served;
+mod selection;
 mod stream;
 mod texts;
 mod vocabulary;
@@ -19,7 +21,9 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<mining::RunFolder>()?;
     module.add_class::<mining::Runs>()?;
+    module.add_class::<limits::Limits>()?;
     module.add_class::<mining::Candidates>()?;
+    module.add_class::<selection::Selection>()?;
     module.add_class::<boundary_audit::BoundaryAudit>()?;
     module.add_class::<served::ServedParse>()?;
     module.add_class::<served::ServedPlan>()?;
@@ -29,6 +33,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::StreamBatch>()?;
     module.add_class::<guard::GuardTable>()?;
     module.add_class::<guard::CanonicalGuard>()?;
-    module.add_function(wrap_pyfunction!(mining::check_limits, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

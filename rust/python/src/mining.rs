@@ -4,19 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lar_core::mining::candidates::Candidates as CoreCandidates;
+use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
 use lar_core::mining::spill::SpillingFolder;
-use lar_core::mining::trie::{Limits, find_candidates, find_candidates_from};
-use lar_core::mining::{branching, select, text_cuts};
+use lar_core::mining::trie::{find_candidates, find_candidates_from};
+use lar_core::mining::{branching, text_cuts};
 use lar_core::tokens::barriers::Barriers;
-use lar_core::tokens::bytes::TokenBytes;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arrays::{contiguous, offsets_from, offsets_to, segments_from};
+use crate::arrays::{contiguous, offsets_from, offsets_to, segments_from, token_bytes_from};
 use crate::errors::{OptionError, to_python};
+use crate::limits::Limits;
 use crate::numbers::Number;
+use crate::selection::Selection;
 
 type RunArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
@@ -25,8 +27,6 @@ type RunArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
     Bound<'py, PyArray1<i64>>,
 );
-
-type Chosen<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u64>>);
 
 type CandidateArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
@@ -126,7 +126,7 @@ impl Runs {
 
     #[getter]
     fn distinct_tokens(&self) -> usize {
-        self.runs.segments().tokens().len()
+        self.runs.strings().tokens().len()
     }
 
     #[getter]
@@ -135,7 +135,7 @@ impl Runs {
     }
 
     fn to_arrays<'py>(&self, py: Python<'py>) -> RunArrays<'py> {
-        let (segments, tasks) = (self.runs.segments(), self.runs.task_sets());
+        let (segments, tasks) = (self.runs.strings(), self.runs.task_sets());
         (
             PyArray1::from_slice(py, segments.tokens()),
             offsets_to(py, segments.offsets()),
@@ -157,8 +157,7 @@ impl Runs {
         byte_offsets: PyReadonlyArray1<'_, i64>,
         text: &[u8],
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?)
-            .map_err(to_python)?;
+        let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
         let continues = py.detach(|| text_cuts::continues_within(&self.runs, &bytes, text));
         Ok(continues.map_err(to_python)?.into_pyarray(py))
     }
@@ -169,62 +168,31 @@ impl Runs {
         Ok(Runs { runs: Arc::new(runs) })
     }
 
-    #[pyo3(signature = (min_count, min_support, max_length, most, first_tokens=None))]
+    #[pyo3(signature = (limits, first_tokens=None))]
     fn candidates(
         &self,
         py: Python<'_>,
-        min_count: Number<u64>,
-        min_support: Number<u32>,
-        max_length: Number<usize>,
-        most: Number<usize>,
+        limits: &Limits,
         first_tokens: Option<(u32, u32)>,
     ) -> PyResult<Candidates> {
-        let limits = limits(min_count, min_support, max_length, most);
         let find = || match first_tokens {
-            Some((first, end)) => find_candidates_from(&self.runs, &limits, first..end),
-            None => find_candidates(&self.runs, &limits),
+            Some((first, end)) => find_candidates_from(&self.runs, &limits.limits, first..end),
+            None => find_candidates(&self.runs, &limits.limits),
         };
         let candidates = py.detach(find).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(candidates) })
     }
 
-    fn select<'py>(
-        &self,
-        py: Python<'py>,
-        candidates: &Candidates,
-        size: Number<usize>,
-    ) -> PyResult<Chosen<'py>> {
-        let chosen = py.detach(|| select::select(&self.runs, &candidates.candidates, size.0));
-        let chosen = chosen.map_err(to_python)?;
-        // The core chooses among no more candidates than 32 bits can number.
-        let indices: Vec<u32> = chosen.iter().map(|chosen| chosen.candidate as u32).collect();
-        let uses: Vec<u64> = chosen.iter().map(|chosen| chosen.uses).collect();
-        Ok((indices.into_pyarray(py), uses.into_pyarray(py)))
+    fn select(&self, py: Python<'_>, candidates: &Candidates, size: Number<usize>) -> PyResult<Selection> {
+        let (runs, pool) = (Arc::clone(&self.runs), Arc::clone(&candidates.candidates));
+        let selection = py.detach(|| CoreSelection::choose(runs, pool, size.0)).map_err(to_python)?;
+        Ok(Selection { selection })
     }
-}
-
-fn limits(
-    min_count: Number<u64>,
-    min_support: Number<u32>,
-    max_length: Number<usize>,
-    most: Number<usize>,
-) -> Limits {
-    Limits { min_count: min_count.0, min_support: min_support.0, max_length: max_length.0, most: most.0 }
-}
-
-#[pyfunction]
-pub fn check_limits(
-    min_count: Number<u64>,
-    min_support: Number<u32>,
-    max_length: Number<usize>,
-    most: Number<usize>,
-) -> PyResult<()> {
-    limits(min_count, min_support, max_length, most).check().map_err(to_python)
 }
 
 #[pyclass(module = "lar._core", frozen)]
 pub struct Candidates {
-    candidates: Arc<CoreCandidates>,
+    pub(crate) candidates: Arc<CoreCandidates>,
 }
 
 #[pymethods]
@@ -264,6 +232,17 @@ impl Candidates {
     fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: Number<usize>) -> Candidates {
         let parts: Vec<CoreCandidates> = parts.iter().map(|part| part.candidates.as_ref().clone()).collect();
         Candidates { candidates: Arc::new(py.detach(|| CoreCandidates::best(&parts, most.0))) }
+    }
+
+    fn are_whole_characters<'py>(
+        &self,
+        py: Python<'py>,
+        token_bytes: PyReadonlyArray1<'_, u8>,
+        byte_offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
+        let whole = py.detach(|| self.candidates.are_whole_characters(&bytes)).map_err(to_python)?;
+        Ok(whole.into_pyarray(py))
     }
 
     fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {

@@ -1,11 +1,11 @@
-//! Whole numbers as Python gives them, which may be of any size.
+//! Whole numbers from Python, which may have any size.
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 
 use crate::errors::OptionError;
 
-/// A number of a kind that the core takes.
+/// A number within the range of a type of the core.
 pub struct Number<T>(pub T);
 
 impl<'a, 'py, T: FromPyObject<'a, 'py, Error = PyErr>> FromPyObject<'a, 'py> for Number<T> {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
-/// The strings of an expander's units, made when they are first said and shared by all its streams.
+/// The strings of an expander's units, each made when it is first needed and shared by all streams.
 pub struct Texts {
     expander: Arc<Expander>,
     own: Box<[PyOnceLock<Py<PyString>>]>,
@@ -20,7 +20,7 @@ impl Texts {
         Texts { expander, own }
     }
 
-    /// What a push said.
+    /// The text that a push returns.
     pub fn of<'py>(&self, py: Python<'py>, piece: Piece) -> Bound<'py, PyString> {
         match piece {
             Piece::Own(unit) => self.own(py, unit).bind(py).clone(),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use lar_core::Vocabulary as CoreVocabulary;
 use lar_core::vocabulary::align::AlignedRoom;
-use lar_core::{Segments, Vocabulary as CoreVocabulary};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, cut, new_array, new_array_to_cut, offsets_from};
+use crate::arrays::{contiguous, cut, new_array, new_array_to_cut, offsets_from, segments_from};
 use crate::errors::to_python;
 
 type Aligned<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<i64>>);
@@ -25,8 +25,8 @@ impl Vocabulary {
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
-        let segments = Segments::from_flat(contiguous(&tokens)?.to_vec(), offsets_from(&offsets)?);
-        let vocabulary = CoreVocabulary::new(base_size, segments.map_err(to_python)?).map_err(to_python)?;
+        let segments = segments_from(&tokens, &offsets)?;
+        let vocabulary = CoreVocabulary::new(base_size, segments).map_err(to_python)?;
         Ok(Vocabulary { vocabulary: Arc::new(vocabulary) })
     }
 

@@ -109,7 +109,7 @@ class Examples(Sequence[Example]):
 
     def digest(self) -> str:
         """SHA-256 (hex) of all windows' places and texts and of the segments."""
-        digest = hashlib.sha256(self.vocabulary.segment_tokens.tobytes())
+        digest = hashlib.sha256(self.vocabulary.segments.tokens.tobytes())
         for shard, row, window in self._plan:
             begin, end = shard.offsets[row : row + 2].tolist()
             digest.update(repr((begin, end, window)).encode())

@@ -1,8 +1,8 @@
-"""Which segments serving engines can take as latents: the gates that need no corpus.
+"""The engine gates that need no corpus: which segments serving engines can take as latents.
 
-In an engine a latent is an added token whose content is the segment's text. Each gate here is a trap that
-fails silently unless it is kept out. The other gates of this package: `boundary` reads the corpus,
-`tool_call` cuts at the names of tools.
+In an engine a latent is an added token whose content is the segment's text. Each gate here refuses texts that
+an engine would handle wrongly without an error. The other gates of this package: `boundary` reads the corpus,
+`tool_call` also cuts the runs at the names of tools.
 """
 
 from bisect import bisect_left
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from lar import _core
 from lar.errors import OptionError
-from lar.mining.engine_gates.tool_call import tool_call
+from lar.mining.engine_gates.tool_call import cut_at_names, tool_call
 from lar.tokenizer.generation_prompt import generation_prompt
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.segments import Segments
 
 Keep = NDArray[np.bool_]
 
-# The text by which llama.cpp's converter tells pre-tokenizers apart: it refuses a tokenizer that splits it in
-# a way that it does not know (`CHK_TXT` of convert_hf_to_gguf_update.py, github.com/ggml-org/llama.cpp; MIT).
+# llama.cpp's converter identifies pre-tokenizers by how they split this text, and refuses a tokenizer that
+# splits it in another way (`CHK_TXT` of convert_hf_to_gguf_update.py, github.com/ggml-org/llama.cpp; MIT).
 CHECK_TEXT = (
     "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n🚀 (normal) 😶‍🌫️ (multiple emojis concatenated) ✅ 🦙🦙 "
     "3 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 កាន់តែពិសេសអាច😁 ?"
@@ -31,33 +32,20 @@ CHECK_TEXT = (
 )
 
 
-def characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
-    """Which candidates are whole characters: a segment that cuts one has no text of its own; bool (n)."""
-    flat, offsets = tokenizer.token_bytes()
-    content = flat.tobytes()
-    broken = np.array(
-        [not _is_text(content[start:end]) for start, end in pairwise(offsets.tolist())], dtype=np.bool_
-    )
-    keep = np.ones(len(candidates), dtype=np.bool_)
-    if len(candidates) == 0:
-        return keep
-    tokens, starts, *_ = candidates.to_arrays()
-    for index in np.flatnonzero(np.logical_or.reduceat(broken[tokens], starts[:-1])):
-        segment = tokens[starts[index] : starts[index + 1]].tolist()
-        keep[index] = _is_text(b"".join(content[offsets[token] : offsets[token + 1]] for token in segment))
-    return keep
+def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
+    """The gate `characters`: a segment that cuts a character has no text of its own; bool (n)."""
+    content, offsets = tokenizer.token_bytes()
+    return candidates.are_whole_characters(content, offsets.astype(np.int64))
 
 
-def texts_of(tokens: NDArray[np.uint32], offsets: NDArray[np.int64], tokenizer: Tokenizer) -> list[str]:
-    """The texts of k segments, which are whole characters: `tokens` end to end, `offsets` (k + 1)."""
-    flat = tokens.tolist()
-    segments = [flat[start:end] for start, end in pairwise(offsets.tolist())]
-    texts: list[str] = tokenizer.backend.decode_batch(segments, skip_special_tokens=False)
+def texts_of(segments: Segments, tokenizer: Tokenizer) -> list[str]:
+    """The texts of k segments, which are whole characters."""
+    texts: list[str] = tokenizer.backend.decode_batch(segments.to_lists(), skip_special_tokens=False)
     return texts
 
 
 def normal(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """The tokenizer's normalizer leaves the text as it is: else the engine would never see it; bool (n)."""
+    """The tokenizer's normalizer leaves the text unchanged: else an engine never finds it; bool (n)."""
     normalizer = tokenizer.backend.normalizer
     if normalizer is None:
         return np.ones(len(texts), dtype=np.bool_)
@@ -87,8 +75,8 @@ def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """The added token decodes to its text; bool (n).
 
-    Not so in tokenizers 0.23: of a byte-level tokenizer, a text that is made only of characters of the
-    byte-level alphabet, one of them not ASCII, is taken for bytes (`café`).
+    In tokenizers 0.23 some do not. A byte-level tokenizer decodes a text as bytes if all its characters are
+    of the byte-level alphabet and one is not ASCII (`café`).
     """
     backend = tokenizer.backend_with(texts)
     found = [backend.token_to_id(text) for text in texts]
@@ -101,8 +89,8 @@ def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """In a turn that begins with the text, it is found where the turn begins and no sooner; bool (n).
 
-    Of two newlines the first would be found at the end of `assistant` and its newline: the ids of a prompt
-    would not begin those of the conversation any more, and no engine's cache would hold from turn to turn.
+    A text of two newlines would be found from the newline after `assistant` on. The ids of a prompt would
+    then differ from the first ids of the conversation, and no engine could reuse its cache in the next turn.
     """
     ends = _header_ends(tokenizer)
     return _each(texts, lambda text: not any((end + text).startswith(text) for end in ends))
@@ -111,8 +99,9 @@ def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 def swallowing(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """Which of a vocabulary's texts would swallow the header of a turn that another begins; bool (k).
 
-    A newline and a brace do, where another latent begins with a brace: a turn of it would be read as the
-    header's newline and its brace. Whether turns do so without latents, `boundary` counts.
+    A newline and a brace do, where another latent begins with a brace: in a turn that begins with that
+    latent, the header's newline and the brace would be read as one. `boundary` counts the turns without
+    latents.
     """
     ends, ordered = _header_ends(tokenizer), sorted(texts)
 
@@ -137,14 +126,21 @@ def _begins_one(start: str, ordered: Sequence[str]) -> bool:
 
 
 def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
-    """The text does not occur in the text by which llama.cpp's converter knows pre-tokenizers; bool (n)."""
+    """The text does not occur in the text by which llama.cpp identifies pre-tokenizers; bool (n)."""
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
 
 # In the order in which they are applied. `characters` comes before all of them, `boundary` after.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
-    gate.__name__: gate for gate in (normal, token, decoding, header, tool_call, check_text)
+    "normal": normal,
+    "token": token,
+    "decoding": decoding,
+    "header": header,
+    "tool_call": tool_call,
+    "check_text": check_text,
 }
+# What a gate does with the runs before candidates are searched in them, for the gates that cut.
+CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
 BOUNDARY = "boundary"
 
 
@@ -166,18 +162,10 @@ def parse_gates(value: str) -> tuple[str, ...]:
     return tuple(name for name in known if name == "characters" or name in named)
 
 
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _each(texts: Sequence[str], is_kept: Callable[[str], bool]) -> Keep:
     return np.fromiter(map(is_kept, texts), dtype=np.bool_, count=len(texts))
 
 
 def _spaced(text: str) -> str:
-    """The text as decoders write it: some normalizers put a mark for each space, and one before the text."""
+    """The text as decoders write it: some normalizers write ▁ for each space, and one before the text."""
     return text.replace("▁", " ").lstrip(" ")

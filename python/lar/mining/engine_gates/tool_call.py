@@ -1,8 +1,8 @@
 """The gate at the opener of a tool call: no latent opens a call and names its tool in one step.
 
-llama-server waits for the marker with which a call begins (`<tool_call>`), and holds what follows it to a
-grammar of the request's tools. It masks tokens only from there on: of a latent that goes from the marker past
-a tool's name it finds out too late that the request has no such tool, and breaks the reply off. Where the
+llama-server waits for the marker with which a call begins (`<tool_call>`), and holds what follows to a
+grammar of the request's tools. It masks tokens only from there on. If a latent covers the marker and a tool's
+name, the server finds out too late that the request has no such tool, and breaks the reply off. Where the
 marker is an added token of the base (Qwen3), no segment holds it anyway, and this gate costs nothing.
 """
 
@@ -20,7 +20,7 @@ def tool_call(texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """The text does not go on past the opener of a call, `<tool_call>` up to the tool's name; bool (n)."""
     opener, marker = _opener_and_marker(tokenizer)
     rest = opener[len(marker) :]
-    # Of an opener that began in an earlier unit, and whose marker ends in this one.
+    # For an opener that began in an earlier unit, and whose marker ends in this one.
     ends = [opener[start:] for start in range(len(marker))]
 
     def stops(text: str) -> bool:
@@ -43,9 +43,9 @@ def cut_at_names(runs: _core.Runs, tokenizer: Tokenizer) -> _core.Runs:
 
 
 def _opener_and_marker(tokenizer: Tokenizer) -> tuple[str, str]:
-    """The opener, and what it begins with; no marker where calls are told by their braces alone.
+    """The opener, and the marker that it begins with; empty where a call begins with its brace.
 
-    For those no engine waits: what follows a brace may be anything.
+    No engine waits for a brace: anything may follow it.
     """
     opener = tool_call_opener(tokenizer)
     return opener, opener.partition("{")[0].rstrip()

@@ -63,7 +63,7 @@ def write_model_card(
         tags=["latent-action-reparameterization"],
         **licence,
     )
-    best = sorted(vocabulary.latents, key=_saved, reverse=True)[:_SHOWN]
+    best = sorted(vocabulary.latents, key=lambda latent: latent.saving, reverse=True)[:_SHOWN]
     text = _TEXT.format(
         metadata=metadata.to_yaml(),
         title=f"{tokenizer_source.resolve().name} with {len(vocabulary)} latents",
@@ -96,20 +96,15 @@ def _mining_note(vocabulary: LatentVocabulary) -> str:
             f"Mined from {mining['trajectories']:,} trajectories of {mining['tasks']:,} tasks "
             f"({mining['action_tokens']:,} tokens of the agent)"
         )
-    saved = sum(map(_saved, vocabulary.latents))
+    saved = sum(latent.saving for latent in vocabulary.latents)
     if parts and mining["action_tokens"]:
         parts.append(f"there the latents save {saved / mining['action_tokens']:.1%} of the agent's tokens")
     return "; ".join(parts) + "." if parts else "How it was mined is not recorded."
 
 
-def _saved(latent: Latent) -> int:
-    """Units that the latent saves in the corpus that it was mined from."""
-    return latent.uses * (len(latent.tokens) - 1)
-
-
 def _row(latent: Latent) -> str:
     text = latent.text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("|", "\\|")
-    return f"| {latent.id} | `` {text} `` | {len(latent.tokens)} | {latent.uses} | {_saved(latent)} |"
+    return f"| {latent.id} | `` {text} `` | {len(latent.tokens)} | {latent.uses} | {latent.saving} |"
 
 
 def _licence(source: Path) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-//! Branching entropy: how surprising the corpus itself finds each token, where no teacher says.
+//! Branching entropy: how surprising each token is by the corpus's own counts, for a corpus without a
+//! teacher.
 //!
 //! The entropy of the tokens that follow a context, by their counts. The context is the longest stretch
 //! of up to [`LONGEST_CONTEXT`] tokens of the same run that occurs at least [`FEWEST_OCCURRENCES`] times;
-//! the end of a run counts as a token, since to stop is a decision too.
+//! the end of a run counts as a token, since stopping is a decision too.
 //!
-//! A context is a list of the positions where it ends, as a node of the trie of candidates is one of where it
-//! begins ([`crate::mining::trie`]). One token more in front divides the list. The lists of different last tokens share
-//! no position, so they are worked on in parallel; nothing is hashed, and what is rare is left at once.
+//! A context is held as the list of the positions where it ends. (A node of the trie of candidates is the
+//! list of those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The
+//! lists of different last tokens share no position, so they are worked on in parallel. Nothing is hashed,
+//! and a rare context is left at once.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -14,14 +16,14 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::mining::flat_text::{END, Placed, Text};
+use crate::mining::flat_text::{END, Occurrence, Text};
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 
 /// Tokens that a context reaches back. Longer ones are hardly ever frequent enough to be used.
 pub const LONGEST_CONTEXT: usize = 8;
 
-/// A context that occurred less often says little about what may follow it.
+/// Fewest occurrences of a context. The followers of a rarer one are too few to estimate an entropy from.
 pub const FEWEST_OCCURRENCES: u64 = 5;
 
 /// Branching entropy, in nats, before each token of the distinct runs (as long as their tokens end to end).
@@ -44,9 +46,9 @@ fn by_scale(runs: &Runs, scale: Scale) -> Result<Vec<f32>> {
         let groups = Mutex::new(groups.into_iter().flatten().collect::<Vec<_>>().into_iter());
         (0..threads).into_par_iter().for_each(|_| Contexts::new(&text, &entropies).visit_groups(&groups));
     }
-    let mut of_runs = vec![f32::NAN; runs.segments().tokens().len()];
+    let mut of_runs = vec![f32::NAN; runs.strings().tokens().len()];
     for (run, start) in text.places() {
-        let offsets = &runs.segments().offsets()[run..run + 2];
+        let offsets = &runs.strings().offsets()[run..run + 2];
         let found = &entropies[start..start + offsets[1] - offsets[0]];
         for (entropy, found) in of_runs[offsets[0]..offsets[1]].iter_mut().zip(found) {
             *entropy = f32::from_bits(found.load(Relaxed));
@@ -58,9 +60,9 @@ fn by_scale(runs: &Runs, scale: Scale) -> Result<Vec<f32>> {
 /// Visits all contexts that end with one token after another.
 struct Contexts<'a> {
     text: &'a Text<'a>,
-    /// Where a longer context is found, its entropy takes the place of the shorter one's.
+    /// The entropy of the longest frequent context so far, by position.
     entropies: &'a [AtomicU32],
-    keyed: Vec<(u64, Placed)>,
+    keyed: Vec<(u64, Occurrence)>,
     counts: Vec<u64>,
 }
 
@@ -70,19 +72,20 @@ impl<'a> Contexts<'a> {
     }
 
     /// Takes one last token's occurrences after another until none is left.
-    fn visit_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Placed>>>) {
+    fn visit_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Occurrence>>>) {
         loop {
             // A lock is poisoned where another thread has panicked; rayon passes that on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(mut places) = group else { break };
-            // Each part of the list stays in the order of what follows, so that equal followers are neighbours.
+            // Each part of the list stays in the order of what follows, so that equal followers are
+            // neighbours.
             places.sort_unstable_by_key(|place| (place.next, place.position));
             self.visit(&mut places, 1);
         }
     }
 
     /// Visits a context of `length` tokens, which ends at `places`, and all that are longer.
-    fn visit(&mut self, places: &mut [Placed], length: usize) {
+    fn visit(&mut self, places: &mut [Occurrence], length: usize) {
         let Some(entropy) = self.entropy(places) else { return };
         for place in places.iter().filter(|place| place.next != END) {
             self.entropies[place.position as usize + 1].store(entropy.to_bits(), Relaxed);
@@ -92,7 +95,7 @@ impl<'a> Contexts<'a> {
         }
         self.sort_by_token_before(places, length);
         let text = self.text;
-        let before = |place: &Placed| text.previous(place.position, length);
+        let before = |place: &Occurrence| text.previous(place.position, length);
         for longer in places.chunk_by_mut(|one, other| before(one) == before(other)) {
             if longer.first().is_some_and(|place| before(place) != END) {
                 self.visit(longer, length + 1);
@@ -101,9 +104,9 @@ impl<'a> Contexts<'a> {
     }
 
     /// The entropy of what follows; None where the context is too rare.
-    fn entropy(&mut self, places: &[Placed]) -> Option<f32> {
+    fn entropy(&mut self, places: &[Occurrence]) -> Option<f32> {
         let text = self.text;
-        let count = |group: &[Placed]| group.iter().map(|place| text.weight(place.position)).sum::<u64>();
+        let count = |group: &[Occurrence]| group.iter().map(|place| text.weight(place.position)).sum::<u64>();
         self.counts.clear();
         self.counts.extend(places.chunk_by(|one, other| one.next == other.next).map(count));
         let total: u64 = self.counts.iter().sum();
@@ -117,9 +120,9 @@ impl<'a> Contexts<'a> {
     }
 
     /// Orders places by the token `distance` before them; those of the same stay in the order that they have.
-    fn sort_by_token_before(&mut self, places: &mut [Placed], distance: usize) {
+    fn sort_by_token_before(&mut self, places: &mut [Occurrence], distance: usize) {
         let text = self.text;
-        let token = |place: &Placed| u64::from(text.previous(place.position, distance));
+        let token = |place: &Occurrence| u64::from(text.previous(place.position, distance));
         let keyed = (0..).zip(&*places).map(|(rank, place): (u64, _)| (token(place) << 32 | rank, *place));
         self.keyed.clear();
         self.keyed.extend(keyed);
@@ -156,7 +159,7 @@ mod tests {
     fn by_definition(runs: &Runs) -> Vec<f32> {
         let mut following: BTreeMap<&[u32], BTreeMap<Option<u32>, u64>> = BTreeMap::new();
         let longest = |end: usize| end.saturating_sub(LONGEST_CONTEXT)..end;
-        for (run, count) in runs.segments().iter().zip(runs.counts()) {
+        for (run, count) in runs.strings().iter().zip(runs.counts()) {
             for end in 1..=run.len() {
                 for start in longest(end) {
                     let followers = following.entry(&run[start..end]).or_default();
@@ -178,7 +181,7 @@ mod tests {
             longest(end).find_map(|start| entropies[&run[start..end]]).unwrap_or(f32::NAN)
         };
         let of_run = |run: &'_ [u32]| (0..run.len()).map(|end| before(run, end)).collect::<Vec<_>>();
-        runs.segments().iter().flat_map(of_run).collect()
+        runs.strings().iter().flat_map(of_run).collect()
     }
 
     /// NaN is equal to itself.
@@ -200,12 +203,13 @@ mod tests {
     fn a_rare_context_falls_back_to_a_shorter_one() {
         let parts: Vec<Vec<u32>> = [1, 2, 3, 4, 6, 7].map(|first| vec![first, 5, 8]).into();
         let entropies = branching_entropies(&runs_of(&parts)).unwrap();
-        // "1 5" occurs once, "5" six times and is always followed by 8; "1" alone is too rare to say.
+        // "1 5" occurs once, "5" six times and is always followed by 8; "1" alone is too rare.
         assert!(entropies[1].is_nan());
         assert_eq!(entropies[2], 0.0);
     }
 
-    /// A 64-bit hash of contexts that stood here before gave these two the same value. Any hash has such pairs.
+    /// A 64-bit hash of contexts that stood here before gave these two the same value. Any hash has such
+    /// pairs.
     #[test]
     fn contexts_of_equal_hash_are_kept_apart() {
         let lists: [&[u32]; 2] = [&[7_132, 17, 5, 1], &[5_628_700, 846, 56_748_192, 2]];

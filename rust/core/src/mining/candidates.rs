@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::mining::worth::expected_savings;
-use crate::tokens::checks::check_length;
+use crate::tokens::bytes::TokenBytes;
+use crate::tokens::checks::{check_ids, check_length};
 use crate::tokens::segments::Segments;
 
 /// Segments with their exact frequencies.
@@ -51,6 +52,21 @@ impl Candidates {
     /// Units that candidate `index` alone may be expected to save on unseen tasks.
     pub fn expected_savings(&self, index: usize) -> f64 {
         expected_savings(self.counts[index], self.supports[index], self.segments.get(index).len())
+    }
+
+    /// Whether the text of each candidate is whole characters: what cuts a character has no text of its own.
+    ///
+    /// # Errors
+    /// If a candidate holds an id that has no entry in `token_bytes`.
+    pub fn are_whole_characters(&self, token_bytes: &TokenBytes) -> Result<Vec<bool>> {
+        check_ids(self.segments.tokens(), 0, token_bytes.size())?;
+        let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+        let whole: Vec<bool> = (0..token_bytes.size()).map(|id| is_text(token_bytes.get(id))).collect();
+        let is_whole = |segment: &[u32]| {
+            let bytes = || segment.iter().flat_map(|&id| token_bytes.get(id)).copied().collect::<Vec<u8>>();
+            segment.iter().all(|&id| whole[id as usize]) || is_text(&bytes())
+        };
+        Ok(self.segments.iter().map(is_whole).collect())
     }
 
     /// The candidates for which `keep` is true.
@@ -129,6 +145,36 @@ impl<'a> FromIterator<(&'a [u32], u64, u32)> for Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// "a", the three bytes of a euro sign, and the sign itself.
+    fn token_bytes() -> TokenBytes {
+        TokenBytes::new(b"a\xE2\x82\xAC\xE2\x82\xAC".to_vec(), vec![0, 1, 2, 3, 4, 7]).unwrap()
+    }
+
+    fn of(segments: &[Vec<u32>]) -> Candidates {
+        segments.iter().map(|segment| (segment.as_slice(), 1, 1)).collect()
+    }
+
+    #[test]
+    fn a_candidate_with_an_unknown_id_is_refused() {
+        let error = of(&[vec![0, 5]]).are_whole_characters(&token_bytes()).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: 5, position: 1, size: 5 });
+    }
+
+    proptest! {
+        #[test]
+        fn candidates_are_whole_characters_where_their_bytes_are_utf8(
+            segments in prop::collection::vec(prop::collection::vec(0u32..5, 2..8), 0..20)
+        ) {
+            let spelt = |segment: &Vec<u32>| {
+                segment.iter().flat_map(|&id| token_bytes().get(id).to_vec()).collect::<Vec<u8>>()
+            };
+            let expected: Vec<bool> =
+                segments.iter().map(|segment| String::from_utf8(spelt(segment)).is_ok()).collect();
+            prop_assert_eq!(of(&segments).are_whole_characters(&token_bytes()).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn parts_that_are_no_candidates_are_refused() {

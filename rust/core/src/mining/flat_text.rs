@@ -1,8 +1,8 @@
-//! The distinct runs laid end to end, in the form that the trie reads.
+//! The distinct runs in one flat array, in the form that the trie reads.
 //!
-//! Three things keep a read to one memory access. Tokens are numbered anew by their frequency, so that what
-//! is counted by token stays in the nearest cache. A run's end is a token of its own. And the few runs that
-//! occur more than once stand first, so that a position beyond them weighs one without looking its run up.
+//! Three properties keep most reads to one memory access. Tokens are renumbered by their frequency, so that
+//! counts by token stay in the nearest cache. The end of a run is a token of its own. The few runs that occur
+//! more than once come first, so that every later position has the weight 1 and its run is not looked up.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 
-/// Stands before the first run and after each.
+/// The token before the first run and after each run.
 pub(crate) const END: u32 = 0;
 
-/// Stands for the tasks of a run that has several.
+/// In place of a task: there are several tasks.
 const MANY: u32 = u32::MAX;
 
 pub(crate) struct Text<'a> {
@@ -24,31 +24,33 @@ pub(crate) struct Text<'a> {
     tokens: Vec<u32>,
     /// The base id of each numbered token.
     ids: Vec<u32>,
-    /// Occurrences of each numbered token in the distinct runs.
-    numbers: Vec<usize>,
-    /// The runs in the order in which they stand here.
+    /// The number of occurrences of each numbered token in the distinct runs.
+    occurrences: Vec<usize>,
+    /// The indices of the runs, in the order of this text.
     order: Vec<u32>,
-    /// Where each of them begins, and the end of the last.
+    /// The position at which each of them begins, and the end of the last.
     starts: Vec<u32>,
-    /// How often each of them occurs, as far as they occur more than once.
+    /// The number of occurrences of each run that occurs more than once.
     counts: Vec<u64>,
-    /// The task of each of them, `MANY` where there are several.
+    /// The task of each run; `MANY` if it has several.
     tasks: Vec<u32>,
-    /// The run of the first position of each block, as its place in `order`.
+    /// For each block of positions, the run of its first position, as a place in `order`.
     blocks: Vec<u32>,
-    /// The task of each block, `MANY` where its runs have several. Mostly they are of one trajectory.
+    /// The task of each block; `MANY` if its runs have several. Most blocks lie within one trajectory.
     block_tasks: Vec<u32>,
-    /// From this position on all runs occur once.
+    /// The first position from which on all runs occur once.
     once: u32,
 }
 
 impl<'a> Text<'a> {
+    /// The text of `runs`.
+    ///
     /// # Errors
-    /// If the distinct runs have more positions than there is room for.
+    /// If the distinct runs have more positions than `scale` has room for.
     pub(crate) fn new(runs: &'a Runs, scale: Scale) -> Result<Self> {
-        scale.room.check(runs.len(), runs.segments().tokens().len())?;
-        let length = runs.segments().tokens().len() + runs.len() + 1;
-        let (ids, numbers, renumbered) = number_by_frequency(runs.segments().tokens());
+        scale.room.check(runs.len(), runs.strings().tokens().len())?;
+        let length = runs.strings().tokens().len() + runs.len() + 1;
+        let (ids, occurrences, renumbered) = number_by_frequency(runs.strings().tokens());
         let mut order: Vec<u32> = (0..runs.len() as u32).collect();
         order.sort_by_key(|&run| runs.count(run as usize) == 1);
         let repeated = order.partition_point(|&run| runs.count(run as usize) > 1);
@@ -57,7 +59,7 @@ impl<'a> Text<'a> {
         tokens.push(END);
         for &run in &order {
             starts.push(tokens.len() as u32);
-            tokens.extend(runs.segments().get(run as usize).iter().map(|&id| renumbered[id as usize]));
+            tokens.extend(runs.strings().get(run as usize).iter().map(|&id| renumbered[id as usize]));
             tokens.push(END);
         }
         starts.push(tokens.len() as u32);
@@ -72,7 +74,7 @@ impl<'a> Text<'a> {
             scale,
             tokens,
             ids,
-            numbers,
+            occurrences,
             order,
             starts,
             counts,
@@ -83,17 +85,17 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// The sizes by which the text is searched.
+    /// The sizes that control the search in this text.
     pub(crate) fn scale(&self) -> &Scale {
         &self.scale
     }
 
-    /// The runs as they stand in the text: the index of each, and where it begins.
+    /// The index and the first position of each run, in the order of this text.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
     }
 
-    /// Number of positions, those of the runs' ends included.
+    /// Number of positions, including the ends of the runs.
     pub(crate) fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -103,12 +105,12 @@ impl<'a> Text<'a> {
         self.tokens[position as usize + depth]
     }
 
-    /// The numbered token at `position + depth`, `END` beyond the text; it may be of another run.
+    /// The numbered token at `position + depth`, which may lie in another run; `END` after the text.
     pub(crate) fn token_or_end(&self, position: u32, depth: usize) -> u32 {
         self.tokens.get((position as usize).saturating_add(depth)).copied().unwrap_or(END)
     }
 
-    /// The numbered token `distance` before `position`, which is not before the text.
+    /// The numbered token `distance` before `position`; it must lie in the text.
     pub(crate) fn previous(&self, position: u32, distance: usize) -> u32 {
         self.tokens[position as usize - distance]
     }
@@ -118,7 +120,7 @@ impl<'a> Text<'a> {
         self.ids[token as usize]
     }
 
-    /// How many numbered tokens there are, `END` among them.
+    /// The number of distinct numbered tokens, including `END`.
     pub(crate) fn alphabet(&self) -> usize {
         self.ids.len()
     }
@@ -129,12 +131,12 @@ impl<'a> Text<'a> {
         largest.map_or(0, |&task| task as usize + 1)
     }
 
-    /// How many of `positions`, which ascend, lie in runs that occur more than once: the first ones.
+    /// How many of the ascending `positions` lie in runs that occur more than once; these come first.
     pub(crate) fn repeated(&self, positions: &[u32]) -> usize {
         positions.partition_point(|&position| position < self.once)
     }
 
-    /// How often the run at `position` occurs.
+    /// The number of occurrences of the run at `position`.
     pub(crate) fn weight(&self, position: u32) -> u64 {
         if position >= self.once { 1 } else { self.counts[self.place(position)] }
     }
@@ -158,18 +160,18 @@ impl<'a> Text<'a> {
         place
     }
 
-    /// All numbered tokens.
+    /// The range of all numbered tokens.
     pub(crate) fn numbered(&self) -> Range<usize> {
-        0..self.numbers.len()
+        0..self.occurrences.len()
     }
 
-    /// A range of numbered tokens as about `number` ranges with about as many positions each.
+    /// Divides a range of numbered tokens into about `number` ranges with about equally many positions.
     pub(crate) fn shares(&self, tokens: Range<usize>, number: usize) -> Vec<Range<usize>> {
-        let total: usize = self.numbers[tokens.clone()].iter().sum();
+        let total: usize = self.occurrences[tokens.clone()].iter().sum();
         let mut shares = Vec::new();
         let (mut start, mut seen) = (tokens.start, 0);
         for token in tokens.clone() {
-            seen += self.numbers[token];
+            seen += self.occurrences[token];
             if seen * number > total * (shares.len() + 1) {
                 shares.push(start..token + 1);
                 start = token + 1;
@@ -179,15 +181,18 @@ impl<'a> Text<'a> {
         shares
     }
 
-    /// For each numbered token of a range, ascending: where it begins two tokens or more, and the second.
+    /// For each numbered token of a range: its positions that another token of the run follows, and that
+    /// token.
     ///
-    /// The second costs nothing here, where the text is read from end to end, and a memory access later.
-    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Placed>> {
+    /// Positions ascend. The following token is free here, because the text is read from end to end; later it
+    /// would cost a memory access.
+    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Occurrence>> {
         self.followers_of(tokens, wanted, |next| next != END)
     }
 
-    /// For each numbered token of a range, ascending: where it is, and what follows, the end of a run included.
-    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Placed>> {
+    /// For each numbered token of a range: its positions, ascending, and the following tokens, including
+    /// `END`.
+    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Occurrence>> {
         self.followers_of(tokens, &(0..u32::MAX), |_| true)
     }
 
@@ -196,29 +201,29 @@ impl<'a> Text<'a> {
         tokens: Range<usize>,
         wanted: &Range<u32>,
         keeps: impl Fn(u32) -> bool,
-    ) -> Vec<Vec<Placed>> {
+    ) -> Vec<Vec<Occurrence>> {
         let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
-        let room = |token: usize| if wanted[token - tokens.start] { self.numbers[token] } else { 0 };
-        let mut groups: Vec<Vec<Placed>> =
+        let room = |token: usize| if wanted[token - tokens.start] { self.occurrences[token] } else { 0 };
+        let mut groups: Vec<Vec<Occurrence>> =
             tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
         for (position, pair) in self.tokens.windows(2).enumerate() {
             let token = pair[0] as usize;
             if tokens.contains(&token) && keeps(pair[1]) && wanted[token - tokens.start] {
-                groups[token - tokens.start].push(Placed { position: position as u32, next: pair[1] });
+                groups[token - tokens.start].push(Occurrence { position: position as u32, next: pair[1] });
             }
         }
         groups
     }
 }
 
-/// A position and the token after it.
+/// A position and the numbered token after it.
 #[derive(Clone, Copy)]
-pub(crate) struct Placed {
+pub(crate) struct Occurrence {
     pub(crate) position: u32,
     pub(crate) next: u32,
 }
 
-/// The ids in descending order of their frequency after `END`, how often each occurs, and each id's number.
+/// `END` and then the ids by descending frequency; the number of occurrences of each; the number of each id.
 fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
     let most = tokens.par_iter().max().map_or(0, |&id| id as usize + 1);
     let mut frequencies = vec![0usize; most];
@@ -231,9 +236,9 @@ fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
     for (place, &id) in ids.iter().enumerate() {
         renumbered[id as usize] = place as u32 + 1;
     }
-    let numbers = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
+    let occurrences = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
     ids.insert(END as usize, u32::MAX);
-    (ids, numbers, renumbered)
+    (ids, occurrences, renumbered)
 }
 
 fn runs_of_blocks(starts: &[u32], block_bits: u32) -> Vec<u32> {

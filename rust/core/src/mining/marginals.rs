@@ -1,12 +1,14 @@
 //! What a parse would lose without one of its segments, and gain with one more.
 //!
-//! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment all
-//! that follows may be parsed anew, and a segment may even do harm, because it takes the first tokens of a better
-//! one: so each use is parsed again until the new parse and the old one are in step. Summed over the uses of a run
-//! that is an estimate where two of them lie so close that their new parses overlap.
+//! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment
+//! everything after it may be parsed differently. A segment may even do harm, when it takes the first tokens
+//! of a better one. So the run is parsed again from each use, until the new parse and the old one end a unit
+//! at the same token. The sum over the uses of a run is an estimate where two uses lie so close that their
+//! new parses overlap.
 //!
-//! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what follows
-//! the last unit that it cuts is taken to stay as it is. Selection weighs all that it adds by its loss afterwards.
+//! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what
+//! follows the last unit that it cuts is taken to stay as it is. Selection then judges what it has added by
+//! its losses.
 
 use rayon::prelude::*;
 
@@ -24,7 +26,8 @@ pub(crate) struct Usage {
     pub(crate) uses: Vec<u64>,
     /// Units that the parse would be longer by without it, summed over its uses one at a time.
     ///
-    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than counts.
+    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than
+    /// counts.
     pub(crate) losses: Vec<i128>,
 }
 
@@ -37,7 +40,7 @@ impl Usage {
             .fold(
                 || (none(), Vec::new()),
                 |(mut usage, mut units), run| {
-                    usage.add_run(trie, runs.segments.get(run), runs.weights[run], &mut units);
+                    usage.add_run(trie, runs.strings.get(run), runs.weights[run], &mut units);
                     (usage, units)
                 },
             )
@@ -48,7 +51,7 @@ impl Usage {
             })
     }
 
-    fn add_run(&mut self, trie: &MatchingTrie, run: &[u32], weight: u64, units: &mut Vec<Placed>) {
+    fn add_run(&mut self, trie: &MatchingTrie, run: &[u32], weight: u64, units: &mut Vec<ParsedUnit>) {
         parse_from(trie, run, run.len(), units);
         for (place, unit) in units.iter().enumerate() {
             if let Unit::Segment { index, .. } = unit.unit {
@@ -62,26 +65,26 @@ impl Usage {
 
 /// A unit and the position where it ends.
 #[derive(Clone, Copy)]
-struct Placed {
+struct ParsedUnit {
     unit: Unit,
     end: usize,
 }
 
 /// The parse of `run` whose first unit has at most `longest` tokens.
-fn parse_from(trie: &MatchingTrie, run: &[u32], longest: usize, units: &mut Vec<Placed>) {
+fn parse_from(trie: &MatchingTrie, run: &[u32], longest: usize, units: &mut Vec<ParsedUnit>) {
     units.clear();
     let mut end = 0;
     while end < run.len() {
         let longest = if end == 0 { longest } else { run.len() };
         let unit = trie.longest_match_within(&run[end..], longest).unwrap_or(Unit::Token(run[end]));
         end += unit.length();
-        units.push(Placed { unit, end });
+        units.push(ParsedUnit { unit, end });
     }
 }
 
 /// How many units more the parse of `run` takes if the segment `without` were not there from the first of
 /// `units` on, which are a stretch of the present parse.
-fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[Placed], without: u32) -> i64 {
+fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[ParsedUnit], without: u32) -> i64 {
     let mut position = units[0].end - units[0].unit.length();
     let mut extra = 0;
     let mut passed = 0;
@@ -108,7 +111,8 @@ fn length_without(trie: &MatchingTrie, tokens: &[u32], without: u32) -> usize {
     }
 }
 
-/// Calls `visit` with each segment that the parse of `segment` by all the others uses; the number of units.
+/// The number of units of `segment` in a parse by all the others; calls `visit` with each segment that it
+/// uses.
 pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: impl FnMut(u32)) -> u64 {
     let mut units = Vec::new();
     parse_from(trie, segment, segment.len() - 1, &mut units);
@@ -122,8 +126,9 @@ pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: imp
 
 /// Estimates the units that each of the `all` segments would save if it alone came to the present vocabulary.
 ///
-/// Looked for where a unit of the present parse begins: a segment that begins elsewhere is not reached.
-/// Its own occurrences do not overlap; the last unit that it cuts is spelt anew, and what follows is not.
+/// It is searched where a unit of the present parse begins: a segment that begins elsewhere is not reached.
+/// Its own occurrences do not overlap. The last unit that it cuts is parsed again, and what follows is taken
+/// as it is.
 pub(crate) struct Gains<'a> {
     all: &'a MatchingTrie,
     present: &'a MatchingTrie,
@@ -143,7 +148,7 @@ impl<'a> Gains<'a> {
             .fold(
                 || (vec![0; self.candidates], vec![0; self.candidates], 0, Vec::new()),
                 |(mut saved, mut ends, seen, mut units), index| {
-                    let run = runs.segments.get(index);
+                    let run = runs.strings.get(index);
                     parse_from(self.present, run, run.len(), &mut units);
                     self.for_each(run, &units, |candidate, start, end, units| {
                         // Ends are kept over all runs of the task, so that none has to be cleared.
@@ -173,7 +178,7 @@ impl<'a> Gains<'a> {
     }
 
     /// Calls `visit` with each candidate that shortens the parse, where it begins and ends, and by how much.
-    fn for_each(&self, run: &[u32], units: &[Placed], mut visit: impl FnMut(usize, usize, usize, u64)) {
+    fn for_each(&self, run: &[u32], units: &[ParsedUnit], mut visit: impl FnMut(usize, usize, usize, u64)) {
         let mut start = 0;
         for (first, unit) in units.iter().enumerate() {
             let mut last = first;
@@ -230,7 +235,7 @@ mod tests {
         ) {
             let segments: Vec<Vec<u32>> = segments.into_iter().collect();
             let trie = trie_of(&segments);
-            let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![weight] };
+            let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![weight] };
             let usage = Usage::of(&trie, segments.len(), &runs);
             for index in 0..segments.len() {
                 let mut others = segments.clone();
@@ -264,7 +269,7 @@ mod tests {
         // With "1 2" the parse is 12|3|4; without it 1|234.
         let trie = trie_of(&[vec![1, 2], vec![2, 3, 4]]);
         let runs =
-            WeightedRuns { segments: [[1, 2, 3, 4].as_slice()].into_iter().collect(), weights: vec![5] };
+            WeightedRuns { strings: [[1, 2, 3, 4].as_slice()].into_iter().collect(), weights: vec![5] };
         assert_eq!(Usage::of(&trie, 2, &runs), Usage { uses: vec![5, 0], losses: vec![-5, 0] });
     }
 
@@ -273,7 +278,7 @@ mod tests {
         // Without "1 2" the parse 12|12 is 1|21|2: one unit more, not one for each use.
         let segments = [vec![1, 2], vec![2, 1]];
         let run = [1, 2, 1, 2];
-        let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![1] };
+        let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![1] };
         assert_eq!(Usage::of(&trie_of(&segments), 2, &runs), Usage { uses: vec![2, 0], losses: vec![2, 0] });
         assert_eq!(units(&trie_of(&segments[1..]), &run) - units(&trie_of(&segments), &run), 1);
     }
@@ -283,7 +288,7 @@ mod tests {
         // 1|2|345|6 is 123|456 with "1 2 3": two units fewer, while the gain ends with "3 4 5", and is none.
         let (present, candidate) = ([vec![3, 4, 5], vec![4, 5, 6]], vec![1, 2, 3]);
         let run = [1, 2, 3, 4, 5, 6];
-        let runs = WeightedRuns { segments: [run.as_slice()].into_iter().collect(), weights: vec![1] };
+        let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![1] };
         let (all, trie) = (trie_of(std::slice::from_ref(&candidate)), trie_of(&present));
         assert_eq!(Gains::new(&all, &trie, 1).in_runs(&runs), [0]);
         let with = trie_of(&[present[0].clone(), present[1].clone(), candidate]);
@@ -295,7 +300,7 @@ mod tests {
         // 1|2|34|5 with "1 2 3" is 123|4|5: one unit fewer.
         let (all, present) = (trie_of(&[vec![1, 2, 3]]), trie_of(&[vec![3, 4]]));
         let runs =
-            WeightedRuns { segments: [[1, 2, 3, 4, 5].as_slice()].into_iter().collect(), weights: vec![7] };
+            WeightedRuns { strings: [[1, 2, 3, 4, 5].as_slice()].into_iter().collect(), weights: vec![7] };
         assert_eq!(Gains::new(&all, &present, 1).in_runs(&runs), [7]);
     }
 }

@@ -1,9 +1,10 @@
 //! The matching trie and the canonical parse: leftmost-longest.
 //!
-//! The same parse stands in the miner's accounting, in training and at inference, because it needs no
-//! look-back, can be streamed, and is what tokenizers' added-token matching does.
+//! Mining, training and inference use the same parse: it needs no look-back, can be streamed, and is what the
+//! added-token matching of `tokenizers` does.
 
 use crate::error::Result;
+use crate::hash;
 use crate::tokens::checks::check_tokens;
 use crate::tokens::segments::Segments;
 
@@ -21,13 +22,13 @@ pub enum Unit {
     Segment {
         /// Index among the trie's segments.
         index: u32,
-        /// Number of base tokens that it stands for.
+        /// Number of its base tokens.
         length: usize,
     },
 }
 
 impl Unit {
-    /// Number of base tokens that the unit stands for.
+    /// Number of base tokens of the unit.
     pub fn length(self) -> usize {
         match self {
             Unit::Token(_) => 1,
@@ -38,9 +39,9 @@ impl Unit {
 
 /// A trie over segments of two or more tokens that finds the longest one at a position.
 ///
-/// The first two tokens are looked up in one step, since most fan-out is there and most positions begin no
-/// segment; below them, a node's edges are one sorted stretch of flat arrays. Nodes are numbered so that an
-/// edge's number is its target's: edge `i` leads to node `i`.
+/// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no
+/// segment begins. Below them, the edges of a node are one sorted stretch of flat arrays. Nodes are numbered
+/// so that an edge's number is its target's: edge `i` leads to node `i`.
 #[derive(Debug, Clone, Default)]
 pub struct MatchingTrie {
     /// Node of each two first tokens.
@@ -54,7 +55,8 @@ pub struct MatchingTrie {
 }
 
 impl MatchingTrie {
-    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens never.
+    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens
+    /// never.
     ///
     /// # Errors
     /// If the segments hold more tokens than there can be nodes.
@@ -63,12 +65,12 @@ impl MatchingTrie {
         Ok(MatchingTrie::of_few(segments))
     }
 
-    /// The same of segments that are known to be few enough: a choice among those of another trie.
+    /// The same for segments that are few enough, as any choice among those of another trie is.
     pub(crate) fn of_few(segments: &Segments) -> Self {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
         order.sort_by_key(|&index| segments.get(index as usize));
-        Builder { segments, trie: MatchingTrie::default() }.build(&order)
+        TrieBuilder { segments, trie: MatchingTrie::default() }.build(&order)
     }
 
     /// The longest segment that `tokens` begins with.
@@ -151,10 +153,8 @@ impl PairIndex {
     /// Where the pair is, or the free entry where it would be.
     #[inline]
     fn slot(&self, pair: u64) -> usize {
-        // Fibonacci hashing: the high bits of the product are the good ones.
-        let hash = (pair ^ pair >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let last = self.entries.len() - 1;
-        let mut slot = hash as usize & last;
+        let mut slot = hash::of_pair(pair) as usize & last;
         while self.entries[slot].0 != pair && self.entries[slot].1 != NONE {
             slot = (slot + 1) & last;
         }
@@ -167,12 +167,12 @@ fn pair(first: u32, second: u32) -> u64 {
 }
 
 /// Lays a trie out level by level, so that the children of one node are neighbours.
-struct Builder<'a> {
+struct TrieBuilder<'a> {
     segments: &'a Segments,
     trie: MatchingTrie,
 }
 
-impl Builder<'_> {
+impl TrieBuilder<'_> {
     fn build(mut self, order: &[u32]) -> MatchingTrie {
         let segments = self.segments;
         let start = |&index: &u32| &segments.get(index as usize)[..2];

@@ -1,7 +1,7 @@
-//! The runs of a corpus: maximal stretches of action tokens that may continue one another, folded
-//! into distinct runs with their counts and tasks.
+//! The runs of a corpus, folded into distinct runs with their counts and tasks. A run is a maximal stretch of
+//! action tokens that may continue one another.
 //!
-//! Logs repeat themselves: after folding, all later work grows with the distinct runs only. Counts and
+//! Logs repeat themselves: after folding, the work grows with the distinct runs only. Counts and
 //! task sets add up, so parts of a corpus can be folded apart and merged.
 
 use std::hash::Hasher;
@@ -16,11 +16,11 @@ use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::tokens::segments::Segments;
 
-/// No token has the largest id: it stands for the end of a run, and for "none".
+/// The largest id is no token's: the core uses it for the end of a run and for "none".
 const IDS: u32 = u32::MAX;
 
-/// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to here;
-/// and no sum of counts that is made of them later overflows.
+/// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to
+/// here; and no sum of counts that is made of them later overflows.
 const MOST_OCCURRENCES: u64 = 1 << 53;
 
 /// How much can be folded into distinct runs.
@@ -104,7 +104,8 @@ impl Trajectories<'_> {
             },
         );
         for run in runs[first..].iter().map(|run| run.start..run.end) {
-            // Counted without a branch, four tokens at a time: most of what is folded has been checked for long.
+            // Counted without a branch, four tokens at a time: most of what is folded has been checked for
+            // long.
             let reserved = |count: u32, &id: &u32| count | u32::from(id == IDS);
             if self.tokens[run.clone()].iter().fold(0, reserved) != 0 {
                 check_ids(&self.tokens[run.clone()], run.start, IDS)?;
@@ -141,32 +142,33 @@ fn for_each_run(
 /// Distinct runs, each with the number of its occurrences and the tasks that it occurs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Runs {
-    segments: Segments,
+    strings: Segments,
     counts: Vec<u64>,
     tasks: Segments,
     total_tokens: u64,
 }
 
 impl Runs {
-    /// Puts together what [`Runs::segments`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking it.
+    /// Puts together what [`Runs::strings`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking
+    /// it.
     ///
-    /// Equal runs may stand in it: folding makes them one, and the candidates are the same either way.
+    /// Runs may be equal: folding would make them one, and the candidates are the same either way.
     ///
     /// # Errors
     /// If there is not one count and one set of tasks for each run; if a run has no token, no occurrence or no
     /// task, or its tasks do not ascend; if an id is none of a token; if there are more runs than can be
     /// numbered, or their counts are too large.
-    pub fn from_parts(segments: Segments, counts: Vec<u64>, tasks: Segments) -> Result<Runs> {
-        check_length("counts", counts.len(), segments.len())?;
-        check_length("tasks", tasks.len(), segments.len())?;
-        check_ids(segments.tokens(), 0, IDS)?;
-        Room::PARSED.check(segments.len(), segments.tokens().len())?;
+    pub fn from_parts(strings: Segments, counts: Vec<u64>, tasks: Segments) -> Result<Runs> {
+        check_length("counts", counts.len(), strings.len())?;
+        check_length("tasks", tasks.len(), strings.len())?;
+        check_ids(strings.tokens(), 0, IDS)?;
+        Room::PARSED.check(strings.len(), strings.tokens().len())?;
         let mut total_tokens = 0;
-        for (run, (tokens, &count)) in segments.iter().zip(&counts).enumerate() {
+        for (run, (tokens, &count)) in strings.iter().zip(&counts).enumerate() {
             check_run(run, tokens, count, tasks.get(run))?;
             total_tokens = more_occurrences(total_tokens, tokens, count)?;
         }
-        Ok(Runs { segments, counts, tasks, total_tokens })
+        Ok(Runs { strings, counts, tasks, total_tokens })
     }
 
     /// Number of distinct runs.
@@ -180,8 +182,8 @@ impl Runs {
     }
 
     /// The tokens of every distinct run, in the order of their first occurrence.
-    pub fn segments(&self) -> &Segments {
-        &self.segments
+    pub fn strings(&self) -> &Segments {
+        &self.strings
     }
 
     /// How often run `index` occurs.
@@ -210,11 +212,11 @@ impl Runs {
     /// If `continues` is not as long as the tokens of the distinct runs end to end, or what is left has more
     /// positions than candidates can be searched in.
     pub fn split(&self, continues: &[bool]) -> Result<Runs> {
-        check_length("continues", continues.len(), self.segments.tokens().len())?;
+        check_length("continues", continues.len(), self.strings.tokens().len())?;
         let (mut folder, mut added) = (RunFolder::default(), Ok(()));
         let nothing = Barriers::default();
-        for (index, range) in self.segments.offsets().windows(2).enumerate() {
-            let run = self.segments.get(index);
+        for (index, range) in self.strings.offsets().windows(2).enumerate() {
+            let run = self.strings.get(index);
             let may = Some(&continues[range[0]..range[1]]);
             for_each_run(run, &vec![true; run.len()], may, &nothing, |part, _| {
                 let tasks = self.tasks(index).iter().copied();
@@ -230,10 +232,10 @@ impl Runs {
     pub(crate) fn every(&self, step: usize) -> Runs {
         let places = || (0..self.len()).step_by(step);
         Runs {
-            segments: places().map(|run| self.segments.get(run)).collect(),
+            strings: places().map(|run| self.strings.get(run)).collect(),
             counts: places().map(|run| self.counts[run]).collect(),
             tasks: places().map(|run| self.tasks.get(run)).collect(),
-            total_tokens: places().map(|run| self.segments.get(run).len() as u64 * self.counts[run]).sum(),
+            total_tokens: places().map(|run| self.strings.get(run).len() as u64 * self.counts[run]).sum(),
         }
     }
 
@@ -262,10 +264,10 @@ fn more_occurrences(occurrences: u64, run: &[u32], count: u64) -> Result<u64> {
 #[derive(Default)]
 pub struct RunFolder {
     room: Room,
-    segments: Segments,
+    strings: Segments,
     counts: Vec<u64>,
     total_tokens: u64,
-    /// (run, task) for each occurrence, but for immediate repetitions; sorted and deduplicated at the end.
+    /// (run, task) for each occurrence, without immediate repetitions; sorted and deduplicated at the end.
     occurrences: Vec<(u32, u32)>,
     /// The hash of each distinct run, and its index.
     index: HashTable<(u64, u32)>,
@@ -323,14 +325,14 @@ impl RunFolder {
     /// # Errors
     /// If there is no room for a run; some may have been added.
     pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
-        runs.segments.iter().enumerate().try_for_each(|(index, run)| {
+        runs.strings.iter().enumerate().try_for_each(|(index, run)| {
             self.add_run(run, runs.count(index), runs.tasks(index).iter().copied())
         })
     }
 
     /// Bytes that the folder holds now, room for more included.
     pub fn memory(&self) -> usize {
-        self.segments.memory()
+        self.strings.memory()
             + self.counts.capacity() * size_of::<u64>()
             + self.occurrences.capacity() * size_of::<(u32, u32)>()
             + self.index.allocation_size()
@@ -344,7 +346,7 @@ impl RunFolder {
         for group in self.occurrences.chunk_by(|left, right| left.0 == right.0) {
             tasks.push(&group.iter().map(|&(_, task)| task).collect::<Vec<_>>());
         }
-        Runs { segments: self.segments, counts: self.counts, tasks, total_tokens: self.total_tokens }
+        Runs { strings: self.strings, counts: self.counts, tasks, total_tokens: self.total_tokens }
     }
 
     fn add_run(&mut self, run: &[u32], count: u64, tasks: impl Iterator<Item = u32>) -> Result<()> {
@@ -372,17 +374,17 @@ impl RunFolder {
 
     /// The index of the distinct run equal to `run`, which is made where there is none.
     fn index_of(&mut self, run: &[u32], hash: u64) -> Result<u32> {
-        let RunFolder { room, segments, counts, index, .. } = self;
+        let RunFolder { room, strings, counts, index, .. } = self;
         let is_run =
-            |&(other, candidate): &(u64, u32)| other == hash && segments.get(candidate as usize) == run;
+            |&(other, candidate): &(u64, u32)| other == hash && strings.get(candidate as usize) == run;
         match index.entry(hash, is_run, |&(hash, _)| hash) {
             Entry::Occupied(entry) => Ok(entry.get().1),
             Entry::Vacant(entry) => {
-                room.check(counts.len() + 1, segments.tokens().len() + run.len())?;
+                room.check(counts.len() + 1, strings.tokens().len() + run.len())?;
                 // There is room for no more runs than 32 bits can number.
                 let next = counts.len() as u32;
                 entry.insert((hash, next));
-                segments.push(run);
+                strings.push(run);
                 counts.push(0);
                 Ok(next)
             }
@@ -460,7 +462,7 @@ mod tests {
 
     fn as_map(runs: &Runs) -> BTreeMap<Vec<u32>, (u64, Vec<u32>)> {
         let entry = |index: usize| {
-            (runs.segments().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
+            (runs.strings().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
         };
         (0..runs.len()).map(entry).collect()
     }
@@ -556,8 +558,8 @@ mod tests {
             let together: Parts = left.into_iter().chain(right).collect();
             let merged = merged.finish();
             prop_assert_eq!(&merged, &fold(&together).finish());
-            let Runs { segments, counts, tasks, .. } = merged.clone();
-            prop_assert_eq!(Runs::from_parts(segments, counts, tasks), Ok(merged));
+            let Runs { strings, counts, tasks, .. } = merged.clone();
+            prop_assert_eq!(Runs::from_parts(strings, counts, tasks), Ok(merged));
         }
     }
 }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
 
+use crate::hash;
 use crate::mining::match_trie::MatchingTrie;
 use crate::mining::runs::Runs;
 use crate::tokens::segments::Segments;
 
-/// Distinct runs, each with the number of occurrences that it stands for.
+/// Distinct runs, each with the number of occurrences that it represents.
 pub(crate) struct WeightedRuns {
-    pub(crate) segments: Segments,
+    pub(crate) strings: Segments,
     pub(crate) weights: Vec<u64>,
 }
 
@@ -22,11 +23,11 @@ impl WeightedRuns {
     /// the run's tokens alone: neither on the order of the runs nor on the shard that they came from.
     pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
         let step = step_for(runs, most_tokens.max(1));
-        let mut sample = WeightedRuns { segments: Segments::default(), weights: Vec::new() };
-        for (index, run) in runs.segments().iter().enumerate() {
+        let mut sample = WeightedRuns { strings: Segments::default(), weights: Vec::new() };
+        for (index, run) in runs.strings().iter().enumerate() {
             let count = runs.count(index);
-            if run.len() >= 2 && (step == 1 || mixed(run) % step < count) {
-                sample.segments.push(run);
+            if run.len() >= 2 && (step == 1 || hash::of_tokens(run) % step < count) {
+                sample.strings.push(run);
                 sample.weights.push(count.max(step));
             }
         }
@@ -35,11 +36,11 @@ impl WeightedRuns {
 
     /// The runs cut wherever no segment of the trie reaches across, and folded again.
     ///
-    /// No parse by any of the trie's segments is another than before, but for single tokens, which are left
-    /// out. Between the arguments an agent says the same again, so little is left.
+    /// All parses by the trie's segments stay as they were, without single tokens, which are left out. An
+    /// agent repeats what is between its arguments, so little is left.
     pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
         let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
-        for (run, &weight) in self.segments.iter().zip(&self.weights) {
+        for (run, &weight) in self.strings.iter().zip(&self.weights) {
             let (mut start, mut reached) = (0, 0);
             for position in 0..=run.len() {
                 if position >= reached {
@@ -53,8 +54,8 @@ impl WeightedRuns {
         }
         let mut pieces: Vec<(&[u32], u64)> = weights.into_iter().collect();
         pieces.sort_unstable();
-        let (segments, weights) = pieces.into_iter().unzip::<_, _, Vec<_>, _>();
-        WeightedRuns { segments: segments.into_iter().collect(), weights }
+        let (strings, weights) = pieces.into_iter().unzip::<_, _, Vec<_>, _>();
+        WeightedRuns { strings: strings.into_iter().collect(), weights }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,7 +67,7 @@ impl WeightedRuns {
 fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
     let is_enough = |step: u64| {
         let drawn =
-            |index: usize| runs.segments().get(index).len() as u128 * u128::from(runs.count(index).min(step));
+            |index: usize| runs.strings().get(index).len() as u128 * u128::from(runs.count(index).min(step));
         (0..runs.len()).map(drawn).sum::<u128>() <= most_tokens as u128 * u128::from(step)
     };
     let (mut least, mut most) = (1, runs.total_tokens().div_ceil(most_tokens as u64).max(1));
@@ -75,17 +76,6 @@ fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
         if is_enough(middle) { most = middle } else { least = middle + 1 }
     }
     most
-}
-
-/// A hash whose low bits are as good as its high ones (the finalizer of SplitMix64).
-fn mixed(run: &[u32]) -> u64 {
-    let mix = |hash: u64, token: &u32| {
-        let mut hash = (hash ^ u64::from(*token)).wrapping_add(0x9E37_79B9_7F4A_7C15);
-        hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^ hash >> 31
-    };
-    run.iter().fold(run.len() as u64, mix)
 }
 
 #[cfg(test)]
@@ -121,7 +111,7 @@ mod tests {
     fn weights_estimate_the_occurrences_of_the_whole() {
         let runs = runs(30_000);
         let sample = WeightedRuns::sample(&runs, 30_000);
-        let tokens = sample.segments.tokens().len();
+        let tokens = sample.strings.tokens().len();
         assert!((25_000..35_000).contains(&tokens), "{tokens}");
         let estimate = sample.weights.iter().sum::<u64>() as f64;
         assert!((estimate / 90_000.0 - 1.0).abs() < 0.05, "{estimate}");
@@ -131,12 +121,12 @@ mod tests {
     fn a_sample_of_runs_that_all_recur_is_no_larger() {
         let runs = runs(30_000);
         let often = Runs::from_parts(
-            runs.segments().clone(),
+            runs.strings().clone(),
             runs.counts().iter().map(|count| count * 100).collect(),
             runs.task_sets().clone(),
         );
         let sample = WeightedRuns::sample(&often.unwrap(), 30_000);
-        let tokens = sample.segments.tokens().len();
+        let tokens = sample.strings.tokens().len();
         assert!((25_000..35_000).contains(&tokens), "{tokens}");
     }
 }

@@ -1,14 +1,14 @@
 //! Which candidates become latents: by what would be lost without them, not by frequency.
 //!
-//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to it,
-//! twice as many as there is room for; then those whose removal costs least are dropped, a share at a time, each
-//! time by a new parse. Once it is full, more candidates come to it and as many must go again, as long as that
-//! helps.
+//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to
+//! it, twice as many as there is room for; then those whose removal costs least are dropped, a share at a
+//! time, each time by a new parse. Once it is full, more candidates come to it and as many must go again, as
+//! long as that helps.
 //!
 //! Selection estimates what a segment will save on unseen tasks. A segment's uses are multiplied by its
-//! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments that
-//! would encode the same text. So a short segment has a worth of its own even where a longer one covers it in
-//! every task of the corpus.
+//! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments
+//! that would encode the same text. So a short segment has a worth of its own even where a longer one covers
+//! it in every task of the corpus.
 
 use rayon::prelude::*;
 
@@ -30,8 +30,8 @@ const ROUNDS: usize = 4;
 /// Share of the segments left that is dropped between two parses. Twice as much saves 0.1 point less.
 const DROPPED_SHARE: f64 = 0.1;
 
-/// Distinct tokens that selection looks at, as a sample of a larger corpus. Candidates have their exact counts
-/// and supports from the whole; a quarter of this saves 0.1 to 0.2 points less.
+/// Distinct tokens that selection looks at, as a sample of a larger corpus. Candidates have their exact
+/// counts and supports from the whole; a quarter of this saves 0.1 to 0.2 points less.
 const SAMPLED_TOKENS: usize = 4 << 20;
 
 /// A segment that was chosen, by its index among the candidates.
@@ -46,8 +46,8 @@ pub struct Chosen {
 /// At most `size` of the candidates, those without which the most units would be lost first.
 ///
 /// `runs` are the agent's tokens between barriers, *without* an entropy gate: that is what will be parsed.
-/// Where fewer are of use in the parse of the corpus, the best others follow; fewer are returned where there are
-/// no more candidates.
+/// Where the parse of the corpus has a use for fewer, the best others follow. Fewer are returned only where
+/// there are fewer candidates.
 ///
 /// # Errors
 /// If the candidates hold more tokens than a trie of them can have nodes.
@@ -64,7 +64,7 @@ fn count_uses(runs: &Runs, segments: &Segments) -> Vec<u64> {
     let trie = MatchingTrie::of_few(segments);
     let none = || vec![0; segments.len()];
     let count = |mut uses: Vec<u64>, run: usize| {
-        trie.parse(runs.segments().get(run), |unit| {
+        trie.parse(runs.strings().get(run), |unit| {
             if let Unit::Segment { index, .. } = unit {
                 uses[index as usize] += runs.count(run);
             }
@@ -110,8 +110,8 @@ impl<'a> Selector<'a> {
         self.fill(order.into_iter().map(|place| best.chosen[place]).collect(), size)
     }
 
-    /// Puts in the place of what is missing, because the parse of this corpus is the same without it, what may
-    /// be expected to save most by itself: on unseen tasks the long segments that hide it here are missing.
+    /// Fills the places that are left with the candidates that are expected to save most by themselves.
+    /// Longer segments hide them in the parse of this corpus, and unseen tasks may lack those.
     fn fill(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         for &candidate in &chosen {
@@ -125,7 +125,7 @@ impl<'a> Selector<'a> {
         chosen
     }
 
-    /// Drops what costs least, a share at a time, until at most `size` are left and all of use.
+    /// Drops what costs least, a share at a time, until at most `size` are left and each has a use.
     fn prune(&self, mut left: Vec<usize>, size: usize) -> Present<'_> {
         loop {
             let present = Present::new(self, left);
@@ -150,7 +150,8 @@ struct Present<'a> {
     trusts: Vec<f64>,
     trie: MatchingTrie,
     usage: Usage,
-    /// Uses that each segment inherits from the longer ones that are not expected again.
+    /// Uses of longer segments that are not expected to recur, credited to the segments that would encode
+    /// them.
     inherited: Vec<f64>,
 }
 
@@ -166,7 +167,8 @@ impl<'a> Present<'a> {
         present
     }
 
-    /// Only shorter segments spell a segment, so one pass from the longest to the shortest passes all on.
+    /// A segment without its own latent is encoded by shorter ones only, so one pass from the longest to the
+    /// shortest reaches all heirs.
     fn inherit(&self) -> Vec<f64> {
         let mut inherited = vec![0.0; self.segments.len()];
         let mut order: Vec<usize> = (0..self.segments.len()).collect();
@@ -205,7 +207,7 @@ impl<'a> Present<'a> {
         (0..self.segments.len()).map(saved).sum()
     }
 
-    /// The places of the segments that are of use, those of the largest loss first.
+    /// The places of the segments that have a use, the largest loss first.
     fn by_loss(&self) -> Vec<usize> {
         let losses = self.losses();
         let mut order: Vec<usize> = (0..losses.len()).filter(|&place| losses[place] > 0.0).collect();
@@ -240,8 +242,9 @@ impl<'a> Present<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mining::limits::Limits;
     use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::mining::trie::{Limits, find_candidates};
+    use crate::mining::trie::find_candidates;
     use crate::tokens::barriers::Barriers;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;

@@ -1,13 +1,13 @@
 //! Folding within a bound of memory: what does not fit goes to a temporary file.
 //!
-//! A full folder writes its runs out, partitioned by a hash of their tokens, and starts anew. Equal runs fall
-//! into the same partition whenever they come, so in the end the partitions are merged one at a time, and
-//! counts and tasks add up to what they would have been in memory.
+//! A full folder writes its runs out, partitioned by a hash of their tokens, and starts again empty. Equal
+//! runs always fall into the same partition. At the end the partitions are merged one at a time, and counts
+//! and tasks add up to what they would have been in memory.
 //!
 //! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays,
-//! because the trie and the selection need them there; what was saved is the index that finds equal runs and
-//! one entry for each occurrence, by far the larger part where runs recur. No run is left out on the way:
-//! one that can hold no candidate still counts for the branching entropies.
+//! because the trie and the selection need them there. What the bound saves is the index that finds equal
+//! runs and one entry for each occurrence, by far the larger part where runs recur. No run is left out: one
+//! without a candidate still counts for the branching entropies.
 
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,15 @@ mod file;
 
 use file::SpillFile;
 
-/// Parts of the spilled runs that are merged apart. More would make each smaller than a disk likes to read.
+/// Parts of the spilled runs that are merged separately. More parts would be too small for a disk to read
+/// fast.
 const PARTITIONS: usize = 64;
 
-/// A folder is looked at after so many tokens: it can exceed its bound by what they add.
+/// The memory of a folder is checked after so many tokens: it can exceed its bound by what they add.
 const BLOCK_TOKENS: usize = 1 << 16;
 
-/// A folder may hold this share of the bound: while it is written out its tasks stand in memory twice, and
-/// a growing array may stand beside its larger copy.
+/// A folder may hold one part in so many of the bound: while it is written out its tasks are in memory twice,
+/// and so is an array while it grows.
 const SHARE_OF_BOUND: usize = 2;
 
 /// A [`RunFolder`] that can be given a bound, beyond which it spills to disk.
@@ -35,10 +36,10 @@ const SHARE_OF_BOUND: usize = 2;
 pub struct SpillingFolder {
     room: Room,
     folder: RunFolder,
-    bound: Option<Bound>,
+    bound: Option<MemoryBound>,
 }
 
-struct Bound {
+struct MemoryBound {
     bytes: usize,
     directory: PathBuf,
     spilled: Option<SpillFile>,
@@ -49,7 +50,7 @@ impl SpillingFolder {
     ///
     /// The default has no bound and never spills.
     pub fn bounded(bytes: usize, directory: &Path) -> Self {
-        let bound = Bound { bytes, directory: directory.to_path_buf(), spilled: None };
+        let bound = MemoryBound { bytes, directory: directory.to_path_buf(), spilled: None };
         SpillingFolder { bound: Some(bound), ..SpillingFolder::default() }
     }
 
@@ -93,7 +94,7 @@ impl SpillingFolder {
     /// If runs cannot be written to disk or read again, or there is no room for what was spilled apart.
     pub fn finish(mut self) -> Result<Runs> {
         match self.bound.take() {
-            Some(Bound { spilled: Some(mut file), .. }) => {
+            Some(MemoryBound { spilled: Some(mut file), .. }) => {
                 file.write(&self.folder.finish())?;
                 merge(&mut file, self.room)
             }
@@ -143,8 +144,8 @@ fn merge(file: &mut SpillFile, room: Room) -> Result<Runs> {
         let mut folder = RunFolder::within(room);
         file.for_each_block(partition, |runs| folder.add_runs(&runs))?;
         let runs = folder.finish();
-        room.check(segments.len() + runs.len(), segments.tokens().len() + runs.segments().tokens().len())?;
-        runs.segments().iter().for_each(|run| segments.push(run));
+        room.check(segments.len() + runs.len(), segments.tokens().len() + runs.strings().tokens().len())?;
+        runs.strings().iter().for_each(|run| segments.push(run));
         runs.task_sets().iter().for_each(|set| tasks.push(set));
         counts.extend_from_slice(runs.counts());
     }
@@ -157,29 +158,10 @@ mod tests {
     use crate::error::Error;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tempfile::{TempDir, tempdir};
 
-    /// An empty folder that is removed at the end of a test.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new() -> Self {
-            static NUMBER: AtomicUsize = AtomicUsize::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("lar-spill-test-{}-{number}", std::process::id()));
-            std::fs::create_dir(&path).unwrap();
-            Scratch(path)
-        }
-
-        fn is_empty(&self) -> bool {
-            std::fs::read_dir(&self.0).unwrap().next().is_none()
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    fn is_empty(folder: &TempDir) -> bool {
+        std::fs::read_dir(folder).unwrap().next().is_none()
     }
 
     type Parts = Vec<(Vec<u32>, u32)>;
@@ -199,7 +181,7 @@ mod tests {
 
     fn as_map(runs: &Runs) -> BTreeMap<Vec<u32>, (u64, Vec<u32>)> {
         let entry = |index: usize| {
-            (runs.segments().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
+            (runs.strings().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
         };
         (0..runs.len()).map(entry).collect()
     }
@@ -213,16 +195,16 @@ mod tests {
 
     #[test]
     fn nothing_is_left_on_disk_when_a_folder_is_dropped_half_way() {
-        let scratch = Scratch::new();
-        let mut folder = SpillingFolder::bounded(0, &scratch.0);
+        let scratch = tempdir().unwrap();
+        let mut folder = SpillingFolder::bounded(0, scratch.path());
         add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap();
         drop(folder);
-        assert!(scratch.is_empty());
+        assert!(is_empty(&scratch));
     }
 
     #[test]
     fn a_part_of_many_blocks_is_spilled_on_the_way() {
-        let scratch = Scratch::new();
+        let scratch = tempdir().unwrap();
         let lengths = [BLOCK_TOKENS / 2 + 1, 7, BLOCK_TOKENS, 0, 3];
         let mut offsets = vec![0];
         offsets.extend(lengths.iter().scan(0, |end, length| {
@@ -237,27 +219,27 @@ mod tests {
             continues: Some(&tokens.iter().map(|token| token % 5 != 3).collect::<Vec<_>>()),
             tasks: &[4, 2, 0, 1, 3],
         };
-        let mut spilling = SpillingFolder::bounded(0, &scratch.0);
+        let mut spilling = SpillingFolder::bounded(0, scratch.path());
         let mut plain = SpillingFolder::default();
         for folder in [&mut spilling, &mut plain] {
             folder.add(&part, &Barriers::new(&[0])).unwrap();
         }
         assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
-        assert!(scratch.is_empty());
+        assert!(is_empty(&scratch));
     }
 
     #[test]
     fn what_was_spilled_apart_has_no_more_room_together() {
-        let scratch = Scratch::new();
+        let scratch = tempdir().unwrap();
         let within = |positions| {
             let room = Room { positions, ..Room::SEARCHED };
-            let mut folder = SpillingFolder::bounded(0, &scratch.0).within(room);
+            let mut folder = SpillingFolder::bounded(0, scratch.path()).within(room);
             add_all(&mut folder, &vec![(vec![1, 2, 3], 0), (vec![4, 5], 0), (vec![1, 2, 3], 1)])?;
             folder.finish()
         };
         assert_eq!(within(7).unwrap().len(), 2);
         assert_eq!(within(6), Err(Error::TooManyPositions { positions: 7, most: 6 }));
-        assert!(scratch.is_empty());
+        assert!(is_empty(&scratch));
     }
 
     proptest! {
@@ -267,11 +249,11 @@ mod tests {
             folded in prop::collection::vec((prop::collection::vec(0u32..5, 0..20), 0u32..4), 0..6),
             bytes in prop_oneof![Just(0usize), 0usize..4_000],
         ) {
-            let scratch = Scratch::new();
+            let scratch = tempdir().unwrap();
             let mut already = SpillingFolder::default();
             add_all(&mut already, &folded).unwrap();
             let already = already.finish().unwrap();
-            let mut spilling = SpillingFolder::bounded(bytes, &scratch.0);
+            let mut spilling = SpillingFolder::bounded(bytes, scratch.path());
             let mut plain = SpillingFolder::default();
             for folder in [&mut spilling, &mut plain] {
                 add_all(folder, &parts).unwrap();
@@ -280,7 +262,7 @@ mod tests {
             let (spilled, expected) = (spilling.finish().unwrap(), plain.finish().unwrap());
             prop_assert_eq!(spilled.len(), expected.len());
             prop_assert_eq!(as_map(&spilled), as_map(&expected));
-            prop_assert!(scratch.is_empty());
+            prop_assert!(is_empty(&scratch));
         }
     }
 }

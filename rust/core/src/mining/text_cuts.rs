@@ -1,7 +1,7 @@
 //! Where runs are cut because of their text: after a text that no segment may go past.
 //!
-//! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long one
-//! afterwards would also lose its halves.
+//! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long
+//! one afterwards would also lose its halves.
 
 use rayon::prelude::*;
 
@@ -20,14 +20,14 @@ const PADDING: u8 = 0xFF;
 /// # Errors
 /// If a run holds an id that has no entry in `token_bytes`.
 pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
-    let segments = runs.segments();
+    let segments = runs.strings();
     check_ids(segments.tokens(), 0, token_bytes.size())?;
     let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
     let cuts: Vec<Vec<usize>> = (0..runs.len())
         .into_par_iter()
-        .map_init(Vec::new, |spelt, run| {
+        .map_init(Vec::new, |bytes, run| {
             let first = segments.offsets()[run];
-            cuts_of(segments.get(run), token_bytes, &matcher, text.len(), spelt)
+            cuts_of(segments.get(run), token_bytes, &matcher, text.len(), bytes)
                 .map(|token| first + token)
                 .collect()
         })
@@ -37,20 +37,20 @@ pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> R
     Ok(continues)
 }
 
-/// The tokens of one run that have the first byte behind a text; `spelt` is room for the run's bytes.
+/// The tokens of one run that have the first byte behind a text; `bytes` is room for the run's bytes.
 fn cuts_of<'a>(
     run: &'a [u32],
     token_bytes: &'a TokenBytes,
     matcher: &TextMatcher,
     length: usize,
-    spelt: &mut Vec<u8>,
+    bytes: &mut Vec<u8>,
 ) -> impl Iterator<Item = usize> + use<'a> {
-    spelt.clear();
-    run.iter().for_each(|&token| spelt.extend_from_slice(token_bytes.get(token)));
-    let end_of_run = spelt.len();
-    spelt.resize(end_of_run + REACH, PADDING);
+    bytes.clear();
+    run.iter().for_each(|&token| bytes.extend_from_slice(token_bytes.get(token)));
+    let end_of_run = bytes.len();
+    bytes.resize(end_of_run + REACH, PADDING);
     let mut ends = Vec::new();
-    matcher.for_each_match(spelt, |start, _| ends.push(start + length));
+    matcher.for_each_match(bytes, |start, _| ends.push(start + length));
     let (mut token, mut end_of_token) = (0, 0);
     ends.into_iter().take_while(move |&end| end < end_of_run).map(move |end| {
         while end_of_token <= end {
@@ -93,7 +93,8 @@ mod tests {
         folder.finish()
     }
 
-    /// By the definition: occurrences from the left that do not overlap, and the token over the byte behind each.
+    /// By the definition: occurrences from the left that do not overlap, and the token over the byte behind
+    /// each.
     fn by_definition(run: &[u32], text: &str) -> Vec<bool> {
         let spelt = |tokens: &[u32]| tokens.iter().map(|&token| TOKENS[token as usize]).collect::<String>();
         let whole = spelt(run);
@@ -125,7 +126,7 @@ mod tests {
         ) {
             let runs = runs_of(&drawn);
             let expected: Vec<bool> =
-                runs.segments().iter().flat_map(|run| by_definition(run, &text)).collect();
+                runs.strings().iter().flat_map(|run| by_definition(run, &text)).collect();
             prop_assert_eq!(continues_within(&runs, &token_bytes(), text.as_bytes()).unwrap(), expected);
         }
     }

@@ -1,13 +1,13 @@
-//! Finding the candidates: the segments that are worth a second look.
+//! Finds the candidates: the segments from which selection chooses.
 //!
-//! A suffix trie over the distinct runs, grown depth first and only below nodes that are frequent enough.
-//! Occurrences and support are anti-monotone (an extension occurs in no more places and tasks than what it
-//! extends), so nothing is missed. A node is held as the list of positions where its string begins, never
-//! as an object: the memory is the positions of a part of the first tokens and the path being grown.
+//! The search grows a suffix trie over the distinct runs, depth first, and only below nodes that are frequent
+//! enough. An extension of a string has at most as many occurrences and tasks as the string, so no candidate
+//! is missed. A node is a list of the positions at which its string begins. Memory holds the positions of
+//! some first tokens and the path that is being grown.
 //!
-//! Only the candidates that may save most are of use to selection, so the trie keeps so many and no more.
-//! Once it has as many, the least of them is a bound: a node whose longest extension could not reach it is
-//! not grown. That is exact, and it is what makes the work of a large corpus grow with its tokens instead of
+//! Selection needs only the candidates that may save most, so the search keeps a fixed number of them. Once
+//! it has so many, the smallest saving among them is a bound: a node is not grown if even its longest
+//! extension would save less. The result stays exact. The work grows with the tokens of a corpus, and not
 //! with its rare strings.
 
 use std::ops::Range;
@@ -16,63 +16,33 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::{Result, check_least};
+use crate::error::Result;
 use crate::mining::candidates::Candidates;
-use crate::mining::flat_text::{END, Placed, Text};
+use crate::mining::flat_text::{END, Occurrence, Text};
+use crate::mining::limits::Limits;
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 use crate::mining::worth::{expected_savings, most_savings};
 
-/// Longest segments that are candidates without being closed. Unseen tasks cut long segments short, and
-/// what is left are their pieces: with none a vocabulary of 4,096 does half a point worse on small corpora;
-/// up to 8 tokens gives 0.1 point more for three times as many.
+/// Largest length of segments that are candidates although they are not closed. In unseen tasks, long
+/// segments often occur only in part. Without unclosed candidates a vocabulary of 4,096 saves half a point
+/// less on small corpora. With unclosed ones of up to 8 tokens it saves 0.1 point more, for three times as
+/// many candidates.
 const UNCLOSED: usize = 4;
 
-/// Samples underestimate support, and so the savings of the best candidates: the guess is scaled up by this.
+/// The guess is multiplied by this, because a sample underestimates support and therefore savings.
 const GUESS_FACTOR: f64 = 1.1;
 
-/// Weights are counted up to this while looking ahead.
+/// Largest weight that is counted while looking ahead.
 const RARE: u64 = u32::MAX as u64;
 
-/// Every id that a token may have.
+/// All ids that a token can have.
 const ALL: Range<u32> = 0..u32::MAX;
-
-/// How frequent a segment must be, and how many to find.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Fewest occurrences.
-    pub min_count: u64,
-    /// Fewest distinct tasks.
-    pub min_support: u32,
-    /// Longest segment in tokens.
-    pub max_length: usize,
-    /// Most candidates: those that are expected to save most are found.
-    pub most: usize,
-}
-
-impl Limits {
-    /// Checks that something can be found within the limits.
-    ///
-    /// # Errors
-    /// If one is below the least that has a meaning.
-    pub fn check(&self) -> Result<()> {
-        check_least("min_count", self.min_count, 1)?;
-        check_least("min_support", self.min_support.into(), 1)?;
-        check_least("max_length", self.max_length as u64, 2)?;
-        check_least("most", self.most as u64, 1)
-    }
-
-    /// The same limits for a text: none of its segments is longer than its longest run.
-    fn of(&self, runs: &Runs) -> Limits {
-        let longest = runs.segments().iter().map(<[u32]>::len).max().unwrap_or(0);
-        Limits { max_length: self.max_length.min(longest.max(2)), ..*self }
-    }
-}
 
 /// The segments of two or more tokens within `limits` that are expected to save most.
 ///
-/// Of the long ones only the *closed*: those that no further token to the left or to the right would extend
-/// without losing an occurrence.
+/// Long segments are candidates only if they are *closed*: every further token to the left or to the right
+/// would lose an occurrence.
 ///
 /// # Errors
 /// If a limit is too small, or the distinct runs have more positions than can be searched.
@@ -80,9 +50,9 @@ pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
     find_candidates_from(runs, limits, ALL)
 }
 
-/// Those of the candidates whose first token lies in `first_tokens`.
+/// The candidates whose first token lies in `first_tokens`.
 ///
-/// [`Candidates::best`] of the parts of any division of the ids is what [`find_candidates`] finds.
+/// If ranges divide all ids, [`Candidates::best`] of their candidates gives those of [`find_candidates`].
 ///
 /// # Errors
 /// If a limit is too small, or the distinct runs have more positions than can be searched.
@@ -99,24 +69,24 @@ fn find_by_scale(
     limits.check()?;
     let limits = limits.of(runs);
     let text = Text::new(runs, scale)?;
-    // A part of the tokens rarely has as many candidates as the whole, which is what a guess is checked by.
+    // A guess is checked by the number of candidates, and part of the tokens rarely has enough of them.
     let guess = if *first_tokens == ALL { guessed_bound(runs, &limits, scale)? } else { 0.0 };
     Ok(find_with_guess(&text, &limits, first_tokens, guess))
 }
 
-/// The best candidates, for any guess of what the least of them saves: a wrong one costs time only.
+/// The best candidates, for any guess of the smallest saving among them: a wrong guess costs time only.
 fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, guess: f64) -> Candidates {
     let found = grow_all(text, limits, first_tokens, guess);
     let is_too_high = guess > 0.0 && found.len() < limits.most;
     if is_too_high { grow_all(text, limits, first_tokens, 0.0) } else { found }
 }
 
-/// What the least of the best candidates may save at least, judged by a sample; zero for a small corpus.
+/// A guess, from a sample, of the smallest saving among the best candidates; zero for a small corpus.
 ///
-/// A bound from the beginning spares the rare strings below the first tokens, before as many candidates are
-/// known as are wanted. If it is too high, fewer are found, which is seen, and all is done again without it.
+/// With a bound from the start, rare strings are skipped before the wanted number of candidates is found. If
+/// the bound is too high, too few candidates are found, and the search is repeated without it.
 fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
-    let step = runs.segments().tokens().len() / scale.sampled_tokens;
+    let step = runs.strings().tokens().len() / scale.sampled_tokens;
     if step < 2 {
         return Ok(0.0);
     }
@@ -126,9 +96,9 @@ fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
     Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESS_FACTOR })
 }
 
-/// The best candidates; where they are at least as many as wanted, all that save less than `bound` are left out.
+/// The best candidates. If enough of them save at least `bound`, those that save less are left out.
 fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: f64) -> Candidates {
-    let bound = Bound::at(bound);
+    let bound = SavingsBound::at(bound);
     let mut parts = Vec::new();
     let threads = rayon::current_num_threads();
     for batch in text.shares(text.numbered(), text.scale().batches) {
@@ -141,14 +111,15 @@ fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: 
     Candidates::best(&parts, limits.most)
 }
 
-/// What as many candidates as are wanted are known to save at least, shared by all threads.
+/// A lower bound for the savings of the best candidates, which rises during the search; shared by all
+/// threads.
 ///
-/// Holds the bits of a float that is not negative, which are ordered as the floats are.
-struct Bound(AtomicU64);
+/// It holds the bits of a float that is not negative; their order is that of the floats.
+struct SavingsBound(AtomicU64);
 
-impl Bound {
+impl SavingsBound {
     fn at(savings: f64) -> Self {
-        Bound(AtomicU64::new(savings.to_bits()))
+        SavingsBound(AtomicU64::new(savings.to_bits()))
     }
 
     fn get(&self) -> f64 {
@@ -160,7 +131,7 @@ impl Bound {
     }
 }
 
-/// A child of a node on the path: where its positions lie among the first token's, and its occurrences.
+/// A child of a node on the path: the range of its positions among the first token's, and its occurrences.
 #[derive(Clone, Copy)]
 struct Child {
     token: u32,
@@ -171,36 +142,36 @@ struct Child {
 
 /// A node on the path whose children are being visited.
 ///
-/// Levels stand in a list rather than on the stack: a run may be as long as a corpus, and a stack may be small.
+/// Levels are in a list and not on the stack: a run may be as long as a corpus, and a stack may be small.
 #[derive(Clone, Copy)]
 struct Level {
-    /// Tokens of the node's string.
+    /// Number of tokens of the node's string.
     depth: usize,
-    /// Its first child, and the one to be visited next; its last is the last of all.
+    /// The indices of its first child and of the child to visit next. Its last child is the last in the list.
     first: usize,
     next: usize,
 }
 
-/// What is counted of one token that follows a node.
+/// The counts of one token that follows a node.
 #[derive(Clone, Copy, Default)]
 struct Follower {
     positions: u32,
-    /// Where the next of its positions goes.
+    /// The place of its next position.
     cursor: u32,
     count: u64,
 }
 
-/// No room for the positions of a follower that is too rare.
+/// The cursor of a follower that is too rare; its positions are dropped.
 const DROPPED: u32 = u32::MAX;
 
-/// Grows the trie below one first token after another; its buffers live from one to the next.
+/// Grows the trie below one first token after another, with the same buffers.
 struct Grower<'a> {
     text: &'a Text<'a>,
     limits: &'a Limits,
-    bound: &'a Bound,
+    bound: &'a SavingsBound,
     path: Vec<u32>,
     found: Candidates,
-    /// The children of all nodes on the path that are yet to be visited.
+    /// The children, still to be visited, of all nodes on the path.
     children: Vec<Child>,
     levels: Vec<Level>,
     followers: Vec<Follower>,
@@ -208,13 +179,13 @@ struct Grower<'a> {
     next: Vec<u32>,
     moved: Vec<u32>,
     keyed: Vec<u64>,
-    /// The last `epoch` in which each task was counted.
+    /// For each task, the last `epoch` in which it was counted.
     stamps: Vec<u32>,
     epoch: u32,
 }
 
 impl<'a> Grower<'a> {
-    fn new(text: &'a Text<'a>, limits: &'a Limits, bound: &'a Bound) -> Self {
+    fn new(text: &'a Text<'a>, limits: &'a Limits, bound: &'a SavingsBound) -> Self {
         Grower {
             text,
             limits,
@@ -233,10 +204,11 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Takes one first token's occurrences after another until none is left; the best candidates found.
-    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Placed>>>) -> Candidates {
+    /// Takes the occurrences of one first token after another until none are left; returns the best
+    /// candidates.
+    fn grow_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Occurrence>>>) -> Candidates {
         loop {
-            // A lock is poisoned where another thread has panicked; rayon passes that on.
+            // The lock is poisoned if another thread has panicked; rayon passes that panic on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(pairs) = group else { break };
             if let Some(first) = pairs.first() {
@@ -250,7 +222,7 @@ impl<'a> Grower<'a> {
     }
 
     /// Visits all strings that begin with a first token.
-    fn grow_pairs(&mut self, pairs: &[Placed]) {
+    fn grow_pairs(&mut self, pairs: &[Occurrence]) {
         let mut positions: Vec<u32> = pairs.iter().map(|pair| pair.position).collect();
         self.next.clear();
         self.next.extend(pairs.iter().map(|pair| pair.next));
@@ -265,13 +237,13 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Makes the string of the path a node whose children are visited; they are found next.
+    /// Opens a level for the node whose string is `path`; its children are found next.
     fn open_level(&mut self) {
         let children = self.children.len();
         self.levels.push(Level { depth: self.path.len(), first: children, next: children });
     }
 
-    /// The next child of the deepest node that has one left, whose string the path is then.
+    /// The next child of the deepest node that has one left; `path` becomes the string of that node.
     fn next_child(&mut self) -> Option<Child> {
         while let Some(level) = self.levels.last_mut() {
             if let Some(&child) = self.children.get(level.next) {
@@ -285,14 +257,15 @@ impl<'a> Grower<'a> {
         None
     }
 
-    /// Visits the node whose string is `path`, which begins at `positions`, in ascending order, and goes on with
-    /// the longer ones as long as there is but one; then opens a level, if its children are of interest.
+    /// Visits the node whose string is `path`, then its only child as long as it has one child; then opens a
+    /// level, if the children are of interest.
     ///
-    /// `begin` is where the positions lie among the first token's.
+    /// The string begins at `positions`, which ascend. `begin` is their place among the first token's
+    /// positions.
     fn grow(&mut self, positions: &mut [u32], begin: usize, count: u64) {
         loop {
             let depth = self.path.len();
-            // Whatever comes after these positions has the same predecessor: nothing longer is closed either.
+            // All longer strings at these positions have the same predecessor, so none of them is closed.
             let is_open = depth >= UNCLOSED && self.has_only_predecessor(positions);
             if is_open && depth > UNCLOSED {
                 return;
@@ -316,7 +289,7 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Opens a level and notes the node's children.
+    /// Opens a level and stores the node's children.
     fn find_children(&mut self, positions: &mut [u32], begin: usize) {
         let depth = self.path.len();
         self.open_level();
@@ -329,7 +302,7 @@ impl<'a> Grower<'a> {
         self.find_children_by_counting(positions, begin);
     }
 
-    /// Keeps the node as a candidate if it may be among the best.
+    /// Stores the node's string as a candidate if it may be among the best.
     fn consider(&mut self, positions: &[u32], count: u64) {
         if most_savings(count, self.path.len()) < self.bound.get() {
             return;
@@ -350,16 +323,16 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Whether the string at `positions` is frequent enough, and an extension may be among the best.
+    /// Whether the string at `positions` is frequent enough and an extension of it may be among the best.
     fn may_grow(&mut self, positions: &[u32], count: u64) -> bool {
         self.is_worth_growing(count) && self.may_be_long(positions, count) && self.has_support(positions)
     }
 
-    /// Whether few positions may have a string in common that is long enough to be among the best.
+    /// Whether an extension at few positions may be long and frequent enough to be among the best.
     ///
-    /// Most strings of few occurrences have not, and are told by one look ahead: candidates of at most `ahead`
-    /// tokens are too short to save as much as the bound, and longer ones occur no more often than the most
-    /// frequent token at that distance.
+    /// For most strings with few occurrences the answer is no, and it takes one look at the tokens `ahead`
+    /// positions later. Candidates of at most `ahead` tokens are too short to save as much as the bound.
+    /// Longer ones are at most as frequent as the most frequent token at that distance.
     fn may_be_long(&mut self, positions: &[u32], count: u64) -> bool {
         let bound = self.bound.get();
         let ahead = (bound / count as f64).ceil() as usize;
@@ -378,7 +351,7 @@ impl<'a> Grower<'a> {
 
     fn has_support(&mut self, positions: &[u32]) -> bool {
         let least = self.limits.min_support;
-        // Runs stand in the order of their tasks, so the first and the last differ where any do, mostly.
+        // Most runs are in the order of their tasks. So if tasks differ, the first and the last usually do.
         let apart = || self.text.tasks_at(positions[0]) != self.text.tasks_at(positions[positions.len() - 1]);
         least <= 1 || least == 2 && apart() || self.support(positions, least) >= least
     }
@@ -413,7 +386,7 @@ impl<'a> Grower<'a> {
         first != END && positions.iter().all(|&position| self.text.previous(position, 1) == first)
     }
 
-    /// The token that follows at all `positions`, where it is one and the same.
+    /// The token that follows at all `positions`, if it is the same at each.
     fn only_follower(&self, positions: &[u32], depth: usize) -> Option<u32> {
         let first = self.text.token(positions[0], depth);
         let only =
@@ -421,8 +394,8 @@ impl<'a> Grower<'a> {
         only.then_some(first)
     }
 
-    /// Orders few `positions` by the token at `depth`, then by position, and notes the children of the node, whose
-    /// positions begin at `node` among the first token's.
+    /// Sorts few `positions` by the token at `depth`, then by position, and stores the children of the node.
+    /// `node` is the place of the node's positions among the first token's.
     fn find_children_by_sorting(&mut self, positions: &mut [u32], node: usize, depth: usize) {
         let text = self.text;
         let keyed = positions.iter().map(|&at| u64::from(text.token(at, depth)) << 32 | u64::from(at));
@@ -444,8 +417,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Moves the `positions` of each frequent enough child together, in the order that they have; `next` holds
-    /// the token that follows at each, and `node` is where the positions begin among the first token's.
+    /// Moves the `positions` of each child that is frequent enough together, in their order. `next` holds the
+    /// token that follows at each position. `node` is the place of the positions among the first token's.
     fn find_children_by_counting(&mut self, positions: &mut [u32], node: usize) {
         self.count_followers(positions);
         let room = self.make_room(node);
@@ -478,7 +451,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Notes the children among the followers seen, and where their positions go; how many positions stay.
+    /// Stores the children among the followers and the places of their positions; returns how many positions
+    /// stay.
     fn make_room(&mut self, node: usize) -> usize {
         let mut end = 0;
         for index in 0..self.seen.len() {
@@ -522,13 +496,14 @@ mod tests {
         folder.finish()
     }
 
-    /// Every substring of every run, counted one by one.
+    /// The candidates by definition: all substrings of all runs, counted one by one.
     fn brute_force(parts: &[(Vec<u32>, u32)], limits: &Limits) -> Frequencies {
         let mut seen: BTreeMap<&[u32], (u64, BTreeSet<u32>)> = BTreeMap::new();
         for (tokens, task) in parts {
             for run in tokens.split(|&token| token == 0) {
                 for start in 0..run.len() {
-                    // One more than the longest: by those the longest are found not to be closed to the left.
+                    // One token more than the longest: these show which of the longest are closed to the
+                    // left.
                     for end in start + 1..=run.len().min(start + limits.max_length + 1) {
                         let entry = seen.entry(&run[start..end]).or_default();
                         entry.0 += 1;
@@ -557,7 +532,7 @@ mod tests {
             .collect()
     }
 
-    /// The `most` that save most.
+    /// The `most` candidates that save most.
     fn best(all: Frequencies, most: usize) -> Frequencies {
         let all: Candidates =
             all.iter().map(|(segment, &(count, support))| (segment.as_slice(), count, support)).collect();
@@ -588,7 +563,7 @@ mod tests {
         find_by_scale(&runs_of(parts), limits, &ALL, scale).unwrap()
     }
 
-    /// Tokens as of a language of few words: some follow others often.
+    /// Random tokens like a language of few words: some often follow others.
     fn drawn(runs: u32, length: u32, mut seed: u32) -> Vec<(Vec<u32>, u32)> {
         let mut next = move |below: u32| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -610,7 +585,7 @@ mod tests {
     fn a_text_of_many_blocks_and_long_lists_equals_a_brute_force_count() {
         let parts = drawn(30, 300, 1);
         let (runs, scale) = (runs_of(&parts), Scale::default());
-        assert!(runs.segments().tokens().len() > 20 << scale.block_bits);
+        assert!(runs.strings().tokens().len() > 20 << scale.block_bits);
         let limits = Limits { min_count: 2, min_support: 2, max_length: 12, most: usize::MAX };
         let expected = brute_force(&parts, &limits);
         let most = expected.values().map(|&(count, _)| count as usize).max().unwrap();
@@ -651,7 +626,7 @@ mod tests {
             let guess = guessed_bound(runs, limits, scale).unwrap();
             let is_enough = grow_all(&text, limits, &ALL, guess).len() >= limits.most;
             let mut pairs: BTreeMap<&[u32], usize> = BTreeMap::new();
-            runs.segments()
+            runs.strings()
                 .iter()
                 .flat_map(|run| run.windows(2))
                 .for_each(|pair| *pairs.entry(pair).or_default() += 1);

@@ -1,10 +1,10 @@
-//! What a segment may be expected to save on a task not yet seen.
+//! What a segment is expected to save on an unseen task.
 
-/// The share of a segment's occurrences that may be expected again on an unseen task.
+/// The share of a segment's occurrences that is expected to recur on an unseen task.
 ///
-/// Of the s tasks that a segment occurs in, each has met it in s - 1 others: (s - 1) / s, by leaving one
-/// task out. What only one task says is not worthless: on real logs about 0.3 of a pair's occurrences
-/// recur elsewhere, 0.1 of eight tokens', 0.03 of sixteen's, which is the power of -1.4 of the length.
+/// For a segment in s tasks it is (s - 1) / s, by leaving one task out. A segment of a single task still has
+/// some worth: on real logs about 0.3 of a pair's occurrences recur in other tasks, 0.1 of those of eight
+/// tokens and 0.03 of those of sixteen, which is about the length to the power of -1.4.
 pub fn trust(support: u32, length: usize) -> f64 {
     match support {
         0 => 0.0,
@@ -13,15 +13,15 @@ pub fn trust(support: u32, length: usize) -> f64 {
     }
 }
 
-/// Units that a segment alone may be expected to save: one fewer than its tokens at each occurrence.
+/// Units that a segment alone is expected to save: one fewer than its tokens at each occurrence.
 pub fn expected_savings(count: u64, support: u32, length: usize) -> f64 {
     most_savings(count, length) * trust(support, length)
 }
 
 /// Units that a segment would save if all its occurrences could be trusted.
 ///
-/// As a float, which no count and no length overflows. Larger factors never make a smaller product, so that it
-/// bounds what an extension saves even where it is rounded.
+/// As a float, which no count and no length overflows. Larger factors never make a smaller product, so that
+/// it bounds what an extension saves even where it is rounded.
 pub(crate) fn most_savings(count: u64, length: usize) -> f64 {
     count as f64 * length.saturating_sub(1) as f64
 }

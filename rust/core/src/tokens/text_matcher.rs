@@ -7,6 +7,8 @@
 //! Most comparisons are of eight bytes as one number, in an array that fits a near cache. A trie would be
 //! descended byte by byte, and each step would wait for the one before.
 
+use crate::hash;
+
 /// Number of positions that are tested together: the bits of one word.
 pub(crate) const BLOCK: usize = 64;
 
@@ -149,16 +151,15 @@ impl Openings {
 
     fn insert(&mut self, text: &[u8]) {
         match *text {
-            [a, b, c, d, ..] => self.fours[Self::hash(u32::from_le_bytes([a, b, c, d]))] = 1,
+            [a, b, c, d, ..] => self.fours[Self::place(u32::from_le_bytes([a, b, c, d]))] = 1,
             [a, b, ..] => self.twos[usize::from(u16::from_le_bytes([a, b]))] = 1,
             _ => {}
         }
     }
 
-    /// The upper bits of a product are well mixed; the constant is 2^32 over the golden ratio.
     #[inline(always)]
-    fn hash(bytes: u32) -> usize {
-        (bytes.wrapping_mul(0x9E37_79B1) >> 17) as usize
+    fn place(bytes: u32) -> usize {
+        (hash::of_word(bytes) >> 17) as usize
     }
 
     /// A bit for each position of the block at which a text may begin; the lowest bit is the first position.
@@ -169,7 +170,7 @@ impl Openings {
             let bytes: &[u8; 11] = block[8 * octet..].first_chunk().unwrap_or(&[0; 11]);
             let begins = |i: usize| {
                 let four = u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
-                u64::from(self.fours[Self::hash(four)] | self.twos[four as usize & 0xFFFF]) << i
+                u64::from(self.fours[Self::place(four)] | self.twos[four as usize & 0xFFFF]) << i
             };
             openings |= (0..8).fold(0, |bits, i| bits | begins(i)) << (8 * octet);
         }

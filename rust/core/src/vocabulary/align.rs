@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::tokens::checks::check_ids;
 use crate::tokens::checks::{check_length, check_offsets};
 use crate::vocabulary::Vocabulary;
-use crate::vocabulary::match_table::ParsedUnits;
+use crate::vocabulary::match_table::UnitWriter;
 
 /// A conversation in units. No unit crosses the border between the agent's tokens and another speaker's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Vocabulary {
         check_length("action of units", room.action.len(), tokens.len())?;
         check_length("starts", room.starts.len(), tokens.len() + 1)?;
         check_offsets(offsets, tokens.len())?;
-        let mut output = ParsedUnits { units: room.units, written: 0, starts: room.starts };
+        let mut output = UnitWriter { units: room.units, written: 0, starts: room.starts };
         for range in offsets.windows(2) {
             let mut start = range[0];
             while start < range[1] {

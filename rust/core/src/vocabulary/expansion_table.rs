@@ -72,7 +72,7 @@ impl ExpansionTable {
     /// Writes the expansion of units to the start of `tokens`, and returns the number of base tokens; None
     /// where an id is not a unit or `tokens` is too short.
     pub(crate) fn expand(&self, units: &[u32], segments: &Segments, tokens: &mut [u32]) -> Option<usize> {
-        let mut output = ExpandedTokens { tokens, written: 0 };
+        let mut output = TokenWriter { tokens, written: 0 };
         let mut read = 0;
         while let Some(block) = units[read..].first_chunk()
             && output.has_room()
@@ -95,7 +95,7 @@ impl ExpansionTable {
         &self,
         block: &[u32; REACH],
         segments: &Segments,
-        output: &mut ExpandedTokens<'_>,
+        output: &mut TokenWriter<'_>,
     ) -> Option<usize> {
         let mut latents = self.latents(&block[..BLOCK]);
         let mut read = 0;
@@ -151,13 +151,13 @@ fn next(bits: &mut u64) -> usize {
     lowest
 }
 
-/// The base tokens that are written so far.
-struct ExpandedTokens<'a> {
+/// Writes base tokens into an array, one after the other.
+struct TokenWriter<'a> {
     tokens: &'a mut [u32],
     written: usize,
 }
 
-impl ExpandedTokens<'_> {
+impl TokenWriter<'_> {
     /// Whether a block's copy and a row can be written without a check.
     #[inline(always)]
     fn has_room(&self) -> bool {

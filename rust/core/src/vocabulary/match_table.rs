@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use crate::hash;
 use crate::tokens::segments::Segments;
 
 /// Marks the absence of an id; vocabularies have fewer ids.
@@ -84,7 +85,7 @@ impl MatchingTable {
         &self,
         tokens: &[u32],
         range: Range<usize>,
-        output: &mut ParsedUnits<'_, S>,
+        output: &mut UnitWriter<'_, S>,
     ) {
         let Range { start: mut position, end } = range;
         while position < end {
@@ -101,7 +102,7 @@ impl MatchingTable {
     }
 
     /// Parses the tokens from `position` on, which are too few for reading and writing beyond them.
-    fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut ParsedUnits<'_, S>) {
+    fn parse_rest<S: Starts>(&self, tokens: &[u32], mut position: usize, output: &mut UnitWriter<'_, S>) {
         while position < tokens.len() {
             let (unit, length) = self.longest_match(&tokens[position..]);
             output.push(unit, position);
@@ -120,7 +121,7 @@ impl MatchingTable {
         tokens: &[u32],
         positions: usize,
         base: usize,
-        output: &mut ParsedUnits<'_, S>,
+        output: &mut UnitWriter<'_, S>,
     ) -> usize {
         let mut openings = self.openings.of(block, positions);
         let mut position = 0;
@@ -163,7 +164,7 @@ impl MatchingTable {
     #[inline]
     fn pair_slot(&self, tokens: u64) -> usize {
         let last = self.pairs.len() - 1;
-        let mut slot = hash_of_pair(tokens) as usize & last;
+        let mut slot = hash::of_pair(tokens) as usize & last;
         while self.pairs[slot].tokens != tokens && self.pairs[slot].tokens != NO_PAIR.tokens {
             slot = (slot + 1) & last;
         }
@@ -189,7 +190,7 @@ impl MatchingTable {
 impl Node {
     #[inline]
     fn place_of(&self, token: u32) -> usize {
-        self.children as usize + (u64::from(hash_of_token(token)) >> self.shift) as usize
+        self.children as usize + (u64::from(hash::of_word(token)) >> self.shift) as usize
     }
 }
 
@@ -295,13 +296,13 @@ fn children_shift(tokens: &[u32]) -> u8 {
 }
 
 fn are_apart(tokens: &[u32], shift: u8) -> bool {
-    let mut places: Vec<u64> = tokens.iter().map(|&token| u64::from(hash_of_token(token)) >> shift).collect();
+    let mut places: Vec<u64> = tokens.iter().map(|&token| u64::from(hash::of_word(token)) >> shift).collect();
     places.sort_unstable();
     places.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// The units that are written so far.
-pub(crate) struct ParsedUnits<'a, S> {
+/// Writes units into an array, one after the other.
+pub(crate) struct UnitWriter<'a, S> {
     pub(crate) units: &'a mut [u32],
     /// Number of units.
     pub(crate) written: usize,
@@ -309,7 +310,7 @@ pub(crate) struct ParsedUnits<'a, S> {
     pub(crate) starts: S,
 }
 
-impl<S: Starts> ParsedUnits<'_, S> {
+impl<S: Starts> UnitWriter<'_, S> {
     /// Appends a unit that begins at base position `start`.
     #[inline(always)]
     fn push(&mut self, unit: u32, start: usize) {
@@ -377,7 +378,7 @@ impl PairFilter {
 
     #[inline(always)]
     fn place(tokens: u64) -> usize {
-        (hash_of_pair(tokens) >> 17) as usize
+        (hash::of_pair(tokens) >> 17) as usize
     }
 
     fn insert(&mut self, tokens: u64) {
@@ -404,17 +405,6 @@ fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) | u64::from(second) << 32
 }
 
-/// The upper half of a product is well mixed; the constant is 2^64 over the golden ratio (Knuth, TAOCP 6.4).
-#[inline(always)]
-fn hash_of_pair(tokens: u64) -> u32 {
-    (tokens.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
-}
-
-#[inline(always)]
-fn hash_of_token(token: u32) -> u32 {
-    token.wrapping_mul(0x9E37_79B1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -435,7 +425,7 @@ mod tests {
 
     fn parse(segments: &Segments, tokens: &[u32], end: usize) -> Vec<u32> {
         let mut units = vec![0; tokens.len()];
-        let mut output = ParsedUnits { units: &mut units, written: 0, starts: () };
+        let mut output = UnitWriter { units: &mut units, written: 0, starts: () };
         MatchingTable::new(1_000_000, segments).parse(tokens, 0..end, &mut output);
         let written = output.written;
         units.truncate(written);

@@ -1,21 +1,21 @@
 //! The temporary file of spilled runs: blocks of runs, one after another, each of one partition.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
+use crate::hash;
 use crate::mining::runs::Runs;
 use crate::tokens::segments::Segments;
 
 /// Bytes that are written or read at a time.
 const BUFFER: usize = 1 << 18;
 
-/// A file without a name: it goes with this object.
+/// A file without a name, which ends with this object, and with the process, even with one that is killed.
 pub struct SpillFile {
-    /// Where it was made, for messages.
-    path: PathBuf,
+    /// The folder of the file, for messages.
+    folder: PathBuf,
     file: File,
     length: u64,
     /// For each partition, where its blocks begin.
@@ -23,23 +23,16 @@ pub struct SpillFile {
 }
 
 impl SpillFile {
-    /// An empty file in `directory`.
-    pub fn create(directory: &Path, partitions: usize) -> Result<Self> {
-        let path = directory.join(unique_name());
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|error| failure(&path, &error))?;
-        // Without a name the file ends with the process, even with one that is killed.
-        fs::remove_file(&path).map_err(|error| failure(&path, &error))?;
-        Ok(SpillFile { path, file, length: 0, blocks: vec![Vec::new(); partitions] })
+    /// An empty file in `folder`.
+    pub fn create(folder: &Path, partitions: usize) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder).map_err(|error| failure(folder, &error))?;
+        Ok(SpillFile { folder: folder.into(), file, length: 0, blocks: vec![Vec::new(); partitions] })
     }
 
     /// Writes runs out, one block for each partition that has some of them.
     pub fn write(&mut self, runs: &Runs) -> Result<()> {
         let groups = by_partition(runs, self.blocks.len());
-        self.write_blocks(runs, &groups).map_err(|error| failure(&self.path, &error))
+        self.write_blocks(runs, &groups).map_err(|error| failure(&self.folder, &error))
     }
 
     /// Reads the blocks of a partition back, in the order in which they were written.
@@ -49,7 +42,7 @@ impl SpillFile {
         mut visit: impl FnMut(Runs) -> Result<()>,
     ) -> Result<()> {
         for &start in &self.blocks[partition] {
-            let runs = read_block(&self.file, start).map_err(|error| failure(&self.path, &error))?;
+            let runs = read_block(&self.file, start).map_err(|error| failure(&self.folder, &error))?;
             visit(runs?)?;
         }
         Ok(())
@@ -66,15 +59,9 @@ impl SpillFile {
     }
 }
 
-fn unique_name() -> String {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("lar-runs-{}-{number}.partial", std::process::id())
-}
-
-fn failure(file: &Path, error: &io::Error) -> Error {
+fn failure(folder: &Path, error: &io::Error) -> Error {
     Error::Spill {
-        folder: file.parent().unwrap_or(file).display().to_string(),
+        folder: folder.display().to_string(),
         reason: error.to_string(),
         code: error.raw_os_error(),
     }
@@ -83,29 +70,25 @@ fn failure(file: &Path, error: &io::Error) -> Error {
 /// The indices of the runs of each partition.
 fn by_partition(runs: &Runs, partitions: usize) -> Vec<Vec<u32>> {
     let mut groups = vec![Vec::new(); partitions];
-    for (index, run) in runs.segments().iter().enumerate() {
+    for (index, run) in runs.strings().iter().enumerate() {
         groups[partition_of(run, partitions)].push(index as u32);
     }
     groups
 }
 
-/// From bits of a hash of its own: a partition whose runs agreed in bits of the hash that a folder's index
-/// uses would be a bad index.
+/// The partition of a run, by another hash than that of a folder's index. Runs that agreed in bits of the
+/// index's hash would make a slow index when their partition is merged.
 fn partition_of(run: &[u32], partitions: usize) -> usize {
-    let mix = |hash: u64, &token: &u32| {
-        (hash ^ u64::from(token)).wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(29)
-    };
-    let hash = run.iter().fold(run.len() as u64, mix).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (hash >> 32) as usize % partitions
+    (hash::of_tokens(run) % partitions as u64) as usize
 }
 
-/// One block: the number of runs; then for each its lengths in tokens and tasks, its count, and both. A run that
-/// is only parsed may be longer than 32 bits say.
+/// One block: the number of runs; then for each its lengths in tokens and tasks, its count, and both. A run
+/// that is only parsed may be longer than 32 bits can count.
 fn write_block(out: &mut impl Write, runs: &Runs, group: &[u32]) -> io::Result<u64> {
     let mut bytes = size_of::<u64>();
     out.write_all(&(group.len() as u64).to_le_bytes())?;
     for &index in group {
-        let (run, tasks) = (runs.segments().get(index as usize), runs.tasks(index as usize));
+        let (run, tasks) = (runs.strings().get(index as usize), runs.tasks(index as usize));
         for number in [run.len() as u64, tasks.len() as u64, runs.count(index as usize)] {
             out.write_all(&number.to_le_bytes())?;
         }

@@ -1,53 +1,33 @@
-"""The work over a corpus's shards and runs, and doing it on one machine.
-
-`mine` says what is to be done and leaves the doing to a `Backend`. Any backend gives the same result, to the
-bit: shards are folded apart or together, and what is summed over shards is summed in their order.
-"""
+"""The backend of one machine, and how a shard is folded on any."""
 
 import tempfile
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
 from lar.corpus import Corpus, Shard
+from lar.corpus.backend import map_shards
+from lar.corpus.encoding import Encoded, local_encode
 from lar.errors import CorpusError, OptionError
-from lar.utils.progress import Progress
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories.schema import Trajectory
+from lar.utils.progress import Progress, silent
 
 Result = TypeVar("Result")
 
 
-class Backend(Protocol):
-    """Where the work is done."""
-
-    def fold(
-        self, corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True
-    ) -> _core.Runs:
-        """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy.
-
-        `progress` counts tokens. `searched`: candidates will be searched in them, so that too many runs for
-        that are an OptionError at once; see `_core.RunFolder`.
-        """
-
-    def candidates(
-        self, runs: _core.Runs, min_count: int, min_support: int, max_length: int, most: int
-    ) -> _core.Candidates:
-        """The `most` segments of the runs that save most; see `_core.Runs.candidates`."""
-
-    def map_shards(self, function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
-        """Yield `function` of each shard, in the order of the shards."""
-
-
 class OneMachine:
-    """Everything in this process, on all cores (or RAYON_NUM_THREADS of them).
+    """The `Backend` that works in this process, on all cores (or RAYON_NUM_THREADS of them).
 
-    memory: bytes that folding may hold, about; what goes beyond is spilled to a temporary file (in TMPDIR,
-        which should not lie in memory itself), so that the file system's room takes the place of memory.
-        The bound is for the index of the runs while the corpus is read. It does not cover the distinct runs
-        at the end, which candidates and selection need as a whole (about 4 bytes a token, 24 a run and 4 for
-        each of its tasks, and several times that while the trie is grown), nor the process itself.
+    memory: about how many bytes folding may hold. What exceeds that goes to a temporary file in TMPDIR, which
+        should not lie in memory itself. The bound is for the index of the runs while the corpus is read. It
+        does not cover the distinct runs at the end, which candidates and selection need as a whole (about 4
+        bytes a token, 24 a run and 4 for each of its tasks, and several times that while the trie is grown),
+        nor the process itself. None: no bound.
     """
 
     def __init__(self, memory: int | None = None) -> None:
@@ -56,8 +36,26 @@ class OneMachine:
             raise OptionError(f"memory must be a positive number of bytes, not {memory}")
         self.memory = memory
 
+    def encode(self, trajectories: Iterable[Trajectory], tokenizer: Tokenizer) -> Iterator[Encoded]:
+        """See `Backend`."""
+        return local_encode(None)(trajectories, tokenizer)
+
+    def map_shards(
+        self, function: Callable[[Shard], Result], corpus: Corpus, progress: Progress = silent
+    ) -> Iterator[Result]:
+        """See `Backend`."""
+        return map_shards(function, corpus, None, progress)
+
+    def score(
+        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
+    ) -> Corpus:
+        """See `Backend`."""
+        from lar.scoring.score import score  # takes torch, which mining does not need
+
+        return score(corpus, model, overwrite=overwrite, progress=progress, **loading)
+
     def fold(
-        self, corpus: Corpus, nats: float | None, progress: Progress, *, searched: bool = True
+        self, corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True
     ) -> _core.Runs:
         """See `Backend`; raises OSError where runs have to be spilled and cannot be."""
         bound = None if self.memory is None else (self.memory, tempfile.gettempdir())
@@ -70,15 +68,9 @@ class OneMachine:
             progress(done, corpus.num_tokens)
         return folder.finish()
 
-    def candidates(
-        self, runs: _core.Runs, min_count: int, min_support: int, max_length: int, most: int
-    ) -> _core.Candidates:
+    def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
         """See `Backend`."""
-        return runs.candidates(min_count, min_support, max_length, most)
-
-    def map_shards(self, function: Callable[[Shard], Result], corpus: Corpus) -> Iterator[Result]:
-        """See `Backend`."""
-        return map(function, corpus.shards())
+        return runs.candidates(limits)
 
 
 class TaskNumbers:

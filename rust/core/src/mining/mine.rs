@@ -1,0 +1,278 @@
+//! From the runs of a corpus to the segments that become latents, in one call: [`mine`].
+//!
+//! A caller with work between the steps calls them one by one: [`find_candidates`], [`Candidates::filter`],
+//! [`Selection::choose`], [`Selection::without`] and [`Selection::audited`].
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::mining::candidates::Candidates;
+use crate::mining::limits::Limits;
+use crate::mining::runs::Runs;
+use crate::mining::select::{Chosen, select};
+use crate::mining::trie::find_candidates;
+use crate::tokens::bytes::TokenBytes;
+use crate::tokens::checks::check_length;
+use crate::tokens::segments::Segments;
+
+/// Audits after which other candidates replace the segments that fail.
+pub const ROUNDS: usize = 6;
+
+/// What to mine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MiningOptions {
+    /// Most segments to choose.
+    pub size: usize,
+    /// How frequent and how long they are, and how many candidates they are chosen from.
+    pub limits: Limits,
+}
+
+/// The segments that become latents, the most useful first; none of them fails the audit.
+///
+/// Candidates are searched in `searched`, and chosen by what they save in `parsed`. Both hold the
+/// agent's runs between barriers; an entropy gate cuts `searched` further. Candidates that cut a
+/// character are left out. `fails` is the audit of [`Selection::audited`].
+///
+/// # Errors
+/// If a limit is too small, `searched` has more positions than can be searched, a candidate holds an id that has
+/// no entry in `token_bytes`, or the audit fails.
+pub fn mine<E: From<Error>>(
+    searched: &Runs,
+    parsed: Arc<Runs>,
+    token_bytes: &TokenBytes,
+    options: &MiningOptions,
+    fails: impl FnMut(&Segments) -> Result<Vec<bool>, E>,
+) -> Result<Selection, E> {
+    let candidates = find_candidates(searched, &options.limits)?;
+    let pool = candidates.filter(&candidates.are_whole_characters(token_bytes)?)?;
+    let audited = Selection::choose(parsed, Arc::new(pool), options.size)?.audited(fails)?;
+    Ok(audited.selection)
+}
+
+/// Segments chosen from a pool of candidates by what they save in a corpus, the most useful first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    runs: Arc<Runs>,
+    size: usize,
+    pool: Arc<Candidates>,
+    chosen: Vec<Chosen>,
+}
+
+/// The result of the audits of a selection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// The selection that passes.
+    pub selection: Selection,
+    /// Segments that failed, in all audits.
+    pub dropped: usize,
+    /// Number of audits. In the last one no segment failed.
+    pub audits: usize,
+}
+
+impl Selection {
+    /// Chooses at most `size` candidates of the pool by what they save in `runs`; see [`select`].
+    ///
+    /// # Errors
+    /// If the candidates hold more tokens than can be looked up.
+    pub fn choose(runs: Arc<Runs>, pool: Arc<Candidates>, size: usize) -> Result<Selection> {
+        let chosen = select(&runs, &pool, size)?;
+        Ok(Selection { runs, size, pool, chosen })
+    }
+
+    /// Number of segments.
+    pub fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    /// Whether no segment was chosen.
+    pub fn is_empty(&self) -> bool {
+        self.chosen.is_empty()
+    }
+
+    /// The candidates that the segments were chosen from.
+    pub fn pool(&self) -> &Arc<Candidates> {
+        &self.pool
+    }
+
+    /// Which candidates of the pool were chosen, and how often the parse uses each.
+    pub fn chosen(&self) -> &[Chosen] {
+        &self.chosen
+    }
+
+    /// The segments.
+    pub fn segments(&self) -> Segments {
+        self.chosen.iter().map(|chosen| self.pool.segments.get(chosen.candidate)).collect()
+    }
+
+    /// Units by which the parse of the corpus is shorter than its base tokens.
+    pub fn saving(&self) -> u64 {
+        let saved = |chosen: &Chosen| {
+            let length = self.pool.segments.get(chosen.candidate).len() as u64;
+            chosen.uses * (length - 1)
+        };
+        self.chosen.iter().map(saved).sum()
+    }
+
+    /// The selection from the pool without some candidates: the same segments, or a new choice if one is
+    /// dropped.
+    ///
+    /// # Errors
+    /// If `dropped` has not one entry for each candidate of the pool.
+    pub fn without(&self, dropped: &[bool]) -> Result<Selection> {
+        check_length("dropped", dropped.len(), self.pool.len())?;
+        let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
+        let (runs, pool) = (Arc::clone(&self.runs), Arc::new(self.pool.filter(&keep)?));
+        if self.chosen.iter().any(|chosen| dropped[chosen.candidate]) {
+            return Selection::choose(runs, pool, self.size);
+        }
+        let places = places_of(&keep);
+        let moved = |chosen: &Chosen| Chosen { candidate: places[chosen.candidate], ..*chosen };
+        Ok(Selection { runs, pool, size: self.size, chosen: self.chosen.iter().map(moved).collect() })
+    }
+
+    /// The selection without segments that fail an audit, which is repeated until none does.
+    ///
+    /// `fails` takes the chosen segments and returns for each whether it fails. That may depend on the other
+    /// segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing replaces the
+    /// segments that fail, so that the audits come to an end.
+    ///
+    /// # Errors
+    /// If `fails` fails, or returns another number of entries.
+    pub fn audited<E: From<Error>>(
+        mut self,
+        mut fails: impl FnMut(&Segments) -> Result<Vec<bool>, E>,
+    ) -> Result<Audited, E> {
+        let (mut dropped, mut audits) = (0, 0);
+        loop {
+            audits += 1;
+            let failed = fails(&self.segments())?;
+            check_length("fails", failed.len(), self.len())?;
+            let number = failed.iter().filter(|&&fails| fails).count();
+            if number == 0 {
+                return Ok(Audited { selection: self, dropped, audits });
+            }
+            dropped += number;
+            let mut gone = vec![audits >= ROUNDS; self.pool.len()];
+            for (chosen, fails) in self.chosen.iter().zip(failed) {
+                gone[chosen.candidate] = fails;
+            }
+            self = self.without(&gone)?;
+        }
+    }
+}
+
+/// For each entry, the number of kept ones before it.
+fn places_of(keep: &[bool]) -> Vec<usize> {
+    let place = |kept: &mut usize, &keep: &bool| {
+        let place = *kept;
+        *kept += usize::from(keep);
+        Some(place)
+    };
+    keep.iter().scan(0, place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mining::runs::{RunFolder, Trajectories};
+    use crate::tokens::barriers::Barriers;
+    use proptest::prelude::*;
+
+    const IDS: u32 = 4;
+
+    fn runs_of(parts: &[Vec<u32>]) -> Arc<Runs> {
+        let mut folder = RunFolder::default();
+        for (tokens, task) in parts.iter().zip(0..) {
+            let part = Trajectories {
+                tokens,
+                offsets: &[0, tokens.len()],
+                action: &vec![true; tokens.len()],
+                continues: None,
+                tasks: &[task],
+            };
+            folder.add(&part, &Barriers::default()).unwrap();
+        }
+        Arc::new(folder.finish())
+    }
+
+    /// Id 3 is half a character.
+    fn token_bytes() -> TokenBytes {
+        TokenBytes::new(b"abc\xC3".to_vec(), (0..=IDS as usize).collect()).unwrap()
+    }
+
+    fn options(size: usize) -> MiningOptions {
+        MiningOptions { size, limits: Limits { min_count: 2, min_support: 1, max_length: 16, most: 100 } }
+    }
+
+    fn parts() -> impl Strategy<Value = Vec<Vec<u32>>> {
+        prop::collection::vec(prop::collection::vec(0..IDS, 0..30), 0..10)
+    }
+
+    fn none_fail(segments: &Segments) -> Result<Vec<bool>> {
+        Ok(vec![false; segments.len()])
+    }
+
+    proptest! {
+        #[test]
+        fn mining_is_its_steps(parts in parts(), size in 1usize..6) {
+            let (runs, options) = (runs_of(&parts), options(size));
+            let mined = mine(&runs, Arc::clone(&runs), &token_bytes(), &options, none_fail).unwrap();
+            let candidates = find_candidates(&runs, &options.limits).unwrap();
+            let whole: Vec<bool> = candidates.segments.iter().map(|segment| !segment.contains(&3)).collect();
+            let pool = candidates.filter(&whole).unwrap();
+            prop_assert_eq!(mined.chosen(), select(&runs, &pool, size).unwrap());
+            prop_assert_eq!(mined.pool().as_ref(), &pool);
+        }
+
+        #[test]
+        fn what_is_saved_is_what_the_parse_is_shorter_by(parts in parts(), size in 1usize..6) {
+            let runs = runs_of(&parts);
+            let mined = mine(&runs, Arc::clone(&runs), &token_bytes(), &options(size), none_fail).unwrap();
+            let vocabulary = crate::Vocabulary::new(IDS, mined.segments()).unwrap();
+            let saved = |part: &Vec<u32>| part.len() - vocabulary.encode(part).unwrap().len();
+            prop_assert_eq!(mined.saving(), parts.iter().map(saved).sum::<usize>() as u64);
+        }
+
+        #[test]
+        fn without_candidates_is_a_choice_from_the_others(
+            parts in parts(), size in 1usize..6, dropped in prop::collection::vec(any::<bool>(), 100)
+        ) {
+            let runs = runs_of(&parts);
+            let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
+            let before = Selection::choose(Arc::clone(&runs), Arc::clone(&pool), size).unwrap();
+            let dropped = &dropped[..pool.len()];
+            let after = before.without(dropped).unwrap();
+            let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
+            prop_assert_eq!(after.pool().as_ref(), &pool.filter(&keep).unwrap());
+            if before.chosen().iter().any(|chosen| dropped[chosen.candidate]) {
+                let anew = Selection::choose(runs, Arc::clone(after.pool()), size).unwrap();
+                prop_assert_eq!(after, anew);
+            } else {
+                prop_assert_eq!(after.segments(), before.segments());
+                prop_assert_eq!(after.saving(), before.saving());
+            }
+        }
+
+        #[test]
+        fn no_segment_that_fails_is_left(parts in parts(), size in 1usize..8, wrong in 0u32..8) {
+            let runs = runs_of(&parts);
+            let is_wrong = |segment: &[u32]| segment.iter().sum::<u32>() % 8 <= wrong;
+            let audit = |segments: &Segments| Ok::<_, Error>(segments.iter().map(is_wrong).collect());
+            let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
+            let audited = Selection::choose(runs, pool, size).unwrap().audited(audit).unwrap();
+            prop_assert!(!audited.selection.segments().iter().any(is_wrong));
+            prop_assert!(audited.audits <= ROUNDS + 1);
+            prop_assert!(audited.dropped >= audited.audits - 1);
+        }
+    }
+
+    #[test]
+    fn an_audit_that_fails_ends_mining_with_its_error() {
+        let runs = runs_of(&[vec![0, 1], vec![0, 1]]);
+        let with = |fails: fn(&Segments) -> Result<Vec<bool>>| {
+            mine(&runs, Arc::clone(&runs), &token_bytes(), &options(4), fails).unwrap_err()
+        };
+        assert_eq!(with(|_| Err(Error::StreamEnded)), Error::StreamEnded);
+        assert_eq!(with(|_| Ok(vec![])), Error::Length { what: "fails", found: 0, expected: 1 });
+    }
+}

@@ -1,0 +1,94 @@
+//! `Selection`.
+
+use std::sync::Arc;
+
+use lar_core::mining::mine::Selection as CoreSelection;
+use lar_core::{Error, Segments};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+
+use crate::arrays::{contiguous, offsets_to};
+use crate::errors::to_python;
+use crate::mining::Candidates;
+
+type ChosenArrays<'py> = (
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<u64>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<u64>>,
+);
+
+#[pyclass(module = "lar._core", frozen)]
+pub struct Selection {
+    pub(crate) selection: CoreSelection,
+}
+
+#[pymethods]
+impl Selection {
+    fn __len__(&self) -> usize {
+        self.selection.len()
+    }
+
+    #[getter]
+    fn pool(&self) -> Candidates {
+        Candidates { candidates: Arc::clone(self.selection.pool()) }
+    }
+
+    #[getter]
+    fn saving(&self) -> u64 {
+        self.selection.saving()
+    }
+
+    fn to_arrays<'py>(&self, py: Python<'py>) -> ChosenArrays<'py> {
+        let (segments, pool, chosen) =
+            (self.selection.segments(), self.selection.pool(), self.selection.chosen());
+        let counts: Vec<u64> = chosen.iter().map(|chosen| pool.counts[chosen.candidate]).collect();
+        let supports: Vec<u32> = chosen.iter().map(|chosen| pool.supports[chosen.candidate]).collect();
+        let uses: Vec<u64> = chosen.iter().map(|chosen| chosen.uses).collect();
+        (
+            PyArray1::from_slice(py, segments.tokens()),
+            offsets_to(py, segments.offsets()),
+            counts.into_pyarray(py),
+            supports.into_pyarray(py),
+            uses.into_pyarray(py),
+        )
+    }
+
+    fn without(&self, py: Python<'_>, dropped: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {
+        let dropped = contiguous(&dropped)?;
+        let selection = py.detach(|| self.selection.without(dropped)).map_err(to_python)?;
+        Ok(Selection { selection })
+    }
+
+    fn audited(&self, py: Python<'_>, fails: Py<PyAny>) -> PyResult<(Self, usize, usize)> {
+        let selection = self.selection.clone();
+        let audit = |segments: &Segments| Python::attach(|py| ask(fails.bind(py), segments));
+        let audited = py.detach(|| selection.audited(audit)).map_err(|failure| failure.0)?;
+        Ok((Selection { selection: audited.selection }, audited.dropped, audited.audits))
+    }
+}
+
+/// What ended an audit early: an exception of its callback, or an error of the core.
+struct Failure(PyErr);
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Failure(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure(to_python(error))
+    }
+}
+
+/// Calls a Python callback with segments; returns for each whether it fails.
+fn ask(fails: &Bound<'_, PyAny>, segments: &Segments) -> Result<Vec<bool>, Failure> {
+    let py = fails.py();
+    let tokens = PyArray1::from_slice(py, segments.tokens());
+    let answer = fails.call1((tokens, offsets_to(py, segments.offsets())))?;
+    let answer: PyReadonlyArray1<'_, bool> = answer.extract()?;
+    Ok(contiguous(&answer)?.to_vec())
+}
