@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "BoundaryAudit",
     "Candidates",
     "CanonicalGuard",
     "Expander",
@@ -17,6 +16,8 @@ __all__ = [
     "RunFolder",
     "Runs",
     "Selection",
+    "ServedParse",
+    "ServedPlan",
     "Stream",
     "StreamBatch",
     "Vocabulary",
@@ -246,43 +247,12 @@ class Selection:
         one entry for each candidate.
         """
 
-    def audited(
-        self, fails: Callable[[NDArray[np.uint32], NDArray[np.int64]], NDArray[np.bool_]]
-    ) -> tuple[Selection, int, int]:
+    def audited(self, fails: Callable[[Selection], NDArray[np.bool_]]) -> tuple[Selection, int, int]:
         """The selection without segments that fail, how many failed, and how often `fails` was called.
 
-        `fails` is called with tokens and offsets of the chosen segments, and returns for each whether it
-        fails; bool (k). Other candidates take the place of those, up to six times, and are audited too.
-        Raises what `fails` raises, and OptionError where it returns an array of another length.
-        """
-
-@final
-class BoundaryAudit:
-    """Finds latents in text as an engine does, and counts where the base tokens are not the latent's own."""
-
-    def __new__(
-        cls,
-        token_bytes: NDArray[np.uint8],
-        byte_offsets: NDArray[np.int64],
-        barriers: NDArray[np.uint32],
-        tokens: NDArray[np.uint32],
-        offsets: NDArray[np.int64],
-    ) -> BoundaryAudit:
-        """An audit of the k segments tokens[offsets[i]:offsets[i + 1]].
-
-        Base id `id` has the bytes token_bytes[byte_offsets[id]:byte_offsets[id + 1]]; no text is found over
-        the ids in `barriers`. Raises VocabularyError for a segment with an id that has no bytes' entry.
-        """
-
-    def count(
-        self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Count in the conversations tokens[offsets[i]:offsets[i + 1]], on all threads.
-
-        action: whether the agent wrote each token. Returns the occurrences of each segment's text (k),
-        matched leftmost-longest among the bytes, and how many of them are not exactly the segment's tokens,
-        of one speaker (k). Raises VocabularyError for an id that is no base id, OptionError where the arrays
-        do not fit together.
+        `fails` is called with a selection, and returns for each of its segments whether it fails; bool (k).
+        Other candidates take the place of those, up to six times, and are audited too. Raises what `fails`
+        raises, and OptionError where it returns an array of another length.
         """
 
 @final
@@ -302,6 +272,13 @@ class ServedParse:
         offsets: NDArray[np.int64],
     ) -> ServedParse:
         """`joints` as in `lar.tokenizer.pieces.Joints`; k segments as base ids (n) with offsets (k + 1).
+
+        Raises:
+            VocabularyError: a segment holds an id without bytes in the table.
+        """
+
+    def with_segments(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> ServedParse:
+        """The parse for other segments, with the base ids of texts that this one has learnt.
 
         Raises:
             VocabularyError: a segment holds an id without bytes in the table.

@@ -15,7 +15,6 @@ from lar import _core
 from lar.corpus import Corpus
 from lar.errors import OptionError, VocabularyError
 from lar.evaluation.reduction import evaluate
-from lar.mining.engine_gates.boundary import misalignment
 from lar.mining.engine_gates.static import (
     CHECK_TEXT,
     STATIC_GATES,
@@ -24,7 +23,6 @@ from lar.mining.engine_gates.static import (
     header,
     normal,
     parse_gates,
-    swallowing,
     token,
     whole_characters,
 )
@@ -33,6 +31,7 @@ from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.mining.options import MiningOptions
 from lar.mining.selection import Selector
+from lar.mining.served_saving import Audit
 from lar.serving.export.tokenizer_files import exported_backend
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import read_trajectories
@@ -51,11 +50,10 @@ def check_fit(vocabulary, corpus):
     texts = [latent.text for latent in vocabulary.latents]
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
-    assert (
-        not misalignment(corpus, vocabulary.segments, OneMachine())
-        .exceeds(vocabulary.mining["max_misaligned"])
-        .any()
-    )
+    found = Audit(corpus, OneMachine()).count(vocabulary.segments)
+    assert not found.crosses.any()
+    promised = np.array([latent.saving for latent in vocabulary])
+    assert (found.saved >= vocabulary.mining["min_kept"] * promised).all()
     backend = exported_backend(vocabulary)
     for index, text in enumerate(texts):
         id_ = vocabulary.tokenizer.base_size + index
@@ -101,7 +99,7 @@ def test_candidates_that_cut_characters_are_told(tokenizer):
 def test_each_gates_cost_is_told(corpus):
     vocabulary = mine(corpus, size=30)
     gates = vocabulary.mining["gates"]
-    assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "boundary"]
+    assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "served"]
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
     ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # which has cut the runs before
@@ -111,64 +109,19 @@ def test_each_gates_cost_is_told(corpus):
     assert gates[-1]["audits"] <= ROUNDS + 1
 
 
-def test_shards_are_audited_apart(corpus, tokenizer, tmp_path):
-    vocabulary = mine(corpus, size=30, gates="none")
-    sharded = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
-    assert len(sharded.manifest.parts) > 3
-    whole, parts = (misalignment(c, vocabulary.segments, OneMachine()) for c in (corpus, sharded))
-    np.testing.assert_array_equal(whole.found, parts.found)
-    np.testing.assert_array_equal(whole.misaligned, parts.misaligned)
-    assert whole.misaligned.any()
-
-
-@given(
-    texts=st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab"]), min_size=1, max_size=40),
-    segments=st.sets(st.lists(st.integers(0, 4), min_size=2, max_size=3).map(tuple), max_size=8),
-)
-def test_the_audit_of_arrays_is_its_definition(texts, segments):
-    """Ids 0 to 4; leftmost-longest among the bytes, then a look at the tokens there."""
-    table = ["a", "b", "ab", "ba", "aab"]
-    tokens = [table.index(text) for text in texts]
-    spelt = ["".join(table[id_] for id_ in segment) for segment in segments]
-    starts = [0, *np.cumsum([len(text) for text in texts]).tolist()]
-    text = "".join(texts)
-    found, misaligned, at = [0] * len(spelt), [0] * len(spelt), 0
-    while at < len(text):
-        longest = max((own for own in spelt if text.startswith(own, at)), key=len, default="")
-        for index, segment in enumerate(segments):
-            if longest and spelt[index] == longest:
-                own = at in starts and tuple(tokens[(first := starts.index(at)) : first + len(segment)])
-                found[index] += 1
-                misaligned[index] += own != segment
-        at += max(1, len(longest))
-    flat = np.frombuffer("".join(table).encode(), dtype=np.uint8)
-    flat_segments = Segments.of(segments)
-    audit = _core.BoundaryAudit(
-        flat,
-        np.cumsum([0, *map(len, table)]).astype(np.int64),
-        np.zeros(0, dtype=np.uint32),
-        flat_segments.tokens,
-        flat_segments.offsets,
-    )
-    counts = audit.count(
-        np.array(tokens, dtype=np.uint32), np.ones(len(tokens), np.bool_), np.array([0, len(tokens)])
-    )
-    assert [counts[0].tolist(), counts[1].tolist()] == [found, misaligned]
-
-
 @settings(deadline=None, max_examples=20)
 @given(wrong=st.sets(st.integers(0, 399), max_size=300))
 def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
     """An audit that is against every segment with one of some tokens."""
 
-    def audit(segments):
-        return np.array([bool(wrong & set(segment.tolist())) for segment in segments], bool)
+    def audit(selection):
+        tokens, offsets, *_ = selection.to_arrays()
+        return np.array([bool(wrong & set(segment.tolist())) for segment in Segments(tokens, offsets)], bool)
 
     runs = OneMachine().fold(corpus, None)
     selector = Selector(runs, 10, corpus.tokenizer, audit, corpus.num_action_tokens)
-    selection = selector.select(runs.candidates(SOME), ("characters", "boundary"))
-    tokens, offsets, *_ = selection.to_arrays()
-    assert not audit(Segments(tokens, offsets)).any()
+    selection = selector.select(runs.candidates(SOME), ("characters", "served"))
+    assert not audit(selection).any()
     assert selector.costs[-1]["reduction"] == round(selection.saving / corpus.num_action_tokens, 6)
 
 
@@ -230,26 +183,6 @@ def test_no_text_swallows_the_header_before_itself(tokenizer):
     assert kept(header, no_template, "\n") == ["\n"]
 
 
-def test_no_latent_swallows_the_header_before_another(tokenizer):
-    def refused(*texts):
-        return [text for text, is_one in zip(texts, swallowing(texts, tokenizer), strict=True) if is_one]
-
-    assert refused("\nI", "You", "no") == []
-    assert refused("\nI", "I will", "\nYo", "You", "\nno") == ["\nI", "\nYo"]
-    assert refused("t\nI", "assistant\nI", "I") == ["t\nI", "assistant\nI"]
-
-
-@settings(deadline=None, max_examples=200)
-@given(st.lists(st.text("\nant I", min_size=1, max_size=5), min_size=1, max_size=6, unique=True))
-def test_what_both_rules_leave_keeps_every_prompt(tokenizer, texts):
-    texts = kept(header, tokenizer, *texts)
-    texts = [text for text, is_one in zip(texts, swallowing(texts, tokenizer), strict=True) if not is_one]
-    backend = tokenizer.backend_with(texts)
-    prompt = backend.encode("<|im_start|>assistant\n").ids
-    for reply in texts:
-        assert backend.encode(f"<|im_start|>assistant\n{reply}").ids[: len(prompt)] == prompt
-
-
 def test_no_text_names_the_tool_that_it_calls(tokenizer):
     opener = '<tool_call>\n{"name": "'
     fit = [
@@ -294,19 +227,10 @@ def test_no_text_is_in_the_converters_check_text(tokenizer):
     assert kept(check_text, tokenizer, "13", " I'll", "113", " I'd") == ["113", " I'd"]
 
 
-def test_more_may_be_misaligned_where_it_is_allowed(corpus):
-    strict, loose = (mine(corpus, size=30, max_misaligned=share) for share in (0.0, 1.0))
-    assert not misalignment(corpus, strict.segments, OneMachine()).misaligned.any()
-    assert loose.mining["gates"][-1]["candidates_dropped"] == 0
-    for wrong in (-0.1, 1.1):
-        with pytest.raises(OptionError, match="max_misaligned"):
-            mine(corpus, max_misaligned=wrong)
-
-
 def test_gates_by_name():
-    assert parse_gates("engines") == ("characters", *STATIC_GATES, "boundary")
+    assert parse_gates("engines") == ("characters", *STATIC_GATES, "served")
     assert parse_gates("none") == ("characters",)
-    assert parse_gates("boundary, token") == ("characters", "token", "boundary")
+    assert parse_gates("served, token") == ("characters", "token", "served")
     for wrong in ("", "tokens", "token,", "engines,token"):
         with pytest.raises(OptionError, match="gates must be engines, none or some of"):
             parse_gates(wrong)
@@ -327,12 +251,8 @@ def test_on_real_logs_an_engines_ids_are_those_of_the_parse(shared, tmp_path):
     logs = list(read_trajectories(shared / "data" / "tau_bench.jsonl.gz"))[::2]
     corpus = Corpus.build(logs, shared / "tokenizers" / "qwen3", tmp_path / "corpus")
     train, held_out = corpus.split(0.3)
-    differences = {}
-    for gates in ("none", "engines"):
-        vocabulary = mine(train, size=256, gates=gates)
-        result = evaluate({"tau_bench": held_out}, vocabulary)
-        assert result.lossless
-        differences[gates] = result.total.text_level.whole.difference
-    assert differences["engines"] <= 0.005 < differences["none"]
-    assert result.total.text_level.action.difference <= 0.005
+    vocabulary = mine(train, size=256)
+    result = evaluate({"tau_bench": held_out}, vocabulary)
+    assert result.lossless
+    assert result.total.text_level.whole.difference == 0
     check_fit(vocabulary, train)

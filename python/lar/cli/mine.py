@@ -59,11 +59,11 @@ _DEFAULTS = MiningOptions()
     help="The engine gates that every segment must pass: all, none, or a list of names with commas.",
 )
 @click.option(
-    "--max-misaligned",
-    default=_DEFAULTS.max_misaligned,
+    "--min-kept",
+    default=_DEFAULTS.min_kept,
     show_default=True,
-    help="For the engine gate boundary: the largest share of a latent's text matches whose tokens differ "
-    "from the latent's.",
+    help="For the engine gate served: the least share of a latent's saving in tokens that must be left in "
+    "the text that engines read.",
 )
 @click.option(
     "--memory",

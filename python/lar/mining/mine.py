@@ -11,12 +11,12 @@ from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.errors import CorpusError
-from lar.mining.engine_gates.boundary import misalignment
 from lar.mining.engine_gates.static import CUTS, parse_gates
 from lar.mining.entropy_gate import gated_runs, parse_gate
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selector
+from lar.mining.served_saving import Audit
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -37,7 +37,7 @@ def mine(
     """Mine a latent vocabulary of at most `size` latents; `options` are the other fields of `MiningOptions`.
 
     `corpus` is a corpus or its folder. `progress` counts the tokens of each pass over the corpus, from zero
-    again for each; most passes are audits of the gate `boundary`.
+    again for each; most passes are audits of the gate `served`.
 
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`).
@@ -70,10 +70,15 @@ def mine(
             runs = CUTS[name](runs, corpus.tokenizer)
     candidates = backend.candidates(runs, chosen_options.limits)
 
-    def fails(segments: Segments) -> NDArray[np.bool_]:
-        annotate(progress, "audit of the gate boundary")
-        found = misalignment(corpus, segments, backend, progress)
-        return found.exceeds(chosen_options.max_misaligned)
+    audit = Audit(corpus, backend)
+
+    def fails(selection: _core.Selection) -> NDArray[np.bool_]:
+        annotate(progress, "savings in the text that engines read")
+        tokens, offsets, _, _, uses = selection.to_arrays()
+        segments = Segments(tokens, offsets)
+        found = audit.count(segments, progress)
+        promised = uses.astype(np.int64) * (segments.lengths - 1)
+        return found.crosses | (found.saved < chosen_options.min_kept * promised)
 
     selector = Selector(stretches, chosen_options.size, corpus.tokenizer, fails, corpus.num_action_tokens)
     selection = selector.select(candidates, gates)

@@ -21,7 +21,7 @@ class MiningKeywords(TypedDict, total=False):
     max_length: int
     max_entropy: float | str | None
     gates: str
-    max_misaligned: float
+    min_kept: float
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class MiningOptions:
         Where the corpus is not scored, its branching entropy takes the teacher's place.
     gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
         the names of some with commas between.
-    max_misaligned: for the gate `boundary`: the largest share of a latent's text matches whose base tokens
-        differ from the latent's.
+    min_kept: for the gate `served`: in the text that engines read, a latent must save at least this share of
+        what it saves in tokens. Where its text is found inside a word, the rest of the word is encoded by
+        itself, which costs units.
     """
 
     size: int = 1024
@@ -51,14 +52,14 @@ class MiningOptions:
     max_length: int = 128
     max_entropy: float | str | None = None
     gates: str = "engines"
-    max_misaligned: float = 0.05
+    min_kept: float = 0.5
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise OptionError(f"size must be at least 1, not {self.size}")
         _ = self.limits  # checked as they are made
-        if not 0 <= self.max_misaligned <= 1:
-            raise OptionError(f"max_misaligned must be from 0 to 1, not {self.max_misaligned}")
+        if not 0 <= self.min_kept <= 1:
+            raise OptionError(f"min_kept must be from 0 to 1, not {self.min_kept}")
         parse_gate(self.max_entropy)
         parse_gates(self.gates)
 

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.mining.engine_gates.static import BOUNDARY, STATIC_GATES, swallowing, texts_of, whole_characters
+from lar.mining.engine_gates.static import SERVED, STATIC_GATES, texts_of, whole_characters
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
-Audit = Callable[[Segments], NDArray[np.bool_]]
+Audit = Callable[[_core.Selection], NDArray[np.bool_]]
 
 
 class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
-    `audit` returns for k segments which of them fail the gate `boundary`; bool (k). Reductions are shares of
-    `action_tokens`.
+    `audit` returns for a selection of k segments which of them fail the gate `served`; bool (k). Reductions
+    are shares of `action_tokens`.
     """
 
     def __init__(
@@ -46,16 +46,15 @@ class Selector:
                 selection = selection.without(~keep)
                 texts = list(compress(texts, keep))
                 self._note(name, int((~keep).sum()), selection)
-        if BOUNDARY in gates:
+        if SERVED in gates:
             selection, dropped, audits = selection.audited(self._fails)
-            self._note(BOUNDARY, dropped, selection, audits=audits)
+            self._note(SERVED, dropped, selection, audits=audits)
         return selection
 
-    def _fails(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _fails(self, selection: _core.Selection) -> NDArray[np.bool_]:
         """Which of the chosen segments fail: which texts are found depends on what else is a latent."""
-        segments = Segments(tokens, offsets)
-        texts = texts_of(segments, self._tokenizer)
-        return self._audit(segments) | _repeats(texts) | swallowing(texts, self._tokenizer)
+        tokens, offsets, *_ = selection.to_arrays()
+        return self._audit(selection) | _repeats(texts_of(Segments(tokens, offsets), self._tokenizer))
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
         reduction = round(selection.saving / self._action_tokens, 6)

@@ -1,5 +1,6 @@
 """Conversations as the ids that the exported tokenizer gives them: what a student is trained on."""
 
+from copy import copy
 from threading import Lock
 from typing import NamedTuple
 
@@ -50,6 +51,13 @@ class ServedParse:
             segments.offsets,
         )
         self._learning = Lock()
+
+    def with_segments(self, segments: Segments) -> "ServedParse":
+        """The parse of other segments, which keeps the ids of texts that this one has encoded."""
+        other = copy(self)
+        other._core = self._core.with_segments(segments.tokens, segments.offsets)
+        other._learning = Lock()
+        return other
 
     def parse(
         self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]

@@ -1,7 +1,6 @@
 //! The latent vocabulary: immutable segments and their ids.
 
 pub mod align;
-pub mod boundary_audit;
 mod expansion_table;
 pub mod guard;
 mod match_table;

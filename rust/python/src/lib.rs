@@ -2,7 +2,6 @@
 #![allow(missing_docs)] // The public face is documented in python/lar/_core.pyi.
 
 mod arrays;
-mod boundary_audit;
 mod errors;
 mod guard;
 mod ids;
@@ -24,7 +23,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<limits::Limits>()?;
     module.add_class::<mining::Candidates>()?;
     module.add_class::<selection::Selection>()?;
-    module.add_class::<boundary_audit::BoundaryAudit>()?;
     module.add_class::<served::ServedParse>()?;
     module.add_class::<served::ServedPlan>()?;
     module.add_class::<vocabulary::Vocabulary>()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lar_core::mining::mine::Selection as CoreSelection;
-use lar_core::{Error, Segments};
+use lar_core::Error;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
@@ -63,7 +63,7 @@ impl Selection {
 
     fn audited(&self, py: Python<'_>, fails: Py<PyAny>) -> PyResult<(Self, usize, usize)> {
         let selection = self.selection.clone();
-        let audit = |segments: &Segments| Python::attach(|py| ask(fails.bind(py), segments));
+        let audit = |selection: &CoreSelection| Python::attach(|py| ask(fails.bind(py), selection));
         let audited = py.detach(|| selection.audited(audit)).map_err(|failure| failure.0)?;
         Ok((Selection { selection: audited.selection }, audited.dropped, audited.audits))
     }
@@ -84,11 +84,9 @@ impl From<Error> for Failure {
     }
 }
 
-/// Calls a Python callback with segments; returns for each whether it fails.
-fn ask(fails: &Bound<'_, PyAny>, segments: &Segments) -> Result<Vec<bool>, Failure> {
-    let py = fails.py();
-    let tokens = PyArray1::from_slice(py, segments.tokens());
-    let answer = fails.call1((tokens, offsets_to(py, segments.offsets())))?;
+/// Calls a Python callback with a selection; returns for each of its segments whether it fails.
+fn ask(fails: &Bound<'_, PyAny>, selection: &CoreSelection) -> Result<Vec<bool>, Failure> {
+    let answer = fails.call1((Selection { selection: selection.clone() },))?;
     let answer: PyReadonlyArray1<'_, bool> = answer.extract()?;
     Ok(contiguous(&answer)?.to_vec())
 }

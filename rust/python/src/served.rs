@@ -1,6 +1,6 @@
 //! `ServedParse`: the ids that an exported tokenizer gives a text.
 
-use std::sync::RwLock;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use lar_core::tokens::barriers::Barriers;
 use lar_core::tokens::bytes::TokenBytes;
@@ -24,6 +24,13 @@ pub struct ServedPlan {
     plan: CorePlan,
 }
 
+impl ServedParse {
+    /// A panic cannot leave the parse half changed: what is learnt is checked first.
+    fn read(&self) -> RwLockReadGuard<'_, CoreParse> {
+        self.parse.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[pymethods]
 impl ServedParse {
     #[new]
@@ -43,6 +50,15 @@ impl ServedParse {
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
     }
 
+    fn with_segments(
+        &self,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Self> {
+        let parse = self.read().with_segments(&segments_from(&tokens, &offsets)?);
+        Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
+    }
+
     fn plan(
         &self,
         py: Python<'_>,
@@ -52,13 +68,13 @@ impl ServedParse {
     ) -> PyResult<ServedPlan> {
         let (tokens, action) = (contiguous(&tokens)?, contiguous(&action)?);
         let offsets = offsets_from(&offsets)?;
-        let plan = py.detach(|| self.parse.read().unwrap_or_else(|e| e.into_inner()).plan(tokens, action, &offsets));
+        let plan = py.detach(|| self.read().plan(tokens, action, &offsets));
         Ok(ServedPlan { plan: plan.map_err(to_python)? })
     }
 
     fn missing(&self, py: Python<'_>, plan: &ServedPlan) -> PyResult<Vec<String>> {
         py.detach(|| {
-            let parse = self.parse.read().unwrap_or_else(|e| e.into_inner());
+            let parse = self.read();
             Ok(parse.missing(&plan.plan)?.into_iter().map(String::from).collect())
         })
         .map_err(to_python)
@@ -72,13 +88,11 @@ impl ServedParse {
     ) -> PyResult<()> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let ids = segments_from(&ids, &offsets)?;
-        self.parse.write().unwrap_or_else(|e| e.into_inner()).learn(&texts, &ids).map_err(to_python)
+        self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids).map_err(to_python)
     }
 
     fn units<'py>(&self, py: Python<'py>, plan: &ServedPlan) -> PyResult<Served<'py>> {
-        let served = py
-            .detach(|| self.parse.read().unwrap_or_else(|e| e.into_inner()).units(&plan.plan))
-            .map_err(to_python)?;
+        let served = py.detach(|| self.read().units(&plan.plan)).map_err(to_python)?;
         Ok((served.units.into_pyarray(py), served.starts.into_pyarray(py), served.begins.into_pyarray(py)))
     }
 }

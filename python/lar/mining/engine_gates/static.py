@@ -1,11 +1,10 @@
 """The engine gates that need no corpus: which segments serving engines can take as latents.
 
 In an engine a latent is an added token whose content is the segment's text. Each gate here refuses texts that
-an engine would handle wrongly without an error. The other gates of this package: `boundary` reads the corpus,
-`tool_call` also cuts the runs at the names of tools.
+an engine would handle wrongly without an error. The gate `tool_call` also cuts the runs at the names of
+tools. The gate `served` reads the corpus (`lar.mining.served_saving`).
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -96,21 +95,6 @@ def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     return _each(texts, lambda text: not any((end + text).startswith(text) for end in ends))
 
 
-def swallowing(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """Which of a vocabulary's texts would swallow the header of a turn that another begins; bool (k).
-
-    A newline and a brace do, where another latent begins with a brace: in a turn that begins with that
-    latent, the header's newline and the brace would be read as one. `boundary` counts the turns without
-    latents.
-    """
-    ends, ordered = _header_ends(tokenizer), sorted(texts)
-
-    def swallows(text: str) -> bool:
-        return any(_begins_one(text[len(end) :], ordered) for end in ends if text.startswith(end))
-
-    return _each(texts, swallows)
-
-
 def _header_ends(tokenizer: Tokenizer) -> list[str]:
     """What the header of the agent's turn ends with, after its last added token: every end of that text."""
     prompt = generation_prompt(tokenizer)
@@ -119,18 +103,12 @@ def _header_ends(tokenizer: Tokenizer) -> list[str]:
     return [text[start:] for start in range(len(text))]
 
 
-def _begins_one(start: str, ordered: Sequence[str]) -> bool:
-    """Whether one of the sorted texts begins with `start`."""
-    place = bisect_left(ordered, start)
-    return place < len(ordered) and ordered[place].startswith(start)
-
-
 def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
     """The text does not occur in the text by which llama.cpp identifies pre-tokenizers; bool (n)."""
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
 
-# In the order in which they are applied. `characters` comes before all of them, `boundary` after.
+# In the order in which they are applied. `characters` comes before all of them, `served` after.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
     "normal": normal,
     "token": token,
@@ -141,7 +119,7 @@ STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
 }
 # What a gate does with the runs before candidates are searched in them, for the gates that cut.
 CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
-BOUNDARY = "boundary"
+SERVED = "served"
 
 
 def parse_gates(value: str) -> tuple[str, ...]:
@@ -152,7 +130,7 @@ def parse_gates(value: str) -> tuple[str, ...]:
     Raises:
         OptionError: a name is none of a gate.
     """
-    known = ("characters", *STATIC_GATES, BOUNDARY)
+    known = ("characters", *STATIC_GATES, SERVED)
     if value == "engines":
         return known
     named = [name.strip() for name in value.split(",")] if value != "none" else []

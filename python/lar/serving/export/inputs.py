@@ -7,7 +7,7 @@ from tokenizers import Tokenizer as Backend
 
 from lar.distillation.student import VOCABULARY_FOLDER
 from lar.errors import TrainingError, VocabularyError
-from lar.mining.engine_gates.static import STATIC_GATES, swallowing
+from lar.mining.engine_gates.static import STATIC_GATES
 from lar.models.adapter import base_folder, is_adapter
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, source_folder
@@ -52,8 +52,6 @@ def _check_gates(vocabulary: LatentVocabulary) -> None:
     for name, gate in STATIC_GATES.items():
         for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():
             raise _unfit(index, texts[index], name)
-    for index in np.flatnonzero(swallowing(texts, vocabulary.tokenizer)).tolist():
-        raise _unfit(index, texts[index], "header")
 
 
 def _unfit(index: int, text: str, gate: str) -> VocabularyError:

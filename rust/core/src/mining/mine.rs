@@ -41,7 +41,7 @@ pub fn mine<E: From<Error>>(
     parsed: Arc<Runs>,
     token_bytes: &TokenBytes,
     options: &MiningOptions,
-    fails: impl FnMut(&Segments) -> Result<Vec<bool>, E>,
+    fails: impl FnMut(&Selection) -> Result<Vec<bool>, E>,
 ) -> Result<Selection, E> {
     let candidates = find_candidates(searched, &options.limits)?;
     let pool = candidates.filter(&candidates.are_whole_characters(token_bytes)?)?;
@@ -132,7 +132,7 @@ impl Selection {
 
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
-    /// `fails` takes the chosen segments and returns for each whether it fails. That may depend on the other
+    /// `fails` takes the selection and returns for each of its segments whether it fails. That may depend on the other
     /// segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing replaces the
     /// segments that fail, so that the audits come to an end.
     ///
@@ -140,12 +140,12 @@ impl Selection {
     /// If `fails` fails, or returns another number of entries.
     pub fn audited<E: From<Error>>(
         mut self,
-        mut fails: impl FnMut(&Segments) -> Result<Vec<bool>, E>,
+        mut fails: impl FnMut(&Selection) -> Result<Vec<bool>, E>,
     ) -> Result<Audited, E> {
         let (mut dropped, mut audits) = (0, 0);
         loop {
             audits += 1;
-            let failed = fails(&self.segments())?;
+            let failed = fails(&self)?;
             check_length("fails", failed.len(), self.len())?;
             let number = failed.iter().filter(|&&fails| fails).count();
             if number == 0 {
@@ -208,8 +208,8 @@ mod tests {
         prop::collection::vec(prop::collection::vec(0..IDS, 0..30), 0..10)
     }
 
-    fn none_fail(segments: &Segments) -> Result<Vec<bool>> {
-        Ok(vec![false; segments.len()])
+    fn none_fail(selection: &Selection) -> Result<Vec<bool>> {
+        Ok(vec![false; selection.len()])
     }
 
     proptest! {
@@ -257,7 +257,8 @@ mod tests {
         fn no_segment_that_fails_is_left(parts in parts(), size in 1usize..8, wrong in 0u32..8) {
             let runs = runs_of(&parts);
             let is_wrong = |segment: &[u32]| segment.iter().sum::<u32>() % 8 <= wrong;
-            let audit = |segments: &Segments| Ok::<_, Error>(segments.iter().map(is_wrong).collect());
+            let audit =
+                |selection: &Selection| Ok::<_, Error>(selection.segments().iter().map(is_wrong).collect());
             let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
             let audited = Selection::choose(runs, pool, size).unwrap().audited(audit).unwrap();
             prop_assert!(!audited.selection.segments().iter().any(is_wrong));
@@ -269,7 +270,7 @@ mod tests {
     #[test]
     fn an_audit_that_fails_ends_mining_with_its_error() {
         let runs = runs_of(&[vec![0, 1], vec![0, 1]]);
-        let with = |fails: fn(&Segments) -> Result<Vec<bool>>| {
+        let with = |fails: fn(&Selection) -> Result<Vec<bool>>| {
             mine(&runs, Arc::clone(&runs), &token_bytes(), &options(4), fails).unwrap_err()
         };
         assert_eq!(with(|_| Err(Error::StreamEnded)), Error::StreamEnded);

@@ -62,6 +62,17 @@ impl ServedParse {
         joints: Joints,
         segments: &Segments,
     ) -> Result<Self> {
+        let windows = Windows::default();
+        let empty = ServedParse { token_bytes, barriers, joints, texts: TextMatcher::new([]), latents: Vec::new(), windows };
+        empty.with_segments(segments)
+    }
+
+    /// The parse for other segments, with the texts that this one has learnt.
+    ///
+    /// # Errors
+    /// As of [`ServedParse::new`].
+    pub fn with_segments(&self, segments: &Segments) -> Result<Self> {
+        let token_bytes = &self.token_bytes;
         let base_size = token_bytes.size();
         let mut order = Vec::with_capacity(segments.len());
         for (segment, tokens) in segments.iter().enumerate() {
@@ -77,7 +88,7 @@ impl ServedParse {
         order.dedup_by(|(later, _), (first, _)| later == first);
         let texts = TextMatcher::new(order.iter().map(|(text, _)| text.as_slice()));
         let latents = order.iter().map(|(text, id)| (*id, text.len())).collect();
-        Ok(ServedParse { token_bytes, barriers, joints, texts, latents, windows: Windows::default() })
+        Ok(ServedParse { texts, latents, ..self.clone() })
     }
 
     /// Reads the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
