@@ -32,6 +32,7 @@ from lar.mining.one_machine import OneMachine
 from lar.mining.options import MiningOptions
 from lar.mining.selection import Selector
 from lar.mining.served_saving import Audit
+from lar.mining.turn_borders import TurnBorders
 from lar.serving.export.tokenizer_files import exported_backend
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import read_trajectories
@@ -51,7 +52,7 @@ def check_fit(vocabulary, corpus):
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
     found = Audit(corpus, OneMachine()).count(vocabulary.segments)
-    assert not found.crosses.any()
+    assert not TurnBorders.of(corpus).crossed_by(texts).any()
     promised = np.array([latent.saving for latent in vocabulary])
     assert (found.saved >= vocabulary.mining["min_kept"] * promised).all()
     backend = exported_backend(vocabulary)
@@ -99,7 +100,7 @@ def test_candidates_that_cut_characters_are_told(tokenizer):
 def test_each_gates_cost_is_told(corpus):
     vocabulary = mine(corpus, size=30)
     gates = vocabulary.mining["gates"]
-    assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "served"]
+    assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "border", "served"]
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
     ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # which has cut the runs before
@@ -118,8 +119,11 @@ def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
         tokens, offsets, *_ = selection.to_arrays()
         return np.array([bool(wrong & set(segment.tolist())) for segment in Segments(tokens, offsets)], bool)
 
+    def none(texts):
+        return np.zeros(len(texts), bool)
+
     runs = OneMachine().fold(corpus, None)
-    selector = Selector(runs, 10, corpus.tokenizer, audit, corpus.num_action_tokens)
+    selector = Selector(runs, 10, corpus.tokenizer, none, audit, corpus.num_action_tokens)
     selection = selector.select(runs.candidates(SOME), ("characters", "served"))
     assert not audit(selection).any()
     assert selector.costs[-1]["reduction"] == round(selection.saving / corpus.num_action_tokens, 6)
@@ -228,7 +232,7 @@ def test_no_text_is_in_the_converters_check_text(tokenizer):
 
 
 def test_gates_by_name():
-    assert parse_gates("engines") == ("characters", *STATIC_GATES, "served")
+    assert parse_gates("engines") == ("characters", *STATIC_GATES, "border", "served")
     assert parse_gates("none") == ("characters",)
     assert parse_gates("served, token") == ("characters", "token", "served")
     for wrong in ("", "tokens", "token,", "engines,token"):

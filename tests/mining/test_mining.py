@@ -81,7 +81,7 @@ def test_only_runs_that_are_searched_are_held_to_what_can_be_searched(tokenizer,
             {"gates": "none", "max_entropy": "p50"},
             ["runs", "entropies", "runs within the gate", "latents"],
         ),
-        (False, {"min_kept": 0.0}, ["runs", "savings"]),
+        (False, {"min_kept": 0.0}, ["runs", "borders", "savings"]),
     ],
 )
 def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, options, passes):

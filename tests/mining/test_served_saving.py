@@ -11,7 +11,8 @@ from lar.corpus import Corpus, Shard
 from lar.errors import OptionError
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
-from lar.mining.served_saving import Audit, _Count, savings
+from lar.mining.served_saving import Audit, savings
+from lar.mining.turn_borders import TurnBorders, borders_of
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
 from testing import toy
@@ -53,26 +54,40 @@ def found_in(text: str, latents: list[str]) -> list[tuple[int, int]]:
 def test_savings_add_up_and_uses_are_those_of_the_text(texts, conversations):
     segments, shard = segments_of(texts), shard_of(conversations)
     parsed = ServedParse(TOKENIZER, segments).parse(shard.tokens, shard.action, shard.offsets)
-    uses, saved = savings(parsed, shard.action, TOKENIZER.base_size, len(segments))
+    found = savings(parsed, shard.action, TOKENIZER.base_size, len(segments))
     latents = [TOKENIZER.decode(segment) for segment in segments]
     spoken = [text for spans in conversations for text in spans[1::2]]
     expected = [index for text in spoken for _, index in found_in(text, latents)]
-    assert uses.tolist() == np.bincount(expected, minlength=len(segments)).tolist()
-    assert saved.sum() == shard.action.sum() - shard.action[parsed.starts].sum()
+    assert found.uses.tolist() == np.bincount(expected, minlength=len(segments)).tolist()
+    assert found.saved.sum() == shard.action.sum() - shard.action[parsed.starts].sum()
 
 
 @given(some_latents, some_conversations)
-def test_a_latent_crosses_where_the_whole_text_has_it_across_a_border(texts, conversations):
-    segments = segments_of(texts)
-    latents = [TOKENIZER.decode(segment) for segment in segments]
-    expected = set()
-    for spans in conversations:
-        borders = np.cumsum([len(text) for text in spans])[:-1].tolist()
-        for start, index in found_in("".join(spans), latents):
-            if any(start < border < start + len(latents[index]) for border in borders):
-                expected.add(index)
-    crosses = _Count(TOKENIZER, segments)(shard_of(conversations)).crosses
-    assert set(np.flatnonzero(crosses).tolist()) == expected
+def test_a_text_crosses_where_it_occurs_across_a_border(texts, conversations):
+    expected = []
+    for text in texts:
+        joined = [("".join(spans), np.cumsum([len(span) for span in spans])[:-1]) for spans in conversations]
+        places = [
+            (border, start)
+            for whole, borders in joined
+            for border in borders.tolist()
+            for start in range(max(0, border - len(text) + 1), border)
+            if whole.startswith(text, start)
+        ]
+        expected.append(bool(places))
+    borders = TurnBorders(borders_of(TOKENIZER, shard_of(conversations)))
+    assert borders.crossed_by(texts).tolist() == expected
+
+
+def test_an_added_token_ends_a_text_and_no_character_is_cut(corpus):
+    shard = next(corpus.shards())
+    borders = borders_of(corpus.tokenizer, shard)
+    assert {before for before, _ in borders} == {b"assistant\n"}  # behind <|im_start|>
+    assert b"I will look up" in {after[:14] for _, after in borders}
+    crossed = TurnBorders(borders).crossed_by(
+        ["\nI will", "\nI won", "I will", "t\nI will look up the weather"]
+    )
+    assert crossed.tolist() == [True, False, False, True]
 
 
 def test_shards_are_counted_apart(corpus, tokenizer, tmp_path):
@@ -84,7 +99,6 @@ def test_shards_are_counted_apart(corpus, tokenizer, tmp_path):
         whole, parts = ([audit.count(first), audit.count(segments)][1] for audit in audits)
         np.testing.assert_array_equal(whole.uses, parts.uses)
         np.testing.assert_array_equal(whole.saved, parts.saved)
-        np.testing.assert_array_equal(whole.crosses, parts.crosses)
 
 
 def test_more_latents_are_kept_where_less_must_be_saved(corpus):

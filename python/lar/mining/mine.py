@@ -1,5 +1,6 @@
 """Corpus -> latent vocabulary: the segments that recur, could have been predicted, and save the most."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Unpack
@@ -17,6 +18,7 @@ from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selector
 from lar.mining.served_saving import Audit
+from lar.mining.turn_borders import TurnBorders
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -70,6 +72,10 @@ def mine(
             runs = CUTS[name](runs, corpus.tokenizer)
     candidates = backend.candidates(runs, chosen_options.limits)
 
+    def crosses(texts: Sequence[str]) -> NDArray[np.bool_]:
+        annotate(progress, "borders between turns")
+        return TurnBorders.of(corpus, backend, progress).crossed_by(texts)
+
     audit = Audit(corpus, backend)
 
     def fails(selection: _core.Selection) -> NDArray[np.bool_]:
@@ -78,9 +84,11 @@ def mine(
         segments = Segments(tokens, offsets)
         found = audit.count(segments, progress)
         promised = uses.astype(np.int64) * (segments.lengths - 1)
-        return found.crosses | (found.saved < chosen_options.min_kept * promised)
+        return found.saved < chosen_options.min_kept * promised
 
-    selector = Selector(stretches, chosen_options.size, corpus.tokenizer, fails, corpus.num_action_tokens)
+    selector = Selector(
+        stretches, chosen_options.size, corpus.tokenizer, crosses, fails, corpus.num_action_tokens
+    )
     selection = selector.select(candidates, gates)
     mining = {
         **asdict(chosen_options),

@@ -1,6 +1,6 @@
 """Candidates -> latents: the engine gates, what each of them costs, and the choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -8,26 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.mining.engine_gates.static import SERVED, STATIC_GATES, texts_of, whole_characters
+from lar.mining.engine_gates.static import BORDER, SERVED, STATIC_GATES, texts_of, whole_characters
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
+Crosses = Callable[[Sequence[str]], NDArray[np.bool_]]
 Audit = Callable[[_core.Selection], NDArray[np.bool_]]
 
 
 class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
-    `audit` returns for a selection of k segments which of them fail the gate `served`; bool (k). Reductions
-    are shares of `action_tokens`.
+    `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k
+    fail the gate `served`; bool (k). Reductions are shares of `action_tokens`.
     """
 
     def __init__(
-        self, runs: _core.Runs, size: int, tokenizer: Tokenizer, audit: Audit, action_tokens: int
+        self,
+        runs: _core.Runs,
+        size: int,
+        tokenizer: Tokenizer,
+        crosses: Crosses,
+        audit: Audit,
+        action_tokens: int,
     ) -> None:
         self._runs = runs
         self._size = size
         self._tokenizer = tokenizer
+        self._crosses = crosses
         self._audit = audit
         self._action_tokens = action_tokens
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
@@ -46,6 +54,10 @@ class Selector:
                 selection = selection.without(~keep)
                 texts = list(compress(texts, keep))
                 self._note(name, int((~keep).sum()), selection)
+        if BORDER in gates:
+            crosses = self._crosses(texts)
+            selection = selection.without(crosses)
+            self._note(BORDER, int(crosses.sum()), selection)
         if SERVED in gates:
             selection, dropped, audits = selection.audited(self._fails)
             self._note(SERVED, dropped, selection, audits=audits)

@@ -1,4 +1,4 @@
-"""What latents save in the text that engines read, and where they are found across two speakers' texts.
+"""What latents save in the text that engines read.
 
 Mining counts segments of tokens, and an engine finds latents in text. `" the user"` occurs in `" the
 username"` too: the engine finds it there and encodes what is left, `name`, by itself. Each latent is charged
@@ -17,25 +17,20 @@ from lar.utils.progress import Progress, silent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import Served, ServedParse
 
-# Tokens on either side of a border between two speakers that are read for latents across it.
-_NEAR = 64
-
 
 @dataclass(frozen=True)
 class ServedSaving:
     """Counts of k latents over a corpus, in the parse that engines read.
 
     uses: in the agent's text, int64 (k). saved: units by which the agent's text is shorter, net, int64 (k);
-    their sum is the whole saving. crosses: bool (k), found across the border of two speakers' texts at least
-    once, so that the ids of a prompt would not begin those of the conversation that continues it.
+    their sum is the whole saving.
     """
 
     uses: NDArray[np.int64]
     saved: NDArray[np.int64]
-    crosses: NDArray[np.bool_]
 
     def __add__(self, other: "ServedSaving") -> "ServedSaving":
-        return ServedSaving(self.uses + other.uses, self.saved + other.saved, self.crosses | other.crosses)
+        return ServedSaving(self.uses + other.uses, self.saved + other.saved)
 
 
 class Audit:
@@ -50,7 +45,7 @@ class Audit:
         """The counts of k segments over all shards."""
         count = self._empty.with_segments(segments)
         none = np.zeros(len(segments), dtype=np.int64)
-        found = ServedSaving(none, none, none.astype(np.bool_))
+        found = ServedSaving(none, none)
         for of_shard in self._backend.map_shards(count, self._corpus, progress):
             found += of_shard
         self._empty = count
@@ -77,20 +72,12 @@ class _Count:
     def __call__(self, shard: Shard) -> ServedSaving:
         if self._parse is None:
             self._parse = ServedParse(self._tokenizer, self._segments)
-        size, number = self._tokenizer.base_size, len(self._segments)
         parsed = self._parse.parse(shard.tokens, shard.action, shard.offsets)
-        uses, saved = savings(parsed, shard.action, size, number)
-        crosses = np.zeros(number, dtype=np.bool_)
-        tokens, action, offsets = _near_borders(shard)
-        across = self._parse.parse(tokens, np.zeros_like(action), offsets)
-        crosses[_crossing(across, action, offsets, size)] = True
-        return ServedSaving(uses, saved, crosses)
+        return savings(parsed, shard.action, self._tokenizer.base_size, len(self._segments))
 
 
-def savings(
-    parsed: Served, action: NDArray[np.bool_], base_size: int, number: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Uses and net savings of `number` latents (k) in the agent's text of conversations; int64 (k) each.
+def savings(parsed: Served, action: NDArray[np.bool_], base_size: int, number: int) -> ServedSaving:
+    """Uses and net savings of `number` latents in the agent's text of conversations.
 
     `action` (n) is who wrote each base token. A unit saves the base tokens that begin in it, but one. What
     base tokens save or cost where the text was encoded again is credited to the nearest latent.
@@ -103,36 +90,10 @@ def savings(
     uses = np.bincount(units[own] - base_size, minlength=number)
     credited = np.flatnonzero(spoken & (begun != 1))
     if not len(latents):
-        return uses, np.zeros(number, dtype=np.int64)
+        return ServedSaving(uses, np.zeros(number, dtype=np.int64))
     after = np.searchsorted(latents, credited)
     before = latents[np.maximum(after - 1, 0)]
     after = latents[np.minimum(after, len(latents) - 1)]
     nearest = np.where(np.abs(credited - before) < np.abs(after - credited), before, after)
     saved = np.bincount(units[nearest] - base_size, weights=begun[credited] - 1, minlength=number)
-    return uses, saved.astype(np.int64)
-
-
-def _near_borders(shard: Shard) -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.int64]]:
-    """The tokens near the borders of speakers as conversations of their own: tokens, action and offsets."""
-    borders = np.setdiff1d(np.flatnonzero(np.diff(shard.action)) + 1, shard.offsets)
-    row = np.searchsorted(shard.offsets, borders, side="right") - 1
-    begins = np.maximum(borders - _NEAR, shard.offsets[row])
-    ends = np.minimum(borders + _NEAR, shard.offsets[row + 1])
-    lengths = ends - begins
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    places = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return shard.tokens[places], shard.action[places], offsets
-
-
-def _crossing(
-    parsed: Served, action: NDArray[np.bool_], offsets: NDArray[np.int64], base_size: int
-) -> NDArray[np.int64]:
-    """The indices of latents that begin before a border of speakers and end after it."""
-    starts, begins = np.append(parsed.starts, len(action)), np.append(parsed.begins, [True])
-    borders = np.setdiff1d(np.flatnonzero(np.diff(action)) + 1, offsets)
-    last = (
-        np.searchsorted(parsed.starts, borders) - 1
-    )  # the last unit that begins in a token before the border
-    ends_after = (starts[last + 1] > borders) | ~begins[last + 1]
-    units: NDArray[np.int64] = parsed.units[last[ends_after]].astype(np.int64)
-    return units[units >= base_size] - base_size
+    return ServedSaving(uses, saved.astype(np.int64))

@@ -2,7 +2,8 @@
 
 In an engine a latent is an added token whose content is the segment's text. Each gate here refuses texts that
 an engine would handle wrongly without an error. The gate `tool_call` also cuts the runs at the names of
-tools. The gate `served` reads the corpus (`lar.mining.served_saving`).
+tools. Two gates read the corpus: `border` (`lar.mining.turn_borders`) and `served`
+(`lar.mining.served_saving`).
 """
 
 from collections.abc import Callable, Sequence
@@ -108,7 +109,7 @@ def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
 
-# In the order in which they are applied. `characters` comes before all of them, `served` after.
+# In the order in which they are applied. `characters` comes before all of them.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
     "normal": normal,
     "token": token,
@@ -119,7 +120,8 @@ STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
 }
 # What a gate does with the runs before candidates are searched in them, for the gates that cut.
 CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
-SERVED = "served"
+# The gates that read the corpus, after those.
+BORDER, SERVED = "border", "served"
 
 
 def parse_gates(value: str) -> tuple[str, ...]:
@@ -130,7 +132,7 @@ def parse_gates(value: str) -> tuple[str, ...]:
     Raises:
         OptionError: a name is none of a gate.
     """
-    known = ("characters", *STATIC_GATES, SERVED)
+    known = ("characters", *STATIC_GATES, BORDER, SERVED)
     if value == "engines":
         return known
     named = [name.strip() for name in value.split(",")] if value != "none" else []

@@ -1,0 +1,86 @@
+r"""Where one speaker's text ends and another's begins, and which latents would be found across such a place.
+
+The ids of a prompt must begin those of the conversation that continues it: otherwise the student reads other
+units than it wrote, and no engine's cache holds from turn to turn. A latent found across the border of two
+turns would break that. Where the template ends a turn with an added token, nothing is found across; but the
+header of the agent's turn usually ends with a newline, and `"\nThought"` is found where a turn begins with
+`Thought`.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.corpus import Corpus, Shard
+from lar.corpus.backend import Backend, map_shards
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.progress import Progress, silent
+
+# Bytes before a border and after it that are compared. Longer latents count as found if these fit.
+_BEFORE = 24
+_AFTER = 96
+
+Border = tuple[bytes, bytes]
+
+
+class TurnBorders:
+    """The borders of a corpus: for each ending of a text before one, the texts that follow."""
+
+    def __init__(self, borders: Iterable[Border]) -> None:
+        """Take the distinct borders, each at most `_BEFORE` bytes before it and `_AFTER` after it."""
+        following: dict[bytes, set[bytes]] = defaultdict(set)
+        for before, after in borders:
+            for length in range(1, len(before) + 1):
+                following[before[-length:]].add(after)
+        self._following = {before: sorted(after) for before, after in following.items()}
+
+    @classmethod
+    def of(cls, corpus: Corpus, backend: Backend | None = None, progress: Progress = silent) -> "TurnBorders":
+        """Collect the borders of all conversations in one pass over the shards."""
+        borders: set[Border] = set()
+        for of_shard in map_shards(partial(borders_of, corpus.tokenizer), corpus, backend, progress):
+            borders |= of_shard
+        return cls(borders)
+
+    def crossed_by(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts occur across a border; bool (k)."""
+        return np.fromiter((self._is_crossed(text.encode()) for text in texts), np.bool_, len(texts))
+
+    def _is_crossed(self, text: bytes) -> bool:
+        return any(
+            _begins_one(
+                text[place : place + _AFTER], self._following.get(text[max(0, place - _BEFORE) : place], ())
+            )
+            for place in range(1, len(text))
+        )
+
+
+def _begins_one(start: bytes, ordered: Sequence[bytes]) -> bool:
+    """Whether one of the sorted texts begins with `start`."""
+    place = bisect_left(ordered, start)
+    return place < len(ordered) and ordered[place].startswith(start)
+
+
+def borders_of(tokenizer: Tokenizer, shard: Shard) -> set[Border]:
+    """The borders of a shard that no added token marks: what stands before each, and after it."""
+    is_barrier = np.zeros(tokenizer.base_size, dtype=np.bool_)
+    is_barrier[tokenizer.barriers] = True
+    # Texts end at an added token and at a conversation's end.
+    ends = np.union1d(np.flatnonzero(is_barrier[shard.tokens]), shard.offsets)
+    begins = np.union1d(np.flatnonzero(is_barrier[shard.tokens]) + 1, shard.offsets)
+    places = np.setdiff1d(np.flatnonzero(np.diff(shard.action)) + 1, np.union1d(begins, ends))
+    first = begins[np.searchsorted(begins, places, side="right") - 1]
+    last = ends[np.searchsorted(ends, places)]
+    rows = zip(places.tolist(), first.tolist(), last.tolist(), strict=True)
+    return {_border(tokenizer, shard.tokens, place, begin, end) for place, begin, end in rows}
+
+
+def _border(tokenizer: Tokenizer, tokens: NDArray[np.uint32], place: int, begin: int, end: int) -> Border:
+    """The border before token `place` of the text [begin, end); used tokens have a byte at least."""
+    before = tokenizer.bytes_of(tokens[max(begin, place - _BEFORE) : place])
+    after = tokenizer.bytes_of(tokens[place : min(end, place + _AFTER)])
+    return before[-_BEFORE:], after[:_AFTER]
