@@ -3,6 +3,7 @@
 pub mod align;
 pub mod boundary_audit;
 mod expansion_table;
+mod found_texts;
 pub mod guard;
 mod match_table;
 pub mod served;
