@@ -15,6 +15,8 @@ __all__ = [
     "GuardTable",
     "RunFolder",
     "Runs",
+    "ServedParse",
+    "ServedPlan",
     "Stream",
     "StreamBatch",
     "Vocabulary",
@@ -390,7 +392,7 @@ class GuardTable:
         """The table of a vocabulary over n base ids: their bytes with offsets (n + 1), and the added tokens.
 
         It takes 17 bytes for each byte of the latents' texts, and the bytes of the base tokens with 12 bytes
-        for each: about 4 MB for Qwen3's tokenizer and 1,024 latents.
+        for each token: about 3 MB for Qwen3's tokenizer and 1,024 latents.
 
         Raises:
             OptionError: the offsets do not divide the bytes, or n is not the vocabulary's `base_size`.

@@ -32,7 +32,7 @@ BASE = TOKENIZER.base_size
 TEXTS = [TOKENIZER.decode([id_]) for id_ in range(BASE)]
 # Tokens of few letters, so that latents occur, begin inside tokens, and lie in them.
 TOKENS = [id_ for id_, text in enumerate(TEXTS) if {*text} <= {*"degrs "}]
-F, G, I, J = map(TEXTS.index, "FGIJ")  # each the only token that begins with its letter
+F, G, M, J = map(TEXTS.index, "FGMJ")  # each the only token that begins with its letter
 BARRIER = int(TOKENIZER.barriers[0])
 PROMPTS = [
     f"<|im_start|>user\nHow warm is it in {city}?<|im_end|>\n<|im_start|>assistant\n"
@@ -276,27 +276,27 @@ def masked(processor, *rows):
 
 
 def test_rows_are_followed_and_may_change_places_or_shrink():
-    vocabulary = vocabulary_of([(G, F), (I, J)])
+    vocabulary = vocabulary_of([(G, F), (M, J)])
     processor = CanonicalProcessor(vocabulary)
-    assert masked(processor, [G, G], [0, I]) == [[], []]  # units of the prompt are not open
-    assert masked(processor, [G, G, G], [0, I, I]) == [[F], [J]]
-    assert masked(processor, [0, I, I], [G, G, G]) == [[J], [F]]
-    assert masked(processor, [0, I, I, 1], [G, G, G, I]) == [[], [J]]
-    assert masked(processor, [0, I, I], [G, G, G]) == [[J], [F]]
-    assert masked(processor, [0, I], [G, G]) == [[], []]
+    assert masked(processor, [G, G], [0, M]) == [[], []]  # units of the prompt are not open
+    assert masked(processor, [G, G, G], [0, M, M]) == [[F], [J]]
+    assert masked(processor, [0, M, M], [G, G, G]) == [[J], [F]]
+    assert masked(processor, [0, M, M, 1], [G, G, G, M]) == [[], [J]]
+    assert masked(processor, [0, M, M], [G, G, G]) == [[J], [F]]
+    assert masked(processor, [0, M], [G, G]) == [[], []]
     with pytest.raises(VocabularyError):
-        masked(processor, [0, I, 10**6], [G, G, 1])
+        masked(processor, [0, M, 10**6], [G, G, 1])
 
 
 def test_a_row_that_would_lose_all_its_units_keeps_them():
     processor = CanonicalProcessor(vocabulary_of([(G, F)]))
     scores = torch.full((2, BASE + 1), -torch.inf)
     scores[:, F] = 1.0  # another processor has left only this unit
-    scores[1, I] = 0.0
+    scores[1, M] = 0.0
     processor(torch.tensor([[1], [1]]), scores)
     after = processor(torch.tensor([[1, G], [1, G]]), scores)
     assert after[0].equal(scores[0])
-    assert after[1].isfinite().nonzero()[:, 0].tolist() == [I]
+    assert after[1].isfinite().nonzero()[:, 0].tolist() == [M]
     assert scores[1, F] == 1.0  # the input is unchanged
 
 

@@ -1,4 +1,4 @@
-"""The sampling guard as a logits processor of transformers: an engine finds the latents that were written."""
+"""The sampling guard as a logits processor of transformers: engines find the latents that were written."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
-    """Masks the units after which an engine would find other latents than were written, in each row of a batch.
+    """Masks, in each row, the units after which an engine would find other latents than were written.
 
     Make one for each call of `generate`. The ids of its first step are the prompt; the units after it are one
     turn, so the prompt's length and padding have no effect. If rows are reordered or shortened, as in beam

@@ -29,8 +29,8 @@ class Sampling:
 
     max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
     end a turn, in addition to the model's end-of-sequence ids. seed: None leaves torch's random state
-    unchanged. canonical: mask the units after which an engine would find other latents in the turn's text than
-    were written (`lar.generation.guard`); None does so at a temperature above 0.
+    unchanged. canonical: mask the units after which an engine would find other latents in the turn's text
+    than were written (`lar.generation.guard`); None does so at a temperature above 0.
     """
 
     max_units: int = 256

@@ -224,10 +224,10 @@ class LatentVocabulary:
         return expander.stream_batch(requests, _stops(stop), max_units, max_base_tokens)
 
     def guard(self) -> _core.CanonicalGuard:
-        """Begin the guard of one turn: `excluded()` gives the units that may not come next, `push(unit)` takes one.
+        """A guard for one turn: `excluded()` gives the units that may not come next, `push(unit)` takes one.
 
         Without excluded units, an engine that reads the turn's text finds exactly the latents that were
-        written. The base tokens between them may be others than the tokenizer gives, as of any model.
+        written. The base tokens between them may differ from the tokenizer's, as those of any model may.
         `lar.generation.guard` is the guard for transformers.
 
         Raises:

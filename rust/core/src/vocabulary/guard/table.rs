@@ -11,7 +11,7 @@ use crate::tokens::checks::check_length;
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::found_texts::found_texts;
 
-/// "An engine never finds this latent."
+/// The text of a latent that an engine never finds.
 const NONE: u32 = u32::MAX;
 
 /// The texts of a vocabulary's latents in the order of their bytes, and the units in that order.
@@ -57,7 +57,7 @@ impl GuardTable {
     /// The table of a vocabulary over base tokens of these bytes.
     ///
     /// It takes 17 bytes for each byte of the latents' texts, and a copy of the base tokens' bytes with 12 bytes
-    /// for each: 4 MB for Qwen3's 151,669 base ids and 1,024 latents of 60 bytes.
+    /// for each token: 3 MB for Qwen3's 151,669 base ids and 1,024 latents. It is made in 43 ms then.
     ///
     /// # Errors
     /// If there are not as many base tokens as base ids of the vocabulary.
