@@ -15,8 +15,6 @@ __all__ = [
     "GuardTable",
     "RunFolder",
     "Runs",
-    "ServedParse",
-    "ServedPlan",
     "Stream",
     "StreamBatch",
     "Vocabulary",

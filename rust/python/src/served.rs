@@ -52,8 +52,7 @@ impl ServedParse {
     ) -> PyResult<ServedPlan> {
         let (tokens, action) = (contiguous(&tokens)?, contiguous(&action)?);
         let offsets = offsets_from(&offsets)?;
-        let plan =
-            py.detach(|| self.parse.read().unwrap_or_else(|e| e.into_inner()).plan(tokens, action, &offsets));
+        let plan = py.detach(|| self.parse.read().unwrap_or_else(|e| e.into_inner()).plan(tokens, action, &offsets));
         Ok(ServedPlan { plan: plan.map_err(to_python)? })
     }
 
