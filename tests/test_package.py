@@ -57,7 +57,6 @@ def test_what_copies_is_a_method():
         "Stream.stop_reason",
         "CanonicalGuard.units",
         "CanonicalGuard.overtaken",
-        "CanonicalGuard.is_canonical",
     }
 
 

@@ -4,8 +4,8 @@
     python -m benches.training.sampling_guard --demo demo/ -o sampling_guard.json
 
 Each line is a mean over the sampling seeds (one seed at temperature 0). "not canonical": the share of turns
-that differ from the canonical parse of their text. "wasted": the units that such turns have beyond their
-parse, per ticket.
+that differ from the canonical parse of their text. "misread": the share of turns in whose text an engine
+finds other latents than were written. "wasted": the units that turns have beyond their parse, per ticket.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
 
 TEMPERATURES = [0.0, 0.7, 1.0]
-COLUMNS = "temperature  guard  not canonical  wasted  success           units"
+COLUMNS = "temperature  guard  not canonical  misread  wasted  success           units"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Line:
         guard = "on" if self.guarded else "off"
         return (
             f"{self.temperature:11.1f}  {guard:>5}  {self.mean('turn_share'):13.2%}  "
+            f"{self.mean('misread_share'):7.2%}  "
             f"{self.mean('wasted'):6.3f}  {success:>14}  {self.mean('units'):9.2f}"
         )
 

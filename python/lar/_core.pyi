@@ -424,30 +424,48 @@ class StreamBatch:
 
 @final
 class GuardTable:
-    """A vocabulary's segments in alphabetical order: shared by all guards."""
+    """The texts of a vocabulary's latents and the units that complete them: shared by all guards."""
 
-    def __new__(cls, vocabulary: Vocabulary) -> GuardTable:
-        """The table of a vocabulary."""
+    def __new__(
+        cls,
+        vocabulary: Vocabulary,
+        token_bytes: NDArray[np.uint8],
+        byte_offsets: NDArray[np.int64],
+        barriers: NDArray[np.uint32],
+    ) -> GuardTable:
+        """The table of a vocabulary over n base ids: their bytes with offsets (n + 1), and the added tokens.
+
+        It takes 17 bytes for each byte of the latents' texts, and the bytes of the base tokens with 12 bytes
+        for each token: about 3 MB for Qwen3's tokenizer and 1,024 latents.
+
+        Raises:
+            OptionError: the offsets do not divide the bytes, or n is not the vocabulary's `base_size`.
+        """
 
     def guard(self) -> CanonicalGuard:
         """Begin the guard of one request."""
 
 @final
 class CanonicalGuard:
-    """What the canonical parse excludes while one request's units are written.
+    """The units after which an engine would find other latents than one request has written.
 
-    A unit is overtaken when a segment longer than it, from where it begins, is complete.
+    A start is a place where a latent's text may begin: each byte of a base token, and the first byte of a
+    latent, for longer texts. It is overtaken when such a text is complete.
     """
 
     def push(self, unit: int) -> None:
         """Take the unit that was written, excluded or not.
 
-        A unit that is overtaken is let go, all others are watched on. Raises VocabularyError for an id
-        outside the vocabulary; the guard is unchanged then.
+        A start that is overtaken is dropped, all others are tracked further. Raises VocabularyError for an
+        id outside the vocabulary; the guard is unchanged then.
         """
 
     def excluded(self) -> NDArray[np.uint32]:
-        """The units that would overtake one that was written, ascending: they may not come next."""
+        """The units that would overtake a start, ascending uint32: they may not come next.
+
+        A base token with the text of a latent in it is always among them, and so is a latent that an engine
+        never finds: its text is no UTF-8, shorter than two bytes, or that of an earlier latent.
+        """
 
     def reset(self) -> None:
         """Begin a new text."""
@@ -458,8 +476,7 @@ class CanonicalGuard:
 
     @property
     def overtaken(self) -> int:
-        """How many of them were overtaken."""
+        """Starts that were overtaken, and latents that an engine never finds.
 
-    @property
-    def is_canonical(self) -> bool:
-        """Whether the units so far are the parse of their text."""
+        0 exactly if an engine finds the written latents, and no others, at their places.
+        """

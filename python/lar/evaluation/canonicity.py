@@ -1,13 +1,15 @@
-"""Measures how far generated units are from the canonical parse; `lar.generation.guard` prevents it.
+"""Measures how far generated units are from the canonical parse: the ids that an engine reads for their text.
 
 In training every turn is the canonical parse of its text, so there the measure is zero by construction. A
-sampling model may write a latent's text partly as latents and partly as base tokens. It was not trained on
-such units, and usually needs more of them.
+model that samples may leave it in two ways. It may write a latent's text partly as latents and partly as base
+tokens; `lar.generation.guard` prevents this, and without it such turns are *misread*. And it may write other
+base tokens than the tokenizer gives, "t" and "he" for "the", as any model may.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -21,29 +23,30 @@ from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
 class Canonicity:
     """Counts of turns and units, compared with the canonical parse of the same text.
 
-    noncanonical_turns: turns that differ from their parse. noncanonical_units: units that the parse does not
-    have at the same place. canonical_units: units of the parses.
+    noncanonical_turns: turns that differ from their parse. misread_turns: those of them whose parse has other
+    latents, or latents at other places. noncanonical_units: units that the parse does not have at the same
+    place. canonical_units: units of the parses.
     """
 
     turns: int = 0
     noncanonical_turns: int = 0
+    misread_turns: int = 0
     units: int = 0
     noncanonical_units: int = 0
     canonical_units: int = 0
 
     def __add__(self, other: "Canonicity") -> "Canonicity":
-        return Canonicity(
-            self.turns + other.turns,
-            self.noncanonical_turns + other.noncanonical_turns,
-            self.units + other.units,
-            self.noncanonical_units + other.noncanonical_units,
-            self.canonical_units + other.canonical_units,
-        )
+        return Canonicity(*map(add, astuple(self), astuple(other)))
 
     @property
     def turn_share(self) -> float:
         """Share of turns that are not canonical; 0 without turns."""
         return self.noncanonical_turns / self.turns if self.turns else 0.0
+
+    @property
+    def misread_share(self) -> float:
+        """Share of turns in whose text an engine finds other latents; 0 without turns."""
+        return self.misread_turns / self.turns if self.turns else 0.0
 
     @property
     def unit_share(self) -> float:
@@ -61,6 +64,8 @@ class Canonicity:
             "turns": self.turns,
             "noncanonical_turns": self.noncanonical_turns,
             "turn_share": round(self.turn_share, 4),
+            "misread_turns": self.misread_turns,
+            "misread_share": round(self.misread_share, 4),
             "units": self.units,
             "noncanonical_units": self.noncanonical_units,
             "unit_share": round(self.unit_share, 4),
@@ -99,7 +104,21 @@ def _of_turn(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> Canonic
     tokens = vocabulary.expand(units)
     parse = vocabulary.encode_text(vocabulary.tokenizer.decode(tokens))
     kept = np.isin(_places(vocabulary, units), _places(vocabulary, parse), assume_unique=True)
-    return Canonicity(1, int(not np.array_equal(units, parse)), len(units), int((~kept).sum()), len(parse))
+    noncanonical = not np.array_equal(units, parse)
+    misread = noncanonical and _latents(vocabulary, units) != _latents(vocabulary, parse)
+    return Canonicity(1, int(noncanonical), int(misread), len(units), int((~kept).sum()), len(parse))
+
+
+def _latents(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> tuple[list[int], list[str]]:
+    """The latents, and the texts before, between and after them.
+
+    A text shows where a latent is, also after half a character, which the parse has as U+FFFD.
+    """
+    places = np.flatnonzero(units >= vocabulary.base_size)
+    pieces = np.split(units, places)
+    gaps = [pieces[0], *(piece[1:] for piece in pieces[1:])]
+    texts = [vocabulary.tokenizer.bytes_of(gap).decode(errors="replace") for gap in gaps]
+    return units[places].tolist(), texts
 
 
 def _places(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The sampling guard as a logits processor of transformers: it allows only canonical units."""
+"""The sampling guard as a logits processor of transformers: engines find the latents that were written."""
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
-    """Masks the units that the canonical parse excludes, in every row of a batch.
+    """Masks, in each row, the units after which an engine would find other latents than were written.
 
     Make one for each call of `generate`. The ids of its first step are the prompt; the units after it are one
     turn, so the prompt's length and padding have no effect. If rows are reordered or shortened, as in beam
     search and assisted generation, they are read again. If all units of a row would be masked, its scores
-    stay unchanged, and the row may leave the canonical parse.
+    stay unchanged, and an engine may find other latents in the row's text.
 
         student.model.generate(..., logits_processor=LogitsProcessorList([CanonicalProcessor(vocabulary)]))
     """

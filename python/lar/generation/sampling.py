@@ -43,8 +43,8 @@ class Sampling:
 
     max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
     end a turn, in addition to the model's end-of-sequence ids. seed: None leaves torch's random state
-    unchanged. canonical: mask the units that the canonical parse excludes, so that a turn's units are always
-    the parse of its text, as in training (`lar.generation.guard`); None does so at a temperature above 0.
+    unchanged. canonical: mask the units after which an engine would find other latents in the turn's text
+    than were written (`lar.generation.guard`); None does so at a temperature above 0.
     """
 
     max_units: int = 256
@@ -64,5 +64,5 @@ class Sampling:
 
     @property
     def guarded(self) -> bool:
-        """Whether only canonical units may be generated."""
+        """Whether units that would change the latents of the turn's text are masked."""
         return self.temperature > 0 if self.canonical is None else self.canonical

@@ -120,7 +120,7 @@ class LatentVocabulary:
 
     @cached_property
     def _guard_table(self) -> _core.GuardTable:
-        return _core.GuardTable(self._compiled)
+        return _core.GuardTable(self._compiled, *self._token_bytes([]), self.tokenizer.barriers)
 
     def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
         """Base ids to units, by the longest segment of tokens at each place, from left to right.
@@ -226,10 +226,14 @@ class LatentVocabulary:
         return expander.stream_batch(requests, _stops(stop), max_units, max_base_tokens)
 
     def guard(self) -> _core.CanonicalGuard:
-        """Begin to watch one turn's units: `excluded()` is what may not come next, `push(unit)` takes one.
+        """A guard for one turn: `excluded()` gives the units that may not come next, `push(unit)` takes one.
 
-        Whoever always takes a unit that is not excluded writes what `encode` gives for the same text, and
-        never a latent's text half latent, half explicit. `lar.generation.guard` is the same for transformers.
+        Without excluded units, an engine that reads the turn's text finds exactly the latents that were
+        written. The base tokens between them may differ from the tokenizer's, as those of any model may.
+        `lar.generation.guard` is the guard for transformers.
+
+        Raises:
+            TokenizerError: the tokenizer's decoder is of an unknown kind.
         """
         return self._guard_table.guard()
 

@@ -2,6 +2,7 @@
 
 pub mod align;
 mod expansion_table;
+mod found_texts;
 pub mod guard;
 mod match_table;
 pub mod served;

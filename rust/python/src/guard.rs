@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use lar_core::tokens::barriers::Barriers;
+use lar_core::tokens::bytes::TokenBytes;
 use lar_core::vocabulary::guard::{CanonicalGuard as CoreGuard, GuardTable as CoreTable};
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
+use crate::arrays::{contiguous, offsets_from};
 use crate::errors::to_python;
 use crate::ids::Id;
 use crate::vocabulary::Vocabulary;
@@ -18,9 +21,18 @@ pub struct GuardTable {
 #[pymethods]
 impl GuardTable {
     #[new]
-    fn new(py: Python<'_>, vocabulary: &Vocabulary) -> Self {
+    fn new(
+        py: Python<'_>,
+        vocabulary: &Vocabulary,
+        token_bytes: PyReadonlyArray1<'_, u8>,
+        byte_offsets: PyReadonlyArray1<'_, i64>,
+        barriers: PyReadonlyArray1<'_, u32>,
+    ) -> PyResult<Self> {
         let vocabulary = Arc::clone(&vocabulary.vocabulary);
-        GuardTable { table: Arc::new(py.detach(|| CoreTable::new(vocabulary))) }
+        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?);
+        let (bytes, barriers) = (bytes.map_err(to_python)?, Barriers::new(contiguous(&barriers)?));
+        let table = py.detach(|| CoreTable::new(vocabulary, bytes, barriers)).map_err(to_python)?;
+        Ok(GuardTable { table: Arc::new(table) })
     }
 
     fn guard(&self) -> CanonicalGuard {
@@ -55,10 +67,5 @@ impl CanonicalGuard {
     #[getter]
     fn overtaken(&self) -> usize {
         self.guard.overtaken()
-    }
-
-    #[getter]
-    fn is_canonical(&self) -> bool {
-        self.guard.is_canonical()
     }
 }

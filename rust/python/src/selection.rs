@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::Error;
+use lar_core::mining::mine::Selection as CoreSelection;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 

@@ -1,173 +1,56 @@
-//! Excludes the next units that would leave the canonical parse, while units are written one by one.
+//! Excludes the next units after which an engine would find other latents in the text than were written.
 //!
-//! Units are *canonical* if they are the parse of their own text: `encode(expand(units)) == units`. The parse
-//! is leftmost-longest, so this holds exactly if each unit is the longest that matches at its start. Later
-//! units can change that. A unit is *open* while the text from its start on is the beginning of a longer
-//! segment, and *overtaken* once such a segment is complete. A sampling model may overtake its own units by
-//! writing a part of a latent's text as base tokens; then it reads a history unlike its training data. The
-//! guard excludes the units that would overtake an open unit:
+//! An engine finds latents in *text*: leftmost-longest, wherever no added token stands. So the written latents
+//! are right exactly if that search finds them, and no others, at their places. A model that samples may
+//! break this by writing a latent's text as base tokens, or partly so; then it reads a history that is unlike
+//! its training data. The guard watches the *starts*, the places where a latent's text may begin: each byte of
+//! a base token, also an inner one, and the first byte of a written latent, where a longer text may begin. A
+//! start is *open* while what is written from there on is the beginning of such a text. A unit *overtakes* an
+//! open start by completing the text, and is therefore excluded:
 //!
 //! ```text
-//! segments    ab = A   abcd = B   cde = C
-//! written     x A          A is open: "ab", of "abcd"        excluded   C, whose "cd" would complete it
-//! then        x A c        A is open, c too: "c", of "cde"   excluded   d, and each latent that begins with
-//! d then        x A c a      only a is open                    excluded   b, and each latent that begins
-//! with b ```
+//! latents     "the us" = A   "the user" = B   "er na" = C
+//! written     A                a longer text may follow A: "er" is missing       excluded   "er", "ers", C
+//! then        A "e"            "r" is missing; and "e" begins C: "r na"          excluded   "r", "ra"
+//! then        A "e" "."        no start is open                                  excluded   nothing
+//! ```
 //!
-//! Segments that begin with the same tokens are adjacent in alphabetical order. So an open text is a range of
-//! that order, which the next token narrows; no trie is needed. A barrier, a token that no segment contains,
-//! closes all open units.
+//! A base token that contains the whole text of a latent is always excluded, and so is a latent that an engine
+//! never finds. A barrier, an added token, closes all starts.
 //!
-//! A unit stays canonical until it is overtaken, so it is enough to look one step ahead: without excluded
-//! units, the units are canonical after every step. All units are excluded only if each of them continues
-//! some segment, and barriers never do.
+//! Texts that begin with the same bytes are adjacent in the order of bytes. So an open start is a range of that
+//! order, which the next byte narrows; no trie is needed. The units that begin with the rest of a text are a
+//! range too, which the table has for each byte of each text.
+//!
+//! A right latent stays right until a start is overtaken, so it is enough to look one step ahead: without
+//! excluded units, the latents are right after every step. Barriers are never excluded, nor is any unit of a
+//! [served](super::served) parse.
+//!
+//! The base tokens between latents may still be others than the base tokenizer's, as of any model that samples.
+
+mod id_set;
+mod sorted_texts;
+mod table;
 
 use std::sync::Arc;
 
+pub use table::GuardTable;
+
 use crate::error::{Error, Result};
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::guard::id_set::IdSet;
+use crate::vocabulary::guard::table::OpenStart;
 
-/// A vocabulary's segments in alphabetical order, which all guards share.
-#[derive(Debug)]
-pub struct GuardTable {
-    vocabulary: Arc<Vocabulary>,
-    /// Indices of the segments, in the order of their tokens.
-    order: Vec<u32>,
-    /// For each token of each segment, laid end to end: the segments that begin like this segment continues
-    /// there.
-    continued: Vec<SegmentRange>,
-}
-
-/// A range in the order of the segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SegmentRange {
-    begin: u32,
-    end: u32,
-}
-
-/// A unit whose text, together with the text after it, begins a longer segment.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    /// The segments that begin with that text; at least one is longer.
-    segments: SegmentRange,
-    /// Length of the text in base tokens.
-    length: u32,
-}
-
-/// The state of an open unit after further tokens.
-enum Fate {
-    Open(Open),
-    Closed,
-    Overtaken,
-}
-
-impl GuardTable {
-    /// The table of a vocabulary: 8 bytes for each token of its segments and 4 for each segment.
-    pub fn new(vocabulary: Arc<Vocabulary>) -> Self {
-        let segments = vocabulary.segments();
-        let mut order: Vec<u32> = (0..segments.len() as u32).collect();
-        order.sort_unstable_by_key(|&index| segments.get(index as usize));
-        let mut table = GuardTable { vocabulary: Arc::clone(&vocabulary), order, continued: Vec::new() };
-        table.continued = segments
-            .iter()
-            .flat_map(|segment| (0..segment.len()).map(move |start| &segment[start..]))
-            .map(|rest| table.beginning_with(rest))
-            .collect();
-        table
-    }
-
-    /// The vocabulary.
-    pub fn vocabulary(&self) -> &Vocabulary {
-        &self.vocabulary
-    }
-
-    fn segment(&self, index: u32) -> &[u32] {
-        self.vocabulary.segments().get(index as usize)
-    }
-
-    fn indices(&self, stretch: SegmentRange) -> &[u32] {
-        &self.order[stretch.begin as usize..stretch.end as usize]
-    }
-
-    /// The segments that begin with `text`.
-    fn beginning_with(&self, text: &[u32]) -> SegmentRange {
-        let mut stretch = SegmentRange { begin: 0, end: self.order.len() as u32 };
-        for (length, &token) in text.iter().enumerate() {
-            if stretch.begin == stretch.end {
-                break;
-            }
-            stretch = self.narrow(stretch, length, token);
-        }
-        stretch
-    }
-
-    /// Of segments with the same first `length` tokens, those with `token` after them.
-    fn narrow(&self, stretch: SegmentRange, length: usize, token: u32) -> SegmentRange {
-        let indices = self.indices(stretch);
-        // A segment that ends there has None, which is less than any token.
-        let next = |&index: &u32| self.segment(index).get(length).copied();
-        let before = indices.partition_point(|index| next(index) < Some(token));
-        let count = indices[before..].partition_point(|index| next(index) == Some(token));
-        let begin = stretch.begin + before as u32;
-        SegmentRange { begin, end: begin + count as u32 }
-    }
-
-    /// The state of an open unit after `tokens`.
-    fn follow(&self, mut open: Open, tokens: &[u32]) -> Fate {
-        for &token in tokens {
-            open.segments = self.narrow(open.segments, open.length as usize, token);
-            open.length += 1;
-            match self.indices(open.segments).first() {
-                None => return Fate::Closed,
-                // A segment that ends here is longer than the unit.
-                Some(&shortest) if self.segment(shortest).len() == open.length as usize => {
-                    return Fate::Overtaken;
-                }
-                Some(_) => {}
-            }
-        }
-        Fate::Open(open)
-    }
-
-    /// The last unit, if a longer segment begins with it.
-    fn open(&self, unit: u32, tokens: &[u32]) -> Option<Open> {
-        let segments = match unit.checked_sub(self.vocabulary.base_size()) {
-            None => self.beginning_with(tokens),
-            Some(latent) => self.continued[self.vocabulary.segments().offsets()[latent as usize]],
-        };
-        let longest = *self.indices(segments).last()?;
-        let length = tokens.len();
-        (self.segment(longest).len() > length).then_some(Open { segments, length: length as u32 })
-    }
-
-    /// Appends the ids of the units that would overtake `open`.
-    fn exclude(&self, open: Open, ids: &mut Vec<u32>) {
-        let segments = self.vocabulary.segments();
-        for &index in self.indices(open.segments) {
-            let start = segments.offsets()[index as usize] + open.length as usize;
-            let rest = &segments.tokens()[start..segments.offsets()[index as usize + 1]];
-            match *rest {
-                [] => continue,
-                [token] => ids.push(token),
-                _ => {}
-            }
-            let base_size = self.vocabulary.base_size();
-            ids.extend(self.indices(self.continued[start]).iter().map(|&latent| base_size + latent));
-        }
-    }
-}
-
-/// The open units of one request.
+/// The open starts of one request.
 ///
-/// The guard accepts excluded units too. An overtaken unit is not canonical any more and is dropped; the
-/// others are tracked independently, and [`excluded`] then contains the units that would overtake one more.
+/// The guard accepts excluded units too. An overtaken start is dropped; the others are tracked independently,
+/// and [`excluded`] then contains the units that would overtake one more.
 ///
 /// [`excluded`]: CanonicalGuard::excluded
 #[derive(Debug, Clone)]
 pub struct CanonicalGuard {
     table: Arc<GuardTable>,
-    /// The open units, the earliest first; fewer than the tokens of the longest segment.
-    open: Vec<Open>,
+    /// The open starts, the earliest first; fewer than the bytes of the longest text.
+    open: Vec<OpenStart>,
     units: usize,
     overtaken: usize,
 }
@@ -183,43 +66,50 @@ impl CanonicalGuard {
     /// # Errors
     /// If the id is neither a base id nor a latent; then the guard is unchanged.
     pub fn push(&mut self, unit: u32) -> Result<()> {
-        let CanonicalGuard { table, open, units, overtaken } = self;
-        let token = [unit];
-        let tokens = match table.vocabulary.segment(unit) {
-            Some(segment) => segment,
-            None if unit < table.vocabulary.base_size() => &token,
-            None => {
-                let size = table.vocabulary.size();
-                return Err(Error::IdOutOfRange { id: unit, position: *units, size });
-            }
-        };
-        open.retain_mut(|open| match table.follow(*open, tokens) {
-            Fate::Open(further) => {
-                *open = further;
-                true
-            }
-            Fate::Closed => false,
-            Fate::Overtaken => {
-                *overtaken += 1;
-                false
-            }
-        });
-        open.extend(table.open(unit, tokens));
-        *units += 1;
+        let table = Arc::clone(&self.table);
+        let size = table.vocabulary.size();
+        if unit >= size {
+            return Err(Error::IdOutOfRange { id: unit, position: self.units, size });
+        }
+        self.units += 1;
+        match table.vocabulary.segment(unit) {
+            None => self.write_token(unit),
+            Some(segment) => match table.text_of(unit) {
+                Some(text) => self.overtaken += table.write_latent(&mut self.open, text),
+                None => {
+                    self.overtaken += 1;
+                    segment.iter().for_each(|&token| self.write_token(token));
+                }
+            },
+        }
         Ok(())
+    }
+
+    fn write_token(&mut self, token: u32) {
+        if self.table.barriers.contains(token) {
+            self.open.clear();
+        } else {
+            self.overtaken += self.table.write(&mut self.open, self.table.token_bytes.get(token));
+        }
     }
 
     /// The excluded next units, base tokens and latents, in ascending order.
     ///
-    /// While the units are canonical, these are exactly the units after which they would not be.
+    /// These are exactly the units after which [`overtaken`] would be greater. There are many if a text lacks
+    /// only a space, with which a third of the base tokens begin. The time is that of the ids, and of a bit for
+    /// each unit of the vocabulary.
+    ///
+    /// [`overtaken`]: CanonicalGuard::overtaken
     pub fn excluded(&self) -> Vec<u32> {
-        let mut ids = Vec::new();
+        if self.open.is_empty() {
+            return self.table.always.clone();
+        }
+        let mut ids = IdSet::new(self.table.vocabulary.size());
+        ids.extend(&self.table.always);
         for &open in &self.open {
             self.table.exclude(open, &mut ids);
         }
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        ids.to_vec()
     }
 
     /// Number of units pushed so far.
@@ -227,14 +117,11 @@ impl CanonicalGuard {
         self.units
     }
 
-    /// Number of units that were overtaken.
+    /// Number of starts that were overtaken, and of pushed latents that an engine never finds.
+    ///
+    /// It is 0 exactly if an engine finds the written latents, and no others, at their places.
     pub fn overtaken(&self) -> usize {
         self.overtaken
-    }
-
-    /// Whether the units so far are the canonical parse of their text.
-    pub fn is_canonical(&self) -> bool {
-        self.overtaken == 0
     }
 
     /// Resets the guard for a new text.
@@ -248,12 +135,54 @@ impl CanonicalGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::barriers::Barriers;
+    use crate::tokens::bytes::TokenBytes;
     use crate::tokens::segments::Segments;
+    use crate::vocabulary::Vocabulary;
+    use crate::vocabulary::served::{Joints, ServedParse};
     use proptest::prelude::*;
 
-    /// Tokens 0 to 4 may be in segments; token 5 is a barrier.
-    const BASE_SIZE: u32 = 6;
-    const BARRIER: u32 = 5;
+    /// A barrier, a token without bytes, tokens inside others, and the halves of a character.
+    const TOKENS: [&[u8]; 15] = [
+        b"<b>",
+        b"",
+        b"a",
+        b"b",
+        b"c",
+        b" ",
+        b"<",
+        b"ab",
+        b"bc",
+        b"abc",
+        b" a",
+        b"caab",
+        b"\xC3",
+        b"\xA9",
+        "é".as_bytes(),
+    ];
+    const BASE_SIZE: u32 = TOKENS.len() as u32;
+    const BARRIER: u32 = 0;
+
+    fn token_bytes() -> TokenBytes {
+        let offsets = (0..=TOKENS.len()).map(|end| TOKENS[..end].concat().len()).collect();
+        TokenBytes::new(TOKENS.concat(), offsets).unwrap()
+    }
+
+    fn bytes_of(tokens: &[u32]) -> Vec<u8> {
+        tokens.iter().flat_map(|&token| TOKENS[token as usize]).copied().collect()
+    }
+
+    /// The longest token from the left.
+    fn tokens_of(text: &[u8]) -> Vec<u32> {
+        let (mut ids, mut rest) = (Vec::new(), text);
+        while !rest.is_empty() {
+            let fitting = (2..BASE_SIZE).filter(|&id| rest.starts_with(TOKENS[id as usize]));
+            let id = fitting.max_by_key(|&id| TOKENS[id as usize].len()).unwrap();
+            ids.push(id);
+            rest = &rest[TOKENS[id as usize].len()..];
+        }
+        ids
+    }
 
     fn vocabulary(segments: &[Vec<u32>]) -> Arc<Vocabulary> {
         Arc::new(
@@ -261,89 +190,196 @@ mod tests {
         )
     }
 
+    fn of_texts(texts: &[&str]) -> Arc<Vocabulary> {
+        vocabulary(&texts.iter().map(|text| tokens_of(text.as_bytes())).collect::<Vec<_>>())
+    }
+
     fn guard(vocabulary: &Arc<Vocabulary>) -> CanonicalGuard {
-        CanonicalGuard::new(Arc::new(GuardTable::new(Arc::clone(vocabulary))))
+        let table = GuardTable::new(Arc::clone(vocabulary), token_bytes(), Barriers::new(&[BARRIER]));
+        CanonicalGuard::new(Arc::new(table.unwrap()))
     }
 
-    fn is_canonical(vocabulary: &Vocabulary, units: &[u32]) -> bool {
-        vocabulary.encode(&vocabulary.expand(units).unwrap()).unwrap() == units
+    fn id_of(token: &str) -> u32 {
+        TOKENS.iter().position(|&bytes| bytes == token.as_bytes()).unwrap() as u32
     }
 
-    /// The places of units that are not the longest match at their start.
-    fn overtaken_by_definition(vocabulary: &Vocabulary, units: &[u32]) -> Vec<usize> {
-        let longest = |rest: &[u32]| {
-            let text = vocabulary.expand(rest).unwrap();
-            let lengths =
-                vocabulary.segments().iter().filter(|&segment| text.starts_with(segment)).map(<[u32]>::len);
-            lengths.max().unwrap_or(1)
+    /// Whether an engine finds the latent: no other one of the same text comes first.
+    fn is_found(vocabulary: &Vocabulary, latent: u32) -> bool {
+        let text = |latent| bytes_of(vocabulary.segment(latent).unwrap());
+        let own = text(latent);
+        own.len() >= 2
+            && str::from_utf8(&own).is_ok()
+            && (BASE_SIZE..latent).all(|earlier| text(earlier) != own)
+    }
+
+    fn found(vocabulary: &Vocabulary) -> Vec<(u32, Vec<u8>)> {
+        let ids = (BASE_SIZE..vocabulary.size()).filter(|&latent| is_found(vocabulary, latent));
+        ids.map(|latent| (latent, bytes_of(vocabulary.segment(latent).unwrap()))).collect()
+    }
+
+    /// What was written between two barriers.
+    #[derive(Default)]
+    struct Written {
+        text: Vec<u8>,
+        /// The starts, and how many bytes a written latent has there.
+        starts: Vec<(usize, usize)>,
+        /// The found latents that were written, with the place of the first byte.
+        latents: Vec<(usize, u32)>,
+    }
+
+    fn written(vocabulary: &Vocabulary, units: &[u32]) -> Vec<Written> {
+        let mut stretches = vec![Written::default()];
+        for &unit in units {
+            let last = stretches.last_mut().unwrap();
+            let (start, own) = (last.text.len(), [unit]);
+            let bytes = bytes_of(vocabulary.segment(unit).unwrap_or(&own));
+            match unit {
+                BARRIER => stretches.push(Written::default()),
+                latent if latent >= BASE_SIZE && is_found(vocabulary, latent) => {
+                    last.starts.push((start, bytes.len()));
+                    last.latents.push((start, latent));
+                    last.text.extend(bytes);
+                }
+                _ => {
+                    last.starts.extend((start..start + bytes.len()).map(|start| (start, 0)));
+                    last.text.extend(bytes);
+                }
+            }
+        }
+        stretches
+    }
+
+    /// The starts from which on a longer text of a latent was written, and the latents that are never found.
+    fn overtaken_by_definition(vocabulary: &Vocabulary, units: &[u32]) -> usize {
+        let texts = found(vocabulary);
+        let count = |written: Written| {
+            let is_overtaken = |&(start, length): &(usize, usize)| {
+                texts.iter().any(|(_, text)| text.len() > length && written.text[start..].starts_with(text))
+            };
+            written.starts.iter().filter(|start| is_overtaken(start)).count()
         };
-        let length = |unit| vocabulary.segment(unit).map_or(1, <[u32]>::len);
-        (0..units.len()).filter(|&place| longest(&units[place..]) > length(units[place])).collect()
+        let starts: usize = written(vocabulary, units).into_iter().map(count).sum();
+        starts + units.iter().filter(|&&unit| unit >= BASE_SIZE && !is_found(vocabulary, unit)).count()
     }
 
     fn excluded_by_definition(vocabulary: &Vocabulary, units: &[u32]) -> Vec<u32> {
-        let now = overtaken_by_definition(vocabulary, units).len();
-        let then = |unit| overtaken_by_definition(vocabulary, &[units, &[unit]].concat()).len();
+        let now = overtaken_by_definition(vocabulary, units);
+        let then = |unit| overtaken_by_definition(vocabulary, &[units, &[unit]].concat());
         (0..vocabulary.size()).filter(|&unit| then(unit) > now).collect()
+    }
+
+    /// Whether the leftmost-longest search in the text finds exactly the written latents.
+    fn is_read_as_written(vocabulary: &Vocabulary, units: &[u32]) -> bool {
+        let texts = found(vocabulary);
+        let is_right = |written: Written| {
+            let (mut latents, mut at) = (Vec::new(), 0);
+            while at < written.text.len() {
+                let fitting = texts.iter().filter(|(_, text)| written.text[at..].starts_with(text));
+                let longest = fitting.max_by_key(|(_, text)| text.len());
+                latents.extend(longest.map(|&(latent, _)| (at, latent)));
+                at += longest.map_or(1, |(_, text)| text.len());
+            }
+            latents == written.latents
+        };
+        written(vocabulary, units).into_iter().all(is_right)
+            && units.iter().all(|&unit| unit < BASE_SIZE || is_found(vocabulary, unit))
     }
 
     #[test]
     fn a_partly_written_latent_is_excluded() {
-        // ab, abcd, cde, and dd, which begins with an excluded token.
-        let vocabulary = vocabulary(&[vec![0, 1], vec![0, 1, 2, 3], vec![2, 3, 4], vec![3, 3]]);
+        // The latents are 15 to 17; none of the tokens "bc" and "abc" contains one.
+        let vocabulary = of_texts(&[" aa", " aab", "b a"]);
         let mut guard = guard(&vocabulary);
-        let steps = [(6, vec![8]), (2, vec![3, 9]), (4, vec![]), (0, vec![1]), (BARRIER, vec![])];
+        let [b, space, bc] = ["b", " ", "bc"].map(id_of);
+        let steps: [(u32, &[u32]); 4] = [
+            (15, &[b, bc, 17]),
+            (id_of("c"), &[]),
+            (b, &[id_of(" a"), 15, 16]),
+            (space, &[id_of("a"), id_of("ab"), id_of("abc")]),
+        ];
         for (unit, excluded) in steps {
             guard.push(unit).unwrap();
             assert_eq!(guard.excluded(), excluded, "after {unit}");
         }
-        assert!(guard.is_canonical());
+        guard.push(BARRIER).unwrap();
+        assert_eq!((guard.excluded(), guard.overtaken()), (vec![], 0));
     }
 
     #[test]
-    fn overtaken_units_are_dropped_and_the_others_tracked() {
-        let vocabulary = vocabulary(&[vec![0, 1], vec![1, 2]]);
+    fn what_an_engine_reads_otherwise_is_always_excluded() {
+        // "caab" contains "aa"; half a character is no text; "a" + "" is too short; "a" + "a" comes second.
+        let [a, empty, half] = [2, 1, 12];
+        let vocabulary = vocabulary(&[vec![a, empty, a], vec![half, a], vec![a, empty], vec![a, a]]);
         let mut guard = guard(&vocabulary);
-        for unit in [0, 1] {
+        let always = vec![id_of("caab"), 16, 17, 18];
+        assert_eq!(guard.excluded(), always);
+        for (overtaken, &unit) in always.iter().enumerate() {
+            guard.push(BARRIER).unwrap();
             guard.push(unit).unwrap();
+            // "aa" of the last one is read as latent 15.
+            assert_eq!(guard.overtaken(), overtaken + 1 + usize::from(unit == 18));
         }
-        assert_eq!((guard.is_canonical(), guard.overtaken(), guard.excluded()), (false, 1, vec![2]));
-        guard.push(3).unwrap();
-        assert_eq!((guard.excluded(), guard.units()), (vec![], 3));
         guard.reset();
-        assert_eq!((guard.is_canonical(), guard.units()), (true, 0));
+        assert_eq!((guard.excluded(), guard.overtaken(), guard.units()), (always, 0, 0));
     }
 
     #[test]
     fn a_wrong_unit_is_named_and_changes_nothing() {
-        let mut guard = guard(&vocabulary(&[vec![0, 1]]));
-        guard.push(0).unwrap();
-        for id in [7, u32::MAX] {
-            assert_eq!(guard.push(id), Err(Error::IdOutOfRange { id, position: 1, size: 7 }));
+        let mut guard = guard(&of_texts(&["a a"]));
+        guard.push(id_of("a")).unwrap();
+        let excluded = guard.excluded();
+        for id in [BASE_SIZE + 1, u32::MAX] {
+            assert_eq!(guard.push(id), Err(Error::IdOutOfRange { id, position: 1, size: BASE_SIZE + 1 }));
         }
-        assert_eq!((guard.excluded(), guard.units()), (vec![1], 1));
+        assert_eq!((guard.excluded(), guard.units()), (excluded, 1));
+    }
+
+    #[test]
+    fn base_tokens_that_are_not_the_vocabularys_are_refused() {
+        let few = TokenBytes::new(vec![], vec![0]).unwrap();
+        let error = GuardTable::new(of_texts(&[]), few, Barriers::default()).unwrap_err();
+        assert_eq!(error, Error::Length { what: "token_bytes", found: 0, expected: TOKENS.len() });
     }
 
     #[test]
     fn a_vocabulary_without_latents_excludes_nothing() {
-        let mut guard = guard(&vocabulary(&[]));
+        let mut guard = guard(&of_texts(&[]));
         guard.push(3).unwrap();
-        assert_eq!((guard.excluded(), guard.is_canonical()), (vec![], true));
+        assert_eq!((guard.excluded(), guard.overtaken()), (vec![], 0));
     }
 
     prop_compose! {
         fn distinct_segments()(
-            segments in prop::collection::hash_set(prop::collection::vec(0..BARRIER, 2..6), 0..30)
+            segments in prop::collection::hash_set(prop::collection::vec(1..BASE_SIZE, 2..5), 0..20)
         ) -> Vec<Vec<u32>> {
             segments.into_iter().collect()
         }
     }
 
+    fn choices(most: usize) -> impl Strategy<Value = Vec<prop::sample::Index>> {
+        prop::collection::vec(any::<prop::sample::Index>(), 0..most)
+    }
+
     proptest! {
         #[test]
-        fn units_that_were_not_excluded_are_canonical(
+        fn what_is_excluded_is_what_would_overtake(segments in distinct_segments(), choices in choices(12)) {
+            let vocabulary = vocabulary(&segments);
+            let ids: Vec<u32> = (0..vocabulary.size()).collect();
+            let mut guard = guard(&vocabulary);
+            let mut units = Vec::new();
+            for choice in choices {
+                units.push(*choice.get(&ids));
+                guard.push(units[units.len() - 1]).unwrap();
+                prop_assert_eq!(guard.overtaken(), overtaken_by_definition(&vocabulary, &units));
+                prop_assert_eq!(guard.overtaken() == 0, is_read_as_written(&vocabulary, &units));
+                prop_assert_eq!(guard.excluded(), excluded_by_definition(&vocabulary, &units));
+            }
+        }
+
+        #[test]
+        fn units_that_were_not_excluded_are_read_as_written(
             segments in distinct_segments(),
-            choices in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
+            choices in choices(60),
         ) {
             let vocabulary = vocabulary(&segments);
             let mut guard = guard(&vocabulary);
@@ -352,48 +388,34 @@ mod tests {
                 let excluded = guard.excluded();
                 let allowed: Vec<u32> = (0..vocabulary.size()).filter(|unit| !excluded.contains(unit)).collect();
                 prop_assert!(allowed.contains(&BARRIER));
-                let unit = *choice.get(&allowed);
-                guard.push(unit).unwrap();
-                units.push(unit);
-                prop_assert!(is_canonical(&vocabulary, &units));
-                prop_assert!(unit != BARRIER || guard.excluded().is_empty());
+                units.push(*choice.get(&allowed));
+                guard.push(units[units.len() - 1]).unwrap();
+                prop_assert!(is_read_as_written(&vocabulary, &units));
             }
         }
 
         #[test]
-        fn what_is_excluded_is_what_would_overtake(
+        fn units_that_an_engine_reads_are_never_excluded(
             segments in distinct_segments(),
-            choices in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+            pieces in prop::collection::vec(
+                prop::sample::select(vec!["a", "b", "c", " ", "<", "é", "ab", "<b>"]), 0..40),
         ) {
             let vocabulary = vocabulary(&segments);
-            let ids: Vec<u32> = (0..vocabulary.size()).collect();
+            let (barriers, segments) = (Barriers::new(&[BARRIER]), vocabulary.segments());
+            let mut parse = ServedParse::new(token_bytes(), barriers, Joints::default(), segments).unwrap();
+            let stretches: Vec<Vec<u32>> = pieces.concat().split("<b>").map(|text| tokens_of(text.as_bytes())).collect();
+            let tokens = stretches.join(&BARRIER);
+            let plan = parse.plan(&tokens, &vec![true; tokens.len()], &[0, tokens.len()]).unwrap();
+            let missing: Vec<String> = parse.missing(&plan).unwrap().into_iter().map(String::from).collect();
+            let ids: Vec<Vec<u32>> = missing.iter().map(|text| tokens_of(text.as_bytes())).collect();
+            let texts: Vec<&str> = missing.iter().map(String::as_str).collect();
+            parse.learn(&texts, &ids.iter().map(Vec::as_slice).collect()).unwrap();
             let mut guard = guard(&vocabulary);
-            let mut units = Vec::new();
-            for choice in choices {
-                let unit = *choice.get(&ids);
-                guard.push(unit).unwrap();
-                units.push(unit);
-                prop_assert_eq!(guard.overtaken(), overtaken_by_definition(&vocabulary, &units).len());
-                prop_assert_eq!(guard.is_canonical(), is_canonical(&vocabulary, &units));
-                prop_assert_eq!(guard.excluded(), excluded_by_definition(&vocabulary, &units));
-                prop_assert!(guard.open.len() < segments.iter().map(Vec::len).max().unwrap_or(1));
-            }
-        }
-
-        #[test]
-        fn canonical_units_exclude_exactly_what_is_not(
-            segments in distinct_segments(),
-            tokens in prop::collection::vec(0..BASE_SIZE, 0..30),
-        ) {
-            let vocabulary = vocabulary(&segments);
-            let mut guard = guard(&vocabulary);
-            let units = vocabulary.encode(&tokens).unwrap();
-            for &unit in &units {
+            for unit in parse.units(&plan).unwrap().units {
+                prop_assert!(!guard.excluded().contains(&unit));
                 guard.push(unit).unwrap();
             }
-            let off = |&unit: &u32| !is_canonical(&vocabulary, &[&units[..], &[unit]].concat());
-            let expected: Vec<u32> = (0..vocabulary.size()).filter(off).collect();
-            prop_assert_eq!(guard.excluded(), expected);
+            prop_assert_eq!(guard.overtaken(), 0);
         }
     }
 }

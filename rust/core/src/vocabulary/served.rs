@@ -31,6 +31,7 @@ use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::tokens::segments::Segments;
 use crate::tokens::text_matcher::TextMatcher;
+use crate::vocabulary::found_texts::found_texts;
 use crate::vocabulary::served::reader::Reader;
 use crate::vocabulary::served::windows::Windows;
 
@@ -63,7 +64,14 @@ impl ServedParse {
         segments: &Segments,
     ) -> Result<Self> {
         let windows = Windows::default();
-        let empty = ServedParse { token_bytes, barriers, joints, texts: TextMatcher::new([]), latents: Vec::new(), windows };
+        let empty = ServedParse {
+            token_bytes,
+            barriers,
+            joints,
+            texts: TextMatcher::new([]),
+            latents: Vec::new(),
+            windows,
+        };
         empty.with_segments(segments)
     }
 
@@ -74,20 +82,14 @@ impl ServedParse {
     pub fn with_segments(&self, segments: &Segments) -> Result<Self> {
         let token_bytes = &self.token_bytes;
         let base_size = token_bytes.size();
-        let mut order = Vec::with_capacity(segments.len());
         for (segment, tokens) in segments.iter().enumerate() {
             if let Some(&id) = tokens.iter().find(|&&id| id >= base_size) {
                 return Err(Error::SegmentToken { segment, id, base_size });
             }
-            let text: Vec<u8> = tokens.iter().flat_map(|&id| token_bytes.get(id)).copied().collect();
-            if text.len() >= 2 && str::from_utf8(&text).is_ok() {
-                order.push((text, base_size + segment as u32));
-            }
         }
-        order.sort_by(|(left, _), (right, _)| left.cmp(right));
-        order.dedup_by(|(later, _), (first, _)| later == first);
-        let texts = TextMatcher::new(order.iter().map(|(text, _)| text.as_slice()));
-        let latents = order.iter().map(|(text, id)| (*id, text.len())).collect();
+        let found = found_texts(token_bytes, segments);
+        let texts = TextMatcher::new(found.iter().map(|(text, _)| text.as_slice()));
+        let latents = found.iter().map(|(text, latent)| (base_size + latent, text.len())).collect();
         Ok(ServedParse { texts, latents, ..self.clone() })
     }
 
@@ -167,9 +169,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// A barrier, and pieces of the texts below; among them one token that ends inside another's text.
-    const TOKENS: [&str; 17] = [
-        "<b>", "a", "b", "1", " ", "\n", ".", "ab", " a", " ab", " b", "..", ".a", "aab", "é", " é", "\n\n",
-    ];
+    const TOKENS: [&str; 17] =
+        ["<b>", "a", "b", "1", " ", "\n", ".", "ab", " a", " ab", " b", "..", ".a", "aab", "é", " é", "\n\n"];
 
     fn token_bytes() -> TokenBytes {
         let offsets = (0..=TOKENS.len()).map(|end| TOKENS[..end].concat().len()).collect();

@@ -25,9 +25,7 @@ impl Joints {
             return false;
         };
         match here {
-            b' ' => {
-                self.space && before.is_ascii_graphic() && after.is_ascii_graphic() && place + 1 < end
-            }
+            b' ' => self.space && before.is_ascii_graphic() && after.is_ascii_graphic() && place + 1 < end,
             _ if before == b'\n' => self.newline && here.is_ascii_graphic() && here != b'/',
             _ => {
                 self.punctuation

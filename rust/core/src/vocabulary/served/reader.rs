@@ -164,8 +164,7 @@ impl<'a> Gaps<'a> {
             start > self.at && self.parse.joints.at(self.text, start, end)
         };
         let begins_parted = self.is_parted && self.starts.get(self.next) == Some(&self.at);
-        let first =
-            if begins_parted { Some(self.next) } else { (self.next..after).find(is_joint) }?;
+        let first = if begins_parted { Some(self.next) } else { (self.next..after).find(is_joint) }?;
         if end_is_parted && self.starts.get(after).is_none_or(|&start| start >= end) {
             return Some((first, after));
         }
