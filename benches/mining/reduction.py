@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--min-support", type=int, default=MiningOptions.min_support)
     parser.add_argument("--min-count", type=int, default=MiningOptions.min_count)
+    parser.add_argument("--gates", default=MiningOptions.gates, help="engine gates, as for lar mine")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     print(f"reduction on held-out tasks, mean of {len(options.seeds)} splits: lar / BPE merges over ids")
@@ -99,7 +100,14 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
 
 def mine_options(size: int, options: argparse.Namespace) -> list[object]:
     """The options of the command."""
-    limits = ["--min-support", options.min_support, "--min-count", options.min_count, "--gates", "none"]
+    limits = [
+        "--min-support",
+        options.min_support,
+        "--min-count",
+        options.min_count,
+        "--gates",
+        options.gates,
+    ]
     return ["--size", size, *limits, "--hold-out", HELD_OUT, "--split-seed", options.seeds[0]]
 
 
@@ -112,8 +120,11 @@ def apart(function: Callable[..., Any], *arguments: object) -> Any:
 def reductions(corpus: Path, seed: int, options: argparse.Namespace) -> dict[int, tuple[float, float]]:
     """Of each size on one split: what latents save on its held-out tasks, and what BPE merges do."""
     train, held_out = lar.Corpus.load(corpus).split(HELD_OUT, seed)
-    # Without the engine gates, as the merges beside it; `engine_gates.py` shows what those cost.
-    limits = {"min_support": options.min_support, "min_count": options.min_count, "gates": "none"}
+    limits = {
+        "min_support": options.min_support,
+        "min_count": options.min_count,
+        "gates": options.gates,
+    }
     found = {}
     for size in options.sizes:
         vocabulary = lar.mine(train, size=size, **limits)
