@@ -165,7 +165,7 @@ def test_other_base_tokens_and_half_characters_are_not_misread():
     written = [half, *TOKENIZER.encode("d"), *TOKENIZER.encode("e"), BASE]
     measured = canonicity(vocabulary, [written, [*written[:-1], *TOKENIZER.encode("e, d")]])
     assert (measured.noncanonical_turns, measured.misread_turns) == (2, 1)
-    assert (measured.to_dict()["misread_turns"], measured.as_json()["misread_share"]) == (1, 0.5)
+    assert (measured.to_dict()["misread_turns"], measured.to_dict()["misread_share"]) == (1, 0.5)
 
 
 def test_training_turns_are_never_excluded(vocabulary, corpus):
