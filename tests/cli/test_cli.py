@@ -58,7 +58,7 @@ def test_mined_on_one_file_evaluated_on_another(folder):
 def test_what_fits_engines_is_printed_with_its_cost(folder, tmp_path):
     mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12)
     table = lar(*mined, "-o", tmp_path / "fit").stdout
-    for name in ("header", "check_text", "boundary", "points"):
+    for name in ("header", "check_text", "border", "served", "points"):
         assert name in table
     found = json.loads(lar(*mined, "--gates", "none", "-o", tmp_path / "any", "--json").stdout)
     assert [gate["name"] for gate in found["mining"]["gates"]] == ["characters"]
