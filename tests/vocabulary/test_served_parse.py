@@ -113,9 +113,11 @@ def test_for_real_tokenizers_too(real_tokenizer, seed):
     check(real_tokenizer, latents, conversations)
 
 
-def test_joints_of_real_tokenizers(real_tokenizer):
-    """All kinds hold for tokenizers in use. Without them the parse is exact too, but slow."""
-    assert joints(real_tokenizer) == (True, True, True)
+def test_every_real_tokenizer_has_joints_at_spaces(real_tokenizer):
+    """Without them the parse is exact too, but slow. At newlines GPT-2's pattern has none."""
+    found = joints(real_tokenizer)
+    assert found.space
+    assert found.punctuation
 
 
 def test_a_tokenizer_of_several_words_has_no_joint_at_a_space():

@@ -109,7 +109,9 @@ def command(
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
     if vocabulary.size < options["size"]:
-        logger.warning("%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size)
+        logger.warning(
+            "%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size
+        )
     vocabulary.save(output)
     summary = _summary(vocabulary, output, time.perf_counter() - began)
     if as_json:
