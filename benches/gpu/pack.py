@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
@@ -48,6 +49,11 @@ SPARE = {
     "pyyaml": "yaml",
     "gguf": "gguf",
     "pyarrow": "pyarrow",
+    "fsspec": "fsspec",
+    "pydantic": "pydantic",
+    "pydantic-core": "pydantic_core",
+    "annotated-types": "annotated_types",
+    "typing-inspection": "typing_inspection",
 }
 TARGET = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
 for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
@@ -109,7 +115,8 @@ def _spare(folder: Path) -> Iterator[Found]:
     for name, module in SPARE.items():
         target = folder / name
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(target)]
-        subprocess.run([*command, *TARGET, name], check=True)
+        # The versions of this environment: pydantic works with one version of its core alone.
+        subprocess.run([*command, *TARGET, f"{name}=={version(name)}"], check=True)
         (wheel,) = target.iterdir()
         wheel = wheel.rename(folder / wheel.name)
         target.rmdir()
