@@ -1,12 +1,13 @@
-r"""Speed of encode, expand and align on real conversations, numpy to numpy, on one core, beside a peer.
+r"""Speed of the parse on real conversations, numpy to numpy, beside its peers.
 
     python -m benches.hot_paths.encoding --data shared/data --tokenizer shared/tokenizers/qwen3 \
         -o encoding.json
 
-Figures are millions of base tokens a second, medians of five. Two lower limits are measured in the same run:
-"copy" copies the ids; "first touch" fills new arrays of the size of the result, for which the system must
-provide pages ("align first touch": the three arrays of the dual format). The peer is the added-token matching
-of `tokenizers`, with the same segments over the same ids written as characters; it must find as many units.
+Figures are millions of base tokens a second, medians of five. encode and expand take one core. Two lower
+limits are measured in the same run: "copy" copies the ids; "first touch" fills a new array of the size of the
+result, for which the system must provide pages. The peer is the added-token matching of `tokenizers`, with the
+same segments over the same ids written as characters; it must find as many units. "served" is the parse that
+engines read (`lar.vocabulary.served_parse`), beside the exported tokenizer, on RAYON_NUM_THREADS cores.
 `--instructions target/release/examples/hot_paths` adds the instructions a token, counted by callgrind, which
 are the same on every machine.
 """
@@ -16,6 +17,7 @@ import subprocess
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from numpy.typing import NDArray
 
 from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 from benches.mining.peers import as_text
+from lar.serving.export.tokenizer_files import exported_backend
+from lar.vocabulary.served_parse import ServedParse
 
 # The peer is a hundred times slower, so fewer tokens are enough for it.
 PEER_TOKENS = 200_000
@@ -44,7 +48,7 @@ def main() -> None:
             "whole": conversations.tokens,
         }
         results[name] = {kind: measure(conversations, ids, options) for kind, ids in stretches.items()}
-        results[name]["whole"] |= align(conversations, options.rounds)
+        results[name]["whole"] |= served(conversations, options.rounds)
         for kind, figures in results[name].items():
             print(row(f"{name}, {kind}", figures), flush=True)
     options.output.write_text(json.dumps(results, indent=2) + "\n")
@@ -70,14 +74,24 @@ def measure(conversations: MinedConversations, ids: NDArray[np.uint32], options:
     return figures
 
 
-def align(conversations: MinedConversations, rounds: int) -> Figures:
-    """Millions of tokens a second of alignment: whole conversations with their action masks."""
+def served(conversations: MinedConversations, rounds: int) -> Figures:
+    """Millions of tokens a second from base ids to the units that an engine reads, on all threads.
+
+    "served" begins without any text encoded, "served again" with all that the first pass had to encode. The
+    peer is the exported tokenizer, which reads the text of each speaker.
+    """
     tokens, action, offsets = conversations.tokens, conversations.action, conversations.offsets
-    reparameterize = conversations.vocabulary.reparameterize
-    units = len(reparameterize(tokens, action, offsets).units)
+    vocabulary = conversations.vocabulary
+    parses = [ServedParse(vocabulary.tokenizer, vocabulary.segments) for _ in range(rounds + 1)]
+    fresh = iter(parses)
+    borders = np.union1d(np.flatnonzero(np.diff(action)) + 1, offsets)
+    spoken = [tokens[start:end].tolist() for start, end in pairwise(borders.tolist())]
+    texts = vocabulary.tokenizer.backend.decode_batch(spoken, skip_special_tokens=False)
+    exported = exported_backend(vocabulary)
     paths: dict[str, Callable[[], object]] = {
-        "align": lambda: reparameterize(tokens, action, offsets),
-        "align first touch": lambda: fill_new(units, np.uint32, np.bool_, np.int64),
+        "served": lambda: next(fresh).parse(tokens, action, offsets),
+        "served again": lambda: parses[0].parse(tokens, action, offsets),
+        "exported tokenizer": lambda: exported.encode_batch_fast(texts, add_special_tokens=False),
     }
     return {path: len(tokens) / seconds(call, rounds) / 1e6 for path, call in paths.items()}
 
@@ -118,7 +132,7 @@ def instructions(conversations: MinedConversations, ids: NDArray[np.uint32], pro
             line = next(line for line in ran.stderr.splitlines() if "Collected" in line)
             return int(line.split()[-1])
 
-        paths = ["encode", "expand", "align"]
+        paths = ["encode", "expand"]
         return {f"{path} instructions": (count(path, 3) - count(path, 1)) / 2 / len(few) for path in paths}
 
 
