@@ -5,9 +5,9 @@ r"""Speed of the parse on real conversations, numpy to numpy, beside its peers.
 
 Figures are millions of base tokens a second, medians of five. encode and expand take one core. Two lower
 limits are measured in the same run: "copy" copies the ids; "first touch" fills a new array of the size of the
-result, for which the system must provide pages. The peer is the added-token matching of `tokenizers`, with the
-same segments over the same ids written as characters; it must find as many units. "served" is the parse that
-engines read (`lar.vocabulary.served_parse`), beside the exported tokenizer, on RAYON_NUM_THREADS cores.
+result, for which the system must provide pages. The peer is the added-token matching of `tokenizers`, with
+the same segments over the same ids written as characters; it must find as many units. "served" is the parse
+that engines read (`lar.vocabulary.served_parse`), beside the exported tokenizer, on RAYON_NUM_THREADS cores.
 `--instructions target/release/examples/hot_paths` adds the instructions a token, counted by callgrind, which
 are the same on every machine.
 """
