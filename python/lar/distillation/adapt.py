@@ -112,7 +112,7 @@ def _merged(student: Student, output: StrPath | None) -> Any:
 
 
 def _named(student: Student, folder: Path | None) -> Any:
-    """The student's PEFT model, whose adapter says where its base is."""
+    """The student's PEFT model, whose adapter names its base's folder."""
     if folder is not None:
         student.model.peft_config["default"].base_model_name_or_path = str(folder)
     return student.model

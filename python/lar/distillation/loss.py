@@ -1,4 +1,4 @@
-"""What a student is taught: three losses over units, each summed over the agent's positions.
+"""The losses of a student: three functions over units, each summed over the agent's positions.
 
 At every position stand p, the teacher's distribution over base tokens, s, the student's over units (base
 tokens and K latents), the unit u that follows, and f(u), its first base token. All take logits in float32:

@@ -112,7 +112,7 @@ class Student(nn.Module):
 
     @contextmanager
     def base_rows_only(self) -> Iterator[None]:
-        """Within the block the model knows no latents; the adapter stays on."""
+        """Within the block the model has no latents; the adapter stays on."""
         if self.rows is None:
             yield
         else:

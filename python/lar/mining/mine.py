@@ -46,7 +46,7 @@ def mine(
 
     Raises:
         OptionError: an option is out of its range, or the corpus has more runs than candidates can be
-            searched in; the message says what helps.
+            searched in; the message names what helps.
         CorpusError: the corpus holds no token of the agent.
 
     >>> vocabulary = lar.mine(corpus, size=4, gates="none")

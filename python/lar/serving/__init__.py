@@ -1,7 +1,7 @@
-"""What a serving engine is told of latents where it must be told anything: when they may not be written.
+"""From a student to what serving engines run, and latents forbidden in single requests.
 
-An export needs no plugin: its latents are ordinary tokens. These processors are for those who want one
-request without latents, or a model that also writes other speakers' turns with latents in the agent's alone.
+An export needs no plugin: its latents are ordinary tokens. The logits processors here are for two cases: one
+request without latents, and a model that writes other speakers' turns too, with latents in the agent's alone.
 
-`latent_control` knows no engine; `for_transformers` and `for_vllm` are its two faces.
+`latent_control` works on plain ids, without an engine; `transformers` and `vllm` wrap it for these two.
 """

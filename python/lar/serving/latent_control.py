@@ -1,4 +1,4 @@
-"""When latents may be written: always, never, or in the agent's turns alone. Of plain ids, for any engine."""
+"""When latents may be written: always, never, or in the agent's turns alone; on plain ids, for any engine."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class LatentControl:
 
     @classmethod
     def of_export(cls, folder: StrPath) -> "LatentControl":
-        """Read what `lar export` wrote down.
+        """Read the record that `lar export` has written.
 
         Raises:
             EngineError: the folder is no export.
@@ -44,7 +44,7 @@ class LatentControl:
         """Begin to follow one request; `mode` is one of `MODES`.
 
         Raises:
-            OptionError: an unknown mode, or "agent" where turns cannot be told apart.
+            OptionError: an unknown mode, or "agent" without a header that opens the agent's turns.
         """
         if mode not in MODES:
             raise OptionError(f"latents must be one of {', '.join(MODES)}, not {mode!r}")
@@ -56,7 +56,7 @@ class LatentControl:
 
 
 class LatentFollower:
-    """Reads one request's ids as they come, and says whether the next one may be a latent."""
+    """Reads the ids of one request one by one; decides whether the next one may be a latent."""
 
     def __init__(self, control: LatentControl, mode: str) -> None:
         self._header = control.agent_header

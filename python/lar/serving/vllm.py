@@ -1,10 +1,10 @@
-"""Latents forbidden or kept to the agent's turns, request by request, in vLLM.
+"""A logits processor for vLLM: latents forbidden in a request, or allowed in the agent's turns alone.
 
     vllm serve export/ --logits-processors lar.serving.vllm:LatentsPerRequest
 
-A request says `"vllm_xargs": {"latents": "forbid"}` (or "agent", or "allow", which is the default) in its
-body; with vLLM's own classes, `SamplingParams(extra_args={"latents": "forbid"})`. The package must be
-installed where vLLM is; of it no more is imported than this needs.
+A request has `"vllm_xargs": {"latents": "forbid"}` (or "agent", or "allow", the default) in its body; with
+vLLM's own classes, `SamplingParams(extra_args={"latents": "forbid"})`. The package must be installed beside
+vLLM; only what this module needs is imported from it.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ try:
     from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
 except ImportError as error:
     raise EngineError(
-        "this vLLM knows no logits processors of single requests: it wants version 0.11 or newer"
+        "this vLLM has no logits processors for single requests: version 0.11 or newer is needed"
     ) from error
 
 ARGUMENT = "latents"

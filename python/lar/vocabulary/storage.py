@@ -67,7 +67,7 @@ def read_folder(folder: Path) -> Stored:
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
-        VocabularyError: its content is wrong; the message says what and where.
+        VocabularyError: its content is wrong; the message names the place.
     """
     file = folder / FILE_NAME
     content = _read_json(file)

@@ -265,7 +265,7 @@ class LatentVocabulary:
 
         Raises:
             FileNotFoundError: the folder or one of its files is missing.
-            VocabularyError: its content is wrong; the message says what and where.
+            VocabularyError: its content is wrong; the message names the place.
         """
         file = Path(path) / FILE_NAME
         stored = read_folder(Path(path))

@@ -26,7 +26,7 @@ class Example:
 
     units: int64 (u). tokens: int64 (n). starts: int64 (u), the position in `tokens` of the token in which
     each unit's first byte lies. begins: bool (u), whether the unit begins where that token does.
-    taught: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
+    supervised: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
     faces: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins where
     a base token of the conversation begins that is also its own first one.
     top: a cached teacher's distributions before the t supervised units; None without a cache.
@@ -36,13 +36,13 @@ class Example:
     tokens: NDArray[np.int64]
     starts: NDArray[np.int64]
     begins: NDArray[np.bool_]
-    taught: NDArray[np.int64]
+    supervised: NDArray[np.int64]
     faces: NDArray[np.bool_]
     top: TopTokens | None = None
 
 
 class Examples(Sequence[Example]):
-    """The windows of every conversation in which the agent says something, in the corpus's order.
+    """The windows of every conversation with text of the agent, in the corpus's order.
 
     A vocabulary without latents gives the control's examples: units are base tokens. Windows are the same
     for every vocabulary (`lar.corpus.windows`). lengths: int64 (m), base tokens of each example.
@@ -99,7 +99,7 @@ class Examples(Sequence[Example]):
         example = cut(tokens, parsed, self.vocabulary, window)
         if self._teacher is None:
             return example
-        positions = window.positions()[example.starts[example.taught]]
+        positions = window.positions()[example.starts[example.supervised]]
         return replace(example, top=self._teacher.top(shard, row, positions))
 
     def conversation(self, index: int) -> str:
@@ -138,11 +138,11 @@ def cut(
     begins = np.concatenate([piece.begins for piece in pieces])
     agent = np.concatenate([piece.action for piece in pieces])
     ends = np.concatenate([piece.ends for piece in pieces])
-    taught = np.flatnonzero(agent & (ends > window.new))
-    taught = taught[taught > 0]
+    supervised = np.flatnonzero(agent & (ends > window.new))
+    supervised = supervised[supervised > 0]
     read = tokens[window.positions()].astype(np.int64)
-    faces = begins[taught] & (vocabulary.first_tokens_of(units[taught]) == read[starts[taught]])
-    return Example(units, read, starts, begins, taught, faces)
+    faces = begins[supervised] & (vocabulary.first_tokens_of(units[supervised]) == read[starts[supervised]])
+    return Example(units, read, starts, begins, supervised, faces)
 
 
 class _Piece(NamedTuple):

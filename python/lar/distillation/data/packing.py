@@ -22,7 +22,7 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __init__(self, source: Examples, batch_tokens: int, seed: int = 0) -> None:
         if not len(source):
-            raise CorpusError("the corpus holds nothing that the agent said")
+            raise CorpusError("the corpus holds no text of the agent")
         self.examples = source
         self.rows = _group(source.lengths.tolist(), batch_tokens, seed)
 
@@ -66,9 +66,9 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     student, teacher, labels, ends = [], [], [], []
     faces = [example.faces for example in group]
     for example, unit_base, token_base in before:
-        student.append(example.taught - 1 + unit_base)
-        teacher.append(example.starts[example.taught] - 1 + token_base)
-        labels.append(example.units[example.taught])
+        student.append(example.supervised - 1 + unit_base)
+        teacher.append(example.starts[example.supervised] - 1 + token_base)
+        labels.append(example.units[example.supervised])
         after = np.append(example.starts[1:], len(example.tokens)) - 1 + token_base
         ends.append(np.where(np.append(example.begins[1:], [True]), after, -1))
     return {

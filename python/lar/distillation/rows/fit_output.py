@@ -6,9 +6,9 @@ of what a student has to learn, and it needs no pass backwards through the model
 some thousand positions in hand, the loss as a function of the output rows alone is a small softmax
 regression, solved in seconds.
 
-It needs little of the base rows, too. No row but a first token's and the unit's own has a say in where the
-latents' rows go: all others take part only by the sum of their exponentials, in one column. So logits over B
-base tokens become logits over U + 2 outcomes, and the loss is the run's own.
+It needs little of the base rows, too. The latents' rows depend on the rows of first tokens and on the unit's
+own row. All others enter only through the sum of their exponentials, in one column. So logits over B base
+tokens become logits over U + 2 outcomes, and the loss is the run's own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ _NOTHING = -1e4
 
 
 class Positions(NamedTuple):
-    """What n positions say of the output rows: hidden (n, width), and logits over U + 2 outcomes.
+    """The data of the regression, n positions: hidden (n, width), and logits over U + 2 outcomes.
 
     The outcomes are the U first tokens, the unit itself where it is another base token, and all the rest.
     base (n, U + 2) are the student's logits, teacher (n, U + 2) the teacher's (None without one), labels (n)
@@ -160,17 +160,17 @@ def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positi
         chunk = slice(at, at + size)
         with student.base_rows_only():
             base = student.head(hidden[chunk])
-        said = teacher(chunk)
+        distributions = teacher(chunk)
         yield Positions(
             hidden[chunk].float(),
             reduce(base, labels[chunk], first),
-            None if said is None else reduce_teacher(said, labels[chunk], first),
+            None if distributions is None else reduce_teacher(distributions, labels[chunk], first),
             reduce_labels(labels[chunk], first),
         )
 
 
 def reduce_teacher(teacher: Teacher, labels: Tensor, first: FirstTokens) -> Tensor:
-    """The teacher's logits over U + 2 outcomes, (n, U + 2), of what it says of n positions."""
+    """The teacher's logits over U + 2 outcomes, (n, U + 2), of its distributions at n positions."""
     if not isinstance(teacher, TopProbabilities):
         return reduce(teacher, labels, first)
     # What a cache has no probability for has none; the tail belongs to the rest.

@@ -1,9 +1,9 @@
 """Input rows before the first step: pulled to where the model reads a latent as it reads its segment.
 
 Token Distillation (arXiv 2505.20133) for all latents at once, on the corpus itself: the student's last hidden
-state at every unit is pulled to the frozen model's at the unit's last base token. Nothing but the input rows
-learns. Every position that comes after a latent says something about its row, whoever spoke there, and says
-it in as many numbers as the model is wide; a loss over next units says one number at the agent's positions.
+state at every unit is pulled to the frozen model's at the unit's last base token. Only the input
+rows learn. Every position after a latent, of any speaker, is a target for its row, in as many numbers as the
+model is wide. A loss over next units has one number, at the agent's positions alone.
 """
 
 from collections.abc import Iterable
@@ -62,6 +62,6 @@ def hidden_distance(step: DistillationStep, batch: dict[str, Tensor]) -> Tensor:
     The agent's and others'; see `lar.distillation.training.step.relative_distance`.
     """
     whole = batch["unit_ends"] >= 0
-    said = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"][whole]]
+    frozen = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"][whole]]
     found = hidden_states(step.student.base, batch["units"], batch["unit_positions"])[0, whole]
-    return relative_distance(found, said)
+    return relative_distance(found, frozen)

@@ -6,7 +6,7 @@ and the head's logits are cat((h @ W0.T)[:, :base_size], h @ W_new.T). There the
 those of the model's padding rows, which no token ever had. So base rows stay bit-identical and get no
 gradient. With the rows switched off the hooks do nothing: the model is the frozen one, bit for bit.
 
-Tied models are no special case. A latent is *read* as what its whole segment says and *predicted* where its
+Tied models are no special case. A latent is *read* as its whole segment is and *predicted* where its
 first token was, so its two rows start apart and stay two parameters even where the base rows are one matrix.
 (An export into a tied checkpoint must therefore untie it.)
 """
@@ -84,7 +84,7 @@ class LatentRows(nn.Module):
 
     @contextmanager
     def off(self) -> Iterator[None]:
-        """Within the block the model knows no latents."""
+        """Within the block the model has no latents."""
         before, self.enabled = self.enabled, False
         try:
             yield

@@ -18,7 +18,7 @@ def training_arguments(
     """The Trainer's arguments for a run over `rows` packed rows, with its checkpoints in `folder`.
 
     Raises:
-        OptionError: an option that only the Trainer knows to be wrong.
+        OptionError: an option that the Trainer refuses.
     """
     steps = options.max_steps or math.ceil(rows * options.epochs / options.gradient_accumulation / count())
     try:

@@ -27,7 +27,7 @@ class BitsPerByte:
     bits: -log2 of its probability, over all `units`; bytes: of the text in UTF-8; base_tokens: what the units
     stand for; bits_per_byte = bits / bytes. latents: how many of the units are latents; latents_written:
     before how many of those the model's likeliest unit is a latent; explicit_preferred: before how many it
-    gives the latent's first base token, with which the same text would be spelt out, more than the latent.
+    gives more probability to the latent's first base token, which begins the same text, than to the latent.
     """
 
     bits: float
@@ -89,7 +89,7 @@ def bits_per_byte(
         progress: counts examples.
 
     Raises:
-        CorpusError: the corpus has another tokenizer, or nothing that the agent said. TokenizerError: the
+        CorpusError: the corpus has another tokenizer, or no text of the agent. TokenizerError: the
         model has fewer rows than the tokenizer has ids.
     """
     if max_length < 8:
@@ -97,14 +97,14 @@ def bits_per_byte(
     student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
     source = Examples(corpus, student.vocabulary, max_length)
     if not len(source):
-        raise CorpusError(f"{corpus.path}: holds nothing that the agent said")
+        raise CorpusError(f"{corpus.path}: holds no text of the agent")
     return measure(student, source, batch_tokens or max_length, progress)
 
 
 def measure(
     student: Student, examples: Sequence[Example], batch_tokens: int, progress: Progress = silent
 ) -> BitsPerByte:
-    """What `bits_per_byte` says, of examples that have been cut already."""
+    """The result of `bits_per_byte` for examples that have been cut already."""
     unit_bytes = student.vocabulary.unit_bytes
     sums = dict.fromkeys((item.name for item in fields(BitsPerByte)), 0)
     done = 0
@@ -121,7 +121,7 @@ def measure(
 # Not inference_mode, whose tensors cannot stand in for sharded parameters while a model is trained.
 @torch.no_grad()
 def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
-    """What the student says before the group's taught units: their bits, and how it ranks the latents."""
+    """The bits of the group's supervised units, and how the student ranks the latents among them."""
     was_training = student.training
     student.eval()
     batch = {name: tensor.to(student.device) for name, tensor in pack(group).items()}
@@ -164,9 +164,9 @@ def _latents_written(base: Tensor, latent: Tensor, labels: Tensor, first: Tensor
 def _text(group: list[Example], unit_bytes: NDArray[np.int64]) -> dict[str, int]:
     """How much text the group's supervised units are; unit_bytes (B + K): bytes of each unit."""
     return {
-        "bytes": sum(int(unit_bytes[example.units[example.taught]].sum()) for example in group),
-        "units": sum(len(example.taught) for example in group),
-        "base_tokens": sum(int(_tokens_begun(example)[example.taught].sum()) for example in group),
+        "bytes": sum(int(unit_bytes[example.units[example.supervised]].sum()) for example in group),
+        "units": sum(len(example.supervised) for example in group),
+        "base_tokens": sum(int(_tokens_begun(example)[example.supervised].sum()) for example in group),
     }
 
 

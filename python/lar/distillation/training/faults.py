@@ -1,4 +1,4 @@
-"""What a run that cannot go on says: in which batch, what is kept, and what to change."""
+"""The error of a run that cannot go on: in which batch, what is kept, and what to change."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -19,7 +19,7 @@ class HeldOut:
     def __init__(self, corpus: Corpus, vocabulary: LatentVocabulary, options: AdaptOptions) -> None:
         self.examples = Examples(corpus, vocabulary, options.max_length)
         if not len(self.examples):
-            raise CorpusError(f"{corpus.path}: the held-out side holds nothing that the agent said")
+            raise CorpusError(f"{corpus.path}: the held-out side holds no text of the agent")
         self.batch_tokens = options.batch_tokens or options.max_length
         self.chosen = _sample(len(self.examples), options.evaluated_windows, options.seed)
 

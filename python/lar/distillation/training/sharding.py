@@ -29,7 +29,7 @@ def shard(step: nn.Module, base: Any, device: torch.device) -> None:
     Frozen weights may be bfloat16 beside float32 ones that learn.
 
     Raises:
-        TrainingError: the model does not say which of its modules are its layers.
+        TrainingError: the model does not name the modules that are its layers.
     """
     names = set(getattr(base, "_no_split_modules", None) or ())
     layers = [module for module in base.modules() if type(module).__name__ in names]

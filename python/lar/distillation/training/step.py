@@ -14,7 +14,7 @@ from lar.models.causal_lm import autocast, hidden_states
 
 
 class DistillationStep(nn.Module):
-    """One batch's loss: the teacher's pass over base tokens, the student's over units, and what they say."""
+    """The loss of one batch: the teacher's pass over base tokens, the student's over units, compared."""
 
     accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
 
@@ -43,16 +43,16 @@ class DistillationStep(nn.Module):
         row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
         **top: Tensor,
     ) -> dict[str, Tensor]:
-        """Sums over the batch's t taught units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.
+        """Sums over the batch's t supervised units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.
 
         The arguments are what `lar.distillation.data.pack` returns; `top` is there where a cached teacher
         takes the place of the teacher's pass.
         """
         student = self.student
         with autocast(student.base):
-            said = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
+            frozen = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
             found = hidden_states(student.base, units, unit_positions)[0]
-            teacher = self.teacher(None if said is None else said[teacher_at], **top)
+            teacher = self.teacher(None if frozen is None else frozen[teacher_at], **top)
             parts: list[Terms] = []
 
             def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
@@ -62,14 +62,14 @@ class DistillationStep(nn.Module):
 
             size = student.head.chunk_size
             loss = sum_over_chunks(chunk_loss, size, found[student_at], *self._output_rows())
-        zero = loss.new_zeros(())  # of a batch in which nothing is taught
+        zero = loss.new_zeros(())  # for a batch without a supervised unit
         sums = {
             "teacher": torch.stack([zero, *(part.teacher for part in parts)]).sum(),
             "unit": torch.stack([zero, *(part.unit for part in parts)]).sum(),
         }
-        if said is not None and self.hidden_weight:
+        if frozen is not None and self.hidden_weight:
             whole = unit_ends >= 0
-            distance = len(labels) * relative_distance(found[whole], said[unit_ends[whole]])
+            distance = len(labels) * relative_distance(found[whole], frozen[unit_ends[whole]])
             loss = loss + self.hidden_weight * distance
             sums["hidden"] = distance.detach()
         return {"loss": loss, **sums}
@@ -79,7 +79,7 @@ class DistillationStep(nn.Module):
         return bool(self.hidden_weight) or (self.loss != "sft" and not top)
 
     def teacher(self, hidden: Tensor | None, **top: Tensor) -> Callable[[slice], Teacher | None]:
-        """What the teacher says of a chunk of positions, out of a cache or of its hidden states there.
+        """The teacher's distributions at a chunk of positions, stored ones or those of its hidden states.
 
         None for a loss that has no teacher.
         """
@@ -149,7 +149,7 @@ def _rows_at(
     return base[chosen], latent[chosen], teacher, labels[chosen]
 
 
-def relative_distance(found: Tensor, said: Tensor) -> Tensor:
-    """Mean squared distance of hidden states (n, width), over the mean square of what was `said`."""
-    found, said = found.float(), said.float()
-    return (found - said).pow(2).mean() / said.pow(2).mean()
+def relative_distance(found: Tensor, frozen: Tensor) -> Tensor:
+    """Mean squared distance of hidden states (n, width), divided by the mean square of the `frozen` ones."""
+    found, frozen = found.float(), frozen.float()
+    return (found - frozen).pow(2).mean() / frozen.pow(2).mean()

@@ -108,7 +108,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The mean loss of a taught unit, over all batches of an optimizer step."""
+        """The mean loss of a supervised unit, over all batches of an optimizer step."""
         row = inputs["row"]
         self.step_rows.append(row)
         outputs = model(**inputs)

@@ -60,13 +60,13 @@ def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     """
     flat, offsets = tokenizer.token_bytes()
     content = flat.tobytes()
-    spelt = {content[start:end] for start, end in pairwise(offsets.tolist())}
+    tokens = {content[start:end] for start, end in pairwise(offsets.tolist())}
     named = tokenizer.backend.token_to_id
     added = tokenizer.added_texts()
     openings = tuple({text[:end] for text in added for end in range(1, len(text))})
 
     def is_free(text: str) -> bool:
-        taken = text.encode() in spelt or named(text) is not None
+        taken = text.encode() in tokens or named(text) is not None
         return not (taken or text.endswith(openings) or any(other in text for other in added))
 
     return _each(texts, is_free)

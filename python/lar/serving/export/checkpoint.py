@@ -57,14 +57,14 @@ def export(
     progress: Progress = silent,
     **keywords: Unpack[ExportKeywords],
 ) -> Export:
-    """Write a student (or a control) as a checkpoint that stock engines take as it is.
+    """Write a student (or a control) as a checkpoint that unmodified engines load.
 
     Args:
         student: the folder that `lar distill` has written.
         output: the folder to write; an older export there is replaced when the new one has passed its check.
         options: see `ExportOptions`; `keywords` are its fields, and take the place of those of `options`.
-        model: the teacher's folder; None for the one that the student remembers.
-        progress: told how many steps of the work are done.
+        model: the teacher's folder; None for the one that the student's folder names.
+        progress: counts the steps of the work.
 
     Works on the CPU in float32: 4 bytes of memory a parameter, and as much again while saving.
 
@@ -153,7 +153,7 @@ def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: 
 
 
 def _share(folder: Path) -> None:
-    """Let whoever may read the tokenizer read the weights too: they are saved for their owner alone."""
+    """Give the weights, which are saved for their owner alone, the access rights of the tokenizer."""
     mode = (folder / TOKENIZER_FILE).stat().st_mode
     for file in folder.rglob("*.safetensors"):
         file.chmod(mode)
@@ -181,7 +181,7 @@ def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"the self-check ended with code {done.returncode}"]
-        raise ExportError(said[-1].replace(str(folder), str(target)))
+        lines = done.stderr.strip().splitlines() or [f"the self-check ended with code {done.returncode}"]
+        raise ExportError(lines[-1].replace(str(folder), str(target)))
     report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return report

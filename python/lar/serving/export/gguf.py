@@ -27,11 +27,11 @@ def write_gguf(folder: Path, llama_cpp: Path, gguf_type: str) -> None:
         [*command, "--outfile", str(folder / GGUF_FILE)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0 or not (folder / GGUF_FILE).is_file():
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        reason = said[-1].strip() if said else f"exit code {done.returncode}"
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        reason = lines[-1].strip() if lines else f"exit code {done.returncode}"
         if "BPE pre-tokenizer was not recognized" in done.stderr:
             reason = (
-                "llama.cpp does not know this tokenizer, or a latent occurs in the text that it knows "
-                "tokenizers by (mine with the engine gates)"
+                "llama.cpp does not support this tokenizer, or a latent occurs in the text by which it "
+                "identifies tokenizers (mine with the engine gates)"
             )
         raise ExportError(f"{_CONVERTER}: {reason}")

@@ -17,10 +17,10 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 def teacher_of(student: Path, model: StrPath | None) -> Path:
-    """The folder of the model that the student was taught by: `model`, or as its adapter remembers it.
+    """The folder of the student's teacher: `model`, or the folder that its adapter names.
 
     Raises:
-        TrainingError: `student` is no student, or what it remembers is no folder here.
+        TrainingError: `student` is no student, or the folder that it names is not here.
     """
     if model is not None:
         return Path(model)

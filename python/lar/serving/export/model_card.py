@@ -46,8 +46,8 @@ All of them are in `{vocabulary}/latent_vocabulary.json`.
 
 _MERGED = """    vllm serve {folder} --enable-auto-tool-choice --tool-call-parser hermes
     transformers serve {folder}"""
-_LORA = """The folder is the base with the latents' rows, `adapter/` a plain LoRA; alone, the base knows
-latents but has not learnt to use them.
+_LORA = """The folder is the base with the latents' rows, `adapter/` a plain LoRA; alone, the base has
+the latents as tokens but was not trained to use them.
 
     vllm serve {folder} --enable-lora --lora-modules student={folder}/adapter"""
 

@@ -36,7 +36,7 @@ def write_reference(student: Student, file: Path, dtype: torch.dtype) -> None:
 
 
 def _sequences(vocabulary: LatentVocabulary) -> Tensor:
-    """Latents in turn, each followed by the opening of its own segment in base tokens; int64 (n, length)."""
+    """Sequences of latents, each followed by the first base tokens of its segment; int64 (n, length)."""
     step = max(1, len(vocabulary) // CHECKED_LATENTS)
     units = [unit for latent in vocabulary.latents[::step] for unit in _piece(latent)]
     length = _LATENTS_A_SEQUENCE * (1 + _TOKENS_A_LATENT)

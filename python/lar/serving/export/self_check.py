@@ -1,8 +1,8 @@
-"""Read an export back in a process of its own, and say whether it is what it should be.
+"""Read an export back in a process of its own, and compare it with the student.
 
     python -m lar.serving.export.self_check EXPORT [--reference FILE]
 
-Nothing of the process that wrote the export is at hand here: only the folder, by transformers' own loaders.
+Only the folder is used, through transformers' own loaders, and nothing of the process that wrote it.
 It runs in any environment that has `lar` and transformers, so an export can be checked against the very
 version that will serve it. Prints one JSON object; an export that fails ends with one line and code 2.
 """
@@ -35,7 +35,7 @@ def main() -> None:
     """Check the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("export", type=Path)
-    parser.add_argument("--reference", type=Path, help="what the student said, as `lar export` wrote it")
+    parser.add_argument("--reference", type=Path, help="the student's logits, as `lar export` wrote them")
     options = parser.parse_args()
     try:
         print(json.dumps(self_check(options.export, options.reference)))  # noqa: T201 (a program)
@@ -106,7 +106,7 @@ def _encoder(tokenizer: Any) -> Encode:
 
 
 def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> dict[str, Any]:
-    """What was said stays said, whatever latents the reply has; an engine's prefix cache lives on it.
+    """Check that later ids begin with earlier ones, whatever latents a reply has: prefix caches need that.
 
     `prompt`: a prompt's ids begin those of the conversation with the reply. `history`: those of a finished
     turn begin those of the next prompt. A template that rewrites earlier turns (Qwen3 takes their reasoning

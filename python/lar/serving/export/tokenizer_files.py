@@ -1,9 +1,9 @@
-"""A tokenizer that knows the latents, as files that transformers 4.57 to 5.23 and other engines read.
+"""A tokenizer with the latents, as files that transformers 4.57 to 5.23 and other engines read.
 
-Two ways to know them. As *added tokens* whose content is the segment's own text, any engine's tokenizer
-encodes that text to the latent and decodes the latent to the text, so later turns and prompts shrink too.
-*Decode only*, the segment stands in the model's vocabulary, where no merge leads to it: the latent is
-decoded, and every text is encoded as it was before.
+There are two forms. As *added tokens*, whose content is the segment's text: any engine's tokenizer encodes
+that text to the latent and decodes the latent to the text, so later turns and prompts shrink too. *Decode
+only*: the segment is an entry of the model's vocabulary to which no merge leads. Then latents are decoded,
+and every text is encoded as it was before.
 """
 
 import json
@@ -26,7 +26,7 @@ from lar.tokenizer.tokenizer import (
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-# What transformers 5 writes for its own use and 4.57 does not know, or stumbles over.
+# Fields that transformers 5 writes for its own use; 4.57 ignores some and fails on others.
 _PASSING = ("backend", "is_local", "local_files_only", "name_or_path", "processor_class", "tokenizer_file")
 _SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 
@@ -83,8 +83,8 @@ def write_tokenizer(
 
     `chat_template` takes the template's place.
 
-    The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are left behind: they know no
-    latents, and a loader that falls back to them would lose them without a word.
+    The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are not copied: they have no
+    latents, and a loader that falls back to them would silently lose the latents.
     """
     (target / TOKENIZER_FILE).write_text(backend.to_str(pretty=True), encoding="utf-8")
     config = _configuration(read_json(source / TOKENIZER_CONFIG_FILE), backend)
@@ -118,7 +118,7 @@ def _configuration(config: dict[str, Any], backend: tokenizers.Tokenizer) -> dic
     that 4.57 does not have; both versions read the older names.
     """
     config = {key: value for key, value in config.items() if key not in _PASSING}
-    # Also where the base's says otherwise: " ." would become "." within a latent's text.
+    # Also if the base's file has True: " ." would become "." within a latent's text.
     config["clean_up_tokenization_spaces"] = False
     if isinstance(config.get("extra_special_tokens"), list):
         config.setdefault("additional_special_tokens", config.pop("extra_special_tokens"))
@@ -149,7 +149,7 @@ def _check_id(index: int, latent: Latent, found: int | None) -> None:
     if found != latent.id:
         raise VocabularyError(
             f"latent {index} ({latent.text!r}) cannot be token {latent.id}: "
-            f"{'no engine can be told it' if found is None else f'it is token {found} already'}; "
+            f"{'no engine can have it as a token' if found is None else f'it is token {found} already'}; "
             "mine with the engine gates"
         )
 
