@@ -166,5 +166,5 @@ def test_rows_hold_every_example_once_within_the_budget(corpus, vocabulary):
 
 
 def test_nothing_to_learn_from_is_an_error(corpus, vocabulary):
-    with pytest.raises(CorpusError, match="nothing"):
+    with pytest.raises(CorpusError, match="no text of the agent"):
         PackedExamples(Examples(corpus.select(lambda _: False), vocabulary, 64), 100)
