@@ -125,17 +125,19 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, latent
             base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :][:, : len(chosen)]
             teacher = teacher[:, : chosen.base_size]
             labels = torch.from_numpy(example.units)[at]
-            faces = torch.from_numpy(example.faces)
-            terms = LOSS_FUNCTIONS[loss](base[faces], latent[faces], teacher[faces], labels[faces], first)
+            has_teacher = torch.from_numpy(example.has_teacher)
+            terms = LOSS_FUNCTIONS[loss](
+                base[has_teacher], latent[has_teacher], teacher[has_teacher], labels[has_teacher], first
+            )
             alone = (
-                -logits[~faces, : chosen.base_size + len(chosen)]
+                -logits[~has_teacher, : chosen.base_size + len(chosen)]
                 .log_softmax(-1)
-                .gather(1, labels[~faces][:, None])
+                .gather(1, labels[~has_teacher][:, None])
                 .sum()
             )
             expected += float(terms.teacher + options.unit_weight * (terms.unit + alone))
             units += len(at)
-            without_teacher += int((~faces).sum())
+            without_teacher += int((~has_teacher).sum())
     # float32 rounds each unit's log-sum of about 6 nats by 5e-7; which way depends on the processor.
     found = float(step(**pack(group))["loss"].detach())
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * units)

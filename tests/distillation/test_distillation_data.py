@@ -90,7 +90,9 @@ def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, dat
             at += len(own)
         assert read == example.tokens.tolist()
         loss_on = example.units[example.supervised].tolist()
-        assert example.faces.tolist() == [unit < 1000 or (unit < 2000 and unit % 3 > 0) for unit in loss_on]
+        assert example.has_teacher.tolist() == [
+            unit < 1000 or (unit < 2000 and unit % 3 > 0) for unit in loss_on
+        ]
     # What stands at the very start cannot be supervised.
     assert supervised == [position for position in range(borders[1], len(action)) if action[position]]
 
@@ -99,13 +101,13 @@ def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
     bytes_of = vocabulary.tokenizer.bytes_of
     for example in Examples(corpus, vocabulary, 512):
         assert bytes_of(vocabulary.expand(example.units)) == bytes_of(example.tokens)
-        for index, faces in zip(example.supervised, example.faces, strict=True):
+        for index, has_teacher in zip(example.supervised, example.has_teacher, strict=True):
             before = bytes_of(vocabulary.expand(example.units[:index]))
             start = example.starts[index]
             begins = example.begins[index]
             assert begins == (before == bytes_of(example.tokens[:start]))
             first = vocabulary.expand(example.units[[index]])[0]
-            assert faces == (begins and first == example.tokens[start])
+            assert has_teacher == (begins and first == example.tokens[start])
 
 
 def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabulary):

@@ -27,8 +27,8 @@ class Example:
     units: int64 (u). tokens: int64 (n). starts: int64 (u), the position in `tokens` of the token in which
     each unit's first byte lies. begins: bool (u), whether the unit begins where that token does.
     supervised: int64 (t), the indices (1 and above) of the agent's units that the loss falls on.
-    faces: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins where
-    a base token of the conversation begins that is also its own first one.
+    has_teacher: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins
+    where a base token of the conversation begins that is also its own first one.
     top: a cached teacher's distributions before the t supervised units; None without a cache.
     """
 
@@ -37,7 +37,7 @@ class Example:
     starts: NDArray[np.int64]
     begins: NDArray[np.bool_]
     supervised: NDArray[np.int64]
-    faces: NDArray[np.bool_]
+    has_teacher: NDArray[np.bool_]
     top: TopTokens | None = None
 
 
@@ -141,8 +141,9 @@ def cut(
     supervised = np.flatnonzero(agent & (ends > window.new))
     supervised = supervised[supervised > 0]
     read = tokens[window.positions()].astype(np.int64)
-    faces = begins[supervised] & (vocabulary.first_tokens_of(units[supervised]) == read[starts[supervised]])
-    return Example(units, read, starts, begins, supervised, faces)
+    first = vocabulary.first_tokens_of(units[supervised])
+    has_teacher = begins[supervised] & (first == read[starts[supervised]])
+    return Example(units, read, starts, begins, supervised, has_teacher)
 
 
 class _Piece(NamedTuple):

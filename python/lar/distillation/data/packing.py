@@ -55,16 +55,16 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     """Several examples as one row of units (1, u) and one of base tokens (1, n), positions restarting.
 
     student_at and teacher_at (t), int64: the places in those rows of the hidden states that predict `labels`
-    (t), the supervised units. faces (t), bool: where the teacher has a distribution; elsewhere teacher_at has
-    no meaning. unit_ends (u), int64: the place in the second row of each unit's last token, -1 for a unit
-    that ends inside a token. With a cached teacher also its top_ids (t, k), top_probabilities (t, k),
-    float32, and tail (t), float32.
+    (t), the supervised units. has_teacher (t), bool: where the teacher has a distribution; elsewhere
+    teacher_at has no meaning. unit_ends (u), int64: the place in the second row of each unit's last token, -1
+    for a unit that ends inside a token. With a cached teacher also its top_ids (t, k), top_probabilities
+    (t, k), float32, and tail (t), float32.
     """
     units = [len(example.units) for example in group]
     tokens = [len(example.tokens) for example in group]
     before = zip(group, _sums_before(units), _sums_before(tokens), strict=True)
     student, teacher, labels, ends = [], [], [], []
-    faces = [example.faces for example in group]
+    has_teacher = [example.has_teacher for example in group]
     for example, unit_base, token_base in before:
         student.append(example.supervised - 1 + unit_base)
         teacher.append(example.starts[example.supervised] - 1 + token_base)
@@ -78,7 +78,7 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
         "token_positions": _row([np.arange(length) for length in tokens]),
         "student_at": torch.from_numpy(np.concatenate(student)),
         "teacher_at": torch.from_numpy(np.concatenate(teacher)),
-        "faces": torch.from_numpy(np.concatenate(faces)),
+        "has_teacher": torch.from_numpy(np.concatenate(has_teacher)),
         "labels": torch.from_numpy(np.concatenate(labels)),
         "unit_ends": torch.from_numpy(np.concatenate(ends)),
         **_pack_top([example.top for example in group]),

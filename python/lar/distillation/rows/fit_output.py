@@ -144,16 +144,18 @@ def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progr
 
 
 def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positions]:
-    """The positions of a batch that the teacher faces, whole logits only for a chunk of them at a time."""
-    first, student, faces = step.first, step.student, batch["faces"]
-    labels = batch["labels"][faces]
-    top = {name: batch[name][faces] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
+    """The positions of a batch with a teacher's distribution; whole logits only for a chunk at a time."""
+    first, student, chosen = step.first, step.student, batch["has_teacher"]
+    labels = batch["labels"][chosen]
+    top = {name: batch[name][chosen] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
     states = None
     if step.loss != "sft" and not top:
-        states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["teacher_at"][faces]]
+        states = step.teacher_hidden(batch["tokens"], batch["token_positions"])[
+            0, batch["teacher_at"][chosen]
+        ]
     teacher = step.teacher(states, **top)
     hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[
-        0, batch["student_at"][faces]
+        0, batch["student_at"][chosen]
     ]
     size = student.head.chunk_size
     for at in range(0, len(hidden), size):

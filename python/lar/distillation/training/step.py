@@ -37,7 +37,7 @@ class DistillationStep(nn.Module):
         token_positions: Tensor,
         student_at: Tensor,
         teacher_at: Tensor,
-        faces: Tensor,
+        has_teacher: Tensor,
         labels: Tensor,
         unit_ends: Tensor,
         row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
@@ -56,7 +56,7 @@ class DistillationStep(nn.Module):
             parts: list[Terms] = []
 
             def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
-                terms = self._terms(piece, rows, teacher(chunk), labels[chunk], faces[chunk])
+                terms = self._terms(piece, rows, teacher(chunk), labels[chunk], has_teacher[chunk])
                 parts.append(Terms(terms.teacher.detach(), terms.unit.detach()))
                 return terms.teacher + self.unit_weight * terms.unit
 
@@ -111,11 +111,12 @@ class DistillationStep(nn.Module):
         rows: tuple[Tensor, ...],
         teacher: Teacher | None,
         labels: Tensor,
-        faces: Tensor,
+        has_teacher: Tensor,
     ) -> Terms:
         """The loss of a chunk of positions, from the student's hidden states.
 
-        Where the teacher has no distribution before a unit, only the unit's own cross-entropy counts.
+        Where the teacher has no distribution before a unit, the unit's own cross-entropy replaces both terms,
+        with the weight of the unit's term.
         """
         student = self.student
         with student.base_rows_only():
@@ -123,10 +124,11 @@ class DistillationStep(nn.Module):
         latent = base[:, :0]
         if student.rows is not None:
             latent = student.head.finish(student.rows.logits(hidden, *rows).float())
-        terms: Terms = LOSS_FUNCTIONS[self.loss](*_rows_at(faces, base, latent, teacher, labels), self.first)
-        if bool(faces.all()):
+        rows_with = _rows_at(has_teacher, base, latent, teacher, labels)
+        terms: Terms = LOSS_FUNCTIONS[self.loss](*rows_with, self.first)
+        if bool(has_teacher.all()):
             return terms
-        alone = sft(*_rows_at(~faces, base, latent, None, labels), self.first)
+        alone = sft(*_rows_at(~has_teacher, base, latent, None, labels), self.first)
         return Terms(terms.teacher, terms.unit + alone.unit)
 
     def _output_rows(self) -> list[Tensor]:
