@@ -114,6 +114,9 @@ def test_text_there_and_back(folder, tmp_path):
     lines = ["The temperature in Oslo is 3 degrees Celsius.", "naïve ☂"]
     (tmp_path / "in.txt").write_text("\n".join(lines), encoding="utf-8")
     lar("encode", folder / "vocabulary", tmp_path / "in.txt", "--text", "-o", tmp_path / "units.jsonl")
+    vocabulary = LatentVocabulary.load(folder / "vocabulary")
+    units = [json.loads(line) for line in (tmp_path / "units.jsonl").read_text().splitlines()]
+    assert units == [vocabulary.encode_text(line).tolist() for line in lines]
     lar("expand", folder / "vocabulary", tmp_path / "units.jsonl", "--text", "-o", tmp_path / "out.jsonl")
     assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()] == lines
 

@@ -23,9 +23,10 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json
 @click.option("--text", is_flag=True, help="Tokenize each line of INPUT, which is text.")
 @json_option
 def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
-    """Encode base token ids as units, by the canonical parse.
+    """Encode base token ids or text as units.
 
-    INPUT is a .npy array of ids, or a file with one JSON array of ids on each line.
+    INPUT is a .npy array of ids, or a file with one JSON array of ids on each line. In ids, latents are found
+    as tokens. With --text they are found in the text, and the units are the ids that an engine reads.
 
     \b
     Example:
@@ -35,14 +36,17 @@ def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_jso
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     loaded = LatentVocabulary.load(vocabulary)
-    tokens = (
-        (loaded.tokenizer.encode(line) for line in read_lines(input_path)) if text else read_ids(input_path)
-    )
+    parsed: Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]
+    if text:
+        parsed = (
+            (loaded.tokenizer.encode(line), loaded.encode_text(line)) for line in read_lines(input_path)
+        )
+    else:
+        parsed = ((ids, loaded.encode(ids)) for ids in read_ids(input_path))
     counts = {"base_tokens": 0, "units": 0}
 
     def encoded() -> Iterator[NDArray[np.uint32]]:
-        for ids in tokens:
-            units = loaded.encode(ids)
+        for ids, units in parsed:
             counts["base_tokens"] += len(ids)
             counts["units"] += len(units)
             yield units
