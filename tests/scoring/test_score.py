@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from lar import adapt, distill
 from lar.corpus import Corpus
 from lar.corpus.windows import windows
+from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import CorpusError, TokenizerError
 from lar.scoring import store
 from lar.scoring.distribution import THRESHOLDS, entropy_quantiles
@@ -155,3 +157,16 @@ def test_quantiles_are_those_of_the_agents_tokens(small, model):
         assert nats == pytest.approx(np.quantile(agents, float(share), method="inverted_cdf"))
     for threshold in THRESHOLDS:
         assert found["at_or_under"][str(threshold)] == pytest.approx((agents <= threshold).mean())
+
+
+def test_a_model_of_another_tokenizer_is_refused(small, model, tmp_path):
+    """Its rows would be enough: without the check it would be scored on ids that mean something else."""
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    toy.tokenizer(size=350).save(folder)
+    for run in (score, adapt, bits_per_byte):
+        with pytest.raises(TokenizerError, match="another than the corpus's"):
+            run(small, folder)
+    with pytest.raises(TokenizerError, match="another than the corpus's"):
+        distill(small, folder, None, control=True)
+    assert small.teacher is None

@@ -16,7 +16,7 @@ from lar.distillation.training.checkpoints import checkpoints_beside
 from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
-from lar.models.causal_lm import load_model, no_bar
+from lar.models.causal_lm import check_tokenizer, load_model, no_bar
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -77,6 +77,7 @@ def adapt(
         check_replaceable(Path(output), RECORD_FILE)
     check_launch(model, options)
     check_report_to(options.report_to)
+    check_tokenizer(model, corpus.tokenizer)
     base = load_model(model, dtype=options.dtype, device=options.device)
     folder = _folder_of(model, base)
     if output is not None and not merge and folder is None:

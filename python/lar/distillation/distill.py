@@ -22,7 +22,7 @@ from lar.distillation.training.held_out import held_out_windows
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import fingerprint, load_model
+from lar.models.causal_lm import check_tokenizer, fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.files import check_replaceable
@@ -73,6 +73,7 @@ def distill(
         check_replaceable(Path(output), OPTIONS_FILE)
     check_launch(model, options)
     check_report_to(options.report_to)
+    check_tokenizer(model, corpus.tokenizer)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if options.control:
         vocabulary = LatentVocabulary((), corpus.tokenizer)

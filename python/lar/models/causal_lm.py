@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
+from lar.tokenizer.tokenizer import TOKENIZER_FILE, Tokenizer
 from lar.utils.paths import StrPath
 from lar.utils.processes import count, local_rank
 
@@ -206,6 +208,21 @@ def context_length(model: Any) -> int | None:
 def embedding_rows(model: Any) -> int:
     """Rows of the model's input embedding; a model may have more than its tokenizer has ids."""
     return int(model.get_input_embeddings().weight.shape[0])
+
+
+def check_tokenizer(model: Any, tokenizer: Tokenizer) -> None:
+    """Raise TokenizerError where `model` is a folder with another tokenizer than the corpus's `tokenizer`.
+
+    Otherwise, a model with enough rows would train on any ids. An object, or a folder without a tokenizer,
+    is not checked.
+    """
+    if not isinstance(model, str | PathLike) or not (Path(model) / TOKENIZER_FILE).is_file():
+        return
+    own = Tokenizer.load(model).fingerprint
+    if own != tokenizer.fingerprint:
+        raise TokenizerError(
+            f"{model}: its tokenizer ({own[:12]}) is another than the corpus's ({tokenizer.fingerprint[:12]})"
+        )
 
 
 def check_rows(model: Any, base_size: int) -> None:

@@ -29,6 +29,7 @@ from lar.errors import OptionError
 from lar.models.causal_lm import (
     Head,
     autocast,
+    check_tokenizer,
     context_length,
     fingerprint,
     head_of,
@@ -88,6 +89,7 @@ def score(
         "dtype": dtype,
         "device": device,
     }
+    check_tokenizer(model, corpus.tokenizer)
     if backend is not None:
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
     scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)

@@ -15,7 +15,7 @@ from lar.distillation.data import Example, Examples, pack
 from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
-from lar.models.causal_lm import autocast, hidden_states, load_model
+from lar.models.causal_lm import autocast, check_tokenizer, hidden_states, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.utils.progress import Progress, silent
 
@@ -94,6 +94,7 @@ def bits_per_byte(
     """
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
+    check_tokenizer(model, corpus.tokenizer)
     student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
     source = Examples(corpus, student.vocabulary, max_length)
     if not len(source):
