@@ -158,7 +158,7 @@ class Setting:
         """Units per base token over whole conversations, and the share of units that are supervised."""
         found = list(Examples(self.trained, self.vocabulary, max_length))
         units, tokens = sum(len(one.units) for one in found), sum(len(one.tokens) for one in found)
-        supervised = sum(len(one.taught) for one in found)
+        supervised = sum(len(one.supervised) for one in found)
         return {"units_per_base_token": units / tokens, "supervised_share_of_units": supervised / units}
 
 

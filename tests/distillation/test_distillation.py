@@ -117,11 +117,11 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, latent
     expected, units, without_teacher = 0.0, 0, 0
     with torch.no_grad():
         for example in group:
-            at = torch.from_numpy(example.taught)
+            at = torch.from_numpy(example.supervised)
             logits = student(torch.from_numpy(example.units)[None]).logits[0, at - 1].double()
             with student.teacher():
                 tokens = torch.from_numpy(example.tokens)[None]
-                teacher = student(tokens).logits[0, example.starts[example.taught] - 1].double()
+                teacher = student(tokens).logits[0, example.starts[example.supervised] - 1].double()
             base, latent = logits[:, : chosen.base_size], logits[:, chosen.base_size :][:, : len(chosen)]
             teacher = teacher[:, : chosen.base_size]
             labels = torch.from_numpy(example.units)[at]

@@ -1,4 +1,4 @@
-"""Windows and packs: nothing taught twice, nothing lost, and packing changes no hidden state."""
+"""Windows and packs: nothing supervised twice, nothing lost, and packing changes no hidden state."""
 
 import shutil
 from collections import Counter
@@ -77,7 +77,7 @@ def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, dat
     for window in windows(action, max_length):
         example = cut(tokens, parsed, vocabulary, window)
         assert example.tokens.tolist() == window.positions().tolist()
-        found, chosen, at = example.units.tolist(), set(example.taught.tolist()), 0
+        found, chosen, at = example.units.tolist(), set(example.supervised.tolist()), 0
         read = []
         while at < len(found):
             own, covered = groups.get(found[at], ([found[at]], [found[at]]))
@@ -89,7 +89,7 @@ def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, dat
             read += covered
             at += len(own)
         assert read == example.tokens.tolist()
-        loss_on = example.units[example.taught].tolist()
+        loss_on = example.units[example.supervised].tolist()
         assert example.faces.tolist() == [unit < 1000 or (unit < 2000 and unit % 3 > 0) for unit in loss_on]
     # What stands at the very start cannot be supervised.
     assert supervised == [position for position in range(borders[1], len(action)) if action[position]]
@@ -99,7 +99,7 @@ def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
     bytes_of = vocabulary.tokenizer.bytes_of
     for example in Examples(corpus, vocabulary, 512):
         assert bytes_of(vocabulary.expand(example.units)) == bytes_of(example.tokens)
-        for index, faces in zip(example.taught, example.faces, strict=True):
+        for index, faces in zip(example.supervised, example.faces, strict=True):
             before = bytes_of(vocabulary.expand(example.units[:index]))
             start = example.starts[index]
             begins = example.begins[index]
@@ -147,10 +147,13 @@ def test_a_pack_gives_the_hidden_states_of_its_examples_alone(corpus, vocabulary
     with torch.no_grad():
         together = hidden_states(model, batch["tokens"], batch["token_positions"])[0, batch["teacher_at"]]
         alone = torch.cat(
-            [hidden_states(model, torch.from_numpy(e.tokens)[None])[0, e.starts[e.taught] - 1] for e in group]
+            [
+                hidden_states(model, torch.from_numpy(e.tokens)[None])[0, e.starts[e.supervised] - 1]
+                for e in group
+            ]
         )
     assert torch.allclose(together, alone, atol=1e-5)
-    assert batch["labels"].tolist() == [t for e in group for t in e.tokens[e.taught]]
+    assert batch["labels"].tolist() == [t for e in group for t in e.tokens[e.supervised]]
 
 
 def test_rows_hold_every_example_once_within_the_budget(corpus, vocabulary):

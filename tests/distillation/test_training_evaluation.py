@@ -45,7 +45,7 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
     for example in Examples(sides[1], vocabulary, 1024):
         with torch.no_grad():
             logits = student(torch.from_numpy(example.units)[None]).logits[0]
-        for at in example.taught:
+        for at in example.supervised:
             unit = example.units[at]
             if unit >= size:
                 before = logits[at - 1]
@@ -140,7 +140,7 @@ def test_evaluation_needs_both_its_halves(sides, vocabulary, teacher_folder, ste
         distill(sides[0], str(teacher_folder), vocabulary, options, held_out=held_out)
     if steps:
         silent = sides[1].select(lambda _: False)
-        with pytest.raises(LarError, match="nothing that the agent said"):
+        with pytest.raises(LarError, match="no text of the agent"):
             distill(sides[0], str(teacher_folder), vocabulary, options, held_out=silent)
 
 

@@ -1,7 +1,7 @@
-"""What a serving engine is told of latents where it must be told anything: when they may not be written.
+"""Export of students, and control of when engines may write latents.
 
-An export needs no plugin: its latents are ordinary tokens. These processors are for those who want one
-request without latents, or a model that also writes other speakers' turns with latents in the agent's alone.
+An export needs no plugin: its latents are ordinary tokens. The logits processors here are for a request
+without latents, or for a model that also writes other speakers' turns, to keep latents to the agent's.
 
-`latent_control` knows no engine; `for_transformers` and `for_vllm` are its two faces.
+`latent_control` is independent of engines; `transformers` and `vllm` wrap it for these two.
 """

@@ -1,4 +1,4 @@
-"""When latents may be written: always, never, or in the agent's turns alone. Of plain ids, for any engine."""
+"""When latents may be written: always, never, or only in the agent's turns. For plain ids of any engine."""
 
 import json
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ MODES = ("allow", "agent", "forbid")
 
 @dataclass(frozen=True)
 class LatentControl:
-    """The latents of an export: the ids first to first + count - 1, and how a turn of its agent opens.
+    """The latents of an export: the ids first to first + count - 1, and the header of the agent's turn.
 
-    `agent_header` are the ids that open the agent's turn, the first of which opens any speaker's turn; empty
-    where the chat template has no such opening.
+    `agent_header` are the ids that open the agent's turn; the first opens any speaker's turn. It is empty if
+    the chat template has no such header.
     """
 
     first: int
@@ -26,46 +26,46 @@ class LatentControl:
 
     @classmethod
     def of_export(cls, folder: StrPath) -> "LatentControl":
-        """Read what `lar export` wrote down.
+        """The control for an export's folder.
 
         Raises:
-            EngineError: the folder is no export.
+            EngineError: the folder is not an export.
         """
         file = Path(folder) / RECORD_FILE
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             return cls(record["first_latent"], record["latents"], tuple(record["agent_header"]))
         except FileNotFoundError:
-            raise EngineError(f"{folder}: no export (a folder that `lar export` has written)") from None
+            raise EngineError(f"{folder}: not an export (a folder that `lar export` has written)") from None
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"{file}: not the record of an export ({error!r})") from None
 
     def follow(self, mode: str) -> "LatentFollower":
-        """Begin to follow one request; `mode` is one of `MODES`.
+        """A follower of one request; `mode` is one of `MODES`.
 
         Raises:
-            OptionError: an unknown mode, or "agent" where turns cannot be told apart.
+            OptionError: an unknown mode, or "agent" without an agent's header.
         """
         if mode not in MODES:
             raise OptionError(f"latents must be one of {', '.join(MODES)}, not {mode!r}")
         if mode == "agent" and not self.agent_header:
             raise OptionError(
-                "latents cannot be kept to the agent's turns: the chat template opens them with no token"
+                "latents cannot be kept to the agent's turns: the chat template has no token that opens them"
             )
         return LatentFollower(self, mode)
 
 
 class LatentFollower:
-    """Reads one request's ids as they come, and says whether the next one may be a latent."""
+    """Follows one request's ids; `allowed` is whether the next one may be a latent."""
 
     def __init__(self, control: LatentControl, mode: str) -> None:
         self._header = control.agent_header
         self._mode = mode
-        self._place: int | None = None  # in the header, while it may still be the agent's
+        self._place: int | None = None  # in the agent's header, while all ids match it
         self._agent = False
 
     def push(self, ids: Sequence[int]) -> None:
-        """Take the next ids of the prompt or of what was written."""
+        """Add the next ids, of the prompt or generated."""
         if self._mode != "agent":
             return
         for unit in ids:

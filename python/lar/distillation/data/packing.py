@@ -1,4 +1,4 @@
-"""Examples packed into rows of units and of base tokens; positions restart with each example."""
+"""Examples packed into rows of units and rows of base tokens; positions restart with each example."""
 
 from collections.abc import Sequence
 
@@ -15,14 +15,13 @@ from lar.scoring.store import TopTokens
 class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Rows of whole examples, at most `batch_tokens` base tokens each (more only for one example alone).
 
-    What goes together is drawn once by `seed`; so an epoch is the same rows in another order, and a run that
-    was stopped finds its place again. Item: see `pack`, and `row` (1), int64, its own index, by which
-    `conversations` can name what went wrong.
+    The rows are drawn once by `seed`. An epoch is the same rows in another order, so a run can resume inside
+    it. An item is a dict of `pack` with `row` (1), int64, its index, the argument of `conversations`.
     """
 
     def __init__(self, source: Examples, batch_tokens: int, seed: int = 0) -> None:
         if not len(source):
-            raise CorpusError("the corpus holds nothing that the agent said")
+            raise CorpusError("the corpus holds no text of the agent")
         self.examples = source
         self.rows = _group(source.lengths.tolist(), batch_tokens, seed)
 
@@ -39,7 +38,7 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 def _group(lengths: list[int], limit: int, seed: int) -> list[list[int]]:
-    """Shuffle the examples and fill rows with them in that order."""
+    """Rows of example indices: shuffled, and filled in that order."""
     rows: list[list[int]] = []
     filled = limit
     for index in np.random.default_rng(seed).permutation(len(lengths)).tolist():
@@ -57,8 +56,8 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     student_at and teacher_at (t), int64: the places in those rows of the hidden states that predict `labels`
     (t), the supervised units. faces (t), bool: where the teacher has a distribution; elsewhere teacher_at has
     no meaning. unit_ends (u), int64: the place in the second row of each unit's last token, -1 for a unit
-    that ends inside a token. With a cached teacher also its top_ids (t, k), top_probabilities (t, k),
-    float32, and tail (t), float32.
+    that ends inside a token. With a cached teacher also top_ids (t, k), int64, and float32
+    top_probabilities (t, k) and tail (t).
     """
     units = [len(example.units) for example in group]
     tokens = [len(example.tokens) for example in group]
@@ -66,9 +65,9 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     student, teacher, labels, ends = [], [], [], []
     faces = [example.faces for example in group]
     for example, unit_base, token_base in before:
-        student.append(example.taught - 1 + unit_base)
-        teacher.append(example.starts[example.taught] - 1 + token_base)
-        labels.append(example.units[example.taught])
+        student.append(example.supervised - 1 + unit_base)
+        teacher.append(example.starts[example.supervised] - 1 + token_base)
+        labels.append(example.units[example.supervised])
         after = np.append(example.starts[1:], len(example.tokens)) - 1 + token_base
         ends.append(np.where(np.append(example.begins[1:], [True]), after, -1))
     return {

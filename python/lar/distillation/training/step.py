@@ -1,4 +1,4 @@
-"""One training step: the teacher's side of a batch, the student's pass over units, and the loss of both."""
+"""One training step: the teacher's pass over base tokens, the student's over units, and the loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from lar.models.causal_lm import autocast, hidden_states
 
 
 class DistillationStep(nn.Module):
-    """One batch's loss: the teacher's pass over base tokens, the student's over units, and what they say."""
+    """The loss of a batch, from the teacher's pass over base tokens and the student's over units."""
 
     accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
 
@@ -40,19 +40,19 @@ class DistillationStep(nn.Module):
         faces: Tensor,
         labels: Tensor,
         unit_ends: Tensor,
-        row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
+        row: Tensor | None = None,  # noqa: ARG002 (the index in the data, for the trainer's error messages)
         **top: Tensor,
     ) -> dict[str, Tensor]:
-        """Sums over the batch's t taught units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.
+        """Sums over the batch's t supervised units: `loss`, its parts `teacher`, `unit`, maybe `hidden`.
 
-        The arguments are what `lar.distillation.data.pack` returns; `top` is there where a cached teacher
-        takes the place of the teacher's pass.
+        The arguments are what `lar.distillation.data.pack` returns; `top` holds a cached teacher's
+        probabilities, if there is a cache.
         """
         student = self.student
         with autocast(student.base):
-            said = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
+            states = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
             found = hidden_states(student.base, units, unit_positions)[0]
-            teacher = self.teacher(None if said is None else said[teacher_at], **top)
+            teacher = self.teacher(None if states is None else states[teacher_at], **top)
             parts: list[Terms] = []
 
             def chunk_loss(chunk: slice, piece: Tensor, *rows: Tensor) -> Tensor:
@@ -62,26 +62,26 @@ class DistillationStep(nn.Module):
 
             size = student.head.chunk_size
             loss = sum_over_chunks(chunk_loss, size, found[student_at], *self._output_rows())
-        zero = loss.new_zeros(())  # of a batch in which nothing is taught
+        zero = loss.new_zeros(())  # for a batch without supervised units
         sums = {
             "teacher": torch.stack([zero, *(part.teacher for part in parts)]).sum(),
             "unit": torch.stack([zero, *(part.unit for part in parts)]).sum(),
         }
-        if said is not None and self.hidden_weight:
+        if states is not None and self.hidden_weight:
             whole = unit_ends >= 0
-            distance = len(labels) * relative_distance(found[whole], said[unit_ends[whole]])
+            distance = len(labels) * relative_distance(found[whole], states[unit_ends[whole]])
             loss = loss + self.hidden_weight * distance
             sums["hidden"] = distance.detach()
         return {"loss": loss, **sums}
 
     def _needs_a_pass(self, top: dict[str, Tensor]) -> bool:
-        """Whether the teacher has to read the batch: a cache has no hidden states, and `sft` no teacher."""
+        """Whether the teacher's pass is needed: for hidden states, or probabilities that are not cached."""
         return bool(self.hidden_weight) or (self.loss != "sft" and not top)
 
     def teacher(self, hidden: Tensor | None, **top: Tensor) -> Callable[[slice], Teacher | None]:
-        """What the teacher says of a chunk of positions, out of a cache or of its hidden states there.
+        """A function from a chunk of positions to the teacher there: cached, or logits of its hidden states.
 
-        None for a loss that has no teacher.
+        It returns None for `sft`, which has no teacher.
         """
         if self.loss == "sft":
             return lambda _: None
@@ -97,7 +97,7 @@ class DistillationStep(nn.Module):
 
     @torch.no_grad()
     def teacher_hidden(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """The teacher's hidden states (1, n, width), in a pass of its own with adapter and latents off."""
+        """The teacher's hidden states (1, n, width), from a pass with adapter and latents off."""
         training = self.student.training
         with self.student.teacher():
             self.student.eval()
@@ -115,7 +115,7 @@ class DistillationStep(nn.Module):
     ) -> Terms:
         """The loss of a chunk of positions, from the student's hidden states.
 
-        Where the teacher has no distribution before a unit, only the unit's own cross-entropy counts.
+        Where the teacher has no distribution before a unit, the loss is the unit's cross-entropy (`sft`).
         """
         student = self.student
         with student.base_rows_only():
@@ -149,7 +149,7 @@ def _rows_at(
     return base[chosen], latent[chosen], teacher, labels[chosen]
 
 
-def relative_distance(found: Tensor, said: Tensor) -> Tensor:
-    """Mean squared distance of hidden states (n, width), over the mean square of what was `said`."""
-    found, said = found.float(), said.float()
-    return (found - said).pow(2).mean() / said.pow(2).mean()
+def relative_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """The mean squared distance of hidden states (n, width), over the mean square of the teacher's."""
+    student, teacher = student.float(), teacher.float()
+    return (student - teacher).pow(2).mean() / teacher.pow(2).mean()

@@ -1,4 +1,4 @@
-"""A GGUF of an export, by llama.cpp's own converter."""
+"""A GGUF of an export, by llama.cpp's converter."""
 
 import subprocess
 import sys
@@ -13,25 +13,25 @@ _CONVERTER = "convert_hf_to_gguf.py"
 def check_converter(llama_cpp: Path) -> None:
     """Raise OptionError unless the folder is a source tree of llama.cpp; call it before the work."""
     if not (llama_cpp / _CONVERTER).is_file():
-        raise OptionError(f"{llama_cpp}: no {_CONVERTER} there (--gguf takes llama.cpp's source folder)")
+        raise OptionError(f"{llama_cpp}: has no {_CONVERTER} (--gguf takes llama.cpp's source folder)")
 
 
 def write_gguf(folder: Path, llama_cpp: Path, gguf_type: str) -> None:
     """Write `model.gguf` into the export at `folder`.
 
     Raises:
-        ExportError: the converter failed; the message carries its last line.
+        ExportError: the converter failed; the message has its last line.
     """
     command = [sys.executable, str(llama_cpp / _CONVERTER), str(folder), "--outtype", gguf_type]
     done = subprocess.run(
         [*command, "--outfile", str(folder / GGUF_FILE)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0 or not (folder / GGUF_FILE).is_file():
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        reason = said[-1].strip() if said else f"exit code {done.returncode}"
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        reason = lines[-1].strip() if lines else f"exit code {done.returncode}"
         if "BPE pre-tokenizer was not recognized" in done.stderr:
             reason = (
-                "llama.cpp does not know this tokenizer, or a latent occurs in the text that it knows "
-                "tokenizers by (mine with the engine gates)"
+                "llama.cpp does not support this tokenizer, or a latent occurs in the text by which it "
+                "identifies tokenizers (mine with the engine gates)"
             )
         raise ExportError(f"{_CONVERTER}: {reason}")

@@ -1,4 +1,4 @@
-"""What an export is made from: the student's teacher, and a tokenizer into which its latents fit."""
+"""The inputs of an export: the student's teacher, and its tokenizer with the latents."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 def teacher_of(student: Path, model: StrPath | None) -> Path:
-    """The folder of the model that the student was taught by: `model`, or as its adapter remembers it.
+    """The folder of the student's teacher: `model`, or the base folder in the student's adapter.
 
     Raises:
-        TrainingError: `student` is no student, or what it remembers is no folder here.
+        TrainingError: `student` is not a student, or the teacher's folder is missing.
     """
     if model is not None:
         return Path(model)
@@ -47,7 +47,7 @@ def fitting_tokenizer(student: Path, teacher: Path, options: ExportOptions) -> t
 
 
 def _check_gates(vocabulary: LatentVocabulary) -> None:
-    """Raise VocabularyError where a latent is of a kind that stock engines stumble over."""
+    """Raise VocabularyError if a latent does not pass the engine gates."""
     texts = [latent.text for latent in vocabulary.latents]
     for name, gate in STATIC_GATES.items():
         for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():

@@ -1,4 +1,4 @@
-"""What an export can be told."""
+"""The options of `export`."""
 
 from dataclasses import dataclass
 from typing import TypedDict
@@ -25,16 +25,16 @@ class ExportKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How a student is written.
+    """The options of `export`.
 
-    form: "merged", one checkpoint; "lora", the base with the latents' rows in it and a plain LoRA in the
-        folder `adapter` beside, for engines that serve many adapters over one base.
-    decode_only: the tokenizer decodes latents but never encodes them: prompts stay what they were.
-    dtype: of the weights written; "auto": as the teacher's checkpoint has them.
-    gates: whether latents that stock engines would stumble over are refused ("engines") or not ("none").
-    llama_cpp: a source tree of llama.cpp, whose own converter then writes `model.gguf` as well.
-    chat_template: a file that takes the place of the base's template: one that writes tool calls, say, where
-        the base's knows none and the student has learnt to write them.
+    form: "merged", one checkpoint; "lora", the base with the latents' rows, and a plain LoRA in the
+        subfolder `adapter`, for engines that serve many adapters over one base.
+    decode_only: the tokenizer decodes latents but never encodes them, so prompts keep their base ids.
+    dtype: of the written weights; "auto": that of the teacher's checkpoint.
+    gates: whether latents that fail the engine gates are refused ("engines") or not ("none").
+    llama_cpp: a source tree of llama.cpp, whose converter then writes `model.gguf` too.
+    chat_template: a file that replaces the base's template. For example, one that renders tool calls, if
+        the base's does not and the student was trained on them.
     gguf_type: of the GGUF's weights; "auto" lets the converter choose.
     """
 

@@ -1,9 +1,9 @@
-"""A tokenizer that knows the latents, as files that transformers 4.57 to 5.23 and other engines read.
+"""A tokenizer with the latents, as files that transformers 4.57 to 5.23 and other engines read.
 
-Two ways to know them. As *added tokens* whose content is the segment's own text, any engine's tokenizer
-encodes that text to the latent and decodes the latent to the text, so later turns and prompts shrink too.
-*Decode only*, the segment stands in the model's vocabulary, where no merge leads to it: the latent is
-decoded, and every text is encoded as it was before.
+There are two forms. With latents as *added tokens* whose content is the segment's text, any engine's
+tokenizer encodes that text to the latent and decodes the latent to the text, so later turns and prompts are
+shorter too. With *decode only*, the segment is an entry of the model's vocabulary that no merge produces: the
+latent is decoded, and every text is encoded as before.
 """
 
 import json
@@ -26,7 +26,7 @@ from lar.tokenizer.tokenizer import (
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-# What transformers 5 writes for its own use and 4.57 does not know, or stumbles over.
+# Fields that transformers 5 writes for itself, and that 4.57 ignores or fails on.
 _PASSING = ("backend", "is_local", "local_files_only", "name_or_path", "processor_class", "tokenizer_file")
 _SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 
@@ -35,7 +35,7 @@ def exported_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     """A copy of the vocabulary's tokenizer in which each latent is an added token: its segment's text.
 
     Raises:
-        VocabularyError: a latent's text is a token already, so that it would get that token's id.
+        VocabularyError: a latent's text is already a token, so it would get that token's id.
     """
     _check_texts(vocabulary)
     backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
@@ -48,8 +48,8 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     """A copy of the vocabulary's tokenizer that decodes latents and encodes as before.
 
     Raises:
-        VocabularyError: a latent's string is in the base vocabulary, or would be encoded after all.
-        TokenizerError: the tokenizer is no BPE with a decoder that is known here.
+        VocabularyError: a latent's string is in the base vocabulary, or would be encoded to the latent.
+        TokenizerError: the tokenizer is not a BPE with a supported decoder.
     """
     base = vocabulary.tokenizer.backend
     content = json.loads(base.to_str())
@@ -57,7 +57,7 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     vocab = content["model"].get("vocab")
     if content["model"]["type"] != "BPE" or not isinstance(vocab, dict):
         raise TokenizerError(f"a decode-only tokenizer needs a BPE, not {content['model']['type']}")
-    # An added token that the model's vocabulary lacks gets the next id after it: name all of them there.
+    # An added token that is not in the model's vocabulary gets the next id after it: put all of them there.
     for entry in content["added_tokens"]:
         vocab.setdefault(entry["content"], entry["id"])
     for index, latent in enumerate(vocabulary.latents):
@@ -68,9 +68,9 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
 
 
 def header_ids(tokenizer: Tokenizer) -> list[int]:
-    """The ids that open the agent's turn, the first of them an added token; empty where none opens it.
+    """The ids that open the agent's turn, from an added token on; empty if no added token opens it.
 
-    The white space that ends the header is left out: with the text after it, it may be another token.
+    White space at the end of the header is left out: with the text after it, it may be another token.
     """
     ids: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
     return ids if ids and ids[0] in tokenizer.barriers else []
@@ -81,10 +81,10 @@ def write_tokenizer(
 ) -> None:
     """Write `backend` into the folder `target`, with the configuration and template of `source`'s tokenizer.
 
-    `chat_template` takes the template's place.
+    `chat_template` replaces the template.
 
-    The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are left behind: they know no
-    latents, and a loader that falls back to them would lose them without a word.
+    The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are not copied: they have no
+    latents, and a loader that falls back to them would lose the latents without an error.
     """
     (target / TOKENIZER_FILE).write_text(backend.to_str(pretty=True), encoding="utf-8")
     config = _configuration(read_json(source / TOKENIZER_CONFIG_FILE), backend)
@@ -99,10 +99,10 @@ def write_tokenizer(
 
 
 def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenizer: Path) -> Path:
-    """The folder whose tokenizer files are edited: the model's own, else the copy beside the vocabulary.
+    """The folder whose tokenizer files are copied: the model's, else the copy beside the vocabulary.
 
     Raises:
-        VocabularyError: the model's tokenizer is another than the vocabulary's.
+        VocabularyError: the model's tokenizer is not the vocabulary's.
     """
     if not (model / TOKENIZER_FILE).is_file():
         return vocabulary_tokenizer
@@ -111,14 +111,14 @@ def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenize
 
 
 def _configuration(config: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, Any]:
-    """tokenizer_config.json, such that every version finds every added token.
+    """The content of tokenizer_config.json, so that every version finds every added token.
 
-    Where transformers 5 finds `added_tokens_decoder` it ignores further added tokens of tokenizer.json, so
-    it must be whole. It writes `extra_special_tokens` as a list, on which 4.57 crashes, and names a class
-    that 4.57 does not have; both versions read the older names.
+    If `added_tokens_decoder` exists, transformers 5 ignores other added tokens of tokenizer.json, so it must
+    be complete. Version 5 writes `extra_special_tokens` as a list, on which 4.57 crashes, and a class name
+    that 4.57 does not have; both versions read the older forms.
     """
     config = {key: value for key, value in config.items() if key not in _PASSING}
-    # Also where the base's says otherwise: " ." would become "." within a latent's text.
+    # Also if the base's is true: " ." would become "." within a latent's text.
     config["clean_up_tokenization_spaces"] = False
     if isinstance(config.get("extra_special_tokens"), list):
         config.setdefault("additional_special_tokens", config.pop("extra_special_tokens"))
@@ -135,7 +135,7 @@ def _entry(token: tokenizers.AddedToken) -> dict[str, Any]:
 
 
 def _check_texts(vocabulary: LatentVocabulary) -> None:
-    """Two segments may be one text in other tokens: only one of them can be that text's token."""
+    """Raise VocabularyError if two latents have the same text, which can be the content of only one token."""
     known: dict[str, int] = {}
     for index, latent in enumerate(vocabulary.latents):
         if (other := known.setdefault(latent.text, index)) != index:
@@ -149,7 +149,7 @@ def _check_id(index: int, latent: Latent, found: int | None) -> None:
     if found != latent.id:
         raise VocabularyError(
             f"latent {index} ({latent.text!r}) cannot be token {latent.id}: "
-            f"{'no engine can be told it' if found is None else f'it is token {found} already'}; "
+            f"{'its text cannot be an added token' if found is None else f'it is already token {found}'}; "
             "mine with the engine gates"
         )
 
@@ -157,13 +157,13 @@ def _check_id(index: int, latent: Latent, found: int | None) -> None:
 def _check_encodes_as(
     base: tokenizers.Tokenizer, changed: tokenizers.Tokenizer, vocabulary: LatentVocabulary
 ) -> None:
-    """A BPE that takes whole words as they stand in its vocabulary (`ignore_merges`) would write latents."""
+    """Raise VocabularyError if a BPE encodes latents, as whole words of its vocabulary (`ignore_merges`)."""
     texts = [latent.text for latent in vocabulary.latents]
     before = base.encode_batch(texts, add_special_tokens=False)
     after = changed.encode_batch(texts, add_special_tokens=False)
     for index, (one, other) in enumerate(zip(before, after, strict=True)):
         if one.ids != other.ids:
             raise VocabularyError(
-                f"latent {index} ({texts[index]!r}) would be encoded by this tokenizer, which takes whole "
-                "words as they stand in its vocabulary: export without --decode-only"
+                f"latent {index} ({texts[index]!r}) would be encoded by this tokenizer, which encodes "
+                "whole words of its vocabulary: export without --decode-only"
             )
