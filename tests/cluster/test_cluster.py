@@ -217,7 +217,7 @@ def test_scoring_that_was_stopped_is_finished_on_the_cluster(folder, address, tm
 def test_a_teacher_without_a_folder_is_refused(sharded, cluster):
     from lar.scoring.score import score
 
-    with pytest.raises(OptionError, match="a folder that all nodes see"):
+    with pytest.raises(OptionError, match="a folder that all nodes can read"):
         score(sharded, object(), backend=cluster)
 
 

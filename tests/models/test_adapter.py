@@ -84,7 +84,7 @@ def test_adapters_stack(kept, corpus, tmp_path):
 
 def test_an_adapter_needs_a_base_with_a_name(corpus, tmp_path):
     model = tiny.model(corpus.tokenizer.base_size)
-    with pytest.raises(OptionError, match="names its base"):
+    with pytest.raises(OptionError, match="needs the folder of its base"):
         adapt(corpus, model, AdaptOptions(**FEW), tmp_path / "adapter", merge=False)
 
 

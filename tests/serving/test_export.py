@@ -190,7 +190,7 @@ def test_a_base_with_padding_rows_is_exported_with_the_ids_of_training(corpus, v
 def test_a_tokenizer_that_lost_its_latents_is_found(merged, corpus, tmp_path):
     folder = shutil.copytree(merged.folder, tmp_path / "export")
     corpus.tokenizer.save(folder)
-    with pytest.raises(ExportError, match="lost latents"):
+    with pytest.raises(ExportError, match="latents are missing"):
         self_check(folder)
 
 
@@ -229,7 +229,7 @@ def test_a_latent_that_is_a_token_already_is_refused(vocabulary):
     latent = replace(vocabulary.latents[0], text=text, tokens=spelt)
     changed = LatentVocabulary((latent,), known)
     # As an added token the text would win over the merges; in the model's vocabulary it has an id already.
-    with pytest.raises(VocabularyError, match="it is token"):
+    with pytest.raises(VocabularyError, match="it is already token"):
         decode_only_backend(changed)
 
 

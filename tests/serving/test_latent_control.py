@@ -63,12 +63,12 @@ def test_what_an_export_says_is_read(tmp_path):
 
 
 def test_bad_input_has_one_line(tmp_path):
-    with pytest.raises(EngineError, match="no export"):
+    with pytest.raises(EngineError, match="not an export"):
         LatentControl.of_export(tmp_path)
     (tmp_path / RECORD_FILE).write_text('{"latents": 4}')
     with pytest.raises(EngineError, match="first_latent"):
         LatentControl.of_export(tmp_path)
     with pytest.raises(OptionError, match="allow, agent, forbid"):
         CONTROL.follow("sometimes")
-    with pytest.raises(OptionError, match="opens them with no token"):
+    with pytest.raises(OptionError, match="has no token that opens them"):
         LatentControl(10, 4).follow("agent")

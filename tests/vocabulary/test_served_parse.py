@@ -131,7 +131,7 @@ def test_a_tokenizer_of_several_words_has_no_joint_at_a_space():
 
 
 def test_a_tokenizer_that_changes_divided_text_is_refused():
-    with pytest.raises(TokenizerError, match="would come back changed"):
+    with pytest.raises(TokenizerError, match="would be changed by decoding"):
         ServedParse(Tokenizer(metaspace()), Segments.of([]))
 
 

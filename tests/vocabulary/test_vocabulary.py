@@ -186,7 +186,7 @@ def change_latent(name, value):
         (change("format_version", 99), "format version"),
         (change("base_size", "many"), "'base_size'"),
         (change("base_size", 10_000), "'base_size' is 10000, the tokenizer beside it has"),
-        (change("tokenizer_fingerprint", "0" * 64), "not the one that it was mined with"),
+        (change("tokenizer_fingerprint", "0" * 64), "mined with another tokenizer"),
         (change_latent("id", 3), "latent 1 has id 3"),
         (change_latent("tokens", [41, 10**6]), "latent 1 holds a token outside"),
         (change_latent("tokens", [41]), "segment 1 has 1 tokens"),

@@ -1,4 +1,4 @@
-"""The stages on a Ray cluster, with the results of one machine.
+"""The stages on a Ray cluster, with the same results as on one machine.
 
     with connect() as cluster:
         corpus = lar.Corpus.build(trajectories, tokenizer, "/shared/corpus", backend=cluster)
@@ -6,9 +6,9 @@
         vocabulary = lar.mine(corpus, backend=cluster)
         evaluation = lar.evaluate(other, vocabulary, backend=cluster)
 
-All nodes have this package and see the corpus, and for scoring the model's folder, at the same paths. Only
-the calling process writes. What a lost worker or node was doing is done again by another, as often as
-RAY_TASK_MAX_RETRIES allows (by default three times a task).
+All nodes need this package, and the corpus at the same path; for scoring also the model's folder. Only the
+calling process writes. The tasks of a lost worker or node are retried elsewhere, at most RAY_TASK_MAX_RETRIES
+times each (three by default).
 """
 
 from lar.errors import MissingExtraError

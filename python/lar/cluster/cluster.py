@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Cluster:
-    """The `lar.corpus.backend.Backend` that this process is connected to; made by `connect`."""
+    """The `lar.corpus.backend.Backend` of a Ray cluster; made by `connect`."""
 
     def encode(self, trajectories: Iterable[Trajectory], tokenizer: Tokenizer) -> Iterator[Encoded]:
         """Encode trajectories in tasks, in order; see `Backend`."""
@@ -32,14 +32,16 @@ class Cluster:
     def score(
         self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
     ) -> Corpus:
-        """Score with a teacher on each GPU of the cluster, or on each node of one without; see `Backend`.
+        """Score with a teacher on each GPU of the cluster, or on each node if it has no GPU; see `Backend`.
 
         Raises:
-            OptionError: `model` is no folder's name. All nodes must see that folder.
+            OptionError: `model` is not a path. All nodes must be able to read that folder.
         """
         if not isinstance(model, str | Path):
-            raise OptionError(f"on a cluster the teacher is a folder that all nodes see, not {type(model)}")
-        from lar.cluster import scoring  # takes torch, which no other task needs
+            raise OptionError(
+                f"on a cluster the teacher must be a folder that all nodes can read, not {type(model)}"
+            )
+        from lar.cluster import scoring  # imports torch, which no other task needs
 
         return scoring.score(corpus, str(model), loading, overwrite=overwrite, progress=progress)
 
@@ -50,5 +52,5 @@ class Cluster:
         return mining.fold(corpus, nats, progress, searched=searched)
 
     def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
-        """Grow the trie split by first token over the nodes; see `Backend`."""
+        """Search in parts of the trie, split by first token over the nodes; see `Backend`."""
         return mining.candidates(runs, limits)

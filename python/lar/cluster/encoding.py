@@ -9,7 +9,7 @@ from lar.corpus.encoding import Encoded, chunks_of, encode_chunk
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
 
-# Chunks under way for each core: one is encoded while the next is on its way.
+# Chunks submitted for each core: one is encoded while the next is transferred.
 _CHUNKS_A_CORE = 2
 
 

@@ -1,7 +1,7 @@
 """Mining on a cluster: shards are folded and merged in tasks, and the trie is split by first token.
 
-Folding is associative: neighbours are merged, and neighbours of neighbours, so that the runs stand in the
-order of their first occurrence, as if one folder had seen all shards.
+Folding is associative: neighbours are merged, then neighbours of those. So the runs are in the order of their
+first occurrence, as if one process had folded all shards.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 # Parts that are merged by one task.
 _MERGED_AT_ONCE = 8
-# Parts of the trie for each node: the work of a part is only guessed, and a node that is done takes another.
+# Parts of the trie for each node: the work of a part is an estimate, so a free node takes another part.
 _TRIE_PARTS_A_NODE = 2
 
 
@@ -70,7 +70,7 @@ def _merged(parts: list[Any], barriers: NDArray[np.uint32], *, searched: bool) -
 
 
 def merge(barriers: NDArray[np.uint32], *parts: _core.Runs, searched: bool = True) -> _core.Runs:
-    """The task: runs that were folded apart, as if they had been folded together."""
+    """The task: the merge of separately folded runs, the same as if they had been folded together."""
     folder = _core.RunFolder(barriers, searched=searched)
     for part in parts:
         folder.add_runs(part)
@@ -123,6 +123,6 @@ def apply(function: Resident, file: ShardFile) -> tuple[Any, int]:
 
 
 def _files(corpus: Corpus) -> Iterator[ShardFile]:
-    """The shards of the corpus, by names that mean the same in every process."""
+    """The shards of the corpus, by absolute paths."""
     for file in corpus.shard_files():
         yield replace(file, path=file.path.absolute())

@@ -37,7 +37,7 @@ def score(
 
 
 class Teacher:
-    """The actor: a teacher on its device, loaded once, and again where its process was lost."""
+    """The actor: a teacher on its device, loaded once, and again if its process is lost."""
 
     def __init__(self, model: str, loading: dict[str, Any]) -> None:
         self._model = model
@@ -45,7 +45,7 @@ class Teacher:
 
     @cached_property
     def _scorer(self) -> Scorer:
-        """Loaded by the first call: an error there reaches the caller as it is, unlike one of `__init__`."""
+        """Loaded by the first call, because an error in `__init__` would reach the caller wrapped."""
         return Scorer.load(self._model, **self._loading)
 
     def record(self) -> TeacherRecord:
@@ -53,14 +53,14 @@ class Teacher:
         return self._scorer.record
 
     def score(self, file: Path, top_k: int | None) -> tuple[Path, Scores]:
-        """The shard's file and its scores, with so many likely tokens."""
+        """The shard's file and its scores, with `top_k` likely tokens."""
         return file, self._scorer.score(read_shard(file), top_k)
 
 
 def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
-    """One teacher for each GPU, or for each node where there is none, but no more than shards."""
+    """One teacher for each GPU, or for each node if there is no GPU, and at most one for each shard."""
     gpus = number_of_gpus()
-    # Without its cores' number an actor would compute on one thread only.
+    # Without a number of cores, an actor would compute on one thread.
     place = {"num_gpus": 1} if gpus else {"num_cpus": cores_of_a_node()}
     actor = ray.remote(max_restarts=-1, max_task_retries=-1, **place)(Teacher)
     number = max(1, min(gpus or len(nodes()), shards))

@@ -19,12 +19,12 @@ _SECONDS_TO_ANSWER = 10
 
 @contextmanager
 def connect(address: str | None = None) -> Iterator[Cluster]:
-    """Connect to a Ray cluster for the time of the block.
+    """A connection to a Ray cluster, for the time of the block.
 
     Args:
         address: "host:port", "auto", "local" for a new one on this machine, or None: the cluster of
-            RAY_ADDRESS, or the one that runs on this machine, or else a new one. Where the process is
-            connected already, that connection is used and stays.
+            RAY_ADDRESS, or the one that runs on this machine, or else a new one. If the process is
+            already connected, that connection is used and kept.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -46,7 +46,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise ClusterError where nothing answers at "host:port"; Ray itself would try for many minutes."""
+    """Raise ClusterError if nothing answers at "host:port"; Ray itself would try for many minutes."""
     match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
     if match is None:
         return

@@ -1,4 +1,4 @@
-"""How work is handed to the cluster, and how results and errors come back."""
+"""Tasks of the cluster: submitting work, and getting results and errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from lar.errors import ClusterError, LarError
 
 
 def on_one_core(function: Callable[..., Any], results: int = 1) -> Callable[..., Any]:
-    """`function` as a task for one core: called with its arguments it returns a reference to its result.
+    """`function` as a task for one core: a call returns a reference to the result.
 
-    Of a function that returns a tuple of several `results` it returns as many references.
+    For a function that returns a tuple, `results` is its length, and a call returns as many references.
     """
     return _task(function, 1, results)
 
 
 def on_one_node(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as a task that takes as many cores as the smallest node has: one copy of its data a node."""
+    """`function` as a task for all cores of the smallest node, so that a node has one copy of its data."""
     return _task(function, cores_of_a_node(), 1)
 
 
 def _task(function: Callable[..., Any], cores: int, results: int) -> Callable[..., Any]:
-    # Threads of the core's library and of the tokenizer: Ray counts cores, but it does not bound threads.
+    # Threads of the Rust core and of the tokenizer: Ray counts cores but does not limit threads.
     environment = {"env_vars": {"RAYON_NUM_THREADS": str(cores)}}
     options = {"num_cpus": cores, "num_returns": results, "runtime_env": environment}
     submit: Callable[..., Any] = ray.remote(scheduling_strategy="SPREAD", **options)(function).remote
@@ -33,11 +33,11 @@ def _task(function: Callable[..., Any], cores: int, results: int) -> Callable[..
 
 
 def result(reference: Any) -> Any:
-    """Wait for a task's result.
+    """A task's result, when it is ready.
 
     Raises:
-        LarError, OSError: what the task raised, as if it had been called here.
-        ClusterError: the task was lost, more often than it is tried again, or failed otherwise.
+        LarError, OSError: the error that the task raised.
+        ClusterError: the task was lost more often than it is retried, or failed otherwise.
     """
     try:
         return ray.get(reference)
@@ -46,7 +46,7 @@ def result(reference: Any) -> Any:
 
 
 def translated(error: RayError) -> Exception:
-    """The error of this package, or of the system, that is behind one of Ray's."""
+    """The LarError or OSError that caused one of Ray's errors, else a ClusterError."""
     cause = error.cause if isinstance(error, RayTaskError) else None
     if isinstance(cause, LarError | OSError):
         return cause
@@ -63,18 +63,19 @@ def shared(value: Any) -> Any:
 class Resident:
     """A reference to a value that each process fetches once, for all of its tasks.
 
-    Ray replaces a reference among a task's arguments by its value, anew for each task. It does not see this.
+    Ray replaces a reference among a task's arguments by its value, again for each task. It does not replace
+    references inside a Resident.
     """
 
     reference: Any
 
     @classmethod
     def of(cls, value: Any) -> "Resident":
-        """Put a copy of `value` where all tasks can read it."""
+        """A Resident of a copy of `value` that all tasks can read."""
         return cls(ray.put(value))
 
     def fetch(self) -> Any:
-        """The value: in a process the same object for every task."""
+        """The value; the same object for all tasks of a process."""
         return _fetch(self)
 
 
@@ -90,7 +91,7 @@ def nodes() -> list[int]:
 
 
 def cores_of_a_node() -> int:
-    """Cores of the smallest node, so that every node can take what is made for so many."""
+    """The cores of the smallest node: every node can run a task for that many."""
     return min(nodes(), default=1)
 
 

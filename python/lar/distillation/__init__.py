@@ -1,4 +1,4 @@
-"""Distillation: a model learns to use a latent vocabulary, by LoRA and new rows, from its frozen self.
+"""Distillation: LoRA and new rows let a model use a latent vocabulary; the frozen model is the teacher.
 
 The functions are `lar.distill` and `lar.adapt`. Names are imported when they are first used, so that the
 options can be read without torch.

@@ -1,4 +1,4 @@
-"""Make a teacher of a model that did not write the logs: plain LoRA on the agent's turns, merged or kept."""
+"""Fine-tune a model that did not write the logs, so that it can be the teacher: LoRA on the agent's turns."""
 
 import json
 import os
@@ -49,28 +49,29 @@ def adapt(
     progress: Progress = silent,
     **keywords: Unpack[AdaptKeywords],
 ) -> Any:
-    """Fine-tune a LoRA on the agent's tokens and merge it into the model, which is returned.
+    """A model that is fine-tuned on the agent's tokens by LoRA, with the LoRA merged into it.
 
     Several processes share the work as in `distill`.
 
     Args:
         corpus: conversations, of the model's own tokenizer.
         model: a checkpoint folder, or a model object, which is changed in place.
-        options: see `AdaptOptions`; `keywords` are its fields, and take the place of those of `options`.
+        options: see `AdaptOptions`; `keywords` are its fields, and override those of `options`.
         output: where the merged model is saved as a plain checkpoint with its tokenizer and a record of the
-            run (`adaptation.json`); None to keep it in memory alone. Checkpoints lie beside it until then,
-            and the same call goes on from the last one.
+            run (`adaptation.json`); None to keep it in memory only. Checkpoints are written beside it until
+            then, and the same call resumes from the last one.
         held_out: conversations to evaluate on every `options.evaluate_steps`; see `distill`.
         merge: False keeps the adapter apart: a PEFT model is returned, and `output` becomes a PEFT LoRA
             folder, which is a teacher like any checkpoint as long as its base stays where it is.
-        progress: counts optimizer steps, and may take notes of speed and evaluation.
+        progress: counts optimizer steps; its notes give speed and evaluation.
 
     Raises:
-        CorpusError: the corpus has nothing to learn from. TokenizerError: the model has fewer rows than the
-        corpus's tokenizer has ids.
+        CorpusError: the corpus holds no text of the agent.
+        TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
         TrainingError: loss or gradients are not finite, or memory does not suffice.
-        OptionError: the checkpoints are another run's, `output` holds something else, or an adapter is to be
-        kept of a model that has no folder. MissingExtraError: `report_to` needs a package.
+        OptionError: the checkpoints are another run's, `output` is a folder of another kind, or `merge` is
+        False and the model has no folder.
+        MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(AdaptOptions, options, keywords)
     if output is not None:
@@ -81,7 +82,9 @@ def adapt(
     base = load_model(model, dtype=options.dtype, device=options.device)
     folder = _folder_of(model, base)
     if output is not None and not merge and folder is None:
-        raise OptionError("an adapter names its base, and this model was not loaded from a folder: merge it")
+        raise OptionError(
+            "an adapter needs the folder of its base, and this model was not loaded from one: merge it"
+        )
     nothing = LatentVocabulary((), corpus.tokenizer)
     training = options.as_distillation()
     student = train(corpus, base, nothing, training, checkpoints_beside(output), progress, held_out)
@@ -100,13 +103,13 @@ def adapt(
 
 
 def _folder_of(model: Any, base: Any) -> Path | None:
-    """The folder that a model is from, if it is there."""
+    """The folder that a model was loaded from, if it exists."""
     name = model if isinstance(model, str | os.PathLike) else base.name_or_path
     return Path(name).resolve() if name and Path(name).is_dir() else None
 
 
 def _merged(student: Student, output: StrPath | None) -> Any:
-    """The base with the adapter in it, which is no longer what its folder holds."""
+    """The base with the adapter merged into it. Its weights are no longer those of its folder."""
     model = student.merge()
     model.name_or_path = str(output or "")
     return model
@@ -121,7 +124,7 @@ def _named(student: Student, folder: Path | None) -> Any:
 
 def _save(model: Any, corpus: Corpus, source: Path | None, record: dict[str, Any], output: Path) -> None:
     """Write checkpoint or adapter; the tokenizer's files are the source folder's, else the corpus's copy."""
-    # PEFT would else look on the network whether the base's embedding was resized.
+    # Otherwise PEFT checks over the network whether the base's embedding was resized.
     keywords = {} if record["merged"] else {"save_embedding_layers": False}
     with atomic_folder(output, holds=RECORD_FILE) as folder:
         with no_bar():

@@ -1,4 +1,4 @@
-"""A loss summed over chunks of positions, so that logits exist for one chunk at a time."""
+"""A loss summed over chunks of positions: logits exist for only one chunk at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 class _SumOverChunks(torch.autograd.Function):
-    """Sum a loss over chunks of positions, taking each chunk's gradient at once and dropping its logits.
+    """The sum of a loss over chunks. The gradient of each chunk is computed in the forward pass.
 
-    So logits never exist for more than one chunk, and the head is not computed a second time.
+    So the logits of a chunk can be freed before the next one, and the head is computed only once.
     """
 
     @staticmethod
@@ -41,7 +41,7 @@ class _SumOverChunks(torch.autograd.Function):
 
 
 def sum_over_chunks(loss: Callable[..., Tensor], size: int, hidden: Tensor, *weights: Tensor) -> Tensor:
-    """Sum `loss(chunk, hidden[chunk], *weights)` over chunks of `size` positions of hidden (n, width).
+    """The sum of `loss(chunk, hidden[chunk], *weights)` over chunks of `size` positions of hidden (n, width).
 
     Differentiable, once, in all tensors.
     """

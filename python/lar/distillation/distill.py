@@ -1,4 +1,4 @@
-"""Distillation from end to end: what is read, what is trained, what is kept."""
+"""Distillation from end to end: load the teacher, start the rows, train, save the student."""
 
 import logging
 import shutil
@@ -45,28 +45,29 @@ def distill(
     progress: Progress = silent,
     **keywords: Unpack[DistillKeywords],
 ) -> Student:
-    """Teach a model to use `vocabulary`, with itself, frozen, as the teacher.
+    """A student: `model` trained to use `vocabulary`, with the frozen model itself as the teacher.
 
     Several processes, started by `accelerate launch` or `torchrun`, call this with the same arguments and
-    share the work: each takes rows of its own, the main process alone writes, and all return the student.
+    share the work: each trains on its own rows, only the main process writes, and all return the student.
 
     Args:
         corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
-        options: see `DistillOptions`; `keywords` are its fields, and take the place of those of `options`.
-        output: where the student is saved; None keeps it in memory alone. Checkpoints lie beside it in
-            `<output>.checkpoints` until the student is saved: the same call goes on from the last one.
-        held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte; of tasks that
-            neither `corpus` nor the vocabulary's mining has seen.
-        progress: counts optimizer steps, in the main process; it may take notes of speed and evaluation.
+        options: see `DistillOptions`; `keywords` are its fields, and override those of `options`.
+        output: where the student is saved; None keeps it in memory only. Checkpoints are written to
+            `<output>.checkpoints` until the student is saved. The same call resumes from the last one.
+        held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte. Their tasks
+            should be absent from `corpus` and from the corpus that the vocabulary was mined from.
+        progress: counts optimizer steps, in the main process; its notes give speed and evaluation.
 
     Raises:
-        TokenizerError: the model has fewer rows than the vocabulary has base ids. CorpusError: another
-        tokenizer, or nothing to learn from. TrainingError: loss or gradients are not finite, or memory does
-        not suffice.
-        OptionError: the checkpoints are another run's. MissingExtraError: `report_to` needs a package.
+        TokenizerError: the model has fewer rows than the vocabulary has base ids.
+        CorpusError: the corpus has another tokenizer or holds no text of the agent.
+        TrainingError: loss or gradients are not finite, or memory does not suffice.
+        OptionError: the checkpoints are another run's.
+        MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
     if output is not None:
@@ -93,7 +94,7 @@ def distill(
 
 
 def unsharded(student: Student, folder: StrPath, options: AdaptOptions) -> Student:
-    """A sharded student with a whole base of its own in each process, read from its folder again."""
+    """The student with the whole base in each process; the base is read from its folder again."""
     base = load_model(folder, dtype=options.dtype, device=options.device)
     return student.on(base, options).eval()
 
@@ -107,7 +108,7 @@ def train(
     progress: Progress,
     held_out: Corpus | None = None,
 ) -> Student:
-    """Train a student of `base`, going on from the last of its `checkpoints` if there is one."""
+    """A trained student of `base`; the run resumes from the last of its `checkpoints` if there is one."""
     start(base.device)
     evaluated = held_out_windows(held_out, vocabulary, options)
     source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
@@ -125,7 +126,7 @@ def train(
             last, started = from_main(lambda: last_checkpoint(folder)), {}
             logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
             if last is None:
-                # In every process alike, from the same batches, while the model is whole.
+                # Every process does this with the same batches, before the model is sharded.
                 started = start_rows(trainer.model, data, options, progress)
             student.record = {"start": started, **trainer.run(last)}
     return student.eval()

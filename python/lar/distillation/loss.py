@@ -1,12 +1,15 @@
 """The losses of a student: three functions over units, each summed over the agent's positions.
 
-At every position stand p, the teacher's distribution over base tokens, s, the student's over units (base
-tokens and K latents), the unit u that follows, and f(u), its first base token. All take logits in float32:
-`base` (n, B) and `latent` (n, K) of the student, `teacher` (n, B) or what a cache kept of it, and `units`
-(n). K may be 0, the control. The formulas are those of the project's design, `paper` after arXiv 2605.18597.
+At every position, p is the teacher's distribution over base tokens, s the student's over units (base tokens
+and K latents), u the unit that follows, and f(u) its first base token. All losses take float32 logits:
+`base` (n, B) and `latent` (n, K) of the student, and `teacher` (n, B) or a cache's `TopProbabilities`; and
+`units` (n). K is 0 for the control. `paper` is the loss of arXiv 2605.18597.
 
-A cached teacher has k tokens and one probability for all others together. Both sides are then compared over
-k + 1 outcomes: a lower bound of the divergence, exact for k = B.
+These functions need the teacher's distribution at each of the n positions. Positions that have none are
+separated in `lar.distillation.training.step`, which computes `sft` there.
+
+A cached teacher has k tokens and one probability for all others together. Teacher and student are then
+compared over k + 1 outcomes: a lower bound of the divergence, exact for k = B.
 """
 
 from typing import Any, NamedTuple
@@ -36,7 +39,7 @@ class FirstTokens:
 
 
 class TopProbabilities(NamedTuple):
-    """A cached teacher: ids (n, k) of its most likely tokens, their probabilities (n, k), the others' (n)."""
+    """A cached teacher: ids (n, k) of its likeliest tokens, their probabilities (n, k), the others' (n)."""
 
     ids: Tensor
     probabilities: Tensor
@@ -44,21 +47,21 @@ class TopProbabilities(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """A loss's two sums: `teacher`, against the teacher's distribution, and `unit`, for the unit taken."""
+    """A loss's two sums: `teacher` compares distributions, `unit` is for the unit that follows."""
 
     teacher: Tensor
     unit: Tensor
 
 
 Teacher = Tensor | TopProbabilities
-# A logit for what has no part. Not -inf, whose gradient is NaN where nothing else is left.
+# The logit of an excluded outcome. -inf has NaN gradients where all outcomes are excluded.
 _NOTHING = -1e30
 
 
 def marginal(base: Tensor, latent: Tensor, teacher: Teacher, units: Tensor, first: FirstTokens) -> Terms:
     """KL(p || q), and -log(s(u) / q(f(u))), with q(v) = sum of s(u) over the units with f(u) = v.
 
-    Mass that moves between a token and the latents that begin with it leaves the first term as it is.
+    Probability that moves between a token and the latents that begin with it does not change the first term.
     """
     joined = _joined(base, latent, first)
     return Terms(
@@ -71,7 +74,7 @@ def paper(base: Tensor, latent: Tensor, teacher: Teacher, units: Tensor, first: 
     """KL(p || s) where the unit is a base token, -log s(u) where it is a latent; s over all units."""
     explicit = units < first.base_size
     total = _log_total(base, latent)
-    own = base[:, first.columns]  # a latent's mass counts for nothing but itself
+    own = base[:, first.columns]  # here a latent's probability is not added to its first token's
     if isinstance(teacher, TopProbabilities):
         chosen: Teacher = TopProbabilities(*(part[explicit] for part in teacher))
     else:
@@ -83,7 +86,7 @@ def paper(base: Tensor, latent: Tensor, teacher: Teacher, units: Tensor, first: 
 
 
 def sft(base: Tensor, latent: Tensor, teacher: Tensor | None, units: Tensor, first: FirstTokens) -> Terms:  # noqa: ARG001
-    """-log s(u) everywhere; no teacher."""
+    """-log s(u) at all positions, without a teacher."""
     return Terms(base.new_zeros(()), (_log_total(base, latent) - _of_unit(base, latent, units)).sum())
 
 
@@ -99,7 +102,7 @@ def _log_total(base: Tensor, latent: Tensor) -> Tensor:
 def _joined(base: Tensor, latent: Tensor, first: FirstTokens) -> Tensor:
     """Log of exp(base) + the sum of exp(latent) over a token's latents, for the U first tokens, (n, U).
 
-    Only the affected columns are touched; q(v) for every other v is its own logit's share.
+    For every other token v, log q(v) comes from its own logit alone.
     """
     own = base[:, first.columns]
     if not latent.shape[1]:
@@ -136,14 +139,14 @@ def _divergence_of_top(
     of_rest = logits.scatter(1, ids, _NOTHING).logsumexp(-1) - total
     if ids.shape[1] == base.shape[1]:
         tail = torch.zeros_like(tail)  # but for rounding
-    # Where the teacher leaves nothing, what the student leaves does not matter.
+    # Where the teacher's tail is 0, the student's does not count.
     of_rest = of_rest.masked_fill(tail == 0, 0)
     entropy: Tensor = -torch.special.xlogy(p, p).sum() - torch.special.xlogy(tail, tail).sum()
     return -(p * of_top).sum() - (tail * of_rest).sum() - entropy
 
 
 def _of_unit(base: Tensor, latent: Tensor, units: Tensor) -> Tensor:
-    """Each position's logit of its unit, (n)."""
+    """The logit of each position's unit, (n)."""
     size = base.shape[1]
     picked = base.gather(1, units.clamp_max(size - 1)[:, None])[:, 0]
     if not latent.shape[1]:
@@ -153,7 +156,7 @@ def _of_unit(base: Tensor, latent: Tensor, units: Tensor) -> Tensor:
 
 
 def _of_first(base: Tensor, joined: Tensor, units: Tensor, first: FirstTokens) -> Tensor:
-    """Each position's joined logit of its unit's first token, (n)."""
+    """The joined logit of the first token of each position's unit, (n)."""
     size = base.shape[1]
     if not first.columns.numel():
         return _of_unit(base, base[:, :0], units)

@@ -1,4 +1,4 @@
-"""Options from a file: YAML, or JSON where its name ends so; or the options in a result's record."""
+"""Options from a YAML or JSON file, or from the record of a result."""
 
 import json
 import re
@@ -13,10 +13,10 @@ _RECORDED = "options"
 
 
 def read_options(file: StrPath) -> dict[str, Any]:
-    """The names and values of a file of options, neither of them checked.
+    """The names and values in a file of options; neither is checked.
 
     The file is a mapping of names to values, or a result's record (`distillation.json`, `adaptation.json`),
-    whose `options` are taken: so a run can be repeated from its result.
+    whose `options` are returned. So a run can be repeated from its result.
 
     Raises:
         OptionError: the file holds no such mapping.
@@ -36,7 +36,7 @@ def _content(path: Path) -> Any:
     import yaml  # type: ignore[import-untyped]
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """YAML 1.1 asks for a point and a sign in such numbers, and reads 5e-4 as a text."""
+        """Reads 5e-4 as a number, which YAML 1.1 reads as text: it requires a point and a sign."""
 
     number = re.compile(r"[-+]?[0-9]*\.?[0-9]+[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))

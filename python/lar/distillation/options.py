@@ -26,31 +26,31 @@ Texts = Annotated[tuple[str, ...], Field(strict=False)]  # a list, as files have
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """How a LoRA is trained. Steps count more than tokens, so by default a batch is one window.
+    """How a LoRA is trained. More steps help more than larger batches, so by default a batch is one window.
 
     The batch
         max_length: most base tokens of an example. A longer conversation is cut into windows, each of which
-            keeps the conversation's beginning (see `lar.corpus.windows`).
+            starts with the conversation's beginning (see `lar.corpus.windows`).
         batch_tokens: base tokens of a batch, which is packed into one row; None for max_length.
         gradient_accumulation: batches of one optimizer step, in each process.
 
     The run
         max_steps: optimizer steps; None for `epochs` passes over all examples.
         save_steps: steps between two checkpoints.
-        report_to: integrations of transformers' Trainer (see `lar.distillation.training.reporting`).
+        report_to: the Trainer's integrations that get the log (see `lar.distillation.training.reporting`).
 
     The machine
-        dtype: of the frozen weights of a model folder; "auto" for bfloat16 where the device computes in it.
-        device: for example "cuda:0"; None for the process's own GPU if there is one.
-        sharding: how several processes hold the model: "none", a whole copy each (DDP), or "full", a part of
-            every weight each (FSDP).
+        dtype: of the frozen weights of a model folder; "auto" is bfloat16 where the device supports it.
+        device: for example "cuda:0"; None for the process's GPU if there is one.
+        sharding: what each of several processes holds: a whole copy of the model ("none", DDP) or a
+            part of every weight ("full", FSDP).
 
     Evaluation
-        evaluate_steps: steps between two evaluations on held-out conversations; None for no evaluation.
-        evaluated_windows: how many held-out windows are read, a sample drawn once by `seed`; None for all.
-        patience: stop after so many evaluations in a row that do not lower the bits per byte by more than
-            `min_improvement`, and keep the weights of the best one. None: run all steps, keep the last
-            weights.
+        evaluate_steps: steps between two evaluations on held-out conversations; None: no evaluation.
+        evaluated_windows: how many held-out windows are read, a sample drawn once by `seed`; None: all.
+        patience: stop after this many evaluations in a row that do not lower the bits per byte by more
+            than `min_improvement`, and keep the weights of the best evaluation. None: run all steps and keep
+            the last weights.
     """
 
     lora_rank: PositiveInt = 16
@@ -90,7 +90,7 @@ class AdaptOptions:
         """The options in a YAML or JSON file (see `read_options`); `overrides` take precedence.
 
         Raises:
-            OptionError: the file is broken, has a name that is no option, or a value out of its range.
+            OptionError: the file is broken, or has an unknown name or a value out of its range.
         """
         values = read_options(file)
         try:
@@ -104,29 +104,29 @@ class AdaptOptions:
         return values
 
     def as_distillation(self) -> "DistillOptions":
-        """The same training as a distillation: for a vocabulary without latents, by plain cross-entropy."""
+        """The same training as `DistillOptions`: plain cross-entropy, for a vocabulary without latents."""
         return DistillOptions(**{**vars(self), "loss": "sft"})
 
 
 @dataclass(frozen=True)
 class DistillOptions(AdaptOptions):
-    """How a student learns its latents, besides what `AdaptOptions` has.
+    """How a student learns its latents: the fields of `AdaptOptions` and these.
 
     The loss (formulas in `lar.distillation.loss`)
         loss: "marginal", "paper" or "sft".
         unit_weight: the weight `a` of the loss's second term.
         hidden_weight: the weight of a third term. It pulls the student's last hidden state at every unit
-            towards the teacher's at the unit's last token, and needs the teacher's pass in any case.
+            towards the teacher's at the unit's last token. It needs the teacher's pass with any loss.
         cached_teacher: read the probabilities that `lar.score` stored with `top_k` and the same max_length,
-            in place of a pass of the teacher over each batch.
+            instead of running the teacher over each batch.
 
     The new rows
         row_learning_rate: learning rate of the latents' embedding and head rows.
-        row_start: what a latent's input row starts as: a mean of its tokens' rows ("mean", "exponential",
-            "first"; see `lar.distillation.rows`), or "hidden": "exponential" first, then fitted for
-            `hidden_batches` batches so that the model reads it as it reads the segment.
-        output_start: what its output row starts as: the row of its "first" token, or "fitted" from there on
-            `fitted_batches` batches.
+        row_start: how a latent's input row starts: a weighted mean of its tokens' rows ("mean",
+            "exponential", "first"; see `lar.distillation.rows.rows`), or "hidden": "exponential", then fitted
+            on `hidden_batches` batches so that the model's hidden states are those after the segment.
+        output_start: how its output row starts: as the row of its first token ("first"), or fitted from
+            there on `fitted_batches` batches ("fitted").
 
     control: train on the same data for the same steps, without latents.
     """

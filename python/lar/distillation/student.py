@@ -1,4 +1,4 @@
-"""The student: a frozen base model, a LoRA, the rows of its latents, and the vocabulary behind them."""
+"""The student: a frozen base model, a LoRA, the rows of its latents, and their vocabulary."""
 
 import json
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ VOCABULARY_FOLDER = "vocabulary"
 
 
 class Student(nn.Module):
-    """A causal model over units. `model` is its transformers (or PEFT) model, `rows` None without latents.
+    """A causal model over units: `model`, of transformers or PEFT, with `rows` (None without latents).
 
-    Make one with `lar.distill`, `Student.load`, or `Student.plain` for a model that has learnt nothing.
+    Make one with `lar.distill`, `Student.load`, or `Student.plain` for a model without adapter.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Student(nn.Module):
 
     @classmethod
     def plain(cls, model: Any, tokenizer: Any) -> "Student":
-        """A model as it is, over base tokens alone: how the base takes part in what students do."""
+        """A model as it is, over base tokens only, for functions that take a student."""
         return cls(model, LatentVocabulary((), Tokenizer.of(tokenizer)))
 
     @classmethod
     def begin(cls, model: Any, vocabulary: LatentVocabulary, options: DistillOptions) -> "Student":
-        """Put a fresh LoRA into `model` (which it changes in place; see `unload`) and start the new rows."""
+        """A new student: puts a LoRA into `model`, in place (see `unload`), and starts the new rows."""
         if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
-            raise TrainingError("the model has an adapter already: merge it first, it is part of the teacher")
+            raise TrainingError("the model already has an adapter: merge it first, as a part of the teacher")
         check_rows(model, vocabulary.base_size)
         method = "exponential" if options.row_start == "hidden" else options.row_start
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
@@ -76,7 +76,7 @@ class Student(nn.Module):
 
     @property
     def base(self) -> Any:
-        """The transformers model, with LoRA's layers inside it where there are some."""
+        """The transformers model, with LoRA's layers inside if there is a LoRA."""
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     @property
@@ -89,20 +89,20 @@ class Student(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model's parameters."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
     def forward(self, input_ids: Tensor, **arguments: Any) -> Any:
         """The transformers model's output; logits over units, (batch, length, base_size + K).
 
-        Without latents they are the model's own: with a column for each of its rows, padding included.
+        Without latents they are the model's own logits, with columns for padding rows.
         """
         return self.model(input_ids=input_ids, **arguments)
 
     @contextmanager
     def teacher(self) -> Iterator[None]:
-        """Within the block the model is the frozen teacher: no adapter, no latents, bit for bit."""
+        """Within the block the model is the frozen teacher, bit for bit: adapter and latents are off."""
         with self.base_rows_only():
             if isinstance(self.model, PeftModel):
                 with self.model.disable_adapter():
@@ -130,10 +130,10 @@ class Student(nn.Module):
     def save(self, folder: StrPath) -> None:
         """Write a PEFT adapter folder with the latents' rows, the vocabulary and the options beside it.
 
-        An older student at `folder` is replaced when all is written; anything else is refused (OptionError).
+        An older student at `folder` is replaced after all is written; any other folder is an OptionError.
         """
         if not isinstance(self.model, PeftModel):
-            raise TrainingError("a plain model is no student: there is nothing of its own to save")
+            raise TrainingError("a plain model has no adapter and no latents: there is nothing to save")
         with atomic_folder(Path(folder), holds=OPTIONS_FILE) as target:
             self.save_weights(target)
             self.vocabulary.save(target / VOCABULARY_FOLDER)
@@ -144,12 +144,12 @@ class Student(nn.Module):
     def load(
         cls, folder: StrPath, model: Any = None, *, dtype: str = "auto", device: str | None = None
     ) -> "Student":
-        """Put a saved student's adapter and rows onto `model`, the teacher's folder or object.
+        """The saved student on `model`, the teacher's folder or object.
 
-        Without a `model` it is the folder that the student's adapter names as its base.
+        Without `model`, the teacher is the base folder in the adapter's configuration.
 
         Raises:
-            TrainingError: `folder` is no student, or its teacher is not where it was.
+            TrainingError: `folder` is no student, or the teacher's folder is missing.
             TokenizerError: the model has fewer rows than the vocabulary has base ids.
         """
         folder = Path(folder)
@@ -166,12 +166,12 @@ class Student(nn.Module):
         student._load_rows(folder)
         return student.eval()
 
-    # The names that users of transformers and PEFT look for.
+    # The names of these methods in transformers and PEFT.
     from_pretrained = load
     save_pretrained = save
 
     def learnt(self) -> dict[str, Tensor]:
-        """What has been learnt, by parameter name, on the CPU; of a sharded student all processes ask."""
+        """The trained parameters by name, on the CPU; all processes of a sharded student must call it."""
         return {
             name: whole(value.detach()).cpu().contiguous()
             for name, value in self.named_parameters()
@@ -179,21 +179,21 @@ class Student(nn.Module):
         }
 
     def save_weights(self, folder: Path, learnt: dict[str, Tensor] | None = None) -> None:
-        """Write what has been learnt into an existing folder: PEFT's two files and the rows."""
+        """Write the trained parameters into an existing folder: PEFT's two files and the rows."""
         rows, lora = _by_prefix(self.learnt() if learnt is None else learnt)
-        # PEFT would else look on the network whether the base's embedding was resized.
+        # Otherwise PEFT checks over the network whether the base's embedding was resized.
         self.model.save_pretrained(str(folder), state_dict=lora, save_embedding_layers=False)
         if rows:
             save_file(rows, folder / ROWS_FILE)
 
     def load_weights(self, folder: Path) -> None:
-        """Take what `save_weights` has written; the adapter keeps learning where it did."""
+        """Load what `save_weights` has written; the adapter stays trainable."""
         weights = load_peft_weights(str(folder), device=str(self.device))
         set_peft_model_state_dict(self.model, weights)
         self._load_rows(folder)
 
     def on(self, model: Any, options: AdaptOptions) -> "Student":
-        """The same student around another copy of its base; a sharded one is asked by all processes."""
+        """The same student on another copy of its base; all processes of a sharded student must call it."""
         rows, lora = _by_prefix(self.learnt())
         model.requires_grad_(False)
         with quiet_peft():
@@ -205,13 +205,13 @@ class Student(nn.Module):
         return Student(adapted, self.vocabulary, None if own is None else own.to(model.device), self.record)
 
     def unload(self) -> Any:
-        """Take LoRA and latents off and return the base model, as it was before."""
+        """The base model as it was before: LoRA and latents are taken off."""
         if self.rows is not None:
             self.rows.detach()
         return self.model.unload() if isinstance(self.model, PeftModel) else self.model
 
     def merge(self) -> Any:
-        """Add LoRA to the base weights and return that model; only for a student without latents."""
+        """The base model with LoRA added to its weights; only for a student without latents."""
         if self.rows is not None:
             raise TrainingError("a student with latents cannot be merged into a model of base rows")
         return self.model.merge_and_unload()
@@ -229,7 +229,7 @@ class Student(nn.Module):
 
 
 def _by_prefix(learnt: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The rows' tensors and those of LoRA, by the names that they have in `rows` and in `model`."""
+    """The tensors of the rows and of LoRA, by their names in `rows` and in `model`."""
     rows = {name.removeprefix("rows."): value for name, value in learnt.items() if name.startswith("rows.")}
     lora = {name.removeprefix("model."): value for name, value in learnt.items() if "lora_" in name}
     return rows, lora

@@ -14,10 +14,10 @@ MODES = ("allow", "agent", "forbid")
 
 @dataclass(frozen=True)
 class LatentControl:
-    """The latents of an export: the ids first to first + count - 1, and how a turn of its agent opens.
+    """The latents of an export: the ids first to first + count - 1, and the header of the agent's turn.
 
-    `agent_header` are the ids that open the agent's turn, the first of which opens any speaker's turn; empty
-    where the chat template has no such opening.
+    `agent_header` are the ids that open the agent's turn; the first opens any speaker's turn. It is empty if
+    the chat template has no such header.
     """
 
     first: int
@@ -29,19 +29,19 @@ class LatentControl:
         """Read the record that `lar export` has written.
 
         Raises:
-            EngineError: the folder is no export.
+            EngineError: the folder is not an export.
         """
         file = Path(folder) / RECORD_FILE
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             return cls(record["first_latent"], record["latents"], tuple(record["agent_header"]))
         except FileNotFoundError:
-            raise EngineError(f"{folder}: no export (a folder that `lar export` has written)") from None
+            raise EngineError(f"{folder}: not an export (a folder that `lar export` has written)") from None
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"{file}: not the record of an export ({error!r})") from None
 
     def follow(self, mode: str) -> "LatentFollower":
-        """Begin to follow one request; `mode` is one of `MODES`.
+        """A follower of one request; `mode` is one of `MODES`.
 
         Raises:
             OptionError: an unknown mode, or "agent" without a header that opens the agent's turns.
@@ -50,7 +50,7 @@ class LatentControl:
             raise OptionError(f"latents must be one of {', '.join(MODES)}, not {mode!r}")
         if mode == "agent" and not self.agent_header:
             raise OptionError(
-                "latents cannot be kept to the agent's turns: the chat template opens them with no token"
+                "latents cannot be kept to the agent's turns: the chat template has no token that opens them"
             )
         return LatentFollower(self, mode)
 
@@ -61,11 +61,11 @@ class LatentFollower:
     def __init__(self, control: LatentControl, mode: str) -> None:
         self._header = control.agent_header
         self._mode = mode
-        self._place: int | None = None  # in the header, while it may still be the agent's
+        self._place: int | None = None  # in the agent's header, while all ids match it
         self._agent = False
 
     def push(self, ids: Sequence[int]) -> None:
-        """Take the next ids of the prompt or of what was written."""
+        """Add the next ids, of the prompt or generated."""
         if self._mode != "agent":
             return
         for unit in ids:

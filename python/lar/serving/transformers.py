@@ -8,18 +8,18 @@ from lar.serving.latent_control import LatentControl, LatentFollower
 
 
 class LatentsProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
-    """Masks the latents in the rows of a batch that may not write one now.
+    """Masks the latents in those rows of a batch where the next id may not be a latent.
 
-    One for each call of `generate`:
+    Make one for each call of `generate`:
 
         control = LatentControl.of_export("export/")
         model.generate(..., logits_processor=LogitsProcessorList([LatentsProcessor(control, "forbid")]))
 
-    Rows may change places or lose ids again, as they do in beam search; they are read anew then.
+    If rows are reordered or shortened, as in beam search, they are read again.
     """
 
     def __init__(self, control: LatentControl, mode: str = "agent") -> None:
-        """Raises OptionError for an unknown mode, or one that the export's template does not allow."""
+        """Raises OptionError for an unknown mode, or "agent" without an agent's header."""
         self._control = control
         self._mode = mode
         self._followers: list[LatentFollower] = []
@@ -27,7 +27,7 @@ class LatentsProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers i
         control.follow(mode)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return `scores` (m, rows), -inf at latents that the rows of `input_ids` (m, n) may not write."""
+        """`scores` (m, rows), with -inf at the latents where a row of `input_ids` (m, n) may not have one."""
         self._follow(input_ids)
         rows = [row for row, follower in enumerate(self._followers) if not follower.allowed]
         if not rows:

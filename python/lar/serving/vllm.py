@@ -26,7 +26,7 @@ ARGUMENT = "latents"
 
 
 class LatentsPerRequest(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM is not typed here
-    """Masks the latents of an export where a request asks for it."""
+    """Masks the latents of an export in requests that ask for it."""
 
     def __init__(self, vllm_config: Any, device: Any, is_pin_memory: bool) -> None:
         super().__init__(vllm_config, device, is_pin_memory)
@@ -38,13 +38,13 @@ class LatentsPerRequest(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM i
         LatentControl(0, 0, (0,)).follow(_mode(sampling_params))
 
     def is_argmax_invariant(self) -> bool:
-        """Masking changes what is likeliest."""
+        """False: masking may change the likeliest id."""
         return False
 
     def new_req_logits_processor(
         self, params: Any
     ) -> Callable[[list[int], list[int], Tensor], Tensor] | None:
-        """The processor of one request; None where it may write latents anywhere."""
+        """The processor of one request; None if latents are always allowed."""
         mode = _mode(params)
         if mode == "allow" or not self._control.count:
             return None
@@ -52,15 +52,15 @@ class LatentsPerRequest(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM i
 
 
 class _OneRequest:
-    """Follows the ids of one request; vLLM hands over its prompt and the growing list of what it wrote."""
+    """Follows the ids of one request; vLLM passes its prompt and the growing list of generated ids."""
 
     def __init__(self, control: LatentControl, follower: LatentFollower) -> None:
         self._latents = slice(control.first, control.first + control.count)
         self._follower = follower
-        self._read = -1  # ids written that were read; -1: the prompt was not
+        self._read = -1  # generated ids that were read; -1 before the prompt is read
 
     def __call__(self, prompt: list[int], written: list[int], logits: Tensor) -> Tensor:
-        """Return `logits` (rows) with -inf at the latents, where none may come next."""
+        """Return `logits` (rows) with -inf at the latents, if the next id may not be one."""
         if self._read < 0:
             self._follower.push(prompt)
             self._read = 0

@@ -1,4 +1,4 @@
-"""The latent vocabulary: its segments, and the way from base ids to units and back."""
+"""The latent vocabulary: its segments, and the conversion of base ids to units and back."""
 
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class Latent:
     """One latent: its id, its segment, and the segment's frequency in the corpus that it was mined from.
 
-    tokens: the segment's base ids. text: their text. count: the segment's occurrences in the runs that it
-    was mined from. support: the number of distinct tasks among them. uses: how often the canonical parse of
+    tokens: the segment's base ids. text: their text. count: the segment's occurrences in the corpus's
+    runs. support: the number of distinct tasks that these are from. uses: how often the canonical parse of
     that corpus used the latent. mean_entropy: the teacher's mean next-token entropy in nats before the
     segment's second and later tokens, over those uses; None without a teacher. `len` is the number of base
-    tokens; a use saves all but one of them.
+    tokens.
 
     >>> latent = vocabulary.latents[0]
     >>> len(latent) == len(latent.tokens) >= 2
@@ -30,7 +30,7 @@ class Latent:
 
     @property
     def saving(self) -> int:
-        """Units that the latent saves over its `uses`: one fewer than its base tokens at each."""
+        """Units that the latent saves in all its `uses`; a use saves all but one of its base tokens."""
         return self.uses * (len(self) - 1)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Strings of base ids as flat arrays, the form in which the core takes and gives them."""
+"""Segments of base ids as flat arrays, the form in which the core takes and returns them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Segments:
-    """k segments: segment i is tokens[offsets[i]:offsets[i + 1]]. Iteration gives each as a uint32 array.
+    """k segments: segment i is tokens[offsets[i]:offsets[i + 1]]. Iteration yields uint32 arrays.
 
     tokens: the base ids of all segments, end to end, uint32 (n).
-    offsets: where each segment begins, and the end of the last, int64 (k + 1).
+    offsets: the begin of each segment, and the end of the last, int64 (k + 1).
     """
 
     tokens: NDArray[np.uint32]

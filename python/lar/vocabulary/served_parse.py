@@ -1,4 +1,4 @@
-"""Conversations as the ids that the exported tokenizer gives them: what a student is trained on."""
+"""Conversations parsed into the ids of the exported tokenizer, on which students are trained."""
 
 from copy import copy
 from threading import Lock
@@ -17,7 +17,7 @@ from lar.vocabulary.segments import Segments
 class Served(NamedTuple):
     """Conversations of n base tokens in u units, as an engine reads their text.
 
-    units: uint32 (u). starts: int64 (u), the base position of the token in which each unit's first byte lies.
+    units: uint32 (u). starts: int64 (u), the base position of the token that has each unit's first byte.
     begins: bool (u), whether the unit begins where that token does.
     """
 
@@ -27,16 +27,16 @@ class Served(NamedTuple):
 
 
 class ServedParse:
-    """The parse of one vocabulary: latents are found in text, what lies between them is encoded by itself.
+    """The parse of one vocabulary: finds latents in text, and encodes the text between them piece by piece.
 
-    An object may be shared between threads. It keeps the ids of texts that it has encoded, at most a million.
+    Safe to share between threads. It caches the ids of at most a million encoded texts.
     """
 
     def __init__(self, tokenizer: Tokenizer, segments: Segments) -> None:
         """Compile the parse of k segments.
 
         Raises:
-            TokenizerError: the tokenizer changes a text where it is divided by added tokens.
+            TokenizerError: the tokenizer changes a text that added tokens divide.
             VocabularyError: a segment holds an id that is no base id.
         """
         check_divisible(tokenizer)
@@ -53,7 +53,7 @@ class ServedParse:
         self._learning = Lock()
 
     def with_segments(self, segments: Segments) -> "ServedParse":
-        """The parse of other segments, which keeps the ids of texts that this one has encoded."""
+        """The parse of other segments, with the cached texts of this one."""
         other = copy(self)
         other._core = self._core.with_segments(segments.tokens, segments.offsets)
         other._learning = Lock()
@@ -69,7 +69,7 @@ class ServedParse:
             OptionError: the arrays do not fit together.
         """
         plan = self._core.plan(tokens, np.ascontiguousarray(action), offsets)
-        # One thread at a time: what is learnt may be dropped when another learns more.
+        # One thread at a time: a thread that adds to the cache may drop texts that another one needs.
         with self._learning:
             if missing := self._core.missing(plan):
                 self._core.learn(missing, *encode_pieces(self._tokenizer, missing))
@@ -86,6 +86,6 @@ def check_divisible(tokenizer: Tokenizer) -> None:
     text = b"".join(content[offsets[i] : offsets[i + 1]].tobytes() for i in ids.tolist())
     if text != b"a b":
         raise TokenizerError(
-            f"the tokenizer writes {text.decode(errors='replace')!r} for 'a b' behind an added token: "
-            "texts with latents would come back changed"
+            f"the tokenizer writes {text.decode(errors='replace')!r} for 'a b' after an added token: "
+            "texts with latents would be changed by decoding"
         )

@@ -1,7 +1,7 @@
 """A vocabulary's folder: `latent_vocabulary.json`, `mined_tasks.txt` and a copy of the tokenizer's files.
 
-The first holds everything but the tokenizer, the second a digest of each task that the vocabulary was mined
-on, so that an evaluation can leave those out. With its tokenizer the folder can be used alone.
+The second holds a digest of each task that the vocabulary was mined on, so that an evaluation can leave these
+out. The first holds everything else. With the tokenizer's files, the folder can be used alone.
 """
 
 # Not checked by pydantic: its import takes 70 ms, and most checks here are between values.
@@ -32,10 +32,10 @@ def write_folder(
     latents: Sequence[Latent],
     mined_tasks: Iterable[str],
 ) -> None:
-    """Write a vocabulary's folder; an older vocabulary there is replaced when all is written.
+    """Write a vocabulary's folder; an older vocabulary there is replaced after all is written.
 
     Raises:
-        OptionError: the folder holds something else.
+        OptionError: the folder is not empty and holds no vocabulary.
     """
     content = {
         "format_version": FORMAT_VERSION,
@@ -52,7 +52,7 @@ def write_folder(
 
 
 class Stored(NamedTuple):
-    """What a vocabulary's folder holds, in the order of `LatentVocabulary`'s fields."""
+    """The contents of a vocabulary's folder, in the order of `LatentVocabulary`'s fields."""
 
     latents: tuple[Latent, ...]
     tokenizer: Tokenizer
@@ -61,9 +61,10 @@ class Stored(NamedTuple):
 
 
 def read_folder(folder: Path) -> Stored:
-    """Read a vocabulary's folder and check everything in it.
+    """The contents of a vocabulary's folder, checked.
 
-    Version 1 numbered latents after the model's embedding rows; they get the ids after the tokenizer's.
+    In version 1, latents had the ids after the model's embedding rows. They get the ids after the
+    tokenizer's.
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
@@ -73,7 +74,7 @@ def read_folder(folder: Path) -> Stored:
     content = _read_json(file)
     tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
     if content["tokenizer_fingerprint"] != tokenizer.fingerprint:
-        raise VocabularyError(f"{file}: the tokenizer beside it is not the one that it was mined with")
+        raise VocabularyError(f"{file}: mined with another tokenizer than the one beside it")
     stored, base_size = content["base_size"], tokenizer.base_size
     if content["format_version"] == FORMAT_VERSION and stored != base_size:
         raise VocabularyError(f"{file}: 'base_size' is {stored}, the tokenizer beside it has {base_size} ids")
@@ -97,7 +98,7 @@ def _read_json(file: Path) -> dict[str, Any]:
             raise VocabularyError(f"{file}: {name!r} is missing or no {kind.__name__}")
     base_size = content["base_size"]
     if isinstance(base_size, bool) or not 0 <= base_size < np.iinfo(np.uint32).max:
-        raise VocabularyError(f"{file}: 'base_size' is {base_size}, no number of 32-bit ids")
+        raise VocabularyError(f"{file}: 'base_size' is {base_size}, which is no number of 32-bit ids")
     return content
 
 
@@ -112,21 +113,21 @@ def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
     if not all(_is_count(token) and token < base_size for token in latent.tokens):
         raise VocabularyError(f"{place} holds a token outside the {base_size} base ids")
     if not all(map(_is_count, (latent.id, latent.count, latent.support, latent.uses))):
-        raise VocabularyError(f"{place} has a frequency that is no count")
+        raise VocabularyError(f"{place} has a frequency that is not a count")
     if not isinstance(latent.text, str):
         raise VocabularyError(f"{place} has no text")
     if not isinstance(latent.mean_entropy, float | int | None) or isinstance(latent.mean_entropy, bool):
-        raise VocabularyError(f"{place} has a mean entropy that is no number")
+        raise VocabularyError(f"{place} has a mean entropy that is not a number")
     return latent
 
 
 def check_texts(latents: Sequence[Latent], tokenizer: Tokenizer, file: Path) -> None:
-    """Raise VocabularyError where a latent's text is not that of its tokens: an export would decode to it."""
+    """Raise VocabularyError if a latent's text, to which an export decodes it, is not that of its tokens."""
     for index, latent in enumerate(latents):
         text = tokenizer.decode(list(latent.tokens))
         if latent.text != text:
             raise VocabularyError(
-                f"{file}: latent {index} has the text {latent.text!r}, its tokens read {text!r}"
+                f"{file}: latent {index} has the text {latent.text!r}, but the text of its tokens is {text!r}"
             )
 
 

@@ -22,11 +22,11 @@ from lar.vocabulary.storage import FILE_NAME, check_texts, read_folder, write_fo
 
 @dataclass(frozen=True, slots=True)
 class Reparameterized:
-    """Conversations of n base tokens in u units, the ids that an engine reads for their text.
+    """Conversations of n base tokens as u units, the ids that an engine reads for their text.
 
     units: uint32 (u). action: bool (u), whether the agent wrote the unit; no unit crosses to another speaker
-    or conversation. starts: int64 (u + 1), the base position of the token in which each unit's first byte
-    lies, and n. begins: bool (u + 1), whether the unit begins where that token does, and True.
+    or conversation. starts: int64 (u + 1), the base position of the token that has each unit's first
+    byte, and n. begins: bool (u + 1), whether the unit begins where that token does, and True.
 
     A latent may end inside a base token; the next unit then begins inside it. Where a unit begins with a
     token, the teacher's distribution before it is at base position starts[j] - 1.
@@ -42,8 +42,8 @@ class Reparameterized:
 class LatentVocabulary:
     """Latents over the ids of one tokenizer; immutable, and safe to share between threads and processes.
 
-    Latent i has the id base_size + i, in training as in an engine. Iteration gives the latents, `len` their
-    number. Two vocabularies are equal if they hold the same latents over the same ids. Make one with
+    Latent i has the id base_size + i, in training as in an engine. Iteration yields the latents, `len` is
+    their number. Two vocabularies are equal if they hold the same latents over the same ids. Make one with
     `lar.mine` or `load`.
 
     >>> ids = vocabulary.tokenizer.encode("The temperature in Oslo is 3 degrees Celsius.")
@@ -58,7 +58,7 @@ class LatentVocabulary:
     mined_tasks: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        _ = self._compiled  # an invalid vocabulary must not come to life
+        _ = self._compiled  # raises if the vocabulary is invalid
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -78,7 +78,7 @@ class LatentVocabulary:
         return hash(self._identity)
 
     def __reduce__(self) -> tuple[type["LatentVocabulary"], tuple[Any, ...]]:
-        # Without what is compiled: the process that unpickles compiles its own.
+        # Without compiled parts: the process that unpickles compiles its own.
         return LatentVocabulary, (self.latents, self.tokenizer, self.mining, self.mined_tasks)
 
     @property
@@ -123,10 +123,10 @@ class LatentVocabulary:
         return _core.GuardTable(self._compiled, *self._token_bytes([]), self.tokenizer.barriers)
 
     def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
-        """Base ids to units, by the longest segment of tokens at each place, from left to right.
+        """The units of base ids, by the longest segment of tokens at each place, from left to right; uint32.
 
-        It is exact and takes any ids, at more than 100 million a second. An engine looks for latents in text,
-        not in tokens: the units that it reads are those of `reparameterize` and `encode_text`.
+        It takes any ids, at more than 100 million a second. An engine finds latents in text and not in
+        tokens: it reads the units of `reparameterize` and `encode_text`.
 
         Raises:
             VocabularyError: an id is no base id.
@@ -134,7 +134,7 @@ class LatentVocabulary:
         return self._compiled.encode(as_ids(ids))
 
     def expand(self, units: ArrayLike) -> NDArray[np.uint32]:
-        """Units to base ids: the exact inverse of `encode`.
+        """The base ids of units, uint32: the exact inverse of `encode`.
 
         Raises:
             VocabularyError: an id is neither a base id nor a latent.
@@ -144,9 +144,9 @@ class LatentVocabulary:
     def reparameterize(
         self, tokens: ArrayLike, action: NDArray[np.bool_], offsets: NDArray[np.int64] | None = None
     ) -> Reparameterized:
-        """Parse whole conversations as an engine does: base ids (n) and whether the agent wrote each (n).
+        """The units that an engine reads for base ids (n); `action` (n): whether the agent wrote each.
 
-        With `offsets` (m + 1) they are the m conversations tokens[offsets[i]:offsets[i + 1]], else one.
+        Conversation i of m is tokens[offsets[i]:offsets[i + 1]]; without `offsets` (m + 1) there is only one.
 
         Raises:
             VocabularyError: an id is no base id, or the ids are not those of a text.
@@ -155,7 +155,7 @@ class LatentVocabulary:
         """
         ids = as_ids(tokens)
         bounds = np.array([0, len(ids)], dtype=np.int64) if offsets is None else offsets
-        if not self.latents:  # a control's: any tokenizer will do
+        if not self.latents:  # of a control, which may have any tokenizer
             parsed = self._compiled.align(ids, np.ascontiguousarray(action), bounds)
             return Reparameterized(*parsed, np.ones(len(ids) + 1, dtype=np.bool_))
         units, starts, begins = self._served_parse.parse(ids, action, bounds)
@@ -187,7 +187,7 @@ class LatentVocabulary:
         return np.concatenate([lengths, latents])
 
     def text(self, units: ArrayLike) -> str:
-        """The text of units, special tokens left out."""
+        """The text of units, without special tokens."""
         return self._expander(skip_special_tokens=True).text(as_ids(units))
 
     def stream(
@@ -199,14 +199,14 @@ class LatentVocabulary:
         max_base_tokens: int | None = None,
         skip_special_tokens: bool = True,
     ) -> _core.Stream:
-        """Begin to expand one request's units: `push(unit)` returns the text that is certain now.
+        """A stream that expands one request's units: `push(unit)` returns the text that is final.
 
-        Never half a character; text is held back only while a stop string may still complete; a stop string
-        inside an expansion cuts exactly. `stop` is one string or several. The tokenizer is the vocabulary's
-        own where None is given.
+        Characters are returned whole. Text is held back only while a stop string may still be completed. The
+        text ends exactly where a stop string begins, even inside an expansion. `stop` is one string or
+        several. The default tokenizer is the vocabulary's.
 
         Raises:
-            VocabularyError: the tokenizer is another than the vocabulary's.
+            VocabularyError: the tokenizer is not the vocabulary's.
             OptionError: a stop string is empty, or both budgets are given.
         """
         self.check_tokenizer(tokenizer)
@@ -221,15 +221,15 @@ class LatentVocabulary:
         max_base_tokens: int | None = None,
         skip_special_tokens: bool = True,
     ) -> _core.StreamBatch:
-        """Begin to expand the units of several requests that are stepped together; see `stream`."""
+        """Streams for several requests that are generated together; see `stream`."""
         expander = self._expander(skip_special_tokens)
         return expander.stream_batch(requests, _stops(stop), max_units, max_base_tokens)
 
     def guard(self) -> _core.CanonicalGuard:
-        """A guard for one turn: `excluded()` gives the units that may not come next, `push(unit)` takes one.
+        """A guard for one turn: `excluded()` returns the units that may not come next, `push(unit)` adds one.
 
-        Without excluded units, an engine that reads the turn's text finds exactly the latents that were
-        written. The base tokens between them may differ from the tokenizer's, as those of any model may.
+        If excluded units are never written, an engine that reads the turn's text finds exactly the latents
+        that were written. The base tokens between them may differ from the tokenizer's, as with any model.
         `lar.generation.guard` is the guard for transformers.
 
         Raises:
@@ -252,16 +252,16 @@ class LatentVocabulary:
             )
 
     def save(self, path: StrPath) -> None:
-        """Write the vocabulary's folder; an older vocabulary there is replaced when all is written.
+        """Write the vocabulary's folder; an older vocabulary there is replaced after all is written.
 
         Raises:
-            OptionError: the folder holds something else.
+            OptionError: the folder is not empty and holds no vocabulary.
         """
         write_folder(Path(path), self.tokenizer, self.mining, self.latents, self.mined_tasks)
 
     @classmethod
     def load(cls, path: StrPath) -> "LatentVocabulary":
-        """Read a vocabulary's folder and check everything in it.
+        """The vocabulary in a folder, checked.
 
         Raises:
             FileNotFoundError: the folder or one of its files is missing.
@@ -276,7 +276,7 @@ class LatentVocabulary:
         check_texts(vocabulary.latents, vocabulary.tokenizer, file)
         return vocabulary
 
-    # The names that users of transformers and PEFT look for.
+    # The names of these methods in transformers and PEFT.
     from_pretrained = load
     save_pretrained = save
 
@@ -303,12 +303,12 @@ class LatentVocabulary:
 
 
 def task_digest(task: str) -> str:
-    """A short digest that stands for a task's name: 16 hexadecimal digits of its SHA-256."""
+    """A short digest of a task's name: 16 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(task.encode()).hexdigest()[:16]
 
 
 def _stops(stop: str | Sequence[str]) -> list[str]:
-    """The stop strings; one string is one stop, not one for each of its characters."""
+    """The stop strings as a list; a single string is one stop string."""
     return [stop] if isinstance(stop, str) else list(stop)
 
 
@@ -316,7 +316,7 @@ def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
     """`ids` as a contiguous uint32 array.
 
     Raises:
-        VocabularyError: an id is negative, no integer, or does not fit 32 bits, or they are no plain list.
+        VocabularyError: an id is negative, no integer, or over 32 bits, or `ids` has not one dimension.
     """
     array = np.asarray(ids)
     if array.ndim != 1:

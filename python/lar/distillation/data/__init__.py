@@ -1,4 +1,4 @@
-"""What a student is trained on: windows of conversations as examples, and rows packed of them."""
+"""What a student is trained on: windows of conversations as examples, packed into rows."""
 
 from lar.distillation.data.examples import Example, Examples, cut
 from lar.distillation.data.packing import PackedExamples, pack

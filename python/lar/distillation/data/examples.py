@@ -1,7 +1,7 @@
-"""From conversations to training examples: windows of units that face base tokens.
+"""From conversations to training examples: windows of units aligned with base tokens.
 
-Examples are cut and parsed when they are asked for, out of memory-mapped shards: the parse is faster than
-any training step by orders of magnitude, so a corpus of any size takes no more memory than its masks.
+Examples are cut and parsed on access, from memory-mapped shards. The parse is orders of magnitude faster than
+a training step, and a corpus of any size takes only the memory of its masks.
 """
 
 import hashlib
@@ -45,10 +45,10 @@ class Examples(Sequence[Example]):
     """The windows of every conversation with text of the agent, in the corpus's order.
 
     A vocabulary without latents gives the control's examples: units are base tokens. Windows are the same
-    for every vocabulary (`lar.corpus.windows`). lengths: int64 (m), base tokens of each example.
+    with every vocabulary (`lar.corpus.windows`). lengths: int64 (m), the base tokens of each example.
 
-    The shards are mapped once, when the windows are planned. Their arrays are views of the files, so only
-    masks and names take memory, and a corpus built anew in the same folder changes nothing here.
+    The shards are memory-mapped once, when the windows are planned. Only masks and names take memory. A
+    corpus that is built anew in the same folder changes nothing here.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Examples(Sequence[Example]):
         """Plan the windows; `teacher` adds a cached teacher's distributions.
 
         Raises:
-            CorpusError: corpus and vocabulary are of different tokenizers, or a part of the corpus has no
+            CorpusError: corpus and vocabulary have different tokenizers, or a part of the corpus has no
             scores of this teacher.
         """
         if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
@@ -72,7 +72,7 @@ class Examples(Sequence[Example]):
         for file in corpus.shard_files():
             shard = read_shard(file.path)
             if teacher is not None:
-                teacher.likely(shard)  # so that what is missing is refused here
+                teacher.likely(shard)  # missing scores are an error here and not in the run
             chosen = np.arange(len(shard.tasks)) if file.keep is None else np.flatnonzero(file.keep)
             for row in chosen.tolist():
                 begin, end = shard.offsets[row : row + 2].tolist()
@@ -81,7 +81,7 @@ class Examples(Sequence[Example]):
         self.lengths = np.array([len(window) for *_, window in self._plan], dtype=np.int64)
 
     def __len__(self) -> int:
-        """How many windows there are."""
+        """The number of windows."""
         return len(self._plan)
 
     @overload
@@ -89,7 +89,7 @@ class Examples(Sequence[Example]):
     @overload
     def __getitem__(self, index: slice) -> list[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        """Cut and parse one window, or several."""
+        """The example of one window, or those of several."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         shard, row, window = self._plan[index]
@@ -103,12 +103,12 @@ class Examples(Sequence[Example]):
         return replace(example, top=self._teacher.top(shard, row, positions))
 
     def conversation(self, index: int) -> str:
-        """The id of the trajectory that the window is of."""
+        """The id of the window's trajectory."""
         shard, row, _ = self._plan[index]
         return shard.ids[row]
 
     def digest(self) -> str:
-        """SHA-256 (hex) of all windows' places and texts and of the segments."""
+        """SHA-256 (hex) of the windows' positions and tokens and of the vocabulary's segments."""
         digest = hashlib.sha256(self.vocabulary.segments.tokens.tobytes())
         for shard, row, window in self._plan:
             begin, end = shard.offsets[row : row + 2].tolist()
@@ -120,12 +120,12 @@ class Examples(Sequence[Example]):
 def cut(
     tokens: NDArray[np.uint32], parsed: Reparameterized, vocabulary: LatentVocabulary, window: Window
 ) -> Example:
-    """The example of a window of one conversation, base ids (n) and their parse by `vocabulary`.
+    """The example of a window of one conversation: its base ids (n) and their parse by `vocabulary`.
 
     Units that begin and end together with base tokens form a group: one unit, or several if a latent ends
-    inside a token. A group that the window's edge cuts through is replaced by the base tokens that are left
-    of it, to be read only. It is supervised by the window that holds it whole. A group that no window holds
-    whole is supervised token by token.
+    inside a token. If the window's edge cuts through a group, its base tokens within the window are read
+    instead and not supervised: the window that holds the whole group supervises it. A group that no window
+    holds whole is supervised token by token.
     """
     parts = [(0, window.head), (window.begin, window.end)]
     if window.begin == window.head:
@@ -147,7 +147,7 @@ def cut(
 
 
 class _Piece(NamedTuple):
-    """Units of a stretch of a conversation, as `Example` has them, and where the group of each ends."""
+    """Units of a part of a conversation, with the fields of `Example`, and where the group of each ends."""
 
     units: NDArray[np.uint32]
     starts: NDArray[np.int64]
@@ -159,7 +159,7 @@ class _Piece(NamedTuple):
 def _piece(
     tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int, next_begin: int
 ) -> _Piece:
-    """The units of the base positions [begin, end); `action`: whether the loss may fall on them here."""
+    """The units of the base positions [begin, end); `action`: whether they may be supervised."""
     # Where groups begin, as units and as positions; the last entry is the conversation's end.
     groups = np.flatnonzero(parsed.begins)
     borders = parsed.starts[groups]

@@ -1,4 +1,4 @@
-"""Examples packed into rows of units and of base tokens; positions restart with each example."""
+"""Examples packed into rows of units and rows of base tokens; positions restart with each example."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,8 @@ from lar.scoring.store import TopTokens
 class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Rows of whole examples, at most `batch_tokens` base tokens each (more only for one example alone).
 
-    What goes together is drawn once by `seed`; so an epoch is the same rows in another order, and a run that
-    was stopped finds its place again. Item: see `pack`, and `row` (1), int64, its own index, by which
-    `conversations` can name what went wrong.
+    The rows are drawn once by `seed`. An epoch is the same rows in another order, so a run can resume inside
+    it. An item is a dict of `pack` with `row` (1), int64, its index, the argument of `conversations`.
     """
 
     def __init__(self, source: Examples, batch_tokens: int, seed: int = 0) -> None:
@@ -39,7 +38,7 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 def _group(lengths: list[int], limit: int, seed: int) -> list[list[int]]:
-    """Shuffle the examples and fill rows with them in that order."""
+    """Rows of example indices: shuffled, and filled in that order."""
     rows: list[list[int]] = []
     filled = limit
     for index in np.random.default_rng(seed).permutation(len(lengths)).tolist():

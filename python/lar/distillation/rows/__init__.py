@@ -1,1 +1,1 @@
-"""The new rows of the latents, in the embedding and in the head: what they are, and what they start as."""
+"""The latents' new rows in the embedding and in the head, and their start values."""

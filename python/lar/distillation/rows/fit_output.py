@@ -1,10 +1,10 @@
-"""Output rows before the first step: fitted while everything else is held still.
+"""Output rows fitted before the first step, while all other parameters are frozen.
 
-A latent's output row starts as its first token's. So it starts with that token's logit, and with L latents
-that begin alike each is chosen with chance 1 / (L + 1), wherever the token is likely: that is the larger part
-of what a student has to learn, and it needs no pass backwards through the model. With the hidden states of
-some thousand positions in hand, the loss as a function of the output rows alone is a small softmax
-regression, solved in seconds.
+A latent's output row starts as its first token's row, so it has that token's logit. With L latents that begin
+with the same token, each gets 1 / (L + 1) of the token's probability. Correcting this is the larger part
+of what a student has to learn, and it needs no backward pass through the model. Given the hidden states of
+some thousand positions, the loss as a function of the output rows is a small softmax regression, which is
+solved in seconds.
 
 It needs little of the base rows, too. The latents' rows depend on the rows of first tokens and on the unit's
 own row. All others enter only through the sum of their exponentials, in one column. So logits over B base
@@ -25,19 +25,19 @@ from lar.utils.progress import Progress, silent
 
 STEPS = 40  # of Adam, for each ridge and at the end
 LEARNING_RATE = 5e-3
-# Weights of the ridge, strong to weak; positions that were held back choose, and may choose not to move.
+# Weights of the ridge, strong to weak. Held-back positions choose one, or leave the rows as they were.
 RIDGES = (1e-4, 1e-5, 1e-6, 1e-7)
 HELD_BACK = 0.2
-# A logit for what has no part: exp of it is 0 in float32, and 0 times it is not NaN.
+# The logit of an excluded outcome: its exp is 0 in float32, and 0 times it is not NaN.
 _NOTHING = -1e4
 
 
 class Positions(NamedTuple):
     """The data of the regression, n positions: hidden (n, width), and logits over U + 2 outcomes.
 
-    The outcomes are the U first tokens, the unit itself where it is another base token, and all the rest.
+    The outcomes are the U first tokens, the unit itself if it is another base token, and all other tokens.
     base (n, U + 2) are the student's logits, teacher (n, U + 2) the teacher's (None without one), labels (n)
-    the units, latents from U + 2 on.
+    the units as outcomes, latents from U + 2 on.
     """
 
     hidden: Tensor
@@ -54,9 +54,9 @@ class Positions(NamedTuple):
 def fit_output_rows(
     step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress = silent
 ) -> dict[str, Any]:
-    """Fit the student's output rows on `batches`, in place; a head's bias stays the first token's.
+    """Fit the student's output rows on `batches`, in place; a head's bias stays that of the first token.
 
-    The last fifth of the positions chooses the ridge. Returns what was seen: positions, the chosen ridge and
+    The last fifth of the positions chooses the ridge. Returns the number of positions, the chosen ridge, and
     the mean loss on the held-back positions before and after.
     """
     rows = step.student.rows
@@ -77,7 +77,7 @@ def fit_output_rows(
 
 
 class _Problem:
-    """The regression: the run's loss as a function of how far the rows move from their start."""
+    """The regression: the run's loss as a function of the rows, with a ridge on their move from the start."""
 
     def __init__(self, step: DistillationStep, rows: LatentRows, first: FirstTokens) -> None:
         self.step = step
@@ -85,7 +85,7 @@ class _Problem:
         self.first = first
 
     def best(self, train: Positions, held_back: Positions) -> tuple[float, float, Tensor]:
-        """Go from strong ridges to weak ones until the held-back loss rises: (ridge, its loss, rows)."""
+        """(ridge, its held-back loss, rows) of the best ridge; from strong to weak until the loss rises."""
         found: list[tuple[float, float, Tensor]] = []
         output = self.rows.output.detach()
         for ridge in RIDGES:
@@ -99,7 +99,7 @@ class _Problem:
         """Rows (K, width) after some steps of Adam from `output`, over all positions at once."""
         start = self.rows.output.detach()
         move = (output - start).requires_grad_()
-        # Of squared logits: a row's move is weighed by what it does to them, whatever the width.
+        # The ridge is on the squared change of logits, so it does not depend on the width.
         scale = ridge * positions.hidden.pow(2).sum(-1).mean()
         optimizer = torch.optim.Adam([move], lr=LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
@@ -126,7 +126,7 @@ class _Problem:
 
 @torch.no_grad()
 def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress) -> Positions:
-    """One pass over the batches, the logits of a chunk of positions at a time."""
+    """The positions of all batches, in one pass of teacher and student."""
     pieces: list[Positions] = []
     step.student.eval()
     with autocast(step.student.base):
@@ -175,7 +175,7 @@ def reduce_teacher(teacher: Teacher, labels: Tensor, first: FirstTokens) -> Tens
     """The teacher's logits over U + 2 outcomes, (n, U + 2), of its distributions at n positions."""
     if not isinstance(teacher, TopProbabilities):
         return reduce(teacher, labels, first)
-    # What a cache has no probability for has none; the tail belongs to the rest.
+    # A token that the cache does not have gets probability 0; the tail is added to the last outcome.
     probabilities = teacher.tail.new_zeros(len(labels), first.base_size)
     logits = probabilities.scatter(1, teacher.ids, teacher.probabilities).log().clamp_min(_NOTHING)
     reduced = reduce(logits, labels, first)
@@ -184,7 +184,7 @@ def reduce_teacher(teacher: Teacher, labels: Tensor, first: FirstTokens) -> Tens
 
 
 def reduce(logits: Tensor, labels: Tensor, first: FirstTokens) -> Tensor:
-    """Logits (n, U + 2) of logits (n, B)."""
+    """Logits over U + 2 outcomes, (n, U + 2), from logits over base tokens, (n, B)."""
     others = logits.index_fill(1, first.columns, _NOTHING)
     token = labels.clamp_max(first.base_size - 1)[:, None]
     is_other = ((labels < first.base_size) & (first.place[token[:, 0]] < 0))[:, None]

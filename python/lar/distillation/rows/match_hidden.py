@@ -1,4 +1,4 @@
-"""Input rows before the first step: pulled to where the model reads a latent as it reads its segment.
+"""Input rows fitted before the first step, so that latents give the hidden states of their segments.
 
 Token Distillation (arXiv 2505.20133) for all latents at once, on the corpus itself: the student's last hidden
 state at every unit is pulled to the frozen model's at the unit's last base token. Only the input
@@ -24,10 +24,10 @@ def match_hidden_states(
     learning_rate: float,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Take a step of Adam on the student's input rows for each of `count` batches, in place.
+    """Train the student's input rows in place: one step of Adam for each of `count` batches.
 
-    A row moves only in steps whose batch holds its latent. Returns the relative distances (see
-    `hidden_distance`) of the first and last tenth of the batches.
+    A row changes only in steps whose batch has its latent. Returns the mean relative distances (see
+    `hidden_distance`) over the first and the last tenth of the batches.
     """
     rows = step.student.rows
     if rows is None:
@@ -57,9 +57,9 @@ def match_hidden_states(
 
 
 def hidden_distance(step: DistillationStep, batch: dict[str, Tensor]) -> Tensor:
-    """How far the student's hidden states are from the teacher's, over all units of the batch.
+    """The `relative_distance` of the student's hidden states to the teacher's, over all units of the batch.
 
-    The agent's and others'; see `lar.distillation.training.step.relative_distance`.
+    All roles count, not only the agent.
     """
     whole = batch["unit_ends"] >= 0
     frozen = step.teacher_hidden(batch["tokens"], batch["token_positions"])[0, batch["unit_ends"][whole]]

@@ -1,10 +1,10 @@
-"""The rows of the latents: an input and an output row each, beside the base matrices and never inside them.
+"""The rows of the latents: an input and an output row each, stored beside the base matrices.
 
-The base matrices are not resized: they would be copied whole, for each forward where only some of their rows
-learn. Instead two hooks add what is new: the embedding reads its own rows for base ids and ours for latents,
-and the head's logits are cat((h @ W0.T)[:, :base_size], h @ W_new.T). There the latents' columns replace
-those of the model's padding rows, which no token ever had. So base rows stay bit-identical and get no
-gradient. With the rows switched off the hooks do nothing: the model is the frozen one, bit for bit.
+The base matrices are not resized: if only some of a matrix's rows are trained, each forward pass copies all
+of it. Instead, hooks add the new rows. The embedding reads its own rows for base ids and these for latents,
+and the head's logits are cat((h @ W0.T)[:, :base_size], h @ W_new.T), where the latents' columns replace
+those of the model's padding rows. So base rows stay bit-identical and get no gradient. With the rows switched
+off, the hooks do nothing, and the model is the frozen one, bit for bit.
 
 Tied models are no special case. A latent is *read* as its whole segment is and *predicted* where its
 first token was, so its two rows start apart and stay two parameters even where the base rows are one matrix.
@@ -44,11 +44,11 @@ class LatentRows(nn.Module):
 
     @classmethod
     def start(cls, model: Any, vocabulary: LatentVocabulary, method: str = "exponential") -> "LatentRows":
-        """Rows with their start values: of the segment's tokens (input) and of its first token (output).
+        """Rows with their start values, from the segment's tokens (input) and its first token (output).
 
-        The input row is a weighted mean of the tokens' embeddings, by `method`: "mean" weighs all alike,
-        "exponential" halves the weight with each step back from the last token, whose place the latent
-        takes for what comes next, "first" takes the first token alone.
+        The input row is a weighted mean of the tokens' embeddings, by `method`: "mean" has equal weights,
+        "exponential" halves the weight with each step back from the last token, the one that the next
+        prediction depends on most, "first" takes only the first token.
         """
         embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
         first = torch.from_numpy(vocabulary.first_tokens.astype("int64")).to(head.weight.device)
@@ -68,7 +68,7 @@ class LatentRows(nn.Module):
             )
 
     def attach(self, model: Any) -> None:
-        """Let `model` read and write latents from now on; `detach` undoes it."""
+        """Add the latents to `model` by hooks; `detach` removes them."""
         embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
         self._handles = [
             embedding.register_forward_pre_hook(self._hide_latents),
@@ -77,7 +77,7 @@ class LatentRows(nn.Module):
         ]
 
     def detach(self) -> None:
-        """Take the hooks off: the model is what it was before `attach`."""
+        """Remove the hooks: the model is as it was before `attach`."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -92,7 +92,7 @@ class LatentRows(nn.Module):
             self.enabled = before
 
     def logits(self, hidden: Tensor, output: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """Logits over the latents, (..., K), before what the model's family does to its logits."""
+        """Logits over the latents, (..., K), before the model family's own scaling or capping."""
         output = self.output if output is None else output
         bias = self.bias if bias is None else bias
         return functional.linear(

@@ -1,4 +1,4 @@
-"""Where the new rows stand before the first step of distillation."""
+"""The start values of the new rows, before the first step of distillation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +17,9 @@ from lar.utils.progress import Progress, silent
 def start_rows(
     step: DistillationStep, data: PackedExamples, options: DistillOptions, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Bring the rows of a fresh student to where the options want them, the input rows first.
+    """Set the rows of a new student to the start that the options ask for, the input rows first.
 
-    Returns what was seen on the way, as JSON-ready values.
+    Returns the figures of `match_hidden_states` and `fit_output_rows`, as JSON-ready values.
     """
     record: dict[str, Any] = {}
     if step.student.rows is None:

@@ -38,7 +38,7 @@ def training_arguments(
             report_to=integrations(options.report_to),
             use_cpu=device.type == "cpu",
             dataloader_pin_memory=device.type == "cuda",
-            ddp_find_unused_parameters=False,  # each parameter takes part in each batch's loss
+            ddp_find_unused_parameters=False,  # each batch's loss depends on each parameter
             disable_tqdm=True,
             remove_unused_columns=False,
             label_names=["labels"],
@@ -46,5 +46,5 @@ def training_arguments(
     except ValueError as error:
         raise OptionError(str(error).splitlines()[0]) from error
     _ = arguments.device
-    arguments._n_gpu = min(1, arguments.n_gpu)  # many GPUs are for accelerate, not for DataParallel
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs are for accelerate, not for DataParallel
     return arguments

@@ -1,4 +1,4 @@
-"""Bits per byte: how many bits a model needs for the agent's text, one measure for units and for tokens."""
+"""Bits per byte: how many bits a model needs for the agent's text, with latents or without."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from lar.utils.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class BitsPerByte:
-    """What a model needs for the agent's text of a corpus, and whether it writes its latents there.
+    """How many bits a model needs for the agent's text of a corpus, and how it ranks its latents there.
 
     bits: -log2 of its probability, over all `units`; bytes: of the text in UTF-8; base_tokens: what the units
     stand for; bits_per_byte = bits / bytes. latents: how many of the units are latents; latents_written:
@@ -40,12 +40,12 @@ class BitsPerByte:
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits for each byte of the agent's text."""
+        """Bits per byte of the agent's text."""
         return self.bits / self.bytes
 
     @property
     def latent_use(self) -> float | None:
-        """Share of the latents before which the model's likeliest unit is one; None without latents."""
+        """Share of the latents before which the likeliest unit is a latent; None without latents."""
         return self.latents_written / self.latents if self.latents else None
 
     @property
@@ -54,7 +54,7 @@ class BitsPerByte:
         return self.explicit_preferred / self.latents if self.latents else None
 
     def shares(self) -> dict[str, float]:
-        """The figures that do not grow with the text: those three, without the ones that are None."""
+        """The three ratios by name, without those that are None."""
         shares = {
             "bits_per_byte": self.bits_per_byte,
             "latent_use": self.latent_use,
@@ -75,14 +75,14 @@ def bits_per_byte(
     batch_tokens: int | None = None,
     progress: Progress = silent,
 ) -> BitsPerByte:
-    """Sum -log2 s(unit) over the agent's units in the canonical parse, and count the bytes of their text.
+    """The bits per byte of a model on the agent's text of `corpus`.
 
-    A student pays for its units as it would have to write them, so latents that save units but are badly
-    predicted cost bits. Conversations longer than `max_length` base tokens are read in windows that together
-    hold all of the agent's text (`lar.corpus.windows`), the same bytes for every model.
+    Bits are -log2 s(unit), summed over the agent's units in the canonical parse. So latents that save units
+    but are badly predicted cost bits. Conversations longer than `max_length` base tokens are read in
+    windows that together hold all of the agent's text (`lar.corpus.windows`), the same bytes for every model.
 
     Args:
-        corpus: conversations; to be honest, of tasks that neither vocabulary nor training has seen.
+        corpus: conversations, of tasks that were used for neither the vocabulary nor training.
         model: a Student, or a plain model (its folder or object) over base tokens.
         max_length: base tokens of a window.
         batch_tokens: base tokens in a packed batch; None for `max_length`.
@@ -119,7 +119,7 @@ def measure(
     return BitsPerByte(**sums)
 
 
-# Not inference_mode, whose tensors cannot stand in for sharded parameters while a model is trained.
+# Not inference_mode: its tensors cannot replace sharded parameters while a model is trained.
 @torch.no_grad()
 def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
     """The bits of the group's supervised units, and how the student ranks the latents among them."""
@@ -148,7 +148,7 @@ def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
 
 
 def _latents_written(base: Tensor, latent: Tensor, labels: Tensor, first: Tensor) -> NDArray[np.int64]:
-    """(3): latents among `labels` (n), those where a latent is likeliest, those that lose to their token.
+    """(3): latents among `labels` (n), those where a latent is likeliest, those less likely than their token.
 
     base (n, B) and latent (n, K) are logits, first (K) the latents' first tokens.
     """
@@ -163,7 +163,7 @@ def _latents_written(base: Tensor, latent: Tensor, labels: Tensor, first: Tensor
 
 
 def _text(group: list[Example], unit_bytes: NDArray[np.int64]) -> dict[str, int]:
-    """How much text the group's supervised units are; unit_bytes (B + K): bytes of each unit."""
+    """Bytes, units and tokens of the group's supervised units; unit_bytes (B + K): bytes of each unit."""
     return {
         "bytes": sum(int(unit_bytes[example.units[example.supervised]].sum()) for example in group),
         "units": sum(len(example.supervised) for example in group),
@@ -178,7 +178,7 @@ def _tokens_begun(example: Example) -> NDArray[np.int64]:
 
 
 def _groups(source: Iterable[Example], limit: int) -> Iterator[list[Example]]:
-    """Examples in order, as many together as `limit` base tokens allow."""
+    """Groups of examples, in order, each of at most `limit` base tokens."""
     group: list[Example] = []
     filled = 0
     for example in source:

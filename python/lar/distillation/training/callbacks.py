@@ -1,4 +1,4 @@
-"""What goes on between a run's steps: its clock, its progress, and when it is evaluated."""
+"""What happens between a run's steps: timing, progress, evaluation."""
 
 import time
 from collections import defaultdict
@@ -28,12 +28,12 @@ class ClockCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
         self.began = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
-        """Stop it."""
+        """Stop the clock."""
         self.sums["seconds"] += time.perf_counter() - self.began
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Reports optimizer steps, and how fast and how well they go."""
+    """Reports optimizer steps, their speed and the evaluations."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -44,7 +44,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         self.progress(state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **keywords: Any) -> None:  # noqa: ARG002
-        """Say how fast and how well it goes."""
+        """Report speed and evaluation."""
         self.notes |= {name: text.format(logs[name]) for name, text in _NOTES.items() if name in (logs or {})}
         annotate(self.progress, ", ".join(self.notes.values()))
 
@@ -52,15 +52,14 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
 class ScheduleCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
     """Asks for evaluations, the last after the last step, and for a line of the log before each checkpoint.
 
-    So no line is cut in two by a checkpoint, and a run that goes on from one writes the lines of one that
-    was never stopped.
+    So no line of the log spans a checkpoint, and a resumed run logs the same lines as an uninterrupted one.
     """
 
     def __init__(self, evaluate_steps: int | None) -> None:
         self.every = evaluate_steps
 
     def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
-        """Ask for what is due after this step."""
+        """Ask for evaluation or logging if it is due after this step."""
         step = state.global_step
         if self.every is not None and (step % self.every == 0 or step >= state.max_steps):
             control.should_evaluate = True

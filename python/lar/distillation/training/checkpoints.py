@@ -1,4 +1,4 @@
-"""Checkpoints of a run: where they lie, which run they are of, and which is the last."""
+"""Checkpoints of a run: their folder, the identity of the run, and the last one."""
 
 import json
 from dataclasses import replace
@@ -20,17 +20,17 @@ STATE_FILE = "trainer_state.json"
 
 
 def checkpoints_beside(output: StrPath | None) -> Path | None:
-    """The folder of an output's checkpoints; None for a result that is kept in memory."""
+    """The folder of an output's checkpoints; None if the result stays in memory."""
     return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
 
 
 def run_identity(
     base: nn.Module, options: AdaptOptions, data: PackedExamples, held_out: Examples | None
 ) -> dict[str, Any]:
-    """What must be the same for a run to go on: model, latents, options and data."""
-    # How often a run saves or reports, and where it runs, changes nothing that is learnt.
+    """What must be the same for a run to resume: model, latents, options and data."""
+    # How often a run saves or reports, and on which device it runs, does not change the weights.
     same = replace(options, save_steps=1, logging_steps=1, report_to=(), device=None, sharding="none")
-    if options.patience is None:  # nor does what is only looked at
+    if options.patience is None:  # without patience, evaluation does not change them either
         same = replace(same, evaluate_steps=None, evaluated_windows=None, min_improvement=0.0)
         held_out = None
     content = {
@@ -45,14 +45,14 @@ def run_identity(
 
 
 def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Write the run's identity beside its checkpoints; refuse those of another run."""
+    """Write the run's identity beside its checkpoints; those of another run are an OptionError."""
     file = folder / RUN_FILE
     if not file.exists():
         with atomic_file(file) as temporary:
             temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
         return
     found = json.loads(file.read_text(encoding="utf-8"))
-    found.setdefault("processes", 1)  # of a run that began before several were known
+    found.setdefault("processes", 1)  # of a version without several processes
     different = [name for name, value in identity.items() if found.get(name) != value]
     if different:
         raise OptionError(
@@ -62,6 +62,6 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last complete checkpoint: the Trainer writes its state last, so one that was cut short has none."""
+    """The last complete checkpoint. The Trainer writes its state last, so an incomplete one has no state."""
     found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
     return max(found, key=lambda path: int(path.name.split("-")[1])) if found else None

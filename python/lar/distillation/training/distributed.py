@@ -1,7 +1,7 @@
-"""What several processes do together: start, let the main one decide or write for all, and add up.
+"""What several processes do together: start, run a function in the main process for all, and add up.
 
-Each process has the whole of the data's plan and takes its own rows of it, so that a step of P processes
-with a accumulated batches learns from the same rows as one process with P * a.
+Each process plans all of the data and takes its own rows, so that a step of P processes with `a` accumulated
+batches each trains on the same rows as one process with P * a.
 """
 
 import os
@@ -20,12 +20,12 @@ from lar.utils.processes import count, is_main
 
 Result = TypeVar("Result")
 
-# How long a process waits for the others, as in transformers: a corpus may take one of them longer to read.
+# How long a process waits for the others, as in transformers: one may take longer to read a corpus.
 _PATIENCE = timedelta(minutes=30)
 
 
 def check_launch(model: Any, options: AdaptOptions) -> None:
-    """Raise OptionError where the options do not fit the way in which the processes were started."""
+    """Raise OptionError where the options do not fit how the processes were started."""
     if (
         os.environ.get("ACCELERATE_USE_FSDP") == "true"
         or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
@@ -35,7 +35,7 @@ def check_launch(model: Any, options: AdaptOptions) -> None:
             "the teacher's pass and the head need to be inside the sharded module"
         )
     if count() > 1 and options.device is not None and ":" in options.device:
-        raise OptionError(f"device {options.device!r} is one device and there are {count()} processes")
+        raise OptionError(f"device {options.device!r} is one device, but there are {count()} processes")
     if options.sharding == "none":
         return
     if count() == 1:
@@ -43,17 +43,17 @@ def check_launch(model: Any, options: AdaptOptions) -> None:
     if not shards_exactly():
         raise OptionError(f"sharding needs torch 2.10 or newer, this is {torch.__version__}: upgrade torch")
     if isinstance(model, torch.nn.Module):
-        raise OptionError("sharding needs a model folder: it would leave a model object in pieces")
+        raise OptionError("sharding needs a model folder: a model object would be left sharded")
 
 
 def start(device: torch.device) -> None:
-    """Meet the other processes, if there are some: gloo between CPUs, NCCL between GPUs."""
+    """Start the process group, if there are several processes: gloo for CPUs, NCCL for GPUs."""
     if count() > 1:
         PartialState(cpu=device.type == "cpu", timeout=_PATIENCE)
 
 
 def from_main(function: Callable[[], Result]) -> Result:
-    """Call `function` in the main process alone; all get what it returns, or raise what it raises."""
+    """The result of `function`, called in the main process only; all processes get it, or its error."""
     if count() == 1:
         return function()
     outcome: list[Any] = [None, None]
@@ -70,13 +70,13 @@ def from_main(function: Callable[[], Result]) -> Result:
 
 
 def wait() -> None:
-    """Wait until every process is here."""
+    """Wait for all processes."""
     if count() > 1:
         distributed.barrier()
 
 
 def summed(values: Mapping[str, float], device: torch.device) -> dict[str, float]:
-    """Each value's sum over the processes, which all have the same names in the same order."""
+    """Each value's sum over the processes. All pass the same names in the same order."""
     if count() == 1:
         return dict(values)
     total = torch.tensor(list(values.values()), dtype=torch.float64, device=device)

@@ -24,7 +24,7 @@ def not_finite(what: str, step: int, conversations: Sequence[str], folder: Path)
 
 
 def memory_advice(options: AdaptOptions) -> str:
-    """What to lower when a training step does not fit."""
+    """What to lower when memory does not suffice for a training step."""
     tokens = options.batch_tokens or options.max_length
     advice = (
         f"lower batch_tokens (now {tokens}; raise gradient_accumulation for it), "

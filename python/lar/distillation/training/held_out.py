@@ -1,4 +1,4 @@
-"""Held-out conversations, measured while a model learns."""
+"""Held-out conversations, evaluated while a model is trained."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 class HeldOut:
-    """The same windows at every evaluation of every run with this seed; without a number of them all."""
+    """Held-out windows, drawn by the seed: the same at every evaluation of every run with this seed."""
 
     def __init__(self, corpus: Corpus, vocabulary: LatentVocabulary, options: AdaptOptions) -> None:
         self.examples = Examples(corpus, vocabulary, options.max_length)
@@ -24,7 +24,7 @@ class HeldOut:
         self.chosen = _sample(len(self.examples), options.evaluated_windows, options.seed)
 
     def measure(self, student: Student) -> BitsPerByte:
-        """What the student needs for the agent's text in those windows (see `BitsPerByte`)."""
+        """The student's bits per byte on the agent's text in these windows."""
         cut: Sequence[Example] = self.examples
         if len(self.chosen) < len(cut):
             cut = [self.examples[index] for index in self.chosen]
@@ -34,10 +34,10 @@ class HeldOut:
 def held_out_windows(
     corpus: Corpus | None, vocabulary: LatentVocabulary, options: AdaptOptions
 ) -> HeldOut | None:
-    """What a run is evaluated on; None for a run without evaluation.
+    """The held-out windows of a run; None for a run without evaluation.
 
     Raises:
-        OptionError: `evaluate_steps` without held-out conversations, or the other way round.
+        OptionError: only one of `evaluate_steps` and held-out conversations is given.
     """
     if (corpus is None) != (options.evaluate_steps is None):
         raise OptionError("evaluation needs both held-out conversations and evaluate_steps")
@@ -45,7 +45,7 @@ def held_out_windows(
 
 
 def _sample(number: int, wanted: int | None, seed: int) -> list[int]:
-    """`wanted` of `number` indices, in order."""
+    """`wanted` of `number` indices, sorted."""
     if wanted is None or wanted >= number:
         return list(range(number))
     drawn = np.random.default_rng(seed).choice(number, wanted, replace=False)

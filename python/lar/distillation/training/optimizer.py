@@ -1,4 +1,4 @@
-"""The optimizer of a run: AdamW, with a learning rate of their own for the new rows."""
+"""The optimizer of a run: AdamW, with a separate learning rate for the new rows."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from lar.distillation.options import DistillOptions
 
 
 def optimizer_for(model: nn.Module, options: DistillOptions) -> torch.optim.Optimizer:
-    """AdamW over what learns in `model`."""
+    """AdamW over the trainable parameters of `model`."""
     learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     rows = [p for n, p in learning if ".rows." in f".{n}"]
     others = [p for n, p in learning if ".rows." not in f".{n}"]

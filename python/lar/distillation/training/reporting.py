@@ -11,7 +11,7 @@ from transformers.integrations.integration_utils import default_logdir
 
 from lar.errors import MissingExtraError, OptionError
 
-# The Trainer's name for an integration -> packages any of which it needs; the first is the one to install.
+# The Trainer's name of an integration -> packages, one of which it needs; the first is the one to install.
 PACKAGES = {
     "mlflow": ("mlflow",),
     "tensorboard": ("tensorboard", "tensorboardX"),
@@ -21,7 +21,7 @@ PACKAGES = {
 
 
 def check_report_to(names: Sequence[str]) -> None:
-    """Refuse, before anything is trained, an integration that is not known or whose package is absent.
+    """Check, before training, that integrations are known and their packages installed.
 
     Raises:
         OptionError: an unknown name. MissingExtraError: its package is not installed.
@@ -34,9 +34,9 @@ def check_report_to(names: Sequence[str]) -> None:
 
 
 def log_folder(checkpoints: Path | None) -> Path:
-    """Where TensorBoard's files go: `<output>.logs`, which stays when the checkpoints are removed.
+    """The folder of TensorBoard's files: `<output>.logs`, which stays when the checkpoints are removed.
 
-    TENSORBOARD_LOGGING_DIR goes before it. Without an output they go where TensorBoard looks by itself.
+    TENSORBOARD_LOGGING_DIR overrides it. Without an output it is TensorBoard's default folder.
     """
     chosen = os.environ.get("TENSORBOARD_LOGGING_DIR")
     if chosen:
@@ -45,7 +45,7 @@ def log_folder(checkpoints: Path | None) -> Path:
 
 
 def reporting_callbacks(names: Sequence[str], checkpoints: Path | None) -> list[Any]:
-    """The callbacks that the Trainer does not make by itself: TensorBoard's, with a folder of our own."""
+    """The callbacks that we make in place of the Trainer: TensorBoard's, with our folder."""
     if "tensorboard" not in names:
         return []
     callback = TensorBoardCallback()
@@ -54,5 +54,5 @@ def reporting_callbacks(names: Sequence[str], checkpoints: Path | None) -> list[
 
 
 def integrations(names: Sequence[str]) -> list[str] | str:
-    """What the Trainer shall make callbacks of; its word for nothing is "none"."""
+    """The integrations that the Trainer makes callbacks for; "none" for none."""
     return [name for name in names if name != "tensorboard"] or "none"

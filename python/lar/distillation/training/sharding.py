@@ -1,12 +1,12 @@
-"""Fully sharded data parallelism (FSDP2): a process keeps a part of each weight, gathering a layer to use it.
+"""Fully sharded data parallelism (FSDP2): a process keeps a part of each weight; layers are gathered for use.
 
-Each decoder layer is a unit of its own, gathered before its forward and dropped after it. What is left is the
-unit of the root, a `DistillationStep`: embedding, last norm, head and the latents' rows. It is whole from the
-beginning of the step's forward to the end of its backward, which is what the chunked loss needs, for it takes
-the gradients of hidden states and output rows inside the forward. The teacher's pass is inside it as well.
+Each decoder layer is gathered before its forward and freed after it. All other weights belong to the root, a
+`DistillationStep`: embedding, last norm, head and the latents' rows. They are gathered from the beginning of
+the step's forward to the end of its backward. The chunked loss needs this, because it computes the gradients
+of hidden states and output rows inside the forward. The teacher's pass is inside the forward too.
 
-Sharding is done here and not by accelerate, which shards on GPUs alone (so that no test on CPUs could see
-what GPUs run), and with which the Trainer saves the whole base in each checkpoint.
+Accelerate is not used for sharding: it shards only on GPUs, so tests on CPUs could not cover it, and with it
+the Trainer saves the whole base in each checkpoint.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from lar.utils.processes import count
 def shard(step: nn.Module, base: Any, device: torch.device) -> None:
     """Share the weights of `step`, in place, among all processes; `base` is the transformers model in it.
 
-    Frozen weights may be bfloat16 beside float32 ones that learn.
+    Frozen weights may be bfloat16 while trained weights are float32.
 
     Raises:
         TrainingError: the model does not name the modules that are its layers.
@@ -34,7 +34,7 @@ def shard(step: nn.Module, base: Any, device: torch.device) -> None:
     names = set(getattr(base, "_no_split_modules", None) or ())
     layers = [module for module in base.modules() if type(module).__name__ in names]
     if not layers:
-        raise TrainingError(f"{type(base).__name__} does not name its layers: it cannot be sharded")
+        raise TrainingError(f"{type(base).__name__} does not declare its layers: it cannot be sharded")
     mesh = init_device_mesh(device.type, (count(),))
     for layer in layers:
         fully_shard(layer, mesh=mesh)
@@ -44,7 +44,7 @@ def shard(step: nn.Module, base: Any, device: torch.device) -> None:
 
 @contextmanager
 def readable(step: nn.Module) -> Iterator[None]:
-    """Within the block the model may be used outside of the step's forward, by all processes in step."""
+    """Within the block the model may be used outside of the step's forward; all processes must enter it."""
     if not isinstance(step, FSDPModule):
         yield
         return
@@ -56,13 +56,13 @@ def readable(step: nn.Module) -> Iterator[None]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A sharded tensor's whole, which all processes must ask for together; any other tensor as it is."""
+    """The whole of a sharded tensor, for which all processes must call it; any other tensor as it is."""
     result: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     return result
 
 
 def whole_state(optimizer: Any) -> dict[str, Any]:
-    """The optimizer's state as it were without sharding, on the CPU; asked for by all processes together."""
+    """The optimizer's state as it would be without sharding, on the CPU; all processes must call it."""
     content: dict[str, Any] = optimizer.state_dict()
     state = {
         index: {name: _on_cpu(value) for name, value in values.items()}
@@ -72,7 +72,7 @@ def whole_state(optimizer: Any) -> dict[str, Any]:
 
 
 def load_whole_state(optimizer: Any, content: dict[str, Any]) -> None:
-    """Take what `whole_state` gave, each process its own part."""
+    """Load the result of `whole_state`; each process takes its own part."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = {
         index: {name: _like(value, parameters[index]) for name, value in values.items()}
@@ -86,7 +86,7 @@ def _on_cpu(value: Any) -> Any:
 
 
 def _like(value: Any, parameter: Tensor) -> Any:
-    """A moment of a sharded parameter is sharded like it; a count of steps stays as it is."""
+    """The value sharded like its parameter if it is a moment; a count of steps as it is."""
     if not isinstance(parameter, DTensor) or not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
     return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)

@@ -1,4 +1,4 @@
-"""One training step: the teacher's side of a batch, the student's pass over units, and the loss of both."""
+"""One training step: the teacher's pass over base tokens, the student's over units, and the loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,13 +40,13 @@ class DistillationStep(nn.Module):
         has_teacher: Tensor,
         labels: Tensor,
         unit_ends: Tensor,
-        row: Tensor | None = None,  # noqa: ARG002 (which of the data's rows this is, for who explains a fault)
+        row: Tensor | None = None,  # noqa: ARG002 (the index in the data, for the trainer's error messages)
         **top: Tensor,
     ) -> dict[str, Tensor]:
         """Sums over the batch's t supervised units: `loss`, its parts `teacher` and `unit`, perhaps `hidden`.
 
-        The arguments are what `lar.distillation.data.pack` returns; `top` is there where a cached teacher
-        takes the place of the teacher's pass.
+        The arguments are what `lar.distillation.data.pack` returns; `top` holds a cached teacher's
+        probabilities, if there is a cache.
         """
         student = self.student
         with autocast(student.base):
@@ -75,13 +75,13 @@ class DistillationStep(nn.Module):
         return {"loss": loss, **sums}
 
     def _needs_a_pass(self, top: dict[str, Tensor]) -> bool:
-        """Whether the teacher has to read the batch: a cache has no hidden states, and `sft` no teacher."""
+        """Whether the teacher's pass is needed: for hidden states, or probabilities that are not cached."""
         return bool(self.hidden_weight) or (self.loss != "sft" and not top)
 
     def teacher(self, hidden: Tensor | None, **top: Tensor) -> Callable[[slice], Teacher | None]:
         """The teacher's distributions at a chunk of positions, stored ones or those of its hidden states.
 
-        None for a loss that has no teacher.
+        It returns None for `sft`, which has no teacher.
         """
         if self.loss == "sft":
             return lambda _: None
@@ -97,7 +97,7 @@ class DistillationStep(nn.Module):
 
     @torch.no_grad()
     def teacher_hidden(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """The teacher's hidden states (1, n, width), in a pass of its own with adapter and latents off."""
+        """The teacher's hidden states (1, n, width), from a pass with adapter and latents off."""
         training = self.student.training
         with self.student.teacher():
             self.student.eval()

@@ -1,10 +1,10 @@
-"""Early stopping: when the held-out bits per byte no longer fall, and which weights are then kept.
+"""Early stopping: when the held-out bits per byte stop falling, and which weights are kept.
 
-All is read from the run's log, which every checkpoint holds: a run that was killed stops where it would have.
+All is computed from the run's log, which every checkpoint holds. So a resumed run stops at the same step.
 """
 
-# Not transformers' EarlyStoppingCallback: it measures each gain from the lowest value so far, so that a slow
-# steady fall counts as none, and it returns to the best weights only through a whole checkpoint of that step.
+# transformers' EarlyStoppingCallback has two faults here. It compares each value with the lowest so far, so a
+# slow steady fall counts as no gain. And it needs a whole checkpoint of the best step to load its weights.
 
 import math
 import shutil
@@ -23,7 +23,7 @@ MEASURE = "eval_bits_per_byte"
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the evaluations of a run went: the lowest of them, and how many came after the last gain."""
+    """The evaluations of a run: the lowest value, and `waited`, how many came after the last gain."""
 
     best_step: int | None = None
     best: float = math.inf
@@ -31,7 +31,7 @@ class Course:
 
     @classmethod
     def of(cls, log: Iterable[dict[str, Any]], min_improvement: float) -> "Course":
-        """Read a log; what is lower than before by `min_improvement` or less is still waited upon."""
+        """The course of a log; a value that is lower by `min_improvement` or less is not yet a gain."""
         best_step, best, waited, reference = None, math.inf, 0, math.inf
         for line in log:
             if MEASURE not in line:
@@ -44,7 +44,7 @@ class Course:
         return cls(best_step, best, waited)
 
     def is_over(self, patience: int | None) -> bool:
-        """Whether so many evaluations have brought nothing."""
+        """Whether the last `patience` evaluations brought no gain."""
         return patience is not None and self.waited >= patience
 
 
@@ -56,7 +56,7 @@ def has_ended(checkpoint: Path, options: AdaptOptions) -> bool:
 
 
 def kept_weights(log: Iterable[dict[str, Any]], options: AdaptOptions) -> dict[str, Any] | None:
-    """What a run with patience keeps, for its record: `step`, `bits_per_byte` and whether it `stopped_early`.
+    """The record of the weights that a run with patience keeps: `step`, `bits_per_byte`, `stopped_early`.
 
     None for a run that keeps its last weights.
     """
@@ -68,12 +68,12 @@ def kept_weights(log: Iterable[dict[str, Any]], options: AdaptOptions) -> dict[s
 
 
 def best_weights(folder: Path, step: int) -> Path:
-    """Where the weights of a step are kept while no later ones are better."""
+    """The folder of the best weights, those of `step`."""
     return folder / f"best-{step}"
 
 
 class StoppingCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Keeps the best weights in `folder` and ends the run when its patience does."""
+    """Keeps the best weights in `folder` and ends the run when its patience is used up."""
 
     def __init__(self, options: AdaptOptions, folder: Path, save: Callable[[str], None]) -> None:
         self.options = options
@@ -81,7 +81,7 @@ class StoppingCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         self.save = save
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
-        """Keep the weights if they are the best, and end the run if they have not been for long."""
+        """Keep the weights if they are the best, and end the run if the patience is used up."""
         course = Course.of(state.log_history, self.options.min_improvement)
         if course.best_step == state.global_step:
             self.save(str(best_weights(self.folder, state.global_step)))
@@ -89,7 +89,7 @@ class StoppingCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
             control.should_training_stop = control.should_log = True
 
     def on_save(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
-        """Drop what no checkpoint can go back to any more."""
+        """Remove weights that are best in no checkpoint."""
         course = Course.of(state.log_history, self.options.min_improvement)
         if state.is_world_process_zero:
             for folder in self.folder.glob("best-*"):

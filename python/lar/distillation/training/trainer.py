@@ -1,4 +1,4 @@
-"""The Trainer of transformers, carrying our step."""
+"""The Trainer of transformers with the distillation step."""
 
 import math
 from collections import defaultdict
@@ -36,7 +36,7 @@ _SUMS = (
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
-    """The Trainer of transformers with our step, two learning rates, and checkpoints of what learns."""
+    """The Trainer of transformers with our step, two learning rates, and checkpoints of trained weights."""
 
     control: Any
 
@@ -64,12 +64,12 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
             data_collator=_only,
             callbacks=[*callbacks, ProgressCallback(progress if is_main() else silent)],
         )
-        self.remove_callback(PrinterCallback)  # printing belongs to the command line
+        self.remove_callback(PrinterCallback)  # only the command line prints
         if options.gradient_checkpointing:
             _checkpoint_activations(student.base)
 
     def run(self, last: Path | None = None) -> dict[str, Any]:
-        """Train, on from the checkpoint `last` if there is one; return the run's record."""
+        """The record of the run, after training; it resumes from the checkpoint `last` if there is one."""
         if last is not None and has_ended(last, self.options):
             self.state = TrainerState.load_from_json(str(last / STATE_FILE))
             self._load_from_checkpoint(str(last))
@@ -83,9 +83,9 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         return {**record, **({} if kept is None else {"kept": kept}), "log": log}
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:  # noqa: ARG002 (the Trainer's signature)
-        """Measure the held-out windows, on every process alike, and log the figures as `eval_...`."""
+        """The held-out figures, named and logged as `eval_...`; the same in every process."""
         assert self.held_out is not None
-        # One process's figures for all: rounding must not let some of them stop and others go on.
+        # All use one process's figures: with different rounding, only some of them might stop.
         with readable(self.model):
             (found,) = broadcast_object_list([self.held_out.measure(self.model.student).shares()])
         metrics = {f"eval_{name}": value for name, value in found.items()}
@@ -94,9 +94,9 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         return metrics
 
     def create_optimizer(self, model: nn.Module | None = None) -> Any:  # noqa: ARG002 (the Trainer's signature)
-        """AdamW with a learning rate of their own for the new rows."""
+        """AdamW with a separate learning rate for the new rows."""
         if getattr(self, "optimizer", None) is None:
-            if self.options.sharding == "full":  # by now the model has what a checkpoint kept
+            if self.options.sharding == "full":  # here the checkpoint's weights are already loaded
                 shard(self.model, self.model.student.base, self.args.device)
             self.optimizer = optimizer_for(self.model, self.options)
         return self.optimizer
@@ -136,7 +136,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         return not_finite(what, self.state.global_step + 1, list(names), self.folder)
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Add the two terms' means over the units since the last line."""
+        """Add the terms' means over the units, and the speed, since the last line."""
         if "loss" in logs:
             sums = summed({name: self.sums[name] for name in _SUMS}, self.args.device)
             units = max(1.0, sums["units"])
@@ -148,7 +148,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         super().log(logs, *arguments, **keywords)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write what learns, and never the base; every process has a part to give."""
+        """Write the trained weights, without the base; every process must call it."""
         learnt = self.model.student.learnt()
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
@@ -174,11 +174,11 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        wait()  # the main process declares the checkpoint complete after this
+        wait()  # then the main process writes the file that completes the checkpoint
 
 
 def _checkpoint_activations(model: Any) -> None:
-    """Trade time for memory; transformers has renamed the method within the versions that we take."""
+    """Recompute activations in the backward pass; the method has two names in the supported versions."""
     renamed = getattr(model, "activation_checkpointing_enable", None)
     (renamed or model.gradient_checkpointing_enable)({"use_reentrant": False})
 

@@ -1,4 +1,4 @@
-"""From a student to a checkpoint that stock engines take as it is: latents in, text out.
+"""From a student to a checkpoint that stock engines can serve: they generate latents and return text.
 
     from lar.serving.export import export
     export("student/", "export/")          # then: vllm serve export/

@@ -1,4 +1,4 @@
-"""A student's folder -> an export's folder: checked before the work, read back before it is given away."""
+"""A student's folder -> an export's folder: inputs are checked first, and the result is read back."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ _STEPS = 5
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: the folder, its record (form, dtype, latents) and what the self-check found."""
+    """An export: its folder, its record (form, dtype, latents) and the figures of the self-check."""
 
     folder: Path
     record: dict[str, Any]
@@ -66,20 +66,20 @@ def export(
         model: the teacher's folder; None for the one that the student's folder names.
         progress: counts the steps of the work.
 
-    Works on the CPU in float32: 4 bytes of memory a parameter, and as much again while saving.
+    Works on the CPU in float32: 4 bytes of memory per parameter, and as much again while saving.
 
     Raises:
-        TrainingError: `student` is no student, or its teacher is not there.
+        TrainingError: `student` is not a student, or its teacher's folder is missing.
         VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
-        ExportError: what was written does not read back as the student. Nothing is left of it then.
-        OptionError: `output` holds something else.
+        ExportError: the written files do not read back as the student. They are removed then.
+        OptionError: `output` is not empty and holds no export.
     """
     options = merge_options(ExportOptions, options, keywords)
     source, target = Path(student), Path(output)
     check_version()
     check_replaceable(target, RECORD_FILE)
     if options.chat_template is not None:
-        ChatTemplate(Path(options.chat_template).read_text(encoding="utf-8"))  # raises: it must be one
+        ChatTemplate(Path(options.chat_template).read_text(encoding="utf-8"))  # raises if it is no template
     if options.llama_cpp is not None:
         check_converter(Path(options.llama_cpp))
     teacher = teacher_of(source, model)
@@ -139,10 +139,10 @@ def _dtype(name: str, student: Student) -> torch.dtype:
 
 
 def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:
-    """The checkpoint, and the adapter's folder beside it where it is not merged."""
+    """The checkpoint, and the adapter's folder beside it if it is not merged."""
     generation: GenerationConfig = student.base.generation_config
     if options.form == "lora":
-        # PEFT would else look on the network whether the base's embedding was resized.
+        # Otherwise PEFT checks over the network whether the base's embedding was resized.
         student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
     model = plain_model(student, merge_lora=options.form == "merged").to(dtype)
@@ -160,14 +160,14 @@ def _share(folder: Path) -> None:
 
 
 def _point_at_parent(file: Path) -> None:
-    """An adapter that is moved together with its base must find it where it lies: one folder up."""
+    """Write the base's path in the adapter as its parent folder, so that both can be moved together."""
     content = json.loads(file.read_text(encoding="utf-8"))
     content["base_model_name_or_path"] = ".."
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
-    """What the self-check found, in a fresh process."""
+    """The figures of the self-check, run in a new process."""
     command = [
         sys.executable,
         "-m",
@@ -176,7 +176,7 @@ def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
         "--reference",
         str(reference),
     ]
-    # The very package that wrote it, also where that is on the path of this process alone.
+    # The same package that wrote it, even if it is only on the path of this process.
     paths = [str(Path(lar.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

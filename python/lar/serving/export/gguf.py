@@ -1,4 +1,4 @@
-"""A GGUF of an export, by llama.cpp's own converter."""
+"""A GGUF of an export, by llama.cpp's converter."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ _CONVERTER = "convert_hf_to_gguf.py"
 def check_converter(llama_cpp: Path) -> None:
     """Raise OptionError unless the folder is a source tree of llama.cpp; call it before the work."""
     if not (llama_cpp / _CONVERTER).is_file():
-        raise OptionError(f"{llama_cpp}: no {_CONVERTER} there (--gguf takes llama.cpp's source folder)")
+        raise OptionError(f"{llama_cpp}: has no {_CONVERTER} (--gguf takes llama.cpp's source folder)")
 
 
 def write_gguf(folder: Path, llama_cpp: Path, gguf_type: str) -> None:
     """Write `model.gguf` into the export at `folder`.
 
     Raises:
-        ExportError: the converter failed; the message carries its last line.
+        ExportError: the converter failed; the message has its last line.
     """
     command = [sys.executable, str(llama_cpp / _CONVERTER), str(folder), "--outtype", gguf_type]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What an export is made from: the student's teacher, and a tokenizer into which its latents fit."""
+"""The inputs of an export: the student's teacher, and its tokenizer with the latents."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def fitting_tokenizer(student: Path, teacher: Path, options: ExportOptions) -> t
 
 
 def _check_gates(vocabulary: LatentVocabulary) -> None:
-    """Raise VocabularyError where a latent is of a kind that stock engines stumble over."""
+    """Raise VocabularyError if a latent does not pass the engine gates."""
     texts = [latent.text for latent in vocabulary.latents]
     for name, gate in STATIC_GATES.items():
         for index in np.flatnonzero(~gate(texts, vocabulary.tokenizer)).tolist():

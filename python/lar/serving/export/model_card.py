@@ -1,4 +1,4 @@
-"""The README.md of an export: what it is, what its latents save, how to serve it, which licences hold."""
+"""The README.md of an export: description, how to serve it, savings of its latents, licences."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _TEXT = """---
 # {title}
 
 A causal language model that writes {latents} further tokens besides its own: **latents**, each of which
-stands for a segment of text that its agent writes again and again. {tokenizer} It was made with `lar`
+replaces a segment of text that its agent writes again and again. {tokenizer} It was made with `lar`
 (Latent Action Reparameterization, arXiv 2605.18597).
 
 ## Serving
@@ -108,7 +108,7 @@ def _row(latent: Latent) -> str:
 
 
 def _licence(source: Path) -> dict[str, Any]:
-    """What the base's own model card has about its licence; nothing where there is no readable card."""
+    """The licence fields of the base's model card; empty without a readable card."""
     card = source / "README.md"
     if not card.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""What an export is held against: the student's own logits and rows, written before it is taken apart."""
+"""The reference that an export is compared with: the student's logits and rows before the export."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ _BASE_COLUMNS = 1024
 
 @torch.no_grad()
 def write_reference(student: Student, file: Path, dtype: torch.dtype) -> None:
-    """Write `ids` (n, length) and the student's logits there.
+    """Write `ids` (n, length) and the student's logits at them to `file`.
 
     `columns` (c) are the ids compared: every latent, the first tokens of their segments and base tokens
-    spread evenly; `logits` is float32 (n, length, c). `output_rows` (K, width) are the latents' own, as the
-    export should hold them in `dtype`; a student without latents has none.
+    spread evenly; `logits` is float32 (n, length, c). `output_rows` (K, width) are the latents' rows in
+    `dtype`, as the export should hold them; absent without latents.
     """
     ids = _sequences(student.vocabulary)
     columns = _columns(student.vocabulary)
@@ -52,7 +52,7 @@ def _piece(latent: Latent) -> list[int]:
 
 
 def _columns(vocabulary: LatentVocabulary) -> Tensor:
-    """Ids whose logits are compared; int64 (c), ascending."""
+    """The ids whose logits are compared; int64 (c), ascending."""
     tokens = vocabulary.base_size
     spread = torch.linspace(0, tokens - 1, min(tokens, _BASE_COLUMNS)).long()
     first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))

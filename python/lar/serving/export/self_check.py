@@ -23,7 +23,7 @@ VOCABULARY_FOLDER = "latent_vocabulary"
 ADAPTER_FOLDER = "adapter"
 OLDEST_TRANSFORMERS = (4, 57)
 
-# How far logits may be from the student's, as a share of their own spread over the columns that are compared.
+# The largest difference of logits from the student's, as a share of their spread over the compared columns.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 
 _QUESTION = {"role": "user", "content": "What is there to do?"}
@@ -32,7 +32,7 @@ Encode = Callable[[Sequence[dict[str, str]], bool], list[int]]
 
 
 def main() -> None:
-    """Check the folder that the command line names."""
+    """The command line of the check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("export", type=Path)
     parser.add_argument("--reference", type=Path, help="the student's logits, as `lar export` wrote them")
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 def self_check(folder: Path, reference: Path | None = None) -> dict[str, Any]:
-    """Check the tokenizer of an export and, where a reference is given, its weights.
+    """The figures of a checked export: of its tokenizer and, with a reference, of its weights.
 
     Raises:
-        ExportError: something is not as it should be; the message names the folder and the first such thing.
+        ExportError: a check fails; the message has the folder and the first fault.
     """
     check_version()
     record = _record(folder)
@@ -60,25 +60,25 @@ def self_check(folder: Path, reference: Path | None = None) -> dict[str, Any]:
 
 
 def check_version() -> None:
-    """Raise EngineError where transformers is older than what exports are written for."""
+    """Raise EngineError if transformers is older than the oldest version that reads exports."""
     import transformers
 
     version = transformers.__version__
     if tuple(map(int, version.split(".")[:2])) < OLDEST_TRANSFORMERS:
         oldest = ".".join(map(str, OLDEST_TRANSFORMERS))
-        raise EngineError(f"transformers {version} is too old for an export: it wants {oldest} or newer")
+        raise EngineError(f"transformers {version} is too old for an export: {oldest} or newer is needed")
 
 
 def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: bool) -> dict[str, Any]:
-    """The tokenizer by transformers' loader: its length, every latent's id and text, the template."""
+    """Figures of the tokenizer, after checks of its length, the latents' ids and texts, and the template."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     expected = vocabulary.base_size + len(vocabulary)
     if len(tokenizer) != expected:
         raise ExportError(
-            f"{folder}: its tokenizer has {len(tokenizer)} ids, not {expected}: it lost latents or won "
-            "others (was it saved again by another version? export anew)"
+            f"{folder}: its tokenizer has {len(tokenizer)} ids, not {expected}: latents are missing "
+            "or there are other ids (was it saved again by another version? export again)"
         )
     for index, latent in enumerate(vocabulary.latents):
         if (text := tokenizer.decode([latent.id])) != latent.text:
@@ -108,9 +108,9 @@ def _encoder(tokenizer: Any) -> Encode:
 def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> dict[str, Any]:
     """Check that later ids begin with earlier ones, whatever latents a reply has: prefix caches need that.
 
-    `prompt`: a prompt's ids begin those of the conversation with the reply. `history`: those of a finished
-    turn begin those of the next prompt. A template that rewrites earlier turns (Qwen3 takes their reasoning
-    out) does not keep the second by itself; what it does not keep is left out of the report.
+    Engines need this for their prefix caches. `prompt`: a prompt's ids begin those of the conversation with
+    the reply. `history`: the ids of a finished turn begin those of the next prompt. A template that rewrites
+    earlier turns (Qwen3 removes their reasoning) breaks the second even without latents; it is then absent.
     """
     kept = [name for name, keeps in _PREFIXES.items() if keeps(encode, _NEUTRAL)]
     for index, latent in enumerate(vocabulary.latents):
@@ -143,7 +143,7 @@ _PREFIXES = {"prompt": _prompt_is_prefix, "history": _history_is_prefix}
 def check_weights(
     folder: Path, vocabulary: LatentVocabulary, reference: Path, record: dict[str, Any]
 ) -> dict[str, Any]:
-    """The folder's model by transformers' loader, in float32: rows bit for bit, logits within rounding."""
+    """Figures of the model in float32, after checks: rows are equal bit for bit, logits within rounding."""
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
@@ -177,7 +177,7 @@ def check_weights(
 
 
 def _difference(found: Any, expected: Any) -> float:
-    """The worst column's root mean square error, against the root mean square spread of all logits."""
+    """The largest root mean square error of a column, over the root mean square spread of all logits."""
     errors = (found - expected).flatten(0, 1).pow(2).mean(0).sqrt()
     spread = expected.flatten(0, 1).std(dim=-1).pow(2).mean().sqrt()
     return float(errors.max() / spread)
@@ -188,7 +188,7 @@ def _record(folder: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ExportError(f"{folder}: no export (a folder that `lar export` has written)") from None
+        raise ExportError(f"{folder}: not an export (a folder that `lar export` has written)") from None
     except ValueError as error:
         raise ExportError(f"{file}: not JSON: {error}") from None
     return record

@@ -35,7 +35,7 @@ def exported_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     """A copy of the vocabulary's tokenizer in which each latent is an added token: its segment's text.
 
     Raises:
-        VocabularyError: a latent's text is a token already, so that it would get that token's id.
+        VocabularyError: a latent's text is already a token, so it would get that token's id.
     """
     _check_texts(vocabulary)
     backend = vocabulary.tokenizer.backend_with([latent.text for latent in vocabulary.latents])
@@ -48,8 +48,8 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     """A copy of the vocabulary's tokenizer that decodes latents and encodes as before.
 
     Raises:
-        VocabularyError: a latent's string is in the base vocabulary, or would be encoded after all.
-        TokenizerError: the tokenizer is no BPE with a decoder that is known here.
+        VocabularyError: a latent's string is in the base vocabulary, or would be encoded to the latent.
+        TokenizerError: the tokenizer is not a BPE with a supported decoder.
     """
     base = vocabulary.tokenizer.backend
     content = json.loads(base.to_str())
@@ -57,7 +57,7 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     vocab = content["model"].get("vocab")
     if content["model"]["type"] != "BPE" or not isinstance(vocab, dict):
         raise TokenizerError(f"a decode-only tokenizer needs a BPE, not {content['model']['type']}")
-    # An added token that the model's vocabulary lacks gets the next id after it: name all of them there.
+    # An added token that is not in the model's vocabulary gets the next id after it: put all of them there.
     for entry in content["added_tokens"]:
         vocab.setdefault(entry["content"], entry["id"])
     for index, latent in enumerate(vocabulary.latents):
@@ -68,9 +68,9 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
 
 
 def header_ids(tokenizer: Tokenizer) -> list[int]:
-    """The ids that open the agent's turn, the first of them an added token; empty where none opens it.
+    """The ids that open the agent's turn, from an added token on; empty if no added token opens it.
 
-    The white space that ends the header is left out: with the text after it, it may be another token.
+    White space at the end of the header is left out: with the text after it, it may be another token.
     """
     ids: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
     return ids if ids and ids[0] in tokenizer.barriers else []
@@ -81,7 +81,7 @@ def write_tokenizer(
 ) -> None:
     """Write `backend` into the folder `target`, with the configuration and template of `source`'s tokenizer.
 
-    `chat_template` takes the template's place.
+    `chat_template` replaces the template.
 
     The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are not copied: they have no
     latents, and a loader that falls back to them would silently lose the latents.
@@ -99,10 +99,10 @@ def write_tokenizer(
 
 
 def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenizer: Path) -> Path:
-    """The folder whose tokenizer files are edited: the model's own, else the copy beside the vocabulary.
+    """The folder whose tokenizer files are copied: the model's, else the copy beside the vocabulary.
 
     Raises:
-        VocabularyError: the model's tokenizer is another than the vocabulary's.
+        VocabularyError: the model's tokenizer is not the vocabulary's.
     """
     if not (model / TOKENIZER_FILE).is_file():
         return vocabulary_tokenizer
@@ -111,11 +111,11 @@ def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenize
 
 
 def _configuration(config: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, Any]:
-    """tokenizer_config.json, such that every version finds every added token.
+    """The content of tokenizer_config.json, so that every version finds every added token.
 
-    Where transformers 5 finds `added_tokens_decoder` it ignores further added tokens of tokenizer.json, so
-    it must be whole. It writes `extra_special_tokens` as a list, on which 4.57 crashes, and names a class
-    that 4.57 does not have; both versions read the older names.
+    If `added_tokens_decoder` exists, transformers 5 ignores other added tokens of tokenizer.json, so it must
+    be complete. Version 5 writes `extra_special_tokens` as a list, on which 4.57 crashes, and a class name
+    that 4.57 does not have; both versions read the older forms.
     """
     config = {key: value for key, value in config.items() if key not in _PASSING}
     # Also if the base's file has True: " ." would become "." within a latent's text.
@@ -135,7 +135,7 @@ def _entry(token: tokenizers.AddedToken) -> dict[str, Any]:
 
 
 def _check_texts(vocabulary: LatentVocabulary) -> None:
-    """Two segments may be one text in other tokens: only one of them can be that text's token."""
+    """Raise VocabularyError if two latents have the same text, which can be the content of only one token."""
     known: dict[str, int] = {}
     for index, latent in enumerate(vocabulary.latents):
         if (other := known.setdefault(latent.text, index)) != index:
@@ -157,13 +157,13 @@ def _check_id(index: int, latent: Latent, found: int | None) -> None:
 def _check_encodes_as(
     base: tokenizers.Tokenizer, changed: tokenizers.Tokenizer, vocabulary: LatentVocabulary
 ) -> None:
-    """A BPE that takes whole words as they stand in its vocabulary (`ignore_merges`) would write latents."""
+    """Raise VocabularyError if a BPE encodes latents, as whole words of its vocabulary (`ignore_merges`)."""
     texts = [latent.text for latent in vocabulary.latents]
     before = base.encode_batch(texts, add_special_tokens=False)
     after = changed.encode_batch(texts, add_special_tokens=False)
     for index, (one, other) in enumerate(zip(before, after, strict=True)):
         if one.ids != other.ids:
             raise VocabularyError(
-                f"latent {index} ({texts[index]!r}) would be encoded by this tokenizer, which takes whole "
-                "words as they stand in its vocabulary: export without --decode-only"
+                f"latent {index} ({texts[index]!r}) would be encoded by this tokenizer, which encodes "
+                "whole words of its vocabulary: export without --decode-only"
             )

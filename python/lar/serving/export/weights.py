@@ -1,4 +1,4 @@
-"""A student as one plain model: the latents' rows in its embedding and head, LoRA merged or taken off."""
+"""A student as one plain model: the latents' rows in its embedding and head, LoRA merged or removed."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from lar.distillation.rows.rows import LatentRows
 from lar.distillation.student import Student
 from lar.errors import ExportError
 
-# Matrix units and tensor parallel engines want row counts that divide.
+# Tensor cores and tensor-parallel engines need row counts that are multiples.
 ROWS_MULTIPLE = 64
 
 
 def plain_model(student: Student, *, merge_lora: bool) -> Any:
-    """Take the student apart and return its transformers model with latents as ordinary rows.
+    """The student's transformers model, with latents as ordinary rows.
 
     Latent i becomes row `base_size + i` of both matrices. With `merge_lora` LoRA is added to the base
-    weights, else the model is the base with the rows, to be served with the adapter beside it. The student
-    cannot be used any more.
+    weights, else the model is the base with the rows, to be served with the adapter. The student cannot be
+    used after this.
     """
     rows = student.rows
     if rows is not None:
@@ -33,12 +33,12 @@ def plain_model(student: Student, *, merge_lora: bool) -> Any:
 def bake_rows(model: Any, rows: LatentRows) -> None:
     """Write the rows of K latents into the model's matrices, from row `base_size`, and untie them.
 
-    A latent is read as its whole segment and predicted where its first token was: its two rows differ, so
-    one matrix cannot hold both. The matrices grow to a multiple of 64 rows. All rows after the latents are
-    padding; rows of the base that stood there are overwritten, since training left them out. An output row of
-    the padding is the mean of all base rows: by Jensen's inequality its probability is at most the mean
-    probability of a base token, whatever the hidden state is. A row of zeros would win wherever all logits
-    are negative.
+    A latent's input row replaces its whole segment, and its output row competes with its first token. The two
+    rows differ, so one matrix cannot hold both. The matrices grow to a multiple of 64 rows. All rows after
+    the latents are padding; padding rows of the base are overwritten, since training did not use them. An
+    output row of the padding is the mean of all base rows: by Jensen's inequality its probability is at most
+    the mean probability of a base token, for any hidden state. A row of zeros would have the highest logit if
+    all others are negative.
     """
     embedding, head, begin = model.get_input_embeddings(), model.get_output_embeddings(), rows.base_size
     last = max(embedding.weight.shape[0], begin + rows.input.shape[0])
@@ -69,12 +69,14 @@ def _grown(matrix: Tensor, new: Tensor, begin: int, number: int, padding: Tensor
 
 
 def _scale(embedding: nn.Module) -> float:
-    """What the module multiplies its rows by when it looks them up (Gemma does), which is 1 for most."""
+    """The factor that the module applies to its rows at look-up: 1 for most families, not for Gemma."""
     assert isinstance(embedding.weight, Tensor)
     row = int(embedding.weight.float().norm(dim=1).argmax())
     stored = embedding.weight[row].float()
     seen = embedding(torch.tensor([row], device=stored.device))[0].float()
     scale = float((seen @ stored) / (stored @ stored))
     if not torch.allclose(seen, stored * scale, rtol=1e-2, atol=1e-4):
-        raise ExportError(f"{type(embedding).__name__} changes its rows in a way that cannot be written down")
+        raise ExportError(
+            f"{type(embedding).__name__} changes its rows at look-up in a way that cannot be exported"
+        )
     return scale
