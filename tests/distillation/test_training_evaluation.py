@@ -1,4 +1,4 @@
-"""Evaluation while a model learns, early stopping, and what is told of both."""
+"""Evaluation during training, early stopping, and the reports of both."""
 
 import json
 import sys
@@ -77,7 +77,9 @@ def test_evaluations_are_logged_and_change_nothing_that_is_learnt(sides, vocabul
     assert all(line["base_tokens_per_second"] > 0 for line in steps)
     assert told.steps == [1, 2, 3, 4, 5]
     assert "tokens/s" in told.notes[0]
-    assert all(part in told.notes[-1] for part in ("tokens/s", "bits/byte", "latents used", "spelt out"))
+    assert all(
+        part in told.notes[-1] for part in ("tokens/s", "bits/byte", "latents used", "tokens preferred")
+    )
 
 
 class Listener:
@@ -97,7 +99,7 @@ def test_a_plain_callback_hears_no_notes():
 
 @pytest.fixture
 def fresh_console():
-    """A console reads its environment once, so an earlier test's must not stay, nor this test's."""
+    """A console reads its environment once, so each test needs a new one."""
     console.cache_clear()
     yield
     console.cache_clear()
@@ -170,7 +172,7 @@ def test_the_course_of_a_log(values, least):
 
 
 def scripted(monkeypatch, values):
-    """Let the evaluations find `values`, by the step of the run; the rest of a run is as it is."""
+    """Make the evaluations return `values`, by the step of the run."""
     steps = []
 
     class Found:

@@ -62,7 +62,7 @@ class ServedParse:
     def parse(
         self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
     ) -> Served:
-        """Parse conversation i as tokens[offsets[i]:offsets[i + 1]]; `action` (n): whether the agent wrote a token.
+        """The units of conversations tokens[offsets[i]:offsets[i + 1]]; `action` (n) is the agent's mask.
 
         Raises:
             VocabularyError: an id is no base id, or the ids are not those of a text.

@@ -12,7 +12,7 @@ _NOTES = {
     "base_tokens_per_second": "{:,.0f} tokens/s",
     "eval_bits_per_byte": "{:.4f} bits/byte held out",
     "eval_latent_use": "latents used {:.0%}",
-    "eval_explicit_preference": "spelt out {:.0%}",
+    "eval_explicit_preference": "tokens preferred {:.0%}",
 }
 
 

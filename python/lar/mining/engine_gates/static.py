@@ -33,7 +33,7 @@ CHECK_TEXT = (
 
 
 def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
-    """The gate `characters`: a segment that cuts a character has no text of its own; bool (n)."""
+    """The gate `characters`: the segment consists of whole characters, so that it has a text; bool (n)."""
     content, offsets = tokenizer.token_bytes()
     return candidates.are_whole_characters(content, offsets.astype(np.int64))
 
@@ -53,20 +53,21 @@ def normal(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 
 
 def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """The text is no token, and would not take an added token's place; bool (n).
+    """The text is no token, and does not overlap an added token's text; bool (n).
 
     A text that is a token gets that token's id. One that holds an added token, or whose end begins one, is
-    found first and swallows it: `"x <"` takes the `<` of the `<|im_end|>` after it, and no turn ends.
+    found first and takes its characters: `"x <"` takes the `<` of the `<|im_end|>` after it, and no turn
+    ends.
     """
     flat, offsets = tokenizer.token_bytes()
     content = flat.tobytes()
-    spelt = {content[start:end] for start, end in pairwise(offsets.tolist())}
+    token_texts = {content[start:end] for start, end in pairwise(offsets.tolist())}
     named = tokenizer.backend.token_to_id
     added = tokenizer.added_texts()
     openings = tuple({text[:end] for text in added for end in range(1, len(text))})
 
     def is_free(text: str) -> bool:
-        taken = text.encode() in spelt or named(text) is not None
+        taken = text.encode() in token_texts or named(text) is not None
         return not (taken or text.endswith(openings) or any(other in text for other in added))
 
     return _each(texts, is_free)
@@ -130,7 +131,7 @@ def parse_gates(value: str) -> tuple[str, ...]:
     `characters` is always on and may be named.
 
     Raises:
-        OptionError: a name is none of a gate.
+        OptionError: a name is not that of a gate.
     """
     known = ("characters", *STATIC_GATES, BORDER, SERVED)
     if value == "engines":

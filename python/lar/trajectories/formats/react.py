@@ -19,7 +19,7 @@ _START = re.compile(
     r"(?:(\d+) )?(?:(?:Question|Claim|Query|Task|Problem)(?: \d+)?:|You are in the middle of a room)"
 )
 _RESET = re.compile(r"Action: reset\s*$")
-# The run is over, whatever stands before; or it is over if the environment has given its verdict.
+# The run is over, whatever comes before; or it is over if the environment has given its verdict.
 _END = re.compile(r"\{'steps':|Correct answer:")
 _RULE = re.compile(r"[-=#]{5}|BEGIN TRIAL|Trial summary:")
 _SCORES = re.compile(r"[\d.]+(?: [\d.]+)*\s*$")
