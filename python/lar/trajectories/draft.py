@@ -15,7 +15,7 @@ MAX_QUESTION = 200  # most characters of a question in a task's name
 
 @dataclass(slots=True)
 class Draft:
-    """What a format contains of a trajectory; the rest is None and gets a default."""
+    """A trajectory as a format reads it from a record; fields without a value get a default."""
 
     messages: list[Message]
     id: str | None = None
@@ -66,7 +66,7 @@ def look_up(record: Record, path: str) -> str:
 
 
 def question_task(question: str) -> str:
-    """Name the task by its question, the same in every format and for every spelling of it."""
+    """Name the task by its question, the same in every format, without case and punctuation."""
     words = " ".join(re.findall(r"\w+", question.lower()))
     if not words:
         return f"question:{_digest(question)}"

@@ -36,7 +36,7 @@ class Record:
 
 
 class BrokenRecordError(Exception):
-    """A record cannot be decoded; `line` counts from 1. Reading may go on only behind a broken line."""
+    """A record cannot be decoded; `line` counts from 1. Reading may go on only after a broken line."""
 
     def __init__(self, message: str, line: int | None, number: int | None = None) -> None:
         super().__init__(message)

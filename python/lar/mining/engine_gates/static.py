@@ -110,7 +110,8 @@ def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
 
-# In the order in which they are applied. `characters` comes before all of them.
+# Name on the command line -> function from k texts to bool (k), True where the text passes. The gates are
+# applied in this order, after `characters`.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
     "normal": normal,
     "token": token,
@@ -119,7 +120,7 @@ STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
     "tool_call": tool_call,
     "check_text": check_text,
 }
-# What a gate does with the runs before candidates are searched in them, for the gates that cut.
+# For the gates that cut: the function that cuts the runs, before candidates are searched in them.
 CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
 # The gates that read the corpus, after those.
 BORDER, SERVED = "border", "served"

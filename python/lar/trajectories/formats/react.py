@@ -130,7 +130,7 @@ def _is_bookkeeping(line: str) -> bool:
 
 
 def _end_of_run(lines: list[str]) -> int:
-    """Where the bookkeeping behind a run begins; a number alone is none (an observation may be a number)."""
+    """Where the bookkeeping after a run begins; a number alone is none (an observation may be a number)."""
     end = len(lines)
     while end > 1 and _is_bookkeeping(lines[end - 1]):
         end -= 1
