@@ -1,4 +1,4 @@
-"""The command line as its users meet it: files in, files out, exit codes and single lines."""
+"""The command line as users see it: files in, files out, exit codes and single lines."""
 
 import json
 import shutil
@@ -151,7 +151,7 @@ main()
 
 
 def test_a_disk_that_fills_leaves_what_was_there(folder, tmp_path):
-    """A limit on the size of files stands in for the disk."""
+    """A limit on the size of files replaces a full disk."""
     target = tmp_path / "vocabulary"
     shutil.copytree(folder / "vocabulary", target)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""The commands score, adapt and distill, and what they say without torch."""
+"""The commands score, adapt and distill, and their errors without torch."""
 
 import json
 import sys

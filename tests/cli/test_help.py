@@ -1,4 +1,4 @@
-"""The command line explains itself: every option in a sentence, every command with an example."""
+"""Every option has a sentence of help, and every command an example."""
 
 import re
 
@@ -42,7 +42,7 @@ def test_without_a_command_there_is_the_help(monkeypatch, capsys):
     assert "\n  evaluate " in printed.out
 
 
-def test_a_misspelt_command_names_the_nearest(monkeypatch, capsys):
+def test_a_misspelled_command_names_the_nearest(monkeypatch, capsys):
     code, printed = called(monkeypatch, capsys, "imprt")
     assert code == 2
     assert printed.err == "lar: error: no command 'imprt'; did you mean 'import'?\n"

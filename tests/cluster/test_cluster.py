@@ -1,4 +1,4 @@
-"""On a cluster of two nodes everything is as on one machine, byte for byte, also when a worker is killed."""
+"""A cluster of two nodes gives the results of one machine, byte for byte, even if a worker is killed."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def saved(vocabulary, folder):
 
 
 def same(corpus, cluster, tmp_path, **options):
-    """Mine here and on the cluster; returns the vocabulary when both are the same bytes."""
+    """The vocabulary mined on the cluster, after a check that mining here gives the same bytes."""
     here = mine(corpus, **options)
     assert saved(mine(corpus, backend=cluster, **options), tmp_path / "there") == saved(
         here, tmp_path / "here"
@@ -117,9 +117,9 @@ def test_evaluated_as_on_one_machine(sharded, cluster):
 
 
 def test_a_function_of_shards_goes_to_a_process_once(sharded, cluster):
-    """A process makes what it compiles for one shard, and has it for the others."""
+    """A process compiles the parse for one shard, and reuses it for the others."""
 
-    class Counting:  # here, so that it is sent by value
+    class Counting:  # a local class, so that it is sent by value
         def __init__(self):
             self.shards = 0
 
@@ -181,7 +181,7 @@ def test_a_corpus_is_built_by_workers_or_a_backend(cluster, tmp_path):
 
 
 def lar(monkeypatch, *arguments):
-    """Run a command in this process, which is connected to the cluster: commands use that connection."""
+    """Run a command in this process, so that it uses the connection to the cluster."""
     monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -245,7 +245,7 @@ def test_a_killed_worker_changes_nothing(scored, address, tmp_path, monkeypatch,
     options = ("--size", 20, "--max-entropy", "p95", "-o", tmp_path / "there", "--json", "--ray", address)
     lar(monkeypatch, "mine", scored.path, *options)
     assert marker.exists()
-    # What Ray says of the loss is no part of the result.
+    # Ray's messages about the loss are no part of the result.
     assert json.loads(capsys.readouterr().out)["latents"] > 3
     here = saved(mine(scored, size=20, max_entropy="p95"), tmp_path / "here")
     assert (tmp_path / "there" / FILE_NAME).read_bytes() == here

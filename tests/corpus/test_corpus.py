@@ -32,7 +32,7 @@ def rows(corpus: Corpus):
 
 
 def check_mask(tokenizer: Tokenizer, trajectory: Trajectory, tokens, action) -> None:
-    """The agent's tokens decode to the agent's text, all of them to the conversation, turn for turn."""
+    """The agent's tokens decode to the agent's text, and all tokens to the conversation, turn by turn."""
     spans = render(tokenizer, trajectory)
     borders = np.flatnonzero(np.diff(action.astype(np.int8))) + 1
     pieces = [tokenizer.decode(piece) for piece in np.split(tokens, borders)] if len(tokens) else []

@@ -1,4 +1,4 @@
-"""A build that was stopped ends in the same bytes; a folder of something else stays as it is."""
+"""A resumed build ends in the same bytes; a folder with other files is not changed."""
 
 import os
 import signal

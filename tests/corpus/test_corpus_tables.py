@@ -16,7 +16,7 @@ from lar.errors import CorpusError, MissingExtraError
 from testing import toy
 from testing.scores import score_with
 
-# What `Corpus` can be written as and read back from; the packages are optional.
+# The tables that `Corpus` is written as and read from; the packages are optional.
 FORMS = {"to_arrow": "pyarrow", "to_pandas": "pandas", "to_dataset": "datasets"}
 TOKENIZER = toy.tokenizer()
 

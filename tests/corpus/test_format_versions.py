@@ -1,4 +1,4 @@
-"""Corpora of format version 1, whose shards had columns for scores, are read; their scores are refused."""
+"""Corpora of format version 1 are read, but not the scores in their shards."""
 
 import json
 

@@ -88,7 +88,7 @@ def test_units_are_read_and_written_through_the_new_rows(corpus, vocabulary):
 
 
 def cutting(tokenizer):
-    """Latents that end and begin inside base tokens of what the toy agent says."""
+    """Latents that end and begin inside base tokens of the toy agent's text."""
     texts = ["I will lo", "ok up the wea", "erature in", " degr"]
     segments = [tuple(tokenizer.encode(text).tolist()) for text in texts]
     latents = [
@@ -104,8 +104,8 @@ def cutting(tokenizer):
 def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, latents, padding):
     """The packed, chunked step in float32 against plain forwards, whose loss is summed in float64.
 
-    Padding rows of the model take no part in it. "cut" latents end inside base tokens: before some units the
-    teacher has no distribution, and only their own cross-entropy counts.
+    Padding rows of the model do not count. "cut" latents end inside base tokens: before some units the
+    teacher has no distribution, and the loss is their cross-entropy.
     """
     chosen = {"mined": vocabulary, "none": tiny.no_latents(corpus), "cut": cutting(corpus.tokenizer)}[latents]
     options = DistillOptions(**FEW, loss=loss, unit_weight=0.5)
@@ -163,14 +163,16 @@ def test_a_control_takes_the_same_steps_without_latents(corpus, vocabulary, teac
     assert control.rows is None
     assert len(control.vocabulary) == 0
     assert control.record["steps"] == 4
-    assert control.record["log"][0]["loss"] == pytest.approx(0, abs=1e-4)  # it begins as its own teacher
+    assert control.record["log"][0]["loss"] == pytest.approx(0, abs=1e-4)  # it starts equal to its teacher
 
 
 def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=3)
     student = distill(corpus, str(teacher_folder), vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(teacher_folder))
-    by_itself = Student.from_pretrained(tmp_path / "student", device="cpu")  # it remembers its teacher
+    by_itself = Student.from_pretrained(
+        tmp_path / "student", device="cpu"
+    )  # the adapter has the teacher's folder
     ids = ids_of(vocabulary, corpus)
     with torch.no_grad():
         assert torch.equal(loaded(ids).logits, student(ids).logits)
@@ -194,7 +196,7 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
     with pytest.raises(KilledError):
         distill(*arguments, options, tmp_path / "killed", progress=kill_at(7))
     assert not (tmp_path / "killed").exists()
-    half = tmp_path / "killed.checkpoints" / "checkpoint-8"  # as a kill in the middle of saving leaves it
+    half = tmp_path / "killed.checkpoints" / "checkpoint-8"  # as if the run was killed while saving
     half.mkdir()
     seen = []
     resumed = distill(*arguments, options, tmp_path / "killed", progress=lambda done, _: seen.append(done))

@@ -34,7 +34,7 @@ def test_windows_hold_each_of_the_agents_tokens_once(speakers, max_length):
     for window in windows(action, max_length):
         assert 0 <= window.head <= window.begin <= window.new < window.end <= len(action)
         assert len(window) == len(window.positions()) <= max_length
-        assert action[window.end - 1]  # nothing behind the agent's last word
+        assert action[window.end - 1]  # nothing after the agent's last token
         new += [position for position in range(window.new, window.end) if action[position]]
     assert new == [position for position in range(1, len(action)) if action[position]]
 
@@ -81,7 +81,7 @@ def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, dat
         read = []
         while at < len(found):
             own, covered = groups.get(found[at], ([found[at]], [found[at]]))
-            if found[at] < 1000:  # a base token, of a group of its own or of one that was cut through
+            if found[at] < 1000:  # a base token: a group alone, or part of a cut group
                 own, covered = [found[at]], [found[at]]
             assert found[at : at + len(own)] == own
             assert at == 0 or len(chosen & set(range(at, at + len(own)))) in (0, len(own))
@@ -119,7 +119,7 @@ def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabula
 
 
 def test_a_corpus_built_anew_in_the_same_folder_gives_its_own_examples(tokenizer, tmp_path):
-    """And examples of the corpus that stood there before stay what they were."""
+    """Examples of the corpus that was there before stay the same."""
 
     def build(first):
         shutil.rmtree(tmp_path / "corpus", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The losses against a slow float64 loop, their gradients, and what must leave them unchanged."""
+"""The losses and their gradients against a slow float64 loop, and changes that must not affect them."""
 
 import math
 
@@ -22,7 +22,7 @@ def random_case(latents: int = len(FIRST), positions: int = 7, seed: int = 0):
 
 
 def slow(name, base, latent, teacher, units, first_tokens):
-    """Both terms, one position and one unit after the other."""
+    """Both terms, computed position by position and unit by unit."""
     total_teacher = total_unit = 0.0
     for b, k, t, u in zip(base.tolist(), latent.tolist(), teacher.tolist(), units.tolist(), strict=True):
         weights = [math.exp(x) for x in b + k]
@@ -113,7 +113,7 @@ def test_chunks_change_neither_sum_nor_gradient():
 
 
 def top_of(teacher, k):
-    """What a cache of k tokens would hold of the teacher's logits."""
+    """The cache of the k likeliest tokens of the teacher's logits."""
     probabilities, ids = teacher.softmax(-1).topk(k, dim=-1)
     return TopProbabilities(ids, probabilities, (1 - probabilities.sum(-1)).clamp_min(0))
 
@@ -169,13 +169,13 @@ def test_a_cache_that_leaves_nothing_and_rows_that_are_masked_give_no_nan():
 @pytest.mark.parametrize("name", list(LOSS_FUNCTIONS))
 @pytest.mark.parametrize("cached", [False, True])
 def test_reduced_to_first_tokens_the_loss_moves_the_latents_rows_alike(name, cached):
-    """The regression over U + 2 outcomes against the loss over all: the same gradient, a constant apart."""
+    """The regression over U + 2 outcomes equals the loss over all, up to a constant."""
     base, latent, teacher, units, first = random_case(positions=40, seed=3)
     small = FirstTokens(first.group, len(first.columns) + 2)
     if cached:
         said = top_of(teacher, 3)
         said_small = reduce_teacher(said, units, first)
-        # The whole teacher that agrees with it: the tail is spread over what is no first token.
+        # A whole teacher that agrees with it: the tail is spread over tokens that are no first tokens.
         others = torch.ones_like(base).scatter(1, said.ids, 0.0).index_fill(1, first.columns, 0.0)
         rest = said.tail[:, None] * others / others.sum(-1, keepdim=True)
         said = rest.scatter(1, said.ids, said.probabilities).log().clamp_min(-1e4)

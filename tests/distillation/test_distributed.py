@@ -1,4 +1,4 @@
-"""Several processes: two on CPUs (gloo), by DDP and by FSDP, learn what one does from the same rows."""
+"""Several processes: two on CPUs (gloo), by DDP and by FSDP, train the same weights as one process."""
 
 import os
 import socket
@@ -18,12 +18,12 @@ from testing.training_runs import FEW, SHARDINGS, Runs
 needs_sharding = pytest.mark.skipif(not shards_exactly(), reason="sharding needs torch 2.10 or newer")
 pytestmark = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="needs torch with gloo, by which processes on CPUs meet",
+    reason="needs torch with gloo, which connects processes on CPUs",
 )
 
 
 def launch(module, folder, processes):
-    """Run `module` in so many processes, as a launcher does; their exit codes and what they printed."""
+    """Run `module` in several processes, as a launcher does; returns their exit codes and their output."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -78,7 +78,7 @@ def alone(folder):
 def printed(folder):
     codes, printed = launch("testing.training_runs", folder, 2)
     assert (folder / "found-True.pt").exists(), printed
-    assert codes == [2, 2], printed  # the last thing that they do is a mistake
+    assert codes == [2, 2], printed  # the module's last line is a mistake
     return "".join(printed)
 
 

@@ -1,4 +1,4 @@
-"""A model may have more embedding rows than its tokenizer has ids: those rows take part in nothing.
+"""A model may have more embedding rows than its tokenizer has ids: those rows have no effect.
 
 Each test compares a model with the same model that has padding rows, whose logits would be the largest.
 """
@@ -103,7 +103,7 @@ def test_generation_is_the_same_and_writes_no_padding(corpus, vocabulary, pair, 
 
 
 def test_a_student_of_version_1_keeps_working(corpus, vocabulary, pair, tmp_path):
-    """Its vocabulary numbered the latents after the padding rows; its rows are stored one a latent."""
+    """Its latents have ids after the padding rows; its rows are stored by latent."""
     folder = tmp_path / "student"
     student = distill(corpus, pair[1], vocabulary, DistillOptions(**FEW, max_steps=2), folder)
     ids = torch.tensor([[vocabulary.base_size, 5, vocabulary.base_size + 3, 7]])

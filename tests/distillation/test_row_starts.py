@@ -1,4 +1,4 @@
-"""The new rows before the first step: what learns, what does not, and that unseen text gains by it."""
+"""The new rows before the first step: which rows are fitted, and that held-out text gains by it."""
 
 import pytest
 import torch

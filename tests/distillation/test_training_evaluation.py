@@ -1,4 +1,4 @@
-"""Evaluation while a model learns, early stopping, and what is told of both."""
+"""Evaluation during training, early stopping, and the reports of both."""
 
 import json
 import sys
@@ -99,7 +99,7 @@ def test_a_plain_callback_hears_no_notes():
 
 @pytest.fixture
 def fresh_console():
-    """A console reads its environment once, so an earlier test's must not stay, nor this test's."""
+    """A console reads its environment once, so each test needs a new one."""
     console.cache_clear()
     yield
     console.cache_clear()
@@ -172,7 +172,7 @@ def test_the_course_of_a_log(values, least):
 
 
 def scripted(monkeypatch, values):
-    """Let the evaluations find `values`, by the step of the run; the rest of a run is as it is."""
+    """Make the evaluations return `values`, by the step of the run."""
     steps = []
 
     class Found:

@@ -1,4 +1,4 @@
-"""A run that cannot go on says where it broke, what is kept, and what to change."""
+"""The error of a run that cannot go on has the batch, what is kept, and what to change."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_rows_know_their_conversations(corpus, vocabulary):
 
 
 def poison(monkeypatch, when, what):
-    """Let the loss of the `when`-th batch pass through `what`; yields the batches' rows."""
+    """Apply `what` to the loss of the `when`-th batch; yields the batches' rows."""
     forward, calls = DistillationStep.forward, []
 
     def broken(self, **inputs):
@@ -94,7 +94,7 @@ def test_out_of_memory_says_what_to_lower(error):
 
 
 def test_other_errors_stay_as_they_are():
-    for error in (RuntimeError("a bug"), TrainingError("out of memory, but said already")):
+    for error in (RuntimeError("a bug"), TrainingError("out of memory, already explained")):
         with pytest.raises(type(error), match=str(error)), advise_on_memory("training", "lower it"):
             raise error
 
@@ -115,7 +115,7 @@ def test_every_way_of_training_and_scoring_says_what_to_lower(corpus, vocabulary
     with pytest.raises(TrainingError, match="batch_tokens"):
         adapt(corpus, tiny.model(vocabulary.base_size), AdaptOptions(**few))
     monkeypatch.setattr(Scorer, "_score_batch", raises(MEMORY[1]))
-    small = tiny.copy(corpus, tmp_path / "corpus")  # which will say that it had a teacher
+    small = tiny.copy(corpus, tmp_path / "corpus")  # because a teacher is recorded in it
     with pytest.raises(TrainingError, match=r"while scoring: lower batch_tokens \(now 200\)"):
         score(small, tiny.model(vocabulary.base_size), batch_tokens=200)
     monkeypatch.setattr("lar.distillation.training.bits_per_byte._predicted", raises(MEMORY[0]))
@@ -158,7 +158,7 @@ def test_what_lora_or_the_scheduler_does_not_know_is_refused(corpus, vocabulary)
 
 @pytest.fixture
 def cached(vocabulary, teacher_folder, tmp_path):
-    """A small corpus with what the teacher said."""
+    """A small corpus with the teacher's stored distributions."""
     found = Corpus.build(toy.trajectories(8), vocabulary.tokenizer, tmp_path / "corpus")
     return score(found, str(teacher_folder), top_k=4, max_length=256, device="cpu")
 

@@ -1,4 +1,4 @@
-"""Options in files: what is written comes back, and what is wrong is named in one line."""
+"""Options in files: written options read back the same, and each mistake is one line."""
 
 import json
 
@@ -114,7 +114,7 @@ def test_any_file_is_read_or_refused(tmp_path, content, suffix):
     loads_or_explains(DistillOptions.from_file, file)
 
 
-def test_a_misspelt_keyword_is_refused_before_anything_is_loaded(tmp_path):
+def test_a_misspelled_keyword_is_refused_before_anything_is_loaded(tmp_path):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(OptionError, match="'max_step' is no option; did you mean 'max_steps'"):
         lar.distill(nowhere, None, None, max_step=3)

@@ -41,13 +41,13 @@ from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
-# Audits after which nothing takes the place of a latent that fails; the next one finds nothing.
+# After this many audits, failing latents are not replaced, so the next audit finds none.
 ROUNDS = 6
 SOME = _core.Limits(min_count=2, min_support=2, max_length=128, most=100)
 
 
 def check_fit(vocabulary, corpus):
-    """Every gate lets the vocabulary through, and an engine has each latent as a token of its own."""
+    """The vocabulary passes every gate, and an engine has one token for each latent."""
     texts = [latent.text for latent in vocabulary.latents]
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
@@ -103,7 +103,7 @@ def test_each_gates_cost_is_told(corpus):
     assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "border", "served"]
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
-    ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # which has cut the runs before
+    ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # the gate that cuts runs first
     assert gates[0] == ungated
     for before, gate in pairwise(gates):
         assert gate["candidates_dropped"] > 0 or gate["reduction"] == before["reduction"]
@@ -113,7 +113,7 @@ def test_each_gates_cost_is_told(corpus):
 @settings(deadline=None, max_examples=20)
 @given(wrong=st.sets(st.integers(0, 399), max_size=300))
 def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
-    """An audit that is against every segment with one of some tokens."""
+    """An audit that fails every segment with one of some tokens."""
 
     def audit(selection):
         tokens, offsets, *_ = selection.to_arrays()
@@ -151,7 +151,7 @@ def test_a_text_must_be_as_the_normalizer_leaves_it():
     assert kept(normal, tokenizer, "e\u0301") == ["e\u0301"]
     tokenizer.backend.normalizer = normalizers.NFC()
     assert kept(normal, tokenizer, "e\u0301", "é", " a") == ["é", " a"]
-    # Such a normalizer only writes spaces otherwise.
+    # Such a normalizer only writes spaces in another form.
     tokenizer.backend.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
@@ -172,7 +172,7 @@ def test_no_text_swallows_an_added_token(tokenizer):
 
 
 def test_a_text_must_decode_to_itself(tokenizer):
-    # A bug of tokenizers 0.23; where it is mended, both may stay.
+    # A bug of tokenizers 0.23; after a fix, both may stay.
     assert kept(decoding, tokenizer, "the cafe", "日本", "a é") == ["the cafe", "日本", "a é"]
     backend = tokenizer.backend_with(["café"])
     is_mended = backend.decode([backend.token_to_id("café")]) == "café"

@@ -1,4 +1,4 @@
-"""Mining: what recurs over tasks is found, what could not have been predicted is left out."""
+"""Mining: segments that recur over tasks are found, unpredictable ones are left out."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_counts_and_supports_are_those_of_the_corpus(corpus, vocabulary):
 
 
 class Noting(OneMachine):
-    """Notes which runs are folded to be searched for candidates."""
+    """Records which runs are folded for the search."""
 
     def __init__(self):
         super().__init__()
@@ -144,7 +144,7 @@ def test_a_quantile_is_that_of_the_agents_own_tokens(tokenizer, tmp_path):
 
 def test_without_a_teacher_the_corpus_says_what_is_surprising(corpus):
     gated = mine(corpus, size=50, max_entropy=0.3)
-    # A city follows "in", with a branching entropy of about two nats: nothing continues over it.
+    # A city follows "in", with a branching entropy of about two nats: no segment continues over it.
     assert gated.size > 0
     assert not any(f"in {city}" in text for text in texts(gated) for city in toy.CITIES)
     assert any(f"in {city}" in text for text in texts(mine(corpus, size=50)) for city in toy.CITIES)

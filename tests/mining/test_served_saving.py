@@ -25,7 +25,7 @@ some_latents = st.lists(some_text.filter(lambda text: len(text) > 1), max_size=8
 
 
 def shard_of(conversations: list[list[str]]) -> Shard:
-    """A shard in memory; the spans of each conversation are the user's and the agent's alternately."""
+    """A shard in memory; the spans of each conversation alternate between user and agent."""
     encoded = [[TOKENIZER.encode(text) for text in spans] for spans in conversations]
     tokens = np.concatenate([ids for spans in encoded for ids in spans])
     action = [bool(i % 2) for spans in encoded for i, ids in enumerate(spans) for _ in ids]
@@ -39,7 +39,7 @@ def segments_of(texts: list[str]) -> Segments:
 
 
 def found_in(text: str, latents: list[str]) -> list[tuple[int, int]]:
-    """Where each latent begins that is found in a text, leftmost-longest, and its index."""
+    """The begin and the index of each latent found in a text, leftmost-longest."""
     found, at = [], 0
     while at < len(text):
         fitting = [index for index, latent in enumerate(latents) if text.startswith(latent, at)]
@@ -82,7 +82,7 @@ def test_a_text_crosses_where_it_occurs_across_a_border(texts, conversations):
 def test_an_added_token_ends_a_text_and_no_character_is_cut(corpus):
     shard = next(corpus.shards())
     borders = borders_of(corpus.tokenizer, shard)
-    assert {before for before, _ in borders} == {b"assistant\n"}  # behind <|im_start|>
+    assert {before for before, _ in borders} == {b"assistant\n"}  # after <|im_start|>
     assert b"I will look up" in {after[:14] for _, after in borders}
     crossed = TurnBorders(borders).crossed_by(
         ["\nI will", "\nI won", "I will", "t\nI will look up the weather"]
@@ -94,7 +94,7 @@ def test_shards_are_counted_apart(corpus, tokenizer, tmp_path):
     sharded = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
     assert len(sharded.manifest.parts) > 3
     segments = mine(corpus, size=30, gates="none").segments
-    for first in (segments, Segments.of([])):  # the second time with texts that are known already
+    for first in (segments, Segments.of([])):  # the second time with cached texts
         audits = [Audit(c, OneMachine()) for c in (corpus, sharded)]
         whole, parts = ([audit.count(first), audit.count(segments)][1] for audit in audits)
         np.testing.assert_array_equal(whole.uses, parts.uses)

@@ -1,4 +1,4 @@
-"""Mining within a bound of memory: the same bytes, nothing left on disk, one line where the disk is full."""
+"""Mining within a bound of memory: the same bytes, nothing left on disk, one line if the disk is full."""
 
 import os
 import pickle

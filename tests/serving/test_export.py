@@ -1,4 +1,4 @@
-"""Exports: what is read back from a folder is the student, in every form, or there is no folder."""
+"""Exports: a folder reads back as the student, in every form, or there is no folder."""
 
 import json
 import shutil
@@ -135,7 +135,7 @@ def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
     done = export(student_folder, tmp_path / "export", ExportOptions(form="lora"))
     adapter = load_file(done.folder / "adapter" / "adapter_model.safetensors")
     assert adapter
-    assert all("lora_" in name for name in adapter)  # engines refuse anything else
+    assert all("lora_" in name for name in adapter)  # engines refuse other weights
     moved = tmp_path / "moved"
     done.folder.rename(moved)
     assert self_check(moved)["latents"] == len(vocabulary)
@@ -225,10 +225,10 @@ def test_a_latent_that_is_a_token_already_is_refused(vocabulary):
     text = next(
         known.decode([index]) for index in range(known.base_size - 1, 0, -1) if len(known.decode([index])) > 2
     )
-    spelt = tuple(known.encode(text[:1]).tolist() + known.encode(text[1:]).tolist())
-    latent = replace(vocabulary.latents[0], text=text, tokens=spelt)
+    tokens = tuple(known.encode(text[:1]).tolist() + known.encode(text[1:]).tolist())
+    latent = replace(vocabulary.latents[0], text=text, tokens=tokens)
     changed = LatentVocabulary((latent,), known)
-    # As an added token the text would win over the merges; in the model's vocabulary it has an id already.
+    # An added token's text would be found before the merges; in the model's vocabulary it already has an id.
     with pytest.raises(VocabularyError, match="it is already token"):
         decode_only_backend(changed)
 

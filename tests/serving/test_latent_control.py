@@ -1,4 +1,4 @@
-"""When latents may be written: the follower says what a reader of the whole conversation would."""
+"""When latents may be written: the follower agrees with a definition on the whole conversation."""
 
 import json
 

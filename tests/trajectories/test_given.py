@@ -1,4 +1,4 @@
-"""Trajectories that a program hands over mean what the same records in a log mean."""
+"""Trajectories from a program are read like the same records in a log."""
 
 import importlib.util
 import json

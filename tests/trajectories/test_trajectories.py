@@ -1,4 +1,4 @@
-"""Reading as such: files and folders, tasks, bad records and unreadable files, writing."""
+"""Reading: files and folders, tasks, bad records and unreadable files, writing."""
 
 import gzip
 import json

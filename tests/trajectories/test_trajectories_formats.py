@@ -1,4 +1,4 @@
-"""Each format: a small file of it, and what must come out."""
+"""Each format: a small file, and the trajectories that must be read from it."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def read(path: Path, content: Any, *, lines: bool = False, **options: Any) -> li
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "log"  # no suffix: files are recognised by what is in them
+    return tmp_path / "log"  # no suffix: files are recognised by their content
 
 
 def roles(trajectory: Trajectory) -> list[str]:

@@ -1,4 +1,4 @@
-"""What holds for all inputs: writing then reading changes nothing, and no bytes crash the reader."""
+"""For all inputs: writing and reading changes nothing, and no bytes crash the reader."""
 
 import gzip
 import json
@@ -132,7 +132,7 @@ def read_hostile(content: bytes, suffix: str) -> None:
             found = list(read_trajectories(file, problems=problems))
         except (LarError, OSError):
             return
-        assert found  # nothing read is an error, never an empty answer
+        assert found  # reading nothing is an error, never an empty list
         write_trajectories(found, path / "out.parquet")
 
 

@@ -1,4 +1,4 @@
-"""Logs behind URLs are read like those on the disk."""
+"""Logs at URLs are read like those on disk."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ LINE = json.dumps(ONE).encode() + b"\n"
 
 @pytest.fixture
 def store():
-    """The files in memory that `memory://` URLs name."""
+    """The files of `memory://` URLs."""
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pseudo_dirs[:] = [""]

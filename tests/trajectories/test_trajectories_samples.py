@@ -1,4 +1,4 @@
-"""The files in `shared/data/RAW_SAMPLES`, as they lie in the wild, beside the same runs in `shared/data`."""
+"""The files in `shared/data/RAW_SAMPLES`, compared with the same runs in `shared/data`."""
 
 import json
 from collections import defaultdict
@@ -10,7 +10,7 @@ import pytest
 from lar.errors import TrajectoryError
 from lar.trajectories import Problems, Trajectory, read_trajectories
 
-# File -> (how many trajectories it holds, the corpus in which all of them stand too).
+# File -> (its number of trajectories, the corpus that has all of them too).
 SAMPLES = {
     "FireAct__finetune_gpt_format.100_dev_lines.jsonl": (100, "fireact"),
     "FireAct__traj_gpt-3.5.60_dev_entries.json": (60, "fireact"),
@@ -67,7 +67,7 @@ def test_a_sample_reads_as_the_corpus_has_it(shared: Path, name: str) -> None:
     assert len(found) == count
     known = corpus(shared / "data" / f"{corpus_name}.jsonl.gz")
     for trajectory in found:
-        assert key(trajectory) in known, f"{trajectory.id} reads otherwise than the corpus"
+        assert key(trajectory) in known, f"{trajectory.id} differs from the corpus"
         same = known[key(trajectory)]
         assert trajectory.success is None or any(trajectory.success == other.success for other in same)
 

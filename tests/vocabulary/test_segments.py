@@ -1,4 +1,4 @@
-"""Flat segments hold what a list of lists holds."""
+"""Flat segments are equivalent to a list of lists."""
 
 import numpy as np
 import pytest

@@ -39,13 +39,13 @@ def segments_of(tokenizer: Tokenizer, texts: list[str]) -> Segments:
 
 
 def merged(spans: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
-    """One text of each speaker in turn, none empty."""
+    """The texts of alternating speakers, none empty."""
     groups = groupby([span for span in spans if span[0]], lambda span: span[1])
     return [("".join(text for text, _ in group), agent) for agent, group in groups]
 
 
 def by_definition(tokenizer: Tokenizer, segments, texts: list[str]) -> list[int]:
-    """What a tokenizer with the segments' texts as added tokens gives each text, in our ids."""
+    """The ids of each text by a tokenizer with the segments' texts as added tokens, in our ids."""
     latents = [tokenizer.decode(segment) for segment in segments]
     backend = tokenizer.backend_with(latents)
     ours: dict[int, int] = {}
@@ -73,7 +73,7 @@ def check(tokenizer: Tokenizer, latents: list[str], conversations: list[list[tup
     starts, begins = places(tokenizer, segments, ids, expected)
     assert (found.starts.tolist(), found.begins.tolist()) == (starts, begins)
     for one, other in zip(found, parse.parse(ids, action, bounds), strict=True):
-        assert (one == other).all()  # with every text known
+        assert (one == other).all()  # with all texts cached
 
 
 def places(tokenizer: Tokenizer, segments, ids, units) -> tuple[list[int], list[bool]]:
@@ -136,7 +136,7 @@ def test_a_tokenizer_that_changes_divided_text_is_refused():
 
 
 def test_ids_of_no_text_are_refused():
-    """The first byte of a character alone, cut free by a latent."""
+    """The first byte of a character, separated by a latent."""
     tokenizer = Tokenizer.of(TOY)
     first_byte = int(tokenizer.encode("é")[0])
     parse = ServedParse(tokenizer, segments_of(tokenizer, ["ab1"]))

@@ -1,4 +1,4 @@
-"""The vocabulary: exact round trips, streaming, what is on disk, and what it refuses."""
+"""The vocabulary: exact round trips, streaming, files on disk, and errors."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ def vocabulary_of(segments):
 
 
 def segments():
-    # Few different ids, so that segments do occur in what is encoded.
+    # Few different ids, so that segments do occur.
     return st.sets(st.tuples(*[st.integers(40, 43)] * 2) | st.tuples(*[st.integers(40, 43)] * 3), max_size=8)
 
 
@@ -73,7 +73,7 @@ def test_a_stream_says_what_the_whole_says(segments, text, stop):
     said += stream.flush()
     whole = TOKENIZER.decode(vocabulary.expand(units))
     ends = [whole.find(found) + len(found) for found in stop if found in whole]
-    # The stop string that is complete first cuts; of those complete at once the longest.
+    # The stop string that is complete first ends the text; of several at once, the longest.
     cuts = [min(ends) - len(found) for found in stop if ends and whole[: min(ends)].endswith(found)]
     assert said == whole[: min(cuts, default=len(whole))]
 
@@ -272,7 +272,7 @@ def test_another_thread_runs_during_one_call(vocabulary, path):
     worker = threading.Thread(target=step)
     worker.start()
     try:
-        # Nobody is asked to make way: the other thread goes on only where a call lets go of the interpreter.
+        # Without switches by time, the other thread runs only if a call releases the interpreter.
         sys.setswitchinterval(1000)
         progress = 0
         for _ in range(100):
@@ -295,7 +295,7 @@ def test_two_threads_may_share_a_stream_but_not_at_once(vocabulary):
 
     def push():
         for _ in range(2000):
-            # A free-threaded interpreter refuses what would be a race; this one takes turns.
+            # A free-threaded interpreter raises an error instead of a race; with a GIL, threads alternate.
             with contextlib.suppress(RuntimeError):
                 said.append(stream.push(latent.id))
 
@@ -313,4 +313,4 @@ def test_a_folder_of_something_else_is_never_replaced(vocabulary, tmp_path):
         vocabulary.save(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     vocabulary.save(tmp_path / "new")
-    vocabulary.save(tmp_path / "new")  # an older vocabulary is
+    vocabulary.save(tmp_path / "new")  # an older vocabulary is replaced

@@ -1,4 +1,4 @@
-"""What one expects of a Python object, of a vocabulary."""
+"""A vocabulary as a Python object: equality, pickling, iteration, errors."""
 
 import json
 import pickle

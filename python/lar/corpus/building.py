@@ -1,4 +1,4 @@
-"""Building a corpus folder shard by shard, so that a killed build goes on where it stopped.
+"""Building a corpus folder shard by shard, so that a killed build can be resumed.
 
 After each shard the manifest is written, with the number of trajectories read so far and their digest. A new
 build in the same folder reads past that many, compares the digest, and continues. The result has the same
@@ -39,13 +39,13 @@ def build_folder(
     skip_refused: bool,
     progress: Progress,
 ) -> None:
-    """Encode `inputs` with `encode` and store them in `folder`, or finish an earlier build there.
+    """Encode `inputs` with `encode` and store them in `folder`, or resume an earlier build there.
 
-    `digest` gives the bytes by which an input is recognized when a build goes on.
+    `digest` returns the bytes that identify an input when a build is resumed.
 
     Raises:
         OptionError: `shard_tokens` is out of its range.
-        CorpusError: there are no trajectories, or the folder contains something else.
+        CorpusError: there are no trajectories, or the folder contains other files.
         TokenizerError: the chat template refuses a trajectory and `skip_refused` is false.
     """
     if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
@@ -104,7 +104,7 @@ class _Build:
         self._tokens = 0
 
     def skip_done(self, source: Iterator[Input], digest: Callable[[Input], bytes]) -> None:
-        """Read past the trajectories of finished shards; raises CorpusError where they are others."""
+        """Skip the trajectories of finished shards; raises CorpusError if they are not the same."""
         while self._inputs < self._manifest.inputs:
             value = next(source, None)
             if value is None:

@@ -1,7 +1,7 @@
 """Trajectories -> token ids with the agent's mask, in order, on all cores.
 
-Work is shared between threads, not processes. The tokenizers library encodes a batch with the GIL released,
-on threads of its own. All that needs the GIL (reading, rendering, digests, arrays of ids) takes a tenth of
+Work is shared between threads, not processes. The tokenizers library encodes a batch on its threads,
+with the GIL released. All that needs the GIL (reading, rendering, digests, arrays of ids) takes a tenth of
 the time: 2.6 of 26 CPU seconds for 31 million characters with Qwen3's tokenizer. So about ten cores can be
 kept busy. Two processes were no faster than two threads on two cores (5.7 to 11 s against 4.1 to 7.2), and
 every script that builds a corpus would need a `__main__` guard.
@@ -27,10 +27,10 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
 
-# A chunk is closed at the first of the two limits: it keeps every core busy, and memory has room for many.
+# A chunk is closed at the first of the two limits: large enough for all cores, small enough for memory.
 CHUNK_TRAJECTORIES = 64
 CHUNK_CHARACTERS = 1_000_000
-# Each chunk is encoded on all cores; several under way only keep those busy while others are rendered.
+# Each chunk is encoded on all cores; several in progress keep these busy while others are rendered.
 _MOST_CHUNKS = 8
 
 
@@ -48,14 +48,14 @@ Encode = Callable[[Iterable[Trajectory], Tokenizer], Iterator[Encoded]]
 
 
 def local_encode(workers: int | None) -> Encode:
-    """Return `encode_all` with so many workers (None: one a core, at most 8); OptionError for less than 1."""
+    """Return `encode_all` with `workers` (None: one per core, at most 8); OptionError if less than 1."""
     if workers is not None and workers < 1:
         raise OptionError(f"workers must be at least 1, not {workers}")
     return partial(encode_all, workers=workers or min(_cores(), _MOST_CHUNKS))
 
 
 def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
-    """Encode `trajectories` in order, with `workers` chunks of them under way at a time."""
+    """Encode `trajectories` in order, with `workers` chunks of them in progress at a time."""
     if workers == 1:
         for chunk in chunks_of(trajectories):
             yield from encode_chunk(chunk, tokenizer)
@@ -102,7 +102,7 @@ def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Enco
 
 
 def _cores() -> int:
-    """Return the number of cores that this process may use; the machine's where that is unknown."""
+    """Return the number of cores that this process may use; the machine's if that is unknown."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -36,10 +36,10 @@ class Manifest:
     tokenizer_fingerprint: str
     chat_template_hash: str
     base_size: int  # number of the tokenizer's ids
-    shard_tokens: int  # a shard is closed when it holds at least so many
+    shard_tokens: int  # a shard is closed when it has at least this many
     inputs: int = 0  # trajectories read so far, left-out ones included
     input_digest: str = ""  # SHA-256 over those, in order
-    complete: bool = False  # False while a build goes on, and after one that was killed
+    complete: bool = False  # False during a build, and after one that was killed
     left_out: int = 0  # trajectories that the chat template refused
     left_out_examples: list[str] = field(default_factory=list)  # the first few refusals
     parts: list[Part] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read and check `manifest.json`; raises CorpusError with the file and what is wrong in it."""
+        """Read and check `manifest.json`; raises CorpusError with the file and the fault."""
         file = folder / MANIFEST_FILE
         try:
             value = json.loads(file.read_text(encoding="utf-8"))

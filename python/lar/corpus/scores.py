@@ -53,7 +53,7 @@ class TeacherRecord:
 
     @property
     def identity(self) -> TeacherIdentity:
-        """What scores depend on: those of one identity may stand beside one another."""
+        """What scores depend on: a corpus may hold only scores of one identity."""
         return TeacherIdentity(self.fingerprint, self.max_length)
 
     @classmethod

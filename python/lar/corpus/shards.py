@@ -116,7 +116,7 @@ class Shard:
 
     @cached_property
     def action_offsets(self) -> NDArray[np.int64]:
-        """How many of the agent's tokens stand before each trajectory; int64 (m + 1)."""
+        """How many of the agent's tokens come before each trajectory; int64 (m + 1)."""
         return _offsets(self.action)[self.offsets]
 
     def rows(self) -> Iterator[Row]:

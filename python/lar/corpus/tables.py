@@ -169,7 +169,7 @@ def _is_whole(kind: Any) -> bool:
 def _refuse(
     wrong: NDArray[np.bool_], values: NDArray[Any], offsets: NDArray[np.int64], first: int, why: str
 ) -> None:
-    """Raise CorpusError for the first value that is `wrong`, with the row and the place where it stands."""
+    """Raise CorpusError for the first value that is `wrong`, with its row and position."""
     if wrong.any():
         place = int(np.argmax(wrong))
         row = int(np.searchsorted(offsets, place, side="right")) - 1

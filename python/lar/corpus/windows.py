@@ -6,7 +6,7 @@ conversation, whose first part (another quarter) is context. Cutting conversatio
 of what an agent generates late in a long task. The tokens between the head and the stretch are left out, and
 so are other speakers' tokens far from the agent's next turn.
 
-Windows depend on the base tokens and the agent's mask alone, and not on a vocabulary. So every model and
+Windows depend only on the base tokens and the agent's mask, and not on a vocabulary. So every model and
 every arm of an experiment reads the same text, and a teacher's scores can be used in all later runs.
 """
 
@@ -62,7 +62,7 @@ def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
 def _end(begins: NDArray[np.int64], ends: NDArray[np.int64], new: int, limit: int) -> int:
     """The end of a window that may reach to `limit`: that of a turn, or within a turn that is too long."""
     whole = int(np.searchsorted(ends, limit, side="right")) - 1  # the last turn that fits
-    cut = whole + 1 < len(begins) and begins[whole + 1] < limit  # the next one begins in here
+    cut = whole + 1 < len(begins) and begins[whole + 1] < limit  # the next one begins before the limit
     if whole >= 0 and ends[whole] > new and not (cut and ends[whole] - new < (limit - new) // 2):
         return int(ends[whole])
     return limit

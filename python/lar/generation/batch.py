@@ -2,7 +2,7 @@
 
 Each turn appends the same number of columns to all rows: the prompts, padded on the left, and the written
 units, padded on the right. Padding stays in the cache and is masked. Positions count units without padding,
-so every row gets the same inputs as a conversation of its own.
+so every row gets the same inputs as a single conversation.
 """
 
 from collections.abc import Sequence

@@ -56,7 +56,7 @@ class Conversation:
         `on_text` is called with each piece of text once it is final. A turn that a stop string ends keeps all
         its units, including those of the stop string.
 
-        `sampling` and `keywords` take the place of the conversation's own, for this turn.
+        `sampling` and `keywords` override the conversation's, for this turn.
 
         Raises:
             TrainingError: nothing was appended since the last reply.

@@ -41,7 +41,7 @@ def generate(
         student: a Student; `Student.plain(model, tokenizer)` for a model without latents.
         prompts: each a text (as the chat template renders it) or base ids; both are parsed into units. An
             array that contains latents is used unchanged.
-        sampling: see `Sampling`; `keywords` are its fields, and take the place of those of `sampling`.
+        sampling: see `Sampling`; `keywords` are its fields, and override those of `sampling`.
         on_text: called with the index of a request and its new text, once that text is final.
 
     Raises:
@@ -100,7 +100,7 @@ def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor
 
 
 def _padding_ids(student: Student) -> list[int]:
-    """Ids of the model's rows that no token has; the latents, where there are some, take their columns."""
+    """Ids of the model's rows that no token has; latents, if there are any, take their columns."""
     if student.rows is not None:
         return []
     return list(range(student.vocabulary.base_size, embedding_rows(student.base)))

@@ -1,4 +1,4 @@
-"""Mining: which segments recur, could have been predicted, and save the most."""
+"""Mining: the segments that recur, could have been predicted, and save the most."""
 
 from lar.mining.mine import mine
 from lar.mining.options import MiningOptions

@@ -66,7 +66,7 @@ def gated_runs(
             nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
         annotate(progress, "runs within the gate")
         return backend.fold(corpus, nats, progress), nats
-    logger.warning("the corpus is not scored: its branching entropy takes the place of a teacher's entropy")
+    logger.warning("the corpus is not scored: its branching entropy replaces a teacher's entropy")
     entropies = stretches.branching_entropies()
     _, offsets, counts, *_ = stretches.to_arrays()
     weights = np.repeat(counts, np.diff(offsets))

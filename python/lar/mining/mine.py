@@ -36,7 +36,7 @@ def mine(
     progress: Progress = silent,
     **options: Unpack[MiningKeywords],
 ) -> LatentVocabulary:
-    """Mine a latent vocabulary of at most `size` latents; `options` are the other fields of `MiningOptions`.
+    """A latent vocabulary of at most `size` latents; `options` are the other fields of `MiningOptions`.
 
     `corpus` is a corpus or its folder. `progress` counts the tokens of each pass over the corpus, from zero
     again for each; most passes are audits of the gate `served`.
@@ -144,7 +144,7 @@ def _entropy_sums(
     """For each of k latents the sum of the entropies within its uses, and their number; float64 (k) each."""
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
     entropies = np.nan_to_num(entropies_of(shard).astype(np.float64), nan=0.0)
-    # A unit's first token needs no prediction from within: what counts is how sure the rest was.
+    # Only a unit's second and later tokens are predicted within the unit.
     entropies[form.starts[:-1]] = 0.0
     used = form.action & (form.units >= vocabulary.base_size)
     latents = form.units[used] - vocabulary.base_size

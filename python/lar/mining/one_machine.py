@@ -23,8 +23,8 @@ Result = TypeVar("Result")
 class OneMachine:
     """The `Backend` that works in this process, on all cores (or RAYON_NUM_THREADS of them).
 
-    memory: about how many bytes folding may hold. What exceeds that goes to a temporary file in TMPDIR, which
-        should not lie in memory itself. The bound is for the index of the runs while the corpus is read. It
+    memory: about how many bytes folding may hold. The rest goes to a temporary file in TMPDIR, which
+        should not be in memory itself. The bound is for the index of the runs while the corpus is read. It
         does not cover the distinct runs at the end, which candidates and selection need as a whole (about 4
         bytes a token, 24 a run and 4 for each of its tasks, and several times that while the trie is grown),
         nor the process itself. None: no bound.
@@ -50,14 +50,14 @@ class OneMachine:
         self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
     ) -> Corpus:
         """See `Backend`."""
-        from lar.scoring.score import score  # takes torch, which mining does not need
+        from lar.scoring.score import score  # imports torch, which mining does not need
 
         return score(corpus, model, overwrite=overwrite, progress=progress, **loading)
 
     def fold(
         self, corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True
     ) -> _core.Runs:
-        """See `Backend`; raises OSError where runs have to be spilled and cannot be."""
+        """See `Backend`; raises OSError if runs cannot be spilled."""
         bound = None if self.memory is None else (self.memory, tempfile.gettempdir())
         folder = _core.RunFolder(corpus.tokenizer.barriers, bound, searched=searched)
         numbers = TaskNumbers()

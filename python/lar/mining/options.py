@@ -8,8 +8,8 @@ from lar.errors import OptionError
 from lar.mining.engine_gates.static import parse_gates
 from lar.mining.entropy_gate import parse_gate
 
-# Candidates that selection chooses from, for each latent. Twice as many choose the same; half as many lose
-# 0.1 points where much is alike.
+# Candidates for each latent. With twice as many, the choice is the same; with half as many, the loss is 0.1
+# points if many segments are alike.
 CANDIDATES_A_LATENT = 32
 
 
@@ -28,17 +28,17 @@ class MiningKeywords(TypedDict, total=False):
 class MiningOptions:
     """The options of `mine`.
 
-    size: most latents; there are fewer where fewer segments recur. Where the corpus's own parse uses fewer,
-        the last latents have zero `uses`: they serve unseen tasks.
+    size: most latents; there are fewer if fewer segments recur. If the corpus's parse uses fewer, the last
+        latents have zero `uses`: they are for unseen tasks.
     min_support: fewest distinct tasks in which a segment must occur. With two, the names and retries of a
-        single task stay out of the vocabulary. Selection trusts rare segments less anyway, so that 1 chooses
-        as well, and better where the corpus is small for so many latents. Ask for more where the student
-        must meet each latent often to learn it.
+        single task stay out of the vocabulary. Selection gives rare segments less weight anyway, so 1 chooses
+        as well, and better if the corpus is small for that many latents. Use more if the student must see
+        each latent often to learn it.
     min_count: fewest occurrences of a segment.
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
         is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate.
-        Where the corpus is not scored, its branching entropy takes the teacher's place.
+        If the corpus is not scored, its branching entropy is used instead.
     gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
         the names of some with commas between.
     min_kept: for the gate `served`: in the text that engines read, a latent must save at least this share of
@@ -65,7 +65,7 @@ class MiningOptions:
 
     @property
     def limits(self) -> _core.Limits:
-        """What candidates are searched by."""
+        """The limits of the search for candidates."""
         return _core.Limits(
             min_count=self.min_count,
             min_support=self.min_support,

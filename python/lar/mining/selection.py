@@ -64,7 +64,7 @@ class Selector:
         return selection
 
     def _fails(self, selection: _core.Selection) -> NDArray[np.bool_]:
-        """Which of the chosen segments fail: which texts are found depends on what else is a latent."""
+        """Which of the chosen segments fail: the texts that are found depend on the other latents."""
         tokens, offsets, *_ = selection.to_arrays()
         return self._audit(selection) | _repeats(texts_of(Segments(tokens, offsets), self._tokenizer))
 

@@ -1,8 +1,8 @@
 """What latents save in the text that engines read.
 
 Mining counts segments of tokens, and an engine finds latents in text. `" the user"` occurs in `" the
-username"` too: the engine finds it there and encodes what is left, `name`, by itself. Each latent is charged
-with what such cuts cost, so it may save less than its tokens promise, or cost more than it saves.
+username"` too: the engine finds it there and encodes what is left, `name`, by itself. The cost of
+such cuts is charged to the latent, so it may save less than its tokens suggest, or cost more than it saves.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class ServedSaving:
 
 
 class Audit:
-    """Counts what segments save in a corpus; what was encoded for some is kept for the next ones."""
+    """Counts what segments save in a corpus; encoded texts are cached for the next segments."""
 
     def __init__(self, corpus: Corpus, backend: Backend) -> None:
         self._corpus = corpus
@@ -79,8 +79,8 @@ class _Count:
 def savings(parsed: Served, action: NDArray[np.bool_], base_size: int, number: int) -> ServedSaving:
     """Uses and net savings of `number` latents in the agent's text of conversations.
 
-    `action` (n) is who wrote each base token. A unit saves the base tokens that begin in it, but one. What
-    base tokens save or cost where the text was encoded again is credited to the nearest latent.
+    `action` (n): whether the agent wrote each base token. A unit saves all but one of the base tokens that
+    begin in it. Where the text was encoded again, the difference is credited to the nearest latent.
     """
     units, starts, begins = parsed
     begun = np.diff(np.append(starts + ~begins, len(action)))

@@ -1,10 +1,10 @@
-r"""Where one speaker's text ends and another's begins, and which latents would be found across such a place.
+r"""Where one speaker's text ends and another's begins, and which latents would be found across such a border.
 
 The ids of a prompt must begin those of the conversation that continues it: otherwise the student reads other
-units than it wrote, and no engine's cache holds from turn to turn. A latent found across the border of two
-turns would break that. Where the template ends a turn with an added token, nothing is found across; but the
-header of the agent's turn usually ends with a newline, and `"\nThought"` is found where a turn begins with
-`Thought`.
+units than it wrote, and an engine cannot reuse its cache in the next turn. A latent found across the border
+of two turns would break that. Where the template ends a turn with an added token, nothing is found across;
+but the header of the agent's turn usually ends with a newline, and `"\nThought"` is found where a turn begins
+with `Thought`.
 """
 
 from bisect import bisect_left
@@ -66,7 +66,7 @@ def _begins_one(start: bytes, ordered: Sequence[bytes]) -> bool:
 
 
 def borders_of(tokenizer: Tokenizer, shard: Shard) -> set[Border]:
-    """The borders of a shard that no added token marks: what stands before each, and after it."""
+    """The borders of a shard that no added token marks: the bytes before each, and after it."""
     is_barrier = np.zeros(tokenizer.base_size, dtype=np.bool_)
     is_barrier[tokenizer.barriers] = True
     # Texts end at an added token and at a conversation's end.

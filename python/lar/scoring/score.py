@@ -1,6 +1,6 @@
 """One pass of a teacher over a corpus: its entropies and likeliest tokens before each of the agent's tokens.
 
-Conversations longer than the teacher reads are read in windows that together contain all of the agent's
+Conversations longer than the teacher's context are read in windows that together contain all of the agent's
 tokens (`lar.corpus.windows`). The windows of a shard are sorted by length and padded on the right. Attention
 is causal, so no mask is needed and padding changes nothing. Only the positions before the agent's tokens go
 through the model's head.
@@ -58,20 +58,20 @@ def score(
 ) -> Corpus:
     """Store the teacher's entropies, and its likely tokens where asked for, in the corpus's folder.
 
-    The shards stay as they are. Those that this teacher has scored already are skipped, so a run that was
-    killed goes on where it stopped. Scores are read as `Shard.entropy`.
+    The shards stay as they are. Those that this teacher has scored already are skipped, so a killed run
+    can be resumed. Scores are read as `Shard.entropy`.
 
     Args:
-        corpus: the whole corpus, no selection of it.
+        corpus: the whole corpus, not a selection.
         model: a checkpoint folder or a causal model of transformers. Its embedding has a row for each id of
-            the corpus's tokenizer; scores are over those ids, further rows of the model count for nothing.
-        batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch of its own);
+            the corpus's tokenizer; scores are over those ids, further rows of the model are ignored.
+        batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch alone);
             None for 4,096 on a CPU and 32,768 on a GPU.
         max_length: tokens that the teacher reads at a time (see `lar.corpus.windows`); None for the model's
             own context. For a distillation that reads `top_k`, give the max_length of the distillation.
-        top_k: store so many of the teacher's likeliest tokens before each of the agent's, for distillations
-            with `cached_teacher` (6 k + 4 bytes each); None stores the entropies alone (2 bytes each). What
-            is stored stays: only a larger number than that scores again.
+        top_k: store this many of the teacher's likeliest tokens before each of the agent's, for distillations
+            with `cached_teacher` (6 k + 4 bytes each); None stores only the entropies (2 bytes each).
+            Scores that are there are kept, unless they have fewer likely tokens than this.
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: replace the scores of another teacher, which are refused otherwise.
@@ -195,7 +195,7 @@ class Scorer:
         return scores
 
     def _empty_scores(self, rows: int, top_k: int | None) -> Scores:
-        """Scores to be filled in, and what stays where nothing is: NaN, and all probability in the tail."""
+        """Empty scores: NaN entropies, and all probability in the tail."""
         entropy = np.full(rows, np.nan, dtype=np.float16)
         if top_k is None:
             return Scores(self.record.identity, entropy, None)

@@ -1,7 +1,7 @@
-"""The store of a teacher's scores: who may write it, what it lacks, and its likely tokens as probabilities.
+"""The store of a teacher's scores: claimed for one teacher, written by shard, read as probabilities.
 
-The files themselves are read and written in `lar.corpus.scores`. A corpus has the scores of one teacher, who
-read windows of one length, and each of its files has as many likely tokens as the record gives.
+The files themselves are read and written in `lar.corpus.scores`. A corpus has the scores of one teacher, with
+windows of one length, and each file has as many likely tokens as the record gives.
 """
 
 from dataclasses import dataclass, replace
@@ -27,8 +27,8 @@ def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> Teacher
     """Record the teacher before its first score; with `overwrite` remove the scores of another.
 
     Returns:
-        The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So the files
-        of a run that goes on have as many likely tokens as those before it.
+        The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So a
+        resumed run writes as many likely tokens as the files before it.
 
     Raises:
         CorpusError: the corpus is a selection, or has the scores of another teacher.
@@ -64,7 +64,7 @@ def _found(corpus: Corpus, *, overwrite: bool) -> TeacherRecord | None:
 
 
 def clear(corpus: Corpus) -> None:
-    """Remove all scores, and the record last: a run that is killed in here leaves those of one teacher."""
+    """Remove all scores, and the record last: if a run is killed here, the rest belongs to one teacher."""
     folder = corpus.path / TEACHER_FOLDER
     for file in folder.glob("part-*.arrow"):
         file.unlink()
@@ -72,7 +72,7 @@ def clear(corpus: Corpus) -> None:
 
 
 def is_scored(shard: Shard, teacher: TeacherRecord) -> bool:
-    """Whether the store has all that this teacher is to compute about the shard."""
+    """Whether the store has all scores of this teacher for the shard."""
     try:
         scores = shard.scores
     except CorpusError:
@@ -109,8 +109,8 @@ class CachedTeacher:
     """The distributions that a teacher's pass over a corpus stored, read row by row from the mapped files.
 
     They are those of the teacher in the same window, with one exception: a unit that is supervised in one
-    window because the edge of the one before cut through it. There the store has the distribution of the
-    earlier window, in which more stood before the unit.
+    window because the edge of the previous one cuts through it. The store has the distribution of the
+    previous window, in which the unit has more context.
     """
 
     def __init__(self, corpus: Corpus, teacher: TeacherIdentity) -> None:
@@ -161,6 +161,6 @@ class CachedTeacher:
         probabilities, tail = np.exp(logprob), np.minimum(tail, 1)
         none = ~np.isfinite(logprob).any(-1)
         probabilities[none], tail[none] = 0, 1
-        # Each is rounded to float16 and the tail is not, so the tail is kept and all add up to 1.
+        # The tail is not rounded to float16, so it is kept, and the others are scaled to a sum of 1.
         probabilities *= ((1 - tail) / np.where(none, 1, probabilities.sum(-1)))[:, None]
         return TopTokens(ids, probabilities, tail)

@@ -114,7 +114,7 @@ def _parts(tokenizer: Tokenizer, pattern: re.Pattern[bytes], rng: random.Random)
 
 
 def encode_pieces(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Encode each of m texts as it is encoded behind an added token.
+    """Encode each of m texts as it is encoded after an added token.
 
     Returns the base ids of all texts end to end, uint32, and their offsets (m + 1), int64.
     """

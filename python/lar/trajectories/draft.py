@@ -10,12 +10,12 @@ from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import check_text, is_utf8
 from lar.trajectories.schema import Message, Tool, Trajectory
 
-MAX_QUESTION = 200  # characters of a question that may stand in a task's name
+MAX_QUESTION = 200  # most characters of a question in a task's name
 
 
 @dataclass(slots=True)
 class Draft:
-    """What a format contains of a trajectory; the rest is None and gets a default."""
+    """A trajectory as a format reads it from a record; fields without a value get a default."""
 
     messages: list[Message]
     id: str | None = None
@@ -50,7 +50,7 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Tr
 
 
 def look_up(record: Record, path: str) -> str:
-    """Return what stands at the dotted `path` of the raw record (or of its file's context), as text."""
+    """Return the value at the dotted `path` of the raw record (or of its file's context), as text."""
     for root in (record.value, record.context):
         value = root
         for step in path.split("."):
@@ -66,7 +66,7 @@ def look_up(record: Record, path: str) -> str:
 
 
 def question_task(question: str) -> str:
-    """Name the task by its question, the same in every format and for every spelling of it."""
+    """Name the task by its question, the same in every format, without case and punctuation."""
     words = " ".join(re.findall(r"\w+", question.lower()))
     if not words:
         return f"question:{_digest(question)}"

@@ -36,7 +36,7 @@ class Record:
 
 
 class BrokenRecordError(Exception):
-    """A record cannot be decoded; `line` counts from 1. Reading may go on only behind a broken line."""
+    """A record cannot be decoded; `line` counts from 1. Reading may go on only after a broken line."""
 
     def __init__(self, message: str, line: int | None, number: int | None = None) -> None:
         super().__init__(message)
@@ -121,7 +121,7 @@ class Scanner:
         self._advance(self._position + 1)
 
     def value(self) -> Any:
-        """Decode the value that stands next; the window grows until it is whole."""
+        """Decode the next value; the window grows until it is whole."""
         self.peek()
         while True:
             try:
@@ -206,7 +206,7 @@ def _array(scanner: Scanner, is_message: Callable[[Any], bool]) -> Iterator[_Fou
 
 
 def _elements(scanner: Scanner) -> Iterator[tuple[Any, int]]:
-    """Yield the elements of the array that stands next, each with its line."""
+    """Yield the elements of the next array, each with its line."""
     scanner.take("[")
     if scanner.peek() == "]":
         scanner.take("]")
@@ -250,7 +250,7 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
 
 
 def _keys(scanner: Scanner) -> Iterator[tuple[str, int]]:
-    """Yield the keys of the object that stands next; the caller decodes the value behind each."""
+    """Yield the keys of the next object; the caller decodes the value after each."""
     scanner.take("{")
     if scanner.peek() == "}":
         scanner.take("}")

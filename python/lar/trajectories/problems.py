@@ -12,7 +12,7 @@ class BadRecordWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One record (or a whole file) that could not be read, and where it stands."""
+    """One record (or a whole file) that could not be read, and its place."""
 
     path: Path | str  # or a URL
     message: str

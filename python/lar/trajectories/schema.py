@@ -51,8 +51,8 @@ class Trajectory:
 
     id: the run's name. task: what support and splits count by. messages: the conversation, normalized where
     the trajectory was read; a corpus normalizes what a program made. success: whether the task was solved,
-    None where nobody measured it. model and source: who wrote it and where it stood. tools: the tools that
-    the agent was offered. `len` is the number of messages, iteration gives them.
+    None where nobody measured it. model and source: the model that wrote it and where it was read. tools: the
+    tools that the agent was offered. `len` is the number of messages, iteration gives them.
 
     >>> run = Trajectory("run-1", "weather/oslo", [{"role": "user", "content": "How warm is it?"}])
     >>> run

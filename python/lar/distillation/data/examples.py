@@ -22,7 +22,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A window of u units that stand for n base tokens.
+    """A window of n base tokens in u units.
 
     units: int64 (u). tokens: int64 (n). starts: int64 (u), the position in `tokens` of the token in which
     each unit's first byte lies. begins: bool (u), whether the unit begins where that token does.

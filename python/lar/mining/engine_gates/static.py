@@ -33,7 +33,7 @@ CHECK_TEXT = (
 
 
 def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep:
-    """The gate `characters`: a segment that cuts a character has no text of its own; bool (n)."""
+    """The gate `characters`: the segment consists of whole characters, so that it has a text; bool (n)."""
     content, offsets = tokenizer.token_bytes()
     return candidates.are_whole_characters(content, offsets.astype(np.int64))
 
@@ -53,10 +53,11 @@ def normal(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 
 
 def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """The text is no token, and would not take an added token's place; bool (n).
+    """The text is no token, and does not overlap an added token's text; bool (n).
 
     A text that is a token gets that token's id. One that holds an added token, or whose end begins one, is
-    found first and swallows it: `"x <"` takes the `<` of the `<|im_end|>` after it, and no turn ends.
+    found first and takes its characters: `"x <"` takes the `<` of the `<|im_end|>` after it, and no turn
+    ends.
     """
     flat, offsets = tokenizer.token_bytes()
     content = flat.tobytes()
@@ -109,7 +110,8 @@ def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:
     return _each(texts, lambda text: text not in CHECK_TEXT)
 
 
-# In the order in which they are applied. `characters` comes before all of them.
+# Name on the command line -> function from k texts to bool (k), True where the text passes. The gates are
+# applied in this order, after `characters`.
 STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
     "normal": normal,
     "token": token,
@@ -118,7 +120,7 @@ STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
     "tool_call": tool_call,
     "check_text": check_text,
 }
-# What a gate does with the runs before candidates are searched in them, for the gates that cut.
+# For the gates that cut: the function that cuts the runs, before candidates are searched in them.
 CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
 # The gates that read the corpus, after those.
 BORDER, SERVED = "border", "served"
@@ -130,7 +132,7 @@ def parse_gates(value: str) -> tuple[str, ...]:
     `characters` is always on and may be named.
 
     Raises:
-        OptionError: a name is none of a gate.
+        OptionError: a name is not that of a gate.
     """
     known = ("characters", *STATIC_GATES, BORDER, SERVED)
     if value == "engines":

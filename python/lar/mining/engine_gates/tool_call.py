@@ -2,7 +2,7 @@
 
 llama-server waits for the marker with which a call begins (`<tool_call>`), and holds what follows to a
 grammar of the request's tools. It masks tokens only from there on. If a latent covers the marker and a tool's
-name, the server finds out too late that the request has no such tool, and breaks the reply off. Where the
+name, the server detects too late that the request has no such tool, and ends the reply. Where the
 marker is an added token of the base (Qwen3), no segment holds it anyway, and this gate costs nothing.
 """
 

@@ -149,7 +149,7 @@ def _check_id(index: int, latent: Latent, found: int | None) -> None:
     if found != latent.id:
         raise VocabularyError(
             f"latent {index} ({latent.text!r}) cannot be token {latent.id}: "
-            f"{'no engine can have it as a token' if found is None else f'it is token {found} already'}; "
+            f"{'no engine can have it as a token' if found is None else f'it is already token {found}'}; "
             "mine with the engine gates"
         )
 

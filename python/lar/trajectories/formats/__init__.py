@@ -1,7 +1,7 @@
 """The formats that can be read, one module for each family.
 
-A format recognizes a record by its content and turns it into a `Draft`. The order of `FORMATS` matters: the
-first format that recognizes a record reads it, so formats with more required keys come first.
+A format recognises a record by its content and reads it into a `Draft`. The order of `_ALL` matters: the
+first format that recognises a record reads it, so formats with more required keys come first.
 """
 
 from typing import Any

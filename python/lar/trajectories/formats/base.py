@@ -1,4 +1,4 @@
-"""What a format is."""
+"""The parts of a log format: recognising a record, and reading it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from lar.trajectories.json_stream import Record
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One log format: its name on the command line, how to recognize a record of it, and how to read one."""
+    """One log format: its name on the command line, how to recognise a record, and how to read one."""
 
     name: str
-    title: str  # one line for a person
+    title: str  # for people, one line
     recognises: Callable[[Any], bool]
     read: Callable[[Record], Draft]  # may raise what Python raises for malformed data
 

@@ -19,7 +19,7 @@ _START = re.compile(
     r"(?:(\d+) )?(?:(?:Question|Claim|Query|Task|Problem)(?: \d+)?:|You are in the middle of a room)"
 )
 _RESET = re.compile(r"Action: reset\s*$")
-# The run is over, whatever stands before; or it is over if the environment has given its verdict.
+# The run is over, whatever comes before; or it is over if the environment has given its verdict.
 _END = re.compile(r"\{'steps':|Correct answer:")
 _RULE = re.compile(r"[-=#]{5}|BEGIN TRIAL|Trial summary:")
 _SCORES = re.compile(r"[\d.]+(?: [\d.]+)*\s*$")
@@ -130,7 +130,7 @@ def _is_bookkeeping(line: str) -> bool:
 
 
 def _end_of_run(lines: list[str]) -> int:
-    """Where the bookkeeping behind a run begins; a number alone is none (an observation may be a number)."""
+    """Where the bookkeeping after a run begins; a number alone is none (an observation may be a number)."""
     end = len(lines)
     while end > 1 and _is_bookkeeping(lines[end - 1]):
         end -= 1

@@ -29,7 +29,7 @@ def _domain(messages: list[Message]) -> str:
 
 
 def _read_tau2(record: Record) -> Draft:
-    """Read a simulation; the policy stands in the file's `info` and is not made a message."""
+    """Read a simulation; the policy in the file's `info` does not become a message."""
     value, info = record.value, record.context.get("info")
     environment = _part(info, "environment_info")
     if "task_id" not in value:

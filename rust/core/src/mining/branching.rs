@@ -1,14 +1,14 @@
 //! Branching entropy: how surprising each token is by the corpus's own counts, for a corpus without a
 //! teacher.
 //!
-//! The entropy of the tokens that follow a context, by their counts. The context is the longest stretch
+//! The entropy of the tokens that follow a context, by their counts. The context is the longest sequence
 //! of up to [`LONGEST_CONTEXT`] tokens of the same run that occurs at least [`FEWEST_OCCURRENCES`] times;
-//! the end of a run counts as a token, since stopping is a decision too.
+//! the end of a run counts as a token, since it is predicted too.
 //!
 //! A context is held as the list of the positions where it ends. (A node of the trie of candidates is the
 //! list of those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The
 //! lists of different last tokens share no position, so they are worked on in parallel. Nothing is hashed,
-//! and a rare context is left at once.
+//! and rare contexts are skipped early.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ use crate::mining::flat_text::{END, Occurrence, Text};
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 
-/// Tokens that a context reaches back. Longer ones are hardly ever frequent enough to be used.
+/// Most tokens of a context. Longer ones are rarely frequent enough to be used.
 pub const LONGEST_CONTEXT: usize = 8;
 
 /// Fewest occurrences of a context. The followers of a rarer one are too few to estimate an entropy from.
@@ -71,13 +71,13 @@ impl<'a> Contexts<'a> {
         Contexts { text, entropies, keyed: Vec::new(), counts: Vec::new() }
     }
 
-    /// Takes one last token's occurrences after another until none is left.
+    /// Visits the contexts of one last token after another until none is left.
     fn visit_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Occurrence>>>) {
         loop {
-            // A lock is poisoned where another thread has panicked; rayon passes that on.
+            // A lock is poisoned if another thread has panicked; rayon passes the panic on.
             let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(mut places) = group else { break };
-            // Each part of the list stays in the order of what follows, so that equal followers are
+            // Each part of the list keeps the order of the following tokens, so that equal ones are
             // neighbours.
             places.sort_unstable_by_key(|place| (place.next, place.position));
             self.visit(&mut places, 1);
@@ -103,7 +103,7 @@ impl<'a> Contexts<'a> {
         }
     }
 
-    /// The entropy of what follows; None where the context is too rare.
+    /// The entropy of the following tokens; None if the context is too rare.
     fn entropy(&mut self, places: &[Occurrence]) -> Option<f32> {
         let text = self.text;
         let count = |group: &[Occurrence]| group.iter().map(|place| text.weight(place.position)).sum::<u64>();
@@ -119,7 +119,7 @@ impl<'a> Contexts<'a> {
         Some(((total as f64).ln() - weighted / total as f64).max(0.0) as f32)
     }
 
-    /// Orders places by the token `distance` before them; those of the same stay in the order that they have.
+    /// Sorts places by the token `distance` before them. The sort is stable.
     fn sort_by_token_before(&mut self, places: &mut [Occurrence], distance: usize) {
         let text = self.text;
         let token = |place: &Occurrence| u64::from(text.previous(place.position, distance));
@@ -208,8 +208,8 @@ mod tests {
         assert_eq!(entropies[2], 0.0);
     }
 
-    /// A 64-bit hash of contexts that stood here before gave these two the same value. Any hash has such
-    /// pairs.
+    /// An earlier version hashed contexts to 64 bits, and these two had the same hash, as some have
+    /// with any hash.
     #[test]
     fn contexts_of_equal_hash_are_kept_apart() {
         let lists: [&[u32]; 2] = [&[7_132, 17, 5, 1], &[5_628_700, 846, 56_748_192, 2]];

@@ -1,4 +1,4 @@
-//! Candidates: segments with their exact frequencies, and which of them may save most.
+//! Candidates: segments with their exact frequencies, and the choice of those that may save most.
 
 use std::cmp::Ordering;
 
@@ -22,7 +22,7 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Takes flat arrays over, after checking that they fit together.
+    /// The candidates of flat arrays, after checks that they fit together.
     ///
     /// # Errors
     /// If there is not one count and one support for each segment, a segment has less than two tokens, occurs
@@ -44,17 +44,17 @@ impl Candidates {
         self.counts.len()
     }
 
-    /// Whether there is no candidate at all.
+    /// Whether there are no candidates.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 
-    /// Units that candidate `index` alone may be expected to save on unseen tasks.
+    /// Units that candidate `index` alone is expected to save on unseen tasks.
     pub fn expected_savings(&self, index: usize) -> f64 {
         expected_savings(self.counts[index], self.supports[index], self.segments.get(index).len())
     }
 
-    /// Whether the text of each candidate is whole characters: what cuts a character has no text of its own.
+    /// Whether each candidate consists of whole characters; one that cuts a character has no text.
     ///
     /// # Errors
     /// If a candidate holds an id that has no entry in `token_bytes`.
@@ -88,7 +88,7 @@ impl Candidates {
         order.into_iter().map(|index| all.get(index)).collect()
     }
 
-    /// Drops all but the `most` that save most; returns what the least of those saves, if there are as many.
+    /// Drops all but the `most` that save most; returns the least saving of those, if they are as many.
     pub(crate) fn keep_best(&mut self, most: usize) -> Option<f64> {
         if self.len() < most || most == 0 {
             if most == 0 {
@@ -104,7 +104,7 @@ impl Candidates {
         Some(least)
     }
 
-    /// What saves more comes first; the token ids decide between equals, so that the order is total.
+    /// Larger savings come first, and equal ones by token ids, so that the order is total.
     pub(crate) fn by_savings(&self, one: usize, other: usize) -> Ordering {
         let segments = || self.segments.get(one).cmp(self.segments.get(other));
         self.expected_savings(other).total_cmp(&self.expected_savings(one)).then_with(segments)
@@ -167,11 +167,11 @@ mod tests {
         fn candidates_are_whole_characters_where_their_bytes_are_utf8(
             segments in prop::collection::vec(prop::collection::vec(0u32..5, 2..8), 0..20)
         ) {
-            let spelt = |segment: &Vec<u32>| {
+            let bytes_of = |segment: &Vec<u32>| {
                 segment.iter().flat_map(|&id| token_bytes().get(id).to_vec()).collect::<Vec<u8>>()
             };
             let expected: Vec<bool> =
-                segments.iter().map(|segment| String::from_utf8(spelt(segment)).is_ok()).collect();
+                segments.iter().map(|segment| String::from_utf8(bytes_of(segment)).is_ok()).collect();
             prop_assert_eq!(of(&segments).are_whole_characters(&token_bytes()).unwrap(), expected);
         }
     }

@@ -1,7 +1,7 @@
 //! The distinct runs in one flat array, in the form that the trie reads.
 //!
 //! Three properties keep most reads to one memory access. Tokens are renumbered by their frequency, so that
-//! counts by token stay in the nearest cache. The end of a run is a token of its own. The few runs that occur
+//! counts by token stay in the nearest cache. The end of a run is a separate token. The few runs that occur
 //! more than once come first, so that every later position has the weight 1 and its run is not looked up.
 
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::mining::scale::Scale;
 /// The token before the first run and after each run.
 pub(crate) const END: u32 = 0;
 
-/// In place of a task: there are several tasks.
+/// Replaces the task where there are several.
 const MANY: u32 = u32::MAX;
 
 pub(crate) struct Text<'a> {

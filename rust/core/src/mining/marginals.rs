@@ -1,14 +1,14 @@
-//! What a parse would lose without one of its segments, and gain with one more.
+//! The units that a parse would lose without one of its segments, and gain with one more.
 //!
-//! Losses are exact under the leftmost-longest parse for each use of a segment alone. Without the segment
-//! everything after it may be parsed differently. A segment may even do harm, when it takes the first tokens
-//! of a better one. So the run is parsed again from each use, until the new parse and the old one end a unit
-//! at the same token. The sum over the uses of a run is an estimate where two uses lie so close that their
-//! new parses overlap.
+//! The loss of one use of a segment is exact under the leftmost-longest parse. Without the segment,
+//! everything after it may be parsed differently. The loss is even negative if the segment takes the first
+//! tokens of a better one. So the run is parsed again from each use, until the new parse and the old one end
+//! a unit at the same token. The sum over the uses of a run is an estimate if new parses of close uses
+//! overlap.
 //!
-//! Gains are estimates. A candidate is looked for only where a unit of the present parse begins, and what
-//! follows the last unit that it cuts is taken to stay as it is. Selection then judges what it has added by
-//! its losses.
+//! Gains are estimates. A candidate is searched only where a unit of the present parse begins, and the parse
+//! after the last unit that it cuts is assumed to stay. Selection then checks the added segments by their
+//! losses.
 
 use rayon::prelude::*;
 
@@ -19,15 +19,14 @@ use crate::tokens::segments::Segments;
 /// Fewest runs for one task of the thread pool, whose sums are as long as the vocabulary.
 pub(crate) const RUNS_A_TASK: usize = 1024;
 
-/// What each segment of a trie does in the parse of all runs.
+/// The uses and losses of each segment of a trie in the parse of all runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// How often the parse uses the segment.
     pub(crate) uses: Vec<u64>,
-    /// Units that the parse would be longer by without it, summed over its uses one at a time.
+    /// Units by which the parse would be longer without it, summed over its uses one at a time.
     ///
-    /// A run of a large count may hold many uses, each of which changes much of what follows: wider than
-    /// counts.
+    /// Wider than counts: a run of a large count may hold many uses, and each may change the whole rest.
     pub(crate) losses: Vec<i128>,
 }
 
@@ -82,8 +81,8 @@ fn parse_from(trie: &MatchingTrie, run: &[u32], longest: usize, units: &mut Vec<
     }
 }
 
-/// How many units more the parse of `run` takes if the segment `without` were not there from the first of
-/// `units` on, which are a stretch of the present parse.
+/// How many more units the parse of `run` has if the segment `without` is absent from the first of `units`
+/// on. `units` are a part of the present parse.
 fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[ParsedUnit], without: u32) -> i64 {
     let mut position = units[0].end - units[0].unit.length();
     let mut extra = 0;
@@ -101,7 +100,7 @@ fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[ParsedUnit], without: 
     }
 }
 
-/// Length of the unit that `tokens` begins with in a parse without one segment.
+/// Length of the first unit of `tokens` in a parse without one segment.
 fn length_without(trie: &MatchingTrie, tokens: &[u32], without: u32) -> usize {
     match trie.longest_match(tokens) {
         Some(Unit::Segment { index, length }) if index == without => {
@@ -113,7 +112,7 @@ fn length_without(trie: &MatchingTrie, tokens: &[u32], without: u32) -> usize {
 
 /// The number of units of `segment` in a parse by all the others; calls `visit` with each segment that it
 /// uses.
-pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: impl FnMut(u32)) -> u64 {
+pub(crate) fn encode_without(trie: &MatchingTrie, segment: &[u32], mut visit: impl FnMut(u32)) -> u64 {
     let mut units = Vec::new();
     parse_from(trie, segment, segment.len() - 1, &mut units);
     for placed in &units {
@@ -124,11 +123,11 @@ pub(crate) fn spell_without(trie: &MatchingTrie, segment: &[u32], mut visit: imp
     units.len() as u64
 }
 
-/// Estimates the units that each of the `all` segments would save if it alone came to the present vocabulary.
+/// Estimates the units that each of the `all` segments would save if only it were added to the vocabulary.
 ///
-/// It is searched where a unit of the present parse begins: a segment that begins elsewhere is not reached.
-/// Its own occurrences do not overlap. The last unit that it cuts is parsed again, and what follows is taken
-/// as it is.
+/// It is searched where a unit of the present parse begins: the parse does not look elsewhere. Its
+/// occurrences do not overlap. The last unit that it cuts is parsed again, and the parse after that is
+/// assumed to stay.
 pub(crate) struct Gains<'a> {
     all: &'a MatchingTrie,
     present: &'a MatchingTrie,
@@ -151,7 +150,7 @@ impl<'a> Gains<'a> {
                     let run = runs.strings.get(index);
                     parse_from(self.present, run, run.len(), &mut units);
                     self.for_each(run, &units, |candidate, start, end, units| {
-                        // Ends are kept over all runs of the task, so that none has to be cleared.
+                        // Ends count on over all runs of the task, so that nothing has to be cleared.
                         if ends[candidate] <= seen + start {
                             ends[candidate] = seen + end;
                             saved[candidate] += units * runs.weights[index];
@@ -164,7 +163,7 @@ impl<'a> Gains<'a> {
             .reduce(|| vec![0; self.candidates], add)
     }
 
-    /// Adds to `saved` what would be saved in spelling each present segment by the others, times its weight.
+    /// Adds to `saved` the units saved where each present segment is encoded by the others, times its weight.
     pub(crate) fn add_in_segments(&self, segments: &Segments, weights: &[f64], saved: &mut [f64]) {
         let mut units = Vec::new();
         for (segment, &weight) in segments.iter().zip(weights).filter(|(_, weight)| **weight > 0.0) {
@@ -184,7 +183,7 @@ impl<'a> Gains<'a> {
             let mut last = first;
             self.all.for_each_match(&run[start..], |candidate, length| {
                 let end = start + length;
-                // The longest match wins: what is no longer than the present unit would not be taken.
+                // The longest match is taken, so a candidate must be longer than the present unit.
                 if end <= unit.end {
                     return;
                 }
@@ -226,7 +225,7 @@ mod tests {
     }
 
     proptest! {
-        /// With one use in a run there is nothing to interact with: the loss is the difference of two parses.
+        /// With one use in a run, the loss is the difference of two parses.
         #[test]
         fn a_loss_is_the_difference_between_two_parses(
             run in prop::collection::vec(0u32..4, 2..30),
@@ -250,7 +249,7 @@ mod tests {
         }
 
         #[test]
-        fn spelling_without_a_segment_is_the_parse_by_the_others(
+        fn encoding_without_a_segment_is_the_parse_by_the_others(
             segments in prop::collection::btree_set(prop::collection::vec(0u32..3, 2..7), 1..8),
         ) {
             let segments: Vec<Vec<u32>> = segments.into_iter().collect();
@@ -259,7 +258,7 @@ mod tests {
                 let mut others = segments.clone();
                 let segment = others.remove(index);
                 let expected = units(&trie_of(&others), &segment) as u64;
-                prop_assert_eq!(spell_without(&trie, &segment, |_| ()), expected);
+                prop_assert_eq!(encode_without(&trie, &segment, |_| ()), expected);
             }
         }
     }
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gain_counts_what_is_spelt_anew() {
+    fn a_gain_counts_the_parse_after_the_candidate() {
         // 1|2|34|5 with "1 2 3" is 123|4|5: one unit fewer.
         let (all, present) = (trie_of(&[vec![1, 2, 3]]), trie_of(&[vec![3, 4]]));
         let runs =

@@ -1,19 +1,19 @@
 //! The matching trie and the canonical parse: leftmost-longest.
 //!
-//! Mining, training and inference use the same parse: it needs no look-back, can be streamed, and is what the
-//! added-token matching of `tokenizers` does.
+//! Mining, training and inference use the same parse: it never looks back, can be streamed, and equals the
+//! matching of added tokens in `tokenizers`.
 
 use crate::error::Result;
 use crate::hash;
 use crate::tokens::checks::check_tokens;
 use crate::tokens::segments::Segments;
 
-/// Tokens of all segments of a trie: its nodes, which are no more, are numbered by 32 bits.
+/// Most tokens of all segments of a trie, which has at most as many nodes, numbered by 32 bits.
 const MOST_TOKENS: usize = u32::MAX as usize - 1;
 
 const NONE: u32 = u32::MAX;
 
-/// One step of a parse: a latent, or a base token that no segment begins at.
+/// One step of a parse: a latent, or a base token where no segment begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// The base token itself.
@@ -40,7 +40,7 @@ impl Unit {
 /// A trie over segments of two or more tokens that finds the longest one at a position.
 ///
 /// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no
-/// segment begins. Below them, the edges of a node are one sorted stretch of flat arrays. Nodes are numbered
+/// segment begins. Below them, the edges of a node are a sorted range of flat arrays. Nodes are numbered
 /// so that an edge's number is its target's: edge `i` leads to node `i`.
 #[derive(Debug, Clone, Default)]
 pub struct MatchingTrie {
@@ -55,8 +55,7 @@ pub struct MatchingTrie {
 }
 
 impl MatchingTrie {
-    /// The trie of `segments`; where two are equal the first is found, and what is shorter than two tokens
-    /// never.
+    /// The trie of `segments`. Of equal segments the first is found; those of less than two tokens never are.
     ///
     /// # Errors
     /// If the segments hold more tokens than there can be nodes.
@@ -65,7 +64,7 @@ impl MatchingTrie {
         Ok(MatchingTrie::of_few(segments))
     }
 
-    /// The same for segments that are few enough, as any choice among those of another trie is.
+    /// The same for segments that are known to be few enough, such as a part of another trie's.
     pub(crate) fn of_few(segments: &Segments) -> Self {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
@@ -129,7 +128,7 @@ impl MatchingTrie {
 /// Edges up to which a scan is faster than a binary search.
 const SCANNED: usize = 8;
 
-/// From two tokens to a node: open addressing, at most half full.
+/// A hash table from two tokens to a node: open addressing, at most half full.
 #[derive(Debug, Clone, Default)]
 struct PairIndex {
     entries: Vec<(u64, u32)>,
@@ -176,7 +175,7 @@ impl TrieBuilder<'_> {
     fn build(mut self, order: &[u32]) -> MatchingTrie {
         let segments = self.segments;
         let start = |&index: &u32| &segments.get(index as usize)[..2];
-        // A node is the stretch of `order` whose segments pass through it.
+        // A node is the range of `order` whose segments pass through it.
         let mut level: Vec<(u32, &[u32])> = order
             .chunk_by(|left, right| start(left) == start(right))
             .map(|group| (self.add_node(group, 1), group))

@@ -133,7 +133,7 @@ impl Selection {
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
     /// `fails` takes the selection and returns for each of its segments whether it fails. That may depend on the other
-    /// segments, so each new choice has an audit of its own. After [`ROUNDS`] audits nothing replaces the
+    /// segments, so each new choice is audited. After [`ROUNDS`] audits nothing replaces the
     /// segments that fail, so that the audits come to an end.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! The runs of a corpus, folded into distinct runs with their counts and tasks. A run is a maximal stretch of
-//! action tokens that may continue one another.
+//! The runs of a corpus, folded into distinct runs with their counts and tasks. A run is a maximal sequence
+//! of the agent's tokens that may continue one another.
 //!
-//! Logs repeat themselves: after folding, the work grows with the distinct runs only. Counts and
-//! task sets add up, so parts of a corpus can be folded apart and merged.
+//! Logs repeat themselves: after folding, the work depends only on the distinct runs. Counts and task sets
+//! add up, so parts of a corpus can be folded separately and merged.
 
 use std::hash::Hasher;
 
@@ -16,14 +16,14 @@ use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::tokens::segments::Segments;
 
-/// The largest id is no token's: the core uses it for the end of a run and for "none".
+/// The largest id belongs to no token: the core uses it for the end of a run and for "none".
 const IDS: u32 = u32::MAX;
 
-/// Tokens in all occurrences of all runs. Counts are weighed as floats, which hold every whole number up to
-/// here; and no sum of counts that is made of them later overflows.
+/// Most tokens in all occurrences of all runs. Floats are exact for whole numbers up to here, and no later
+/// sum of counts overflows.
 const MOST_OCCURRENCES: u64 = 1 << 53;
 
-/// How much can be folded into distinct runs.
+/// Limits of the distinct runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Most distinct runs.
@@ -39,7 +39,7 @@ impl Room {
     /// Room for runs that are only parsed.
     pub const PARSED: Room = Room { positions: usize::MAX, ..Room::SEARCHED };
 
-    /// Checks that so many runs of so many tokens in all have room.
+    /// Checks that there is room for this many runs, with this many tokens in all.
     pub(crate) fn check(self, runs: usize, tokens: usize) -> Result<()> {
         let positions = tokens.saturating_add(runs);
         let most = self.runs.min(Room::SEARCHED.runs);
@@ -104,8 +104,7 @@ impl Trajectories<'_> {
             },
         );
         for run in runs[first..].iter().map(|run| run.start..run.end) {
-            // Counted without a branch, four tokens at a time: most of what is folded has been checked for
-            // long.
+            // Counted without a branch, four tokens at a time, because nearly all tokens pass.
             let reserved = |count: u32, &id: &u32| count | u32::from(id == IDS);
             if self.tokens[run.clone()].iter().fold(0, reserved) != 0 {
                 check_ids(&self.tokens[run.clone()], run.start, IDS)?;
@@ -149,14 +148,13 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Puts together what [`Runs::strings`], [`Runs::counts`] and [`Runs::task_sets`] gave, after checking
-    /// it.
+    /// The runs of checked [`Runs::strings`], [`Runs::counts`] and [`Runs::task_sets`].
     ///
-    /// Runs may be equal: folding would make them one, and the candidates are the same either way.
+    /// Runs may be equal: folding would merge them, and the candidates are the same either way.
     ///
     /// # Errors
     /// If there is not one count and one set of tasks for each run; if a run has no token, no occurrence or no
-    /// task, or its tasks do not ascend; if an id is none of a token; if there are more runs than can be
+    /// task, or its tasks do not ascend; if an id belongs to no token; if there are more runs than can be
     /// numbered, or their counts are too large.
     pub fn from_parts(strings: Segments, counts: Vec<u64>, tasks: Segments) -> Result<Runs> {
         check_length("counts", counts.len(), strings.len())?;
@@ -176,7 +174,7 @@ impl Runs {
         self.counts.len()
     }
 
-    /// Whether there is no run at all.
+    /// Whether there are no runs.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -206,10 +204,10 @@ impl Runs {
         self.tasks.get(index)
     }
 
-    /// The runs that are left when each distinct run is cut before every token that may not continue one.
+    /// The runs after each distinct run is cut before every token that may not continue one.
     ///
     /// # Errors
-    /// If `continues` is not as long as the tokens of the distinct runs end to end, or what is left has more
+    /// If `continues` is not as long as the tokens of the distinct runs end to end, or the result has more
     /// positions than candidates can be searched in.
     pub fn split(&self, continues: &[bool]) -> Result<Runs> {
         check_length("continues", continues.len(), self.strings.tokens().len())?;
@@ -254,13 +252,13 @@ fn check_run(run: usize, tokens: &[u32], count: u64, tasks: &[u32]) -> Result<()
     if is_set { Ok(()) } else { Err(Error::UnorderedTasks { run }) }
 }
 
-/// Tokens in all occurrences, with `count` more of a run.
+/// Tokens in all occurrences, after `count` more of a run.
 fn more_occurrences(occurrences: u64, run: &[u32], count: u64) -> Result<u64> {
     let more = count.checked_mul(run.len() as u64).and_then(|more| occurrences.checked_add(more));
     more.filter(|&sum| sum <= MOST_OCCURRENCES).ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })
 }
 
-/// Folds equal runs into one as they come, as far as there is [`Room`].
+/// Folds equal runs into one as they are added, within its [`Room`].
 #[derive(Default)]
 pub struct RunFolder {
     room: Room,
@@ -285,7 +283,7 @@ struct FoundRun {
 }
 
 impl RunFolder {
-    /// A folder of so much room; the default is for runs in which candidates are searched.
+    /// A folder of this much room; the default is for runs in which candidates are searched.
     pub fn within(room: Room) -> Self {
         RunFolder { room, ..RunFolder::default() }
     }
@@ -312,7 +310,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Adds all that another folder has seen, as if its runs had been added here.
+    /// Adds the runs of another folder.
     ///
     /// # Errors
     /// If there is no room for a run; some may have been added.
@@ -320,7 +318,7 @@ impl RunFolder {
         self.add_runs(&other.finish())
     }
 
-    /// Adds runs that are folded already, as if what they were folded from had been added here.
+    /// Adds folded runs, with their counts and tasks.
     ///
     /// # Errors
     /// If there is no room for a run; some may have been added.
@@ -330,7 +328,7 @@ impl RunFolder {
         })
     }
 
-    /// Bytes that the folder holds now, room for more included.
+    /// Bytes that the folder has allocated.
     pub fn memory(&self) -> usize {
         self.strings.memory()
             + self.counts.capacity() * size_of::<u64>()
@@ -372,7 +370,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The index of the distinct run equal to `run`, which is made where there is none.
+    /// The index of the distinct run equal to `run`; it is added if it is new.
     fn index_of(&mut self, run: &[u32], hash: u64) -> Result<u32> {
         let RunFolder { room, strings, counts, index, .. } = self;
         let is_run =

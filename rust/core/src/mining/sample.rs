@@ -1,4 +1,4 @@
-//! A sample of a large corpus's runs, weighted so that what is counted in it estimates the whole.
+//! A sample of a large corpus's runs, weighted so that its counts estimate those of the whole.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ pub(crate) struct WeightedRuns {
 }
 
 impl WeightedRuns {
-    /// All runs where they hold at most `most_tokens` tokens, else so many tokens of them, in the mean.
+    /// All runs if they have at most `most_tokens` tokens, else a sample with that many tokens on average.
     ///
     /// A run that occurs `step` times or more is taken, with its count; a rarer one with the probability
-    /// count / step and the weight `step`, which gives the right count in the mean. What is drawn depends on
-    /// the run's tokens alone: neither on the order of the runs nor on the shard that they came from.
+    /// count / step and the weight `step`, so that the expected count is right. The draw depends only on the
+    /// run's tokens, so it is independent of the order of runs and of shards.
     pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
         let step = step_for(runs, most_tokens.max(1));
         let mut sample = WeightedRuns { strings: Segments::default(), weights: Vec::new() };
@@ -36,8 +36,8 @@ impl WeightedRuns {
 
     /// The runs cut wherever no segment of the trie reaches across, and folded again.
     ///
-    /// All parses by the trie's segments stay as they were, without single tokens, which are left out. An
-    /// agent repeats what is between its arguments, so little is left.
+    /// Parses by the trie's segments stay as they were, but for single tokens, which are left out. An agent
+    /// repeats the text between its arguments, so the result is small.
     pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
         let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
         for (run, &weight) in self.strings.iter().zip(&self.weights) {
@@ -63,7 +63,7 @@ impl WeightedRuns {
     }
 }
 
-/// The smallest step with which a sample has at most `most_tokens` tokens in the mean.
+/// The smallest step with which a sample has at most `most_tokens` tokens on average.
 fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
     let is_enough = |step: u64| {
         let drawn =

@@ -1,37 +1,38 @@
-//! Which candidates become latents: by what would be lost without them, not by frequency.
+//! Which candidates become latents: those without which the most units would be lost.
 //!
-//! The vocabulary grows in steps. In each the candidates that are estimated to save the most units come to
-//! it, twice as many as there is room for; then those whose removal costs least are dropped, a share at a
-//! time, each time by a new parse. Once it is full, more candidates come to it and as many must go again, as
-//! long as that helps.
+//! The vocabulary grows in steps. Each step adds the candidates that are estimated to save the most units,
+//! twice as many as there is room for. Then those whose removal costs least are dropped, a share at a time,
+//! with a new parse each time. Once the vocabulary is full, candidates are added and as many dropped again,
+//! as long as that helps.
 //!
 //! Selection estimates what a segment will save on unseen tasks. A segment's uses are multiplied by its
 //! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments
-//! that would encode the same text. So a short segment has a worth of its own even where a longer one covers
-//! it in every task of the corpus.
+//! that would encode the same text. So a short segment has some worth even if a longer one covers it in every
+//! task of the corpus.
 
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::mining::candidates::Candidates;
-use crate::mining::marginals::{Gains, RUNS_A_TASK, Usage, add, spell_without};
+use crate::mining::marginals::{Gains, RUNS_A_TASK, Usage, add, encode_without};
 use crate::mining::match_trie::{MatchingTrie, Unit};
 use crate::mining::runs::Runs;
 use crate::mining::sample::WeightedRuns;
 use crate::mining::worth::trust;
 use crate::tokens::segments::Segments;
 
-/// Steps in which the vocabulary grows to its size. In one step it is full of variants of the same segments.
+/// Steps in which the vocabulary grows to its size. A single step would fill it with variants of the same
+/// segments.
 const STEPS: usize = 12;
 
-/// Turns of adding and dropping after that. Twelve save 0.1 point more in twice the time.
+/// Rounds of adding and dropping after that. Twelve save 0.1 points more in twice the time.
 const ROUNDS: usize = 4;
 
-/// Share of the segments left that is dropped between two parses. Twice as much saves 0.1 point less.
+/// Share of the remaining segments that is dropped between two parses. Twice as much saves 0.1 points less.
 const DROPPED_SHARE: f64 = 0.1;
 
-/// Distinct tokens that selection looks at, as a sample of a larger corpus. Candidates have their exact
-/// counts and supports from the whole; a quarter of this saves 0.1 to 0.2 points less.
+/// Tokens of the distinct runs that selection parses, as a sample of a larger corpus. The candidates' counts
+/// and supports are exact, from the whole corpus. A quarter of this saves 0.1 to 0.2 points less.
 const SAMPLED_TOKENS: usize = 4 << 20;
 
 /// A segment that was chosen, by its index among the candidates.
@@ -45,9 +46,9 @@ pub struct Chosen {
 
 /// At most `size` of the candidates, those without which the most units would be lost first.
 ///
-/// `runs` are the agent's tokens between barriers, *without* an entropy gate: that is what will be parsed.
-/// Where the parse of the corpus has a use for fewer, the best others follow. Fewer are returned only where
-/// there are fewer candidates.
+/// `runs` are the agent's tokens between barriers, *without* an entropy gate: this is what will be parsed. If
+/// the parse of the corpus uses fewer, the best of the others follow. Fewer are returned only if there are
+/// fewer candidates.
 ///
 /// # Errors
 /// If the candidates hold more tokens than a trie of them can have nodes.
@@ -110,8 +111,8 @@ impl<'a> Selector<'a> {
         self.fill(order.into_iter().map(|place| best.chosen[place]).collect(), size)
     }
 
-    /// Fills the places that are left with the candidates that are expected to save most by themselves.
-    /// Longer segments hide them in the parse of this corpus, and unseen tasks may lack those.
+    /// Fills the remaining places with the candidates that are expected to save most alone. Longer segments
+    /// cover them in the parse of this corpus, but may be absent from unseen tasks.
     fn fill(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         for &candidate in &chosen {
@@ -125,7 +126,7 @@ impl<'a> Selector<'a> {
         chosen
     }
 
-    /// Drops what costs least, a share at a time, until at most `size` are left and each has a use.
+    /// Drops the segments that cost least, a share at a time, until at most `size` are left and all are used.
     fn prune(&self, mut left: Vec<usize>, size: usize) -> Present<'_> {
         loop {
             let present = Present::new(self, left);
@@ -141,7 +142,7 @@ impl<'a> Selector<'a> {
     }
 }
 
-/// A vocabulary and what it does in the parse of the corpus.
+/// A vocabulary with its uses and losses in the parse of the corpus.
 struct Present<'a> {
     selector: &'a Selector<'a>,
     /// The candidates in it.
@@ -151,7 +152,7 @@ struct Present<'a> {
     trie: MatchingTrie,
     usage: Usage,
     /// Uses of longer segments that are not expected to recur, credited to the segments that would encode
-    /// them.
+    /// their text.
     inherited: Vec<f64>,
 }
 
@@ -167,8 +168,8 @@ impl<'a> Present<'a> {
         present
     }
 
-    /// A segment without its own latent is encoded by shorter ones only, so one pass from the longest to the
-    /// shortest reaches all heirs.
+    /// The text of a segment without a latent is encoded by shorter segments, so one pass from the longest to
+    /// the shortest credits all of them.
     fn inherit(&self) -> Vec<f64> {
         let mut inherited = vec![0.0; self.segments.len()];
         let mut order: Vec<usize> = (0..self.segments.len()).collect();
@@ -177,7 +178,7 @@ impl<'a> Present<'a> {
             let unexpected = self.unexpected(place, inherited[place]);
             if unexpected > 0.0 {
                 let heir = |heir: u32| inherited[heir as usize] += unexpected;
-                spell_without(&self.trie, self.segments.get(place), heir);
+                encode_without(&self.trie, self.segments.get(place), heir);
             }
         }
         inherited
@@ -188,17 +189,17 @@ impl<'a> Present<'a> {
         (self.usage.uses[place] as f64 + inherited) * (1.0 - self.trusts[place])
     }
 
-    /// Units that may be expected to be lost without each segment.
+    /// Units that are expected to be lost without each segment.
     fn losses(&self) -> Vec<f64> {
         let loss = |place: usize| {
-            let units = spell_without(&self.trie, self.segments.get(place), |_| ());
+            let units = encode_without(&self.trie, self.segments.get(place), |_| ());
             let inherited = self.inherited[place] * (units as f64 - 1.0);
             (self.usage.losses[place] as f64 + inherited) * self.trusts[place]
         };
         (0..self.segments.len()).into_par_iter().map(loss).collect()
     }
 
-    /// Units that all segments together may be expected to save.
+    /// Units that all segments together are expected to save.
     fn savings(&self) -> f64 {
         let saved = |place: usize| {
             let uses = self.usage.uses[place] as f64 + self.inherited[place];
@@ -207,7 +208,7 @@ impl<'a> Present<'a> {
         (0..self.segments.len()).map(saved).sum()
     }
 
-    /// The places of the segments that have a use, the largest loss first.
+    /// The places of the used segments, the largest loss first.
     fn by_loss(&self) -> Vec<usize> {
         let losses = self.losses();
         let mut order: Vec<usize> = (0..losses.len()).filter(|&place| losses[place] > 0.0).collect();
@@ -227,7 +228,7 @@ impl<'a> Present<'a> {
         order
     }
 
-    /// An estimate of the units that each candidate alone may be expected to save.
+    /// An estimate of the units that each candidate alone would save.
     fn gains(&self) -> Vec<f64> {
         let Selector { all, candidates, runs, trusts, .. } = self.selector;
         let gains = Gains::new(all, &self.trie, candidates.len());
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_segment_that_longer_ones_hid_comes_back() {
-        // With room for one, neither long run but what they share.
+        // With room for one, the part that both long runs share.
         let long = |last: u32| vec![1, 2, 3, 4, last];
         let parts: Vec<Vec<u32>> = (10..14).flat_map(|last| [long(last), long(last)]).collect();
         assert_eq!(chosen_segments(&parts, 1), (vec![vec![1, 2, 3, 4]], vec![8]));

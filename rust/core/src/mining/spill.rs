@@ -1,12 +1,12 @@
-//! Folding within a bound of memory: what does not fit goes to a temporary file.
+//! Folding within a bound of memory: runs that do not fit go to a temporary file.
 //!
-//! A full folder writes its runs out, partitioned by a hash of their tokens, and starts again empty. Equal
-//! runs always fall into the same partition. At the end the partitions are merged one at a time, and counts
+//! A full folder writes its runs to the file, partitioned by a hash of their tokens, and starts again empty.
+//! Equal runs always get the same partition. At the end the partitions are merged one at a time, and counts
 //! and tasks add up to what they would have been in memory.
 //!
 //! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays,
-//! because the trie and the selection need them there. What the bound saves is the index that finds equal
-//! runs and one entry for each occurrence, by far the larger part where runs recur. No run is left out: one
+//! because the trie and the selection need them there. The bound limits the index that finds equal runs and
+//! the entries of occurrences, by far the larger part if runs recur. No run is left out: one
 //! without a candidate still counts for the branching entropies.
 
 use std::path::{Path, PathBuf};
@@ -24,10 +24,11 @@ use file::SpillFile;
 /// fast.
 const PARTITIONS: usize = 64;
 
-/// The memory of a folder is checked after so many tokens: it can exceed its bound by what they add.
+/// The memory of a folder is checked each time this many tokens were added, so it may exceed its bound a
+/// little.
 const BLOCK_TOKENS: usize = 1 << 16;
 
-/// A folder may hold one part in so many of the bound: while it is written out its tasks are in memory twice,
+/// The bound divided by the memory that a folder may hold: its tasks are in memory twice while it is written,
 /// and so is an array while it grows.
 const SHARE_OF_BOUND: usize = 2;
 
@@ -46,7 +47,7 @@ struct MemoryBound {
 }
 
 impl SpillingFolder {
-    /// A folder of at most about `bytes` bytes, what came before going to a temporary file in `directory`.
+    /// A folder of at most about `bytes` bytes, which spills to a temporary file in `directory`.
     ///
     /// The default has no bound and never spills.
     pub fn bounded(bytes: usize, directory: &Path) -> Self {
@@ -54,7 +55,7 @@ impl SpillingFolder {
         SpillingFolder { bound: Some(bound), ..SpillingFolder::default() }
     }
 
-    /// The folder with so much room, on disk as in memory; nothing has been added yet.
+    /// The folder with this much room, on disk and in memory; nothing may have been added yet.
     pub fn within(self, room: Room) -> Self {
         SpillingFolder { room, folder: RunFolder::within(room), ..self }
     }
@@ -79,7 +80,7 @@ impl SpillingFolder {
         Ok(())
     }
 
-    /// Adds runs that are folded already.
+    /// Adds folded runs.
     ///
     /// # Errors
     /// If there is no room for a run, or runs cannot be written to disk.
@@ -88,10 +89,10 @@ impl SpillingFolder {
         self.spill_if_full()
     }
 
-    /// The distinct runs, in no particular order where some were spilled.
+    /// The distinct runs, in no particular order if some were spilled.
     ///
     /// # Errors
-    /// If runs cannot be written to disk or read again, or there is no room for what was spilled apart.
+    /// If runs cannot be written to disk or read again, or there is no room for the merged runs.
     pub fn finish(mut self) -> Result<Runs> {
         match self.bound.take() {
             Some(MemoryBound { spilled: Some(mut file), .. }) => {
@@ -137,7 +138,7 @@ impl SpillingFolder {
     }
 }
 
-/// The runs of all partitions, each merged alone: no run is in two of them.
+/// The runs of all partitions. Each is merged separately, since no run is in two of them.
 fn merge(file: &mut SpillFile, room: Room) -> Result<Runs> {
     let (mut segments, mut counts, mut tasks) = (Segments::default(), Vec::new(), Segments::default());
     for partition in 0..PARTITIONS {

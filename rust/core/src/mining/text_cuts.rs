@@ -1,4 +1,4 @@
-//! Where runs are cut because of their text: after a text that no segment may go past.
+//! Cuts of runs after a given text, so that no segment continues past it.
 //!
 //! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long
 //! one afterwards would also lose its halves.
@@ -11,11 +11,11 @@ use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_ids;
 use crate::tokens::text_matcher::{REACH, TextMatcher};
 
-/// A byte that no text of characters holds: what follows the end of a run.
+/// A byte that is in no UTF-8 text; it follows the end of a run.
 const PADDING: u8 = 0xFF;
 
-/// For each token of the distinct runs, end to end: whether it may continue a segment. The one with the first
-/// byte behind an occurrence of `text` may not. A text shorter than two bytes is found nowhere.
+/// For each token of the distinct runs, end to end: whether it may continue a segment. A token with the
+/// first byte after an occurrence of `text` may not. A text shorter than two bytes is never found.
 ///
 /// # Errors
 /// If a run holds an id that has no entry in `token_bytes`.
@@ -37,7 +37,7 @@ pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> R
     Ok(continues)
 }
 
-/// The tokens of one run that have the first byte behind a text; `bytes` is room for the run's bytes.
+/// The tokens of one run that have the first byte after a text; `bytes` is a buffer for the run's bytes.
 fn cuts_of<'a>(
     run: &'a [u32],
     token_bytes: &'a TokenBytes,
@@ -93,14 +93,14 @@ mod tests {
         folder.finish()
     }
 
-    /// By the definition: occurrences from the left that do not overlap, and the token over the byte behind
+    /// By the definition: occurrences from the left that do not overlap, and the token of the byte after
     /// each.
     fn by_definition(run: &[u32], text: &str) -> Vec<bool> {
-        let spelt = |tokens: &[u32]| tokens.iter().map(|&token| TOKENS[token as usize]).collect::<String>();
-        let whole = spelt(run);
+        let text_of = |tokens: &[u32]| tokens.iter().map(|&token| TOKENS[token as usize]).collect::<String>();
+        let whole = text_of(run);
         let ends: Vec<usize> = whole.match_indices(text).map(|(start, found)| start + found.len()).collect();
         let holds = |token: usize, byte: usize| {
-            spelt(&run[..token]).len() <= byte && byte < spelt(&run[..=token]).len()
+            text_of(&run[..token]).len() <= byte && byte < text_of(&run[..=token]).len()
         };
         (0..run.len()).map(|token| !ends.iter().any(|&end| holds(token, end))).collect()
     }

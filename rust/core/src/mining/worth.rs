@@ -1,4 +1,4 @@
-//! What a segment is expected to save on an unseen task.
+//! The units that a segment is expected to save on an unseen task.
 
 /// The share of a segment's occurrences that is expected to recur on an unseen task.
 ///
@@ -13,15 +13,15 @@ pub fn trust(support: u32, length: usize) -> f64 {
     }
 }
 
-/// Units that a segment alone is expected to save: one fewer than its tokens at each occurrence.
+/// Units that a segment alone is expected to save: all but one of its tokens at each occurrence.
 pub fn expected_savings(count: u64, support: u32, length: usize) -> f64 {
     most_savings(count, length) * trust(support, length)
 }
 
-/// Units that a segment would save if all its occurrences could be trusted.
+/// Units that a segment would save if all its occurrences recurred.
 ///
-/// As a float, which no count and no length overflows. Larger factors never make a smaller product, so that
-/// it bounds what an extension saves even where it is rounded.
+/// A float does not overflow. Its product is monotonic even with rounding, so it bounds the saving of
+/// extensions.
 pub(crate) fn most_savings(count: u64, length: usize) -> f64 {
     count as f64 * length.saturating_sub(1) as f64
 }

@@ -1,6 +1,6 @@
 //! Excludes the next units after which an engine would find other latents in the text than were written.
 //!
-//! An engine finds latents in *text*: leftmost-longest, wherever no added token stands. So the written latents
+//! An engine finds latents in *text*: leftmost-longest, between added tokens. So the written latents
 //! are right exactly if that search finds them, and no others, at their places. A model that samples may
 //! break this by writing a latent's text as base tokens, or partly so; then it reads a history that is unlike
 //! its training data. The guard watches the *starts*, the places where a latent's text may begin: each byte of

@@ -1,19 +1,19 @@
-//! The ids that an exported tokenizer gives a text, made from the ids that the base tokenizer gave it.
+//! The ids of a text in an exported tokenizer, computed from its ids in the base tokenizer.
 //!
-//! An engine finds latents in *text*: leftmost-longest, wherever no added token stands. What lies between two
-//! latents is a text of its own, a *gap*, which the base tokenizer encodes. A latent may end inside a base
-//! token, so the tokens at a gap's edges may be others than those of the whole text:
+//! An engine finds latents in *text*, leftmost-longest, between added tokens. The text between two latents, a
+//! *gap*, is encoded separately by the base tokenizer. A latent may end inside a base token, so the tokens at
+//! a gap's edges may differ from those of the whole text:
 //!
 //! ```text
 //! base tokens    ▁the ▁user name ▁is        latent "▁the▁us"
 //! units          [▁the▁us] er name ▁is      if "ername" encodes to "er", "name"
 //! ```
 //!
-//! Inside a gap the base tokens are kept. That rests on *joints*: places in a text where every tokenizer of
-//! the usual kinds parts it, whatever stands around ([`Joints`]). From a gap's edge to the next joint, the
-//! *window*, the text is encoded again. Windows are short and recur, so each is encoded once and remembered.
-//! The base tokenizer is not known here: [`ServedParse::plan`] collects the windows that are new, the caller
-//! has them encoded and hands them to [`ServedParse::learn`], and [`ServedParse::units`] reads the plan.
+//! Inside a gap the base tokens are kept. This relies on *joints*: places where the usual tokenizers split
+//! any text, independent of the rest ([`Joints`]). From a gap's edge to the next joint, the *window*, the text is
+//! encoded again. Windows are short and recur, so each is encoded once and cached. The core has no base
+//! tokenizer: [`ServedParse::plan`] collects the new windows, the caller encodes them and passes the ids to
+//! [`ServedParse::learn`], and [`ServedParse::units`] completes the plan.
 
 mod joints;
 mod plan;
@@ -35,17 +35,17 @@ use crate::vocabulary::found_texts::found_texts;
 use crate::vocabulary::served::reader::Reader;
 use crate::vocabulary::served::windows::Windows;
 
-/// Windows that are remembered before all are dropped: about 100 MB of texts and ids.
+/// Most cached windows, after which all are dropped: about 100 MB of texts and ids.
 const MOST_WINDOWS: usize = 1 << 20;
 
-/// The latents of a vocabulary, ready to be found in text; ids as in [`Vocabulary`](super::Vocabulary).
+/// The parse of text by the latents of a vocabulary; ids as in [`Vocabulary`](super::Vocabulary).
 #[derive(Debug, Clone)]
 pub struct ServedParse {
     token_bytes: TokenBytes,
     barriers: Barriers,
     joints: Joints,
     texts: TextMatcher,
-    /// Of each of the texts the latent's id, and its bytes.
+    /// The id of each text's latent, and its number of bytes.
     latents: Vec<(u32, usize)>,
     windows: Windows,
 }
@@ -53,7 +53,7 @@ pub struct ServedParse {
 impl ServedParse {
     /// The parse for a vocabulary of these segments.
     ///
-    /// A segment whose text is no UTF-8 is never found; of several with the same text, the first is.
+    /// A segment whose text is not UTF-8 is never found. Of several with the same text, the first is found.
     ///
     /// # Errors
     /// If a segment holds an id that has no entry in `token_bytes`.
@@ -75,7 +75,7 @@ impl ServedParse {
         empty.with_segments(segments)
     }
 
-    /// The parse for other segments, with the texts that this one has learnt.
+    /// The parse for other segments, with the cached texts of this one.
     ///
     /// # Errors
     /// As of [`ServedParse::new`].
@@ -114,7 +114,7 @@ impl ServedParse {
     /// The distinct texts whose base ids a plan lacks, in alphabetical order.
     ///
     /// # Errors
-    /// If one is no UTF-8, so that no tokenizer can have made these tokens of a text.
+    /// If one is not UTF-8: then the tokens are not those of a text.
     pub fn missing<'a>(&self, plan: &'a Plan) -> Result<Vec<&'a str>> {
         let mut texts: Vec<&[u8]> = plan.parts.iter().flat_map(|part| part.missing()).collect();
         texts.retain(|text| self.windows.get(text).is_none());
@@ -123,11 +123,11 @@ impl ServedParse {
         texts.into_iter().map(|text| str::from_utf8(text).map_err(|_| not_text(text))).collect()
     }
 
-    /// Remembers the base ids of `texts`: of each the ids that the base tokenizer gives it after an added token.
+    /// Caches the base ids of `texts`, as the base tokenizer encodes each after an added token.
     ///
     /// # Errors
     /// If there are not as many lists as texts, an id is no base id, or the ids of a text are not those of
-    /// its bytes. Nothing is remembered then.
+    /// its bytes. Nothing is cached then.
     pub fn learn(&mut self, texts: &[&str], ids: &Segments) -> Result<()> {
         check_length("ids of texts", ids.len(), texts.len())?;
         check_ids(ids.tokens(), 0, self.token_bytes.size())?;
@@ -148,7 +148,7 @@ impl ServedParse {
     /// The units of the conversations that were read.
     ///
     /// # Errors
-    /// If a text that the plan lacks has not been learnt.
+    /// If a missing text of the plan has not been added by `learn`.
     pub fn units(&self, plan: &Plan) -> Result<Served> {
         let mut served = Served::default();
         for part in &plan.parts {
@@ -209,7 +209,7 @@ mod tests {
         ids
     }
 
-    /// The ids of an exported tokenizer, by definition: the leftmost-longest latents, and what is left encoded.
+    /// The ids of an exported tokenizer, by definition: the leftmost-longest latents, and the rest encoded.
     fn served_by_definition(latents: &[String], text: &str) -> Vec<u32> {
         let (mut ids, mut gap, mut at) = (Vec::new(), 0, 0);
         while at < text.len() {
@@ -228,7 +228,7 @@ mod tests {
         ids
     }
 
-    /// What one speaker wrote, up to a barrier or to another speaker's text.
+    /// The text of one speaker, up to a barrier or to another speaker's text.
     #[derive(Debug, Clone)]
     struct Stretch {
         text: String,

@@ -1,15 +1,15 @@
-//! Conversations in units, with holes where a window's ids are not known yet.
+//! Conversations in units, with holes where a window is not encoded yet.
 
 use std::ops::Range;
 
 use crate::tokens::bytes::TokenBytes;
 
-/// Conversations in u units that stand for n base tokens.
+/// Conversations of n base tokens in u units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Served {
     /// Ids of the units.
     pub units: Vec<u32>,
-    /// The base position of the token in which each unit's first byte lies.
+    /// The base position of the token that has each unit's first byte.
     pub starts: Vec<i64>,
     /// Whether the unit begins where that token does.
     pub begins: Vec<bool>,
@@ -28,7 +28,7 @@ impl Served {
         self.begins.extend_from_slice(&other.begins[range]);
     }
 
-    /// Appends what a window was encoded to.
+    /// Appends the ids of a window.
     pub(super) fn push_window(&mut self, ids: &[u32], place: &Place<'_>, token_bytes: &TokenBytes) {
         let (mut covered, mut begin, mut at) = (0, 0, place.cut);
         let length = |id: u32| token_bytes.get(id).len();
@@ -43,14 +43,14 @@ impl Served {
     }
 }
 
-/// Where a window lies among the base tokens.
+/// The place of a window among the base tokens.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
-    /// The tokens that the window touches.
+    /// The tokens that the window overlaps.
     pub tokens: &'a [u32],
     /// The base position of the first of them.
     pub position: i64,
-    /// Bytes of that one before the window.
+    /// Bytes of the first token before the window.
     pub cut: usize,
 }
 
@@ -63,14 +63,14 @@ pub(super) struct Part {
     tokens: Vec<u32>,
 }
 
-/// A window whose ids are not known yet.
+/// A window that is not encoded yet.
 #[derive(Debug)]
 struct Hole {
-    /// Before which unit it lies.
+    /// The unit that it comes before.
     unit: usize,
-    /// Its text in the part's texts.
+    /// The range of its text in the part's texts.
     text: Range<usize>,
-    /// The tokens it touches, in the part's tokens.
+    /// The tokens that it overlaps, in the part's tokens.
     tokens: Range<usize>,
     position: i64,
     cut: usize,
@@ -92,7 +92,7 @@ impl Part {
         self.holes.iter().map(|hole| &self.texts[hole.text.clone()])
     }
 
-    /// Appends the part to `served`, holes filled by `known`; the text of one that is not known is the error.
+    /// Appends the part to `served`, with holes filled from `known`; the error is a text that is not in it.
     pub(super) fn fill_into<'k>(
         &self,
         served: &mut Served,
@@ -119,7 +119,7 @@ fn append<T: Copy>(list: &mut Vec<T>, items: &[T]) -> Range<usize> {
     start..list.len()
 }
 
-/// Conversations that were read, in order: what [`ServedParse::units`] makes units of.
+/// Conversations that were read, in order: the input of [`ServedParse::units`].
 ///
 /// [`ServedParse::units`]: super::ServedParse::units
 #[derive(Debug, Default)]

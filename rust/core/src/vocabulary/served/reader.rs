@@ -5,15 +5,15 @@ use super::plan::{Part, Place};
 use super::windows::Windows;
 use crate::tokens::text_matcher::REACH;
 
-/// The byte between two stretches. No text of a latent has it, so no latent is found across.
+/// The byte between two stretches. It is in no latent's text, so no latent is found across it.
 const BORDER: u8 = 0xFF;
 
-/// Bytes that are read in one go, at least: few enough to stay in a near cache.
+/// The fewest bytes of a chunk: few enough to stay in a near cache.
 const CHUNK: usize = 1 << 14;
 
 /// Reads conversations, a chunk of whole stretches at a time.
 ///
-/// A stretch is what one speaker wrote between two barriers: the base tokenizer encoded it by itself.
+/// A stretch is one speaker's text between two barriers, which the base tokenizer encoded separately.
 pub(super) struct Reader<'a> {
     parse: &'a ServedParse,
     windows: &'a Windows,
@@ -32,7 +32,7 @@ struct Stretch {
     end: usize,
     /// The token after its last one.
     last: usize,
-    /// Whether that token is a barrier, which is the border then.
+    /// Whether that token is a barrier, and thus the border.
     barrier: bool,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Goes over a chunk from latent to latent.
+/// Reads a chunk from latent to latent.
 struct Gaps<'a> {
     parse: &'a ServedParse,
     windows: &'a Windows,
@@ -114,11 +114,11 @@ struct Gaps<'a> {
     tokens: &'a [u32],
     /// The base position of the chunk's first token.
     position: i64,
-    /// The byte up to which units are written.
+    /// The byte up to which units have been appended.
     at: usize,
-    /// Whether the base tokenizer parted the text at that byte.
+    /// Whether the base tokenizer split the text at that byte.
     is_parted: bool,
-    /// The first token that does not begin before `at`.
+    /// The first token that begins at `at` or after it.
     next: usize,
 }
 
@@ -134,7 +134,7 @@ impl<'a> Gaps<'a> {
 
     fn end_stretch(&mut self, stretch: &Stretch) {
         self.gap(stretch.end, true);
-        // A barrier, and before it what has no bytes and so lies in no gap.
+        // A barrier, and the tokens without bytes before it, which are in no gap.
         let next = stretch.last + usize::from(stretch.barrier);
         self.keep(self.next, next);
         self.at = stretch.end + 1;
@@ -142,7 +142,7 @@ impl<'a> Gaps<'a> {
         self.is_parted = true;
     }
 
-    /// Writes what lies before the byte `end`; `end_is_parted` is of that byte what `is_parted` is of `at`.
+    /// Appends the units before the byte `end`; `end_is_parted`: whether the base tokenizer split the text there.
     fn gap(&mut self, end: usize, end_is_parted: bool) {
         if self.at == end {
             return;
@@ -171,14 +171,14 @@ impl<'a> Gaps<'a> {
         Some((first, (first..after).rev().find(is_joint).unwrap_or(first)))
     }
 
-    /// Writes base tokens as they are.
+    /// Appends base tokens as they are.
     fn keep(&mut self, first: usize, last: usize) {
         for token in first..last {
             self.part.units.push(self.tokens[token], self.position + token as i64, true);
         }
     }
 
-    /// Writes what the text up to `end` is encoded to by itself.
+    /// Appends the ids of the text up to `end`, encoded separately.
     fn window(&mut self, end: usize) {
         if self.at >= end {
             return;
@@ -196,9 +196,9 @@ impl<'a> Gaps<'a> {
         self.next += self.starts[self.next..].iter().take_while(|&&start| start < byte).count();
     }
 
-    /// The tokens that the bytes from `at` to `end` touch.
+    /// The tokens that overlap the bytes from `at` to `end`.
     fn place(&self, end: usize) -> Place<'a> {
-        // Of several that begin there, all but the last have no bytes.
+        // If several begin there, all but the last have no bytes.
         let begun = self.starts[self.next..].iter().take_while(|&&start| start == self.at).count();
         let first = (self.next + begun).saturating_sub(1);
         let tokens = self.starts[first..].iter().take_while(|&&start| start < end).count();

@@ -1,4 +1,4 @@
-//! Texts that were encoded once, and their base ids.
+//! The cache of encoded texts and their base ids.
 
 use std::hash::Hasher;
 
@@ -24,7 +24,7 @@ impl Windows {
         Some(self.ids.get(*index))
     }
 
-    /// Adds a text, unless it is there.
+    /// Adds a text, unless it is already cached.
     pub(super) fn insert(&mut self, text: &[u8], ids: &[u32]) {
         if self.get(text).is_none() {
             self.texts.push(text);
