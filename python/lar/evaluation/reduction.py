@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
 from lar.errors import CorpusError
+from lar.evaluation.drift import UnusedLatent, mined_reduction, unused_latents
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -73,7 +74,9 @@ class Evaluation:
     """The result of `evaluate`.
 
     tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
-    in_sample: all tasks of the input were mined, so they are measured after all.
+    in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the reduction
+    in the mined corpus, None where the vocabulary has no record of it. unused: the latents that mining used and
+    the measured text does not use, the most expensive first; empty if `in_sample`.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -83,10 +86,17 @@ class Evaluation:
     tasks: frozenset[str] = frozenset()
     seen_tasks: int = 0
     in_sample: bool = False
+    mined_reduction: float | None = None
+    unused: list[UnusedLatent] = field(default_factory=list)
 
     def measures(self, task: str) -> bool:
         """Whether the task is measured."""
         return task in self.tasks
+
+    @property
+    def drift(self) -> list[UnusedLatent]:
+        """The latents in `unused` that are unused by more than chance."""
+        return [one for one in self.unused if one.drifted]
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
@@ -97,6 +107,8 @@ class Evaluation:
             "tasks": len(self.tasks),
             "seen_tasks": self.seen_tasks,
             "in_sample": self.in_sample,
+            "mined_reduction": None if self.mined_reduction is None else round(self.mined_reduction, 6),
+            "unused": [one.to_dict() for one in self.unused],
             "per_corpus": {name: counts.to_dict() for name, counts in self.per_corpus.items()},
         }
 
@@ -113,7 +125,7 @@ def evaluate(
     `corpus` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
     Every conversation is expanded again and compared token by token. Its text is encoded by the exported
     tokenizer, and the ids are compared with the parse. If all tasks were mined, they are measured after all,
-    and `in_sample` is set.
+    and `in_sample` is set. `unused` and `drift` are the latents that the measured text no longer uses.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
@@ -145,7 +157,10 @@ def evaluate(
             result.lossless &= lossless
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
-    if result.in_sample:
+    result.mined_reduction = mined_reduction(vocabulary)
+    if not result.in_sample:
+        result.unused = unused_latents(vocabulary, used, result.total.base_tokens, len(measured))
+    else:
         logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
 
