@@ -49,8 +49,8 @@ def command(
 
     CORPUS is one or several corpus folders or trajectory files of any known format. No model is needed: the
     vocabulary's folder holds its tokenizer. On fresh logs, the last lines name the latents that are no longer
-    used. With --model, the bits that the model, the control and the
-    student need for each byte of the agent's text are measured too, on this machine.
+    used. With --model, the bits that the model, the control and the student need for each byte of the agent's
+    text are measured too, on this machine.
 
     \b
     Examples:
@@ -146,6 +146,6 @@ def _print_drift(result: Any) -> None:
         names = ", ".join(repr(one.latent.text) for one in drift[:_SHOWN])
         more = ", ..." if len(drift) > _SHOWN else ""
         click.echo(
-            f"{len(drift)} latents no longer used though {uses:,.0f} uses were expected: {names}{more} "
+            f"latents no longer used: {len(drift)}, though {uses:,.0f} uses were expected: {names}{more} "
             "(lar mine --update renews them)"
         )

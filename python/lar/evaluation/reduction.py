@@ -74,9 +74,9 @@ class Evaluation:
     """The result of `evaluate`.
 
     tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
-    in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the reduction
-    in the mined corpus, None where the vocabulary has no record of it. unused: the latents that mining used and
-    the measured text does not use, the most expensive first; empty if `in_sample`.
+    in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the
+    reduction in the mined corpus, None where the vocabulary has no record of it. unused: the latents that
+    mining used and the measured text does not use, the most expensive first; empty if `in_sample`.
     """
 
     total: Counts = field(default_factory=Counts)
