@@ -222,7 +222,9 @@ def test_a_record_without_the_models_fingerprint_is_checked_by_the_models_folder
         distill(sides[0], tiny.model(vocabulary.base_size), vocabulary, options, start_from=tmp_path / "old")
 
 
-@pytest.mark.parametrize("damage", ["no adapter", "no rows", "cut adapter", "other adapter", "other rows"])
+@pytest.mark.parametrize(
+    "damage", ["no adapter", "no rows", "cut rows", "cut adapter", "other adapter", "other rows"]
+)
 def test_damaged_weights_are_refused_by_name(
     sides, vocabulary, renewed, teacher_folder, earlier, tmp_path, damage
 ):
@@ -235,6 +237,8 @@ def test_damaged_weights_are_refused_by_name(
         rows.unlink()
     elif damage == "cut adapter":
         adapter.write_bytes(adapter.read_bytes()[:-100])
+    elif damage == "cut rows":
+        rows.write_bytes(rows.read_bytes()[:-100])
     elif damage == "other adapter":
         options = DistillOptions(**{**FEW, "lora_rank": 2})
         Student.begin(tiny.model(vocabulary.base_size), vocabulary, options).save(tmp_path / "other")

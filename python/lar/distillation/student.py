@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import load_peft_weights
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -234,14 +235,14 @@ def load_rows(rows: LatentRows, folder: Path) -> None:
     """Load a student's rows into `rows`, in place.
 
     Raises:
-        TrainingError: the rows are missing, or of other shapes.
+        TrainingError: the rows are missing, damaged or of other shapes.
     """
     file = folder / ROWS_FILE
     if not file.is_file():
         raise TrainingError(f"{file}: the latents' rows are missing")
     try:
         rows.load_state_dict(load_file(file))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
 
 

@@ -12,9 +12,9 @@ from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # Unused is surprising from this number on: of what occurs 5 times on average, independently, nothing occurs
-# with a probability of exp(-5) < 1%. Expected uses alone mislead, because one task may have many of them: 16
-# held-out tasks of tau_bench (K = 256) leave 7 latents unused that had 5 expected uses or more, though the agent
-# is the same. With the tasks counted too, none of them is reported.
+# with a probability of exp(-5) < 1%. Expected uses alone mislead, because one task may have many of them. 16
+# held-out tasks of tau_bench (K = 256) do not use 7 latents with 5 expected uses or more, though the agent is
+# the same. With the tasks counted too, none of them is reported.
 SURPRISING = 5.0
 
 
