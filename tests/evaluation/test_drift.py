@@ -11,6 +11,7 @@ from lar import cli
 from lar.corpus import Corpus
 from lar.evaluation.drift import SURPRISING, unused_latents
 from lar.evaluation.reduction import evaluate
+from lar.mining.mine import mine
 from lar.trajectories import write_trajectories
 from testing import toy
 
@@ -31,12 +32,12 @@ def fresh(tokenizer):
     return Corpus.build(changed(40), tokenizer)
 
 
-def uses(corpus, vocabulary):
-    """How often the agent's text uses each latent."""
+def uses(corpus, vocabulary, *, prompts=False):
+    """How often the agent's text, or all text, uses each latent."""
     found = Counter()
     for shard in corpus.shards():
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
-        found.update(form.units[form.action].tolist())
+        found.update(form.units[form.action | prompts].tolist())
     return [found[latent.id] for latent in vocabulary]
 
 
@@ -86,6 +87,30 @@ def test_mined_tasks_report_no_unused_latents(corpus, vocabulary):
     assert result.in_sample
     assert result.latents_used < vocabulary.size
     assert result.unused == []
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_uses_in_prompts_count_where_prompts_had_a_weight(corpus, tokenizer, weight):
+    vocabulary = mine(corpus, size=40, prompt_weight=weight, gates="none")
+    runs = toy.trajectories(40, first=1000)
+    for run in runs:
+        run.messages[0]["content"] = run.messages[-1]["content"] = "Now!"
+    fresh = Corpus.build(runs, tokenizer)
+    result = evaluate(fresh, vocabulary)
+    tokens = vocabulary.mining["action_tokens"] + (weight > 0) * vocabulary.mining["prompt_tokens"]
+    measured = fresh.num_tokens if weight else fresh.num_action_tokens
+    found = uses(fresh, vocabulary, prompts=weight > 0)
+    expected = {
+        latent: (latent.uses + latent.prompt_uses) * measured / tokens
+        for latent, count in zip(vocabulary, found, strict=True)
+        if not count and latent.uses + latent.prompt_uses
+    }
+    assert {one.latent: one.expected_uses for one in result.unused} == pytest.approx(expected)
+    assert any("Anything else?" in one.latent.text for one in result.drift)
+    asked = [one for one in result.drift if "How warm" in one.latent.text]
+    assert bool(asked) == (weight > 0)
+    used = sum(count > 0 for count in uses(fresh, vocabulary))
+    assert result.latents_used == used
 
 
 def test_latents_of_few_mined_tasks_have_not_drifted_however_often_these_used_them(fresh, vocabulary):

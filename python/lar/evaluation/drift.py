@@ -22,7 +22,8 @@ SURPRISING = 5.0
 class UnusedLatent:
     """A latent that mining used and the measured text does not use.
 
-    expected_uses: the uses in mining for each of the agent's base tokens, times the measured base tokens.
+    expected_uses: the uses in mining for each mined base token, times the measured base tokens. Tokens and
+    uses are the agent's, or those of all text if prompts had a weight in mining.
     drifted: whether chance does not explain that there are none. Uses come in clusters, several in one task,
     so both numbers must be surprising: the expected uses, and the measured tasks, none of which has the
     segment.
@@ -53,22 +54,30 @@ def unused_latents(
 ) -> list[UnusedLatent]:
     """The latents that mining used and `used`, bool (K), has not; those that would save most are first.
 
-    The agent wrote `base_tokens` in the measured `tasks`. The list is empty where the vocabulary has no
-    record of how much text it was mined on.
+    `used` and the number of `base_tokens` are of the agent's text in the measured tasks, or of all text where
+    `counts_prompts`. The list is empty where the vocabulary has no record of how much text it was mined on.
     """
     mined_tokens, mined_tasks = _mined(vocabulary.mining, "action_tokens"), _mined(vocabulary.mining, "tasks")
     if mined_tokens is None or mined_tasks is None:
         return []
+    if counts_prompts(vocabulary):
+        mined_tokens += _mined(vocabulary.mining, "prompt_tokens") or 0
     found = []
     for latent, is_used in zip(vocabulary, used.tolist(), strict=True):
-        if is_used or not latent.uses:
+        uses = latent.uses + latent.prompt_uses
+        if is_used or not uses:
             continue
-        expected = latent.uses * base_tokens / mined_tokens
+        expected = uses * base_tokens / mined_tokens
         # + 1, because a segment of all mined tasks is not certain in the next one.
         share = min(latent.support, mined_tasks) / (mined_tasks + 1)
         surprise = min(expected, -tasks * math.log1p(-share))
         found.append(UnusedLatent(latent, expected, surprise >= SURPRISING))
     return sorted(found, key=lambda one: (-one.expected_saving, one.latent.id))
+
+
+def counts_prompts(vocabulary: LatentVocabulary) -> bool:
+    """Whether prompts had a weight in mining, so that a latent is of use in a prompt too."""
+    return bool(vocabulary.mining.get("prompt_weight"))
 
 
 def mined_reduction(vocabulary: LatentVocabulary) -> float | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
 from lar.errors import CorpusError
-from lar.evaluation.drift import UnusedLatent, mined_reduction, unused_latents
+from lar.evaluation.drift import UnusedLatent, counts_prompts, mined_reduction, unused_latents
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -161,7 +161,7 @@ def evaluate(
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
-    used = np.zeros(vocabulary.size, dtype=np.bool_)
+    used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)
     selections = {name: one.select(result.measures) for name, one in corpora.items()}
     tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
@@ -169,8 +169,9 @@ def evaluate(
     measure = _Measure(vocabulary)
     for name, one in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, latents, lossless in map_shards(measure, one, backend):
-            used[latents] = True
+        for counts, latents, of_agent, lossless in map_shards(measure, one, backend):
+            used[latents[of_agent]] = True
+            used_anywhere[latents] = True
             result.per_corpus[name] += counts
             result.total += counts
             result.lossless &= lossless
@@ -178,7 +179,10 @@ def evaluate(
     result.latents_used = int(used.sum())
     result.mined_reduction = mined_reduction(vocabulary)
     if not result.in_sample:
-        result.unused = unused_latents(vocabulary, used, result.total.base_tokens, len(measured))
+        whole = counts_prompts(vocabulary)
+        base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
+        found = used_anywhere if whole else used
+        result.unused = unused_latents(vocabulary, found, base_tokens, len(measured))
     else:
         logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
@@ -206,11 +210,12 @@ class _Measure:
     def __reduce__(self) -> tuple[type["_Measure"], tuple[LatentVocabulary]]:
         return _Measure, (self._vocabulary,)
 
-    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], bool]:
-        """The counts, the latents that the agent's units use, and whether all tokens came back unchanged."""
+    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], NDArray[np.bool_], bool]:
+        """The counts, the n latents used, whether by the agent (bool (n)), and if all tokens came back."""
         vocabulary = self._vocabulary
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
-        latents = form.units[form.action & (form.units >= vocabulary.base_size)] - vocabulary.base_size
+        latents = np.unique(form.units[form.units >= vocabulary.base_size])
+        of_agent = np.isin(latents, form.units[form.action])
         counts = Counts(
             trajectories=len(shard.tasks),
             base_tokens=int(shard.action.sum()),
@@ -221,4 +226,4 @@ class _Measure:
         )
         text = vocabulary.tokenizer.bytes_of
         lossless = text(vocabulary.expand(form.units)) == text(shard.tokens)
-        return counts, np.unique(latents), lossless
+        return counts, latents - vocabulary.base_size, of_agent, lossless
