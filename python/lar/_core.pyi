@@ -117,6 +117,13 @@ class Runs:
         is 2^32 - 1.
         """
 
+    @staticmethod
+    def weighted(parts: Sequence[tuple[Runs, int]]) -> Runs:
+        """The runs of all parts together; an occurrence in a part counts as the part's factor.
+
+        A part of factor 0 is left out. Raises OptionError where the counts are too large.
+        """
+
     def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], ...]]: ...
     def __len__(self) -> int: ...
     @property
@@ -167,10 +174,24 @@ class Runs:
         Raises OptionError where the runs have more positions than can be searched.
         """
 
-    def select(self, candidates: Candidates, size: int) -> Selection:
+    def count_occurrences(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Occurrences of each of k distinct segments, overlapping ones included; uint64 (k).
+
+        Segment i is tokens[offsets[i]:offsets[i + 1]]. Raises VocabularyError where the segments hold more
+        than 2^32 - 2 tokens; so do the next two.
+        """
+
+    def count_uses(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """How often the parse of the runs by k distinct segments uses each of them; uint64 (k)."""
+
+    def as_candidates(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Candidates:
+        """Those of k segments that occur in the runs, with their frequencies."""
+
+    def select(self, candidates: Candidates, size: int, held: NDArray[np.bool_] | None = None) -> Selection:
         """Choose at most `size` candidates by the units that the parse of these runs would lose without them.
 
-        Raises VocabularyError where the candidates hold more than 2^32 - 2 tokens.
+        `held` (n): the candidates of a vocabulary that is updated; a new one replaces one of them only if it
+        saves twice as much. Raises VocabularyError where the candidates hold more than 2^32 - 2 tokens.
         """
 
 @final
@@ -203,6 +224,9 @@ class Candidates:
     @staticmethod
     def best(parts: Sequence[Candidates], most: int) -> Candidates:
         """The `most` candidates of all parts together that save most; no segment is in two parts."""
+
+    def union(self, other: Candidates) -> Candidates:
+        """The candidates of both; where both have a segment, its frequencies here are taken."""
 
     def are_whole_characters(
         self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64]

@@ -195,3 +195,24 @@ def test_without_torch_a_command_explains_itself_and_says_what_to_install(folder
     assert result.returncode == 2, result
     assert "pip install 'lar[train]'" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_generated_prompt_and_total_are_stated_apart(folder, tmp_path):
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12)
+    out = tmp_path / "vocabulary"
+    found = json.loads(lar(*mined, "--prompt-weight", 0.5, "-o", out, "--json").stdout)
+    assert found["units"] + found["prompt_units"] == found["total_units"]
+    assert found["base_tokens"] + found["prompt_base_tokens"] == found["total_base_tokens"]
+    measured = lar("evaluate", folder / "test.parquet", out).stdout
+    assert all(kind in measured for kind in ("generated", "prompt", "total"))
+    assert "prompt_weight must be 0" in refused(*mined, "--prompt-weight", -1, "-o", tmp_path / "wrong")
+
+
+def test_a_vocabulary_is_updated_with_its_own_tokenizer(folder, tmp_path):
+    command = ("mine", folder / "test.parquet", "--update", folder / "vocabulary", "-o", tmp_path / "new")
+    result = lar(*command)
+    assert result.returncode == 0, result.stderr
+    assert "latents keep their ids" in result.stdout
+    updated, before = (LatentVocabulary.load(path) for path in (tmp_path / "new", folder / "vocabulary"))
+    assert updated.mined_tasks > before.mined_tasks
+    assert updated.size <= before.size

@@ -54,7 +54,7 @@ def found_in(text: str, latents: list[str]) -> list[tuple[int, int]]:
 def test_savings_add_up_and_uses_are_those_of_the_text(texts, conversations):
     segments, shard = segments_of(texts), shard_of(conversations)
     parsed = ServedParse(TOKENIZER, segments).parse(shard.tokens, shard.action, shard.offsets)
-    found = savings(parsed, shard.action, TOKENIZER.base_size, len(segments))
+    found = savings(parsed, shard.action.astype(np.int64), TOKENIZER.base_size, len(segments))
     latents = [TOKENIZER.decode(segment) for segment in segments]
     spoken = [text for spans in conversations for text in spans[1::2]]
     expected = [index for text in spoken for _, index in found_in(text, latents)]

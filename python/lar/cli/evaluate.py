@@ -106,18 +106,18 @@ def _bits_per_byte(
 
 def _print(result: Any, size: int) -> None:
     table = Table()
-    for name in ("corpus", "trajectories", "base tokens", "units", "reduction", "context reduction"):
-        table.add_column(name, justify="left" if name == "corpus" else "right")
+    for name in ("corpus", "trajectories", "text", "base tokens", "units", "reduction"):
+        table.add_column(name, justify="left" if name in ("corpus", "text") else "right")
     rows = [*result.per_corpus.items(), ("all", result.total)]
     for name, counts in rows if len(result.per_corpus) > 1 else rows[:1]:
-        table.add_row(
-            name,
-            f"{counts.trajectories:,}",
-            f"{counts.base_tokens:,}",
-            f"{counts.units:,}",
-            f"{counts.reduction:.1%}",
-            f"{counts.context_reduction:.1%}",
-        )
+        of_corpus = name, f"{counts.trajectories:,}"
+        for text, base_tokens, units, reduction in (
+            ("generated", counts.base_tokens, counts.units, counts.reduction),
+            ("prompt", counts.prompt_base_tokens, counts.prompt_units, counts.prompt_reduction),
+            ("total", counts.context_base_tokens, counts.context_units, counts.context_reduction),
+        ):
+            table.add_row(*of_corpus, text, f"{base_tokens:,}", f"{units:,}", f"{reduction:.1%}")
+            of_corpus = "", ""
     Console().print(table)
     level = result.total.text_level
     seen = "" if result.in_sample else f" not seen in mining ({result.seen_tasks} others left out)"

@@ -26,7 +26,11 @@ _DEFAULTS = MiningOptions()
     "--tokenizer", type=EXISTING_PATH, help="The model's folder; needed if INPUTS are trajectories."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The vocabulary folder to write.")
-@click.option("--size", default=_DEFAULTS.size, show_default=True, help="The largest number of latents.")
+@click.option(
+    "--size",
+    type=int,
+    help=f"The largest number of latents.  [default: {_DEFAULTS.size}, or that of --update]",
+)
 @click.option(
     "--min-support",
     default=_DEFAULTS.min_support,
@@ -66,6 +70,20 @@ _DEFAULTS = MiningOptions()
     "the text that engines read.",
 )
 @click.option(
+    "--prompt-weight",
+    default=_DEFAULTS.prompt_weight,
+    show_default=True,
+    help="What a token that the agent reads (system prompt, tools, observations) costs beside one that it "
+    "writes, for example 0.1. With 0, only the agent's text is mined.",
+)
+@click.option(
+    "--update",
+    type=EXISTING_PATH,
+    metavar="VOCABULARY",
+    help="An earlier vocabulary, to be updated for these logs: latents that still pay keep their ids, the "
+    "others are replaced.",
+)
+@click.option(
     "--memory",
     metavar="SIZE",
     help="About how much memory to use for folding the corpus, such as 2GiB; the rest is spilled to a file "
@@ -78,6 +96,8 @@ def command(
     inputs: tuple[Path, ...],
     tokenizer: Path | None,
     output: Path,
+    size: int | None,
+    update: Path | None,
     memory: str | None,
     ray_address: str | None,
     hold_out: float,
@@ -92,12 +112,18 @@ def command(
       lar mine corpus/ --size 1024 --max-entropy p60 -o vocabulary/
       lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
+      lar mine corpus/ --size 1024 --prompt-weight 0.1 -o vocabulary/
+      lar mine new-logs/ --update vocabulary/ -o vocabulary-2/
       lar mine /shared/corpus/ --size 4096 -o vocabulary/ --ray head:6379
     """
     from lar.mining.mine import mine
     from lar.mining.one_machine import OneMachine
+    from lar.vocabulary.vocabulary import LatentVocabulary
 
-    MiningOptions(**options)  # what is wrong must not wait for the corpus
+    before = LatentVocabulary.load(update) if update else None
+    if size is None:
+        size = before.size if before else _DEFAULTS.size
+    MiningOptions(size=size, **options)  # what is wrong must not wait for the corpus
     check_replaceable(output, FILE_NAME)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
@@ -105,10 +131,12 @@ def command(
             raise OptionError("--memory is for one machine: it does not go with --ray")
         check_for_cluster(inputs)
     began = time.perf_counter()
-    corpus = training_side(open_corpus(inputs, tokenizer), hold_out, split_seed)
+    own = tokenizer or (before and before.tokenizer)
+    corpus = training_side(open_corpus(inputs, own), hold_out, split_seed)
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
-        vocabulary = mine(corpus, backend=cluster or here, progress=progress, **options)
-    if vocabulary.size < options["size"]:
+        backend = cluster or here
+        vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **options)
+    if vocabulary.size < size:
         logger.warning(
             "%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size
         )
@@ -130,29 +158,71 @@ def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
         "base_tokens": base_tokens,
         "units": base_tokens - saved,
         "reduction": round(saved / base_tokens, 6),
+        **_of_prompts(vocabulary),
         "mining": vocabulary.mining,
         "seconds": round(seconds, 2),
     }
 
 
+def _of_prompts(vocabulary: Any) -> dict[str, Any]:
+    """Base tokens and units of what the agent only reads and of all text, if prompts have a weight."""
+    mining = vocabulary.mining
+    if not mining["prompt_weight"]:
+        return {}
+    saved = sum(latent.prompt_saving for latent in vocabulary.latents)
+    base_tokens = mining["prompt_tokens"]
+    total = base_tokens + mining["action_tokens"]
+    total_saved = saved + sum(latent.saving for latent in vocabulary.latents)
+    return {
+        "prompt_base_tokens": base_tokens,
+        "prompt_units": base_tokens - saved,
+        "prompt_reduction": round(saved / base_tokens, 6) if base_tokens else 0.0,
+        "total_base_tokens": total,
+        "total_units": total - total_saved,
+        "total_reduction": round(total_saved / total, 6),
+    }
+
+
 def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
-    table = Table(title="The most useful latents", title_justify="left")
-    for name in ("id", "text", "tokens", "uses", "tasks"):
+    mining = vocabulary.mining
+    weight = mining["prompt_weight"]
+    table = Table(title="The latents that save most", title_justify="left")
+    for name in ("id", "text", "tokens", "uses", *(["prompt uses"] if weight else []), "tasks"):
         table.add_column(name, justify="left" if name == "text" else "right")
-    for latent in vocabulary.latents[:10]:
-        row = (latent.id, repr(latent.text), len(latent.tokens), latent.uses, latent.support)
+    by_saving = sorted(
+        vocabulary.latents, key=lambda latent: -(latent.saving + weight * latent.prompt_saving)
+    )
+    for latent in by_saving[:10]:
+        uses = (latent.uses, latent.prompt_uses) if weight else (latent.uses,)
+        row = (latent.id, repr(latent.text), len(latent.tokens), *uses, latent.support)
         table.add_row(*[str(value).replace("[", r"\[") for value in row])
     Console().print(table)
-    _print_gates(vocabulary.mining["gates"])
+    _print_gates(mining["gates"])
+    if "update" in mining:
+        _print_update(mining["update"])
     click.echo(
         f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
-        f"mined on ({summary['mining']['tasks']}; see lar evaluate for others)\n"
-        f"{summary['vocabulary']} in {summary['seconds']:.1f} s"
+        f"mined on ({mining['tasks']}; see lar evaluate for others)"
+    )
+    if weight:
+        click.echo(
+            f"of what the agent only reads {summary['prompt_reduction']:.1%} fewer, "
+            f"of all text {summary['total_reduction']:.1%} fewer"
+        )
+    click.echo(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
+
+
+def _print_update(update: dict[str, Any]) -> None:
+    retired = update["retired"]
+    shown = ", ".join(map(repr, retired[:5])) + (", ..." if len(retired) > 5 else "")
+    click.echo(
+        f"{update['kept']} latents keep their ids, {update['moved']} are kept with another id, "
+        f"{update['new']} are new; {len(retired)} retired" + (f": {shown}" if retired else "")
     )
 
 
 def _print_gates(gates: list[dict[str, Any]]) -> None:
-    """What each gate cost: reductions are those of the corpus, with all gates up to the row's."""
+    """What each gate cost: reductions are shares of the mined text, with all gates up to the row's."""
     if len(gates) == 1:
         return
     table = Table(title="What segments fit for engines cost", title_justify="left")

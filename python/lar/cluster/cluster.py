@@ -46,10 +46,16 @@ class Cluster:
         return scoring.score(corpus, str(model), loading, overwrite=overwrite, progress=progress)
 
     def fold(
-        self, corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True
+        self,
+        corpus: Corpus,
+        nats: float | None,
+        progress: Progress = silent,
+        *,
+        searched: bool = True,
+        prompt: bool = False,
     ) -> _core.Runs:
         """Fold the shards in tasks and merge them in tasks; see `Backend`."""
-        return mining.fold(corpus, nats, progress, searched=searched)
+        return mining.fold(corpus, nats, progress, searched=searched, prompt=prompt)
 
     def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
         """Search in parts of the trie, split by first token over the nodes; see `Backend`."""

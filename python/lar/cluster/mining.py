@@ -28,13 +28,19 @@ _TRIE_PARTS_A_NODE = 2
 
 
 def fold(
-    corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True
+    corpus: Corpus,
+    nats: float | None,
+    progress: Progress = silent,
+    *,
+    searched: bool = True,
+    prompt: bool = False,
 ) -> _core.Runs:
     """The distinct runs of the corpus; see `lar.corpus.backend.Backend.fold`."""
     barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
     submit = on_one_core(fold_shard, results=2)
     folded = [
-        submit(file, numbers.of(file.tasks()), barriers, nats, searched=searched) for file in _files(corpus)
+        submit(file, numbers.of(file.tasks()), barriers, nats, searched=searched, prompt=prompt)
+        for file in _files(corpus)
     ]
     done = 0
     for _, tokens in folded:  # a shard that cannot be folded raises here, before anything is merged
@@ -53,10 +59,11 @@ def fold_shard(
     nats: float | None,
     *,
     searched: bool = True,
+    prompt: bool = False,
 ) -> tuple[_core.Runs, int]:
     """The task: runs and number of tokens of a shard; `tasks` are its selected trajectories' numbers."""
     folder, shard = _core.RunFolder(barriers, searched=searched), file.read()
-    add_shard(folder, shard, tasks, nats)
+    add_shard(folder, shard, tasks, nats, prompt=prompt)
     return folder.finish(), len(shard.tokens)
 
 

@@ -42,12 +42,19 @@ class Backend(Protocol):
         """
 
     def fold(
-        self, corpus: "Corpus", nats: float | None, progress: Progress = silent, *, searched: bool = True
+        self,
+        corpus: "Corpus",
+        nats: float | None,
+        progress: Progress = silent,
+        *,
+        searched: bool = True,
+        prompt: bool = False,
     ) -> _core.Runs:
         """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy.
 
         `progress` counts tokens. With `searched`, candidates will be searched in the runs: too many runs for
-        that raise OptionError at once (see `_core.RunFolder`).
+        that raise OptionError at once (see `_core.RunFolder`). With `prompt`, the runs are those that the
+        agent only reads, instead of those that it writes.
         """
 
     def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:

@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 class Counts:
     """Sums over conversations.
 
-    base_tokens, units: the agent's. context_base_tokens, context_units: of all speakers. text_level: the
-    agreement of the exported tokenizer's ids with the core's parse (`lar.evaluation.text_agreement`).
+    base_tokens, units: the agent's. context_base_tokens, context_units: of all speakers. The difference is
+    the prompt's: what the agent only reads. text_level: the agreement of the exported tokenizer's ids with
+    the core's parse (`lar.evaluation.text_agreement`).
     """
 
     trajectories: int = 0
@@ -40,6 +41,21 @@ class Counts:
         return 1 - self.units / self.base_tokens if self.base_tokens else 0.0
 
     @property
+    def prompt_base_tokens(self) -> int:
+        """Base tokens that the agent only reads."""
+        return self.context_base_tokens - self.base_tokens
+
+    @property
+    def prompt_units(self) -> int:
+        """Units that the agent only reads."""
+        return self.context_units - self.units
+
+    @property
+    def prompt_reduction(self) -> float:
+        """1 - units / base tokens of what the agent only reads."""
+        return 1 - self.prompt_units / self.prompt_base_tokens if self.prompt_base_tokens else 0.0
+
+    @property
     def context_reduction(self) -> float:
         """1 - units / base tokens of whole conversations."""
         return 1 - self.context_units / self.context_base_tokens if self.context_base_tokens else 0.0
@@ -51,6 +67,9 @@ class Counts:
             "base_tokens": self.base_tokens,
             "units": self.units,
             "reduction": round(self.reduction, 6),
+            "prompt_base_tokens": self.prompt_base_tokens,
+            "prompt_units": self.prompt_units,
+            "prompt_reduction": round(self.prompt_reduction, 6),
             "context_base_tokens": self.context_base_tokens,
             "context_units": self.context_units,
             "context_reduction": round(self.context_reduction, 6),

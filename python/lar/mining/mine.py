@@ -1,6 +1,6 @@
 """Corpus -> latent vocabulary: the segments that recur, could have been predicted, and save the most."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Unpack
@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
-from lar.errors import CorpusError
+from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import CUTS, parse_gates
-from lar.mining.entropy_gate import gated_runs, parse_gate
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selector
 from lar.mining.served_saving import Audit
 from lar.mining.turn_borders import TurnBorders
-from lar.tokenizer.tokenizer import Tokenizer
+from lar.mining.update import Rows, open_vocabulary, rows_of
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
@@ -30,8 +29,9 @@ from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
 
 def mine(
     corpus: Corpus | StrPath,
-    size: int = MiningOptions.size,
+    size: int | None = None,
     *,
+    update: LatentVocabulary | StrPath | None = None,
     backend: Backend | None = None,
     progress: Progress = silent,
     **options: Unpack[MiningKeywords],
@@ -41,6 +41,10 @@ def mine(
     `corpus` is a corpus or its folder. `progress` counts the tokens of each pass over the corpus, from zero
     again for each; most passes are audits of the gate `served`.
 
+    `update` is an earlier vocabulary or its folder, mined from older logs. Its latents that still pay keep
+    their ids. The others are retired, and new latents take their rows. `size` None is then the size of that
+    vocabulary, else 1,024.
+
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`).
 
@@ -48,74 +52,126 @@ def mine(
         OptionError: an option is out of its range, or the corpus has more runs than candidates can be
             searched in; the message names what helps.
         CorpusError: the corpus holds no token of the agent.
+        VocabularyError: `update` was mined with another tokenizer.
 
     >>> vocabulary = lar.mine(corpus, size=4, gates="none")
     >>> [latent.id - vocabulary.base_size for latent in vocabulary]
     [0, 1, 2, 3]
     """
-    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
     if not isinstance(corpus, Corpus):
         corpus = Corpus.load(corpus)
-    backend = backend or OneMachine()
-    gate = parse_gate(chosen_options.max_entropy)
-    annotate(progress, "runs")
-    # With a teacher's gate the corpus is folded again, and only those runs are searched.
-    teacher = corpus.teacher
-    searched = gate is None or teacher is None
-    stretches = backend.fold(corpus, None, progress, searched=searched)
-    if len(stretches) == 0:
-        raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
-    gates = parse_gates(chosen_options.gates)
-    runs, nats = gated_runs(corpus, stretches, gate, backend, progress)
-    for name in gates:
-        if name in CUTS:
-            runs = CUTS[name](runs, corpus.tokenizer)
-    candidates = backend.candidates(runs, chosen_options.limits)
+    before = None if update is None else open_vocabulary(update, corpus)
+    if size is None:
+        size = MiningOptions.size if before is None else before.size
+    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
+    return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run()
 
-    def crosses(texts: Sequence[str]) -> NDArray[np.bool_]:
-        annotate(progress, "borders between turns")
-        return TurnBorders.of(corpus, backend, progress).crossed_by(texts)
 
-    audit = Audit(corpus, backend)
+class _Mining:
+    """One call of `mine`: its corpus and options, which all steps share."""
 
-    def fails(selection: _core.Selection) -> NDArray[np.bool_]:
-        annotate(progress, "savings in the text that engines read")
-        tokens, offsets, _, _, uses = selection.to_arrays()
+    def __init__(
+        self,
+        corpus: Corpus,
+        options: MiningOptions,
+        before: LatentVocabulary | None,
+        backend: Backend,
+        progress: Progress,
+    ) -> None:
+        self._corpus = corpus
+        self._options = options
+        self._before = before
+        self._backend = backend
+        self._progress = progress
+        self._gates = parse_gates(options.gates)
+
+    def run(self) -> LatentVocabulary:
+        """The mined vocabulary."""
+        corpus, options = self._corpus, self._options
+        runs = CorpusRuns.fold(corpus, options, self._cut, self._backend, self._progress)
+        candidates = self._backend.candidates(runs.searched, options.limits)
+        held = Segments.of([]) if self._before is None else self._before.segments
+        if len(held):
+            candidates = candidates.union(runs.searched.as_candidates(held.tokens, held.offsets))
+        candidates = candidates.filter(runs.writable(candidates))
+        total = options.weights.total(corpus)
+        selector = Selector(
+            runs.parsed, options.size, corpus.tokenizer, self._crossed, self._audit(), total, held
+        )
+        selection = selector.select(candidates, self._gates)
+        segments, rows = self._arranged(selection)
+        mining = {
+            **asdict(options),
+            "max_entropy_nats": runs.nats,
+            "teacher": corpus.teacher and asdict(corpus.teacher),
+            "tasks": len(corpus.tasks),
+            "trajectories": corpus.num_trajectories,
+            "action_tokens": corpus.num_action_tokens,
+            "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
+            "distinct_runs": len(runs.searched),
+            "candidates": len(candidates),
+            "gates": selector.costs,
+            **({} if rows is None else {"update": rows.to_dict()}),
+        }
+        mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
+        if self._before is not None:
+            mined_tasks |= self._before.mined_tasks
+        latents = self._latents(segments, runs)
+        vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
+        return _with_entropies(vocabulary, corpus, self._backend, self._progress)
+
+    def _cut(self, runs: _core.Runs) -> _core.Runs:
+        """The runs, cut by the engine gates that cut."""
+        for name in self._gates:
+            if name in CUTS:
+                runs = CUTS[name](runs, self._corpus.tokenizer)
+        return runs
+
+    def _crossed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of k texts are found across borders of turns; bool (k)."""
+        annotate(self._progress, "borders between turns")
+        return TurnBorders.of(self._corpus, self._backend, self._progress).crossed_by(texts)
+
+    def _audit(self) -> Callable[[_core.Selection], NDArray[np.bool_]]:
+        """The function that finds which segments of a selection save too little in text; bool (k)."""
+        audit = Audit(self._corpus, self._backend, self._options.weights)
+
+        def fails(selection: _core.Selection) -> NDArray[np.bool_]:
+            annotate(self._progress, "savings in the text that engines read")
+            tokens, offsets, _, _, uses = selection.to_arrays()
+            segments = Segments(tokens, offsets)
+            promised = uses.astype(np.int64) * (segments.lengths - 1)
+            return audit.count(segments, self._progress).saved < self._options.min_kept * promised
+
+        return fails
+
+    def _arranged(self, selection: _core.Selection) -> tuple[Segments, Rows | None]:
+        """The chosen segments in the order of their ids: by their worth, or as an update places them."""
+        tokens, offsets, *_ = selection.to_arrays()
         segments = Segments(tokens, offsets)
-        found = audit.count(segments, progress)
-        promised = uses.astype(np.int64) * (segments.lengths - 1)
-        return found.saved < chosen_options.min_kept * promised
+        if self._before is None:
+            return segments, None
+        listed = segments.to_lists()
+        rows = rows_of(self._before.latents, listed)
+        return Segments.of(listed[index] for index in rows.order), rows
 
-    selector = Selector(
-        stretches, chosen_options.size, corpus.tokenizer, crosses, fails, corpus.num_action_tokens
-    )
-    selection = selector.select(candidates, gates)
-    mining = {
-        **asdict(chosen_options),
-        "max_entropy_nats": nats,
-        "teacher": teacher and asdict(teacher),
-        "tasks": len(corpus.tasks),
-        "trajectories": corpus.num_trajectories,
-        "action_tokens": corpus.num_action_tokens,
-        "distinct_runs": len(runs),
-        "candidates": len(candidates),
-        "gates": selector.costs,
-    }
-    mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
-    latents = _latents(selection, corpus.tokenizer)
-    vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
-    return _with_entropies(vocabulary, corpus, backend, progress)
-
-
-def _latents(selection: _core.Selection, tokenizer: Tokenizer) -> tuple[Latent, ...]:
-    """The chosen segments as latents, in the order of their worth."""
-    tokens, offsets, counts, supports, uses = selection.to_arrays()
-    segments = Segments(tokens, offsets).to_lists()
-    rows = zip(segments, counts.tolist(), supports.tolist(), uses.tolist(), strict=True)
-    return tuple(
-        Latent(tokenizer.base_size + rank, tuple(segment), tokenizer.decode(segment), count, support, used)
-        for rank, (segment, count, support, used) in enumerate(rows)
-    )
+    def _latents(self, segments: Segments, runs: CorpusRuns) -> tuple[Latent, ...]:
+        """The segments as latents, with their frequencies."""
+        tokenizer = self._corpus.tokenizer
+        columns = (*runs.frequencies(segments), *runs.uses(segments))
+        rows = zip(segments.to_lists(), *(column.tolist() for column in columns), strict=True)
+        return tuple(
+            Latent(
+                id=tokenizer.base_size + rank,
+                tokens=tuple(segment),
+                text=tokenizer.decode(segment),
+                count=count,
+                support=support,
+                uses=uses,
+                prompt_uses=prompt_uses,
+            )
+            for rank, (segment, count, support, uses, prompt_uses) in enumerate(rows)
+        )
 
 
 def _with_entropies(
@@ -130,10 +186,10 @@ def _with_entropies(
     for of_shard in backend.map_shards(partial(_entropy_sums, vocabulary), corpus, progress):
         sums += of_shard[0]
         numbers += of_shard[1]
-    means = sums / np.maximum(numbers, 1)
+    means = (sums / np.maximum(numbers, 1)).tolist()
     latents_with = tuple(
-        replace(latent, mean_entropy=round(mean, 4))
-        for latent, mean in zip(vocabulary.latents, means.tolist(), strict=True)
+        replace(latent, mean_entropy=round(mean, 4)) if number else latent
+        for latent, mean, number in zip(vocabulary.latents, means, numbers.tolist(), strict=True)
     )
     return replace(vocabulary, latents=latents_with)
 

@@ -55,7 +55,13 @@ class OneMachine:
         return score(corpus, model, overwrite=overwrite, progress=progress, **loading)
 
     def fold(
-        self, corpus: Corpus, nats: float | None, progress: Progress = silent, *, searched: bool = True
+        self,
+        corpus: Corpus,
+        nats: float | None,
+        progress: Progress = silent,
+        *,
+        searched: bool = True,
+        prompt: bool = False,
     ) -> _core.Runs:
         """See `Backend`; raises OSError if runs cannot be spilled."""
         bound = None if self.memory is None else (self.memory, tempfile.gettempdir())
@@ -63,7 +69,7 @@ class OneMachine:
         numbers = TaskNumbers()
         done = 0
         for shard in corpus.shards():
-            add_shard(folder, shard, numbers.of(shard.tasks), nats)
+            add_shard(folder, shard, numbers.of(shard.tasks), nats, prompt=prompt)
             done += len(shard.tokens)
             progress(done, corpus.num_tokens)
         return folder.finish()
@@ -85,16 +91,24 @@ class TaskNumbers:
         return np.array(numbers, dtype=np.uint32)
 
 
-def add_shard(folder: _core.RunFolder, shard: Shard, tasks: NDArray[np.uint32], nats: float | None) -> None:
+def add_shard(
+    folder: _core.RunFolder,
+    shard: Shard,
+    tasks: NDArray[np.uint32],
+    nats: float | None,
+    *,
+    prompt: bool = False,
+) -> None:
     """Fold a shard of m trajectories, whose tasks have the numbers `tasks` (m), into `folder`.
 
-    With `nats`, runs are cut before each token of a higher entropy.
+    With `nats`, runs are cut before each token of a higher entropy. With `prompt`, the runs are those that
+    the agent only reads.
 
     Raises:
         CorpusError: `nats` is given and the shard is not scored.
     """
     continues = None if nats is None else entropies_of(shard) <= nats
-    folder.add(shard.tokens, shard.offsets, shard.action, tasks, continues)
+    folder.add(shard.tokens, shard.offsets, ~shard.action if prompt else shard.action, tasks, continues)
 
 
 def entropies_of(shard: Shard) -> NDArray[np.float16]:

@@ -7,6 +7,7 @@ from lar import _core
 from lar.errors import OptionError
 from lar.mining.engine_gates.static import parse_gates
 from lar.mining.entropy_gate import parse_gate
+from lar.mining.token_weights import TokenWeights
 
 # Candidates for each latent. With twice as many, the choice is the same; with half as many, the loss is 0.1
 # points if many segments are alike.
@@ -22,6 +23,7 @@ class MiningKeywords(TypedDict, total=False):
     max_entropy: float | str | None
     gates: str
     min_kept: float
+    prompt_weight: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class MiningOptions:
     min_kept: for the gate `served`: in the text that engines read, a latent must save at least this share of
         what it saves in tokens. Where its text is found inside a word, the rest of the word is encoded by
         itself, which costs units.
+    prompt_weight: what a token that the agent only reads (system prompt, tool specification, user,
+        observation) costs beside one that it writes. An occurrence of a segment in a prompt counts so much,
+        in `min_count` too. 0: only the agent's text is mined. 0.1 is a usual price where a server keeps the
+        prompt's cache between turns.
     """
 
     size: int = 1024
@@ -53,6 +59,7 @@ class MiningOptions:
     max_entropy: float | str | None = None
     gates: str = "engines"
     min_kept: float = 0.5
+    prompt_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -64,10 +71,15 @@ class MiningOptions:
         parse_gates(self.gates)
 
     @property
+    def weights(self) -> TokenWeights:
+        """What a token counts, by who wrote it."""
+        return TokenWeights.of(self.prompt_weight)
+
+    @property
     def limits(self) -> _core.Limits:
         """The limits of the search for candidates."""
         return _core.Limits(
-            min_count=self.min_count,
+            min_count=self.min_count * self.weights.generated,
             min_support=self.min_support,
             max_length=self.max_length,
             most=CANDIDATES_A_LATENT * self.size,

@@ -20,7 +20,8 @@ class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
     `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k
-    fail the gate `served`; bool (k). Reductions are shares of `action_tokens`.
+    fail the gate `served`; bool (k). Reductions are shares of `total`, the weight of the corpus's tokens.
+    `held` are the segments of a vocabulary that is updated, which are preferred.
     """
 
     def __init__(
@@ -30,21 +31,24 @@ class Selector:
         tokenizer: Tokenizer,
         crosses: Crosses,
         audit: Audit,
-        action_tokens: int,
+        total: int,
+        held: Segments | None = None,
     ) -> None:
         self._runs = runs
         self._size = size
         self._tokenizer = tokenizer
         self._crosses = crosses
         self._audit = audit
-        self._action_tokens = action_tokens
+        self._total = total
+        self._held = set() if held is None else set(map(tuple, held.to_lists()))
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
         self.costs: list[dict[str, Any]] = []
 
     def select(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> _core.Selection:
         """The latents that pass `gates`; `characters` is always on."""
         whole = whole_characters(candidates, self._tokenizer)
-        selection = self._runs.select(candidates.filter(whole), self._size)
+        pool = candidates.filter(whole)
+        selection = self._runs.select(pool, self._size, self._is_held(pool))
         self._note("characters", int((~whole).sum()), selection)
         tokens, offsets, *_ = selection.pool.to_arrays()
         texts = texts_of(Segments(tokens, offsets), self._tokenizer)
@@ -63,13 +67,21 @@ class Selector:
             self._note(SERVED, dropped, selection, audits=audits)
         return selection
 
+    def _is_held(self, candidates: _core.Candidates) -> NDArray[np.bool_]:
+        """Which of n candidates are latents of the vocabulary that is updated; bool (n)."""
+        if not self._held:
+            return np.zeros(len(candidates), dtype=np.bool_)
+        tokens, offsets, *_ = candidates.to_arrays()
+        listed = Segments(tokens, offsets).to_lists()
+        return np.array([tuple(segment) in self._held for segment in listed], dtype=np.bool_)
+
     def _fails(self, selection: _core.Selection) -> NDArray[np.bool_]:
         """Which of the chosen segments fail: the texts that are found depend on the other latents."""
         tokens, offsets, *_ = selection.to_arrays()
         return self._audit(selection) | _repeats(texts_of(Segments(tokens, offsets), self._tokenizer))
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
-        reduction = round(selection.saving / self._action_tokens, 6)
+        reduction = round(selection.saving / self._total, 6)
         self.costs.append({"name": name, "candidates_dropped": dropped, "reduction": reduction, **more})
 
 

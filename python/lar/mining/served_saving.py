@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
+from lar.mining.token_weights import TokenWeights
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.segments import Segments
@@ -22,8 +23,8 @@ from lar.vocabulary.served_parse import Served, ServedParse
 class ServedSaving:
     """Counts of k latents over a corpus, in the parse that engines read.
 
-    uses: in the agent's text, int64 (k). saved: units by which the agent's text is shorter, net, int64 (k);
-    their sum is the whole saving.
+    uses: in the text that counts, int64 (k). saved: units by which that text is shorter, net, int64 (k);
+    their sum is the whole saving. Both are multiplied by the weight of the text.
     """
 
     uses: NDArray[np.int64]
@@ -36,10 +37,11 @@ class ServedSaving:
 class Audit:
     """Counts what segments save in a corpus; encoded texts are cached for the next segments."""
 
-    def __init__(self, corpus: Corpus, backend: Backend) -> None:
+    def __init__(self, corpus: Corpus, backend: Backend, weights: TokenWeights | None = None) -> None:
+        """Count by `weights` (None: only the agent's text)."""
         self._corpus = corpus
         self._backend = backend
-        self._empty = _Count(corpus.tokenizer, Segments.of([]))
+        self._empty = _Count(corpus.tokenizer, Segments.of([]), weights or TokenWeights())
 
     def count(self, segments: Segments, progress: Progress = silent) -> ServedSaving:
         """The counts of k segments over all shards."""
@@ -55,7 +57,8 @@ class Audit:
 class _Count:
     """Counts in a shard; a process compiles the parse when it counts for the first time."""
 
-    def __init__(self, tokenizer: Tokenizer, segments: Segments) -> None:
+    def __init__(self, tokenizer: Tokenizer, segments: Segments, weights: TokenWeights) -> None:
+        self._weights = weights
         self._tokenizer = tokenizer
         self._segments = segments
         self._parse: ServedParse | None = None
@@ -65,7 +68,7 @@ class _Count:
 
     def with_segments(self, segments: Segments) -> "_Count":
         """The count of other segments."""
-        other = _Count(self._tokenizer, segments)
+        other = _Count(self._tokenizer, segments, self._weights)
         other._parse = self._parse and self._parse.with_segments(segments)
         return other
 
@@ -73,27 +76,29 @@ class _Count:
         if self._parse is None:
             self._parse = ServedParse(self._tokenizer, self._segments)
         parsed = self._parse.parse(shard.tokens, shard.action, shard.offsets)
-        return savings(parsed, shard.action, self._tokenizer.base_size, len(self._segments))
+        weight = np.where(shard.action, self._weights.generated, self._weights.prompt)
+        return savings(parsed, weight, self._tokenizer.base_size, len(self._segments))
 
 
-def savings(parsed: Served, action: NDArray[np.bool_], base_size: int, number: int) -> ServedSaving:
-    """Uses and net savings of `number` latents in the agent's text of conversations.
+def savings(parsed: Served, weight: NDArray[np.int64], base_size: int, number: int) -> ServedSaving:
+    """Uses and net savings of `number` latents in conversations.
 
-    `action` (n): whether the agent wrote each base token. A unit saves all but one of the base tokens that
-    begin in it. Where the text was encoded again, the difference is credited to the nearest latent.
+    `weight` (n): what each base token counts. A unit saves all but one of the base tokens that begin in it.
+    Where the text was encoded again, the difference is credited to the nearest latent.
     """
     units, starts, begins = parsed
-    begun = np.diff(np.append(starts + ~begins, len(action)))
-    spoken = action[starts]
+    begun = np.diff(np.append(starts + ~begins, len(weight)))
+    counted = weight[starts]
     latents = np.flatnonzero(units >= base_size)
-    own = latents[spoken[latents]]
-    uses = np.bincount(units[own] - base_size, minlength=number)
-    credited = np.flatnonzero(spoken & (begun != 1))
+    own = latents[counted[latents] > 0]
+    uses = np.bincount(units[own] - base_size, weights=counted[own], minlength=number).astype(np.int64)
+    credited = np.flatnonzero((counted > 0) & (begun != 1))
     if not len(latents):
         return ServedSaving(uses, np.zeros(number, dtype=np.int64))
     after = np.searchsorted(latents, credited)
     before = latents[np.maximum(after - 1, 0)]
     after = latents[np.minimum(after, len(latents) - 1)]
     nearest = np.where(np.abs(credited - before) < np.abs(after - credited), before, after)
-    saved = np.bincount(units[nearest] - base_size, weights=begun[credited] - 1, minlength=number)
+    worth = (begun[credited] - 1) * counted[credited]
+    saved = np.bincount(units[nearest] - base_size, weights=worth, minlength=number)
     return ServedSaving(uses, saved.astype(np.int64))

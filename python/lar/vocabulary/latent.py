@@ -8,10 +8,11 @@ class Latent:
     """One latent: its id, its segment, and the segment's frequency in the corpus that it was mined from.
 
     tokens: the segment's base ids. text: their text. count: the segment's occurrences in the corpus's
-    runs. support: the number of distinct tasks that these are from. uses: how often the canonical parse of
-    that corpus used the latent. mean_entropy: the teacher's mean next-token entropy in nats before the
-    segment's second and later tokens, over those uses; None without a teacher. `len` is the number of base
-    tokens.
+    runs. support: the number of distinct tasks that these are from. uses: how often the parse of that corpus
+    used the latent in the agent's text. mean_entropy: the teacher's mean next-token entropy in nats before
+    the segment's second and later tokens, over those uses; None without a teacher or without uses.
+    prompt_uses: the uses in what the agent only read; counted if prompts had a weight. `len` is the number of
+    base tokens.
 
     >>> latent = vocabulary.latents[0]
     >>> len(latent) == len(latent.tokens) >= 2
@@ -27,11 +28,17 @@ class Latent:
     support: int
     uses: int
     mean_entropy: float | None = None
+    prompt_uses: int = 0
 
     @property
     def saving(self) -> int:
         """Units that the latent saves in all its `uses`; a use saves all but one of its base tokens."""
         return self.uses * (len(self) - 1)
+
+    @property
+    def prompt_saving(self) -> int:
+        """Units that the latent saves in all its `prompt_uses`."""
+        return self.prompt_uses * (len(self) - 1)
 
     def __len__(self) -> int:
         return len(self.tokens)

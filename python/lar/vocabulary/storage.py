@@ -112,7 +112,7 @@ def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
         raise VocabularyError(f"{place} has id {latent.id}, expected {base_size + index}")
     if not all(_is_count(token) and token < base_size for token in latent.tokens):
         raise VocabularyError(f"{place} holds a token outside the {base_size} base ids")
-    if not all(map(_is_count, (latent.id, latent.count, latent.support, latent.uses))):
+    if not all(map(_is_count, (latent.id, latent.count, latent.support, latent.uses, latent.prompt_uses))):
         raise VocabularyError(f"{place} has a frequency that is not a count")
     if not isinstance(latent.text, str):
         raise VocabularyError(f"{place} has no text")

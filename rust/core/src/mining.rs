@@ -11,6 +11,7 @@ pub mod limits;
 mod marginals;
 pub mod match_trie;
 pub mod mine;
+pub mod occurrences;
 pub mod runs;
 mod sample;
 mod scale;

@@ -8,7 +8,7 @@ use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
 use lar_core::mining::spill::SpillingFolder;
 use lar_core::mining::trie::{find_candidates, find_candidates_from};
-use lar_core::mining::{branching, text_cuts};
+use lar_core::mining::{branching, occurrences, text_cuts};
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -116,6 +116,13 @@ impl Runs {
         Ok(Runs { runs: Arc::new(runs) })
     }
 
+    #[staticmethod]
+    fn weighted(py: Python<'_>, parts: Vec<(PyRef<'_, Runs>, Number<u64>)>) -> PyResult<Self> {
+        let parts: Vec<_> = parts.iter().map(|(runs, factor)| (Arc::clone(&runs.runs), factor.0)).collect();
+        let parts: Vec<_> = parts.iter().map(|(runs, factor)| (runs.as_ref(), *factor)).collect();
+        Ok(Runs { runs: Arc::new(py.detach(|| CoreRuns::weighted(&parts)).map_err(to_python)?) })
+    }
+
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py).into_pyobject(py)?))
     }
@@ -183,10 +190,54 @@ impl Runs {
         Ok(Candidates { candidates: Arc::new(candidates) })
     }
 
-    fn select(&self, py: Python<'_>, candidates: &Candidates, size: Number<usize>) -> PyResult<Selection> {
+    fn count_occurrences<'py>(
+        &self,
+        py: Python<'py>,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        let segments = segments_from(&tokens, &offsets)?;
+        let counts = py.detach(|| occurrences::count_occurrences(&self.runs, &segments));
+        Ok(counts.map_err(to_python)?.into_pyarray(py))
+    }
+
+    fn count_uses<'py>(
+        &self,
+        py: Python<'py>,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        let segments = segments_from(&tokens, &offsets)?;
+        let uses = py.detach(|| occurrences::count_uses(&self.runs, &segments)).map_err(to_python)?;
+        Ok(uses.into_pyarray(py))
+    }
+
+    fn as_candidates(
+        &self,
+        py: Python<'_>,
+        tokens: PyReadonlyArray1<'_, u32>,
+        offsets: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Candidates> {
+        let segments = segments_from(&tokens, &offsets)?;
+        let found = py.detach(|| occurrences::as_candidates(&self.runs, &segments)).map_err(to_python)?;
+        Ok(Candidates { candidates: Arc::new(found) })
+    }
+
+    #[pyo3(signature = (candidates, size, held=None))]
+    fn select(
+        &self,
+        py: Python<'_>,
+        candidates: &Candidates,
+        size: Number<usize>,
+        held: Option<PyReadonlyArray1<'_, bool>>,
+    ) -> PyResult<Selection> {
         let (runs, pool) = (Arc::clone(&self.runs), Arc::clone(&candidates.candidates));
-        let selection = py.detach(|| CoreSelection::choose(runs, pool, size.0)).map_err(to_python)?;
-        Ok(Selection { selection })
+        let held = match &held {
+            Some(held) => contiguous(held)?.to_vec(),
+            None => vec![false; pool.len()],
+        };
+        let choose = || CoreSelection::choose_holding(runs, pool, held, size.0);
+        Ok(Selection { selection: py.detach(choose).map_err(to_python)? })
     }
 }
 
@@ -232,6 +283,10 @@ impl Candidates {
     fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: Number<usize>) -> Candidates {
         let parts: Vec<CoreCandidates> = parts.iter().map(|part| part.candidates.as_ref().clone()).collect();
         Candidates { candidates: Arc::new(py.detach(|| CoreCandidates::best(&parts, most.0))) }
+    }
+
+    fn union(&self, py: Python<'_>, other: &Candidates) -> Candidates {
+        Candidates { candidates: Arc::new(py.detach(|| self.candidates.union(&other.candidates))) }
     }
 
     fn are_whole_characters<'py>(

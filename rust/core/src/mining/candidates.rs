@@ -78,6 +78,16 @@ impl Candidates {
         Ok((0..self.len()).filter(|&index| keep[index]).map(|index| self.get(index)).collect())
     }
 
+    /// The candidates of both, ascending; where both have a segment, its frequencies here are taken.
+    pub fn union(&self, other: &Candidates) -> Candidates {
+        let mut all: Vec<_> = (0..self.len()).map(|index| self.get(index)).collect();
+        all.extend((0..other.len()).map(|index| other.get(index)));
+        // Stable, so that of two equal segments the one from here comes first.
+        all.sort_by_key(|&(segment, ..)| segment);
+        all.dedup_by_key(|&mut (segment, ..)| segment);
+        all.into_iter().collect()
+    }
+
     /// The `most` candidates of all parts together that are expected to save most, ascending by token ids.
     pub fn best(parts: &[Candidates], most: usize) -> Candidates {
         let mut all: Candidates =
@@ -174,6 +184,15 @@ mod tests {
                 segments.iter().map(|segment| String::from_utf8(bytes_of(segment)).is_ok()).collect();
             prop_assert_eq!(of(&segments).are_whole_characters(&token_bytes()).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_union_takes_the_first_frequencies_of_a_segment() {
+        let one: Candidates = [(&[1, 2][..], 5, 3), (&[4, 5][..], 1, 1)].into_iter().collect();
+        let other: Candidates = [(&[0, 1][..], 2, 2), (&[1, 2][..], 9, 9)].into_iter().collect();
+        let expected: Candidates =
+            [(&[0, 1][..], 2, 2), (&[1, 2][..], 5, 3), (&[4, 5][..], 1, 1)].into_iter().collect();
+        assert_eq!(one.union(&other), expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::mining::candidates::Candidates;
 use crate::mining::limits::Limits;
 use crate::mining::runs::Runs;
-use crate::mining::select::{Chosen, select};
+use crate::mining::select::{Chosen, select_holding};
 use crate::mining::trie::find_candidates;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_length;
@@ -55,6 +55,8 @@ pub struct Selection {
     runs: Arc<Runs>,
     size: usize,
     pool: Arc<Candidates>,
+    /// Which candidates of the pool are preferred.
+    held: Vec<bool>,
     chosen: Vec<Chosen>,
 }
 
@@ -75,8 +77,23 @@ impl Selection {
     /// # Errors
     /// If the candidates hold more tokens than can be looked up.
     pub fn choose(runs: Arc<Runs>, pool: Arc<Candidates>, size: usize) -> Result<Selection> {
-        let chosen = select(&runs, &pool, size)?;
-        Ok(Selection { runs, size, pool, chosen })
+        let held = vec![false; pool.len()];
+        Selection::choose_holding(runs, pool, held, size)
+    }
+
+    /// The same for an update of a vocabulary, which prefers the candidates for which `held` is true; see
+    /// [`select_holding`].
+    ///
+    /// # Errors
+    /// As of [`Selection::choose`], or if `held` has not one entry for each candidate.
+    pub fn choose_holding(
+        runs: Arc<Runs>,
+        pool: Arc<Candidates>,
+        held: Vec<bool>,
+        size: usize,
+    ) -> Result<Selection> {
+        let chosen = select_holding(&runs, &pool, &held, size)?;
+        Ok(Selection { runs, size, pool, held, chosen })
     }
 
     /// Number of segments.
@@ -122,12 +139,14 @@ impl Selection {
         check_length("dropped", dropped.len(), self.pool.len())?;
         let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
         let (runs, pool) = (Arc::clone(&self.runs), Arc::new(self.pool.filter(&keep)?));
+        let held = self.held.iter().zip(&keep).filter(|&(_, keep)| *keep).map(|(held, _)| *held).collect();
         if self.chosen.iter().any(|chosen| dropped[chosen.candidate]) {
-            return Selection::choose(runs, pool, self.size);
+            return Selection::choose_holding(runs, pool, held, self.size);
         }
         let places = places_of(&keep);
         let moved = |chosen: &Chosen| Chosen { candidate: places[chosen.candidate], ..*chosen };
-        Ok(Selection { runs, pool, size: self.size, chosen: self.chosen.iter().map(moved).collect() })
+        let chosen = self.chosen.iter().map(moved).collect();
+        Ok(Selection { runs, pool, held, size: self.size, chosen })
     }
 
     /// The selection without segments that fail an audit, which is repeated until none does.
@@ -220,7 +239,7 @@ mod tests {
             let candidates = find_candidates(&runs, &options.limits).unwrap();
             let whole: Vec<bool> = candidates.segments.iter().map(|segment| !segment.contains(&3)).collect();
             let pool = candidates.filter(&whole).unwrap();
-            prop_assert_eq!(mined.chosen(), select(&runs, &pool, size).unwrap());
+            prop_assert_eq!(mined.chosen(), crate::mining::select::select(&runs, &pool, size).unwrap());
             prop_assert_eq!(mined.pool().as_ref(), &pool);
         }
 

@@ -169,6 +169,25 @@ impl Runs {
         Ok(Runs { strings, counts, tasks, total_tokens })
     }
 
+    /// Runs of several parts together, in which an occurrence in part i counts as the factor i.
+    ///
+    /// So the counts of what an agent writes and of what it reads can be added up by their prices. Tasks are
+    /// unchanged. A part of factor 0 is left out.
+    ///
+    /// # Errors
+    /// If there are more distinct runs than can be numbered, or the counts are too large.
+    pub fn weighted(parts: &[(&Runs, u64)]) -> Result<Runs> {
+        let mut folder = RunFolder::within(Room::PARSED);
+        for &(runs, factor) in parts.iter().filter(|(_, factor)| *factor > 0) {
+            for (index, run) in runs.strings.iter().enumerate() {
+                let count = runs.count(index).checked_mul(factor);
+                let count = count.ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })?;
+                folder.add_run(run, count, runs.tasks(index).iter().copied())?;
+            }
+        }
+        Ok(folder.finish())
+    }
+
     /// Number of distinct runs.
     pub fn len(&self) -> usize {
         self.counts.len()
@@ -526,6 +545,14 @@ mod tests {
         assert!(numbered.check(u32::MAX as usize, 0).is_err());
     }
 
+    #[test]
+    fn a_weight_that_overflows_is_refused() {
+        let runs = fold(&[(vec![(1, true, true); 3], 0)].to_vec()).finish();
+        let too_many = Err(Error::TooManyOccurrences { most: MOST_OCCURRENCES });
+        assert_eq!(Runs::weighted(&[(&runs, u64::MAX)]), too_many);
+        assert_eq!(Runs::weighted(&[(&runs, MOST_OCCURRENCES)]), too_many);
+    }
+
     proptest! {
         #[test]
         fn folding_counts_what_a_plain_map_counts(
@@ -558,6 +585,19 @@ mod tests {
             prop_assert_eq!(&merged, &fold(&together).finish());
             let Runs { strings, counts, tasks, .. } = merged.clone();
             prop_assert_eq!(Runs::from_parts(strings, counts, tasks), Ok(merged));
+        }
+
+        #[test]
+        fn weights_are_occurrences_that_were_added_so_often(
+            left in prop::collection::vec((prop::collection::vec((0u32..5, any::<bool>(), any::<bool>()), 0..20), 0u32..3), 0..6),
+            right in prop::collection::vec((prop::collection::vec((0u32..5, any::<bool>(), any::<bool>()), 0..20), 0u32..3), 0..6),
+            factors in [0usize..4, 0usize..4]
+        ) {
+            let times = |parts: &Parts, factor: usize| (0..factor).flat_map(|_| parts.clone()).collect::<Parts>();
+            let together = [times(&left, factors[0]), times(&right, factors[1])].concat();
+            let (left, right) = (fold(&left).finish(), fold(&right).finish());
+            let weighted = Runs::weighted(&[(&left, factors[0] as u64), (&right, factors[1] as u64)]).unwrap();
+            prop_assert_eq!(weighted, fold(&together).finish());
         }
     }
 }

@@ -14,11 +14,13 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::mining::candidates::Candidates;
-use crate::mining::marginals::{Gains, RUNS_A_TASK, Usage, add, encode_without};
-use crate::mining::match_trie::{MatchingTrie, Unit};
+use crate::mining::marginals::{Gains, Usage, encode_without};
+use crate::mining::match_trie::MatchingTrie;
+use crate::mining::occurrences::count_uses;
 use crate::mining::runs::Runs;
 use crate::mining::sample::WeightedRuns;
-use crate::mining::worth::trust;
+use crate::mining::worth::{most_savings, trust};
+use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
 /// Steps in which the vocabulary grows to its size. A single step would fill it with variants of the same
@@ -34,6 +36,9 @@ const DROPPED_SHARE: f64 = 0.1;
 /// Tokens of the distinct runs that selection parses, as a sample of a larger corpus. The candidates' counts
 /// and supports are exact, from the whole corpus. A quarter of this saves 0.1 to 0.2 points less.
 const SAMPLED_TOKENS: usize = 4 << 20;
+
+/// How many times as much a new segment must save to replace one that a model has learned.
+const HELD_WORTH: f64 = 2.0;
 
 /// A segment that was chosen, by its index among the candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,27 +58,25 @@ pub struct Chosen {
 /// # Errors
 /// If the candidates hold more tokens than a trie of them can have nodes.
 pub fn select(runs: &Runs, candidates: &Candidates, size: usize) -> Result<Vec<Chosen>> {
-    let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS);
-    let chosen = Selector::new(&sample, candidates)?.choose(size);
-    let segments: Segments = chosen.iter().map(|&candidate| candidates.segments.get(candidate)).collect();
-    let uses = count_uses(runs, &segments);
-    Ok(chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect())
+    select_holding(runs, candidates, &vec![false; candidates.len()], size)
 }
 
-/// How often the canonical parse of all runs uses each segment.
-fn count_uses(runs: &Runs, segments: &Segments) -> Vec<u64> {
-    let trie = MatchingTrie::of_few(segments);
-    let none = || vec![0; segments.len()];
-    let count = |mut uses: Vec<u64>, run: usize| {
-        trie.parse(runs.strings().get(run), |unit| {
-            if let Unit::Segment { index, .. } = unit {
-                uses[index as usize] += runs.count(run);
-            }
-        });
-        uses
-    };
-    let runs = (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK);
-    runs.fold(none, count).reduce(none, add)
+/// The same for an update of a vocabulary: the candidates that it has, for which `held` is true, are preferred.
+///
+/// # Errors
+/// As of [`select`], or if `held` has not one entry for each candidate.
+pub fn select_holding(
+    runs: &Runs,
+    candidates: &Candidates,
+    held: &[bool],
+    size: usize,
+) -> Result<Vec<Chosen>> {
+    check_length("held", held.len(), candidates.len())?;
+    let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS);
+    let chosen = Selector::new(&sample, candidates, held)?.choose(size);
+    let segments: Segments = chosen.iter().map(|&candidate| candidates.segments.get(candidate)).collect();
+    let uses = count_uses(runs, &segments)?;
+    Ok(chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect())
 }
 
 struct Selector<'a> {
@@ -82,14 +85,18 @@ struct Selector<'a> {
     /// The trie of every candidate.
     all: MatchingTrie,
     trusts: Vec<f64>,
+    /// What a unit that each candidate saves is worth: its trust, and more for those that are held.
+    worths: Vec<f64>,
 }
 
 impl<'a> Selector<'a> {
-    fn new(sample: &WeightedRuns, candidates: &'a Candidates) -> Result<Self> {
+    fn new(sample: &WeightedRuns, candidates: &'a Candidates, held: &[bool]) -> Result<Self> {
         let trust_of = |index| trust(candidates.supports[index], candidates.segments.get(index).len());
-        let trusts = (0..candidates.len()).map(trust_of).collect();
+        let trusts: Vec<f64> = (0..candidates.len()).map(trust_of).collect();
+        let worth = |(trust, &held): (&f64, &bool)| if held { trust * HELD_WORTH } else { *trust };
+        let worths = trusts.iter().zip(held).map(worth).collect();
         let all = MatchingTrie::new(&candidates.segments)?;
-        Ok(Selector { runs: sample.cut(&all), candidates, all, trusts })
+        Ok(Selector { runs: sample.cut(&all), candidates, all, trusts, worths })
     }
 
     fn choose(&self, size: usize) -> Vec<usize> {
@@ -119,7 +126,10 @@ impl<'a> Selector<'a> {
             order[candidate] = usize::MAX;
         }
         order.retain(|&candidate| candidate != usize::MAX);
-        let savings = |candidate: usize| self.candidates.expected_savings(candidate);
+        let savings = |candidate: usize| {
+            let (segment, count, _) = self.candidates.get(candidate);
+            most_savings(count, segment.len()) * self.worths[candidate]
+        };
         order.sort_by(|&one, &other| savings(other).total_cmp(&savings(one)).then(one.cmp(&other)));
         order.truncate(size - chosen.len());
         chosen.extend(order);
@@ -149,6 +159,7 @@ struct Present<'a> {
     chosen: Vec<usize>,
     segments: Segments,
     trusts: Vec<f64>,
+    worths: Vec<f64>,
     trie: MatchingTrie,
     usage: Usage,
     /// Uses of longer segments that are not expected to recur, credited to the segments that would encode
@@ -160,10 +171,13 @@ impl<'a> Present<'a> {
     fn new(selector: &'a Selector<'a>, chosen: Vec<usize>) -> Self {
         let segments: Segments =
             chosen.iter().map(|&candidate| selector.candidates.segments.get(candidate)).collect();
-        let trusts: Vec<f64> = chosen.iter().map(|&candidate| selector.trusts[candidate]).collect();
+        let of_chosen =
+            |values: &[f64]| chosen.iter().map(|&candidate| values[candidate]).collect::<Vec<_>>();
+        let (trusts, worths) = (of_chosen(&selector.trusts), of_chosen(&selector.worths));
         let trie = MatchingTrie::of_few(&segments);
         let usage = Usage::of(&trie, segments.len(), &selector.runs);
-        let mut present = Present { selector, chosen, segments, trusts, trie, usage, inherited: Vec::new() };
+        let inherited = Vec::new();
+        let mut present = Present { selector, chosen, segments, trusts, worths, trie, usage, inherited };
         present.inherited = present.inherit();
         present
     }
@@ -194,7 +208,7 @@ impl<'a> Present<'a> {
         let loss = |place: usize| {
             let units = encode_without(&self.trie, self.segments.get(place), |_| ());
             let inherited = self.inherited[place] * (units as f64 - 1.0);
-            (self.usage.losses[place] as f64 + inherited) * self.trusts[place]
+            (self.usage.losses[place] as f64 + inherited) * self.worths[place]
         };
         (0..self.segments.len()).into_par_iter().map(loss).collect()
     }
@@ -203,7 +217,7 @@ impl<'a> Present<'a> {
     fn savings(&self) -> f64 {
         let saved = |place: usize| {
             let uses = self.usage.uses[place] as f64 + self.inherited[place];
-            uses * (self.segments.get(place).len() as f64 - 1.0) * self.trusts[place]
+            uses * (self.segments.get(place).len() as f64 - 1.0) * self.worths[place]
         };
         (0..self.segments.len()).map(saved).sum()
     }
@@ -230,13 +244,13 @@ impl<'a> Present<'a> {
 
     /// An estimate of the units that each candidate alone would save.
     fn gains(&self) -> Vec<f64> {
-        let Selector { all, candidates, runs, trusts, .. } = self.selector;
+        let Selector { all, candidates, runs, worths, .. } = self.selector;
         let gains = Gains::new(all, &self.trie, candidates.len());
         let mut saved: Vec<f64> = gains.in_runs(runs).into_iter().map(|units| units as f64).collect();
         let unexpected: Vec<f64> =
             (0..self.segments.len()).map(|place| self.unexpected(place, self.inherited[place])).collect();
         gains.add_in_segments(&self.segments, &unexpected, &mut saved);
-        saved.iter().zip(trusts).map(|(units, trust)| units * trust).collect()
+        saved.iter().zip(worths).map(|(units, worth)| units * worth).collect()
     }
 }
 
@@ -288,6 +302,28 @@ mod tests {
         let long = |last: u32| vec![1, 2, 3, 4, last];
         let parts: Vec<Vec<u32>> = (10..14).flat_map(|last| [long(last), long(last)]).collect();
         assert_eq!(chosen_segments(&parts, 1), (vec![vec![1, 2, 3, 4]], vec![8]));
+    }
+
+    #[test]
+    fn a_held_segment_stays_unless_another_saves_twice_as_much() {
+        let chosen_beside = |rivals: usize| {
+            // "1 2" saves a unit at each of six occurrences, and so does "3 4".
+            let parts: Vec<Vec<u32>> =
+                (0..6).map(|_| vec![1, 2]).chain((0..rivals).map(|_| vec![3, 4])).collect();
+            let runs = runs_of(&parts);
+            let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
+            let candidates = find_candidates(&runs, &limits).unwrap();
+            let held: Vec<bool> = candidates.segments.iter().map(|segment| segment == [1, 2]).collect();
+            let chosen = select_holding(&runs, &candidates, &held, 1).unwrap();
+            candidates.segments.get(chosen[0].candidate).to_vec()
+        };
+        assert_eq!(chosen_beside(11), [1, 2]);
+        assert_eq!(chosen_beside(13), [3, 4]);
+        let runs = runs_of(&[vec![1, 2], vec![1, 2]]);
+        let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
+        let candidates = find_candidates(&runs, &limits).unwrap();
+        let error = select_holding(&runs, &candidates, &[], 1).unwrap_err();
+        assert_eq!(error, crate::Error::Length { what: "held", found: 0, expected: 1 });
     }
 
     #[test]

@@ -1,0 +1,111 @@
+"""The runs of a corpus that mining reads: of the agent's text and, with a weight, of the prompts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar import _core
+from lar.corpus import Corpus
+from lar.corpus.backend import Backend
+from lar.errors import CorpusError
+from lar.mining.entropy_gate import gated_runs, parse_gate
+from lar.mining.options import MiningOptions
+from lar.mining.token_weights import TokenWeights
+from lar.utils.progress import Progress, annotate
+from lar.vocabulary.segments import Segments
+
+Cut = Callable[[_core.Runs], _core.Runs]
+
+
+@dataclass(frozen=True)
+class CorpusRuns:
+    """Runs between barriers, in two forms: as parses read them, and cut further for the search of candidates.
+
+    generated, prompt: the agent's runs and those that it only reads, for parses; `prompt` is None without a
+    weight for prompts. searched_generated, searched_prompt: the same, cut by the entropy gate (the agent's
+    only: it decides no token of a prompt) and by engine gates. parsed, searched: both kinds together, counted
+    by their weights. nats: the entropy gate.
+    """
+
+    weights: TokenWeights
+    generated: _core.Runs
+    prompt: _core.Runs | None
+    searched_generated: _core.Runs
+    searched_prompt: _core.Runs | None
+    parsed: _core.Runs
+    searched: _core.Runs
+    nats: float | None
+
+    @classmethod
+    def fold(
+        cls, corpus: Corpus, options: MiningOptions, cut: Cut, backend: Backend, progress: Progress
+    ) -> "CorpusRuns":
+        """The runs of a corpus; `cut` cuts runs where engine gates want it.
+
+        Raises:
+            CorpusError: the corpus holds no token of the agent.
+        """
+        gate, weights = parse_gate(options.max_entropy), options.weights
+        annotate(progress, "runs")
+        # With a teacher's gate the corpus is folded again, and only those runs are searched.
+        searched = gate is None or corpus.teacher is None
+        generated = backend.fold(corpus, None, progress, searched=searched)
+        if len(generated) == 0:
+            raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
+        gated, nats = gated_runs(corpus, generated, gate, backend, progress)
+        searched_generated = cut(gated)
+        if not weights.prompt:
+            parts = generated, None, searched_generated, None, generated, searched_generated
+            return cls(weights, *parts, nats)
+        annotate(progress, "runs of prompts")
+        prompt = backend.fold(corpus, None, progress, prompt=True)
+        searched_prompt = cut(prompt)
+        return cls(
+            weights,
+            generated,
+            prompt,
+            searched_generated,
+            searched_prompt,
+            _weighted(weights, generated, prompt),
+            _weighted(weights, searched_generated, searched_prompt),
+            nats,
+        )
+
+    def writable(self, candidates: _core.Candidates) -> NDArray[np.bool_]:
+        """Which of n candidates respect the entropy gate; bool (n).
+
+        A segment of a prompt may occur in the agent's text too, and there only across a token that the gate
+        lets begin a segment but not continue one.
+        """
+        if self.prompt is None or self.nats is None:
+            return np.ones(len(candidates), dtype=np.bool_)
+        tokens, offsets, *_ = candidates.to_arrays()
+        written = self.generated.count_occurrences(tokens, offsets) > 0
+        within = self.searched_generated.count_occurrences(tokens, offsets) > 0
+        return ~written | within
+
+    def frequencies(self, segments: Segments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Occurrences of k segments in the runs, each counted once, and distinct tasks; int64 (k) each."""
+        runs = self.searched_generated
+        if self.searched_prompt is not None:
+            runs = _core.Runs.weighted([(runs, 1), (self.searched_prompt, 1)])
+        found = runs.as_candidates(segments.tokens, segments.offsets)
+        tokens, offsets, counts, supports = found.to_arrays()
+        rows = zip(counts.tolist(), supports.tolist(), strict=True)
+        of = dict(zip(map(tuple, Segments(tokens, offsets).to_lists()), rows, strict=True))
+        pairs = [of.get(tuple(segment), (0, 0)) for segment in segments.to_lists()]
+        array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return array[:, 0], array[:, 1]
+
+    def uses(self, segments: Segments) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Uses of k segments in the parse of the agent's text, and in that of prompts; uint64 (k) each."""
+        flat = segments.tokens, segments.offsets
+        generated = self.generated.count_uses(*flat)
+        prompt = np.zeros_like(generated) if self.prompt is None else self.prompt.count_uses(*flat)
+        return generated, prompt
+
+
+def _weighted(weights: TokenWeights, generated: _core.Runs, prompt: _core.Runs) -> _core.Runs:
+    return _core.Runs.weighted([(generated, weights.generated), (prompt, weights.prompt)])

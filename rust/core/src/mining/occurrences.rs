@@ -1,0 +1,164 @@
+//! How often given segments occur in the runs of a corpus, in how many tasks, and how often a parse uses them.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::mining::candidates::Candidates;
+use crate::mining::marginals::{RUNS_A_TASK, add};
+use crate::mining::match_trie::{MatchingTrie, Unit};
+use crate::mining::runs::Runs;
+use crate::tokens::segments::Segments;
+
+/// The occurrences of each segment in all runs, overlapping ones included.
+///
+/// Of equal segments, the first has all occurrences; segments of less than two tokens have none.
+///
+/// # Errors
+/// If the segments hold more tokens than a trie of them can have nodes.
+pub fn count_occurrences(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
+    let trie = MatchingTrie::new(segments)?;
+    Ok(sum_over_runs(runs, segments.len(), |run, counts| {
+        for_each_occurrence(&trie, runs.strings().get(run), |index| {
+            counts[index as usize] += runs.count(run);
+        });
+    }))
+}
+
+/// How often the canonical parse of all runs, with these segments as the vocabulary, uses each segment.
+///
+/// # Errors
+/// If the segments hold more tokens than a trie of them can have nodes.
+pub fn count_uses(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
+    let trie = MatchingTrie::new(segments)?;
+    Ok(sum_over_runs(runs, segments.len(), |run, uses| {
+        trie.parse(runs.strings().get(run), |unit| {
+            if let Unit::Segment { index, .. } = unit {
+                uses[index as usize] += runs.count(run);
+            }
+        });
+    }))
+}
+
+/// The segments that occur in the runs as candidates, ascending, with their occurrences and supports.
+///
+/// Segments may be equal, and be in any order; those that occur nowhere are left out.
+///
+/// # Errors
+/// If the segments hold more tokens than a trie of them can have nodes.
+pub fn as_candidates(runs: &Runs, segments: &Segments) -> Result<Candidates> {
+    let counts = count_occurrences(runs, segments)?;
+    let supports = count_tasks(runs, segments)?;
+    let mut order: Vec<usize> = (0..segments.len()).filter(|&index| counts[index] > 0).collect();
+    order.sort_unstable_by_key(|&index| segments.get(index));
+    Ok(order.into_iter().map(|index| (segments.get(index), counts[index], supports[index])).collect())
+}
+
+/// The number of distinct tasks in which each segment occurs.
+fn count_tasks(runs: &Runs, segments: &Segments) -> Result<Vec<u32>> {
+    let trie = MatchingTrie::new(segments)?;
+    let places_of = |run: usize| {
+        let mut places = Vec::new();
+        for_each_occurrence(&trie, runs.strings().get(run), |index| places.push((index, run)));
+        places.sort_unstable();
+        places.dedup();
+        places
+    };
+    let mut places: Vec<(u32, usize)> = (0..runs.len()).into_par_iter().flat_map_iter(places_of).collect();
+    places.par_sort_unstable();
+    let mut supports = vec![0; segments.len()];
+    for of_segment in places.chunk_by(|one, other| one.0 == other.0) {
+        let mut tasks: Vec<u32> = of_segment.iter().flat_map(|&(_, run)| runs.tasks(run)).copied().collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        supports[of_segment[0].0 as usize] = tasks.len() as u32;
+    }
+    Ok(supports)
+}
+
+/// Calls `visit` with the index of each segment at each place where it occurs in `tokens`.
+fn for_each_occurrence(trie: &MatchingTrie, tokens: &[u32], mut visit: impl FnMut(u32)) {
+    for start in 0..tokens.len() {
+        trie.for_each_match(&tokens[start..], |index, _| visit(index));
+    }
+}
+
+/// The sum over all runs of what `count` adds for a run to `length` counters.
+fn sum_over_runs(runs: &Runs, length: usize, count: impl Fn(usize, &mut [u64]) + Sync) -> Vec<u64> {
+    let none = || vec![0; length];
+    let counted = |mut sums: Vec<u64>, run: usize| {
+        count(run, &mut sums);
+        sums
+    };
+    let indices = (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK);
+    indices.fold(none, counted).reduce(none, add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Vocabulary;
+    use crate::mining::limits::Limits;
+    use crate::mining::trie::find_candidates;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn runs_of(parts: &[(Vec<u32>, u64, u32)]) -> Runs {
+        let strings = parts.iter().map(|(run, ..)| run.as_slice()).collect();
+        let tasks = parts.iter().map(|(_, _, task)| [*task]).collect::<Vec<_>>();
+        let tasks = tasks.iter().map(<[u32; 1]>::as_slice).collect();
+        Runs::from_parts(strings, parts.iter().map(|part| part.1).collect(), tasks).unwrap()
+    }
+
+    fn parts() -> impl Strategy<Value = Vec<(Vec<u32>, u64, u32)>> {
+        prop::collection::vec((prop::collection::vec(0u32..3, 1..20), 1u64..5, 0u32..4), 0..8)
+    }
+
+    fn segments() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
+        prop::collection::btree_set(prop::collection::vec(0u32..3, 2..5), 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn occurrences_and_tasks_are_those_of_a_search(parts in parts(), segments in segments()) {
+            let list: Segments = segments.iter().rev().map(Vec::as_slice).collect();
+            let expected: Vec<(Vec<u32>, u64, u32)> = segments
+                .iter()
+                .map(|segment| {
+                    let times = |run: &[u32]| run.windows(segment.len()).filter(|part| part == segment).count();
+                    let count = parts.iter().map(|(run, count, _)| times(run) as u64 * count).sum();
+                    let holds = |part: &&(Vec<u32>, u64, u32)| times(&part.0) > 0;
+                    let tasks: BTreeSet<u32> = parts.iter().filter(holds).map(|part| part.2).collect();
+                    (segment.clone(), count, tasks.len() as u32)
+                })
+                .filter(|&(_, count, _)| count > 0)
+                .collect();
+            let found = as_candidates(&runs_of(&parts), &list).unwrap();
+            let found: Vec<_> =
+                (0..found.len()).map(|i| found.get(i)).map(|(s, c, t)| (s.to_vec(), c, t)).collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn found_candidates_have_their_own_frequencies(parts in parts()) {
+            let runs = runs_of(&parts);
+            let limits = Limits { min_count: 1, min_support: 1, max_length: 6, most: 1000 };
+            let candidates = find_candidates(&runs, &limits).unwrap();
+            prop_assert_eq!(as_candidates(&runs, &candidates.segments).unwrap(), candidates);
+        }
+
+        #[test]
+        fn uses_are_those_of_the_parse(parts in parts(), segments in segments()) {
+            let list: Segments = segments.iter().map(Vec::as_slice).collect();
+            let vocabulary = Vocabulary::new(3, list.clone()).unwrap();
+            let mut expected = vec![0; list.len()];
+            for (run, count, _) in &parts {
+                for unit in vocabulary.encode(run).unwrap() {
+                    if unit >= 3 {
+                        expected[unit as usize - 3] += count;
+                    }
+                }
+            }
+            prop_assert_eq!(count_uses(&runs_of(&parts), &list).unwrap(), expected);
+        }
+    }
+}

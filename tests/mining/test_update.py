@@ -1,0 +1,98 @@
+"""Updates: what still pays keeps its id, the rest is replaced."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lar
+from lar.corpus import Corpus
+from lar.errors import VocabularyError
+from lar.mining.mine import mine
+from lar.mining.update import rows_of
+from lar.trajectories import Trajectory
+from lar.vocabulary.latent import Latent
+from testing import toy
+
+
+def latent(row, segment):
+    return Latent(100 + row, segment, "", 1, 1, 1)
+
+
+segments = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), unique=True, max_size=10)
+
+
+@given(segments, segments)
+def test_rows_hold_the_chosen_segments_and_what_stays_keeps_its_row(before, chosen):
+    old = [latent(row, segment) for row, segment in enumerate(before)]
+    rows = rows_of(old, chosen)
+    assert sorted(rows.order) == list(range(len(chosen)))
+    result = [chosen[index] for index in rows.order]
+    same = sum(one == other for one, other in zip(before, result, strict=False))
+    stayed = set(before) & set(chosen)
+    assert (rows.kept, rows.moved) == (same, len(stayed) - same)
+    assert {gone.tokens for gone in rows.retired} == set(before) - set(chosen)
+    if len(chosen) >= len(before):
+        assert rows.moved == 0
+    for row, segment in enumerate(before):
+        if segment in stayed and row < len(chosen):
+            assert result[row] == segment
+    new = [segment for segment in chosen if segment not in stayed]
+    if rows.moved == 0:
+        assert [segment for segment in result if segment not in stayed] == new
+
+
+def other_agent(number):
+    """Runs of an agent that shares the toy's opening and calls another tool."""
+    for index in range(number):
+        messages = [
+            {"role": "user", "content": f"Where is parcel {index}?"},
+            {"role": "assistant", "content": f"I will look up the parcel {index * 7} in the depot list."},
+        ]
+        yield Trajectory(id=f"parcel-{index}", task=f"parcel-{index}", messages=messages)
+
+
+@pytest.fixture(scope="module")
+def mixed(tokenizer, tmp_path_factory):
+    """New logs: half of the old agent, half of another."""
+    logs = [*toy.trajectories(30, first=500), *other_agent(30)]
+    return Corpus.build(logs, tokenizer, tmp_path_factory.mktemp("mixed") / "corpus")
+
+
+def test_the_same_logs_change_nothing(corpus, vocabulary):
+    again = mine(corpus, update=vocabulary)
+    assert again == vocabulary
+    assert again.mining["update"] == {"kept": 12, "moved": 0, "new": 0, "retired": []}
+
+
+def test_what_pays_keeps_its_id_and_new_segments_take_the_rows_of_others(mixed, vocabulary):
+    updated = mine(mixed, update=vocabulary)
+    assert updated.size == vocabulary.size
+    record = updated.mining["update"]
+    same = [old.id for old, new in zip(vocabulary, updated, strict=True) if old.tokens == new.tokens]
+    assert len(same) == record["kept"]
+    assert 0 < record["kept"] < vocabulary.size
+    assert record["moved"] == 0
+    assert record["new"] == len(record["retired"]) == vocabulary.size - record["kept"]
+    assert any("parcel" in new.text or "depot" in new.text for new in updated)
+    assert vocabulary.mined_tasks < updated.mined_tasks
+    held_out = lar.evaluate(mixed, updated).total.reduction
+    assert held_out > lar.evaluate(mixed, vocabulary).total.reduction
+
+
+def test_a_larger_size_adds_rows_behind_the_others(mixed, vocabulary):
+    updated = mine(mixed, 20, update=vocabulary)
+    assert updated.size == 20
+    assert updated.mining["update"]["moved"] == 0
+
+
+def test_an_update_keeps_more_than_a_new_choice(mixed, vocabulary):
+    old = {latent.tokens for latent in vocabulary}
+    anew = {latent.tokens for latent in mine(mixed, vocabulary.size)}
+    updated = {latent.tokens for latent in mine(mixed, update=vocabulary)}
+    assert len(old & updated) >= len(old & anew)
+
+
+def test_a_vocabulary_of_another_tokenizer_is_refused(corpus, tmp_path):
+    other = Corpus.build(toy.trajectories(6), toy.tokenizer(size=300), tmp_path / "corpus")
+    with pytest.raises(VocabularyError, match="the vocabulary was mined with tokenizer"):
+        mine(corpus, update=mine(other, size=2))
