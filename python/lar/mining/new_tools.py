@@ -7,17 +7,19 @@ the logs call is judged by its calls alone.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
+from lar.mining.corpus_runs import CorpusRuns, Cut, frequencies
+from lar.mining.options import MiningOptions
 from lar.mining.tool_scaffolds import ToolScaffold, call_text, tool_scaffolds
-from lar.mining.tool_schemas import read_tools
+from lar.mining.tool_schemas import ToolSchema
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.utils.paths import StrPath
 from lar.vocabulary.segments import Segments
 
 # Base tokens of the agent in which the spaces of its calls are looked for.
@@ -39,58 +41,58 @@ class NewTools:
     support: int
 
     @classmethod
-    def of(cls, path: StrPath, tokenizer: Tokenizer, runs: _core.Runs, limits: _core.Limits) -> "NewTools":
-        """The new tools of the JSON file `path`, judged by all of the agent's `runs`.
+    def of(
+        cls, tools: Iterable[ToolSchema], tokenizer: Tokenizer, runs: _core.Runs, options: MiningOptions
+    ) -> "NewTools":
+        """What `tools` add, judged by all of the agent's `runs`.
 
-        A new tool is taken to be called as often as the file's other tools on average, and at least as often
-        as `limits` ask for.
+        A new tool is taken to be called as often as the other tools on average, and at least as often as the
+        options ask for.
 
         Raises:
-            OptionError: the file is no list of tools. OSError: it cannot be read.
             TokenizerError: the chat template cannot write calls.
         """
         compact = writes_compact(tokenizer, runs)
-        scaffolds = tool_scaffolds(read_tools(path), tokenizer, compact=compact)
+        scaffolds = tool_scaffolds(tools, tokenizer, compact=compact)
         counts, supports = calls_of(scaffolds, runs)
         called = counts > 0
         return cls(
             scaffolds=tuple(scaffolds),
             called=called,
-            count=max(limits.min_count, _mean(counts[called])),
-            support=max(limits.min_support, _mean(supports[called])),
+            count=max(options.min_count, _mean(counts[called])),
+            support=max(options.min_support, _mean(supports[called])),
         )
 
-    def runs(self, *, gated: bool) -> _core.Runs:
-        """The pieces of the new tools' calls as runs, to be added to those of the corpus.
+    def added_to(self, runs: CorpusRuns, cut: Cut) -> CorpusRuns:
+        """The runs with the new tools' calls in those that are parsed and searched; `cut` as in `fold`.
 
-        With `gated` they are cut in the opening where the calls to the file's tools part: there a model
-        decides which tool it calls.
+        With an entropy gate, the openings that are searched are cut where those of the tools part: there a
+        model decides which tool it calls.
         """
-        cuts = _decisions(self.scaffolds) if gated else {}
+        weight = runs.weights.generated
+        searched = cut(self.runs(_decisions(self.scaffolds) if runs.nats is not None else {}))
+        return replace(
+            runs,
+            parsed=_core.Runs.weighted([(runs.parsed, 1), (self.runs({}), weight)]),
+            searched=_core.Runs.weighted([(runs.searched, 1), (searched, weight)]),
+        )
+
+    def runs(self, cuts: Mapping[str, Sequence[int]]) -> _core.Runs:
+        """The pieces of the new tools' calls, cut in each tool's opening at its places in `cuts`."""
         new = compress(self.scaffolds, ~self.called)
         return repeated_runs((p for tool in new for p in _pieces(tool, cuts)), self.count, self.support)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The number of tools, the names of the new ones, and their calls, as JSON-ready values."""
+        new = [tool.name for tool in compress(self.scaffolds, ~self.called)]
+        return {"tools": len(self.scaffolds), "new": new, "count": self.count, "support": self.support}
 
 
 def calls_of(
     scaffolds: Sequence[ToolScaffold], runs: _core.Runs
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How often each of k tools is called in `runs`, and in how many tasks; int64 (k) each."""
-    return occurrences(Segments.of(scaffold.opening for scaffold in scaffolds), runs)
-
-
-def occurrences(segments: Segments, runs: _core.Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How often each of k segments occurs in `runs`, and in how many tasks; int64 (k) each."""
-    tokens, offsets, counts, tasks, task_offsets = runs.to_arrays()
-    found = np.zeros((2, len(segments)), dtype=np.int64)
-    for index, segment in enumerate(segments):
-        starts = np.arange(max(len(tokens) - len(segment) + 1, 0))
-        for place, token in enumerate(segment):
-            starts = starts[tokens[starts + place] == token]
-        rows = np.searchsorted(offsets, starts, side="right") - 1
-        rows = rows[starts + len(segment) <= offsets[rows + 1]]
-        seen = [tasks[task_offsets[row] : task_offsets[row + 1]] for row in np.unique(rows)]
-        found[:, index] = counts[rows].sum(), len(np.unique(np.concatenate([tasks[:0], *seen])))
-    return found[0], found[1]
+    return frequencies(runs, Segments.of(scaffold.opening for scaffold in scaffolds))
 
 
 def repeated_runs(pieces: Iterable[Sequence[int]], count: int, support: int) -> _core.Runs:
