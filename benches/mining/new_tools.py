@@ -1,7 +1,6 @@
 """What `lar mine --tools` saves in calls to tools that the logs have not met.
 
-    python -m benches.mining.new_tools --data shared/data/tau_bench.jsonl.gz \\
-        --tokenizer shared/tokenizers/qwen3 -o new_tools.json
+    python -m benches.mining.new_tools --data tau_bench.jsonl.gz --tokenizer qwen3 -o new_tools.json
 
 A third of the tools, drawn by a seed among those with enough calls, is new: all messages of the training
 tasks with a call to one of them are left out, with their results. Three vocabularies of one size are mined:

@@ -180,9 +180,9 @@ def test_the_texts_of_the_pieces_stand_around_any_value(written_by, place, other
 
 
 @settings(max_examples=15)
-@given(st.lists(names, min_size=1, max_size=4, unique=True), spaces)
-def test_an_opening_is_in_each_call_to_its_tool_and_in_no_other(written_by, tools, compact):
-    schema = {"properties": {"at": TEXT}, "required": ["at"]}
+@given(st.lists(names, min_size=1, max_size=4, unique=True), spaces, st.booleans())
+def test_an_opening_is_in_each_call_to_its_tool_and_in_no_other(written_by, tools, compact, required):
+    schema = {"properties": {"at": TEXT}, "required": ["at"] if required else []}
     scaffolds = tool_scaffolds([ToolSchema(name, schema) for name in tools], written_by, compact=compact)
     barriers = set(written_by.barriers.tolist())
     for scaffold in scaffolds:

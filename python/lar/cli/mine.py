@@ -80,8 +80,8 @@ _DEFAULTS = MiningOptions()
     "--tools",
     type=EXISTING_PATH,
     metavar="FILE",
-    help="A JSON file with the agent's tools, as an interface takes them. The fixed text of their calls becomes "
-    "candidates for those that the logs never call, too.",
+    help="A JSON file with the agent's tools, as an interface takes them: what is fixed in a call becomes a "
+    "candidate for tools without a call in the logs, too.",
 )
 @click.option(
     "--update",

@@ -23,6 +23,8 @@ from lar.trajectories.schema import Message, ToolCall, Trajectory
 # Letters and digits: Mistral's templates require nine of them as a call's id.
 _NAME = "larscaffoldname"
 _ID = Slot("larcallid", ("larcallid", "7a1B2c3D4", "Xyz000009"))
+# Arguments that the calls to a tool may have instead of those that its schema requires.
+_OTHER_ARGUMENTS: tuple[dict[str, Any], ...] = ({}, {"k": "v"}, {"Q7": 7})
 _OTHER: ToolCall = {
     "id": "larother1",
     "type": "function",
@@ -56,8 +58,8 @@ def tool_scaffolds(
         TokenizerError: the chat template does not write calls in the agent's text, or not their values.
     """
     writer = _Writer(tokenizer, compact)
-    bare = writer.calls({}, [])
-    return [_scaffold(tool, writer, bare) for tool in tools]
+    others = [call for arguments in _OTHER_ARGUMENTS for call in writer.calls(arguments, [])]
+    return [_scaffold(tool, writer, others) for tool in tools]
 
 
 def call_text(tokenizer: Tokenizer, arguments: str) -> tuple[str, str]:
@@ -197,13 +199,14 @@ def _cut(turn: str, slots: Sequence[Slot]) -> _Call | None:
     return _Call(texts, ordered, next(i for i, text in enumerate(texts) if _NAME in text))
 
 
-def _scaffold(tool: ToolSchema, writer: _Writer, bare: list[_Call]) -> ToolScaffold:
+def _scaffold(tool: ToolSchema, writer: _Writer, others: list[_Call]) -> ToolScaffold:
     tokenizer = writer.tokenizer
     calls = writer.calls(*example_call(tool))
     regions = _common(r for call in calls for r in call.regions(tool.name, tokenizer))
     named = regions[calls[0].named]
-    of_bare = [r[call.named] for call in bare for r in call.regions(tool.name, tokenizer)]
-    openings = _stretches(reduce(_both, of_bare, named), tokenizer)
+    # What calls with any arguments have: a tool may be called with optional keys, or with others first.
+    of_others = [r[call.named] for call in others for r in call.regions(tool.name, tokenizer)]
+    openings = _stretches(reduce(_both, of_others, named), tokenizer)
     opening = next((stretch for stretch in openings if stretch[-1].end > 0), None)
     if opening is None:
         raise TokenizerError(
