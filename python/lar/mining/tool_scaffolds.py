@@ -146,17 +146,17 @@ class _Writer:
         """The call in each context that the template accepts."""
         text = json.dumps(arguments, ensure_ascii=False, separators=self._separators)
         calls: list[_Call] = []
-        refusal = "a value of its arguments is missing, or is written twice"
+        refusal = _refusal("a value of its arguments is missing, or is written twice")
         for context in _CONTEXTS:
             try:
                 turn = _turn(self.tokenizer, text, context)
             except TokenizerError as error:
-                refusal = str(error)
+                refusal = error
                 continue
             if (call := _cut(turn, slots)) is not None:
                 calls.append(call)
         if not calls:
-            raise TokenizerError(f"the chat template cannot write a tool call: {refusal}")
+            raise refusal
         return [call for call in calls if len(call.texts) == len(calls[0].texts)]
 
 
@@ -174,11 +174,18 @@ def _turn(tokenizer: Tokenizer, arguments: str, context: _Context) -> str:
         *(_result(one) for one in calls),
         {"role": "assistant", "content": "Done."},
     ]
-    spans = render(tokenizer, Trajectory("tool-call", "tool-call", messages))
+    try:
+        spans = render(tokenizer, Trajectory("example", "example", messages))
+    except TokenizerError as error:
+        raise _refusal(str(error)) from None
     turn = next((span.text for span in spans if span.agent), "")
     if turn.count(_NAME) != 1:
-        raise TokenizerError("the name of the tool is not in the agent's text, or is there twice")
+        raise _refusal("the name of the tool is not in the agent's text, or is there twice")
     return turn
+
+
+def _refusal(reason: str) -> TokenizerError:
+    return TokenizerError(f"the chat template cannot write a tool call: {reason}")
 
 
 def _result(call: ToolCall) -> Message:
@@ -209,9 +216,7 @@ def _scaffold(tool: ToolSchema, writer: _Writer, others: list[_Call]) -> ToolSca
     openings = _stretches(reduce(_both, of_others, named), tokenizer)
     opening = next((stretch for stretch in openings if stretch[-1].end > 0), None)
     if opening is None:
-        raise TokenizerError(
-            f"the chat template cannot write a tool call: no token of {tool.name!r} is fixed"
-        )
+        raise _refusal(f"no token of {tool.name!r} is fixed")
     stretches = [stretch for region in regions for stretch in _stretches(region, tokenizer)]
     return ToolScaffold(
         tool.name, _ids(opening), tuple(_ids(stretch) for stretch in stretches if len(stretch) >= 2)
