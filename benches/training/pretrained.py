@@ -11,7 +11,7 @@ a
 3. The teacher's entropies and likeliest tokens, for all arms. With --live-teacher the teacher reads every
 batch
    instead, and without entropy gates nothing is scored.
-4. A vocabulary at each gate.
+4. A vocabulary at each gate; "none@0.1" is mined without a gate and with a prompt weight of 0.1.
 5. An arm for each gate and loss, and two controls without latents: `marginal` (nothing to learn) and `sft`.
    All arms read the same windows in the same order.
 
@@ -44,7 +44,7 @@ BITS = "eval_bits_per_byte"
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm: a gate ("none", "p60", ..., "control"), a loss, and the start of the rows."""
+    """An arm: a gate ("none", "p60", "none@0.1", ..., "control"), a loss, and the start of the rows."""
 
     gate: str
     loss: str
@@ -134,7 +134,7 @@ def adapt(options: argparse.Namespace, progress: Progress | None = None) -> None
 
 def score(options: argparse.Namespace) -> None:
     """Store the teacher's entropies and likeliest tokens in the corpus, if any arm reads them."""
-    if options.live_teacher and options.gates == ["none"]:
+    if options.live_teacher and all(gate.startswith("none") for gate in options.gates):
         return
     lar.score(
         corpus_of(options),
@@ -157,9 +157,15 @@ def mined(options: argparse.Namespace, gate: str) -> lar.LatentVocabulary:
     """The vocabulary of a gate; mined from the training tasks unless it exists."""
     folder = options.output / "vocabularies" / gate
     if not folder.exists():
-        limit = None if gate == "none" else gate
+        limit, _, weight = gate.partition("@")
         train, _ = split(options)
-        found = lar.mine(train, size=options.size, max_entropy=limit, min_support=options.min_support)
+        found = lar.mine(
+            train,
+            size=options.size,
+            max_entropy=None if limit == "none" else limit,
+            min_support=options.min_support,
+            prompt_weight=float(weight or 0),
+        )
         found.save(folder)
     return lar.LatentVocabulary.load(folder)
 

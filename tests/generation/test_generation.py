@@ -17,7 +17,7 @@ PROMPTS = [
     f"<|im_start|>user\nHow warm is it in {city}?<|im_end|>\n<|im_start|>assistant\n"
     for city in ("Lima", "Oslo", "Kyoto and in Perth")
 ]
-GREEDY = Sampling(max_units=24)
+GREEDY = Sampling(max_units=24, canonical=False)  # for comparison with decoding by hand
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_stop_string_cuts_the_text_and_ends_the_row_alone(student):
 @pytest.mark.parametrize("arm", ["student", "base"])
 def test_a_conversation_equals_fresh_prefills(arm, request):
     arm = request.getfixturevalue(arm)
-    conversation = Conversation(arm, Sampling(max_units=12))
+    conversation = Conversation(arm, Sampling(max_units=12, canonical=False))
     read = []
     handle = arm.base.model.register_forward_pre_hook(
         lambda _, __, inputs: read.append(inputs["input_ids"].shape[1]), with_kwargs=True
@@ -156,8 +156,9 @@ def test_wrong_sampling_is_refused():
 
 def test_keywords_are_the_fields_of_sampling(student):
     expected = [one.units.tolist() for one in generate(student, PROMPTS, Sampling(max_units=5))]
+    guarded = Sampling(max_units=24)
     assert [one.units.tolist() for one in generate(student, PROMPTS, max_units=5)] == expected
-    assert [one.units.tolist() for one in generate(student, PROMPTS, GREEDY, max_units=5)] == expected
+    assert [one.units.tolist() for one in generate(student, PROMPTS, guarded, max_units=5)] == expected
     conversation = Conversation(student, max_units=3)
     conversation.append(PROMPTS[0])
     assert conversation.reply(max_units=5).units.tolist() == expected[0]

@@ -218,17 +218,15 @@ def test_a_sampled_generation_is_read_as_written_with_the_guard_and_not_without(
     assert any((got.units >= student.vocabulary.base_size).any() for got in guarded)
 
 
-def test_sampling_is_guarded_by_default():
-    assert Sampling(temperature=0.1).guarded
-    assert not Sampling().guarded
-    assert Sampling(canonical=True).guarded
-    assert not WILD.guarded
+def test_turns_are_guarded_by_default():
+    assert Sampling().canonical
+    assert Sampling(temperature=0.1).canonical
 
 
 def test_greedy_writes_the_likeliest_unit_after_which_an_engine_reads_the_latents(student):
     """A padded batch equals decoding by hand, which reads the text after every unit."""
     engine = Engine(student.vocabulary)
-    guarded = generate(student, PROMPTS, Sampling(max_units=16, canonical=True))
+    guarded = generate(student, PROMPTS, Sampling(max_units=16))
     for prompt, got in zip(PROMPTS, guarded, strict=True):
         history = as_units(student.vocabulary, prompt).tolist()
         written = []

@@ -95,7 +95,7 @@ def write(
 
 def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor]:
     """The guard, if `sampling` has it and there are latents; it is applied before top-k and top-p."""
-    guarded = sampling.guarded and len(student.vocabulary) > 0
+    guarded = sampling.canonical and len(student.vocabulary) > 0
     return [CanonicalProcessor(student.vocabulary)] if guarded else []
 
 

@@ -34,7 +34,7 @@ class SamplingKeywords(TypedDict, total=False):
     stop: str | tuple[str, ...]
     end: tuple[int, ...]
     seed: int | None
-    canonical: bool | None
+    canonical: bool
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Sampling:
     max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
     end a turn, in addition to the model's end-of-sequence ids. seed: None leaves torch's random state
     unchanged. canonical: mask the units after which an engine would find other latents in the turn's text
-    than were written (`lar.generation.guard`); None does so at a temperature above 0.
+    than were written (`lar.generation.guard`).
     """
 
     max_units: int = 256
@@ -54,15 +54,10 @@ class Sampling:
     stop: str | tuple[str, ...] = ()
     end: tuple[int, ...] = ()
     seed: int | None = None
-    canonical: bool | None = None
+    canonical: bool = True
 
     def __post_init__(self) -> None:
         if self.max_units < 1:
             raise OptionError(f"max_units must be positive, not {self.max_units}")
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
             raise OptionError("temperature and top_k must be at least 0, and top_p must be in (0, 1]")
-
-    @property
-    def guarded(self) -> bool:
-        """Whether units that would change the latents of the turn's text are masked."""
-        return self.temperature > 0 if self.canonical is None else self.canonical
