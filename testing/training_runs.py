@@ -18,6 +18,7 @@ from lar.utils.processes import count, is_main
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny
 from testing.few_steps import FEW, KilledError
+from testing.updates import updated
 
 SHARDINGS = ("none", "full") if shards_exactly() else ("none",)
 
@@ -37,9 +38,10 @@ class Runs:
             **{**FEW, "logging_steps": 1, "max_steps": 4, **others}, gradient_accumulation=rows // count()
         )
 
-    def distill(self, options, name=None):
+    def distill(self, options, name=None, vocabulary=None, start_from=None):
         output = None if name is None else self.output / name
-        student = distill(self.corpus, self.model, self.vocabulary, options, output)
+        latents = vocabulary or self.vocabulary
+        student = distill(self.corpus, self.model, latents, options, output, start_from=start_from)
         return {"learnt": student.learnt(), "log": student.record["log"]}
 
     def whole_run(self, sharding):
@@ -93,12 +95,25 @@ class Runs:
     def bfloat16_run(self, sharding):
         return self.distill(self.options(dtype="bfloat16", sharding=sharding, max_steps=2))
 
+    def started_run(self, sharding):
+        """Start from an earlier student, with other latents."""
+        latents = updated(self.vocabulary, self.corpus)
+        options = self.options(sharding=sharding, max_steps=2)
+        return self.distill(options, vocabulary=latents, start_from=self.folder / "earlier")
+
     def adapted(self, sharding):
         merged = adapt(self.corpus, self.model, self.options(AdaptOptions, sharding=sharding, max_steps=2))
         return {"learnt": dict(merged.state_dict()), "log": []}
 
     def all(self, sharding):
-        runs = (self.whole_run, self.killed_run, self.accumulating_run, self.bfloat16_run, self.adapted)
+        runs = (
+            self.whole_run,
+            self.killed_run,
+            self.accumulating_run,
+            self.bfloat16_run,
+            self.started_run,
+            self.adapted,
+        )
         return {run.__name__: run(sharding) for run in runs}
 
 

@@ -60,6 +60,24 @@ def test_the_whole_way(run, folders):
     assert Student.load(folders / "control", str(folders / "teacher")).rows is None
 
 
+def test_from_an_earlier_student(run, folders, vocabulary):
+    common = ["distill", folders / "corpus", "--model", folders / "model", *STEPS]
+    common += ["--vocabulary", folders / "vocabulary"]
+    code, out, err = run(*common, "-o", folders / "first", "--lora-rank", "4")
+    assert code == 0, err
+    assert "started from" not in out
+    code, out, err = run(*common, "-o", folders / "second", "--from", folders / "first")
+    assert code == 0, err
+    expected = f"started from {folders / 'first'}: {len(vocabulary)} latents keep their rows, 0 are new"
+    assert out.splitlines()[0] == expected
+    record = json.loads((folders / "second" / "distillation.json").read_text())
+    assert record["options"]["lora_rank"] == 4
+    code, _, err = run(*common, "-o", folders / "third", "--from", folders / "first", "--control")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert not (folders / "third").exists()
+
+
 def test_options_from_a_file_and_flags_before_it(run, folders):
     file = folders / "options.yaml"
     file.write_text("max_steps: 5\nlora_rank: 4\nlearning_rate: 1e-3\ngradient_checkpointing: true\n")

@@ -32,6 +32,12 @@ from lar.utils.processes import is_main
     "--vocabulary", type=EXISTING_PATH, help="The vocabulary's folder; needed unless the run is a --control."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The student folder to write.")
+@click.option(
+    "--from",
+    "start_from",
+    type=EXISTING_PATH,
+    help="Start from an earlier student of the same --model: its adapter, and its rows of kept latents.",
+)
 @click.option("--control", is_flag=True, help="Train a control: the same data and steps, without latents.")
 @hold_out_options
 @options_file_option
@@ -43,6 +49,7 @@ def command(
     model: Path,
     vocabulary: Path | None,
     output: Path,
+    start_from: Path | None,
     hold_out: float,
     split_seed: int,
     options_file: Path | None,
@@ -52,6 +59,7 @@ def command(
     """Distil a student that writes latents: LoRA and new rows, with the frozen model itself as the teacher.
 
     Always distil a control too, and compare the two. A run that was stopped goes on when you start it again.
+    After lar mine --update, --from starts where the earlier student ended.
     To use several GPUs, start the command with accelerate launch or torchrun, one process for each GPU.
 
     \b
@@ -62,6 +70,7 @@ def command(
         --vocabulary vocabulary/ --sharding full -o student/
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \\
         --hold-out 0.1 --evaluate-steps 100 --patience 3
+      lar distill new-corpus/ --model teacher/ --vocabulary updated/ --from student/ -o new-student/
     """
     needs_train_extra()
     chosen = chosen_options(DistillOptions, options_file, flags)
@@ -75,7 +84,16 @@ def command(
     began = time.perf_counter()
     with process_group(), progress_bar("distilling", unit="steps") as progress:
         train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
-        student = distill(train, str(model), latents, chosen, output, held_out=held_out, progress=progress)
+        student = distill(
+            train,
+            str(model),
+            latents,
+            chosen,
+            output,
+            start_from=start_from,
+            held_out=held_out,
+            progress=progress,
+        )
     if is_main():
         _report(student.record, output, time.perf_counter() - began, as_json)
 
@@ -84,4 +102,10 @@ def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool)
     if as_json:
         print_json({"student": str(output), "seconds": round(seconds, 1), **record})
         return
+    earlier = record["start"].get("from")
+    if earlier is not None:
+        click.echo(
+            f"started from {earlier['student']}: {earlier['kept_rows']} latents keep their rows, "
+            f"{earlier['new_rows']} are new"
+        )
     click.echo(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")

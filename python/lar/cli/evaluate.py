@@ -13,6 +13,8 @@ from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
 
+_SHOWN = 5  # of the latents that are no longer used; --json lists all
+
 
 @click.command("evaluate")
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH, metavar="CORPUS...")
@@ -46,8 +48,9 @@ def command(
     """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
     CORPUS is one or several corpus folders or trajectory files of any known format. No model is needed: the
-    vocabulary's folder holds its tokenizer. With --model, the bits that the model, the control and the
-    student need for each byte of the agent's text are measured too, on this machine.
+    vocabulary's folder holds its tokenizer. On fresh logs, the last lines name the latents that are no longer
+    used. With --model, the bits that the model, the control and the student need for each byte of the agent's
+    text are measured too, on this machine.
 
     \b
     Examples:
@@ -127,3 +130,22 @@ def _print(result: Any, size: int) -> None:
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
         f"{level.action.difference:.2%} of the agent's"
     )
+    _print_drift(result)
+
+
+def _print_drift(result: Any) -> None:
+    """The reduction in mining beside the present one, and the latents that are no longer used."""
+    if result.in_sample or result.mined_reduction is None:
+        return
+    click.echo(
+        f"reduction {result.total.reduction:.1%}; it was {result.mined_reduction:.1%} on the mined tasks"
+    )
+    drift = result.drift
+    if drift:
+        uses = sum(one.expected_uses for one in drift)
+        names = ", ".join(repr(one.latent.text) for one in drift[:_SHOWN])
+        more = ", ..." if len(drift) > _SHOWN else ""
+        click.echo(
+            f"latents no longer used: {len(drift)}, though {uses:,.0f} uses were expected: {names}{more} "
+            "(lar mine --update renews them)"
+        )

@@ -11,6 +11,7 @@ from transformers import set_seed
 from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.earlier import EarlierStudent
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
@@ -41,6 +42,7 @@ def distill(
     options: DistillOptions | None = None,
     output: StrPath | None = None,
     *,
+    start_from: StrPath | None = None,
     held_out: Corpus | None = None,
     progress: Progress = silent,
     **keywords: Unpack[DistillKeywords],
@@ -58,15 +60,20 @@ def distill(
         options: see `DistillOptions`; `keywords` are its fields, and override those of `options`.
         output: where the student is saved; None keeps it in memory only. Checkpoints are written to
             `<output>.checkpoints` until the student is saved. The same call resumes from the last one.
+        start_from: the folder of an earlier student of the same model, or of a control for a control. The new
+            student starts from its adapter, whose shape it takes over, and from its rows of the segments
+            that are in `vocabulary` at any id. The other latents' rows start as without it.
         held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte. Their tasks
             should be absent from `corpus` and from the corpus that the vocabulary was mined from.
         progress: counts optimizer steps, in the main process; its notes give speed and evaluation.
 
     Raises:
-        TokenizerError: the model has fewer rows than the vocabulary has base ids.
+        TokenizerError: the model has fewer rows than the vocabulary has base ids, or the earlier student has
+            another tokenizer.
         CorpusError: the corpus has another tokenizer or holds no text of the agent.
-        TrainingError: loss or gradients are not finite, or memory does not suffice.
-        OptionError: the checkpoints are another run's.
+        TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
+            student of this model.
+        OptionError: the checkpoints are another run's, or an option contradicts the earlier student's LoRA.
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
@@ -75,12 +82,20 @@ def distill(
     check_launch(model, options)
     check_report_to(options.report_to)
     check_tokenizer(model, corpus.tokenizer)
+    earlier = None if start_from is None else EarlierStudent.load(start_from)
+    if earlier is not None:
+        earlier.check(corpus.tokenizer, control=options.control)
+        options = earlier.with_its_lora(options)
     base = load_model(model, dtype=options.dtype, device=options.device)
+    if earlier is not None:
+        earlier.check_base(base)
     if options.control:
         vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
-    student = train(corpus, base, vocabulary, options, checkpoints_beside(output), progress, held_out)
+    student = train(
+        corpus, base, vocabulary, options, checkpoints_beside(output), progress, held_out, earlier
+    )
     if options.sharding == "full":
         student = unsharded(student, model, options)
 
@@ -107,6 +122,7 @@ def train(
     checkpoints: Path | None,
     progress: Progress,
     held_out: Corpus | None = None,
+    earlier: EarlierStudent | None = None,
 ) -> Student:
     """A trained student of `base`; the run resumes from the last of its `checkpoints` if there is one."""
     start(base.device)
@@ -114,8 +130,10 @@ def train(
     source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
+    identity["start_from"] = earlier and earlier.digest()
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
+    taken = None if earlier is None else earlier.hand_over(student)
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or Path(temporary)
         from_main(lambda: claim(folder, identity))
@@ -123,12 +141,17 @@ def train(
         for callback in reporting_callbacks(options.report_to, checkpoints):
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
-            last, started = from_main(lambda: last_checkpoint(folder)), {}
+            last = from_main(lambda: last_checkpoint(folder))
+            started: dict[str, Any] = {} if taken is None else {"from": taken.to_dict()}
             logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
             if last is None:
                 # Every process does this with the same batches, before the model is sharded.
-                started = start_rows(trainer.model, data, options, progress)
-            student.record = {"start": started, **trainer.run(last)}
+                started |= start_rows(trainer.model, data, options, progress, taken and taken.new)
+            student.record = {
+                "base_fingerprint": identity["model"],
+                "start": started,
+                **trainer.run(last),
+            }
     return student.eval()
 
 

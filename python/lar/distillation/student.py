@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import load_peft_weights
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -153,17 +154,15 @@ class Student(nn.Module):
             TokenizerError: the model has fewer rows than the vocabulary has base ids.
         """
         folder = Path(folder)
-        if not (folder / "adapter_config.json").is_file() or not (folder / OPTIONS_FILE).is_file():
-            raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
-        vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
+        vocabulary, record = read_student(folder)
         base = load_model(base_folder(folder) if model is None else model, dtype=dtype, device=device)
         check_rows(base, vocabulary.base_size)
-        record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
         with quiet_peft():
             adapted = PeftModel.from_pretrained(base, str(folder))
         student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
-        student._load_rows(folder)
+        if student.rows is not None:
+            load_rows(student.rows, folder)
         return student.eval()
 
     # The names of these methods in transformers and PEFT.
@@ -190,7 +189,8 @@ class Student(nn.Module):
         """Load what `save_weights` has written; the adapter stays trainable."""
         weights = load_peft_weights(str(folder), device=str(self.device))
         set_peft_model_state_dict(self.model, weights)
-        self._load_rows(folder)
+        if self.rows is not None:
+            load_rows(self.rows, folder)
 
     def on(self, model: Any, options: AdaptOptions) -> "Student":
         """The same student on another copy of its base; all processes of a sharded student must call it."""
@@ -216,16 +216,34 @@ class Student(nn.Module):
             raise TrainingError("a student with latents cannot be merged into a model of base rows")
         return self.model.merge_and_unload()
 
-    def _load_rows(self, folder: Path) -> None:
-        if self.rows is None:
-            return
-        file = folder / ROWS_FILE
-        if not file.is_file():
-            raise TrainingError(f"{file}: the latents' rows are missing")
-        try:
-            self.rows.load_state_dict(load_file(file))
-        except RuntimeError as error:
-            raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
+
+def read_student(folder: Path) -> tuple[LatentVocabulary, dict[str, Any]]:
+    """The vocabulary and the record in a student's folder; TrainingError where it is no student."""
+    file = folder / OPTIONS_FILE
+    if not (folder / "adapter_config.json").is_file() or not file.is_file():
+        raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{file}: not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise TrainingError(f"{file}: not the record of a run")
+    return LatentVocabulary.load(folder / VOCABULARY_FOLDER), record
+
+
+def load_rows(rows: LatentRows, folder: Path) -> None:
+    """Load a student's rows into `rows`, in place.
+
+    Raises:
+        TrainingError: the rows are missing, damaged or of other shapes.
+    """
+    file = folder / ROWS_FILE
+    if not file.is_file():
+        raise TrainingError(f"{file}: the latents' rows are missing")
+    try:
+        rows.load_state_dict(load_file(file))
+    except (RuntimeError, SafetensorError) as error:
+        raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
 
 
 def _by_prefix(learnt: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
 from lar.errors import CorpusError
+from lar.evaluation.drift import UnusedLatent, counts_prompts, mined_reduction, unused_latents
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -92,7 +93,9 @@ class Evaluation:
     """The result of `evaluate`.
 
     tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
-    in_sample: all tasks of the input were mined, so they are measured after all.
+    in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the
+    reduction in the mined corpus, None where the vocabulary has no record of it. unused: the latents that
+    mining used and the measured text does not use, the most expensive first; empty if `in_sample`.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -102,10 +105,17 @@ class Evaluation:
     tasks: frozenset[str] = frozenset()
     seen_tasks: int = 0
     in_sample: bool = False
+    mined_reduction: float | None = None
+    unused: list[UnusedLatent] = field(default_factory=list)
 
     def measures(self, task: str) -> bool:
         """Whether the task is measured."""
         return task in self.tasks
+
+    @property
+    def drift(self) -> list[UnusedLatent]:
+        """The latents in `unused` that are unused by more than chance."""
+        return [one for one in self.unused if one.drifted]
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
@@ -116,6 +126,8 @@ class Evaluation:
             "tasks": len(self.tasks),
             "seen_tasks": self.seen_tasks,
             "in_sample": self.in_sample,
+            "mined_reduction": None if self.mined_reduction is None else round(self.mined_reduction, 6),
+            "unused": [one.to_dict() for one in self.unused],
             "per_corpus": {name: counts.to_dict() for name, counts in self.per_corpus.items()},
         }
 
@@ -132,7 +144,7 @@ def evaluate(
     `corpus` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
     Every conversation is expanded again and compared token by token. Its text is encoded by the exported
     tokenizer, and the ids are compared with the parse. If all tasks were mined, they are measured after all,
-    and `in_sample` is set.
+    and `in_sample` is set. `unused` and `drift` are the latents that the measured text no longer uses.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
@@ -149,7 +161,7 @@ def evaluate(
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
-    used = np.zeros(vocabulary.size, dtype=np.bool_)
+    used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)
     selections = {name: one.select(result.measures) for name, one in corpora.items()}
     tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
@@ -157,14 +169,21 @@ def evaluate(
     measure = _Measure(vocabulary)
     for name, one in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, latents, lossless in map_shards(measure, one, backend):
-            used[latents] = True
+        for counts, latents, of_agent, lossless in map_shards(measure, one, backend):
+            used[latents[of_agent]] = True
+            used_anywhere[latents] = True
             result.per_corpus[name] += counts
             result.total += counts
             result.lossless &= lossless
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
-    if result.in_sample:
+    result.mined_reduction = mined_reduction(vocabulary)
+    if not result.in_sample:
+        whole = counts_prompts(vocabulary)
+        base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
+        found = used_anywhere if whole else used
+        result.unused = unused_latents(vocabulary, found, base_tokens, len(measured))
+    else:
         logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
 
@@ -191,11 +210,12 @@ class _Measure:
     def __reduce__(self) -> tuple[type["_Measure"], tuple[LatentVocabulary]]:
         return _Measure, (self._vocabulary,)
 
-    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], bool]:
-        """The counts, the latents that the agent's units use, and whether all tokens came back unchanged."""
+    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], NDArray[np.bool_], bool]:
+        """The counts, the n latents used, whether by the agent (bool (n)), and if all tokens came back."""
         vocabulary = self._vocabulary
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
-        latents = form.units[form.action & (form.units >= vocabulary.base_size)] - vocabulary.base_size
+        latents = np.unique(form.units[form.units >= vocabulary.base_size])
+        of_agent = np.isin(latents, form.units[form.action])
         counts = Counts(
             trajectories=len(shard.tasks),
             base_tokens=int(shard.action.sum()),
@@ -206,4 +226,4 @@ class _Measure:
         )
         text = vocabulary.tokenizer.bytes_of
         lossless = text(vocabulary.expand(form.units)) == text(shard.tokens)
-        return counts, np.unique(latents), lossless
+        return counts, latents - vocabulary.base_size, of_agent, lossless

@@ -52,12 +52,16 @@ class Positions(NamedTuple):
 
 
 def fit_output_rows(
-    step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress = silent
+    step: DistillationStep,
+    batches: Iterable[dict[str, Tensor]],
+    progress: Progress = silent,
+    new: Tensor | None = None,
 ) -> dict[str, Any]:
     """Fit the student's output rows on `batches`, in place; a head's bias stays that of the first token.
 
-    The last fifth of the positions chooses the ridge. Returns the number of positions, the chosen ridge, and
-    the mean loss on the held-back positions before and after.
+    A row changes only if `new`, bool (K), is true for it or None. The last fifth of the positions chooses the
+    ridge. Returns the number of positions, the chosen ridge, and the mean loss on the held-back positions
+    before and after.
     """
     rows = step.student.rows
     if rows is None:
@@ -67,7 +71,7 @@ def fit_output_rows(
     border = count - int(count * HELD_BACK)
     train, held_back = found.take(torch.arange(border)), found.take(torch.arange(border, count))
     reduced = FirstTokens(step.first.group.cpu(), len(step.first.columns) + 2).to(found.labels.device)
-    problem = _Problem(step, rows, reduced)
+    problem = _Problem(step, rows, reduced, new)
     before = problem.loss(held_back, rows.output)
     ridge, after, output = problem.best(train, held_back)
     if after < before:
@@ -79,10 +83,13 @@ def fit_output_rows(
 class _Problem:
     """The regression: the run's loss as a function of the rows, with a ridge on their move from the start."""
 
-    def __init__(self, step: DistillationStep, rows: LatentRows, first: FirstTokens) -> None:
+    def __init__(
+        self, step: DistillationStep, rows: LatentRows, first: FirstTokens, new: Tensor | None = None
+    ) -> None:
         self.step = step
         self.rows = rows
         self.first = first
+        self.fixed = None if new is None else ~new.to(rows.output.device)
 
     def best(self, train: Positions, held_back: Positions) -> tuple[float, float, Tensor]:
         """(ridge, its held-back loss, rows) of the best ridge; from strong to weak until the loss rises."""
@@ -106,7 +113,9 @@ class _Problem:
         for _ in range(STEPS):
             with torch.enable_grad():
                 loss = self._mean(positions, start + move) + scale * move.pow(2).sum()
-                (move.grad,) = torch.autograd.grad(loss, [move])
+                (gradient,) = torch.autograd.grad(loss, [move])
+            # Adam does not move a row whose gradients were all 0.
+            move.grad = gradient if self.fixed is None else gradient.masked_fill(self.fixed[:, None], 0)
             optimizer.step()
             schedule.step()
         return start + move.detach()

@@ -23,11 +23,13 @@ def match_hidden_states(
     count: int,
     learning_rate: float,
     progress: Progress = silent,
+    new: Tensor | None = None,
 ) -> dict[str, Any]:
     """Train the student's input rows in place: one step of Adam for each of `count` batches.
 
-    A row changes only in steps whose batch has its latent. Returns the mean relative distances (see
-    `hidden_distance`) over the first and the last tenth of the batches.
+    A row changes only in steps whose batch has its latent, and only if `new`, bool (K), is true for it or
+    None. Returns the mean relative distances (see `hidden_distance`) over the first and the last tenth of the
+    batches.
     """
     rows = step.student.rows
     if rows is None:
@@ -40,6 +42,8 @@ def match_hidden_states(
             distance = hidden_distance(step, batch)
             (gradient,) = torch.autograd.grad(distance, [rows.input])
         present = torch.unique(batch["units"][batch["units"] >= rows.base_size]) - rows.base_size
+        if new is not None:
+            present = present[new.to(present.device)[present]]
         rows.input.grad = torch.sparse_coo_tensor(
             present[None], gradient[present], gradient.shape, check_invariants=True
         )

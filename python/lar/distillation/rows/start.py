@@ -15,22 +15,27 @@ from lar.utils.progress import Progress, silent
 
 
 def start_rows(
-    step: DistillationStep, data: PackedExamples, options: DistillOptions, progress: Progress = silent
+    step: DistillationStep,
+    data: PackedExamples,
+    options: DistillOptions,
+    progress: Progress = silent,
+    new: Tensor | None = None,
 ) -> dict[str, Any]:
     """Set the rows of a new student to the start that the options ask for, the input rows first.
 
-    Returns the figures of `match_hidden_states` and `fit_output_rows`, as JSON-ready values.
+    A row changes only if `new`, bool (K), is true for it or None. Returns the figures of
+    `match_hidden_states` and `fit_output_rows`, as JSON-ready values.
     """
     record: dict[str, Any] = {}
-    if step.student.rows is None:
+    if step.student.rows is None or (new is not None and not new.any()):
         return record
     if options.row_start == "hidden":
         count = min(options.hidden_batches, len(data))
         batches = _batches(step, data, count, options.seed)
-        record["hidden"] = match_hidden_states(step, batches, count, options.row_learning_rate, progress)
+        record["hidden"] = match_hidden_states(step, batches, count, options.row_learning_rate, progress, new)
     if options.output_start == "fitted":
         batches = _batches(step, data, options.fitted_batches, options.seed + 1)
-        record["fitted"] = fit_output_rows(step, batches, progress)
+        record["fitted"] = fit_output_rows(step, batches, progress, new)
     return record
 
 
