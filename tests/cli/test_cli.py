@@ -197,6 +197,19 @@ def test_without_torch_a_command_explains_itself_and_says_what_to_install(folder
     assert result.stderr.count("\n") == 1
 
 
+def test_tools_without_a_call_are_mined_from_their_schemas(folder, tmp_path):
+    tools, wrong = tmp_path / "tools.json", tmp_path / "wrong.json"
+    tools.write_text(json.dumps([{"name": "get_weather"}, {"name": "book_a_room"}]))
+    wrong.write_text('{"name": "book_a_room"}')
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12)
+    printed = lar(*mined, "--tools", tools, "-o", tmp_path / "out").stdout
+    assert "2 tools, 1 of them without a call in the logs: each was taken to be called 30 times" in printed
+    assert any("book_a_room" in latent.text for latent in LatentVocabulary.load(tmp_path / "out"))
+    line = refused(*mined, "--tools", wrong, "-o", tmp_path / "other")
+    assert "wrong.json: not a list of tools" in line
+    assert not (tmp_path / "other").exists()
+
+
 def test_generated_prompt_and_total_are_stated_apart(folder, tmp_path):
     mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 12)
     out = tmp_path / "vocabulary"

@@ -77,6 +77,13 @@ _DEFAULTS = MiningOptions()
     "writes, for example 0.1. With 0, only the agent's text is mined.",
 )
 @click.option(
+    "--tools",
+    type=EXISTING_PATH,
+    metavar="FILE",
+    help="A JSON file with the agent's tools, as an interface takes them: what is fixed in a call becomes a "
+    "candidate for tools without a call in the logs, too.",
+)
+@click.option(
     "--update",
     type=EXISTING_PATH,
     metavar="VOCABULARY",
@@ -113,17 +120,21 @@ def command(
       lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
       lar mine corpus/ --size 1024 --prompt-weight 0.1 -o vocabulary/
+      lar mine corpus/ --size 1024 --tools tools.json -o vocabulary/
       lar mine new-logs/ --update vocabulary/ -o vocabulary-2/
       lar mine /shared/corpus/ --size 4096 -o vocabulary/ --ray head:6379
     """
     from lar.mining.mine import mine
     from lar.mining.one_machine import OneMachine
+    from lar.mining.tool_schemas import read_tools
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     before = LatentVocabulary.load(update) if update else None
     if size is None:
         size = before.size if before else _DEFAULTS.size
     MiningOptions(size=size, **options)  # what is wrong must not wait for the corpus
+    if options["tools"]:
+        read_tools(options["tools"])
     check_replaceable(output, FILE_NAME)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
@@ -198,6 +209,8 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         table.add_row(*[str(value).replace("[", r"\[") for value in row])
     Console().print(table)
     _print_gates(mining["gates"])
+    if mining["tools"]:
+        _print_tools(mining["tools"])
     if "update" in mining:
         _print_update(mining["update"])
     click.echo(
@@ -210,6 +223,18 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
             f"of all text {summary['total_reduction']:.1%} fewer"
         )
     click.echo(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
+
+
+def _print_tools(tools: dict[str, Any]) -> None:
+    new = tools["new"]
+    click.echo(
+        f"{tools['tools']} tools, {len(new)} of them without a call in the logs"
+        + (
+            f": each was taken to be called {tools['count']:,} times in {tools['support']} tasks"
+            if new
+            else ""
+        )
+    )
 
 
 def _print_update(update: dict[str, Any]) -> None:

@@ -91,13 +91,7 @@ class CorpusRuns:
         runs = self.searched_generated
         if self.searched_prompt is not None:
             runs = _core.Runs.weighted([(runs, 1), (self.searched_prompt, 1)])
-        found = runs.as_candidates(segments.tokens, segments.offsets)
-        tokens, offsets, counts, supports = found.to_arrays()
-        rows = zip(counts.tolist(), supports.tolist(), strict=True)
-        of = dict(zip(map(tuple, Segments(tokens, offsets).to_lists()), rows, strict=True))
-        pairs = [of.get(tuple(segment), (0, 0)) for segment in segments.to_lists()]
-        array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return array[:, 0], array[:, 1]
+        return frequencies(runs, segments)
 
     def uses(self, segments: Segments) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Uses of k segments in the parse of the agent's text, and in that of prompts; uint64 (k) each."""
@@ -105,6 +99,20 @@ class CorpusRuns:
         generated = self.generated.count_uses(*flat)
         prompt = np.zeros_like(generated) if self.prompt is None else self.prompt.count_uses(*flat)
         return generated, prompt
+
+
+def frequencies(runs: _core.Runs, segments: Segments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Occurrences of k segments in `runs`, and distinct tasks; int64 (k) each.
+
+    Segments of less than two tokens have none.
+    """
+    found = runs.as_candidates(segments.tokens, segments.offsets)
+    tokens, offsets, counts, supports = found.to_arrays()
+    rows = zip(counts.tolist(), supports.tolist(), strict=True)
+    of = dict(zip(map(tuple, Segments(tokens, offsets).to_lists()), rows, strict=True))
+    pairs = [of.get(tuple(segment), (0, 0)) for segment in segments.to_lists()]
+    array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
 
 
 def _weighted(weights: TokenWeights, generated: _core.Runs, prompt: _core.Runs) -> _core.Runs:

@@ -13,10 +13,12 @@ from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import CUTS, parse_gates
+from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selector
 from lar.mining.served_saving import Audit
+from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
 from lar.mining.update import Rows, open_vocabulary, rows_of
 from lar.utils.keywords import merge_options
@@ -49,8 +51,9 @@ def mine(
     and on any `backend` (None: `OneMachine()`).
 
     Raises:
-        OptionError: an option is out of its range, or the corpus has more runs than candidates can be
-            searched in; the message names what helps.
+        OptionError: an option is out of its range, `tools` is no list of tools, or the corpus has more runs
+            than candidates can be searched in; the message names what helps.
+        TokenizerError: `tools` is given, and the chat template cannot write calls.
         CorpusError: the corpus holds no token of the agent.
         VocabularyError: `update` was mined with another tokenizer.
 
@@ -65,6 +68,9 @@ def mine(
         size = MiningOptions.size if before is None else before.size
     chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
     return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run()
+
+
+Savings = Callable[[_core.Selection], NDArray[np.int64]]
 
 
 class _Mining:
@@ -84,24 +90,36 @@ class _Mining:
         self._backend = backend
         self._progress = progress
         self._gates = parse_gates(options.gates)
+        self._tools = None if options.tools is None else read_tools(options.tools)
 
     def run(self) -> LatentVocabulary:
         """The mined vocabulary."""
         corpus, options = self._corpus, self._options
         runs = CorpusRuns.fold(corpus, options, self._cut, self._backend, self._progress)
-        candidates = self._backend.candidates(runs.searched, options.limits)
+        new_tools = self._new_tools(runs)
+        mined = new_tools.added_to(runs, self._cut) if new_tools else runs
+        candidates = self._backend.candidates(mined.searched, options.limits)
         held = Segments.of([]) if self._before is None else self._before.segments
         if len(held):
-            candidates = candidates.union(runs.searched.as_candidates(held.tokens, held.offsets))
+            candidates = candidates.union(mined.searched.as_candidates(held.tokens, held.offsets))
         candidates = candidates.filter(runs.writable(candidates))
         total = options.weights.total(corpus)
+        savings = _savings_in(runs.parsed) if new_tools else _savings
         selector = Selector(
-            runs.parsed, options.size, corpus.tokenizer, self._crossed, self._audit(), total, held
+            mined.parsed,
+            options.size,
+            corpus.tokenizer,
+            self._crossed,
+            self._audit(savings),
+            total,
+            held,
+            saving=lambda selection: int(savings(selection).sum()),
         )
         selection = selector.select(candidates, self._gates)
         segments, rows = self._arranged(selection)
         mining = {
             **asdict(options),
+            "tools": new_tools and new_tools.to_dict(),
             "max_entropy_nats": runs.nats,
             "teacher": corpus.teacher and asdict(corpus.teacher),
             "tasks": len(corpus.tasks),
@@ -120,6 +138,12 @@ class _Mining:
         vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
         return _with_entropies(vocabulary, corpus, self._backend, self._progress)
 
+    def _new_tools(self, runs: CorpusRuns) -> NewTools | None:
+        """What the file of tools adds to the runs; None without a file."""
+        if self._tools is None:
+            return None
+        return NewTools.of(self._tools, self._corpus.tokenizer, runs.generated, self._options)
+
     def _cut(self, runs: _core.Runs) -> _core.Runs:
         """The runs, cut by the engine gates that cut."""
         for name in self._gates:
@@ -132,16 +156,15 @@ class _Mining:
         annotate(self._progress, "borders between turns")
         return TurnBorders.of(self._corpus, self._backend, self._progress).crossed_by(texts)
 
-    def _audit(self) -> Callable[[_core.Selection], NDArray[np.bool_]]:
+    def _audit(self, savings: Savings) -> Callable[[_core.Selection], NDArray[np.bool_]]:
         """The function that finds which segments of a selection save too little in text; bool (k)."""
         audit = Audit(self._corpus, self._backend, self._options.weights)
 
         def fails(selection: _core.Selection) -> NDArray[np.bool_]:
             annotate(self._progress, "savings in the text that engines read")
-            tokens, offsets, _, _, uses = selection.to_arrays()
-            segments = Segments(tokens, offsets)
-            promised = uses.astype(np.int64) * (segments.lengths - 1)
-            return audit.count(segments, self._progress).saved < self._options.min_kept * promised
+            tokens, offsets, *_ = selection.to_arrays()
+            saved = audit.count(Segments(tokens, offsets), self._progress).saved
+            return saved < self._options.min_kept * savings(selection)
 
         return fails
 
@@ -172,6 +195,25 @@ class _Mining:
             )
             for rank, (segment, count, support, uses, prompt_uses) in enumerate(rows)
         )
+
+
+def _savings(selection: _core.Selection) -> NDArray[np.int64]:
+    """What each of k segments saves in the runs that they were chosen by; int64 (k)."""
+    _, offsets, _, _, uses = selection.to_arrays()
+    saved: NDArray[np.int64] = uses.astype(np.int64) * (np.diff(offsets) - 1)
+    return saved
+
+
+def _savings_in(runs: _core.Runs) -> Savings:
+    """The function that counts what each of k segments saves in other runs; int64 (k)."""
+
+    def savings(selection: _core.Selection) -> NDArray[np.int64]:
+        tokens, offsets, *_ = selection.to_arrays()
+        uses = runs.count_uses(tokens, offsets).astype(np.int64)
+        saved: NDArray[np.int64] = uses * (np.diff(offsets) - 1)
+        return saved
+
+    return savings
 
 
 def _with_entropies(

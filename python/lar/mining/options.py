@@ -8,6 +8,7 @@ from lar.errors import OptionError
 from lar.mining.engine_gates.static import parse_gates
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.token_weights import TokenWeights
+from lar.utils.paths import StrPath
 
 # Candidates for each latent. With twice as many, the choice is the same; with half as many, the loss is 0.1
 # points if many segments are alike.
@@ -24,6 +25,7 @@ class MiningKeywords(TypedDict, total=False):
     gates: str
     min_kept: float
     prompt_weight: float
+    tools: StrPath | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class MiningOptions:
         observation) costs beside one that it writes. An occurrence of a segment in a prompt counts so much,
         in `min_count` too. 0: only the agent's text is mined. 0.1 is a usual price where a server keeps the
         prompt's cache between turns.
+    tools: a JSON file with the agent's tools, for those that the logs never call. What their schemas fix of
+        a call (its opening with the tool's name, and the required keys) is mined as if each of them were
+        called as often as the file's other tools on average. Latents from it have few uses or none.
     """
 
     size: int = 1024
@@ -60,6 +65,7 @@ class MiningOptions:
     gates: str = "engines"
     min_kept: float = 0.5
     prompt_weight: float = 0.0
+    tools: StrPath | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
 Crosses = Callable[[Sequence[str]], NDArray[np.bool_]]
+Saving = Callable[[_core.Selection], int]
 Audit = Callable[[_core.Selection], NDArray[np.bool_]]
 
 
@@ -20,7 +22,8 @@ class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
     `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k
-    fail the gate `served`; bool (k). Reductions are shares of `total`, the weight of the corpus's tokens.
+    fail the gate `served`; bool (k). Reductions are shares of `total`, the weight of the corpus's tokens, of
+    what `saving` returns for a selection.
     `held` are the segments of a vocabulary that is updated, which are preferred.
     """
 
@@ -33,6 +36,8 @@ class Selector:
         audit: Audit,
         total: int,
         held: Segments | None = None,
+        *,
+        saving: Saving = attrgetter("saving"),
     ) -> None:
         self._runs = runs
         self._size = size
@@ -40,6 +45,7 @@ class Selector:
         self._crosses = crosses
         self._audit = audit
         self._total = total
+        self._saving = saving
         self._held = set() if held is None else set(map(tuple, held.to_lists()))
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
         self.costs: list[dict[str, Any]] = []
@@ -81,7 +87,7 @@ class Selector:
         return self._audit(selection) | _repeats(texts_of(Segments(tokens, offsets), self._tokenizer))
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
-        reduction = round(selection.saving / self._total, 6)
+        reduction = round(self._saving(selection) / self._total, 6)
         self.costs.append({"name": name, "candidates_dropped": dropped, "reduction": reduction, **more})
 
 
