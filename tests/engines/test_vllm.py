@@ -172,12 +172,14 @@ def test_an_unknown_mode_is_the_clients_error(server):
 
 
 @pytest.mark.parametrize("method", SPECULATION)
-def test_speculation_changes_no_word(toy, reply, tmp_path, method):
+def test_speculation_changes_no_word(toy, reference, reply, tmp_path, method):
+    """The second prompt contains the first reply, so that both methods find drafts in it."""
     if method == "suffix":
         needs_suffix_decoding()
+    history = [*QUESTION, {"role": "assistant", "content": reply.text}, *QUESTION]
     with vllm_serve(toy, tmp_path / "log", *speculation(method)) as server:
-        for _ in range(2):  # the second reply is drafted from the first one
-            assert ask(server).choices[0].message.content == reply.text
+        assert ask(server).choices[0].message.content == reply.text
+        assert ask(server, messages=history).choices[0].message.content == reference.reply(history).text
         assert counted(server, "spec_decode_num_accepted_tokens_total") > 0
 
 
