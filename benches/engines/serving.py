@@ -40,8 +40,9 @@ ARMS = ("control", "student")
 LONGEST = 2000  # base tokens of a prompt
 CONTEXT = 4096  # base tokens or units that a server has room for
 COUNTERS = re.compile(
-    r"^vllm:(prefix_cache_\w+_total|spec_decode_num_(?:drafts|draft_tokens|accepted_tokens)_total|iteration_tokens_total_count)\S* (\S+)",
-    re.M,
+    r"^vllm:(prefix_cache_\w+_total|spec_decode_num_(?:drafts|draft_tokens|accepted_tokens)_total"
+    r"|iteration_tokens_total_count)\S* (\S+)",
+    re.MULTILINE,
 )
 PASSES = "iteration_tokens_total_count"  # passes that wrote at least one unit
 ROW = "{:12} {:8} {:>12} {:>11} {:>7} {:>7} {:>11} {:>7} {:>13} {:>12} {:>8}"
