@@ -53,7 +53,7 @@ install_llama_cpp() {
     tar -xzf "$1/source/llama_cpp_python-$LLAMA_CPP_PYTHON.tar.gz" -C "$1/source"
     ln -sfn "$1/source/llama_cpp_python-$LLAMA_CPP_PYTHON/vendor/llama.cpp" "$1/llama.cpp"
     cmake -S "$1/llama.cpp" -B "$1/llama.cpp/build" -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
-        -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+        -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
     cmake --build "$1/llama.cpp/build" --target llama-server --parallel "$(nproc)"
 }
 
