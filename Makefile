@@ -59,8 +59,8 @@ export LAR_ENGINE_MODELS ?= $(wildcard $(ENGINES)/models)
 test-engines: $(INSTALLED) ## Tests against real serving engines and agent frameworks, those that are installed
 	$(BIN)/python -m pytest tests/engines
 
-engines: ## Install them in .engines/: vLLM for CPUs (6 GB), llama-server (built), OpenClaw
-	PYTHON=$(PYTHON) tests/engines/install.sh $(ENGINES) vllm llama.cpp openclaw
+engines: ## Install them in .engines/: vLLM for CPUs (6 GB, suffix decoding), llama-server (built), OpenClaw
+	PYTHON=$(PYTHON) tests/engines/install.sh $(ENGINES) vllm suffix llama.cpp openclaw
 
 engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the engine tests serve (an hour or two)
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make engine-models SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }

@@ -1,18 +1,24 @@
 r"""A student and its control in real engines, alternately, on held-out turns of real logs.
 
     python -m benches.engines.serving --models models/ --trajectories shared/data/tau_bench.jsonl.gz \
-        --vllm vllm/bin/python --llama-cpp llama.cpp/ -o serving.json
+        --vllm vllm/bin/python --speculation none ngram suffix --llama-cpp llama.cpp/ -o serving.json
 
 `--models` holds two exports, `student` and `control` (`make engine-models`). A turn is the agent's next
 message in a real conversation, of a task that the vocabulary has not seen. Decoding is greedy, in float32,
 with at most `--max-tokens` base tokens or units. Each engine serves both models at once, and they are asked
-alternately. `same text`: replies equal to those of transformers with the same export. Where a reply differs,
-the bench prints the margin by which transformers chose the first unit that differs.
+alternately. vLLM is started anew for each method of `--speculation`.
+
+- `CPU seconds`: of all processes of the server. On a shared machine they vary less than the seconds.
+- `tokens a pass`: base tokens of the text for each pass of the model that wrote any; only vLLM counts them.
+- `transformers`: replies equal to those of transformers with the same export. Where one differs, the bench
+  prints the margin by which transformers chose the first unit that differs.
+- `alone`: replies equal to those of the same model in vLLM without speculation.
 """
 
 import argparse
 import contextlib
 import json
+import os
 import re
 import statistics
 import tempfile
@@ -32,7 +38,16 @@ from testing.engines.expected import Cached, Reply
 
 ARMS = ("control", "student")
 LONGEST = 2000  # base tokens of a prompt
-NGRAM = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4, "prompt_lookup_min": 2}
+CONTEXT = 4096  # base tokens or units that a server has room for
+COUNTERS = re.compile(
+    r"^vllm:(prefix_cache_\w+_total|spec_decode_num_(?:drafts|draft_tokens|accepted_tokens)_total"
+    r"|iteration_tokens_total_count)\S* (\S+)",
+    re.MULTILINE,
+)
+PASSES = "iteration_tokens_total_count"  # passes that wrote at least one unit
+ROW = "{:12} {:8} {:>12} {:>11} {:>7} {:>7} {:>11} {:>7} {:>13} {:>12} {:>8}"
+HEADER = ("engine", "arm", "units a turn", "base tokens", "seconds", "for 100", "CPU for 100", "context")
+HEADER += ("tokens a pass", "transformers", "alone")
 
 
 @dataclass(frozen=True)
@@ -56,23 +71,16 @@ def main() -> None:
     tokenizers = {arm: reference.tokenizer for arm, reference in expected.items()}
     del expected
     results: dict[str, Any] = {}
-    print(
-        "engine  arm      units a turn  base tokens  seconds (median)  for 100  context  same text",
-        flush=True,
-    )
+    print(ROW.format(*HEADER), flush=True)
     for engine, serve in _engines(options):
         with tempfile.TemporaryDirectory() as logs:
             asked = ask_all(serve, exports, turns, options.max_tokens, Path(logs))
+        alone = results.get("vllm turns") if engine.startswith("vllm") else None
         for arm in ARMS:
             row = results[f"{engine} {arm}"] = summary(asked[arm], replies[arm], tokenizers["control"])
+            row["same_alone"] = same_texts(asked[arm], alone[arm]) if alone else None
             row["margins"] = margins_where_they_part(asked[arm], replies[arm], tokenizers[arm])
-            print(
-                f"{engine:7} {arm:8} {row['units']:12.1f} {row['base_tokens']:12.1f} {row['seconds']:17.2f} "
-                f"{row['seconds_for_100']:8.2f} "
-                f"{row['context']:8.1f} {row['same_text']:4d} of {len(turns)}, "
-                f"margins {[round(margin, 4) for margin in row['margins']]}",
-                flush=True,
-            )
+            print_row(engine, arm, row)
         both = [[one["seconds"] for one in asked[arm]] for arm in ARMS]
         ratios = [student / control for control, student in zip(*both, strict=True)]
         results[f"{engine} ratio"] = statistics.median(ratios)
@@ -81,6 +89,17 @@ def main() -> None:
             print(f"{engine}: {json.dumps(counted)}", flush=True)
         results[f"{engine} turns"] = asked
     options.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def print_row(engine: str, arm: str, row: dict[str, Any]) -> None:
+    """Print a row of the table, and below it the margins where texts differ from transformers'."""
+    cells = [f"{row[name]:.1f}" for name in ("units", "base_tokens")]
+    cells += [f"{row[name]:.2f}" for name in ("seconds", "seconds_for_100", "cpu_for_100")]
+    cells += [f"{row['context']:.1f}", f"{row['tokens_a_pass']:.2f}" if row["tokens_a_pass"] else "-"]
+    cells += [str(row["same_text"]), "-" if row["same_alone"] is None else str(row["same_alone"])]
+    print(ROW.format(engine, arm, *cells), flush=True)
+    if row["margins"]:
+        print(f"    margins {[round(margin, 4) for margin in row['margins']]}", flush=True)
 
 
 def chosen_turns(options: argparse.Namespace, reference: Cached) -> list[Turn]:
@@ -141,14 +160,13 @@ def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
-    if options.vllm:
-        yield "vllm", lambda folder, log: engines.vllm_serve(folder, log, python=options.vllm, length=4096)
-    if options.vllm_ngram:
-        speculation = ("--speculative-config", json.dumps(NGRAM))
+    """The engines by name, each with a function that serves a folder."""
+    for method in options.speculation if options.vllm else ():
+        speculation = () if method == "none" else engines.speculation(method)
         yield (
-            "ngram",
-            lambda folder, log: engines.vllm_serve(
-                folder, log, *speculation, python=options.vllm_ngram, length=4096
+            "vllm" if method == "none" else f"vllm {method}",
+            lambda folder, log, arguments=speculation: engines.vllm_serve(
+                folder, log, *arguments, python=options.vllm, length=CONTEXT
             ),
         )
     if options.llama_cpp:
@@ -164,34 +182,37 @@ def ask_all(
         arm: serve(folder, logs / arm) for arm, folder in exports.items()
     }
     with servers["control"] as control, servers["student"] as student:
-        clients = {"control": engines.client(control), "student": engines.client(student)}
+        running = {"control": control, "student": student}
         for number, turn in enumerate(turns):
             for arm in ARMS if number % 2 else reversed(ARMS):
-                asked[arm].append(ask(clients[arm], arm, turn, max_tokens))
-        for arm, server in (("control", control), ("student", student)):
+                asked[arm].append(ask(running[arm], arm, turn, max_tokens))
+        for arm, server in running.items():
             asked[arm][-1] |= {"counters": counters(server)}
     return asked
 
 
 def counters(server: engines.Server) -> dict[str, float]:
-    """Counters of a vLLM server: prompt tokens, prefix cache hits, drafts, accepted ids."""
-    found = {}
+    """Counters of a vLLM server: prefix cache hits, drafts, accepted units, passes; empty for others."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
-        for line in answer.read().decode().splitlines():
-            if match := re.match(r"vllm:(prefix_cache_\w+|spec_decode_num_\w+)_total\S* (\S+)", line):
-                found[match[1]] = float(match[2])
-    return found
+        return read_counters(answer.read().decode())
+    return {}
 
 
-def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
+def read_counters(metrics: str) -> dict[str, float]:
+    """The counters in the text of vLLM's metrics."""
+    return {name: float(value) for name, value in COUNTERS.findall(metrics)}
+
+
+def ask(server: engines.Server, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
     """One greedy reply: text, number of generated and of prompt ids, seconds."""
-    began = time.perf_counter()
+    client, worked, began = engines.client(server), cpu_seconds(server), time.perf_counter()
     done = client.chat.completions.create(
         model=model, messages=turn.messages, temperature=0, max_tokens=max_tokens
     )
     return {
         "turn": turn.id,
         "seconds": time.perf_counter() - began,
+        "cpu": cpu_seconds(server) - worked,
         "tokens": done.usage.completion_tokens,
         "context": done.usage.prompt_tokens,
         "finish": done.choices[0].finish_reason,
@@ -199,18 +220,32 @@ def ask(client: Any, model: str, turn: Turn, max_tokens: int) -> dict[str, Any]:
     }
 
 
+def cpu_seconds(server: engines.Server) -> float:
+    """The seconds that all living processes of a server's session have computed."""
+    ticks = 0
+    for process in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = process.read_text().rpartition(")")[2].split()  # from the third field on (man proc)
+            if int(fields[3]) == server.process.pid:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dict[str, Any]:
     """Means of counts, the median of seconds, seconds for 100 base tokens, and the number of equal texts.
 
     `base_tokens`: the tokens of the same text by the tokenizer `base`, which a model without latents would
-    have to generate, plus the end of the turn where it was reached.
+    have to generate, plus the end of the turn where it was reached. `tokens_a_pass`: None without counters.
     """
+    passes = asked[-1]["counters"].get(PASSES)
     base_tokens = [len(base.encode(one["text"])) + (one["finish"] != "length") for one in asked]
     return {
         "units": statistics.fmean(one["tokens"] for one in asked),
         "base_tokens": statistics.fmean(base_tokens),
         "seconds": statistics.median(one["seconds"] for one in asked),
         "seconds_for_100": 100 * sum(one["seconds"] for one in asked) / sum(base_tokens),
+        "cpu_for_100": 100 * sum(one["cpu"] for one in asked) / sum(base_tokens),
+        "tokens_a_pass": sum(base_tokens) / passes if passes else None,
         "context": statistics.fmean(one["context"] for one in asked),
         "ended": sum(one["finish"] != "length" for one in asked),
         "same_text": sum(map(is_same_text, asked, replies)),
@@ -220,6 +255,11 @@ def summary(asked: list[dict[str, Any]], replies: list[Reply], base: Any) -> dic
 def is_same_text(one: dict[str, Any], reply: Reply) -> bool:
     """Whether the engine's text equals that of transformers, apart from white space around it."""
     return bool(one["text"].strip() == reply.text.strip())
+
+
+def same_texts(asked: list[dict[str, Any]], others: list[dict[str, Any]]) -> int:
+    """The number of replies whose text equals the other reply's to the same turn."""
+    return sum(one["text"] == other["text"] for one, other in zip(asked, others, strict=True))
 
 
 def margins_where_they_part(asked: list[dict[str, Any]], replies: list[Reply], tokenizer: Any) -> list[float]:
@@ -245,7 +285,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
     parser.add_argument("--trajectories", type=Path, required=True)
     parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
-    parser.add_argument("--vllm-ngram", type=Path, help="the same, with n-gram speculation")
+    parser.add_argument(
+        "--speculation",
+        nargs="+",
+        default=["none"],
+        choices=["none", *engines.SPECULATION],
+        help="methods of vLLM, one after another",
+    )
     parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
     parser.add_argument("--turns", type=int, default=50)
     parser.add_argument("--max-tokens", type=int, default=96)

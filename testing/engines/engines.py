@@ -8,6 +8,7 @@
 """
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,17 @@ VLLM = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_NO_USAGE_STATS": "1",
 }
+
+# vLLM's methods of speculation that need no second model. `suffix` has vLLM's default settings.
+SPECULATION = {
+    "ngram": {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4, "prompt_lookup_min": 2},
+    "suffix": {"method": "suffix"},
+}
+
+
+def speculation(method: str) -> tuple[str, str]:
+    """The arguments of vLLM's server for a method of `SPECULATION`."""
+    return "--speculative-config", json.dumps(SPECULATION[method])
 
 
 def from_environment(variable: str, what: str) -> Path:

