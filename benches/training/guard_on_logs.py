@@ -1,0 +1,67 @@
+"""The effect of the sampling guard on a student of real logs: turns that an engine reads as other ids.
+
+    python -m benches.training.guard_on_logs --student student/ --corpus corpus/ -o guard_on_logs.json
+
+The student writes turns of held-out tasks, each after the conversation as it was logged. "not canonical": the
+share of turns that differ from the canonical parse of their text. "misread": the share of turns in whose text
+an engine finds other latents than were written.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+import lar
+from benches.training.sampling_guard import TEMPERATURES
+from lar.distillation import Student
+from lar.evaluation.canonicity import Canonicity, canonicity
+from lar.generation.generate import generate
+from lar.generation.sampling import Sampling
+
+
+def main() -> None:
+    """Measure every temperature with and without the guard, print the table, and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--student", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--hold-out", type=float, default=0.2, help="share of the tasks that were held out")
+    parser.add_argument("--turns", type=int, default=50)
+    parser.add_argument("--longest", type=int, default=1536, help="base tokens of a prompt")
+    parser.add_argument("--max-units", type=int, default=48, help="of a turn")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    student = Student.load(options.student, device="cpu")
+    prompts = prompts_of(lar.Corpus.load(options.corpus).split(options.hold_out)[1], options.longest)
+    chosen = [prompts[index * len(prompts) // options.turns] for index in range(options.turns)]
+    print("| temperature | guard | turns | not canonical | misread |\n|---|---|---|---|---|")
+    rows = []
+    for temperature in TEMPERATURES:
+        for guarded in (False, True):
+            sampling = Sampling(options.max_units, temperature, seed=0, canonical=guarded)
+            found = measure(student, chosen, sampling)
+            rows.append({"temperature": temperature, "guarded": guarded, **found.to_dict()})
+            shares = f"{found.turn_share:.2%} | {found.misread_share:.2%}"
+            print(f"| {temperature} | {'on' if guarded else 'off'} | {found.turns} | {shares} |", flush=True)
+    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def prompts_of(corpus: lar.Corpus, longest: int) -> list[str]:
+    """The text before each turn of the agent, where it has at most `longest` base tokens."""
+    return [
+        corpus.tokenizer.decode(row.tokens[:start])
+        for row in corpus
+        for start in (np.flatnonzero(np.diff(row.action.astype(np.int8)) == 1) + 1).tolist()
+        if start <= longest
+    ]
+
+
+def measure(student: Student, prompts: list[str], sampling: Sampling) -> Canonicity:
+    """The canonicity of one turn after each prompt."""
+    turns = [generate(student, [prompt], sampling)[0].units for prompt in prompts]
+    return canonicity(student.vocabulary, [turn for turn in turns if len(turn)])
+
+
+if __name__ == "__main__":
+    main()
