@@ -19,6 +19,7 @@ from lar.mining.engine_gates.static import (
     CHECK_TEXT,
     STATIC_GATES,
     check_text,
+    clashes_at_headers,
     decoding,
     header,
     normal,
@@ -140,6 +141,18 @@ def test_an_audit_that_fails_ends_mining_with_its_exception(corpus):
         selection.audited(lambda *_: "none")
     with pytest.raises(OptionError, match="dropped has 1 entries where 100 are needed"):
         selection.without(np.zeros(1, np.bool_))
+
+
+def test_of_two_texts_that_clash_at_a_header_the_one_of_less_worth_goes():
+    tokenizer = toy.tokenizer()  # its headers end with "assistant\n"
+    texts = ["\n\n-", "\n-", "\n\nThe", "= ", "t\nI", "I am"]
+
+    def gone(*worth):
+        found = clashes_at_headers(texts, np.array(worth), tokenizer)
+        return [text for text, clashes in zip(texts, found.tolist(), strict=True) if clashes]
+
+    assert gone(5, 4, 3, 2, 1, 2) == ["\n-", "t\nI"]
+    assert gone(4, 5, 3, 2, 2, 1) == ["\n\n-", "I am"]
 
 
 def kept(gate, tokenizer, *texts):

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.mining.engine_gates.static import BORDER, SERVED, STATIC_GATES, texts_of, whole_characters
+from lar.mining.engine_gates.static import (
+    BORDER,
+    SERVED,
+    STATIC_GATES,
+    clashes_at_headers,
+    texts_of,
+    whole_characters,
+)
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
@@ -83,8 +90,12 @@ class Selector:
 
     def _fails(self, selection: _core.Selection) -> NDArray[np.bool_]:
         """Which of the chosen segments fail: the texts that are found depend on the other latents."""
-        tokens, offsets, *_ = selection.to_arrays()
-        return self._audit(selection) | _repeats(texts_of(Segments(tokens, offsets), self._tokenizer))
+        tokens, offsets, _, _, uses = selection.to_arrays()
+        segments = Segments(tokens, offsets)
+        texts = texts_of(segments, self._tokenizer)
+        worth = uses.astype(np.int64) * (segments.lengths - 1)
+        clashes = clashes_at_headers(texts, worth, self._tokenizer)
+        return self._audit(selection) | _repeats(texts) | clashes
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
         reduction = round(self._saving(selection) / self._total, 6)

@@ -97,6 +97,27 @@ def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     return _each(texts, lambda text: not any((end + text).startswith(text) for end in ends))
 
 
+def clashes_at_headers(
+    texts: Sequence[str], worth: NDArray[np.int64], tokenizer: Tokenizer
+) -> NDArray[np.bool_]:
+    r"""Which of k chosen texts must go for the gate `header`, so that no two of them clash; bool (k).
+
+    Two texts clash if one is found across the end of a header where a turn begins with the other: `"\n\n-"`,
+    in a turn that begins with `"\n-"`. Of the two, the one that is worth less goes; `worth`: int64 (k).
+    """
+    place = {text: index for index, text in enumerate(texts)}
+    gone = np.zeros(len(texts), dtype=np.bool_)
+    for end in _header_ends(tokenizer):
+        across = {text: index for text, index in place.items() if text.startswith(end)}
+        longest = max(map(len, across), default=0) - len(end)
+        for index, text in enumerate(texts) if across else ():
+            for length in range(1, min(longest, len(text)) + 1):
+                other = across.get(end + text[:length])
+                if other is not None:
+                    gone[index if worth[index] < worth[other] else other] = True
+    return gone
+
+
 def _header_ends(tokenizer: Tokenizer) -> list[str]:
     """What the header of the agent's turn ends with, after its last added token: every end of that text."""
     prompt = generation_prompt(tokenizer)
@@ -122,7 +143,7 @@ STATIC_GATES: dict[str, Callable[[Sequence[str], Tokenizer], Keep]] = {
 }
 # For the gates that cut: the function that cuts the runs, before candidates are searched in them.
 CUTS: dict[str, Callable[[_core.Runs, Tokenizer], _core.Runs]] = {"tool_call": cut_at_names}
-# The gates that read the corpus, after those.
+# The gates that read the corpus, after those; `served` also applies `clashes_at_headers`.
 BORDER, SERVED = "border", "served"
 
 
