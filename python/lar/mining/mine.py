@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from os import PathLike
 from typing import Unpack
 
 import numpy as np
@@ -20,7 +21,7 @@ from lar.mining.selection import Selector
 from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
-from lar.mining.update import Rows, open_vocabulary, rows_of
+from lar.mining.update import Rows, check_tokenizer, rows_of
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
@@ -61,12 +62,14 @@ def mine(
     >>> [latent.id - vocabulary.base_size for latent in vocabulary]
     [0, 1, 2, 3]
     """
-    if not isinstance(corpus, Corpus):
-        corpus = Corpus.load(corpus)
-    before = None if update is None else open_vocabulary(update, corpus)
+    before = LatentVocabulary.load(update) if isinstance(update, str | PathLike) else update
     if size is None:
         size = MiningOptions.size if before is None else before.size
     chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
+    if not isinstance(corpus, Corpus):
+        corpus = Corpus.load(corpus)
+    if before is not None:
+        check_tokenizer(before, corpus)
     return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run()
 
 

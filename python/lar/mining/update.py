@@ -6,25 +6,17 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.errors import VocabularyError
-from lar.utils.paths import StrPath
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
-def open_vocabulary(vocabulary: LatentVocabulary | StrPath, corpus: Corpus) -> LatentVocabulary:
-    """The vocabulary to update, loaded if it is given as a folder.
-
-    Raises:
-        VocabularyError: it was mined with another tokenizer than the corpus's.
-    """
-    if not isinstance(vocabulary, LatentVocabulary):
-        vocabulary = LatentVocabulary.load(vocabulary)
+def check_tokenizer(vocabulary: LatentVocabulary, corpus: Corpus) -> None:
+    """Raise VocabularyError if the vocabulary was mined with another tokenizer than the corpus's."""
     ours, theirs = vocabulary.tokenizer_fingerprint, corpus.tokenizer.fingerprint
     if ours != theirs:
         raise VocabularyError(
             f"the vocabulary was mined with tokenizer {ours[:12]}, the corpus was built with {theirs[:12]}"
         )
-    return vocabulary
 
 
 @dataclass(frozen=True)
