@@ -105,7 +105,8 @@ class _Mining:
         held = Segments.of([]) if self._before is None else self._before.segments
         if len(held):
             candidates = candidates.union(mined.searched.as_candidates(held.tokens, held.offsets))
-        candidates = candidates.filter(runs.writable(candidates))
+        writable = runs.writable(candidates)
+        candidates = candidates.filter(writable)
         total = options.weights.total(corpus)
         savings = _savings_in(runs.parsed) if new_tools else _savings
         selector = Selector(
@@ -131,6 +132,7 @@ class _Mining:
             "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
             "distinct_runs": len(runs.searched),
             "candidates": len(candidates),
+            "prompt_candidates_gated": int((~writable).sum()),
             "gates": selector.costs,
             **({} if rows is None else {"update": rows.to_dict()}),
         }

@@ -29,9 +29,9 @@ class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
     `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k
-    fail the gate `served`; bool (k). Reductions are shares of `total`, the weight of the corpus's tokens, of
-    what `saving` returns for a selection.
-    `held` are the segments of a vocabulary that is updated, which are preferred.
+    fail the gate `served`; bool (k). A reduction is what `saving` returns for a selection, divided by
+    `total`, the weight of the corpus's tokens. `held` are the segments of a vocabulary that is updated, which
+    are preferred.
     """
 
     def __init__(
