@@ -130,8 +130,8 @@ def _message(role: Role, content: str, value: dict[str, Any]) -> Message:
     message: Message = {"role": role, "content": content}
     name, call_id = value.get("name"), value.get("tool_call_id")
     if role == "tool":
-        call_id = next(filter(None, (call_id, *_other_ids(value))), None)
-        name = name or value.get("function")
+        call_id = next((found for found in (call_id, *_other_ids(value)) if isinstance(found, str)), None)
+        name = value.get("function") if name is None else name
     if isinstance(name, str):
         message["name"] = name
     if isinstance(call_id, str):
