@@ -58,7 +58,9 @@ def are_parts(values: list[Any]) -> bool:
 
 
 def _has_kind(value: dict[str, Any]) -> bool:
-    return isinstance(value.get("type"), str) or any(key in value for key in ("text", "thinking", "image_url"))
+    return isinstance(value.get("type"), str) or any(
+        key in value for key in ("text", "thinking", "image_url")
+    )
 
 
 def read_parts(role: Role, parts: list[Any]) -> list[Piece]:
