@@ -13,14 +13,16 @@ from rich.table import Table
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Problems, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories.files import find_sources
 
 SHOWN_PROBLEMS = 5
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
-PATHS are files or folders, plain or compressed (.gz, .zst), or URLs (s3://, gs://, hf://, ...). The format
-of each record is recognized by its content, so formats may be mixed. A record that cannot be read is counted
-and named with its file and line.
+PATHS are files, folders, patterns in quotes, URLs of these (s3://, gs://, hf://, ...), or - for standard
+input. Files may be compressed (.gz, .zst, .bz2, .xz) or zip archives of files. The format of each record is
+recognized by its content, so formats may be mixed. A record that cannot be read is counted and named with its
+file and line.
 
 \b
 Formats:
@@ -30,7 +32,8 @@ Formats:
 Examples:
   lar import logs/ -o trajectories.parquet
   lar import run1.jsonl.gz run2.jsonl.gz -o all.parquet --task-key metadata.issue
-  lar import s3://bucket/logs/ -o trajectories.parquet
+  lar import s3://bucket/logs/ 'old/**/*.jsonl' -o trajectories.parquet
+  ssh host cat log.jsonl | lar import - -o trajectories.parquet
   lar import results.json --format tau2 --strict -o tau2.parquet --json
 """
 
@@ -83,9 +86,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
-    if any(
-        isinstance(path, Path) and path.is_file() and output.exists() and path.samefile(output)
-        for path in paths
+    if output.exists() and any(
+        source.on_disk and output.samefile(source.path) for source in find_sources(paths)
     ):
         raise OptionError(f"{output}: is both an input and the output")
     tally, problems = _Tally(), Problems()

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import IO, Any
 
+from lar.trajectories.compression import Breakable
+
 WINDOW = 1 << 20  # characters; grows for a value that is longer
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
 SPACE = " \t\n\r"
@@ -90,7 +92,7 @@ class Scanner:
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        self._stream = Breakable(stream)
         self._bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._decoder = json.JSONDecoder()
         self._text = ""

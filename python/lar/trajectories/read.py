@@ -9,7 +9,17 @@ from typing import IO, Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories import json_stream, parquet
-from lar.trajectories.files import BROKEN_COMPRESSION, PARQUET, Source, find_sources, open_bytes, read_head
+from lar.trajectories.compression import BrokenDataError
+from lar.trajectories.files import (
+    PARQUET,
+    Opened,
+    Source,
+    find_sources,
+    has_archive_name,
+    open_source,
+    seekable,
+    zip_members,
+)
 from lar.trajectories.formats import get_format, known_formats, react, recognise
 from lar.trajectories.formats.base import Format
 from lar.trajectories.given import LABEL, Given, as_trajectory, paths_or_rows
@@ -116,16 +126,33 @@ class _Reader:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
         number = 0
         try:
-            with open_bytes(source) as (stream, raw):
-                for record in self._records(source, stream):
+            with open_source(source) as opened:
+                if opened.is_archive and has_archive_name(source):
+                    yield from self._archive(source, opened)
+                    return
+                for record in self._records(source, opened):
                     number += 1
                     trajectory = self._trajectory(record, source)
                     if trajectory is not None:
-                        yield trajectory, raw.tell()
+                        yield trajectory, opened.position()
         except BrokenRecordError as error:
-            self._note(Problem(source.path, str(error), error.line, error.number))
-        except BROKEN_COMPRESSION as error:
-            self._note(Problem(source.path, f"broken compressed data: {error}", record=number + 1))
+            self._note(Problem(source.place, str(error), error.line, error.number))
+        except BrokenDataError as error:
+            self._note(Problem(source.place, f"broken compressed data: {error}", record=number + 1))
+
+    def _archive(self, source: Source, opened: Opened) -> Iterator[tuple[Trajectory, int]]:
+        """Yield the trajectories of all files in a zip archive."""
+        with seekable(source, opened) as archive:
+            members, broken = zip_members(archive)
+            before = 0
+            for member in members:
+                for trajectory, position in self.read(member):
+                    yield trajectory, before + position
+                before += member.size
+            if broken is not None:
+                self._note(Problem(source.place, broken))
+            elif not members:
+                self._note(Problem(source.place, "the archive holds no file"))
 
     def given(self, rows: Iterator[Any]) -> Iterator[Trajectory]:
         """Yield the trajectories of records in memory."""
@@ -142,13 +169,13 @@ class _Reader:
         if self.strict:
             raise TrajectoryError(str(problem))
 
-    def _records(self, source: Source, stream: IO[bytes]) -> _Records:
+    def _records(self, source: Source, opened: Opened) -> _Records:
         """Yield the raw records of a file of any layout."""
-        head = read_head(source)
+        head, stream = opened.head, opened.stream
         hint = _LINE_NAMES.search(source.full_name) is not None
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
         if head.startswith(PARQUET):
-            return parquet.read_rows(source.path if source.system is None else stream)
+            return _parquet_rows(source, opened)
         if not start:
             raise BrokenRecordError("the file is empty", None)
         if b"\x00" in head:
@@ -177,14 +204,19 @@ class _Reader:
     def _trajectory(self, record: Record | BrokenRecordError, source: Source) -> Trajectory | None:
         """Make the trajectory of a record, or None with a note of what is wrong with it."""
         if isinstance(record, BrokenRecordError):
-            self._note(Problem(source.path, str(record), record.line, record.number))
+            self._note(Problem(source.place, str(record), record.line, record.number))
             return None
         try:
             return read_record(record, source.label, forced=self.forced, task_key=self.task_key)
         except TrajectoryError as error:
             message = str(error)
-        self._note(Problem(source.path, message, record.line, record.number))
+        self._note(Problem(source.place, message, record.line, record.number))
         return None
+
+
+def _parquet_rows(source: Source, opened: Opened) -> _Records:
+    with seekable(source, opened) as file:
+        yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
 
 
 def _unpacked(record: Record, is_record: Any) -> Iterator[Record]:
