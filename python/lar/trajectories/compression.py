@@ -142,12 +142,12 @@ class Breakable:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._read_some = getattr(stream, "read1", stream.read)
-        self._error: BrokenDataError | None = None
+        self.error: BrokenDataError | None = None
 
     def read(self, size: int) -> bytes:
         """`size` bytes; fewer, and b"" at last, at the end; raises BrokenDataError at a break."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         parts: list[bytes] = []
         left = size
         try:
@@ -157,7 +157,7 @@ class Breakable:
         except BrokenDataError as error:
             if not parts:
                 raise
-            self._error = error
+            self.error = error
         return b"".join(parts)
 
 
@@ -168,6 +168,11 @@ class Replayed:
         self._stream = Breakable(stream)
         self.head = self._stream.read(size)
         self._rest = memoryview(self.head)
+
+    @property
+    def broken(self) -> BrokenDataError | None:
+        """Why the stream breaks, once the reading came there."""
+        return self._stream.error
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; b"" at the end."""

@@ -73,7 +73,7 @@ class Source:
             return io.BufferedReader(Pieces(_standard_input().read1), HEAD)  # closing it leaves stdin open
         if isinstance(self.path, str):
             return remote.open_file(self.path, self.system)
-        return self.path.open("rb")
+        return io.BufferedReader(self.path.open("rb", 0), HEAD)
 
 
 def _standard_input() -> io.BufferedReader:
@@ -146,13 +146,14 @@ class Opened:
     """An open file: its bytes, unpacked; the first `HEAD` of them, which `stream` gives once more.
 
     `position` returns how many of the file's stored bytes have been read. `packed` is whether the stored
-    bytes are others than those of `stream`.
+    bytes are others than those of `stream`. `broken` is why the head ends early, None where it does not.
     """
 
     stream: IO[bytes]
     head: bytes
     position: Callable[[], int]
     packed: bool
+    broken: BrokenDataError | None
 
     @property
     def is_archive(self) -> bool:
@@ -174,21 +175,22 @@ def open_source(source: Source) -> Iterator[Opened]:
             magic = raw.read(MAGIC_BYTES)
             raw.seek(0)
         else:
-            magic, stream = _peeked(raw, MAGIC_BYTES)
+            magic, stream, _ = _peeked(raw, MAGIC_BYTES)
         compression = compression_of(magic)
         if compression is not None:
             stream = unpacked(stream, compression, source.full_name)
+        broken = None
         if stream.seekable():
             head = stream.read(HEAD)
             stream.seek(0)
         else:
-            head, stream = _peeked(stream, HEAD)
-        yield Opened(stream, head, _position(raw), compression is not None)
+            head, stream, broken = _peeked(stream, HEAD)
+        yield Opened(stream, head, _position(raw), compression is not None, broken)
 
 
-def _peeked(stream: IO[bytes], size: int) -> tuple[bytes, IO[bytes]]:
+def _peeked(stream: IO[bytes], size: int) -> tuple[bytes, IO[bytes], BrokenDataError | None]:
     replayed = Replayed(stream, size)
-    return replayed.head, io.BufferedReader(Pieces(replayed.read), HEAD)
+    return replayed.head, io.BufferedReader(Pieces(replayed.read), HEAD), replayed.broken
 
 
 def _position(raw: IO[bytes]) -> Callable[[], int]:

@@ -125,8 +125,10 @@ class _Reader:
     def read(self, source: Source) -> Iterator[tuple[Trajectory, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
         number = 0
+        broken = None
         try:
             with open_source(source) as opened:
+                broken = opened.broken
                 if opened.is_archive and has_archive_name(source):
                     yield from self._archive(source, opened)
                     return
@@ -135,10 +137,12 @@ class _Reader:
                     trajectory = self._trajectory(record, source)
                     if trajectory is not None:
                         yield trajectory, opened.position()
-        except BrokenRecordError as error:
-            self._note(Problem(source.place, str(error), error.line, error.number))
-        except BrokenDataError as error:
-            self._note(Problem(source.place, f"broken compressed data: {error}", record=number + 1))
+        except (BrokenRecordError, BrokenDataError) as error:
+            if isinstance(error, BrokenDataError) or broken is not None:
+                message = f"broken compressed data: {broken or error}"
+                self._note(Problem(source.place, message, record=number + 1))
+            else:
+                self._note(Problem(source.place, str(error), error.line, error.number))
 
     def _archive(self, source: Source, opened: Opened) -> Iterator[tuple[Trajectory, int]]:
         """Yield the trajectories of all files in a zip archive."""
