@@ -11,6 +11,7 @@ import sys
 import threading
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -45,7 +46,7 @@ def pack_zstandard(data):
     return pytest.importorskip("zstandard").compress(data)
 
 
-PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": pack_zstandard}
+PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": partial(lzma.compress, preset=0), "zst": pack_zstandard}
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
@@ -63,24 +64,24 @@ class TestCompressed:
         assert read(path)[:2] == (names(1, 2), [])
 
     def test_what_stands_before_the_break_is_read(self, tmp_path, suffix):
-        many = range(40_000)
+        many = range(20_000)
         path = tmp_path / f"log.jsonl.{suffix}"
         packed = PACKERS[suffix](lines(*many))
         path.write_bytes(packed[: len(packed) // 2])
         found, problems, _ = read(path)
         assert found == names(*range(len(found)))
-        assert len(found) > 5000
+        assert len(found) > 3000
         (cut,) = [problem for problem in problems if "compressed data" in problem]
         assert str(path) in cut
         assert len(problems) <= 2  # the cut line, and the cut file
 
     def test_a_document_that_breaks_off(self, tmp_path, suffix):
         path = tmp_path / f"log.json.{suffix}"
-        packed = PACKERS[suffix](b"[" + b",".join(map(line, range(40_000))) + b"]")
+        packed = PACKERS[suffix](b"[" + b",".join(map(line, range(20_000))) + b"]")
         path.write_bytes(packed[: len(packed) // 2])
         found, (problem,), _ = read(path)
         assert found == names(*range(len(found)))
-        assert len(found) > 5000
+        assert len(found) > 3000
         assert "broken compressed data" in problem
 
     def test_other_bytes_behind_the_end_are_named(self, tmp_path, suffix):

@@ -105,7 +105,7 @@ class Frames:
         self._new = new
         self._single = single
         self._frame = new()
-        self._data = b""
+        self._data = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         """At most `size` unpacked bytes; b"" at the end."""
@@ -121,9 +121,9 @@ class Frames:
             if self._frame.eof:
                 packed = packed.lstrip(b"\0")
                 self._frame = self._new() if packed else self._frame
-            self._data = self._unpack(packed) if packed else b""
+            self._data = memoryview(self._unpack(packed) if packed else b"")
         piece, self._data = self._data[:size], self._data[size:]
-        return piece
+        return bytes(piece)
 
     def _unpack(self, packed: bytes) -> bytes:
         try:

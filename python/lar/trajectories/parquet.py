@@ -70,7 +70,7 @@ def _messages(conversations: list[list[Message]]) -> pa.ListArray:
 def _member(messages: list[Message], field: pa.Field, some_are_rich: bool) -> pa.Array:
     name = field.name
     if name in ("role", "content"):
-        return pa.array([message[name] for message in messages], field.type)
+        return pa.array([message.get(name) for message in messages], field.type)
     if not some_are_rich:
         return pa.nulls(len(messages), field.type)
     values: list[Any] = [message.get(name) for message in messages]
