@@ -46,7 +46,12 @@ def pack_zstandard(data):
     return pytest.importorskip("zstandard").compress(data)
 
 
-PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": partial(lzma.compress, preset=0), "zst": pack_zstandard}
+PACKERS = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": partial(lzma.compress, preset=0),
+    "zst": pack_zstandard,
+}
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
