@@ -18,7 +18,7 @@ import fsspec
 import pytest
 
 from lar.errors import TrajectoryError
-from lar.trajectories import Problems, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories import Report, Trajectory, read_trajectories, write_trajectories
 from lar.trajectories.files import find_sources, zip_members
 
 
@@ -33,9 +33,9 @@ def lines(*numbers):
 
 
 def read(paths):
-    problems = Problems()
-    found = list(read_trajectories(paths, problems=problems))
-    return [trajectory.id for trajectory in found], list(map(str, problems.records)), found
+    report = Report()
+    found = list(read_trajectories(paths, report=report))
+    return [trajectory.id for trajectory in found], list(map(str, report.problems.records)), found
 
 
 def names(*numbers):
@@ -97,7 +97,9 @@ class TestCompressed:
         assert "broken compressed data" in problem
 
     def test_parquet_within(self, tmp_path, suffix):
-        write_trajectories([Trajectory("p", "t", [{"role": "user", "content": "a"}])], tmp_path / "p.parquet")
+        write_trajectories(
+            [Trajectory("p", "t", [{"role": "assistant", "content": "a"}])], tmp_path / "p.parquet"
+        )
         packed = tmp_path / f"p.parquet.{suffix}"
         packed.write_bytes(PACKERS[suffix]((tmp_path / "p.parquet").read_bytes()))
         assert read(packed)[:2] == (["p"], [])
@@ -171,7 +173,9 @@ def test_standard_input(monkeypatch, name, suffix):
 
 
 def test_standard_input_of_any_layout(monkeypatch, tmp_path, folder):
-    write_trajectories([Trajectory("p", "t", [{"role": "user", "content": "a"}])], tmp_path / "p.parquet")
+    write_trajectories(
+        [Trajectory("p", "t", [{"role": "assistant", "content": "a"}])], tmp_path / "p.parquet"
+    )
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(folder / "3.json", "3.json")
     for data, expected in [
@@ -189,7 +193,7 @@ def test_standard_input_of_any_layout(monkeypatch, tmp_path, folder):
 def test_a_named_pipe(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(lines(1, 2),))
+    writer = threading.Thread(target=path.write_bytes, args=(lines(1, 2),), daemon=True)
     writer.start()
     assert read(path)[:2] == (names(1, 2), [])
     writer.join()
