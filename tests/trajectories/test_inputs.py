@@ -46,6 +46,7 @@ def pack_zstandard(data):
     return pytest.importorskip("zstandard").compress(data)
 
 
+ONE = Trajectory("p", "t", [{"role": "assistant", "content": "a"}])
 PACKERS = {
     "gz": gzip.compress,
     "bz2": bz2.compress,

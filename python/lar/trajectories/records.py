@@ -6,6 +6,7 @@ from itertools import chain, islice
 from typing import IO, Any
 
 from lar.trajectories import json_stream, parquet
+from lar.trajectories.compression import BrokenDataError
 from lar.trajectories.files import PARQUET, Opened, Source, seekable
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
@@ -60,11 +61,25 @@ def _parquet_rows(source: Source, opened: Opened) -> Records:
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:
     is_record = _is_record(forced)
     records = json_stream.read_lines(stream) if lines else _to_the_break(stream, is_record)
-    first = list(islice(records, HEAD_ENTRIES))
-    records = chain(first, records)
+    first, records = _head(records)
     if _is_one_record([record.value for record in first if isinstance(record, Record)], forced):
         return _as_one(records)
     return _each(records, is_record) if lines else records
+
+
+def _head(records: Records) -> tuple[list[Record | BrokenRecordError], Records]:
+    """The first records, and all; where compressed data breaks among the first, it does so behind them."""
+    first: list[Record | BrokenRecordError] = []
+    try:
+        first.extend(islice(records, HEAD_ENTRIES))
+    except BrokenDataError as error:
+        return first, chain(first, _raised(error))
+    return first, chain(first, records)
+
+
+def _raised(error: BrokenDataError) -> Records:
+    yield from ()
+    raise error
 
 
 def _to_the_break(stream: IO[bytes], is_record: Callable[[Any], bool]) -> Records:
