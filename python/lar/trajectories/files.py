@@ -60,6 +60,12 @@ class Source:
         """Whether the file is a regular one of the local disk, so that it can be opened again anywhere."""
         return isinstance(self.path, Path) and self.member is None and self.path.is_file()
 
+    @property
+    def reopens(self) -> bool:
+        """Whether any process can open the file again."""
+        remote_ = self.system is not None and "memory" not in self.system.protocol
+        return self.on_disk or remote_ or (self.member is not None and replace(self, member=None).reopens)
+
     def open(self) -> io.BufferedReader:
         """The file's bytes as they are stored, buffered."""
         if self.member is not None:

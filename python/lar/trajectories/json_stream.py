@@ -38,6 +38,7 @@ class Record:
     # The file's own fields, which hold for all its records.
     context: dict[str, Any] = field(default_factory=dict)
     whole_file: bool = False  # `value` is a list of all entries of the file
+    format: Any = None  # the `Format` that has recognised it, None where none was asked
 
 
 class BrokenRecordError(Exception):

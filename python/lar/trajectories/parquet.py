@@ -15,20 +15,69 @@ from lar.trajectories.rows import without_nulls
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, ToolCall, Trajectory
 
 READ_ROWS = 64  # rows in memory at a time
+RANGE_BYTES = 16 << 20  # unpacked bytes of the row groups that one process reads at a time
 
 
-def read_rows(file: str | Path | IO[bytes]) -> Iterator[Record]:
-    """Yield each row as a record; raises BrokenRecordError at the row from which the file cannot be read."""
-    number = 0
+def read_rows(
+    file: str | Path | IO[bytes], groups: range | None = None, first_number: int = 1
+) -> Iterator[Record]:
+    """Yield each row as a record; raises BrokenRecordError at the row from which the file cannot be read.
+
+    `groups` are the row groups to read, all by default; `first_number` is that of the first row there.
+    """
+    number = first_number - 1
     try:
         # Pre-buffering would keep 231 MB of a file of 1.1 GB of text in memory instead of 28.
         with pq.ParquetFile(file, pre_buffer=False) as table:
-            for batch in table.iter_batches(batch_size=READ_ROWS):
+            for batch in table.iter_batches(batch_size=READ_ROWS, row_groups=groups):
                 for row in batch.to_pylist():
                     number += 1
                     yield Record(without_nulls(row), number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError
         raise BrokenRecordError(f"not a readable Parquet file: {error}", None, number + 1) from error
+
+
+def group_ranges(file: Path | IO[bytes]) -> list[tuple[range, int]]:
+    """Cut a file at row groups: ranges of them of about `RANGE_BYTES`, each with its number of rows.
+
+    Raises:
+        BrokenRecordError: the file has no readable footer.
+    """
+    try:
+        with pq.ParquetFile(file) as table:
+            groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise BrokenRecordError(f"not a readable Parquet file: {error}", None, 1) from error
+    ranges: list[tuple[range, int]] = []
+    start = rows = size = 0
+    for number, group in enumerate(groups):
+        rows, size = rows + group.num_rows, size + group.total_byte_size
+        if size >= RANGE_BYTES or number == len(groups) - 1:
+            ranges.append((range(start, number + 1), rows))
+            start, rows, size = number + 1, 0, 0
+    return ranges
+
+
+def from_row(row: dict[str, Any]) -> Trajectory:
+    """The trajectory of a row that `to_batch` made."""
+    tools = None if row["tools"] is None else json.loads(row["tools"])
+    return Trajectory(
+        **{**row, "tools": tools, "messages": [_nested(message) for message in row["messages"]]}
+    )
+
+
+def _nested(flat: dict[str, Any]) -> Message:
+    message: Any = {name: value for name, value in flat.items() if value is not None}
+    if "tool_calls" in message:
+        message["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": call["type"],
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for call in message["tool_calls"]
+        ]
+    return message  # type: ignore[no-any-return]
 
 
 def to_batch(trajectories: Sequence[Trajectory]) -> pa.RecordBatch:
@@ -102,13 +151,15 @@ class ParquetWriter:
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetWriter(path, PARQUET_SCHEMA, compression="zstd")
 
-    def write(self, trajectories: list[Trajectory]) -> None:
+    def write(self, trajectories: Sequence[Trajectory]) -> None:
         """Write one row group."""
-        self.write_batch(to_batch(trajectories))
+        self.write_encoded([to_batch(trajectories)])
 
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Write one row group."""
-        self._file.write_batch(batch)
+    def write_encoded(self, batches: list[pa.RecordBatch]) -> None:
+        """Write what `to_batch` gave as one row group."""
+        table = pa.Table.from_batches(batches, PARQUET_SCHEMA)
+        whole = table.combine_chunks() if len(batches) > 1 else table
+        self._file.write_table(whole, row_group_size=max(1, whole.num_rows))
 
     def close(self) -> None:
         """Write the footer."""

@@ -26,8 +26,8 @@ from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
 from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
-from lar.trajectories.records import raw_records
-from lar.trajectories.repeats import Repeats
+from lar.trajectories.records import Records, raw_records
+from lar.trajectories.repeats import Repeats, WaitingRows, opening
 from lar.trajectories.report import Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.utils.paths import StrPath
@@ -92,26 +92,36 @@ def _read_all(
     sources: list[Source], rows: Iterator[Any], reader: "Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
     report, count = reader.report, 0
-    with closing(Repeats()) as repeats:
+    with closing(WaitingRows()) as rows_read:
+        openings = bytearray()
         for item in _items(sources, rows, reader, progress):
             count += 1
             if item.is_own:
                 yield item.found.trajectory
             else:
-                repeats.add(item.found, item.place)
-        for trajectory, is_kept, place in repeats.kept():
-            if is_kept:
-                yield trajectory
-            else:
+                rows_read.add(item.found.trajectory, item.place)
+                openings += opening(item.found)
+        repeats = Repeats(rows_read, bytes(openings))
+        for number, (repeated, touched) in enumerate(zip(repeats.repeated, repeats.touched, strict=True)):
+            trajectory, place = rows_read.read(number)
+            if repeated:
                 report.repeat(place)
+            else:
+                yield repeats.restored(trajectory) if touched else trajectory
+    problems = report.problems
+    check_count(count, report)
+    logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
+    if warn and problems.count:
+        warnings.warn(problems.summary(), BadRecordWarning, stacklevel=2)
+
+
+def check_count(count: int, report: Report) -> None:
+    """Raise TrajectoryError, with the first problem, where the `count` of trajectories is 0."""
     problems = report.problems
     if count == 0:
         first = problems.records[0] if problems.records else "there is nothing to read"
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         raise TrajectoryError(f"no trajectory could be read: {first}{more}")
-    logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
-    if warn and problems.count:
-        warnings.warn(problems.summary(), BadRecordWarning, stacklevel=2)
 
 
 def _items(
@@ -153,23 +163,33 @@ class Reader:
 
     def read(self, source: Source) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
-        number, broken = 0, None
+        broken = None
         try:
             with open_source(source) as opened:
                 broken = opened.broken
                 if opened.is_archive and has_archive_name(source):
                     yield from self._archive(source, opened)
                     return
-                for record in raw_records(source, opened, self.forced):
-                    number += 1
-                    for item in self.items(record, source):
-                        yield item, opened.position()
+                for item in self.records(raw_records(source, opened, self.forced), source):
+                    yield item, opened.position()
+        except (BrokenRecordError, BrokenDataError) as error:  # raised before the first record
+            self._break(source, broken or error, 1)
+
+    def records(self, records: Records, source: Source) -> Iterator[Item]:
+        """Yield the trajectories of records of a file, up to the place where it breaks."""
+        number = 0
+        try:
+            for record in records:
+                number += 1
+                yield from self.items(record, source)
         except (BrokenRecordError, BrokenDataError) as error:
-            if isinstance(error, BrokenDataError) or broken is not None:
-                message = f"broken compressed data: {broken or error}"
-                self.note(Problem(source.place, message, record=number + 1))
-            else:
-                self.note(Problem(source.place, str(error), error.line, error.number))
+            self._break(source, error, number + 1)
+
+    def _break(self, source: Source, error: BrokenRecordError | BrokenDataError, number: int) -> None:
+        if isinstance(error, BrokenRecordError):
+            self.note(Problem(source.place, str(error), error.line, error.number))
+        else:
+            self.note(Problem(source.place, f"broken compressed data: {error}", record=number))
 
     def _archive(self, source: Source, opened: Opened) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of all files in a zip archive."""
