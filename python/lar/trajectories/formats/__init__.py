@@ -8,13 +8,17 @@ from typing import Any
 
 from lar.errors import OptionError
 from lar.trajectories.formats import (
+    anthropic,
     bfcl,
     chat,
+    claude_code,
+    codex,
     fireact,
     intercode,
     knowagent,
     message_lines,
     react,
+    responses,
     sharegpt,
     swe_agent,
     tau,
@@ -24,6 +28,8 @@ from lar.trajectories.formats.base import Format, TextFormat
 
 _ALL = (
     react.FORMAT,
+    claude_code.FORMAT,
+    codex.FORMAT,
     tau.TAU_BENCH,
     tau.TAU2,
     swe_agent.SWE_AGENT,
@@ -33,6 +39,9 @@ _ALL = (
     fireact.FORMAT,
     toolbench.FORMAT,
     bfcl.FORMAT,
+    responses.FORMAT,
+    responses.LINES,
+    anthropic.FORMAT,
     sharegpt.FORMAT,
     chat.FORMAT,
     message_lines.FORMAT,
