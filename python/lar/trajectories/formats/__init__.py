@@ -28,8 +28,6 @@ from lar.trajectories.formats.base import Format, TextFormat
 
 _ALL = (
     react.FORMAT,
-    claude_code.FORMAT,
-    codex.FORMAT,
     tau.TAU_BENCH,
     tau.TAU2,
     swe_agent.SWE_AGENT,
@@ -39,6 +37,8 @@ _ALL = (
     fireact.FORMAT,
     toolbench.FORMAT,
     bfcl.FORMAT,
+    claude_code.FORMAT,
+    codex.FORMAT,
     responses.FORMAT,
     responses.LINES,
     anthropic.FORMAT,
