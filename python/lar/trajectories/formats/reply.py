@@ -37,7 +37,7 @@ def reply_messages(value: Any) -> list[Any]:
 
 def _wrapped(value: dict[str, Any]) -> list[Any]:
     for key in _INNER:
-        inner = value.get(key)
+        inner = whole_reply(from_json_text(value.get(key)))
         if isinstance(inner, dict | list) and (found := reply_messages(inner)):
             return found
     if isinstance(value.get("messages"), list):
