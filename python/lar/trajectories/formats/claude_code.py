@@ -12,8 +12,8 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import normalize_messages
 
 _SPEAKERS = ("user", "assistant")
 _OTHERS = ("system", "progress", "attachment", "queue-operation", "mode", "permission-mode")
@@ -145,7 +145,7 @@ def _paths(nodes: list[_Node]) -> Iterator[list[_Node]]:
 
 
 def _draft(path: list[_Node]) -> Draft:
-    messages = normalize_messages([raw for node in path for raw in node.raw()])
+    messages, problems = readable_messages([raw for node in path for raw in node.raw()])
     for node in path:
         node.is_read = True
     session, agent = path[0].chain[:2]
@@ -157,6 +157,7 @@ def _draft(path: list[_Node]) -> Draft:
         id=f"{session}/{agent}" if session and agent else text_or_none(session),
         task=text_or_none(origin) or text_or_none(session),
         model=next(filter(None, map(text_or_none, models)), None),
+        problems=problems,
     )
 
 

@@ -5,7 +5,7 @@ compacted, or the user took turns back. The next one begins with what was left o
 turns in that part are in the trajectory before as well, so they have weight 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.codex_events import Events, Item, printed_items
+from lar.trajectories.formats.sessions import MALFORMED, readable_messages, reason
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import normalize_messages
 from lar.trajectories.responses import is_item, turns_of_items
 from lar.trajectories.schema import Tool
 from lar.trajectories.tools import parse_tools
@@ -41,6 +41,17 @@ class _Session:
     kept: list[Item] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Add items to the context; one that cannot be read is noted and left out."""
+        for item in items:
+            try:
+                turns_of_items([item])
+            except MALFORMED as error:
+                self.problems.append(f"an item of the session: {reason(error)}")
+            else:
+                self.items.append(item)
 
     def cut(self, kept: list[Item]) -> None:
         """End the trajectory so far; the context goes on with `kept`."""
@@ -70,12 +81,16 @@ class _Session:
     def _draft(self, raw: list[dict[str, Any]]) -> Draft:
         name = text_or_none(self.meta.get("id"))
         count = len(self.drafts)
+        messages, problems = readable_messages(raw)
+        problems = [*self.problems, *problems]
+        self.problems.clear()
         return Draft(
-            normalize_messages(raw),
+            messages,
             id=f"{name}:{count + 1}" if name and count else name,
             task=_origin(self.meta) or name,
             model=self.model,
             tools=self._tools(),
+            problems=problems,
         )
 
     def _tools(self) -> list[Tool] | None:
@@ -148,14 +163,14 @@ def _add(session: _Session, kind: str, payload: dict[str, Any], events: Events) 
     elif kind == "response_item":
         if payload.get("type") == "additional_tools" and isinstance(payload.get("tools"), list):
             session.tools += payload["tools"]
-        session.items.append(payload)
+        session.add([payload])
     elif payload.get("type") == "session_configured":
         session.meta = session.meta or {"id": payload.get("session_id")}
         session.model = session.model or text_or_none(payload.get("model"))
     elif payload.get("type") == "thread_rolled_back" and isinstance(payload.get("num_turns"), int):
         session.take_back(payload["num_turns"])
     else:
-        session.items += events.items_of(payload)
+        session.add(events.items_of(payload))
 
 
 def _compacted(payload: dict[str, Any]) -> list[Item]:
