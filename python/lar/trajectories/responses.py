@@ -43,7 +43,9 @@ def is_items(value: Any) -> bool:
 
 def has_calls(value: Any) -> bool:
     """Whether a list has an item that is no message: a thought, a call, the output of one, or a response."""
-    return isinstance(value, list) and any(is_item(item) and item.get("type") != "message" for item in value)
+    if not isinstance(value, list):
+        return False
+    return any(isinstance(item, dict) and "role" not in item and is_item(item) for item in value)
 
 
 def is_item(value: Any) -> bool:

@@ -36,8 +36,10 @@ _REPLIES = (
     "result",
     "completion",
 )
-# What a request holds its conversation in; what makes an object the body itself.
-_CONVERSATIONS = ("messages", "input", "contents")
+_CONVERSATIONS = ("messages", "input", "contents")  # what a request holds its conversation in
+_REPLY_NAMES = frozenset(_REPLIES)
+_REQUEST_NAMES = frozenset((*_REQUESTS, *_CONVERSATIONS))
+# What makes an object the body itself, and what holds a body.
 _OWN = (*_CONVERSATIONS, "output", "role", "choices", "object", "candidates", "stop_reason")
 _WRAPPINGS = (
     "body",
@@ -64,8 +66,16 @@ class Exchange:
 
 def exchanges_of(value: Any) -> list[Exchange]:
     """The exchanges that a record holds, in their order; none where it holds no request with a reply."""
-    one = _exchange(value)
-    return list(_listed(value)) if one is None else [one]
+    global _latest
+    latest = _latest
+    if latest[0] is not value:
+        one = _exchange(value)
+        _latest = latest = value, list(_listed(value)) if one is None else [one]
+    return latest[1]
+
+
+# The last record and its exchanges: several formats look at each record, and to decode its bodies is slow.
+_latest: tuple[Any, list[Exchange]] = (None, [])
 
 
 def _listed(value: Any) -> Iterator[Exchange]:
@@ -85,11 +95,10 @@ def _begins(value: Any) -> bool:
 def _exchange(value: Any) -> Exchange | None:
     value = from_json_text(value)
     if isinstance(value, list):
-        request, reply = (
-            value if len(value) == 2 and all(isinstance(one, dict) for one in value) else ({}, {})
-        )
-        return _pair(body_of(request), reply)
-    if not isinstance(value, dict):
+        if len(value) == 2 and isinstance(value[0], dict) and isinstance(value[1], dict):
+            return _pair(body_of(value[0]), value[1])
+        return None
+    if not isinstance(value, dict) or _REPLY_NAMES.isdisjoint(value) or _REQUEST_NAMES.isdisjoint(value):
         return None
     reply = next((value[key] for key in _REPLIES if value.get(key) not in (None, "")), None)
     if reply is None:

@@ -57,7 +57,7 @@ def _items(value: Any) -> list[Any] | None:
     lists = [value] if isinstance(value, list) else []
     if isinstance(value, dict):
         lists = [from_json_text(value[key]) for key in _ITEMS if key in value]
-    return next((items for items in lists if is_items(items) and has_calls(items)), None)
+    return next((items for items in lists if has_calls(items)), None)
 
 
 def _conversations(exchange: Exchange, before: _Messages) -> list[_Messages]:
