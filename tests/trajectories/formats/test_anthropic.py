@@ -1,5 +1,7 @@
 """Anthropic Messages and Bedrock's Converse: requests with replies, in any wrapping, and streams."""
 
+import base64
+import gzip
 import json
 from pathlib import Path
 
@@ -152,6 +154,32 @@ def test_a_stream_of_openai_chat_is_put_together(tmp_path):
     )
     (found,) = read_trajectories(path, strict=True)
     assert found.messages == [ASKED, _without_thought()]
+
+
+CHAT = {"model": "m", "messages": [ASKED]}
+COMPLETION = {"choices": [{"message": {"role": "assistant", "content": "Twelve."}}]}
+ZIPPED = base64.b64encode(gzip.compress(json.dumps(COMPLETION).encode())).decode()
+ENTRY = {
+    "request": {"postData": {"text": json.dumps(CHAT)}},
+    "response": {"content": {"text": json.dumps(COMPLETION)}},
+}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [CHAT, COMPLETION],
+        {"exchanges": [{"request": CHAT, "response": COMPLETION}], "session": "s"},
+        {"request": {"body": json.dumps(CHAT)}, "response": {"body": json.dumps(COMPLETION)}},
+        {"log": {"entries": [ENTRY]}},
+        {"log": {"entries": [ENTRY | {"response": {"content": {"encoding": "base64", "text": ZIPPED}}}]}},
+    ],
+)
+def test_openai_chat_in_the_same_wrappings(tmp_path, record):
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [ASKED, {"role": "assistant", "content": "Twelve."}]
 
 
 def test_a_request_whose_reply_failed_is_one_clear_problem(tmp_path):

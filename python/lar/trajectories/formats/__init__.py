@@ -13,6 +13,7 @@ from lar.trajectories.formats import (
     chat,
     claude_code,
     codex,
+    exchanges,
     fireact,
     intercode,
     knowagent,
@@ -44,6 +45,7 @@ _ALL = (
     anthropic.FORMAT,
     sharegpt.FORMAT,
     chat.FORMAT,
+    exchanges.FORMAT,
     message_lines.FORMAT,
 )
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)

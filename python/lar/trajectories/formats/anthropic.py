@@ -19,11 +19,12 @@ _PARTS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_to
 def _read(record: Record) -> list[Draft]:
     value = record.value if isinstance(record.value, dict) else {}
     found = [exchange for exchange in exchanges_of(record.value) if _is_anthropic(exchange)]
-    return [_draft(exchange, value) for exchange in found]
+    return [draft_of(exchange, _message_of(exchange.reply), value) for exchange in found]
 
 
-def _draft(exchange: Exchange, value: dict[str, Any]) -> Draft:
-    request, reply = exchange.request, _message_of(exchange.reply)
+def draft_of(exchange: Exchange, reply: list[Any], value: dict[str, Any]) -> Draft:
+    """The trajectory of an exchange: its history, and `reply` in raw messages; `value` is the record."""
+    request = exchange.request
     history = [message if isinstance(message, dict) else {} for message in request["messages"]]
     raw = [_converted(message) for message in [*_system(request), *history, *reply]]
     success = value.get("success")

@@ -4,10 +4,13 @@ A body may stand in an object of HTTP (`request.body`, a HAR file's `postData.te
 events of a stream. A record may be a pair, hold a request and a reply, or hold a list of such exchanges.
 """
 
+import base64
+import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lar.trajectories.files import BROKEN_COMPRESSION, GZIP
 from lar.trajectories.formats.streams import whole_reply
 from lar.trajectories.messages import from_json_text
 
@@ -47,6 +50,7 @@ _WRAPPINGS = (
     "postData",
     "inputBodyJson",
     "outputBodyJson",
+    "body_raw",
     "parsed_body",
     "content",
     "text",
@@ -124,5 +128,17 @@ def body_of(value: Any) -> Any:
     value = whole_reply(from_json_text(value))
     if not isinstance(value, dict) or any(key in value for key in _OWN):
         return value
+    if value.get("encoding") == "base64":
+        return body_of(_decoded(value.get("text")))
     inner = (value[key] for key in _WRAPPINGS if isinstance(value.get(key), dict | list | str))
     return next((body_of(one) for one in inner if one), value)
+
+
+def _decoded(text: Any) -> Any:
+    """The text of a body in base64, perhaps compressed and in pieces (HAR files); None where there is none."""
+    pieces = from_json_text(text)
+    try:
+        body = b"".join(map(base64.b64decode, pieces if isinstance(pieces, list) else [pieces]))
+        return (gzip.decompress(body) if body.startswith(GZIP) else body).decode()
+    except (ValueError, TypeError, *BROKEN_COMPRESSION):
+        return None
