@@ -135,7 +135,7 @@ def body_of(value: Any) -> Any:
 
 
 def _decoded(text: Any) -> Any:
-    """The text of a body in base64, perhaps compressed and in pieces (HAR files); None where there is none."""
+    """The text of a body in base64, perhaps compressed and in pieces (HAR files); None without one."""
     pieces = from_json_text(text)
     try:
         body = b"".join(map(base64.b64decode, pieces if isinstance(pieces, list) else [pieces]))
