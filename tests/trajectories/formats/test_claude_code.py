@@ -186,6 +186,19 @@ def test_a_fork_has_the_task_of_its_origin(tmp_path):
     assert (found.id, found.task) == ("s", "first")
 
 
+def test_a_cleared_context_is_a_trajectory_of_its_own(tmp_path):
+    first, second = read_entries(
+        tmp_path,
+        entry("a", None, "user", "Hi."),
+        entry("b", "a", "assistant", "Hello."),
+        entry("c", "b", "user", "<command-name>/clear</command-name>"),
+        entry("d", "c", "user", "Who am I?"),
+        entry("e", "d", "assistant", "I cannot know."),
+    )
+    assert [message["content"] for message in first] == ["Hi.", "Hello."]
+    assert [message["content"] for message in second][1:] == ["Who am I?", "I cannot know."]
+
+
 def test_results_written_between_the_lines_of_a_message_belong_to_its_turn(tmp_path):
     one = {"message": {"id": "m", "model": "x"}}
     uses = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in "12"]

@@ -21,6 +21,7 @@ _SYNTHETIC = (
     "<synthetic>"  # the model of messages that Claude Code writes itself, as on an error of the interface
 )
 _CAVEAT = ("Caveat: The messages below", "<local-command-caveat>")
+_CLEAR = "<command-name>/clear</command-name>"
 _COMMAND = ("<command-name>", "<command-message>")
 
 
@@ -115,10 +116,13 @@ class _Tree:
         while name in self._parents and name not in self._by_name and name not in seen:
             seen.add(name)
             name = self._parents[name]
-        if name in self._by_name and not entry.get("isCompactSummary"):
+        parts = _content(entry) or []
+        if entry.get("isCompactSummary") or _CLEAR in _text(parts):
+            return None  # the context is replaced
+        if name in self._by_name:
             return self._by_name[name]
-        begins = entry["type"] == "user" and not any(map(_result_id, _content(entry) or ()))
-        if entry.get("isCompactSummary") or (name is None and begins and _chain(entry) in self._linked):
+        begins = entry["type"] == "user" and not any(map(_result_id, parts))
+        if name is None and begins and _chain(entry) in self._linked:
             return None
         return self._last.get(_chain(entry))  # the parent is in no entry: the log's order counts
 
