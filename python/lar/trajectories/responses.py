@@ -45,7 +45,7 @@ def has_calls(value: Any) -> bool:
     """Whether a list has an item that is no message: a thought, a call, the output of one, or a response."""
     if not isinstance(value, list):
         return False
-    return any(isinstance(item, dict) and "role" not in item and is_item(item) for item in value)
+    return any(isinstance(item, dict) and item.get("role") is None and is_item(item) for item in value)
 
 
 def is_item(value: Any) -> bool:
@@ -103,10 +103,10 @@ class _Turns:
         self._open: dict[str, Any] | None = None
 
     def add(self, item: dict[str, Any]) -> None:
-        kind = item.get("type", "message")
+        kind = item.get("type") or "message"
         if kind == "end":
             self._open = None
-        elif kind == "message" or (kind not in _CALLS and "role" in item and "content" in item):
+        elif kind == "message" or (item.get("role") and item.get("content") is not None):
             self._add_message(item)
         elif kind == "agent_message":
             self._close({"role": "user", "name": item.get("author"), "content": item.get("content")})

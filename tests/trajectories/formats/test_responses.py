@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lar.errors import TrajectoryError
@@ -156,6 +158,8 @@ EVENTS = "".join(
         {"request": REQUEST, "response": EVENTS.splitlines()},
         {"responses_create_params": REQUEST, "response": RESPONSE, "reward": 0.5},
         [REQUEST, RESPONSE],
+        {"model": "m", "instructions": "Be brief.", "messages": [user("How many?")], "response": RESPONSE},
+        {"responses_create_params": json.dumps(REQUEST), "response": json.dumps(RESPONSE)},
         {"calls": [{"request": REQUEST, "response": RESPONSE}]},
         {"log": {"entries": [{"request": {"postData": {"text": json.dumps(REQUEST)}},
                               "response": {"content": {"text": json.dumps(RESPONSE)}}}]}},
@@ -178,6 +182,23 @@ def test_a_reply_that_is_only_text(tmp_path):
     path.write_text(json.dumps({"request": REQUEST, "response": "Three."}) + "\n")
     (found,) = read_trajectories(path, strict=True)
     assert found.messages[1:] == [user("How many?"), said("Three.")]
+
+
+def test_a_table_pads_items_with_nulls(tmp_path):
+    rows = [{"responses_create_params": {"input": [user("Count.")]}, "reward": 1.0,
+             "response": {"object": "response", "output": [
+                 {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                 {"type": "function_call_output", "call_id": "c", "output": "3"}, *OUTPUT]}}]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
+    (found,) = read_trajectories(tmp_path / "log.parquet", strict=True)
+    assert found.messages == [
+        user("Count."),
+        said("", tool_calls=[call("f", "{}", "c")]),
+        tool("3", "c"),
+        said("Three.", reasoning_content="Hm."),
+    ]
+    padded = [{**dict.fromkeys(("role", "content", "summary", "output")), **item} for item in OUTPUT]
+    assert turns(*padded) == [said("Three.", reasoning_content="Hm.")]
 
 
 def test_mini_swe_agent_with_responses(tmp_path):

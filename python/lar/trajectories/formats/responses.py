@@ -63,7 +63,7 @@ def _items(value: Any) -> list[Any] | None:
 def _conversations(exchange: Exchange, before: _Messages) -> list[_Messages]:
     """The raw messages of an exchange. A reply that has the state at each step gives only its last states."""
     request = exchange.request
-    history = before + turns_of_items(_given(request.get("input"), request.get("prompt")))
+    history = before + turns_of_items(_given(request))
     output = _output(exchange.reply)
     states = output if output and all(isinstance(item, list) for item in output) else [output]
     said = [turns_of_items(items) for items in states]
@@ -71,17 +71,16 @@ def _conversations(exchange: Exchange, before: _Messages) -> list[_Messages]:
     return [one if one[: len(history)] == history else history + one for one in ends]
 
 
-def _given(asked: Any, prompt: Any) -> Any:
-    asked = from_json_text(asked)
-    if isinstance(asked, list | str):
-        return asked
-    return prompt if isinstance(prompt, str) else []
+def _given(request: dict[str, Any]) -> Any:
+    """The items of a request, or its text; LiteLLM's log has them under `messages`."""
+    given = (from_json_text(request.get(key)) for key in ("input", "messages", "prompt"))
+    return next((one for one in given if isinstance(one, list | str)), [])
 
 
 def _output(reply: Any) -> list[Any]:
     """The items of a reply: of a response, a list, one item or message, or a text."""
     if isinstance(reply, dict):
-        output = from_json_text(reply.get("output", reply.get("output_text")))
+        output = from_json_text(reply.get("output") or reply.get("output_text"))
         if output is None:
             return [reply]
         return _output(output) if isinstance(output, dict | str) else output
