@@ -177,6 +177,14 @@ def test_a_request_and_its_response_in_any_wrapping(tmp_path, record):
     assert found.model == "m"
 
 
+def test_a_request_without_a_response_has_its_history(tmp_path):
+    path = tmp_path / "log.jsonl"
+    history = [user("How many?"), said("Three."), user("And now?")]
+    path.write_text(json.dumps({"responses_create_params": {"input": history}, "reward": None}) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == history
+
+
 def test_a_reply_that_is_only_text(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text(json.dumps({"request": REQUEST, "response": "Three."}) + "\n")

@@ -3,6 +3,7 @@
 A request with `previous_response_id` has only what is new. Its history is read where the same record has it.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from lar.trajectories.draft import Draft, identifier, solved, text_or_none
@@ -67,7 +68,7 @@ def _conversations(exchange: Exchange, before: _Messages) -> list[_Messages]:
     output = _output(exchange.reply)
     states = output if output and all(isinstance(item, list) for item in output) else [output]
     said = [turns_of_items(items) for items in states]
-    ends = [one for one, after in zip(said, [*said[1:], []], strict=True) if after[: len(one)] != one]
+    ends = [one for one, after in pairwise(said) if after[: len(one)] != one] + said[-1:]
     return [one if one[: len(history)] == history else history + one for one in ends]
 
 
