@@ -133,7 +133,10 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
 
 
 def _opened(text: str) -> Any:
-    """The values within a text that is JSON, or JSON lines; else the text itself."""
+    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
+    if text.startswith(("event:", "data:")):
+        events = (from_json_text(line[5:].strip()) for line in text.splitlines() if line.startswith("data:"))
+        return [event for event in events if isinstance(event, dict)]
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner

@@ -47,7 +47,9 @@ def test_a_proxys_log_is_one_trajectory():
 
 
 def test_the_events_of_a_stream_are_put_together():
-    (found,) = read("stream.jsonl")
+    report = Report()
+    (found,) = read("stream.jsonl", report)
+    assert not [path for _, path in report.left_out if path.endswith(("text", "thinking", "partial_json"))]
     calls = [call('{"bay": 4.0}'), call("{}", "tu_2")]
     assert found.messages == [SYSTEM, ASKED, LOOK | {"tool_calls": calls}]
 
