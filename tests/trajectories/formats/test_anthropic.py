@@ -123,6 +123,15 @@ def test_a_request_and_its_reply_in_any_wrapping(tmp_path, record):
     assert found.model == "m"
 
 
+def test_a_reply_goes_on_with_what_the_request_begins(tmp_path):
+    begun = {**REQUEST, "messages": [ASKED, {"role": "assistant", "content": "I"}]}
+    path = tmp_path / "log.jsonl"
+    reply = {**REPLY, "content": [{"type": "text", "text": " look."}, PARTS[1]]}
+    path.write_text(json.dumps({"request": begun, "response": reply}) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [SYSTEM, ASKED, _without_thought()]
+
+
 def test_a_list_of_pairs_in_a_document(tmp_path):
     other = {**REQUEST, "messages": [{"role": "user", "content": "And bay 5?"}]}
     path = tmp_path / "log.json"

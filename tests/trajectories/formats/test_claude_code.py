@@ -199,6 +199,34 @@ def test_a_cleared_context_is_a_trajectory_of_its_own(tmp_path):
     assert [message["content"] for message in second][1:] == ["Who am I?", "I cannot know."]
 
 
+def test_a_side_chain_that_names_a_call_as_its_parent_is_apart(tmp_path):
+    use = [{"type": "tool_use", "id": "1", "name": "Task", "input": {}}]
+    main, side = read_entries(
+        tmp_path,
+        entry("a", None, "user", "Go."),
+        entry("b", "a", "assistant", use),
+        entry("c", "b", "user", "Search.", isSidechain=True),
+        entry("d", "c", "assistant", "Found.", isSidechain=True),
+        entry("e", "b", "user", [{"type": "tool_result", "tool_use_id": "1", "content": "Found."}]),
+        entry("f", "e", "assistant", "Done."),
+    )
+    assert [message["role"] for message in main] == ["user", "assistant", "tool", "assistant"]
+    assert side.messages == [user("Search."), said("Found.")]
+
+
+def test_sessions_in_one_file_are_apart(tmp_path):
+    lines = [("s1", "user", "1"), ("s2", "user", "2"), ("s1", "assistant", "one"), ("s2", "assistant", "two")]
+    found = read_entries(
+        tmp_path,
+        *(
+            {"type": kind, "sessionId": session, "message": {"role": kind, "content": text}}
+            for session, kind, text in lines
+        ),
+    )
+    assert [run.id for run in found] == ["s1", "s2"]
+    assert [run.messages[1]["content"] for run in found] == ["one", "two"]
+
+
 def test_results_written_between_the_lines_of_a_message_belong_to_its_turn(tmp_path):
     one = {"message": {"id": "m", "model": "x"}}
     uses = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in "12"]

@@ -6,7 +6,7 @@ from lar.trajectories.calls import to_json
 from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.chat import task_of
-from lar.trajectories.formats.exchange import Exchange, exchanges_of
+from lar.trajectories.formats.exchange import Exchange, exchanges_of, outer_fields
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
 from lar.trajectories.parts import thought_of
@@ -17,16 +17,30 @@ _PARTS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_to
 
 
 def _read(record: Record) -> list[Draft]:
-    value = record.value if isinstance(record.value, dict) else {}
     found = [exchange for exchange in exchanges_of(record.value) if _is_anthropic(exchange)]
-    return [draft_of(exchange, _message_of(exchange.reply), value) for exchange in found]
+    fields = outer_fields(record.value, found)
+    return [draft_of(exchange, _conversation(exchange), fields) for exchange in found]
 
 
-def draft_of(exchange: Exchange, reply: list[Any], value: dict[str, Any]) -> Draft:
-    """The trajectory of an exchange: its history, and `reply` in raw messages; `value` is the record."""
+def _conversation(exchange: Exchange) -> list[dict[str, Any]]:
+    """The raw messages of an exchange. What the request has of the agent's last turn begins the reply."""
+    history = [message if isinstance(message, dict) else {} for message in exchange.request["messages"]]
+    reply = _message_of(exchange.reply)
+    if history and reply and history[-1].get("role") == "assistant":
+        begun = history.pop()
+        reply = [{**reply[0], "content": [*_parts(begun), *_parts(reply[0])]}]
+    return history + reply
+
+
+def _parts(message: dict[str, Any]) -> list[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list) else [content] if content else []
+
+
+def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any]) -> Draft:
+    """The trajectory of an exchange: `conversation` in raw messages, `value` the fields of the record."""
     request = exchange.request
-    history = [message if isinstance(message, dict) else {} for message in request["messages"]]
-    raw = [_converted(message) for message in [*_system(request), *history, *reply]]
+    raw = [_converted(message) for message in [*_system(request), *conversation]]
     success = value.get("success")
     tools = request.get("toolConfig")
     name = exchange.reply.get("id") if isinstance(exchange.reply, dict) else None

@@ -119,9 +119,12 @@ class _Tree:
         parts = _content(entry) or []
         if entry.get("isCompactSummary") or _CLEAR in _text(parts):
             return None  # the context is replaced
-        if name in self._by_name:
-            return self._by_name[name]
         begins = entry["type"] == "user" and not any(map(_result_id, parts))
+        if name in self._by_name:
+            above = self._by_name[name]
+            if above.chain[1] == _chain(entry)[1]:
+                return above
+            name = None  # a side chain that names the call it answers
         if name is None and begins and _chain(entry) in self._linked:
             return None
         return self._last.get(_chain(entry))  # the parent is in no entry: the log's order counts

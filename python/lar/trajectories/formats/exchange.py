@@ -78,6 +78,13 @@ def exchanges_of(value: Any) -> list[Exchange]:
     return latest[1]
 
 
+def outer_fields(value: Any, exchanges: list[Exchange]) -> dict[str, Any]:
+    """The fields of a record around its exchanges; its name is none of theirs where there are several."""
+    if not isinstance(value, dict):
+        return {}
+    return value if len(exchanges) == 1 else {key: item for key, item in value.items() if key != "id"}
+
+
 # The last record and its exchanges: several formats look at each record, and to decode its bodies is slow.
 _latest: tuple[Any, list[Exchange]] = (None, [])
 

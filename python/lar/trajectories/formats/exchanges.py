@@ -5,15 +5,16 @@ from typing import Any
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.anthropic import draft_of
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.exchange import Exchange, exchanges_of
+from lar.trajectories.formats.exchange import Exchange, exchanges_of, outer_fields
 from lar.trajectories.formats.reply import reply_messages
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation
 
 
 def _read(record: Record) -> list[Draft]:
-    value = record.value if isinstance(record.value, dict) else {}
-    return [draft_of(one, reply_messages(one.reply), value) for one in _chats(record.value)]
+    found = _chats(record.value)
+    fields = outer_fields(record.value, found)
+    return [draft_of(one, one.request["messages"] + reply_messages(one.reply), fields) for one in found]
 
 
 def _chats(value: Any) -> list[Exchange]:

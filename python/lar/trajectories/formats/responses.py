@@ -9,7 +9,7 @@ from typing import Any
 from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.chat import task_of
-from lar.trajectories.formats.exchange import Exchange, body_of, exchanges_of
+from lar.trajectories.formats.exchange import Exchange, body_of, exchanges_of, outer_fields
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text, normalize_messages
 from lar.trajectories.parts import thought_of
@@ -33,10 +33,12 @@ def _read(record: Record) -> list[Draft]:
     value = record.value
     drafts: list[Draft] = []
     histories: dict[str, _Messages] = {}  # by the name of the response that they end with
-    for exchange in _exchanges(value):
+    exchanges = _exchanges(value)
+    fields = outer_fields(value, exchanges)
+    for exchange in exchanges:
         before = histories.get(str(exchange.request.get("previous_response_id")), [])
         for said in _conversations(exchange, before):
-            drafts.append(_draft(said, exchange, value if isinstance(value, dict) else {}))
+            drafts.append(_draft(said, exchange, fields))
             histories[str(_of_reply(exchange, "id"))] = said
     return drafts
 
