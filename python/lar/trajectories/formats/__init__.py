@@ -8,13 +8,18 @@ from typing import Any
 
 from lar.errors import OptionError
 from lar.trajectories.formats import (
+    anthropic,
     bfcl,
     chat,
+    claude_code,
+    codex,
+    exchanges,
     fireact,
     intercode,
     knowagent,
     message_lines,
     react,
+    responses,
     sharegpt,
     swe_agent,
     tau,
@@ -33,8 +38,14 @@ _ALL = (
     fireact.FORMAT,
     toolbench.FORMAT,
     bfcl.FORMAT,
+    claude_code.FORMAT,
+    codex.FORMAT,
+    responses.FORMAT,
+    responses.LINES,
+    anthropic.FORMAT,
     sharegpt.FORMAT,
     chat.FORMAT,
+    exchanges.FORMAT,
     message_lines.FORMAT,
 )
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)
