@@ -1,0 +1,74 @@
+"""OpenTelemetry's spans: OTLP documents (one, or one a line), Jaeger's traces, and single spans.
+
+A span that is a call of a model gives a trajectory, whose task is the trace. The span of an agent gives one
+where no call of its trace stands beside it: it holds the whole conversation (Pydantic AI), or it is the root
+of a trace that stands in one document.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.json_stream import Record
+from lar.trajectories.traces import conventions, spans
+from lar.trajectories.traces.scores import solved_by
+from lar.trajectories.traces.spans import Span
+from lar.trajectories.traces.tree import Node, calls_of_trace
+
+_DOCUMENTS = ("resourceSpans", "resource_spans", "batches")
+
+
+def _is_document(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return any(isinstance(value.get(key), list) for key in _DOCUMENTS) or _is_jaeger(value)
+
+
+def _is_jaeger(value: Any) -> bool:
+    return has(value, "traceID", "spans") and isinstance(value["spans"], list)
+
+
+def _read_document(record: Record) -> list[Draft]:
+    value = record.value
+    found = map(spans.from_flat, value["spans"]) if _is_jaeger(value) else spans.in_document(value)
+    return _read_traces(found)
+
+
+def _read_traces(found: Iterable[Span]) -> list[Draft]:
+    return [draft for trace in spans.by_trace(found) for draft in _read_trace(trace)]
+
+
+def _read_trace(trace: list[Span]) -> list[Draft]:
+    """Read a trace's calls; without any, an agent's conversation, or the run of the agent at its root."""
+    nodes, scores = [], []
+    for span in trace:
+        is_call = conventions.is_call(span)
+        nodes.append(Node(span.id, span.parent, conventions.read_call(span) if is_call else None))
+        scores += [] if is_call else conventions.scores_of(span)
+    if calls := calls_of_trace(nodes, solved_by(scores)):
+        return calls
+    conversations = [draft for span in trace if (draft := conventions.read_conversation(span))]
+    if conversations or len(trace) == 1:
+        return conversations
+    roots = [span for span in trace if span.parent is None and conventions.is_agent(span)]
+    return [draft for span in roots if (draft := conventions.read_call(span))]
+
+
+def _read_span(record: Record) -> list[Draft]:
+    return _read_traces([spans.from_flat(record.value)])
+
+
+OTLP = Format(
+    "otlp",
+    "OpenTelemetry's spans as OTLP JSON (GenAI conventions, OpenInference)",
+    _is_document,
+    _read_document,
+)
+SPAN = Format(
+    "span",
+    "OpenTelemetry's spans one by one (console, Phoenix)",
+    spans.is_flat,
+    _read_span,
+    may_be_empty=True,
+)
