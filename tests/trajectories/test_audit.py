@@ -83,7 +83,7 @@ def test_characters_in_are_characters_kept_and_characters_left_out(fields, extra
         for item in found
         for message in item.messages
     )
-    named = f"{found[0].id}{found[0].task}{json.dumps(found[0].tools)}"
+    named = f"{found[0].id}{found[0].task}{json.dumps(found[0].tools or '')}"
     missing = [
         text
         for text in strings({**fields, "messages": messages})

@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.calls import calls_in_text, calls_of, to_json
-from lar.trajectories.parts import read_parts, thought_of
+from lar.trajectories.parts import are_parts, read_parts, thought_of
 from lar.trajectories.schema import ROLES, Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -100,7 +100,9 @@ def normalize_message(value: Any) -> list[Message]:
     elif isinstance(content, dict) and isinstance(content.get("parts"), list):
         content = content["parts"]  # ChatGPT's export
     if isinstance(content, list):
-        return _from_parts(role, content, value)
+        parts = [part for part in content if part is not None]
+        if are_parts(parts):
+            return _from_parts(role, parts, value)
     return [_message(role, _text(content, value), value)]
 
 
