@@ -107,6 +107,9 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
             return
         if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
             return
+        if isinstance(value.get("key"), str) and "value" in value:  # an attribute of a span
+            yield from _missing(value["value"], (*path, value["key"]), held)
+            return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
                 yield from _missing(item, (*path, str(key)), held)

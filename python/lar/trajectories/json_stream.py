@@ -24,7 +24,7 @@ WRAPPERS = (
     *("inputs", "outputs", "values", "trace"),
 )
 # Arrays that belong to one record, a trace, although each of their elements could be one.
-OWN_LISTS = ("observations", "child_runs")
+OWN_LISTS = ("observations", "child_runs", "post", "patch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from lar.trajectories.traces.scores import solved_by
 from lar.trajectories.traces.tree import Node, calls_of_trace
 
 _MODELS = ("llm", "chat_model")
-_HOLDERS = ("traces", "runs")
+_HOLDERS = ("traces", "runs", "post")
 _Run = dict[str, Any]
 
 
@@ -49,7 +49,19 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _roots(entry: _Run) -> list[_Run]:
-    return [entry] if _is_run(entry) else [run for run in _held(entry) if _is_run(run)]
+    if _is_run(entry):
+        return [entry]
+    patches = [patch for patch in entry.get("patch") or [] if isinstance(patch, dict)]
+    return [_patched(run, patches) for run in _held(entry) if _is_run(run)]
+
+
+def _patched(run: _Run, patches: list[_Run]) -> _Run:
+    """Return a run as the client posted it, with what it sent when the run had ended."""
+    place = run.get("dotted_order")
+    for patch in patches:
+        if place is not None and patch.get("dotted_order") == place:
+            run = run | {key: value for key, value in patch.items() if value}
+    return run
 
 
 def _tree(run: _Run, trace: Any, parent: Any) -> Iterator[_Run]:

@@ -28,6 +28,7 @@ TOOLS = ("tools", "functions", "tool_definitions", "function_tools", "toolConfig
 INNER = ("kwargs", "request", "body", "llm_request", "config", "invocation_params", "data")
 REPLIES = ("message", "messages", "output", "outputs", "response", "completion", "content", "generation")
 TEXTS = ("text", "output_text", "generated_text", "result")
+_MOST_ANSWERS = 8  # more texts are the pieces of a stream (BeeAI's spans)
 _STOPPED = ("stop", "end_turn", "length", "max_tokens", "stop_sequence", "STOP", "MAX_TOKENS")
 
 
@@ -119,7 +120,11 @@ def _choice(choice: dict[str, Any]) -> Side:
 
 
 def _chosen(messages: list[Any]) -> list[Any]:
-    """Keep the first of several answers to one prompt: texts of which each has stopped."""
+    """Keep the first of several answers to one prompt, texts of which each has stopped; join a stream."""
+    if len(messages) > _MOST_ANSWERS and all(set(message) <= {"role", "content"} for message in messages):
+        texts = [message["content"] for message in messages]
+        if all(isinstance(text, str) for text in texts):
+            return [{"role": "assistant", "content": "".join(texts)}]
     stopped = [message.get("finish_reason") in _STOPPED and message.get("content") for message in messages]
     return messages[:1] if len(messages) > 1 and all(stopped) else messages
 
