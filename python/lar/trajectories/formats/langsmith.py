@@ -48,6 +48,11 @@ def _read(record: Record) -> list[Draft]:
     return [draft for runs in traces.values() for draft in _read_trace(runs)]
 
 
+def _read_row(record: Record) -> list[Draft]:
+    """Read a run whose trace stands in other rows."""
+    return _read(record) if record.value["run_type"] in _MODELS else []
+
+
 def _roots(entry: _Run) -> list[_Run]:
     if _is_run(entry):
         return [entry]
@@ -112,4 +117,6 @@ def _feedback(run: _Run) -> Iterator[tuple[str, Any]]:
 
 
 RUNS = Format("langsmith", "LangSmith's runs, single or as trees", _holds_runs, _read, whole_file=True)
-ROW = Format("langsmith_row", "LangSmith's runs as rows of a bulk export", _is_row, _read, may_be_empty=True)
+ROW = Format(
+    "langsmith_row", "LangSmith's runs as rows of a bulk export", _is_row, _read_row, may_be_empty=True
+)

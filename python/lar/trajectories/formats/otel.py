@@ -64,6 +64,7 @@ OTLP = Format(
     "OpenTelemetry's spans as OTLP JSON (GenAI conventions, OpenInference)",
     _is_document,
     _read_document,
+    may_be_empty=True,
 )
 SPAN = Format(
     "span",

@@ -89,8 +89,8 @@ def read_output(value: Any) -> Side:
 
 def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:
     """Read a response; where it `was_text` it may also be JSON that the agent wrote."""
-    for key in ("choices", "candidates", "generations"):
-        choice = given.get(key)
+    for several in ("choices", "candidates", "generations"):
+        choice = given.get(several)
         while isinstance(choice, list) and choice:
             choice = choice[0]
         if isinstance(choice, dict):
@@ -106,8 +106,10 @@ def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:
         spoken = given[key] if key else ""
         return Side([{"role": "assistant", "content": spoken, "tool_calls": raw_calls(calls)}])
     others = set(given) - {key}
-    is_response = others <= ABOUT.union(REPLIES, TEXTS) and (others & RESPONSE or not (was_text or others))
-    return read_output(given[key]) if key is not None and is_response else None
+    if key is None or not others <= ABOUT.union(REPLIES, TEXTS):
+        return None
+    own = was_text and isinstance(given[key], str)
+    return read_output(given[key]) if others & RESPONSE or not (own or others) else None
 
 
 def _choice(choice: dict[str, Any]) -> Side:
