@@ -42,6 +42,24 @@ def test_trace_as_a_row() -> None:
     assert (found.id, found.task, found.success) == ("trace-8", "trace-8", False)
 
 
+def test_trace_without_generations() -> None:
+    """Its own input and output are read, else those of its outermost observation."""
+    about = {"id": "t", "timestamp": "2026-10-09", "htmlPath": "/t", "input": None, "output": None}
+    root = {"id": "o", "traceId": "t", "type": "AGENT", "input": "Hi", "output": "Hello!"}
+    inner = {
+        "id": "i",
+        "traceId": "t",
+        "type": "SPAN",
+        "parentObservationId": "o",
+        "input": "A",
+        "output": "B",
+    }
+    own = about | {"input": "Ho", "output": "Hey!"}
+    for trace, texts in ((about, ["Hi", "Hello!"]), (own, ["Ho", "Hey!"])):
+        (found,) = read_trajectories([trace | {"observations": [inner, root]}])
+        assert [message["content"] for message in found] == texts
+
+
 REPLIES = [
     "Hello!",
     {"role": "assistant", "content": "Hello!"},

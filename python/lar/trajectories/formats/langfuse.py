@@ -1,7 +1,8 @@
 """Langfuse's exports: a trace with its observations, or observations or traces as single rows.
 
 A generation gives a trajectory, its output after its input. Other observations (spans, tools, agents) give
-none. A trace without a generation gives its own input and output. The task is the trace.
+none. A trace without a generation gives its own input and output, or those of its outermost observation. The
+task is the trace.
 """
 
 import json
@@ -61,8 +62,9 @@ def _read_trace(record: Record) -> list[Draft]:
     success = solved_by(_pairs(scores, None))
     if calls := calls_of_trace(nodes, success):
         return calls
-    draft = _row(trace, task=trace.get("id"), success=success)
-    return [draft] if draft else []
+    outermost = [trace, *(row for row in rows if _parent(row) is None and row.get("type") != "TOOL")]
+    drafts = (_row(row, task=trace.get("id"), success=success) for row in outermost)
+    return [draft for draft in drafts if draft][:1]
 
 
 def _read_observation(record: Record) -> list[Draft]:

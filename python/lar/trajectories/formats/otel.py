@@ -19,7 +19,8 @@ from lar.trajectories.traces.tree import Node, calls_of_trace
 _DOCUMENTS = ("resourceSpans", "resource_spans", "batches")
 
 
-def _is_document(value: Any) -> bool:
+def is_document(value: Any) -> bool:
+    """Whether `value` is an OTLP document of spans, or a trace of Jaeger."""
     if not isinstance(value, dict):
         return False
     return any(isinstance(value.get(key), list) for key in _DOCUMENTS) or _is_jaeger(value)
@@ -29,24 +30,29 @@ def _is_jaeger(value: Any) -> bool:
     return has(value, "traceID", "spans") and isinstance(value["spans"], list)
 
 
-def _read_document(record: Record) -> list[Draft]:
+def read_document(record: Record) -> list[Draft]:
+    """Return the calls in a document."""
     value = record.value
     found = map(spans.from_flat, value["spans"]) if _is_jaeger(value) else spans.in_document(value)
     return _read_traces(found)
 
 
 def _read_traces(found: Iterable[Span]) -> list[Draft]:
-    return [draft for trace in spans.by_trace(found) for draft in _read_trace(trace)]
+    return [draft for trace in spans.by_trace(found) for draft in read_trace(trace)]
 
 
-def _read_trace(trace: list[Span]) -> list[Draft]:
-    """Read a trace's calls; without any, an agent's conversation, or the run of the agent at its root."""
+def read_trace(trace: list[Span], success: bool | None = None) -> list[Draft]:
+    """Return a trace's calls; without any, an agent's conversation, or the run of the agent at its root.
+
+    `success` is that of the trace, where its spans have no scores of it.
+    """
     nodes, scores = [], []
     for span in trace:
         is_call = conventions.is_call(span)
         nodes.append(Node(span.id, span.parent, conventions.read_call(span) if is_call else None))
         scores += [] if is_call else conventions.scores_of(span)
-    if calls := calls_of_trace(nodes, solved_by(scores)):
+    judged = solved_by(scores)
+    if calls := calls_of_trace(nodes, success if judged is None else judged):
         return calls
     conversations = [draft for span in trace if (draft := conventions.read_conversation(span))]
     if conversations or len(trace) == 1:
@@ -62,8 +68,8 @@ def _read_span(record: Record) -> list[Draft]:
 OTLP = Format(
     "otlp",
     "OpenTelemetry's spans as OTLP JSON (GenAI conventions, OpenInference)",
-    _is_document,
-    _read_document,
+    is_document,
+    read_document,
     may_be_empty=True,
 )
 SPAN = Format(

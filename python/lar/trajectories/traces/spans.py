@@ -112,7 +112,7 @@ def _attributes(value: dict[str, Any]) -> Any:
     attributes = from_json_text(first_of(value, "attributes", "tags"))
     if attributes is not None:
         return attributes
-    columns = [key for key in value if key.startswith("attributes.") and value[key] is not None]
+    columns = [key for key in value if str(key).startswith("attributes.") and value[key] is not None]
     return {key.removeprefix("attributes."): value[key] for key in columns} if columns else None
 
 
