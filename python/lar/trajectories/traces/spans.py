@@ -4,6 +4,7 @@ Wrappings: OTLP's JSON (camelCase and snake_case, also Tempo's `batches`), the c
 for Python and JavaScript, Phoenix's spans (JSON, and rows of a table), Logfire's rows, Jaeger's JSON.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ _TRACE_IDS = ("traceId", "trace_id", "traceID", "context.trace_id")
 _SPAN_IDS = ("spanId", "span_id", "spanID", "context.span_id")
 _PARENT_IDS = ("parentSpanId", "parent_span_id", "parent_id", "parentId")
 _NAMES = ("name", "span_name", "operationName")
+_NUMBER = re.compile(r"\.\d+(?=\.|$)")
 _SCALARS = ("string", "int", "double", "bool", "bytes")
 
 
@@ -26,6 +28,7 @@ class Span:
     parent: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    _numbered: set[str] | None = None
 
     def get(self, *names: str) -> Any:
         """Return the first of the attributes `names` that has a value."""
@@ -35,11 +38,19 @@ class Span:
     def indexed(self, prefix: str) -> Any:
         """Return the attribute `prefix`, or what attributes such as `prefix.0.role` make together."""
         value = self.get(prefix)
-        if isinstance(value, list | dict):
+        if isinstance(value, list | dict) or prefix not in self._prefixes():
             return value
         start = prefix + "."
         below = {key[len(start) :]: item for key, item in self.attributes.items() if key.startswith(start)}
         return _nested(below) if below else value
+
+    def _prefixes(self) -> set[str]:
+        """The names before the numbers in the attributes' names."""
+        if self._numbered is None:
+            self._numbered = {
+                key[: found.start()] for key in self.attributes if (found := _NUMBER.search(key))
+            }
+        return self._numbered
 
 
 def _at(attributes: dict[str, Any], name: str) -> Any:
