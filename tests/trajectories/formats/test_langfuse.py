@@ -165,3 +165,22 @@ def test_malformed_generation_is_one_clear_problem(tmp_path: Path) -> None:
     assert [item.id for item in read_trajectories(path, report=report)] == ["obs-1"]
     (problem,) = report.problems.records
     assert str(problem) == f"{path}, record 1, line 1: message 1: a tool call without a function name"
+
+
+def test_malformed_generation_of_a_trace_costs_itself_alone(tmp_path: Path) -> None:
+    """So does one whose messages a tracer has cut off."""
+    document = json.loads((LOGS / "langfuse" / "trace.json").read_text())
+    rows = document["observations"]
+    cut_off = json.dumps(rows[1]["input"]["messages"])[:-20]
+    rows += [
+        rows[1] | {"id": "b-1", "output": {"tool_calls": [1]}},
+        rows[1] | {"id": "b-2", "input": cut_off},
+    ]
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps(document))
+    report = Report()
+    assert [item.id for item in read_trajectories(path, report=report)] == ["obs-3"]
+    assert [problem.message for problem in report.problems.records] == [
+        "call b-1: not well-formed (AttributeError: 'int' object has no attribute 'get')",
+        "call b-2: its messages are JSON that is cut off or broken",
+    ]

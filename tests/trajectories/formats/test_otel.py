@@ -129,7 +129,7 @@ def test_spans_of_other_services_are_no_problem(tmp_path: Path) -> None:
     (found,) = read_trajectories(path, report=report)
     assert found.messages == talk(name="count")
     assert [str(problem) for problem in report.problems.records] == [
-        f"{path}, record 4, line 4: message 1: a tool call without a function name",
+        f"{path}, record 4, line 4: call c0e19b7ec3c1b171: message 1: a tool call without a function name",
         f"{path}, record 5, line 5: not JSON: Expecting property name enclosed in double quotes: "
         "line 1 column 2 (char 1)",
     ]

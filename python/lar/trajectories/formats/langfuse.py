@@ -14,6 +14,7 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text
 from lar.trajectories.traces import conventions
+from lar.trajectories.traces.attempts import Attempts
 from lar.trajectories.traces.call import make_draft
 from lar.trajectories.traces.scores import solved_by
 from lar.trajectories.traces.spans import Span
@@ -41,16 +42,24 @@ def _is_trace(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     observations = value.get("observations")
-    if isinstance(observations, list) and any(map(_is_observation, observations)):
+    if isinstance(observations, list) and any(map(_is_row, observations)):
         return True
     row = value["trace"] if has(value, "trace", "observations") else value
     return has(row, "id", "timestamp", "input", "output") and any(key in row for key in _OF_A_TRACE)
 
 
-def _is_observation(value: Any) -> bool:
-    if not isinstance(value, dict) or value.get("type") not in _TYPES or "id" not in value:
+def _is_row(value: Any) -> bool:
+    if not isinstance(value, dict) or _type(value) not in _TYPES or "id" not in value:
         return False
-    return bool(_get(value, "traceId", "trace_id")) and any(key in value for key in _OF_A_ROW)
+    return any(key in value for key in _OF_A_ROW)
+
+
+def _is_observation(value: Any) -> bool:
+    return _is_row(value) and bool(_get(value, "traceId", "trace_id"))
+
+
+def _type(row: dict[str, Any]) -> str:
+    return str(row.get("type")).upper()
 
 
 def _read_trace(record: Record) -> list[Draft]:
@@ -58,11 +67,16 @@ def _read_trace(record: Record) -> list[Draft]:
     trace = value["trace"] if isinstance(value.get("trace"), dict) else value
     scores = [*_scores(trace), *(_scores(value) if value is not trace else ())]
     rows = [row for row in value.get("observations") or [] if isinstance(row, dict)]
-    nodes = [Node(row.get("id"), _parent(row), _generation(row, trace, scores)) for row in rows]
+    attempts = Attempts()
+
+    def read(row: dict[str, Any]) -> Draft | None:
+        return _generation(row, trace, scores)
+
+    nodes = [Node(row.get("id"), _parent(row), attempts.read(row.get("id"), row, read)) for row in rows]
     success = solved_by(_pairs(scores, None))
-    if calls := calls_of_trace(nodes, success):
+    if calls := attempts.reported(calls_of_trace(nodes, success)):
         return calls
-    outermost = [trace, *(row for row in rows if _parent(row) is None and row.get("type") != "TOOL")]
+    outermost = [trace, *(row for row in rows if _parent(row) is None and _type(row) != "TOOL")]
     drafts = (_row(row, task=trace.get("id"), success=success) for row in outermost)
     return [draft for draft in drafts if draft][:1]
 
@@ -77,7 +91,7 @@ def _parent(row: dict[str, Any]) -> Any:
 
 
 def _generation(row: dict[str, Any], trace: dict[str, Any], scores: list[Any]) -> Draft | None:
-    if row.get("type") != "GENERATION":
+    if _type(row) != "GENERATION":
         return None
     task = _get(row, "traceId", "trace_id") or trace.get("id")
     return _row(row, task=task, success=solved_by(_pairs(scores, row.get("id"))))

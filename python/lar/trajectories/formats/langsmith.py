@@ -11,6 +11,7 @@ from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text
+from lar.trajectories.traces.attempts import Attempts
 from lar.trajectories.traces.call import make_draft
 from lar.trajectories.traces.scores import solved_by
 from lar.trajectories.traces.tree import Node, calls_of_trace
@@ -45,7 +46,8 @@ def _read(record: Record) -> list[Draft]:
     for root in roots:
         for run in _tree(root, root.get("trace_id") or _id(root), root.get("parent_run_id")):
             traces.setdefault(run["trace_id"], []).append(run)
-    return [draft for runs in traces.values() for draft in _read_trace(runs)]
+    attempts = Attempts()
+    return attempts.reported([draft for runs in traces.values() for draft in _read_trace(runs, attempts)])
 
 
 def _read_row(record: Record) -> list[Draft]:
@@ -81,18 +83,19 @@ def _id(run: _Run) -> Any:
     return run.get("id") or run.get("run_id")
 
 
-def _read_trace(runs: list[_Run]) -> list[Draft]:
+def _read_trace(runs: list[_Run], attempts: Attempts) -> list[Draft]:
     example = next((run["reference_example_id"] for run in runs if run.get("reference_example_id")), None)
     task = text_or_none(example or runs[0]["trace_id"])
     success = solved_by(pair for run in runs for pair in _feedback(run))
-    nodes = [
-        Node(_id(run), run["parent_run_id"], _draft(run, task) if run["run_type"] in _MODELS else None)
-        for run in runs
-    ]
-    if calls := calls_of_trace(nodes, success):
+
+    def node(run: _Run, *, is_call: bool) -> Node:
+        draft = attempts.read(_id(run), run, lambda run: _draft(run, task)) if is_call else None
+        return Node(_id(run), run["parent_run_id"], draft)
+
+    if calls := calls_of_trace((node(run, is_call=run["run_type"] in _MODELS) for run in runs), success):
         return calls
-    roots = [run for run in runs if not run["parent_run_id"] and run["run_type"] != "tool"]
-    return calls_of_trace((Node(_id(run), None, _draft(run, task)) for run in roots[:1]), success)
+    roots = [run for run in runs if not run["parent_run_id"] and run["run_type"] not in ("tool", *_MODELS)]
+    return calls_of_trace((node(run, is_call=True) for run in roots[:1]), success)
 
 
 def _draft(run: _Run, task: str | None) -> Draft | None:

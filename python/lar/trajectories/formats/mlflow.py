@@ -10,7 +10,7 @@ from typing import Any
 
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.otel import read_trace
+from lar.trajectories.formats.otel import read_spans
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text
 from lar.trajectories.traces import spans
@@ -41,7 +41,7 @@ def _read(record: Record) -> list[Draft]:
     about = info if isinstance(info, dict) else record.value
     trace = first_of(about, "trace_id", "request_id")
     found = [_decoded(spans.from_flat(span), trace) for span in _spans(record.value)]
-    return read_trace(found, solved_by(_assessments(about)))
+    return read_spans(found, solved_by(_assessments(about)))
 
 
 def _decoded(span: Span, trace: Any) -> Span:

@@ -12,6 +12,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.traces import conventions, spans
+from lar.trajectories.traces.attempts import Attempts
 from lar.trajectories.traces.scores import solved_by
 from lar.trajectories.traces.spans import Span
 from lar.trajectories.traces.tree import Node, calls_of_trace
@@ -34,22 +35,23 @@ def read_document(record: Record) -> list[Draft]:
     """Return the calls in a document."""
     value = record.value
     found = map(spans.from_flat, value["spans"]) if _is_jaeger(value) else spans.in_document(value)
-    return _read_traces(found)
+    return read_spans(found)
 
 
-def _read_traces(found: Iterable[Span]) -> list[Draft]:
-    return [draft for trace in spans.by_trace(found) for draft in read_trace(trace)]
+def read_spans(found: Iterable[Span], success: bool | None = None) -> list[Draft]:
+    """Return the calls in the spans; `success` is that of their traces, where the spans have no scores."""
+    attempts = Attempts()
+    drafts = [draft for trace in spans.by_trace(found) for draft in _read_trace(trace, success, attempts)]
+    return attempts.reported(drafts)
 
 
-def read_trace(trace: list[Span], success: bool | None = None) -> list[Draft]:
-    """Return a trace's calls; without any, an agent's conversation, or the run of the agent at its root.
-
-    `success` is that of the trace, where its spans have no scores of it.
-    """
+def _read_trace(trace: list[Span], success: bool | None, attempts: Attempts) -> list[Draft]:
+    """Read a trace's calls; without any, an agent's conversation, or the run of the agent at its root."""
     nodes, scores = [], []
     for span in trace:
         is_call = conventions.is_call(span)
-        nodes.append(Node(span.id, span.parent, conventions.read_call(span) if is_call else None))
+        call = attempts.read(span.id, span, conventions.read_call) if is_call else None
+        nodes.append(Node(span.id, span.parent, call))
         scores += [] if is_call else conventions.scores_of(span)
     judged = solved_by(scores)
     if calls := calls_of_trace(nodes, success if judged is None else judged):
@@ -62,7 +64,7 @@ def read_trace(trace: list[Span], success: bool | None = None) -> list[Draft]:
 
 
 def _read_span(record: Record) -> list[Draft]:
-    return _read_traces([spans.from_flat(record.value)])
+    return read_spans([spans.from_flat(record.value)])
 
 
 OTLP = Format(

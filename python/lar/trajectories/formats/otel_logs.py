@@ -11,6 +11,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats import otel
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
+from lar.trajectories.traces.attempts import Attempts
 from lar.trajectories.traces.conventions import read_call
 from lar.trajectories.traces.spans import Span, first_of, plain, plain_attributes
 
@@ -36,9 +37,10 @@ def _read(record: Record) -> list[Draft]:
         span.attributes |= {key: value for key, value in attributes.items() if key not in _CONTENT}
         body = plain(entry.get("body"))
         span.events.append((name, attributes | (body if isinstance(body, dict) else {"content": body})))
-    drafts = [draft for span in spans.values() if (draft := read_call(span))]
+    attempts = Attempts()
+    drafts = [draft for span in spans.values() if (draft := attempts.read(span.id, span, read_call))]
     others = (Record(entry, record.number) for entry in documents if otel.is_document(entry))
-    return drafts + [draft for other in others for draft in otel.read_document(other)]
+    return attempts.reported(drafts + [draft for other in others for draft in otel.read_document(other)])
 
 
 def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,8 +6,10 @@ messages or a response: `choices`, `candidates`, `generations`, `output`, `messa
 JSON text. What has none of these forms is kept whole: an input as the user's text, an output as the agent's.
 """
 
+import re
 from typing import Any
 
+from lar.errors import TrajectoryError
 from lar.trajectories.calls import to_json
 from lar.trajectories.messages import from_json_text
 from lar.trajectories.responses import turns_of_items
@@ -28,13 +30,14 @@ TOOLS = ("tools", "functions", "tool_definitions", "function_tools", "toolConfig
 INNER = ("kwargs", "request", "body", "llm_request", "config", "invocation_params", "data")
 REPLIES = ("message", "messages", "output", "outputs", "response", "completion", "content", "generation")
 TEXTS = ("text", "output_text", "generated_text", "result")
+_MESSAGE_IN_JSON = re.compile(r'\s*(\[\s*)?\{\s*"(role|messages|choices|parts)"\s*:')
 _MOST_ANSWERS = 8  # more texts are the pieces of a stream (BeeAI's spans)
 _STOPPED = ("stop", "end_turn", "length", "max_tokens", "stop_sequence", "STOP", "MAX_TOKENS")
 
 
 def read_input(value: Any) -> Side:
     """Return the messages of a call's input, and the tools in it."""
-    given = from_json_text(value)
+    given = _whole_json(value)
     if given is None or given in ("", [], {}):
         return Side()
     side = read_list(given, "user") if isinstance(given, list) else None
@@ -76,7 +79,7 @@ def system_messages(value: Any) -> list[Any]:
 
 def read_output(value: Any) -> Side:
     """Return the messages of a call's output."""
-    given = from_json_text(value)
+    given = _whole_json(value)
     if given is None or given in ("", [], {}):
         return Side()
     side = read_list(given, "assistant") if isinstance(given, list) else None
@@ -138,6 +141,14 @@ def listed(value: Any) -> list[Any]:
         inner = value.get("tools")
         value = inner if isinstance(inner, list) else [value]
     return list(value) if isinstance(value, list) else []
+
+
+def _whole_json(value: Any) -> Any:
+    """Return what a JSON text holds; tracers cut long texts off, so that they hold nothing."""
+    given = from_json_text(value)
+    if isinstance(given, str) and _MESSAGE_IN_JSON.match(given):
+        raise TrajectoryError("its messages are JSON that is cut off or broken")
+    return given
 
 
 def _whole(value: Any) -> str:

@@ -104,7 +104,7 @@ def from_flat(value: dict[str, Any]) -> Span:
         _id(first_of(ids, *_SPAN_IDS)),
         _id(first_of(value, *_PARENT_IDS)),
         attributes,
-        [_event(event) for event in events or []],
+        [_event(event) for event in events or [] if isinstance(event, dict)],
     )
 
 
@@ -131,7 +131,8 @@ def plain_attributes(attributes: Any) -> dict[str, Any]:
     """Return attributes (a list of keys and typed values, or an object) as an object of plain values."""
     if isinstance(attributes, dict):
         return {key: plain(value) for key, value in attributes.items()}
-    return {item["key"]: plain(item.get("value")) for item in attributes or []}
+    named = [item for item in attributes or [] if isinstance(item, dict) and "key" in item]
+    return {str(item["key"]): plain(item.get("value")) for item in named}
 
 
 def plain(value: Any) -> Any:
