@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lar.trajectories import read_trajectories
+from lar.trajectories import Report, read_trajectories
 from tests.trajectories.formats.bay import (
     ANSWER,
     LOGS,
@@ -77,6 +77,15 @@ def test_rows_of_a_bulk_export(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs.parquet")
     (found,) = read_trajectories(tmp_path / "runs.parquet", strict=True)
     assert (found.messages, found.task, found.model) == (talk(name="count"), "t-1", "demo")
+
+
+def test_runs_in_memory() -> None:
+    runs = [json.loads(line) for line in (LOGS / "langsmith" / "runs.jsonl").read_text().splitlines()]
+    report = Report()
+    counted, asked = read_trajectories(runs, report=report)
+    assert counted.messages == talk(name="count")
+    assert asked.messages[0] == user(5)
+    assert report.problems.count == 0  # the other runs are no calls of a model
 
 
 def test_dump_of_messages() -> None:

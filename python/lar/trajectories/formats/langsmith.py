@@ -25,11 +25,6 @@ def _is_run(value: Any) -> bool:
     return has(value, "run_type", "inputs") and isinstance(value["run_type"], str)
 
 
-def _is_row(value: Any) -> bool:
-    """Whether `value` is a row of a bulk export, which has its objects as JSON text."""
-    return _is_run(value) and isinstance(value["inputs"], str)
-
-
 def _holds_runs(value: Any) -> bool:
     return _is_run(value) or (isinstance(value, dict) and any(map(_is_run, _held(value))))
 
@@ -51,8 +46,9 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _read_row(record: Record) -> list[Draft]:
-    """Read a run whose trace stands in other rows."""
-    return _read(record) if record.value["run_type"] in _MODELS else []
+    """Read a run whose trace stands in other rows, if it is not a tree."""
+    is_whole = record.value.get("child_runs") or record.value["run_type"] in _MODELS
+    return _read(record) if is_whole else []
 
 
 def _roots(entry: _Run) -> list[_Run]:
@@ -121,5 +117,9 @@ def _feedback(run: _Run) -> Iterator[tuple[str, Any]]:
 
 RUNS = Format("langsmith", "LangSmith's runs, single or as trees", _holds_runs, _read, whole_file=True)
 ROW = Format(
-    "langsmith_row", "LangSmith's runs as rows of a bulk export", _is_row, _read_row, may_be_empty=True
+    "langsmith_row",
+    "LangSmith's runs as rows: of a bulk export, or in memory",
+    _is_run,
+    _read_row,
+    may_be_empty=True,
 )
