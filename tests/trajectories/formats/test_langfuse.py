@@ -148,6 +148,15 @@ def test_tools_where_observations_have_them() -> None:
         assert [message["content"] for message in found] == ["Hi", "Hello!"]
 
 
+def test_tools_of_the_agent_around_a_generation() -> None:
+    agent = {"id": "a", "traceId": "t", "type": "AGENT", "level": "DEFAULT"}
+    agent["metadata"] = {"attributes": {"gen_ai.tool.definitions": json.dumps(TOOLS)}}
+    row = {"id": "o", "traceId": "t", "type": "GENERATION", "input": "Hi", "output": "Hello!"}
+    rows = [agent, row | {"parentObservationId": "a"}, row | {"id": "p", "input": "Ho"}]
+    inside, outside = read_trajectories([{"id": "t", "observations": rows}])
+    assert (inside.tools, outside.tools) == (TOOLS, None)
+
+
 def test_calls_recorded_twice_and_calls_that_failed() -> None:
     document = json.loads((LOGS / "langfuse" / "trace.json").read_text())
     assert sum(row["type"] == "GENERATION" for row in document["observations"]) == 4

@@ -24,7 +24,7 @@ def test_otlp_lines_of_a_collector() -> None:
         ANSWER,
     ]
     assert (counted.id, counted.task, counted.model) == ("eee19b7ec3c1b176", TRACE, "demo")
-    assert (counted.success, counted.tools) == (True, TOOLS)  # of the agent's span, and of the call before
+    assert (counted.success, counted.tools) == (True, TOOLS)  # both of the agent's span
     assert pictured.messages[1]["content"] == "What is in this picture?[image]"
     assert pictured.messages[2]["content"] == "A crate."  # the first of two answers
     assert pictured.success is None

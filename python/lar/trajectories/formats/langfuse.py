@@ -13,9 +13,10 @@ from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text
+from lar.trajectories.schema import Tool
 from lar.trajectories.traces import conventions
 from lar.trajectories.traces.attempts import Attempts
-from lar.trajectories.traces.call import make_draft
+from lar.trajectories.traces.call import make_draft, read_tools
 from lar.trajectories.traces.scores import solved_by
 from lar.trajectories.traces.spans import Span
 from lar.trajectories.traces.tree import Node, calls_of_trace
@@ -72,7 +73,10 @@ def _read_trace(record: Record) -> list[Draft]:
     def read(row: dict[str, Any]) -> Draft | None:
         return _generation(row, trace, scores)
 
-    nodes = [Node(row.get("id"), _parent(row), attempts.read(row.get("id"), row, read)) for row in rows]
+    nodes = [
+        Node(row.get("id"), _parent(row), attempts.read(row.get("id"), row, read), _tools_of_agent(row))
+        for row in rows
+    ]
     success = solved_by(_pairs(scores, None))
     if calls := attempts.reported(calls_of_trace(nodes, success)):
         return calls
@@ -84,6 +88,10 @@ def _read_trace(record: Record) -> list[Draft]:
 def _read_observation(record: Record) -> list[Draft]:
     draft = _generation(record.value, record.context, _scores(record.value))
     return [draft] if draft else []
+
+
+def _tools_of_agent(row: dict[str, Any]) -> list[Tool] | None:
+    return read_tools(conventions.tools_of(_span(row))) if _type(row) == "AGENT" else None
 
 
 def _parent(row: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.traces import conventions, spans
 from lar.trajectories.traces.attempts import Attempts
+from lar.trajectories.traces.call import read_tools
 from lar.trajectories.traces.scores import solved_by
 from lar.trajectories.traces.spans import Span
 from lar.trajectories.traces.tree import Node, calls_of_trace
@@ -51,7 +52,8 @@ def _read_trace(trace: list[Span], success: bool | None, attempts: Attempts) -> 
     for span in trace:
         is_call = conventions.is_call(span)
         call = attempts.read(span.id, span, conventions.read_call) if is_call else None
-        nodes.append(Node(span.id, span.parent, call))
+        tools = read_tools(conventions.tools_of(span)) if conventions.is_agent(span) else None
+        nodes.append(Node(span.id, span.parent, call, tools))
         scores += [] if is_call else conventions.scores_of(span)
     judged = solved_by(scores)
     if calls := calls_of_trace(nodes, success if judged is None else judged):

@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.trajectories.draft import Draft
+from lar.trajectories.schema import Tool
 from lar.trajectories.traces.call import key_of
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A span in the tree of its trace, with its trajectory where it is a call."""
+    """A span in the tree of its trace: with its trajectory where it is a call, else with an agent's tools."""
 
     id: str | None
     parent: str | None
     draft: Draft | None
+    tools: list[Tool] | None = None
 
 
 def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[Draft]:
@@ -23,50 +25,60 @@ def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[D
     A call inside a call with the same answer is the same call, seen by the framework and by the provider's
     client: the one with more messages is kept, of equal ones the outer. Success (that of a call, else
     `success`, that of the trace) is about the end of a conversation, so a call that another goes on from has
-    none. A call without tools has those of the call that it goes on from.
+    none. A call without tools has those of the call that it goes on from, else those of the agent around it.
     """
-    drafts = list(_distinct(nodes))
-    keys = [
-        [key_of(message) for message in draft.messages if message["role"] != "system"] for draft in drafts
-    ]
+    tree = _Tree(nodes)
+    calls = tree.distinct()
+    links = [_digests(draft) for _, draft in calls]
     finished = []
-    for draft, key in zip(drafts, keys, strict=True):
-        earlier = [other for other, start in zip(drafts, keys, strict=True) if _goes_on(key, start)]
-        offered = next((other.tools for other in reversed(earlier) if other.tools), None)
-        is_end = not any(_goes_on(other, key) for other in keys)
-        own = success if draft.success is None else draft.success
-        finished.append(replace(draft, success=own if is_end else None, tools=draft.tools or offered))
+    for (node, draft), own in zip(calls, links, strict=True):
+        tools = [other.tools for (_, other), start in zip(calls, links, strict=True) if _goes_on(own, start)]
+        tools = [draft.tools, *reversed(tools), *(outer.tools for outer in tree.around(node))]
+        is_end = not any(_goes_on(other, own) for other in links)
+        judged = success if draft.success is None else draft.success
+        offered = next(filter(None, tools), None)
+        finished.append(replace(draft, success=judged if is_end else None, tools=offered))
     return finished
 
 
-def _goes_on(key: list[Any], start: list[Any]) -> bool:
-    return len(key) > len(start) and key[: len(start)] == start
+def _digests(draft: Draft) -> list[int]:
+    """A digest of the conversation up to each message but the system's."""
+    digests, digest = [], 0
+    for message in draft.messages:
+        if message["role"] != "system":
+            digest = hash((digest, key_of(message)))
+            digests.append(digest)
+    return digests
 
 
-def _distinct(nodes: Iterable[Node]) -> Iterator[Draft]:
-    by_id: dict[Any, Node] = {}
-    for number, node in enumerate(nodes):
-        by_id[number if node.id is None or node.id in by_id else node.id] = node
-    dropped: set[int] = set()
-    for node in by_id.values():
-        for outer in _around(node, by_id):
-            if node.draft and outer.draft and _is_same(node.draft, outer.draft):
-                outer_is_longer = len(outer.draft.messages) >= len(node.draft.messages)
-                dropped.add(id(node if outer_is_longer else outer))
-    for node in by_id.values():
-        if node.draft is not None and id(node) not in dropped:
-            yield node.draft
+def _goes_on(digests: list[int], start: list[int]) -> bool:
+    return bool(start) and len(digests) > len(start) and digests[len(start) - 1] == start[-1]
 
 
-def _is_same(one: Draft, other: Draft) -> bool:
-    return key_of(one.messages[-1]) == key_of(other.messages[-1])
+class _Tree:
+    """The spans of a trace by their ids."""
 
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._by_id: dict[Any, Node] = {}
+        for number, node in enumerate(nodes):
+            self._by_id[number if node.id is None or node.id in self._by_id else node.id] = node
 
-def _around(node: Node, by_id: dict[Any, Node]) -> Iterator[Node]:
-    """Yield the spans that a span lies in."""
-    seen = {node.id}
-    outer = by_id.get(node.parent)
-    while outer is not None and outer.id not in seen:
-        seen.add(outer.id)
-        yield outer
-        outer = by_id.get(outer.parent)
+    def distinct(self) -> list[tuple[Node, Draft]]:
+        """Return the calls without those that were recorded twice."""
+        calls = [(node, node.draft) for node in self._by_id.values() if node.draft is not None]
+        dropped: set[int] = set()
+        for node, draft in calls:
+            for outer in self.around(node):
+                if outer.draft and key_of(outer.draft.messages[-1]) == key_of(draft.messages[-1]):
+                    outer_is_longer = len(outer.draft.messages) >= len(draft.messages)
+                    dropped.add(id(node if outer_is_longer else outer))
+        return [(node, draft) for node, draft in calls if id(node) not in dropped]
+
+    def around(self, node: Node) -> Iterator[Node]:
+        """Yield the spans that a span lies in."""
+        seen = {node.id}
+        outer = self._by_id.get(node.parent)
+        while outer is not None and outer.id not in seen:
+            seen.add(outer.id)
+            yield outer
+            outer = self._by_id.get(outer.parent)
