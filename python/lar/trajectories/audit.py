@@ -115,6 +115,9 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
     if isinstance(value, dict):
         if _is_held(value, held):
             return
+        if isinstance(value.get("key"), str) and "value" in value:  # an attribute of a span
+            yield from _missing(value["value"], (*path, value["key"]), held)
+            return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
                 yield from _missing(item, (*path, str(key)), held)
