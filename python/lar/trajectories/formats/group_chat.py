@@ -1,0 +1,124 @@
+"""Group chats: {role, name, content} as AutoGen 0.2 writes them, or names in place of the roles.
+
+Several names may be the agent's; `names` decides which. A record may hold the id of its question, and
+whether the answer was right.
+"""
+
+from typing import Any
+
+from lar.errors import TrajectoryError
+from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.formats import names
+from lar.trajectories.formats.base import Format
+from lar.trajectories.json_stream import Record
+from lar.trajectories.messages import ROLE_NAMES, normalize_messages
+from lar.trajectories.tools import parse_tools
+
+_LISTS = ("history", "chat_history", "messages", "conversation", "conversations", "trajectory", "groupchat")
+_TASKS = ("question_ID", "question_id", "task_id", "instance_id", "problem_id")
+_RESULTS = ("is_correct", "is_corrected", "is_correctly_solved", "success", "correct", "resolved", "reward")
+_CHAT_ROLES = ("user", "assistant")
+_KEPT = ("tool_calls", "function_call", "tool_call_id", "reasoning_content", "weight", "loss")
+
+_Raw = dict[str, Any]
+
+
+def _found(value: Any) -> list[_Raw] | None:
+    """The messages of a record whose names decide whose turns they are, else None."""
+    if isinstance(value, dict):
+        if "question_ID" in value and _is_all_said(value.get("history")):
+            return list(value["history"])
+        found = (_found(value.get(key)) for key in _LISTS if isinstance(value.get(key), list))
+        return next((messages for messages in found if messages is not None), None)
+    if not _is_all_said(value):
+        return None
+    return list(value) if _has_names(value) or _has_names_as_roles(value) else None
+
+
+def _is_all_said(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(map(_is_said, value))
+
+
+def _is_said(message: Any) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("role", message.get("from")), str):
+        return False
+    return any(key in message for key in ("content", "value", "tool_calls", "function_call"))
+
+
+def _role(message: _Raw) -> str:
+    return str(message.get("role", message.get("from")))
+
+
+def _content(message: _Raw) -> Any:
+    return message.get("content", message.get("value"))
+
+
+def _has_names(messages: list[_Raw]) -> bool:
+    """Whether every user's and every agent's message has a name, and the names decide."""
+    said = [message for message in messages if _role(message).lower() in _CHAT_ROLES]
+    if not all(isinstance(message.get("name"), str) and message["name"] for message in said):
+        return False
+    return names.decide((_role(message).lower(), message["name"], _content(message)) for message in said)
+
+
+def _has_names_as_roles(messages: list[_Raw]) -> bool:
+    """Whether names stand in place of roles: two or more that no chat has as a role."""
+    unknown = {_role(message) for message in messages if _role(message).lower() not in ROLE_NAMES}
+    return len(unknown) > 1 and all(isinstance(_content(message), str) for message in messages)
+
+
+def _speaker(message: _Raw) -> str:
+    """The name in a role: "Orchestrator (-> WebSurfer)" is the orchestrator's."""
+    return _role(message).partition(" (")[0]
+
+
+def _read(record: Record) -> list[Draft]:
+    messages = _found(record.value)
+    if messages is None:
+        raise TrajectoryError("no messages with the names of several speakers")
+    value = record.value if isinstance(record.value, dict) else {}
+    results = (solved(value.get(key)) for key in _RESULTS)
+    turn = _in_role if _has_names_as_roles(messages) else _named
+    return [
+        Draft(
+            normalize_messages([part for message in messages for part in turn(message)]),
+            id=identifier(value.get("id")),
+            task=next((name for key in _TASKS if (name := identifier(value.get(key)))), None),
+            success=next((result for result in results if result is not None), None),
+            model=text_or_none(value.get("model")),
+            tools=parse_tools(value.get("tools") or value.get("functions")),
+        )
+    ]
+
+
+def _named(message: _Raw) -> list[_Raw]:
+    """A message of AutoGen 0.2 with the role that its speaker's name gives."""
+    if isinstance(message.get("tool_responses"), list):
+        return [{"role": "tool", **response} for response in message["tool_responses"]]
+    role, content = _role(message).lower(), _content(message)
+    if role not in _CHAT_ROLES or not isinstance(message.get("name"), str):
+        return [message]
+    if message.get("tool_calls") or message.get("function_call"):
+        part: str = "assistant"
+    else:
+        part = names.part_in(message["name"], content)
+    kept = {key: message[key] for key in _KEPT if message.get(key) is not None}
+    return [{"role": part, "name": message["name"], "content": content, **kept}]
+
+
+def _in_role(message: _Raw) -> list[_Raw]:
+    """A message whose role is a name."""
+    role, speaker = _role(message).lower(), _speaker(message)
+    if role in ROLE_NAMES:
+        return [{"role": role, "content": _content(message)}]
+    return [
+        {"role": names.part_in(speaker, _content(message)), "name": speaker, "content": _content(message)}
+    ]
+
+
+FORMAT = Format(
+    "group_chat",
+    "group chats with several names (AutoGen 0.2)",
+    lambda value: _found(value) is not None,
+    _read,
+)

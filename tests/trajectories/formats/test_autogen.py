@@ -1,0 +1,123 @@
+"""AutoGen: messages and states of 0.4, group chats of 0.2, and which names are the agent."""
+
+import pytest
+
+from lar.trajectories import Message
+from lar.trajectories.formats import names
+from testing.sessions import LOGS, agent, call, read, result, user
+
+COUNT = call("count", '{"bay": 4}', "c1")
+LIGHT = call("light", "{}", "c2")
+
+
+def named(message: Message, name: str) -> Message:
+    return {**message, "name": name}
+
+
+def test_messages_and_events() -> None:
+    (found,), _ = read(LOGS / "autogen" / "messages.jsonl", strict=True)
+    assert found.messages == [
+        named(user("Count bay 4."), "user"),
+        user("Crates are red."),
+        agent("I count and switch on the light.", COUNT, LIGHT, name="counter"),
+        result("12", "count", "c1"),
+        result("on", "light", "c2"),
+        agent("```python\nprint(12)\n```", name="coder"),
+        result("12\n", "coder"),
+        result("The script ran: 12", "ComputerTerminal"),
+        agent("Twelve is right.", name="checker", thought="All agree."),
+        named(user("Is this it?[image]"), "user_proxy"),
+        agent('{"crates": 12}', name="checker"),
+        agent("I hand over to the user.", name="checker", weight=0),
+        named(user("Maximum number of messages reached."), "MaxMessageTermination"),
+    ]
+
+
+def test_a_state_has_what_each_agent_saw() -> None:
+    (counter, checker), _ = read(LOGS / "autogen" / "state.json", strict=True)
+    assert counter.messages == [
+        named(user("Count bay 4."), "user"),
+        agent("I count.", COUNT, name="counter"),
+        result("12", "count", "c1"),
+        agent("Twelve.", name="counter", thought="Easy."),
+    ]
+    assert checker.messages == [
+        named(user("Count bay 4."), "user"),
+        named(user("Twelve."), "counter"),
+        agent("Right.", name="checker"),
+    ]
+
+
+def test_group_chats() -> None:
+    (turned, by_role, with_calls, people), report = read(LOGS / "group_chat" / "chats.jsonl", strict=True)
+    assert turned.messages == [
+        named(user("Count the crates."), "user_proxy"),
+        agent("```python\nprint(12)\n```", name="assistant"),
+        result("exitcode: 0 (execution succeeded)\nCode output: 12", "user_proxy"),
+        agent("Twelve. TERMINATE", name="assistant"),
+    ]
+    assert by_role.messages == [
+        user("How many?"),
+        agent("Ask the surfer.", name="Orchestrator"),
+        agent("I read twelve.", name="WebSurfer"),
+        result("ran", "ComputerTerminal"),
+        agent("Twelve."),
+    ]
+    assert (by_role.task, by_role.success) == ("q-2", True)
+    assert with_calls.messages == [
+        named(user("Plan it."), "Admin"),
+        agent("", call("count", '{"bay": 1.50}', "c1"), name="Engineer"),
+        result("3", None, "c1"),
+        agent("Right.", name="Critic"),
+    ]
+    # Names of people contradict no role.
+    assert [message["role"] for message in people.messages] == ["system", "user", "user", "assistant"]
+    assert set(report.formats) == {"group_chat", "chat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Planner", "assistant"),
+        ("Checker", "assistant"),
+        ("WebSurfer", "assistant"),
+        ("PythonDebugging_Expert", "assistant"),
+        ("User_Research_Expert", "assistant"),
+        ("Environmental_Scientist", "assistant"),
+        ("assistant", "assistant"),
+        ("customer_service_agent", "assistant"),
+        ("Computer_terminal", "tool"),
+        ("ComputerTerminal", "tool"),
+        ("code_executor_agent", "tool"),
+        ("CodeExecutorAgent", "tool"),
+        ("code_interpreter", "tool"),
+        ("user", "user"),
+        ("user_proxy", "user"),
+        ("UserProxyAgent", "user"),
+        ("human_admin", "user"),
+        ("Admin", "user"),
+        ("User_1", "user"),
+        ("", "assistant"),
+    ],
+)
+def test_whose_turns_a_name_has(name: str, part: str) -> None:
+    assert names.part_of(name) == part
+
+
+@pytest.mark.parametrize(
+    ("said", "decides"),
+    [
+        ([("assistant", "Planner", "x"), ("user", "Terminal", "y")], True),
+        ([("assistant", "user_proxy", "x"), ("user", "assistant", "y")], True),
+        ([("user", "user_proxy", "exitcode: 1 (execution failed)"), ("assistant", "assistant", "y")], True),
+        ([("assistant", "A", "x"), ("user", "B", "TERMINATE")], True),
+        ([("assistant", "Web_Expert", "x"), ("user", "Law_Expert", "y")], True),
+        ([("user", "user", "x"), ("assistant", "assistant", "y")], False),
+        ([("user", "alice", "x"), ("user", "bob", "x"), ("assistant", "helper", "y")], False),
+        ([("assistant", "Planner", "x"), ("assistant", "Planner", "y")], False),
+    ],
+)
+def test_names_decide_where_they_contradict_the_roles(
+    said: list[tuple[str, str, str]], decides: bool
+) -> None:
+    assert names.decide(said) is decides
