@@ -47,3 +47,8 @@ def test_rewards_and_tasks_beside_a_trajectory() -> None:
     assert (second.task, second.success) == ("swe/acme__bays-5", None)
     assert [problem.line for problem in report.problems.records] == [3, 4]
     assert report.problems.records[1].message == "an ATIF trajectory without steps"
+
+
+def test_the_result_of_a_trial_stands_in_a_file_beside_it() -> None:
+    (found,), _ = read(FILES / "trial" / "agent" / "trajectory.json", strict=True)
+    assert (found.task, found.success) == ("atif/stack-crates", True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.beside import TRIAL
 from lar.trajectories.draft import Draft, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.runs import dig, swe_task
@@ -56,7 +57,7 @@ def _read(record: Record) -> list[Draft]:
     document = _document(record.value)
     if document is None or not document["steps"]:
         raise TrajectoryError("an ATIF trajectory without steps")
-    around = record.value if document is not record.value else {}
+    around = record.value if document is not record.value else dig(record.context, TRIAL) or {}
     success, task = _success(around, document), _task(around, document)
     return [
         Draft(
