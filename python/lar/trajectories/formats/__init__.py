@@ -8,10 +8,12 @@ from typing import Any
 
 from lar.errors import OptionError
 from lar.trajectories.formats import (
+    adk,
     atif,
     autogen,
     bfcl,
     chat,
+    crewai,
     fireact,
     group_chat,
     inspect_ai,
@@ -47,6 +49,10 @@ _ALL = (
     smolagents.STEPS,
     autogen.AUTOGEN,
     autogen.MESSAGES,
+    adk.ADK,
+    adk.EVENTS,
+    crewai.CREWAI,
+    crewai.LOG,
     group_chat.FORMAT,
     sharegpt.FORMAT,
     chat.FORMAT,

@@ -64,15 +64,15 @@ def _contexts(value: Any) -> Iterator[list[_Raw]]:
         return
     inner = [_state(state) for state in states.values() if isinstance(state, dict)]
     found = [messages for state in inner if (messages := _listed(dig(state, "llm_context") or state))]
-    own = [
-        messages
-        for messages in found
-        if any(message.get("type") == "AssistantMessage" for message in messages)
-    ]
+    own = [messages for messages in found if any(map(_is_of_model, messages))]
     threads = (_listed(state) for state in inner if "message_thread" in state)
     yield from own or filter(None, threads)
     for state in inner:
         yield from _contexts(state.get("inner_team_state"))
+
+
+def _is_of_model(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("type") == "AssistantMessage"
 
 
 def _state(state: _Raw) -> _Raw:

@@ -36,7 +36,8 @@ _KINDS = frozenset(
 
 def is_event(value: Any) -> bool:
     """Whether `value` is an event of the agent SDK."""
-    return isinstance(value, dict) and value.get("kind") in _KINDS and ("source" in value or "id" in value)
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in _KINDS and ("source" in value or "id" in value)
 
 
 def drafts(events: list[dict[str, Any]], value: dict[str, Any]) -> list[Draft]:
