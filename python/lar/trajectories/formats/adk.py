@@ -5,6 +5,7 @@ with `partial` are pieces of one that follows, and are left out.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -27,8 +28,13 @@ def _of(value: Any, name: str) -> Any:
     """The member `name` of an object, written with underscores or in camel case."""
     if not isinstance(value, dict):
         return None
+    return value[name] if name in value else value.get(_in_camel_case(name))
+
+
+@cache
+def _in_camel_case(name: str) -> str:
     first, *others = name.split("_")
-    return value[name] if name in value else value.get(first + "".join(map(str.capitalize, others)))
+    return first + "".join(map(str.capitalize, others))
 
 
 def _is_event(value: Any) -> bool:
@@ -55,8 +61,9 @@ def _invocations(case: _Raw) -> list[_Raw]:
     """What was asked and answered in a case: as it was recorded, or as it went when it was graded."""
     recorded = case.get("conversation")
     if not isinstance(recorded, list):
-        graded = _of(case, "eval_metric_result_per_invocation") or []
-        recorded = [_of(result, "actual_invocation") for result in graded]
+        graded = _of(case, "eval_metric_result_per_invocation")
+        listed = graded if isinstance(graded, list) else []
+        recorded = [_of(result, "actual_invocation") for result in listed]
     return [invocation for invocation in recorded if _of(invocation, "user_content")]
 
 

@@ -20,6 +20,8 @@ _RESULTS = ("is_correct", "is_corrected", "is_correctly_solved", "success", "cor
 _CHAT_ROLES = ("user", "assistant")
 _KEPT = ("tool_calls", "function_call", "tool_call_id", "reasoning_content", "weight", "loss")
 
+_HEAD = 8  # messages by which most logs are passed over
+
 _Raw = dict[str, Any]
 
 
@@ -30,9 +32,19 @@ def _found(value: Any) -> list[_Raw] | None:
             return list(value["history"])
         found = (_found(value.get(key)) for key in _LISTS if isinstance(value.get(key), list))
         return next((messages for messages in found if messages is not None), None)
-    if not _is_all_said(value):
+    if not isinstance(value, list) or not any(map(_may_decide, value[:_HEAD])) or not _is_all_said(value):
         return None
     return list(value) if _has_names(value) or _has_names_as_roles(value) else None
+
+
+def _may_decide(message: Any) -> bool:
+    """Whether a message has the name of its speaker, or no role that a chat has; most logs have neither."""
+    if not isinstance(message, dict):
+        return False
+    role = message.get("role", message.get("from"))
+    if not isinstance(role, str):
+        return False
+    return ("name" in message and role in _CHAT_ROLES) or role.lower() not in ROLE_NAMES
 
 
 def _is_all_said(value: Any) -> bool:

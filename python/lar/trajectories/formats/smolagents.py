@@ -20,6 +20,8 @@ _OUTPUTS = ("model_output", "model_output_message", "model_input_messages")
 _RESULTS = ("is_correct", "correct", "success", "score", "reward")
 _INTERPRETER = "python_interpreter"
 
+_HEAD = 20  # entries, of which one is a step
+
 _Raw = dict[str, Any]
 
 
@@ -40,7 +42,7 @@ def _is_step(value: Any) -> bool:
 def _steps(value: Any) -> list[_Raw] | None:
     """The steps of a record, wherever it keeps them."""
     if isinstance(value, list):
-        return value if any(map(_is_step, value)) else None
+        return value if any(map(_is_step, value[:_HEAD])) else None
     if not isinstance(value, dict):
         return None
     return next((steps for key in _LISTS if (steps := _steps(value.get(key))) is not None), None)
