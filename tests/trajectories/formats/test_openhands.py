@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lar.errors import TrajectoryError
 from lar.trajectories import Message
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
@@ -110,6 +111,17 @@ def test_outputs_of_the_agent_sdk() -> None:
     (found,), _ = read(FILES / "sdk_output.jsonl", strict=True)
     assert [message["role"] for message in found.messages] == ["system", "user", "assistant"]
     assert (found.task, found.success, found.model) == ("swe/acme__warehouse-8", False, "acme/acme-2")
+
+
+def test_one_event_is_no_conversation(tmp_path: Path) -> None:
+    first, *_ = (FILES / "sdk_events.jsonl").read_text().splitlines()
+    (tmp_path / "event-00000-e0.json").write_text(first)
+    with pytest.raises(TrajectoryError, match="one event of a conversation"):
+        read(tmp_path, strict=True)
+    # Event files on end, which have no line ends.
+    (tmp_path / "events.json").write_text("".join((FILES / "sdk_events.jsonl").read_text().splitlines()))
+    (found,), _ = read(tmp_path / "events.json", strict=True)
+    assert len(found) == 9
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,10 @@ def _read(record: Record) -> list[Draft]:
 
 def _read_events(record: Record) -> list[Draft]:
     entries = record.value if isinstance(record.value, list) else [record.value]
+    if len(entries) == 1:
+        raise TrajectoryError(
+            "one event of a conversation: write the event files of its folder into one file"
+        )
     return _drafts(entries, {})
 
 

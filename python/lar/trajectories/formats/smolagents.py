@@ -20,7 +20,7 @@ _OUTPUTS = ("model_output", "model_output_message", "model_input_messages")
 _RESULTS = ("is_correct", "correct", "success", "score", "reward")
 _INTERPRETER = "python_interpreter"
 
-_HEAD = 20  # entries, of which one is a step
+_HEAD = 8  # entries, of which one is a step
 
 _Raw = dict[str, Any]
 
