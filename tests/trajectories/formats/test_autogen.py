@@ -1,7 +1,11 @@
 """AutoGen: messages and states of 0.4, group chats of 0.2, and which names are the agent."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from lar.errors import TrajectoryError
 from lar.trajectories import Message
 from lar.trajectories.formats import names
 from testing.sessions import LOGS, agent, call, read, result, user
@@ -121,3 +125,48 @@ def test_names_decide_where_they_contradict_the_roles(
     said: list[tuple[str, str, str]], decides: bool
 ) -> None:
     assert names.decide(said) is decides
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [
+            {"from": "Planner", "value": "Count."},
+            {"from": "Computer_terminal", "value": "12"},
+            {"from": "Checker", "value": "Right."},
+        ],
+        [
+            {"sender": "Planner", "receiver": "all", "message": "Count."},
+            {"sender": "Computer_terminal", "message": "12"},
+            {"sender": "Checker", "message": "Right."},
+        ],
+        [
+            {"role": "user", "name": "Planner", "content": "Count."},
+            {"role": "assistant", "name": "Computer_terminal", "content": "12"},
+            {"role": "user", "name": "Checker", "content": "Right.", "tool_calls": None},
+        ],
+        [
+            {"role": "user", "speaker": "Planner", "content": "Count."},
+            {"role": "user", "speaker": "Computer_terminal", "content": "12"},
+            {"role": "user", "speaker": "Checker", "content": "Right."},
+        ],
+    ],
+)
+@pytest.mark.parametrize("key", ["history", "messages", "conversations", None])
+def test_names_in_every_dialect(tmp_path: Path, messages: list[dict[str, object]], key: str | None) -> None:
+    log = messages if key is None else {key: messages}
+    (tmp_path / "log.json").write_text(json.dumps([log]))
+    (found,), _ = read(tmp_path / "log.json", strict=True)
+    assert found.messages == [
+        agent("Count.", name="Planner"),
+        result("12", "Computer_terminal"),
+        agent("Right.", name="Checker"),
+    ]
+
+
+def test_people_alone_are_no_agents(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text(
+        json.dumps({"messages": [{"sender": "Ann", "text": "Hi"}, {"sender": "Bo", "text": "Hello"}]})
+    )
+    with pytest.raises(TrajectoryError):
+        read(tmp_path / "log.json", strict=True)

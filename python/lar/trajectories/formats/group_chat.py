@@ -18,8 +18,12 @@ _LISTS = ("history", "chat_history", "messages", "conversation", "conversations"
 _TASKS = ("question_ID", "question_id", "task_id", "instance_id", "problem_id")
 _RESULTS = ("is_correct", "is_corrected", "is_correctly_solved", "success", "correct", "resolved", "reward")
 _CHAT_ROLES = ("user", "assistant")
-_KEPT = ("tool_calls", "function_call", "tool_call_id", "reasoning_content", "weight", "loss")
-
+_ROLES = ("role", "from", "sender", "speaker", "agent")
+_NAMES = ("name", "sender", "speaker", "agent_name")
+_CONTENTS = ("content", "value", "message", "text")
+_CALLS = ("tool_calls", "function_call")
+_SAID = (*_CONTENTS, *_CALLS)
+_KEPT = (*_CALLS, "tool_call_id", "reasoning_content", "weight", "loss")
 _HEAD = 8  # messages by which most logs are passed over
 
 _Raw = dict[str, Any]
@@ -41,10 +45,10 @@ def _may_decide(message: Any) -> bool:
     """Whether a message has the name of its speaker, or no role that a chat has; most logs have neither."""
     if not isinstance(message, dict):
         return False
-    role = message.get("role", message.get("from"))
-    if not isinstance(role, str):
-        return False
-    return ("name" in message and role in _CHAT_ROLES) or role.lower() not in ROLE_NAMES
+    role = message.get("role")
+    if isinstance(role, str) and role in ROLE_NAMES:
+        return role in _CHAT_ROLES and any(key in message for key in _NAMES)
+    return _role(message).lower() not in ROLE_NAMES
 
 
 def _is_all_said(value: Any) -> bool:
@@ -52,36 +56,43 @@ def _is_all_said(value: Any) -> bool:
 
 
 def _is_said(message: Any) -> bool:
-    if not isinstance(message, dict) or not isinstance(message.get("role", message.get("from")), str):
-        return False
-    return any(key in message for key in ("content", "value", "tool_calls", "function_call"))
+    return isinstance(message, dict) and bool(_role(message)) and any(key in message for key in _SAID)
 
 
 def _role(message: _Raw) -> str:
-    return str(message.get("role", message.get("from")))
+    """The role of a message, or the name that stands in its place; "" where it has neither."""
+    return next((message[key] for key in _ROLES if isinstance(message.get(key), str)), "")
+
+
+def _name(message: _Raw) -> str | None:
+    return next((name for key in _NAMES if (name := text_or_none(message.get(key)))), None)
 
 
 def _content(message: _Raw) -> Any:
-    return message.get("content", message.get("value"))
+    return next((message[key] for key in _CONTENTS if message.get(key) is not None), None)
 
 
 def _has_names(messages: list[_Raw]) -> bool:
     """Whether every user's and every agent's message has a name, and the names decide."""
     said = [message for message in messages if _role(message).lower() in _CHAT_ROLES]
-    if not all(isinstance(message.get("name"), str) and message["name"] for message in said):
-        return False
-    return names.decide((_role(message).lower(), message["name"], _content(message)) for message in said)
+    named = [
+        (_role(message).lower(), name, _content(message))
+        for message in said
+        if (name := _name(message)) is not None
+    ]
+    return len(named) == len(said) and names.decide(named)
 
 
 def _has_names_as_roles(messages: list[_Raw]) -> bool:
-    """Whether names stand in place of roles: two or more that no chat has as a role."""
+    """Whether names stand in place of roles: two or more that no chat has, one of them no person's."""
     unknown = {_role(message) for message in messages if _role(message).lower() not in ROLE_NAMES}
-    return len(unknown) > 1 and all(isinstance(_content(message), str) for message in messages)
+    told = all(isinstance(_content(message), str) for message in messages)
+    return told and len(unknown) > 1 and any(names.is_plain(_without_note(role)) for role in unknown)
 
 
-def _speaker(message: _Raw) -> str:
+def _without_note(role: str) -> str:
     """The name in a role: "Orchestrator (-> WebSurfer)" is the orchestrator's."""
-    return _role(message).partition(" (")[0]
+    return role.partition(" (")[0]
 
 
 def _read(record: Record) -> list[Draft]:
@@ -107,25 +118,22 @@ def _named(message: _Raw) -> list[_Raw]:
     """A message of AutoGen 0.2 with the role that its speaker's name gives."""
     if isinstance(message.get("tool_responses"), list):
         return [{"role": "tool", **response} for response in message["tool_responses"]]
-    role, content = _role(message).lower(), _content(message)
-    if role not in _CHAT_ROLES or not isinstance(message.get("name"), str):
+    role, name, content = _role(message).lower(), _name(message), _content(message)
+    if role not in _CHAT_ROLES or name is None:
         return [message]
-    if message.get("tool_calls") or message.get("function_call"):
-        part: str = "assistant"
-    else:
-        part = names.part_in(message["name"], content)
+    calls = any(message.get(key) for key in _CALLS)
+    part = "assistant" if calls else names.part_in(name, content)
     kept = {key: message[key] for key in _KEPT if message.get(key) is not None}
-    return [{"role": part, "name": message["name"], "content": content, **kept}]
+    return [{"role": part, "name": name, "content": content, **kept}]
 
 
 def _in_role(message: _Raw) -> list[_Raw]:
     """A message whose role is a name."""
-    role, speaker = _role(message).lower(), _speaker(message)
-    if role in ROLE_NAMES:
-        return [{"role": role, "content": _content(message)}]
-    return [
-        {"role": names.part_in(speaker, _content(message)), "name": speaker, "content": _content(message)}
-    ]
+    role, content = _role(message), _content(message)
+    if role.lower() in ROLE_NAMES:
+        return [{"role": role.lower(), "content": content}]
+    speaker = _without_note(role)
+    return [{"role": names.part_in(speaker, content), "name": speaker, "content": content}]
 
 
 FORMAT = Format(

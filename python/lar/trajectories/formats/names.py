@@ -71,12 +71,15 @@ def decide(messages: Iterable[tuple[str, str, Any]]) -> bool:
     return len({name for _, name, _ in listed}) > 1 and any(_contradicts(*message) for message in listed)
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name tells by its words whose turns it has; a person's name does not."""
+    return part_of(name) != "assistant" or bool(_words(name) & _OF_AGENTS)
+
+
 def _contradicts(role: str, name: str, content: Any) -> bool:
     part = part_in(name, content)
-    plain = part != "assistant" or bool(_words(name) & _OF_AGENTS)
-    return (plain and part != role) or (
-        role == "user" and isinstance(content, str) and content.strip() == "TERMINATE"
-    )
+    ends = role == "user" and isinstance(content, str) and content.strip() == "TERMINATE"
+    return ends or (part != role and (is_plain(name) or part == "tool"))
 
 
 def _words(name: str) -> set[str]:
