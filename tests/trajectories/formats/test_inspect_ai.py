@@ -117,6 +117,19 @@ def test_the_answer_is_there_once(
     assert [message["content"] for message in found.messages] == texts
 
 
+def test_another_agent_may_say_the_same(tmp_path: Path) -> None:
+    def called(answer: str, reply: str) -> dict[str, Any]:
+        said = {"id": reply, "role": "assistant", "content": answer}
+        return {"event": "model", "input": [user("Check.")], "output": {"choices": [{"message": said}]}}
+
+    messages = [{**TALK[0], "id": "1"}, {**TALK[1], "id": "2"}]
+    sample = {**SCORED, "messages": messages, "events": [called("A", "2"), called("A", "3")]}
+    log = {"eval": {"task": "t", "model": "m"}, "samples": [sample]}
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    found, _ = read(tmp_path / "log.json", strict=True)
+    assert [item.messages for item in found] == [TALK, [user("Check."), agent("A")]]
+
+
 def _archive(files: dict[str, Any]) -> list[Record | BrokenRecordError]:
     def load(name: str) -> Any:
         if files[name] is None:

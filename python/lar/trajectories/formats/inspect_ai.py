@@ -139,8 +139,7 @@ def _read(record: Record) -> list[Draft]:
     own: list[_Call] = []
     others: list[_Call] = []
     for call in sample.calls():
-        is_own = call.messages[-1].get("id") in ids or call.keys[-1] in main.keys
-        (own if is_own else others).append(call)
+        (own if _is_part(call, main, ids) else others).append(call)
     if own:
         main.messages = _with_system(main.messages, own[0].messages)
         main.tools = next((call.tools for call in own if call.tools), None)
@@ -148,6 +147,17 @@ def _read(record: Record) -> list[Draft]:
     if not found:
         raise TrajectoryError("a sample without messages, calls of a model and output")
     return [_draft(record, call, number) for number, call in enumerate(found)]
+
+
+def _is_part(call: _Call, main: _Call, ids: set[Any]) -> bool:
+    """Whether the reply of a call stands in the conversation: by its id, by its history, or by its text.
+
+    Older logs have no ids.
+    """
+    reply = call.messages[-1]
+    if reply.get("id") in ids or call.keys == main.keys[: len(call.keys)]:
+        return True
+    return not (ids and reply.get("id")) and call.keys[-1] in main.keys
 
 
 def _with_system(main: list[_Raw], history: list[_Raw]) -> list[_Raw]:
