@@ -1,5 +1,8 @@
 """ATIF trajectories, and those that a record holds beside their rewards."""
 
+import json
+from pathlib import Path
+
 from testing.sessions import LOGS, agent, call, read, result, user
 
 FILES = LOGS / "atif"
@@ -39,6 +42,14 @@ def test_copied_steps_are_context() -> None:
         agent("Stopped by the program.", weight=0),
     ]
     assert found.success is False
+
+
+def test_embedded_agents_before_the_steps(tmp_path: Path) -> None:
+    document = json.loads((FILES / "trajectory.json").read_text())
+    inner = {"subagent_trajectories": document["subagent_trajectories"]}
+    (tmp_path / "trajectory.json").write_text(json.dumps(inner | document, indent=1))
+    found, _ = read(tmp_path / "trajectory.json", strict=True)
+    assert sorted(len(item) for item in found) == [2, 13]
 
 
 def test_rewards_and_tasks_beside_a_trajectory() -> None:

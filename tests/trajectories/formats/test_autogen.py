@@ -164,6 +164,17 @@ def test_names_in_every_dialect(tmp_path: Path, messages: list[dict[str, object]
     ]
 
 
+def test_a_call_of_one_agents_model_keeps_its_roles(tmp_path: Path) -> None:
+    asked = [
+        {"role": "user", "name": "Planner", "content": "Count."},
+        {"role": "user", "name": "Computer_terminal", "content": "12"},
+    ]
+    reply = {"choices": [{"message": {"role": "assistant", "content": "Right."}}]}
+    (tmp_path / "log.json").write_text(json.dumps({"messages": asked, "response": reply}))
+    (found,), _ = read(tmp_path / "log.json", strict=True)
+    assert [message["role"] for message in found.messages] == ["user", "user", "assistant"]
+
+
 def test_people_alone_are_no_agents(tmp_path: Path) -> None:
     (tmp_path / "log.json").write_text(
         json.dumps({"messages": [{"sender": "Ann", "text": "Hi"}, {"sender": "Bo", "text": "Hello"}]})

@@ -21,6 +21,8 @@ _GRADES = {1: True, 2: False, "PASSED": True, "FAILED": False}
 _PLAIN = ("result", "output", "content", "text")  # of a response with nothing but a text
 _CODE = "code_execution"  # the name of the tool that runs the model's code
 
+_HEAD = 8  # entries, of which one is an event of an agent or its user
+
 _Raw = dict[str, Any]
 
 
@@ -47,8 +49,12 @@ def _is_event(value: Any) -> bool:
 
 
 def _is_session(value: Any) -> bool:
-    events = value.get("events") if isinstance(value, dict) else None
-    return isinstance(events, list) and any(map(_is_event, events[:20]))
+    return isinstance(value, dict) and any(map(_is_event, _events(value)[:_HEAD]))
+
+
+def _events(value: _Raw) -> list[Any]:
+    events = value.get("events", value.get("messages"))
+    return events if isinstance(events, list) else []
 
 
 def _cases(value: Any) -> list[_Raw]:
@@ -78,7 +84,7 @@ def _read(record: Record) -> list[Draft]:
             )
             for case in cases
         ]
-    events = value if isinstance(value, list) else value["events"]
+    events = value if isinstance(value, list) else _events(value)
     messages = [part for event in events for part in _turn(event)]
     if not messages:
         raise TrajectoryError("a session without events of its agents")

@@ -17,7 +17,8 @@ from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text, normalize_messages
 from lar.trajectories.tools import parse_tools
 
-_SOURCES = ("system", "user", "agent")
+_AGENT = ("agent", "assistant")
+_SOURCES = ("system", "user", *_AGENT)
 _WRAPPED = ("trajectory", "atif", "atif_trajectory")
 # What Harbor's converters write where the agent only called a tool.
 _EXECUTED = re.compile(r"Executed \S+( \S+)?")
@@ -102,7 +103,7 @@ def _messages(steps: list[_Raw]) -> list[_Raw]:
     messages: list[_Raw] = []
     for step in steps:
         source = step["source"]
-        if source == "agent":
+        if source in _AGENT:
             _add_turn(messages, step)
         elif step.get("message") and not _is_note(step):
             opens = all(message["role"] == "system" for message in messages)

@@ -137,7 +137,8 @@ def _turns(message: _Raw, kind: Any, before: list[_Raw]) -> Iterator[_Raw]:
     elif kind == "MemoryQueryEvent":
         yield {"role": "user", "content": "\n".join(_text(item.get("content")) for item in content or ())}
     elif kind in _OF_PROGRAM:
-        if not any(_text(content) in _text(turn.get("content")) for turn in before if turn["role"] == "tool"):
+        results = "\n".join(_text(turn.get("content")) for turn in before if turn["role"] == "tool")
+        if _text(content) not in results:
             yield {"role": "assistant", "name": source, "content": content, "weight": 0}
     elif kind in _SAID or (isinstance(kind, str) and kind.startswith("StructuredMessage")):
         # A model sees what others say as a user's.

@@ -17,6 +17,7 @@ from lar.trajectories.tools import parse_tools
 _LISTS = ("history", "chat_history", "messages", "conversation", "conversations", "trajectory", "groupchat")
 _TASKS = ("question_ID", "question_id", "task_id", "instance_id", "problem_id")
 _RESULTS = ("is_correct", "is_corrected", "is_correctly_solved", "success", "correct", "resolved", "reward")
+_REPLIES = ("response", "output", "completion", "choices")
 _CHAT_ROLES = ("user", "assistant")
 _ROLES = ("role", "from", "sender", "speaker", "agent")
 _NAMES = ("name", "sender", "speaker", "agent_name")
@@ -34,6 +35,8 @@ def _found(value: Any) -> list[_Raw] | None:
     if isinstance(value, dict):
         if "question_ID" in value and _is_all_said(value.get("history")):
             return list(value["history"])
+        if any(isinstance(value.get(key), dict | list) for key in _REPLIES):
+            return None  # one call of a model, which saw what others said as a user's
         found = (_found(value.get(key)) for key in _LISTS if isinstance(value.get(key), list))
         return next((messages for messages in found if messages is not None), None)
     if not isinstance(value, list) or not any(map(_may_decide, value[:_HEAD])) or not _is_all_said(value):

@@ -19,7 +19,7 @@ from lar.trajectories.schema import Tool
 from lar.trajectories.tools import parse_tools
 
 _SOURCES = ("agent", "user", "environment")
-_LISTS = ("history", "trajectory", "events")
+_LISTS = ("history", "trajectory", "events", "messages")
 # Actions and observations that control the run and are no part of the conversation.
 _SILENT = frozenset(
     (
