@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from testing.sessions import LOGS, agent, call, read, result, user
+from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
 FILES = LOGS / "atif"
 
@@ -53,10 +53,19 @@ def test_embedded_agents_before_the_steps(tmp_path: Path) -> None:
 
 
 def test_rewards_and_tasks_beside_a_trajectory() -> None:
-    (first, second), report = read(FILES / "trials.jsonl")
+    (first, second), _ = read(FILES / "trials.jsonl", strict=True)
     assert (first.task, first.success) == ("atif/count-crates", True)
     assert (second.task, second.success) == ("swe/acme__bays-5", None)
-    assert [problem.line for problem in report.problems.records] == [3, 4]
+
+
+def test_broken_trajectories_are_problems(tmp_path: Path) -> None:
+    head = {"schema_version": "ATIF-v1.6", "session_id": "s", "agent": {"name": "a"}}
+    nameless = {"source": "agent", "message": "x", "tool_calls": [{"arguments": {}}]}
+    good = [{"source": "user", "message": "x"}, {"source": "agent", "message": "y"}]
+    lines = [{**head, "steps": steps} for steps in ([nameless], [], good)]
+    found, report = read(write_lines(tmp_path / "runs.jsonl", lines))
+    assert len(found) == 1
+    assert [problem.line for problem in report.problems.records] == [1, 2]
     assert report.problems.records[1].message == "an ATIF trajectory without steps"
 
 

@@ -55,9 +55,13 @@ def test_answers_and_older_fields() -> None:
     assert (older.task, older.success) == ("acme/warehouse/6", True)
 
 
-def test_a_broken_sample_is_one_problem() -> None:
-    _, report = read(LOG)
-    assert [problem.record for problem in report.problems.records] == [4]
+def test_a_broken_sample_is_one_problem(tmp_path: Path) -> None:
+    log = json.loads(LOG.read_text())
+    log["samples"].insert(1, {**SCORED, "messages": [TALK[0], {**TALK[1], "tool_calls": [{"id": "t"}]}]})
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    found, report = read(tmp_path / "log.json")
+    assert len(found) == 4
+    assert [problem.record for problem in report.problems.records] == [2]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """OpenHands: outputs of evaluations, event files, and the events of its agent SDK."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,16 @@ def test_older_releases_have_the_actions_alone() -> None:
     assert (flat.task, flat.success) == ("swe/acme__bays-5", True)
 
 
-def test_broken_and_silent_records_are_problems() -> None:
-    found, report = read(FILES / "output.jsonl")
+def test_broken_and_silent_records_are_problems(tmp_path: Path) -> None:
+    asked = {"source": "user", "action": "message", "args": {"content": "Hello?"}}
+    reply = {"role": "assistant", "content": "x", "tool_calls": 3}
+    metadata = {"tool_call_id": "t", "model_response": {"id": "r", "choices": [{"message": reply}]}}
+    ran = {"source": "agent", "observation": "run", "content": "x", "tool_call_metadata": metadata}
+    lines = [json.loads(line) for line in (FILES / "output.jsonl").read_text().splitlines()]
+    broken = [
+        {"instance_id": name, "history": history} for name, history in (("b", [asked, ran]), ("s", [asked]))
+    ]
+    found, report = read(write_lines(tmp_path / "output.jsonl", lines + broken))
     assert len(found) == 3
     assert [(problem.line, problem.message) for problem in report.problems.records] == [
         (4, "message 2: tool_calls is not a list"),

@@ -27,6 +27,11 @@ def _outputs(value: Any) -> list[_Raw]:
     return [output for output in listed if _is_output(output)] if isinstance(listed, list) else []
 
 
+def _is_crew(value: Any) -> bool:
+    """Whether `value` is the output of a crew, also before its tasks are read."""
+    return has(value, "raw", "pydantic", "json_dict")
+
+
 def _read(record: Record) -> list[Draft]:
     return [_draft(_conversation(output), output.get("name")) for output in _outputs(record.value)]
 
@@ -67,5 +72,10 @@ def _read_log(record: Record) -> list[Draft]:
     ]
 
 
-CREWAI = Format("crewai", "CrewAI outputs of crews and tasks", lambda value: bool(_outputs(value)), _read)
+CREWAI = Format(
+    "crewai",
+    "CrewAI outputs of crews and tasks",
+    lambda value: bool(_outputs(value)) or _is_crew(value),
+    _read,
+)
 LOG = Format("crewai_log", "CrewAI log files", _is_entry, _read_log, whole_file=True)
