@@ -7,6 +7,7 @@ from itertools import chain, islice
 from typing import IO, Any
 
 from lar.trajectories import json_stream, parquet
+from lar.trajectories.beside import context_of
 from lar.trajectories.compression import HEAD, BrokenDataError
 from lar.trajectories.files import PARQUET, Opened, Source, seekable
 from lar.trajectories.formats import (
@@ -48,10 +49,20 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
         if log.looks_like(text):
             return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
     if start[:1] in (b"{", b"[") or hint:
-        return _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        context = context_of(source)
+        return _with_context(records, context) if context else records
     if _YAML.search(head):
         return _yaml_records(stream)
     raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
+
+
+def _with_context(records: Records, context: dict[str, Any]) -> Records:
+    for record in records:
+        if isinstance(record, Record):
+            yield replace(record, context={**record.context, **context})
+        else:
+            yield record
 
 
 def are_separate_lines(source: Source, opened: Opened, forced: Format | None) -> bool:
