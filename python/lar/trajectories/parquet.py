@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import BrokenRecordError, Record
-from lar.trajectories.rows import without_nulls
+from lar.trajectories.rows import rows_of_batch, without_nulls
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Trajectory
 
 READ_ROWS = 64  # rows in memory at a time
@@ -23,7 +23,7 @@ def read_rows(file: str | Path | IO[bytes]) -> Iterator[Record]:
         # Pre-buffering would keep 231 MB of a file of 1.1 GB of text in memory instead of 28.
         with pq.ParquetFile(file, pre_buffer=False) as table:
             for batch in table.iter_batches(batch_size=READ_ROWS):
-                for row in batch.to_pylist():
+                for row in rows_of_batch(batch):
                     number += 1
                     yield Record(without_nulls(row), number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError

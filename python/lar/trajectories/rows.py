@@ -56,8 +56,13 @@ def _package(value: object) -> str:
 
 def _arrow_rows(table: object) -> Iterator[dict[str, Any]]:
     for batch in pa.RecordBatchReader.from_stream(table):
-        for start in range(0, batch.num_rows, _BATCH_ROWS):
-            yield from batch.slice(start, _BATCH_ROWS).to_pylist()
+        yield from rows_of_batch(batch)
+
+
+def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an Arrow batch, few of them in memory at a time; a map is an object."""
+    for start in range(0, batch.num_rows, _BATCH_ROWS):
+        yield from batch.slice(start, _BATCH_ROWS).to_pylist(maps_as_pydicts="lossy")
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:

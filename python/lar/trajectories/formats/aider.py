@@ -1,0 +1,104 @@
+"""Aider's `.aider.chat.history.md`: `#### ` is the user, `> ` the program, everything else the agent.
+
+A file holds several sessions. Aider ends the lines of the user and the messages of the program with two
+spaces, so a heading or a quotation in the agent's text is told from them. What the program printed before the
+first request (its version, the model, the files) is left out, but for the model's name.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format, TextFormat, has
+from lar.trajectories.json_stream import Record
+from lar.trajectories.messages import normalize_messages
+
+_START = re.compile(r"# aider chat started at (.+?)\s*$")
+_MODEL = re.compile(r"(?:Main model|Model|Models): (\S+)")
+_MARKS = {"user": "#### ", "tool": "> "}
+_ENDING = "  "  # what ends a line of the user's and a message of the program's
+
+
+def looks_like_aider(head: str) -> bool:
+    """Whether `head`, the start of a file, begins a session, or has lines of the user and of the program."""
+    lines = head.split("\n")
+    return any(map(_START.match, lines)) or (
+        any(line.startswith("#### ") for line in lines)
+        and any(line.startswith("> ") for line in lines)
+        and head.lstrip()[:1] in ("#", ">")
+        and not any(line.startswith(("# ", "## ", "### ")) for line in lines)
+    )
+
+
+def read_runs(lines: Iterable[str]) -> Iterator[Record]:
+    """Yield a record `{aider_started, banner, messages}` for each session."""
+    session: list[str] = []
+    number, first, started = 0, 1, None
+    for line_number, line in enumerate(lines, start=1):
+        if start := _START.match(line):
+            if record := _record(session, started, number + 1, first):
+                number += 1
+                yield record
+            session, first, started = [], line_number, start[1]
+        else:
+            session.append(line)
+    if record := _record(session, started, number + 1, first):
+        yield record
+
+
+def _record(lines: list[str], started: str | None, number: int, first: int) -> Record | None:
+    """Make the record of a session; None where nobody asked anything."""
+    turns = _turns(lines)
+    asked = next((at for at, (role, _) in enumerate(turns) if role == "user"), None)
+    if asked is None and not any(role == "assistant" for role, _ in turns):
+        return None
+    asked = asked or 0
+    messages = [{"role": role, "content": text} for role, text in turns[asked:]]
+    banner = "\n".join(text for _, text in turns[:asked])
+    value = {"aider_started": started, "banner": banner, "messages": messages}
+    return Record(value, number, first, started)
+
+
+def _turns(lines: list[str]) -> list[tuple[str, str]]:
+    """Cut a session into turns, each with its text without the blank lines around it."""
+    bare = [line.rstrip("\r\n") for line in lines]
+    # An editor may have stripped the spaces; then a line's beginning has to do.
+    ending = _ENDING if any(line.startswith("> ") and line.endswith(_ENDING) for line in bare) else ""
+    turns: list[tuple[str, list[str]]] = []
+    at = 0
+    while at < len(bare):
+        role, end = _piece(bare, at, ending)
+        texts = bare[at:end]
+        if role != "assistant":
+            texts = [line.removesuffix(_ENDING) for line in (texts[0][len(_MARKS[role]) :], *texts[1:])]
+        if turns and turns[-1][0] == role:
+            turns[-1][1].extend(texts)
+        elif role != "assistant" or texts[0]:
+            turns.append((role, texts))
+        at = end
+    whole = ((role, "\n".join(texts).strip("\n")) for role, texts in turns)
+    return [(role, text) for role, text in whole if text.strip()]
+
+
+def _piece(lines: list[str], at: int, ending: str) -> tuple[str, int]:
+    """Whose the line at `at` is, and where its piece ends: the program's messages may have several lines."""
+    line = lines[at]
+    if line.startswith(_MARKS["user"]) and line.endswith(ending):
+        return "user", at + 1
+    if line.startswith(_MARKS["tool"]):
+        for end in range(at, len(lines)):
+            if not lines[end].strip() or (end > at and lines[end].startswith(tuple(_MARKS.values()))):
+                break
+            if lines[end].endswith(ending):
+                return "tool", end + 1
+    return "assistant", at + 1
+
+
+def _read(record: Record) -> list[Draft]:
+    value = record.value
+    model = _MODEL.search(value["banner"])
+    return [Draft(normalize_messages(value["messages"]), model=model[1] if model else None)]
+
+
+FORMAT = Format("aider", "Aider's chat history", lambda value: has(value, "aider_started"), _read)
+TEXT = TextFormat(FORMAT.name, FORMAT.title, looks_like_aider, read_runs)
