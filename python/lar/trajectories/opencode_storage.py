@@ -9,16 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-# The folders of a storage; what lies in the others is no conversation.
-_FOLDERS = ("message", "part", "session", "session_diff", "session_share", "project", "todo", "permission")
+_FOLDERS = ("message", "part", "session")
 
 
 def storage_of(inner: Path) -> Path | None:
     """The storage to which the folder `inner` belongs, or None."""
-    for folder in (inner, *inner.parents[:2]):
-        if folder.name in _FOLDERS and all((folder.parent / name).is_dir() for name in ("message", "part")):
-            return folder.parent
-    return None
+    folders = (inner, *inner.parents[:3])
+    return next((at for at in folders if all((at / name).is_dir() for name in _FOLDERS)), None)
 
 
 def find_sessions(storage: Path) -> list[Path]:

@@ -5,7 +5,7 @@ its request log write them, tuning lines (`systemInstruction`, `contents`, `tool
 the best), checkpoints (`history`), prompts saved by AI Studio, and bare lists of contents.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -17,7 +17,7 @@ from lar.trajectories.schema import Message
 from lar.trajectories.tools import parse_tools
 
 _REQUESTS = ("request", "full_request", "request_payload", "requestBody", "request_body", "body", "input")
-_RESPONSES = ("response", "full_response", "response_payload", "responseBody", "response_body", "output")
+_RESPONSES = ("response", "full_response", "response_payload", "responseBody", "response_body", "output", "body")
 _AGENT = ("model", "gemini", "assistant")
 # What the Gemini CLI writes before the user's first request.
 _BOILERPLATE = ("This is the Gemini CLI", "<session_context>", "<hook_context>")
@@ -112,7 +112,7 @@ def _contents(value: Any) -> list[Any] | None:
         return None
     chunks = value["chunkedPrompt"].get("chunks") if has(value.get("chunkedPrompt"), "chunks") else None
     if isinstance(chunks, list):
-        return [_chunk_content(chunk) for chunk in chunks]
+        return [_chunk_content(chunk) for chunk in chunks if isinstance(chunk, dict)]
     for key in ("contents", "history"):
         found = value.get(key)
         found = [found] if has(found, "parts") else found
@@ -122,29 +122,40 @@ def _contents(value: Any) -> list[Any] | None:
 
 
 def _chunk_content(chunk: dict[str, Any]) -> dict[str, Any]:
-    parts = chunk.get("parts") or ([{"text": chunk["text"]}] if chunk.get("text") else [])
+    parts = chunk.get("parts")
+    parts = parts if isinstance(parts, list) and parts else [{"text": chunk["text"]}] if "text" in chunk else []
     if chunk.get("isThought"):
-        parts = [{**part, "thought": True} for part in parts]
-    code = {key: chunk[key] for key in ("executableCode", "codeExecutionResult") if key in chunk}
-    return {"role": chunk.get("role"), "parts": parts + [{key: part} for key, part in code.items()]}
+        parts = [{**part, "thought": True} if isinstance(part, dict) else part for part in parts]
+    code = [{key: chunk[key]} for key in ("executableCode", "codeExecutionResult") if key in chunk]
+    return {"role": chunk.get("role"), "parts": parts + code}
+
+
+def _inside(value: Any, names: tuple[str, ...], depth: int = 3) -> Iterator[Any]:
+    """Yield `value` and what its members `names` hold, also one in the other; JSON text is opened."""
+    value = from_json_text(value)
+    yield value
+    if isinstance(value, dict) and depth:
+        for name in names:
+            if name in value:
+                yield from _inside(value[name], names, depth - 1)
 
 
 def _request(value: dict[str, Any]) -> dict[str, Any] | None:
     """The object that holds the contents."""
-    inner = (from_json_text(value.get(key)) for key in _REQUESTS)
-    return next((part for part in (value, *inner) if _contents(part) is not None), None)
+    return next((part for part in _inside(value, _REQUESTS) if _contents(part) is not None), None)
 
 
 def _response(value: dict[str, Any]) -> list[dict[str, Any]]:
     """The response, in one piece or as the chunks of a stream; empty where there is none."""
-    for found in (value, *(from_json_text(value.get(key)) for key in _RESPONSES)):
+    for found in _inside(value, _RESPONSES):
         chunks = found if isinstance(found, list) else [found]
-        if any(isinstance(_candidate(chunk), dict) for chunk in chunks):
+        if any(map(_candidate, chunks)):
             return [chunk for chunk in chunks if isinstance(chunk, dict)]
     return []
 
 
 def _candidate(response: Any) -> Any:
+    response = response.get("response", response) if isinstance(response, dict) else None
     candidates = response.get("candidates") if isinstance(response, dict) else None
     first = candidates[0] if isinstance(candidates, list) and candidates else None
     return first if has(first, "content") or has(first, "finishReason") else None

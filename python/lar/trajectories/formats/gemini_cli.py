@@ -56,6 +56,7 @@ def _raw_message(message: _Raw) -> list[_Raw]:
 def _thoughts(message: _Raw) -> list[str]:
     texts = []
     for thought in message.get("thoughts") or []:
+        thought = {"description": thought} if isinstance(thought, str) else thought
         subject = thought.get("subject")
         texts.append(f"**{subject}**\n{thought['description']}" if subject else thought["description"])
     return ["\n\n".join(texts)] if texts else []
@@ -69,7 +70,7 @@ def _results(call: _Raw) -> list[_Raw]:
     """What the tool answered; what was shown to the user where the answer was not written down."""
     result = call.get("result")
     named = {"type": "tool_result", "tool_use_id": call.get("id"), "name": call["name"]}
-    if isinstance(result, str):
+    if isinstance(result, str) or (isinstance(result, dict) and "functionResponse" not in result):
         return [{**named, "content": result}]
     parts = raw_parts(result)
     if not parts:
@@ -115,7 +116,7 @@ def _read_lines(record: Record) -> list[Draft]:
         else:
             fields |= entry
             state |= {message["id"]: message for message in entry.get("messages", ())}
-    return _drafts_of_states(fields.get("sessionId", ""), [state, *reversed(removed)])
+    return _drafts_of_states(text_or_none(fields.get("sessionId")) or "", [state, *reversed(removed)])
 
 
 def _drafts_of_states(name: str, states: list[dict[str, _Raw]]) -> list[Draft]:

@@ -6,7 +6,6 @@ at `step-start`; a tool's part holds the call and its result. Notes for the prog
 steps) are left out.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from lar.trajectories.draft import Draft, text_or_none
@@ -17,6 +16,7 @@ from lar.trajectories.messages import normalize_messages
 
 _Raw = dict[str, Any]
 
+_TOOLS = ("tool", "tool-invocation")
 # A file of these types is given to the model as text parts beside it.
 _AS_TEXT = ("text/plain", "application/x-directory")
 
@@ -26,14 +26,21 @@ def _raw_messages(info: _Raw, parts: list[_Raw]) -> list[_Raw]:
     if info.get("role") != "assistant":
         content = [raw for part in parts for raw in _user_part(part)]
         return [{"role": info.get("role"), "content": content}] if content else []
+    contents = ([raw for part in step for raw in _said(part)] + _results(step) for step in _steps(parts))
+    return [{"role": "assistant", "content": content} for content in contents if content]
+
+
+def _steps(parts: list[_Raw]) -> list[list[_Raw]]:
+    """Cut a message into model calls: at the marks, or, without any, where text follows a tool's result."""
+    marked = any(part.get("type") == "step-start" for part in parts)
     steps: list[list[_Raw]] = [[]]
     for part in parts:
-        if part.get("type") == "step-start":
+        kind = part.get("type")
+        follows = kind in ("text", "reasoning") and steps[-1] and steps[-1][-1].get("type") in _TOOLS
+        if kind == "step-start" or (follows and not marked):
             steps.append([])
-        else:
-            steps[-1].append(part)
-    contents = ([raw for part in step for raw in _said(part)] + _results(step) for step in steps)
-    return [{"role": "assistant", "content": content} for content in contents if content]
+        steps[-1].append(part)
+    return steps
 
 
 def _user_part(part: _Raw) -> list[_Raw]:
@@ -97,7 +104,9 @@ def _draft(name: str | None, messages: list[tuple[_Raw, list[_Raw]]]) -> Draft:
     if system:
         raw.insert(0, {"role": "system", "content": system if isinstance(system, str) else "\n".join(system)})
     model = next((model for info in infos if (model := _model(info))), None)
-    return Draft(normalize_messages(raw), id=name, model=model)
+    asked = any(message["role"] == "user" for message in raw)
+    # A stream of events, and the session of a subagent in older versions, have no request.
+    return Draft(normalize_messages(raw), id=name, model=model, task=None if asked else f"opencode/{name}")
 
 
 def _model(info: _Raw) -> str | None:
@@ -131,8 +140,7 @@ def _read_entries(record: Record) -> list[Draft]:
         if flat:
             drafts.append(Draft(normalize_messages(flat), id=name or None))
         elif any(has(entry, "part") for entry in entries):
-            draft = _draft(name or None, _of_stream(entries))
-            drafts.append(replace(draft, task=f"opencode/{name}"))  # the request is not in the stream
+            drafts.append(_draft(name or None, _of_stream(entries)))
         else:
             whole = [entry for entry in entries if isinstance(entry.get("parts"), list)]
             if whole:
@@ -141,7 +149,7 @@ def _read_entries(record: Record) -> list[Draft]:
 
 
 def _of_stream(entries: list[_Raw]) -> list[tuple[_Raw, list[_Raw]]]:
-    """The agent's messages out of the events of `opencode run --format json`."""
+    """The agent's messages out of the events of `opencode run --format json`, which do not hold the request."""
     parts = [entry["part"] for entry in entries if isinstance(entry.get("part"), dict)]
     return [({"role": "assistant"}, of_message) for of_message in sessions(parts, "messageID").values()]
 
