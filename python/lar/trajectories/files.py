@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lar.errors import MissingExtraError, TrajectoryError
-from lar.trajectories import remote
+from lar.trajectories import opencode_storage, remote
+from lar.trajectories.folders import logs_among
 from lar.utils.paths import StrPath
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Source:
         """The file's bytes as they are stored, buffered."""
         if isinstance(self.path, str):
             return remote.open_file(self.path, self.system)
+        if self.path.is_dir():
+            return opencode_storage.open_session(self.path)
         return self.path.open("rb")
 
 
@@ -82,10 +85,14 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
         return
     if not path.is_dir():
         raise TrajectoryError(f"{path}: neither a file nor a folder")
-    for file in sorted(path.rglob("*")):
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file, path)]
+    for file in logs_among(files):
         relative = file.relative_to(path)
-        if file.is_file() and not any(part.startswith(".") for part in relative.parts):
-            yield Source(file, f"{path.name}/{relative.as_posix()}", file.stat().st_size)
+        yield Source(file, f"{path.name}/{relative.as_posix()}", file.stat().st_size)
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 @contextmanager

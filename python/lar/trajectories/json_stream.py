@@ -19,7 +19,24 @@ MAX_MEMBERS = 10_000  # members of a top-level object without a record among the
 SPACE = " \t\n\r"
 
 # Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
-WRAPPERS = ("request", "response", "body", "input", "output", "prompt", "data", "kwargs")
+WRAPPERS = (
+    "request",
+    "response",
+    "body",
+    "input",
+    "output",
+    "prompt",
+    "data",
+    "kwargs",
+    "full_request",
+    "full_response",
+    "request_payload",
+    "response_payload",
+    "requestBody",
+    "responseBody",
+    "request_body",
+    "response_body",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def open_session(messages: Path) -> io.BufferedReader:
     found = [_message(storage, session, file, loose) for file in sorted(messages.glob("*.json"))]
     found.sort(key=_time)
     exported = {"info": info, "messages": found}
-    return io.BufferedReader(io.BytesIO(json.dumps(exported, ensure_ascii=False).encode()))  # type: ignore[arg-type]
+    return io.BufferedReader(io.BytesIO(json.dumps(exported, ensure_ascii=False).encode()))
 
 
 def _value(file: Path) -> Any:

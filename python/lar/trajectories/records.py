@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import IO, Any
 
-from lar.trajectories import json_stream, parquet
+from lar.trajectories import arrow, json_stream, parquet
 from lar.trajectories.files import PARQUET, Source, read_head
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
@@ -37,6 +37,8 @@ def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Rec
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(PARQUET):
         return parquet.read_rows(source.path if source.system is None else stream)
+    if arrow.is_arrow(head):
+        return arrow.read_rows(stream)
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if b"\x00" in head:

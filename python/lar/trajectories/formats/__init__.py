@@ -8,12 +8,21 @@ from typing import Any
 
 from lar.errors import OptionError
 from lar.trajectories.formats import (
+    aider,
     bfcl,
     chat,
+    cline,
+    continue_dev,
+    cursor,
     fireact,
+    gemini,
+    gemini_cli,
+    goose,
     intercode,
     knowagent,
     message_lines,
+    opencode,
+    pi,
     react,
     sharegpt,
     swe_agent,
@@ -22,12 +31,30 @@ from lar.trajectories.formats import (
 )
 from lar.trajectories.formats.base import Format, TextFormat
 
+_CODING_AGENTS = (
+    aider.FORMAT,
+    gemini_cli.SESSION,
+    gemini_cli.LINES,
+    gemini_cli.QWEN,
+    opencode.SESSION,
+    opencode.ENTRIES,
+    goose.SESSION,
+    goose.LINES,
+    pi.FORMAT,
+    continue_dev.FORMAT,
+    cline.TASK,
+    cline.SCREEN,
+    cursor.FORMAT,
+)
 _ALL = (
     react.FORMAT,
     tau.TAU_BENCH,
     tau.TAU2,
     swe_agent.SWE_AGENT,
     swe_agent.MINI_SWE_AGENT,
+    *_CODING_AGENTS,
+    gemini.GEMINI,
+    gemini.CONTENTS,
     intercode.FORMAT,
     knowagent.FORMAT,
     fireact.FORMAT,
@@ -40,7 +67,10 @@ _ALL = (
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)
 _WHOLE_FILES = tuple(format_ for format_ in _ALL if format_.whole_file)
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
-TEXT_FORMATS = (TextFormat(react.looks_like_react, react.read_runs),)
+TEXT_FORMATS = (
+    TextFormat(aider.looks_like_aider, aider.read_runs),
+    TextFormat(react.looks_like_react, react.read_runs),
+)
 FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from lar.trajectories.draft import Draft
-from lar.trajectories.formats.base import Format, TextFormat, has
+from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
 
@@ -101,4 +101,3 @@ def _read(record: Record) -> list[Draft]:
 
 
 FORMAT = Format("aider", "Aider's chat history", lambda value: has(value, "aider_started"), _read)
-TEXT = TextFormat(FORMAT.name, FORMAT.title, looks_like_aider, read_runs)

@@ -30,9 +30,9 @@ def branches(
     """Return the branches of a session, that of the last entry first.
 
     Each is its entries in order, and the `id()` of those that an earlier branch has too. `key` and `parent`
-    are the members with an entry's name and its parent's. An entry with the name of an earlier one follows it;
-    one without a parent, or with an unknown one, follows the entry before it. `aliases` gives further names of
-    entries by their positions. A branch in which `speaks` is true of no new entry is left out.
+    are the members with an entry's name and its parent's. An entry with the name of an earlier one follows
+    it; one without a parent, or with an unknown one, follows the entry before it. `aliases` gives further
+    names of entries by their positions. A branch in which `speaks` is true of no new entry is left out.
     """
     parents = _parents(entries, key, parent, aliases or {})
     leaves = sorted(set(range(len(entries))) - set(parents), reverse=True)

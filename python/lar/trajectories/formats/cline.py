@@ -9,7 +9,7 @@ import re
 from typing import Any, NoReturn
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, question_task
+from lar.trajectories.draft import Draft, question_task, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
@@ -46,9 +46,14 @@ def _read(record: Record) -> list[Draft]:
             thoughts = []
         raw.append(message)
     asked = next((found for text in _texts(raw[0]) if (found := _ASKED.search(text))), None)
-    models = (message.get("modelInfo") for message in raw)
-    model = next((info["modelId"] for info in models if has(info, "modelId")), None)
-    return [Draft(normalize_messages(raw), task=question_task(asked[2]) if asked else None, model=model)]
+    task = question_task(asked[2]) if asked else None
+    model = next(filter(None, map(_model, raw)), None)
+    return [Draft(normalize_messages(raw), task=task, model=model)]
+
+
+def _model(message: dict[str, Any]) -> str | None:
+    info = message.get("modelInfo")
+    return text_or_none(info.get("modelId")) if isinstance(info, dict) else None
 
 
 def _refuse(_: Record) -> NoReturn:

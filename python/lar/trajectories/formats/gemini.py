@@ -17,7 +17,15 @@ from lar.trajectories.schema import Message
 from lar.trajectories.tools import parse_tools
 
 _REQUESTS = ("request", "full_request", "request_payload", "requestBody", "request_body", "body", "input")
-_RESPONSES = ("response", "full_response", "response_payload", "responseBody", "response_body", "output", "body")
+_RESPONSES = (
+    "response",
+    "full_response",
+    "response_payload",
+    "responseBody",
+    "response_body",
+    "output",
+    "body",
+)
 _AGENT = ("model", "gemini", "assistant")
 # What the Gemini CLI writes before the user's first request.
 _BOILERPLATE = ("This is the Gemini CLI", "<session_context>", "<hook_context>")
@@ -123,7 +131,9 @@ def _contents(value: Any) -> list[Any] | None:
 
 def _chunk_content(chunk: dict[str, Any]) -> dict[str, Any]:
     parts = chunk.get("parts")
-    parts = parts if isinstance(parts, list) and parts else [{"text": chunk["text"]}] if "text" in chunk else []
+    parts = (
+        parts if isinstance(parts, list) and parts else [{"text": chunk["text"]}] if "text" in chunk else []
+    )
     if chunk.get("isThought"):
         parts = [{**part, "thought": True} if isinstance(part, dict) else part for part in parts]
     code = [{key: chunk[key]} for key in ("executableCode", "codeExecutionResult") if key in chunk]

@@ -1,7 +1,7 @@
 """Sessions of Goose: messages whose parts are text, `toolRequest` and `toolResponse`.
 
-Read are session files (a message a line, after a line about the session), exported sessions (`conversation`), and
-the outputs of `goose run` (`messages`; events of type `message`, in which a message may come in pieces).
+Read are session files (a message a line, after a line about the session), exported sessions (`conversation`),
+and the outputs of `goose run` (`messages`; events of type `message`, in which a message may come in pieces).
 """
 
 from itertools import groupby
@@ -41,8 +41,9 @@ def _part(part: Any) -> list[Any]:
     if kind == "toolRequest":
         call = part.get("toolCall") or {}
         call = call.get("value") or call.get("Ok") or part
-        named = has(call, "name")  # the model's call could not be read where there is none
-        return [{"type": "tool_use", "id": part.get("id"), "name": call["name"], **call}] if named else []
+        if not has(call, "name"):
+            return []  # what the model wrote could not be read as a call
+        return [{"type": "tool_use", "id": part.get("id"), **call}]
     if kind == "toolResponse":
         return [{"type": "tool_result", "tool_use_id": part.get("id"), "content": _answer(part)}]
     return [] if kind == "systemNotification" else [part]
@@ -52,14 +53,14 @@ def _answer(part: _Raw) -> Any:
     answer = part.get("toolResult") or part.get("tool_result") or {}
     keys = ("value", "Ok", "error", "Err")
     content = next((answer[key] for key in keys if answer.get(key) is not None), None)
-    return content["content"] if has(content, "content") else content
+    return content["content"] if isinstance(content, dict) and "content" in content else content
 
 
 def _draft(entries: list[Any], name: str | None) -> Draft:
     messages = [message for message in map(_message, entries) if message is not None]
     raw: list[_Raw] = []
     # A message that came in pieces has its name in each.
-    for name_of_one, of_one in groupby(messages, key=lambda message: message.get("id") or id(message)):
+    for _, of_one in groupby(messages, key=lambda message: message.get("id") or id(message)):
         pieces = list(of_one)
         parts = [part for piece in pieces for one in piece["content"] for part in _part(one)]
         if parts:

@@ -110,7 +110,8 @@ def _draft(name: str | None, messages: list[tuple[_Raw, list[_Raw]]]) -> Draft:
 
 
 def _model(info: _Raw) -> str | None:
-    chosen = info.get("model") if isinstance(info.get("model"), dict) else {}
+    chosen = info.get("model")
+    chosen = chosen if isinstance(chosen, dict) else {}
     return text_or_none(info.get("modelID") or chosen.get("modelID") or chosen.get("id"))
 
 
@@ -149,7 +150,7 @@ def _read_entries(record: Record) -> list[Draft]:
 
 
 def _of_stream(entries: list[_Raw]) -> list[tuple[_Raw, list[_Raw]]]:
-    """The agent's messages out of the events of `opencode run --format json`, which do not hold the request."""
+    """The agent's messages out of the events of `opencode run --format json`; the request is not there."""
     parts = [entry["part"] for entry in entries if isinstance(entry.get("part"), dict)]
     return [({"role": "assistant"}, of_message) for of_message in sessions(parts, "messageID").values()]
 
