@@ -129,3 +129,21 @@ def test_a_map_is_an_object(tmp_path: Path) -> None:
     feather.write_feather(table, tmp_path / "rows.arrow", compression="uncompressed")
     (found,), _ = read(tmp_path / "rows.arrow", strict=True)
     assert found.messages[1] == agent("", call("mail", '{"to": "ops"}'))
+
+
+def test_an_object_of_nulls_alone_is_an_absent_one(tmp_path: Path) -> None:
+    nothing = {"type": None}
+    properties = {"bay": {"type": "integer"}, "to": nothing}
+    tool = {"name": "count", "parameters": {"type": "object", "properties": properties}}
+    calls = [{"name": name, "arguments": arguments} for name, arguments in TO_CALL]
+    row = {"messages": [{"role": "user", "content": "Go"}, {"role": "assistant", "tool_calls": calls}]}
+    (found,), _ = read(write_stream(tmp_path / "rows.arrow", [{**row, "tools": [tool]}]), strict=True)
+    assert found.messages[1] == agent("", call("count", '{"bay": {"number": 4}}'), call("stop", "{}"))
+    assert found.tools is not None
+    assert found.tools[0]["function"]["parameters"]["properties"] == {"bay": {"type": "integer"}}
+
+
+TO_CALL: list[tuple[str, dict[str, Any]]] = [
+    ("count", {"bay": {"number": 4}, "to": {"name": None}}),
+    ("stop", {"bay": {"number": None}, "to": {"name": None}}),
+]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import IO, Any
 
-from lar.trajectories import arrow, json_stream, parquet
+from lar.trajectories import arrow, csv_rows, json_stream, parquet
 from lar.trajectories.files import PARQUET, Source, read_head
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
@@ -39,6 +39,8 @@ def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Rec
         return parquet.read_rows(source.path if source.system is None else stream)
     if arrow.is_arrow(head):
         return arrow.read_rows(stream)
+    if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
+        return csv_rows.read_rows(stream, source.full_name)
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if b"\x00" in head:
