@@ -48,7 +48,7 @@ def test_broken_rows_are_one_clear_problem(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv")
     whole = path.read_bytes()
     for broken, message in [
-        (whole + b"c,d,e,f,g\r\n", "more fields"),
+        (whole.replace(b"a,acme-1", b"0,1,2,3,4\r\na,acme-1"), "more fields"),
         (whole + b'c,"d', "not a readable table"),
         (whole + b'c,\xff,"[{""role"":""assistant"",""content"":""x""}]",\r\n', "not valid UTF-8"),
     ]:

@@ -17,8 +17,10 @@ def is_csv(name: str) -> bool:
     return _NAMES.search(name) is not None
 
 
-def read_rows(stream: IO[bytes], name: str) -> Iterator[Record]:
+def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordError]:
     """Yield each row as a record {column: text}, None where it is empty; `name` decides on commas or tabs.
+
+    A row with too many fields gives an error, and reading goes on.
 
     Raises:
         BrokenRecordError: from a row on, the file cannot be read.
@@ -36,7 +38,8 @@ def read_rows(stream: IO[bytes], name: str) -> Iterator[Record]:
         for row in rows:
             number += 1
             if None in row:
-                raise BrokenRecordError("more fields than the first line names", rows.line_num, number)
+                yield BrokenRecordError("more fields than the first line names", rows.line_num, number)
+                continue
             yield Record({key: value or None for key, value in row.items()}, number, rows.line_num)
     except csv.Error as error:
         raise BrokenRecordError(f"not a readable table: {error}", rows.line_num, number + 1) from None
