@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lar.trajectories import opencode_storage
 
+# What SQLite writes beside a database (`session_databases`).
+_JOURNALS = ("-wal", "-shm")
 _NOTES = ("state.json", "dataset_info.json", "dataset_dict.json")
 
 
@@ -25,6 +27,7 @@ def logs_among(files: list[Path]) -> list[Path]:
         file
         for file in files
         if storages[file.parent] is None
+        and not file.name.endswith(_JOURNALS)
         and (file.parent not in noted or _holds_rows(file, written[file.parent]))
     ]
     sessions = {storage: opencode_storage.find_sessions(storage) for storage in storages.values() if storage}

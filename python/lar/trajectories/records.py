@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
+from pathlib import Path
 from typing import IO, Any
 
-from lar.trajectories import arrow, csv_rows, json_stream, parquet
+from lar.trajectories import arrow, csv_rows, json_stream, parquet, session_databases
 from lar.trajectories.files import PARQUET, Source, read_head
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
@@ -39,6 +40,8 @@ def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Rec
         return parquet.read_rows(source.path if source.system is None else stream)
     if arrow.is_arrow(head):
         return arrow.read_rows(stream)
+    if session_databases.is_database(head):
+        return session_databases.read_rows(_on_disk(source))
     if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
         return csv_rows.read_rows(stream, source.full_name)
     if not start:
@@ -54,6 +57,14 @@ def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Rec
     if _YAML.search(head):
         return _yaml_records(stream)
     raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
+
+
+def _on_disk(source: Source) -> Path:
+    """The path of a file that is read at any place of it."""
+    with source.open() as file:
+        if isinstance(source.path, Path) and session_databases.is_database(file.read(16)):
+            return source.path
+    raise BrokenRecordError("an SQLite database is read only as a plain file on the disk", None)
 
 
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:

@@ -8,7 +8,7 @@ first request (its version, the model, the files) is left out, but for the model
 import re
 from collections.abc import Iterable, Iterator
 
-from lar.trajectories.draft import Draft
+from lar.trajectories.draft import Draft, first_message_task
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
@@ -97,7 +97,11 @@ def _piece(lines: list[str], at: int, ending: str) -> tuple[str, int]:
 def _read(record: Record) -> list[Draft]:
     value = record.value
     model = _MODEL.search(value["banner"])
-    return [Draft(normalize_messages(value["messages"]), model=model[1] if model else None)]
+    messages = normalize_messages(value["messages"])
+    # A command to the program, such as `/add bay.py`, is no task.
+    own = [item for item in messages if item["role"] == "user" and not item["content"].startswith(("/", "!"))]
+    task = first_message_task(own) if own else None
+    return [Draft(messages, task=task, model=model[1] if model else None)]
 
 
 FORMAT = Format("aider", "Aider's chat history", lambda value: has(value, "aider_started"), _read)

@@ -33,7 +33,9 @@ def _is_own(entry: Any) -> bool:
 
 def _conversation(value: Any) -> list[Any] | None:
     found = next((value[key] for key in ("conversation", "messages") if key in value), None)
-    return found if isinstance(found, list) and any(map(_is_own, found)) else None
+    if not isinstance(found, list):
+        return None
+    return found if any(map(_is_own, found)) or has(value, "working_dir", "conversation") else None
 
 
 def _part(part: Any) -> list[Any]:
@@ -56,7 +58,7 @@ def _answer(part: _Raw) -> Any:
     return content["content"] if isinstance(content, dict) and "content" in content else content
 
 
-def _draft(entries: list[Any], name: str | None) -> Draft:
+def _draft(entries: list[Any], name: str | None = None, model: str | None = None) -> Draft:
     messages = [message for message in map(_message, entries) if message is not None]
     raw: list[_Raw] = []
     # A message that came in pieces has its name in each.
@@ -65,16 +67,17 @@ def _draft(entries: list[Any], name: str | None) -> Draft:
         parts = [part for piece in pieces for one in piece["content"] for part in _part(one)]
         if parts:
             raw.append({"role": pieces[0]["role"], "content": parts})
-    return Draft(normalize_messages(raw), id=name)
+    return Draft(normalize_messages(raw), id=name, model=model)
 
 
 def _read(record: Record) -> list[Draft]:
     value = record.value
-    return [_draft(_conversation(value) or [], text_or_none(value.get("id")))]
+    name, model = text_or_none(value.get("id")), text_or_none(value.get("model"))
+    return [_draft(_conversation(value) or [], name, model)]
 
 
 def _read_lines(record: Record) -> list[Draft]:
-    return [_draft(record.value, None)]
+    return [_draft(record.value)]
 
 
 SESSION = Format(
