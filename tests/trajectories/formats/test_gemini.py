@@ -84,6 +84,23 @@ def test_request_and_response_however_they_are_wrapped(tmp_path: Path, record: d
         assert found.messages == [user("Count bay 4"), agent("Twelve.")]
 
 
+def test_a_part_may_hold_several_things(tmp_path: Path) -> None:
+    parts = [
+        {"text": "I look.", "function_call": {"name": "count", "args": {}}, "inline_data": None, "ts": 7},
+        {"text": "", "thoughtSignature": "c2ln"},
+        {"thought": "One call."},
+        {"toolCode": {"text": 1}},
+    ]
+    contents = [*ASKED["contents"], {"role": "user", "parts": [{"text": "", "map": {"bay": 4}}]}]
+    record = {"contents": contents, "candidates": [{"content": {"role": "model", "parts": parts}}]}
+    (found,), _ = read(write_lines(tmp_path / "log.jsonl", [record]), strict=True)
+    assert found.messages == [
+        user("Count bay 4"),
+        user("[map]"),
+        agent("I look.", call("count", "{}"), thought="One call."),
+    ]
+
+
 def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
     broken: list[dict[str, Any]] = [
         {"contents": [{"role": "model", "parts": [{"functionCall": {"args": {}}}]}]},

@@ -5,7 +5,7 @@ its request log write them, tuning lines (`systemInstruction`, `contents`, `tool
 the best), checkpoints (`history`), prompts saved by AI Studio, and bare lists of contents.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -59,23 +59,23 @@ def _raw_part(part: Any) -> list[dict[str, Any]]:
         return [{"type": "text", "text": part}]
     if not isinstance(part, dict):
         raise TrajectoryError("a part is neither text nor an object")
-    if isinstance(text := part.get("text"), str):
-        thought = part.get("thought") is True
-        return [{"type": "thinking", "thinking": text} if thought else {"type": "text", "text": text}]
-    if isinstance(call := _either(part, "functionCall"), dict):
-        return [{"type": "tool_use", "id": call.get("id"), "name": call["name"], "input": call.get("args")}]
-    if isinstance(answer := _either(part, "functionResponse"), dict):
-        return [_result(answer)]
-    if isinstance(code := _either(part, "executableCode"), dict):
-        return [{"type": "tool_use", "name": _CODE, "input": code}]
-    if isinstance(ran := _either(part, "codeExecutionResult"), dict):
-        return [{"type": "tool_result", "name": _CODE, "content": ran.get("output") or ran.get("outcome")}]
-    if isinstance(media := _either(part, "inlineData") or _either(part, "fileData"), dict):
-        kind = str(_either(media, "mimeType") or "").partition("/")[0]
-        return [{"type": kind if kind in ("image", "audio", "video") else "file"}]
-    # A signature alone is for the server; anything else gets a placeholder with its name.
-    names = [name for name in part if name not in ("thoughtSignature", "thought_signature", "thought")]
-    return [{"type": names[0]}] if names else []
+    text, thought = part.get("text"), part.get("thought")
+    said = []
+    if isinstance(text, str) and text:
+        said = [{"type": "thinking", "thinking": text} if thought is True else {"type": "text", "text": text}]
+    elif isinstance(thought, str) and thought:
+        said = [{"type": "thinking", "thinking": thought}]
+    for name, read in _KINDS.items():
+        if isinstance(item := _either(part, name), dict):
+            return [*said, read(item)]
+    # A part of a new kind gets a placeholder with its name; a signature is for the server.
+    names = [name for name, item in part.items() if isinstance(item, dict | list) and item]
+    return said or [{"type": name} for name in names[:1]]
+
+
+def _media(item: dict[str, Any]) -> dict[str, Any]:
+    kind = str(_either(item, "mimeType") or "").partition("/")[0]
+    return {"type": kind if kind in ("image", "audio", "video") else "file"}
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +89,25 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
         [{"type": "text", "text": response}, *media] if media and isinstance(response, str) else response
     )
     return {"type": "tool_result", "id": answer.get("id"), "name": answer.get("name"), "content": content}
+
+
+_KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "functionCall": lambda call: {
+        "type": "tool_use",
+        "id": call.get("id"),
+        "name": call["name"],
+        "input": call.get("args"),
+    },
+    "functionResponse": _result,
+    "executableCode": lambda code: {"type": "tool_use", "name": _CODE, "input": code},
+    "codeExecutionResult": lambda ran: {
+        "type": "tool_result",
+        "name": _CODE,
+        "content": ran.get("output") or ran.get("outcome"),
+    },
+    "inlineData": _media,
+    "fileData": _media,
+}
 
 
 def _either(value: dict[str, Any], name: str) -> Any:

@@ -33,9 +33,10 @@ def _is_own(entry: Any) -> bool:
 
 def _conversation(value: Any) -> list[Any] | None:
     found = next((value[key] for key in ("conversation", "messages") if key in value), None)
-    if not isinstance(found, list):
+    if not isinstance(found, list) or not found:
         return None
-    return found if any(map(_is_own, found)) or has(value, "working_dir", "conversation") else None
+    dated = has(found[0], "created") and any(map(_is_own, found))
+    return found if dated or has(value, "working_dir", "conversation") else None
 
 
 def _part(part: Any) -> list[Any]:
