@@ -7,6 +7,8 @@ first request (its version, the model, the files) is left out, but for the model
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
 
 from lar.trajectories.draft import Draft, first_message_task
 from lar.trajectories.formats.base import Format, has
@@ -14,6 +16,7 @@ from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
 
 _START = re.compile(r"# aider chat started at (.+?)\s*$")
+_END = "# aider chat started at -"  # stands behind the last session
 _MODEL = re.compile(r"(?:Main model|Model|Models): (\S+)")
 _MARKS = {"user": "#### ", "tool": "> "}
 _ENDING = "  "  # what ends a line of the user's and a message of the program's
@@ -31,32 +34,34 @@ def looks_like_aider(head: str) -> bool:
 
 
 def read_runs(lines: Iterable[str]) -> Iterator[Record]:
-    """Yield a record `{aider_started, banner, messages}` for each session."""
+    """Yield a record `{aider_started, banner, messages}` for each session.
+
+    A session without a request is part of the next one's banner.
+    """
     session: list[str] = []
-    number, first, started = 0, 1, None
-    for line_number, line in enumerate(lines, start=1):
-        if start := _START.match(line):
-            if record := _record(session, started, number + 1, first):
-                number += 1
-                yield record
-            session, first, started = [], line_number, start[1]
-        else:
+    number, first, started, idle = 0, 1, None, ""
+    for line_number, line in enumerate(chain(lines, [_END]), start=1):
+        start = _START.match(line)
+        if start is None:
             session.append(line)
-    if record := _record(session, started, number + 1, first):
-        yield record
+            continue
+        value = _value(session, started)
+        idle += value["banner"]
+        if value["messages"]:
+            number += 1
+            yield Record({**value, "banner": idle}, number, first, started)
+            idle = ""
+        session, first, started = [], line_number, start[1]
 
 
-def _record(lines: list[str], started: str | None, number: int, first: int) -> Record | None:
-    """Make the record of a session; None where nobody asked anything."""
+def _value(lines: list[str], started: str | None) -> dict[str, Any]:
     turns = _turns(lines)
-    asked = next((at for at, (role, _) in enumerate(turns) if role == "user"), None)
-    if asked is None and not any(role == "assistant" for role, _ in turns):
-        return None
-    asked = asked or 0
-    messages = [{"role": role, "content": text} for role, text in turns[asked:]]
-    banner = "\n".join(text for _, text in turns[:asked])
-    value = {"aider_started": started, "banner": banner, "messages": messages}
-    return Record(value, number, first, started)
+    roles = [role for role, _ in turns]
+    # Everything is the program's before the first request, or the first reply where there is no request.
+    begin = next((roles.index(role) for role in ("user", "assistant") if role in roles), len(turns))
+    messages = [{"role": role, "content": text} for role, text in turns[begin:]]
+    banner = "".join(f"{text}\n" for _, text in turns[:begin])
+    return {"aider_started": started, "banner": banner, "messages": messages}
 
 
 def _turns(lines: list[str]) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ _RESPONSES = (
     "output",
     "body",
 )
+_MEMBERS = frozenset((*_REQUESTS, *_RESPONSES, "contents", "history", "chunkedPrompt"))
 _AGENT = ("model", "gemini", "assistant")
 # What the Gemini CLI writes before the user's first request.
 _BOILERPLATE = ("This is the Gemini CLI", "<session_context>", "<hook_context>")
@@ -202,7 +203,7 @@ def _reply(value: dict[str, Any], chunks: list[dict[str, Any]]) -> list[Any]:
 
 def _recognises(value: Any) -> bool:
     """Whether `value` holds contents or, in a member, a response. A chunk of a stream alone is no record."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or _MEMBERS.isdisjoint(value):
         return False
     return _request(value) is not None or ("candidates" not in value and bool(_response(value)))
 
