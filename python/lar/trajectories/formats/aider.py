@@ -56,9 +56,7 @@ def read_runs(lines: Iterable[str]) -> Iterator[Record]:
 
 def _value(lines: list[str], started: str | None) -> dict[str, Any]:
     turns = _turns(lines)
-    roles = [role for role, _ in turns]
-    # Everything is the program's before the first request, or the first reply where there is no request.
-    begin = next((roles.index(role) for role in ("user", "assistant") if role in roles), len(turns))
+    begin = next((at for at, (role, _) in enumerate(turns) if role != "tool"), len(turns))
     messages = [{"role": role, "content": text} for role, text in turns[begin:]]
     banner = "".join(f"{text}\n" for _, text in turns[:begin])
     return {"aider_started": started, "banner": banner, "messages": messages}
