@@ -99,12 +99,12 @@ def _piece(lines: list[str], at: int, ending: str) -> tuple[str, int]:
 
 def _read(record: Record) -> list[Draft]:
     value = record.value
-    model = _MODEL.search(value["banner"])
+    models = _MODEL.findall(value["banner"])  # the last is this session's
     messages = normalize_messages(value["messages"])
     # A command to the program, such as `/add bay.py`, is no task.
     own = [item for item in messages if item["role"] == "user" and not item["content"].startswith(("/", "!"))]
     task = first_message_task(own) if own else None
-    return [Draft(messages, task=task, model=model[1] if model else None)]
+    return [Draft(messages, task=task, model=models[-1] if models else None)]
 
 
 FORMAT = Format("aider", "Aider's chat history", lambda value: has(value, "aider_started"), _read)
