@@ -1,7 +1,7 @@
 """The event streams of Droid and the Gemini CLI (`--output-format stream-json`): an event a line.
 
 A text of the Gemini CLI comes in pieces (`delta`). Calls in a row belong to the turn before them. The last
-event of Droid repeats the agent's last text, or has it alone. Session files are read by `pi` and `gemini_cli`.
+event of Droid repeats the agent's last text, or has it alone. `pi` and `gemini_cli` read session files.
 """
 
 from typing import Any
