@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lar.errors import MissingExtraError, TrajectoryError
 from lar.trajectories import opencode_storage, remote
-from lar.trajectories.folders import logs_among
+from lar.trajectories.folders import HIDDEN_LOGS, logs_among
 from lar.utils.paths import StrPath
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+    parts = file.relative_to(folder).parts
+    return any(part.startswith(".") for part in (parts[:-1] if file.name in HIDDEN_LOGS else parts))
 
 
 @contextmanager

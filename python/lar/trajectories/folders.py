@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lar.trajectories import opencode_storage
 
+# Logs whose name begins with a dot; other hidden files of a folder are none.
+HIDDEN_LOGS = (".aider.chat.history.md",)
 # What SQLite writes beside a database (`session_databases`).
 _JOURNALS = ("-wal", "-shm")
 _NOTES = ("state.json", "dataset_info.json", "dataset_dict.json")

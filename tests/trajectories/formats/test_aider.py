@@ -29,6 +29,10 @@ def test_sessions_of_one_file() -> None:
     assert report.left_out["aider", "banner"].characters == len("".join(banner))
 
 
+def test_a_history_in_a_folder_is_found() -> None:
+    assert len(read(FILE.parent, strict=True)[0]) == 2
+
+
 def test_spaces_at_the_ends_of_lines_may_be_gone(tmp_path: Path) -> None:
     path = tmp_path / "history.md"
     path.write_text(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,29 @@ def test_attempts_at_one_task_share_its_name(tmp_path: Path) -> None:
     other = tmp_path / "api_conversation_history.json"
     other.write_text(FILE.read_text().replace("10:00", "11:30"))
     assert read(other)[0][0].task == read(FILE)[0][0].task
+
+
+def test_a_newer_session_has_its_system_prompt(tmp_path: Path) -> None:
+    file = {"type": "file", "path": "/srv/bay.py", "content": "print(12)"}
+    messages: list[dict[str, Any]] = [
+        {"id": "1", "role": "user", "content": [{"type": "text", "text": "Count: "}, file], "ts": 1},
+        {
+            "id": "2",
+            "role": "assistant",
+            "content": "Twelve.",
+            "modelInfo": {"id": "acme-1", "provider": "acme"},
+        },
+    ]
+    session = {"version": 1, "updated_at": "now", "sessionId": "s1", "system_prompt": "Be brief."}
+    path = tmp_path / "s1.messages.json"
+    path.write_text(json.dumps({**session, "messages": messages}, indent=2))
+    (found,), _ = read(path, strict=True)
+    assert found.messages == [
+        {"role": "system", "content": "Be brief."},
+        user("Count: print(12)"),
+        agent("Twelve."),
+    ]
+    assert (found.id, found.model) == ("s1", "acme-1")
 
 
 def test_messages_for_the_screen_are_refused() -> None:

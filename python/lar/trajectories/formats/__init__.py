@@ -53,6 +53,7 @@ _CODING_AGENTS = (
     continue_dev.FORMAT,
     crush.FORMAT,
     cline.TASK,
+    cline.SESSION,
     cline.SCREEN,
     cursor.FORMAT,
 )
