@@ -27,6 +27,8 @@ _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 WRAPPERS = (
     *("request", "response", "body", "input", "output", "prompt", "data", "kwargs"),
     *("inputs", "outputs", "values", "trace"),
+    *("full_request", "full_response", "request_payload", "response_payload"),
+    *("requestBody", "responseBody", "request_body", "response_body"),
 )
 # Arrays that belong to one record, a trace, although each of their elements could be one.
 OWN_LISTS = ("observations", "child_runs", "post", "patch")
