@@ -64,8 +64,8 @@ class _Held:
             self.exact.update(
                 (trajectory.id, trajectory.task, trajectory.model or "", trajectory.source or "")
             )
+            self.exact.update([message["content"] for message in trajectory.messages])
             for message in trajectory.messages:
-                self.exact.add(message["content"])
                 if len(message) > 2:
                     self.exact.update(strings_of(message))
             for tool in trajectory.tools or ():
@@ -113,9 +113,7 @@ class _Held:
 
 def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]]:
     if isinstance(value, dict):
-        if id(value) in held.objects:
-            return
-        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
+        if _is_held(value, held):
             return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
@@ -123,7 +121,8 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
     elif isinstance(value, list):
         if id(value) not in held.objects:
             for item in value:
-                yield from _missing(item, (*path, "[]"), held)
+                if type(item) is not dict or not _is_held(item, held):
+                    yield from _missing(item, (*path, "[]"), held)
     elif isinstance(value, str) and value and value not in held.exact and not _STAMP.fullmatch(value):
         inner = _opened(value)
         if inner is not value:
@@ -142,6 +141,14 @@ def _opened(text: str) -> Any:
         return inner
     lines = [from_json_text(line) for line in text.splitlines()]
     return text if any(isinstance(line, str) for line in lines) else lines
+
+
+def _is_held(value: dict[str, Any], held: _Held) -> bool:
+    if len(value) == 2 and value.keys() == _PLAIN:
+        content = value["content"]
+        if isinstance(content, str) and content in held.exact:
+            return True
+    return id(value) in held.objects
 
 
 def _name(path: _Path) -> str:
