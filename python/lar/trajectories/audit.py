@@ -25,6 +25,7 @@ LABELS = frozenset(
         "stop_reason",
         "status",
         "kind",
+        "key",  # of an attribute, beside its value
     )
 )
 # A message with no other keys is in the trajectory if its content is.
