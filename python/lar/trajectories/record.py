@@ -41,7 +41,7 @@ def read_record(
     Raises:
         TrajectoryError: no format recognises the record, it is malformed, or it holds no turn of the agent.
     """
-    format_ = forced or (recognise_entries if record.whole_file else recognise)(record.value)
+    format_ = forced or record.format or (recognise_entries if record.whole_file else recognise)(record.value)
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format; known: {known_formats()}")
     try:

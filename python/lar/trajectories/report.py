@@ -21,7 +21,7 @@ class FormatCounts:
         """Count a trajectory."""
         self.trajectories += 1
         for message in trajectory.messages:
-            if not is_spoken(message):
+            if message["role"] != "assistant" or not is_spoken(message):
                 continue
             calls = message.get("tool_calls", [])
             self.agent_turns += 1

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.messages import to_json
+from lar.trajectories.calls import to_json
 
 _BETWEEN = "\n\n"  # between two messages of one turn, and between two summaries of thoughts
 
-# Calls that the client answers with an item of its own, and the tool that they call where they do not name it.
+# Calls that the client answers with an item of its own, and the tool where they do not name it.
 _CALLS = {
     "function_call": None,
     "custom_tool_call": None,
@@ -38,17 +38,28 @@ _OWN = ("code", "queries", "revised_prompt")  # arguments that stand in the item
 
 def is_items(value: Any) -> bool:
     """Whether `value` is a list of Responses items, and not of chat messages."""
-    return isinstance(value, list) and any(map(_is_typed, value))
+    return isinstance(value, list) and any(map(is_item, value))
 
 
-def _is_typed(item: Any) -> bool:
-    if not isinstance(item, dict):
+def has_calls(value: Any) -> bool:
+    """Whether a list has an item that is no message: a thought, a call, the output of one, or a response."""
+    if not isinstance(value, list):
         return False
-    kind = item.get("type")
-    if item.get("object") == "response":
-        return isinstance(item.get("output"), list)
-    known = isinstance(kind, str) and (kind in _CALLS or kind in _HOSTED or kind.endswith("_call_output"))
-    return known or kind == "reasoning" or (kind == "message" and "role" in item)
+    return any(isinstance(item, dict) and item.get("role") is None and is_item(item) for item in value)
+
+
+def is_item(value: Any) -> bool:
+    """Whether `value` is an item of the Responses interface, or a whole response."""
+    if not isinstance(value, dict):
+        return False
+    if value.get("object") == "response":
+        return isinstance(value.get("output"), list)
+    kind = value.get("type")
+    if kind == "message":
+        return "role" in value and "content" in value
+    if kind == "reasoning":
+        return "summary" in value or "content" in value or "encrypted_content" in value
+    return isinstance(kind, str) and (kind in _CALLS or kind in _HOSTED or kind.endswith("_call_output"))
 
 
 def turns_of_items(items: Any) -> list[dict[str, Any]]:
@@ -92,10 +103,10 @@ class _Turns:
         self._open: dict[str, Any] | None = None
 
     def add(self, item: dict[str, Any]) -> None:
-        kind = item.get("type", "message")
+        kind = item.get("type") or "message"
         if kind == "end":
             self._open = None
-        elif kind == "message" or (kind not in _CALLS and "role" in item and "content" in item):
+        elif kind == "message" or (item.get("role") and item.get("content") is not None):
             self._add_message(item)
         elif kind == "agent_message":
             self._close({"role": "user", "name": item.get("author"), "content": item.get("content")})
@@ -126,7 +137,9 @@ class _Turns:
         parts = item.get("content")
         parts = parts if isinstance(parts, list) else [{"type": "text", "text": parts or ""}]
         turn["content"] += ([_BETWEEN] if turn["content"] else []) + parts
-        turn.update({key: item[key] for key in ("name", "weight") if key in item})
+        if isinstance(item.get("tool_calls"), list):  # a chat message among the items
+            turn.setdefault("tool_calls", []).extend(item["tool_calls"])
+        turn.update({key: item[key] for key in ("name", "reasoning_content") if item.get(key)})
 
     def _think(self, item: dict[str, Any]) -> None:
         """Add a thought: the model's own words where they are logged, else their summary."""
@@ -174,11 +187,17 @@ def _result(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(output: Any) -> Any:
-    """Return an output as content: text and parts as they are, anything else as JSON."""
-    if isinstance(output, dict) and str(output.get("type")).endswith(("_screenshot", "_image")):
+    """An output as the content of a message: text and parts as they are, anything else as JSON."""
+    if isinstance(output, dict) and output.get("type") == "computer_screenshot":
         return [{"type": "image"}]
-    parts = isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output)
+    parts = isinstance(output, list) and all(map(_is_part, output))
     return output if isinstance(output, str) or parts else to_json(output)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and str(value.get("type")).startswith(
+        ("text", "input_", "output_", "image")
+    )
 
 
 def _texts(parts: Any, between: str) -> str:
