@@ -26,6 +26,7 @@ LABELS = frozenset(
         "stop_reason",
         "status",
         "kind",
+        "key",  # of an attribute, beside its value
     )
 )
 # Names and times that a program gives: no text of a conversation, and many in a log of a session.

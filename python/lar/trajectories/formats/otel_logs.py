@@ -13,7 +13,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.traces.attempts import Attempts
 from lar.trajectories.traces.conventions import read_call
-from lar.trajectories.traces.spans import Span, first_of, plain, plain_attributes
+from lar.trajectories.traces.spans import Span, first_of, id_of, plain, plain_attributes
 
 _CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
 
@@ -32,7 +32,10 @@ def _read(record: Record) -> list[Draft]:
         name = first_of(entry, "eventName", "event_name") or attributes.get("event.name")
         if not isinstance(name, str) or not name.startswith("gen_ai."):
             continue
-        trace, own = first_of(entry, "traceId", "trace_id"), first_of(entry, "spanId", "span_id")
+        trace, own = (
+            id_of(first_of(entry, "traceId", "trace_id")),
+            id_of(first_of(entry, "spanId", "span_id")),
+        )
         span = spans.setdefault((trace, own), Span(trace, own))
         span.attributes |= {key: value for key, value in attributes.items() if key not in _CONTENT}
         body = plain(entry.get("body"))

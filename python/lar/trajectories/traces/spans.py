@@ -100,9 +100,9 @@ def from_flat(value: dict[str, Any]) -> Span:
         attributes.setdefault("openinference.span.kind", kind)
     events = from_json_text(first_of(value, "events", "otel_events", "logs"))
     return Span(
-        _id(first_of(ids, *_TRACE_IDS)),
-        _id(first_of(ids, *_SPAN_IDS)),
-        _id(first_of(value, *_PARENT_IDS)),
+        id_of(first_of(ids, *_TRACE_IDS)),
+        id_of(first_of(ids, *_SPAN_IDS)),
+        id_of(first_of(value, *_PARENT_IDS)),
         attributes,
         [_event(event) for event in events or [] if isinstance(event, dict)],
     )
@@ -156,7 +156,8 @@ def _event(event: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(name or ""), attributes
 
 
-def _id(value: Any) -> str | None:
+def id_of(value: Any) -> str | None:
+    """Return the id of a trace or a span, without the prefix that the console exporter writes."""
     return str(value).removeprefix("0x") if value is not None and value != "" else None
 
 
