@@ -85,6 +85,18 @@ def normalize_messages(values: Any) -> list[Message]:
     return messages
 
 
+def are_plain(values: Any) -> bool:
+    """Whether `values` is a conversation of which each message has OpenAI's form, with content as text."""
+    if type(values) is not list or not values:
+        return False
+    for value in values:
+        if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+            return False
+        if type(value.get("content", "")) is not str and value["content"] is not None:
+            return False
+    return is_message(values[0])
+
+
 def _plain(value: Any) -> Message | None:
     """What `normalize_message` gives for a message in OpenAI's form, fast; None for others."""
     if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:

@@ -157,6 +157,8 @@ def get_format(name: str) -> Format | None:
 
 def recognise(value: Any) -> Format | None:
     """Return the first format that recognises the record `value`, or None."""
+    if chat.is_plain(value):
+        return chat.FORMAT
     return next((format_ for format_ in _RECORDS if format_.recognises(value)), None)
 
 
