@@ -4,17 +4,20 @@ The conversation is rendered twice: unchanged, and with an invented word (a *sen
 of the agent. The text between the sentinels is the template's. It is found in the first rendering, and the
 gaps are the agent's text. This can fail: the template refuses the sentinels, the texts do not match, or they
 match in two ways (some templates write the last turn differently, or require a tool call before a tool's
-result). Then the turns are tried in smaller groups, then one by one, and finally as the difference of two
-prompts. Nearly every conversation needs only the two renderings.
+result). Then the turns are tried in smaller groups, then one by one, then as the difference of two prompts,
+and finally with a sentinel for the reasoning too. Nearly every conversation needs only the two renderings.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 
 from lar.errors import TokenizerError
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.dialect import Dialect
+from lar.tokenizer.probes import CALL_ID
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.unwritten import Unwritten, unwritten
 from lar.trajectories.schema import Tool, Trajectory
 
 # Start and end of a turn's text in the rendered conversation; None if the template leaves the turn out.
@@ -29,15 +32,32 @@ class Span:
     agent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A rendered conversation: its spans, and what of the agent's text is missing in them."""
+
+    spans: list[Span]
+    unwritten: Unwritten
+
+
 def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     """Return the trajectory as the tokenizer's chat template renders it, in spans.
 
     Each turn of the agent with text is one span with `agent` set: content, reasoning and tool calls as the
-    template writes them, and the token that ends the turn. The spans of the environment lie between them. All
-    texts joined are the rendering.
+    template writes them, and the token that ends the turn. A turn of weight 0 belongs to the environment. The
+    spans of the environment lie between them. All texts joined are the rendering.
 
     Raises:
         TokenizerError: the template refuses the trajectory, or it does not show which text is the agent's.
+    """
+    return rendering(tokenizer, trajectory).spans
+
+
+def rendering(tokenizer: Tokenizer, trajectory: Trajectory) -> Rendering:
+    """Return the spans of `render`, and what of the agent's text the template does not write.
+
+    Raises:
+        TokenizerError: as `render` does.
     """
     template, dialect = speaker(tokenizer)
     messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
@@ -48,12 +68,16 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     _check_unicode(trajectory, text)
     conversation = _Conversation(template, dialect, messages, tools, text)
     try:
-        return _spans(text, conversation.turns(), dialect)
+        borders = _with_ends(text, conversation.turns(), dialect)
     except _InexactTurnError as error:
         raise TokenizerError(
             f"trajectory {trajectory.id}, agent turn {error.number}: the chat template does not show "
             "which text is the agent's"
         ) from None
+    turns = [message for message in trajectory.messages if message["role"] == "assistant"]
+    written = [text[slice(*border)] if border else "" for border in borders]
+    learned = [turn.get("weight") != 0 for turn in turns]
+    return Rendering(_spans(text, borders, learned), unwritten(trajectory.id, turns, written, dialect))
 
 
 def _check_unicode(trajectory: Trajectory, text: str) -> None:
@@ -113,7 +137,8 @@ class _Conversation:
         if borders is not None:
             return borders
         if len(places) == 1:
-            return [self._by_prompts(places[0])]
+            border = self._by_prompts(places[0])
+            return [self._by_thought(places[0]) if border == _UNKNOWN else border]
         half = len(places) // 2
         return [*self._locate(places[:half]), *self._locate(places[half:])]
 
@@ -124,43 +149,81 @@ class _Conversation:
         end calls differently or require one before a tool's result.
         """
         borders = self._match_variant(places, calls=set())
-        if borders is None and self.dialect.call_edges:
-            calls = {place for place in places if self.messages[place].get("tool_calls")}
-            borders = self._match_variant(places, calls) if calls else None
-        return borders
+        calls = self._calls(places)
+        return self._match_variant(places, calls) if borders is None and calls else borders
 
-    def _match_variant(self, places: list[int], calls: set[int]) -> list[Border] | None:
+    def _by_thought(self, place: int) -> Border:
+        """Return the border of one message from the beginning of its reasoning on.
+
+        For templates whose generation prompt has an empty block of reasoning, which a turn's own replaces.
+        """
+        if not self.messages[place].get("reasoning_content"):
+            return _UNKNOWN
+        for calls in (set[int](), self._calls([place])):
+            if borders := self._match_variant([place], calls, thoughts={place}):
+                return borders[0]
+        return _UNKNOWN
+
+    def _calls(self, places: list[int]) -> set[int]:
+        if self.dialect.call_edges is None:
+            return set()
+        return {place for place in places if self.messages[place].get("tool_calls")}
+
+    def _match_variant(
+        self, places: list[int], calls: Set[int], thoughts: Set[int] = frozenset()
+    ) -> list[Border] | None:
         mark = _unused_word(self.text)
         sentinels = [f"{mark}{number:06d}x" for number in range(len(places))]
         variant = list(self.messages)
         for place, sentinel in zip(places, sentinels, strict=True):
             variant[place] = self._stand_in(place, sentinel, place in calls)
+            if place in thoughts:
+                variant[place] = {**variant[place], "reasoning_content": f"{sentinel}t"}
         try:
             rendered = self.template.render(variant, self.tools)
         except TemplateRefusalError:
             return None
+        for place, sentinel in zip(places, sentinels, strict=True):
+            if place in thoughts:
+                before, _, turn = rendered.partition(f"{sentinel}t")
+                rendered = before + turn[max(turn.find(sentinel), 0) :]
         pieces = _split_at(rendered, sentinels)
-        if pieces is None or not self._strip_edges(pieces, [place in calls for place in places]):
+        if pieces is None:
             return None
+        for number, place in enumerate(places):
+            if not self._strip_edges(pieces, number, place if place in calls else None, place in thoughts):
+                return None
         return _match(self.text, pieces)
 
     def _stand_in(self, place: int, sentinel: str, is_call: bool) -> TemplateMessage:
+        """Return a message with the sentinel as its content, or as the key of its call's arguments."""
         if not is_call:
             return {"role": "assistant", "content": sentinel}
-        call = {**self.messages[place]["tool_calls"][0], "function": self.dialect.call_to(sentinel)}
-        return {"role": "assistant", "content": "", "tool_calls": [call]}
+        call = self.messages[place]["tool_calls"][0]
+        if any(CALL_ID in edge for edge in self._edges(place)):
+            call = {**call, "id": CALL_ID}
+        function = self.dialect.call_to(call["function"]["name"], sentinel)
+        return {"role": "assistant", "content": "", "tool_calls": [{**call, "function": function}]}
 
-    def _strip_edges(self, pieces: list[str], are_calls: list[bool]) -> bool:
-        """Remove the agent's text from the `pieces` around each sentinel; False if it is missing."""
-        for number, is_call in enumerate(are_calls):
-            if not is_call:
-                pieces[number] = pieces[number].removesuffix(self.dialect.lead)
-                continue
-            before, after = self.dialect.call_edges or ("", "")
-            if not (pieces[number].endswith(before) and pieces[number + 1].startswith(after)):
-                return False
-            pieces[number] = pieces[number].removesuffix(before)
-            pieces[number + 1] = pieces[number + 1].removeprefix(after)
+    def _edges(self, place: int) -> list[str]:
+        """Return the text after the key of the call at `place`, and those that may be before it."""
+        edges = self.dialect.call_edges
+        if edges is None:
+            return [""]
+        name = self.messages[place]["tool_calls"][0]["function"]["name"]
+        return [edges.closer, *(opener + name + edges.middle for opener in edges.openers)]
+
+    def _strip_edges(self, pieces: list[str], number: int, call: int | None, has_thought: bool) -> bool:
+        """Remove the agent's text from the pieces around sentinel `number`; False if it is missing.
+
+        `call` is the place of the call that the sentinel stands for. Before reasoning there is nothing.
+        """
+        closer, *befores = ["", self.dialect.lead, ""] if call is None else self._edges(call)
+        before = "" if has_thought else next((b for b in befores if pieces[number].endswith(b)), None)
+        if before is None or not pieces[number + 1].startswith(closer):
+            return False
+        pieces[number] = pieces[number].removesuffix(before)
+        pieces[number + 1] = pieces[number + 1].removeprefix(closer)
         return True
 
     def _by_prompts(self, place: int) -> Border:
@@ -259,19 +322,30 @@ def _in_context(text: str, prompt: str, answer: str) -> Border:
     return start + low, start + len(context)
 
 
-def _spans(text: str, turns: list[Border], dialect: Dialect) -> list[Span]:
-    """Cut `text` at the turns; each turn includes the token that ends it."""
-    spans: list[Span] = []
+def _with_ends(text: str, turns: list[Border], dialect: Dialect) -> list[Border]:
+    """Return the borders with the token that ends each turn; raises _InexactTurnError if turns overlap."""
+    borders: list[Border] = []
     position = 0
     for number, turn in enumerate(turns, start=1):
-        if turn is None:
-            continue
-        start, end = turn
-        if start < position:
-            raise _InexactTurnError(number)
-        ending = dialect.turn_end.match(text, end)
-        end = ending.end() if ending else end
-        spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
-        position = end
+        if turn is not None:
+            start, end = turn
+            if start < position:
+                raise _InexactTurnError(number)
+            ending = dialect.turn_end.match(text, end)
+            position = ending.end() if ending else end
+            turn = start, position
+        borders.append(turn)
+    return borders
+
+
+def _spans(text: str, turns: list[Border], learned: list[bool]) -> list[Span]:
+    """Cut `text` at the turns; a turn that is not `learned` is the environment's."""
+    spans: list[Span] = []
+    position = 0
+    for turn, is_learned in zip(turns, learned, strict=True):
+        if turn is not None and is_learned:
+            start, end = turn
+            spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
+            position = end
     spans.append(Span(text[position:], agent=False))
     return [span for span in spans if span.text]
