@@ -68,7 +68,8 @@ class Manifest:
             manifest = cls(**{**value, "parts": parts, "unwritten": unwritten})
         except (TypeError, KeyError) as error:
             raise CorpusError(f"{file}: a field is missing or unknown ({error})") from None
-        for record in (manifest, *manifest.parts, unwritten, *unwritten.losses):
+        records: list[_Record] = [manifest, *parts, unwritten, *unwritten.losses]
+        for record in records:
             _check_kinds(record, file)
         return manifest
 
@@ -88,13 +89,16 @@ class Manifest:
         ]
 
 
+_Record = Manifest | Part | Unwritten | Loss
+
+
 def _from_version_1(value: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The content of a manifest whose `base_size` was the number of the model's embedding rows."""
     kept = {name: item for name, item in value.items() if name not in ("base_size_is_known", "teacher")}
     return {**kept, "base_size": Tokenizer.load(folder / TOKENIZER_FOLDER).base_size}
 
 
-def _check_kinds(record: Manifest | Part | Unwritten | Loss, file: Path) -> None:
+def _check_kinds(record: _Record, file: Path) -> None:
     """Raise CorpusError where a field's value is of another type than the field, or a negative number."""
     for item in fields(record):
         value, kind = getattr(record, item.name), item.type

@@ -129,13 +129,15 @@ def _call_edges(template: ChatTemplate, dialect: Dialect) -> CallEdges | None:
 
 
 def _later_opener(template: ChatTemplate, dialect: Dialect, closer: str) -> list[str]:
-    """Return the text before the name of a turn's second call, in a list; an empty one if it has none."""
+    """Return the text before the name of a turn's second call, in a list; an empty one if it has none.
+
+    DeepSeek V3's template begins later turns with it. White space before it stays the template's: it may be
+    one token with the end of the user's text.
+    """
     functions = dialect.call_to(NAME, KEY), dialect.call_to(_SECOND, KEY)
     between, name, _ = _try(template, USER, call(*functions)).partition(KEY)[2].partition(_SECOND)
-    end_of_call = sum(
-        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(between, closer, strict=False))
-    )
-    opener = between[end_of_call:]
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(between, closer, strict=False))
+    opener = between[sum(1 for _ in same) :].lstrip()
     return [opener] if name and opener else []
 
 

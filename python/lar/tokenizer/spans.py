@@ -8,9 +8,10 @@ result). Then the turns are tried in smaller groups, then one by one, then as th
 and finally with a sentinel for the reasoning too. Nearly every conversation needs only the two renderings.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from lar.errors import TokenizerError
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
@@ -116,7 +117,7 @@ class _Conversation:
     tools: list[Tool] | None
     text: str
 
-    def turns(self) -> list[Border]:
+    def turns(self) -> Sequence[Border]:
         """Return the borders of every assistant message, in order."""
         places = [place for place, message in enumerate(self.messages) if message["role"] == "assistant"]
         if not places:
@@ -131,7 +132,7 @@ class _Conversation:
                 raise _InexactTurnError(number)
         return borders
 
-    def _locate(self, places: list[int]) -> list[Border]:
+    def _locate(self, places: list[int]) -> Sequence[Border]:
         """Return the borders of the messages at `places`, halving the group until each is found."""
         borders = self._by_sentinels(places)
         if borders is not None:
@@ -142,7 +143,7 @@ class _Conversation:
         half = len(places) // 2
         return [*self._locate(places[:half]), *self._locate(places[half:])]
 
-    def _by_sentinels(self, places: list[int]) -> list[Border] | None:
+    def _by_sentinels(self, places: list[int]) -> Sequence[Border] | None:
         """Match the conversation against one with sentinels for the messages at `places`.
 
         First each sentinel is an answer. Then the sentinels of tool calls are tool calls, for templates that
@@ -171,7 +172,7 @@ class _Conversation:
 
     def _match_variant(
         self, places: list[int], calls: Set[int], thoughts: Set[int] = frozenset()
-    ) -> list[Border] | None:
+    ) -> Sequence[Border] | None:
         mark = _unused_word(self.text)
         sentinels = [f"{mark}{number:06d}x" for number in range(len(places))]
         variant = list(self.messages)
@@ -193,7 +194,21 @@ class _Conversation:
         for number, place in enumerate(places):
             if not self._strip_edges(pieces, number, place if place in calls else None, place in thoughts):
                 return None
-        return _match(self.text, pieces)
+        borders = _match(self.text, pieces)
+        return None if borders and self._are_mixed(places, borders) else borders
+
+    def _are_mixed(self, places: list[int], borders: list[tuple[int, int]]) -> bool:
+        """Whether a turn has the text of the next, where no other message separates the two.
+
+        A template may write a turn's reasoning before the text that the sentinel was found after.
+        """
+        texts = [self.text[start:end] for start, end in borders]
+        for (place, before), (following, own) in pairwise(zip(places, texts, strict=True)):
+            message = self.messages[following]
+            parts = [str(message.get(key) or "").strip() for key in ("reasoning_content", "content")]
+            if following == place + 1 and any(part and part in before and part not in own for part in parts):
+                return True
+        return False
 
     def _stand_in(self, place: int, sentinel: str, is_call: bool) -> TemplateMessage:
         """Return a message with the sentinel as its content, or as the key of its call's arguments."""
@@ -270,7 +285,7 @@ def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
     return [*pieces, rendered]
 
 
-def _match(text: str, pieces: list[str]) -> list[Border] | None:
+def _match(text: str, pieces: list[str]) -> list[tuple[int, int]] | None:
     """Find `pieces` in `text`, the first at its start, the last at its end; return the borders of the gaps.
 
     None if they do not match, or match in more than one way: then the leftmost and rightmost matches differ.
@@ -322,7 +337,7 @@ def _in_context(text: str, prompt: str, answer: str) -> Border:
     return start + low, start + len(context)
 
 
-def _with_ends(text: str, turns: list[Border], dialect: Dialect) -> list[Border]:
+def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Border]:
     """Return the borders with the token that ends each turn; raises _InexactTurnError if turns overlap."""
     borders: list[Border] = []
     position = 0
@@ -338,7 +353,7 @@ def _with_ends(text: str, turns: list[Border], dialect: Dialect) -> list[Border]
     return borders
 
 
-def _spans(text: str, turns: list[Border], learned: list[bool]) -> list[Span]:
+def _spans(text: str, turns: Sequence[Border], learned: list[bool]) -> list[Span]:
     """Cut `text` at the turns; a turn that is not `learned` is the environment's."""
     spans: list[Span] = []
     position = 0

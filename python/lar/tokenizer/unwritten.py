@@ -53,7 +53,7 @@ class Unwritten:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Unwritten":
         """The inverse of `dataclasses.asdict`; TypeError or KeyError where `value` is something else."""
-        losses = [Loss(**loss) for loss in value.get("losses", [])]
+        losses = [Loss(**loss) for loss in {**value}.get("losses", [])]
         for loss in losses:
             KINDS[loss.kind]  # raises
         return cls(**{**value, "losses": losses})
@@ -83,7 +83,7 @@ class Unwritten:
             share = f"{loss.characters:,} of {total:,} characters of the agent's {KINDS[loss.kind]}"
             turns = "1 turn" if loss.turns == 1 else f"{loss.turns:,} turns"
             yield (
-                f"the chat template leaves out {loss.kind}: {share} ({loss.characters / total:.1%}), "
+                f"the chat template leaves out {loss.kind}: {share} ({loss.characters / max(total, 1):.1%}), "
                 f"in {turns}; the first: trajectory {loss.first}, agent turn {loss.first_turn}"
             )
 
