@@ -56,15 +56,15 @@ def command(
     """
     if ray_address is not None and workers is not None:
         raise OptionError("--workers is for one machine: it does not go with --ray")
-    from lar.cli.inputs import note_problems
+    from lar.cli.log_report import warn_of
     from lar.corpus import Corpus
-    from lar.trajectories import Problems, read_trajectories
+    from lar.trajectories import Report, read_trajectories
 
     began = time.perf_counter()
-    problems = Problems()
+    report = Report()
     with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
         corpus = Corpus.build(
-            read_trajectories(trajectories, strict=strict, problems=problems),
+            read_trajectories(trajectories, strict=strict, report=report),
             tokenizer,
             output,
             workers=workers,
@@ -73,8 +73,8 @@ def command(
             strict=strict,
             progress=progress,
         )
-    summary = _summary(corpus, problems.count, time.perf_counter() - began)
-    note_problems(problems)
+    summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
+    warn_of(report)
     if as_json:
         print_json(summary)
     else:
