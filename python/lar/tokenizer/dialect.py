@@ -11,6 +11,7 @@ from lar.tokenizer.arguments import parsed_arguments, with_arguments
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage
 from lar.tokenizer.probes import ANSWER, KEY, NAME, USER, call, rendered, result
 from lar.tokenizer.refusals import Refusals
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.tools import CALL_EDGES, CallEdges, results_as_text, tools_as_text
 from lar.trajectories.schema import Tool
 
@@ -33,12 +34,14 @@ class Dialect:
     call_edges: CallEdges | None  # None where the template's calls are ambiguous
 
     @classmethod
-    def of(cls, template: ChatTemplate, special_tokens: Iterable[str], eos_token: str | None) -> "Dialect":
-        """The dialect of a template, from rendering a few small conversations."""
+    def of(cls, template: ChatTemplate, tokenizer: Tokenizer) -> "Dialect":
+        """The dialect of a tokenizer's template, from rendering a few small conversations."""
         as_text = _writes_call(template, json.dumps(_ARGUMENTS))
         arguments = json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS
         closing = _closing(template)
-        specials = sorted(special_tokens, key=len, reverse=True)
+        added = tokenizer.backend.get_added_tokens_decoder().values()
+        specials = _longest_first(token.content for token in added if token.special)
+        eos_token = tokenizer.special_tokens.get("eos_token")
         found = cls(
             writes_calls=as_text or _writes_call(template, _ARGUMENTS),
             writes_results=_writes_result(template, arguments),
@@ -50,7 +53,10 @@ class Dialect:
             special_at_end=re.compile(rf"(?P<token>{_any_of(specials)})\s*\Z"),
             call_edges=CALL_EDGES,
         )
-        return replace(found, call_edges=_call_edges(template, found)) if found.writes_calls else found
+        if not found.writes_calls:
+            return found
+        edges = _call_edges(template, found, _longest_first(token.content for token in added))
+        return replace(found, call_edges=edges)
 
     def call_to(self, name: str, key: str) -> dict[str, Any]:
         """Return the function of a call to `name` with the arguments {key: 1}."""
@@ -107,7 +113,7 @@ def _writes_result(template: ChatTemplate, arguments: Any) -> bool:
     return result()["content"] in _try(template, USER, call(function), result(), ANSWER)
 
 
-def _call_edges(template: ChatTemplate, dialect: Dialect) -> CallEdges | None:
+def _call_edges(template: ChatTemplate, dialect: Dialect, added: list[str]) -> CallEdges | None:
     """Return the agent's text around a call; None where it is ambiguous.
 
     The turn begins at the same place as an answer, or where a generation prompt ends. It ends with the
@@ -125,20 +131,23 @@ def _call_edges(template: ChatTemplate, dialect: Dialect) -> CallEdges | None:
     middle, key, closer = rest.partition(KEY)
     if not (name and key) or NAME in rest or KEY in closer:
         return None
-    return CallEdges((opener, *_later_opener(template, dialect, closer)), middle, closer)
+    return CallEdges((opener, *_later_opener(template, dialect, opener, added)), middle, closer)
 
 
-def _later_opener(template: ChatTemplate, dialect: Dialect, closer: str) -> list[str]:
+def _later_opener(template: ChatTemplate, dialect: Dialect, opener: str, added: list[str]) -> list[str]:
     """Return the text before the name of a turn's second call, in a list; an empty one if it has none.
 
-    DeepSeek V3's template begins later turns with it. White space before it stays the template's: it may be
-    one token with the end of the user's text.
+    DeepSeek V3's template begins later turns with it. It is what both openers end with. White space before it
+    stays the template's, because it may be one token with the end of the user's text.
     """
     functions = dialect.call_to(NAME, KEY), dialect.call_to(_SECOND, KEY)
     between, name, _ = _try(template, USER, call(*functions)).partition(KEY)[2].partition(_SECOND)
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(between, closer, strict=False))
-    opener = between[sum(1 for _ in same) :].lstrip()
-    return [opener] if name and opener else []
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(between), reversed(opener), strict=False))
+    start = len(between) - sum(1 for _ in same)
+    for token in re.finditer(_any_of(added), between):
+        start = token.end() if token.start() < start < token.end() else start
+    later = between[start:].lstrip()
+    return [later] if name and later not in ("", opener) else []
 
 
 def _closing(template: ChatTemplate) -> str:
@@ -170,6 +179,10 @@ def _turn_end(
     if eos_token and within.lstrip().startswith(eos_token):
         ends.append(eos_token)
     return re.compile(rf"\s*(?:{_any_of(ends)})")
+
+
+def _longest_first(tokens: Iterable[str]) -> list[str]:
+    return sorted(tokens, key=len, reverse=True)
 
 
 def _any_of(words: list[str]) -> str:

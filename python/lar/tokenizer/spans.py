@@ -85,9 +85,7 @@ def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
             "the tokenizer has no chat template (chat_template.jinja, or in tokenizer_config.json)"
         )
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
-    added = tokenizer.backend.get_added_tokens_decoder().values()
-    specials = [token.content for token in added if token.special]
-    return template, Dialect.of(template, specials, tokenizer.special_tokens.get("eos_token"))
+    return template, Dialect.of(template, tokenizer)
 
 
 def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Border]:
