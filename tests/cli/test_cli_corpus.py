@@ -139,3 +139,11 @@ def test_another_corpus_is_not_touched(folder, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, *corpus_command(folder))
     assert (code, "holds another corpus" in err) == (2, True)
     assert (folder / "corpus/manifest.json").read_bytes() == before
+
+
+def test_standard_input(folder, monkeypatch, capsys):
+    arguments = ("corpus", "-", "--tokenizer", folder / "model", "-o", folder / "corpus", "--json")
+    with (folder / "logs.jsonl").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        code, out, _ = run(monkeypatch, capsys, *arguments)
+    assert (code, json.loads(out)["trajectories"]) == (0, 9)

@@ -5,6 +5,7 @@ so a format that forgets a field cannot hide it.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -26,6 +27,11 @@ LABELS = frozenset(
         "status",
         "kind",
     )
+)
+# Names and times that a program gives: no text of a conversation, and many in a log of a session.
+_STAMP = re.compile(
+    r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:?\d\d)?"
+    r"|(msg|req|resp|call|toolu|fc|rs|chatcmpl)[_-][0-9A-Za-z]{8,}"
 )
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
@@ -58,13 +64,14 @@ class _Held:
             self.exact.update(
                 (trajectory.id, trajectory.task, trajectory.model or "", trajectory.source or "")
             )
+            self.exact.update([message["content"] for message in trajectory.messages])
             for message in trajectory.messages:
-                self.exact.add(message["content"])
                 if len(message) > 2:
                     self.exact.update(strings_of(message))
             for tool in trajectory.tools or ():
                 self._hold_tool(tool)
         self._all: str | None = None
+        self._found: dict[str, bool] = {}  # a log says the same again and again
 
     def _hold_tool(self, tool: Any) -> None:
         function = tool.get("function", tool)
@@ -85,7 +92,10 @@ class _Held:
     def _has(self, text: str) -> bool:
         if self._all is None:
             self._all = "".join(self._texts())
-        return text in self._all or json.dumps(text, ensure_ascii=False)[1:-1] in self._all
+        if text not in self._found:
+            written = json.dumps(text, ensure_ascii=False)[1:-1]
+            self._found[text] = text in self._all or (written != text and written in self._all)
+        return self._found[text]
 
     def _texts(self) -> Iterator[str]:
         for trajectory in self._trajectories:
@@ -103,9 +113,10 @@ class _Held:
 
 def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]]:
     if isinstance(value, dict):
-        if id(value) in held.objects:
+        if _is_held(value, held):
             return
-        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
+        if isinstance(value.get("key"), str) and "value" in value:  # an attribute of a span
+            yield from _missing(value["value"], (*path, value["key"]), held)
             return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
@@ -113,8 +124,9 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
     elif isinstance(value, list):
         if id(value) not in held.objects:
             for item in value:
-                yield from _missing(item, (*path, "[]"), held)
-    elif isinstance(value, str) and value and value not in held.exact:
+                if type(item) is not dict or not _is_held(item, held):
+                    yield from _missing(item, (*path, "[]"), held)
+    elif isinstance(value, str) and value and value not in held.exact and not _STAMP.fullmatch(value):
         inner = _opened(value)
         if inner is not value:
             yield from _missing(inner, (*path, "(json)"), held)
@@ -123,12 +135,23 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
 
 
 def _opened(text: str) -> Any:
-    """The values within a text that is JSON, or JSON lines; else the text itself."""
+    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
+    if text.startswith(("event:", "data:")):
+        events = (from_json_text(line[5:].strip()) for line in text.splitlines() if line.startswith("data:"))
+        return [event for event in events if isinstance(event, dict)]
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner
     lines = [from_json_text(line) for line in text.splitlines()]
     return text if any(isinstance(line, str) for line in lines) else lines
+
+
+def _is_held(value: dict[str, Any], held: _Held) -> bool:
+    if len(value) == 2 and value.keys() == _PLAIN:
+        content = value["content"]
+        if isinstance(content, str) and content in held.exact:
+            return True
+    return id(value) in held.objects
 
 
 def _name(path: _Path) -> str:
