@@ -7,10 +7,11 @@ import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, first_message_task, text_or_none
+from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
+from lar.trajectories.tasks import first_message_task
 
 
 def _is_swe_agent(value: Any) -> bool:
