@@ -1,7 +1,7 @@
 """Trajectories without private values: e-mail addresses, phone numbers, keys, tokens and passwords.
 
-A value becomes the placeholder of its kind, `<EMAIL>`, and equal values get no number. So the redacted text is
-a function of the text alone: what recurs in a log still recurs, in whichever process or file it is read. A
+A value becomes the placeholder of its kind, `<EMAIL>`, and equal values get no number. So the redacted text
+is a function of the text alone: what recurs in a log still recurs, in whichever process or file it is read. A
 number by first appearance would make one text two, and a digest of an address or a phone number can be found
 by trying all of them. What is lost: two addresses in one run are no longer told apart.
 
@@ -37,8 +37,8 @@ _COLON = re.compile(r"\s*:")
 class Redactor:
     """Replaces private values in trajectories; `counts` has the number of values replaced, by kind.
 
-    `region` is that of `Detector`. The redactor can be sent to other processes: it gives equal names there, and
-    counts for itself.
+    `region` is that of `Detector`. The redactor can be sent to other processes: it gives equal names there,
+    and counts for itself.
 
     Raises:
         MissingExtraError: the extra `redact` is not installed.
@@ -146,7 +146,7 @@ class Redactor:
         }
 
     def _task(self, trajectory: Trajectory, messages: list[Message], find: _Find) -> str:
-        """The task's name. A digest of a text with a private value changes: values could be tried until it fits."""
+        """The task's name; a digest of a private text changes, or values could be tried until it fits."""
         task = trajectory.task
         if task == first_message_task(trajectory.messages):
             return first_message_task(messages)

@@ -1,12 +1,12 @@
 """Private values in a text: where they are, and of what kind.
 
 Keys, tokens and passwords are found by the rules of Kingfisher (MongoDB's scanner: hundreds of services),
-phone numbers by Google's `phonenumbers`. A scanner of source code passes over a key that looks like an example,
-or that misses its partner. Such a key may be real, so the shapes that people know best are also found without
-these exceptions (`_SHAPES`).
+phone numbers by Google's `phonenumbers`. A scanner of source code passes over a key that looks like an
+example, or that misses its partner. Such a key may be real, so the shapes that people know best are also
+found without these exceptions (`_SHAPES`).
 
-Every pattern here takes linear time: it begins where a run of its characters begins and does not give back what
-it has taken (possessive quantifiers), or its length is bounded.
+Every pattern here takes linear time: it begins where a run of its characters begins and does not give back
+what it has taken (possessive quantifiers), or its length is bounded.
 """
 
 import importlib
