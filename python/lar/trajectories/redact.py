@@ -22,7 +22,7 @@ from typing import Any
 from lar.trajectories.messages import to_json
 from lar.trajectories.schema import Message, ToolCall, Trajectory
 from lar.trajectories.sensitive import Detector, Span, merged
-from lar.trajectories.tasks import first_message_task, first_user_message
+from lar.trajectories.tasks import asked, first_message_task
 
 _Find = Callable[[str], list[Span]]
 
@@ -151,7 +151,7 @@ class Redactor:
         if task == first_message_task(trajectory.messages):
             return first_message_task(messages)
         if (digest := _DIGEST.search(task)) and (
-            first_user_message(trajectory.messages) != first_user_message(messages)
+            asked(trajectory.messages) != asked(messages)
         ):
             return f"{task[: digest.start()]}{digest[1]}:{self._digest(task, 8)}"
         return self._name(task, find)
