@@ -59,14 +59,17 @@ def test_json_for_machines(
     assert summary["bad_records"] == len(summary["problems"]) == 2
 
 
+TALK = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+
+
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
         ("{broken\n", [], "no trajectory could be read"),
         ("", [], "the file is empty"),
-        ('{"messages": [{"role": "user", "content": "a"}]}\n{broken\n', ["--strict"], "record 2, line 2"),
-        ('{"messages": [{"role": "user", "content": "a"}]}\n', ["--task-key", "x.y"], "task key 'x.y'"),
-        ('{"messages": [{"role": "user", "content": "a"}]}\n', ["--format", "xml"], "xml"),
+        (TALK + "{broken\n", ["--strict"], "record 2, line 2"),
+        (TALK, ["--task-key", "x.y"], "task key 'x.y'"),
+        (TALK, ["--format", "xml"], "xml"),
         (None, [], "no such file or folder"),
     ],
 )

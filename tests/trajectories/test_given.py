@@ -9,7 +9,7 @@ import pytest
 
 from lar.corpus import Corpus
 from lar.errors import TrajectoryError
-from lar.trajectories import BadRecordWarning, Problems, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories import BadRecordWarning, Report, Trajectory, read_trajectories, write_trajectories
 from lar.trajectories.given import as_trajectories
 from testing import toy
 
@@ -129,8 +129,9 @@ def test_a_dict_of_splits_asks_for_one():
 
 
 def test_records_in_memory_are_collected_as_those_of_files_are():
-    problems = Problems()
-    found = list(read_trajectories([7, ROWS[0], {"no": 1}], problems=problems, task_key="id"))
+    report = Report()
+    problems = report.problems
+    found = list(read_trajectories([7, ROWS[0], {"no": 1}], report=report, task_key="id"))
     assert [one.task for one in found] == ["Lima"]
     assert [str(problem)[:16] for problem in problems.records] == ["given, record 1:", "given, record 3:"]
     with pytest.warns(BadRecordWarning, match="1 bad record"):

@@ -16,6 +16,7 @@ from lar.trajectories import (
     PARQUET_SCHEMA,
     BadRecordWarning,
     Problems,
+    Report,
     Trajectory,
     json_stream,
     read_trajectories,
@@ -33,8 +34,9 @@ def lines(*records: Any) -> str:
 
 
 def read(path: Path, **options: Any) -> tuple[list[Trajectory], Problems]:
-    problems = Problems()
-    return list(read_trajectories(path, problems=problems, **options)), problems
+    report = Report()
+    problems = report.problems
+    return list(read_trajectories(path, report=report, **options)), problems
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,8 @@ def test_without_problems_the_caller_is_warned(tmp_path: Path) -> None:
 
 
 def test_many_problems_are_counted_and_few_are_kept() -> None:
-    problems = Problems(keep=3, keep_of_file=2)
+    report = Report(problems=Problems(keep=3, keep_of_file=2))
+    problems = report.problems
     for number in range(10):
         problems.add(json_problem(Path("a"), number))
     problems.add(json_problem(Path("b"), 1))
@@ -223,12 +226,24 @@ def test_a_forced_format_refuses_other_records(tmp_path: Path) -> None:
         read(path, format="tau2")
 
 
-@pytest.mark.parametrize("part", ["image_url", "audio"])
-def test_what_is_no_text_is_refused_by_its_number(tmp_path: Path, part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "shown"), [("image_url", "[image]"), ("audio", "[audio]"), ("map", "[map]")]
+)
+def test_what_is_no_text_gets_a_placeholder_outside_the_agents_text(
+    tmp_path: Path, part: str, shown: str
+) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_text(lines(talk(), {"messages": [{"role": "user", "content": [{"type": part}]}]}))
-    _, problems = read(path)
-    assert f"message 1: a content part of type '{part}' is not text" in str(problems.records[0])
+    seen = [{"type": "text", "text": "see "}, {"type": part, "data": "QUJD" * 9}]
+    answer = [{"type": "text", "text": "a cat"}, {"type": part, "data": "REVG" * 9}]
+    path.write_text(
+        lines({"messages": [{"role": "user", "content": seen}, {"role": "assistant", "content": answer}]})
+    )
+    report = Report()
+    [found] = read_trajectories(path, report=report)
+    assert [message["content"] for message in found] == [f"see {shown}", "a cat"]
+    assert [(path, texts.characters) for (_, path), texts in report.left_out.items()] == [
+        ("messages[].content[].data", 72)
+    ]
 
 
 def test_unknown_roles_and_nameless_calls_are_refused(tmp_path: Path) -> None:

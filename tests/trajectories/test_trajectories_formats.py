@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lar.trajectories import Problems, Trajectory, read_trajectories
+from lar.trajectories import Report, Trajectory, read_trajectories
 
 SYSTEM = {"role": "system", "content": "# Airline Agent Policy\nBe brief."}
 USER = {"role": "user", "content": "Book a flight."}
@@ -391,10 +391,14 @@ def test_toolbench(path: Path) -> None:
         "query": "Q",
         "train_messages": chains,
         "finish_type": "give_answer",
-        "function": [{"name": "f"}],
+        "function": [{"type": "function", "function": {"name": "f"}}],
     }
     (found,) = read(path, {"win": True, "tree": {}, "answer_generation": answer})
-    assert (roles(found), found.success, found.tools) == (["user", "assistant"], True, [{"name": "f"}])
+    assert (roles(found), found.success, found.tools) == (
+        ["user", "assistant"],
+        True,
+        [{"type": "function", "function": {"name": "f"}}],
+    )
 
 
 def test_toolbench_converted_answers(path: Path) -> None:
@@ -403,10 +407,11 @@ def test_toolbench_converted_answers(path: Path) -> None:
     (found,) = read(path, {"11": {"query": "Q", "available_tools": [], "answer": {"answer_details": [root]}}})
     assert roles(found) == ["user", "assistant", "tool"]
     cut = {**root, "next": [{**tool, "message": tool["message"][:20]}]}
-    problems = Problems()
+    report = Report()
+    problems = report.problems
     both = {"1": {"query": "Q", "answer": {"answer_details": [root]}}}
     both["2"] = {"query": "Q", "answer": {"answer_details": [cut]}}
-    assert len(read(path, both, strict=False, problems=problems)) == 1
+    assert len(read(path, both, strict=False, report=report)) == 1
     assert "cut off" in str(problems.records[0])
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.errors import LarError
-from lar.trajectories import Problems, Trajectory, json_stream, read_trajectories, write_trajectories
+from lar.trajectories import Report, Trajectory, json_stream, read_trajectories, write_trajectories
 from lar.trajectories.formats import react
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -30,7 +30,9 @@ call = st.fixed_dictionaries(
     {
         "id": st.none() | text,
         "type": st.just("function"),
-        "function": st.fixed_dictionaries({"name": text, "arguments": text}),
+        "function": st.fixed_dictionaries(
+            {"name": name, "arguments": text.filter(str.strip)}  # empty arguments are read as {}
+        ),
     }
 )
 message = st.fixed_dictionaries(
@@ -46,7 +48,7 @@ trajectory = st.builds(
     Trajectory,
     id=name,
     task=name,
-    messages=st.lists(message, min_size=1, max_size=5),
+    messages=st.lists(message, max_size=4).map(lambda told: [*told, {"role": "assistant", "content": "a"}]),
     success=st.none() | st.booleans(),
     model=st.none() | name,
     source=st.none() | name,
@@ -127,9 +129,9 @@ def read_hostile(content: bytes, suffix: str) -> None:
     with folder() as path:
         file = path / f"log{suffix}"
         file.write_bytes(content)
-        problems = Problems()
+        report = Report()
         try:
-            found = list(read_trajectories(file, problems=problems))
+            found = list(read_trajectories(file, report=report))
         except (LarError, OSError):
             return
         assert found  # reading nothing is an error, never an empty list

@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from lar.errors import MissingExtraError, TrajectoryError
-from lar.trajectories import Problems, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories import Report, Trajectory, read_trajectories, write_trajectories
 
 ONE = {"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "yes"}]}
 LINE = json.dumps(ONE).encode() + b"\n"
@@ -44,8 +44,9 @@ def bucket(store, tmp_path):
 
 
 def read(paths):
-    problems = Problems()
-    return list(read_trajectories(paths, problems=problems)), problems
+    report = Report()
+    problems = report.problems
+    return list(read_trajectories(paths, report=report)), problems
 
 
 def test_a_url_gives_what_the_folder_gives(bucket):
@@ -76,8 +77,8 @@ def test_compressed_data_that_breaks_off_gives_what_stands_before(store):
 
 def test_progress_ends_at_all_bytes(bucket):
     seen = []
-    problems = Problems()
-    list(read_trajectories("memory://bucket/logs", problems=problems, progress=lambda *at: seen.append(at)))
+    report = Report()
+    list(read_trajectories("memory://bucket/logs", report=report, progress=lambda *at: seen.append(at)))
     size = sum(
         file.stat().st_size for file in bucket.rglob("*.*") if file.is_file() and file.name != ".hidden"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lar.errors import TrajectoryError
-from lar.trajectories import Problems, Trajectory, read_trajectories
+from lar.trajectories import Report, Trajectory, read_trajectories
 
 # File -> (its number of trajectories, the corpus that has all of them too).
 SAMPLES = {
@@ -102,7 +102,8 @@ def test_every_sample_is_in_one_of_the_lists(shared: Path) -> None:
 
 
 def test_a_corpus_keeps_its_split_keys_ids_and_count(shared: Path) -> None:
-    problems = Problems()
-    found = list(read_trajectories(shared / "data" / "tau_bench.jsonl.gz", problems=problems))
+    report = Report()
+    problems = report.problems
+    found = list(read_trajectories(shared / "data" / "tau_bench.jsonl.gz", report=report))
     assert (len(found), len({item.task for item in found}), problems.count) == (190, 57, 0)
     assert all(item.task.startswith("tau:") for item in found)

@@ -50,13 +50,13 @@ def command(
         raise OptionError("--workers is for one machine: it does not go with --ray")
     from lar.cli.inputs import note_problems
     from lar.corpus import Corpus
-    from lar.trajectories import Problems, read_trajectories
+    from lar.trajectories import Report, read_trajectories
 
     began = time.perf_counter()
-    problems = Problems()
+    report = Report()
     with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
         corpus = Corpus.build(
-            read_trajectories(trajectories, problems=problems),
+            read_trajectories(trajectories, report=report),
             tokenizer,
             output,
             workers=workers,
@@ -64,8 +64,8 @@ def command(
             skip_refused=skip_refused,
             progress=progress,
         )
-    summary = _summary(corpus, problems.count, time.perf_counter() - began)
-    note_problems(problems)
+    summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
+    note_problems(report)
     if as_json:
         print_json(summary)
     else:

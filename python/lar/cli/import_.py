@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.errors import OptionError
-from lar.trajectories import FORMATS, Problems, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories import FORMATS, Problems, Report, Trajectory, read_trajectories, write_trajectories
 
 SHOWN_PROBLEMS = 5
 
@@ -88,12 +88,13 @@ def command(
         for path in paths
     ):
         raise OptionError(f"{output}: is both an input and the output")
-    tally, problems = _Tally(), Problems()
+    tally, report = _Tally(), Report()
     with progress_bar("import", unit="bytes") as progress:
         trajectories = read_trajectories(
-            paths, format=format_, task_key=task_key, strict=strict, problems=problems, progress=progress
+            paths, format=format_, task_key=task_key, strict=strict, report=report, progress=progress
         )
         write_trajectories(tally.watch(trajectories), output)
+    problems = report.problems
     summary = _summary(tally, problems, output)
     print_json(summary) if as_json else _print_table(summary)
     _note_problems(problems)

@@ -10,7 +10,7 @@ from lar.cli.common import logger, progress_bar
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
-from lar.trajectories import Problems, read_trajectories
+from lar.trajectories import Report, read_trajectories
 
 
 def hold_out_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,10 +59,10 @@ def open_corpus(paths: tuple[Path, ...], tokenizer: Any | None) -> Corpus:
         return Corpus.load(paths[0])
     if tokenizer is None:
         raise OptionError("trajectories need --tokenizer (a corpus folder has its own)")
-    problems = Problems()
+    report = Report()
     with progress_bar("tokenizing", unit="trajectories") as progress:
-        corpus = Corpus.build(read_trajectories(paths, problems=problems), tokenizer, progress=progress)
-    note_problems(problems)
+        corpus = Corpus.build(read_trajectories(paths, report=report), tokenizer, progress=progress)
+    note_problems(report)
     return corpus
 
 
@@ -76,7 +76,8 @@ def open_corpora(paths: tuple[Path, ...], tokenizer: Any) -> dict[str, Corpus]:
     return corpora
 
 
-def note_problems(problems: Problems) -> None:
+def note_problems(report: Report) -> None:
     """Log how many records could not be read, and where the first of them stands."""
+    problems = report.problems
     if problems.count:
         logger.warning("%d records could not be read; the first: %s", problems.count, problems.records[0])

@@ -3,6 +3,7 @@
 from lar.trajectories.formats import FORMATS
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems
 from lar.trajectories.read import read_trajectories
+from lar.trajectories.report import FormatCounts, LeftOut, Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Function, Message, Tool, ToolCall, Trajectory
 from lar.trajectories.write import write_trajectories
 
@@ -10,10 +11,13 @@ __all__ = [
     "FORMATS",
     "PARQUET_SCHEMA",
     "BadRecordWarning",
+    "FormatCounts",
     "Function",
+    "LeftOut",
     "Message",
     "Problem",
     "Problems",
+    "Report",
     "Tool",
     "ToolCall",
     "Trajectory",

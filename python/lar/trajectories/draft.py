@@ -6,10 +6,11 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import check_text, is_utf8
+from lar.trajectories.messages import check_text, is_spoken, is_utf8
 from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
 
+NO_AGENT = "no turn of the agent"
 MAX_QUESTION = 200  # most characters of a question in a task's name
 
 
@@ -25,24 +26,29 @@ class Draft:
     source: str | None = None
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
+    is_call: bool = False  # one call of a model: the history and the reply, not a whole run
 
 
-def finish(draft: Draft, record: Record, label: str, task_key: str | None) -> Trajectory:
+def finish(draft: Draft, record: Record, label: str, task_key: str | None, place: str = "") -> Trajectory:
     """Return the draft as a trajectory with its defaults.
 
-    `label` names the record's source; `task_key` is that of `read_trajectories`.
+    `label` names the record's source; `task_key` is that of `read_trajectories`; `place` tells the drafts of
+    one record apart.
 
     Raises:
-        TrajectoryError: there are no messages, a text is not valid UTF-8, or the task key is missing.
+        TrajectoryError: there are no messages or no turn of the agent, a text is not valid UTF-8, or the task
+            key is missing.
     """
     if not draft.messages:
         raise TrajectoryError("no messages")
+    if not any(map(is_spoken, draft.messages)):
+        raise TrajectoryError(NO_AGENT)
     check_text(draft.messages)
     if task_key is not None:
         task = look_up(record, task_key)
     else:
         task = draft.task or first_message_task(draft.messages)
-    name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}"
+    name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}{place}"
     source = draft.source if draft.source is not None or draft.keep_source else label
     if not all(text is None or is_utf8(text) for text in (task, name, source, draft.model)):
         raise TrajectoryError("its id, task, source or model is not valid UTF-8")
@@ -78,8 +84,17 @@ def text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def identifier(value: Any) -> str | None:
+    """Return `value` as a name: a text that is not empty, or a whole number; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text_or_none(value)
+
+
 def solved(reward: Any) -> bool | None:
-    """Whether a reward is at least 1, the full reward; None where there is none."""
+    """Whether a reward is at least 1, the full reward; None where there is none, or it is no number (NaN)."""
     if isinstance(reward, bool):
         return reward
+    if isinstance(reward, float) and reward != reward:
+        return None
     return reward >= 1 - 1e-6 if isinstance(reward, int | float) else None

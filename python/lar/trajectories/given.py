@@ -14,11 +14,12 @@ from lar.errors import TrajectoryError
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_message, normalize_messages
-from lar.trajectories.record import read_record
+from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.rows import ArrowStream, rows_of
 from lar.trajectories.schema import ROLES, Message, Trajectory
 from lar.utils.paths import StrPath
 
+OWN = "lar"  # the format of a `Trajectory`
 LABEL = "given"  # the source of a trajectory that has no other
 
 Given = Iterable[Trajectory | Mapping[str, Any] | list[Any]] | ArrowStream
@@ -51,15 +52,18 @@ def as_trajectories(values: Given) -> Iterator[Trajectory]:
     """
     for number, value in enumerate(rows_of(values), start=1):
         try:
-            yield as_trajectory(value, number)
+            reading = read_value(value, number)
         except TrajectoryError as error:
             raise TrajectoryError(f"trajectory {number}: {error}") from None
+        if reading.problems:
+            raise TrajectoryError(f"trajectory {number}: {reading.problems[0]}")
+        yield from (found.trajectory for found in reading.found)
 
 
-def as_trajectory(
+def read_value(
     value: Any, number: int, *, forced: Format | None = None, task_key: str | None = None
-) -> Trajectory:
-    """Return the `number`-th value as a trajectory; a normalized `Trajectory` is returned as it is.
+) -> Reading:
+    """Read the `number`-th value; a normalized `Trajectory` is returned as it is.
 
     `forced` and `task_key` are those of `read_record`; a `Trajectory` has its task already.
 
@@ -68,7 +72,8 @@ def as_trajectory(
     """
     if isinstance(value, Trajectory):
         normalized = all(map(_is_normalized, value))
-        return value if normalized else replace(value, messages=normalize_messages(value.messages))
+        kept = value if normalized else replace(value, messages=normalize_messages(value.messages))
+        return Reading(OWN, [Found(kept)], [])
     if is_message(value):
         raise TrajectoryError("one message, not a conversation: give a list of lists of messages")
     content = {"messages": value} if isinstance(value, list) else value
@@ -82,5 +87,10 @@ def _is_normalized(message: Message) -> bool:
         message.get("role") in ROLES
         and isinstance(message.get("content"), str)
         and None not in message.values()
-        and all(isinstance(call, dict) and "function" in call for call in message.get("tool_calls", ()))
+        and all(_is_normalized_call(call) for call in message.get("tool_calls", ()))
     )
+
+
+def _is_normalized_call(call: Any) -> bool:
+    function = call.get("function") if isinstance(call, dict) else None
+    return isinstance(function, dict) and bool(function.get("arguments"))

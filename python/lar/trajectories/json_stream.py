@@ -30,9 +30,9 @@ class Record:
     number: int
     line: int | None = None
     key: str | None = None  # its name, where the file is an object of records
-    context: dict[str, Any] = field(
-        default_factory=dict
-    )  # the file's own fields, which hold for all its records
+    # The file's own fields, which hold for all its records.
+    context: dict[str, Any] = field(default_factory=dict)
+    whole_file: bool = False  # `value` is a list of all entries of the file
 
 
 class BrokenRecordError(Exception):

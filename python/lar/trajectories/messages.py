@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.schema import ROLES, Message, Role, ToolCall
+from lar.trajectories.calls import calls_in_text, calls_of, to_json
+from lar.trajectories.parts import read_parts, thought_of
+from lar.trajectories.schema import ROLES, Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
     **{role: role for role in ROLES},
@@ -20,14 +22,22 @@ ROLE_NAMES: dict[str, Role] = {
     "model": "assistant",
     "chatgpt": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
+    "tool_calls": "assistant",
     "function": "tool",
     "function_response": "tool",
     "tool_response": "tool",
     "tool_result": "tool",
+    "toolresult": "tool",
     "observation": "tool",
     "ipython": "tool",
 }
-TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+# Roles whose content is a call in JSON.
+_CALLING = ("function_call", "tool_call", "tool_calls")
+_CONTENT = ("content", "value", "text")
+_BODY = (*_CONTENT, "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal")
+# What a training library calls a turn that is context only: {key: the value that excludes it}.
+_EXCLUDES = ("weight", "loss_weight", "loss", "train", "trainable")
 
 
 def is_message(value: Any) -> bool:
@@ -36,9 +46,7 @@ def is_message(value: Any) -> bool:
         return False
     role = value.get("role", value.get("from"))
     known = isinstance(role, str) and role.lower() in ROLE_NAMES
-    return known and (
-        "content" in value or "value" in value or "tool_calls" in value or "function_call" in value
-    )
+    return known and any(key in value for key in _BODY)
 
 
 def is_conversation(value: Any) -> bool:
@@ -46,134 +54,142 @@ def is_conversation(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and is_message(value[0])
 
 
+def is_spoken(message: Message) -> bool:
+    """Whether a message is a turn of the agent with a text, a thought or a call."""
+    said = message["content"] or message.get("tool_calls") or message.get("reasoning_content")
+    return message["role"] == "assistant" and bool(said)
+
+
 def normalize_messages(values: Any) -> list[Message]:
-    """Normalize a conversation; raises TrajectoryError, which names the message by its number from 1."""
+    """Normalize a conversation; raises TrajectoryError, which names the message by its number from 1.
+
+    A call that stands in a message of its own (role `tool_call`) belongs to the turn before it.
+    """
     if not isinstance(values, list) or not values:
         raise TrajectoryError("no messages")
     messages: list[Message] = []
     for number, value in enumerate(values, start=1):
         try:
-            messages += normalize_message(value)
+            new = normalize_message(value)
         except TrajectoryError as error:
             raise TrajectoryError(f"message {number}: {error}") from None
+        if _goes_on(value, new) and messages and messages[-1]["role"] == "assistant":
+            messages[-1]["tool_calls"] = [*messages[-1].get("tool_calls", []), *new[0]["tool_calls"]]
+        else:
+            messages += new
     return messages
 
 
+def _goes_on(value: Any, messages: list[Message]) -> bool:
+    """Whether a message is only a call, of a dialect that writes calls in messages of their own."""
+    return _name_of(value) in _CALLING and not messages[0]["content"] and "tool_calls" in messages[0]
+
+
 def normalize_message(value: Any) -> list[Message]:
-    """Normalize one message; a message with several tool results as parts gives a message for each."""
+    """Normalize one message; tool results among its parts become messages of their own, in their order."""
     if not isinstance(value, dict):
         raise TrajectoryError(f"expected an object, found {type(value).__name__}")
     role = _role(value)
-    content = value["content"] if "content" in value else value.get("value")
+    content = next((value[key] for key in _CONTENT if value.get(key) is not None), None)
+    if _name_of(value) in _CALLING and not value.get("tool_calls"):
+        text = content if isinstance(content, str) else to_json(content)
+        if calls := calls_in_text(text):
+            return [_message(role, "", {**value, "tool_calls": calls})]
+    if isinstance(content, dict) and ("type" in content or isinstance(content.get("text"), str)):
+        content = [content]
+    elif isinstance(content, dict) and isinstance(content.get("parts"), list):
+        content = content["parts"]  # ChatGPT's export
     if isinstance(content, list):
         return _from_parts(role, content, value)
-    return [_message(role, _text(content), value)]
+    return [_message(role, _text(content, value), value)]
+
+
+def _name_of(value: Any) -> str:
+    name = value.get("role", value.get("from")) if isinstance(value, dict) else None
+    return name.lower() if isinstance(name, str) else ""
 
 
 def _role(value: dict[str, Any]) -> Role:
-    name = value.get("role", value.get("from"))
-    role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
+    role = ROLE_NAMES.get(_name_of(value))
     if role is None:
-        raise TrajectoryError(f"unknown role {name!r}")
+        raise TrajectoryError(f"unknown role {value.get('role', value.get('from'))!r}")
     return role
 
 
-def _text(content: Any) -> str:
-    if isinstance(content, str):
+def _text(content: Any, value: dict[str, Any]) -> str:
+    if isinstance(content, str) and content:
         return content
-    return "" if content is None else to_json(content)
-
-
-def to_json(value: Any) -> str:
-    """Write `value` as JSON text with the separators that models write."""
-    return json.dumps(value, ensure_ascii=False)
+    if content:
+        return to_json(content)
+    audio = value.get("audio")
+    spoken = audio.get("transcript") if isinstance(audio, dict) else None
+    return next((text for text in (value.get("refusal"), spoken) if isinstance(text, str)), "")
 
 
 def _message(role: Role, content: str, value: dict[str, Any]) -> Message:
     message: Message = {"role": role, "content": content}
     name, call_id = value.get("name"), value.get("tool_call_id")
-    if call_id is None and role == "tool":
-        ids = value.get("tool_call_ids")
-        call_id = ids[0] if isinstance(ids, list) and ids else value.get("id")
+    if role == "tool":
+        call_id = next(filter(None, (call_id, *_other_ids(value))), None)
+        name = name or value.get("function")
     if isinstance(name, str):
         message["name"] = name
     if isinstance(call_id, str):
         message["tool_call_id"] = call_id
-    reasoning = value.get("reasoning_content") or value.get("reasoning")
-    if isinstance(reasoning, str) and reasoning:
+    if reasoning := _reasoning(value):
         message["reasoning_content"] = reasoning
-    if calls := _tool_calls(value):
+    if calls := calls_of(value):
         message["tool_calls"] = calls
+    if role == "assistant" and _is_context(value):
+        message["weight"] = 0
     return message
 
 
-def _tool_calls(value: dict[str, Any]) -> list[ToolCall]:
-    calls = value.get("tool_calls") or []
-    if not isinstance(calls, list):
-        raise TrajectoryError("tool_calls is not a list")
-    if not calls and (legacy := value.get("function_call")):
-        calls = [legacy]
-    return [tool_call(call) for call in calls]
+def _other_ids(value: dict[str, Any]) -> list[Any]:
+    ids = value.get("tool_call_ids")
+    return [value.get("call_id"), ids[0] if isinstance(ids, list) and ids else None, value.get("id")]
 
 
-def tool_call(call: Any) -> ToolCall:
-    """Normalize a tool call, written as OpenAI does or flat: {id?, name, arguments}."""
-    function = call.get("function", call) if isinstance(call, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(function, dict) or not isinstance(name, str):
-        raise TrajectoryError("a tool call without a function name")
-    arguments = function.get("arguments", function.get("input"))
-    if not isinstance(arguments, str):
-        arguments = to_json({} if arguments is None else arguments)
-    identifier = call.get("id")
-    return {
-        "id": identifier if isinstance(identifier, str) else None,
-        "type": "function",
-        "function": {"name": name, "arguments": arguments},
-    }
+def _reasoning(value: dict[str, Any]) -> str:
+    keys = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+    return next((text for key in keys if (text := thought_of(value.get(key)))), "")
+
+
+def _is_context(value: dict[str, Any]) -> bool:
+    """Whether the log excludes this turn from training: `weight: 0`, `loss: false` and the like."""
+    return any(value.get(key) is False or value.get(key) == 0 for key in _EXCLUDES if key in value)
 
 
 def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Message]:
     """Read content as a list of parts, as OpenAI's and Anthropic's interfaces have it."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    calls: list[ToolCall] = []
-    results: list[Message] = []
-    for part in parts:
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
-        if isinstance(part, str):
-            texts.append(part)
-        elif not isinstance(part, dict):
-            raise TrajectoryError("a content part is neither text nor an object")
-        elif kind in TEXT_PARTS:
-            texts.append(_text(part.get("text", part.get("refusal"))))
-        elif kind == "thinking":
-            thoughts.append(_text(part.get("thinking")))
-        elif kind == "tool_use":
-            calls.append(tool_call(part))
-        elif kind == "tool_result":
-            inner = {"role": "tool", "content": part.get("content"), "tool_call_id": part.get("tool_use_id")}
-            results += normalize_message(inner)
-        else:
-            raise TrajectoryError(f"a content part of type {kind!r} is not text")
-    message = _message(role, "".join(texts), value)
-    if thoughts:
-        message.setdefault("reasoning_content", "".join(thoughts))
-    if calls:
-        message["tool_calls"] = message.get("tool_calls", []) + calls
-    bare = not (message["content"] or calls or thoughts)
-    return results if results and bare else [*results, message]
+    pieces = read_parts(role, parts)
+    messages: list[Message] = []
+    own = next((piece for piece in reversed(pieces) if piece.result is None), None)
+    for piece in pieces:
+        if piece.result is not None:
+            messages += normalize_message(piece.result)
+            continue
+        message = _message(role, "".join(piece.texts), value if piece is own else {"role": value.get("role")})
+        if piece.thoughts:
+            message.setdefault("reasoning_content", "".join(piece.thoughts))
+        if piece.calls:  # LangChain has the calls of a message twice: as parts, and beside them
+            calls = message.get("tool_calls", [])
+            ids = {call["id"] for call in calls} - {None}
+            message["tool_calls"] = calls + [call for call in piece.calls if call["id"] not in ids]
+        messages.append(message)
+    return messages
 
 
 def check_text(messages: list[Message]) -> None:
     """Raise TrajectoryError where a string cannot be written as UTF-8 (bad bytes, half a character)."""
     for number, message in enumerate(messages, start=1):
-        for text in _strings(message):
+        for text in strings_of(message):
             if not text.isascii() and not is_utf8(text):
                 raise TrajectoryError(f"message {number}: text that is not valid UTF-8")
 
 
-def _strings(message: Message) -> list[str]:
+def strings_of(message: Message) -> list[str]:
+    """Every string of a message: its text, its names and its calls."""
     strings = [value for value in message.values() if isinstance(value, str)]
     for call in message.get("tool_calls", ()):
         strings += [call["id"] or "", call["function"]["name"], call["function"]["arguments"]]
@@ -187,3 +203,13 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def from_json_text(value: Any) -> Any:
+    """`value` decoded where it is JSON text of an object or a list, else `value` itself."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value

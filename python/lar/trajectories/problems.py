@@ -6,6 +6,14 @@ from pathlib import Path
 MAX_MESSAGE = 240
 
 
+def place_of(path: Path | str, record: int | None, line: int | None) -> str:
+    """One line: the file, and the record and the line in it, counted from 1."""
+    parts = [str(path)]
+    parts += [f"record {record}"] if record is not None else []
+    parts += [f"line {line}"] if line is not None else []
+    return ", ".join(parts)
+
+
 class BadRecordWarning(UserWarning):
     """Some records could not be read, and the caller passed no `Problems` to collect them."""
 
@@ -21,15 +29,10 @@ class Problem:
 
     def __str__(self) -> str:
         """One line: the place, then what is wrong."""
-        place = [str(self.path)]
-        if self.record is not None:
-            place.append(f"record {self.record}")
-        if self.line is not None:
-            place.append(f"line {self.line}")
         message = " ".join(self.message.split())
         if len(message) > MAX_MESSAGE:
             message = message[: MAX_MESSAGE - 1] + "…"
-        return f"{', '.join(place)}: {message}"
+        return f"{place_of(self.path, self.record, self.line)}: {message}"
 
 
 @dataclass(slots=True)
@@ -48,6 +51,12 @@ class Problems:
             return
         if sum(problem.path == other.path for other in self.records) < self.keep_of_file:
             self.records.append(problem)
+
+    def merge(self, other: "Problems") -> None:
+        """Add the problems of `other`, which was read after this one."""
+        for problem in other.records:
+            self.add(problem)
+        self.count += other.count - len(other.records)
 
     def of_each_file(self) -> list[Problem]:
         """Return the first problem of each file."""

@@ -1,33 +1,33 @@
 """Trajectories out of files of any known format, or out of what a program holds, one after the other."""
 
 import logging
-import re
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories import json_stream, parquet
-from lar.trajectories.files import BROKEN_COMPRESSION, PARQUET, Source, find_sources, open_bytes, read_head
-from lar.trajectories.formats import get_format, known_formats, react, recognise
+from lar.trajectories.audit import left_out
+from lar.trajectories.files import BROKEN_COMPRESSION, Source, find_sources, open_bytes
+from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
-from lar.trajectories.given import LABEL, Given, as_trajectory, paths_or_rows
+from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
 from lar.trajectories.json_stream import BrokenRecordError, Record
-from lar.trajectories.messages import is_message
-from lar.trajectories.problems import BadRecordWarning, Problem, Problems
-from lar.trajectories.record import read_record
-from lar.trajectories.schema import Trajectory
+from lar.trajectories.problems import BadRecordWarning, Problem, place_of
+from lar.trajectories.record import Found, Reading, read_record
+from lar.trajectories.records import raw_records
+from lar.trajectories.repeats import Repeats
+from lar.trajectories.report import Report
+from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
-_LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
-_YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
 _REPORT_EVERY = 32  # trajectories between two calls of `progress`
-
-_Records = Iterator[Record | BrokenRecordError]
+_OWN_KEYS = frozenset(PARQUET_SCHEMA.names)
 
 
 def read_trajectories(
@@ -36,13 +36,15 @@ def read_trajectories(
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
     strict: bool = False,
-    problems: Problems | None = None,
+    report: Report | None = None,
     progress: Progress = silent,
 ) -> Iterator[Trajectory]:
     """Iterate over the trajectories in files and folders, or in what a program holds in memory.
 
     One record is in memory at a time. The iterator can be read once: put `list(...)` around it to keep the
-    trajectories.
+    trajectories. All is read before the first trajectory comes, and waits in a temporary file: a log of
+    single model calls repeats the history at each call, and of such records only the longest is kept. Records
+    that this package has written come at once.
 
     Args:
         source: one path or several (a folder gives every file in it; .gz and .zst are decompressed). A path
@@ -54,7 +56,8 @@ def read_trajectories(
             `question` and `index`). None takes the task that the format gives, else a hash of the first
             user message.
         strict: raise at the first record that cannot be read.
-        problems: collects the records that cannot be read. None: a `BadRecordWarning` at the end counts them.
+        report: collects what was read, what was left out and which records cannot be read. None: a
+            `BadRecordWarning` at the end counts the records that cannot be read.
         progress: called with the bytes read of all bytes; with the records read where there are no files.
 
     Raises:
@@ -71,152 +74,127 @@ def read_trajectories(
     forced = get_format(format)
     paths, rows = paths_or_rows(source)
     sources = find_sources(paths)
-    kept = Problems() if problems is None else problems
-    reader = _Reader(forced, task_key, strict, kept)
-    return _read_all(sources, rows, reader, progress, warn=problems is None)
+    found = Report() if report is None else report
+    reader = _Reader(forced, task_key, strict, found)
+    return _read_all(sources, rows, reader, progress, warn=report is None)
 
 
 def _read_all(
     sources: list[Source], rows: Iterator[Any], reader: "_Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
-    before, total, count = 0, sum(source.size for source in sources), 0
-    for trajectory in reader.given(rows):
-        count += 1
-        if count % _REPORT_EVERY == 0:
-            progress(count, None)
-        yield trajectory
-    for source in sources:
-        for trajectory, position in reader.read(source):
+    report, count = reader.report, 0
+    with closing(Repeats()) as repeats:
+        for item in _items(sources, rows, reader, progress):
             count += 1
-            if count % _REPORT_EVERY == 0:
-                progress(before + position, total)
-            yield trajectory
-        before += source.size
-        progress(before, total)
-    problems = reader.problems
+            if item.is_own:
+                yield item.found.trajectory
+            else:
+                repeats.add(item.found, item.place)
+        for trajectory, is_kept, place in repeats.kept():
+            if is_kept:
+                yield trajectory
+            else:
+                report.repeat(place)
+    problems = report.problems
     if count == 0:
         first = problems.records[0] if problems.records else "there is nothing to read"
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         raise TrajectoryError(f"no trajectory could be read: {first}{more}")
-    logger.info("read %d trajectories; %s", count, problems.summary())
+    logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
     if warn and problems.count:
         warnings.warn(problems.summary(), BadRecordWarning, stacklevel=2)
 
 
-class _Reader:
-    """Reads records and collects those that it cannot read."""
+def _items(
+    sources: list[Source], rows: Iterator[Any], reader: "_Reader", progress: Progress
+) -> Iterator["_Item"]:
+    before, total, count = 0, sum(source.size for source in sources), 0
+    for item in reader.given(rows):
+        count += 1
+        if count % _REPORT_EVERY == 0:
+            progress(count, None)
+        yield item
+    for source in sources:
+        for item, position in reader.read(source):
+            count += 1
+            if count % _REPORT_EVERY == 0:
+                progress(before + position, total)
+            yield item
+        before += source.size
+        progress(before, total)
 
-    def __init__(self, forced: Format | None, task_key: str | None, strict: bool, problems: Problems) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A trajectory of the log and its place; `is_own`: this package has written the record."""
+
+    found: Found
+    place: str
+    is_own: bool
+
+
+class _Reader:
+    """Reads records and reports on them."""
+
+    def __init__(self, forced: Format | None, task_key: str | None, strict: bool, report: Report) -> None:
         self.forced = forced
         self.task_key = task_key
         self.strict = strict
-        self.problems = problems
+        self.report = report
 
-    def read(self, source: Source) -> Iterator[tuple[Trajectory, int]]:
+    def read(self, source: Source) -> Iterator[tuple[_Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
         number = 0
         try:
             with open_bytes(source) as (stream, raw):
-                for record in self._records(source, stream):
+                for record in raw_records(source, stream, self.forced):
                     number += 1
-                    trajectory = self._trajectory(record, source)
-                    if trajectory is not None:
-                        yield trajectory, raw.tell()
+                    for item in self._items(record, source):
+                        yield item, raw.tell()
         except BrokenRecordError as error:
             self._note(Problem(source.path, str(error), error.line, error.number))
         except BROKEN_COMPRESSION as error:
             self._note(Problem(source.path, f"broken compressed data: {error}", record=number + 1))
 
-    def given(self, rows: Iterator[Any]) -> Iterator[Trajectory]:
+    def _items(self, record: Record | BrokenRecordError, source: Source) -> Iterator[_Item]:
+        if isinstance(record, BrokenRecordError):
+            self._note(Problem(source.path, str(record), record.line, record.number))
+            return
+        try:
+            reading = read_record(record, source.label, forced=self.forced, task_key=self.task_key)
+        except TrajectoryError as error:
+            self._note(Problem(source.path, str(error), record.line, record.number))
+            return
+        yield from self._reported(reading, record.value, source.path, record.number, record.line)
+
+    def given(self, rows: Iterator[Any]) -> Iterator[_Item]:
         """Yield the trajectories of records in memory."""
         for number, row in enumerate(rows, start=1):
             try:
-                trajectory = as_trajectory(row, number, forced=self.forced, task_key=self.task_key)
+                reading = read_value(row, number, forced=self.forced, task_key=self.task_key)
             except TrajectoryError as error:
                 self._note(Problem(Path(LABEL), str(error), record=number))
             else:
-                yield trajectory
+                yield from self._reported(reading, row, Path(LABEL), number, None)
+
+    def _reported(
+        self, reading: Reading, value: Any, path: Path | str, number: int, line: int | None
+    ) -> Iterator[_Item]:
+        """Count what was read and what was left out, and yield the trajectories."""
+        for problem in reading.problems:
+            self._note(Problem(path, problem, line, number))
+        place = place_of(path, number, line)
+        is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)
+        counts = self.report.counts(reading.format)
+        counts.records += 1
+        for found in reading.found:
+            counts.add(found.trajectory)
+        if not is_own:
+            texts = left_out(value, (found.trajectory for found in reading.found))
+            self.report.leave_out(reading.format, texts, place)
+        yield from (_Item(found, place, is_own) for found in reading.found)
 
     def _note(self, problem: Problem) -> None:
-        self.problems.add(problem)
+        self.report.problems.add(problem)
         if self.strict:
             raise TrajectoryError(str(problem))
-
-    def _records(self, source: Source, stream: IO[bytes]) -> _Records:
-        """Yield the raw records of a file of any layout."""
-        head = read_head(source)
-        hint = _LINE_NAMES.search(source.full_name) is not None
-        start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-        if head.startswith(PARQUET):
-            return parquet.read_rows(source.path if source.system is None else stream)
-        if not start:
-            raise BrokenRecordError("the file is empty", None)
-        if b"\x00" in head:
-            raise BrokenRecordError(f"binary data; known formats: {known_formats()}", None)
-        if react.looks_like_react(head.decode("utf-8", "replace")):
-            return react.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
-        if start[:1] in (b"{", b"[") or hint:
-            return self._json_records(stream, lines=json_stream.looks_like_lines(start, hint))
-        if _YAML.search(head):
-            return _yaml_records(stream)
-        raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
-
-    def _json_records(self, stream: IO[bytes], *, lines: bool) -> _Records:
-        if not lines:
-            yield from json_stream.read_document(stream, self._is_record, is_message)
-            return
-        for record in json_stream.read_lines(stream):
-            if isinstance(record, BrokenRecordError) or self._is_record(record.value):
-                yield record
-            else:
-                yield from _unpacked(record, self._is_record)
-
-    def _is_record(self, value: Any) -> bool:
-        return self.forced.recognises(value) if self.forced else recognise(value) is not None
-
-    def _trajectory(self, record: Record | BrokenRecordError, source: Source) -> Trajectory | None:
-        """Make the trajectory of a record, or None with a note of what is wrong with it."""
-        if isinstance(record, BrokenRecordError):
-            self._note(Problem(source.path, str(record), record.line, record.number))
-            return None
-        try:
-            return read_record(record, source.label, forced=self.forced, task_key=self.task_key)
-        except TrajectoryError as error:
-            message = str(error)
-        self._note(Problem(source.path, message, record.line, record.number))
-        return None
-
-
-def _unpacked(record: Record, is_record: Any) -> Iterator[Record]:
-    """Yield the records in a value that holds several (a result file on one line), or the value itself."""
-    value = record.value
-    if isinstance(value, list):
-        parts: list[Any] = value
-    elif isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list) and item and is_record(item[0])]
-        parts = lists[0] if lists else [item for item in value.values() if is_record(item)]
-    else:
-        parts = []
-    if not any(map(is_record, parts)):
-        yield record
-        return
-    context = (
-        {key: item for key, item in value.items() if item is not parts} if isinstance(value, dict) else {}
-    )
-    for part in parts:
-        yield Record(part, record.number, record.line, None, context)
-
-
-def _yaml_records(stream: IO[bytes]) -> _Records:
-    """Yield the documents of a YAML file, which is read whole (such files are small)."""
-    import yaml  # type: ignore[import-untyped]
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        for number, value in enumerate(yaml.load_all(stream, Loader=loader), start=1):
-            yield Record(value, number)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise BrokenRecordError(f"not YAML: {error}", mark.line + 1 if mark else None) from None
-    except (ValueError, RecursionError, OverflowError) as error:
-        raise BrokenRecordError(f"not YAML: {error}", None) from None

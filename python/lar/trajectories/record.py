@@ -1,10 +1,11 @@
-"""One record of a log -> one trajectory, by the format that recognises it."""
+"""One record of a log -> its trajectories, by the format that recognises it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import finish
-from lar.trajectories.formats import known_formats, recognise
+from lar.trajectories.draft import NO_AGENT, finish
+from lar.trajectories.formats import known_formats, recognise, recognise_entries
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.schema import Trajectory
@@ -13,27 +14,55 @@ from lar.trajectories.schema import Trajectory
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A trajectory, and whether it is one call of a model and not a whole run."""
+
+    trajectory: Trajectory
+    is_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a record holds: trajectories, and what is wrong with those that could not be read."""
+
+    format: str
+    found: list[Found]
+    problems: list[str]
+
+
 def read_record(
     record: Record, label: str, *, forced: Format | None = None, task_key: str | None = None
-) -> Trajectory:
-    """Return the trajectory of a record, read by the format `forced` or the one that recognises it.
+) -> Reading:
+    """Read a record by the format `forced`, or by the first that recognises it.
 
     `label` names the record's source.
 
     Raises:
-        TrajectoryError: no format recognises the record, or it is malformed.
+        TrajectoryError: no format recognises the record, it is malformed, or it holds no turn of the agent.
     """
-    format_ = forced or recognise(record.value)
+    format_ = forced or (recognise_entries if record.whole_file else recognise)(record.value)
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format; known: {known_formats()}")
     try:
-        return finish(format_.read(record), record, label, task_key)
+        drafts = format_.read(record)
     except TrajectoryError:
         raise  # also a ValueError, but its message is complete already
     except _MALFORMED as error:
         raise TrajectoryError(
             f"not a well-formed record of its format ({type(error).__name__}: {error})"
         ) from None
+    reading = Reading(format_.name, [], [])
+    for place, draft in enumerate(drafts):
+        try:
+            trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
+        except TrajectoryError as error:
+            reading.problems.append(str(error))
+        else:
+            reading.found.append(Found(trajectory, draft.is_call))
+    if not reading.found:
+        raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
+    return reading
 
 
 def _describe(value: Any) -> str:

@@ -32,7 +32,8 @@ class Message(TypedDict):
     """One message as OpenAI's chat format has it, normalized. An absent key is absent, never None.
 
     `content` is a string, empty where the agent only called tools. `reasoning_content` is the agent's
-    thinking, where the source keeps it apart from the content.
+    thinking, where the source keeps it apart from the content. `weight` is 0 where the log excludes a turn of
+    the agent from training: it is context then, and not counted as the agent's.
 
     >>> message: Message = {"role": "user", "content": "How warm is it in Oslo?"}
     """
@@ -43,6 +44,7 @@ class Message(TypedDict):
     tool_call_id: NotRequired[str]
     reasoning_content: NotRequired[str]
     tool_calls: NotRequired[list[ToolCall]]
+    weight: NotRequired[int]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,6 +101,7 @@ _MESSAGE = pa.struct(
         ("tool_call_id", pa.string()),
         ("reasoning_content", pa.string()),
         ("tool_calls", pa.list_(_CALL)),
+        ("weight", pa.int8()),
     ]
 )
 PARQUET_SCHEMA = pa.schema(

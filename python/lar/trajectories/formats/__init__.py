@@ -13,13 +13,14 @@ from lar.trajectories.formats import (
     fireact,
     intercode,
     knowagent,
+    message_lines,
     react,
     sharegpt,
     swe_agent,
     tau,
     toolbench,
 )
-from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.base import Format, TextFormat
 
 _ALL = (
     react.FORMAT,
@@ -34,7 +35,12 @@ _ALL = (
     bfcl.FORMAT,
     sharegpt.FORMAT,
     chat.FORMAT,
+    message_lines.FORMAT,
 )
+_RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)
+_WHOLE_FILES = tuple(format_ for format_ in _ALL if format_.whole_file)
+HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
+TEXT_FORMATS = (TextFormat(react.looks_like_react, react.read_runs),)
 FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
 
 
@@ -47,7 +53,13 @@ def get_format(name: str) -> Format | None:
 
 def recognise(value: Any) -> Format | None:
     """Return the first format that recognises the record `value`, or None."""
-    return next((format_ for format_ in _ALL if format_.recognises(value)), None)
+    return next((format_ for format_ in _RECORDS if format_.recognises(value)), None)
+
+
+def recognise_entries(entries: list[Any]) -> Format | None:
+    """Return the first format of whole files that recognises one of the first `entries`, or None."""
+    head = entries[:HEAD_ENTRIES]
+    return next((format_ for format_ in _WHOLE_FILES if any(map(format_.recognises, head))), None)
 
 
 def known_formats() -> str:

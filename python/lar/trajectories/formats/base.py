@@ -1,6 +1,6 @@
 """The parts of a log format: recognising a record, and reading it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,28 @@ from lar.trajectories.json_stream import Record
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One log format: its name on the command line, how to recognise a record, and how to read one."""
+    """One log format: its name on the command line, how to recognise a record, and how to read one.
+
+    A record gives any number of trajectories. With `whole_file` a record is a list of all entries of a file,
+    and `recognises` is asked about each entry.
+    """
 
     name: str
     title: str  # for people, one line
     recognises: Callable[[Any], bool]
-    read: Callable[[Record], Draft]  # may raise what Python raises for malformed data
+    read: Callable[[Record], list[Draft]]  # may raise what Python raises for malformed data
+    whole_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextFormat:
+    """A log that is not JSON: how to recognise the start of a file, and how to cut it into records.
+
+    The records are read by the `Format` that recognises them.
+    """
+
+    looks_like: Callable[[str], bool]
+    read_runs: Callable[[Iterable[str]], Iterator[Record]]
 
 
 def has(value: Any, *keys: str) -> bool:

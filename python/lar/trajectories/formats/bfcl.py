@@ -8,13 +8,13 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.chat import parse_tools
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
 from lar.trajectories.schema import Tool
+from lar.trajectories.tools import parse_tools
 
 
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     value = record.value
     log = value.get("inference_log")
     turns = [turn for turn in log if has(turn, "begin_of_turn_query")] if isinstance(log, list) else []
@@ -30,12 +30,14 @@ def _read(record: Record) -> Draft:
             if name.startswith("step_"):
                 raw += [_message(entry) for entry in step if entry.get("role") in ("assistant", "tool")]
                 tools = tools or _tools(step)
-    return Draft(
-        normalize_messages(raw),
-        task=f"bfcl/{value['id']}",
-        model=text_or_none(value.get("model")),
-        tools=tools,
-    )
+    return [
+        Draft(
+            normalize_messages(raw),
+            task=f"bfcl/{value['id']}",
+            model=text_or_none(value.get("model")),
+            tools=tools,
+        )
+    ]
 
 
 def _message(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """OpenAI chat in its many wrappings, and the package's own records.
 
 Read are `{"messages": [...]}` with or without tools (fine-tuning lines too, calls as `tool_calls` or as
-`function_call`), a bare list of messages, request and response as a proxy logs them, prompt and completion,
-and the package's own fields (`id, task, success, model, source, tools, messages`, with `split_key` before
-`task`).
+`function_call`), a bare list of messages, request and response as a proxy logs them, prompt and completion
+(as messages or as text), preference pairs (the chosen answer), and the package's own fields (`id, task,
+success, model, source, tools, messages`, with `split_key` before `task`).
 """
 
-import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, solved, text_or_none
+from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import is_conversation, normalize_messages
-from lar.trajectories.schema import Tool
+from lar.trajectories.messages import from_json_text, is_conversation, is_message, normalize_messages
+from lar.trajectories.parts import thought_of
+from lar.trajectories.tools import parse_tools
 
 MESSAGE_KEYS = (
     "messages",
@@ -27,40 +28,75 @@ MESSAGE_KEYS = (
     "dialog",
 )
 TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
+# Where a log keeps the request.
+_REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
+_TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
+_SYSTEM = ("system", "system_prompt", "system_message", "instructions")
 
 
-def _find_messages(value: Any) -> list[Any] | None:
-    """Find the raw messages of a record, wherever this wrapping keeps them."""
-    messages = _spoken(value)
-    if messages is not None or not isinstance(value, dict):
+def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:
+    """Find the raw messages of a record and the object that holds them, wherever this wrapping keeps them."""
+    value = from_json_text(value)
+    if is_conversation(value):
+        return list(value), {}
+    if not isinstance(value, dict):
+        return None
+    if (messages := _listed(value)) is not None:
+        return messages, value
+    for key in _REQUESTS:
+        found = _request(value.get(key)) if isinstance(value.get(key), dict | list | str) else None
+        if found is not None:
+            return found
+    return _pair(value)
+
+
+def _listed(value: dict[str, Any]) -> list[Any] | None:
+    for key in MESSAGE_KEYS:
+        messages = from_json_text(value.get(key))
+        if is_conversation(messages):
+            return list(messages)
+    return None
+
+
+def _pair(value: dict[str, Any]) -> tuple[list[Any], dict[str, Any]] | None:
+    """A question and its answer as two texts, or a preference pair whose two sides hold the question too."""
+    if is_conversation(value.get("chosen")) and not isinstance(value.get("prompt"), str):
+        return [], value
+    for key in ("prompt", "instruction", "question", "query", "input"):
+        asked = value.get(key)
+        if isinstance(asked, str) and asked and _answers(value, key):
+            more = value.get("input") if key == "instruction" else None
+            text = f"{asked}\n\n{more}" if isinstance(more, str) and more else asked
+            return [{"role": "user", "content": text}], value
+    return None
+
+
+def _answers(value: dict[str, Any], asked: str) -> bool:
+    """Whether a record has a reply beside a question; a question-answer pair is not a log of a model."""
+    keys = ("chosen", *REPLIES) if asked in ("prompt", "instruction", "input") else ("response", "completion")
+    return any(reply_messages(value.get(key)) for key in keys)
+
+
+def _said(value: dict[str, Any], history: list[Any]) -> list[Any]:
+    """The messages that follow the history: the chosen answer of a preference pair, or the model's reply."""
+    chosen = reply_messages(value.get("chosen")) if "chosen" in value and "rejected" in value else None
+    reply = reply_of(value) if chosen is None else chosen
+    if len(reply) > len(history) and reply[: len(history)] == history:
+        return reply[len(history) :]
+    last = history[-1] if history else None
+    answered = isinstance(last, dict) and last.get("role", last.get("from")) in ("assistant", "gpt")
+    return [] if answered else reply
+
+
+def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
+    """The messages after the system's text, where the record keeps it beside them."""
+    if is_message(messages[0]) and messages[0].get("role", messages[0].get("from")) in (
+        "system",
+        "developer",
+    ):
         return messages
-    for key in ("request", "body", "input", "kwargs"):
-        if (messages := _spoken(value.get(key))) is not None:
-            return messages
-    prompt, completion = _spoken(value.get("prompt")), _spoken(value.get("completion"))
-    return None if prompt is None or completion is None else prompt + completion
-
-
-def _spoken(value: Any) -> list[Any] | None:
-    if isinstance(value, dict):
-        value = next((value[key] for key in MESSAGE_KEYS if is_conversation(value.get(key))), None)
-    return list(value) if is_conversation(value) else None
-
-
-def _reply(value: dict[str, Any]) -> list[Any]:
-    """Find what the model answered, where the record keeps it apart from the request."""
-    response = value.get("response", value.get("output"))
-    if isinstance(response, dict):
-        body = response.get("body")
-        return _choice(body if isinstance(body, dict) else response)
-    return _choice(value)
-
-
-def _choice(response: dict[str, Any]) -> list[Any]:
-    choices = response.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
-    return [message] if isinstance(message, dict) else []
+    text = next((text for key in _SYSTEM if (text := thought_of(value.get(key)))), "")
+    return [{"role": "system", "content": text}, *messages] if text else messages
 
 
 def _task(value: dict[str, Any]) -> str | None:
@@ -69,53 +105,47 @@ def _task(value: dict[str, Any]) -> str | None:
         return task
     space = text_or_none(value.get("dataset")) or text_or_none(value.get("benchmark")) or "chat"
     for key in TASK_IDS:
-        identifier = value.get(key)
-        if isinstance(identifier, str | int) and identifier != "":
-            return f"{space}/{identifier}"
+        name = identifier(value.get(key))
+        if name is not None:
+            return f"{space}/{name}"
     return None
 
 
-def parse_tools(value: Any) -> list[Tool] | None:
-    """Read the tools' schemas, given as a list or as its JSON text."""
-    if isinstance(value, str) and value:
-        value = json.loads(value)
-    if not isinstance(value, list):
-        return None
-    if not all(isinstance(tool, dict) for tool in value):
-        raise TrajectoryError("tools is not a list of objects")
-    return value
-
-
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     value = record.value
-    raw = _find_messages(value)
-    if raw is None:
-        normalize_messages(
-            value.get("messages") if isinstance(value, dict) else value
-        )  # raises the exact error
+    found = _request(value)
+    if found is None:
+        # Raises the exact error.
+        normalize_messages(value.get("messages") if isinstance(value, dict) else value)
         raise TrajectoryError("no list of messages with role and content")
+    history, inner = found
     if not isinstance(value, dict):
-        return Draft(normalize_messages(raw))
-    messages = normalize_messages(raw + _reply(value))
-    inner = next((value[key] for key in ("request", "body") if isinstance(value.get(key), dict)), value)
+        return [Draft(normalize_messages(history))]
     success = value.get("success")
-    return Draft(
-        messages,
-        id=text_or_none(value.get("id")),
-        task=_task(value),
-        success=success if isinstance(success, bool) else solved(value.get("reward")),
-        model=text_or_none(inner.get("model")),
-        source=text_or_none(value.get("source")),
-        keep_source="source" in value,
-        tools=parse_tools(inner.get("tools") or inner.get("functions")),
-    )
+    reply = _said(value, history)
+    return [
+        Draft(
+            normalize_messages(_with_system(history + reply, inner or value)),
+            is_call=bool(reply),
+            id=identifier(value.get("id")),
+            task=_task(value),
+            success=success if isinstance(success, bool) else solved(value.get("reward")),
+            model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
+            source=text_or_none(value.get("source")),
+            keep_source="source" in value,
+            tools=next(
+                (tools for at in (inner, value) for key in _TOOLS if (tools := parse_tools(at.get(key)))),
+                None,
+            ),
+        )
+    ]
 
 
 FORMAT = Format(
     "chat",
     "OpenAI chat, and the package's own JSONL and Parquet",
     lambda value: (
-        _find_messages(value) is not None or (has(value, "messages") and isinstance(value["messages"], list))
+        _request(value) is not None or (has(value, "messages") and isinstance(value["messages"], list))
     ),
     _read,
 )

@@ -12,17 +12,19 @@ from lar.trajectories.messages import normalize_messages
 _INSTRUCTION = re.compile(r"### Instruction:\n(.*?)\n\n### Response:", re.DOTALL)
 
 
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     value = record.value
     told = value["traj"]
     messages = normalize_messages(split_turns(told) if isinstance(told, str) else told)
     first = messages[0]["content"]
     instruction = _INSTRUCTION.search(first)
-    return Draft(
-        messages,
-        task=question_task(instruction.group(1) if instruction else first.removeprefix("Question:")),
-        success=solved(value.get("em")),
-    )
+    return [
+        Draft(
+            messages,
+            task=question_task(instruction.group(1) if instruction else first.removeprefix("Question:")),
+            success=solved(value.get("em")),
+        )
+    ]
 
 
 def _recognises(value: Any) -> bool:

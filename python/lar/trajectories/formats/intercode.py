@@ -9,7 +9,7 @@ from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
 
 
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     """With thoughts the agent wrote ReAct (`Thought 1: ... Action 1: ...`), without them the bare action."""
     value = record.value
     turns = value["turn_history"]
@@ -25,11 +25,13 @@ def _read(record: Record) -> Draft:
             shown = observation if thoughts is None else f"Observation {number}: {observation}"
             raw.append({"role": "user", "content": shown})
     environment = str(value.get("environment") or "unknown").removeprefix("ic_")
-    return Draft(
-        normalize_messages(raw),
-        task=f"intercode/{environment}/{question_task(value['query'])}",
-        success=solved((value.get("summary") or {}).get("max_reward")),
-    )
+    return [
+        Draft(
+            normalize_messages(raw),
+            task=f"intercode/{environment}/{question_task(value['query'])}",
+            success=solved((value.get("summary") or {}).get("max_reward")),
+        )
+    ]
 
 
 def _said(number: int, thought: Any, action: str) -> str:

@@ -13,24 +13,26 @@ from lar.trajectories.messages import normalize_messages
 _EXAMPLES = re.compile(r"^\(END OF EXAMPLES\)\n", re.MULTILINE)
 
 
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     return _read_question(record.value) if "prompt" in record.value else _read_household(record.value)
 
 
-def _read_question(value: dict[str, Any]) -> Draft:
+def _read_question(value: dict[str, Any]) -> list[Draft]:
     """Give the system the instructions and examples that the prompt begins with."""
     end = _EXAMPLES.search(value["prompt"])
     start = end.end() if end else 0
     raw = [{"role": "system", "content": value["prompt"][:start]}] if end else []
     correct = value.get("correct")
-    return Draft(
-        normalize_messages(raw + split_turns(value["prompt"][start:])),
-        task=question_task(value["question"]),
-        success=correct if isinstance(correct, bool) else None,
-    )
+    return [
+        Draft(
+            normalize_messages(raw + split_turns(value["prompt"][start:])),
+            task=question_task(value["question"]),
+            success=correct if isinstance(correct, bool) else None,
+        )
+    ]
 
 
-def _read_household(value: dict[str, Any]) -> Draft:
+def _read_household(value: dict[str, Any]) -> list[Draft]:
     """Give the agent the lines that begin with ">"; the trial in the name is an attempt at its task."""
     raw: list[dict[str, str]] = []
     for line in value["traj"].splitlines(keepends=True):
@@ -42,11 +44,13 @@ def _read_household(value: dict[str, Any]) -> Draft:
     if not any(message["role"] == "assistant" for message in raw):
         raise TrajectoryError("no line of the agent's (none begins with >)")
     result = value.get("result")
-    return Draft(
-        normalize_messages(raw),
-        task=f"alfworld/{str(value['name']).split('/')[0]}",
-        success=bool(result) if isinstance(result, bool | int) else None,
-    )
+    return [
+        Draft(
+            normalize_messages(raw),
+            task=f"alfworld/{str(value['name']).split('/')[0]}",
+            success=bool(result) if isinstance(result, bool | int) else None,
+        )
+    ]
 
 
 def _recognises(value: Any) -> bool:

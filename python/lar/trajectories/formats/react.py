@@ -154,14 +154,16 @@ def _success(text: str, ended: bool) -> bool | None:
         return False
 
 
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     value = record.value
     question = text_or_none(value.get("question"))
-    return Draft(
-        normalize_messages(split_turns(value["react_text"])),
-        task=question_task(question) if question else None,
-        success=_success(value["react_text"], bool(value.get("ended"))),
-    )
+    return [
+        Draft(
+            normalize_messages(split_turns(value["react_text"])),
+            task=question_task(question) if question else None,
+            success=_success(value["react_text"], bool(value.get("ended"))),
+        )
+    ]
 
 
 FORMAT = Format(

@@ -1,49 +1,19 @@
-"""ShareGPT: `{"conversations": [{"from": "human", "value": "..."}, ...]}`."""
+"""ShareGPT: `{"conversations": [{"from": "human", "value": "..."}, ...]}`. Read as OpenAI chat is."""
 
-import json
 from typing import Any
 
-from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats import chat
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.chat import parse_tools
-from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import normalize_messages
+from lar.trajectories.messages import from_json_text
 
 KEYS = ("conversations", "conversation", "messages")
 
 
-def _turns(value: Any) -> list[Any] | None:
+def _recognises(value: Any) -> bool:
     turns = next((value[key] for key in KEYS if key in value), None) if isinstance(value, dict) else value
+    turns = from_json_text(turns)
     first = turns[0] if isinstance(turns, list) and turns else None
-    return turns if isinstance(first, dict) and "from" in first and "value" in first else None
+    return isinstance(first, dict) and "from" in first and "value" in first
 
 
-def _read(record: Record) -> Draft:
-    turns = _turns(record.value)
-    if turns is None:
-        raise TrajectoryError("no conversation with from and value")
-    value = record.value if isinstance(record.value, dict) else {}
-    raw = [_call(turn) for turn in turns]
-    if system := text_or_none(value.get("system")):
-        raw.insert(0, {"role": "system", "content": system})
-    return Draft(
-        normalize_messages(raw),
-        id=text_or_none(value.get("id")),
-        task=text_or_none(value.get("task")),
-        model=text_or_none(value.get("model")),
-        tools=parse_tools(value.get("tools")),
-    )
-
-
-def _call(turn: Any) -> Any:
-    """Read a turn from "function_call", which holds the call as JSON text."""
-    if not isinstance(turn, dict) or turn.get("from") != "function_call":
-        return turn
-    calls = json.loads(turn["value"])
-    return {"role": "assistant", "content": "", "tool_calls": calls if isinstance(calls, list) else [calls]}
-
-
-FORMAT = Format(
-    "sharegpt", "ShareGPT conversations (from, value)", lambda value: _turns(value) is not None, _read
-)
+FORMAT = Format("sharegpt", "ShareGPT conversations (from, value)", _recognises, chat.FORMAT.read)

@@ -24,17 +24,19 @@ def _is_steps(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and has(value[0], "action", "observation", "response")
 
 
-def _read_swe_agent(record: Record) -> Draft:
+def _read_swe_agent(record: Record) -> list[Draft]:
     value = record.value
     raw = value["history"] if is_conversation(value.get("history")) else _from_steps(value.get("trajectory"))
     config = value.get("replay_config") or {}
     config = json.loads(config) if isinstance(config, str) else config
     name = _instance(value, config)
-    return Draft(
-        normalize_messages(raw),
-        task=f"swe/{name}" if name else _task_without_demonstrations(raw),
-        model=text_or_none(_dig(config, "agent", "model", "name")),
-    )
+    return [
+        Draft(
+            normalize_messages(raw),
+            task=f"swe/{name}" if name else _task_without_demonstrations(raw),
+            model=text_or_none(_dig(config, "agent", "model", "name")),
+        )
+    ]
 
 
 def _from_steps(steps: Any) -> list[dict[str, Any]]:
@@ -76,14 +78,16 @@ def _is_mini_swe_agent(value: Any) -> bool:
     ) is not None
 
 
-def _read_mini_swe_agent(record: Record) -> Draft:
+def _read_mini_swe_agent(record: Record) -> list[Draft]:
     value = record.value
     name = text_or_none(value.get("instance_id"))
-    return Draft(
-        normalize_messages(value["messages"]),
-        task=f"swe/{name}" if name else None,
-        model=text_or_none(_dig(value, "info", "config", "model", "model_name")),
-    )
+    return [
+        Draft(
+            normalize_messages(value["messages"]),
+            task=f"swe/{name}" if name else None,
+            model=text_or_none(_dig(value, "info", "config", "model", "model_name")),
+        )
+    ]
 
 
 SWE_AGENT = Format("swe_agent", "SWE-agent .traj and demonstration .yaml", _is_swe_agent, _read_swe_agent)

@@ -6,20 +6,20 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.chat import parse_tools
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
 from lar.trajectories.schema import Message
+from lar.trajectories.tools import parse_tools
 
 _POLICY = re.compile(r"^#\s*(\w+)\s+agent\s+policy", re.IGNORECASE | re.MULTILINE)
 _PERSONA = re.compile(r"\[PERSONA:[^\]]*\]$")
 
 
-def _read_tau_bench(record: Record) -> Draft:
+def _read_tau_bench(record: Record) -> list[Draft]:
     value = record.value
     messages = normalize_messages(value["traj"])
     task = f"tau_bench/{_domain(messages)}/{value['task_id']}"
-    return Draft(messages, task=task, success=solved(value.get("reward")))
+    return [Draft(messages, task=task, success=solved(value.get("reward")))]
 
 
 def _domain(messages: list[Message]) -> str:
@@ -28,7 +28,7 @@ def _domain(messages: list[Message]) -> str:
     return title.group(1).lower() if title else "unknown"
 
 
-def _read_tau2(record: Record) -> Draft:
+def _read_tau2(record: Record) -> list[Draft]:
     """Read a simulation; the policy in the file's `info` does not become a message."""
     value, info = record.value, record.context.get("info")
     environment = _part(info, "environment_info")
@@ -36,14 +36,16 @@ def _read_tau2(record: Record) -> Draft:
         raise TrajectoryError("a simulation without task_id")
     # The persona is the simulated user's: the same task in another tone.
     task = _PERSONA.sub("", str(value["task_id"]))
-    return Draft(
-        normalize_messages(value["messages"]),
-        id=text_or_none(value.get("id")),
-        task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
-        success=solved(_part(value, "reward_info").get("reward")),
-        model=text_or_none(_part(info, "agent_info").get("llm")),
-        tools=parse_tools(environment.get("tool_defs")),
-    )
+    return [
+        Draft(
+            normalize_messages(value["messages"]),
+            id=text_or_none(value.get("id")),
+            task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
+            success=solved(_part(value, "reward_info").get("reward")),
+            model=text_or_none(_part(info, "agent_info").get("llm")),
+            tools=parse_tools(environment.get("tool_defs")),
+        )
+    ]
 
 
 def _part(value: Any, key: str) -> dict[str, Any]:

@@ -7,43 +7,47 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, question_task
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.chat import parse_tools
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.tools import parse_tools
 
 _WINS = {"give_answer": True, "give_up": False}
 
 
-def _read(record: Record) -> Draft:
+def _read(record: Record) -> list[Draft]:
     return _read_tree(record.value) if "answer_generation" in record.value else _read_converted(record.value)
 
 
-def _read_tree(value: dict[str, Any]) -> Draft:
+def _read_tree(value: dict[str, Any]) -> list[Draft]:
     """Read the last chain of a tree, the one that was answered from."""
     answer = value["answer_generation"]
     chains = [chain for chain in answer.get("train_messages") or [] if chain]
     if not chains:
         raise TrajectoryError("answer_generation without train_messages")
-    return Draft(
-        normalize_messages(chains[-1]),
-        task=question_task(answer["query"]),
-        success=_WINS.get(answer.get("finish_type")),
-        tools=parse_tools(answer.get("function")),
-    )
+    return [
+        Draft(
+            normalize_messages(chains[-1]),
+            task=question_task(answer["query"]),
+            success=_WINS.get(answer.get("finish_type")),
+            tools=parse_tools(answer.get("function")),
+        )
+    ]
 
 
-def _read_converted(value: dict[str, Any]) -> Draft:
+def _read_converted(value: dict[str, Any]) -> list[Draft]:
     """Follow the last branch of the answer's tree from its root."""
     raw: list[dict[str, Any]] = []
     nodes = value["answer"]["answer_details"]
     while nodes:
         raw += _messages(nodes[-1])
         nodes = nodes[-1].get("next")
-    return Draft(
-        normalize_messages(raw),
-        task=question_task(value["query"]),
-        tools=parse_tools(value.get("available_tools")),
-    )
+    return [
+        Draft(
+            normalize_messages(raw),
+            task=question_task(value["query"]),
+            tools=parse_tools(value.get("available_tools")),
+        )
+    ]
 
 
 def _messages(node: dict[str, Any]) -> list[dict[str, Any]]:

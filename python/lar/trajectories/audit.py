@@ -1,0 +1,132 @@
+"""What of a raw record is in none of its trajectories: each text that was left out, by its path.
+
+The audit does not depend on the formats. It compares the strings of the record with the texts that came out,
+so a format that forgets a field cannot hide it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lar.trajectories.messages import from_json_text, strings_of
+from lar.trajectories.schema import Trajectory
+
+# Members that name things and hold no text of a conversation.
+LABELS = frozenset(
+    (
+        "role",
+        "from",
+        "type",
+        "object",
+        "id",
+        "model",
+        "name",
+        "finish_reason",
+        "stop_reason",
+        "status",
+        "kind",
+    )
+)
+# A message with no other keys is in the trajectory if its content is.
+_PLAIN = frozenset(("role", "content"))
+_Path = tuple[str, ...]
+
+
+def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
+    """The texts of the raw record `value` that none of its `trajectories` holds: {path: characters}.
+
+    A path is that of the members, `messages[].content`; list indices and numbers in names do not count. JSON
+    within a string is opened. A text counts as held where it stands in a text of a trajectory, as it is or as
+    JSON writes it; of a text that was cut into messages, the lines that are missing are counted.
+    """
+    held = _Held(trajectories)
+    counts: dict[str, int] = {}
+    for path, characters in _missing(value, (), held):
+        name = _name(path)
+        counts[name] = counts.get(name, 0) + characters
+    return counts
+
+
+class _Held:
+    """The texts of trajectories, to look strings up in."""
+
+    def __init__(self, trajectories: Iterable[Trajectory]) -> None:
+        self._trajectories = list(trajectories)
+        self.exact: set[str] = set()
+        self.objects: set[int] = set()  # ids of raw objects that the trajectories hold as they are
+        for trajectory in self._trajectories:
+            self.exact.update(
+                (trajectory.id, trajectory.task, trajectory.model or "", trajectory.source or "")
+            )
+            for message in trajectory.messages:
+                self.exact.add(message["content"])
+                if len(message) > 2:
+                    self.exact.update(strings_of(message))
+            for tool in trajectory.tools or ():
+                self._hold_tool(tool)
+        self._all: str | None = None
+
+    def _hold_tool(self, tool: Any) -> None:
+        function = tool.get("function", tool)
+        for value in (tool, function, *(function.values() if isinstance(function, dict) else ())):
+            if isinstance(value, dict | list):
+                self.objects.add(id(value))
+            elif isinstance(value, str):
+                self.exact.add(value)
+
+    def missing(self, text: str) -> int:
+        """How many characters of `text` the trajectories do not hold."""
+        if text in self.exact or text.strip() in self.exact or self._has(text):
+            return 0
+        if "\n" not in text:
+            return len(text)
+        return sum(len(line) for line in text.split("\n") if not self._has(line))
+
+    def _has(self, text: str) -> bool:
+        if self._all is None:
+            self._all = "".join(self._texts())
+        return text in self._all or json.dumps(text, ensure_ascii=False)[1:-1] in self._all
+
+    def _texts(self) -> Iterator[str]:
+        for trajectory in self._trajectories:
+            # The contents on end: a text that was cut into messages stands there whole.
+            yield from (message["content"] for message in trajectory.messages)
+            for message in trajectory.messages:
+                yield "\n"
+                yield message.get("reasoning_content", "")
+                for call in message.get("tool_calls", ()):
+                    yield f"\n{call['function']['arguments']}"
+            yield f"\n{trajectory.id}\n{trajectory.task}\n"
+            if trajectory.tools:
+                yield json.dumps(trajectory.tools, ensure_ascii=False)
+
+
+def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]]:
+    if isinstance(value, dict):
+        if id(value) in held.objects:
+            return
+        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
+            return
+        for key, item in value.items():
+            if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
+                yield from _missing(item, (*path, str(key)), held)
+    elif isinstance(value, list):
+        if id(value) not in held.objects:
+            for item in value:
+                yield from _missing(item, (*path, "[]"), held)
+    elif isinstance(value, str) and value and value not in held.exact:
+        inner = from_json_text(value)
+        if inner is not value:
+            yield from _missing(inner, (*path, "(json)"), held)
+        elif characters := held.missing(value):
+            yield path, characters
+
+
+def _name(path: _Path) -> str:
+    """`messages[].content`; numbers in names are written N, for attributes such as `messages.0.content`."""
+    steps = (step if step in ("[]", "(json)") else f".{_without_numbers(step)}" for step in path)
+    return "".join(steps).removeprefix(".") or "(the text itself)"
+
+
+def _without_numbers(step: str) -> str:
+    return ".".join("N" if part.isdecimal() else part for part in step.split("."))

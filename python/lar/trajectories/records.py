@@ -1,0 +1,135 @@
+"""The raw records of a file of any layout: JSON lines or documents, Parquet, YAML, text logs, sessions."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import IO, Any
+
+from lar.trajectories import json_stream, parquet
+from lar.trajectories.files import PARQUET, Source, read_head
+from lar.trajectories.formats import (
+    HEAD_ENTRIES,
+    TEXT_FORMATS,
+    known_formats,
+    recognise,
+    recognise_entries,
+)
+from lar.trajectories.formats.base import Format
+from lar.trajectories.json_stream import BrokenRecordError, Record
+from lar.trajectories.messages import is_message
+
+_LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
+_YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
+
+Records = Iterator[Record | BrokenRecordError]
+
+
+def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Records:
+    """Yield the records of the decompressed file `stream`, and an error for each that is broken.
+
+    `forced` is the format of all records, None to recognise each by its content.
+
+    Raises:
+        BrokenRecordError: the file is of no known layout, or cannot be read on.
+    """
+    head = read_head(source)
+    hint = _LINE_NAMES.search(source.full_name) is not None
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(PARQUET):
+        return parquet.read_rows(source.path if source.system is None else stream)
+    if not start:
+        raise BrokenRecordError("the file is empty", None)
+    if b"\x00" in head:
+        raise BrokenRecordError(f"binary data; known formats: {known_formats()}", None)
+    text = head.decode("utf-8", "replace")
+    for log in TEXT_FORMATS:
+        if log.looks_like(text):
+            return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
+    if start[:1] in (b"{", b"[") or hint:
+        return _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+    if _YAML.search(head):
+        return _yaml_records(stream)
+    raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
+
+
+def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:
+    is_record = _is_record(forced)
+    records = json_stream.read_lines(stream) if lines else _to_the_break(stream, is_record)
+    first = list(islice(records, HEAD_ENTRIES))
+    records = chain(first, records)
+    if _is_one_record([record.value for record in first if isinstance(record, Record)], forced):
+        return _as_one(records)
+    return _each(records, is_record) if lines else records
+
+
+def _to_the_break(stream: IO[bytes], is_record: Callable[[Any], bool]) -> Records:
+    """Yield the records of a document and, where it cannot be read on, what is wrong."""
+    try:
+        yield from json_stream.read_document(stream, is_record, is_message)
+    except BrokenRecordError as error:
+        yield error
+
+
+def _is_record(forced: Format | None) -> Callable[[Any], bool]:
+    return forced.recognises if forced else lambda value: recognise(value) is not None
+
+
+def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
+    """Whether the entries of a file make one record, from the first ones."""
+    if forced is not None:
+        return forced.whole_file
+    return recognise_entries(entries) is not None
+
+
+def _as_one(records: Records) -> Records:
+    """Yield the broken records, then all others as one."""
+    entries: list[Any] = []
+    for record in records:
+        if isinstance(record, BrokenRecordError):
+            yield record
+        else:
+            entries.append(record.value)
+    yield Record(entries, 1, 1, whole_file=True)
+
+
+def _each(records: Records, is_record: Callable[[Any], bool]) -> Records:
+    for record in records:
+        if isinstance(record, BrokenRecordError) or is_record(record.value):
+            yield record
+        else:
+            yield from _unpacked(record, is_record)
+
+
+def _unpacked(record: Record, is_record: Callable[[Any], bool]) -> Iterator[Record]:
+    """Yield the records in a value that holds several (a result file on one line), or the value itself."""
+    value = record.value
+    if isinstance(value, list):
+        parts: list[Any] = value
+    elif isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list) and item and is_record(item[0])]
+        parts = lists[0] if lists else [item for item in value.values() if is_record(item)]
+    else:
+        parts = []
+    if not any(map(is_record, parts)):
+        yield record
+        return
+    context = (
+        {key: item for key, item in value.items() if item is not parts} if isinstance(value, dict) else {}
+    )
+    for part in parts:
+        yield Record(part, record.number, record.line, None, context)
+
+
+def _yaml_records(stream: IO[bytes]) -> Records:
+    """Yield the documents of a YAML file, which is read whole (such files are small)."""
+    import yaml  # type: ignore[import-untyped]
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        for number, value in enumerate(yaml.load_all(stream, Loader=loader), start=1):
+            yield Record(value, number)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BrokenRecordError(f"not YAML: {error}", mark.line + 1 if mark else None) from None
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise BrokenRecordError(f"not YAML: {error}", None) from None

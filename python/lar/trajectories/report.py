@@ -1,0 +1,88 @@
+"""What reading logs gave: counts for each format, what was left out and where, and what could not be read."""
+
+from dataclasses import dataclass, field
+
+from lar.trajectories.messages import is_spoken
+from lar.trajectories.problems import Problems
+from lar.trajectories.schema import Trajectory
+
+
+@dataclass(slots=True)
+class FormatCounts:
+    """What was read of one format. Characters are those of the agent: content, reasoning and arguments."""
+
+    records: int = 0
+    trajectories: int = 0
+    agent_turns: int = 0
+    calls: int = 0
+    agent_characters: int = 0
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count a trajectory."""
+        self.trajectories += 1
+        for message in trajectory.messages:
+            if not is_spoken(message):
+                continue
+            calls = message.get("tool_calls", [])
+            self.agent_turns += 1
+            self.calls += len(calls)
+            self.agent_characters += len(message["content"]) + len(message.get("reasoning_content", ""))
+            self.agent_characters += sum(len(call["function"]["arguments"]) for call in calls)
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Texts at one path of the records of a format that are in no trajectory."""
+
+    records: int
+    characters: int
+    first: str  # where the first of them stands: file, record and line
+
+
+@dataclass(slots=True)
+class Report:
+    """What reading logs gave, beside the trajectories; `merge` adds another part of the same logs.
+
+    formats: counts by the format's name. left_out: by format and path, texts of records that are in no
+    trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
+    problems: records that could not be read.
+    """
+
+    formats: dict[str, FormatCounts] = field(default_factory=dict)
+    left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)
+    repeated: int = 0
+    first_repeated: str | None = None
+    problems: Problems = field(default_factory=Problems)
+
+    def counts(self, format_name: str) -> FormatCounts:
+        """The counts of a format, to add to."""
+        return self.formats.setdefault(format_name, FormatCounts())
+
+    def leave_out(self, format_name: str, texts: dict[str, int], place: str) -> None:
+        """Count the texts of one record that were left out: {path: characters}."""
+        for path, characters in texts.items():
+            known = self.left_out.setdefault((format_name, path), LeftOut(0, 0, place))
+            known.records += 1
+            known.characters += characters
+
+    def repeat(self, place: str) -> None:
+        """Count a trajectory that is the beginning of another one."""
+        self.repeated += 1
+        self.first_repeated = self.first_repeated or place
+
+    def merge(self, other: "Report") -> None:
+        """Add the counts of `other`, which was read after this one."""
+        for name, counts in other.formats.items():
+            mine = self.counts(name)
+            mine.records += counts.records
+            mine.trajectories += counts.trajectories
+            mine.agent_turns += counts.agent_turns
+            mine.calls += counts.calls
+            mine.agent_characters += counts.agent_characters
+        for (name, path), texts in other.left_out.items():
+            known = self.left_out.setdefault((name, path), LeftOut(0, 0, texts.first))
+            known.records += texts.records
+            known.characters += texts.characters
+        self.repeated += other.repeated
+        self.first_repeated = self.first_repeated or other.first_repeated
+        self.problems.merge(other.problems)
