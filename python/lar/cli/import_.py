@@ -13,6 +13,7 @@ from rich.table import Table
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Problems, Report, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories.tasks import one_task
 
 SHOWN_PROBLEMS = 5
 
@@ -41,14 +42,14 @@ class _Tally:
 
     trajectories: int = 0
     messages: int = 0
-    tasks: set[str] = field(default_factory=set)
+    tasks: Counter[str] = field(default_factory=Counter)
     success: Counter[bool | None] = field(default_factory=Counter)
 
     def watch(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
         for trajectory in trajectories:
             self.trajectories += 1
             self.messages += len(trajectory.messages)
-            self.tasks.add(trajectory.task)
+            self.tasks[trajectory.task] += 1
             self.success[trajectory.success] += 1
             yield trajectory
 
@@ -98,6 +99,8 @@ def command(
     summary = _summary(tally, problems, output)
     print_json(summary) if as_json else _print_table(summary)
     _note_problems(problems)
+    if task_key is None and (warning := one_task(tally.tasks)):
+        logger.warning("%s", warning)
 
 
 def _note_problems(problems: Problems) -> None:

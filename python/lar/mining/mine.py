@@ -1,5 +1,6 @@
 """Corpus -> latent vocabulary: the segments that recur, could have been predicted, and save the most."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -22,12 +23,15 @@ from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
 from lar.mining.update import Rows, check_tokenizer, rows_of
+from lar.trajectories.tasks import one_task
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
+
+logger = logging.getLogger(__name__)
 
 
 def mine(
@@ -70,6 +74,8 @@ def mine(
         corpus = Corpus.load(corpus)
     if before is not None:
         check_tokenizer(before, corpus)
+    if warning := one_task(corpus.task_counts()):
+        logger.warning("%s", warning)
     return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run()
 
 

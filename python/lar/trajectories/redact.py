@@ -150,9 +150,7 @@ class Redactor:
         task = trajectory.task
         if task == first_message_task(trajectory.messages):
             return first_message_task(messages)
-        if (digest := _DIGEST.search(task)) and (
-            asked(trajectory.messages) != asked(messages)
-        ):
+        if (digest := _DIGEST.search(task)) and (asked(trajectory.messages) != asked(messages)):
             return f"{task[: digest.start()]}{digest[1]}:{self._digest(task, 8)}"
         return self._name(task, find)
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
@@ -55,7 +55,7 @@ def _from_steps(steps: Any) -> list[dict[str, Any]]:
 
 def _instance(value: dict[str, Any], config: Any) -> str | None:
     statement = _dig(config, "problem_statement", "id")
-    return text_or_none(value.get("instance_id")) or text_or_none(statement)
+    return identifier(value.get("instance_id")) or identifier(statement)
 
 
 def _task_without_demonstrations(raw: list[Any]) -> str:
@@ -80,7 +80,7 @@ def _is_mini_swe_agent(value: Any) -> bool:
 
 def _read_mini_swe_agent(record: Record) -> list[Draft]:
     value = record.value
-    name = text_or_none(value.get("instance_id"))
+    name = identifier(value.get("instance_id"))
     return [
         Draft(
             normalize_messages(value["messages"]),
