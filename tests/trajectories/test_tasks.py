@@ -102,7 +102,7 @@ def test_what_is_asked_makes_the_task(one, other):
 def test_boilerplate_alone_still_gives_a_task():
     reminder = "<system-reminder>x</system-reminder>"
     assert asked(users(reminder)) == reminder
-    assert asked([{"role": "assistant", "content": "Hello!"}]) == "Hello!"
+    assert asked([{"role": "assistant", "content": ""}, {"role": "tool", "content": "Hello!"}]) == "Hello!"
     assert first_message_task(users("")) == first_message_task(users())
 
 

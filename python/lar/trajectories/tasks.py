@@ -40,34 +40,29 @@ _WHOLE = re.compile(
     r"|Here is a demonstration of how to correctly accomplish this task"  # SWE-agent
 )
 _PROJECT_RULES = re.compile(r"# AGENTS\.md instructions\b(?:(?!</INSTRUCTIONS>)[\s\S])*+(?:</INSTRUCTIONS>)?")
-_METADATA = re.compile(
-    r"^[A-Z][\w ]{2,60} \(untrusted metadata\):\s*```(?:json)?\n(?:(?!```)[\s\S])*+```", re.M
-)
+_METADATA = re.compile(r"\n[A-Z][\w ]{2,60} \(untrusted metadata\):\s*```(?:json)?\n(?:(?!```)[\s\S])*+```")
+# Lines of their own. (Patterns for lines begin with a line feed, which is quick to find, and not with `^`.)
 _LINES = re.compile(
-    r"^[ \t#*>-]*+(?:(?:the )?(?:current|today'?s|local|system)[ _]?(?:date|day|time|datetime|timestamp)\b"
-    r"[^:\n]{0,40}(?::| is ).*"
+    r"\n[ \t#*>-]*+(?=[cCdDlLmMrRsStTwW[])(?i:(?:the )?(?:current|today'?s|local|system)[ _]?"
+    r"(?:date|day|time|datetime|timestamp)\b[^:\n]{0,40}(?::| is ).*"
     r"|(?:date|time|datetime|timestamp|cwd|(?:current |working )directory"
     r"|(?:session|conversation|request|trace|run|message|thread)[ _-]?id)[ \"*]*[:=].*"
-    r"|\[Request interrupted by user[^\]\n]{0,40}\])$",
-    re.M | re.I,
+    r"|\[Request interrupted by user[^\]\n]{0,40}\])(?=\n|\Z)"
 )
-# At the beginning of a line: `[2025-01-31 10:20:30]`, `[Thu 2025-01-31 10:20 UTC]`, `2025-01-31T10:20:30Z`.
+# At the beginning: `[2025-01-31 10:20:30]`, `[Thu 2025-01-31 10:20 UTC]`, `2025-01-31T10:20:30Z`.
 _STAMP = re.compile(
-    r"^(?:\[(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d[^\]\n]{0,40}\]|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)[ :-]*",
-    re.M,
+    r"\s*(?:\[(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d[^\]\n]{0,40}\]|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)[ :-]*"
 )
 # What a person asked, where a program's headings stand around it: its beginning, and its end.
 _ASKED = (
     (re.compile(r"<pr_description>"), "</pr_description>"),
     (re.compile(r"<issue_description>"), "</issue_description>"),
-    (re.compile(r"^ISSUE:\n", re.M), "\nINSTRUCTIONS:\n"),
-    (re.compile(r"^### Instruction:\n", re.M), "\n### Response:"),
+    (re.compile(r"\nISSUE:\n"), "\nINSTRUCTIONS:\n"),
+    (re.compile(r"\n### Instruction:\n"), "\n### Response:"),
 )
-_REQUEST = re.compile(r"^## My request(?: for Codex)?:[ \t]*$", re.M)
-_QUESTION = re.compile(r"^(?:Question|Claim|Query)(?: \d+)?:[ \t]*", re.M)
-_AFTER_QUESTION = re.compile(
-    r"You have attempted to answer following question before|^(?:Thought|Action)\b", re.M
-)
+_REQUEST = re.compile(r"\n## My request(?: for Codex)?:[ \t]*(?=\n)")
+_QUESTION = re.compile(r"\n(?:Question|Claim|Query)(?: \d+)?:[ \t]*")
+_AFTER_QUESTION = re.compile(r"You have attempted to answer following question before|\n(?:Thought|Action)\b")
 _STEPS = re.compile(r"\b(?:Thought|Observation|Final Answer)\b")
 
 
@@ -77,23 +72,25 @@ def first_message_task(messages: list[Message]) -> str:
 
 
 def asked(messages: list[Message]) -> str:
-    """What the first user asks for, without boilerplate: the text of the first message that has another."""
+    """What the user asks for first, without boilerplate; without a user, the first text."""
     contents = [message["content"] for message in messages if message["role"] == "user"]
     for content in contents:
         if question := without_boilerplate(content).strip():
             return question
-    return next((content for content in contents if content), messages[0]["content"])
+    contents += [message["content"] for message in messages]
+    return next((content for content in contents if content), "")
 
 
 def without_boilerplate(text: str) -> str:
     """`text` without what an agent's program put around a person's words; empty where it is nothing else."""
     if "<" in text:
         text = _without_blocks(text)
-    for pattern in (_PROJECT_RULES, _METADATA):
-        text = pattern.sub("", text)
+    text = _METADATA.sub("", "\n" + _PROJECT_RULES.sub("", text))
     if _WHOLE.match(text.lstrip()):
         return ""
-    return _question(_LINES.sub("", _STAMP.sub("", text)))
+    if stamp := _STAMP.match(text):
+        text = text[stamp.end() :]
+    return _question(_LINES.sub("", "\n" + text))
 
 
 def _without_blocks(text: str) -> str:
