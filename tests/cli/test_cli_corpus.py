@@ -63,7 +63,7 @@ def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
         orphan = {
             "id": "orphan",
             "split_key": "t",
-            "messages": [user("go"), {"role": "tool", "content": "x"}],
+            "messages": [user("go"), {"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}],
         }
         file.write('{"id": "broken", \n' + json.dumps(orphan) + "\n")
     code, _, err = run(monkeypatch, capsys, *corpus_command(folder))

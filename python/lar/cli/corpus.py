@@ -54,7 +54,7 @@ def command(
     """
     if ray_address is not None and workers is not None:
         raise OptionError("--workers is for one machine: it does not go with --ray")
-    from lar.cli.inputs import note_problems
+    from lar.cli.log_report import warn_of
     from lar.corpus import Corpus
     from lar.trajectories import Report, read_trajectories
 
@@ -71,7 +71,7 @@ def command(
             progress=progress,
         )
     summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
-    note_problems(report)
+    warn_of(report)
     if as_json:
         print_json(summary)
     else:

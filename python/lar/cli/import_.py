@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.errors import OptionError
-from lar.trajectories import FORMATS, Problems, Report, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories import FORMATS, Report, Trajectory, read_trajectories, write_trajectories
 from lar.trajectories.tasks import one_task
-
-SHOWN_PROBLEMS = 5
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
@@ -95,27 +94,18 @@ def command(
             paths, format=format_, task_key=task_key, strict=strict, report=report, progress=progress
         )
         write_trajectories(tally.watch(trajectories), output)
-    problems = report.problems
-    summary = _summary(tally, problems, output)
-    print_json(summary) if as_json else _print_table(summary)
-    _note_problems(problems)
+    summary = _summary(tally, output) | report_summary(report)
+    if as_json:
+        print_json(summary)
+    else:
+        _print_table(summary)
+        print_report(report)
+    warn_of(report)
     if task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
 
 
-def _note_problems(problems: Problems) -> None:
-    """Show a few bad records, from as many files as there is room for."""
-    shown = (problems.of_each_file() if len(problems.of_each_file()) > 1 else problems.records)[
-        :SHOWN_PROBLEMS
-    ]
-    for problem in shown:
-        logger.warning("bad record: %s", problem)
-    if problems.count > len(shown):
-        more = problems.count - len(shown)
-        logger.warning("%d more bad records (--json lists the first %d)", more, problems.keep)
-
-
-def _summary(tally: _Tally, problems: Problems, output: Path) -> dict[str, Any]:
+def _summary(tally: _Tally, output: Path) -> dict[str, Any]:
     return {
         "output": str(output),
         "trajectories": tally.trajectories,
@@ -124,14 +114,12 @@ def _summary(tally: _Tally, problems: Problems, output: Path) -> dict[str, Any]:
         "succeeded": tally.success[True],
         "failed": tally.success[False],
         "unknown": tally.success[None],
-        "bad_records": problems.count,
-        "problems": [str(problem) for problem in problems.records],
     }
 
 
 def _print_table(summary: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None)
     for name, value in summary.items():
-        if name != "problems":
+        if isinstance(value, int | str):
             table.add_row(name.replace("_", " "), str(value))
     Console().print(table)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from lar.cli.common import logger, progress_bar
+from lar.cli.common import progress_bar
+from lar.cli.log_report import warn_of
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
@@ -62,7 +63,7 @@ def open_corpus(paths: tuple[Path, ...], tokenizer: Any | None) -> Corpus:
     report = Report()
     with progress_bar("tokenizing", unit="trajectories") as progress:
         corpus = Corpus.build(read_trajectories(paths, report=report), tokenizer, progress=progress)
-    note_problems(report)
+    warn_of(report)
     return corpus
 
 
@@ -74,10 +75,3 @@ def open_corpora(paths: tuple[Path, ...], tokenizer: Any) -> dict[str, Corpus]:
         name = stem if stem not in corpora else f"{stem}-{len(corpora)}"
         corpora[name] = open_corpus((path,), tokenizer)
     return corpora
-
-
-def note_problems(report: Report) -> None:
-    """Log how many records could not be read, and where the first of them stands."""
-    problems = report.problems
-    if problems.count:
-        logger.warning("%d records could not be read; the first: %s", problems.count, problems.records[0])

@@ -115,11 +115,20 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
             for item in value:
                 yield from _missing(item, (*path, "[]"), held)
     elif isinstance(value, str) and value and value not in held.exact:
-        inner = from_json_text(value)
+        inner = _opened(value)
         if inner is not value:
             yield from _missing(inner, (*path, "(json)"), held)
         elif characters := held.missing(value):
             yield path, characters
+
+
+def _opened(text: str) -> Any:
+    """The values within a text that is JSON, or JSON lines; else the text itself."""
+    inner = from_json_text(text)
+    if inner is not text or not text.startswith("{") or "\n" not in text:
+        return inner
+    lines = [from_json_text(line) for line in text.splitlines()]
+    return text if any(isinstance(line, str) for line in lines) else lines
 
 
 def _name(path: _Path) -> str:

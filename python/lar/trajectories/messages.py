@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.calls import calls_in_text, calls_of, to_json
-from lar.trajectories.parts import read_parts, thought_of
+from lar.trajectories.parts import are_parts, read_parts, thought_of
 from lar.trajectories.schema import ROLES, Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -100,7 +100,9 @@ def normalize_message(value: Any) -> list[Message]:
     elif isinstance(content, dict) and isinstance(content.get("parts"), list):
         content = content["parts"]  # ChatGPT's export
     if isinstance(content, list):
-        return _from_parts(role, content, value)
+        parts = [part for part in content if part is not None]
+        if are_parts(parts):
+            return _from_parts(role, parts, value)
     return [_message(role, _text(content, value), value)]
 
 
@@ -130,8 +132,8 @@ def _message(role: Role, content: str, value: dict[str, Any]) -> Message:
     message: Message = {"role": role, "content": content}
     name, call_id = value.get("name"), value.get("tool_call_id")
     if role == "tool":
-        call_id = next(filter(None, (call_id, *_other_ids(value))), None)
-        name = name or value.get("function")
+        call_id = next((found for found in (call_id, *_other_ids(value)) if isinstance(found, str)), None)
+        name = value.get("function") if name is None else name
     if isinstance(name, str):
         message["name"] = name
     if isinstance(call_id, str):

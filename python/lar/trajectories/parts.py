@@ -52,6 +52,17 @@ class Piece:
         return not ("".join(self.texts) or self.calls or "".join(self.thoughts))
 
 
+def are_parts(values: list[Any]) -> bool:
+    """Whether a list is content in parts, and not data: every element is a text or an object with a kind."""
+    return all(isinstance(value, str) or (isinstance(value, dict) and _has_kind(value)) for value in values)
+
+
+def _has_kind(value: dict[str, Any]) -> bool:
+    return isinstance(value.get("type"), str) or any(
+        key in value for key in ("text", "thinking", "image_url")
+    )
+
+
 def read_parts(role: Role, parts: list[Any]) -> list[Piece]:
     """Cut the parts of one message at its tool results.
 
@@ -59,15 +70,13 @@ def read_parts(role: Role, parts: list[Any]) -> list[Piece]:
     cannot write it.
 
     Raises:
-        TrajectoryError: a part is neither text nor an object, or a text part has no text.
+        TrajectoryError: a text part has no text.
     """
     pieces = [Piece(role)]
     for part in parts:
         if isinstance(part, str):
             pieces[-1].texts.append(part)
             continue
-        if not isinstance(part, dict):
-            raise TrajectoryError("a content part is neither text nor an object")
         kind = _kind(part)
         if kind in _RESULTS or kind.endswith("_tool_result"):
             pieces += [Piece("tool", result=_result(part)), Piece(role)]

@@ -11,6 +11,7 @@ import re
 import tempfile
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class Repeats:
         for number, repeats in enumerate(drop.tolist()):
             trajectory, place = self._rows.read(number)
             if not repeats and replies.any:
-                replies.restore(trajectory.messages)
+                trajectory = replies.restored(trajectory)
             yield trajectory, not repeats, place
 
     def close(self) -> None:
@@ -131,7 +132,8 @@ def _contained(own: _Digests, order: NDArray[np.int64], wanted: _Digests) -> NDA
 class _Replies:
     """The replies of dropped trajectories, which are as the model wrote them.
 
-    A later request repeats a reply as its client has stored it: without reasoning, perhaps written anew.
+    A later request repeats a reply as its client has stored it: without reasoning, perhaps written anew. It
+    may also leave out what the first request had: the system's text and the tools.
     """
 
     def __init__(self, rows: "_Rows", own: _Digests, drop: NDArray[np.bool_]) -> None:
@@ -141,14 +143,30 @@ class _Replies:
         self._numbers, self._digests = dropped[order], own[dropped][order]
         self.any = bool(len(dropped))
 
-    def restore(self, messages: list[Message]) -> None:
-        """Put the replies in the place of their repetitions in `messages`."""
+    def restored(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with the replies in the place of their repetitions, and what it lacks."""
+        messages = list(trajectory.messages)
+        lacks = trajectory.tools is None or messages[0]["role"] != "system"
+        found: list[int] = []
         for place, digest in chain(messages)[:-1]:
-            if messages[place]["role"] != "assistant":
-                continue
-            at = int(np.searchsorted(self._digests, np.bytes_(digest)))
-            if at < len(self._digests) and self._digests[at] == digest.rstrip(b"\0"):
-                messages[place] = {**messages[place], **self._rows.reply(int(self._numbers[at]))}
+            if messages[place]["role"] == "assistant" and (number := self._find(digest)) is not None:
+                messages[place] = {**messages[place], **self._rows.reply(number)}
+                found.append(number)
+        trajectory = replace(trajectory, messages=messages)
+        return _completed(trajectory, self._rows.read(found[0])[0]) if lacks and found else trajectory
+
+    def _find(self, digest: bytes) -> int | None:
+        at = int(np.searchsorted(self._digests, np.bytes_(digest)))
+        found = at < len(self._digests) and self._digests[at] == digest.rstrip(b"\0")
+        return int(self._numbers[at]) if found else None
+
+
+def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:
+    """The trajectory with the tools and the system's text of its `beginning`, where it has none."""
+    first = beginning.messages[0]
+    if first["role"] == "system" and trajectory.messages[0]["role"] != "system":
+        trajectory = replace(trajectory, messages=[first, *trajectory.messages])
+    return trajectory if trajectory.tools is not None else replace(trajectory, tools=beginning.tools)
 
 
 class _Rows:

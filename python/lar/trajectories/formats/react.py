@@ -64,6 +64,8 @@ class _Run:
         self.first_line = line_number
         self.labels: set[tuple[str, str | None]] = set()
         self.judged = False
+        self.ended = False  # by a line that ends a run, whatever came before
+        self.verdict_line = ""  # the line after the run's last one that ended it
         self.question_at: int | None = None  # a line within an observation that may begin the next run
 
     def starts_anew(self, line: str, label: re.Match[str]) -> bool:
@@ -86,43 +88,63 @@ class _Run:
 
 
 def read_runs(lines: Iterable[str]) -> Iterator[Record]:
-    """Yield a record `{react_text, question, index, ended}` for each run; memory for one run at a time."""
-    run, number, line_number = _Run(1), 0, 0
+    """Yield a record `{react_text, question, index, ended, between}` for each run.
+
+    `between` is the text around the run that is no part of one; memory for two runs at a time.
+    """
+    number, between, held = 0, "", None
+    for run in _runs(lines):
+        record, rest = _record(run, number + 1)
+        if record is None:
+            between += rest
+            continue
+        if held is not None:
+            yield held
+        number, held = number + 1, record
+        record.value["between"] = between + rest
+        between = ""
+    if held is not None:
+        held.value["between"] += between
+        yield held
+
+
+def _runs(lines: Iterable[str]) -> Iterator[_Run]:
+    """Cut the lines of a log into runs; a run without a label is text between two runs."""
+    run = _Run(1)
     for line_number, line in enumerate(lines, start=1):
         label = _LABEL.match(line)
         if label and run.starts_anew(line, label):
             cut = run.question_at if run.question_at is not None else len(run.lines)
             moved = run.lines[cut:]
             run.lines = run.lines[:cut]
-            if record := _record(run, number + 1, ended=False):
-                number += 1
-                yield record
+            yield run
             run = _Run(line_number - len(moved))
             run.lines = moved
         elif run.labels and (_END.match(line) or (run.judged and _RULE.match(line))):
-            if record := _record(run, number + 1, ended=bool(_END.match(line))):
-                number += 1
-                yield record
+            run.ended = bool(_END.match(line))
+            run.verdict_line = line
+            yield run
             run = _Run(line_number + 1)
             continue
         run.add(line, label)
-    if record := _record(run, number + 1, ended=False):
-        yield record
+    yield run
 
 
-def _record(run: _Run, number: int, *, ended: bool) -> Record | None:
-    """Make a record of the run; None for text without a line of the agent."""
+def _record(run: _Run, number: int) -> tuple[Record | None, str]:
+    """Make a record of the run, None for text without a line of the agent; and the text beside the run."""
     if not run.labels:
-        return None
+        return None, "".join(run.lines)
     begin = next((at for at, line in enumerate(run.lines) if not _is_bookkeeping(line)), 0)
-    lines = run.lines[begin : _end_of_run(run.lines)]
+    end = _end_of_run(run.lines)
+    rest = "".join([*run.lines[:begin], *run.lines[end:], run.verdict_line])
+    lines = run.lines[begin:end]
     index = None
     if (start := _START.match(lines[0])) and (index := start.group(1)):
         lines[0] = lines[0][len(index) + 1 :]
     text = "".join(lines)
     question = _QUESTION.search(text.split("\nThought", 1)[0])
-    value = {"react_text": text, "question": question and question.group(1), "index": index, "ended": ended}
-    return Record(value, number, run.first_line + begin)
+    value = {"react_text": text, "question": question and question.group(1), "index": index}
+    return Record({**value, "ended": run.ended}, number, run.first_line + begin), rest
 
 
 def _is_bookkeeping(line: str) -> bool:

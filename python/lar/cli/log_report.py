@@ -1,0 +1,114 @@
+"""What reading logs gave, for people and as JSON: counts for each format, and all that was left out."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lar.cli.common import logger
+from lar.trajectories import Report
+
+SHOWN_PROBLEMS = 5
+SHOWN_FIELDS = 12
+# Fewer characters a record than this are ids, times and kinds rather than text.
+SHORT = 16
+# A member with one of these names may hold what the agent wrote.
+_REPLIES = {
+    *("response", "output", "outputs", "completion", "completions", "reply", "generation", "generations"),
+    *("choices", "answer", "message", "messages", "content", "parts", "text", "arguments", "tool_calls"),
+}
+
+
+def report_summary(report: Report) -> dict[str, Any]:
+    """The report as JSON-ready values."""
+    return {
+        "formats": {
+            name: {
+                "records": counts.records,
+                "trajectories": counts.trajectories,
+                "agent_turns": counts.agent_turns,
+                "calls": counts.calls,
+                "agent_characters": counts.agent_characters,
+            }
+            for name, counts in report.formats.items()
+        },
+        "repeated": report.repeated,
+        "first_repeated": report.first_repeated,
+        "left_out": [
+            {"format": name, "field": path, "records": texts.records, "characters": texts.characters}
+            | {"first": texts.first}
+            for (name, path), texts in _by_characters(report)
+        ],
+        "bad_records": report.problems.count,
+        "problems": [str(problem) for problem in report.problems.records],
+    }
+
+
+def print_report(report: Report) -> None:
+    """Print the counts of each format and the largest fields that were left out."""
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("format")
+    for name in ("records", "trajectories", "agent turns", "calls", "agent's characters"):
+        table.add_column(name, justify="right")
+    for name, counts in report.formats.items():
+        figures = (counts.records, counts.trajectories, counts.agent_turns, counts.calls)
+        table.add_row(name, *(f"{figure:,}" for figure in (*figures, counts.agent_characters)))
+    console.print(table)
+    if report.left_out:
+        console.print(_fields_table(report))
+
+
+def _fields_table(report: Report) -> Table:
+    fields = _by_characters(report)
+    texts = [item for item in fields if item[1].characters >= SHORT * item[1].records]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("left out: field", overflow="fold")
+    for name in ("format", "records", "characters"):
+        table.add_column(name, justify="left" if name == "format" else "right")
+    table.add_column("first", overflow="fold")
+    for (name, path), found in texts[:SHOWN_FIELDS]:
+        table.add_row(path, name, f"{found.records:,}", f"{found.characters:,}", found.first)
+    shown = {key for key, _ in texts[:SHOWN_FIELDS]}
+    if rest := [found for key, found in fields if key not in shown]:
+        characters = sum(found.characters for found in rest)
+        table.add_row(f"{len(rest)} shorter fields (--json lists them)", "", "", f"{characters:,}", "")
+    return table
+
+
+def warn_of(report: Report) -> None:
+    """Log what a person should look at: bad records, fields that look like replies, repeated histories."""
+    _warn_of_problems(report)
+    for (name, path), found in _by_characters(report):
+        if _looks_like_a_reply(path) and found.characters >= SHORT * found.records:
+            logger.warning(
+                "%s: %s looks like text of the conversation and was not used: %s characters in %s records; "
+                "the first: %s",
+                *(name, path, f"{found.characters:,}", f"{found.records:,}", found.first),
+            )
+    if report.repeated:
+        logger.info(
+            "%s trajectories are the beginning of another one, which is kept; the first: %s",
+            *(f"{report.repeated:,}", report.first_repeated),
+        )
+
+
+def _looks_like_a_reply(path: str) -> bool:
+    steps = path.replace("(json)", "").replace("[]", "").split(".")
+    return steps[-1] in _REPLIES
+
+
+def _warn_of_problems(report: Report) -> None:
+    """Show a few bad records, from as many files as there is room for."""
+    problems = report.problems
+    of_files = problems.of_each_file()
+    shown = (of_files if len(of_files) > 1 else problems.records)[:SHOWN_PROBLEMS]
+    for problem in shown:
+        logger.warning("bad record: %s", problem)
+    if problems.count > len(shown):
+        more = problems.count - len(shown)
+        logger.warning("%d more bad records (--json lists the first %d)", more, problems.keep)
+
+
+def _by_characters(report: Report) -> list[tuple[tuple[str, str], Any]]:
+    return sorted(report.left_out.items(), key=lambda item: -item[1].characters)

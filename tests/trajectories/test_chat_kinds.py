@@ -1,0 +1,266 @@
+"""Chat logs in all their wrappings: the reply, the calls and the system's text are found where they stand."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lar.errors import TrajectoryError
+from lar.trajectories import Report, Trajectory, read_trajectories
+
+SYSTEM = {"role": "system", "content": "You run a warehouse."}
+USER = {"role": "user", "content": "How many crates?"}
+SAID = {"role": "assistant", "content": "Twelve."}
+CALL = {"id": "c1", "type": "function", "function": {"name": "count", "arguments": '{"bay":4}'}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "count", "description": "Count", "parameters": {"type": "object"}},
+}
+
+
+def read_all(record: Any) -> tuple[Trajectory, Report]:
+    report = Report()
+    [found] = read_trajectories([record], report=report)
+    return found, report
+
+
+def read(record: Any) -> list[dict[str, Any]]:
+    """The messages of a record, of which nothing may be left out."""
+    found, report = read_all(record)
+    assert {path: texts.characters for (_, path), texts in report.left_out.items()} == {}
+    return found.messages
+
+
+REPLIES = {
+    "text": "Twelve.",
+    "message": SAID,
+    "messages": [SAID],
+    "nested": {"message": SAID},
+    "choices": {"choices": [{"index": 0, "message": SAID}]},
+    "choices of text": {"choices": [{"text": "Twelve."}]},
+    "choices without a role": {"choices": [{"message": {"content": "Twelve."}}]},
+    "content": {"content": "Twelve."},
+    "parts": {"role": "assistant", "content": [{"type": "text", "text": "Twelve."}]},
+    "body": {"body": {"choices": [{"message": SAID}]}},
+    "JSON text": json.dumps({"choices": [{"message": SAID}]}),
+    "message as JSON text": json.dumps(SAID),
+    "list of one text": ["Twelve."],
+    "generated": {"generated_text": "Twelve."},
+}
+
+
+@pytest.mark.parametrize("key", ["output", "response", "outputs", "completion", "reply", "generation"])
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+@pytest.mark.parametrize("request_", ["messages", "request", "input", "inputs", "prompt", "body"])
+def test_a_reply_beside_the_request(key, reply, request_):
+    asked: Any = [USER] if request_ in ("messages", "prompt", "input") else {"messages": [USER], "model": "m"}
+    assert read({request_: asked, key: reply}) == [USER, SAID]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"prompt": "How many crates?", "completion": "Twelve."},
+        {"prompt": "How many crates?", "response": "Twelve."},
+        {"instruction": "How many crates?", "output": "Twelve."},
+        {"instruction": "How many crates?", "input": "", "output": "Twelve."},
+        {"messages": json.dumps([USER, SAID])},
+        {
+            "request": json.dumps({"messages": [USER]}),
+            "response": json.dumps({"choices": [{"message": SAID}]}),
+        },
+        {"prompt": [USER], "chosen": [SAID], "rejected": []},
+        {"prompt": "How many crates?", "chosen": "Twelve.", "rejected": ""},
+        {"chosen": [USER, SAID], "rejected": []},
+    ],
+)
+def test_questions_and_answers(record):
+    assert read(record) == [USER, SAID]
+
+
+def test_the_rejected_answer_is_left_out_and_counted():
+    wrong = {"role": "assistant", "content": "Thirteen."}
+    found, report = read_all({"prompt": [USER], "chosen": [SAID], "rejected": [wrong]})
+    assert found.messages == [USER, SAID]
+    assert {path: texts.characters for (_, path), texts in report.left_out.items()} == {
+        "rejected[].content": 9
+    }
+
+
+@pytest.mark.parametrize("key", ["output", "response", "answer"])
+def test_the_last_answer_is_not_read_twice(key):
+    assert read({"messages": [USER, SAID], key: SAID}) == [USER, SAID]
+    assert read({"messages": [USER, SAID], key: "Twelve."}) == [USER, SAID]
+
+
+def test_another_text_beside_a_whole_conversation_is_named():
+    found, report = read_all({"messages": [USER, SAID], "response": "A review of it."})
+    assert found.messages == [USER, SAID]
+    assert [path for _, path in report.left_out] == ["response"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        CALL,
+        {"id": "c1", "name": "count", "arguments": '{"bay":4}'},
+        {"id": "c1", "name": "count", "args": '{"bay":4}'},
+        {"id": "c1", "function": {"name": "count", "parameters": '{"bay":4}'}},
+        {"id": "c1", "name": "count", "input": '{"bay":4}'},
+        {"call_id": "c1", "tool_name": "count", "params": '{"bay":4}'},
+        {"id": "c1", "function": "count", "arguments": '{"bay":4}'},
+    ],
+)
+def test_calls_of_every_dialect(call):
+    [_, said] = read({"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [call]}]})
+    assert said == {"role": "assistant", "content": "", "tool_calls": [CALL]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"bay": 4}, '{"bay": 4}'),
+        ("", "{}"),
+        (None, "{}"),
+        ({}, "{}"),
+        ('{"x": 1.50}', '{"x": 1.50}'),
+        ("oops", "oops"),
+    ],
+)
+def test_arguments_are_verbatim_and_empty_ones_are_an_object(arguments, text):
+    for message in (
+        {"role": "assistant", "tool_calls": [{"name": "f", "arguments": arguments}]},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": arguments}},
+        {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": arguments}]},
+    ):
+        [_, said] = read({"messages": [USER, message]})
+        assert said["tool_calls"][0]["function"] == {"name": "f", "arguments": text}
+
+
+@pytest.mark.parametrize("role", ["tool_call", "function_call", "tool_calls"])
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ('{"name": "f", "arguments": {"x": 1.50}}', ["f"]),
+        ('[{"name": "f", "arguments": {"x": 1.50}} , {"name": "g"}]', ["f", "g"]),
+        ('{"name": "f", "arguments": {"x": 1.50}}\n{"name": "g"}', ["f", "g"]),
+        ('{"type": "function", "function": {"name": "f", "arguments": {"x": 1.50}}}', ["f"]),
+    ],
+)
+def test_a_role_of_its_own_for_calls(role, content, names):
+    for turn in ({"role": role, "content": content}, {"from": role, "value": content}):
+        [_, said] = read({"messages": [USER, turn]})
+        assert [call["function"]["name"] for call in said["tool_calls"]] == names
+        assert said["tool_calls"][0]["function"]["arguments"] == '{"x": 1.50}'
+        assert said["content"] == ""
+
+
+def test_calls_in_messages_of_their_own_belong_to_one_turn():
+    turns = [USER, SAID, *({"role": "tool_call", "content": f'{{"name": "{name}"}}'} for name in "fg")]
+    [_, said] = read({"messages": turns})
+    assert said["content"] == "Twelve."
+    assert [call["function"]["name"] for call in said["tool_calls"]] == ["f", "g"]
+
+
+def test_a_call_that_is_no_json_stays_text():
+    [_, said] = read({"messages": [USER, {"role": "tool_call", "content": "count(bay=4)"}]})
+    assert said == {"role": "assistant", "content": "count(bay=4)"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning_content": "Hm."},
+        {"reasoning": "Hm."},
+        {"thinking": "Hm."},
+        {"reasoning": {"content": "Hm."}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]},
+        {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Twelve."}]},
+        {"content": [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "Twelve."}]},
+        {"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}, "Twelve."]},
+    ],
+)
+def test_reasoning_of_every_dialect(fields):
+    [_, said] = read({"messages": [USER, {**SAID, **fields}]})
+    assert said == {**SAID, "reasoning_content": "Hm."}
+
+
+def test_redacted_reasoning_is_left_out_and_counted():
+    parts = [{"type": "redacted_thinking", "data": "QUJD"}, {"type": "text", "text": "Twelve."}]
+    found, report = read_all({"messages": [USER, {"role": "assistant", "content": parts}]})
+    assert found.messages == [USER, SAID]
+    assert [path for _, path in report.left_out] == ["messages[].content[].data"]
+
+
+@pytest.mark.parametrize(
+    "exclusion", [{"weight": 0}, {"loss": False}, {"loss_weight": 0.0}, {"train": False}]
+)
+def test_a_turn_without_loss_is_context(exclusion):
+    [_, first, _, second] = read({"messages": [USER, {**SAID, **exclusion}, USER, {**SAID, "weight": 1}]})
+    assert first == {**SAID, "weight": 0}
+    assert second == SAID
+
+
+@pytest.mark.parametrize("key", ["system", "system_prompt", "instructions"])
+@pytest.mark.parametrize("text", ["You run a warehouse.", [{"type": "text", "text": "You run a warehouse."}]])
+def test_a_system_text_beside_the_messages(key, text):
+    assert read({key: text, "messages": [USER, SAID]}) == [SYSTEM, USER, SAID]
+    assert read({"request": {key: text, "messages": [USER]}, "response": SAID}) == [SYSTEM, USER, SAID]
+
+
+@pytest.mark.parametrize("key", ["tools", "functions", "tool_defs", "available_tools"])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        TOOL,
+        TOOL["function"],
+        {"type": "function", **TOOL["function"]},
+        {"name": "count", "description": "Count", "input_schema": {"type": "object"}},
+        {"name": "count", "description": "Count", "inputSchema": {"type": "object"}},
+        {"functionDeclarations": [TOOL["function"]]},
+        {"toolSpec": {"name": "count", "description": "Count", "inputSchema": {"json": {"type": "object"}}}},
+    ],
+)
+def test_tools_of_every_interface(key, tool):
+    for tools in ([tool], json.dumps([tool])):
+        assert read_all({key: tools, "messages": [USER, SAID]})[0].tools == [TOOL]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [USER]},
+        {"messages": [SYSTEM, USER], "usage": {"note": "nothing came back"}},
+        {"messages": [USER, {"role": "assistant", "content": ""}]},
+        {"messages": [USER, {"role": "assistant", "content": None}], "error": "overloaded"},
+    ],
+)
+def test_a_record_without_a_turn_of_the_agent_is_a_problem(record):
+    with pytest.raises(TrajectoryError, match="no turn of the agent"):
+        read(record)
+
+
+def test_results_among_the_parts_keep_their_order():
+    parts = [
+        {"type": "text", "text": "Before."},
+        {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "crates"}},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "s1",
+            "content": [{"type": "text", "text": "found"}],
+        },
+        {"type": "text", "text": "After."},
+    ]
+    [_, before, result, after] = read({"messages": [USER, {"role": "assistant", "content": parts}]})
+    assert (before["content"], before["tool_calls"][0]["function"]["name"]) == ("Before.", "web_search")
+    assert result == {"role": "tool", "content": "found", "tool_call_id": "s1"}
+    assert after == {"role": "assistant", "content": "After."}
+
+
+def test_a_reward_that_is_no_number_leaves_the_success_open():
+    for reward, success in ((float("nan"), None), (1.0, True), (0.2, False), (True, True), ("1", None)):
+        assert read_all({"messages": [USER, SAID], "reward": reward})[0].success is success
+
+
+def test_ids_may_be_numbers():
+    assert read_all({"messages": [USER, SAID], "id": 7})[0].id == "7"

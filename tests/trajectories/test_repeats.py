@@ -1,0 +1,106 @@
+"""A log of single model calls: the history that each call repeats is kept once, with nothing of it lost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lar.trajectories import Report, Trajectory, read_trajectories
+
+SYSTEM = {"role": "system", "content": "You count."}
+TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def reply(text: str, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, **fields}
+
+
+def exchange(history: list[Any], answer: dict[str, Any], **request: Any) -> dict[str, Any]:
+    return {"request": {"messages": history, **request}, "response": {"choices": [{"message": answer}]}}
+
+
+def read(*records: Any) -> tuple[list[Trajectory], Report]:
+    report = Report()
+    return list(read_trajectories(list(records), report=report)), report
+
+
+turn = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"))
+
+
+@given(st.lists(st.lists(turn, min_size=1, max_size=4), min_size=1, max_size=4), st.randoms())
+@settings(deadline=None, max_examples=60)
+def test_any_log_of_calls_gives_the_conversations_that_are_no_beginnings(talks, random):
+    """Against brute force: of all calls in any order, those whose messages begin no other's."""
+    calls = {tuple(talk[:end]) for talk in talks for end in range(1, len(talk) + 1)}
+    longest = {call for call in calls if not any(other[: len(call)] == call != other for other in calls)}
+    records = []
+    for call in [*calls, *calls]:  # each call twice, as a client that tried again
+        messages = [message for asked, said in call for message in (user(asked), reply(said))]
+        records.append(exchange([SYSTEM, *messages[:-1]], messages[-1]))
+    random.shuffle(records)
+    found, report = read(*records)
+    texts = [tuple(message["content"] for message in item.messages[1:]) for item in found]
+    assert sorted(texts) == sorted(tuple(text for pair in call for text in pair) for call in longest)
+    assert report.repeated == len(records) - len(longest)
+    assert report.formats["chat"].trajectories == len(records)
+
+
+def test_also_across_files(tmp_path: Path) -> None:
+    first = exchange([SYSTEM, user("a")], reply("b"))
+    second = exchange([SYSTEM, user("a"), reply("b"), user("c")], reply("d"))
+    for name, record in {"1.jsonl": second, "2.jsonl": first}.items():
+        (tmp_path / name).write_text(json.dumps(record) + "\n")
+    report = Report()
+    [found] = read_trajectories(tmp_path, report=report)
+    assert [message["content"] for message in found] == ["You count.", "a", "b", "c", "d"]
+    assert report.first_repeated == f"{tmp_path / '2.jsonl'}, record 1, line 1"
+
+
+def test_a_reply_is_kept_as_the_model_wrote_it() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "count", "arguments": '{"bay":4}'}}
+    resent = {"id": "1", "type": "function", "function": {"name": "count", "arguments": '{"bay": 4}'}}
+    wrote = reply("<think>hm</think>I look. ", reasoning_content="Bay 4 first.", tool_calls=[call])
+    repeated = reply("I look.", tool_calls=[resent])
+    result = {"role": "tool", "content": "12", "tool_call_id": "1"}
+    [found], report = read(
+        exchange([user("a")], wrote), exchange([user("a"), repeated, result], reply("Twelve."))
+    )
+    assert found.messages[1] == wrote
+    assert report.repeated == 1
+
+
+def test_what_only_the_first_request_has_is_kept() -> None:
+    [found], _ = read(
+        exchange([SYSTEM, user("a")], reply("b"), tools=TOOLS),
+        exchange([user("a"), reply("b"), user("c")], reply("d")),
+    )
+    assert found.messages[0] == SYSTEM
+    assert found.tools == TOOLS
+
+
+def test_a_changed_system_text_does_not_hide_the_history() -> None:
+    later = {"role": "system", "content": "You count. It is noon."}
+    [found], _ = read(
+        exchange([SYSTEM, user("a")], reply("b")),
+        exchange([later, user("a"), reply("b"), user("c")], reply("d")),
+    )
+    assert found.messages[0] == later
+
+
+def test_runs_are_attempts_and_stay() -> None:
+    run = {"messages": [user("a"), reply("b")]}
+    longer = {"messages": [user("a"), reply("b"), user("c"), reply("d")]}
+    found, report = read(run, run)
+    assert (len(found), report.repeated) == (2, 0)
+    found, report = read({**run, "success": False}, longer)
+    assert (len(found), report.repeated) == (2, 0)
+    found, report = read(
+        exchange([user("a")], reply("b")) | {"task": "1"}, exchange([user("a")], reply("b")) | {"task": "2"}
+    )
+    assert (len(found), report.repeated) == (2, 0)
