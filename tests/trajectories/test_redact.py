@@ -36,7 +36,7 @@ def key(prefix, length):
 
 SECRETS = st.one_of(
     st.emails()
-    .filter(lambda mail: re.fullmatch(r"[\w.+-]+@[\w.-]+\.[a-zA-Z]+", mail))
+    .filter(lambda mail: re.fullmatch(r"\w[\w.+-]*@[\w.-]+\.[a-zA-Z]+", mail))
     .map(lambda v: (v, "EMAIL")),
     st.integers(2_000_000, 9_999_999).map(lambda n: (f"(415) {n // 10000}-{n % 10000:04}", "PHONE")),
     st.integers(2_000_000, 9_999_999).map(lambda n: (f"+1 415 {n // 10000} {n % 10000:04}", "PHONE")),
@@ -184,8 +184,11 @@ def test_what_was_found_once_goes_everywhere(redactor):
 
 
 def test_a_common_word_that_is_a_password_stays_elsewhere(redactor):
-    redacted = redactor(run("http://user:pass@host/ needs a pass"))
-    assert redacted.messages[0]["content"] == "http://user:<PASSWORD>@host/ needs a pass"
+    text = 'http://user:pass@host/ needs a "pass"'
+    redacted = redactor(run(text, arguments=json.dumps({"text": text})))
+    assert redacted.messages[0]["content"] == text.replace(":pass@", ":<PASSWORD>@")
+    arguments = redacted.messages[1]["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(arguments) == {"text": redacted.messages[0]["content"]}
 
 
 def test_without_private_values_the_trajectory_is_returned(redactor):
@@ -294,7 +297,7 @@ def test_the_time_is_linear(redactor, unit):
         return time.perf_counter() - start
 
     seconds(1000)
-    assert min(seconds(80_000) for _ in range(2)) < 16 * min(seconds(20_000) for _ in range(3)) + 0.05
+    assert min(seconds(80_000) for _ in range(2)) < 16 * min(seconds(20_000) for _ in range(3)) + 0.25
 
 
 def test_real_logs_lose_their_addresses_only(redactor, shared):

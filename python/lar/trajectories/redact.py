@@ -209,7 +209,7 @@ class Redactor:
         text: str = json.loads(literal)
         redacted = self._rewrite(text, find)
         known = {_decoded(literal[start:end]): kind for start, end, kind in spans}
-        if known := {value: kind for value, kind in known.items() if value.strip()}:
+        if known := {value: kind for value, kind in known.items() if len(value) >= _DISTINCT}:
             redacted = self._replace(redacted, _finder(known)(redacted))
         return literal if redacted == text else json.dumps(redacted, ensure_ascii=literal.isascii())
 
