@@ -314,3 +314,33 @@ def test_real_logs_lose_their_addresses_only(redactor, shared):
     found = redactor.counts - before
     assert found["EMAIL"] > 10
     assert not found["PHONE"]
+
+
+FRAGMENTS = [
+    *(
+        f" {secret} "
+        for secret in ("jane@example.com", "jo@example.org", "415-555-2671", "sk-ant-api03-a1b2c3d4")
+    ),
+    *(" http://u:pw@h/ ", " Authorization: Bearer abc12345 ", "pw", "phone", ": ", "@", "/"),
+    *(" ", "\n", '"', "\\", "é", "{", "a"),
+]
+STRING = st.lists(st.sampled_from(FRAGMENTS), max_size=4).map("".join)
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(4155552671) | STRING,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(STRING, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200)
+@given(VALUE, st.booleans(), st.sampled_from([None, 1]))
+def test_json_keeps_its_shape(redactor, value, is_ascii, indent):
+    text = json.dumps({"arguments": value}, ensure_ascii=is_ascii, indent=indent)
+    redacted = redactor.text(text)
+    shape = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+')
+    assert [*json.loads(redacted)] == ["arguments"]
+    assert shape.sub("_", redacted) == shape.sub("_", text)
+    for secret in ("jane@", "jo@", "415-555-2671", "sk-ant-api03", "u:pw@", "abc12345"):
+        assert secret not in redacted
+    if not any(secret in text for secret in ("@", "\\u00", "phone", "415", "sk-", "Bearer")):
+        assert redacted == text
