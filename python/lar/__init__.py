@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from lar.distillation import Student
     from lar.distillation.adapt import adapt
     from lar.distillation.distill import distill
+    from lar.evaluation.estimate import estimate
     from lar.evaluation.reduction import evaluate
     from lar.generation.generate import generate
     from lar.mining.mine import mine
     from lar.scoring.score import score
     from lar.serving.export import export
     from lar.tokenizer.tokenizer import Tokenizer
-    from lar.trajectories import Trajectory, read_trajectories, write_trajectories
+    from lar.trajectories import Report, Trajectory, read_trajectories, write_trajectories
     from lar.vocabulary.vocabulary import LatentVocabulary
 
 # What the package does is logged below `lar`, and shown where the program configures logging.
@@ -34,11 +35,13 @@ logging.getLogger("lar").addHandler(logging.NullHandler())
 _MODULES = {
     "Corpus": "lar.corpus",
     "LatentVocabulary": "lar.vocabulary",
+    "Report": "lar.trajectories",
     "Student": "lar.distillation",
     "Tokenizer": "lar.tokenizer",
     "Trajectory": "lar.trajectories",
     "adapt": "lar.distillation.adapt",
     "distill": "lar.distillation.distill",
+    "estimate": "lar.evaluation",
     "evaluate": "lar.evaluation",
     "export": "lar.serving.export",
     "generate": "lar.generation",
@@ -52,11 +55,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Corpus",
     "LatentVocabulary",
+    "Report",
     "Student",
     "Tokenizer",
     "Trajectory",
     "adapt",
     "distill",
+    "estimate",
     "evaluate",
     "export",
     "generate",

@@ -15,6 +15,7 @@ from lar.utils.processes import first_to_fail
 COMMANDS = {
     "import": ("lar.cli.import_", "Read agent logs of any known format and write trajectories (Parquet)."),
     "corpus": ("lar.cli.corpus", "Tokenize trajectories and mask the agent's tokens (Arrow)."),
+    "estimate": ("lar.cli.estimate", "Show what latents would save on your logs, before any training."),
     "adapt": (
         "lar.cli.adapt",
         "Fine-tune a model that did not write the logs, so that it can be the teacher.",

@@ -37,9 +37,9 @@ def training_side(corpus: Corpus, hold_out: float, split_seed: int) -> Corpus:
     return corpus.split(hold_out, split_seed)[0] if hold_out else corpus
 
 
-def is_corpus(path: Path) -> bool:
-    """Whether `path` is a corpus folder and not a file or folder of trajectories."""
-    return (path / MANIFEST_FILE).is_file()
+def is_corpus(path: Path | str) -> bool:
+    """Whether `path` is a corpus folder and not a file, folder or URL of trajectories."""
+    return isinstance(path, Path) and (path / MANIFEST_FILE).is_file()
 
 
 def check_for_cluster(paths: tuple[Path, ...]) -> None:
@@ -48,7 +48,7 @@ def check_for_cluster(paths: tuple[Path, ...]) -> None:
         raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
 
 
-def open_corpus(paths: tuple[Path, ...], tokenizer: Any | None) -> Corpus:
+def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None) -> Corpus:
     """One corpus folder, or a temporary corpus of all the given trajectories.
 
     Raises:

@@ -1,5 +1,6 @@
-"""The reduction of a vocabulary on unseen tasks, and the agreement of text and tokens on its latents."""
+"""What a vocabulary saves on unseen tasks, and an estimate of it before anything is trained."""
 
+from lar.evaluation.estimate import Estimate, estimate
 from lar.evaluation.reduction import Evaluation, evaluate
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Estimate", "Evaluation", "estimate", "evaluate"]

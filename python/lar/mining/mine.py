@@ -1,9 +1,9 @@
 """Corpus -> latent vocabulary: the segments that recur, could have been predicted, and save the most."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from os import PathLike
 from typing import Unpack
 
@@ -14,7 +14,7 @@ from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.mining.corpus_runs import CorpusRuns
-from lar.mining.engine_gates.static import CUTS, parse_gates
+from lar.mining.engine_gates.static import CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
@@ -74,12 +74,40 @@ def mine(
         corpus = Corpus.load(corpus)
     if before is not None:
         check_tokenizer(before, corpus)
-    if warning := one_task(corpus.task_counts()):
-        logger.warning("%s", warning)
-    return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run()
+    return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run(size)
+
+
+def mine_each(
+    corpus: Corpus, sizes: Sequence[int], *, progress: Progress = silent, **options: Unpack[MiningKeywords]
+) -> Iterator[LatentVocabulary]:
+    """Yield a vocabulary for each of `sizes`, in their order; cheaper than as many calls of `mine`.
+
+    The corpus is read and searched once, for the largest size, and the gates that look at a text alone are
+    asked once. So the latents may differ a little from those of `mine`.
+    """
+    chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
+    mining = _Mining(corpus, chosen, None, OneMachine(), progress)
+    mining.gate_once()
+    for size in sizes:
+        yield mining.run(size)
 
 
 Savings = Callable[[_core.Selection], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What a vocabulary of any size is chosen from.
+
+    runs: the corpus's. mined: the same with the calls of new tools. candidates: those that the entropy gate
+    lets the agent write; gated: the number of those that it does not.
+    """
+
+    runs: CorpusRuns
+    mined: CorpusRuns
+    new_tools: NewTools | None
+    candidates: _core.Candidates
+    gated: int
 
 
 class _Mining:
@@ -93,6 +121,8 @@ class _Mining:
         backend: Backend,
         progress: Progress,
     ) -> None:
+        if warning := one_task(corpus.task_counts()):
+            logger.warning("%s", warning)
         self._corpus = corpus
         self._options = options
         self._before = before
@@ -101,53 +131,73 @@ class _Mining:
         self._gates = parse_gates(options.gates)
         self._tools = None if options.tools is None else read_tools(options.tools)
 
-    def run(self) -> LatentVocabulary:
-        """The mined vocabulary."""
-        corpus, options = self._corpus, self._options
-        runs = CorpusRuns.fold(corpus, options, self._cut, self._backend, self._progress)
-        new_tools = self._new_tools(runs)
-        mined = new_tools.added_to(runs, self._cut) if new_tools else runs
-        candidates = self._backend.candidates(mined.searched, options.limits)
+    def run(self, size: int) -> LatentVocabulary:
+        """The vocabulary of at most `size` latents; what does not depend on the size is done once."""
+        corpus, options = self._corpus, replace(self._options, size=size)
+        search = self._search
         held = Segments.of([]) if self._before is None else self._before.segments
-        if len(held):
-            candidates = candidates.union(mined.searched.as_candidates(held.tokens, held.offsets))
-        writable = runs.writable(candidates)
-        candidates = candidates.filter(writable)
-        total = options.weights.total(corpus)
-        savings = _savings_in(runs.parsed) if new_tools else _savings
-        selector = Selector(
-            mined.parsed,
-            options.size,
-            corpus.tokenizer,
-            self._crossed,
-            self._audit(savings),
-            total,
-            held,
-            saving=lambda selection: int(savings(selection).sum()),
-        )
-        selection = selector.select(candidates, self._gates)
+        savings = self._savings
+        selector = self._selector(size, savings, held)
+        selection = selector.select(search.candidates, self._gates)
         segments, rows = self._arranged(selection)
         mining = {
             **asdict(options),
-            "tools": new_tools and new_tools.to_dict(),
-            "max_entropy_nats": runs.nats,
+            "tools": search.new_tools and search.new_tools.to_dict(),
+            "max_entropy_nats": search.runs.nats,
             "teacher": corpus.teacher and asdict(corpus.teacher),
             "tasks": len(corpus.tasks),
             "trajectories": corpus.num_trajectories,
             "action_tokens": corpus.num_action_tokens,
             "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
-            "distinct_runs": len(runs.searched),
-            "candidates": len(candidates),
-            "prompt_candidates_gated": int((~writable).sum()),
+            "distinct_runs": len(search.runs.searched),
+            "candidates": len(search.candidates),
+            "prompt_candidates_gated": search.gated,
             "gates": selector.costs,
             **({} if rows is None else {"update": rows.to_dict()}),
         }
         mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
         if self._before is not None:
             mined_tasks |= self._before.mined_tasks
-        latents = self._latents(segments, runs)
+        latents = self._latents(segments, search.runs)
         vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
         return _with_entropies(vocabulary, corpus, self._backend, self._progress)
+
+    def gate_once(self) -> None:
+        """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
+        selector = self._selector(self._options.size, self._savings, Segments.of([]))
+        passing = selector.passing(self._search.candidates, self._gates)
+        self._search = replace(self._search, candidates=passing)
+        self._gates = tuple(name for name in self._gates if name == SERVED)
+
+    def _selector(self, size: int, savings: "Savings", held: Segments) -> Selector:
+        return Selector(
+            self._search.mined.parsed,
+            size,
+            self._corpus.tokenizer,
+            self._crossed,
+            self._audited(savings),
+            self._options.weights.total(self._corpus),
+            held,
+            saving=lambda selection: int(savings(selection).sum()),
+        )
+
+    @property
+    def _savings(self) -> "Savings":
+        """The function that counts what segments save: without the calls of new tools, which are no text."""
+        return _savings if self._search.new_tools is None else _savings_in(self._search.runs.parsed)
+
+    @cached_property
+    def _search(self) -> "_Search":
+        """The corpus's runs and the candidates in them."""
+        runs = CorpusRuns.fold(self._corpus, self._options, self._cut, self._backend, self._progress)
+        new_tools = self._new_tools(runs)
+        mined = new_tools.added_to(runs, self._cut) if new_tools else runs
+        candidates = self._backend.candidates(mined.searched, self._options.limits)
+        if self._before is not None:
+            held = self._before.segments
+            candidates = candidates.union(mined.searched.as_candidates(held.tokens, held.offsets))
+        writable = runs.writable(candidates)
+        return _Search(runs, mined, new_tools, candidates.filter(writable), int((~writable).sum()))
 
     def _new_tools(self, runs: CorpusRuns) -> NewTools | None:
         """What the file of tools adds to the runs; None without a file."""
@@ -164,17 +214,24 @@ class _Mining:
 
     def _crossed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Which of k texts are found across borders of turns; bool (k)."""
-        annotate(self._progress, "borders between turns")
-        return TurnBorders.of(self._corpus, self._backend, self._progress).crossed_by(texts)
+        return self._borders.crossed_by(texts)
 
-    def _audit(self, savings: Savings) -> Callable[[_core.Selection], NDArray[np.bool_]]:
+    @cached_property
+    def _borders(self) -> TurnBorders:
+        annotate(self._progress, "borders between turns")
+        return TurnBorders.of(self._corpus, self._backend, self._progress)
+
+    @cached_property
+    def _audit(self) -> Audit:
+        return Audit(self._corpus, self._backend, self._options.weights)
+
+    def _audited(self, savings: Savings) -> Callable[[_core.Selection], NDArray[np.bool_]]:
         """The function that finds which segments of a selection save too little in text; bool (k)."""
-        audit = Audit(self._corpus, self._backend, self._options.weights)
 
         def fails(selection: _core.Selection) -> NDArray[np.bool_]:
             annotate(self._progress, "savings in the text that engines read")
             tokens, offsets, *_ = selection.to_arrays()
-            saved = audit.count(Segments(tokens, offsets), self._progress).saved
+            saved = self._audit.count(Segments(tokens, offsets), self._progress).saved
             return saved < self._options.min_kept * savings(selection)
 
         return fails

@@ -80,6 +80,16 @@ class Selector:
             self._note(SERVED, dropped, selection, audits=audits)
         return selection
 
+    def passing(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> _core.Candidates:
+        """The candidates that pass all `gates` that look at a text alone, not at a whole vocabulary."""
+        pool = candidates.filter(whole_characters(candidates, self._tokenizer))
+        for name, gate in {**STATIC_GATES, BORDER: None}.items():
+            if name in gates:
+                tokens, offsets, *_ = pool.to_arrays()
+                texts = texts_of(Segments(tokens, offsets), self._tokenizer)
+                pool = pool.filter(~self._crosses(texts) if gate is None else gate(texts, self._tokenizer))
+        return pool
+
     def _is_held(self, candidates: _core.Candidates) -> NDArray[np.bool_]:
         """Which of n candidates are latents of the vocabulary that is updated; bool (n)."""
         if not self._held:

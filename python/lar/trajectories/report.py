@@ -46,6 +46,12 @@ class Report:
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
     problems: records that could not be read.
+
+    >>> report = lar.Report()
+    >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
+    >>> _ = list(lar.read_trajectories([{**log, "note": "by hand"}, log], report=report))
+    >>> report.formats["chat"].trajectories, report.left_out["chat", "note"].characters
+    (2, 7)
     """
 
     formats: dict[str, FormatCounts] = field(default_factory=dict)

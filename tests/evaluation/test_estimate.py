@@ -1,0 +1,131 @@
+"""The estimate before any training: usage against brute force, the curve against `lar.evaluate`, the bill."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lar
+from lar.cli.estimate import command
+from lar.errors import CorpusError, OptionError
+from lar.evaluation.estimate import ENOUGH, estimate
+from lar.evaluation.money import Machine, Prices, realised
+from lar.evaluation.usage import Tokens, usage
+from lar.mining.mine import mine_each
+
+
+def count(rows):
+    """By hand: (generated, prompt, sent, turns) of conversations, each a list of the agent's flags."""
+    generated = sum(sum(row) for row in rows)
+    starts = [
+        [place for place, own in enumerate(row) if own and (place == 0 or not row[place - 1])] for row in rows
+    ]
+    sent, turns = sum(map(sum, starts)), sum(map(len, starts))
+    return generated, sum(map(len, rows)) - generated, sent, turns
+
+
+def test_usage_is_what_a_count_by_hand_gives(corpus, vocabulary):
+    found = usage(corpus, vocabulary)
+    rows = [row.action.tolist() for row in corpus]
+    *base, turns = count(rows)
+    assert (found.base, found.turns, found.runs) == (Tokens(*base), turns, len(rows))
+    forms = []
+    for row in corpus:
+        ends = np.array([0, len(row.tokens)], dtype=np.int64)
+        forms.append(vocabulary.reparameterize(row.tokens, row.action, ends).action.tolist())
+    *units, turns_in_units = count(forms)
+    assert found.units == Tokens(*units)
+    assert turns_in_units == turns
+
+
+def test_each_split_is_what_evaluate_gives(corpus):
+    found = estimate(corpus, sizes=[4], splits=2)
+    [point] = found.points
+    for seed, split in enumerate(point.splits):
+        train, held = corpus.split(0.2, seed)
+        [vocabulary] = mine_each(train, [4])
+        total = lar.evaluate(held, vocabulary).total
+        assert split.base.generated == total.base_tokens
+        assert split.units.generated == total.units
+        assert split.prompt_reduction == pytest.approx(total.prompt_reduction)
+
+
+def test_mining_several_sizes_is_mining_each(corpus):
+    for vocabulary in mine_each(corpus, [2, 4, 8]):
+        alone = lar.mine(corpus, size=len(vocabulary))
+        saved = [usage(corpus, each).reduction for each in (vocabulary, alone)]
+        assert saved[0] == pytest.approx(saved[1], abs=0.02)
+
+
+def test_more_latents_save_more_and_the_recommended_number_is_enough(corpus):
+    found = estimate(corpus, sizes=[12, 2, 4], splits=2)
+    reductions = [point.reduction for point in found.points]
+    assert [point.size for point in found.points] == [2, 4, 12]
+    assert reductions == sorted(reductions)
+    assert found.recommended.reduction >= ENOUGH * reductions[-1]
+
+
+def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):
+    found = estimate(corpus, sizes=[2], splits=1, most_tokens=corpus.num_tokens // 2)
+    assert 0.2 < found.tokens / corpus.num_tokens < 0.8
+    assert found.tokens_in_all == corpus.num_tokens
+
+
+def test_too_few_tasks_are_refused(corpus):
+    few = sorted(corpus.tasks)[:3]
+    with pytest.raises(CorpusError, match="at least 5"):
+        estimate(corpus.select(lambda task: task in few), sizes=[2])
+    with pytest.raises(OptionError, match="at least one size"):
+        estimate(corpus, sizes=[])
+
+
+def test_a_month_is_tokens_times_prices():
+    tokens = Tokens(generated=1_000, prompt=4_000, sent=20_000)
+    assert Prices(10, input=1.0, output=2.0).month(tokens, runs=2) == pytest.approx(
+        (20_000 + 2_000) / 1e6 * 5
+    )
+    cached = Prices(10, input=1.0, output=2.0, cached=0.1).month(tokens, runs=2)
+    assert cached == pytest.approx((4_000 + 1_600 + 2_000) / 1e6 * 5)
+    assert Machine(hour=3.6, tokens_a_second=1_000).output_price == pytest.approx(1.0)
+    for wrong in ({"runs": 0}, {"runs": 1, "input": -1}, {"runs": 1, "output": float("nan")}):
+        with pytest.raises(OptionError):
+            Prices(**wrong)
+
+
+def test_what_is_not_realised_stays_base_tokens(corpus, vocabulary):
+    found = usage(corpus, vocabulary)
+    assert realised(found, 1.0) == found
+    none = realised(found, 0.0).units
+    assert none.generated == found.base.generated
+    assert found.units.sent <= none.sent <= found.base.sent
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], standalone_mode=False)
+
+
+def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
+    arguments = [corpus.path, "--size", 2, "--size", 8, "--splits", 2]
+    prices = ["--price-input", 0.2, "--price-output", 0.6, "--runs-per-month", 1000]
+    shown = run(*arguments, *prices).output
+    assert "Next: lar mine" in shown
+    assert "runs = " in shown
+    found = json.loads(run(*arguments, *prices, "--json").output)
+    assert [point["size"] for point in found["points"]] == [2, 8]
+    assert found["bill"]["with"][0] <= found["bill"]["with"][1] < found["bill"]["without"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--price-input", "-1"],
+        ["--price-input", "nan"],
+        ["--gpu-hour", "2"],
+        ["--gpu-hour", "2", "--tokens-per-second", "0"],
+        ["--gpu-hour", "2", "--tokens-per-second", "9", "--price-output", "1"],
+        ["--runs-per-month", "5"],
+    ],
+)
+def test_prices_that_are_none_are_refused(corpus, options):
+    assert isinstance(run(corpus.path, *options).exception, OptionError)

@@ -1,0 +1,99 @@
+"""Over a log of every format: damage is explained, and a text that is put anywhere is kept, counted or refused."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lar.errors import LarError
+from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.audit import LABELS
+
+LOGS = Path(__file__).parent / "logs"
+FILES = sorted(
+    path
+    for path in LOGS.rglob("*")
+    if path.suffix in (".json", ".jsonl", ".har") and path.stat().st_size < 60_000
+)
+# Of JSON text in members with these names a program reads more than it shows (ids, kinds, times).
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just([]) | st.just({})
+
+
+def content_of(path: Path) -> list[Any]:
+    """The documents of a file: one, or one a line."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [json.loads(text)]
+
+
+def places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container within `content` with each of its keys or indices."""
+    if isinstance(content, dict | list):
+        for key in list(content) if isinstance(content, dict) else range(len(content)):
+            yield content, key
+            yield from places(content[key])
+
+
+def read(path: Path, documents: list[Any]) -> tuple[list[Trajectory], Report]:
+    """The trajectories of a file with the name of `path`, in a folder of its own, and the report."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / path.name
+        file.write_text("".join(json.dumps(document) + "\n" for document in documents), encoding="utf-8")
+        report = Report()
+        try:
+            return list(read_trajectories(file, report=report)), report
+        except LarError as error:
+            assert "\n" not in str(error)
+            return [], report
+
+
+def names(path: Path) -> str:
+    return path.relative_to(LOGS).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=names)
+@given(data=st.data())
+@settings(deadline=None, max_examples=15)
+def test_damage_is_read_or_explained(path: Path, data: st.DataObject) -> None:
+    documents = content_of(path)
+    for _ in range(data.draw(st.integers(1, 2))):
+        if not (found := list(places(documents))):
+            break
+        container, key = data.draw(st.sampled_from(found))
+        if data.draw(st.booleans()):
+            container[key] = data.draw(VALUES)
+        else:
+            del container[key]
+    read(path, documents)
+
+
+def texts(found: list[Trajectory]) -> str:
+    return json.dumps([item.to_dict() for item in found], ensure_ascii=False)
+
+
+@pytest.mark.parametrize("path", FILES, ids=names)
+@given(data=st.data())
+@settings(deadline=None, max_examples=15)
+def test_a_text_is_kept_or_counted_or_its_record_is_a_problem(path: Path, data: st.DataObject) -> None:
+    """One text of the log is replaced by an unknown one, short and long: 40 characters more must show."""
+    documents = content_of(path)
+    candidates = [
+        (container, key)
+        for container, key in places(documents)
+        if isinstance(container[key], str) and key not in LABELS and not container[key].startswith(("{", "["))
+    ]
+    container, key = data.draw(st.sampled_from(candidates))
+    lost = []
+    for length in (40, 80):
+        container[key] = "qz " * (length // 3) + "x" * (length % 3)
+        found, report = read(path, documents)
+        if report.problems.count or report.repeated or container[key] in texts(found):
+            return
+        lost.append(sum(left.characters for left in report.left_out.values()))
+    assert lost[1] - lost[0] == 40
