@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -27,6 +27,7 @@ class Draft:
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
     is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None, place: str = "") -> Trajectory:

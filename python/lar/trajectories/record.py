@@ -54,6 +54,7 @@ def read_record(
         ) from None
     reading = Reading(format_.name, [], [])
     for place, draft in enumerate(drafts):
+        reading.problems.extend(draft.problems)
         try:
             trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
         except TrajectoryError as error:

@@ -9,11 +9,15 @@ from typing import Any
 from lar.errors import OptionError
 from lar.trajectories.formats import (
     adk,
+    anthropic,
     atif,
     autogen,
     bfcl,
     chat,
+    claude_code,
+    codex,
     crewai,
+    exchanges,
     fireact,
     group_chat,
     inspect_ai,
@@ -22,6 +26,7 @@ from lar.trajectories.formats import (
     message_lines,
     openhands,
     react,
+    responses,
     sharegpt,
     smolagents,
     swe_agent,
@@ -54,8 +59,14 @@ _ALL = (
     crewai.CREWAI,
     crewai.LOG,
     group_chat.FORMAT,
+    claude_code.FORMAT,
+    codex.FORMAT,
+    responses.FORMAT,
+    responses.LINES,
+    anthropic.FORMAT,
     sharegpt.FORMAT,
     chat.FORMAT,
+    exchanges.FORMAT,
     message_lines.FORMAT,
 )
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)

@@ -99,7 +99,8 @@ def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
     return [{"role": "system", "content": text}, *messages] if text else messages
 
 
-def _task(value: dict[str, Any]) -> str | None:
+def task_of(value: dict[str, Any]) -> str | None:
+    """The task that a record names itself, or names by an id."""
     task = text_or_none(value.get("split_key")) or text_or_none(value.get("task"))
     if task:
         return task
@@ -128,7 +129,7 @@ def _read(record: Record) -> list[Draft]:
             normalize_messages(_with_system(history + reply, inner or value)),
             is_call=bool(reply),
             id=identifier(value.get("id")),
-            task=_task(value),
+            task=task_of(value),
             success=success if isinstance(success, bool) else solved(value.get("reward")),
             model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
             source=text_or_none(value.get("source")),
