@@ -42,7 +42,7 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None, place
     """
     if not draft.messages:
         raise TrajectoryError("no messages")
-    if not any(map(is_spoken, draft.messages)):
+    if not is_spoken(draft.messages[-1]) and not any(map(is_spoken, draft.messages)):
         raise TrajectoryError(NO_AGENT)
     check_text(draft.messages)
     if task_key is not None:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import IO, Any
 
-from lar.trajectories import json_stream, parquet
+from lar.trajectories import arrow, csv_rows, json_stream, parquet, session_databases
 from lar.trajectories.beside import context_of
 from lar.trajectories.compression import HEAD, BrokenDataError
 from lar.trajectories.files import PARQUET, Opened, Source, seekable
@@ -40,6 +41,12 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(PARQUET):
         return _parquet_rows(source, opened)
+    if arrow.is_arrow(head):
+        return arrow.read_rows(stream)
+    if session_databases.is_database(head):
+        return session_databases.read_rows(_on_disk(source))
+    if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
+        return csv_rows.read_rows(stream, source.full_name)
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if b"\x00" in head:
@@ -91,6 +98,14 @@ def _head_lines(opened: Opened) -> list[bytes]:
 def _parquet_rows(source: Source, opened: Opened) -> Records:
     with seekable(source, opened) as file:
         yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
+
+
+def _on_disk(source: Source) -> Path:
+    """The path of a file that is read at any place of it."""
+    with source.open() as file:
+        if isinstance(source.path, Path) and session_databases.is_database(file.read(16)):
+            return source.path
+    raise BrokenRecordError("an SQLite database is read only as a plain file on the disk", None)
 
 
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:

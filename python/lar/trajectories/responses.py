@@ -31,6 +31,7 @@ _HOSTED = {
     "image_generation_call": "image_generation",
     "mcp_call": None,
 }
+_ITEM = ("type", "role", "content", "id", "tool_calls")  # of a message; its other members are the turn's
 _RESULTS = ("output", "outputs", "results", "error")  # of a hosted call
 _ARGUMENTS = ("arguments", "action", "actions", "operation")  # of a call without free text
 _OWN = ("code", "queries", "revised_prompt")  # arguments that stand in the item itself
@@ -139,7 +140,7 @@ class _Turns:
         turn["content"] += ([_BETWEEN] if turn["content"] else []) + parts
         if isinstance(item.get("tool_calls"), list):  # a chat message among the items
             turn.setdefault("tool_calls", []).extend(item["tool_calls"])
-        turn.update({key: item[key] for key in ("name", "reasoning_content") if item.get(key)})
+        turn |= {key: value for key, value in item.items() if key not in _ITEM and value is not None}
 
     def _think(self, item: dict[str, Any]) -> None:
         """Add a thought: the model's own words where they are logged, else their summary."""

@@ -13,7 +13,13 @@ from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import from_json_text, is_conversation, is_message, normalize_messages
+from lar.trajectories.messages import (
+    are_plain,
+    from_json_text,
+    is_conversation,
+    is_message,
+    normalize_messages,
+)
 from lar.trajectories.parts import thought_of
 from lar.trajectories.tools import parse_tools
 
@@ -32,6 +38,17 @@ TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
 _TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
 _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
+
+
+# A record with no other keys, and plain messages, is of no other format.
+_OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
+# Where more than the history, the tools and the task may stand.
+_ELSEWHERE = frozenset((*REPLIES, *_SYSTEM, *_TOOLS[1:], "choices", "chosen"))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a record is in OpenAI's form and has nothing else, so that no other format need be asked."""
+    return type(value) is dict and value.keys() <= _OWN and are_plain(value.get("messages"))
 
 
 def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:
@@ -123,10 +140,11 @@ def _read(record: Record) -> list[Draft]:
     if not isinstance(value, dict):
         return [Draft(normalize_messages(history))]
     success = value.get("success")
-    reply = _said(value, history)
+    alone = inner is value and value.keys().isdisjoint(_ELSEWHERE)
+    reply = [] if alone else _said(value, history)
     return [
         Draft(
-            normalize_messages(_with_system(history + reply, inner or value)),
+            normalize_messages(history if alone else _with_system(history + reply, inner or value)),
             is_call=bool(reply),
             id=identifier(value.get("id")),
             task=task_of(value),
@@ -134,7 +152,9 @@ def _read(record: Record) -> list[Draft]:
             model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
             source=text_or_none(value.get("source")),
             keep_source="source" in value,
-            tools=next(
+            tools=parse_tools(value.get("tools"))
+            if alone
+            else next(
                 (tools for at in (inner, value) for key in _TOOLS if (tools := parse_tools(at.get(key)))),
                 None,
             ),

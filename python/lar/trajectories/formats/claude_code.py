@@ -17,9 +17,7 @@ from lar.trajectories.json_stream import Record
 
 _SPEAKERS = ("user", "assistant")
 _OTHERS = ("system", "progress", "attachment", "queue-operation", "mode", "permission-mode")
-_SYNTHETIC = (
-    "<synthetic>"  # the model of messages that Claude Code writes itself, as on an error of the interface
-)
+_SYNTHETIC = "<synthetic>"  # the model of messages that Claude Code writes itself, as on an error
 _CAVEAT = ("Caveat: The messages below", "<local-command-caveat>")
 _CLEAR = "<command-name>/clear</command-name>"
 _COMMAND = ("<command-name>", "<command-message>")

@@ -13,7 +13,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.codex_events import Events, Item, printed_items
-from lar.trajectories.formats.sessions import MALFORMED, readable_messages, reason
+from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.json_stream import Record
 from lar.trajectories.responses import is_item, turns_of_items
 from lar.trajectories.schema import Tool
@@ -45,13 +45,9 @@ class _Session:
 
     def add(self, items: Iterable[Item]) -> None:
         """Add items to the context; one that cannot be read is noted and left out."""
-        for item in items:
-            try:
-                turns_of_items([item])
-            except MALFORMED as error:
-                self.problems.append(f"an item of the session: {reason(error)}")
-            else:
-                self.items.append(item)
+        found, problems = readable_items(items)
+        self.items += found
+        self.problems += problems
 
     def cut(self, kept: list[Item]) -> None:
         """End the trajectory so far; the context goes on with `kept`."""

@@ -1,4 +1,4 @@
-"""The events of Codex that tell what its items tell, for logs that have no items or only some.
+"""The events of a Codex log that stand for items which the log lacks.
 
 A rollout has each message, thought and call twice: as an item of the Responses interface, and as an event for
 the screen. The items are what the model wrote, so an event counts only where no item has its text or call.
@@ -25,14 +25,15 @@ class Events:
     """What a log's events add to its items: those of a text or a call that no item has."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        self._texts: dict[str, dict[str, None]] = {role: {} for role in _SPOKEN.values()}
+        self._texts: dict[str, set[str]] = {role: set() for role in _SPOKEN.values()}
         self._calls: set[Any] = set()
         self._has_calls = False
         for item in items:
             kind = str(item.get("type", "message"))
             role = "thought" if kind == "reasoning" else str(item.get("role"))
             if role in self._texts:
-                self._texts[role].update(dict.fromkeys(_texts(item)))
+                texts = list(_texts(item))
+                self._texts[role] |= {*texts, "".join(texts), "\n".join(texts)}
             self._has_calls = self._has_calls or kind.endswith("_call")
 
     def items_of(self, event: dict[str, Any]) -> Iterator[Item]:
@@ -47,8 +48,10 @@ class Events:
 
     def _spoken(self, role: str, text: Any) -> Iterator[Item]:
         known = self._texts[role]
-        if not isinstance(text, str) or not text or text in known or any(text in other for other in known):
+        if not isinstance(text, str) or not text or text in known:
             return
+        if role == "user" and any(text in longer for longer in known):
+            return  # an editor puts its own text around the user's
         if role == "thought":
             yield {"type": "reasoning", "summary": [text]}
         else:

@@ -6,11 +6,11 @@ events of a stream. A record may be a pair, hold a request and a reply, or hold 
 
 import base64
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lar.trajectories.files import BROKEN_COMPRESSION, GZIP
 from lar.trajectories.formats.streams import whole_reply
 from lar.trajectories.messages import from_json_text
 
@@ -58,6 +58,7 @@ _WRAPPINGS = (
     "chunks",
     "events",
 )
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,6 @@ def _decoded(text: Any) -> Any:
     pieces = from_json_text(text)
     try:
         body = b"".join(map(base64.b64decode, pieces if isinstance(pieces, list) else [pieces]))
-        return (gzip.decompress(body) if body.startswith(GZIP) else body).decode()
-    except (ValueError, TypeError, *BROKEN_COMPRESSION):
+        return (gzip.decompress(body) if body.startswith(_GZIP) else body).decode()
+    except (ValueError, TypeError, EOFError, OSError, zlib.error):
         return None

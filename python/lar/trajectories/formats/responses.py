@@ -10,6 +10,7 @@ from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.chat import task_of
 from lar.trajectories.formats.exchange import Exchange, body_of, exchanges_of, outer_fields
+from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text, normalize_messages
 from lar.trajectories.parts import thought_of
@@ -17,14 +18,8 @@ from lar.trajectories.responses import has_calls, is_items, turns_of_items
 from lar.trajectories.schema import Message
 from lar.trajectories.tools import parse_tools
 
-_ITEMS = (
-    "items",
-    "input_items",
-    "input",
-    "output",
-    "data",
-    "messages",
-)  # of a record that is one list of items
+# Members of a record that is one list of items.
+_ITEMS = ("items", "input_items", "input", "output", "data", "messages")
 
 _Messages = list[dict[str, Any]]
 
@@ -139,8 +134,8 @@ def _recognises(value: Any) -> bool:
 
 
 def _read_lines(record: Record) -> list[Draft]:
-    items = [item for item in record.value if isinstance(item, dict)]
-    return [Draft(normalize_messages(turns_of_items(items)))]
+    items, problems = readable_items(item for item in record.value if isinstance(item, dict))
+    return [Draft(normalize_messages(turns_of_items(items)), problems=problems)]
 
 
 FORMAT = Format("responses", "OpenAI Responses, and NeMo Gym's rollouts", _recognises, _read)
