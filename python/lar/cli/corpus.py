@@ -19,6 +19,11 @@ from lar.errors import OptionError
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
 @click.option(
+    "--task-key",
+    metavar="FIELD",
+    help="The dotted path of the field that names a record's task, such as metadata.issue.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     help="The number of chunks to encode at a time.  [default: one for each core, at most 8]",
@@ -40,6 +45,7 @@ def command(
     trajectories: tuple[Path | str, ...],
     tokenizer: Path,
     output: Path,
+    task_key: str | None,
     workers: int | None,
     skip_refused: bool,
     strict: bool,
@@ -64,7 +70,7 @@ def command(
     report = Report()
     with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
         corpus = Corpus.build(
-            read_trajectories(trajectories, strict=strict, report=report),
+            read_trajectories(trajectories, task_key=task_key, strict=strict, report=report),
             tokenizer,
             output,
             workers=workers,

@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.given import Given, as_trajectories, paths_or_rows
 from lar.trajectories.read import read_trajectories
+from lar.trajectories.tasks import one_task
 from lar.utils.extras import import_extra
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -223,6 +225,8 @@ class Corpus:
         corpus = cls(folder, Manifest.read(folder), owner=owner)
         logger.info("%s", corpus)
         corpus._warn_of_gaps()
+        if owner is None and (warning := one_task(corpus.task_counts())):
+            logger.warning("%s", warning)
         return corpus
 
     def _warn_of_gaps(self) -> None:
@@ -330,6 +334,8 @@ class Corpus:
         train = self.select(OnSide(held_out, seed, is_held_out=False))
         held = self.select(OnSide(held_out, seed, is_held_out=True))
         if held_out > 0 and not (train.tasks and held.tasks):
+            if warning := one_task(self.task_counts()):
+                raise CorpusError(f"{self.path}: {warning}")
             side = "training" if held.tasks else "held-out"
             raise CorpusError(
                 f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
@@ -343,6 +349,10 @@ class Corpus:
         for part in self.manifest.parts:
             names.update(files.read_batch(self.path / part.file).column("task").unique().to_pylist())
         return names if self._keep is None else set(filter(self._keep, names))
+
+    def task_counts(self) -> Counter[str]:
+        """Return how many trajectories of the selection each task has."""
+        return Counter(task for file in self.shard_files() for task in file.tasks())
 
     @property
     def num_trajectories(self) -> int:

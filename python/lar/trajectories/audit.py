@@ -36,6 +36,7 @@ _STAMP = re.compile(
 )
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
+_ATTRIBUTE = frozenset(("key", "value"))  # of a span
 _Path = tuple[str, ...]
 
 
@@ -116,7 +117,7 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
     if isinstance(value, dict):
         if _is_held(value, held):
             return
-        if isinstance(value.get("key"), str) and "value" in value:  # an attribute of a span
+        if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
             yield from _missing(value["value"], (*path, value["key"]), held)
             return
         for key, item in value.items():

@@ -118,7 +118,7 @@ def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
 
 def task_of(value: dict[str, Any]) -> str | None:
     """The task that a record names itself, or names by an id."""
-    task = text_or_none(value.get("split_key")) or text_or_none(value.get("task"))
+    task = identifier(value.get("split_key")) or identifier(value.get("task"))
     if task:
         return task
     space = text_or_none(value.get("dataset")) or text_or_none(value.get("benchmark")) or "chat"
