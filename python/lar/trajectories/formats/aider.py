@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from lar.trajectories.draft import Draft, first_message_task
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.tasks import first_message_task
 
 _START = re.compile(r"# aider chat started at (.+?)\s*$")
 _END = "# aider chat started at -"  # stands behind the last session

@@ -5,11 +5,12 @@ Of an agent that another one called (`parentToolCallId`) the messages are a traj
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, first_message_task, text_or_none
+from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.branches import branch_name
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.tasks import first_message_task
 
 _Raw = dict[str, Any]
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, first_message_task, solved, text_or_none
+from lar.trajectories.draft import Draft, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text, normalize_messages
 from lar.trajectories.schema import Message
+from lar.trajectories.tasks import first_message_task
 from lar.trajectories.tools import parse_tools
 
 _REQUESTS = ("request", "full_request", "request_payload", "requestBody", "request_body", "body", "input")

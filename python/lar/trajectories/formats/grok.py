@@ -5,10 +5,11 @@ A `reasoning` entry belongs to the turn after it.
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, first_message_task, text_or_none
+from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.tasks import first_message_task
 
 _ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool_result": "tool"}
 

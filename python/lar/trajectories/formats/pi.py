@@ -7,11 +7,12 @@ branch with a turn of its own is a trajectory; turns that it shares with an earl
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, first_message_task, text_or_none
+from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.branches import branch_name, branches
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
+from lar.trajectories.tasks import first_message_task
 
 _HEADERS = ("session", "session_start")
 _SUMMARIES = ("branchSummary", "compactionSummary")
