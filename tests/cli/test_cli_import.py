@@ -99,6 +99,13 @@ def test_the_output_is_checked(
     assert lar(monkeypatch, "import", log, "-o", log) == 2
     assert "both an input and the output" in capsys.readouterr().err
     assert log.read_bytes() == before
+    output = log.parent / "t.jsonl"
+    assert lar(monkeypatch, "import", log.parent, "-o", output) == 0
+    written = output.read_bytes()
+    capsys.readouterr()
+    assert lar(monkeypatch, "import", log.parent, "-o", output) == 2  # it would hold everything twice
+    assert "both an input and the output" in capsys.readouterr().err
+    assert output.read_bytes() == written
     assert lar(monkeypatch, "import", log, "-o", log.parent / "t.csv") == 2
     assert ".parquet, .jsonl or .jsonl.gz" in capsys.readouterr().err
 
@@ -116,3 +123,16 @@ def test_logs_may_be_urls(
     assert json.loads(capsys.readouterr().out)["trajectories"] == 3
     assert lar(monkeypatch, "import", "memory://nowhere", "-o", log.parent / "none.parquet") == 2
     assert capsys.readouterr().err == "lar: error: memory://nowhere: no such file or folder\n"
+
+
+def test_standard_input_and_patterns(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = log.parent / "t.parquet"
+    with log.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert lar(monkeypatch, "import", "-", "-o", output, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["trajectories"] == 3
+    assert {trajectory.source for trajectory in read_trajectories(output)} == {"stdin"}
+    assert lar(monkeypatch, "import", log.parent / "*.jsonl", "-o", output, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["trajectories"] == 3

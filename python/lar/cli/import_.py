@@ -1,8 +1,5 @@
 """`lar import`: read agent logs of any known format and write one file of trajectories."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +10,17 @@ from rich.table import Table
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.errors import OptionError
-from lar.trajectories import FORMATS, Report, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories import FORMATS, Report
+from lar.trajectories.files import find_sources
+from lar.trajectories.importing import Tally, import_logs
 from lar.trajectories.tasks import one_task
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
-PATHS are files or folders, plain or compressed (.gz, .zst), or URLs (s3://, gs://, hf://, ...). The format
-of each record is recognized by its content, so formats may be mixed. A record that cannot be read is counted
-and named with its file and line.
+PATHS are files, folders, patterns in quotes, URLs of these (s3://, gs://, hf://, ...), or - for standard
+input. Files may be compressed (.gz, .zst, .bz2, .xz) or zip archives of files. The format of each record is
+recognized by its content, so formats may be mixed. A record that cannot be read is counted and named with its
+file and line.
 
 \b
 Formats:
@@ -30,27 +30,10 @@ Formats:
 Examples:
   lar import logs/ -o trajectories.parquet
   lar import run1.jsonl.gz run2.jsonl.gz -o all.parquet --task-key metadata.issue
-  lar import s3://bucket/logs/ -o trajectories.parquet
+  lar import s3://bucket/logs/ 'old/**/*.jsonl' -o trajectories.parquet
+  ssh host cat log.jsonl | lar import - -o trajectories.parquet
   lar import results.json --format tau2 --strict -o tau2.parquet --json
 """
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What went by on the way to the file."""
-
-    trajectories: int = 0
-    messages: int = 0
-    tasks: Counter[str] = field(default_factory=Counter)
-    success: Counter[bool | None] = field(default_factory=Counter)
-
-    def watch(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
-        for trajectory in trajectories:
-            self.trajectories += 1
-            self.messages += len(trajectory.messages)
-            self.tasks[trajectory.task] += 1
-            self.success[trajectory.success] += 1
-            yield trajectory
 
 
 @click.command("import", help=HELP)
@@ -73,6 +56,11 @@ class _Tally:
     help="The dotted path of the field that names a record's task, such as metadata.issue.",
 )
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="The number of processes that read; the result does not depend on it.  [default: one for each core]",
+)
 @json_option
 def command(
     paths: tuple[Path | str, ...],
@@ -80,20 +68,26 @@ def command(
     format_: str,
     task_key: str | None,
     strict: bool,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
-    if any(
-        isinstance(path, Path) and path.is_file() and output.exists() and path.samefile(output)
-        for path in paths
+    if output.exists() and any(
+        source.on_disk and output.samefile(source.path) for source in find_sources(paths)
     ):
         raise OptionError(f"{output}: is both an input and the output")
-    tally, report = _Tally(), Report()
+    report = Report()
     with progress_bar("import", unit="bytes") as progress:
-        trajectories = read_trajectories(
-            paths, format=format_, task_key=task_key, strict=strict, report=report, progress=progress
+        tally = import_logs(
+            paths,
+            output,
+            format=format_,
+            task_key=task_key,
+            strict=strict,
+            workers=workers,
+            report=report,
+            progress=progress,
         )
-        write_trajectories(tally.watch(trajectories), output)
     summary = _summary(tally, output) | report_summary(report)
     if as_json:
         print_json(summary)
@@ -105,7 +99,7 @@ def command(
         logger.warning("%s", warning)
 
 
-def _summary(tally: _Tally, output: Path) -> dict[str, Any]:
+def _summary(tally: Tally, output: Path) -> dict[str, Any]:
     return {
         "output": str(output),
         "trajectories": tally.trajectories,

@@ -113,6 +113,7 @@ class Corpus:
         backend: Backend | None = None,
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
+        strict: bool = False,
         progress: Progress = silent,
     ) -> "Corpus":
         """Render and encode trajectories with the model's chat template, and store them.
@@ -132,11 +133,14 @@ class Corpus:
             shard_tokens: a shard is closed when it holds so many tokens.
             skip_refused: leave out what the chat template refuses. The manifest counts it and quotes the
                 first few refusals.
+            strict: stop at the first text of the agent that the chat template leaves out. Without it, the
+                manifest counts that text by kind (`Unwritten`), and each kind is a warning of the log.
             progress: counts trajectories.
 
         Raises:
             CorpusError: there are no trajectories, or `path` holds something else.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
+            UnwrittenTextError: the chat template leaves out text of the agent, and `strict` is set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
             OptionError: both `workers` and `backend` are given.
         """
@@ -151,6 +155,7 @@ class Corpus:
             digest=digest,
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
+            strict=strict,
             progress=progress,
         )
 
@@ -208,6 +213,7 @@ class Corpus:
             digest=tables.digest,
             shard_tokens=shard_tokens,
             skip_refused=False,
+            strict=False,
             progress=progress,
         )
 
@@ -230,6 +236,8 @@ class Corpus:
             logger.warning("%d trajectories left out; the first: %s", self.manifest.left_out, first)
         if silent_ones := sum(part.without_action for part in self.manifest.parts):
             logger.warning("%d trajectories hold no text of the agent", silent_ones)
+        for line in self.manifest.unwritten.lines():
+            logger.warning("%s", line)
 
     @classmethod
     def load(cls, path: StrPath) -> "Corpus":

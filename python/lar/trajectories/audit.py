@@ -5,6 +5,7 @@ so a format that forgets a field cannot hide it.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,10 +26,17 @@ LABELS = frozenset(
         "stop_reason",
         "status",
         "kind",
+        "key",  # of an attribute, beside its value
     )
+)
+# Names and times that a program gives: no text of a conversation, and many in a log of a session.
+_STAMP = re.compile(
+    r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:?\d\d)?"
+    r"|(msg|req|resp|call|toolu|fc|rs|chatcmpl)[_-][0-9A-Za-z]{8,}"
 )
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
+_ATTRIBUTE = frozenset(("key", "value"))  # of a span
 _Path = tuple[str, ...]
 
 
@@ -58,13 +66,14 @@ class _Held:
             self.exact.update(
                 (trajectory.id, trajectory.task, trajectory.model or "", trajectory.source or "")
             )
+            self.exact.update([message["content"] for message in trajectory.messages])
             for message in trajectory.messages:
-                self.exact.add(message["content"])
                 if len(message) > 2:
                     self.exact.update(strings_of(message))
             for tool in trajectory.tools or ():
                 self._hold_tool(tool)
         self._all: str | None = None
+        self._found: dict[str, bool] = {}  # a log says the same again and again
 
     def _hold_tool(self, tool: Any) -> None:
         function = tool.get("function", tool)
@@ -85,7 +94,10 @@ class _Held:
     def _has(self, text: str) -> bool:
         if self._all is None:
             self._all = "".join(self._texts())
-        return text in self._all or json.dumps(text, ensure_ascii=False)[1:-1] in self._all
+        if text not in self._found:
+            written = json.dumps(text, ensure_ascii=False)[1:-1]
+            self._found[text] = text in self._all or (written != text and written in self._all)
+        return self._found[text]
 
     def _texts(self) -> Iterator[str]:
         for trajectory in self._trajectories:
@@ -103,18 +115,24 @@ class _Held:
 
 def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]]:
     if isinstance(value, dict):
-        if id(value) in held.objects:
+        if _is_held(value, held):
             return
-        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
+        if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
+            yield from _missing(value["value"], (*path, value["key"]), held)
             return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
                 yield from _missing(item, (*path, str(key)), held)
     elif isinstance(value, list):
         if id(value) not in held.objects:
+            exact = held.exact
             for item in value:
+                if type(item) is dict and len(item) == 2 and "role" in item:
+                    content = item.get("content")
+                    if type(content) is str and content in exact:
+                        continue  # most messages: the fast way
                 yield from _missing(item, (*path, "[]"), held)
-    elif isinstance(value, str) and value and value not in held.exact:
+    elif isinstance(value, str) and value and value not in held.exact and not _STAMP.fullmatch(value):
         inner = _opened(value)
         if inner is not value:
             yield from _missing(inner, (*path, "(json)"), held)
@@ -123,12 +141,23 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
 
 
 def _opened(text: str) -> Any:
-    """The values within a text that is JSON, or JSON lines; else the text itself."""
+    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
+    if text.startswith(("event:", "data:")):
+        events = (from_json_text(line[5:].strip()) for line in text.splitlines() if line.startswith("data:"))
+        return [event for event in events if isinstance(event, dict)]
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner
     lines = [from_json_text(line) for line in text.splitlines()]
     return text if any(isinstance(line, str) for line in lines) else lines
+
+
+def _is_held(value: dict[str, Any], held: _Held) -> bool:
+    if len(value) == 2 and value.keys() == _PLAIN:
+        content = value["content"]
+        if isinstance(content, str) and content in held.exact:
+            return True
+    return id(value) in held.objects
 
 
 def _name(path: _Path) -> str:

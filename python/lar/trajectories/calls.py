@@ -26,6 +26,13 @@ def tool_call(call: Any) -> ToolCall:
     Raises:
         TrajectoryError: the call has no name.
     """
+    if is_plain_call(call):
+        plain = call["function"]
+        return {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": plain["name"], "arguments": plain["arguments"]},
+        }
     inner = call.get("function") if isinstance(call, dict) else None
     function = inner if isinstance(inner, dict) else call
     name = _first_text(function, _NAMES) or (inner if isinstance(inner, str) else None)
@@ -36,6 +43,21 @@ def tool_call(call: Any) -> ToolCall:
         "type": "function",
         "function": {"name": name, "arguments": _arguments(function)},
     }
+
+
+def is_plain_call(call: Any) -> bool:
+    """Whether `call` has OpenAI's form, with an id and with arguments as text."""
+    function = call.get("function") if type(call) is dict else None
+    if type(function) is not dict or not call.get("id") or type(call["id"]) is not str:
+        return False
+    name, arguments = function.get("name"), function.get("arguments")
+    return (
+        type(name) is str
+        and bool(name)
+        and type(arguments) is str
+        and not arguments.isspace()
+        and arguments != ""
+    )
 
 
 def _first_text(value: Any, keys: tuple[str, ...]) -> str | None:

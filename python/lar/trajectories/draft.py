@@ -1,7 +1,7 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -27,6 +27,7 @@ class Draft:
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
     is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None, place: str = "") -> Trajectory:
@@ -41,7 +42,7 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None, place
     """
     if not draft.messages:
         raise TrajectoryError("no messages")
-    if not any(map(is_spoken, draft.messages)):
+    if not is_spoken(draft.messages[-1]) and not any(map(is_spoken, draft.messages)):
         raise TrajectoryError(NO_AGENT)
     check_text(draft.messages)
     if task_key is not None:

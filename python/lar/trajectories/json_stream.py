@@ -1,25 +1,37 @@
 """Records out of JSON of any size and layout, with memory for one record at a time.
 
-JSON lines are read line by line, so that a broken line costs that line alone. Everything else (an array of
-records, an object of records by name, one record, or several documents in a row) goes through a scanner that
-keeps a window of text and decodes one value at a time with the standard library's C decoder. `ijson` does the
-same with events; building values out of its events costs more than decoding again the one value that lies
-across the window's edge, and it would be one dependency more.
+JSON lines are read line by line, so that a broken line costs that line alone; msgspec decodes them.
+Everything else (an array of records, an object of records by name, one record, or several documents in a row)
+goes through a scanner that keeps a window of text and decodes one value at a time with the standard library's
+C decoder. `ijson` does the same with events; building values out of its events costs more than decoding again
+the one value that lies across the window's edge, and it would be one dependency more.
 """
 
 import codecs
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import IO, Any
 
+import msgspec
+
+from lar.trajectories.compression import Breakable
+
 WINDOW = 1 << 20  # characters; grows for a value that is longer
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
 SPACE = " \t\n\r"
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
-WRAPPERS = ("request", "response", "body", "input", "output", "prompt", "data", "kwargs")
+WRAPPERS = (
+    *("request", "response", "body", "input", "output", "prompt", "data", "kwargs"),
+    *("inputs", "outputs", "values", "trace"),
+    *("full_request", "full_response", "request_payload", "response_payload"),
+    *("requestBody", "responseBody", "request_body", "response_body"),
+)
+# Arrays that belong to one record, a trace, although each of their elements could be one.
+OWN_LISTS = ("observations", "child_runs", "post", "patch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class Record:
     # The file's own fields, which hold for all its records.
     context: dict[str, Any] = field(default_factory=dict)
     whole_file: bool = False  # `value` is a list of all entries of the file
+    format: Any = None  # the `Format` that has recognised it, None where none was asked
 
 
 class BrokenRecordError(Exception):
@@ -65,16 +78,36 @@ def _is_json(line: bytes) -> bool:
         return False
 
 
-def read_lines(stream: IO[bytes]) -> Iterator[Record | BrokenRecordError]:
-    """Yield a record for each line that is not blank; a broken line gives an error and reading goes on."""
-    number = 0
-    for line_number, line in enumerate(stream, start=1):
-        text = line.strip()
-        if not text:
+def decode_line(line: bytes) -> Any:
+    """The JSON value of a line, as the standard library's decoder gives it.
+
+    msgspec takes half of its time. It refuses NaN, infinities, halves of surrogate pairs and a byte order
+    mark, which the standard library takes; what it takes it decodes to the same values, large integers too
+    (orjson makes floats of these).
+
+    Raises:
+        ValueError, RecursionError: as `json.loads` does.
+    """
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return json.loads(line.strip().decode("utf-8-sig"))
+
+
+def read_lines(
+    stream: Iterable[bytes], first_line: int = 1, first_number: int = 1
+) -> Iterator[Record | BrokenRecordError]:
+    """Yield a record for each line that is not blank; a broken line gives an error and reading goes on.
+
+    `first_line` and `first_number` are those of the first line of `stream`, where that is a part of a file.
+    """
+    number = first_number - 1
+    for line_number, line in enumerate(stream, start=first_line):
+        if line.isspace():
             continue
         number += 1
         try:
-            yield Record(json.loads(text.decode("utf-8-sig")), number, line_number)
+            yield Record(decode_line(line), number, line_number)
         except UnicodeDecodeError as error:
             yield BrokenRecordError(f"not UTF-8: {error.reason} at byte {error.start}", line_number, number)
         except RecursionError:
@@ -90,7 +123,7 @@ class Scanner:
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        self._stream = Breakable(stream)
         self._bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._decoder = json.JSONDecoder()
         self._text = ""
@@ -229,7 +262,9 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
         if scanner.peek() == "[":
             elements = _elements(scanner)
             first = next(elements, None)
-            if first is not None and is_record(first[0]):
+            # A record may hold others: an ATIF trajectory has those of the agents that it started.
+            is_list = first is not None and key not in OWN_LISTS and is_record(first[0])
+            if first is not None and is_list and not is_record(members):
                 found = True
                 yield from ((value, at, None, members) for value, at in chain([first], elements))
                 continue
@@ -245,7 +280,7 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
             members[key] = value
         if len(members) > MAX_MEMBERS:
             raise BrokenRecordError(f"no record among the first {MAX_MEMBERS} members", start)
-    if not found:
+    if not found or (not by_name and is_record(members)):
         yield members, start, None, {}
 
 

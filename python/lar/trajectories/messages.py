@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.calls import calls_in_text, calls_of, to_json
+from lar.trajectories.calls import calls_in_text, calls_of, is_plain_call, to_json, tool_call
 from lar.trajectories.parts import are_parts, read_parts, thought_of
 from lar.trajectories.schema import ROLES, Message, Role
 
@@ -32,6 +32,8 @@ ROLE_NAMES: dict[str, Role] = {
     "observation": "tool",
     "ipython": "tool",
 }
+_ROLES = frozenset(ROLES)
+_PLAIN_KEYS = frozenset(("role", "content", "name", "tool_call_id", "tool_calls"))
 # Roles whose content is a call in JSON.
 _CALLING = ("function_call", "tool_call", "tool_calls")
 _CONTENT = ("content", "value", "text")
@@ -69,6 +71,9 @@ def normalize_messages(values: Any) -> list[Message]:
         raise TrajectoryError("no messages")
     messages: list[Message] = []
     for number, value in enumerate(values, start=1):
+        if (plain := _plain(value)) is not None:
+            messages.append(plain)
+            continue
         try:
             new = normalize_message(value)
         except TrajectoryError as error:
@@ -80,6 +85,42 @@ def normalize_messages(values: Any) -> list[Message]:
     return messages
 
 
+def are_plain(values: Any) -> bool:
+    """Whether `values` is a conversation of which each message has OpenAI's form, with content as text."""
+    if type(values) is not list or not values:
+        return False
+    for value in values:
+        if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+            return False
+        if type(value.get("content", "")) is not str and value["content"] is not None:
+            return False
+    return is_message(values[0])
+
+
+def _plain(value: Any) -> Message | None:
+    """What `normalize_message` gives for a message in OpenAI's form, fast; None for others."""
+    if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+        return None
+    content, role = value.get("content"), value["role"]
+    if content is None:
+        content = ""
+    elif type(content) is not str:
+        return None
+    message: Message = {"role": role, "content": content}
+    if len(value) > 2 or "content" not in value:
+        name, call_id = value.get("name"), value.get("tool_call_id")
+        if isinstance(name, str):
+            message["name"] = name
+        if isinstance(call_id, str):
+            message["tool_call_id"] = call_id
+        calls = value.get("tool_calls")
+        if calls:
+            if type(calls) is not list or not all(map(is_plain_call, calls)):
+                return None
+            message["tool_calls"] = [tool_call(call) for call in calls]
+    return message
+
+
 def _goes_on(value: Any, messages: list[Message]) -> bool:
     """Whether a message is only a call, of a dialect that writes calls in messages of their own."""
     return _name_of(value) in _CALLING and not messages[0]["content"] and "tool_calls" in messages[0]
@@ -89,6 +130,8 @@ def normalize_message(value: Any) -> list[Message]:
     """Normalize one message; tool results among its parts become messages of their own, in their order."""
     if not isinstance(value, dict):
         raise TrajectoryError(f"expected an object, found {type(value).__name__}")
+    if _is_note(value):
+        return []
     role = _role(value)
     content = next((value[key] for key in _CONTENT if value.get(key) is not None), None)
     if _name_of(value) in _CALLING and not value.get("tool_calls"):
@@ -109,6 +152,11 @@ def normalize_message(value: Any) -> list[Message]:
 def _name_of(value: Any) -> str:
     name = value.get("role", value.get("from")) if isinstance(value, dict) else None
     return name.lower() if isinstance(name, str) else ""
+
+
+def _is_note(value: dict[str, Any]) -> bool:
+    """Whether a message is of an unknown role and has nothing in it: Hermes ends a session with one."""
+    return bool(_name_of(value)) and _name_of(value) not in ROLE_NAMES and not any(map(value.get, _BODY))
 
 
 def _role(value: dict[str, Any]) -> Role:
@@ -185,6 +233,8 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
 def check_text(messages: list[Message]) -> None:
     """Raise TrajectoryError where a string cannot be written as UTF-8 (bad bytes, half a character)."""
     for number, message in enumerate(messages, start=1):
+        if len(message) == 2 and message["content"].isascii():
+            continue
         for text in strings_of(message):
             if not text.isascii() and not is_utf8(text):
                 raise TrajectoryError(f"message {number}: text that is not valid UTF-8")

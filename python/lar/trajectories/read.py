@@ -10,15 +10,25 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
-from lar.trajectories.files import BROKEN_COMPRESSION, Source, find_sources, open_bytes
+from lar.trajectories.compression import BrokenDataError
+from lar.trajectories.eval_archive import samples_of
+from lar.trajectories.files import (
+    Opened,
+    Source,
+    find_sources,
+    has_archive_name,
+    open_source,
+    seekable,
+    zip_members,
+)
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
 from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
-from lar.trajectories.records import raw_records
-from lar.trajectories.repeats import Repeats
+from lar.trajectories.records import Records, raw_records
+from lar.trajectories.repeats import Repeats, WaitingRows, opening
 from lar.trajectories.report import Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.utils.paths import StrPath
@@ -75,39 +85,49 @@ def read_trajectories(
     paths, rows = paths_or_rows(source)
     sources = find_sources(paths)
     found = Report() if report is None else report
-    reader = _Reader(forced, task_key, strict, found)
+    reader = Reader(forced, task_key, strict, found)
     return _read_all(sources, rows, reader, progress, warn=report is None)
 
 
 def _read_all(
-    sources: list[Source], rows: Iterator[Any], reader: "_Reader", progress: Progress, *, warn: bool
+    sources: list[Source], rows: Iterator[Any], reader: "Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
     report, count = reader.report, 0
-    with closing(Repeats()) as repeats:
+    with closing(WaitingRows()) as rows_read:
+        openings = bytearray()
         for item in _items(sources, rows, reader, progress):
             count += 1
             if item.is_own:
                 yield item.found.trajectory
             else:
-                repeats.add(item.found, item.place)
-        for trajectory, is_kept, place in repeats.kept():
-            if is_kept:
-                yield trajectory
-            else:
+                rows_read.add(item.found.trajectory, item.place)
+                openings += opening(item.found)
+        repeats = Repeats(rows_read, bytes(openings))
+        for number, (repeated, touched) in enumerate(zip(repeats.repeated, repeats.touched, strict=True)):
+            trajectory, place = rows_read.read(number)
+            if repeated:
                 report.repeat(place)
+            else:
+                yield repeats.restored(trajectory) if touched else trajectory
     problems = report.problems
-    if count == 0:
-        first = problems.records[0] if problems.records else "there is nothing to read"
-        more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
-        raise TrajectoryError(f"no trajectory could be read: {first}{more}")
+    check_count(count, report)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
     if warn and problems.count:
         warnings.warn(problems.summary(), BadRecordWarning, stacklevel=2)
 
 
+def check_count(count: int, report: Report) -> None:
+    """Raise TrajectoryError, with the first problem, where the `count` of trajectories is 0."""
+    problems = report.problems
+    if count == 0:
+        first = problems.records[0] if problems.records else "there is nothing to read"
+        more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
+        raise TrajectoryError(f"no trajectory could be read: {first}{more}")
+
+
 def _items(
-    sources: list[Source], rows: Iterator[Any], reader: "_Reader", progress: Progress
-) -> Iterator["_Item"]:
+    sources: list[Source], rows: Iterator[Any], reader: "Reader", progress: Progress
+) -> Iterator["Item"]:
     before, total, count = 0, sum(source.size for source in sources), 0
     for item in reader.given(rows):
         count += 1
@@ -125,7 +145,7 @@ def _items(
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
     """A trajectory of the log and its place; `is_own`: this package has written the record."""
 
     found: Found
@@ -133,7 +153,7 @@ class _Item:
     is_own: bool
 
 
-class _Reader:
+class Reader:
     """Reads records and reports on them."""
 
     def __init__(self, forced: Format | None, task_key: str | None, strict: bool, report: Report) -> None:
@@ -142,47 +162,84 @@ class _Reader:
         self.strict = strict
         self.report = report
 
-    def read(self, source: Source) -> Iterator[tuple[_Item, int]]:
+    def read(self, source: Source) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
+        broken = None
+        try:
+            with open_source(source) as opened:
+                broken = opened.broken
+                if opened.is_archive and has_archive_name(source):
+                    yield from self._archive(source, opened)
+                    return
+                for item in self.records(raw_records(source, opened, self.forced), source):
+                    yield item, opened.position()
+        except (BrokenRecordError, BrokenDataError) as error:  # raised before the first record
+            self._break(source, broken or error, 1)
+
+    def records(self, records: Records, source: Source) -> Iterator[Item]:
+        """Yield the trajectories of records of a file, up to the place where it breaks."""
         number = 0
         try:
-            with open_bytes(source) as (stream, raw):
-                for record in raw_records(source, stream, self.forced):
-                    number += 1
-                    for item in self._items(record, source):
-                        yield item, raw.tell()
-        except BrokenRecordError as error:
-            self._note(Problem(source.path, str(error), error.line, error.number))
-        except BROKEN_COMPRESSION as error:
-            self._note(Problem(source.path, f"broken compressed data: {error}", record=number + 1))
+            for record in records:
+                number += 1
+                yield from self.items(record, source)
+        except (BrokenRecordError, BrokenDataError) as error:
+            self._break(source, error, number + 1)
 
-    def _items(self, record: Record | BrokenRecordError, source: Source) -> Iterator[_Item]:
+    def _break(self, source: Source, error: BrokenRecordError | BrokenDataError, number: int) -> None:
+        if isinstance(error, BrokenRecordError):
+            self.note(Problem(source.place, str(error), error.line, error.number))
+        else:
+            self.note(Problem(source.place, f"broken compressed data: {error}", record=number))
+
+    def _archive(self, source: Source, opened: Opened) -> Iterator[tuple[Item, int]]:
+        """Yield the trajectories of all files in a zip archive."""
+        with seekable(source, opened) as archive:
+            members, broken = zip_members(archive)
+            if (samples := samples_of(members)) is not None:
+                yield from ((item, 0) for item in self.records(samples, source))
+            else:
+                yield from self._members(members)
+            if broken is not None:
+                self.note(Problem(source.place, broken))
+            elif not members:
+                self.note(Problem(source.place, "the archive holds no file"))
+
+    def _members(self, members: list[Source]) -> Iterator[tuple[Item, int]]:
+        before = 0
+        for member in members:
+            for item, position in self.read(member):
+                yield item, before + position
+            before += member.size
+
+    def items(self, record: Record | BrokenRecordError, source: Source) -> Iterator[Item]:
+        """Yield the trajectories of a record of a file."""
         if isinstance(record, BrokenRecordError):
-            self._note(Problem(source.path, str(record), record.line, record.number))
+            self.note(Problem(source.place, str(record), record.line, record.number))
             return
         try:
             reading = read_record(record, source.label, forced=self.forced, task_key=self.task_key)
         except TrajectoryError as error:
-            self._note(Problem(source.path, str(error), record.line, record.number))
+            self.note(Problem(source.place, str(error), record.line, record.number))
             return
-        yield from self._reported(reading, record.value, source.path, record.number, record.line)
+        yield from self._reported(reading, record.value, source.place, record.number, record.line)
 
-    def given(self, rows: Iterator[Any]) -> Iterator[_Item]:
+    def given(self, rows: Iterator[Any]) -> Iterator[Item]:
         """Yield the trajectories of records in memory."""
         for number, row in enumerate(rows, start=1):
             try:
                 reading = read_value(row, number, forced=self.forced, task_key=self.task_key)
             except TrajectoryError as error:
-                self._note(Problem(Path(LABEL), str(error), record=number))
+                self.note(Problem(Path(LABEL), str(error), record=number))
             else:
                 yield from self._reported(reading, row, Path(LABEL), number, None)
 
     def _reported(
         self, reading: Reading, value: Any, path: Path | str, number: int, line: int | None
-    ) -> Iterator[_Item]:
+    ) -> Iterator[Item]:
         """Count what was read and what was left out, and yield the trajectories."""
         for problem in reading.problems:
-            self._note(Problem(path, problem, line, number))
+            self.note(Problem(path, problem, line, number))
         place = place_of(path, number, line)
         is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)
         counts = self.report.counts(reading.format)
@@ -192,9 +249,10 @@ class _Reader:
         if not is_own:
             texts = left_out(value, (found.trajectory for found in reading.found))
             self.report.leave_out(reading.format, texts, place)
-        yield from (_Item(found, place, is_own) for found in reading.found)
+        yield from (Item(found, place, is_own) for found in reading.found)
 
-    def _note(self, problem: Problem) -> None:
+    def note(self, problem: Problem) -> None:
+        """Count a problem; raises TrajectoryError if reading is strict."""
         self.report.problems.add(problem)
         if self.strict:
             raise TrajectoryError(str(problem))

@@ -41,7 +41,7 @@ def read_record(
     Raises:
         TrajectoryError: no format recognises the record, it is malformed, or it holds no turn of the agent.
     """
-    format_ = forced or (recognise_entries if record.whole_file else recognise)(record.value)
+    format_ = forced or record.format or (recognise_entries if record.whole_file else recognise)(record.value)
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format; known: {known_formats()}")
     try:
@@ -54,13 +54,14 @@ def read_record(
         ) from None
     reading = Reading(format_.name, [], [])
     for place, draft in enumerate(drafts):
+        reading.problems.extend(draft.problems)
         try:
             trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
         except TrajectoryError as error:
             reading.problems.append(str(error))
         else:
             reading.found.append(Found(trajectory, draft.is_call))
-    if not reading.found:
+    if not reading.found and (reading.problems or not format_.may_be_empty):
         raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
     return reading
 

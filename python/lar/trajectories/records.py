@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import IO, Any
 
-from lar.trajectories import json_stream, parquet
-from lar.trajectories.files import PARQUET, Source, read_head
+from lar.trajectories import arrow, csv_rows, json_stream, parquet, session_databases
+from lar.trajectories.beside import context_of
+from lar.trajectories.compression import HEAD, BrokenDataError
+from lar.trajectories.files import PARQUET, Opened, Source, seekable
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
     TEXT_FORMATS,
@@ -24,19 +28,25 @@ _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", r
 Records = Iterator[Record | BrokenRecordError]
 
 
-def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Records:
-    """Yield the records of the decompressed file `stream`, and an error for each that is broken.
+def raw_records(source: Source, opened: Opened, forced: Format | None) -> Records:
+    """Yield the records of an open file, and an error for each that is broken.
 
     `forced` is the format of all records, None to recognise each by its content.
 
     Raises:
         BrokenRecordError: the file is of no known layout, or cannot be read on.
     """
-    head = read_head(source)
+    head, stream = opened.head, opened.stream
     hint = _LINE_NAMES.search(source.full_name) is not None
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(PARQUET):
-        return parquet.read_rows(source.path if source.system is None else stream)
+        return _parquet_rows(source, opened)
+    if arrow.is_arrow(head):
+        return arrow.read_rows(stream)
+    if session_databases.is_database(head):
+        return _database_rows(source, opened)
+    if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
+        return csv_rows.read_rows(stream, source.full_name)
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if b"\x00" in head:
@@ -46,20 +56,77 @@ def raw_records(source: Source, stream: IO[bytes], forced: Format | None) -> Rec
         if log.looks_like(text):
             return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
     if start[:1] in (b"{", b"[") or hint:
-        return _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        context = context_of(source)
+        return _with_context(records, context) if context else records
     if _YAML.search(head):
         return _yaml_records(stream)
     raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
 
 
+def _with_context(records: Records, context: dict[str, Any]) -> Records:
+    for record in records:
+        if isinstance(record, Record):
+            yield replace(record, context={**record.context, **context})
+        else:
+            yield record
+
+
+def are_separate_lines(source: Source, opened: Opened, forced: Format | None) -> bool:
+    """Whether the file is JSON lines, each of which can be read without the others."""
+    start = opened.head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    hint = _LINE_NAMES.search(source.full_name) is not None
+    if opened.head.startswith(PARQUET) or b"\x00" in opened.head or not (start[:1] in (b"{", b"[") or hint):
+        return False
+    text = opened.head.decode("utf-8", "replace")
+    if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):
+        return False
+    first = json_stream.read_lines(_head_lines(opened))
+    return not _is_one_record([record.value for record in first if isinstance(record, Record)], forced)
+
+
+def _head_lines(opened: Opened) -> list[bytes]:
+    """The first lines of a file; of a stream that cannot go back, the whole ones in its head."""
+    if opened.stream.seekable():
+        lines = list(islice(opened.stream, HEAD_ENTRIES))
+        opened.stream.seek(0)
+        return lines
+    lines = opened.head.split(b"\n")
+    return (lines[:-1] if len(opened.head) == HEAD else lines)[:HEAD_ENTRIES]
+
+
+def _parquet_rows(source: Source, opened: Opened) -> Records:
+    with seekable(source, opened) as file:
+        yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
+
+
+def _database_rows(source: Source, opened: Opened) -> Records:
+    with seekable(source, opened) as file:
+        yield from session_databases.read_rows(Path(file.path))
+
+
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:
     is_record = _is_record(forced)
     records = json_stream.read_lines(stream) if lines else _to_the_break(stream, is_record)
-    first = list(islice(records, HEAD_ENTRIES))
-    records = chain(first, records)
+    first, records = _head(records)
     if _is_one_record([record.value for record in first if isinstance(record, Record)], forced):
         return _as_one(records)
-    return _each(records, is_record) if lines else records
+    return each_record(records, forced) if lines else records
+
+
+def _head(records: Records) -> tuple[list[Record | BrokenRecordError], Records]:
+    """The first records, and all; where compressed data breaks among the first, it does so behind them."""
+    first: list[Record | BrokenRecordError] = []
+    try:
+        first.extend(islice(records, HEAD_ENTRIES))
+    except BrokenDataError as error:
+        return first, chain(first, _raised(error))
+    return first, chain(first, records)
+
+
+def _raised(error: BrokenDataError) -> Records:
+    yield from ()
+    raise error
 
 
 def _to_the_break(stream: IO[bytes], is_record: Callable[[Any], bool]) -> Records:
@@ -92,9 +159,15 @@ def _as_one(records: Records) -> Records:
     yield Record(entries, 1, 1, whole_file=True)
 
 
-def _each(records: Records, is_record: Callable[[Any], bool]) -> Records:
+def each_record(records: Records, forced: Format | None) -> Records:
+    """Yield the records of lines of which each holds one record or several."""
+    is_record = _is_record(forced)
     for record in records:
-        if isinstance(record, BrokenRecordError) or is_record(record.value):
+        if isinstance(record, BrokenRecordError):
+            yield record
+        elif forced is None and (format_ := recognise(record.value)) is not None:
+            yield replace(record, format=format_)
+        elif forced is not None and is_record(record.value):
             yield record
         else:
             yield from _unpacked(record, is_record)

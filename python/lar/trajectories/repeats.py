@@ -2,7 +2,8 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 48 bytes for each of them.
+trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 16 bytes more for those
+that begin as others do.
 """
 
 import hashlib
@@ -10,9 +11,8 @@ import marshal
 import re
 import tempfile
 from array import array
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _Digests = NDArray[np.bytes_]
 
 
-def chain(messages: list[Message]) -> list[tuple[int, bytes]]:
-    """The place of each message but the system's, with a digest of the conversation up to it.
+def chain(messages: list[Message], most: int | None = None) -> list[tuple[int, bytes]]:
+    """The place of each message but the system's, with a digest of the conversation up to it; `most` of them.
 
     Two conversations with the same digest differ at most in what clients change when they send a history
     again: the system's text, reasoning, white space at the ends, names and ids.
@@ -38,6 +38,8 @@ def chain(messages: list[Message]) -> list[tuple[int, bytes]]:
         if message["role"] != "system":
             digest = hashlib.blake2b(_repeated(message), key=digest, digest_size=_DIGEST).digest()
             links.append((place, digest))
+            if len(links) == most:
+                break
     return links
 
 
@@ -53,69 +55,103 @@ def _repeated(message: Message) -> bytes:
     return "\0".join(parts).encode("utf-8", "surrogatepass")
 
 
+OPENING = np.dtype(
+    [
+        ("first", np.uint64),  # a digest of the first message but the system's
+        ("second", np.uint64),  # a digest of the first two
+        ("task", np.uint64),  # a digest of the task
+        ("links", np.uint8),  # how many of the two messages there are
+        ("is_call", np.bool_),
+        ("is_open", np.bool_),  # whether it may be a repetition
+    ]
+)
+"""What is in memory of each trajectory: trajectories that begin differently are not compared further."""
+
+_Openings = NDArray[np.void]
+
+
+def opening(found: Found) -> bytes:
+    """What `Repeats` must know of a trajectory: the bytes of one `OPENING`."""
+    trajectory = found.trajectory
+    links = [digest[:8] for _, digest in chain(trajectory.messages, most=2)]
+    first, second = (*links, bytes(8), bytes(8))[:2]
+    task = hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    # A run whose result is recorded is an attempt of its own, whatever others begin with.
+    is_open = trajectory.success is None and bool(links)
+    return b"".join((first, second, task, bytes((len(links), found.is_call, is_open))))
+
+
+class Rows(Protocol):
+    """Trajectories that wait, in an order."""
+
+    def read(self, number: int) -> tuple[Trajectory, str]:
+        """The trajectory with this number, counted from 0, and its place in the log."""
+
+
 class Repeats:
-    """Trajectories that wait for the end of the log: `add` each one, then read those to keep with `kept`."""
+    """Which of the trajectories in `rows` are the beginning of another one, by their `openings`.
 
-    def __init__(self) -> None:
-        self._rows = _Rows()
-        self._prefixes: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
-        self._own = bytearray()  # of each trajectory the digest of all its messages
-        self._tasks = array("q")  # of each the hash of its task
-        self._calls = bytearray()  # of each whether it is a single model call
-        self._open = bytearray()  # of each whether it may be a repetition
+    repeated: bool (n), which are dropped. touched: bool (n), which of the others may have been repeated by
+    one that is dropped: see `restored`.
+    """
 
-    def add(self, found: Found, place: str) -> None:
-        """Hold a trajectory until the end; `place` is where it stands in the log."""
-        trajectory = found.trajectory
-        links = chain(trajectory.messages)
-        self._prefixes.write(b"".join(digest for _, digest in links[:-1]))
-        self._own += links[-1][1] if links else bytes(_DIGEST)
-        self._tasks.append(hash(trajectory.task))
-        self._calls.append(found.is_call)
-        # A run whose result is recorded is an attempt of its own, whatever others begin with.
-        self._open.append(trajectory.success is None and bool(links))
-        self._rows.add(trajectory, place)
+    def __init__(self, rows: Rows, openings: bytes) -> None:
+        known = np.frombuffer(openings, OPENING)
+        self._rows = rows
+        self.repeated = np.zeros(len(known), dtype=np.bool_)
+        self.touched = np.zeros(len(known), dtype=np.bool_)
+        numbers = np.flatnonzero(_related(known))
+        own = bytearray()
+        with tempfile.TemporaryFile() as prefixes:
+            for number in numbers.tolist():
+                links = chain(rows.read(number)[0].messages)
+                prefixes.write(b"".join(digest for _, digest in links[:-1]))
+                own += links[-1][1] if links else bytes(_DIGEST)
+            digests = np.frombuffer(bytes(own), dtype=f"S{_DIGEST}")
+            again = known["is_open"][numbers] & (
+                _begins_another(digests, prefixes) | _is_second(digests, known[numbers])
+            )
+        self.repeated[numbers] = again
+        self.touched[numbers] = ~again & bool(again.any())
+        self._replies = _Replies(rows, digests[again], numbers[again])
 
-    def kept(self) -> Iterator[tuple[Trajectory, bool, str]]:
-        """Yield each trajectory in its order, whether it is kept, and its place."""
-        drop = self._to_drop()
-        replies = _Replies(self._rows, self._digests(), drop)
-        for number, repeats in enumerate(drop.tolist()):
-            trajectory, place = self._rows.read(number)
-            if not repeats and replies.any:
-                trajectory = replies.restored(trajectory)
-            yield trajectory, not repeats, place
+    def restored(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with the replies as the model wrote them, and with what its repetitions lack."""
+        return self._replies.restored(trajectory)
 
-    def close(self) -> None:
-        """Remove the temporary files."""
-        self._prefixes.close()
-        self._rows.close()
 
-    def _digests(self) -> _Digests:
-        return np.frombuffer(bytes(self._own), dtype=f"S{_DIGEST}")
+def _related(known: _Openings) -> NDArray[np.bool_]:
+    """Which trajectories share their beginning with others of which one may be a repetition."""
+    links, is_open = known["links"], known["is_open"]
+    related = np.zeros(len(known), dtype=np.bool_)
+    two = np.flatnonzero(links == 2)
+    if len(two):
+        _, group, size = np.unique(known["second"][two], return_inverse=True, return_counts=True)
+        some_open = np.bincount(group, weights=is_open[two], minlength=len(size)) > 0
+        related[two] = ((size > 1) & some_open)[group]
+    # A conversation of one message may be the beginning of any that begins with it.
+    short = known["first"][(links == 1) & is_open]
+    return related | (np.isin(known["first"], short) & (links > 0))
 
-    def _to_drop(self) -> NDArray[np.bool_]:
-        own, is_open = self._digests(), np.frombuffer(bytes(self._open), dtype=np.bool_)
-        return np.asarray(is_open & (self._begins_another(own) | self._is_second(own)))
 
-    def _begins_another(self, own: _Digests) -> NDArray[np.bool_]:
-        order = np.argsort(own, kind="stable")
-        inside = np.zeros(len(own), dtype=np.bool_)
-        self._prefixes.seek(0)
-        while data := self._prefixes.read(_CHUNK * _DIGEST):
-            wanted = np.frombuffer(data, dtype=own.dtype)
-            inside |= _contained(own, order, wanted)
-        return inside
+def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
+    order = np.argsort(own, kind="stable")
+    inside = np.zeros(len(own), dtype=np.bool_)
+    prefixes.seek(0)
+    while data := prefixes.read(_CHUNK * _DIGEST):
+        inside |= _contained(own, order, np.frombuffer(data, dtype=own.dtype))
+    return inside
 
-    def _is_second(self, own: _Digests) -> NDArray[np.bool_]:
-        """Whether it is a model call that was there before; two equal runs are two attempts at a task."""
-        tasks, calls = np.frombuffer(self._tasks, np.int64), np.frombuffer(bytes(self._calls), np.bool_)
-        order = np.lexsort((np.arange(len(own)), tasks, own))
-        order = order[calls[order]]
-        same = (own[order][1:] == own[order][:-1]) & (tasks[order][1:] == tasks[order][:-1])
-        second = np.zeros(len(own), dtype=np.bool_)
-        second[order[1:]] = same
-        return second
+
+def _is_second(own: _Digests, known: _Openings) -> NDArray[np.bool_]:
+    """Whether it is a model call that was there before; two equal runs are two attempts at a task."""
+    tasks = known["task"]
+    order = np.lexsort((np.arange(len(own)), tasks, own))
+    order = order[known["is_call"][order]]
+    same = (own[order][1:] == own[order][:-1]) & (tasks[order][1:] == tasks[order][:-1])
+    second = np.zeros(len(own), dtype=np.bool_)
+    second[order[1:]] = same
+    return second
 
 
 def _contained(own: _Digests, order: NDArray[np.int64], wanted: _Digests) -> NDArray[np.bool_]:
@@ -136,12 +172,10 @@ class _Replies:
     may also leave out what the first request had: the system's text and the tools.
     """
 
-    def __init__(self, rows: "_Rows", own: _Digests, drop: NDArray[np.bool_]) -> None:
+    def __init__(self, rows: Rows, digests: _Digests, numbers: NDArray[np.int64]) -> None:
         self._rows = rows
-        dropped = np.flatnonzero(drop)
-        order = np.argsort(own[dropped], kind="stable")
-        self._numbers, self._digests = dropped[order], own[dropped][order]
-        self.any = bool(len(dropped))
+        order = np.argsort(digests, kind="stable")
+        self._numbers, self._digests = numbers[order], digests[order]
 
     def restored(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory with the replies in the place of their repetitions, and what it lacks."""
@@ -150,7 +184,7 @@ class _Replies:
         found: list[int] = []
         for place, digest in chain(messages)[:-1]:
             if messages[place]["role"] == "assistant" and (number := self._find(digest)) is not None:
-                messages[place] = {**messages[place], **self._rows.reply(number)}
+                messages[place] = {**messages[place], **self._rows.read(number)[0].messages[-1]}
                 found.append(number)
         trajectory = replace(trajectory, messages=messages)
         return _completed(trajectory, self._rows.read(found[0])[0]) if lacks and found else trajectory
@@ -169,37 +203,27 @@ def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:
     return trajectory if trajectory.tools is not None else replace(trajectory, tools=beginning.tools)
 
 
-class _Rows:
+class WaitingRows:
     """Trajectories in a temporary file, to be read by number."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self._starts = array("q", [0])
-        self._replies = array("q")  # where the last message of each begins
 
     def close(self) -> None:
+        """Remove the temporary file."""
         self._file.close()
 
     def add(self, trajectory: Trajectory, place: str) -> None:
-        fields = {**trajectory.to_dict(), "messages": trajectory.messages[:-1], "place": place}
-        head, reply = marshal.dumps(fields), marshal.dumps(dict(trajectory.messages[-1]))
-        self._file.write(head)
-        self._file.write(reply)
-        self._replies.append(self._starts[-1] + len(head))
-        self._starts.append(self._starts[-1] + len(head) + len(reply))
+        """Hold a trajectory; `place` is where it stands in the log."""
+        data = marshal.dumps({**trajectory.to_dict(), "place": place})
+        self._file.write(data)
+        self._starts.append(self._starts[-1] + len(data))
 
     def read(self, number: int) -> tuple[Trajectory, str]:
-        data = self._bytes(self._starts[number], self._starts[number + 1])
-        cut = self._replies[number] - self._starts[number]
-        fields: dict[str, Any] = marshal.loads(data[:cut])
-        place = fields.pop("place")
-        fields["messages"].append(marshal.loads(data[cut:]))
-        return Trajectory(**fields), place
-
-    def reply(self, number: int) -> Message:
-        message: Message = marshal.loads(self._bytes(self._replies[number], self._starts[number + 1]))
-        return message
-
-    def _bytes(self, start: int, end: int) -> bytes:
+        """The trajectory with this number, counted from 0, and its place in the log."""
+        start, end = self._starts[number], self._starts[number + 1]
         self._file.seek(start)
-        return self._file.read(end - start)
+        fields: dict[str, Any] = marshal.loads(self._file.read(end - start))
+        place = fields.pop("place")
+        return Trajectory(**fields), place

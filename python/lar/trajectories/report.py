@@ -21,13 +21,20 @@ class FormatCounts:
         """Count a trajectory."""
         self.trajectories += 1
         for message in trajectory.messages:
-            if not is_spoken(message):
+            if message["role"] != "assistant":
                 continue
-            calls = message.get("tool_calls", [])
-            self.agent_turns += 1
-            self.calls += len(calls)
-            self.agent_characters += len(message["content"]) + len(message.get("reasoning_content", ""))
-            self.agent_characters += sum(len(call["function"]["arguments"]) for call in calls)
+            if len(message) == 2:
+                length = len(message["content"])
+            elif is_spoken(message):
+                calls = message.get("tool_calls", [])
+                length = len(message["content"]) + len(message.get("reasoning_content", ""))
+                length += sum(len(call["function"]["arguments"]) for call in calls)
+                self.calls += len(calls)
+                self.agent_turns += not length
+            else:
+                continue
+            self.agent_characters += length
+            self.agent_turns += length > 0
 
 
 @dataclass(slots=True)

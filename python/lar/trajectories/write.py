@@ -2,13 +2,16 @@
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
+
+import pyarrow as pa
 
 from lar.errors import OptionError
 from lar.trajectories.groups import in_groups
-from lar.trajectories.parquet import ParquetWriter
+from lar.trajectories.parquet import ParquetWriter, from_row, to_batch
 from lar.trajectories.schema import Trajectory
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
@@ -17,9 +20,17 @@ GROUP_TRAJECTORIES = 1024
 GROUP_CHARACTERS = 16 << 20  # of message text in one row group
 
 
-class _Writer(Protocol):
-    def write(self, trajectories: list[Trajectory]) -> None: ...
-    def close(self) -> None: ...
+class Writer(Protocol):
+    """Writes trajectories to one file, group after group."""
+
+    def write(self, trajectories: Sequence[Trajectory]) -> None:
+        """Write a group."""
+
+    def write_encoded(self, batches: list[pa.RecordBatch]) -> None:
+        """Write a group that was encoded by the file's `Encoding`."""
+
+    def close(self) -> None:
+        """Finish the file."""
 
 
 def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int:
@@ -39,15 +50,16 @@ def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int
     path = Path(path)
     kind = output_kind(path)
     count = 0
-    with atomic_file(path) as temporary:
-        writer: _Writer = ParquetWriter(temporary) if kind == "parquet" else _LinesWriter(temporary, kind)
-        try:
-            for group in in_groups(trajectories, GROUP_TRAJECTORIES, GROUP_CHARACTERS):
-                writer.write(group)
-                count += len(group)
-        finally:
-            writer.close()
+    with atomic_file(path) as temporary, closing(open_writer(temporary, kind)) as writer:
+        for group in in_groups(trajectories, GROUP_TRAJECTORIES, GROUP_CHARACTERS):
+            writer.write(group)
+            count += len(group)
     return count
+
+
+def open_writer(path: Path, kind: str) -> Writer:
+    """A writer of the file `path` of the kind that `output_kind` gave."""
+    return ParquetWriter(path) if kind == "parquet" else _LinesWriter(path, kind)
 
 
 def output_kind(path: Path) -> str:
@@ -67,10 +79,48 @@ class _LinesWriter:
         packed = gzip.GzipFile("", "wb", 6, self._raw, mtime=0) if kind == "jsonl.gz" else None
         self._file: IO[bytes] | gzip.GzipFile = packed or self._raw
 
-    def write(self, trajectories: list[Trajectory]) -> None:
+    def write(self, trajectories: Sequence[Trajectory]) -> None:
         for trajectory in trajectories:
-            self._file.write(json.dumps(trajectory.to_dict(), ensure_ascii=False).encode() + b"\n")
+            self._file.write(to_line(trajectory))
+
+    def write_encoded(self, batches: list[pa.RecordBatch]) -> None:
+        for batch in batches:
+            for line in batch.column("line"):
+                self._file.write(line.as_buffer())
 
     def close(self) -> None:
         self._file.close()
         self._raw.close()
+
+
+def to_line(trajectory: Trajectory) -> bytes:
+    """The trajectory as one line of JSON."""
+    return json.dumps(trajectory.to_dict(), ensure_ascii=False).encode() + b"\n"
+
+
+class Encoding(Protocol):
+    """How trajectories are encoded, for one kind of file."""
+
+    def encode(self, trajectories: Sequence[Trajectory]) -> pa.RecordBatch:
+        """The trajectories as rows."""
+
+    def decode(self, row: dict[str, Any]) -> Trajectory:
+        """The trajectory of one of these rows."""
+
+
+class _Rows:
+    encode = staticmethod(to_batch)
+    decode = staticmethod(from_row)
+
+
+class _Lines:
+    def encode(self, trajectories: Sequence[Trajectory]) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pydict({"line": pa.array(map(to_line, trajectories), pa.large_binary())})
+
+    def decode(self, row: dict[str, Any]) -> Trajectory:
+        return Trajectory(**json.loads(row["line"]))
+
+
+def encoding_of(kind: str) -> Encoding:
+    """How the trajectories of a file are encoded whose suffix is `kind`."""
+    return _Rows() if kind == "parquet" else _Lines()

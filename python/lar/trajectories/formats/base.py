@@ -21,6 +21,7 @@ class Format:
     recognises: Callable[[Any], bool]
     read: Callable[[Record], list[Draft]]  # may raise what Python raises for malformed data
     whole_file: bool = False
+    may_be_empty: bool = False  # a record need not be the agent's: it may be the span of a tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +37,9 @@ class TextFormat:
 
 def has(value: Any, *keys: str) -> bool:
     """Whether `value` is an object with all of `keys`."""
-    return isinstance(value, dict) and all(key in value for key in keys)
+    if not isinstance(value, dict):
+        return False
+    for key in keys:  # noqa: SIM110 (a third of the time of `all`, and asked for each record and format)
+        if key not in value:
+            return False
+    return True

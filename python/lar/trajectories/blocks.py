@@ -1,0 +1,178 @@
+"""Files -> blocks of work for the processes of an import: whole lines, row groups, or a file as a whole.
+
+How files are cut depends on them alone and not on the number of processes. Blocks need no order among
+themselves; what they give is put together in the order of the blocks.
+"""
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from lar.trajectories import parquet
+from lar.trajectories.compression import HEAD, Breakable, BrokenDataError
+from lar.trajectories.files import (
+    PARQUET,
+    Opened,
+    Source,
+    has_archive_name,
+    open_source,
+    zip_members,
+)
+from lar.trajectories.formats.base import Format
+from lar.trajectories.json_stream import BrokenRecordError
+from lar.trajectories.problems import Problem
+from lar.trajectories.records import are_separate_lines
+
+BLOCK = 4 << 20  # bytes of lines
+SMALL_PACKED = 16 << 20  # a compressed file of fewer bytes is unpacked where it is read
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines of a file: `size` bytes from `start` on, or `data` where the file cannot be read there.
+
+    `first_line` and `first_number` are those of the first line and of its record, counted from 1. `done` is
+    how many of the file's stored bytes are read with this block.
+    """
+
+    source: Source
+    start: int
+    size: int
+    first_line: int
+    first_number: int
+    done: int
+    data: bytes | None = None
+
+    def open(self) -> IO[bytes]:
+        """The lines."""
+        if self.data is not None:
+            return io.BytesIO(self.data)
+        with self.source.open() as file:
+            file.seek(self.start)
+            return io.BytesIO(file.read(self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Row groups of a Parquet file; `first_number` is the record of the first row, counted from 1."""
+
+    source: Source
+    groups: range
+    first_number: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A file that one process reads as it is."""
+
+    source: Source
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A file that breaks off here, as a problem to report in its place."""
+
+    problem: Problem
+    done: int
+
+
+Block = Lines | Rows | Whole | Trouble
+
+
+def blocks_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
+    """Cut a file; `forced` is the format of all records. Copies of piped files are made in `folder`."""
+    try:
+        with open_source(source) as opened:
+            yield from _blocks(source, opened, forced, folder)
+    except BrokenDataError as error:
+        yield Trouble(Problem(source.place, f"broken compressed data: {error}", record=1), source.size)
+
+
+def _blocks(source: Source, opened: Opened, forced: Format | None, folder: Path) -> Iterator[Block]:
+    plain = source.reopens and not opened.packed
+    if plain and source.member is None and _is_zip(source, opened):
+        yield from _zip_blocks(source, forced, folder)
+    elif plain and source.member is None and opened.head.startswith(PARQUET):
+        yield from _row_blocks(source, opened)
+    elif source.reopens and (opened.packed or source.member) and source.size <= SMALL_PACKED:
+        yield Whole(source, source.size)
+    elif are_separate_lines(source, opened, forced):
+        yield from _line_blocks(source, opened, by_place=source.on_disk and not opened.packed)
+    elif source.reopens:
+        yield Whole(source, source.size)
+    else:
+        yield from blocks_of(_copied(source, opened, folder), forced, folder)
+
+
+def _is_zip(source: Source, opened: Opened) -> bool:
+    # One process reads an `.eval` file: its members belong together.
+    return opened.is_archive and has_archive_name(source) and not source.full_name.endswith(".eval")
+
+
+def _zip_blocks(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
+    members, broken = zip_members(source)
+    for member in members:
+        yield from blocks_of(member, forced, folder)
+    if broken is not None:
+        yield Trouble(Problem(source.place, broken), 0)
+    elif not members:
+        yield Trouble(Problem(source.place, "the archive holds no file"), 0)
+
+
+def _row_blocks(source: Source, opened: Opened) -> Iterator[Block]:
+    try:
+        ranges = parquet.group_ranges(source.path if isinstance(source.path, Path) else opened.stream)
+    except BrokenRecordError as error:
+        yield Trouble(Problem(source.place, str(error), error.line, error.number), source.size)
+        return
+    first = 1
+    for groups, rows in ranges:
+        yield Rows(source, groups, first, source.size * groups.stop // max(1, ranges[-1][0].stop))
+        first += rows
+
+
+def _line_blocks(source: Source, opened: Opened, *, by_place: bool) -> Iterator[Block]:
+    stream = Breakable(opened.stream)
+    start, line, number = 0, 1, 1
+    rest = b""
+    try:
+        while piece := stream.read(BLOCK):
+            cut = piece.rfind(b"\n") + 1
+            if not cut:
+                rest += piece
+                continue
+            data, rest = rest + piece[:cut], piece[cut:]
+            yield _lines(source, data, start, line, number, opened.position(), by_place)
+            start += len(data)
+            line += data.count(b"\n")
+            number += _count_records(data)
+    except BrokenDataError as error:
+        problem = Problem(source.place, f"broken compressed data: {error}", record=number)
+        yield Trouble(problem, source.size)
+    else:
+        if rest:
+            yield _lines(source, rest, start, line, number, source.size, by_place)
+
+
+def _lines(
+    source: Source, data: bytes, start: int, line: int, number: int, done: int, by_place: bool
+) -> Lines:
+    return Lines(source, start, len(data), line, number, done, None if by_place else data)
+
+
+def _count_records(data: bytes) -> int:
+    return sum(not line.isspace() for line in data.split(b"\n") if line)
+
+
+def _copied(source: Source, opened: Opened, folder: Path) -> Source:
+    """A copy of a piped file on the disk, under its own name in messages."""
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
+        shutil.copyfileobj(opened.stream, copy, HEAD)
+        size = copy.tell()
+    return replace(source, path=Path(copy.name), size=size, shown=source.full_name)

@@ -1,0 +1,258 @@
+"""Logs of any size -> one file of trajectories, on all cores.
+
+Files are cut into blocks, and processes read these into files of encoded trajectories in a folder beside the
+output. When all is read, it shows which trajectories are repeated by others; the rest is written in the order
+of the log. The result is that of `write_trajectories(read_trajectories(...))`, to the byte, for any number of
+processes.
+"""
+
+import logging
+import tempfile
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lar.trajectories.blocks import Block, blocks_of
+from lar.trajectories.files import Source, find_sources
+from lar.trajectories.formats import get_format
+from lar.trajectories.formats.base import Format
+from lar.trajectories.read import check_count
+from lar.trajectories.repeats import OPENING, Repeats
+from lar.trajectories.report import Report
+from lar.trajectories.schema import Trajectory
+from lar.trajectories.spool import Options, Spooled, encoded, read_block, read_spooled
+from lar.trajectories.write import (
+    GROUP_CHARACTERS,
+    GROUP_TRAJECTORIES,
+    Encoding,
+    Writer,
+    encoding_of,
+    open_writer,
+    output_kind,
+)
+from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
+from lar.utils.pool import cores, in_order
+from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was written: trajectories, messages, trajectories of each task, and of each outcome."""
+
+    trajectories: int = 0
+    messages: int = 0
+    tasks: Counter[str] = field(default_factory=Counter)
+    success: Counter[bool | None] = field(default_factory=Counter)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of a batch."""
+        self.trajectories += batch.num_rows
+        self.messages += sum(batch.column("_messages").to_pylist())
+        self.tasks.update(batch.column("_task").to_pylist())
+        self.success.update(batch.column("_success").to_pylist())
+
+
+def import_logs(
+    paths: Iterable[StrPath],
+    output: StrPath,
+    *,
+    format: str = "auto",  # noqa: A002 (the word that users expect)
+    task_key: str | None = None,
+    strict: bool = False,
+    workers: int | None = None,
+    report: Report | None = None,
+    progress: Progress = silent,
+) -> Tally:
+    """Write the trajectories of all files in `paths` to `output`; return what was written.
+
+    The arguments are those of `read_trajectories` and `write_trajectories`. `workers` is the number of
+    processes that read; None: one for each core.
+
+    Raises:
+        What `read_trajectories` and `write_trajectories` raise. WorkerError: a process has died.
+    """
+    output = Path(output)
+    forced, kind, sources = get_format(format), output_kind(output), find_sources(paths)
+    found = Report() if report is None else report
+    with (
+        atomic_file(output) as temporary,
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,
+    ):
+        options = Options(format, task_key, strict, kind, Path(folder))
+        read = partial(read_block, options)
+        blocks = _Blocks(sources, forced, Path(folder))
+        spool = _Spool(encoding_of(kind))
+        with closing(in_order(read, blocks, workers or cores())) as results:
+            for spooled in results:
+                spool.add(spooled)
+                found.merge(spooled.report)
+                progress(*blocks.progress(spooled.done))
+        check_count(len(spool), found)
+        with closing(open_writer(temporary, kind)) as writer:
+            tally = _write(spool, writer, found)
+    logger.info("read %d trajectories; %s", tally.trajectories, found.problems.summary())
+    return tally
+
+
+class _Blocks:
+    """The blocks of all files, and how far the reading is."""
+
+    def __init__(self, sources: list[Source], forced: Format | None, folder: Path) -> None:
+        self._sources = sources
+        self._forced = forced
+        self._folder = folder
+        self._total = sum(source.size for source in sources)
+        self._shown = 0
+
+    def __iter__(self) -> Iterator[Block]:
+        before = 0
+        for source in self._sources:
+            for block in blocks_of(source, self._forced, self._folder):
+                yield replace(block, done=before + block.done)
+            before += source.size
+
+    def progress(self, done: int) -> tuple[int, int]:
+        """The bytes that are read, and all bytes."""
+        self._shown = max(self._shown, done)
+        return self._shown, max(self._total, self._shown)
+
+
+class _Spool:
+    """The trajectories of all blocks, in order."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self._blocks: list[Spooled] = []
+        self._openings = bytearray()
+        self._own = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def add(self, spooled: Spooled) -> None:
+        """Add the next block."""
+        if spooled.path is not None:
+            self._blocks.append(spooled)
+            self._openings += spooled.openings
+            self._own += spooled.own
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Bool (n): of each trajectory whether this package wrote it."""
+        return np.frombuffer(bytes(self._own), np.bool_)
+
+    @property
+    def openings(self) -> NDArray[np.void]:
+        """OPENING (n): see there."""
+        return np.frombuffer(bytes(self._openings), OPENING)
+
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """All batches, each with the number of its first trajectory."""
+        start = 0
+        for block in self._blocks:
+            for batch in read_spooled(block):
+                yield start, batch
+                start += batch.num_rows
+
+    def rows(self, numbers: NDArray[np.int64]) -> "_SpooledRows":
+        """The trajectories with these numbers, for random access."""
+        return _SpooledRows(self._blocks, self.encoding, numbers)
+
+
+class _SpooledRows:
+    """Some trajectories of a spool, by their place in `numbers`."""
+
+    def __init__(self, blocks: list[Spooled], encoding: Encoding, numbers: NDArray[np.int64]) -> None:
+        self._blocks = blocks
+        self._encoding = encoding
+        self._numbers = numbers
+        self._starts = list(accumulate((block.count for block in blocks), initial=0))
+        self._opened = -1
+        self._batches: list[pa.RecordBatch] = []
+
+    def read(self, number: int) -> tuple[Trajectory, str]:
+        """The trajectory, and its place in the log."""
+        at = int(self._numbers[number])
+        block = bisect_right(self._starts, at) - 1
+        if block != self._opened:
+            self._opened, self._batches = block, list(read_spooled(self._blocks[block]))
+        at -= self._starts[block]
+        for batch in self._batches:
+            if at < batch.num_rows:
+                row = batch.slice(at, 1)
+                return self._encoding.decode(encoded(row).to_pylist()[0]), row.column("_place")[0].as_py()
+            at -= batch.num_rows
+        raise IndexError(number)
+
+
+def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
+    """Write what is not repeated: first the records that this package wrote, then the others."""
+    own = spool.own
+    others = np.flatnonzero(~own)
+    repeats = Repeats(spool.rows(others), spool.openings[others].tobytes())
+    kept, touched = ~own, np.zeros(len(own), dtype=np.bool_)
+    kept[others], touched[others] = ~repeats.repeated, repeats.touched
+    tally, groups = Tally(), _Groups(writer)
+    for wanted in (own, kept):
+        if not wanted.any():
+            continue
+        for start, batch in spool.batches():
+            rows = wanted[start : start + batch.num_rows]
+            if wanted is kept:
+                for place in batch.filter(pa.array(~rows & ~own[start : start + batch.num_rows])).column(
+                    "_place"
+                ):
+                    report.repeat(place.as_py())
+            chosen = batch if rows.all() else batch.filter(pa.array(rows))
+            tally.add(chosen)
+            if touched[start : start + batch.num_rows].any():
+                groups.add(_restored(chosen, spool.encoding, repeats), chosen.column("_characters"))
+            else:
+                groups.add(encoded(chosen), chosen.column("_characters"))
+    groups.finish()
+    return tally
+
+
+def _restored(batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats) -> pa.RecordBatch:
+    rows = encoded(batch).to_pylist()
+    return encoding.encode([repeats.restored(encoding.decode(row)) for row in rows])
+
+
+class _Groups:
+    """Writes rows in the groups that `in_groups` makes of the trajectories."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._parts: list[pa.RecordBatch] = []
+        self._count = self._characters = 0
+
+    def add(self, batch: pa.RecordBatch, characters: pa.Array) -> None:
+        """Add rows, with the length of the text of each."""
+        start = 0
+        for row, length in enumerate(characters.to_pylist(), start=1):
+            self._count += 1
+            self._characters += length
+            if self._count == GROUP_TRAJECTORIES or self._characters >= GROUP_CHARACTERS:
+                self._parts.append(batch.slice(start, row - start))
+                start = row
+                self.finish()
+        if start < batch.num_rows:
+            self._parts.append(batch.slice(start))
+
+    def finish(self) -> None:
+        """Write the rows that wait."""
+        if self._parts:
+            self._writer.write_encoded(self._parts)
+        self._parts, self._count, self._characters = [], 0, 0
