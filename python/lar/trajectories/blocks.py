@@ -5,6 +5,7 @@ themselves; what they give is put together in the order of the blocks.
 """
 
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ class Trouble:
     problem: Problem
     done: int
 
+
+_BLANK = re.compile(rb"\n[ \t\r\x0b\x0c]*(?=\n)")
 
 Block = Lines | Rows | Whole | Trouble
 
@@ -167,7 +170,8 @@ def _lines(
 
 
 def _count_records(data: bytes) -> int:
-    return sum(not line.isspace() for line in data.split(b"\n") if line)
+    """The lines of a block, which end all, but for blank ones."""
+    return data.count(b"\n") - len(_BLANK.findall(data)) - data[: data.find(b"\n") + 1].isspace()
 
 
 def _copied(source: Source, opened: Opened, folder: Path) -> Source:

@@ -240,8 +240,9 @@ class Reader:
         for found in reading.found:
             counts.add(found.trajectory)
         if not is_own:
-            texts = left_out(value, (found.trajectory for found in reading.found))
-            self.report.leave_out(reading.format, texts, place)
+            rest = {**value, "messages": None} if reading.is_plain else value
+            if texts := left_out(rest, [found.trajectory for found in reading.found]):
+                self.report.leave_out(reading.format, texts, place)
         yield from (Item(found, place, is_own) for found in reading.found)
 
     def note(self, problem: Problem) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import chain, islice
 from typing import IO, Any
 
@@ -15,6 +14,7 @@ from lar.trajectories.formats import (
     known_formats,
     recognise,
     recognise_entries,
+    recognise_record,
 )
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import BrokenRecordError, Record
@@ -142,10 +142,10 @@ def each_record(records: Records, forced: Format | None) -> Records:
     for record in records:
         if isinstance(record, BrokenRecordError):
             yield record
-        elif forced is None and (format_ := recognise(record.value)) is not None:
-            yield replace(record, format=format_)
-        elif forced is not None and is_record(record.value):
-            yield record
+            continue
+        known = recognise_record(record, forced)
+        if known.format is not None:
+            yield known
         else:
             yield from _unpacked(record, is_record)
 
