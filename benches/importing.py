@@ -32,9 +32,10 @@ KINDS = {".jsonl": "json", ".parquet": "parquet"}
 
 
 def make(data: Path, megabytes: int, target: Path) -> None:
-    """Write a log of chat records: those of `data`, repeated with other ids and first user messages."""
+    """Write a log of chat records: texts of `data`, repeated with other ids and first user messages."""
     lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(data.glob("*.jsonl.gz")))
     records = [json.loads(line) for some in lines for line in some]
+    records = [record for record in records if all(map(_is_text, record["messages"]))]
     written = 0
     with target.open("wb") as file:
         for round_ in count():
@@ -45,13 +46,18 @@ def make(data: Path, megabytes: int, target: Path) -> None:
                     return
 
 
+def _is_text(message: dict[str, Any]) -> bool:
+    """Whether a message has no calls: `datasets` refuses a file in which only some messages have a member."""
+    return message.keys() == {"role", "content"}
+
+
 def _changed(record: dict[str, Any], round_: int) -> bytes:
     messages = [dict(message) for message in record["messages"]]
     for message in messages:
         if message["role"] == "user":
             message["content"] = f"[run {round_}] {message['content']}"
             break
-    kept = {name: record[name] for name in ("model", "success", "tools")}
+    kept = {name: record[name] for name in ("model", "success")}
     changed = {"id": f"{record['id']}-{round_}", "task": record["split_key"], **kept, "messages": messages}
     return json.dumps(changed, ensure_ascii=False).encode() + b"\n"
 
