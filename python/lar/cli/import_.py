@@ -7,12 +7,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from lar.cli.common import LOGS, PATH, json_option, print_json, progress_bar
+from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
 from lar.trajectories.files import find_sources
 from lar.trajectories.importing import Tally, import_logs
+from lar.trajectories.tasks import one_task
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
@@ -94,6 +95,8 @@ def command(
         _print_table(summary)
         print_report(report)
     warn_of(report)
+    if task_key is None and (warning := one_task(tally.tasks)):
+        logger.warning("%s", warning)
 
 
 def _summary(tally: Tally, output: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ so a format that forgets a field cannot hide it.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -26,10 +27,17 @@ LABELS = frozenset(
         "stop_reason",
         "status",
         "kind",
+        "key",  # of an attribute, beside its value
     )
+)
+# Names and times that a program gives: no text of a conversation, and many in a log of a session.
+_STAMP = re.compile(
+    r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:?\d\d)?"
+    r"|(msg|req|resp|call|toolu|fc|rs|chatcmpl)[_-][0-9A-Za-z]{8,}"
 )
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
+_ATTRIBUTE = frozenset(("key", "value"))  # of a span
 _Path = tuple[str, ...]
 
 
@@ -62,6 +70,7 @@ class _Held:
             for tool in trajectory.tools or ():
                 self._hold_tool(tool)
         self._all: str | None = None
+        self._found: dict[str, bool] = {}  # a log says the same again and again
 
     @cached_property
     def exact(self) -> set[str]:
@@ -73,6 +82,10 @@ class _Held:
                 if len(message) > 2:
                     exact.update(strings_of(message))
         return exact
+
+    def holds(self, text: str) -> bool:
+        """Whether `text` is one of the texts, whole."""
+        return text in self.names or text in self.exact
 
     def _hold_tool(self, tool: Any) -> None:
         function = tool.get("function", tool)
@@ -93,7 +106,10 @@ class _Held:
     def _has(self, text: str) -> bool:
         if self._all is None:
             self._all = "".join(self._texts())
-        return text in self._all or json.dumps(text, ensure_ascii=False)[1:-1] in self._all
+        if text not in self._found:
+            written = json.dumps(text, ensure_ascii=False)[1:-1]
+            self._found[text] = text in self._all or (written != text and written in self._all)
+        return self._found[text]
 
     def _texts(self) -> Iterator[str]:
         for trajectory in self._trajectories:
@@ -115,6 +131,9 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
             return
         if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
             return
+        if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
+            yield from _missing(value["value"], (*path, value["key"]), held)
+            return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
                 yield from _missing(item, (*path, str(key)), held)
@@ -122,7 +141,7 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
         if id(value) not in held.objects:
             for item in value:
                 yield from _missing(item, (*path, "[]"), held)
-    elif isinstance(value, str) and value and value not in held.names and value not in held.exact:
+    elif isinstance(value, str) and value and not held.holds(value) and not _STAMP.fullmatch(value):
         inner = _opened(value)
         if inner is not value:
             yield from _missing(inner, (*path, "(json)"), held)
@@ -131,7 +150,10 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
 
 
 def _opened(text: str) -> Any:
-    """The values within a text that is JSON, or JSON lines; else the text itself."""
+    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
+    if text.startswith(("event:", "data:")):
+        events = (from_json_text(line[5:].strip()) for line in text.splitlines() if line.startswith("data:"))
+        return [event for event in events if isinstance(event, dict)]
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner

@@ -15,6 +15,7 @@ from typing import IO
 
 from lar.trajectories import parquet
 from lar.trajectories.compression import HEAD, Breakable, BrokenDataError
+from lar.trajectories.eval_archive import samples_of
 from lar.trajectories.files import (
     PARQUET,
     Opened,
@@ -114,12 +115,14 @@ def _blocks(source: Source, opened: Opened, forced: Format | None, folder: Path)
 
 
 def _is_zip(source: Source, opened: Opened) -> bool:
-    # One process reads an `.eval` file: its members belong together.
-    return opened.is_archive and has_archive_name(source) and not source.full_name.endswith(".eval")
+    return opened.is_archive and has_archive_name(source)
 
 
 def _zip_blocks(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
     members, broken = zip_members(source)
+    if samples_of(members) is not None:  # they belong together
+        yield Whole(source, source.size)
+        return
     for member in members:
         yield from blocks_of(member, forced, folder)
     if broken is not None:

@@ -133,6 +133,8 @@ def normalize_message(value: Any) -> list[Message]:
     """Normalize one message; tool results among its parts become messages of their own, in their order."""
     if not isinstance(value, dict):
         raise TrajectoryError(f"expected an object, found {type(value).__name__}")
+    if _is_note(value):
+        return []
     role = _role(value)
     content = next((value[key] for key in _CONTENT if value.get(key) is not None), None)
     if _name_of(value) in _CALLING and not value.get("tool_calls"):
@@ -153,6 +155,11 @@ def normalize_message(value: Any) -> list[Message]:
 def _name_of(value: Any) -> str:
     name = value.get("role", value.get("from")) if isinstance(value, dict) else None
     return name.lower() if isinstance(name, str) else ""
+
+
+def _is_note(value: dict[str, Any]) -> bool:
+    """Whether a message is of an unknown role and has nothing in it: Hermes ends a session with one."""
+    return bool(_name_of(value)) and _name_of(value) not in ROLE_NAMES and not any(map(value.get, _BODY))
 
 
 def _role(value: dict[str, Any]) -> Role:

@@ -55,13 +55,14 @@ def read_record(
         ) from None
     reading = Reading(format_.name, [], [], record.plain is not None)
     for place, draft in enumerate(drafts):
+        reading.problems.extend(draft.problems)
         try:
             trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
         except TrajectoryError as error:
             reading.problems.append(str(error))
         else:
             reading.found.append(Found(trajectory, draft.is_call))
-    if not reading.found:
+    if not reading.found and (reading.problems or not format_.may_be_empty):
         raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
     return reading
 

@@ -21,7 +21,7 @@ from lar.trajectories.messages import (
     plain_messages,
 )
 from lar.trajectories.parts import thought_of
-from lar.trajectories.schema import Message, Tool
+from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 from lar.trajectories.tools import parse_tools
 
 MESSAGE_KEYS = (
@@ -43,13 +43,22 @@ _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
 
 # A record with no other keys, and plain messages, is of no other format.
 _OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
+_WRITTEN = frozenset(PARQUET_SCHEMA.names)
 
 
 def plain(value: Any) -> list[Message] | None:
     """The messages of a record in OpenAI's form that no other format need be asked for; None for others."""
     if type(value) is not dict or not value.keys() <= _OWN:
         return None
-    return plain_messages(value.get("messages"))
+    messages = plain_messages(value.get("messages"))
+    # Several speakers may have names; a record that this package wrote has their roles already.
+    if messages is None or value.keys() >= _WRITTEN or not any(map(_has_speaker, messages)):
+        return messages
+    return None
+
+
+def _has_speaker(message: Message) -> bool:
+    return len(message) > 2 and "name" in message and message["role"] in ("user", "assistant")
 
 
 def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:
@@ -117,8 +126,9 @@ def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
     return [{"role": "system", "content": text}, *messages] if text else messages
 
 
-def _task(value: dict[str, Any]) -> str | None:
-    task = text_or_none(value.get("split_key")) or text_or_none(value.get("task"))
+def task_of(value: dict[str, Any]) -> str | None:
+    """The task that a record names itself, or names by an id."""
+    task = identifier(value.get("split_key")) or identifier(value.get("task"))
     if task:
         return task
     space = text_or_none(value.get("dataset")) or text_or_none(value.get("benchmark")) or "chat"
@@ -160,7 +170,7 @@ def _draft(
         messages,
         is_call=is_call,
         id=identifier(value.get("id")),
-        task=_task(value),
+        task=task_of(value),
         success=success if isinstance(success, bool) else solved(value.get("reward")),
         model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
         source=text_or_none(value.get("source")),

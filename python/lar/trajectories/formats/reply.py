@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lar.trajectories.formats.streams import whole_reply
 from lar.trajectories.messages import from_json_text, is_conversation, is_message
 
 REPLIES = ("response", "output", "outputs", "completion", "completions", "reply", "generation", "answer")
@@ -18,7 +19,7 @@ def reply_of(value: dict[str, Any]) -> list[Any]:
 
 def reply_messages(value: Any) -> list[Any]:
     """The raw messages of a reply: a text, a message, a list of messages, or a response that holds one."""
-    value = from_json_text(value)
+    value = whole_reply(from_json_text(value))
     if isinstance(value, str):
         return [_said(value)] if value else []
     if is_conversation(value):
@@ -36,7 +37,7 @@ def reply_messages(value: Any) -> list[Any]:
 
 def _wrapped(value: dict[str, Any]) -> list[Any]:
     for key in _INNER:
-        inner = value.get(key)
+        inner = whole_reply(from_json_text(value.get(key)))
         if isinstance(inner, dict | list) and (found := reply_messages(inner)):
             return found
     if isinstance(value.get("messages"), list):

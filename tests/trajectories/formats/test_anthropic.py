@@ -1,0 +1,210 @@
+"""Anthropic Messages and Bedrock's Converse: requests with replies, in any wrapping, and streams."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from lar.trajectories import Report, Trajectory, read_trajectories
+
+LOGS = Path(__file__).parents[1] / "logs" / "anthropic"
+
+
+def call(arguments, identifier="tu_1", name="count"):
+    return {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def read(name: str, report: Report | None = None) -> list[Trajectory]:
+    return list(read_trajectories(LOGS / name, strict=True, report=report))
+
+
+SYSTEM = {"role": "system", "content": "You run a warehouse."}
+ASKED = {"role": "user", "content": "How many crates stand in bay 4?"}
+LOOK = {
+    "role": "assistant",
+    "content": "I look.",
+    "reasoning_content": "I must count.",
+    "tool_calls": [call('{"bay": 4}')],
+}
+
+
+def test_a_proxys_log_is_one_trajectory():
+    report = Report()
+    (found,) = read("proxy.jsonl", report)
+    assert found.messages == [
+        SYSTEM,
+        ASKED,
+        LOOK,
+        {"role": "tool", "content": "12[image]", "tool_call_id": "tu_1"},
+        {"role": "user", "content": "And hurry."},
+        {"role": "assistant", "content": "Twelve."},
+    ]
+    assert found.tools is not None
+    assert found.tools[0]["function"]["parameters"]["properties"] == {"bay": {"type": "integer"}}
+    assert (found.model, report.repeated) == ("claude-demo", 1)
+
+
+def test_the_events_of_a_stream_are_put_together():
+    report = Report()
+    (found,) = read("stream.jsonl", report)
+    assert not [path for _, path in report.left_out if path.endswith(("text", "thinking", "partial_json"))]
+    calls = [call('{"bay": 4.0}'), call("{}", "tu_2")]
+    assert found.messages == [SYSTEM, ASKED, LOOK | {"tool_calls": calls}]
+
+
+def test_an_archive_of_http():
+    (found,) = read("proxy.har")
+    assert found.messages == [
+        SYSTEM,
+        ASKED,
+        _without_thought(),
+    ]
+
+
+def _without_thought():
+    return {key: value for key, value in LOOK.items() if key != "reasoning_content"}
+
+
+def test_a_log_of_bedrock():
+    (found,) = read("bedrock.jsonl")
+    assert found.messages == [
+        SYSTEM,
+        {"role": "user", "content": "How many crates stand in bay 4?[image]"},
+        _without_thought(),
+        {"role": "tool", "content": '{"n": 12}', "tool_call_id": "tu_1"},
+        {"role": "assistant", "content": "Twelve.", "reasoning_content": "Twelve it is."},
+    ]
+    assert found.tools is not None
+    assert found.tools[0]["function"]["name"] == "count"
+
+
+def test_the_reply_of_an_exchange_is_read(shared):
+    path = shared / "faults" / "03-anthropic-exchange-reply-and-system-lost.jsonl"
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [SYSTEM, ASKED, _without_thought()]
+
+
+REQUEST = {"model": "m", "max_tokens": 9, "system": "You run a warehouse.", "messages": [ASKED]}
+PARTS = [
+    {"type": "text", "text": "I look."},
+    {"type": "tool_use", "id": "tu_1", "name": "count", "input": {"bay": 4}},
+]
+REPLY = {
+    "id": "x",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": PARTS,
+    "stop_reason": "tool_use",
+}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"request": REQUEST, "response": REPLY},
+        {"request": {"body": REQUEST}, "response": {"body": REPLY}},
+        {"request": json.dumps(REQUEST), "response": json.dumps(REPLY)},
+        {"request": {"url": "u", "body": json.dumps(REQUEST)}, "response": {"body": json.dumps(REPLY)}},
+        {"requestBody": REQUEST, "responseBody": REPLY},
+        {"body": REQUEST, "response": REPLY},
+        {"input": REQUEST, "output": REPLY},
+        {"inputs": REQUEST, "outputs": REPLY},
+        {**REQUEST, "response": REPLY},
+        {"request": REQUEST, "response": {"message": REPLY}},
+        {"request": REQUEST, "response": {"content": PARTS, "stop_reason": "tool_use"}},
+        {"request": {**REQUEST, "system": [{"type": "text", "text": SYSTEM["content"]}]}, "response": REPLY},
+        [REQUEST, REPLY],
+        [{"request": REQUEST, "response": REPLY}],
+        {"exchanges": [{"request": REQUEST, "response": REPLY}], "session": "s"},
+    ],
+)  # fmt: skip
+def test_a_request_and_its_reply_in_any_wrapping(tmp_path, record):
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [SYSTEM, ASKED, _without_thought()]
+    assert found.model == "m"
+
+
+def test_a_reply_goes_on_with_what_the_request_begins(tmp_path):
+    begun = {**REQUEST, "messages": [ASKED, {"role": "assistant", "content": "I"}]}
+    path = tmp_path / "log.jsonl"
+    reply = {**REPLY, "content": [{"type": "text", "text": " look."}, PARTS[1]]}
+    path.write_text(json.dumps({"request": begun, "response": reply}) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [SYSTEM, ASKED, _without_thought()]
+
+
+def test_a_list_of_pairs_in_a_document(tmp_path):
+    other = {**REQUEST, "messages": [{"role": "user", "content": "And bay 5?"}]}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps([[REQUEST, REPLY], [other, REPLY]], indent=1))
+    assert len(list(read_trajectories(path, strict=True))) == 2
+
+
+def test_a_reply_that_is_only_text(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps({"request": REQUEST, "response": "Twelve."}) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [SYSTEM, ASKED, {"role": "assistant", "content": "Twelve."}]
+
+
+def test_a_stream_of_openai_chat_is_put_together(tmp_path):
+    deltas = [
+        {"role": "assistant", "content": "I "},
+        {"content": "look."},
+        {"tool_calls": [{"index": 0, "id": "tu_1", "function": {"name": "count", "arguments": ""}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"bay":'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": " 4}"}}]},
+    ]
+    chunks = [
+        {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]} for delta in deltas
+    ]
+    text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    record = {"request": {"model": "m", "messages": [ASKED]}, "response": {"body": text}}
+    path = tmp_path / "log.jsonl"
+    path.write_text(
+        "".join(json.dumps({**record, "response": reply}) + "\n" for reply in (record["response"], chunks))
+    )
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [ASKED, _without_thought()]
+
+
+CHAT = {"model": "m", "messages": [ASKED]}
+COMPLETION = {"choices": [{"message": {"role": "assistant", "content": "Twelve."}}]}
+ZIPPED = base64.b64encode(gzip.compress(json.dumps(COMPLETION).encode())).decode()
+ENTRY = {
+    "request": {"postData": {"text": json.dumps(CHAT)}},
+    "response": {"content": {"text": json.dumps(COMPLETION)}},
+}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [CHAT, COMPLETION],
+        {"exchanges": [{"request": CHAT, "response": COMPLETION}], "session": "s"},
+        {"request": {"body": json.dumps(CHAT)}, "response": {"body": json.dumps(COMPLETION)}},
+        {"log": {"entries": [ENTRY]}},
+        {"log": {"entries": [ENTRY | {"response": {"content": {"encoding": "base64", "text": ZIPPED}}}]}},
+    ],
+)
+def test_openai_chat_in_the_same_wrappings(tmp_path, record):
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [ASKED, {"role": "assistant", "content": "Twelve."}]
+
+
+def test_a_request_whose_reply_failed_is_one_clear_problem(tmp_path):
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    path = tmp_path / "log.jsonl"
+    lines = [{"request": {**REQUEST, "tools": [{"name": "f", "input_schema": {}}]}, "response": error}]
+    lines.append({"request": REQUEST, "response": REPLY})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = Report()
+    assert len(list(read_trajectories(path, report=report))) == 1
+    assert [problem.line for problem in report.problems.records] == [1]
