@@ -7,6 +7,7 @@ so a format that forgets a field cannot hide it.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 from lar.trajectories.messages import from_json_text, strings_of
@@ -60,20 +61,31 @@ class _Held:
 
     def __init__(self, trajectories: Iterable[Trajectory]) -> None:
         self._trajectories = list(trajectories)
-        self.exact: set[str] = set()
+        self.names: set[str] = set()
         self.objects: set[int] = set()  # ids of raw objects that the trajectories hold as they are
         for trajectory in self._trajectories:
-            self.exact.update(
+            self.names.update(
                 (trajectory.id, trajectory.task, trajectory.model or "", trajectory.source or "")
             )
-            self.exact.update([message["content"] for message in trajectory.messages])
-            for message in trajectory.messages:
-                if len(message) > 2:
-                    self.exact.update(strings_of(message))
             for tool in trajectory.tools or ():
                 self._hold_tool(tool)
         self._all: str | None = None
         self._found: dict[str, bool] = {}  # a log says the same again and again
+
+    @cached_property
+    def exact(self) -> set[str]:
+        """Every text of the trajectories, whole."""
+        exact = set(self.names)
+        for trajectory in self._trajectories:
+            exact.update([message["content"] for message in trajectory.messages])
+            for message in trajectory.messages:
+                if len(message) > 2:
+                    exact.update(strings_of(message))
+        return exact
+
+    def holds(self, text: str) -> bool:
+        """Whether `text` is one of the texts, whole."""
+        return text in self.names or text in self.exact
 
     def _hold_tool(self, tool: Any) -> None:
         function = tool.get("function", tool)
@@ -81,7 +93,7 @@ class _Held:
             if isinstance(value, dict | list):
                 self.objects.add(id(value))
             elif isinstance(value, str):
-                self.exact.add(value)
+                self.names.add(value)
 
     def missing(self, text: str) -> int:
         """How many characters of `text` the trajectories do not hold."""
@@ -115,7 +127,9 @@ class _Held:
 
 def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]]:
     if isinstance(value, dict):
-        if _is_held(value, held):
+        if id(value) in held.objects:
+            return
+        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
             return
         if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
             yield from _missing(value["value"], (*path, value["key"]), held)
@@ -125,14 +139,9 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
                 yield from _missing(item, (*path, str(key)), held)
     elif isinstance(value, list):
         if id(value) not in held.objects:
-            exact = held.exact
             for item in value:
-                if type(item) is dict and len(item) == 2 and "role" in item:
-                    content = item.get("content")
-                    if type(content) is str and content in exact:
-                        continue  # most messages: the fast way
                 yield from _missing(item, (*path, "[]"), held)
-    elif isinstance(value, str) and value and value not in held.exact and not _STAMP.fullmatch(value):
+    elif isinstance(value, str) and value and not held.holds(value) and not _STAMP.fullmatch(value):
         inner = _opened(value)
         if inner is not value:
             yield from _missing(inner, (*path, "(json)"), held)
@@ -150,14 +159,6 @@ def _opened(text: str) -> Any:
         return inner
     lines = [from_json_text(line) for line in text.splitlines()]
     return text if any(isinstance(line, str) for line in lines) else lines
-
-
-def _is_held(value: dict[str, Any], held: _Held) -> bool:
-    if len(value) == 2 and value.keys() == _PLAIN:
-        content = value["content"]
-        if isinstance(content, str) and content in held.exact:
-            return True
-    return id(value) in held.objects
 
 
 def _name(path: _Path) -> str:

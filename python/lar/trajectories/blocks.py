@@ -5,6 +5,7 @@ themselves; what they give is put together in the order of the blocks.
 """
 
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import IO
 
 from lar.trajectories import parquet
 from lar.trajectories.compression import HEAD, Breakable, BrokenDataError
+from lar.trajectories.eval_archive import samples_of
 from lar.trajectories.files import (
     PARQUET,
     Opened,
@@ -82,6 +84,8 @@ class Trouble:
     done: int
 
 
+_BLANK = re.compile(rb"\n[ \t\r\x0b\x0c]*(?=\n)")
+
 Block = Lines | Rows | Whole | Trouble
 
 
@@ -111,12 +115,14 @@ def _blocks(source: Source, opened: Opened, forced: Format | None, folder: Path)
 
 
 def _is_zip(source: Source, opened: Opened) -> bool:
-    # One process reads an `.eval` file: its members belong together.
-    return opened.is_archive and has_archive_name(source) and not source.full_name.endswith(".eval")
+    return opened.is_archive and has_archive_name(source)
 
 
 def _zip_blocks(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
     members, broken = zip_members(source)
+    if samples_of(members) is not None:  # they belong together
+        yield Whole(source, source.size)
+        return
     for member in members:
         yield from blocks_of(member, forced, folder)
     if broken is not None:
@@ -167,7 +173,8 @@ def _lines(
 
 
 def _count_records(data: bytes) -> int:
-    return sum(not line.isspace() for line in data.split(b"\n") if line)
+    """The lines of a block, which end all, but for blank ones."""
+    return data.count(b"\n") - len(_BLANK.findall(data)) - data[: data.find(b"\n") + 1].isspace()
 
 
 def _copied(source: Source, opened: Opened, folder: Path) -> Source:

@@ -10,6 +10,7 @@ from lar.trajectories.schema import ToolCall
 _NAMES = ("name", "tool_name", "toolName", "function_name")
 _ARGUMENTS = ("arguments", "args", "parameters", "input", "params", "kwargs")
 _IDS = ("id", "call_id", "tool_call_id", "toolCallId")
+_PLAIN_KEYS = frozenset(("id", "type", "function"))
 _DECODER = json.JSONDecoder()
 
 
@@ -46,18 +47,12 @@ def tool_call(call: Any) -> ToolCall:
 
 
 def is_plain_call(call: Any) -> bool:
-    """Whether `call` has OpenAI's form, with an id and with arguments as text."""
+    """Whether `call` has OpenAI's form, with an id and with arguments as text, and holds nothing else."""
     function = call.get("function") if type(call) is dict else None
-    if type(function) is not dict or not call.get("id") or type(call["id"]) is not str:
+    if type(function) is not dict or len(function) != 2 or not call.keys() <= _PLAIN_KEYS:
         return False
-    name, arguments = function.get("name"), function.get("arguments")
-    return (
-        type(name) is str
-        and bool(name)
-        and type(arguments) is str
-        and not arguments.isspace()
-        and arguments != ""
-    )
+    texts = call.get("id"), function.get("name"), function.get("arguments")
+    return all(type(text) is str and text and not text.isspace() for text in texts)
 
 
 def _first_text(value: Any, keys: tuple[str, ...]) -> str | None:

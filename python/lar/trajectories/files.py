@@ -29,6 +29,7 @@ from lar.utils.paths import StrPath
 
 PARQUET = b"PAR1"
 STDIN = ("-", "/dev/stdin")
+STDIN_NAME = "standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
         return
     path = Path(given)
     if str(path) in STDIN:
-        yield Source(STDIN[0], "stdin", 0, shown="standard input")
+        yield Source(STDIN[0], "stdin", 0, shown=STDIN_NAME)
     elif path.exists():
         yield from _files_at(path)
     elif glob.has_magic(str(path)):
@@ -254,7 +255,7 @@ def _inner(member: Member) -> str:
 
 def has_archive_name(source: Source) -> bool:
     """Whether a zip archive is one of logs by its name: other programs' files are zip archives as well."""
-    return source.path == STDIN[0] or source.full_name.lower().endswith(ZIP_NAMES)
+    return source.full_name == STDIN_NAME or source.full_name.lower().endswith(ZIP_NAMES)
 
 
 __all__ = [

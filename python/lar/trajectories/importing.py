@@ -224,12 +224,14 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
             else:
                 groups.add(encoded(chosen), chosen.column("_characters"))
     groups.finish()
+    repeats.report_lost(report)
     return tally
 
 
 def _restored(batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats) -> pa.RecordBatch:
-    rows = encoded(batch).to_pylist()
-    return encoding.encode([repeats.restored(encoding.decode(row)) for row in rows])
+    places = batch.column("_place").to_pylist()
+    rows = zip(encoded(batch).to_pylist(), places, strict=True)
+    return encoding.encode([repeats.restored(encoding.decode(row), place) for row, place in rows])
 
 
 class _Groups:

@@ -46,6 +46,9 @@ class Record:
     context: dict[str, Any] = field(default_factory=dict)
     whole_file: bool = False  # `value` is a list of all entries of the file
     format: Any = None  # the `Format` that has recognised it, None where none was asked
+    plain: list[Any] | None = (
+        None  # its messages, normalized, if it is in OpenAI's form and holds little else
+    )
 
 
 class BrokenRecordError(Exception):

@@ -69,11 +69,10 @@ def normalize_messages(values: Any) -> list[Message]:
     """
     if not isinstance(values, list) or not values:
         raise TrajectoryError("no messages")
+    if (plain := plain_messages(values)) is not None:
+        return plain
     messages: list[Message] = []
     for number, value in enumerate(values, start=1):
-        if (plain := _plain(value)) is not None:
-            messages.append(plain)
-            continue
         try:
             new = normalize_message(value)
         except TrajectoryError as error:
@@ -85,40 +84,44 @@ def normalize_messages(values: Any) -> list[Message]:
     return messages
 
 
-def are_plain(values: Any) -> bool:
-    """Whether `values` is a conversation of which each message has OpenAI's form, with content as text."""
+def plain_messages(values: Any) -> list[Message] | None:
+    """What `normalize_messages` gives for messages in OpenAI's form that hold nothing else; None for others.
+
+    Most logs are of this form, and this takes a tenth of the time.
+    """
     if type(values) is not list or not values:
-        return False
+        return None
+    messages: list[Message] = []
     for value in values:
-        if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
-            return False
-        if type(value.get("content", "")) is not str and value["content"] is not None:
-            return False
-    return is_message(values[0])
+        if type(value) is not dict or value.get("role") not in _ROLES:
+            return None
+        content = value.get("content")
+        if len(value) == 2 and type(content) is str:
+            messages.append({"role": value["role"], "content": content})
+        elif (message := _plain(value)) is not None:
+            messages.append(message)
+        else:
+            return None
+    return messages if is_message(values[0]) else None
 
 
-def _plain(value: Any) -> Message | None:
-    """What `normalize_message` gives for a message in OpenAI's form, fast; None for others."""
-    if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+def _plain(value: dict[str, Any]) -> Message | None:
+    content = value.get("content")
+    if not value.keys() <= _PLAIN_KEYS or not (content is None or type(content) is str):
         return None
-    content, role = value.get("content"), value["role"]
-    if content is None:
-        content = ""
-    elif type(content) is not str:
-        return None
-    message: Message = {"role": role, "content": content}
-    if len(value) > 2 or "content" not in value:
-        name, call_id = value.get("name"), value.get("tool_call_id")
-        if isinstance(name, str):
-            message["name"] = name
-        if isinstance(call_id, str):
-            message["tool_call_id"] = call_id
-        calls = value.get("tool_calls")
-        if calls:
-            if type(calls) is not list or not all(map(is_plain_call, calls)):
-                return None
-            message["tool_calls"] = [tool_call(call) for call in calls]
-    return message
+    message: Message = {"role": value["role"], "content": content or ""}
+    for key in ("name", "tool_call_id"):
+        text = value.get(key)
+        if type(text) is str:
+            message[key] = text
+        elif text is not None:
+            return None
+    calls = value.get("tool_calls")
+    if calls:
+        if type(calls) is not list or not all(map(is_plain_call, calls)):
+            return None
+        message["tool_calls"] = [tool_call(call) for call in calls]
+    return message if calls is None or calls == [] or "tool_calls" in message else None
 
 
 def _goes_on(value: Any, messages: list[Message]) -> bool:

@@ -111,7 +111,8 @@ def _read_all(
             if repeated:
                 report.repeat(place)
             else:
-                yield repeats.restored(trajectory) if touched else trajectory
+                yield repeats.restored(trajectory, place) if touched else trajectory
+        repeats.report_lost(report)
     problems = report.problems
     check_count(count, report)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
@@ -258,8 +259,9 @@ class Reader:
         for found in reading.found:
             counts.add(found.trajectory)
         if not is_own:
-            texts = left_out(value, (found.trajectory for found in reading.found))
-            self.report.leave_out(reading.format, texts, place)
+            rest = {**value, "messages": None} if reading.is_plain else value
+            if texts := left_out(rest, [found.trajectory for found in reading.found]):
+                self.report.leave_out(reading.format, texts, place)
         yield from (Item(self._redacted(found), place, is_own) for found in reading.found)
 
     def _redacted(self, found: Found) -> Found:

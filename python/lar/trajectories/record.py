@@ -29,6 +29,7 @@ class Reading:
     format: str
     found: list[Found]
     problems: list[str]
+    is_plain: bool = False  # all text of the record's `messages` is in its trajectory
 
 
 def read_record(
@@ -52,7 +53,7 @@ def read_record(
         raise TrajectoryError(
             f"not a well-formed record of its format ({type(error).__name__}: {error})"
         ) from None
-    reading = Reading(format_.name, [], [])
+    reading = Reading(format_.name, [], [], record.plain is not None)
     for place, draft in enumerate(drafts):
         reading.problems.extend(draft.problems)
         try:

@@ -17,6 +17,7 @@ from lar.trajectories.formats import (
     known_formats,
     recognise,
     recognise_entries,
+    recognise_record,
 )
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import BrokenRecordError, Record
@@ -79,6 +80,8 @@ def are_separate_lines(source: Source, opened: Opened, forced: Format | None) ->
     if not start or opened.head.startswith(PARQUET) or b"\x00" in opened.head:
         return False
     if start[:1] not in (b"{", b"[") and not hint:
+        return False
+    if csv_rows.is_csv(source.full_name) or context_of(source):
         return False
     text = opened.head.decode("utf-8", "replace")
     if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):
@@ -167,10 +170,10 @@ def each_record(records: Records, forced: Format | None) -> Records:
     for record in records:
         if isinstance(record, BrokenRecordError):
             yield record
-        elif forced is None and (format_ := recognise(record.value)) is not None:
-            yield replace(record, format=format_)
-        elif forced is not None and is_record(record.value):
-            yield record
+            continue
+        known = recognise_record(record, forced)
+        if known.format is not None:
+            yield known
         else:
             yield from _unpacked(record, is_record)
 

@@ -17,13 +17,16 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lar.trajectories.audit import left_out
 from lar.trajectories.record import Found
+from lar.trajectories.report import Report
 from lar.trajectories.schema import Message, Trajectory
 
 _DIGEST = 16  # bytes
 _CHUNK = 1 << 15  # digests that are looked up at a time
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
+REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
 _Digests = NDArray[np.bytes_]
 
 
@@ -115,9 +118,14 @@ class Repeats:
         self.touched[numbers] = ~again & bool(again.any())
         self._replies = _Replies(rows, digests[again], numbers[again])
 
-    def restored(self, trajectory: Trajectory) -> Trajectory:
+    def restored(self, trajectory: Trajectory, place: str) -> Trajectory:
         """The trajectory with the replies as the model wrote them, and with what its repetitions lack."""
-        return self._replies.restored(trajectory)
+        return self._replies.restored(trajectory, place)
+
+    def report_lost(self, report: Report) -> None:
+        """Report the texts of dropped trajectories that no restored one has."""
+        for place, texts in self._replies.left_out:
+            report.leave_out(REPEATED, texts, place)
 
 
 def _related(known: _Openings) -> NDArray[np.bool_]:
@@ -176,23 +184,39 @@ class _Replies:
         self._rows = rows
         order = np.argsort(digests, kind="stable")
         self._numbers, self._digests = numbers[order], digests[order]
+        self._counted: set[int] = set()
+        self.left_out: list[tuple[str, dict[str, int]]] = []
 
-    def restored(self, trajectory: Trajectory) -> Trajectory:
+    def restored(self, trajectory: Trajectory, place_in_log: str) -> Trajectory:
         """The trajectory with the replies in the place of their repetitions, and what it lacks."""
         messages = list(trajectory.messages)
-        lacks = trajectory.tools is None or messages[0]["role"] != "system"
         found: list[int] = []
-        for place, digest in chain(messages)[:-1]:
-            if messages[place]["role"] == "assistant" and (number := self._find(digest)) is not None:
-                messages[place] = {**messages[place], **self._rows.read(number)[0].messages[-1]}
-                found.append(number)
-        trajectory = replace(trajectory, messages=messages)
-        return _completed(trajectory, self._rows.read(found[0])[0]) if lacks and found else trajectory
+        for place, digest in chain(messages):
+            numbers = self._find(digest)
+            if numbers and messages[place]["role"] == "assistant" and place < len(messages) - 1:
+                messages[place] = {**messages[place], **self._rows.read(numbers[0])[0].messages[-1]}
+            found += numbers
+        if not found:
+            return trajectory
+        kept = _completed(replace(trajectory, messages=messages), self._rows.read(found[0])[0])
+        self._count_lost(trajectory, place_in_log, kept)
+        for number in found:
+            if number not in self._counted:
+                self._counted.add(number)
+                self._count_lost(*self._rows.read(number), kept)
+        return kept
 
-    def _find(self, digest: bytes) -> int | None:
-        at = int(np.searchsorted(self._digests, np.bytes_(digest)))
-        found = at < len(self._digests) and self._digests[at] == digest.rstrip(b"\0")
-        return int(self._numbers[at]) if found else None
+    def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
+        """Count the texts of a trajectory that `kept` has not: another text of the system, say."""
+        if texts := left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept]):
+            self.left_out.append((place, texts))
+
+    def _find(self, digest: bytes) -> list[int]:
+        """The dropped trajectories with this digest."""
+        wanted = np.bytes_(digest)
+        start = np.searchsorted(self._digests, wanted, side="left")
+        end = np.searchsorted(self._digests, wanted, side="right")
+        return [int(number) for number in self._numbers[start:end]]
 
 
 def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:

@@ -4,6 +4,7 @@ A format recognises a record by its content and reads it into drafts. The order 
 recognises a record reads it, so formats with more required keys come first.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from lar.errors import OptionError
@@ -58,6 +59,7 @@ from lar.trajectories.formats import (
     weave,
 )
 from lar.trajectories.formats.base import Format, TextFormat
+from lar.trajectories.json_stream import Record
 
 _BENCHMARKS = (
     react.FORMAT,
@@ -157,9 +159,18 @@ def get_format(name: str) -> Format | None:
 
 def recognise(value: Any) -> Format | None:
     """Return the first format that recognises the record `value`, or None."""
-    if chat.is_plain(value):
-        return chat.FORMAT
     return next((format_ for format_ in _RECORDS if format_.recognises(value)), None)
+
+
+def recognise_record(record: Record, forced: Format | None) -> Record:
+    """The record with its format: `forced`, or the first that recognises it; None where none does."""
+    value = record.value
+    if forced is None and (messages := chat.plain(value)) is not None:
+        return Record(
+            value, record.number, record.line, record.key, record.context, False, chat.FORMAT, messages
+        )
+    format_ = recognise(value) if forced is None else forced if forced.recognises(value) else None
+    return record if format_ is None else replace(record, format=format_)
 
 
 def recognise_entries(entries: list[Any]) -> Format | None:

@@ -14,14 +14,14 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import (
-    are_plain,
     from_json_text,
     is_conversation,
     is_message,
     normalize_messages,
+    plain_messages,
 )
 from lar.trajectories.parts import thought_of
-from lar.trajectories.schema import PARQUET_SCHEMA
+from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 from lar.trajectories.tools import parse_tools
 
 MESSAGE_KEYS = (
@@ -44,20 +44,21 @@ _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
 # A record with no other keys, and plain messages, is of no other format.
 _OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
 _WRITTEN = frozenset(PARQUET_SCHEMA.names)
-# Where more than the history, the tools and the task may stand.
-_ELSEWHERE = frozenset((*REPLIES, *_SYSTEM, *_TOOLS[1:], "choices", "chosen"))
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a record is in OpenAI's form and has nothing else, so that no other format need be asked."""
-    if type(value) is not dict or not value.keys() <= _OWN or not are_plain(value.get("messages")):
-        return False
+def plain(value: Any) -> list[Message] | None:
+    """The messages of a record in OpenAI's form that no other format need be asked for; None for others."""
+    if type(value) is not dict or not value.keys() <= _OWN:
+        return None
+    messages = plain_messages(value.get("messages"))
     # Several speakers may have names; a record that this package wrote has their roles already.
-    return value.keys() >= _WRITTEN or not any(map(_has_speaker, value["messages"]))
+    if messages is None or value.keys() >= _WRITTEN or not any(map(_has_speaker, messages)):
+        return messages
+    return None
 
 
-def _has_speaker(message: dict[str, Any]) -> bool:
-    return "name" in message and message["role"] in ("user", "assistant")
+def _has_speaker(message: Message) -> bool:
+    return len(message) > 2 and "name" in message and message["role"] in ("user", "assistant")
 
 
 def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:
@@ -140,6 +141,8 @@ def task_of(value: dict[str, Any]) -> str | None:
 
 def _read(record: Record) -> list[Draft]:
     value = record.value
+    if record.plain is not None:
+        return [_draft(value, record.plain, value, parse_tools(value.get("tools")))]
     found = _request(value)
     if found is None:
         # Raises the exact error.
@@ -148,27 +151,32 @@ def _read(record: Record) -> list[Draft]:
     history, inner = found
     if not isinstance(value, dict):
         return [Draft(normalize_messages(history))]
+    reply = _said(value, history)
+    messages = normalize_messages(_with_system(history + reply, inner or value))
+    schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
+    return [_draft(value, messages, inner, next(filter(None, schemas), None), is_call=bool(reply))]
+
+
+def _draft(
+    value: dict[str, Any],
+    messages: list[Message],
+    inner: dict[str, Any],
+    tools: list[Tool] | None,
+    *,
+    is_call: bool = False,
+) -> Draft:
     success = value.get("success")
-    alone = inner is value and value.keys().isdisjoint(_ELSEWHERE)
-    reply = [] if alone else _said(value, history)
-    return [
-        Draft(
-            normalize_messages(history if alone else _with_system(history + reply, inner or value)),
-            is_call=bool(reply),
-            id=identifier(value.get("id")),
-            task=task_of(value),
-            success=success if isinstance(success, bool) else solved(value.get("reward")),
-            model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
-            source=text_or_none(value.get("source")),
-            keep_source="source" in value,
-            tools=parse_tools(value.get("tools"))
-            if alone
-            else next(
-                (tools for at in (inner, value) for key in _TOOLS if (tools := parse_tools(at.get(key)))),
-                None,
-            ),
-        )
-    ]
+    return Draft(
+        messages,
+        is_call=is_call,
+        id=identifier(value.get("id")),
+        task=task_of(value),
+        success=success if isinstance(success, bool) else solved(value.get("reward")),
+        model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
+        source=text_or_none(value.get("source")),
+        keep_source="source" in value,
+        tools=tools,
+    )
 
 
 FORMAT = Format(

@@ -1,0 +1,139 @@
+"""How fast `lar import` reads a large log, alternating with `datasets.load_dataset` on the same file.
+
+    python -m benches.importing --make 200 --data DATA log.jsonl     # writes a log of 200 MB of OpenAI chat
+    python -m benches.importing log.jsonl -o importing.json [--peer PYTHON] [--workers 1 2]
+
+`--peer` is a Python that has `datasets`. Each measurement is a process of its own: wall seconds, CPU seconds
+with those of its children, and the largest resident memory of any of them.
+"""
+
+import argparse
+import gzip
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from itertools import count
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+PEER = """
+import sys, tempfile
+from datasets import load_dataset
+path, kind = sys.argv[1:]
+with tempfile.TemporaryDirectory(dir=sys.argv[1].rpartition("/")[0] or ".") as cache:
+    print(load_dataset(kind, data_files=path, split="train", cache_dir=cache).num_rows)
+"""
+KINDS = {".jsonl": "json", ".parquet": "parquet"}
+
+
+def make(data: Path, megabytes: int, target: Path) -> None:
+    """Write a log of chat records: texts of `data`, repeated with other ids and first user messages."""
+    lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(data.glob("*.jsonl.gz")))
+    records = [json.loads(line) for some in lines for line in some]
+    records = [record for record in records if all(map(_is_text, record["messages"]))]
+    written = 0
+    with target.open("wb") as file:
+        for round_ in count():
+            for record in records:
+                line = _changed(record, round_)
+                written += file.write(line)
+                if written >= megabytes * 1_000_000:
+                    return
+
+
+def _is_text(message: dict[str, Any]) -> bool:
+    """Whether a message has no calls: `datasets` refuses a file in which only some messages have a member."""
+    return message.keys() == {"role", "content"}
+
+
+def _changed(record: dict[str, Any], round_: int) -> bytes:
+    messages = [dict(message) for message in record["messages"]]
+    for message in messages:
+        if message["role"] == "user":
+            message["content"] = f"[run {round_}] {message['content']}"
+            break
+    kept = {name: record[name] for name in ("model", "success")}
+    changed = {"id": f"{record['id']}-{round_}", "task": record["split_key"], **kept, "messages": messages}
+    return json.dumps(changed, ensure_ascii=False).encode() + b"\n"
+
+
+def measure(command: list[str]) -> dict[str, float]:
+    """Run `command` and return its wall seconds, CPU seconds and largest resident megabytes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = perf_counter()
+    program = (
+        "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)"
+    )
+    program += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code.returncode)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
+    )
+    seconds = perf_counter() - began
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "megabytes": int(done.stdout.split()[-1]) / 1024}
+
+
+def compare(log: Path, peer: str | None, workers: list[int], rounds: int) -> dict[str, Any]:
+    """Medians of `rounds` alternating measurements of each way to read `log`."""
+    kind = KINDS[log.suffix]
+    size = log.stat().st_size / 1e6
+    folder = Path(tempfile.mkdtemp(dir=log.parent))
+    ways = {
+        f"lar import --workers {number}": [
+            *(sys.executable, "-m", "lar", "import", str(log), "-o", str(folder / "out.parquet")),
+            *("--workers", str(number)),
+        ]
+        for number in workers
+    }
+    if peer:
+        ways["datasets.load_dataset"] = [peer, "-c", PEER, str(log), kind]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    try:
+        for _ in range(rounds):
+            for name, command in ways.items():
+                runs[name].append(measure(command))
+                print(name, runs[name][-1], flush=True)
+    finally:
+        shutil.rmtree(folder)
+    return {"megabytes": size, **{name: _medians(found, size) for name, found in runs.items()}}
+
+
+def _medians(runs: list[dict[str, float]], size: float) -> dict[str, float]:
+    found = {name: median(run[name] for run in runs) for name in runs[0]}
+    speeds = {"MB/s": size / found["seconds"], "MB/s of CPU": size / found["cpu"]}
+    return {name: round(value, 2) for name, value in (found | speeds).items()}
+
+
+def main() -> None:
+    """Make a log, or measure one."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("log", type=Path, help=".jsonl or .parquet")
+    parser.add_argument("--make", type=int, metavar="MB", help="write the log, of this size")
+    parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of")
+    parser.add_argument("--peer", help="a Python with `datasets`")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    if options.make:
+        make(options.data, options.make, options.log)
+        return
+    found = compare(options.log, options.peer, options.workers, options.rounds)
+    text = json.dumps(found, indent=2)
+    print(text)
+    if options.output:
+        options.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

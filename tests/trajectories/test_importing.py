@@ -1,0 +1,259 @@
+"""An import on several cores: the same bytes, counts and problems for any number of processes."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.errors import TrajectoryError
+from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
+from lar.trajectories.importing import import_logs
+from lar.trajectories.messages import normalize_message, plain_messages
+from lar.utils import pool
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def talk(number, calls=1):
+    messages = [{"role": "system", "content": "Be brief."}]
+    for call in range(calls):
+        messages.append({"role": "user", "content": f"question {number} {call} é"})
+        messages.append(
+            {"role": "assistant", "content": f"answer {call}", "reasoning_content": "well" * call}
+        )
+    return messages
+
+
+def rich(number):
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1.50}'}}
+    return [
+        {"role": "user", "content": f"do {number}"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "x" * 300, "tool_call_id": "c1"},
+        {"role": "assistant", "content": "done"},
+    ]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks and groups so small that a few records fill several."""
+    monkeypatch.setattr(blocks, "BLOCK", 2000)
+    monkeypatch.setattr(blocks, "SMALL_PACKED", 500)
+    monkeypatch.setattr("lar.trajectories.parquet.RANGE_BYTES", 1000)
+    monkeypatch.setattr("lar.trajectories.write.GROUP_TRAJECTORIES", 7)
+    monkeypatch.setattr(importing, "GROUP_TRAJECTORIES", 7)
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """Logs of every layout, with broken records, repeated histories and what is left out."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    lines = []
+    for number in range(40):
+        lines.append(json.dumps({"id": f"r{number}", "messages": rich(number), "note": "not read " * number}))
+        if number % 10 == 3:
+            lines += ["", "  ", "{broken", json.dumps({"messages": [{"role": "user", "content": "alone"}]})]
+    text = "\n".join(lines).encode()
+    (folder / "a.jsonl").write_bytes(text)
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(text.replace(b"do ", b"make ")))
+    proxy = [
+        {"request": {"messages": talk(n, c)[:-1]}, "response": talk(n, c)[-1]}
+        for c in (1, 2, 3)
+        for n in (1, 2)
+    ]
+    (folder / "c.json").write_text(json.dumps(proxy[:3]))
+    (folder / "d.jsonl").write_text("".join(json.dumps(record) + "\n" for record in proxy[3:]))
+    own = [
+        Trajectory(f"p{n}", "t", [{"role": "user", "content": f"{n}"}, {"role": "assistant", "content": "a"}])
+        for n in range(30)
+    ]
+    write_trajectories(own, folder / "e.parquet")
+    with zipfile.ZipFile(folder / "f.zip", "w") as archive:
+        archive.writestr("inner/x.jsonl", text.replace(b"do ", b"zip "))
+    (folder / "g.jsonl.gz").write_bytes(gzip.compress(text.replace(b"do ", b"cut "))[:-40])
+    (folder / "h.txt").write_text("no log\n")
+    sessions = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    (folder / "i.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in sessions))
+    return folder
+
+
+def serial(logs, output):
+    report = Report()
+    write_trajectories(read_trajectories(logs, report=report), output)
+    return output.read_bytes(), report
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "jsonl.gz"])
+def test_an_import_gives_what_reading_and_writing_gives(logs, tmp_path, suffix):
+    expected, expected_report = serial(logs, tmp_path / f"serial.{suffix}")
+    output, report = tmp_path / f"import.{suffix}", Report()
+    tally = import_logs([logs], output, workers=1, report=report)
+    assert output.read_bytes() == expected
+    assert report == expected_report
+    assert report.repeated == 4
+    found = list(read_trajectories(output))
+    assert tally.trajectories == len(found)
+    assert tally.messages == sum(map(len, found))
+    assert set(tally.tasks) == {trajectory.task for trajectory in found}
+    assert names_in(tmp_path) == sorted(["logs", f"serial.{suffix}", f"import.{suffix}"])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_number_of_processes_does_not_matter(logs, tmp_path):
+    many = b"".join(json.dumps({"messages": rich(n), "note": "y" * 99}).encode() + b"\n" for n in range(300))
+    (logs / "many.jsonl").write_bytes(many)
+    outputs = []
+    for workers in (1, 3):
+        report, output = Report(), tmp_path / f"{workers}.parquet"
+        import_logs([logs], output, workers=workers, report=report)
+        outputs.append((output.read_bytes(), report))
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_strict_stops_at_the_first_problem(logs, tmp_path):
+    with pytest.raises(TrajectoryError, match=r"a\.jsonl, record 5, line 7: not JSON"):
+        import_logs([logs], tmp_path / "t.parquet", workers=1, strict=True)
+    assert names_in(tmp_path) == ["logs"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_standard_input_and_pipes(logs, tmp_path, monkeypatch):
+    for name in ("a.jsonl", "b.jsonl.gz", "c.json", "e.parquet", "f.zip"):
+        expected, _ = serial(logs / name, tmp_path / "serial.jsonl")
+        with (logs / name).open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            import_logs(["-"], tmp_path / "t.jsonl", workers=1)
+        shown = (tmp_path / "t.jsonl").read_bytes().replace(b"stdin", name.encode())
+        assert shown == expected
+
+
+LINES = st.lists(st.sampled_from([b"{}", b"", b" ", b"\t\r", b"{} ", b"\x0b", b"[1]"]), max_size=12)
+
+
+@given(LINES)
+def test_lines_that_are_not_blank_are_counted(lines):
+    data = b"".join(line + b"\n" for line in lines)
+    assert blocks._count_records(data) == sum(bool(line.strip()) for line in lines)
+
+
+PLAIN = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "user", "assistant", "tool", "Human"])},
+    optional={
+        "content": st.none() | st.text(max_size=3) | st.lists(st.text(max_size=2), max_size=2),
+        "name": st.none() | st.text(max_size=2) | st.integers(),
+        "tool_call_id": st.none() | st.text(max_size=2),
+        "weight": st.integers(0, 1),
+        "tool_calls": st.none()
+        | st.lists(
+            st.fixed_dictionaries(
+                {
+                    "function": st.fixed_dictionaries(
+                        {"name": st.text(max_size=2), "arguments": st.text(max_size=2)}
+                    )
+                },
+                optional={
+                    "id": st.none() | st.text(max_size=2),
+                    "type": st.just("function"),
+                    "note": st.text(),
+                },
+            ),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=3))
+def test_the_short_way_gives_what_the_long_way_gives(values):
+    found = plain_messages(values)
+    if found is not None:
+        assert found == [message for value in values for message in normalize_message(value)]
+
+
+def command(logs, output, *more):
+    arguments = [sys.executable, "-m", "lar", "import", str(logs), "-o", str(output), *more]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+
+
+def children(process):
+    """The processes below `process`, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == process:
+            found += [int(entry.name), *children(int(entry.name))]
+    return found
+
+
+def wait_for_workers(process):
+    for _ in range(400):
+        time.sleep(0.05)
+        found = [
+            child
+            for child in children(process.pid)
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        if len(found) >= 2:
+            return found
+    raise AssertionError("no workers were started")
+
+
+@pytest.fixture
+def large(tmp_path):
+    folder = tmp_path / "large"
+    folder.mkdir()
+    line = json.dumps({"messages": rich(1) * 40, "note": "y" * 99}).encode() + b"\n"
+    (folder / "log.jsonl").write_bytes(line * (200_000_000 // len(line)))
+    return folder / "log.jsonl"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("end", ["interrupt", "kill worker", "kill parent"])
+def test_no_half_file_and_no_process_is_left(large, tmp_path, end):
+    process = command(large, tmp_path / "t.parquet", "--workers", "2")
+    workers = wait_for_workers(process)
+    time.sleep(1)
+    target, number = {
+        "interrupt": (process.pid, signal.SIGINT),
+        "kill worker": (workers[0], signal.SIGKILL),
+        "kill parent": (process.pid, signal.SIGKILL),
+    }[end]
+    os.kill(target, number)
+    code = process.wait(timeout=60)
+    error = process.stderr.read()
+    if end == "interrupt":
+        assert code == 130
+    elif end == "kill worker":
+        assert (code, "a worker process has died" in error) == (2, True)
+    for _ in range(200):
+        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("a worker is left")
+    assert not (tmp_path / "t.parquet").exists()
+    if end != "kill parent":
+        assert names_in(tmp_path) == ["large"]
+
+
+def test_the_order_of_results_is_that_of_the_tasks():
+    assert list(pool.in_order(abs, range(-30, 0), 2)) == list(range(30, 0, -1))
+    assert list(pool.in_order(abs, [], 2)) == []
