@@ -139,6 +139,18 @@ SPECIAL_TOKENS = [
     "[INST]",
     "[/INST]",
     "[TOOL_CALLS]",
+    "<|start|>",
+    "<|message|>",
+    "<|channel|>",
+    "<|call|>",
+    "<|return|>",
+    "<|calls|>",
+    "<|/call|>",
+    "<|/calls|>",
+    "<|output|>",
+    "<|/output|>",
+    "<|/outputs|>",
+    "<|assistant|>",
 ]
 NAMED_TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 

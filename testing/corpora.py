@@ -17,7 +17,7 @@ def make_trajectories(count: int = 200, tasks: int = 20) -> list[Trajectory]:
             task=f"task{number % tasks}",
             messages=[
                 user(f"do {number}"),
-                call(content="I will."),
+                {**call(content="I will."), **({} if number % 3 else {"reasoning_content": f"{number}"})},
                 result("x" * (number % 7)),
                 agent("done"),
             ],

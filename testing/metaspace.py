@@ -1,4 +1,4 @@
-"""A small tokenizer of the sentencepiece kind."""
+"""Small tokenizers of the sentencepiece kind."""
 
 import tokenizers
 from tokenizers import decoders, models, normalizers
@@ -17,5 +17,24 @@ def metaspace() -> tokenizers.Tokenizer:
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
+    backend.add_special_tokens(["<s>", "</s>"])
+    return backend
+
+
+def with_spaces_as_tokens() -> tokenizers.Tokenizer:
+    """A tokenizer like Gemma's: no space before a text, and runs of spaces that are added tokens too."""
+    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+    runs = ["▁▁", "▁▁▁", "▁▁▁▁"]
+    letters = [*"abcdefghijklmnopqrstuvwxyz:(\n"]
+    vocab = {token: index for index, token in enumerate(["<unk>", *byte_tokens, "▁", *runs, *letters])}
+    merges = [("▁", "▁"), ("▁▁", "▁"), ("▁▁", "▁▁")]
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    backend.normalizer = normalizers.Replace(" ", "▁")
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    backend.add_tokens([tokenizers.AddedToken(run, normalized=False, special=False) for run in runs])
     backend.add_special_tokens(["<s>", "</s>"])
     return backend

@@ -21,6 +21,10 @@ class TokenizerError(LarError, ValueError):
     """A tokenizer folder cannot be used, or its chat template cannot be rendered."""
 
 
+class UnwrittenTextError(TokenizerError):
+    """A chat template leaves out text of the agent, and `strict` is set."""
+
+
 class CorpusError(LarError, ValueError):
     """A corpus folder is broken, empty, or does not fit what it is used with."""
 

@@ -76,6 +76,43 @@ def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
     assert "orphan" in err
 
 
+def test_what_the_template_leaves_out_is_told(folder, monkeypatch, capsys):
+    turns = [user("do it"), agent("so", reasoning_content="It is so."), user("on"), agent("done")]
+    with (folder / "logs.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "thinks", "split_key": "t", "messages": turns}) + "\n")
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder, "--strict"))
+    assert code == 2
+    assert "lar: error: the chat template leaves out reasoning of earlier turns" in err.splitlines()[-1]
+    code, out, err = run(monkeypatch, capsys, *corpus_command(folder, "--json"))
+    assert code == 0
+    assert err.splitlines() == [
+        "lar: warning: the chat template leaves out reasoning of earlier turns: 9 of 9 characters of the "
+        "agent's reasoning (100.0%), in 1 turn; the first: trajectory thinks, agent turn 1"
+    ]
+    assert json.loads(out)["unwritten"] == {
+        "reasoning": 9,
+        "text": 42,
+        "calls": 0,
+        "losses": [
+            {
+                "kind": "reasoning of earlier turns",
+                "characters": 9,
+                "turns": 1,
+                "first": "thinks",
+                "first_turn": 1,
+            }
+        ],
+    }
+
+
+def test_strict_stops_at_a_record_that_cannot_be_read(folder, monkeypatch, capsys):
+    with (folder / "logs.jsonl").open("a") as file:
+        file.write('{"id": "broken", \n')
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder, "--strict"))
+    assert code == 2
+    assert "logs.jsonl" in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -154,6 +154,24 @@ def test_smollm2_takes_tools_in_place_of_its_default_system_message():
         assert ("# Tools" in text) is not is_default
 
 
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_turn_of_weight_0_is_the_environments(name):
+    shown = agent("first") if name not in WITH_TOOLS else call()
+    before = [user("a"), shown, user("b"), agent("second"), user("c"), agent("third", weight=1)]
+    messages = [{**message, "weight": 0} if message == shown else message for message in before]
+    spans = [render(PLAIN[name], Trajectory("t", "task", turns)) for turns in (before, messages)]
+    texts = [[span.text for span in one if span.agent] for one in spans]
+    assert texts[1] == texts[0][1:]
+    assert "".join(span.text for span in spans[0]) == "".join(span.text for span in spans[1])
+
+
+def test_no_template_reads_the_weight():
+    source = "{% for m in messages %}<|im_start|>{{ m.keys() | list }}{{ m.content }}<|im_end|>{% endfor %}"
+    spans = render(tokenizer_with(source), Trajectory("t", "task", [user("a"), agent("b", weight=0)]))
+    assert [span.agent for span in spans] == [False]
+    assert "weight" not in spans[0].text
+
+
 def test_a_refusal_names_the_trajectory_and_the_reason():
     with pytest.raises(TokenizerError, match=r"trajectory t.*a tool result must follow a tool call"):
         agent_texts(PLAIN["mistral"], [user("go"), result("one")])

@@ -1,6 +1,7 @@
 """`lar corpus`: tokenize trajectories and mask the agent's tokens."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, print_json, progress_bar
+from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
 
@@ -18,6 +20,11 @@ from lar.errors import OptionError
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
 @click.option(
+    "--task-key",
+    metavar="FIELD",
+    help="The dotted path of the field that names a record's task, such as metadata.issue.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     help="The number of chunks to encode at a time.  [default: one for each core, at most 8]",
@@ -27,14 +34,25 @@ from lar.errors import OptionError
     is_flag=True,
     help="Leave out and count the trajectories that the chat template refuses; without this, stop.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Stop at the first record that cannot be read, and at the first text of the agent that the chat "
+    "template leaves out; without this, both are counted.",
+)
+@redact_options
 @ray_option
 @json_option
 def command(
     trajectories: tuple[Path | str, ...],
     tokenizer: Path,
     output: Path,
+    task_key: str | None,
     workers: int | None,
     skip_refused: bool,
+    strict: bool,
+    redact: bool,
+    phone_region: str,
     ray_address: str | None,
     as_json: bool,
 ) -> None:
@@ -56,12 +74,19 @@ def command(
     report = Report()
     with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
         corpus = Corpus.build(
-            read_trajectories(trajectories, report=report),
+            read_trajectories(
+                trajectories,
+                task_key=task_key,
+                strict=strict,
+                redact=redactor_of(redact, phone_region),
+                report=report,
+            ),
             tokenizer,
             output,
             workers=workers,
             backend=cluster,
             skip_refused=skip_refused,
+            strict=strict,
             progress=progress,
         )
     summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
@@ -82,6 +107,7 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
         "shards": len(corpus.manifest.parts),
         "without_agent": sum(part.without_action for part in corpus.manifest.parts),
         "left_out": corpus.manifest.left_out,
+        "unwritten": asdict(corpus.manifest.unwritten),
         "bad_records": bad_records,
         "seconds": round(seconds, 2),
     }

@@ -33,7 +33,9 @@ def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_jso
 
     loaded = LatentVocabulary.load(vocabulary)
     units = read_ids(input_path)
-    results = (loaded.text(ids) if text else loaded.expand(ids) for ids in units)
+    # That space is the tokenizer's: no text has it.
+    added = " " if text and loaded.tokenizer.puts_space_before else ""
+    results = (loaded.text(ids).removeprefix(added) if text else loaded.expand(ids) for ids in units)
     lists = write_results(results, output)
     if as_json:
         print_json({"output": str(output), "lists": lists})

@@ -25,6 +25,8 @@ def read_ids(path: Path) -> Iterator[NDArray[np.uint32]]:
             raise OptionError(f"{path}: {error}") from error
         return
     for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
         try:
             yield as_ids(json.loads(line))
         except (ValueError, TypeError) as error:
@@ -32,14 +34,14 @@ def read_ids(path: Path) -> Iterator[NDArray[np.uint32]]:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file without their line ends; empty lines are left out.
+    """Yield the lines of a UTF-8 file without the newline that ends each; all else is text.
 
     Raises:
         OptionError: the file is not UTF-8.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", newline="\n") as lines:
         try:
-            yield from (line.rstrip("\n") for line in lines if line.strip())
+            yield from (line.removesuffix("\n") for line in lines)
         except UnicodeDecodeError as error:
             raise OptionError(f"{path}: not UTF-8 text: {error}") from error
 

@@ -16,8 +16,9 @@ from typing import TypeVar
 from lar.corpus.encoding import Encoded
 from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
 from lar.corpus.shards import Row, write_rows
-from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextError
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.unwritten import Unwritten
 from lar.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def build_folder(
     digest: Callable[[Input], bytes],
     shard_tokens: int,
     skip_refused: bool,
+    strict: bool,
     progress: Progress,
 ) -> None:
     """Encode `inputs` with `encode` and store them in `folder`, or resume an earlier build there.
@@ -47,6 +49,7 @@ def build_folder(
         OptionError: `shard_tokens` is out of its range.
         CorpusError: there are no trajectories, or the folder contains other files.
         TokenizerError: the chat template refuses a trajectory and `skip_refused` is false.
+        UnwrittenTextError: the chat template leaves out text of the agent and `strict` is true.
     """
     if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
         raise OptionError(f"shard_tokens must lie between 1 and {_MOST_SHARD_TOKENS}, not {shard_tokens}")
@@ -55,9 +58,10 @@ def build_folder(
     if first is None:
         raise CorpusError("no trajectories to build a corpus of")
     manifest = _open(folder, tokenizer, shard_tokens)
-    build = _Build(folder, manifest, skip_refused, progress)
+    build = _Build(folder, manifest, skip_refused, strict, progress)
     source = chain([first], source)
     build.skip_done(source, digest)
+    build.check_written(manifest.unwritten)
     if not manifest.complete:
         build.add(encode(source, tokenizer))
     elif next(source, None) is not None:
@@ -93,10 +97,13 @@ def _other_corpus(folder: Path, reason: str) -> CorpusError:
 class _Build:
     """The state of a build: rows that wait for their shard, and the digest of the trajectories read."""
 
-    def __init__(self, folder: Path, manifest: Manifest, skip_refused: bool, progress: Progress) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, skip_refused: bool, strict: bool, progress: Progress
+    ) -> None:
         self._folder = folder
         self._manifest = manifest
         self._skip_refused = skip_refused
+        self._strict = strict
         self._progress = progress
         self._digest = hashlib.sha256()
         self._inputs = 0
@@ -125,11 +132,19 @@ class _Build:
             if item.row is None:
                 self._leave_out(item.refusal or "")
                 continue
+            if item.unwritten is not None:
+                self.check_written(item.unwritten)
+                self._manifest.unwritten.add(item.unwritten)
             self._rows.append(item.row)
             self._tokens += len(item.row.tokens)
             if self._tokens >= self._manifest.shard_tokens:
                 self._write_shard()
         self._finish()
+
+    def check_written(self, unwritten: Unwritten) -> None:
+        """Raise UnwrittenTextError for what the chat template leaves out, in a strict build."""
+        if self._strict and unwritten.losses:
+            raise UnwrittenTextError(next(unwritten.lines()))
 
     def _count(self, digest_of_one: bytes) -> None:
         self._digest.update(digest_of_one)

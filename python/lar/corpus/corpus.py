@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.given import Given, as_trajectories, paths_or_rows
 from lar.trajectories.read import read_trajectories
+from lar.trajectories.tasks import one_task
 from lar.utils.extras import import_extra
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -111,6 +113,7 @@ class Corpus:
         backend: Backend | None = None,
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
+        strict: bool = False,
         progress: Progress = silent,
     ) -> "Corpus":
         """Render and encode trajectories with the model's chat template, and store them.
@@ -130,11 +133,14 @@ class Corpus:
             shard_tokens: a shard is closed when it holds so many tokens.
             skip_refused: leave out what the chat template refuses. The manifest counts it and quotes the
                 first few refusals.
+            strict: stop at the first text of the agent that the chat template leaves out. Without it, the
+                manifest counts that text by kind (`Unwritten`), and each kind is a warning of the log.
             progress: counts trajectories.
 
         Raises:
             CorpusError: there are no trajectories, or `path` holds something else.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
+            UnwrittenTextError: the chat template leaves out text of the agent, and `strict` is set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
             OptionError: both `workers` and `backend` are given.
         """
@@ -149,6 +155,7 @@ class Corpus:
             digest=digest,
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
+            strict=strict,
             progress=progress,
         )
 
@@ -206,6 +213,7 @@ class Corpus:
             digest=tables.digest,
             shard_tokens=shard_tokens,
             skip_refused=False,
+            strict=False,
             progress=progress,
         )
 
@@ -217,6 +225,8 @@ class Corpus:
         corpus = cls(folder, Manifest.read(folder), owner=owner)
         logger.info("%s", corpus)
         corpus._warn_of_gaps()
+        if owner is None and (warning := one_task(corpus.task_counts())):
+            logger.warning("%s", warning)
         return corpus
 
     def _warn_of_gaps(self) -> None:
@@ -226,6 +236,8 @@ class Corpus:
             logger.warning("%d trajectories left out; the first: %s", self.manifest.left_out, first)
         if silent_ones := sum(part.without_action for part in self.manifest.parts):
             logger.warning("%d trajectories hold no text of the agent", silent_ones)
+        for line in self.manifest.unwritten.lines():
+            logger.warning("%s", line)
 
     @classmethod
     def load(cls, path: StrPath) -> "Corpus":
@@ -322,6 +334,8 @@ class Corpus:
         train = self.select(OnSide(held_out, seed, is_held_out=False))
         held = self.select(OnSide(held_out, seed, is_held_out=True))
         if held_out > 0 and not (train.tasks and held.tasks):
+            if warning := one_task(self.task_counts()):
+                raise CorpusError(f"{self.path}: {warning}")
             side = "training" if held.tasks else "held-out"
             raise CorpusError(
                 f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
@@ -335,6 +349,10 @@ class Corpus:
         for part in self.manifest.parts:
             names.update(files.read_batch(self.path / part.file).column("task").unique().to_pylist())
         return names if self._keep is None else set(filter(self._keep, names))
+
+    def task_counts(self) -> Counter[str]:
+        """Return how many trajectories of the selection each task has."""
+        return Counter(task for file in self.shard_files() for task in file.tasks())
 
     @property
     def num_trajectories(self) -> int:

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from lar.corpus.shards import Row
 from lar.errors import OptionError, TokenizerError
-from lar.tokenizer import Span, render
+from lar.tokenizer.spans import Rendering, Span, rendering
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.unwritten import Unwritten
 from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
 
@@ -39,8 +40,9 @@ class Encoded:
     """One trajectory after encoding: its row, or the reason why the chat template refused it."""
 
     digest: bytes  # SHA-256 of the trajectory
-    row: Row | None
-    refusal: str | None
+    row: Row | None = None
+    refusal: str | None = None
+    unwritten: Unwritten | None = None  # what the chat template leaves out; None without messages
 
 
 # Encodes trajectories, in their order.
@@ -88,16 +90,18 @@ def digest(trajectory: Trajectory) -> bytes:
 def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Encoded]:
     """Render and encode a group of trajectories, in order."""
     rendered = [_render(trajectory, tokenizer) for trajectory in chunk]
-    conversations = [_merged(spans) if isinstance(spans, list) else [] for spans in rendered]
+    conversations = [[] if isinstance(found, str) else _merged(found.spans) for found in rendered]
     encode = _encode_pieces if tokenizer.encodes_piecewise else _encode_whole
     encoded = encode(conversations, tokenizer)
     return [
-        Encoded(digest(trajectory), None, spans)
-        if isinstance(spans, str)
+        Encoded(digest(trajectory), refusal=found)
+        if isinstance(found, str)
         else Encoded(
-            digest(trajectory), Row(trajectory.id, trajectory.task, trajectory.success, *masked), None
+            digest(trajectory),
+            Row(trajectory.id, trajectory.task, trajectory.success, *masked),
+            unwritten=found.unwritten,
         )
-        for trajectory, spans, masked in zip(chunk, rendered, encoded, strict=True)
+        for trajectory, found, masked in zip(chunk, rendered, encoded, strict=True)
     ]
 
 
@@ -106,12 +110,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> list[Span] | str:
-    """Return the conversation's spans, or the reason why the chat template refuses it."""
+def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> Rendering | str:
+    """Return the rendered conversation, or the reason why the chat template refuses it."""
     if tokenizer.chat_template is None:
-        return render(tokenizer, trajectory)  # raises: no trajectory can be rendered
+        return rendering(tokenizer, trajectory)  # raises: no trajectory can be rendered
     try:
-        return render(tokenizer, trajectory)
+        return rendering(tokenizer, trajectory)
     except TokenizerError as error:
         return str(error)
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from lar.errors import CorpusError
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.unwritten import Loss, Unwritten
 from lar.utils.files import atomic_file
 
 # The other entries of a corpus folder beside the shards and `teacher/`.
@@ -14,7 +15,7 @@ MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
 # Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
 FORMAT_VERSION = 2
-# Fields of other types are lists, which are read as they are.
+# Fields of other types are lists and records.
 _CHECKED = (str, int, bool)
 
 
@@ -42,6 +43,7 @@ class Manifest:
     complete: bool = False  # False during a build, and after one that was killed
     left_out: int = 0  # trajectories that the chat template refused
     left_out_examples: list[str] = field(default_factory=list)  # the first few refusals
+    unwritten: Unwritten = field(default_factory=Unwritten)  # of the agent's text, by the chat template
     parts: list[Part] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
@@ -61,12 +63,14 @@ class Manifest:
         if version == 1:
             value = _from_version_1(value, folder)
         try:
-            manifest = cls(**{**value, "parts": [Part(**part) for part in value["parts"]]})
+            unwritten = Unwritten.from_dict(value.get("unwritten", {}))
+            parts = [Part(**part) for part in value["parts"]]
+            manifest = cls(**{**value, "parts": parts, "unwritten": unwritten})
         except (TypeError, KeyError) as error:
             raise CorpusError(f"{file}: a field is missing or unknown ({error})") from None
-        _check_kinds(manifest, file)
-        for part in manifest.parts:
-            _check_kinds(part, file)
+        records: list[_Record] = [manifest, *parts, unwritten, *unwritten.losses]
+        for record in records:
+            _check_kinds(record, file)
         return manifest
 
     def write(self, folder: Path) -> None:
@@ -85,13 +89,16 @@ class Manifest:
         ]
 
 
+_Record = Manifest | Part | Unwritten | Loss
+
+
 def _from_version_1(value: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The content of a manifest whose `base_size` was the number of the model's embedding rows."""
     kept = {name: item for name, item in value.items() if name not in ("base_size_is_known", "teacher")}
     return {**kept, "base_size": Tokenizer.load(folder / TOKENIZER_FOLDER).base_size}
 
 
-def _check_kinds(record: Manifest | Part, file: Path) -> None:
+def _check_kinds(record: _Record, file: Path) -> None:
     """Raise CorpusError where a field's value is of another type than the field, or a negative number."""
     for item in fields(record):
         value, kind = getattr(record, item.name), item.type

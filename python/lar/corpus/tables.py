@@ -202,7 +202,7 @@ def _success(batch: Any) -> list[bool | None]:
 
 def keep_rows(rows: Iterable[Row], _: Tokenizer) -> Iterator[Encoded]:
     """Rows as they are, in the place of trajectories that are encoded (`lar.corpus.encoding.Encode`)."""
-    return (Encoded(digest(row), row, None) for row in rows)
+    return (Encoded(digest(row), row) for row in rows)
 
 
 def digest(row: Row) -> bytes:

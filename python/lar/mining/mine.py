@@ -1,5 +1,6 @@
 """Corpus -> latent vocabulary: the segments that recur, could have been predicted, and save the most."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -22,12 +23,15 @@ from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
 from lar.mining.update import Rows, check_tokenizer, rows_of
+from lar.trajectories.tasks import one_task
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
+
+logger = logging.getLogger(__name__)
 
 
 def mine(
@@ -117,6 +121,8 @@ class _Mining:
         backend: Backend,
         progress: Progress,
     ) -> None:
+        if warning := one_task(corpus.task_counts()):
+            logger.warning("%s", warning)
         self._corpus = corpus
         self._options = options
         self._before = before

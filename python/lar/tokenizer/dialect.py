@@ -4,24 +4,19 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
-from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
-from lar.tokenizer.tools import results_as_text, tools_as_text
+from lar.tokenizer.arguments import parsed_arguments, with_arguments
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage
+from lar.tokenizer.probes import ANSWER, KEY, NAME, USER, call, rendered, result
+from lar.tokenizer.refusals import Refusals
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.tools import CALL_EDGES, CallEdges, results_as_text, tools_as_text
 from lar.trajectories.schema import Tool
 
-# Words that no template contains.
-_PROBE = "larprobe"
-_USER: TemplateMessage = {"role": "user", "content": f"{_PROBE}question"}
-_ANSWER: TemplateMessage = {"role": "assistant", "content": f"{_PROBE}answer"}
-_ARGUMENTS = {f"{_PROBE}key": 1}
-_CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
-_RESULT: TemplateMessage = {
-    "role": "tool",
-    "content": f"{_PROBE}result",
-    "name": f"{_PROBE}name",
-    "tool_call_id": _CALL_ID,
-}
+_ARGUMENTS = {KEY: 1}
+_SECOND = f"{NAME}2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +26,42 @@ class Dialect:
     writes_calls: bool  # `tool_calls` of a message appear in the text
     writes_results: bool  # messages of the role tool appear in the text
     arguments_as_text: bool  # a call's arguments may be the JSON text that the agent wrote
+    refusals: Refusals
     lead: str  # white space before the agent's text that a generation prompt lacks
     turn_end: re.Pattern[str]  # the end of a turn, directly after the agent's text
     closing: str  # the text after the agent's text at the end of a conversation
     special_at_end: re.Pattern[str]  # a special token at the end of a text, and white space after it
-    call_edges: tuple[str, str] | None  # the text around a tool's name in a call without arguments
+    call_edges: CallEdges | None  # None where the template's calls are ambiguous
 
     @classmethod
-    def of(cls, template: ChatTemplate, special_tokens: Iterable[str], eos_token: str | None) -> "Dialect":
-        """The dialect of a template, from rendering a few small conversations."""
+    def of(cls, template: ChatTemplate, tokenizer: Tokenizer) -> "Dialect":
+        """The dialect of a tokenizer's template, from rendering a few small conversations."""
         as_text = _writes_call(template, json.dumps(_ARGUMENTS))
+        arguments = json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS
         closing = _closing(template)
-        specials = sorted(special_tokens, key=len, reverse=True)
+        added = tokenizer.backend.get_added_tokens_decoder().values()
+        specials = _longest_first(token.content for token in added if token.special)
+        eos_token = tokenizer.special_tokens.get("eos_token")
         found = cls(
             writes_calls=as_text or _writes_call(template, _ARGUMENTS),
-            writes_results=_writes_result(template, json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS),
+            writes_results=_writes_result(template, arguments),
             arguments_as_text=as_text,
+            refusals=Refusals.of(template, arguments),
             lead=_lead(template),
             turn_end=_turn_end(template, closing, specials, eos_token),
             closing=closing,
             special_at_end=re.compile(rf"(?P<token>{_any_of(specials)})\s*\Z"),
-            call_edges=None,
+            call_edges=CALL_EDGES,
         )
-        return replace(found, call_edges=_call_edges(template, found)) if found.writes_calls else found
+        if not found.writes_calls:
+            return found
+        edges = _call_edges(template, found, _longest_first(token.content for token in added))
+        return replace(found, call_edges=edges)
 
-    def call_to(self, name: str) -> dict[str, Any]:
-        """Return the function of a call to `name` without arguments."""
-        return {"name": name, "arguments": "{}" if self.arguments_as_text else {}}
+    def call_to(self, name: str, key: str) -> dict[str, Any]:
+        """Return the function of a call to `name` with the arguments {key: 1}."""
+        arguments = {key: 1}
+        return {"name": name, "arguments": json.dumps(arguments) if self.arguments_as_text else arguments}
 
     def adjust(
         self, messages: Sequence[TemplateMessage], tools: list[Tool] | None
@@ -67,13 +71,14 @@ class Dialect:
         If the template does not write tool calls, then calls, results and tools are put into the text. If it
         writes calls but not `tools`, the tools are left out, as engines do.
         """
+        messages = [with_arguments(message) for message in messages]
         if not self.writes_calls and _uses_tools(messages, tools):
-            return tools_as_text(messages, tools), None
-        if not self.writes_results:
+            messages, tools = tools_as_text(messages, tools), None
+        elif not self.writes_results:
             messages = results_as_text(messages)
         if not self.arguments_as_text:
-            messages = [_with_parsed_arguments(message) for message in messages]
-        return list(messages), tools
+            messages = [parsed_arguments(message) for message in messages]
+        return self.refusals.without(messages, tools)
 
     def without_closing(self, text: str) -> str:
         """Return `text` without the template's closing text; a token that ends the turn may remain.
@@ -91,68 +96,62 @@ def _uses_tools(messages: Sequence[TemplateMessage], tools: list[Tool] | None) -
     return bool(tools) or any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
 
 
-def _with_parsed_arguments(message: TemplateMessage) -> TemplateMessage:
-    calls = message.get("tool_calls")
-    if not calls:
-        return message
-    return {**message, "tool_calls": [_with_parsed(call) for call in calls]}
-
-
-def _with_parsed(call: dict[str, Any]) -> dict[str, Any]:
-    """Return the call with its arguments as an object; arguments that are no JSON object stay text."""
-    function = call["function"]
-    try:
-        arguments = json.loads(function["arguments"])
-    except (TypeError, ValueError):
-        return call
-    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
-
-
 def _try(template: ChatTemplate, *messages: TemplateMessage, prompt: bool = False) -> str:
     """Render the messages; empty where the template refuses them."""
-    try:
-        return template.render(messages, add_generation_prompt=prompt)
-    except TemplateRefusalError:
-        return ""
-
-
-def _call(arguments: Any) -> TemplateMessage:
-    return _call_message({"name": f"{_PROBE}name", "arguments": arguments})
-
-
-def _call_message(function: dict[str, Any]) -> TemplateMessage:
-    call = {"id": _CALL_ID, "type": "function", "function": function}
-    return {"role": "assistant", "content": "", "tool_calls": [call]}
+    return rendered(template, *messages, prompt=prompt) or ""
 
 
 def _writes_call(template: ChatTemplate, arguments: Any) -> bool:
     """Whether the template writes a call with these arguments, and not as a JSON string within JSON."""
-    text = _try(template, _USER, _call(arguments), _RESULT, _ANSWER)
+    text = _try(template, USER, call({"name": NAME, "arguments": arguments}), result(), ANSWER)
     escaped = json.dumps(json.dumps(_ARGUMENTS))[1:-1]
-    return f"{_PROBE}name" in text and f"{_PROBE}key" in text and escaped not in text
+    return NAME in text and KEY in text and escaped not in text
 
 
 def _writes_result(template: ChatTemplate, arguments: Any) -> bool:
-    return _RESULT["content"] in _try(template, _USER, _call(arguments), _RESULT, _ANSWER)
+    function = {"name": NAME, "arguments": arguments}
+    return result()["content"] in _try(template, USER, call(function), result(), ANSWER)
 
 
-def _call_edges(template: ChatTemplate, dialect: Dialect) -> tuple[str, str] | None:
-    """Return the agent's text before and after the name in a call; None where it is ambiguous.
+def _call_edges(template: ChatTemplate, dialect: Dialect, added: list[str]) -> CallEdges | None:
+    """Return the agent's text around a call; None where it is ambiguous.
 
-    The turn begins at the same place as an answer, and ends with the special token that ends the text.
+    The turn begins at the same place as an answer, or where a generation prompt ends. It ends with the
+    special token that ends the text.
     """
-    header, found, _ = _try(template, _USER, _ANSWER).partition(_ANSWER["content"])
-    text = _try(template, _USER, _call_message(dialect.call_to(f"{_PROBE}name")))
-    start = header.removesuffix(dialect.lead)
-    end = dialect.special_at_end.search(text)
-    if not (found and end and text.startswith(start)):
+    header, found, _ = _try(template, USER, ANSWER).partition(ANSWER["content"])
+    text = _try(template, USER, call(dialect.call_to(NAME, KEY)))
+    prompt = _try(template, USER, prompt=True)
+    starts = [header.removesuffix(dialect.lead) if found else "", prompt]
+    start = next((start for start in starts if start and text.startswith(start)), None)
+    if start is None:
         return None
-    before, name, after = text[len(start) : end.end("token")].partition(f"{_PROBE}name")
-    return (before, after) if name and name not in after else None
+    end = dialect.special_at_end.search(text)
+    opener, name, rest = text[len(start) : end.end("token") if end else len(text)].partition(NAME)
+    middle, key, closer = rest.partition(KEY)
+    if not (name and key) or NAME in rest or KEY in closer:
+        return None
+    return CallEdges((opener, *_later_opener(template, dialect, opener, added)), middle, closer)
+
+
+def _later_opener(template: ChatTemplate, dialect: Dialect, opener: str, added: list[str]) -> list[str]:
+    """Return the text before the name of a turn's second call, in a list; an empty one if it has none.
+
+    DeepSeek V3's template begins later turns with it. It is what both openers end with. White space before it
+    stays the template's, because it may be one token with the end of the user's text.
+    """
+    functions = dialect.call_to(NAME, KEY), dialect.call_to(_SECOND, KEY)
+    between, name, _ = _try(template, USER, call(*functions)).partition(KEY)[2].partition(_SECOND)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(between), reversed(opener), strict=False))
+    start = len(between) - sum(1 for _ in same)
+    for token in re.finditer(_any_of(added), between):
+        start = token.end() if token.start() < start < token.end() else start
+    later = between[start:].lstrip()
+    return [later] if name and later not in ("", opener) else []
 
 
 def _closing(template: ChatTemplate) -> str:
-    return _try(template, _USER, _ANSWER).partition(_ANSWER["content"])[2]
+    return _try(template, USER, ANSWER).partition(ANSWER["content"])[2]
 
 
 def _lead(template: ChatTemplate) -> str:
@@ -160,8 +159,8 @@ def _lead(template: ChatTemplate) -> str:
 
     The Llama 2 family prompts with `[/INST]` and writes `[/INST] text`, so the agent generates the space.
     """
-    header, found, _ = _try(template, _USER, _ANSWER).partition(_ANSWER["content"])
-    prompt = _try(template, _USER, prompt=True)
+    header, found, _ = _try(template, USER, ANSWER).partition(ANSWER["content"])
+    prompt = _try(template, USER, prompt=True)
     lead = header.removeprefix(prompt)
     return lead if found and prompt and header.startswith(prompt) and lead.isspace() else ""
 
@@ -175,11 +174,15 @@ def _turn_end(
     the end-of-sequence token, because another one may begin the next message.
     """
     last = re.match(rf"\s*({_any_of(specials)})", closing)
-    within = _try(template, _USER, _ANSWER, _USER).partition(_ANSWER["content"])[2]
+    within = _try(template, USER, ANSWER, USER).partition(ANSWER["content"])[2]
     ends = [last[1]] if last else []
     if eos_token and within.lstrip().startswith(eos_token):
         ends.append(eos_token)
     return re.compile(rf"\s*(?:{_any_of(ends)})")
+
+
+def _longest_first(tokens: Iterable[str]) -> list[str]:
+    return sorted(tokens, key=len, reverse=True)
 
 
 def _any_of(words: list[str]) -> str:

@@ -1,24 +1,16 @@
-"""Finds the exact text of the agent in a rendered conversation, for any chat template.
+"""Conversations as their chat template renders them, in spans of the agent's and the environment's text."""
 
-The conversation is rendered twice: unchanged, and with an invented word (a *sentinel*) in place of each turn
-of the agent. The text between the sentinels is the template's. It is found in the first rendering, and the
-gaps are the agent's text. This can fail: the template refuses the sentinels, the texts do not match, or they
-match in two ways (some templates write the last turn differently, or require a tool call before a tool's
-result). Then the turns are tried in smaller groups, then one by one, and finally as the difference of two
-prompts. Nearly every conversation needs only the two renderings.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from lar.errors import TokenizerError
-from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
 from lar.tokenizer.dialect import Dialect
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.trajectories.schema import Tool, Trajectory
-
-# Start and end of a turn's text in the rendered conversation; None if the template leaves the turn out.
-Border = tuple[int, int] | None
+from lar.tokenizer.turns import Border, Conversation, InexactTurnError
+from lar.tokenizer.unwritten import Unwritten, unwritten
+from lar.trajectories.schema import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +21,32 @@ class Span:
     agent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A rendered conversation: its spans, and what of the agent's text is missing in them."""
+
+    spans: list[Span]
+    unwritten: Unwritten
+
+
 def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     """Return the trajectory as the tokenizer's chat template renders it, in spans.
 
     Each turn of the agent with text is one span with `agent` set: content, reasoning and tool calls as the
-    template writes them, and the token that ends the turn. The spans of the environment lie between them. All
-    texts joined are the rendering.
+    template writes them, and the token that ends the turn. A turn of weight 0 belongs to the environment. The
+    spans of the environment lie between them. All texts joined are the rendering.
 
     Raises:
         TokenizerError: the template refuses the trajectory, or it does not show which text is the agent's.
+    """
+    return rendering(tokenizer, trajectory).spans
+
+
+def rendering(tokenizer: Tokenizer, trajectory: Trajectory) -> Rendering:
+    """Return the spans of `render`, and what of the agent's text the template does not write.
+
+    Raises:
+        TokenizerError: as `render` does.
     """
     template, dialect = speaker(tokenizer)
     messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
@@ -46,14 +55,18 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     except TemplateRefusalError as refusal:
         raise TokenizerError(f"trajectory {trajectory.id}: the chat template refuses it: {refusal}") from None
     _check_unicode(trajectory, text)
-    conversation = _Conversation(template, dialect, messages, tools, text)
+    conversation = Conversation(template, dialect, messages, tools, text)
     try:
-        return _spans(text, conversation.turns(), dialect)
-    except _InexactTurnError as error:
+        borders = _with_ends(text, conversation.turns(), dialect)
+    except InexactTurnError as error:
         raise TokenizerError(
             f"trajectory {trajectory.id}, agent turn {error.number}: the chat template does not show "
             "which text is the agent's"
         ) from None
+    turns = [message for message in trajectory.messages if message["role"] == "assistant"]
+    written = [text[slice(*border)] if border else "" for border in borders]
+    learned = [turn.get("weight") != 0 for turn in turns]
+    return Rendering(_spans(text, borders, learned), unwritten(trajectory.id, turns, written, dialect))
 
 
 def _check_unicode(trajectory: Trajectory, text: str) -> None:
@@ -72,206 +85,33 @@ def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
             "the tokenizer has no chat template (chat_template.jinja, or in tokenizer_config.json)"
         )
     template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
-    added = tokenizer.backend.get_added_tokens_decoder().values()
-    specials = [token.content for token in added if token.special]
-    return template, Dialect.of(template, specials, tokenizer.special_tokens.get("eos_token"))
+    return template, Dialect.of(template, tokenizer)
 
 
-class _InexactTurnError(Exception):
-    """The text of the agent's turn `number` (from 1) cannot be separated from the template's."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-@dataclass(frozen=True, slots=True)
-class _Conversation:
-    template: ChatTemplate
-    dialect: Dialect
-    messages: list[TemplateMessage]
-    tools: list[Tool] | None
-    text: str
-
-    def turns(self) -> list[Border]:
-        """Return the borders of every assistant message, in order."""
-        places = [place for place, message in enumerate(self.messages) if message["role"] == "assistant"]
-        if not places:
-            return []
-        borders = self._by_sentinels(places)
-        if borders is None:
-            # The last turn is the one that templates most often write differently: try the rest without it.
-            early = self._locate(places[:-1]) if len(places) > 1 else []
-            borders = [*early, *self._locate(places[-1:])]
-        for number, border in enumerate(borders, start=1):
-            if border == _UNKNOWN:
-                raise _InexactTurnError(number)
-        return borders
-
-    def _locate(self, places: list[int]) -> list[Border]:
-        """Return the borders of the messages at `places`, halving the group until each is found."""
-        borders = self._by_sentinels(places)
-        if borders is not None:
-            return borders
-        if len(places) == 1:
-            return [self._by_prompts(places[0])]
-        half = len(places) // 2
-        return [*self._locate(places[:half]), *self._locate(places[half:])]
-
-    def _by_sentinels(self, places: list[int]) -> list[Border] | None:
-        """Match the conversation against one with sentinels for the messages at `places`.
-
-        First each sentinel is an answer. Then the sentinels of tool calls are tool calls, for templates that
-        end calls differently or require one before a tool's result.
-        """
-        borders = self._match_variant(places, calls=set())
-        if borders is None and self.dialect.call_edges:
-            calls = {place for place in places if self.messages[place].get("tool_calls")}
-            borders = self._match_variant(places, calls) if calls else None
-        return borders
-
-    def _match_variant(self, places: list[int], calls: set[int]) -> list[Border] | None:
-        mark = _unused_word(self.text)
-        sentinels = [f"{mark}{number:06d}x" for number in range(len(places))]
-        variant = list(self.messages)
-        for place, sentinel in zip(places, sentinels, strict=True):
-            variant[place] = self._stand_in(place, sentinel, place in calls)
-        try:
-            rendered = self.template.render(variant, self.tools)
-        except TemplateRefusalError:
-            return None
-        pieces = _split_at(rendered, sentinels)
-        if pieces is None or not self._strip_edges(pieces, [place in calls for place in places]):
-            return None
-        return _match(self.text, pieces)
-
-    def _stand_in(self, place: int, sentinel: str, is_call: bool) -> TemplateMessage:
-        if not is_call:
-            return {"role": "assistant", "content": sentinel}
-        call = {**self.messages[place]["tool_calls"][0], "function": self.dialect.call_to(sentinel)}
-        return {"role": "assistant", "content": "", "tool_calls": [call]}
-
-    def _strip_edges(self, pieces: list[str], are_calls: list[bool]) -> bool:
-        """Remove the agent's text from the `pieces` around each sentinel; False if it is missing."""
-        for number, is_call in enumerate(are_calls):
-            if not is_call:
-                pieces[number] = pieces[number].removesuffix(self.dialect.lead)
-                continue
-            before, after = self.dialect.call_edges or ("", "")
-            if not (pieces[number].endswith(before) and pieces[number + 1].startswith(after)):
-                return False
-            pieces[number] = pieces[number].removesuffix(before)
-            pieces[number + 1] = pieces[number + 1].removeprefix(after)
-        return True
-
-    def _by_prompts(self, place: int) -> Border:
-        """Return the border of the message as the difference of the conversation with it and its prompt."""
-        try:
-            prompt = self.template.render(self.messages[:place], self.tools, add_generation_prompt=True)
-            whole = self.template.render(self.messages[: place + 1], self.tools)
-        except TemplateRefusalError:
-            return self._left_out(place)
-        closed = self.dialect.without_closing(whole)
-        if closed.startswith(prompt) and self.text.startswith(closed):
-            return len(prompt), len(closed)
-        found = _in_context(self.text, prompt, closed[len(prompt) :]) if closed.startswith(prompt) else None
-        return found or self._left_out(place)
-
-    def _left_out(self, place: int) -> Border:
-        """Return None if the conversation is the same without the message."""
-        try:
-            without = self.template.render(self.messages[:place] + self.messages[place + 1 :], self.tools)
-        except TemplateRefusalError:
-            return _UNKNOWN
-        return None if without == self.text else _UNKNOWN
-
-
-_UNKNOWN = (-1, -1)
-
-
-def _unused_word(text: str) -> str:
-    """Return a word that `text` does not contain, of letters and digits, which no template changes."""
-    number = 0
-    while (word := f"larturn{number}x") in text:
-        number += 1
-    return word
-
-
-def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
-    """Cut at the sentinels; None unless each occurs once and they are in order."""
-    pieces = []
-    for sentinel in sentinels:
-        piece, found, rendered = rendered.partition(sentinel)
-        if not found or sentinel in rendered:
-            return None
-        pieces.append(piece)
-    return [*pieces, rendered]
-
-
-def _match(text: str, pieces: list[str]) -> list[Border] | None:
-    """Find `pieces` in `text`, the first at its start, the last at its end; return the borders of the gaps.
-
-    None if they do not match, or match in more than one way: then the leftmost and rightmost matches differ.
-    """
-    first, *middle, last = pieces
-    if not (text.startswith(first) and text.endswith(last) and len(first) + len(last) <= len(text)):
-        return None
-    end = len(text) - len(last)
-    leftmost = _places(text, middle, len(first), end)
-    if leftmost is None or leftmost != _places_from_right(text, middle, len(first), end):
-        return None
-    starts = [len(first), *(place + len(piece) for place, piece in zip(leftmost, middle, strict=True))]
-    return list(zip(starts, [*leftmost, end], strict=True))
-
-
-def _places(text: str, pieces: list[str], start: int, end: int) -> list[int] | None:
-    places = []
-    for piece in pieces:
-        place = text.find(piece, start, end)
-        if place < 0:
-            return None
-        places.append(place)
-        start = place + len(piece)
-    return places
-
-
-def _places_from_right(text: str, pieces: list[str], start: int, end: int) -> list[int]:
-    places = []
-    for piece in reversed(pieces):
-        end = text.rfind(piece, start, end)
-        places.append(end)
-    return places[::-1]
-
-
-def _in_context(text: str, prompt: str, answer: str) -> Border:
-    """Find `answer` in `text` after the longest suffix of `prompt` that occurs; None unless in one place.
-
-    For templates whose beginning of a conversation depends on its length: Mistral's put the tools before the
-    last question.
-    """
-    low, high = 0, len(prompt)  # bounds of the longest suffix that occurs; shorter ones occur too
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if prompt[-middle:] + answer in text else (low, middle - 1)
-    context = prompt[len(prompt) - low :] + answer
-    start = text.find(context)
-    if not answer or start < 0 or text.find(context, start + 1) >= 0:
-        return None
-    return start + low, start + len(context)
-
-
-def _spans(text: str, turns: list[Border], dialect: Dialect) -> list[Span]:
-    """Cut `text` at the turns; each turn includes the token that ends it."""
-    spans: list[Span] = []
+def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Border]:
+    """Return the borders with the token that ends each turn; raises InexactTurnError if turns overlap."""
+    borders: list[Border] = []
     position = 0
     for number, turn in enumerate(turns, start=1):
-        if turn is None:
-            continue
-        start, end = turn
-        if start < position:
-            raise _InexactTurnError(number)
-        ending = dialect.turn_end.match(text, end)
-        end = ending.end() if ending else end
-        spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
-        position = end
+        if turn is not None:
+            start, end = turn
+            if start < position:
+                raise InexactTurnError(number)
+            ending = dialect.turn_end.match(text, end)
+            position = ending.end() if ending else end
+            turn = start, position
+        borders.append(turn)
+    return borders
+
+
+def _spans(text: str, turns: Sequence[Border], learned: list[bool]) -> list[Span]:
+    """Cut `text` at the turns; a turn that is not `learned` is the environment's."""
+    spans: list[Span] = []
+    position = 0
+    for turn, is_learned in zip(turns, learned, strict=True):
+        if turn is not None and is_learned:
+            start, end = turn
+            spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
+            position = end
     spans.append(Span(text[position:], agent=False))
     return [span for span in spans if span.text]

@@ -222,6 +222,11 @@ class Tokenizer:
         joined = zip(_JOINTS, zip(ids[::2], ids[1::2], strict=True), strict=True)
         return all(self.decode(np.concatenate(pair)) == "".join(texts) for texts, pair in joined)
 
+    @cached_property
+    def puts_space_before(self) -> bool:
+        """Whether the tokenizer puts a space before every text (Llama 2), so that its ids begin with one."""
+        return self.bytes_of(self.encode("a")).startswith(b" ")
+
     def token_bytes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         """Return the bytes of every id below `base_size`, flat, and their offsets (base_size + 1).
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lar.tokenizer.chat_template import TemplateMessage
 from lar.trajectories.schema import Tool
@@ -17,6 +17,21 @@ _INSTRUCTION = (
     "<tool_call></tool_call> XML tags:\n<tool_call>\n"
     '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
+
+
+class CallEdges(NamedTuple):
+    """The agent's text around the name of a call and the key of its arguments, `{key: 1}`.
+
+    openers: before the name, of a turn's first call and of a later one. middle: from the name to the key.
+    closer: from the key to the end of a turn with one call.
+    """
+
+    openers: tuple[str, ...]
+    middle: str
+    closer: str
+
+
+CALL_EDGES = CallEdges(('<tool_call>\n{"name": "',), '", "arguments": {"', '": 1}}\n</tool_call>')
 
 
 def tools_as_text(messages: Sequence[TemplateMessage], tools: list[Tool] | None) -> list[TemplateMessage]:

@@ -26,6 +26,7 @@ LABELS = frozenset(
         "stop_reason",
         "status",
         "kind",
+        "key",  # of an attribute, beside its value
     )
 )
 # Names and times that a program gives: no text of a conversation, and many in a log of a session.
@@ -35,6 +36,7 @@ _STAMP = re.compile(
 )
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
+_ATTRIBUTE = frozenset(("key", "value"))  # of a span
 _Path = tuple[str, ...]
 
 
@@ -115,14 +117,21 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
     if isinstance(value, dict):
         if _is_held(value, held):
             return
+        if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
+            yield from _missing(value["value"], (*path, value["key"]), held)
+            return
         for key, item in value.items():
             if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
                 yield from _missing(item, (*path, str(key)), held)
     elif isinstance(value, list):
         if id(value) not in held.objects:
+            exact = held.exact
             for item in value:
-                if type(item) is not dict or not _is_held(item, held):
-                    yield from _missing(item, (*path, "[]"), held)
+                if type(item) is dict and len(item) == 2 and "role" in item:
+                    content = item.get("content")
+                    if type(content) is str and content in exact:
+                        continue  # most messages: the fast way
+                yield from _missing(item, (*path, "[]"), held)
     elif isinstance(value, str) and value and value not in held.exact and not _STAMP.fullmatch(value):
         inner = _opened(value)
         if inner is not value:

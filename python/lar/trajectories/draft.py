@@ -1,6 +1,5 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import check_text, is_spoken, is_utf8
 from lar.trajectories.schema import Message, Tool, Trajectory
+from lar.trajectories.tasks import digest, first_message_task
 
 NO_AGENT = "no turn of the agent"
 MAX_QUESTION = 200  # most characters of a question in a task's name
@@ -42,7 +42,7 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None, place
     """
     if not draft.messages:
         raise TrajectoryError("no messages")
-    if not any(map(is_spoken, draft.messages)):
+    if not is_spoken(draft.messages[-1]) and not any(map(is_spoken, draft.messages)):
         raise TrajectoryError(NO_AGENT)
     check_text(draft.messages)
     if task_key is not None:
@@ -76,19 +76,8 @@ def question_task(question: str) -> str:
     """Name the task by its question, the same in every format, without case and punctuation."""
     words = " ".join(re.findall(r"\w+", question.lower()))
     if not words:
-        return f"question:{_digest(question)}"
-    return f"question:{words if len(words) <= MAX_QUESTION else _digest(words)}"
-
-
-def first_message_task(messages: list[Message]) -> str:
-    """Name the task by a hash of its first user message; without a user, of the first message."""
-    asked = [message for message in messages if message["role"] == "user" and message["content"]]
-    first = asked[0] if asked else messages[0]
-    return f"first_message:{_digest(first['content'])}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"question:{digest(question)}"
+    return f"question:{words if len(words) <= MAX_QUESTION else digest(words)}"
 
 
 def text_or_none(value: Any) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any
 
-from lar.trajectories import remote
+from lar.trajectories import opencode_storage, openhands_storage, remote
 from lar.trajectories.archives import ZIP, ZIP_NAMES, Member, list_members, open_member
 from lar.trajectories.compression import (
     HEAD,
@@ -24,6 +24,7 @@ from lar.trajectories.compression import (
     compression_of,
     unpacked,
 )
+from lar.trajectories.folders import HIDDEN_LOGS, logs_among
 from lar.utils.paths import StrPath
 
 PARQUET = b"PAR1"
@@ -79,6 +80,10 @@ class Source:
             return io.BufferedReader(Pieces(_standard_input().read1), HEAD)  # closing it leaves stdin open
         if isinstance(self.path, str):
             return remote.open_file(self.path, self.system)
+        if self.path.is_dir():
+            if openhands_storage.is_events(self.path):
+                return openhands_storage.open_events(self.path)
+            return opencode_storage.open_session(self.path)
         return io.BufferedReader(self.path.open("rb", 0), HEAD)
 
 
@@ -129,17 +134,17 @@ def _files_at(path: Path) -> Iterator[Source]:
     if not path.is_dir():  # pipes have no size
         yield Source(path, path.name, path.stat().st_size if path.is_file() else 0)
         return
-    for file in _files_below(path):
-        relative = file.relative_to(path)
-        yield Source(file, f"{path.name}/{relative.as_posix()}", file.stat().st_size)
+    for file in logs_among(_files_below(path)):
+        inner = file.relative_to(path).as_posix()
+        yield Source(file, path.name if file == path else f"{path.name}/{inner}", file.stat().st_size)
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """The regular files in `folder` and its folders, sorted, without hidden ones."""
+    """The regular files in `folder` and its folders, sorted, without hidden ones that are no logs."""
     found: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".") or name in HIDDEN_LOGS]
     return sorted(file for file in found if file.is_file())
 
 

@@ -24,7 +24,14 @@ SPACE = " \t\n\r"
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
-WRAPPERS = ("request", "response", "body", "input", "output", "prompt", "data", "kwargs")
+WRAPPERS = (
+    *("request", "response", "body", "input", "output", "prompt", "data", "kwargs"),
+    *("inputs", "outputs", "values", "trace"),
+    *("full_request", "full_response", "request_payload", "response_payload"),
+    *("requestBody", "responseBody", "request_body", "response_body"),
+)
+# Arrays that belong to one record, a trace, although each of their elements could be one.
+OWN_LISTS = ("observations", "child_runs", "post", "patch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +262,9 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
         if scanner.peek() == "[":
             elements = _elements(scanner)
             first = next(elements, None)
-            if first is not None and is_record(first[0]):
+            # A record may hold others: an ATIF trajectory has those of the agents that it started.
+            is_list = first is not None and key not in OWN_LISTS and is_record(first[0])
+            if first is not None and is_list and not is_record(members):
                 found = True
                 yield from ((value, at, None, members) for value, at in chain([first], elements))
                 continue
@@ -271,7 +280,7 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
             members[key] = value
         if len(members) > MAX_MEMBERS:
             raise BrokenRecordError(f"no record among the first {MAX_MEMBERS} members", start)
-    if not found:
+    if not found or (not by_name and is_record(members)):
         yield members, start, None, {}
 
 

@@ -85,6 +85,18 @@ def normalize_messages(values: Any) -> list[Message]:
     return messages
 
 
+def are_plain(values: Any) -> bool:
+    """Whether `values` is a conversation of which each message has OpenAI's form, with content as text."""
+    if type(values) is not list or not values:
+        return False
+    for value in values:
+        if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+            return False
+        if type(value.get("content", "")) is not str and value["content"] is not None:
+            return False
+    return is_message(values[0])
+
+
 def _plain(value: Any) -> Message | None:
     """What `normalize_message` gives for a message in OpenAI's form, fast; None for others."""
     if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
@@ -118,6 +130,8 @@ def normalize_message(value: Any) -> list[Message]:
     """Normalize one message; tool results among its parts become messages of their own, in their order."""
     if not isinstance(value, dict):
         raise TrajectoryError(f"expected an object, found {type(value).__name__}")
+    if _is_note(value):
+        return []
     role = _role(value)
     content = next((value[key] for key in _CONTENT if value.get(key) is not None), None)
     if _name_of(value) in _CALLING and not value.get("tool_calls"):
@@ -138,6 +152,11 @@ def normalize_message(value: Any) -> list[Message]:
 def _name_of(value: Any) -> str:
     name = value.get("role", value.get("from")) if isinstance(value, dict) else None
     return name.lower() if isinstance(name, str) else ""
+
+
+def _is_note(value: dict[str, Any]) -> bool:
+    """Whether a message is of an unknown role and has nothing in it: Hermes ends a session with one."""
+    return bool(_name_of(value)) and _name_of(value) not in ROLE_NAMES and not any(map(value.get, _BODY))
 
 
 def _role(value: dict[str, Any]) -> Role:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import BrokenRecordError, Record
-from lar.trajectories.rows import without_nulls
+from lar.trajectories.rows import rows_of_batch, without_nulls
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, ToolCall, Trajectory
 
 READ_ROWS = 64  # rows in memory at a time
@@ -30,7 +30,7 @@ def read_rows(
         # Pre-buffering would keep 231 MB of a file of 1.1 GB of text in memory instead of 28.
         with pq.ParquetFile(file, pre_buffer=False) as table:
             for batch in table.iter_batches(batch_size=READ_ROWS, row_groups=groups):
-                for row in batch.to_pylist():
+                for row in rows_of_batch(batch):
                     number += 1
                     yield Record(without_nulls(row), number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError

@@ -61,7 +61,7 @@ def read_record(
             reading.problems.append(str(error))
         else:
             reading.found.append(Found(trajectory, draft.is_call))
-    if not reading.found:
+    if not reading.found and (reading.problems or not format_.may_be_empty):
         raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
     return reading
 

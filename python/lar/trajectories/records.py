@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import IO, Any
 
-from lar.trajectories import json_stream, parquet
+from lar.trajectories import arrow, csv_rows, json_stream, parquet, session_databases
+from lar.trajectories.beside import context_of
 from lar.trajectories.compression import HEAD, BrokenDataError
 from lar.trajectories.files import PARQUET, Opened, Source, seekable
 from lar.trajectories.formats import (
@@ -39,6 +41,12 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(PARQUET):
         return _parquet_rows(source, opened)
+    if arrow.is_arrow(head):
+        return arrow.read_rows(stream)
+    if session_databases.is_database(head):
+        return _database_rows(source, opened)
+    if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
+        return csv_rows.read_rows(stream, source.full_name)
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if b"\x00" in head:
@@ -48,17 +56,29 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
         if log.looks_like(text):
             return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
     if start[:1] in (b"{", b"[") or hint:
-        return _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        context = context_of(source)
+        return _with_context(records, context) if context else records
     if _YAML.search(head):
         return _yaml_records(stream)
     raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
+
+
+def _with_context(records: Records, context: dict[str, Any]) -> Records:
+    for record in records:
+        if isinstance(record, Record):
+            yield replace(record, context={**record.context, **context})
+        else:
+            yield record
 
 
 def are_separate_lines(source: Source, opened: Opened, forced: Format | None) -> bool:
     """Whether the file is JSON lines, each of which can be read without the others."""
     start = opened.head.removeprefix(b"\xef\xbb\xbf").lstrip()
     hint = _LINE_NAMES.search(source.full_name) is not None
-    if opened.head.startswith(PARQUET) or b"\x00" in opened.head or not (start[:1] in (b"{", b"[") or hint):
+    if not start or opened.head.startswith(PARQUET) or b"\x00" in opened.head:
+        return False
+    if start[:1] not in (b"{", b"[") and not hint:
         return False
     text = opened.head.decode("utf-8", "replace")
     if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):
@@ -80,6 +100,11 @@ def _head_lines(opened: Opened) -> list[bytes]:
 def _parquet_rows(source: Source, opened: Opened) -> Records:
     with seekable(source, opened) as file:
         yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
+
+
+def _database_rows(source: Source, opened: Opened) -> Records:
+    with seekable(source, opened) as file:
+        yield from session_databases.read_rows(Path(file.path))
 
 
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:

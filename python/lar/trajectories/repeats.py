@@ -59,8 +59,8 @@ OPENING = np.dtype(
     [
         ("first", np.uint64),  # a digest of the first message but the system's
         ("second", np.uint64),  # a digest of the first two
-        ("links", np.uint8),  # how many of the two there are
         ("task", np.uint64),  # a digest of the task
+        ("links", np.uint8),  # how many of the two messages there are
         ("is_call", np.bool_),
         ("is_open", np.bool_),  # whether it may be a repetition
     ]
@@ -73,14 +73,12 @@ _Openings = NDArray[np.void]
 def opening(found: Found) -> bytes:
     """What `Repeats` must know of a trajectory: the bytes of one `OPENING`."""
     trajectory = found.trajectory
-    links = [int.from_bytes(digest[:8]) for _, digest in chain(trajectory.messages, most=2)]
-    first, second = (*links, 0, 0)[:2]
-    task = int.from_bytes(
-        hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    )
+    links = [digest[:8] for _, digest in chain(trajectory.messages, most=2)]
+    first, second = (*links, bytes(8), bytes(8))[:2]
+    task = hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     # A run whose result is recorded is an attempt of its own, whatever others begin with.
     is_open = trajectory.success is None and bool(links)
-    return np.array([(first, second, len(links), task, found.is_call, is_open)], OPENING).tobytes()
+    return b"".join((first, second, task, bytes((len(links), found.is_call, is_open))))
 
 
 class Rows(Protocol):

@@ -1,5 +1,6 @@
 """What reading logs gave: counts for each format, what was left out and where, and what could not be read."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from lar.trajectories.messages import is_spoken
@@ -21,13 +22,20 @@ class FormatCounts:
         """Count a trajectory."""
         self.trajectories += 1
         for message in trajectory.messages:
-            if message["role"] != "assistant" or not is_spoken(message):
+            if message["role"] != "assistant":
                 continue
-            calls = message.get("tool_calls", [])
-            self.agent_turns += 1
-            self.calls += len(calls)
-            self.agent_characters += len(message["content"]) + len(message.get("reasoning_content", ""))
-            self.agent_characters += sum(len(call["function"]["arguments"]) for call in calls)
+            if len(message) == 2:
+                length = len(message["content"])
+            elif is_spoken(message):
+                calls = message.get("tool_calls", [])
+                length = len(message["content"]) + len(message.get("reasoning_content", ""))
+                length += sum(len(call["function"]["arguments"]) for call in calls)
+                self.calls += len(calls)
+                self.agent_turns += not length
+            else:
+                continue
+            self.agent_characters += length
+            self.agent_turns += length > 0
 
 
 @dataclass(slots=True)
@@ -45,7 +53,7 @@ class Report:
 
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
-    problems: records that could not be read.
+    redacted: private values that were replaced, by kind. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -58,6 +66,7 @@ class Report:
     left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)
     repeated: int = 0
     first_repeated: str | None = None
+    redacted: Counter[str] = field(default_factory=Counter)
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -91,4 +100,5 @@ class Report:
             known.characters += texts.characters
         self.repeated += other.repeated
         self.first_repeated = self.first_repeated or other.first_repeated
+        self.redacted.update(other.redacted)
         self.problems.merge(other.problems)

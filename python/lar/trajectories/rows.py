@@ -1,8 +1,9 @@
 """The rows of what a program hands over: lists, Arrow tables, data frames and datasets.
 
 Their packages are not imported. A column of structs has every key in every row, so a key that a row lacks is
-null there. In such a table a null cannot be told from an absent key, and is taken for an absent one.
-Otherwise a tool call to `f(a)` would also get the arguments of every other tool, as null.
+null there. In such a table a null cannot be told from an absent key, and is taken for an absent one; so is an
+object with nothing but nulls in it, because some programs write an absent struct so. Otherwise a tool call to
+`f(a)` would also get the arguments of every other tool, as null.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -56,8 +57,13 @@ def _package(value: object) -> str:
 
 def _arrow_rows(table: object) -> Iterator[dict[str, Any]]:
     for batch in pa.RecordBatchReader.from_stream(table):
-        for start in range(0, batch.num_rows, _BATCH_ROWS):
-            yield from batch.slice(start, _BATCH_ROWS).to_pylist()
+        yield from rows_of_batch(batch)
+
+
+def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an Arrow batch, few of them in memory at a time; a map is an object."""
+    for start in range(0, batch.num_rows, _BATCH_ROWS):
+        yield from batch.slice(start, _BATCH_ROWS).to_pylist(maps_as_pydicts="lossy")
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
@@ -86,5 +92,11 @@ def without_nulls(row: Any) -> Any:
 
 def _present(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _present(item) for key, item in value.items() if item is not None}
+        return {key: _present(item) for key, item in value.items() if not _is_absent(item)}
     return [_present(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_absent(value: Any) -> bool:
+    if isinstance(value, dict) and value:
+        return all(map(_is_absent, value.values()))
+    return value is None

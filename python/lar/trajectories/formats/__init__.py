@@ -1,33 +1,65 @@
 """The formats that can be read, one module for each family.
 
-A format recognises a record by its content and reads it into a `Draft`. The order of `_ALL` matters: the
-first format that recognises a record reads it, so formats with more required keys come first.
+A format recognises a record by its content and reads it into drafts. The order matters: the first format that
+recognises a record reads it, so formats with more required keys come first.
 """
 
 from typing import Any
 
 from lar.errors import OptionError
 from lar.trajectories.formats import (
+    adk,
+    agents_sdk,
+    aider,
     anthropic,
+    atif,
+    autogen,
     bfcl,
     chat,
     claude_code,
+    cline,
     codex,
+    continue_dev,
+    copilot,
+    crewai,
+    crush,
+    cursor,
     exchanges,
     fireact,
+    gateways,
+    gemini,
+    gemini_cli,
+    goose,
+    grok,
+    group_chat,
+    inspect_ai,
     intercode,
+    kimi,
     knowagent,
+    langchain,
+    langfuse,
+    langsmith,
     message_lines,
+    mlflow,
+    opencode,
+    openhands,
+    otel,
+    otel_logs,
+    pi,
+    pydantic_ai,
     react,
     responses,
     sharegpt,
+    smolagents,
+    stream_json,
     swe_agent,
     tau,
     toolbench,
+    weave,
 )
 from lar.trajectories.formats.base import Format, TextFormat
 
-_ALL = (
+_BENCHMARKS = (
     react.FORMAT,
     tau.TAU_BENCH,
     tau.TAU2,
@@ -38,20 +70,81 @@ _ALL = (
     fireact.FORMAT,
     toolbench.FORMAT,
     bfcl.FORMAT,
+    inspect_ai.FORMAT,
+    atif.FORMAT,
+)
+_CODING_AGENTS = (
+    gemini_cli.QWEN,
+    stream_json.FORMAT,
     claude_code.FORMAT,
     codex.FORMAT,
+    aider.FORMAT,
+    gemini_cli.SESSION,
+    gemini_cli.LINES,
+    opencode.SESSION,
+    opencode.ENTRIES,
+    copilot.FORMAT,
+    kimi.FORMAT,
+    grok.FORMAT,
+    goose.SESSION,
+    goose.LINES,
+    pi.FORMAT,
+    continue_dev.FORMAT,
+    crush.FORMAT,
+    cline.TASK,
+    cline.SESSION,
+    cline.SCREEN,
+    cursor.FORMAT,
+)
+_FRAMEWORKS = (
+    openhands.OPENHANDS,
+    openhands.EVENTS,
+    smolagents.SMOLAGENTS,
+    smolagents.STEPS,
+    autogen.AUTOGEN,
+    autogen.MESSAGES,
+    adk.ADK,
+    adk.EVENTS,
+    crewai.CREWAI,
+    crewai.LOG,
+    group_chat.FORMAT,
+)
+_TRACES = (
+    otel.OTLP,
+    otel.SPAN,
+    otel_logs.FORMAT,
+    mlflow.FORMAT,
+    weave.FORMAT,
+    agents_sdk.FORMAT,
+    pydantic_ai.FORMAT,
+    langfuse.TRACE,
+    langfuse.OBSERVATION,
+    langsmith.RUNS,
+    langsmith.ROW,
+    langchain.STATE,
+    langchain.MESSAGES,
+    gateways.LITELLM,
+)
+_INTERFACES = (
+    gemini.GEMINI,
+    gemini.CONTENTS,
     responses.FORMAT,
     responses.LINES,
     anthropic.FORMAT,
+    gateways.HELICONE,
     sharegpt.FORMAT,
     chat.FORMAT,
     exchanges.FORMAT,
     message_lines.FORMAT,
 )
+_ALL = (*_BENCHMARKS, *_CODING_AGENTS, *_FRAMEWORKS, *_TRACES, *_INTERFACES)
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)
 _WHOLE_FILES = tuple(format_ for format_ in _ALL if format_.whole_file)
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
-TEXT_FORMATS = (TextFormat(react.looks_like_react, react.read_runs),)
+TEXT_FORMATS = (
+    TextFormat(aider.looks_like_aider, aider.read_runs),
+    TextFormat(react.looks_like_react, react.read_runs),
+)
 FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
 
 
@@ -64,6 +157,8 @@ def get_format(name: str) -> Format | None:
 
 def recognise(value: Any) -> Format | None:
     """Return the first format that recognises the record `value`, or None."""
+    if chat.is_plain(value):
+        return chat.FORMAT
     return next((format_ for format_ in _RECORDS if format_.recognises(value)), None)
 
 

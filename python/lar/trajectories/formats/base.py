@@ -21,6 +21,7 @@ class Format:
     recognises: Callable[[Any], bool]
     read: Callable[[Record], list[Draft]]  # may raise what Python raises for malformed data
     whole_file: bool = False
+    may_be_empty: bool = False  # a record need not be the agent's: it may be the span of a tool
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,15 @@ from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import from_json_text, is_conversation, is_message, normalize_messages
+from lar.trajectories.messages import (
+    are_plain,
+    from_json_text,
+    is_conversation,
+    is_message,
+    normalize_messages,
+)
 from lar.trajectories.parts import thought_of
+from lar.trajectories.schema import PARQUET_SCHEMA
 from lar.trajectories.tools import parse_tools
 
 MESSAGE_KEYS = (
@@ -32,6 +39,25 @@ TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
 _TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
 _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
+
+
+# A record with no other keys, and plain messages, is of no other format.
+_OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
+_WRITTEN = frozenset(PARQUET_SCHEMA.names)
+# Where more than the history, the tools and the task may stand.
+_ELSEWHERE = frozenset((*REPLIES, *_SYSTEM, *_TOOLS[1:], "choices", "chosen"))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a record is in OpenAI's form and has nothing else, so that no other format need be asked."""
+    if type(value) is not dict or not value.keys() <= _OWN or not are_plain(value.get("messages")):
+        return False
+    # Several speakers may have names; a record that this package wrote has their roles already.
+    return value.keys() >= _WRITTEN or not any(map(_has_speaker, value["messages"]))
+
+
+def _has_speaker(message: dict[str, Any]) -> bool:
+    return "name" in message and message["role"] in ("user", "assistant")
 
 
 def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:
@@ -101,7 +127,7 @@ def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
 
 def task_of(value: dict[str, Any]) -> str | None:
     """The task that a record names itself, or names by an id."""
-    task = text_or_none(value.get("split_key")) or text_or_none(value.get("task"))
+    task = identifier(value.get("split_key")) or identifier(value.get("task"))
     if task:
         return task
     space = text_or_none(value.get("dataset")) or text_or_none(value.get("benchmark")) or "chat"
@@ -123,10 +149,11 @@ def _read(record: Record) -> list[Draft]:
     if not isinstance(value, dict):
         return [Draft(normalize_messages(history))]
     success = value.get("success")
-    reply = _said(value, history)
+    alone = inner is value and value.keys().isdisjoint(_ELSEWHERE)
+    reply = [] if alone else _said(value, history)
     return [
         Draft(
-            normalize_messages(_with_system(history + reply, inner or value)),
+            normalize_messages(history if alone else _with_system(history + reply, inner or value)),
             is_call=bool(reply),
             id=identifier(value.get("id")),
             task=task_of(value),
@@ -134,7 +161,9 @@ def _read(record: Record) -> list[Draft]:
             model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
             source=text_or_none(value.get("source")),
             keep_source="source" in value,
-            tools=next(
+            tools=parse_tools(value.get("tools"))
+            if alone
+            else next(
                 (tools for at in (inner, value) for key in _TOOLS if (tools := parse_tools(at.get(key)))),
                 None,
             ),

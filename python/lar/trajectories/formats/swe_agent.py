@@ -7,11 +7,12 @@ import json
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, first_message_task, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
 from lar.trajectories.responses import has_calls, turns_of_items
+from lar.trajectories.tasks import first_message_task
 
 
 def _is_swe_agent(value: Any) -> bool:
@@ -55,7 +56,7 @@ def _from_steps(steps: Any) -> list[dict[str, Any]]:
 
 def _instance(value: dict[str, Any], config: Any) -> str | None:
     statement = _dig(config, "problem_statement", "id")
-    return text_or_none(value.get("instance_id")) or text_or_none(statement)
+    return identifier(value.get("instance_id")) or identifier(statement)
 
 
 def _task_without_demonstrations(raw: list[Any]) -> str:
@@ -85,7 +86,7 @@ def _mini_messages(messages: list[Any]) -> list[Any]:
 
 def _read_mini_swe_agent(record: Record) -> list[Draft]:
     value = record.value
-    name = text_or_none(value.get("instance_id"))
+    name = identifier(value.get("instance_id"))
     return [
         Draft(
             normalize_messages(_mini_messages(value["messages"])),

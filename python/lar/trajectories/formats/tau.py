@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, solved, text_or_none
+from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_conversation, normalize_messages
@@ -39,7 +39,7 @@ def _read_tau2(record: Record) -> list[Draft]:
     return [
         Draft(
             normalize_messages(value["messages"]),
-            id=text_or_none(value.get("id")),
+            id=identifier(value.get("id")),
             task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
             success=solved(_part(value, "reward_info").get("reward")),
             model=text_or_none(_part(info, "agent_info").get("llm")),

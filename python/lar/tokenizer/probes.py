@@ -1,0 +1,38 @@
+"""Small conversations with which the features of a chat template are found."""
+
+from typing import Any
+
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
+from lar.trajectories.schema import Tool
+
+# Words that no template contains.
+PROBE = "larprobe"
+NAME = f"{PROBE}name"
+KEY = f"{PROBE}key"
+CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
+USER: TemplateMessage = {"role": "user", "content": f"{PROBE}question"}
+ANSWER: TemplateMessage = {"role": "assistant", "content": f"{PROBE}answer"}
+
+
+def call(*functions: dict[str, Any], identifier: str = CALL_ID, **more: str) -> TemplateMessage:
+    """A turn that calls `functions`."""
+    calls = [{"id": identifier, "type": "function", "function": function} for function in functions]
+    return {"role": "assistant", "content": "", "tool_calls": calls, **more}
+
+
+def result(identifier: str = CALL_ID) -> TemplateMessage:
+    """The result of a call to `NAME`."""
+    return {"role": "tool", "content": f"{PROBE}result", "name": NAME, "tool_call_id": identifier}
+
+
+def rendered(
+    template: ChatTemplate,
+    *messages: TemplateMessage,
+    tools: list[Tool] | None = None,
+    prompt: bool = False,
+) -> str | None:
+    """The messages as text; None where the template refuses them."""
+    try:
+        return template.render(messages, tools, add_generation_prompt=prompt)
+    except TemplateRefusalError:
+        return None

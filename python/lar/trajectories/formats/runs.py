@@ -1,0 +1,52 @@
+"""What the formats of whole runs share: looking into nested objects, and names of tasks."""
+
+import re
+from typing import Any
+
+from lar.trajectories.draft import identifier, solved, text_or_none
+from lar.trajectories.formats.base import has
+
+# SWE-bench's names of instances: owner__repository-number.
+_INSTANCE = re.compile(r"[\w.-]+__[\w.-]+-\d+")
+
+
+def dig(value: Any, *keys: str) -> Any:
+    """The value at a path of members, or None where one is missing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def swe_task(name: Any, space: str) -> str | None:
+    """The task called `name` of `space`; an instance of SWE-bench has the same name in every format."""
+    text = identifier(name)
+    if text is None:
+        return None
+    return f"swe/{text}" if _INSTANCE.fullmatch(text) else f"{space}/{text}"
+
+
+def task_of(value: dict[str, Any]) -> str | None:
+    """The task of an evaluation's record: its instance, or the issue that was resolved."""
+    issue: Any = value.get("issue")
+    if has(issue, "owner", "repo", "number"):
+        return f"swe/{issue['owner']}__{issue['repo']}-{issue['number']}"
+    dataset = text_or_none(dig(value, "metadata", "dataset")) or "openhands"
+    return swe_task(value.get("instance_id"), dataset.rpartition("/")[2])
+
+
+def success_of(value: dict[str, Any]) -> bool | None:
+    """Whether the run solved its task, as an evaluation found."""
+    for path in (
+        ("resolved",),
+        ("report", "resolved"),
+        ("test_result", "report", "resolved"),
+        ("test_result", "resolved"),
+        ("test_result", "result", "passed"),
+        ("test_result", "result"),
+        ("test_result", "score"),
+        ("success",),
+    ):
+        found = solved(dig(value, *path))
+        if found is not None:
+            return found
+    return None

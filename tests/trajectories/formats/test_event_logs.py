@@ -1,0 +1,93 @@
+"""Sessions of Copilot, Kimi and Grok, and the event streams of Droid and the Gemini CLI."""
+
+from pathlib import Path
+
+import pytest
+
+from testing.sessions import LOGS, agent, call, read, result, user, write_lines
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+COUNT = call("count", '{"bay": 4}', "c1")
+
+
+def test_copilot() -> None:
+    (found, helper), report = read(LOGS / "copilot", strict=True)
+    assert found.messages == [
+        SYSTEM,
+        user("<now>10:00</now>\nCount bay 4"),
+        agent("I ask.", call("task", '{"prompt": "Count"}', "c1"), thought="One helper."),
+        result("stopped", "task", "c1"),
+        agent("Twelve."),
+    ]
+    assert helper.messages == [agent("", call("count", '{"bay":4}', "c2")), result("12", "count", "c2")]
+    assert (found.id, helper.id, found.model) == ("cp-1", "cp-1/1", "acme-1")
+    assert ("copilot", "[].data.message") in report.left_out
+
+
+@pytest.mark.parametrize("name", ["wire.jsonl", "context.jsonl"])
+def test_kimi(name: str) -> None:
+    (found,), _ = read(LOGS / "kimi" / name, strict=True)
+    assert found.messages[:5] == [
+        SYSTEM,
+        user("Count bay 4"),
+        agent("I count.", COUNT, thought="One call."),
+        result("12", None, "c1"),
+        agent("Twelve."),
+    ]
+    if name == "wire.jsonl":
+        assert found.messages[5:] == [user("Bay 4 holds twelve.")]
+        assert found.model == "acme-1"
+        assert found.tools is not None
+        assert found.tools[0]["function"]["name"] == "count"
+
+
+def test_grok() -> None:
+    (found,), _ = read(LOGS / "grok", strict=True)
+    assert found.messages == [
+        SYSTEM,
+        user("<user_info>\nToday is Monday.\n</user_info>"),
+        user("Count bay 4"),
+        agent("I count.", call("count", '{"bay":4}', "c1"), thought="One call."),
+        result("12", None, "c1"),
+        agent("Twelve."),
+    ]
+    assert found.model == "acme-1"
+    assert found.task == read(LOGS / "stream_json" / "droid.jsonl")[0][0].task
+
+
+def test_the_stream_of_droid(tmp_path: Path) -> None:
+    (found,), _ = read(LOGS / "stream_json" / "droid.jsonl", strict=True)
+    assert found.messages == [
+        user("Count bay 4"),
+        agent("I count.", COUNT),
+        result("12", None, "c1"),
+        agent("Twelve."),
+    ]
+    assert (found.id, found.model) == ("d1", "acme-1")
+    said = {"type": "message", "timestamp": 1, "role": "assistant", "text": "Yes."}
+    end = {"type": "completion", "timestamp": 2, "finalText": "Yes."}
+    entries = [{**entry, "sessionId": name} for name in ("a", "b") for entry in (said, end)]
+    both, _ = read(write_lines(tmp_path / "log.jsonl", entries), strict=True)
+    assert [(item.id, item.messages) for item in both] == [("a", [agent("Yes.")]), ("b", [agent("Yes.")])]
+
+
+def test_the_stream_of_the_gemini_cli() -> None:
+    (found,), _ = read(LOGS / "stream_json" / "gemini.jsonl", strict=True)
+    assert found.messages == [
+        user("Count bay 4"),
+        agent("I count.", COUNT, call("open", "{}", "c2")),
+        result("12", None, "c1"),
+        result("It is locked.", None, "c2"),
+        agent("Twelve."),
+    ]
+    assert (found.id, found.model) == ("g1", "acme-2")
+
+
+def test_a_note_without_a_content_is_no_message(tmp_path: Path) -> None:
+    messages = [
+        {"role": "user", "content": "Count"},
+        {"role": "assistant", "content": "12"},
+        {"role": "session_meta"},
+    ]
+    (found,), _ = read(write_lines(tmp_path / "log.jsonl", [{"messages": messages}]), strict=True)
+    assert found.messages == [user("Count"), agent("12")]

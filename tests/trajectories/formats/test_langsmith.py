@@ -1,0 +1,120 @@
+"""LangSmith's runs and dumps of LangChain's messages."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lar.trajectories import Report, read_trajectories
+from tests.trajectories.formats.bay import (
+    ANSWER,
+    LOGS,
+    SYSTEM,
+    TOOLS,
+    call,
+    only,
+    read,
+    result,
+    talk,
+    turn,
+    user,
+)
+
+
+def test_runs_line_by_line() -> None:
+    (counted, asked, rooted), report = read("langsmith", "runs.jsonl")
+    assert counted.messages == talk(name="count")
+    assert (counted.id, counted.task, counted.success) == ("r-3", "example-7", True)
+    assert (counted.model, counted.tools) == ("demo", TOOLS)
+    assert asked.messages == [
+        user(5),
+        {"role": "assistant", "content": "", "tool_calls": call('{"bay": 5}', "c5")},
+    ]
+    assert (asked.task, asked.success, asked.tools) == ("t-2", None, TOOLS)
+    assert rooted.messages == [
+        user(6),
+        {"role": "assistant", "content": "I count.", "tool_calls": call('{"bay": 6}', "c6")},
+        {"role": "tool", "content": "6", "name": "count", "tool_call_id": "c6"},
+        {"role": "assistant", "content": "Six.", "reasoning_content": "The tool counted six."},
+    ]
+    assert report.repeated == 1
+
+
+@pytest.mark.parametrize("wrap", [None, "traces", "runs"])
+def test_tree_of_runs(tmp_path: Path, wrap: str | None) -> None:
+    tree = json.loads((LOGS / "langsmith" / "tree.json").read_text())
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps({"export": {"project": "p"}, wrap: [tree]} if wrap else tree))
+    (found,) = read_trajectories(path, strict=True)
+    assert (found.messages, found.task, found.tools) == (talk(name="count"), "t-1", TOOLS)
+
+
+def test_run_in_two_pieces(tmp_path: Path) -> None:
+    """The client posts a run when it starts, and patches its output in when it ends."""
+    run = {"id": "r", "trace_id": "r", "dotted_order": "1", "name": "m", "run_type": "llm"}
+    given = {"messages": [{"role": "user", "content": "Hi"}]}
+    reply = {"choices": [{"message": {"role": "assistant", "content": "Hello!"}}]}
+    post, patch = (
+        run | {"inputs": given, "outputs": {}},
+        {"trace_id": "r", "dotted_order": "1", "outputs": reply},
+    )
+    path = tmp_path / "batch.json"
+    path.write_text(json.dumps({"post": [post], "patch": [patch]}))
+    (found,) = read_trajectories(path, strict=True)
+    assert [message["content"] for message in found] == ["Hi", "Hello!"]
+
+
+def test_rows_of_a_bulk_export(tmp_path: Path) -> None:
+    runs = [json.loads(line) for line in (LOGS / "langsmith" / "runs.jsonl").read_text().splitlines()[:4]]
+    names = ("id", "trace_id", "parent_run_id", "run_type", "name", "reference_example_id")
+    rows = [
+        {name: run.get(name) for name in names}
+        | {name: json.dumps(run[name]) for name in ("inputs", "outputs", "extra")}
+        for run in runs
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs.parquet")
+    (found,) = read_trajectories(tmp_path / "runs.parquet", strict=True)
+    assert (found.messages, found.task, found.model) == (talk(name="count"), "t-1", "demo")
+
+
+def test_runs_in_memory() -> None:
+    runs = [json.loads(line) for line in (LOGS / "langsmith" / "runs.jsonl").read_text().splitlines()]
+    report = Report()
+    counted, asked = read_trajectories(runs, report=report)
+    assert counted.messages == talk(name="count")
+    assert asked.messages[0] == user(5)
+    assert report.problems.count == 0  # the other runs are no calls of a model
+
+
+def test_dump_of_messages() -> None:
+    cut_off = {"role": "assistant", "content": ANSWER["content"], "tool_calls": call('{"bay": ', "c2")}
+    told = turn(arguments='{"bay": 4}')
+    assert only("langchain", "messages.json").messages == [
+        SYSTEM,
+        user(),
+        told,
+        result(name="count"),
+        cut_off,
+    ]
+
+
+def test_state_of_langgraph() -> None:
+    found = only("langchain", "state.json")
+    assert (found.messages, found.task) == (talk(name="count"), "thread-9")
+
+
+@pytest.mark.parametrize("form", ["plain", "lines", "messages"])
+def test_plain_messages_in_their_wrappings(tmp_path: Path, form: str) -> None:
+    plain = [
+        {"type": "human", "content": "Hi", "id": "1"},
+        {"type": "ai", "content": [{"type": "text", "text": "Hello!"}], "tool_calls": [], "id": "2"},
+    ]
+    path = tmp_path / "dump"
+    lines = "\n".join(map(json.dumps, plain))
+    path.write_text(
+        {"plain": json.dumps(plain), "lines": lines, "messages": json.dumps({"messages": plain})}[form]
+    )
+    (found,) = read_trajectories(path, strict=True)
+    assert [message["content"] for message in found] == ["Hi", "Hello!"]

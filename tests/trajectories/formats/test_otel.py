@@ -1,0 +1,193 @@
+"""OpenTelemetry's spans in every wrapping and by every convention."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lar.trajectories import Report, read_trajectories
+from tests.trajectories.formats.bay import ANSWER, LOGS, SYSTEM, TOOLS, only, read, result, talk, turn, user
+
+TRACE = "5b8efff798038103d269b633813fc60c"
+
+
+def test_otlp_lines_of_a_collector() -> None:
+    (counted, pictured), report = read("otel", "collector.jsonl")
+    assert counted.messages == [
+        SYSTEM,
+        user(),
+        turn(arguments='{"bay": 4}', reasoning_content="I count first."),
+        result(),
+        ANSWER,
+    ]
+    assert (counted.id, counted.task, counted.model) == ("eee19b7ec3c1b176", TRACE, "demo")
+    assert (counted.success, counted.tools) == (True, TOOLS)  # both of the agent's span
+    assert pictured.messages[1]["content"] == "What is in this picture?[image]"
+    assert pictured.messages[2]["content"] == "A crate."  # the first of two answers
+    assert pictured.success is None
+    assert report.repeated == 1
+    left = {path: texts.characters for (_, path), texts in report.left_out.items()}
+    (second,) = [
+        path for path in left if ".gen_ai.output.messages." in path and path.endswith(".content.stringValue")
+    ]
+    assert left[second] == len("A box.")
+
+
+@pytest.mark.parametrize("name", ["openllmetry.json", "jaeger.json"])
+def test_indexed_attributes_of_openllmetry(name: str) -> None:
+    found = only("otel", name)
+    assert found.messages == [*talk()[:-1], {**ANSWER, "reasoning_content": "Twelve, then."}]
+    assert (found.tools, found.model, found.task) == (TOOLS, "demo", TRACE)
+
+
+@pytest.mark.parametrize("name", ["console.jsonl", "phoenix.json"])
+def test_openinference_flat_and_nested(name: str) -> None:
+    found = only("otel", name)
+    assert found.messages == talk(name="count")
+    assert (found.id, found.task, found.model) == ("c0e19b7ec3c1b171", TRACE, "demo")
+    assert found.tools == TOOLS
+
+
+def test_rows_of_phoenix(tmp_path: Path) -> None:
+    """A table of spans has a column for each attribute, with prefixes in the messages."""
+    row = {
+        "name": "ChatCompletion",
+        "span_kind": "LLM",
+        "context.trace_id": TRACE,
+        "context.span_id": "c0e19b7ec3c1b171",
+        "attributes.llm.model_name": "demo",
+        "attributes.llm.input_messages": [{"message.role": "user", "message.content": user()["content"]}],
+        "attributes.llm.output_messages": [
+            {
+                "message.role": "assistant",
+                "message.content": "I look.",
+                "message.tool_calls": [
+                    {
+                        "tool_call.id": "c1",
+                        "tool_call.function.name": "count",
+                        "tool_call.function.arguments": '{"bay":4}',
+                    }
+                ],
+            }
+        ],
+    }
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "spans.parquet")
+    (found,) = read_trajectories(tmp_path / "spans.parquet", strict=True)
+    assert found.messages == [user(), turn()]
+    assert (found.task, found.model) == (TRACE, "demo")
+
+
+def test_snake_case_and_chat_messages() -> None:
+    assert only("otel", "snake_case.json").messages == [SYSTEM, user(), turn(""), result(), ANSWER]
+
+
+def test_messages_in_events() -> None:
+    (counted, older, newer), _ = read("otel", "events.json")
+    assert counted.messages == talk()
+    assert older.messages == [user(5), {"role": "assistant", "content": "None."}]
+    assert newer.messages == [user(6), {"role": "assistant", "content": "Six."}]
+
+
+def test_vercel_sdk() -> None:
+    found = only("otel", "vercel.jsonl")
+    assert found.messages == talk(name="count")
+    assert found.tools == TOOLS
+
+
+def test_agent_with_its_whole_conversation() -> None:
+    found = only("otel", "pydantic_ai.json")
+    told = turn(arguments='{"bay": 4}', reasoning_content="I count first.")
+    assert found.messages == [SYSTEM, user(), told, result(name="count"), ANSWER]
+    assert found.model == "demo"
+
+
+def test_agent_without_calls() -> None:
+    """Where a trace has no call of a model, its agent's run is read; alone it may have calls elsewhere."""
+    found = only("otel", "agent_only.json")
+    assert (found.messages, found.success) == ([user(), ANSWER], True)
+    document = json.loads((LOGS / "otel" / "agent_only.json").read_text())
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"].pop()
+    with pytest.raises(Exception, match="no trajectory could be read"):
+        list(read_trajectories([document]))
+
+
+def test_spans_of_other_services_are_no_problem(tmp_path: Path) -> None:
+    """A file of single spans, one of them broken: the others are read."""
+    lines = (LOGS / "otel" / "console.jsonl").read_text().splitlines()
+    broken = json.loads(lines[1])
+    broken["attributes"] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.input.messages": [{"role": "user", "content": "Hi"}],
+        "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "tool_call", "id": "c1"}]}],
+    }
+    path = tmp_path / "spans.jsonl"
+    path.write_text("\n".join([*lines, json.dumps(broken), "{"]))
+    report = Report()
+    (found,) = read_trajectories(path, report=report)
+    assert found.messages == talk(name="count")
+    assert [str(problem) for problem in report.problems.records] == [
+        f"{path}, record 4, line 4: call c0e19b7ec3c1b171: message 1: a tool call without a function name",
+        f"{path}, record 5, line 5: not JSON: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)",
+    ]
+
+
+CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
+KINDS: list[tuple[bool, dict[str, Any]]] = [
+    (True, {"openinference.span.kind": "LLM", "input.value": "Hi", "output.value": "Hello!"}),
+    (False, {"openinference.span.kind": "CHAIN", "input.value": "Hi", "output.value": "Hello!"}),
+    (True, {"gen_ai.request.model": "m", "gen_ai.prompt": "Hi", "gen_ai.completion": "Hello!"}),
+    (False, {"gen_ai.operation.name": "embeddings", "gen_ai.prompt": "Hi", "gen_ai.completion": "Hello!"}),
+    (True, {"mlflow.spanType": '"LLM"', "mlflow.spanInputs": "Hi", "mlflow.spanOutputs": "Hello!"}),
+    (
+        False,
+        {"traceloop.span.kind": "tool", "traceloop.entity.input": "Hi", "traceloop.entity.output": "Hello!"},
+    ),
+    (
+        True,
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.input": "Hi",
+            "langfuse.observation.output": "Hello!",
+        },
+    ),
+    (
+        True,
+        {
+            "langsmith.span.kind": "llm",
+            "gen_ai.prompt": json.dumps(CHAT),
+            "gen_ai.completion": json.dumps({"choices": [{"message": {"content": "Hello!"}}]}),
+        },
+    ),
+    (
+        True,
+        {
+            "genkit:metadata:subtype": "model",
+            "genkit:input": json.dumps({"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}),
+            "genkit:output": json.dumps({"message": {"role": "model", "content": [{"text": "Hello!"}]}}),
+        },
+    ),
+    (
+        True,
+        {
+            "ai.operationId": "ai.streamText.doStream",
+            "ai.prompt.messages": "Hi",
+            "ai.response.text": "Hello!",
+        },
+    ),
+    (False, {"ai.operationId": "ai.streamText", "ai.prompt": "Hi", "ai.response.text": "Hello!"}),
+]
+
+
+@pytest.mark.parametrize(("is_read", "attributes"), KINDS, ids=lambda value: str(value)[:60])
+def test_which_spans_are_calls(is_read: bool, attributes: dict[str, Any]) -> None:
+    span = {"name": "x", "traceId": "t", "spanId": "s", "attributes": attributes}
+    other = {"gen_ai.prompt": "A", "gen_ai.completion": "B"}
+    spans = [span, {"name": "y", "traceId": "u", "spanId": "s", "attributes": other}]
+    found = [item for item in read_trajectories(spans) if item.task == "t"]
+    assert len(found) == is_read
+    for item in found:
+        assert [message["content"] for message in item] == ["Hi", "Hello!"]

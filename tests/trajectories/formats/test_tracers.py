@@ -1,0 +1,148 @@
+"""The smaller tracers and gateways: MLflow, Weave, LiteLLM, Helicone, Pydantic AI, OpenTelemetry's logs."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lar.errors import TrajectoryError
+from lar.trajectories import Report, read_trajectories
+from tests.trajectories.formats.bay import (
+    ANSWER,
+    LOGS,
+    SYSTEM,
+    TOOLS,
+    call,
+    only,
+    read,
+    result,
+    talk,
+    turn,
+    user,
+)
+
+
+def test_mlflow() -> None:
+    found = only("mlflow", "trace.json")
+    assert found.messages == talk(name="count")
+    assert (found.task, found.success, found.tools) == ("tr-1", True, TOOLS)
+
+
+def test_rows_of_mlflow() -> None:
+    """`search_traces` gives the spans as JSON text."""
+    trace = json.loads((LOGS / "mlflow" / "trace.json").read_text())
+    row = {"request_id": "tr-1", "request": "How many", "spans": json.dumps(trace["data"]["spans"])}
+    (found,) = read_trajectories([row])
+    assert (found.messages, found.task, found.success) == (talk(name="count"), "tr-1", None)
+
+
+def test_weave() -> None:
+    found = only("weave", "calls.jsonl")
+    assert found.messages == talk(name="count")
+    assert (found.id, found.task, found.model, found.tools) == ("w4", "w-1", "demo", TOOLS)
+
+
+def test_agents_sdk() -> None:
+    found = only("agents_sdk", "spans.jsonl")
+    assert found.messages == talk(name="count")
+    assert (found.id, found.task, found.model) == ("span_4", "trace_1", "demo")
+
+
+def test_litellm() -> None:
+    (found,), report = read("gateways", "litellm.jsonl")
+    assert found.messages == talk(name="count")
+    assert (found.id, found.task, found.model, found.tools) == ("chatcmpl-2", "l-1", "demo", TOOLS)
+    assert (report.repeated, report.problems.count) == (1, 0)  # an embedding is no call of the agent
+
+
+def test_helicone() -> None:
+    found = only("gateways", "helicone.jsonl")
+    assert found.messages == talk(name="count")
+    assert (found.id, found.task, found.success, found.tools) == ("h-1", "h-s", True, TOOLS)
+
+
+def test_messages_of_pydantic_ai() -> None:
+    found = only("pydantic_ai", "messages.json")
+    retry = '[{"type": "missing", "loc": ["unit"], "msg": "Field required"}]'
+    assert found.messages == [
+        SYSTEM,
+        {"role": "user", "content": user()["content"] + "[image]"},
+        turn(reasoning_content="I count first."),
+        result(name="count"),
+        {"role": "assistant", "content": "", "tool_calls": [_final()]},
+        {"role": "tool", "content": retry, "name": "final_result", "tool_call_id": "c2"},
+        ANSWER,
+    ]
+    assert found.model == "demo"
+
+
+def _final() -> dict[str, Any]:
+    (final,) = call('{"crates": 12}', "c2")
+    return final | {"function": final["function"] | {"name": "final_result"}}
+
+
+def test_events_as_log_records() -> None:
+    """The records of a call may stand in two documents, and spans may stand between them."""
+    (counted, detailed), report = read("otel", "logs.jsonl")
+    told = turn(arguments='{"bay": 4}', reasoning_content="I count first.")
+    assert counted.messages == [SYSTEM, user(), told, result(), ANSWER]  # the span's, which has the reasoning
+    assert detailed.messages == [user(5), {"role": "assistant", "content": "None."}]
+    assert (detailed.model, report.repeated) == ("demo", 2)
+
+
+FOLDERS = (
+    "otel",
+    "langfuse",
+    "langsmith",
+    "langchain",
+    "mlflow",
+    "weave",
+    "agents_sdk",
+    "gateways",
+    "pydantic_ai",
+)
+FILES = sorted(path for folder in FOLDERS for path in (LOGS / folder).iterdir())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_cut_off_files_are_problems(file: Path, tmp_path: Path) -> None:
+    text = file.read_text()
+    path = tmp_path / file.name
+    for part in (3, 2):
+        path.write_text(text[: len(text) // part])
+        with pytest.raises(TrajectoryError):
+            list(read_trajectories(path, strict=True))
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_damaged_records_give_trajectories_or_problems(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever stands in the place of one value of a record, nothing but our own error is raised."""
+    text = data.draw(st.sampled_from(TEXTS))
+    record = json.loads(text)
+    node, key = data.draw(st.sampled_from(list(_places(record))))
+    node[key] = data.draw(
+        st.sampled_from([None, 1, "x", "{", [], {}, [None], [[]], {"a": 1}, ["x"], [{}], "[{}]"])
+    )
+    path = tmp_path_factory.getbasetemp() / "damaged.json"
+    path.write_text(json.dumps(record))
+    with contextlib.suppress(TrajectoryError):
+        list(read_trajectories(path, report=Report()))
+
+
+TEXTS = [line for file in FILES if file.suffix == ".jsonl" for line in file.read_text().splitlines()]
+TEXTS += [file.read_text() for file in FILES if file.suffix == ".json"]
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield value, key
+        yield from _places(item)

@@ -1,0 +1,59 @@
+"""Tables as text: the messages stand in a column, as JSON."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from testing.sessions import agent, call, read, result, user
+
+MESSAGES = [
+    {"role": "user", "content": 'Count bay 4,\n"please"'},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "name": "count", "arguments": '{"bay":4}'}],
+    },
+    {"role": "tool", "content": "12", "tool_call_id": "c1"},
+    {"role": "assistant", "content": "x" * 200_000},
+]
+EXPECTED = [
+    user('Count bay 4,\n"please"'),
+    agent("", call("count", '{"bay":4}', "c1")),
+    result("12", None, "c1"),
+    agent("x" * 200_000),
+]
+
+
+def write(path: Path, delimiter: str = ",") -> Path:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        rows = csv.writer(file, delimiter=delimiter)
+        rows.writerow(["id", "model", "messages", "notes"])
+        rows.writerow(["a", "acme-1", json.dumps(MESSAGES), ""])
+        rows.writerow(["b", "acme-1", json.dumps(MESSAGES[:1] + MESSAGES[3:]), "short"])
+    return path
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("log.csv", ","), ("log.tsv", "\t")])
+def test_messages_in_a_column(tmp_path: Path, name: str, delimiter: str) -> None:
+    (first, second), report = read(write(tmp_path / name, delimiter), strict=True)
+    assert first.messages == EXPECTED
+    assert second.messages == [EXPECTED[0], EXPECTED[3]]
+    assert (first.id, first.model) == ("a", "acme-1")
+    assert ("chat", "notes") in report.left_out
+
+
+def test_broken_rows_are_one_clear_problem(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv")
+    whole = path.read_bytes()
+    for broken, message in [
+        (whole.replace(b"a,acme-1", b"0,1,2,3,4\r\na,acme-1"), "more fields"),
+        (whole + b'c,"d', "not a readable table"),
+        (whole + b'c,\xff,"[{""role"":""assistant"",""content"":""x""}]",\r\n', "not valid UTF-8"),
+    ]:
+        path.write_bytes(broken)
+        found, report = read(path)
+        assert len(found) == 2
+        assert report.problems.count == 1
+        assert message in report.problems.summary()
