@@ -214,6 +214,18 @@ def test_a_side_chain_that_names_a_call_as_its_parent_is_apart(tmp_path):
     assert side.messages == [user("Search."), said("Found.")]
 
 
+def test_a_prompt_that_was_taken_back_is_no_branch(tmp_path):
+    (found,) = read_entries(
+        tmp_path,
+        entry("a", None, "user", "Hi."),
+        entry("b", "a", "assistant", "Hello."),
+        entry("c", "b", "user", "Delete all."),
+        entry("d", "b", "user", "Go on."),
+        entry("e", "d", "assistant", "I go on."),
+    )
+    assert [message["content"] for message in found] == ["Hi.", "Hello.", "Go on.", "I go on."]
+
+
 def test_sessions_in_one_file_are_apart(tmp_path):
     lines = [("s1", "user", "1"), ("s2", "user", "2"), ("s1", "assistant", "one"), ("s2", "assistant", "two")]
     found = read_entries(

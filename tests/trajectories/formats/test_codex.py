@@ -205,6 +205,15 @@ def test_a_call_that_only_an_event_has(tmp_path):
     ]
 
 
+def test_a_prompt_that_was_taken_back_without_an_answer_is_no_trajectory(tmp_path):
+    spoken = (("user", "Hi."), ("assistant", "Hello."), ("user", "Delete all."))
+    items = [("response_item", {"type": "message", "role": role, "content": text}) for role, text in spoken]
+    more = ("response_item", {"type": "message", "role": "assistant", "content": "Anything else?"})
+    back = ("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+    (found,) = read_trajectories(write(tmp_path / "r.jsonl", META, *items, back, more), strict=True)
+    assert found.messages == [user("Hi."), said("Hello.\n\nAnything else?")]
+
+
 def test_calls_within_a_call_are_not_the_agents(tmp_path):
     # The agent wrote one program, and that called a server's tool.
     path = write(

@@ -7,6 +7,7 @@ path from a root to a leaf is a trajectory. The turns that it shares with an ear
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -34,8 +35,16 @@ class _Node:
     is_agent: bool
     parts: list[Any] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
-    is_leaf: bool = True
+    after: "list[_Node]" = field(default_factory=list)
+    is_live: bool = False  # it is a turn of the agent, or one follows
     is_read: bool = False
+
+    def line(self) -> "Iterator[_Node]":
+        """Yield the node and all above it, up to the root."""
+        node: _Node | None = self
+        while node is not None:
+            yield node
+            node = node.parent
 
     def raw(self) -> list[dict[str, Any]]:
         if not self.is_agent:
@@ -102,11 +111,14 @@ class _Tree:
         )
         if not is_agent and answered is not None:
             return answered
-        if parent is not None:
-            parent.is_leaf = False
         root = len(self.nodes) if parent is None else parent.root
-        self.nodes.append(_Node(parent, root, _chain(entry), entry, is_agent))
-        return self.nodes[-1]
+        node = _Node(parent, root, _chain(entry), entry, is_agent)
+        self.nodes.append(node)
+        if parent is not None:
+            parent.after.append(node)
+        for above in takewhile(lambda above: not above.is_live, node.line() if is_agent else ()):
+            above.is_live = True
+        return node
 
     def _parent_of(self, entry: dict[str, Any]) -> _Node | None:
         name = _parent(entry)
@@ -138,15 +150,16 @@ class _Tree:
 
 
 def _paths(nodes: list[_Node]) -> Iterator[list[_Node]]:
-    """Yield the paths from a root to a leaf that have a turn of the agent which no path before has."""
-    for leaf in sorted((node for node in nodes if node.is_leaf), key=lambda node: node.root):
-        path: list[_Node] = []
-        node: _Node | None = leaf
-        while node is not None:
-            path.append(node)
-            node = node.parent
-        if any(node.is_agent and not node.is_read for node in path):
-            yield path[::-1]
+    """Yield the path from a root to each turn of the agent that none follows.
+
+    What the user wrote after that is part of it, if it is one line. Other messages without an answer are not.
+    """
+    ends = [node for node in nodes if node.is_agent and not any(after.is_live for after in node.after)]
+    for end in sorted(ends, key=lambda node: node.root):
+        path = [*end.line()][::-1]
+        while len(path[-1].after) == 1:
+            path += path[-1].after
+        yield path
 
 
 def _draft(path: list[_Node]) -> Draft:

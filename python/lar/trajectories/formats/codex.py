@@ -56,7 +56,7 @@ class _Session:
             for turn in turns_of_items(self.kept)
         ]
         new = turns_of_items(self.items)
-        if any(turn["role"] == "assistant" for turn in new):
+        if _has_agent(new):
             self.drafts.append(self._draft(self._system(raw + new) + raw + new))
         self.kept, self.items = kept, []
 
@@ -64,7 +64,11 @@ class _Session:
         """End the trajectory so far; the context goes on without the user's last `turns` turns."""
         context = self.kept + self.items
         begins = [place for place, item in enumerate(context) if _is_prompt(item)]
-        self.cut(context[: begins[-turns]] if 0 < turns <= len(begins) else [])
+        place = begins[-turns] if 0 < turns <= len(begins) else 0
+        if place >= len(self.kept) and not _has_agent(turns_of_items(context[place:])):
+            self.items = self.items[: place - len(self.kept)]  # nobody had answered
+        else:
+            self.cut(context[:place])
 
     def _system(self, raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The session's instructions, where no message repeats them."""
@@ -189,6 +193,10 @@ def _origin(meta: dict[str, Any]) -> str | None:
         filter(None, map(text_or_none, (parent, meta.get("parent_thread_id"), meta.get("forked_from_id")))),
         None,
     )
+
+
+def _has_agent(turns: list[dict[str, Any]]) -> bool:
+    return any(turn["role"] == "assistant" for turn in turns)
 
 
 def _is_prompt(item: Item) -> bool:
