@@ -70,15 +70,20 @@ class _Sample:
         )
         return [*messages, answer] if answer and is_new and messages[-1]["role"] != "assistant" else messages
 
-    def calls(self) -> Iterator["_Call"]:
-        """Each call of an agent's model."""
+    def replies(self) -> Iterator[tuple[_Raw, _Raw]]:
+        """Each call of an agent's model, with its reply."""
         for event in _model_events(self._events):
             reply = self.resolved(_answer(event.get("output")))
-            if reply is None:
-                continue
-            history = self.resolved(event.get("input") or []) + self._pooled(event.get("input_refs"))
-            tools = parse_tools(self.resolved(event.get("tools") or []))
-            yield _Call([*history, reply], tools, text_or_none(event.get("model")))
+            if reply is not None:
+                yield event, reply
+
+    def history(self, event: _Raw) -> list[_Raw]:
+        """The messages that the model got in a call."""
+        return list(self.resolved(event.get("input") or [])) + self._pooled(event.get("input_refs"))
+
+    def tools(self, event: _Raw) -> list[Tool] | None:
+        """The tools that the model was offered in a call."""
+        return parse_tools(self.resolved(event.get("tools") or []))
 
 
 def _answer(output: Any) -> _Raw | None:
@@ -136,28 +141,34 @@ def _read(record: Record) -> list[Draft]:
     sample = _Sample(record.value)
     main = _Call(sample.conversation(), None, None)
     ids = {message.get("id") for message in main.messages if message["role"] == "assistant"} - {None}
-    own: list[_Call] = []
+    own: list[_Raw] = []
     others: list[_Call] = []
-    for call in sample.calls():
-        (own if _is_part(call, main, ids) else others).append(call)
+    for event, reply in sample.replies():
+        if reply.get("id") in ids:
+            own.append(event)
+            continue
+        call = _Call([*sample.history(event), reply], sample.tools(event), text_or_none(event.get("model")))
+        if _is_part(call, main, has_ids=bool(ids)):
+            own.append(event)
+        else:
+            others.append(call)
     if own:
-        main.messages = _with_system(main.messages, own[0].messages)
-        main.tools = next((call.tools for call in own if call.tools), None)
+        main.messages = _with_system(main.messages, sample.history(own[0]))
+        main.tools = next((tools for event in own if (tools := sample.tools(event))), None)
     found = ([main] if main.messages else []) + _longest(others)
     if not found:
         raise TrajectoryError("a sample without messages, calls of a model and output")
     return [_draft(record, call, number) for number, call in enumerate(found)]
 
 
-def _is_part(call: _Call, main: _Call, ids: set[Any]) -> bool:
-    """Whether the reply of a call stands in the conversation: by its id, by its history, or by its text.
+def _is_part(call: _Call, main: _Call, *, has_ids: bool) -> bool:
+    """Whether a call stands in the conversation by its history, or by the text of its reply.
 
-    Older logs have no ids.
+    Messages of older logs have no ids.
     """
-    reply = call.messages[-1]
-    if reply.get("id") in ids or call.keys == main.keys[: len(call.keys)]:
+    if call.keys == main.keys[: len(call.keys)]:
         return True
-    return not (ids and reply.get("id")) and call.keys[-1] in main.keys
+    return not (has_ids and call.messages[-1].get("id")) and call.keys[-1] in main.keys
 
 
 def _with_system(main: list[_Raw], history: list[_Raw]) -> list[_Raw]:
