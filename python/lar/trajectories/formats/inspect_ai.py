@@ -39,6 +39,7 @@ class _Sample:
         self._attachments = value.get("attachments") or older.get("content") or {}
         pool = value.get("message_pool") or dig(value, "events_data", "messages") or []
         self._pool = self.resolved(pool)
+        self._keys: dict[int, str] = {}  # of the pool's messages, by their ids in memory
 
     def resolved(self, value: Any) -> Any:
         """`value` with attachments in place of their names."""
@@ -54,6 +55,12 @@ class _Sample:
     def _pooled(self, references: Any) -> list[_Raw]:
         """The messages that ranges of the sample's pool name."""
         return [message for start, end in references or () for message in self._pool[start:end]]
+
+    def keys(self, messages: list[_Raw]) -> tuple[str, ...]:
+        """What each message holds, to compare histories by."""
+        if not self._keys:
+            self._keys = {id(message): _key(message) for message in self._pool}
+        return tuple(self._keys.get(id(message)) or _key(message) for message in messages)
 
     def conversation(self) -> list[_Raw]:
         """The sample's messages, with the answer where they lack it; the input and the answer without any."""
@@ -129,17 +136,15 @@ class _Call:
     messages: list[_Raw]
     tools: list[Tool] | None
     model: str | None
-    keys: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.keys = tuple(map(_key, self.messages))
+    keys: tuple[str, ...]
 
 
 def _read(record: Record) -> list[Draft]:
     if "eval" in record.value:
         raise TrajectoryError("an inspect_ai log without samples")
     sample = _Sample(record.value)
-    main = _Call(sample.conversation(), None, None)
+    talk = sample.conversation()
+    main = _Call(talk, None, None, sample.keys(talk))
     ids = {message.get("id") for message in main.messages if message["role"] == "assistant"} - {None}
     own: list[_Raw] = []
     others: list[_Call] = []
@@ -147,7 +152,9 @@ def _read(record: Record) -> list[Draft]:
         if reply.get("id") in ids:
             own.append(event)
             continue
-        call = _Call([*sample.history(event), reply], sample.tools(event), text_or_none(event.get("model")))
+        messages = [*sample.history(event), reply]
+        model = text_or_none(event.get("model"))
+        call = _Call(messages, sample.tools(event), model, sample.keys(messages))
         if _is_part(call, main, has_ids=bool(ids)):
             own.append(event)
         else:
