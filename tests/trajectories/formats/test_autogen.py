@@ -8,7 +8,7 @@ import pytest
 from lar.errors import TrajectoryError
 from lar.trajectories import Message, write_trajectories
 from lar.trajectories.formats import names
-from testing.sessions import LOGS, agent, call, read, result, user
+from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
 COUNT = call("count", '{"bay": 4}', "c1")
 LIGHT = call("light", "{}", "c2")
@@ -162,6 +162,16 @@ def test_names_in_every_dialect(tmp_path: Path, messages: list[dict[str, object]
         result("12", "Computer_terminal"),
         agent("Right.", name="Checker"),
     ]
+
+
+def test_a_group_chat_with_one_message_a_line(tmp_path: Path) -> None:
+    messages = [
+        {"role": "assistant", "name": "user_proxy", "content": "Count."},
+        {"role": "user", "name": "assistant", "content": "Twelve."},
+    ]
+    (found,), report = read(write_lines(tmp_path / "log.jsonl", messages), strict=True)
+    assert [message["role"] for message in found.messages] == ["user", "assistant"]
+    assert set(report.formats) == {"message_lines"}
 
 
 def test_a_call_of_one_agents_model_keeps_its_roles(tmp_path: Path) -> None:

@@ -115,6 +115,39 @@ def test_events_of_the_agent_sdk() -> None:
     assert ("openhands_events", "[].thinking_blocks[].data") in report.left_out
 
 
+def test_events_that_others_write_with_less(tmp_path: Path) -> None:
+    events = [
+        {
+            "id": "1",
+            "kind": "SystemPromptEvent",
+            "source": "agent",
+            "system_prompt": "Be brief.",
+            "tools": ["x"],
+        },
+        {
+            "id": "2",
+            "kind": "MessageEvent",
+            "source": "user",
+            "llm_message": {"role": "user", "content": "Go."},
+        },
+        {
+            "id": "3",
+            "kind": "ActionEvent",
+            "tool_name": "ls",
+            "thought": "I look.",
+            "action": {"path": "/", "kind": "L"},
+        },
+        {"id": "4", "kind": "ObservationEvent", "tool_name": "ls", "observation": "bay-4"},
+    ]
+    (found,), _ = read(write_lines(tmp_path / "events.jsonl", events), strict=True)
+    assert found.messages == [
+        {"role": "system", "content": "Be brief."},
+        user("Go."),
+        agent("I look.", call("ls", '{"path": "/"}')),
+        result("bay-4", "ls"),
+    ]
+
+
 def test_outputs_of_the_agent_sdk() -> None:
     (found,), _ = read(FILES / "sdk_output.jsonl", strict=True)
     assert [message["role"] for message in found.messages] == ["system", "user", "assistant"]

@@ -102,16 +102,26 @@ def _without_note(role: str) -> str:
     return role.partition(" (")[0]
 
 
+def cast(messages: list[_Raw]) -> list[_Raw]:
+    """The messages with the roles that the names of their speakers give."""
+    turn = _in_role if _has_names_as_roles(messages) else _named
+    return [part for message in messages for part in turn(message)]
+
+
+def cast_where_names_decide(messages: list[_Raw]) -> list[_Raw]:
+    """The messages of a conversation as `cast` gives them, unchanged where names decide nothing."""
+    return messages if _found(messages) is None else cast(messages)
+
+
 def _read(record: Record) -> list[Draft]:
     messages = _found(record.value)
     if messages is None:
         raise TrajectoryError("no messages with the names of several speakers")
     value = record.value if isinstance(record.value, dict) else {}
     results = (solved(value.get(key)) for key in _RESULTS)
-    turn = _in_role if _has_names_as_roles(messages) else _named
     return [
         Draft(
-            normalize_messages([part for message in messages for part in turn(message)]),
+            normalize_messages(cast(messages)),
             id=identifier(value.get("id")),
             task=next((name for key in _TASKS if (name := identifier(value.get(key)))), None),
             success=next((result for result in results if result is not None), None),

@@ -39,6 +39,7 @@ class _Sample:
         self._attachments = value.get("attachments") or older.get("content") or {}
         pool = value.get("message_pool") or dig(value, "events_data", "messages") or []
         self._pool = self.resolved(pool)
+        self._keys: dict[int, str] = {}  # of the pool's messages, by their ids in memory
 
     def resolved(self, value: Any) -> Any:
         """`value` with attachments in place of their names."""
@@ -55,6 +56,12 @@ class _Sample:
         """The messages that ranges of the sample's pool name."""
         return [message for start, end in references or () for message in self._pool[start:end]]
 
+    def keys(self, messages: list[_Raw]) -> tuple[str, ...]:
+        """What each message holds, to compare histories by."""
+        if not self._keys:
+            self._keys = {id(message): _key(message) for message in self._pool}
+        return tuple(self._keys.get(id(message)) or _key(message) for message in messages)
+
     def conversation(self) -> list[_Raw]:
         """The sample's messages, with the answer where they lack it; the input and the answer without any."""
         messages: list[_Raw] = self.resolved(self.value.get("messages") or [])
@@ -70,15 +77,20 @@ class _Sample:
         )
         return [*messages, answer] if answer and is_new and messages[-1]["role"] != "assistant" else messages
 
-    def calls(self) -> Iterator["_Call"]:
-        """Each call of an agent's model."""
+    def replies(self) -> Iterator[tuple[_Raw, _Raw]]:
+        """Each call of an agent's model, with its reply."""
         for event in _model_events(self._events):
             reply = self.resolved(_answer(event.get("output")))
-            if reply is None:
-                continue
-            history = self.resolved(event.get("input") or []) + self._pooled(event.get("input_refs"))
-            tools = parse_tools(self.resolved(event.get("tools") or []))
-            yield _Call([*history, reply], tools, text_or_none(event.get("model")))
+            if reply is not None:
+                yield event, reply
+
+    def history(self, event: _Raw) -> list[_Raw]:
+        """The messages that the model got in a call."""
+        return list(self.resolved(event.get("input") or [])) + self._pooled(event.get("input_refs"))
+
+    def tools(self, event: _Raw) -> list[Tool] | None:
+        """The tools that the model was offered in a call."""
+        return parse_tools(self.resolved(event.get("tools") or []))
 
 
 def _answer(output: Any) -> _Raw | None:
@@ -124,40 +136,46 @@ class _Call:
     messages: list[_Raw]
     tools: list[Tool] | None
     model: str | None
-    keys: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.keys = tuple(map(_key, self.messages))
+    keys: tuple[str, ...]
 
 
 def _read(record: Record) -> list[Draft]:
     if "eval" in record.value:
         raise TrajectoryError("an inspect_ai log without samples")
     sample = _Sample(record.value)
-    main = _Call(sample.conversation(), None, None)
+    talk = sample.conversation()
+    main = _Call(talk, None, None, sample.keys(talk))
     ids = {message.get("id") for message in main.messages if message["role"] == "assistant"} - {None}
-    own: list[_Call] = []
+    own: list[_Raw] = []
     others: list[_Call] = []
-    for call in sample.calls():
-        (own if _is_part(call, main, ids) else others).append(call)
+    for event, reply in sample.replies():
+        if reply.get("id") in ids:
+            own.append(event)
+            continue
+        messages = [*sample.history(event), reply]
+        model = text_or_none(event.get("model"))
+        call = _Call(messages, sample.tools(event), model, sample.keys(messages))
+        if _is_part(call, main, has_ids=bool(ids)):
+            own.append(event)
+        else:
+            others.append(call)
     if own:
-        main.messages = _with_system(main.messages, own[0].messages)
-        main.tools = next((call.tools for call in own if call.tools), None)
+        main.messages = _with_system(main.messages, sample.history(own[0]))
+        main.tools = next((tools for event in own if (tools := sample.tools(event))), None)
     found = ([main] if main.messages else []) + _longest(others)
     if not found:
         raise TrajectoryError("a sample without messages, calls of a model and output")
     return [_draft(record, call, number) for number, call in enumerate(found)]
 
 
-def _is_part(call: _Call, main: _Call, ids: set[Any]) -> bool:
-    """Whether the reply of a call stands in the conversation: by its id, by its history, or by its text.
+def _is_part(call: _Call, main: _Call, *, has_ids: bool) -> bool:
+    """Whether a call stands in the conversation by its history, or by the text of its reply.
 
-    Older logs have no ids.
+    Messages of older logs have no ids.
     """
-    reply = call.messages[-1]
-    if reply.get("id") in ids or call.keys == main.keys[: len(call.keys)]:
+    if call.keys == main.keys[: len(call.keys)]:
         return True
-    return not (ids and reply.get("id")) and call.keys[-1] in main.keys
+    return not (has_ids and call.messages[-1].get("id")) and call.keys[-1] in main.keys
 
 
 def _with_system(main: list[_Raw], history: list[_Raw]) -> list[_Raw]:

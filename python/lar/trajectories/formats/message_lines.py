@@ -4,6 +4,7 @@ from typing import Any
 
 from lar.trajectories.draft import Draft, identifier
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.group_chat import cast_where_names_decide
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import is_message, normalize_messages
 
@@ -23,7 +24,10 @@ def _read(record: Record) -> list[Draft]:
     for entry in record.value:
         if is_message(entry):
             conversations.setdefault(_conversation(entry), []).append(entry)
-    return [Draft(normalize_messages(raw), id=name, task=name) for name, raw in conversations.items()]
+    return [
+        Draft(normalize_messages(cast_where_names_decide(raw)), id=name, task=name)
+        for name, raw in conversations.items()
+    ]
 
 
 def _conversation(entry: dict[str, Any]) -> str | None:

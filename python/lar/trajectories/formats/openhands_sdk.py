@@ -7,6 +7,7 @@ from typing import Any
 
 from lar.trajectories.calls import to_json
 from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.base import has
 from lar.trajectories.formats.runs import dig, success_of, task_of
 from lar.trajectories.messages import normalize_messages
 from lar.trajectories.parts import thought_of
@@ -117,6 +118,8 @@ def thoughts(blocks: Any) -> str:
 
 def _observation(event: dict[str, Any]) -> list[dict[str, Any]]:
     told = event["observation"]
+    if isinstance(told, str):
+        told = {"content": told}
     content = next((told[key] for key in ("content", "output", "result", "error") if told.get(key)), None)
     if content is None:
         content = "" if any(key in told for key in ("content", "output")) else to_json(_without_kind(told))
@@ -190,7 +193,7 @@ def _tools(events: list[dict[str, Any]]) -> list[Tool] | None:
     for event in events:
         listed = event.get("tools") if event.get("kind") == "SystemPromptEvent" else None
         if listed:
-            return parse_tools([tool for tool in listed if "function" in tool or "parameters" in tool])
+            return parse_tools([tool for tool in listed if has(tool, "function") or has(tool, "parameters")])
     return None
 
 
