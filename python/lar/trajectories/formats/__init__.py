@@ -55,6 +55,7 @@ from lar.trajectories.formats import (
     swe_agent,
     tau,
     toolbench,
+    transcript,
     weave,
 )
 from lar.trajectories.formats.base import Format, TextFormat
@@ -76,6 +77,7 @@ _BENCHMARKS = (
 _CODING_AGENTS = (
     gemini_cli.QWEN,
     stream_json.FORMAT,
+    transcript.TOOLS,
     claude_code.FORMAT,
     codex.FORMAT,
     aider.FORMAT,
@@ -89,6 +91,7 @@ _CODING_AGENTS = (
     goose.SESSION,
     goose.LINES,
     pi.FORMAT,
+    transcript.ENTRIES,
     continue_dev.FORMAT,
     crush.FORMAT,
     cline.TASK,
