@@ -147,3 +147,11 @@ TO_CALL: list[tuple[str, dict[str, Any]]] = [
     ("count", {"bay": {"number": 4}, "to": {"name": None}}),
     ("stop", {"bay": {"number": None}, "to": {"name": None}}),
 ]
+
+
+def test_results_of_software_tasks(tmp_path: Path) -> None:
+    """SWE-smith's rows: messages as JSON text, and whether the tests passed."""
+    messages = json.dumps([{"role": "user", "content": "Fix it"}, {"role": "assistant", "content": "Done."}])
+    rows = [{"messages": messages, "instance_id": "repo__1", "resolved": done} for done in (True, False)]
+    found, _ = read(write_stream(tmp_path / "rows.arrow", rows), strict=True)
+    assert [(item.task, item.success) for item in found] == [("chat/repo__1", True), ("chat/repo__1", False)]

@@ -83,6 +83,22 @@ def test_the_stream_of_the_gemini_cli() -> None:
     assert (found.id, found.model) == ("g1", "acme-2")
 
 
+def test_antigravity() -> None:
+    (found,), _ = read(LOGS / "antigravity", strict=True)
+    now = "<ADDITIONAL_METADATA>\nIt is 21:16.\n</ADDITIONAL_METADATA>"
+    asked = f"<USER_REQUEST>\nCount bay 4\n</USER_REQUEST>\n{now}"
+    assert found.messages == [
+        user(asked),
+        agent("I look.", call("view_file", '{"path": "bay.txt"}'), thought="Two calls."),
+        result("12", "view_file"),
+        agent("", call("grep_search", '{"query": "12"}', "c-1")),
+        result("bay.txt:1", "grep_search", "c-1"),
+        user("The index is ready."),
+        agent("Twelve."),
+    ]
+    assert found.task == "question:count bay 4"
+
+
 def test_a_note_without_a_content_is_no_message(tmp_path: Path) -> None:
     messages = [
         {"role": "user", "content": "Count"},

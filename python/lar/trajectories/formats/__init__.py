@@ -13,6 +13,7 @@ from lar.trajectories.formats import (
     agents_sdk,
     aider,
     anthropic,
+    antigravity,
     atif,
     autogen,
     bfcl,
@@ -56,6 +57,7 @@ from lar.trajectories.formats import (
     swe_agent,
     tau,
     toolbench,
+    transcript,
     weave,
 )
 from lar.trajectories.formats.base import Format, TextFormat
@@ -78,6 +80,7 @@ _BENCHMARKS = (
 _CODING_AGENTS = (
     gemini_cli.QWEN,
     stream_json.FORMAT,
+    transcript.TOOLS,
     claude_code.FORMAT,
     codex.FORMAT,
     aider.FORMAT,
@@ -85,12 +88,14 @@ _CODING_AGENTS = (
     gemini_cli.LINES,
     opencode.SESSION,
     opencode.ENTRIES,
+    antigravity.FORMAT,
     copilot.FORMAT,
     kimi.FORMAT,
     grok.FORMAT,
     goose.SESSION,
     goose.LINES,
     pi.FORMAT,
+    transcript.ENTRIES,
     continue_dev.FORMAT,
     crush.FORMAT,
     cline.TASK,

@@ -34,6 +34,7 @@ MESSAGE_KEYS = (
     "chat",
     "dialog",
 )
+_RESULTS = ("success", "resolved")  # the second of SWE-smith and SWE-gym
 TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 # Where a log keeps the request.
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
@@ -165,13 +166,13 @@ def _draft(
     *,
     is_call: bool = False,
 ) -> Draft:
-    success = value.get("success")
+    success = next((value[key] for key in _RESULTS if isinstance(value.get(key), bool)), None)
     return Draft(
         messages,
         is_call=is_call,
         id=identifier(value.get("id")),
         task=task_of(value),
-        success=success if isinstance(success, bool) else solved(value.get("reward")),
+        success=success if success is not None else solved(value.get("reward")),
         model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
         source=text_or_none(value.get("source")),
         keep_source="source" in value,
