@@ -152,9 +152,12 @@ def test_what_cannot_be_read_is_one_clear_problem(tmp_path: Path) -> None:
     with pytest.raises(TrajectoryError, match="none of OpenCode, Goose or Crush"):
         read(other)
     whole = opencode(tmp_path / "opencode.db").read_bytes()
-    (tmp_path / "packed.db.gz").write_bytes(gzip.compress(whole))
-    with pytest.raises(TrajectoryError, match="only as a plain file"):
-        read(tmp_path / "packed.db.gz")
     (tmp_path / "cut.db").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TrajectoryError, match="not a readable database"):
         read(tmp_path / "cut.db")
+
+
+def test_a_packed_database(tmp_path: Path) -> None:
+    path = opencode(tmp_path / "opencode.db")
+    (tmp_path / "packed.db.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert read(tmp_path / "packed.db.gz", strict=True)[0][0].messages == MESSAGES

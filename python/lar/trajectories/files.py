@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any
 
-from lar.trajectories import opencode_storage, remote
+from lar.trajectories import opencode_storage, openhands_storage, remote
 from lar.trajectories.archives import ZIP, ZIP_NAMES, Member, list_members, open_member
 from lar.trajectories.compression import (
     HEAD,
@@ -81,6 +81,8 @@ class Source:
         if isinstance(self.path, str):
             return remote.open_file(self.path, self.system)
         if self.path.is_dir():
+            if openhands_storage.is_events(self.path):
+                return openhands_storage.open_events(self.path)
             return opencode_storage.open_session(self.path)
         return io.BufferedReader(self.path.open("rb", 0), HEAD)
 
@@ -133,8 +135,8 @@ def _files_at(path: Path) -> Iterator[Source]:
         yield Source(path, path.name, path.stat().st_size if path.is_file() else 0)
         return
     for file in logs_among(_files_below(path)):
-        relative = file.relative_to(path)
-        yield Source(file, f"{path.name}/{relative.as_posix()}", file.stat().st_size)
+        inner = file.relative_to(path).as_posix()
+        yield Source(file, path.name if file == path else f"{path.name}/{inner}", file.stat().st_size)
 
 
 def _files_below(folder: Path) -> list[Path]:

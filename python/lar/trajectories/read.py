@@ -11,6 +11,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
 from lar.trajectories.compression import BrokenDataError
+from lar.trajectories.eval_archive import samples_of
 from lar.trajectories.files import (
     Opened,
     Source,
@@ -195,15 +196,21 @@ class Reader:
         """Yield the trajectories of all files in a zip archive."""
         with seekable(source, opened) as archive:
             members, broken = zip_members(archive)
-            before = 0
-            for member in members:
-                for item, position in self.read(member):
-                    yield item, before + position
-                before += member.size
+            if (samples := samples_of(members)) is not None:
+                yield from ((item, 0) for item in self.records(samples, source))
+            else:
+                yield from self._members(members)
             if broken is not None:
                 self.note(Problem(source.place, broken))
             elif not members:
                 self.note(Problem(source.place, "the archive holds no file"))
+
+    def _members(self, members: list[Source]) -> Iterator[tuple[Item, int]]:
+        before = 0
+        for member in members:
+            for item, position in self.read(member):
+                yield item, before + position
+            before += member.size
 
     def items(self, record: Record | BrokenRecordError, source: Source) -> Iterator[Item]:
         """Yield the trajectories of a record of a file."""

@@ -44,7 +44,7 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     if arrow.is_arrow(head):
         return arrow.read_rows(stream)
     if session_databases.is_database(head):
-        return session_databases.read_rows(_on_disk(source))
+        return _database_rows(source, opened)
     if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
         return csv_rows.read_rows(stream, source.full_name)
     if not start:
@@ -100,12 +100,9 @@ def _parquet_rows(source: Source, opened: Opened) -> Records:
         yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
 
 
-def _on_disk(source: Source) -> Path:
-    """The path of a file that is read at any place of it."""
-    with source.open() as file:
-        if isinstance(source.path, Path) and session_databases.is_database(file.read(16)):
-            return source.path
-    raise BrokenRecordError("an SQLite database is read only as a plain file on the disk", None)
+def _database_rows(source: Source, opened: Opened) -> Records:
+    with seekable(source, opened) as file:
+        yield from session_databases.read_rows(Path(file.path))
 
 
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:

@@ -80,6 +80,12 @@ def test_a_log_of_bedrock():
     assert found.tools[0]["function"]["name"] == "count"
 
 
+def test_the_reply_of_an_exchange_is_read(shared):
+    path = shared / "faults" / "03-anthropic-exchange-reply-and-system-lost.jsonl"
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [SYSTEM, ASKED, _without_thought()]
+
+
 REQUEST = {"model": "m", "max_tokens": 9, "system": "You run a warehouse.", "messages": [ASKED]}
 PARTS = [
     {"type": "text", "text": "I look."},

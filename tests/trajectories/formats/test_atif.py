@@ -1,6 +1,7 @@
 """ATIF trajectories, and those that a record holds beside their rewards."""
 
 import json
+import shutil
 from pathlib import Path
 
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
@@ -70,5 +71,20 @@ def test_broken_trajectories_are_problems(tmp_path: Path) -> None:
 
 
 def test_the_result_of_a_trial_stands_in_a_file_beside_it() -> None:
-    (found,), _ = read(FILES / "trial" / "agent" / "trajectory.json", strict=True)
-    assert (found.task, found.success) == ("atif/stack-crates", True)
+    for path in (FILES / "trial" / "agent" / "trajectory.json", FILES / "trial", FILES / "trial" / "agent"):
+        (found,), _ = read(path, strict=True)
+        assert (found.task, found.success) == ("atif/stack-crates", True)
+
+
+def test_a_trial_without_a_trajectory_is_a_problem(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "verifier").mkdir(parents=True)
+        shutil.copy(FILES / "trial" / "result.json", tmp_path / name)
+    shutil.copytree(FILES / "trial" / "agent", tmp_path / "one" / "agent")
+    (tmp_path / "one" / "verifier" / "reward.txt").write_text("1")
+    (tmp_path / "config.json").write_text("{}")
+    (found,), report = read(tmp_path)
+    assert found.success is True
+    assert [str(problem.path) for problem in report.problems.records] == [
+        str(tmp_path / "two" / "result.json")
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lar.errors import TrajectoryError
-from lar.trajectories import Message
+from lar.trajectories import Message, write_trajectories
 from lar.trajectories.formats import names
 from testing.sessions import LOGS, agent, call, read, result, user
 
@@ -173,6 +173,13 @@ def test_a_call_of_one_agents_model_keeps_its_roles(tmp_path: Path) -> None:
     (tmp_path / "log.json").write_text(json.dumps({"messages": asked, "response": reply}))
     (found,), _ = read(tmp_path / "log.json", strict=True)
     assert [message["role"] for message in found.messages] == ["user", "user", "assistant"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_written_chat_keeps_its_roles(tmp_path: Path, suffix: str) -> None:
+    found, _ = read(LOGS / "autogen" / "state.json", strict=True)
+    write_trajectories(found, tmp_path / f"t.{suffix}")
+    assert read(tmp_path / f"t.{suffix}", strict=True)[0] == found
 
 
 def test_people_alone_are_no_agents(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """inspect_ai: samples of JSON logs and of `.eval` archives."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,25 @@ def test_an_archive_with_samples_in_one_file_and_in_pieces() -> None:
     assert second.value["message_pool"] == [user("Q"), user("unused"), agent("attachment://1")]
     assert isinstance(broken, BrokenRecordError)
     assert str(broken) == "c_epoch_1: not JSON"
+
+
+def test_an_archive_on_disk(tmp_path: Path) -> None:
+    log = json.loads(LOG.read_text())
+    path = tmp_path / "run.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_journal/start.json", json.dumps({"eval": log["eval"]}))
+        for sample in log["samples"]:
+            archive.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
+        archive.writestr("samples/broken_epoch_1.json", "{")
+        archive.writestr("summaries.json", json.dumps([{"id": "bay-4", "epoch": 1}]))
+        archive.writestr("header.json", json.dumps({"eval": log["eval"]}))
+    found, report = read(path)
+    assert {item.task for item in found} == {f"acme/warehouse/{name}" for name in ("bay-4", "5", "6")}
+    assert sorted(map(len, found)) == [2, 4, 5, 7]
+    assert [problem.message.partition(":")[0] for problem in report.problems.records] == ["broken_epoch_1"]
+    # The same run as JSON.
+    texts = {json.dumps(item.messages) for item in read(LOG)[0]}
+    assert {json.dumps(item.messages) for item in found} == texts
 
 
 def test_an_archive_of_an_interrupted_run() -> None:

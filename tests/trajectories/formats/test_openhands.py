@@ -74,7 +74,7 @@ def test_broken_and_silent_records_are_problems(tmp_path: Path) -> None:
 
 
 def test_an_event_file_with_a_delegate() -> None:
-    (main, delegate), report = read(FILES / "events.json", strict=True)
+    (main, delegate), _ = read(FILES / "events.json", strict=True)
     assert main.messages == [
         user("Find the price."),
         user("cd shop"),
@@ -91,7 +91,6 @@ def test_an_event_file_with_a_delegate() -> None:
         agent("It costs 5.", call("finish", '{"outputs": {"content": "5"}}')),
     ]
     assert main.model == "acme/acme-1"
-    assert ("openhands_events", "[].extras.screenshot") in report.left_out
 
 
 def test_events_of_the_agent_sdk() -> None:
@@ -120,6 +119,25 @@ def test_outputs_of_the_agent_sdk() -> None:
     (found,), _ = read(FILES / "sdk_output.jsonl", strict=True)
     assert [message["role"] for message in found.messages] == ["system", "user", "assistant"]
     assert (found.task, found.success, found.model) == ("swe/acme__warehouse-8", False, "acme/acme-2")
+
+
+@pytest.mark.parametrize("given", ["", "conversation/events"])
+def test_a_folder_of_events_is_one_conversation(tmp_path: Path, given: str) -> None:
+    folder = tmp_path / "conversation" / "events"
+    folder.mkdir(parents=True)
+    lines = (FILES / "sdk_events.jsonl").read_text().splitlines()
+    for place, line in enumerate(lines):
+        (folder / f"event-{place:05}-e{place}.json").write_text(json.dumps(json.loads(line), indent=1))
+    (folder.parent / "base_state.json").write_text("{}")
+    (folder.parent / "event_cache").mkdir()
+    (folder.parent / "event_cache" / "0-25.json").write_text(f"[{','.join(lines)}]")
+    (found,), report = read(tmp_path / given, strict=True)
+    assert len(found) == 9
+    assert found.id.endswith("events:1")
+    # One file that is broken costs its own event.
+    (folder / "event-00003-e3.json").write_text("{")
+    (found,), report = read(tmp_path / given)
+    assert report.problems.count == 1
 
 
 def test_one_event_is_no_conversation(tmp_path: Path) -> None:

@@ -120,6 +120,22 @@ def test_a_response_that_names_the_one_before_is_read_with_it():
     assert report.repeated == 2
 
 
+def test_the_reply_of_a_rollout_is_read(shared):
+    (found,) = read_trajectories(shared / "faults" / "01-responses-api-reply-lost.jsonl", strict=True)
+    assert found.messages == [
+        SYSTEM,
+        ASKED,
+        said(
+            "",
+            reasoning_content="I must count bay 4.",
+            tool_calls=[call("count", '{"bay":4}', "call_1")],
+        ),
+        tool('{"n": 12}', "call_1"),
+        said("Twelve crates stand in bay 4."),
+    ]
+    assert found.success is True
+
+
 REQUEST = {"model": "m", "instructions": "Be brief.", "input": "How many?"}
 OUTPUT = [
     {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},

@@ -21,6 +21,7 @@ from lar.trajectories.messages import (
     normalize_messages,
 )
 from lar.trajectories.parts import thought_of
+from lar.trajectories.schema import PARQUET_SCHEMA
 from lar.trajectories.tools import parse_tools
 
 MESSAGE_KEYS = (
@@ -42,13 +43,21 @@ _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
 
 # A record with no other keys, and plain messages, is of no other format.
 _OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
+_WRITTEN = frozenset(PARQUET_SCHEMA.names)
 # Where more than the history, the tools and the task may stand.
 _ELSEWHERE = frozenset((*REPLIES, *_SYSTEM, *_TOOLS[1:], "choices", "chosen"))
 
 
 def is_plain(value: Any) -> bool:
     """Whether a record is in OpenAI's form and has nothing else, so that no other format need be asked."""
-    return type(value) is dict and value.keys() <= _OWN and are_plain(value.get("messages"))
+    if type(value) is not dict or not value.keys() <= _OWN or not are_plain(value.get("messages")):
+        return False
+    # Several speakers may have names; a record that this package wrote has their roles already.
+    return value.keys() >= _WRITTEN or not any(map(_has_speaker, value["messages"]))
+
+
+def _has_speaker(message: dict[str, Any]) -> bool:
+    return "name" in message and message["role"] in ("user", "assistant")
 
 
 def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:

@@ -12,11 +12,13 @@ from lar.trajectories.formats import names
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import ROLE_NAMES, normalize_messages
+from lar.trajectories.schema import PARQUET_SCHEMA
 from lar.trajectories.tools import parse_tools
 
 _LISTS = ("history", "chat_history", "messages", "conversation", "conversations", "trajectory", "groupchat")
 _TASKS = ("question_ID", "question_id", "task_id", "instance_id", "problem_id")
 _RESULTS = ("is_correct", "is_corrected", "is_correctly_solved", "success", "correct", "resolved", "reward")
+_WRITTEN = frozenset(PARQUET_SCHEMA.names)
 _REPLIES = ("response", "output", "completion", "choices")
 _CHAT_ROLES = ("user", "assistant")
 _ROLES = ("role", "from", "sender", "speaker", "agent")
@@ -33,6 +35,8 @@ _Raw = dict[str, Any]
 def _found(value: Any) -> list[_Raw] | None:
     """The messages of a record whose names decide whose turns they are, else None."""
     if isinstance(value, dict):
+        if value.keys() == _WRITTEN:
+            return None  # written by this package, with the roles as they are
         if "question_ID" in value and _is_all_said(value.get("history")):
             return list(value["history"])
         if any(isinstance(value.get(key), dict | list) for key in _REPLIES):
