@@ -71,6 +71,7 @@ def run(*contents, arguments="{}", **fields):
         ("Write to jane.doe+x@example.co.uk, please.", "Write to <EMAIL>, please."),
         ("mail=jane%40example.com&x=1", "<EMAIL>&x=1".replace("<", "mail=<", 1)),
         ("Ring 555-123-4567 or (212) 555-0123.", "Ring <PHONE> or <PHONE>."),
+        ("Ring 415-555-2671x123, 415-555-2671 ext. 22", "Ring <PHONE>, <PHONE>"),
         ("Ring +44 20 7946 0958!", "Ring <PHONE>!"),
         ('{"phone_number": "4155552671"}', '{"phone_number": "<PHONE>"}'),
         ("curl -H 'Authorization: Bearer abcdef1234567890'", "curl -H 'Authorization: Bearer <TOKEN>'"),

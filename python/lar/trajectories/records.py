@@ -76,7 +76,9 @@ def are_separate_lines(source: Source, opened: Opened, forced: Format | None) ->
     """Whether the file is JSON lines, each of which can be read without the others."""
     start = opened.head.removeprefix(b"\xef\xbb\xbf").lstrip()
     hint = _LINE_NAMES.search(source.full_name) is not None
-    if opened.head.startswith(PARQUET) or b"\x00" in opened.head or not (start[:1] in (b"{", b"[") or hint):
+    if not start or opened.head.startswith(PARQUET) or b"\x00" in opened.head:
+        return False
+    if start[:1] not in (b"{", b"[") and not hint:
         return False
     text = opened.head.decode("utf-8", "replace")
     if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):

@@ -100,6 +100,7 @@ _NATIONAL = re.compile(
     r"(?:(?<=\()\d{2,5}\)[ .-]?|(?<=\d)(?:\d{1,4}[ .-]|[ .-](?:\(\d{2,5}\)[ .-]?|\d{2,5}[ .-])))"
     r"\d{2,5}(?:[ .-]\d{2,5}){0,4}(?!(?!x\d)[\w-]|[.,:/]\d)"
 )
+_EXTENSION = re.compile(r"(?i:[ ,]{0,2}(?:x|ext\.?) ?)\d{1,6}(?!\w)")
 # Ten digits alone are no phone number (an order, a product, a time), unless they are called one.
 _LABELLED = [
     (
@@ -150,7 +151,8 @@ class Detector:
     def _find(self, text: str) -> list[Span]:
         if "\\" in text:
             text = _without_breaks(text)
-        found = [*_shapes(text), *_emails(text), *self._phones(text), *self._secrets(text)]
+        phones = (_with_extension(text, phone) for phone in self._phones(text))
+        found = [*_shapes(text), *_emails(text), *phones, *self._secrets(text)]
         return merged(span for span in found if text[span.start : span.end] not in PLACEHOLDERS)
 
     def _secrets(self, text: str) -> list[Span]:
@@ -259,6 +261,11 @@ def _emails(text: str) -> Iterator[Span]:
             and not (local == "git" and text[match.end() : match.end() + 1] in (":", "/"))
         ):
             yield Span(start, match.end(), "EMAIL")
+
+
+def _with_extension(text: str, phone: Span) -> Span:
+    extension = _EXTENSION.match(text, phone.end)
+    return phone if extension is None else phone._replace(end=extension.end())
 
 
 def _characters(data: bytes) -> int:

@@ -124,7 +124,6 @@ _TRACES = (
     langchain.STATE,
     langchain.MESSAGES,
     gateways.LITELLM,
-    gateways.HELICONE,
 )
 _INTERFACES = (
     gemini.GEMINI,
@@ -132,6 +131,7 @@ _INTERFACES = (
     responses.FORMAT,
     responses.LINES,
     anthropic.FORMAT,
+    gateways.HELICONE,
     sharegpt.FORMAT,
     chat.FORMAT,
     exchanges.FORMAT,

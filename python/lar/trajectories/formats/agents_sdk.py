@@ -5,7 +5,7 @@ The spans of responses hold an id alone. The task is the trace.
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.traces.call import make_draft
@@ -27,7 +27,7 @@ def _read(record: Record) -> list[Draft]:
         data.get("output") or data.get("response"),
         tools=data.get("tools"),
         id=text_or_none(value["id"]),
-        task=text_or_none(value.get("trace_id")),
+        task=identifier(value.get("trace_id")),
         model=text_or_none(data.get("model")),
     )
     return [draft] if draft else []

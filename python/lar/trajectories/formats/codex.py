@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.codex_events import Events, Item, printed_items
 from lar.trajectories.formats.sessions import readable_items, readable_messages
@@ -75,7 +75,7 @@ class _Session:
         return [{"role": "system", "content": text}]
 
     def _draft(self, raw: list[dict[str, Any]]) -> Draft:
-        name = text_or_none(self.meta.get("id"))
+        name = identifier(self.meta.get("id"))
         count = len(self.drafts)
         messages, problems = readable_messages(raw)
         problems = [*self.problems, *problems]

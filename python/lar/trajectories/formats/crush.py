@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
@@ -38,7 +38,7 @@ def _read(record: Record) -> list[Draft]:
     session = value["crush_session"]
     models = (message.get("model") for message in value["messages"] if message["role"] == "assistant")
     model = next(filter(None, map(text_or_none, models)), None)
-    return [Draft(normalize_messages(raw), id=text_or_none(session.get("id")), model=model)]
+    return [Draft(normalize_messages(raw), id=identifier(session.get("id")), model=model)]
 
 
 FORMAT = Format(

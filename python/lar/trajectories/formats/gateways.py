@@ -6,7 +6,7 @@ The task is the session or the trace where the log has one.
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text
@@ -30,8 +30,8 @@ def _read_litellm(record: Record) -> list[Draft]:
         given,
         value["response"],
         tools=options.get("tools") or body.get("tools"),
-        id=text_or_none(value.get("id") or value.get("request_id")),
-        task=text_or_none(value.get("session_id") or value.get("trace_id")),
+        id=identifier(value.get("id") or value.get("request_id")),
+        task=identifier(value.get("session_id") or value.get("trace_id")),
         model=text_or_none(value.get("model")),
     )
     return [draft] if draft else []
@@ -47,7 +47,7 @@ def _read_helicone(record: Record) -> list[Draft]:
     draft = make_draft(
         value["request_body"],
         value["response_body"],
-        id=text_or_none(value.get("request_id")),
+        id=identifier(value.get("request_id")),
         task=text_or_none(properties.get("Helicone-Session-Id")),
         success=solved_by(_scores(value.get("scores") or {})),
         model=text_or_none(value.get("request_model") or value.get("model")),

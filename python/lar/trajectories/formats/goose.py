@@ -7,7 +7,7 @@ and the outputs of `goose run` (`messages`; events of type `message`, in which a
 from itertools import groupby
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import normalize_messages
@@ -73,7 +73,7 @@ def _draft(entries: list[Any], name: str | None = None, model: str | None = None
 
 def _read(record: Record) -> list[Draft]:
     value = record.value
-    name, model = text_or_none(value.get("id")), text_or_none(value.get("model"))
+    name, model = identifier(value.get("id")), text_or_none(value.get("model"))
     return [_draft(_conversation(value) or [], name, model)]
 
 

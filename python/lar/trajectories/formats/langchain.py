@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.traces.call import make_draft
@@ -34,7 +34,7 @@ def _read(record: Record) -> list[Draft]:
         _conversation(value),
         None,
         tools=fields.get("tools"),
-        id=text_or_none(fields.get("id")),
+        id=identifier(fields.get("id")),
         task=text_or_none(fields.get("task")) or _thread(fields),
     )
     return [draft] if draft else []
@@ -44,7 +44,7 @@ def _thread(fields: dict[str, Any]) -> str | None:
     """Return the thread that a state belongs to."""
     config = fields.get("config")
     configured = config.get("configurable") if isinstance(config, dict) else None
-    return text_or_none((configured if isinstance(configured, dict) else fields).get("thread_id"))
+    return identifier((configured if isinstance(configured, dict) else fields).get("thread_id"))
 
 
 STATE = Format("langchain", "LangChain's messages and LangGraph's states", _is_state, _read)

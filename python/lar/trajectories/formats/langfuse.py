@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.messages import from_json_text
@@ -114,7 +114,7 @@ def _row(row: dict[str, Any], *, task: Any, success: bool | None) -> Draft | Non
         given,
         answered,
         tools=_definitions(_get(row, *_TOOLS)) or conventions.tools_of(span),
-        id=text_or_none(row.get("id")),
+        id=identifier(row.get("id")),
         task=text_or_none(task),
         success=success,
         model=text_or_none(_get(row, *_MODELS)),

@@ -8,7 +8,7 @@ steps) are left out.
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.branches import sessions
 from lar.trajectories.json_stream import Record
@@ -125,7 +125,7 @@ def _info_of(message: _Raw) -> _Raw:
 def _read_session(record: Record) -> list[Draft]:
     value = record.value
     messages = [(_info_of(message), message["parts"]) for message in value["messages"]]
-    return [_draft(text_or_none(value["info"].get("id")), messages)]
+    return [_draft(identifier(value["info"].get("id")), messages)]
 
 
 def _session_of(entry: _Raw) -> Any:

@@ -5,7 +5,7 @@ Weave traces functions of all kinds, so the output decides. The task is the trac
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.json_stream import Record
 from lar.trajectories.traces.call import make_draft
@@ -32,7 +32,7 @@ def _read(record: Record) -> list[Draft]:
     draft = make_draft(
         inputs,
         output,
-        id=text_or_none(value.get("id")),
+        id=identifier(value.get("id")),
         task=text_or_none(value["trace_id"]),
         model=text_or_none(model) or text_or_none(output.get("model")),
     )
