@@ -32,7 +32,6 @@ ROLE_NAMES: dict[str, Role] = {
     "observation": "tool",
     "ipython": "tool",
 }
-_ROLES = frozenset(ROLES)
 _PLAIN_KEYS = frozenset(("role", "content", "name", "tool_call_id", "tool_calls"))
 # Roles whose content is a call in JSON.
 _CALLING = ("function_call", "tool_call", "tool_calls")
@@ -90,7 +89,7 @@ def are_plain(values: Any) -> bool:
     if type(values) is not list or not values:
         return False
     for value in values:
-        if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+        if type(value) is not dict or value.get("role") not in ROLES or not value.keys() <= _PLAIN_KEYS:
             return False
         if type(value.get("content", "")) is not str and value["content"] is not None:
             return False
@@ -99,7 +98,7 @@ def are_plain(values: Any) -> bool:
 
 def _plain(value: Any) -> Message | None:
     """What `normalize_message` gives for a message in OpenAI's form, fast; None for others."""
-    if type(value) is not dict or value.get("role") not in _ROLES or not value.keys() <= _PLAIN_KEYS:
+    if type(value) is not dict or value.get("role") not in ROLES or not value.keys() <= _PLAIN_KEYS:
         return None
     content, role = value.get("content"), value["role"]
     if content is None:
