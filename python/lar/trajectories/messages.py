@@ -32,7 +32,6 @@ ROLE_NAMES: dict[str, Role] = {
     "observation": "tool",
     "ipython": "tool",
 }
-_ROLES = frozenset(ROLES)
 _PLAIN_KEYS = frozenset(("role", "content", "name", "tool_call_id", "tool_calls"))
 # Roles whose content is a call in JSON.
 _CALLING = ("function_call", "tool_call", "tool_calls")
@@ -93,7 +92,7 @@ def plain_messages(values: Any) -> list[Message] | None:
         return None
     messages: list[Message] = []
     for value in values:
-        if type(value) is not dict or value.get("role") not in _ROLES:
+        if type(value) is not dict or value.get("role") not in ROLES:
             return None
         content = value.get("content")
         if len(value) == 2 and type(content) is str:

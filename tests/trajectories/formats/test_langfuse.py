@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lar.errors import TrajectoryError
 from lar.trajectories import Report, read_trajectories
 from tests.trajectories.formats.bay import ANSWER, LOGS, SYSTEM, TOOLS, call, only, read, talk, user
 
@@ -79,6 +80,8 @@ REPLIES = [
     {"object": "response", "output": [
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello!"}]}]},
     ["Hello!"],
+    [{"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
+     for text in ("Hel", "lo!")],
 ]  # fmt: skip
 # Without anything of a response beside it, this would be JSON that the agent wrote.
 AS_TEXT = [json.dumps(reply) for reply in REPLIES if reply != {"output": "Hello!"}]
@@ -128,6 +131,14 @@ def test_input_of_every_form(given: Any, as_text: bool) -> None:
     row = {"id": "o", "traceId": "t", "type": "GENERATION", "input": given, "output": ANSWER}
     (found,) = read_trajectories([row])
     assert found.messages == [SYSTEM, user(), ANSWER]
+
+
+def test_what_is_no_message_among_messages_is_a_problem() -> None:
+    row = {"id": "o", "traceId": "t", "type": "GENERATION", "output": ANSWER}
+    (found,) = read_trajectories([row | {"input": [SYSTEM, None, user()]}])
+    assert found.messages == [SYSTEM, user(), ANSWER]
+    with pytest.raises(TrajectoryError, match="message 2 has no known form"):
+        list(read_trajectories([row | {"input": [SYSTEM, {"x": 1}, user()]}]))
 
 
 def test_tools_where_observations_have_them() -> None:

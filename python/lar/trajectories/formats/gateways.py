@@ -13,6 +13,8 @@ from lar.trajectories.messages import from_json_text
 from lar.trajectories.traces.call import make_draft
 from lar.trajectories.traces.scores import solved_by
 
+_OF_HELICONE = ("request_properties", "request_created_at", "response_created_at", "llmSchema")
+
 
 def _is_litellm(value: Any) -> bool:
     return has(value, "call_type", "response") and ("messages" in value or "proxy_server_request" in value)
@@ -36,7 +38,7 @@ def _read_litellm(record: Record) -> list[Draft]:
 
 
 def _is_helicone(value: Any) -> bool:
-    return has(value, "request_body", "response_body")
+    return has(value, "request_body", "response_body") and any(key in value for key in _OF_HELICONE)
 
 
 def _read_helicone(record: Record) -> list[Draft]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from lar.errors import TrajectoryError
 from lar.trajectories.calls import to_json
 from lar.trajectories.messages import ROLE_NAMES, from_json_text
-from lar.trajectories.responses import turns_of_items
+from lar.trajectories.responses import is_item, turns_of_items
 from lar.trajectories.traces import langchain
 from lar.trajectories.traces.parts import canonical, is_call, is_part, is_tool_definition
 
@@ -35,7 +36,6 @@ ABOUT = RESPONSE | frozenset(
         *("toolCalls", "additional_kwargs", "function_call"),
     )
 )
-_ITEMS = ("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 
 
 @dataclass(slots=True)
@@ -51,6 +51,9 @@ def read_list(items: list[Any], role: str) -> Side | None:
     """Read messages, items of Responses, parts of one message or texts; None where the list is none of these.
 
     `role` is that of messages without one.
+
+    Raises:
+        TrajectoryError: the list holds messages, and something of an unknown form.
     """
     while items and all(isinstance(item, list) for item in items):
         items = items[0]  # a batch of prompts: the first
@@ -62,15 +65,22 @@ def read_list(items: list[Any], role: str) -> Side | None:
     if all(isinstance(item, str) for item in items):
         is_one = role != "assistant" or len(items) == 1
         return Side([{"role": role, "content": item} for item in items]) if is_one else None
+    messages = [read_message(item, role) for item in items]
+    return None if not any(messages) else _sorted(items, messages, role)
+
+
+def _sorted(items: list[Any], messages: list[dict[str, Any] | None], role: str) -> Side:
+    """Return the `messages` that were read of `items`, and the schemas of tools among these."""
     side = Side()
-    for item in items:
-        message = read_message(item, role)
+    for number, (item, message) in enumerate(zip(items, messages, strict=True), start=1):
         if isinstance(item, dict) and is_tool_definition(item.get("content")):
             side.tools.append(item["content"])
-        elif message is None:
-            return None
-        else:
+        elif message is not None:
             side.messages.append(message)
+        elif isinstance(item, str):
+            side.messages.append({"role": role, "content": item})
+        elif item is not None:
+            raise TrajectoryError(f"message {number} has no known form")
     return side
 
 
@@ -84,7 +94,7 @@ def has_items(value: Any) -> bool:
         kind, content = item.get("type"), item.get("content")
         if kind == "message" and "role" in item and isinstance(content, list):
             return True
-        if "role" not in item and (kind in _ITEMS or (kind == "reasoning" and "summary" in item)):
+        if "role" not in item and is_item(item) and (kind != "reasoning" or "summary" in item):
             return True
     return False
 

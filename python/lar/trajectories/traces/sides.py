@@ -11,6 +11,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.calls import to_json
+from lar.trajectories.formats.streams import whole_reply
 from lar.trajectories.messages import from_json_text
 from lar.trajectories.responses import turns_of_items
 from lar.trajectories.traces.message import (
@@ -79,7 +80,7 @@ def system_messages(value: Any) -> list[Any]:
 
 def read_output(value: Any) -> Side:
     """Return the messages of a call's output."""
-    given = _whole_json(value)
+    given = whole_reply(_whole_json(value))
     if given is None or given in ("", [], {}):
         return Side()
     side = read_list(given, "assistant") if isinstance(given, list) else None
