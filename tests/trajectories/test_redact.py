@@ -345,3 +345,22 @@ def test_json_keeps_its_shape(redactor, value, is_ascii, indent):
         assert secret not in redacted
     if not any(secret in text for secret in ("@", "\\u00", "phone", "415", "sk-", "Bearer")):
         assert redacted == text
+
+
+def test_nothing_private_is_written_by_either_way_of_reading(tmp_path):
+    from lar.trajectories import Redactor, Report, read_trajectories
+    from lar.trajectories.importing import import_logs
+
+    said = [
+        {"role": "user", "content": "I am jane@example.com."},
+        {"role": "assistant", "content": "Hello jane@example.com!"},
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"id": "jane@example.com", "messages": said}) + "\n")
+    read, imported = Report(), Report()
+    [found] = read_trajectories(log, redact=Redactor(), report=read)
+    import_logs([log], tmp_path / "out.jsonl", redact=Redactor(), report=imported)
+    for text in (repr(found.to_dict()), (tmp_path / "out.jsonl").read_text()):
+        assert "jane" not in text
+        assert "<EMAIL>" in text
+    assert read.redacted == imported.redacted != {}

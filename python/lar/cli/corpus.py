@@ -9,6 +9,7 @@ import click
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, print_json, progress_bar
+from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
 
@@ -39,6 +40,7 @@ from lar.errors import OptionError
     help="Stop at the first record that cannot be read, and at the first text of the agent that the chat "
     "template leaves out; without this, both are counted.",
 )
+@redact_options
 @ray_option
 @json_option
 def command(
@@ -49,6 +51,8 @@ def command(
     workers: int | None,
     skip_refused: bool,
     strict: bool,
+    redact: bool,
+    phone_region: str,
     ray_address: str | None,
     as_json: bool,
 ) -> None:
@@ -70,7 +74,13 @@ def command(
     report = Report()
     with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
         corpus = Corpus.build(
-            read_trajectories(trajectories, task_key=task_key, strict=strict, report=report),
+            read_trajectories(
+                trajectories,
+                task_key=task_key,
+                strict=strict,
+                redact=redactor_of(redact, phone_region),
+                report=report,
+            ),
             tokenizer,
             output,
             workers=workers,

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
+from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
 from lar.trajectories.files import find_sources
@@ -56,6 +57,7 @@ Examples:
     help="The dotted path of the field that names a record's task, such as metadata.issue.",
 )
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
+@redact_options
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -68,6 +70,8 @@ def command(
     format_: str,
     task_key: str | None,
     strict: bool,
+    redact: bool,
+    phone_region: str,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -84,6 +88,7 @@ def command(
             format=format_,
             task_key=task_key,
             strict=strict,
+            redact=redactor_of(redact, phone_region),
             workers=workers,
             report=report,
             progress=progress,

@@ -39,6 +39,7 @@ def report_summary(report: Report) -> dict[str, Any]:
             | {"first": texts.first}
             for (name, path), texts in _by_characters(report)
         ],
+        "redacted": dict(report.redacted),
         "bad_records": report.problems.count,
         "problems": [str(problem) for problem in report.problems.records],
     }
@@ -55,6 +56,9 @@ def print_report(report: Report) -> None:
         figures = (counts.records, counts.trajectories, counts.agent_turns, counts.calls)
         table.add_row(name, *(f"{figure:,}" for figure in (*figures, counts.agent_characters)))
     console.print(table)
+    if report.redacted:
+        values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
+        console.print(f"redacted: {', '.join(values)}")
     if report.left_out:
         console.print(_fields_table(report))
 

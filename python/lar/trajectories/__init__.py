@@ -3,6 +3,7 @@
 from lar.trajectories.formats import FORMATS
 from lar.trajectories.problems import BadRecordWarning, Problem, Problems
 from lar.trajectories.read import read_trajectories
+from lar.trajectories.redact import Redactor
 from lar.trajectories.report import FormatCounts, LeftOut, Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Function, Message, Tool, ToolCall, Trajectory
 from lar.trajectories.write import write_trajectories
@@ -17,6 +18,7 @@ __all__ = [
     "Message",
     "Problem",
     "Problems",
+    "Redactor",
     "Report",
     "Tool",
     "ToolCall",

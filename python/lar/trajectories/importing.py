@@ -26,6 +26,7 @@ from lar.trajectories.files import Source, find_sources
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.read import check_count
+from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import OPENING, Repeats
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
@@ -71,6 +72,7 @@ def import_logs(
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
     strict: bool = False,
+    redact: Redactor | None = None,
     workers: int | None = None,
     report: Report | None = None,
     progress: Progress = silent,
@@ -90,7 +92,7 @@ def import_logs(
         atomic_file(output) as temporary,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,
     ):
-        options = Options(format, task_key, strict, kind, Path(folder))
+        options = Options(format, task_key, strict, redact, kind, Path(folder))
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))

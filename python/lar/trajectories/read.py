@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.records import Records, raw_records
+from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats, WaitingRows, opening
 from lar.trajectories.report import Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
@@ -46,6 +47,7 @@ def read_trajectories(
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
     strict: bool = False,
+    redact: Redactor | None = None,
     report: Report | None = None,
     progress: Progress = silent,
 ) -> Iterator[Trajectory]:
@@ -57,15 +59,16 @@ def read_trajectories(
     that this package has written come at once.
 
     Args:
-        source: one path or several (a folder gives every file in it; .gz and .zst are decompressed). A path
-            may be a URL (`s3://bucket/logs/`, `gs://`, `hf://`), which fsspec reads with the package that its
-            protocol needs. Or records in memory: an iterable of dicts or of lists of messages, a pandas
-            frame, an Arrow table, or a dataset of Hugging Face.
+        source: one path or several: a file, compressed or not, a folder, a pattern, a zip archive, or "-" for
+            standard input. A path may be a URL (`s3://bucket/logs/`, `gs://`, `hf://`), which fsspec reads
+            with the package that its protocol needs. Or records in memory: an iterable of dicts or of lists
+            of messages, a pandas frame, an Arrow table, or a dataset of Hugging Face.
         format: a name of `FORMATS`, by which every record is read; "auto" recognizes each by its content.
         task_key: the dotted path of the field of a raw record that names its task (a text log has
-            `question` and `index`). None takes the task that the format gives, else a hash of the first
-            user message.
+            `question` and `index`). None takes the task that the format gives, else a hash of what the first
+            user message asks, without boilerplate (times, folders, project rules).
         strict: raise at the first record that cannot be read.
+        redact: replaces private values (e-mail addresses, phone numbers, keys, tokens) by placeholders.
         report: collects what was read, what was left out and which records cannot be read. None: a
             `BadRecordWarning` at the end counts the records that cannot be read.
         progress: called with the bytes read of all bytes; with the records read where there are no files.
@@ -85,7 +88,7 @@ def read_trajectories(
     paths, rows = paths_or_rows(source)
     sources = find_sources(paths)
     found = Report() if report is None else report
-    reader = Reader(forced, task_key, strict, found)
+    reader = Reader(forced, task_key, strict, found, redact)
     return _read_all(sources, rows, reader, progress, warn=report is None)
 
 
@@ -156,11 +159,19 @@ class Item:
 class Reader:
     """Reads records and reports on them."""
 
-    def __init__(self, forced: Format | None, task_key: str | None, strict: bool, report: Report) -> None:
+    def __init__(
+        self,
+        forced: Format | None,
+        task_key: str | None,
+        strict: bool,
+        report: Report,
+        redact: Redactor | None = None,
+    ) -> None:
         self.forced = forced
         self.task_key = task_key
         self.strict = strict
         self.report = report
+        self.redact = redact
 
     def read(self, source: Source) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
@@ -250,7 +261,15 @@ class Reader:
             rest = {**value, "messages": None} if reading.is_plain else value
             if texts := left_out(rest, [found.trajectory for found in reading.found]):
                 self.report.leave_out(reading.format, texts, place)
-        yield from (Item(found, place, is_own) for found in reading.found)
+        yield from (Item(self._redacted(found), place, is_own) for found in reading.found)
+
+    def _redacted(self, found: Found) -> Found:
+        if self.redact is None:
+            return found
+        redacted = replace(found, trajectory=self.redact(found.trajectory))
+        self.report.redacted.update(self.redact.counts)
+        self.redact.counts.clear()
+        return redacted
 
     def note(self, problem: Problem) -> None:
         """Count a problem; raises TrajectoryError if reading is strict."""

@@ -1,5 +1,6 @@
 """What reading logs gave: counts for each format, what was left out and where, and what could not be read."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from lar.trajectories.messages import is_spoken
@@ -52,7 +53,7 @@ class Report:
 
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
-    problems: records that could not be read.
+    redacted: private values that were replaced, by kind. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -65,6 +66,7 @@ class Report:
     left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)
     repeated: int = 0
     first_repeated: str | None = None
+    redacted: Counter[str] = field(default_factory=Counter)
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -98,4 +100,5 @@ class Report:
             known.characters += texts.characters
         self.repeated += other.repeated
         self.first_repeated = self.first_repeated or other.first_repeated
+        self.redacted.update(other.redacted)
         self.problems.merge(other.problems)

@@ -15,6 +15,7 @@ from lar.trajectories.formats import get_format
 from lar.trajectories.groups import characters_of, grouped
 from lar.trajectories.read import Item, Reader
 from lar.trajectories.records import Records, each_record
+from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import opening
 from lar.trajectories.report import Report
 from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, encoding_of
@@ -30,6 +31,7 @@ class Options:
     format: str
     task_key: str | None
     strict: bool
+    redact: Redactor | None
     kind: str
     folder: Path
 
@@ -53,7 +55,7 @@ def read_block(options: Options, block: Block) -> Spooled:
         TrajectoryError: a record cannot be read, and reading is strict.
     """
     report = Report()
-    reader = Reader(get_format(options.format), options.task_key, options.strict, report)
+    reader = Reader(get_format(options.format), options.task_key, options.strict, report, options.redact)
     path = options.folder / uuid4().hex
     openings, own = bytearray(), bytearray()
     with _without_gc(), _Writer(path, options.kind) as writer:
