@@ -9,7 +9,7 @@ from typing import IO
 import pyarrow as pa
 
 from lar.trajectories.json_stream import BrokenRecordError, Record
-from lar.trajectories.rows import rows_of_batch, without_nulls
+from lar.trajectories.rows import rows_of_batch
 
 _FILE = b"ARROW1\0\0"  # begins the file format: a stream follows, and a table of its batches
 _STREAM = b"\xff\xff\xff\xff"
@@ -34,7 +34,7 @@ def read_rows(stream: IO[bytes]) -> Iterator[Record]:
             for batch in batches:
                 for row in rows_of_batch(batch):
                     number += 1
-                    yield Record(without_nulls(row), number)
+                    yield Record(row, number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BrokenRecordError(f"not a readable Arrow file: {error}", None, number + 1) from error
     if source.tail != _END:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lar.errors import TrajectoryError
 from lar.trajectories.json_stream import BrokenRecordError, Record
-from lar.trajectories.rows import rows_of_batch, without_nulls
+from lar.trajectories.rows import rows_of_batch
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, ToolCall, Trajectory
 
 READ_ROWS = 64  # rows in memory at a time
@@ -32,7 +32,7 @@ def read_rows(
             for batch in table.iter_batches(batch_size=READ_ROWS, row_groups=groups):
                 for row in rows_of_batch(batch):
                     number += 1
-                    yield Record(without_nulls(row), number)
+                    yield Record(row, number)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError
         raise BrokenRecordError(f"not a readable Parquet file: {error}", None, number + 1) from error
 

@@ -7,10 +7,12 @@ object with nothing but nulls in it, because some programs write an absent struc
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lar.errors import TrajectoryError
 
@@ -38,7 +40,7 @@ def rows_of(value: Iterable[Any] | ArrowStream) -> Iterator[Any]:
     if hasattr(value, "itertuples"):
         return map(without_nulls, _frame_rows(value))
     if hasattr(value, "__arrow_c_stream__"):
-        return map(without_nulls, _arrow_rows(value))
+        return _arrow_rows(value)
     if isinstance(value, Iterable):
         return iter(value)
     raise TrajectoryError(f"a {type(value).__name__} has no rows: give a list of records, or a table")
@@ -61,9 +63,58 @@ def _arrow_rows(table: object) -> Iterator[dict[str, Any]]:
 
 
 def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an Arrow batch, few of them in memory at a time; a map is an object."""
+    """Yield the rows of an Arrow batch `without_nulls`, few of them in memory at a time; a map is an object.
+
+    Columns become lists first, and these become rows: that takes a third of the time of `to_pylist`.
+    """
+    names = batch.schema.names
     for start in range(0, batch.num_rows, _BATCH_ROWS):
-        yield from batch.slice(start, _BATCH_ROWS).to_pylist(maps_as_pydicts="lossy")
+        columns = batch.slice(start, _BATCH_ROWS).columns
+        for values in zip(*map(_values, columns), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """The values of a column, each without nulls."""
+    kind = array.type
+    if _has_fields(kind):
+        names = [field.name for field in kind]
+        rows = [
+            {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            for values in zip(*map(_members, array.flatten()), strict=True)
+        ]
+        return _with_nulls(rows, array)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = _values(array.flatten())
+        lengths = [length or 0 for length in pc.list_value_length(array).to_pylist()]
+        ends = list(accumulate(lengths))
+        lists = [inner[end - length : end] for length, end in zip(lengths, ends, strict=True)]
+        return _with_nulls(lists, array)
+    values = array.to_pylist(maps_as_pydicts="lossy")
+    return list(map(_present, values)) if pa.types.is_nested(kind) else values
+
+
+def _members(array: pa.Array) -> list[Any]:
+    """The values of a member of structs, with None for those that are absent."""
+    kind = array.type
+    if _has_fields(kind):
+        return [value or None for value in _values(array)]
+    if not pa.types.is_nested(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _values(array)
+    values = array.to_pylist(maps_as_pydicts="lossy")
+    return [None if _is_absent(value) else _present(value) for value in values]
+
+
+def _has_fields(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_struct(kind) and kind.num_fields)
+
+
+def _with_nulls(values: list[Any], array: pa.Array) -> list[Any]:
+    if not array.null_count:
+        return values
+    return [
+        value if valid else None for value, valid in zip(values, array.is_valid().to_pylist(), strict=True)
+    ]
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
