@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import logger
-from lar.trajectories import Report
+from lar.trajectories import FORMATS, Report
 
 SHOWN_PROBLEMS = 5
 SHOWN_FIELDS = 12
@@ -84,7 +84,8 @@ def warn_of(report: Report) -> None:
     """Log what a person should look at: bad records, fields that look like replies, repeated histories."""
     _warn_of_problems(report)
     for (name, path), found in _by_characters(report):
-        if _looks_like_a_reply(path) and found.characters >= SHORT * found.records:
+        unwanted = name in FORMATS and path in FORMATS[name].unwanted
+        if not unwanted and _looks_like_a_reply(path) and found.characters >= SHORT * found.records:
             logger.warning(
                 "%s: %s looks like text of the conversation and was not used: %s characters in %s records; "
                 "the first: %s",

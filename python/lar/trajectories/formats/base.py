@@ -22,6 +22,7 @@ class Format:
     read: Callable[[Record], list[Draft]]  # may raise what Python raises for malformed data
     whole_file: bool = False
     may_be_empty: bool = False  # a record need not be the agent's: it may be the span of a tool
+    unwanted: tuple[str, ...] = ()  # paths of texts that are left out on purpose, as the audit names them
 
 
 @dataclass(frozen=True, slots=True)

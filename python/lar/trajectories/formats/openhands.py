@@ -302,6 +302,11 @@ OPENHANDS = Format(
     "OpenHands output.jsonl and trajectories",
     lambda value: isinstance(value, dict) and _events(value) is not None,
     _read,
+    unwanted=(
+        "history[].message",
+        "trajectory[].message",
+        "[].message",
+    ),  # made for people, of the other fields
 )
 EVENTS = Format(
     "openhands_events",
@@ -309,4 +314,5 @@ EVENTS = Format(
     lambda value: _is_event(value) or openhands_sdk.is_event(value),
     _read_events,
     whole_file=True,
+    unwanted=("[].message",),
 )
