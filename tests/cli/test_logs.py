@@ -28,14 +28,15 @@ def logs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     write_trajectories(toy.trajectories(8), folder / "logs.jsonl")
     with (folder / "logs.jsonl").open("a") as file:
-        file.write('{"nothing": 1}\n{"messages": [{"role": "user", "content": "hello?"}]}\n')
+        turns = [{"role": "user", "content": "hello?"}, {"role": "assistant", "content": "hi", "weight": 0}]
+        file.write('{"nothing": 1}\n' + json.dumps({"messages": turns}) + "\n")
     toy.tokenizer().save(folder / "model")
     return folder
 
 
 WARNINGS = [
     "lar: warning: 1 trajectories hold no text of the agent",
-    "lar: warning: 1 records could not be read; the first: ",
+    "lar: warning: bad record: ",
 ]
 
 
