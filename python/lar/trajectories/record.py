@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import NO_AGENT, finish
-from lar.trajectories.formats import known_formats, recognise, recognise_entries
+from lar.trajectories.formats import WHERE_LISTED, recognise, recognise_entries
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.schema import Trajectory
@@ -44,7 +44,7 @@ def read_record(
     """
     format_ = forced or record.format or (recognise_entries if record.whole_file else recognise)(record.value)
     if format_ is None:
-        raise TrajectoryError(f"{_describe(record.value)} is of no known format; known: {known_formats()}")
+        raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
     try:
         drafts = format_.read(record)
     except TrajectoryError:
