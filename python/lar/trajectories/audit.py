@@ -163,7 +163,7 @@ def _opened(text: str) -> Any:
 
 
 def _name(path: _Path) -> str:
-    """`messages[].content`; a number in a name is N, and `children[].children[]` is `children[]`.
+    """`messages[].content`; a number in a name is N, and of `children[].children[].children[]` two are named.
 
     So a tree of any depth has one path, and so have attributes such as `messages.0.content`.
     """
@@ -171,6 +171,6 @@ def _name(path: _Path) -> str:
     kept: list[str] = []
     for step in steps:
         kept.append(step)
-        if kept[-4:-2] == kept[-2:]:  # .children[].children[]
+        if kept[-6:-4] == kept[-4:-2] == kept[-2:]:  # .children[].children[].children[]
             del kept[-2:]
     return "".join(kept).removeprefix(".") or "(the text itself)"

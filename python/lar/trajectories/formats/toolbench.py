@@ -94,6 +94,6 @@ FORMAT = Format(
     # The search tree and its other branches.
     unwanted=(
         "compare_candidates[][].observation(json).response",
-        "tree.tree.children[].observation(json).response",
+        "tree.tree.children[].children[].observation(json).response",
     ),
 )
