@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import NO_AGENT, finish
-from lar.trajectories.formats import WHERE_LISTED, recognise, recognise_entries
+from lar.trajectories.formats import WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.schema import Trajectory
@@ -42,7 +42,9 @@ def read_record(
     Raises:
         TrajectoryError: no format recognises the record, it is malformed, or it holds no turn of the agent.
     """
-    format_ = forced or record.format or (recognise_entries if record.whole_file else recognise)(record.value)
+    if forced is None and record.format is None:
+        record = recognise_record(record, None)
+    format_ = forced or record.format
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
     try:

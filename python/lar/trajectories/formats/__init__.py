@@ -171,6 +171,9 @@ def recognise(value: Any) -> Format | None:
 def recognise_record(record: Record, forced: Format | None) -> Record:
     """The record with its format: `forced`, or the first that recognises it; None where none does."""
     value = record.value
+    if record.whole_file:
+        format_ = forced or recognise_entries(value)
+        return record if format_ is None else replace(record, format=format_)
     if forced is None and (messages := chat.plain(value)) is not None:
         return Record(
             value, record.number, record.line, record.key, record.context, False, chat.FORMAT, messages
