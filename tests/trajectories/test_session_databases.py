@@ -70,7 +70,7 @@ def test_opencode(tmp_path: Path) -> None:
     (found,), report = read(opencode(tmp_path / "opencode.db"), strict=True)
     assert found.messages == MESSAGES
     assert (found.id, found.model) == ("ses_1", "acme-1")
-    assert ("opencode", "parts_alone.m9[].text") in report.left_out
+    assert ("opencode", "parts_alone.mN[].text") in report.left_out
 
 
 def test_goose(tmp_path: Path) -> None:
