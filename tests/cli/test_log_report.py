@@ -21,7 +21,7 @@ def test_counts_and_fields_that_were_left_out(tmp_path):
     shown = run(tmp_path, records).output
     assert "chat" in shown
     assert "review" in shown
-    found = json.loads(run(tmp_path, records, "--json").output)
+    found = json.loads(run(tmp_path, records, "--json").stdout)
     assert found["formats"]["chat"] == {
         "records": 2,
         "trajectories": 2,
@@ -48,6 +48,6 @@ def test_repeated_histories_and_records_without_the_agent_are_counted(tmp_path):
         "request": {"messages": [*TALK, TALK[0]]},
         "response": {"role": "assistant", "content": "Still."},
     }
-    found = json.loads(run(tmp_path, [call, longer, {"messages": TALK[:1]}], "--json").output)
+    found = json.loads(run(tmp_path, [call, longer, {"messages": TALK[:1]}], "--json").stdout)
     assert (found["trajectories"], found["repeated"], found["bad_records"]) == (1, 1, 1)
     assert "no turn of the agent" in found["problems"][0]

@@ -92,12 +92,15 @@ def json_problem(path: Path, number: int) -> Any:
 UNREADABLE = {
     "empty": (b"", "empty"),
     "blank": (b" \n\n", "empty"),
-    "binary": (b"\x7fELF\x00\x01\x02", "binary data; known formats: react"),
-    "prose": (b"Dear diary,\n\nnothing happened.\n", "not a log of a known format; known: react, tau_bench"),
+    "binary": (b"\x7fELF\x00\x01\x02", "binary data, of no known format"),
+    "prose": (b"Dear diary,\n\nnothing happened.\n", "not a log of a known format (lar import"),
     "broken gzip": (gzip.compress(b"x" * 1000)[:20], "broken compressed data"),
     "no gzip": (b"\x1f\x8bnonsense", "broken compressed data"),
     "broken parquet": (b"PAR1nonsensePAR1", "not a readable Parquet file"),
-    "unknown JSON": (b'{"weather": "fine"}', "an object with the keys weather is of no known format; known:"),
+    "unknown JSON": (
+        b'{"weather": "fine"}',
+        "an object with the keys weather is of no known format (lar import",
+    ),
     "cut": (b'{"messages": [{"role": "user", "content": "a', "cut off"),
     "wrong YAML": (b"history:\n  - a: [\n", "not YAML"),
 }

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import logger
-from lar.trajectories import FORMATS, Report
+from lar.trajectories import FORMATS, LeftOut, Report
 
 SHOWN_PROBLEMS = 5
 SHOWN_FIELDS = 12
@@ -83,14 +83,15 @@ def _fields_table(report: Report) -> Table:
 def warn_of(report: Report) -> None:
     """Log what a person should look at: bad records, fields that look like replies, repeated histories."""
     _warn_of_problems(report)
-    for (name, path), found in _by_characters(report):
-        unwanted = name in FORMATS and path in FORMATS[name].unwanted
-        if not unwanted and _looks_like_a_reply(path) and found.characters >= SHORT * found.records:
-            logger.warning(
-                "%s: %s looks like text of the conversation and was not used: %s characters in %s records; "
-                "the first: %s",
-                *(name, path, f"{found.characters:,}", f"{found.records:,}", found.first),
-            )
+    replies = [item for item in _by_characters(report) if _looks_like_a_reply(*item)]
+    for (name, path), found in replies[:SHOWN_PROBLEMS]:
+        logger.warning(
+            "%s: %s looks like text of the conversation and was not used: %s characters in %s records; "
+            "the first: %s",
+            *(name, path, f"{found.characters:,}", f"{found.records:,}", found.first),
+        )
+    if len(replies) > SHOWN_PROBLEMS:
+        logger.warning("%d more fields look like text and were not used", len(replies) - SHOWN_PROBLEMS)
     if report.repeated:
         logger.info(
             "%s trajectories are the beginning of another one, which is kept; the first: %s",
@@ -98,9 +99,13 @@ def warn_of(report: Report) -> None:
         )
 
 
-def _looks_like_a_reply(path: str) -> bool:
-    steps = path.replace("(json)", "").replace("[]", "").split(".")
-    return steps[-1] in _REPLIES
+def _looks_like_a_reply(field: tuple[str, str], found: LeftOut) -> bool:
+    """Whether a field that was left out may be the agent's text, and its format does not expect that."""
+    name, path = field
+    if name in FORMATS and path in FORMATS[name].unwanted:
+        return False
+    last = path.replace("(json)", "").replace("[]", "").split(".")[-1]
+    return last in _REPLIES and found.characters >= SHORT * found.records
 
 
 def _warn_of_problems(report: Report) -> None:

@@ -38,6 +38,7 @@ _STAMP = re.compile(
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
 _ATTRIBUTE = frozenset(("key", "value"))  # of a span
+_NUMBER = re.compile(r"\d+")
 _Path = tuple[str, ...]
 
 
@@ -162,10 +163,14 @@ def _opened(text: str) -> Any:
 
 
 def _name(path: _Path) -> str:
-    """`messages[].content`; numbers in names are written N, for attributes such as `messages.0.content`."""
-    steps = (step if step in ("[]", "(json)") else f".{_without_numbers(step)}" for step in path)
-    return "".join(steps).removeprefix(".") or "(the text itself)"
+    """`messages[].content`; a number in a name is N, and of `children[].children[].children[]` two are named.
 
-
-def _without_numbers(step: str) -> str:
-    return ".".join("N" if part.isdecimal() else part for part in step.split("."))
+    So a tree of any depth has one path, and so have attributes such as `messages.0.content`.
+    """
+    steps = [step if step in ("[]", "(json)") else f".{_NUMBER.sub('N', step)}" for step in path]
+    kept: list[str] = []
+    for step in steps:
+        kept.append(step)
+        if kept[-6:-4] == kept[-4:-2] == kept[-2:]:  # .children[].children[].children[]
+            del kept[-2:]
+    return "".join(kept).removeprefix(".") or "(the text itself)"

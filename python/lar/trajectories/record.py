@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import NO_AGENT, finish
-from lar.trajectories.formats import known_formats, recognise_record
+from lar.trajectories.formats import WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.json_stream import Record
 from lar.trajectories.schema import Trajectory
@@ -46,7 +46,7 @@ def read_record(
         record = recognise_record(record, None)
     format_ = forced or record.format
     if format_ is None:
-        raise TrajectoryError(f"{_describe(record.value)} is of no known format; known: {known_formats()}")
+        raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
     try:
         drafts = format_.read(record)
     except TrajectoryError:

@@ -14,7 +14,7 @@ from lar.trajectories.files import PARQUET, Opened, Source, seekable
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
     TEXT_FORMATS,
-    known_formats,
+    WHERE_LISTED,
     recognise,
     recognise_entries,
     recognise_record,
@@ -51,7 +51,7 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if b"\x00" in head:
-        raise BrokenRecordError(f"binary data; known formats: {known_formats()}", None)
+        raise BrokenRecordError(f"binary data, of no known format ({WHERE_LISTED})", None)
     text = head.decode("utf-8", "replace")
     for log in TEXT_FORMATS:
         if log.looks_like(text):
@@ -62,7 +62,7 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
         return _with_context(records, context) if context else records
     if _YAML.search(head):
         return _yaml_records(stream)
-    raise BrokenRecordError(f"not a log of a known format; known: {known_formats()}", 1)
+    raise BrokenRecordError(f"not a log of a known format ({WHERE_LISTED})", 1)
 
 
 def _with_context(records: Records, context: dict[str, Any]) -> Records:

@@ -147,6 +147,7 @@ _INTERFACES = (
 _ALL = (*_BENCHMARKS, *_CODING_AGENTS, *_FRAMEWORKS, *_TRACES, *_INTERFACES)
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)
 _WHOLE_FILES = tuple(format_ for format_ in _ALL if format_.whole_file)
+WHERE_LISTED = "lar import --help lists them"
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
 TEXT_FORMATS = (
     TextFormat(aider.looks_like_aider, aider.read_runs),
@@ -185,8 +186,3 @@ def recognise_entries(entries: list[Any]) -> Format | None:
     """Return the first format of whole files that recognises one of the first `entries`, or None."""
     head = entries[:HEAD_ENTRIES]
     return next((format_ for format_ in _WHOLE_FILES if any(map(format_.recognises, head))), None)
-
-
-def known_formats() -> str:
-    """The names of the formats that can be read, in one line."""
-    return ", ".join(format_.name for format_ in _ALL)

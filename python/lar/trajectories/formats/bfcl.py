@@ -62,4 +62,6 @@ FORMAT = Format(
     "BFCL multi-turn results with inference log",
     lambda value: has(value, "id", "result") and ("inference_log" in value or "latency" in value),
     _read,
+    # What the program logged of a step: the request as text, and how it decoded the reply.
+    unwanted=("inference_log[].step_N[].content", "inference_log[].step_N[].content.message"),
 )

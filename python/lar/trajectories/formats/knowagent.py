@@ -59,4 +59,10 @@ def _recognises(value: Any) -> bool:
     return has(value, "name", "result", "traj") and isinstance(value["traj"], str)
 
 
-FORMAT = Format("knowagent", "KnowAgent trajectories (HotpotQA, ALFWorld)", _recognises, _read)
+FORMAT = Format(
+    "knowagent",
+    "KnowAgent trajectories (HotpotQA, ALFWorld)",
+    _recognises,
+    _read,
+    unwanted=("answer",),  # the right one, not the agent's
+)

@@ -86,4 +86,14 @@ def _recognises(value: Any) -> bool:
     return has(value, "query", "answer") and has(value["answer"], "answer_details")
 
 
-FORMAT = Format("toolbench", "ToolBench answers and tooleval files", _recognises, _read)
+FORMAT = Format(
+    "toolbench",
+    "ToolBench answers and tooleval files",
+    _recognises,
+    _read,
+    # The search tree and its other branches.
+    unwanted=(
+        "compare_candidates[][].observation(json).response",
+        "tree.tree.children[].children[].observation(json).response",
+    ),
+)
