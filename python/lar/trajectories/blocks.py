@@ -89,6 +89,13 @@ _BLANK = re.compile(rb"\n[ \t\r\x0b\x0c]*(?=\n)")
 Block = Lines | Rows | Whole | Trouble
 
 
+def is_small(block: Block) -> bool:
+    """Whether a block is read in less time than a process takes to start."""
+    if isinstance(block, Trouble):
+        return True
+    return (block.size if isinstance(block, Lines) else block.source.size) <= 2 * BLOCK
+
+
 def blocks_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
     """Cut a file; `forced` is the format of all records. Copies of piped files are made in `folder`."""
     try:

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lar.trajectories.blocks import Block, blocks_of
+from lar.trajectories.blocks import Block, blocks_of, is_small
 from lar.trajectories.files import Source, find_sources
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
@@ -96,7 +96,7 @@ def import_logs(
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))
-        with closing(in_order(read, blocks, workers or cores())) as results:
+        with closing(in_order(read, blocks, workers or cores(), is_small)) as results:
             for spooled in results:
                 spool.add(spooled)
                 found.merge(spooled.report)

@@ -17,7 +17,7 @@ from lar.errors import LarError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_ALONE = 4  # tasks that this process does before it starts others, which takes them a second
+_ALONE = 4  # small tasks that this process does before it starts others, which takes them a second
 
 
 class WorkerError(LarError):
@@ -30,9 +30,12 @@ def cores() -> int:
 
 
 def in_order(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    is_small: Callable[[Task], bool] = lambda _: True,
 ) -> Generator[Result, None, None]:
-    """Yield `function(task)` for each task, in order; `workers` processes do the work where tasks are many.
+    """Yield `function(task)` for each task, in order; `workers` processes do the work unless it is little.
 
     At most two tasks for each process are in progress. After an error, or when the iterator is closed, no
     process is left; nor when this process dies.
@@ -41,10 +44,12 @@ def in_order(
         WorkerError: a process has died.
     """
     waiting = iter(tasks)
-    yield from map(function, islice(waiting, _ALONE if workers > 1 else None))
-    more = list(islice(waiting, 1))
-    if more:
-        yield from _in_processes(function, [*more, *islice(waiting, 2 * workers)], waiting, workers)
+    for number, task in enumerate(waiting):
+        if workers > 1 and (number == _ALONE or not is_small(task)):
+            first = [task, *islice(waiting, 2 * workers - 1)]
+            yield from _in_processes(function, first, waiting, workers)
+            return
+        yield function(task)
 
 
 def _in_processes(
