@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories import PARQUET_SCHEMA, Trajectory
-from lar.trajectories.parquet import to_batch
-from lar.trajectories.rows import rows_of_batch, without_nulls
+from lar.trajectories.layouts.parquet import to_batch
+from lar.trajectories.layouts.rows import rows_of_batch, without_nulls
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 function = st.fixed_dictionaries({"name": text, "arguments": text})

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lar.trajectories.json_stream import decode_line
+from lar.trajectories.layouts.json_stream import decode_line
 
 JSON_PIECES = [
     *'{}[]":,\\u.e- \t',

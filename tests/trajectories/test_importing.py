@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
+from lar.trajectories.dialects.messages import normalize_message, plain_messages
 from lar.trajectories.importing import import_logs
-from lar.trajectories.messages import normalize_message, plain_messages
 from lar.utils import pool
 
 
@@ -50,7 +50,7 @@ def small_blocks(monkeypatch):
     """Blocks and groups so small that a few records fill several."""
     monkeypatch.setattr(blocks, "BLOCK", 2000)
     monkeypatch.setattr(blocks, "SMALL_PACKED", 500)
-    monkeypatch.setattr("lar.trajectories.parquet.RANGE_BYTES", 1000)
+    monkeypatch.setattr("lar.trajectories.layouts.parquet.RANGE_BYTES", 1000)
     monkeypatch.setattr("lar.trajectories.write.GROUP_TRAJECTORIES", 7)
     monkeypatch.setattr(importing, "GROUP_TRAJECTORIES", 7)
 

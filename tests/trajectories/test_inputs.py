@@ -19,7 +19,7 @@ import pytest
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories, write_trajectories
-from lar.trajectories.files import find_sources, zip_members
+from lar.trajectories.inputs.files import find_sources, zip_members
 
 
 def line(number):

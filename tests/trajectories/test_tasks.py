@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.trajectories import read_trajectories
-from lar.trajectories.messages import normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.tasks import MANY, asked, first_message_task, one_task, without_boilerplate
 
 QUESTION = "Fix the login page:\n\n    it shows <b>two</b> buttons"

@@ -18,10 +18,10 @@ from lar.trajectories import (
     Problems,
     Report,
     Trajectory,
-    json_stream,
     read_trajectories,
     write_trajectories,
 )
+from lar.trajectories.layouts import json_stream
 
 
 def talk(said: str = "hi", **fields: Any) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.errors import LarError
-from lar.trajectories import Report, Trajectory, json_stream, read_trajectories, write_trajectories
-from lar.trajectories.formats import react
+from lar.trajectories import Report, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories.formats.benchmarks import react
+from lar.trajectories.layouts import json_stream
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 name = text.filter(bool)

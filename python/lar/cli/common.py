@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from lar.trajectories.remote import is_url
+from lar.trajectories.inputs.remote import is_url
 from lar.utils.processes import is_main
 from lar.utils.progress import Progress, silent
 

@@ -12,8 +12,8 @@ from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
-from lar.trajectories.files import find_sources
 from lar.trajectories.importing import Tally, import_logs
+from lar.trajectories.inputs.files import find_sources
 from lar.trajectories.tasks import one_task
 
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.

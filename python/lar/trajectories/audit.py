@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from lar.trajectories.messages import from_json_text, strings_of
+from lar.trajectories.dialects.messages import from_json_text, strings_of
 from lar.trajectories.schema import Trajectory
 
 # Members that name things and hold no text of a conversation.

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from lar.trajectories import parquet
-from lar.trajectories.compression import HEAD, Breakable, BrokenDataError
-from lar.trajectories.eval_archive import samples_of
-from lar.trajectories.files import (
+from lar.trajectories.formats.base import Format
+from lar.trajectories.inputs.compression import HEAD, Breakable, BrokenDataError
+from lar.trajectories.inputs.eval_archive import samples_of
+from lar.trajectories.inputs.files import (
     PARQUET,
     Opened,
     Source,
@@ -24,10 +24,10 @@ from lar.trajectories.files import (
     open_source,
     zip_members,
 )
-from lar.trajectories.formats.base import Format
-from lar.trajectories.json_stream import BrokenRecordError
+from lar.trajectories.layouts import parquet
+from lar.trajectories.layouts.json_stream import BrokenRecordError
+from lar.trajectories.layouts.records import are_separate_lines
 from lar.trajectories.problems import Problem
-from lar.trajectories.records import are_separate_lines
 
 BLOCK = 4 << 20  # bytes of lines
 SMALL_PACKED = 16 << 20  # a compressed file of fewer bytes is unpacked where it is read

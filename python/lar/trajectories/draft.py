@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import check_text, is_spoken, is_utf8
+from lar.trajectories.dialects.messages import check_text, is_spoken, is_utf8
+from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
 

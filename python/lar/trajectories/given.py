@@ -11,11 +11,11 @@ from itertools import chain
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.dialects.messages import is_message, normalize_messages
 from lar.trajectories.formats.base import Format
-from lar.trajectories.json_stream import Record
-from lar.trajectories.messages import is_message, normalize_messages
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.rows import ArrowStream, rows_of
 from lar.trajectories.record import Found, Reading, read_record
-from lar.trajectories.rows import ArrowStream, rows_of
 from lar.trajectories.schema import ROLES, Message, Trajectory
 from lar.utils.paths import StrPath
 

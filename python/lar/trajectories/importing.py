@@ -22,9 +22,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.trajectories.blocks import Block, blocks_of, is_small
-from lar.trajectories.files import Source, find_sources
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
+from lar.trajectories.inputs.files import Source, find_sources
 from lar.trajectories.read import check_count
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import OPENING, Repeats

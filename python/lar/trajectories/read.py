@@ -10,9 +10,12 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
-from lar.trajectories.compression import BrokenDataError
-from lar.trajectories.eval_archive import samples_of
-from lar.trajectories.files import (
+from lar.trajectories.formats import get_format
+from lar.trajectories.formats.base import Format
+from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
+from lar.trajectories.inputs.compression import BrokenDataError
+from lar.trajectories.inputs.eval_archive import samples_of
+from lar.trajectories.inputs.files import (
     Opened,
     Source,
     find_sources,
@@ -21,13 +24,10 @@ from lar.trajectories.files import (
     seekable,
     zip_members,
 )
-from lar.trajectories.formats import get_format
-from lar.trajectories.formats.base import Format
-from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
-from lar.trajectories.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.records import Records, raw_records
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
-from lar.trajectories.records import Records, raw_records
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats, WaitingRows, opening
 from lar.trajectories.report import Report

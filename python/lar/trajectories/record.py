@@ -7,7 +7,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.draft import NO_AGENT, finish
 from lar.trajectories.formats import WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
-from lar.trajectories.json_stream import Record
+from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Trajectory
 
 # What Python raises where a record lacks the shape of its format.

@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from lar.trajectories.calls import to_json
+from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.schema import Message, ToolCall, Trajectory
 from lar.trajectories.sensitive import Detector, Span, merged
 from lar.trajectories.tasks import asked, first_message_task

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lar.trajectories.messages import is_spoken
+from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.problems import Problems
 from lar.trajectories.schema import Trajectory
 

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from lar.trajectories import json_stream, parquet
 from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
 from lar.trajectories.formats import get_format
 from lar.trajectories.groups import characters_of, grouped
+from lar.trajectories.layouts import json_stream, parquet
+from lar.trajectories.layouts.records import Records, each_record
 from lar.trajectories.read import Item, Reader
-from lar.trajectories.records import Records, each_record
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import opening
 from lar.trajectories.report import Report

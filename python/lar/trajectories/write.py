@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lar.errors import OptionError
 from lar.trajectories.groups import in_groups
-from lar.trajectories.parquet import ParquetWriter, from_row, to_batch
+from lar.trajectories.layouts.parquet import ParquetWriter, from_row, to_batch
 from lar.trajectories.schema import Trajectory
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath

@@ -7,7 +7,7 @@ import pytest
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Message, write_trajectories
-from lar.trajectories.formats import names
+from lar.trajectories.formats.frameworks import names
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
 COUNT = call("count", '{"bay": 4}', "c1")

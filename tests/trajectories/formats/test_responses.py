@@ -9,8 +9,8 @@ import pytest
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories
-from lar.trajectories.messages import normalize_messages
-from lar.trajectories.responses import turns_of_items
+from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.dialects.responses import turns_of_items
 
 LOGS = Path(__file__).parents[1] / "logs" / "responses"
 

@@ -8,60 +8,62 @@ from dataclasses import replace
 from typing import Any
 
 from lar.errors import OptionError
-from lar.trajectories.formats import (
-    adk,
-    agents_sdk,
-    aider,
-    anthropic,
-    antigravity,
+from lar.trajectories.formats.base import Format, TextFormat
+from lar.trajectories.formats.benchmarks import (
     atif,
-    autogen,
     bfcl,
-    chat,
+    fireact,
+    inspect_ai,
+    intercode,
+    knowagent,
+    react,
+    swe_agent,
+    tau,
+    toolbench,
+)
+from lar.trajectories.formats.coding_agents import (
+    aider,
+    antigravity,
     claude_code,
     cline,
     codex,
     continue_dev,
     copilot,
-    crewai,
     crush,
     cursor,
-    exchanges,
-    fireact,
-    gateways,
-    gemini,
     gemini_cli,
     goose,
     grok,
-    group_chat,
-    inspect_ai,
-    intercode,
     kimi,
-    knowagent,
+    opencode,
+    openhands,
+    pi,
+    stream_json,
+    transcript,
+)
+from lar.trajectories.formats.frameworks import adk, autogen, crewai, group_chat, smolagents
+from lar.trajectories.formats.interfaces import (
+    anthropic,
+    chat,
+    exchanges,
+    gemini,
+    message_lines,
+    responses,
+    sharegpt,
+)
+from lar.trajectories.formats.tracers import (
+    agents_sdk,
+    gateways,
     langchain,
     langfuse,
     langsmith,
-    message_lines,
     mlflow,
-    opencode,
-    openhands,
     otel,
     otel_logs,
-    pi,
     pydantic_ai,
-    react,
-    responses,
-    sharegpt,
-    smolagents,
-    stream_json,
-    swe_agent,
-    tau,
-    toolbench,
-    transcript,
     weave,
 )
-from lar.trajectories.formats.base import Format, TextFormat
-from lar.trajectories.json_stream import Record
+from lar.trajectories.layouts.json_stream import Record
 
 _BENCHMARKS = (
     react.FORMAT,

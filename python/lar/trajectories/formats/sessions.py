@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.messages import normalize_message, normalize_messages
-from lar.trajectories.responses import turns_of_items
+from lar.trajectories.dialects.messages import normalize_message, normalize_messages
+from lar.trajectories.dialects.responses import turns_of_items
 from lar.trajectories.schema import Message
 
 # What the reading of a malformed message raises; a TrajectoryError is a ValueError.

@@ -1,0 +1,1 @@
+"""Messages, parts, calls and tools of any interface -> the one normalized form."""

@@ -1,0 +1,102 @@
+"""SWE-agent's `.traj` and demonstration files, and mini-swe-agent's `.traj.json`.
+
+Both name the task by the instance, and the same instance is the same task in both.
+"""
+
+import json
+from typing import Any
+
+from lar.errors import TrajectoryError
+from lar.trajectories.dialects.messages import is_conversation, normalize_messages
+from lar.trajectories.dialects.responses import has_calls, turns_of_items
+from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.tasks import first_message_task
+
+
+def _is_swe_agent(value: Any) -> bool:
+    if has(value, "history") and is_conversation(value["history"]):
+        return "agent" in value["history"][0] or has(value, "trajectory") or has(value, "replay_config")
+    return has(value, "trajectory") and _is_steps(value["trajectory"])
+
+
+def _is_steps(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and has(value[0], "action", "observation", "response")
+
+
+def _read_swe_agent(record: Record) -> list[Draft]:
+    value = record.value
+    raw = value["history"] if is_conversation(value.get("history")) else _from_steps(value.get("trajectory"))
+    config = value.get("replay_config") or {}
+    config = json.loads(config) if isinstance(config, str) else config
+    name = _instance(value, config)
+    return [
+        Draft(
+            normalize_messages(raw),
+            task=f"swe/{name}" if name else _task_without_demonstrations(raw),
+            model=text_or_none(_dig(config, "agent", "model", "name")),
+        )
+    ]
+
+
+def _from_steps(steps: Any) -> list[dict[str, Any]]:
+    """Make a history out of steps: the agent's response, then the observation."""
+    if not _is_steps(steps):
+        raise TrajectoryError("neither a history nor a trajectory of steps")
+    return [
+        message
+        for step in steps
+        for message in (
+            {"role": "assistant", "content": step["response"]},
+            {"role": "user", "content": step["observation"]},
+        )
+    ]
+
+
+def _instance(value: dict[str, Any], config: Any) -> str | None:
+    statement = _dig(config, "problem_statement", "id")
+    return identifier(value.get("instance_id")) or identifier(statement)
+
+
+def _task_without_demonstrations(raw: list[Any]) -> str:
+    """Name the task by the first user message that is no demonstration (every run has the same)."""
+    return first_message_task(normalize_messages([message for message in raw if not message.get("is_demo")]))
+
+
+def _dig(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _is_mini_swe_agent(value: Any) -> bool:
+    if not has(value, "messages") or not is_conversation(value["messages"]):
+        return False
+    layout = value.get("trajectory_format")
+    return (isinstance(layout, str) and "mini-swe" in layout) or _dig(
+        value, "info", "mini_version"
+    ) is not None
+
+
+def _mini_messages(messages: list[Any]) -> list[Any]:
+    """The messages; with the Responses interface a turn of the agent is a whole response, without a role."""
+    return turns_of_items(messages) if has_calls(messages) else messages
+
+
+def _read_mini_swe_agent(record: Record) -> list[Draft]:
+    value = record.value
+    name = identifier(value.get("instance_id"))
+    return [
+        Draft(
+            normalize_messages(_mini_messages(value["messages"])),
+            task=f"swe/{name}" if name else None,
+            model=text_or_none(_dig(value, "info", "config", "model", "model_name")),
+        )
+    ]
+
+
+SWE_AGENT = Format("swe_agent", "SWE-agent .traj and demonstration .yaml", _is_swe_agent, _read_swe_agent)
+MINI_SWE_AGENT = Format(
+    "mini_swe_agent", "mini-swe-agent .traj.json", _is_mini_swe_agent, _read_mini_swe_agent
+)

@@ -1,0 +1,69 @@
+"""Result files of tau-bench (a list of runs) and tau2-bench (one object with its simulations)."""
+
+import re
+from typing import Any
+
+from lar.errors import TrajectoryError
+from lar.trajectories.dialects.messages import is_conversation, normalize_messages
+from lar.trajectories.dialects.tools import parse_tools
+from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.schema import Message
+
+_POLICY = re.compile(r"^#\s*(\w+)\s+agent\s+policy", re.IGNORECASE | re.MULTILINE)
+_PERSONA = re.compile(r"\[PERSONA:[^\]]*\]$")
+
+
+def _read_tau_bench(record: Record) -> list[Draft]:
+    value = record.value
+    messages = normalize_messages(value["traj"])
+    task = f"tau_bench/{_domain(messages)}/{value['task_id']}"
+    return [Draft(messages, task=task, success=solved(value.get("reward")))]
+
+
+def _domain(messages: list[Message]) -> str:
+    """Find the domain, which only the policy's title contains ("# Airline Agent Policy")."""
+    title = _POLICY.search(messages[0]["content"])
+    return title.group(1).lower() if title else "unknown"
+
+
+def _read_tau2(record: Record) -> list[Draft]:
+    """Read a simulation; the policy in the file's `info` does not become a message."""
+    value, info = record.value, record.context.get("info")
+    environment = _part(info, "environment_info")
+    if "task_id" not in value:
+        raise TrajectoryError("a simulation without task_id")
+    # The persona is the simulated user's: the same task in another tone.
+    task = _PERSONA.sub("", str(value["task_id"]))
+    return [
+        Draft(
+            normalize_messages(value["messages"]),
+            id=identifier(value.get("id")),
+            task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
+            success=solved(_part(value, "reward_info").get("reward")),
+            model=text_or_none(_part(info, "agent_info").get("llm")),
+            tools=parse_tools(environment.get("tool_defs")),
+        )
+    ]
+
+
+def _part(value: Any, key: str) -> dict[str, Any]:
+    part = value.get(key) if isinstance(value, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+TAU_BENCH = Format(
+    "tau_bench",
+    "tau-bench result file",
+    lambda value: has(value, "task_id", "traj", "info") and is_conversation(value["traj"]),
+    _read_tau_bench,
+)
+TAU2 = Format(
+    "tau2",
+    "tau2-bench result file",
+    lambda value: (
+        has(value, "task_id", "messages") and ("reward_info" in value or "termination_reason" in value)
+    ),
+    _read_tau2,
+)

@@ -1,0 +1,104 @@
+"""Tasks of Cline and Roo Code: `api_conversation_history.json`, a list of Anthropic's messages.
+
+Cline's newer sessions (`SESSION.messages.json`) hold such a list, the system prompt and the session's name.
+Calls that stand in the text as XML stay there, character for character. Roo's entries of type `reasoning`
+belong to the turn after them. The task is what the user asked, without the details of the editor, which hold
+the time. `ui_messages.json` beside it holds the same task for the screen, and is refused.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from lar.errors import TrajectoryError
+from lar.trajectories.dialects.messages import is_conversation, normalize_messages
+from lar.trajectories.draft import Draft, question_task, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.layouts.json_stream import Record
+
+_DETAILS = "<environment_details>"
+_ASKED = re.compile(r"<(task|user_message)>\s*(.*?)\s*</\1>", re.DOTALL)
+
+
+def _texts(message: Any) -> list[str]:
+    content = message.get("content") if isinstance(message, dict) else None
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _recognises(value: Any) -> bool:
+    if not is_conversation(value):
+        return False
+    texts = [text for message in value[:3] for text in _texts(message)]
+    return any(_DETAILS in text for text in texts) or (
+        has(value[0], "ts") and any(_ASKED.search(text) for text in texts)
+    )
+
+
+def _read(record: Record) -> list[Draft]:
+    return [_draft(record.value)]
+
+
+def _read_session(record: Record) -> list[Draft]:
+    value = record.value
+    prompt = value.get("system_prompt")
+    system = [{"role": "system", "content": prompt}] if prompt else []
+    return [replace(_draft(value["messages"], system), id=text_or_none(value.get("sessionId")))]
+
+
+def _draft(messages: list[Any], system: Iterable[dict[str, Any]] = ()) -> Draft:
+    raw: list[dict[str, Any]] = []
+    thoughts: list[Any] = []
+    for message in messages:
+        if message.get("type") == "reasoning":
+            thoughts.append(message.get("summary") or message.get("text"))
+            continue
+        if thoughts and message.get("role") == "assistant":
+            message = {"reasoning_content": thoughts, **message}
+            thoughts = []
+        raw.append(_with_files(message))
+    asked = next((found for text in _texts(raw[0]) if (found := _ASKED.search(text))), None)
+    task = question_task(asked[2]) if asked else None
+    model = next(filter(None, map(_model, raw)), None)
+    return Draft(normalize_messages([*system, *raw]), task=task, model=model)
+
+
+def _with_files(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with its files, which Cline gives as text, as text."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [
+        {"type": "text", "text": part["content"]} if has(part, "path", "content") else part
+        for part in content
+    ]
+    return {**message, "content": parts}
+
+
+def _model(message: dict[str, Any]) -> str | None:
+    info = message.get("modelInfo")
+    return text_or_none(info.get("modelId") or info.get("id")) if isinstance(info, dict) else None
+
+
+def _refuse(_: Record) -> NoReturn:
+    raise TrajectoryError(
+        "Cline's messages for the screen: the same task is in api_conversation_history.json beside this file"
+    )
+
+
+TASK = Format("cline", "Cline or Roo Code task (api_conversation_history.json)", _recognises, _read)
+SESSION = Format(
+    "cline_session",
+    "Cline session (SESSION.messages.json)",
+    lambda value: has(value, "version", "updated_at", "messages") and is_conversation(value["messages"]),
+    _read_session,
+)
+SCREEN = Format(
+    "cline_screen",
+    "Cline's ui_messages.json, which is refused: a copy of the task for the screen",
+    lambda value: has(value, "ts", "type") and value["type"] in ("say", "ask"),
+    _refuse,
+    whole_file=True,
+)

@@ -1,0 +1,69 @@
+"""Sessions of GitHub's Copilot CLI (`events.jsonl`): an event a line.
+
+Of an agent that another one called (`parentToolCallId`) the messages are a trajectory of their own.
+"""
+
+from typing import Any
+
+from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.coding_agents.branches import branch_name
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.tasks import first_message_task
+
+_Raw = dict[str, Any]
+
+
+def _recognises(value: Any) -> bool:
+    if not has(value, "type", "data") or not isinstance(value["data"], dict):
+        return False
+    kind, data = value["type"], value["data"]
+    return (kind == "session.start" and "sessionId" in data) or (
+        kind == "assistant.message" and "content" in data
+    )
+
+
+def _read(record: Record) -> list[Draft]:
+    session, model, asked = "", None, None
+    names: dict[str, str] = {}
+    agents: dict[str, list[_Raw]] = {"": []}
+    for entry in record.value:
+        kind, data = entry.get("type"), entry.get("data")
+        if not isinstance(data, dict):
+            continue
+        session = text_or_none(data.get("sessionId")) or session if kind == "session.start" else session
+        model = model or text_or_none(data.get("model") or data.get("newModel") or data.get("selectedModel"))
+        if kind == "user.message" and asked is None:
+            asked = {"role": "user", "content": data.get("content")}
+        names |= {call["toolCallId"]: call["name"] for call in data.get("toolRequests") or []}
+        raw = _message(str(kind), data, names)
+        if raw is not None:
+            agents.setdefault(text_or_none(data.get("parentToolCallId")) or "", []).append(raw)
+    task = first_message_task(normalize_messages([asked])) if asked else f"copilot/{session}"
+    found = [raw for raw in agents.values() if any(message["role"] == "assistant" for message in raw)]
+    return [
+        Draft(normalize_messages(raw), id=branch_name(session, number), task=task, model=model)
+        for number, raw in enumerate(found)
+    ]
+
+
+def _message(kind: str, data: _Raw, names: dict[str, str]) -> _Raw | None:
+    """The message that an event adds to the conversation."""
+    if kind == "system.message":
+        return {"role": "system", "content": data.get("content")}
+    if kind == "user.message":  # with what the program put around it for the model
+        return {"role": "user", "content": data.get("transformedContent") or data.get("content")}
+    if kind == "assistant.message":
+        calls = [{**call, "id": call["toolCallId"]} for call in data.get("toolRequests") or []]
+        thought = {"reasoning_content": data.get("reasoningText")}
+        return {"role": "assistant", "content": data.get("content"), "tool_calls": calls, **thought}
+    if kind == "tool.execution_complete":
+        call_id = data["toolCallId"]
+        answer = data.get("result") or data.get("error") or {}
+        content = answer.get("content", answer.get("message")) if isinstance(answer, dict) else answer
+        return {"role": "tool", "content": content, "tool_call_id": call_id, "name": names.get(call_id)}
+    return None
+
+
+FORMAT = Format("copilot", "Copilot CLI session (events.jsonl)", _recognises, _read, whole_file=True)

@@ -1,0 +1,42 @@
+"""Sessions of the Grok CLI (`chat_history.jsonl`): a message a line, its role under `type`.
+
+A `reasoning` entry belongs to the turn after it.
+"""
+
+from typing import Any
+
+from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.tasks import first_message_task
+
+_ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool_result": "tool"}
+
+_Raw = dict[str, Any]
+
+
+def _recognises(value: Any) -> bool:
+    return has(value, "type", "content", "model_id") and value["type"] == "assistant"
+
+
+def _read(record: Record) -> list[Draft]:
+    raw: list[_Raw] = []
+    thoughts: list[Any] = []
+    for entry in record.value:
+        kind = entry.get("type")
+        if kind == "reasoning":
+            thoughts.append(entry.get("summary") or entry.get("content"))
+        elif kind in _ROLES:
+            raw.append({**entry, "role": _ROLES[kind]})
+            if kind == "assistant" and thoughts:
+                raw[-1]["reasoning_content"] = thoughts
+                thoughts = []
+    # What the program itself put before the request is no task.
+    asked = [message for message in raw if message["role"] == "user" and "synthetic_reason" not in message]
+    task = first_message_task(normalize_messages(asked[:1])) if asked else None
+    model = next((model for entry in raw if (model := text_or_none(entry.get("model_id")))), None)
+    return [Draft(normalize_messages(raw), task=task, model=model)]
+
+
+FORMAT = Format("grok", "Grok CLI session (chat_history.jsonl)", _recognises, _read, whole_file=True)

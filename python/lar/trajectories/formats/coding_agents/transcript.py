@@ -1,0 +1,83 @@
+"""Transcripts of several agents in one form, as viewers of sessions write them: {type, message} a line.
+
+They are like Claude Code's entries, but a tool has an entry of its own: a call and its result, {tool_name,
+tool_input, tool_output}, or a message of the role `tool`. Such a call belongs to the turn just before it.
+"""
+
+from typing import Any
+
+from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.coding_agents.branches import sessions
+from lar.trajectories.layouts.json_stream import Record
+
+_ROLES = ("user", "assistant", "system", "tool")
+
+_Raw = dict[str, Any]
+
+
+def _is_tool(value: Any) -> bool:
+    if not has(value, "type", "message"):
+        return False
+    message = value["message"]
+    return has(message, "tool_name") or (
+        value["type"] == "tool_result" and has(message, "role") and message["role"] == "tool"
+    )
+
+
+def _is_entry(value: Any) -> bool:
+    return (
+        has(value, "type", "message")
+        and value["type"] in ("user", "assistant")
+        and has(value["message"], "role", "content")
+        and "sessionId" not in value
+    )
+
+
+def _read(record: Record) -> list[Draft]:
+    spoken = [entry for entry in record.value if isinstance(entry.get("message"), dict)]
+    return [_draft(name, entries) for name, entries in sessions(spoken, "sessionId").items()]
+
+
+def _draft(name: str, entries: list[_Raw]) -> Draft:
+    raw: list[_Raw] = []
+    open_calls: list[str] = []
+    model = None
+    for entry in entries:
+        message = entry["message"]
+        model = model or text_or_none(message.get("model"))
+        role = message.get("role") or entry.get("type")
+        if "tool_name" in message:
+            raw += _call(raw, message)
+        elif role == "tool":
+            call_id = message.get("tool_call_id") or (open_calls.pop(0) if open_calls else None)
+            raw.append({**message, "role": role, "tool_call_id": call_id})
+        elif role in _ROLES:
+            raw.append({**message, "role": role})
+            open_calls = _calls(message) if role == "assistant" else open_calls
+    return Draft(normalize_messages(raw), id=name or None, model=model)
+
+
+def _call(raw: list[_Raw], message: _Raw) -> list[_Raw]:
+    """The messages of a call and its result; the call goes into the turn before it."""
+    call = {"name": message["tool_name"], "arguments": message.get("tool_input")}
+    result = {"role": "tool", "name": message["tool_name"], "content": message.get("tool_output")}
+    if raw and raw[-1]["role"] == "assistant":
+        raw[-1] = {**raw[-1], "tool_calls": [*(raw[-1].get("tool_calls") or []), call]}
+        return [result]
+    return [{"role": "assistant", "content": "", "tool_calls": [call]}, result]
+
+
+def _calls(message: _Raw) -> list[str]:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return [part["id"] for part in parts if has(part, "type", "id") and part["type"] == "tool_use"]
+
+
+TOOLS = Format(
+    "transcript", "Transcript with a tool's call and result an entry", _is_tool, _read, whole_file=True
+)
+ENTRIES = Format(
+    "transcript_entries", "Transcript of {type, message} without sessions", _is_entry, _read, whole_file=True
+)

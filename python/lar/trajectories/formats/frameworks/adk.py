@@ -1,0 +1,172 @@
+"""Google's Agent Development Kit: sessions with their events, and sets of evaluations with their results.
+
+An event is {author, content: {role, parts}}; its names are written with underscores or in camel case. Events
+with `partial` are pieces of one that follows, and are left out.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from lar.errors import TrajectoryError
+from lar.trajectories.dialects.calls import to_json
+from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.draft import Draft, identifier
+from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.runs import dig
+from lar.trajectories.layouts.json_stream import Record
+
+_CASES = ("eval_cases", "eval_case_results")
+_GRADES = {1: True, 2: False, "PASSED": True, "FAILED": False}
+_PLAIN = ("result", "output", "content", "text")  # of a response with nothing but a text
+_CODE = "code_execution"  # the name of the tool that runs the model's code
+
+_HEAD = 8  # entries, of which one is an event of an agent or its user
+
+_Raw = dict[str, Any]
+
+
+def _of(value: Any, name: str) -> Any:
+    """The member `name` of an object, written with underscores or in camel case."""
+    if not isinstance(value, dict):
+        return None
+    return value[name] if name in value else value.get(_in_camel_case(name))
+
+
+@cache
+def _in_camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _is_event(value: Any) -> bool:
+    named = isinstance(value, dict) and isinstance(value.get("author"), str)
+    return (
+        named
+        and isinstance(_of(value, "invocation_id"), str)
+        and isinstance(dig(value, "content", "parts"), list)
+    )
+
+
+def _is_session(value: Any) -> bool:
+    return isinstance(value, dict) and any(map(_is_event, _events(value)[:_HEAD]))
+
+
+def _events(value: _Raw) -> list[Any]:
+    events = value.get("events", value.get("messages"))
+    return events if isinstance(events, list) else []
+
+
+def _cases(value: Any) -> list[_Raw]:
+    """The cases of a set of evaluations, or of its results."""
+    found = next((cases for key in _CASES if isinstance(cases := _of(value, key), list)), [])
+    return [case for case in found if isinstance(case, dict) and _invocations(case)]
+
+
+def _invocations(case: _Raw) -> list[_Raw]:
+    """What was asked and answered in a case: as it was recorded, or as it went when it was graded."""
+    recorded = case.get("conversation")
+    if not isinstance(recorded, list):
+        graded = _of(case, "eval_metric_result_per_invocation")
+        listed = graded if isinstance(graded, list) else []
+        recorded = [_of(result, "actual_invocation") for result in listed]
+    return [invocation for invocation in recorded if _of(invocation, "user_content")]
+
+
+def _read(record: Record) -> list[Draft]:
+    value = record.value
+    if cases := _cases(value):
+        return [
+            Draft(
+                normalize_messages([part for one in _invocations(case) for part in _invoked(one)]),
+                task=f"adk/{identifier(_of(case, 'eval_id'))}",
+                success=_GRADES.get(_of(case, "final_eval_status")),
+            )
+            for case in cases
+        ]
+    events = value if isinstance(value, list) else _events(value)
+    messages = [part for event in events for part in _turn(event)]
+    if not messages:
+        raise TrajectoryError("a session without events of its agents")
+    return [
+        Draft(
+            normalize_messages(messages), id=None if isinstance(value, list) else identifier(value.get("id"))
+        )
+    ]
+
+
+def _turn(event: Any) -> Iterator[_Raw]:
+    parts = dig(event, "content", "parts")
+    if not parts or event.get("partial"):
+        return
+    author = event.get("author")
+    answers = all(_of(part, "function_response") for part in parts)
+    if author == "user" or answers:
+        yield {"role": "user", "content": _parts(parts)}
+    else:
+        yield {"role": "assistant", "name": author, "content": _parts(parts)}
+
+
+def _invoked(invocation: _Raw) -> Iterator[_Raw]:
+    """The messages of one request: what was asked, calls and results, texts between, the answer."""
+    yield {"role": "user", "content": _parts(dig(_of(invocation, "user_content"), "parts"))}
+    between = _of(invocation, "intermediate_data") or {}
+    if uses := _of(between, "tool_uses"):
+        yield {"role": "assistant", "content": "", "tool_calls": uses}
+    for response in _of(between, "tool_responses") or ():
+        yield {"role": "user", "content": [_result(response)]}
+    for author, parts in _of(between, "intermediate_responses") or ():
+        yield {"role": "assistant", "name": author, "content": _parts(parts)}
+    for event in _of(between, "invocation_events") or ():
+        yield from _turn(event)
+    answer = dig(_of(invocation, "final_response"), "parts")
+    if answer:
+        yield {"role": "assistant", "content": _parts(answer)}
+
+
+def _parts(parts: Any) -> list[_Raw]:
+    return [_part(part) for part in parts or ()]
+
+
+def _part(part: _Raw) -> _Raw:
+    """A part of Gemini's interface in Anthropic's form."""
+    if isinstance(text := part.get("text"), str):
+        return (
+            {"type": "thinking", "thinking": text}
+            if part.get("thought") is True
+            else {"type": "text", "text": text}
+        )
+    if call := _of(part, "function_call"):
+        return {"type": "tool_use", "id": call.get("id"), "name": call["name"], "input": call.get("args")}
+    if response := _of(part, "function_response"):
+        return _result(response)
+    if code := _of(part, "executable_code"):
+        return {"type": "tool_use", "name": _CODE, "input": code}
+    if ran := _of(part, "code_execution_result"):
+        return {"type": "tool_result", "name": _CODE, "content": ran.get("output") or ""}
+    media = _of(part, "inline_data") or _of(part, "file_data")
+    kind = str(_of(media, "mime_type") or "").partition("/")[0]
+    return {"type": kind if kind in ("image", "audio", "video") else "file"}
+
+
+def _result(response: _Raw) -> _Raw:
+    told = response.get("response")
+    if isinstance(told, dict) and len(told) == 1:
+        key, value = next(iter(told.items()))
+        told = value if key in _PLAIN and isinstance(value, str) else told
+    content = told if isinstance(told, str) else to_json(told)
+    return {
+        "type": "tool_result",
+        "tool_use_id": response.get("id"),
+        "name": response.get("name"),
+        "content": content,
+    }
+
+
+ADK = Format(
+    "adk",
+    "Google ADK sessions and evaluations",
+    lambda value: _is_session(value) or bool(_cases(value)),
+    _read,
+)
+EVENTS = Format("adk_events", "Google ADK events, one a line or an array", _is_event, _read, whole_file=True)

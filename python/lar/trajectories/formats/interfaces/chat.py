@@ -1,0 +1,190 @@
+"""OpenAI chat in its many wrappings, and the package's own records.
+
+Read are `{"messages": [...]}` with or without tools (fine-tuning lines too, calls as `tool_calls` or as
+`function_call`), a bare list of messages, request and response as a proxy logs them, prompt and completion
+(as messages or as text), preference pairs (the chosen answer), and the package's own fields (`id, task,
+success, model, source, tools, messages`, with `split_key` before `task`).
+"""
+
+from typing import Any
+
+from lar.errors import TrajectoryError
+from lar.trajectories.dialects.messages import (
+    from_json_text,
+    is_conversation,
+    is_message,
+    normalize_messages,
+    plain_messages,
+)
+from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.tools import parse_tools
+from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
+
+MESSAGE_KEYS = (
+    "messages",
+    "conversation",
+    "conversations",
+    "trajectory",
+    "traj",
+    "history",
+    "chat",
+    "dialog",
+)
+_RESULTS = ("success", "resolved")  # the second of SWE-smith and SWE-gym
+TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
+# Where a log keeps the request.
+_REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
+_TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
+_SYSTEM = ("system", "system_prompt", "system_message", "instructions")
+
+
+# A record with no other keys, and plain messages, is of no other format.
+_OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
+_WRITTEN = frozenset(PARQUET_SCHEMA.names)
+
+
+def plain(value: Any) -> list[Message] | None:
+    """The messages of a record in OpenAI's form that no other format need be asked for; None for others."""
+    if type(value) is not dict or not value.keys() <= _OWN:
+        return None
+    messages = plain_messages(value.get("messages"))
+    # Several speakers may have names; a record that this package wrote has their roles already.
+    if messages is None or value.keys() >= _WRITTEN or not any(map(_has_speaker, messages)):
+        return messages
+    return None
+
+
+def _has_speaker(message: Message) -> bool:
+    return len(message) > 2 and "name" in message and message["role"] in ("user", "assistant")
+
+
+def _request(value: Any) -> tuple[list[Any], dict[str, Any]] | None:
+    """Find the raw messages of a record and the object that holds them, wherever this wrapping keeps them."""
+    value = from_json_text(value)
+    if is_conversation(value):
+        return list(value), {}
+    if not isinstance(value, dict):
+        return None
+    if (messages := _listed(value)) is not None:
+        return messages, value
+    for key in _REQUESTS:
+        found = _request(value.get(key)) if isinstance(value.get(key), dict | list | str) else None
+        if found is not None:
+            return found
+    return _pair(value)
+
+
+def _listed(value: dict[str, Any]) -> list[Any] | None:
+    for key in MESSAGE_KEYS:
+        messages = from_json_text(value.get(key))
+        if is_conversation(messages):
+            return list(messages)
+    return None
+
+
+def _pair(value: dict[str, Any]) -> tuple[list[Any], dict[str, Any]] | None:
+    """A question and its answer as two texts, or a preference pair whose two sides hold the question too."""
+    if is_conversation(value.get("chosen")) and not isinstance(value.get("prompt"), str):
+        return [], value
+    for key in ("prompt", "instruction", "question", "query", "input"):
+        asked = value.get(key)
+        if isinstance(asked, str) and asked and _answers(value, key):
+            more = value.get("input") if key == "instruction" else None
+            text = f"{asked}\n\n{more}" if isinstance(more, str) and more else asked
+            return [{"role": "user", "content": text}], value
+    return None
+
+
+def _answers(value: dict[str, Any], asked: str) -> bool:
+    """Whether a record has a reply beside a question; a question-answer pair is not a log of a model."""
+    keys = ("chosen", *REPLIES) if asked in ("prompt", "instruction", "input") else ("response", "completion")
+    return any(reply_messages(value.get(key)) for key in keys)
+
+
+def _said(value: dict[str, Any], history: list[Any]) -> list[Any]:
+    """The messages that follow the history: the chosen answer of a preference pair, or the model's reply."""
+    chosen = reply_messages(value.get("chosen")) if "chosen" in value and "rejected" in value else None
+    reply = reply_of(value) if chosen is None else chosen
+    if len(reply) > len(history) and reply[: len(history)] == history:
+        return reply[len(history) :]
+    last = history[-1] if history else None
+    answered = isinstance(last, dict) and last.get("role", last.get("from")) in ("assistant", "gpt")
+    return [] if answered else reply
+
+
+def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
+    """The messages after the system's text, where the record keeps it beside them."""
+    if is_message(messages[0]) and messages[0].get("role", messages[0].get("from")) in (
+        "system",
+        "developer",
+    ):
+        return messages
+    text = next((text for key in _SYSTEM if (text := thought_of(value.get(key)))), "")
+    return [{"role": "system", "content": text}, *messages] if text else messages
+
+
+def task_of(value: dict[str, Any]) -> str | None:
+    """The task that a record names itself, or names by an id."""
+    task = identifier(value.get("split_key")) or identifier(value.get("task"))
+    if task:
+        return task
+    space = text_or_none(value.get("dataset")) or text_or_none(value.get("benchmark")) or "chat"
+    for key in TASK_IDS:
+        name = identifier(value.get(key))
+        if name is not None:
+            return f"{space}/{name}"
+    return None
+
+
+def _read(record: Record) -> list[Draft]:
+    value = record.value
+    if record.plain is not None:
+        return [_draft(value, record.plain, value, parse_tools(value.get("tools")))]
+    found = _request(value)
+    if found is None:
+        # Raises the exact error.
+        normalize_messages(value.get("messages") if isinstance(value, dict) else value)
+        raise TrajectoryError("no list of messages with role and content")
+    history, inner = found
+    if not isinstance(value, dict):
+        return [Draft(normalize_messages(history))]
+    reply = _said(value, history)
+    messages = normalize_messages(_with_system(history + reply, inner or value))
+    schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
+    return [_draft(value, messages, inner, next(filter(None, schemas), None), is_call=bool(reply))]
+
+
+def _draft(
+    value: dict[str, Any],
+    messages: list[Message],
+    inner: dict[str, Any],
+    tools: list[Tool] | None,
+    *,
+    is_call: bool = False,
+) -> Draft:
+    success = next((value[key] for key in _RESULTS if isinstance(value.get(key), bool)), None)
+    return Draft(
+        messages,
+        is_call=is_call,
+        id=identifier(value.get("id")),
+        task=task_of(value),
+        success=success if success is not None else solved(value.get("reward")),
+        model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
+        source=text_or_none(value.get("source")),
+        keep_source="source" in value,
+        tools=tools,
+    )
+
+
+FORMAT = Format(
+    "chat",
+    "OpenAI chat, and the package's own JSONL and Parquet",
+    lambda value: (
+        _request(value) is not None or (has(value, "messages") and isinstance(value["messages"], list))
+    ),
+    _read,
+)

@@ -1,0 +1,152 @@
+"""Where a log keeps a request to a model and the reply: the many wrappings of proxies, clients and recorders.
+
+A body may stand in an object of HTTP (`request.body`, a HAR file's `postData.text`), as JSON text, or as the
+events of a stream. A record may be a pair, hold a request and a reply, or hold a list of such exchanges.
+"""
+
+import base64
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.formats.interfaces.streams import whole_reply
+
+_REQUESTS = (
+    "request",
+    "responses_create_params",
+    "request_body",
+    "requestBody",
+    "raw_request",
+    "req",
+    "body",
+    "input",
+    "inputs",
+    "params",
+    "kwargs",
+)
+_REPLIES = (
+    "response",
+    "response_body",
+    "responseBody",
+    "raw_response",
+    "res",
+    "output",
+    "outputs",
+    "reply",
+    "result",
+    "completion",
+)
+_CONVERSATIONS = ("messages", "input", "contents")  # what a request holds its conversation in
+_REPLY_NAMES = frozenset(_REPLIES)
+_REQUEST_NAMES = frozenset((*_REQUESTS, *_CONVERSATIONS))
+# What makes an object the body itself, and what holds a body.
+_OWN = (*_CONVERSATIONS, "output", "role", "choices", "object", "candidates", "stop_reason")
+_WRAPPINGS = (
+    "body",
+    "json",
+    "postData",
+    "inputBodyJson",
+    "outputBodyJson",
+    "body_raw",
+    "parsed_body",
+    "content",
+    "text",
+    "data",
+    "chunks",
+    "events",
+)
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call of a model: the body of the request, and the reply (an object, items, or a text)."""
+
+    request: dict[str, Any]
+    reply: Any
+
+
+def exchanges_of(value: Any) -> list[Exchange]:
+    """The exchanges that a record holds, in their order; none where it holds no request with a reply."""
+    global _latest
+    latest = _latest
+    if latest[0] is not value:
+        one = _exchange(value)
+        _latest = latest = value, list(_listed(value)) if one is None else [one]
+    return latest[1]
+
+
+def outer_fields(value: Any, exchanges: list[Exchange]) -> dict[str, Any]:
+    """The fields of a record around its exchanges; its name is none of theirs where there are several."""
+    if not isinstance(value, dict):
+        return {}
+    return value if len(exchanges) == 1 else {key: item for key, item in value.items() if key != "id"}
+
+
+# The last record and its exchanges: several formats look at each record, and to decode its bodies is slow.
+_latest: tuple[Any, list[Exchange]] = (None, [])
+
+
+def _listed(value: Any) -> Iterator[Exchange]:
+    if isinstance(value, dict):
+        log = value["log"] if isinstance(value.get("log"), dict) else value  # HAR
+        value = next((item for item in log.values() if _begins(item)), None)
+    for item in value if isinstance(value, list) else ():
+        exchange = _exchange(item)
+        if exchange is not None:
+            yield exchange
+
+
+def _begins(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and _exchange(value[0]) is not None
+
+
+def _exchange(value: Any) -> Exchange | None:
+    value = from_json_text(value)
+    if isinstance(value, list):
+        if len(value) == 2 and isinstance(value[0], dict) and isinstance(value[1], dict):
+            return _pair(body_of(value[0]), value[1])
+        return None
+    if not isinstance(value, dict) or _REPLY_NAMES.isdisjoint(value) or _REQUEST_NAMES.isdisjoint(value):
+        return None
+    reply = next((value[key] for key in _REPLIES if value.get(key) not in (None, "")), None)
+    if reply is None:
+        return None
+    for key in _REQUESTS:
+        found = _pair(body_of(value[key]), reply) if isinstance(value.get(key), dict | str) else None
+        if found is not None:
+            return found
+    return _pair(value, reply)
+
+
+def _pair(request: Any, reply: Any) -> Exchange | None:
+    if not isinstance(request, dict):
+        return None
+    held = (request.get(key) for key in _CONVERSATIONS)
+    if not any(isinstance(one, list | str) and one for one in held):
+        return None
+    return Exchange(request, body_of(reply))
+
+
+def body_of(value: Any) -> Any:
+    """The body in an object of HTTP or of a recorder, decoded, a stream put together; else `value`."""
+    value = whole_reply(from_json_text(value))
+    if not isinstance(value, dict) or any(key in value for key in _OWN):
+        return value
+    if value.get("encoding") == "base64":
+        return body_of(_decoded(value.get("text")))
+    inner = (value[key] for key in _WRAPPINGS if isinstance(value.get(key), dict | list | str))
+    return next((body_of(one) for one in inner if one), value)
+
+
+def _decoded(text: Any) -> Any:
+    """The text of a body in base64, perhaps compressed and in pieces (HAR files); None without one."""
+    pieces = from_json_text(text)
+    try:
+        body = b"".join(map(base64.b64decode, pieces if isinstance(pieces, list) else [pieces]))
+        return (gzip.decompress(body) if body.startswith(_GZIP) else body).decode()
+    except (ValueError, TypeError, EOFError, OSError, zlib.error):
+        return None

@@ -1,0 +1,43 @@
+"""One message a line: a file is a conversation, or several where the messages name theirs."""
+
+from typing import Any
+
+from lar.trajectories.dialects.messages import is_message, normalize_messages
+from lar.trajectories.draft import Draft, identifier
+from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
+from lar.trajectories.layouts.json_stream import Record
+
+_CONVERSATIONS = (
+    "session_id",
+    "sessionId",
+    "sessionID",
+    "conversation_id",
+    "thread_id",
+    "trace_id",
+    "run_id",
+)
+
+
+def _read(record: Record) -> list[Draft]:
+    conversations: dict[str | None, list[dict[str, Any]]] = {}
+    for entry in record.value:
+        if is_message(entry):
+            conversations.setdefault(_conversation(entry), []).append(entry)
+    return [
+        Draft(normalize_messages(cast_where_names_decide(raw)), id=name, task=name)
+        for name, raw in conversations.items()
+    ]
+
+
+def _conversation(entry: dict[str, Any]) -> str | None:
+    return next((name for key in _CONVERSATIONS if (name := identifier(entry.get(key)))), None)
+
+
+FORMAT = Format(
+    "message_lines",
+    "One chat message a line",
+    lambda value: is_message(value) and not isinstance(value.get("messages"), list),
+    _read,
+    whole_file=True,
+)

@@ -1,0 +1,148 @@
+"""OpenAI Responses: requests with their responses, responses alone, lists of items, and NeMo Gym's rollouts.
+
+A request with `previous_response_id` has only what is new. Its history is read where the same record has it.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.responses import has_calls, is_items, turns_of_items
+from lar.trajectories.dialects.tools import parse_tools
+from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.interfaces.chat import task_of
+from lar.trajectories.formats.interfaces.exchange import Exchange, body_of, exchanges_of, outer_fields
+from lar.trajectories.formats.sessions import readable_items
+from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.schema import Message
+
+# Members of a record that is one list of items.
+_ITEMS = ("items", "input_items", "input", "output", "data", "messages")
+
+_Messages = list[dict[str, Any]]
+
+
+def _read(record: Record) -> list[Draft]:
+    value = record.value
+    drafts: list[Draft] = []
+    histories: dict[str, _Messages] = {}  # by the name of the response that they end with
+    exchanges = _exchanges(value)
+    fields = outer_fields(value, exchanges)
+    for exchange in exchanges:
+        before = histories.get(str(exchange.request.get("previous_response_id")), [])
+        for said in _conversations(exchange, before):
+            drafts.append(_draft(said, exchange, fields))
+            histories[str(_of_reply(exchange, "id"))] = said
+    return drafts
+
+
+def _exchanges(value: Any) -> list[Exchange]:
+    found = [exchange for exchange in exchanges_of(value) if _is_responses(exchange)]
+    if found:
+        return found
+    if has(value, "responses_create_params"):
+        return [Exchange(value["responses_create_params"], value.get("response"))]
+    items = _items(value)
+    return [
+        Exchange(value if isinstance(value, dict) else {}, items if items is not None else body_of(value))
+    ]
+
+
+def _items(value: Any) -> list[Any] | None:
+    """The items of a record that has one list of them, and no request."""
+    lists = [value] if isinstance(value, list) else []
+    if isinstance(value, dict):
+        lists = [from_json_text(value[key]) for key in _ITEMS if key in value]
+    return next((items for items in lists if has_calls(items)), None)
+
+
+def _conversations(exchange: Exchange, before: _Messages) -> list[_Messages]:
+    """The raw messages of an exchange. A reply that has the state at each step gives only its last states."""
+    request = exchange.request
+    history = before + turns_of_items(_given(request))
+    output = _output(exchange.reply)
+    states = output if output and all(isinstance(item, list) for item in output) else [output]
+    said = [turns_of_items(items) for items in states]
+    ends = [one for one, after in pairwise(said) if after[: len(one)] != one] + said[-1:]
+    return [one if one[: len(history)] == history else history + one for one in ends]
+
+
+def _given(request: dict[str, Any]) -> Any:
+    """The items of a request, or its text; LiteLLM's log has them under `messages`."""
+    given = (from_json_text(request.get(key)) for key in ("input", "messages", "prompt"))
+    return next((one for one in given if isinstance(one, list | str)), [])
+
+
+def _output(reply: Any) -> list[Any]:
+    """The items of a reply: of a response, a list, one item or message, or a text."""
+    if isinstance(reply, dict):
+        output = from_json_text(reply.get("output") or reply.get("output_text"))
+        if output is None:
+            return [reply]
+        return _output(output) if isinstance(output, dict | str) else output
+    if isinstance(reply, str):
+        return [{"type": "message", "role": "assistant", "content": reply}] if reply else []
+    return reply if isinstance(reply, list) else []
+
+
+def _of_reply(exchange: Exchange, key: str) -> Any:
+    return exchange.reply.get(key) if isinstance(exchange.reply, dict) else None
+
+
+def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
+    success = value.get("success")
+    sources = (exchange.request, exchange.reply if isinstance(exchange.reply, dict) else {}, value)
+    return Draft(
+        _with_instructions(normalize_messages(said), sources),
+        id=identifier(value.get("id")) or identifier(_of_reply(exchange, "id")),
+        task=task_of(value),
+        success=success if isinstance(success, bool) else solved(value.get("reward")),
+        model=next((model for at in sources if (model := text_or_none(at.get("model")))), None),
+        tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
+        is_call="responses_create_params" not in value,
+    )
+
+
+def _with_instructions(messages: list[Message], sources: tuple[dict[str, Any], ...]) -> list[Message]:
+    text = next((text for at in sources if (text := thought_of(at.get("instructions")))), "")
+    return [{"role": "system", "content": text}, *messages] if text else messages
+
+
+def _is_responses(exchange: Exchange) -> bool:
+    """Whether an exchange is one of the Responses interface: its reply or its history has items of that."""
+    reply, request = exchange.reply, exchange.request
+    if isinstance(reply, dict) and reply.get("object") == "response":
+        return True
+    asked = from_json_text(request.get("input"))
+    if asked is None:
+        return False
+    said = reply.get("output") if isinstance(reply, dict) else reply
+    if is_items(said) or has_calls([reply]) or has_calls(asked):
+        return True
+    named = "instructions" in request or ("model" in request and isinstance(asked, str))
+    return isinstance(reply, str) and isinstance(asked, list | str) and named
+
+
+def _recognises(value: Any) -> bool:
+    if has(value, "object", "output") and value["object"] == "response":
+        return True
+    if has(value, "responses_create_params") and isinstance(value["responses_create_params"], dict):
+        return True
+    return _items(value) is not None or any(map(_is_responses, exchanges_of(value)))
+
+
+def _read_lines(record: Record) -> list[Draft]:
+    items, problems = readable_items(item for item in record.value if isinstance(item, dict))
+    return [Draft(normalize_messages(turns_of_items(items)), problems=problems)]
+
+
+FORMAT = Format("responses", "OpenAI Responses, and NeMo Gym's rollouts", _recognises, _read)
+LINES = Format(
+    "response_items",
+    "Items of OpenAI Responses, one a line",
+    lambda value: has_calls([value]) and not has(value, "object", "output"),
+    _read_lines,
+    whole_file=True,
+)

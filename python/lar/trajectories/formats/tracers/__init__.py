@@ -1,0 +1,1 @@
+"""Spans, traces and gateways: logs of single model calls."""

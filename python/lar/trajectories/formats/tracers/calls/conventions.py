@@ -1,0 +1,165 @@
+"""The model's call in a span, by the conventions that instrumentations follow or followed.
+
+OpenTelemetry's for generative AI (attributes, before them events), OpenInference, OpenLLMetry (Traceloop),
+the Vercel AI SDK, MLflow, Langfuse, LangSmith, Genkit, Google's ADK and Pydantic AI.
+"""
+
+from typing import Any
+
+from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.tracers.calls.call import make_draft
+from lar.trajectories.formats.tracers.calls.events import conversation_of, input_events, output_events
+from lar.trajectories.formats.tracers.calls.scores import solved_by
+from lar.trajectories.formats.tracers.calls.sides import listed, system_messages
+from lar.trajectories.formats.tracers.calls.spans import Span
+
+# Attributes that name the kind of a span, and their values where it is a call of a model.
+KINDS = {
+    "langfuse.observation.type": ("generation",),
+    "openinference.span.kind": ("llm",),
+    "langsmith.span.kind": ("llm",),
+    "gen_ai.operation.name": ("chat", "text_completion", "completion", "generate_content", "generate"),
+    "mlflow.spanType": ("chat_model", "llm"),
+    "genkit:metadata:subtype": ("model", "background-model"),
+    "llm.request.type": ("chat", "completion"),
+    "traceloop.span.kind": (),
+}
+_AGENTS = ("agent", "invoke_agent", "chain", "workflow")
+_OF_VERCEL = (".doGenerate", ".doStream")  # its calls of the provider; the spans around them repeat them
+
+INPUTS = (
+    *("gen_ai.input.messages", "llm.input_messages", "gen_ai.prompt", "ai.prompt.messages"),
+    *("langfuse.observation.input", "mlflow.chat.messages", "mlflow.spanInputs", "genkit:input"),
+    *("gcp.vertex.agent.llm_request", "llm.prompts", "input.value", "traceloop.entity.input", "input"),
+)
+OUTPUTS = (
+    *("gen_ai.output.messages", "llm.output_messages", "gen_ai.completion", "langfuse.observation.output"),
+    *("mlflow.spanOutputs", "genkit:output", "gcp.vertex.agent.llm_response", "llm.choices", "output.value"),
+    *("traceloop.entity.output", "output"),
+)
+SYSTEM = ("gen_ai.system_instructions", "gen_ai.system.instructions")
+TOOLS = (
+    *("gen_ai.tool.definitions", "llm.tools", "llm.request.functions", "ai.prompt.tools"),
+    *("mlflow.chat.tools", "model_request_parameters", "gen_ai.request.tools"),
+    *("gen_ai.request.configuration", "llm.invocation_parameters"),
+)
+MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id", "model_name")
+_IN_AN_OBJECT = ("tools", "functions", "function_tools", "output_tools")
+
+
+def is_call(span: Span) -> bool:
+    """Whether the span is a call of a model; where no attribute names its kind, its content decides."""
+    operation = str(span.get("ai.operationId", "operation.name") or "")
+    if operation.startswith("ai."):
+        return any(step in operation for step in _OF_VERCEL)
+    for name, calls in KINDS.items():
+        kind = span.get(name)
+        if isinstance(kind, str):
+            return kind.strip('"').lower() in calls
+    return input_of(span) is not None or output_of(span) is not None
+
+
+def is_agent(span: Span) -> bool:
+    """Whether the span is a run of an agent or a chain."""
+    return any(str(span.get(name) or "").strip('"').lower() in _AGENTS for name in KINDS)
+
+
+def read_call(span: Span) -> Draft | None:
+    """Return the trajectory of a span's input and output; None without messages."""
+    return _draft(span, input_of(span), output_of(span))
+
+
+def read_conversation(span: Span) -> Draft | None:
+    """Return the conversation that the span of an agent holds whole; None where it holds none."""
+    return _draft(span, span.get("pydantic_ai.all_messages") or conversation_of(span), None)
+
+
+def _draft(span: Span, given: Any, answered: Any) -> Draft | None:
+    if given is None and answered is None:
+        return None
+    return make_draft(
+        _with_system(given, span.get(*SYSTEM)),
+        answered,
+        tools=tools_of(span),
+        id=span.id,
+        task=span.trace,
+        success=solved_by(scores_of(span)),
+        model=text_or_none(span.get(*MODELS)),
+    )
+
+
+def _with_system(given: Any, system: Any) -> Any:
+    """Return the input with the system's text beside it, where it has none of its own."""
+    messages = from_json_text(given)
+    if system is None or not isinstance(messages, list | str | None):
+        return given
+    if any(isinstance(item, dict) and item.get("role") == "system" for item in messages or []):
+        return given
+    return {"system": system_messages(system), "messages": messages or []}
+
+
+def input_of(span: Span) -> Any:
+    """Return a call's input as its span has it."""
+    details = _details(span).get("gen_ai.input.messages")
+    if details is not None:
+        return details
+    found = next((value for name in INPUTS if (value := span.indexed(name)) is not None), None)
+    return input_events(span) if found is None else found
+
+
+def output_of(span: Span) -> Any:
+    """Return a call's output as its span has it."""
+    details = _details(span).get("gen_ai.output.messages")
+    if details is not None:
+        return details
+    found = next((value for name in OUTPUTS if (value := span.indexed(name)) is not None), None)
+    return found if found is not None else _vercel_reply(span) or output_events(span)
+
+
+def _details(span: Span) -> dict[str, Any]:
+    """Return the attributes of the event that may hold what the span's attributes otherwise hold."""
+    name = "gen_ai.client.inference.operation.details"
+    return next((fields for event, fields in span.events if event == name), {})
+
+
+def _vercel_reply(span: Span) -> Any:
+    text = span.get("ai.response.text", "ai.result.text", "ai.response.object", "ai.result.object")
+    calls = from_json_text(span.get("ai.response.toolCalls", "ai.result.toolCalls"))
+    if text is None and not calls:
+        return None
+    thought = span.get("ai.response.reasoning")
+    return {"role": "assistant", "content": text or "", "tool_calls": calls, "reasoning_content": thought}
+
+
+def tools_of(span: Span) -> list[Any] | None:
+    """Return the schemas of the tools that were offered in a call."""
+    return next((schemas for name in TOOLS if (schemas := _schemas(span, name))), None)
+
+
+def _schemas(span: Span, name: str) -> list[Any]:
+    """Return the schemas in an attribute: a list of them, or an object that has one."""
+    raw = from_json_text(span.indexed(name))
+    if isinstance(raw, dict):
+        raw = [tool for key in _IN_AN_OBJECT for tool in listed(raw.get(key) or [])]
+    return [tool for tool in map(from_json_text, listed(raw)) if isinstance(tool, dict)]
+
+
+def scores_of(span: Span) -> list[tuple[Any, Any]]:
+    """Return the evaluations in a span as pairs: events of OpenTelemetry, annotations of OpenInference."""
+    pairs: list[tuple[Any, Any]] = []
+    for name, fields in span.events:
+        if name == "gen_ai.evaluation.result":
+            score = fields.get("gen_ai.evaluation.score.value", fields.get("gen_ai.evaluation.score.label"))
+            pairs.append((fields.get("gen_ai.evaluation.name"), score))
+    for kind in ("annotation", "evaluation"):
+        for place in (f"{kind}s", f"trace.{kind}s"):
+            items = [item for item in listed(span.indexed(place)) if isinstance(item, dict)]
+            pairs += [_score(item.get(kind, item), kind) for item in items]
+    return pairs
+
+
+def _score(item: Any, kind: str) -> tuple[Any, Any]:
+    fields = {key.removeprefix(f"{kind}."): value for key, value in item.items()}
+    score = fields.get("score")
+    return fields.get("name"), fields.get("label") if score is None else score

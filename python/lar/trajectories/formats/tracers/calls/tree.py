@@ -1,0 +1,84 @@
+"""The calls of one trace: which of them were recorded twice, and which the trace's success is about."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.tracers.calls.call import key_of
+from lar.trajectories.schema import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A span in the tree of its trace: with its trajectory where it is a call, else with an agent's tools."""
+
+    id: str | None
+    parent: str | None
+    draft: Draft | None
+    tools: list[Tool] | None = None
+
+
+def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[Draft]:
+    """Return the trajectories of a trace's calls.
+
+    A call inside a call with the same answer is the same call, seen by the framework and by the provider's
+    client: the one with more messages is kept, of equal ones the outer. Success (that of a call, else
+    `success`, that of the trace) is about the end of a conversation, so a call that another goes on from has
+    none. A call without tools has those of the call that it goes on from, else those of the agent around it.
+    """
+    tree = _Tree(nodes)
+    calls = tree.distinct()
+    links = [_digests(draft) for _, draft in calls]
+    finished = []
+    for (node, draft), own in zip(calls, links, strict=True):
+        tools = [other.tools for (_, other), start in zip(calls, links, strict=True) if _goes_on(own, start)]
+        tools = [draft.tools, *reversed(tools), *(outer.tools for outer in tree.around(node))]
+        is_end = not any(_goes_on(other, own) for other in links)
+        judged = success if draft.success is None else draft.success
+        offered = next(filter(None, tools), None)
+        finished.append(replace(draft, success=judged if is_end else None, tools=offered))
+    return finished
+
+
+def _digests(draft: Draft) -> list[int]:
+    """A digest of the conversation up to each message but the system's."""
+    digests, digest = [], 0
+    for message in draft.messages:
+        if message["role"] != "system":
+            digest = hash((digest, key_of(message)))
+            digests.append(digest)
+    return digests
+
+
+def _goes_on(digests: list[int], start: list[int]) -> bool:
+    return bool(start) and len(digests) > len(start) and digests[len(start) - 1] == start[-1]
+
+
+class _Tree:
+    """The spans of a trace by their ids."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._by_id: dict[Any, Node] = {}
+        for number, node in enumerate(nodes):
+            self._by_id[number if node.id is None or node.id in self._by_id else node.id] = node
+
+    def distinct(self) -> list[tuple[Node, Draft]]:
+        """Return the calls without those that were recorded twice."""
+        calls = [(node, node.draft) for node in self._by_id.values() if node.draft is not None]
+        dropped: set[int] = set()
+        for node, draft in calls:
+            for outer in self.around(node):
+                if outer.draft and key_of(outer.draft.messages[-1]) == key_of(draft.messages[-1]):
+                    outer_is_longer = len(outer.draft.messages) >= len(draft.messages)
+                    dropped.add(id(node if outer_is_longer else outer))
+        return [(node, draft) for node, draft in calls if id(node) not in dropped]
+
+    def around(self, node: Node) -> Iterator[Node]:
+        """Yield the spans that a span lies in."""
+        seen = {node.id}
+        outer = self._by_id.get(node.parent)
+        while outer is not None and outer.id not in seen:
+            seen.add(outer.id)
+            yield outer
+            outer = self._by_id.get(outer.parent)

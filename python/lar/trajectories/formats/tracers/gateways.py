@@ -1,0 +1,66 @@
+"""What gateways log of a request: LiteLLM (its logging payload, its spend logs) and Helicone.
+
+The task is the session or the trace where the log has one.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.tracers.calls.call import make_draft
+from lar.trajectories.formats.tracers.calls.scores import solved_by
+from lar.trajectories.layouts.json_stream import Record
+
+_OF_HELICONE = ("request_properties", "request_created_at", "response_created_at", "llmSchema")
+
+
+def _is_litellm(value: Any) -> bool:
+    return has(value, "call_type", "response") and ("messages" in value or "proxy_server_request" in value)
+
+
+def _read_litellm(record: Record) -> list[Draft]:
+    value = record.value
+    request = from_json_text(value.get("proxy_server_request")) or {}
+    body = request.get("body") or request
+    given = from_json_text(value.get("messages")) or body.get("messages") or body
+    options = from_json_text(value.get("model_parameters") or value.get("optional_params")) or {}
+    draft = make_draft(
+        given,
+        value["response"],
+        tools=options.get("tools") or body.get("tools"),
+        id=identifier(value.get("id") or value.get("request_id")),
+        task=identifier(value.get("session_id") or value.get("trace_id")),
+        model=text_or_none(value.get("model")),
+    )
+    return [draft] if draft else []
+
+
+def _is_helicone(value: Any) -> bool:
+    return has(value, "request_body", "response_body") and any(key in value for key in _OF_HELICONE)
+
+
+def _read_helicone(record: Record) -> list[Draft]:
+    value = record.value
+    properties = value.get("request_properties") or value.get("properties") or {}
+    draft = make_draft(
+        value["request_body"],
+        value["response_body"],
+        id=identifier(value.get("request_id")),
+        task=text_or_none(properties.get("Helicone-Session-Id")),
+        success=solved_by(_scores(value.get("scores") or {})),
+        model=text_or_none(value.get("request_model") or value.get("model")),
+    )
+    return [draft] if draft else []
+
+
+def _scores(scores: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, score in scores.items():
+        yield name, score.get("value") if isinstance(score, dict) else score
+
+
+LITELLM = Format(
+    "litellm", "LiteLLM's payloads and spend logs", _is_litellm, _read_litellm, may_be_empty=True
+)
+HELICONE = Format("helicone", "Helicone's requests", _is_helicone, _read_helicone, may_be_empty=True)

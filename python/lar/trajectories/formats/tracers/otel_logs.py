@@ -1,0 +1,57 @@
+"""OTLP documents of log records: the events in which newer instrumentations put the messages of a call.
+
+The records of one span make one call. They may stand in several documents, so a file is read whole, with the
+documents of spans in it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.tracers import otel
+from lar.trajectories.formats.tracers.calls.attempts import Attempts
+from lar.trajectories.formats.tracers.calls.conventions import read_call
+from lar.trajectories.formats.tracers.calls.spans import Span, first_of, id_of, plain, plain_attributes
+from lar.trajectories.layouts.json_stream import Record
+
+_CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
+
+
+def _is_document(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return isinstance(first_of(value, "resourceLogs", "resource_logs"), list)
+
+
+def _read(record: Record) -> list[Draft]:
+    documents = record.value if isinstance(record.value, list) else [record.value]
+    spans: dict[tuple[Any, Any], Span] = {}
+    for entry in (entry for document in documents if _is_document(document) for entry in _entries(document)):
+        attributes = plain_attributes(entry.get("attributes"))
+        name = first_of(entry, "eventName", "event_name") or attributes.get("event.name")
+        if not isinstance(name, str) or not name.startswith("gen_ai."):
+            continue
+        trace, own = (
+            id_of(first_of(entry, "traceId", "trace_id")),
+            id_of(first_of(entry, "spanId", "span_id")),
+        )
+        span = spans.setdefault((trace, own), Span(trace, own))
+        span.attributes |= {key: value for key, value in attributes.items() if key not in _CONTENT}
+        body = plain(entry.get("body"))
+        span.events.append((name, attributes | (body if isinstance(body, dict) else {"content": body})))
+    attempts = Attempts()
+    drafts = [draft for span in spans.values() if (draft := attempts.read(span.id, span, read_call))]
+    others = (Record(entry, record.number) for entry in documents if otel.is_document(entry))
+    return attempts.reported(drafts + [draft for other in others for draft in otel.read_document(other)])
+
+
+def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for resource in first_of(document, "resourceLogs", "resource_logs"):
+        for scope in first_of(resource, "scopeLogs", "scope_logs") or []:
+            yield from first_of(scope, "logRecords", "log_records") or []
+
+
+FORMAT = Format(
+    "otlp_logs", "OpenTelemetry's events, OTLP JSON", _is_document, _read, whole_file=True, may_be_empty=True
+)

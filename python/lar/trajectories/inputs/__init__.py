@@ -1,0 +1,1 @@
+"""Where logs lie: files, folders, archives, compressed data and URLs."""

@@ -1,0 +1,45 @@
+"""Read tables as text, `.csv` and `.tsv`: a record a row, with the names of the first line."""
+
+import codecs
+import csv
+import re
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+
+_NAMES = re.compile(r"\.(csv|tsv)(\.\w+)?$", re.IGNORECASE)
+
+
+def is_csv(name: str) -> bool:
+    """Whether a file's name is one of a table as text. Its content does not tell it from prose."""
+    return _NAMES.search(name) is not None
+
+
+def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordError]:
+    """Yield each row as a record {column: text}, None where it is empty; `name` decides on commas or tabs.
+
+    A row with too many fields gives an error, and reading goes on.
+
+    Raises:
+        BrokenRecordError: from a row on, the file cannot be read.
+    """
+    csv.field_size_limit(
+        min(sys.maxsize, 2**31 - 1)
+    )  # a conversation is longer than the 131072 of the default
+    found = _NAMES.search(name)
+    delimiter = "\t" if found is not None and found[1].lower() == "tsv" else ","
+    rows = csv.DictReader(
+        codecs.getreader("utf-8-sig")(stream, "surrogateescape"), delimiter=delimiter, strict=True
+    )
+    number = 0
+    try:
+        for row in rows:
+            number += 1
+            if None in row:
+                yield BrokenRecordError("more fields than the first line names", rows.line_num, number)
+                continue
+            yield Record({key: value or None for key, value in row.items()}, number, rows.line_num)
+    except csv.Error as error:
+        raise BrokenRecordError(f"not a readable table: {error}", rows.line_num, number + 1) from None

@@ -1,0 +1,307 @@
+"""Records out of JSON of any size and layout, with memory for one record at a time.
+
+JSON lines are read line by line, so that a broken line costs that line alone; msgspec decodes them.
+Everything else (an array of records, an object of records by name, one record, or several documents in a row)
+goes through a scanner that keeps a window of text and decodes one value at a time with the standard library's
+C decoder. `ijson` does the same with events; building values out of its events costs more than decoding again
+the one value that lies across the window's edge, and it would be one dependency more.
+"""
+
+import codecs
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import IO, Any
+
+import msgspec
+
+from lar.trajectories.inputs.compression import Breakable
+
+WINDOW = 1 << 20  # characters; grows for a value that is longer
+MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
+SPACE = " \t\n\r"
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+# Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
+WRAPPERS = (
+    *("request", "response", "body", "input", "output", "prompt", "data", "kwargs"),
+    *("inputs", "outputs", "values", "trace"),
+    *("full_request", "full_response", "request_payload", "response_payload"),
+    *("requestBody", "responseBody", "request_body", "response_body"),
+)
+# Arrays that belong to one record, a trace, although each of their elements could be one.
+OWN_LISTS = ("observations", "child_runs", "post", "patch")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a file, unchanged."""
+
+    value: Any
+    number: int
+    line: int | None = None
+    key: str | None = None  # its name, where the file is an object of records
+    # The file's own fields, which hold for all its records.
+    context: dict[str, Any] = field(default_factory=dict)
+    whole_file: bool = False  # `value` is a list of all entries of the file
+    format: Any = None  # the `Format` that has recognised it, None where none was asked
+    plain: list[Any] | None = (
+        None  # its messages, normalized, if it is in OpenAI's form and holds little else
+    )
+
+
+class BrokenRecordError(Exception):
+    """A record cannot be decoded; `line` counts from 1. Reading may go on only after a broken line."""
+
+    def __init__(self, message: str, line: int | None, number: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.number = number
+
+
+def looks_like_lines(head: bytes, hint: bool) -> bool:
+    """Whether `head` (the start of the file) is JSON lines; `hint`: whether the file's name ends so."""
+    lines = head.split(b"\n")
+    complete = [line for line in lines[:-1] if line.strip()][:5]
+    good = [line.startswith((b"{", b"[")) and _is_json(line) for line in complete]
+    if not good:
+        return hint
+    if good[0]:
+        return hint or len(complete) > 1 or bool(lines[-1].strip())
+    # Broken at once, or one document over many lines: those are indented, or open with a bracket alone.
+    spread = complete[0].strip() in (b"{", b"[") or any(line[:1].isspace() for line in complete)
+    return (hint and not spread) or sum(good) >= 2
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def decode_line(line: bytes) -> Any:
+    """The JSON value of a line, as the standard library's decoder gives it.
+
+    msgspec takes half of its time. It refuses NaN, infinities, halves of surrogate pairs and a byte order
+    mark, which the standard library takes; what it takes it decodes to the same values, large integers too
+    (orjson makes floats of these).
+
+    Raises:
+        ValueError, RecursionError: as `json.loads` does.
+    """
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return json.loads(line.strip().decode("utf-8-sig"))
+
+
+def read_lines(
+    stream: Iterable[bytes], first_line: int = 1, first_number: int = 1
+) -> Iterator[Record | BrokenRecordError]:
+    """Yield a record for each line that is not blank; a broken line gives an error and reading goes on.
+
+    `first_line` and `first_number` are those of the first line of `stream`, where that is a part of a file.
+    """
+    number = first_number - 1
+    for line_number, line in enumerate(stream, start=first_line):
+        if line.isspace():
+            continue
+        number += 1
+        try:
+            yield Record(decode_line(line), number, line_number)
+        except UnicodeDecodeError as error:
+            yield BrokenRecordError(f"not UTF-8: {error.reason} at byte {error.start}", line_number, number)
+        except RecursionError:
+            yield BrokenRecordError("JSON nested too deeply", line_number, number)
+        except ValueError as error:
+            yield BrokenRecordError(f"not JSON: {error}", line_number, number)
+
+
+class Scanner:
+    """Decodes one JSON value at a time out of a stream of UTF-8.
+
+    Invalid bytes become lone surrogates: they are refused with the record that holds them, not with the file.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = Breakable(stream)
+        self._bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._decoder = json.JSONDecoder()
+        self._text = ""
+        self._position = 0
+        self._ended = False
+        self.line = 1
+        self._fill()
+        self._text = self._text.removeprefix("\ufeff")
+
+    def peek(self) -> str:
+        """Skip white space and return the next character, or "" at the end."""
+        while True:
+            end = self._position
+            while end < len(self._text) and self._text[end] in SPACE:
+                end += 1
+            self._advance(end)
+            if end < len(self._text):
+                return self._text[end]
+            if self._ended:
+                return ""
+            self._fill()
+
+    def take(self, expected: str) -> None:
+        """Step over the character `expected`."""
+        found = self.peek()
+        if found != expected:
+            raise self._error(f"expected {expected!r}, found {found!r}" if found else "the file is cut off")
+        self._advance(self._position + 1)
+
+    def value(self) -> Any:
+        """Decode the next value; the window grows until it is whole."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._position)
+            except json.JSONDecodeError as error:
+                if not self._may_be_cut(error):
+                    raise self._error(f"not JSON: {error.msg}", error.pos) from None
+                if self._ended:
+                    raise self._error("the file is cut off inside this record") from None
+            except RecursionError:
+                raise self._error("JSON nested too deeply") from None
+            except ValueError as error:  # an integer of thousands of digits
+                raise self._error(f"not JSON: {error}") from None
+            else:
+                # A number at the window's edge may go on behind it; brackets and quotes are whole.
+                if end < len(self._text) or self._ended or self._text[end - 1] in '}]"':
+                    self._advance(end)
+                    return value
+            self._fill()
+
+    def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
+        # Literals, numbers and escapes that are cut fail a few characters before the end.
+        return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - 12
+
+    def _fill(self) -> None:
+        """Drop what was consumed and read as much again as is left (so a long value costs linear time)."""
+        rest = self._text[self._position :]
+        data = self._stream.read(max(WINDOW, len(rest)))
+        self._ended = not data
+        self._text = rest + self._bytes.decode(data, final=self._ended)
+        self._position = 0
+
+    def _advance(self, end: int) -> None:
+        self.line += self._text.count("\n", self._position, end)
+        self._position = end
+
+    def _error(self, message: str, position: int | None = None) -> BrokenRecordError:
+        behind = 0 if position is None else self._text.count("\n", self._position, position)
+        return BrokenRecordError(message, self.line + behind)
+
+
+def read_document(
+    stream: IO[bytes], is_record: Callable[[Any], bool], is_message: Callable[[Any], bool]
+) -> Iterator[Record]:
+    """Yield the records of a file that is not JSON lines; raises BrokenRecordError where it cannot go on.
+
+    A value for which `is_record` is true is a record; another value holds records. An array whose first
+    element is a message (`is_message`) is one conversation.
+    """
+    scanner = Scanner(stream)
+    number = 0
+    while start := scanner.peek():
+        if start not in "[{":
+            raise BrokenRecordError("expected a JSON object or array", scanner.line, number + 1)
+        values = _array(scanner, is_message) if start == "[" else _object(scanner, is_record)
+        while True:
+            try:
+                found = next(values, None)
+            except BrokenRecordError as error:
+                raise BrokenRecordError(str(error), error.line, number + 1) from None
+            if found is None:
+                break
+            number += 1
+            value, line, key, context = found
+            yield Record(value, number, line, key, context)
+
+
+_Found = tuple[Any, int, str | None, dict[str, Any]]  # value, line, key, context
+
+
+def _array(scanner: Scanner, is_message: Callable[[Any], bool]) -> Iterator[_Found]:
+    line = scanner.line
+    elements = _elements(scanner)
+    first = next(elements, None)
+    if first is None:
+        return
+    if is_message(first[0]):
+        yield [value for value, _ in chain([first], elements)], line, None, {}
+        return
+    for value, at in chain([first], elements):
+        yield value, at, None, {}
+
+
+def _elements(scanner: Scanner) -> Iterator[tuple[Any, int]]:
+    """Yield the elements of the next array, each with its line."""
+    scanner.take("[")
+    if scanner.peek() == "]":
+        scanner.take("]")
+        return
+    while True:
+        scanner.peek()
+        line = scanner.line
+        yield scanner.value(), line
+        if scanner.peek() == "]":
+            scanner.take("]")
+            return
+        scanner.take(",")
+
+
+def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Found]:
+    """Yield an object that is one record, or the records that it holds in an array or by name."""
+    members: dict[str, Any] = {}
+    start, found, by_name = scanner.line, False, False
+    for key, line in _keys(scanner):
+        if scanner.peek() == "[":
+            elements = _elements(scanner)
+            first = next(elements, None)
+            # A record may hold others: an ATIF trajectory has those of the agents that it started.
+            is_list = first is not None and key not in OWN_LISTS and is_record(first[0])
+            if first is not None and is_list and not is_record(members):
+                found = True
+                yield from ((value, at, None, members) for value, at in chain([first], elements))
+                continue
+            members[key] = [value for value, _ in chain([first] if first else [], elements)]
+            continue
+        value = scanner.value()
+        if not by_name and key not in WRAPPERS and isinstance(value, dict) and is_record(value):
+            by_name = found = True
+            yield from ((other, start, name, {}) for name, other in members.items())
+        if by_name:
+            yield value, line, key, {}
+        else:
+            members[key] = value
+        if len(members) > MAX_MEMBERS:
+            raise BrokenRecordError(f"no record among the first {MAX_MEMBERS} members", start)
+    if not found or (not by_name and is_record(members)):
+        yield members, start, None, {}
+
+
+def _keys(scanner: Scanner) -> Iterator[tuple[str, int]]:
+    """Yield the keys of the next object; the caller decodes the value after each."""
+    scanner.take("{")
+    if scanner.peek() == "}":
+        scanner.take("}")
+        return
+    while True:
+        if scanner.peek() != '"':
+            raise BrokenRecordError(
+                "expected a member's name" if scanner.peek() else "the file is cut off", scanner.line
+            )
+        line, key = scanner.line, scanner.value()
+        scanner.take(":")
+        yield key, line
+        if scanner.peek() == "}":
+            scanner.take("}")
+            return
+        scanner.take(",")

@@ -1,0 +1,213 @@
+"""The raw records of a file of any layout: JSON lines or documents, Parquet, YAML, text logs, sessions."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+from lar.trajectories.dialects.messages import is_message
+from lar.trajectories.formats import (
+    HEAD_ENTRIES,
+    TEXT_FORMATS,
+    WHERE_LISTED,
+    recognise,
+    recognise_entries,
+    recognise_record,
+)
+from lar.trajectories.formats.base import Format
+from lar.trajectories.inputs.beside import context_of
+from lar.trajectories.inputs.compression import HEAD, BrokenDataError
+from lar.trajectories.inputs.files import PARQUET, Opened, Source, seekable
+from lar.trajectories.layouts import arrow, csv_rows, json_stream, parquet, session_databases
+from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+
+_LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
+_YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
+
+Records = Iterator[Record | BrokenRecordError]
+
+
+def raw_records(source: Source, opened: Opened, forced: Format | None) -> Records:
+    """Yield the records of an open file, and an error for each that is broken.
+
+    `forced` is the format of all records, None to recognise each by its content.
+
+    Raises:
+        BrokenRecordError: the file is of no known layout, or cannot be read on.
+    """
+    head, stream = opened.head, opened.stream
+    hint = _LINE_NAMES.search(source.full_name) is not None
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(PARQUET):
+        return _parquet_rows(source, opened)
+    if arrow.is_arrow(head):
+        return arrow.read_rows(stream)
+    if session_databases.is_database(head):
+        return _database_rows(source, opened)
+    if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
+        return csv_rows.read_rows(stream, source.full_name)
+    if not start:
+        raise BrokenRecordError("the file is empty", None)
+    if b"\x00" in head:
+        raise BrokenRecordError(f"binary data, of no known format ({WHERE_LISTED})", None)
+    text = head.decode("utf-8", "replace")
+    for log in TEXT_FORMATS:
+        if log.looks_like(text):
+            return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
+    if start[:1] in (b"{", b"[") or hint:
+        records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
+        context = context_of(source)
+        return _with_context(records, context) if context else records
+    if _YAML.search(head):
+        return _yaml_records(stream)
+    raise BrokenRecordError(f"not a log of a known format ({WHERE_LISTED})", 1)
+
+
+def _with_context(records: Records, context: dict[str, Any]) -> Records:
+    for record in records:
+        if isinstance(record, Record):
+            yield replace(record, context={**record.context, **context})
+        else:
+            yield record
+
+
+def are_separate_lines(source: Source, opened: Opened, forced: Format | None) -> bool:
+    """Whether the file is JSON lines, each of which can be read without the others."""
+    start = opened.head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    hint = _LINE_NAMES.search(source.full_name) is not None
+    if not start or opened.head.startswith(PARQUET) or b"\x00" in opened.head:
+        return False
+    if start[:1] not in (b"{", b"[") and not hint:
+        return False
+    if csv_rows.is_csv(source.full_name) or context_of(source):
+        return False
+    text = opened.head.decode("utf-8", "replace")
+    if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):
+        return False
+    first = json_stream.read_lines(_head_lines(opened))
+    return not _is_one_record([record.value for record in first if isinstance(record, Record)], forced)
+
+
+def _head_lines(opened: Opened) -> list[bytes]:
+    """The first lines of a file; of a stream that cannot go back, the whole ones in its head."""
+    if opened.stream.seekable():
+        lines = list(islice(opened.stream, HEAD_ENTRIES))
+        opened.stream.seek(0)
+        return lines
+    lines = opened.head.split(b"\n")
+    return (lines[:-1] if len(opened.head) == HEAD else lines)[:HEAD_ENTRIES]
+
+
+def _parquet_rows(source: Source, opened: Opened) -> Records:
+    with seekable(source, opened) as file:
+        yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
+
+
+def _database_rows(source: Source, opened: Opened) -> Records:
+    with seekable(source, opened) as file:
+        yield from session_databases.read_rows(Path(file.path))
+
+
+def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:
+    is_record = _is_record(forced)
+    records = json_stream.read_lines(stream) if lines else _to_the_break(stream, is_record)
+    first, records = _head(records)
+    if _is_one_record([record.value for record in first if isinstance(record, Record)], forced):
+        return _as_one(records)
+    return each_record(records, forced) if lines else records
+
+
+def _head(records: Records) -> tuple[list[Record | BrokenRecordError], Records]:
+    """The first records, and all; where compressed data breaks among the first, it does so behind them."""
+    first: list[Record | BrokenRecordError] = []
+    try:
+        first.extend(islice(records, HEAD_ENTRIES))
+    except BrokenDataError as error:
+        return first, chain(first, _raised(error))
+    return first, chain(first, records)
+
+
+def _raised(error: BrokenDataError) -> Records:
+    yield from ()
+    raise error
+
+
+def _to_the_break(stream: IO[bytes], is_record: Callable[[Any], bool]) -> Records:
+    """Yield the records of a document and, where it cannot be read on, what is wrong."""
+    try:
+        yield from json_stream.read_document(stream, is_record, is_message)
+    except BrokenRecordError as error:
+        yield error
+
+
+def _is_record(forced: Format | None) -> Callable[[Any], bool]:
+    return forced.recognises if forced else lambda value: recognise(value) is not None
+
+
+def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
+    """Whether the entries of a file make one record, from the first ones."""
+    if forced is not None:
+        return forced.whole_file
+    return recognise_entries(entries) is not None
+
+
+def _as_one(records: Records) -> Records:
+    """Yield the broken records, then all others as one."""
+    entries: list[Any] = []
+    for record in records:
+        if isinstance(record, BrokenRecordError):
+            yield record
+        else:
+            entries.append(record.value)
+    yield Record(entries, 1, 1, whole_file=True)
+
+
+def each_record(records: Records, forced: Format | None) -> Records:
+    """Yield the records of lines of which each holds one record or several."""
+    is_record = _is_record(forced)
+    for record in records:
+        if isinstance(record, BrokenRecordError):
+            yield record
+            continue
+        known = recognise_record(record, forced)
+        if known.format is not None:
+            yield known
+        else:
+            yield from _unpacked(record, is_record)
+
+
+def _unpacked(record: Record, is_record: Callable[[Any], bool]) -> Iterator[Record]:
+    """Yield the records in a value that holds several (a result file on one line), or the value itself."""
+    value = record.value
+    if isinstance(value, list):
+        parts: list[Any] = value
+    elif isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list) and item and is_record(item[0])]
+        parts = lists[0] if lists else [item for item in value.values() if is_record(item)]
+    else:
+        parts = []
+    if not any(map(is_record, parts)):
+        yield record
+        return
+    context = (
+        {key: item for key, item in value.items() if item is not parts} if isinstance(value, dict) else {}
+    )
+    for part in parts:
+        yield Record(part, record.number, record.line, None, context)
+
+
+def _yaml_records(stream: IO[bytes]) -> Records:
+    """Yield the documents of a YAML file, which is read whole (such files are small)."""
+    import yaml  # type: ignore[import-untyped]
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        for number, value in enumerate(yaml.load_all(stream, Loader=loader), start=1):
+            yield Record(value, number)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BrokenRecordError(f"not YAML: {error}", mark.line + 1 if mark else None) from None
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise BrokenRecordError(f"not YAML: {error}", None) from None
