@@ -11,6 +11,7 @@ from lar.cli.estimate import command
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import ENOUGH, estimate
 from lar.evaluation.money import Machine, Prices, realised
+from lar.evaluation.training_cost import training_cost
 from lar.evaluation.usage import Tokens, usage
 from lar.mining.mine import mine_each
 
@@ -129,3 +130,24 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
 )
 def test_prices_that_are_none_are_refused(corpus, options):
     assert isinstance(run(corpus.path, *options).exception, OptionError)
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [
+        # As the makers state them: Qwen3-8B 8.2, Llama 3.1 8B 8.0, SmolLM2-135M 0.135.
+        ((4096, 36, 12288, 32, 8, 128, 151936, False), 8.2),
+        ((4096, 32, 14336, 32, 8, None, 128256, False), 8.0),
+        ((576, 30, 1536, 9, 3, None, 49152, True), 0.135),
+    ],
+)
+def test_the_parameters_of_known_models(tmp_path, config, billions):
+    names = (
+        *("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"),
+        *("num_key_value_heads", "head_dim", "vocab_size", "tie_word_embeddings"),
+    )
+    (tmp_path / "config.json").write_text(json.dumps(dict(zip(names, config, strict=True))))
+    cost = training_cost(tmp_path, tokens=1_000_000)
+    assert cost.parameters / 1e9 == pytest.approx(billions, rel=0.03)
+    assert cost.hours == pytest.approx(6 * cost.parameters * 1e6 / (989e12 * 0.4) / 3600)
+    assert training_cost(tmp_path / "nothing", tokens=1) is None

@@ -12,6 +12,7 @@ from lar.errors import OptionError
 
 # The share of the latents of the parse that students wrote by greedy decoding, and where it was measured.
 REALISED = (0.59, 1.0)
+PASSES = 3  # over the logs
 _SOURCE = "59% for SmolLM2-135M after 500 steps on tau_bench, nearly all on the demo's world"
 
 
@@ -67,6 +68,7 @@ def command(
     """
     from lar.cli.inputs import open_corpus
     from lar.evaluation.estimate import SIZES, estimate
+    from lar.evaluation.training_cost import training_cost
     from lar.tokenizer.tokenizer import Tokenizer
 
     bill = _bill(**prices)
@@ -81,7 +83,13 @@ def command(
             prompt_weight=prompt_weight,
             progress=progress,
         )
-    summary = {**found.to_dict(), "realised": list(REALISED), "bill": _bill_of(found.recommended, bill)}
+    cost = training_cost(tokenizer or corpus.path, PASSES * found.tokens_in_all)
+    summary = {
+        **found.to_dict(),
+        "realised": list(REALISED),
+        "bill": _bill_of(found.recommended, bill),
+        "training": None if cost is None else cost.to_dict(),
+    }
     if as_json:
         print_json(summary)
     else:
@@ -150,9 +158,23 @@ def _print(found: Any, summary: dict[str, Any], logs: tuple[Path | str, ...]) ->
         _print_bill(best, summary["bill"])
     if found.teacher is None:
         click.echo("No entropy gate was used: the corpus has no teacher's entropies (lar score).")
-    click.echo("No training was measured on a GPU yet; docs/training.md has what is known.")
+    _print_training(summary["training"])
     where = logs[0] if found.teacher or (Path(str(logs[0])) / "manifest.json").is_file() else "CORPUS"
     click.echo(f"Next: lar mine {where} --size {best.size} --hold-out 0.2 -o vocabulary")
+
+
+def _print_training(cost: dict[str, Any] | None) -> None:
+    if cost is None:
+        click.echo(
+            "Training: give --tokenizer a model's folder with config.json for an idea of the GPU hours."
+        )
+        return
+    click.echo(
+        f"Training: {PASSES} passes over all logs are {cost['tokens'] / 1e6:,.1f} M tokens, with"
+        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100 and"
+        f" {cost['weights_gib']:.0f} GiB for the weights. This is arithmetic (6 operations a token and parameter"
+        " at 40% of the GPU's peak): nothing was measured on a GPU yet."
+    )
 
 
 def _curve(found: Any) -> Table:
