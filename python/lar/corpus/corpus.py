@@ -20,8 +20,8 @@ from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
 from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
-from lar.corpus.scores import TeacherRecord, scores_file
-from lar.corpus.selection import Both, Keep, OnSide
+from lar.corpus.scores import TeacherRecord, scores_file, teacher_tasks
+from lar.corpus.selection import Both, Keep, OnSide, Split, split_in
 from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
@@ -45,6 +45,10 @@ class Corpus:
     `select` and `split` give views of the same folder. `len` is the number of trajectories; iteration gives
     each as a `Row`: id, task, success, tokens (uint32) and action (bool). `to_arrow`, `to_pandas` and
     `to_dataset` give the same as a table.
+
+    A corpus may store one split of its tasks (`hold_out` of `build`). Every stage that is given the whole
+    corpus obeys it: mining and training read `training`, measurements read `held_out`. A view of selected
+    tasks is used as it is.
 
     Two corpora are equal if they are the same selection of the same folder. A pickled corpus holds its
     folder's path and not the tokens; it needs a selection that can be pickled (a split can, a lambda cannot).
@@ -111,12 +115,15 @@ class Corpus:
         backend: Backend | None = None,
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
+        hold_out: float | None = None,
+        split_seed: int = 0,
         progress: Progress = silent,
     ) -> "Corpus":
         """Render and encode trajectories with the model's chat template, and store them.
 
         A build that was stopped goes on when it is called again with the same input; a finished corpus of the
-        same input is returned as it is. The stored bytes do not depend on `workers` or `backend`.
+        same input is returned as it is, with another split if one is asked for. The stored bytes do not
+        depend on `workers` or `backend`.
 
         Args:
             trajectories: `Trajectory` objects, lists of messages, records as a log holds them (dicts), a
@@ -130,13 +137,18 @@ class Corpus:
             shard_tokens: a shard is closed when it holds so many tokens.
             skip_refused: leave out what the chat template refuses. The manifest counts it and quotes the
                 first few refusals.
+            hold_out: the share of the tasks that every later stage holds out; 0 for none. None keeps the
+                split of the corpus that is there; a new one has none. Another share or seed replaces the
+                split of a finished corpus without tokenizing again.
+            split_seed: another seed holds out other tasks.
             progress: counts trajectories.
 
         Raises:
-            CorpusError: there are no trajectories, or `path` holds something else.
+            CorpusError: there are no trajectories, `path` holds something else, or a side of the split has no
+            task.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
-            OptionError: both `workers` and `backend` are given.
+            OptionError: both `workers` and `backend` are given, or `hold_out` is not in [0, 1).
         """
         if workers is not None and backend is not None:
             raise OptionError("workers is for one machine: it does not go with backend")
@@ -149,6 +161,7 @@ class Corpus:
             digest=digest,
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
+            split=None if hold_out is None else Split(hold_out, split_seed),
             progress=progress,
         )
 
@@ -163,6 +176,8 @@ class Corpus:
         action: str = "action",
         task: str = "task",
         shard_tokens: int = 2_000_000,
+        hold_out: float | None = None,
+        split_seed: int = 0,
         progress: Progress = silent,
     ) -> "Corpus":
         """Store token ids and masks that were made elsewhere as a corpus.
@@ -181,6 +196,8 @@ class Corpus:
                 token. Transformers calls it `assistant_masks`.
             task: the column of task names, by which support and splits count.
             shard_tokens: see `build`.
+            hold_out: see `build`.
+            split_seed: see `build`.
             progress: counts trajectories.
 
         Raises:
@@ -206,6 +223,7 @@ class Corpus:
             digest=tables.digest,
             shard_tokens=shard_tokens,
             skip_refused=False,
+            split=None if hold_out is None else Split(hold_out, split_seed),
             progress=progress,
         )
 
@@ -217,6 +235,7 @@ class Corpus:
         corpus = cls(folder, Manifest.read(folder), owner=owner)
         logger.info("%s", corpus)
         corpus._warn_of_gaps()
+        _ = corpus.held_out  # a split that leaves a side empty is an error here and not in a later stage
         return corpus
 
     def _warn_of_gaps(self) -> None:
@@ -316,17 +335,50 @@ class Corpus:
             OptionError: `held_out` is not in [0, 1).
             CorpusError: a side would have no task.
         """
-        if not 0 <= held_out < 1:
-            raise OptionError(f"the held-out share must be at least 0 and less than 1, not {held_out}")
-
-        train = self.select(OnSide(held_out, seed, is_held_out=False))
-        held = self.select(OnSide(held_out, seed, is_held_out=True))
+        split = Split(held_out, seed)
+        train = self.select(OnSide(split, is_held_out=False))
+        held = self.select(OnSide(split, is_held_out=True))
         if held_out > 0 and not (train.tasks and held.tasks):
             side = "training" if held.tasks else "held-out"
             raise CorpusError(
                 f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
             )
         return train, held
+
+    def with_split(self, hold_out: float, seed: int = 0) -> "Corpus":
+        """Return the same corpus with another split than the stored one; the folder keeps its own.
+
+        Raises:
+            OptionError: `hold_out` is not in [0, 1).
+        """
+        split = Split(hold_out, seed)
+        manifest = replace(self.manifest, split=split if hold_out else None)
+        return Corpus(self.path, manifest, keep=self._keep, owner=self._owner)
+
+    @property
+    def training(self) -> "Corpus":
+        """The tasks to learn from: the training side of a whole corpus with a split, else this corpus."""
+        return self if self._sides is None else self._sides[0]
+
+    @property
+    def held_out(self) -> "Corpus | None":
+        """The tasks to measure on: the held-out side of a whole corpus with a split, else None."""
+        return None if self._sides is None else self._sides[1]
+
+    @cached_property
+    def _sides(self) -> "tuple[Corpus, Corpus] | None":
+        split = self.manifest.split
+        return self.split(split.hold_out, split.seed) if split and self._keep is None else None
+
+    @property
+    def own_split(self) -> Split | None:
+        """The split that a whole corpus has, or that a view is a side of; None for other views."""
+        return self.manifest.split if self._keep is None else split_in(self._keep)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all of the folder's tasks and not a selection."""
+        return self._keep is None
 
     @cached_property
     def tasks(self) -> set[str]:
@@ -375,6 +427,11 @@ class Corpus:
                 f"run lar score {self.path} --model MODEL"
             )
         return record
+
+    @property
+    def teacher_tasks(self) -> frozenset[str]:
+        """Digests of the tasks that the teacher of `teacher` was trained on; empty for a model as it came."""
+        return teacher_tasks(self.path)
 
     def _selected(self, tasks: list[str]) -> NDArray[np.bool_]:
         keep = self._keep or (lambda _: True)

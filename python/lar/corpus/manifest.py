@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_file
@@ -43,6 +44,7 @@ class Manifest:
     left_out: int = 0  # trajectories that the chat template refused
     left_out_examples: list[str] = field(default_factory=list)  # the first few refusals
     parts: list[Part] = field(default_factory=list)
+    split: Split | None = None  # which tasks every stage holds out; None: none
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -61,9 +63,12 @@ class Manifest:
         if version == 1:
             value = _from_version_1(value, folder)
         try:
-            manifest = cls(**{**value, "parts": [Part(**part) for part in value["parts"]]})
+            split = Split.of_json(value.get("split"))
+            manifest = cls(**{**value, "parts": [Part(**part) for part in value["parts"]], "split": split})
         except (TypeError, KeyError) as error:
             raise CorpusError(f"{file}: a field is missing or unknown ({error})") from None
+        except ValueError as error:
+            raise CorpusError(f"{file}: 'split' is wrong: {error}") from None
         _check_kinds(manifest, file)
         for part in manifest.parts:
             _check_kinds(part, file)

@@ -3,22 +3,64 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
+
+from lar.errors import OptionError
 
 Keep = Callable[[str], bool]
 """Whether a task is selected."""
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split of tasks: about the share `hold_out` is held out, by a task's name and `seed` alone.
+
+    Raises:
+        OptionError: `hold_out` is not in [0, 1).
+    """
+
+    hold_out: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hold_out < 1:
+            raise OptionError(f"the held-out share must be at least 0 and less than 1, not {self.hold_out}")
+
+    def __str__(self) -> str:
+        return f"hold out {self.hold_out:g}, seed {self.seed}" if self.hold_out else "nothing held out"
+
+    @classmethod
+    def of_json(cls, value: Any) -> Self | None:
+        """The split in a manifest or a record, None where it has none.
+
+        Raises:
+            ValueError: `value` is no split.
+        """
+        if value is None:
+            return None
+        kinds = {"hold_out": (int, float), "seed": (int,)}
+        if not isinstance(value, dict) or set(value) != set(kinds):
+            raise ValueError(f"not a split: {value!r}")
+        if any(type(value[name]) not in kind for name, kind in kinds.items()):
+            raise ValueError(f"not a split: {value!r}")
+        return cls(**value)
+
+    def holds_out(self, task: str) -> bool:
+        """Whether `task` is held out."""
+        first = hashlib.sha256(f"{self.seed}:{task}".encode()).digest()[:8]
+        return int.from_bytes(first, "big") / 2**64 < self.hold_out
+
+
 @dataclass(frozen=True)
 class OnSide:
-    """Whether a task falls on one side of a split: by its name and `seed` alone."""
+    """Whether a task falls on one side of a split."""
 
-    held_out: float
-    seed: int
+    split: Split
     is_held_out: bool
 
     def __call__(self, task: str) -> bool:
         """Whether `task` is selected."""
-        return (_position(task, self.seed) < self.held_out) == self.is_held_out
+        return self.split.holds_out(task) == self.is_held_out
 
 
 @dataclass(frozen=True)
@@ -33,7 +75,8 @@ class Both:
         return self.first(task) and self.second(task)
 
 
-def _position(task: str, seed: int) -> float:
-    """Return a number in [0, 1), the same everywhere and always for this task and seed."""
-    first = hashlib.sha256(f"{seed}:{task}".encode()).digest()[:8]
-    return int.from_bytes(first, "big") / 2**64
+def split_in(keep: Keep | None) -> Split | None:
+    """The first split that a selection is a side of; None where it is no side."""
+    if isinstance(keep, Both):
+        return split_in(keep.first) or split_in(keep.second)
+    return keep.split if isinstance(keep, OnSide) else None
