@@ -136,6 +136,7 @@ def train(
     identity["start_from"] = earlier and earlier.digest()
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
+    student.trained_tasks = sides.trained_tasks
     taken = None if earlier is None else earlier.hand_over(student)
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or Path(temporary)
@@ -156,7 +157,6 @@ def train(
                 **sides.to_dict(),
                 **trainer.run(last),
             }
-    student.trained_tasks = sides.trained_tasks
     return student.eval()
 
 

@@ -72,7 +72,8 @@ def write_model_card(
         serving=(_MERGED if record["form"] == "merged" else _LORA).format(folder="FOLDER"),
         mining=" ".join(
             filter(
-                None, [_mining_note(vocabulary), _split_note(record["split"], vocabulary.mining.get("split"))]
+                None,
+                [_mining_note(vocabulary), _split_note(record.get("split"), vocabulary.mining.get("split"))],
             )
         ),
         shown=len(best),
