@@ -66,7 +66,10 @@ def test_the_whole_way_needs_it_once(done, folder):
     done("mine", corpus, "--size", "4", "--max-entropy", "p90", "-o", vocabulary)
     common = ("distill", corpus, "--model", teacher, *STEPS, *evaluated)
     done(*common, "--vocabulary", vocabulary, "-o", folder / "student")
-    done(*common, "--control", "-o", folder / "control")
+    as_the_student = ("--options", folder / "student" / "distillation.json")
+    done("distill", corpus, "--model", teacher, "--control", *as_the_student, "-o", folder / "control")
+    assert record(folder, "control")["options"] == {**record(folder, "student")["options"], "control": True}
+    assert "held-out tasks (hold out 0.3, seed 3)" in done("evaluate", corpus, vocabulary)
     arms = [f"--{name}={folder / name}" for name in ("control", "student")]
     found = done("evaluate", corpus, vocabulary, "--model", teacher, *arms, "--json")
     assert found["tasks"] == made["held_out_tasks"]

@@ -65,7 +65,7 @@ def command(
     \b
     Examples:
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/
-      lar distill corpus/ --model teacher/ --control -o control/
+      lar distill corpus/ --model teacher/ --control --options student/distillation.json -o control/
       accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
         --vocabulary vocabulary/ --sharding full -o student/
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \\

@@ -141,14 +141,23 @@ def _print(result: Any, size: int) -> None:
             of_corpus = "", ""
     Console().print(table)
     level = result.total.text_level
-    seen = "" if result.in_sample else f" not seen in mining ({result.seen_tasks} others left out)"
     click.echo(
-        f"{len(result.tasks)} tasks{seen}; {result.latents_used} of {size} latents used; "
+        f"{_tasks(result)}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}\n"
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
         f"{level.action.difference:.2%} of the agent's"
     )
     _print_drift(result)
+
+
+def _tasks(result: Any) -> str:
+    """The number of measured tasks, and why these."""
+    number, splits = len(result.tasks), set(result.splits.values())
+    if result.in_sample:
+        return f"{number} tasks"
+    if len(splits) == 1 and (split := splits.pop()) is not None:
+        return f"{number} held-out tasks ({split})"
+    return f"{number} tasks not seen in mining ({result.seen_tasks} others left out)"
 
 
 def _print_drift(result: Any) -> None:

@@ -54,8 +54,12 @@ def claim(
     for leftover in (corpus.path / TEACHER_FOLDER).glob(".*.partial"):
         leftover.unlink()
     teacher = replace(teacher, split=corpus.own_split)
+    seen = corpus.path / TEACHER_FOLDER / TRAINED_FILE
+    seen.unlink(missing_ok=True)
+    if trained_tasks:
+        seen.parent.mkdir(exist_ok=True)
+        write_digests(seen, trained_tasks)
     teacher.write(corpus.path)
-    write_digests(corpus.path / TEACHER_FOLDER / TRAINED_FILE, trained_tasks)
     return teacher
 
 
