@@ -335,9 +335,9 @@ class Corpus:
             OptionError: `held_out` is not in [0, 1).
             CorpusError: a side would have no task.
         """
-        split = Split(held_out, seed)
-        train = self.select(OnSide(split, is_held_out=False))
-        held = self.select(OnSide(split, is_held_out=True))
+        _ = Split(held_out, seed)  # checks the share
+        train = self.select(OnSide(held_out, seed, is_held_out=False))
+        held = self.select(OnSide(held_out, seed, is_held_out=True))
         if held_out > 0 and not (train.tasks and held.tasks):
             side = "training" if held.tasks else "held-out"
             raise CorpusError(

@@ -53,10 +53,16 @@ class Split:
 
 @dataclass(frozen=True)
 class OnSide:
-    """Whether a task falls on one side of a split."""
+    """Whether a task falls on one side of the split of a share and a seed."""
 
-    split: Split
+    hold_out: float
+    seed: int
     is_held_out: bool
+
+    @property
+    def split(self) -> Split:
+        """The split."""
+        return Split(self.hold_out, self.seed)
 
     def __call__(self, task: str) -> bool:
         """Whether `task` is selected."""
