@@ -65,7 +65,7 @@ def test_another_one_for_a_program_leaves_the_folder_as_it_is(tmp_path):
 @pytest.mark.parametrize(("share", "seed"), [(0.5, 0), (0.3, 7), (0, 0)])
 def test_it_changes_without_tokenizing_again(tmp_path, monkeypatch, caplog, share, seed):
     before = contents(build(tmp_path, hold_out=0.3).path)
-    monkeypatch.setattr("lar.corpus.encoding.render", None)  # would fail
+    monkeypatch.setattr("lar.corpus.encoding.encode_chunk", None)  # would fail
     corpus = build(tmp_path, hold_out=share, split_seed=seed)
     assert stored(corpus) == (Split(share, seed) if share else None)
     assert "was hold out 0.3, seed 0" in caplog.text
@@ -135,7 +135,7 @@ def test_a_share_out_of_range_is_refused_before_anything_is_written(tmp_path, sh
 def test_a_side_without_a_task_is_an_error_that_another_seed_corrects(tmp_path, monkeypatch):
     with pytest.raises(CorpusError, match="held-out side; try another seed"):
         build(tmp_path, hold_out=1e-9)
-    monkeypatch.setattr("lar.corpus.encoding.render", None)  # would fail
+    monkeypatch.setattr("lar.corpus.encoding.encode_chunk", None)  # would fail
     assert build(tmp_path, hold_out=0.3).held_out.tasks
 
 
