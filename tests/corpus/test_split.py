@@ -136,7 +136,16 @@ def test_a_side_without_a_task_is_an_error_that_another_seed_corrects(tmp_path, 
     with pytest.raises(CorpusError, match="held-out side; try another seed"):
         build(tmp_path, hold_out=1e-9)
     monkeypatch.setattr("lar.corpus.encoding.encode_chunk", None)  # would fail
-    assert build(tmp_path, hold_out=0.3).held_out.tasks
+    before = contents(build(tmp_path, hold_out=0.3).path)
+    with pytest.raises(CorpusError, match="held-out side; try another seed"):
+        build(tmp_path, hold_out=1e-9)
+    assert contents(tmp_path / "corpus") == before  # a finished corpus keeps the split that it has
+
+
+def test_a_seed_without_a_share_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="split_seed needs hold_out"):
+        build(tmp_path, split_seed=1)
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_seen_tasks_are_refused_by_name(tmp_path):

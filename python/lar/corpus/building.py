@@ -16,7 +16,7 @@ from typing import TypeVar
 from lar.corpus.encoding import Encoded
 from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
 from lar.corpus.selection import Split
-from lar.corpus.shards import Row, write_rows
+from lar.corpus.shards import Row, task_names, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.progress import Progress
@@ -96,6 +96,8 @@ def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:
     before, manifest.split = manifest.split, split if split.hold_out else None
     if manifest.split == before:
         return
+    if manifest.complete:
+        split.check_sides(task_names(folder / part.file for part in manifest.parts), folder)
     manifest.write(folder)
     if manifest.complete:
         logger.warning(

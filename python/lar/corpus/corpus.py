@@ -148,7 +148,8 @@ class Corpus:
             task.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
-            OptionError: both `workers` and `backend` are given, or `hold_out` is not in [0, 1).
+            OptionError: both `workers` and `backend` are given, `hold_out` is not in [0, 1), or there is a
+            `split_seed` without it.
         """
         if workers is not None and backend is not None:
             raise OptionError("workers is for one machine: it does not go with backend")
@@ -161,7 +162,7 @@ class Corpus:
             digest=digest,
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
-            split=None if hold_out is None else Split(hold_out, split_seed),
+            split=Split.asked_for(hold_out, split_seed),
             progress=progress,
         )
 
@@ -223,7 +224,7 @@ class Corpus:
             digest=tables.digest,
             shard_tokens=shard_tokens,
             skip_refused=False,
-            split=None if hold_out is None else Split(hold_out, split_seed),
+            split=Split.asked_for(hold_out, split_seed),
             progress=progress,
         )
 
@@ -335,14 +336,9 @@ class Corpus:
             OptionError: `held_out` is not in [0, 1).
             CorpusError: a side would have no task.
         """
-        _ = Split(held_out, seed)  # checks the share
+        Split(held_out, seed).check_sides(self.tasks, self.path)
         train = self.select(OnSide(held_out, seed, is_held_out=False))
         held = self.select(OnSide(held_out, seed, is_held_out=True))
-        if held_out > 0 and not (train.tasks and held.tasks):
-            side = "training" if held.tasks else "held-out"
-            raise CorpusError(
-                f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
-            )
         return train, held
 
     def with_split(self, hold_out: float, seed: int = 0) -> "Corpus":
@@ -383,9 +379,7 @@ class Corpus:
     @cached_property
     def tasks(self) -> set[str]:
         """The names of the tasks of the selection."""
-        names: set[str] = set()
-        for part in self.manifest.parts:
-            names.update(files.read_batch(self.path / part.file).column("task").unique().to_pylist())
+        names = files.task_names(self.path / part.file for part in self.manifest.parts)
         return names if self._keep is None else set(filter(self._keep, names))
 
     @property

@@ -1,11 +1,12 @@
 """Which tasks a view of a corpus holds: objects and no closures, so that views can be pickled."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
-from lar.errors import OptionError
+from lar.errors import CorpusError, OptionError
 
 Keep = Callable[[str], bool]
 """Whether a task is selected."""
@@ -44,6 +45,20 @@ class Split:
         if any(type(value[name]) not in kind for name, kind in kinds.items()):
             raise ValueError(f"not a split: {value!r}")
         return cls(**value)
+
+    @classmethod
+    def asked_for(cls, hold_out: float | None, seed: int) -> Self | None:
+        """The split of two options, None without a share; OptionError for a seed without a share."""
+        if hold_out is None and seed:
+            raise OptionError("split_seed needs hold_out: it is the seed of that share")
+        return None if hold_out is None else cls(hold_out, seed)
+
+    def check_sides(self, tasks: Collection[str], corpus: Path) -> None:
+        """Raise CorpusError if a side would have none of the tasks; `corpus` is their folder."""
+        out = sum(map(self.holds_out, tasks))
+        if self.hold_out and out in (0, len(tasks)):
+            side = "training" if out else "held-out"
+            raise CorpusError(f"{corpus}: no task of {len(tasks)} falls on the {side} side; try another seed")
 
     def holds_out(self, task: str) -> bool:
         """Whether `task` is held out."""
