@@ -26,14 +26,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--student", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--hold-out", type=float, default=0.2, help="share of the tasks that were held out")
+    parser.add_argument("--hold-out", type=float, default=0.2, help="if the corpus stores no split")
     parser.add_argument("--turns", type=int, default=50)
     parser.add_argument("--longest", type=int, default=1536, help="base tokens of a prompt")
     parser.add_argument("--max-units", type=int, default=48, help="of a turn")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     student = Student.load(options.student, device="cpu")
-    prompts = prompts_of(lar.Corpus.load(options.corpus).split(options.hold_out)[1], options.longest)
+    corpus = lar.Corpus.load(options.corpus)
+    prompts = prompts_of(corpus.held_out or corpus.split(options.hold_out)[1], options.longest)
     chosen = [prompts[index * len(prompts) // options.turns] for index in range(options.turns)]
     print("| temperature | guard | turns | not canonical | misread |\n|---|---|---|---|---|")
     rows = []

@@ -52,6 +52,7 @@ def test_table(folder, monkeypatch, capsys):
         "tokens",
         "action",
         "tasks",
+        "held",
         "trajectories",
         "shards",
         "seconds",

@@ -1,7 +1,6 @@
 """The commands score, adapt and distill, and their errors without torch."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,19 +12,6 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
 STEPS = ["--max-steps", "2", "--max-length", "200", "--device", "cpu"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lar", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out = capsys.readouterr()
-        return end.value.code or 0, out.out, out.err
-
-    return call
 
 
 @pytest.fixture
@@ -102,8 +88,12 @@ def test_options_from_a_file_and_flags_before_it(run, folders):
 
 def test_evaluation_early_stopping_and_an_adapter_that_is_kept(run, folders):
     corpus, model = folders / "corpus", folders / "model"
-    evaluated = ["--hold-out", "0.4", "--evaluate-steps", "1", "--evaluated-windows", "3", "--patience", "1"]
-    flags = [*STEPS, *evaluated, "--min-improvement", "100"]
+    split = ["--hold-out", "0.4"]
+    evaluated = ["--evaluate-steps", "1", "--evaluated-windows", "3", "--patience", "1"]
+    flags = [*STEPS, *split, *evaluated, "--min-improvement", "100"]
+    vocabulary = folders / "fresh"
+    code, _, err = run("mine", corpus, "--size", "4", *split, "-o", vocabulary)
+    assert code == 0, err
     code, out, err = run("adapt", corpus, "--model", model, "-o", folders / "lora", *flags, "--keep-adapter")
     assert code == 0, err
     assert "held-out bits per byte" in out
@@ -111,7 +101,7 @@ def test_evaluation_early_stopping_and_an_adapter_that_is_kept(run, folders):
     assert (folders / "lora" / "adapter_config.json").is_file()
     code, _, err = run("score", corpus, "--model", folders / "lora")
     assert code == 0, err
-    common = ["distill", corpus, "--model", folders / "lora", "--vocabulary", folders / "vocabulary"]
+    common = ["distill", corpus, "--model", folders / "lora", "--vocabulary", vocabulary]
     code, out, err = run(*common, "-o", folders / "student", *flags, "--json")
     assert code == 0, err
     assert json.loads(out)["kept"]["stopped_early"]

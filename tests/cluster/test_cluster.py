@@ -105,6 +105,16 @@ def test_mined_on_a_selection_of_tasks(scored, cluster, tmp_path):
     assert same(training, cluster, tmp_path, size=10).mining["tasks"] < 60
 
 
+def test_the_split_of_a_corpus_is_obeyed(scored, cluster, tmp_path):
+    corpus = scored.with_split(0.4)
+    vocabulary = same(corpus, cluster, tmp_path, size=10, max_entropy="p95")
+    training, held_out = scored.split(0.4)
+    assert vocabulary.mining == mine(training, size=10, max_entropy="p95").mining
+    there = evaluate(corpus, vocabulary, backend=cluster)
+    assert there == evaluate(corpus, vocabulary)
+    assert there.tasks == held_out.tasks
+
+
 def test_evaluated_as_on_one_machine(sharded, cluster):
     training, _ = sharded.split(0.4)
     vocabulary = mine(training, size=20)

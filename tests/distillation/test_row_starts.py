@@ -12,6 +12,7 @@ from lar.distillation.rows.start import start_rows
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.step import DistillationStep
 from lar.errors import OptionError
+from lar.mining.mine import mine
 from lar.scoring.score import score
 from testing import tiny
 
@@ -41,10 +42,9 @@ def changed(step, before):
 
 
 @pytest.mark.parametrize("loss", ["marginal", "paper", "sft"])
-def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(
-    corpus, vocabulary, teacher, loss
-):
+def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(corpus, teacher, loss):
     train, held_out = corpus.split(0.3)
+    vocabulary = mine(train, size=12)
     step, data, _ = begin(train, vocabulary, teacher, loss=loss)
     before, text = state(step), bits_per_byte(held_out, step.student).bits_per_byte
     record = fit_output_rows(step, [data[i] for i in range(len(data))])

@@ -16,6 +16,7 @@ from lar.distillation.earlier import EarlierStudent
 from lar.distillation.rows.start import start_rows
 from lar.distillation.training.step import DistillationStep
 from lar.errors import OptionError, TokenizerError, TrainingError
+from lar.mining.mine import mine
 from testing import tiny, toy
 from testing.few_steps import FEW, KilledError, kill_at
 from testing.updates import updated, with_latents
@@ -29,8 +30,13 @@ def sides(corpus):
 
 
 @pytest.fixture(scope="module")
-def renewed(vocabulary, corpus):
-    return updated(vocabulary, corpus)
+def vocabulary(sides):
+    return mine(sides[0], size=12)
+
+
+@pytest.fixture(scope="module")
+def renewed(vocabulary, sides):
+    return updated(vocabulary, sides[0])
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import PACKAGES, check_report_to, log_folder
 from lar.distillation.training.stopping import MEASURE, Course
 from lar.errors import LarError, MissingExtraError, OptionError
+from lar.mining.mine import mine
 from lar.utils.progress import annotate
 from testing import tiny
 from testing.few_steps import FEW, KilledError, kill_at
@@ -30,6 +31,11 @@ FIGURES = ["eval_bits_per_byte", "eval_latent_use", "eval_explicit_preference"]
 @pytest.fixture(scope="module")
 def sides(corpus):
     return corpus.split(0.3)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(sides):
+    return mine(sides[0], size=12)
 
 
 def evaluations(student):

@@ -21,6 +21,7 @@ def test_only_unseen_tasks_are_measured(corpus):
     assert result.to_dict() == {
         **evaluate({"toy": held_out}, vocabulary).to_dict(),
         "seen_tasks": len(train.tasks),
+        "splits": {"toy": None},
     }
     assert result.lossless
     assert 0.3 < result.total.reduction < 1

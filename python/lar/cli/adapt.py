@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
-from lar.cli.inputs import hold_out_options
+from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.training import (
     chosen_options,
     course,
@@ -17,7 +17,6 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
-    split_sides,
 )
 from lar.distillation.options import AdaptOptions
 from lar.utils.processes import is_main
@@ -37,8 +36,8 @@ def command(
     corpus: Path,
     model: Path,
     output: Path,
-    hold_out: float,
-    split_seed: int,
+    hold_out: float | None,
+    split_seed: int | None,
     keep_adapter: bool,
     options_file: Path | None,
     as_json: bool,
@@ -46,14 +45,14 @@ def command(
 ) -> None:
     """Fine-tune a plain LoRA on the agent's turns in CORPUS and merge it into a plain checkpoint.
 
-    You need this if another model wrote the logs. Use the result, merged or as an adapter, as the --model of
-    lar score and lar distill. A run that was stopped goes on when you start it again. Several processes share
-    a run as in lar distill.
+    You need this if another model wrote the logs. The tasks that CORPUS holds out are not learnt. Use the
+    result, merged or as an adapter, as the --model of lar score and lar distill. A run that was stopped goes
+    on when you start it again. Several processes share a run as in lar distill.
 
     \b
     Examples:
       lar adapt corpus/ --model Qwen3-8B/ -o teacher/
-      lar adapt corpus/ --model Qwen3-8B/ -o adapter/ --keep-adapter --hold-out 0.1 --evaluate-steps 100
+      lar adapt corpus/ --model Qwen3-8B/ -o adapter/ --keep-adapter --evaluate-steps 100
     """
     needs_train_extra()
     from lar.corpus import Corpus
@@ -62,13 +61,12 @@ def command(
     chosen = chosen_options(AdaptOptions, options_file, flags)
     began = time.perf_counter()
     with process_group(), progress_bar("adapting", unit="steps") as progress:
-        train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
+        conversations = with_split(Corpus.load(corpus), hold_out, split_seed, options_file)
         adapt(
-            train,
+            conversations,
             str(model),
             chosen,
             output,
-            held_out=held_out,
             merge=not keep_adapter,
             progress=progress,
         )

@@ -30,6 +30,7 @@ class _Logs(click.Path):
 
 
 LOGS = _Logs(path_type=Path)
+SHARE = click.FloatRange(0, 1, max_open=True)
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object instead of a table."

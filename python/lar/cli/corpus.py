@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, print_json, progress_bar
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
@@ -40,6 +40,18 @@ from lar.errors import OptionError
     help="Stop at the first record that cannot be read, and at the first text of the agent that the chat "
     "template leaves out; without this, both are counted.",
 )
+@click.option(
+    "--hold-out",
+    type=SHARE,
+    help="The share of the tasks that all later commands hold out, to measure on them; 0 for none. Another "
+    "share replaces the split of a finished corpus without tokenizing again.  [default: none, or what the "
+    "corpus has]",
+)
+@click.option(
+    "--split-seed",
+    type=int,
+    help="The seed of --hold-out: another seed holds out other tasks.  [default: 0]",
+)
 @redact_options
 @ray_option
 @json_option
@@ -53,6 +65,8 @@ def command(
     strict: bool,
     redact: bool,
     phone_region: str,
+    hold_out: float | None,
+    split_seed: int | None,
     ray_address: str | None,
     as_json: bool,
 ) -> None:
@@ -62,10 +76,12 @@ def command(
 
     \b
     Example:
-      lar corpus logs/ --tokenizer Qwen3-8B/ -o corpus/
+      lar corpus logs/ --tokenizer Qwen3-8B/ --hold-out 0.2 -o corpus/
     """
     if ray_address is not None and workers is not None:
         raise OptionError("--workers is for one machine: it does not go with --ray")
+    if split_seed is not None and hold_out is None:
+        raise OptionError("--split-seed needs --hold-out")
     from lar.cli.log_report import warn_of
     from lar.corpus import Corpus
     from lar.trajectories import Report, read_trajectories
@@ -87,6 +103,8 @@ def command(
             backend=cluster,
             skip_refused=skip_refused,
             strict=strict,
+            hold_out=hold_out,
+            split_seed=split_seed or 0,
             progress=progress,
         )
     summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
@@ -103,6 +121,8 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
         "tokens": corpus.num_tokens,
         "action_tokens": corpus.num_action_tokens,
         "tasks": len(corpus.tasks),
+        "held_out_tasks": len(corpus.held_out.tasks) if corpus.held_out else 0,
+        "split": corpus.own_split and asdict(corpus.own_split),
         "trajectories": corpus.num_trajectories,
         "shards": len(corpus.manifest.parts),
         "without_agent": sum(part.without_action for part in corpus.manifest.parts),
@@ -114,6 +134,6 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    for name in ("tokens", "action_tokens", "tasks", "trajectories", "shards"):
+    for name in ("tokens", "action_tokens", "tasks", "held_out_tasks", "trajectories", "shards"):
         click.echo(f"{name.replace('_', ' '):<14}{summary[name]:>14,}")
     click.echo(f"{'seconds':<14}{summary['seconds']:>14,.1f}")

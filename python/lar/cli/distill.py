@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
-from lar.cli.inputs import hold_out_options
+from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.training import (
     chosen_options,
     course,
@@ -16,7 +16,6 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
-    split_sides,
 )
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
@@ -50,26 +49,27 @@ def command(
     vocabulary: Path | None,
     output: Path,
     start_from: Path | None,
-    hold_out: float,
-    split_seed: int,
+    hold_out: float | None,
+    split_seed: int | None,
     options_file: Path | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
     """Distil a student that writes latents: LoRA and new rows, with the frozen model itself as the teacher.
 
-    Always distil a control too, and compare the two. A run that was stopped goes on when you start it again.
+    Always distil a control too, and compare the two. The tasks that CORPUS holds out are not learnt. A run
+    that was stopped goes on when you start it again.
     After lar mine --update, --from starts where the earlier student ended.
     To use several GPUs, start the command with accelerate launch or torchrun, one process for each GPU.
 
     \b
     Examples:
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/
-      lar distill corpus/ --model teacher/ --control -o control/
+      lar distill corpus/ --model teacher/ --control --options student/distillation.json -o control/
       accelerate launch --multi-gpu --num-processes 8 -m lar distill corpus/ --model teacher/ \\
         --vocabulary vocabulary/ --sharding full -o student/
       lar distill corpus/ --model teacher/ --vocabulary vocabulary/ -o student/ --options options.yaml \\
-        --hold-out 0.1 --evaluate-steps 100 --patience 3
+        --evaluate-steps 100 --patience 3
       lar distill new-corpus/ --model teacher/ --vocabulary updated/ --from student/ -o new-student/
     """
     needs_train_extra()
@@ -83,15 +83,14 @@ def command(
     latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
     began = time.perf_counter()
     with process_group(), progress_bar("distilling", unit="steps") as progress:
-        train, held_out = split_sides(Corpus.load(corpus), chosen, hold_out, split_seed)
+        conversations = with_split(Corpus.load(corpus), hold_out, split_seed, options_file)
         student = distill(
-            train,
+            conversations,
             str(model),
             latents,
             chosen,
             output,
             start_from=start_from,
-            held_out=held_out,
             progress=progress,
         )
     if is_main():

@@ -47,7 +47,9 @@ def command(
 ) -> None:
     """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
-    CORPUS is one or several corpus folders or trajectory files of any known format. No model is needed: the
+    CORPUS is one or several corpus folders or trajectory files of any known format. Of a corpus that holds
+    tasks out, only these are measured; if anything in the comparison has seen one of them, the command stops
+    and names it. No model is needed: the
     vocabulary's folder holds its tokenizer. On fresh logs, the last lines name the latents that are no longer
     used. With --model, the bits that the model, the control and the student need for each byte of the agent's
     text are measured too, on this machine.
@@ -71,8 +73,10 @@ def command(
     corpora = open_corpora(inputs, loaded.tokenizer)
     with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(corpora, loaded, backend=cluster, progress=progress)
-    unseen = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
-    bits = _bits_per_byte(unseen, max_length, **folders)
+    measured = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
+    if not result.in_sample:
+        _check_unseen(measured, folders)
+    bits = _bits_per_byte(measured, max_length, result.in_sample, **folders)
     if as_json:
         print_json({**result.to_dict(), **({"bits_per_byte": bits} if bits else {})})
     else:
@@ -81,8 +85,22 @@ def command(
             click.echo(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
 
 
+def _check_unseen(corpora: dict[str, Any], folders: dict[str, Path | None]) -> None:
+    """Raise CorpusError if an arm was trained on tasks that are measured, before any model is loaded."""
+    from lar.models.trained_tasks import check_model_unseen
+
+    for corpus in corpora.values():
+        for folder in filter(None, folders.values()):
+            check_model_unseen(corpus, folder)
+
+
 def _bits_per_byte(
-    corpora: dict[str, Any], max_length: int, model: Path | None, control: Path | None, student: Path | None
+    corpora: dict[str, Any],
+    max_length: int,
+    in_sample: bool,
+    model: Path | None,
+    control: Path | None,
+    student: Path | None,
 ) -> dict[str, float]:
     """Bits per byte over all corpora, for each arm whose folder was given."""
     if model is None:
@@ -99,7 +117,7 @@ def _bits_per_byte(
         arm: Any = str(model) if folder is None else Student.load(folder, str(model))
         with progress_bar(name, unit="windows") as progress:
             found = [
-                bits_per_byte(corpus, arm, max_length=max_length, progress=progress)
+                bits_per_byte(corpus, arm, max_length=max_length, allow_seen=in_sample, progress=progress)
                 for corpus in corpora.values()
                 if corpus.num_action_tokens
             ]
@@ -123,14 +141,23 @@ def _print(result: Any, size: int) -> None:
             of_corpus = "", ""
     Console().print(table)
     level = result.total.text_level
-    seen = "" if result.in_sample else f" not seen in mining ({result.seen_tasks} others left out)"
     click.echo(
-        f"{len(result.tasks)} tasks{seen}; {result.latents_used} of {size} latents used; "
+        f"{_tasks(result)}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}\n"
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
         f"{level.action.difference:.2%} of the agent's"
     )
     _print_drift(result)
+
+
+def _tasks(result: Any) -> str:
+    """The number of measured tasks, and why these."""
+    number, splits = len(result.tasks), set(result.splits.values())
+    if result.in_sample:
+        return f"{number} tasks"
+    if len(splits) == 1 and (split := splits.pop()) is not None:
+        return f"{number} held-out tasks ({split})"
+    return f"{number} tasks not seen in mining ({result.seen_tasks} others left out)"
 
 
 def _print_drift(result: Any) -> None:

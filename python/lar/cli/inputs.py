@@ -6,35 +6,57 @@ from typing import Any
 
 import click
 
-from lar.cli.common import progress_bar
+from lar.cli.common import SHARE, progress_bar
 from lar.cli.log_report import warn_of
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
+from lar.corpus.selection import Split
+from lar.distillation.option_files import recorded_split
 from lar.errors import OptionError
 from lar.trajectories import Report, read_trajectories
 
 
 def hold_out_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --hold-out and --split-seed: the same in every command, so that all leave out the same tasks."""
+    """Add --hold-out and --split-seed, for a corpus or logs without a stored split (see `with_split`)."""
     seed = click.option(
         "--split-seed",
-        default=0,
-        show_default=True,
-        help="The seed of the split: another seed leaves out other tasks.",
+        type=int,
+        help="The seed of --hold-out: another seed leaves out other tasks.  [default: 0]",
     )
     share = click.option(
         "--hold-out",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.0,
-        show_default=True,
-        help="The share of the tasks to leave out, so that you can evaluate on them.",
+        type=SHARE,
+        help="The share of the tasks to leave out, where the corpus has no split of its own. Better give it "
+        "to lar corpus: all commands obey the split that a corpus stores.",
     )
     return share(seed(function))
 
 
-def training_side(corpus: Corpus, hold_out: float, split_seed: int) -> Corpus:
-    """The tasks of `corpus` that are not held out."""
-    return corpus.split(hold_out, split_seed)[0] if hold_out else corpus
+def with_split(
+    corpus: Corpus, hold_out: float | None, split_seed: int | None, options_file: Path | None = None
+) -> Corpus:
+    """The corpus with the split that it stores, else that of the flags, else that of a run's record.
+
+    Raises:
+        OptionError: the flags, or without flags the record, contradict the stored split.
+    """
+    if split_seed is not None and hold_out is None:
+        raise OptionError("--split-seed needs --hold-out")
+    asked = None if hold_out is None else Split(hold_out, split_seed or 0)
+    stored = corpus.own_split
+    if asked is None and options_file is not None:
+        recorded, asked = recorded_split(options_file), stored
+        if recorded is not None:
+            asked = recorded[0] or Split(0)
+    if stored is None:
+        return corpus if asked is None else corpus.with_split(asked.hold_out, asked.seed)
+    if asked not in (None, stored):
+        source, way_out = "--hold-out", "leave it out, or store another split with lar corpus --hold-out"
+        if hold_out is None:
+            source = str(options_file)
+            way_out = f"--hold-out {stored.hold_out:g} --split-seed {stored.seed} keeps the corpus's"
+        raise OptionError(f"{source} ({asked}) contradicts the split of {corpus.path} ({stored}): {way_out}")
+    return corpus
 
 
 def is_corpus(path: Path | str) -> bool:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
-from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, training_side
+from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
 from lar.cli.size import parse_size
 from lar.errors import OptionError
 from lar.mining.options import MiningOptions
@@ -107,12 +107,14 @@ def command(
     update: Path | None,
     memory: str | None,
     ray_address: str | None,
-    hold_out: float,
-    split_seed: int,
+    hold_out: float | None,
+    split_seed: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Mine a latent vocabulary from a corpus folder or from trajectory files of any known format.
+
+    The tasks that the corpus holds out (lar corpus --hold-out) are left out.
 
     \b
     Examples:
@@ -143,7 +145,7 @@ def command(
         check_for_cluster(inputs)
     began = time.perf_counter()
     own = tokenizer or (before and before.tokenizer)
-    corpus = training_side(open_corpus(inputs, own), hold_out, split_seed)
+    corpus = with_split(open_corpus(inputs, own), hold_out, split_seed)
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         backend = cluster or here
         vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **options)

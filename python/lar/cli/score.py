@@ -41,7 +41,8 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     """Store the teacher's entropy before each of the agent's tokens in CORPUS.
 
     A run that was stopped goes on when you start it again. The table that is printed shows how the agent's
-    entropies are distributed: choose the entropy gate of lar mine --max-entropy from it.
+    entropies are distributed: choose the entropy gate of lar mine --max-entropy from it. Tasks that CORPUS
+    holds out are scored, but are not in the table.
 
     \b
     Examples:
@@ -55,7 +56,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
 
     with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
         scored = score(Corpus.load(corpus), str(model), backend=cluster, progress=progress, **options)
-        summary = entropy_quantiles(scored, cluster)
+        summary = entropy_quantiles(scored.training, cluster)
     if as_json:
         print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:

@@ -14,10 +14,8 @@ import click
 from click.core import ParameterSource
 
 from lar.cli.common import EXISTING_PATH
-from lar.cli.inputs import training_side
-from lar.corpus import Corpus
 from lar.distillation.options import AdaptOptions
-from lar.errors import MissingExtraError, OptionError
+from lar.errors import MissingExtraError
 from lar.utils.processes import count
 
 _NEEDED = ("torch", "transformers", "peft", "accelerate")
@@ -78,21 +76,6 @@ def chosen_options(kind: type[Options], file: Path | None, flags: dict[str, Any]
     source = click.get_current_context().get_parameter_source
     defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     return kind.from_file(file, **{name: flags[name] for name in flags if source(name) not in defaults})
-
-
-def split_sides(
-    corpus: Corpus, options: AdaptOptions, hold_out: float, split_seed: int
-) -> tuple[Corpus, Corpus | None]:
-    """The side to train on, and the held-out side if the options ask for evaluation.
-
-    Raises:
-        OptionError: evaluation without anything held out.
-    """
-    if options.evaluate_steps is None:
-        return training_side(corpus, hold_out, split_seed), None
-    if not hold_out:
-        raise OptionError("evaluation (evaluate_steps) needs tasks to evaluate on: give --hold-out")
-    return corpus.split(hold_out, split_seed)
 
 
 def option_flags(options: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -13,6 +13,7 @@ from lar.cluster.tasks import cores_of_a_node, nodes, number_of_gpus, result, tr
 from lar.corpus import Corpus
 from lar.corpus.scores import Scores, TeacherRecord
 from lar.corpus.shards import read_shard
+from lar.models.trained_tasks import trained_tasks_of
 from lar.scoring import store
 from lar.scoring.score import Scorer
 from lar.utils.progress import Progress, silent
@@ -24,7 +25,8 @@ def score(
     """Score the corpus as `lar.score` does; `loading` are further arguments of `Scorer.load`."""
     loading = {**loading, "base_size": corpus.manifest.base_size}
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
-    record = store.claim(corpus, result(teachers[0].record.remote()), overwrite=overwrite)
+    described = result(teachers[0].record.remote())
+    record = store.claim(corpus, described, overwrite=overwrite, trained_tasks=trained_tasks_of(model))
     files = [file.path.absolute() for file in corpus.shard_files()]
     left = [file for file in files if not store.is_scored(read_shard(file), record)]
     done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from lar.corpus.encoding import Encoded
 from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
-from lar.corpus.shards import Row, write_rows
+from lar.corpus.selection import Split
+from lar.corpus.shards import Row, task_names, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
@@ -39,11 +40,13 @@ def build_folder(
     shard_tokens: int,
     skip_refused: bool,
     strict: bool,
+    split: Split | None,
     progress: Progress,
 ) -> None:
     """Encode `inputs` with `encode` and store them in `folder`, or resume an earlier build there.
 
-    `digest` returns the bytes that identify an input when a build is resumed.
+    `digest` returns the bytes that identify an input when a build is resumed. `split` replaces the split that
+    is stored there; None keeps it.
 
     Raises:
         OptionError: `shard_tokens` is out of its range.
@@ -62,10 +65,12 @@ def build_folder(
     source = chain([first], source)
     build.skip_done(source, digest)
     build.check_written(manifest.unwritten)
+    if manifest.complete and next(source, None) is not None:
+        raise _other_corpus(folder, "it was built of fewer trajectories")
+    if split is not None:
+        _replace_split(folder, manifest, split)
     if not manifest.complete:
         build.add(encode(source, tokenizer))
-    elif next(source, None) is not None:
-        raise _other_corpus(folder, "it was built of fewer trajectories")
 
 
 def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
@@ -88,6 +93,24 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
     if not (folder / TOKENIZER_FOLDER).exists():
         tokenizer.save(folder / TOKENIZER_FOLDER)
     return manifest
+
+
+def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:
+    """Store another split of the same tasks; one that holds nothing out is stored as none."""
+    before, manifest.split = manifest.split, split if split.hold_out else None
+    if manifest.split == before:
+        return
+    if manifest.complete:
+        split.check_sides(task_names(folder / part.file for part in manifest.parts), folder)
+    manifest.write(folder)
+    if manifest.complete:
+        logger.warning(
+            "%s: the split is now %s and was %s; what was made by the old one is refused where it has seen "
+            "tasks that are held out now",
+            folder,
+            manifest.split or "none",
+            before or "none",
+        )
 
 
 def _other_corpus(folder: Path, reason: str) -> CorpusError:

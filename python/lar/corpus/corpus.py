@@ -21,8 +21,8 @@ from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
 from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
-from lar.corpus.scores import TeacherRecord, scores_file
-from lar.corpus.selection import Both, Keep, OnSide
+from lar.corpus.scores import TeacherRecord, scores_file, teacher_tasks
+from lar.corpus.selection import Both, Keep, OnSide, Split, split_in
 from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
@@ -47,6 +47,10 @@ class Corpus:
     `select` and `split` give views of the same folder. `len` is the number of trajectories; iteration gives
     each as a `Row`: id, task, success, tokens (uint32) and action (bool). `to_arrow`, `to_pandas` and
     `to_dataset` give the same as a table.
+
+    A corpus may store one split of its tasks (`hold_out` of `build`). Every stage that is given the whole
+    corpus obeys it: mining and training read `training`, measurements read `held_out`. A view of selected
+    tasks is used as it is.
 
     Two corpora are equal if they are the same selection of the same folder. A pickled corpus holds its
     folder's path and not the tokens; it needs a selection that can be pickled (a split can, a lambda cannot).
@@ -114,12 +118,15 @@ class Corpus:
         shard_tokens: int = 2_000_000,
         skip_refused: bool = False,
         strict: bool = False,
+        hold_out: float | None = None,
+        split_seed: int = 0,
         progress: Progress = silent,
     ) -> "Corpus":
         """Render and encode trajectories with the model's chat template, and store them.
 
         A build that was stopped goes on when it is called again with the same input; a finished corpus of the
-        same input is returned as it is. The stored bytes do not depend on `workers` or `backend`.
+        same input is returned as it is, with another split if one is asked for. The stored bytes do not
+        depend on `workers` or `backend`.
 
         Args:
             trajectories: `Trajectory` objects, lists of messages, records as a log holds them (dicts), a
@@ -135,14 +142,20 @@ class Corpus:
                 first few refusals.
             strict: stop at the first text of the agent that the chat template leaves out. Without it, the
                 manifest counts that text by kind (`Unwritten`), and each kind is a warning of the log.
+            hold_out: the share of the tasks that every later stage holds out; 0 for none. None keeps the
+                split of the corpus that is there; a new one has none. Another share or seed replaces the
+                split of a finished corpus without tokenizing again.
+            split_seed: another seed holds out other tasks.
             progress: counts trajectories.
 
         Raises:
-            CorpusError: there are no trajectories, or `path` holds something else.
+            CorpusError: there are no trajectories, `path` holds something else, or a side of the split has no
+            task.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
             UnwrittenTextError: the chat template leaves out text of the agent, and `strict` is set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
-            OptionError: both `workers` and `backend` are given.
+            OptionError: both `workers` and `backend` are given, `hold_out` is not in [0, 1), or there is a
+            `split_seed` without it.
         """
         if workers is not None and backend is not None:
             raise OptionError("workers is for one machine: it does not go with backend")
@@ -156,6 +169,7 @@ class Corpus:
             shard_tokens=shard_tokens,
             skip_refused=skip_refused,
             strict=strict,
+            split=Split.asked_for(hold_out, split_seed),
             progress=progress,
         )
 
@@ -170,6 +184,8 @@ class Corpus:
         action: str = "action",
         task: str = "task",
         shard_tokens: int = 2_000_000,
+        hold_out: float | None = None,
+        split_seed: int = 0,
         progress: Progress = silent,
     ) -> "Corpus":
         """Store token ids and masks that were made elsewhere as a corpus.
@@ -188,6 +204,8 @@ class Corpus:
                 token. Transformers calls it `assistant_masks`.
             task: the column of task names, by which support and splits count.
             shard_tokens: see `build`.
+            hold_out: see `build`.
+            split_seed: see `build`.
             progress: counts trajectories.
 
         Raises:
@@ -214,6 +232,7 @@ class Corpus:
             shard_tokens=shard_tokens,
             skip_refused=False,
             strict=False,
+            split=Split.asked_for(hold_out, split_seed),
             progress=progress,
         )
 
@@ -227,6 +246,7 @@ class Corpus:
         corpus._warn_of_gaps()
         if owner is None and (warning := one_task(corpus.task_counts())):
             logger.warning("%s", warning)
+        _ = corpus.held_out  # a split that leaves a side empty is an error here and not in a later stage
         return corpus
 
     def _warn_of_gaps(self) -> None:
@@ -328,26 +348,55 @@ class Corpus:
             OptionError: `held_out` is not in [0, 1).
             CorpusError: a side would have no task.
         """
-        if not 0 <= held_out < 1:
-            raise OptionError(f"the held-out share must be at least 0 and less than 1, not {held_out}")
-
+        try:
+            Split(held_out, seed).check_sides(self.tasks, self.path)
+        except CorpusError:
+            if warning := one_task(self.task_counts()):
+                raise CorpusError(f"{self.path}: {warning}") from None
+            raise
         train = self.select(OnSide(held_out, seed, is_held_out=False))
         held = self.select(OnSide(held_out, seed, is_held_out=True))
-        if held_out > 0 and not (train.tasks and held.tasks):
-            if warning := one_task(self.task_counts()):
-                raise CorpusError(f"{self.path}: {warning}")
-            side = "training" if held.tasks else "held-out"
-            raise CorpusError(
-                f"{self.path}: no task of {len(self.tasks)} falls on the {side} side; try another seed"
-            )
         return train, held
+
+    def with_split(self, hold_out: float, seed: int = 0) -> "Corpus":
+        """Return the same corpus with another split than the stored one; the folder keeps its own.
+
+        Raises:
+            OptionError: `hold_out` is not in [0, 1).
+        """
+        split = Split(hold_out, seed)
+        manifest = replace(self.manifest, split=split if hold_out else None)
+        return Corpus(self.path, manifest, keep=self._keep, owner=self._owner)
+
+    @property
+    def training(self) -> "Corpus":
+        """The tasks to learn from: the training side of a whole corpus with a split, else this corpus."""
+        return self if self._sides is None else self._sides[0]
+
+    @property
+    def held_out(self) -> "Corpus | None":
+        """The tasks to measure on: the held-out side of a whole corpus with a split, else None."""
+        return None if self._sides is None else self._sides[1]
+
+    @cached_property
+    def _sides(self) -> "tuple[Corpus, Corpus] | None":
+        split = self.manifest.split
+        return self.split(split.hold_out, split.seed) if split and self._keep is None else None
+
+    @property
+    def own_split(self) -> Split | None:
+        """The split that a whole corpus has, or that a view is a side of; None for other views."""
+        return self.manifest.split if self._keep is None else split_in(self._keep)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all of the folder's tasks and not a selection."""
+        return self._keep is None
 
     @cached_property
     def tasks(self) -> set[str]:
         """The names of the tasks of the selection."""
-        names: set[str] = set()
-        for part in self.manifest.parts:
-            names.update(files.read_batch(self.path / part.file).column("task").unique().to_pylist())
+        names = files.task_names(self.path / part.file for part in self.manifest.parts)
         return names if self._keep is None else set(filter(self._keep, names))
 
     def task_counts(self) -> Counter[str]:
@@ -393,6 +442,11 @@ class Corpus:
                 f"run lar score {self.path} --model MODEL"
             )
         return record
+
+    @property
+    def teacher_tasks(self) -> frozenset[str]:
+        """Digests of the tasks that the teacher of `teacher` was trained on; empty for a model as it came."""
+        return teacher_tasks(self.path)
 
     def _selected(self, tasks: list[str]) -> NDArray[np.bool_]:
         keep = self._keep or (lambda _: True)

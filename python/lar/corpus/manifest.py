@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Loss, Unwritten
@@ -45,6 +46,7 @@ class Manifest:
     left_out_examples: list[str] = field(default_factory=list)  # the first few refusals
     unwritten: Unwritten = field(default_factory=Unwritten)  # of the agent's text, by the chat template
     parts: list[Part] = field(default_factory=list)
+    split: Split | None = None  # which tasks every stage holds out; None: none
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -65,9 +67,12 @@ class Manifest:
         try:
             unwritten = Unwritten.from_dict(value.get("unwritten", {}))
             parts = [Part(**part) for part in value["parts"]]
-            manifest = cls(**{**value, "parts": parts, "unwritten": unwritten})
+            split = Split.of_json(value.get("split"))
+            manifest = cls(**{**value, "parts": parts, "unwritten": unwritten, "split": split})
         except (TypeError, KeyError) as error:
             raise CorpusError(f"{file}: a field is missing or unknown ({error})") from None
+        except ValueError as error:
+            raise CorpusError(f"{file}: 'split' is wrong: {error}") from None
         records: list[_Record] = [manifest, *parts, unwritten, *unwritten.losses]
         for record in records:
             _check_kinds(record, file)

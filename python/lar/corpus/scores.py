@@ -26,8 +26,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.utils.files import atomic_file
+from lar.utils.task_digests import TRAINED_FILE, read_digests
 
 TEACHER_FOLDER = "teacher"
 RECORD_FILE = "teacher.json"
@@ -50,6 +52,7 @@ class TeacherRecord:
     name: str
     dtype: str
     top_k: int | None  # likely tokens in each of the corpus's files; None: entropies alone
+    split: Split | None = None  # of the corpus when it was scored; all of its tasks are scored
 
     @property
     def identity(self) -> TeacherIdentity:
@@ -65,7 +68,8 @@ class TeacherRecord:
         """
         file = corpus / TEACHER_FOLDER / RECORD_FILE
         try:
-            record = cls(**json.loads(file.read_text(encoding="utf-8")))
+            content = dict(json.loads(file.read_text(encoding="utf-8")))
+            record = cls(**{**content, "split": Split.of_json(content.get("split"))})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, NotADirectoryError) as error:
@@ -80,6 +84,11 @@ class TeacherRecord:
         """Replace the record in a corpus's folder in one step."""
         with atomic_file(corpus / TEACHER_FOLDER / RECORD_FILE) as file:
             file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def teacher_tasks(corpus: Path) -> frozenset[str]:
+    """Digests of the tasks that the teacher which scored a corpus was trained on."""
+    return read_digests(corpus / TEACHER_FOLDER / TRAINED_FILE)
 
 
 class LikelyTokens(NamedTuple):

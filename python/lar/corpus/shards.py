@@ -4,7 +4,7 @@ A shard contains what the corpus is. What a teacher computed about it lies besid
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -205,6 +205,11 @@ def read_shard(file: Path) -> Shard:
         ids=batch.column("id").to_pylist(),
         success=batch.column("success").to_pylist(),
     )
+
+
+def task_names(shards: Iterable[Path]) -> set[str]:
+    """The names of the tasks in shard files."""
+    return {name for file in shards for name in read_batch(file).column("task").unique().to_pylist()}
 
 
 def has_old_scores(file: Path) -> bool:

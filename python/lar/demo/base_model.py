@@ -121,7 +121,7 @@ def _rate(step: int, options: BaseModelOptions) -> float:
 
 def _batches(corpus: Corpus, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield batches endlessly: ids (m, longest), the mask of the agent's tokens, and the mask of tokens."""
-    examples = list(_examples(corpus))
+    examples = list(_examples(corpus.training))
     order = np.random.default_rng(seed)
     while True:
         shuffled = order.permutation(len(examples))

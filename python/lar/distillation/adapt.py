@@ -11,16 +11,19 @@ from lar.corpus import Corpus
 from lar.distillation.distill import train, unsharded
 from lar.distillation.keywords import AdaptKeywords
 from lar.distillation.options import AdaptOptions
+from lar.distillation.sides import Sides
 from lar.distillation.student import Student
 from lar.distillation.training.checkpoints import checkpoints_beside
 from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
 from lar.models.causal_lm import check_tokenizer, load_model, no_bar
+from lar.models.trained_tasks import set_trained_tasks
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.utils.task_digests import TRAINED_FILE, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 RECORD_FILE = "adaptation.json"
@@ -54,19 +57,20 @@ def adapt(
     Several processes share the work as in `distill`.
 
     Args:
-        corpus: conversations, of the model's own tokenizer.
+        corpus: conversations, of the model's own tokenizer. Of a whole corpus with a split, the training side
+            is learnt; a view of selected tasks is used as it is.
         model: a checkpoint folder, or a model object, which is changed in place.
         options: see `AdaptOptions`; `keywords` are its fields, and override those of `options`.
-        output: where the merged model is saved as a plain checkpoint with its tokenizer and a record of the
-            run (`adaptation.json`); None to keep it in memory only. Checkpoints are written beside it until
-            then, and the same call resumes from the last one.
+        output: where the merged model is saved as a plain checkpoint with its tokenizer, a record of the run
+            (`adaptation.json`) and digests of its tasks (`trained_tasks.txt`); None to keep it in memory
+            only. Checkpoints are written beside it until then, and the same call resumes from the last one.
         held_out: conversations to evaluate on every `options.evaluate_steps`; see `distill`.
         merge: False keeps the adapter apart: a PEFT model is returned, and `output` becomes a PEFT LoRA
             folder, which is a teacher like any checkpoint as long as its base stays where it is.
         progress: counts optimizer steps; its notes give speed and evaluation.
 
     Raises:
-        CorpusError: the corpus holds no text of the agent.
+        CorpusError: the corpus holds no text of the agent, or holds out tasks that were seen before.
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
         TrainingError: loss or gradients are not finite, or memory does not suffice.
         OptionError: the checkpoints are another run's, `output` is a folder of another kind, or `merge` is
@@ -79,23 +83,25 @@ def adapt(
     check_launch(model, options)
     check_report_to(options.report_to)
     check_tokenizer(model, corpus.tokenizer)
+    nothing = LatentVocabulary((), corpus.tokenizer)
+    sides = Sides.of(corpus, held_out, options, model, nothing)
     base = load_model(model, dtype=options.dtype, device=options.device)
     folder = _folder_of(model, base)
     if output is not None and not merge and folder is None:
         raise OptionError(
             "an adapter needs the folder of its base, and this model was not loaded from one: merge it"
         )
-    nothing = LatentVocabulary((), corpus.tokenizer)
     training = options.as_distillation()
-    student = train(corpus, base, nothing, training, checkpoints_beside(output), progress, held_out)
+    student = train(sides, base, nothing, training, checkpoints_beside(output), progress)
     if options.sharding == "full":
         student = unsharded(student, model, options)
     record = {**student.record, "options": asdict(options), "merged": merge}
     result = _merged(student, output) if merge else _named(student, folder)
+    set_trained_tasks(result, student.trained_tasks)
 
     def save() -> None:
         if output is not None:
-            _save(result, corpus, folder, record, Path(output))
+            _save(result, corpus, folder, record, student.trained_tasks, Path(output))
             shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
 
     from_main(save)
@@ -122,7 +128,14 @@ def _named(student: Student, folder: Path | None) -> Any:
     return student.model
 
 
-def _save(model: Any, corpus: Corpus, source: Path | None, record: dict[str, Any], output: Path) -> None:
+def _save(
+    model: Any,
+    corpus: Corpus,
+    source: Path | None,
+    record: dict[str, Any],
+    trained_tasks: frozenset[str],
+    output: Path,
+) -> None:
     """Write checkpoint or adapter; the tokenizer's files are the source folder's, else the corpus's copy."""
     # Otherwise PEFT checks over the network whether the base's embedding was resized.
     keywords = {} if record["merged"] else {"save_embedding_layers": False}
@@ -136,3 +149,4 @@ def _save(model: Any, corpus: Corpus, source: Path | None, record: dict[str, Any
                 shutil.copyfile(file, folder / file.name)
         text = json.dumps(record, ensure_ascii=False, indent=2)
         (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+        write_digests(folder / TRAINED_FILE, trained_tasks)

@@ -15,11 +15,12 @@ from lar.distillation.earlier import EarlierStudent
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
+from lar.distillation.sides import Sides
 from lar.distillation.student import OPTIONS_FILE, Student
 from lar.distillation.training.checkpoints import checkpoints_beside, claim, last_checkpoint, run_identity
 from lar.distillation.training.distributed import check_launch, from_main, start
 from lar.distillation.training.faults import memory_advice
-from lar.distillation.training.held_out import held_out_windows
+from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
@@ -53,7 +54,8 @@ def distill(
     share the work: each trains on its own rows, only the main process writes, and all return the student.
 
     Args:
-        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units.
+        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units. Of a whole
+            corpus with a split, the training side is learnt; a view of selected tasks is used as it is.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
         vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
@@ -63,14 +65,16 @@ def distill(
         start_from: the folder of an earlier student of the same model, or of a control for a control. The new
             student starts from its adapter, whose shape it takes over, and from its rows of the segments
             that are in `vocabulary` at any id. The other latents' rows start as without it.
-        held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte. Their tasks
-            should be absent from `corpus` and from the corpus that the vocabulary was mined from.
+        held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte; None for the
+            held-out side of a whole corpus with a split. None of their tasks may have been seen: in this
+            run, in mining, by the model, or by the earlier student.
         progress: counts optimizer steps, in the main process; its notes give speed and evaluation.
 
     Raises:
         TokenizerError: the model has fewer rows than the vocabulary has base ids, or the earlier student has
             another tokenizer.
-        CorpusError: the corpus has another tokenizer or holds no text of the agent.
+        CorpusError: the corpus has another tokenizer or no text of the agent, or holds out tasks that were
+            seen before.
         TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
             student of this model.
         OptionError: the checkpoints are another run's, or an option contradicts the earlier student's LoRA.
@@ -86,16 +90,15 @@ def distill(
     if earlier is not None:
         earlier.check(corpus.tokenizer, control=options.control)
         options = earlier.with_its_lora(options)
-    base = load_model(model, dtype=options.dtype, device=options.device)
-    if earlier is not None:
-        earlier.check_base(base)
     if options.control:
         vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
-    student = train(
-        corpus, base, vocabulary, options, checkpoints_beside(output), progress, held_out, earlier
-    )
+    sides = Sides.of(corpus, held_out, options, model, vocabulary, earlier)
+    base = load_model(model, dtype=options.dtype, device=options.device)
+    if earlier is not None:
+        earlier.check_base(base)
+    student = train(sides, base, vocabulary, options, checkpoints_beside(output), progress, earlier)
     if options.sharding == "full":
         student = unsharded(student, model, options)
 
@@ -115,24 +118,25 @@ def unsharded(student: Student, folder: StrPath, options: AdaptOptions) -> Stude
 
 
 def train(
-    corpus: Corpus,
+    sides: Sides,
     base: Any,
     vocabulary: LatentVocabulary,
     options: DistillOptions,
     checkpoints: Path | None,
     progress: Progress,
-    held_out: Corpus | None = None,
     earlier: EarlierStudent | None = None,
 ) -> Student:
     """A trained student of `base`; the run resumes from the last of its `checkpoints` if there is one."""
     start(base.device)
-    evaluated = held_out_windows(held_out, vocabulary, options)
+    evaluated = None if sides.held_out is None else HeldOut(sides.held_out, vocabulary, options)
+    corpus = sides.training
     source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     identity["start_from"] = earlier and earlier.digest()
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
+    student.trained_tasks = sides.trained_tasks
     taken = None if earlier is None else earlier.hand_over(student)
     with tempfile.TemporaryDirectory() as temporary:
         folder = checkpoints or Path(temporary)
@@ -150,6 +154,7 @@ def train(
             student.record = {
                 "base_fingerprint": identity["model"],
                 "start": started,
+                **sides.to_dict(),
                 **trainer.run(last),
             }
     return student.eval()

@@ -29,6 +29,7 @@ from lar.models.adapter import base_folder
 from lar.models.causal_lm import fingerprint, load_model
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
+from lar.utils.task_digests import TRAINED_FILE, read_digests
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -61,6 +62,11 @@ class EarlierStudent:
     folder: Path
     vocabulary: LatentVocabulary
     record: dict[str, Any]
+
+    @property
+    def trained_tasks(self) -> frozenset[str]:
+        """Digests of the tasks that the student was trained on."""
+        return read_digests(self.folder / TRAINED_FILE)
 
     @classmethod
     def load(cls, folder: StrPath) -> "EarlierStudent":

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lar.corpus.selection import Split
 from lar.errors import OptionError
 from lar.utils.paths import StrPath
 
@@ -30,6 +31,22 @@ def read_options(file: StrPath) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise OptionError(f"{path}: not a mapping of options to values")
     return content
+
+
+def recorded_split(file: StrPath) -> tuple[Split | None] | None:
+    """The split in a result's record, in a tuple; None for a file of options, and for an older record.
+
+    Raises:
+        OptionError: the file cannot be read, or its split is broken.
+    """
+    path = Path(file)
+    content = _content(path)
+    if not isinstance(content, dict) or _RECORDED not in content or "split" not in content:
+        return None
+    try:
+        return (Split.of_json(content["split"]),)
+    except ValueError as error:
+        raise OptionError(f"{path}: {error}") from None
 
 
 def _content(path: Path) -> Any:

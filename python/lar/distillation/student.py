@@ -21,9 +21,11 @@ from lar.errors import OptionError, TrainingError
 from lar.models.adapter import base_folder
 from lar.models.causal_lm import Head, check_rows, head_of, load_model
 from lar.models.compatibility import quiet_peft
+from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
 from lar.utils.paths import StrPath
+from lar.utils.task_digests import TRAINED_FILE, read_digests, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 ROWS_FILE = "latent_rows.safetensors"
@@ -43,6 +45,7 @@ class Student(nn.Module):
         vocabulary: LatentVocabulary,
         rows: LatentRows | None = None,
         record: dict[str, Any] | None = None,
+        trained_tasks: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
         check_rows(model, vocabulary.base_size)
@@ -50,6 +53,7 @@ class Student(nn.Module):
         self.vocabulary = vocabulary
         self.rows = rows
         self.record = record or {}
+        self.trained_tasks = trained_tasks  # digests, see lar.utils.task_digests
         self._head: Head | None = None
         if rows is not None:
             rows.attach(model)
@@ -57,7 +61,8 @@ class Student(nn.Module):
     @classmethod
     def plain(cls, model: Any, tokenizer: Any) -> "Student":
         """A model as it is, over base tokens only, for functions that take a student."""
-        return cls(model, LatentVocabulary((), Tokenizer.of(tokenizer)))
+        nothing = LatentVocabulary((), Tokenizer.of(tokenizer))
+        return cls(model, nothing, trained_tasks=trained_tasks_of(model))
 
     @classmethod
     def begin(cls, model: Any, vocabulary: LatentVocabulary, options: DistillOptions) -> "Student":
@@ -87,6 +92,11 @@ class Student(nn.Module):
             with self.teacher(), torch.random.fork_rng():
                 self._head = head_of(self.base, self.vocabulary.base_size)
         return self._head
+
+    @property
+    def seen_tasks(self) -> frozenset[str]:
+        """Digests of the tasks that it was trained on or its vocabulary was mined on."""
+        return self.trained_tasks | self.vocabulary.mined_tasks
 
     @property
     def device(self) -> torch.device:
@@ -140,6 +150,7 @@ class Student(nn.Module):
             self.vocabulary.save(target / VOCABULARY_FOLDER)
             text = json.dumps(self.record, ensure_ascii=False, indent=2)
             (target / OPTIONS_FILE).write_text(text + "\n", encoding="utf-8")
+            write_digests(target / TRAINED_FILE, self.trained_tasks)
 
     @classmethod
     def load(
@@ -160,7 +171,8 @@ class Student(nn.Module):
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
         with quiet_peft():
             adapted = PeftModel.from_pretrained(base, str(folder))
-        student = cls(adapted, vocabulary, None if rows is None else rows.to(base.device), record)
+        placed = None if rows is None else rows.to(base.device)
+        student = cls(adapted, vocabulary, placed, record, read_digests(folder / TRAINED_FILE))
         if student.rows is not None:
             load_rows(student.rows, folder)
         return student.eval()
@@ -202,7 +214,8 @@ class Student(nn.Module):
         own = None
         if rows:
             own = LatentRows(self.vocabulary.base_size, rows["input"], rows["output"], rows.get("bias"))
-        return Student(adapted, self.vocabulary, None if own is None else own.to(model.device), self.record)
+        placed = None if own is None else own.to(model.device)
+        return Student(adapted, self.vocabulary, placed, self.record, self.trained_tasks)
 
     def unload(self) -> Any:
         """The base model as it was before: LoRA and latents are taken off."""

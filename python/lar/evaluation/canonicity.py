@@ -86,7 +86,7 @@ def canonicity(vocabulary: LatentVocabulary, turns: Iterable[ArrayLike]) -> Cano
 
 def training_canonicity(corpus: Corpus, vocabulary: LatentVocabulary) -> Canonicity:
     """The measure on the agent's turns as training parses them; all of them are canonical."""
-    return canonicity(vocabulary, _turns(corpus, vocabulary))
+    return canonicity(vocabulary, _turns(corpus.training, vocabulary))
 
 
 def _turns(corpus: Corpus, vocabulary: LatentVocabulary) -> Iterator[NDArray[np.uint32]]:

@@ -115,7 +115,7 @@ def estimate(
     more, so a sample's figures are on the careful side.
 
     Args:
-        corpus: the logs.
+        corpus: the logs. Of a corpus with a split only the training side is used.
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation.
         splits: the number of splits, at least one.
@@ -133,6 +133,7 @@ def estimate(
     """
     if not sizes or splits < 1 or not entropy_gates:
         raise OptionError("an estimate needs at least one size, one gate and one split")
+    corpus = corpus.training
     sample = _sampled(corpus, most_tokens)
     if len(sample.tasks) < 1 / HELD_OUT:
         raise CorpusError(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
+from lar.corpus.seen_tasks import check_unseen
+from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.evaluation.drift import UnusedLatent, counts_prompts, mined_reduction, unused_latents
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
@@ -95,7 +97,8 @@ class Evaluation:
     tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
     in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the
     reduction in the mined corpus, None where the vocabulary has no record of it. unused: the latents that
-    mining used and the measured text does not use, the most expensive first; empty if `in_sample`.
+    mining used and the measured text does not use, the most expensive first; empty if `in_sample`. splits: of
+    each corpus by its name, None without one. mined_split: that of the vocabulary, as its record has it.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -107,6 +110,8 @@ class Evaluation:
     in_sample: bool = False
     mined_reduction: float | None = None
     unused: list[UnusedLatent] = field(default_factory=list)
+    splits: dict[str, Split | None] = field(default_factory=dict)
+    mined_split: dict[str, Any] | None = None
 
     def measures(self, task: str) -> bool:
         """Whether the task is measured."""
@@ -128,6 +133,8 @@ class Evaluation:
             "in_sample": self.in_sample,
             "mined_reduction": None if self.mined_reduction is None else round(self.mined_reduction, 6),
             "unused": [one.to_dict() for one in self.unused],
+            "mined_split": self.mined_split,
+            "splits": {name: split and asdict(split) for name, split in self.splits.items()},
             "per_corpus": {name: counts.to_dict() for name, counts in self.per_corpus.items()},
         }
 
@@ -141,13 +148,16 @@ def evaluate(
 ) -> Evaluation:
     """Count units and base tokens over the tasks of a corpus that the vocabulary has not seen.
 
-    `corpus` is one corpus, or several by name. The shards are measured on `backend` (None: this process).
+    `corpus` is one corpus, or several by name. Of a whole corpus with a split, the held-out side is measured.
+    Of others, the tasks that the vocabulary was mined on are left out; if that leaves nothing, they are
+    measured after all, and `in_sample` is set. The shards are measured on `backend` (None: this process).
     Every conversation is expanded again and compared token by token. Its text is encoded by the exported
-    tokenizer, and the ids are compared with the parse. If all tasks were mined, they are measured after all,
-    and `in_sample` is set. `unused` and `drift` are the latents that the measured text no longer uses.
+    tokenizer, and the ids are compared with the parse. `unused` and `drift` are the latents that the measured
+    text no longer uses.
 
     Raises:
-        CorpusError: a corpus has another tokenizer than the vocabulary, or there is nothing to measure.
+        CorpusError: a corpus has another tokenizer than the vocabulary or holds out tasks that this was mined
+        on, or there is nothing to measure.
 
     >>> train, held_out = corpus.split(0.3)
     >>> result = lar.evaluate(held_out, lar.mine(train, size=12))
@@ -157,10 +167,14 @@ def evaluate(
     corpora = {corpus.path.name: corpus} if isinstance(corpus, Corpus) else corpus
     for name, one in corpora.items():
         check_same_tokenizer(one, vocabulary, name)
+        check_unseen(one.held_out, vocabulary.mined_tasks, "the vocabulary was mined on")
+    corpora = {name: one.held_out or one for name, one in corpora.items()}
     tasks = {task for one in corpora.values() for task in one.tasks}
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
+    result.mined_split = vocabulary.mining.get("split")
+    result.splits = {name: one.own_split for name, one in corpora.items()}
     used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)
     selections = {name: one.select(result.measures) for name, one in corpora.items()}
     tokens = sum(one.num_tokens for one in selections.values())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
+from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
@@ -29,7 +30,7 @@ from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
-from lar.vocabulary.vocabulary import LatentVocabulary, task_digest
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ def mine(
 ) -> LatentVocabulary:
     """A latent vocabulary of at most `size` latents; `options` are the other fields of `MiningOptions`.
 
-    `corpus` is a corpus or its folder. `progress` counts the tokens of each pass over the corpus, from zero
+    `corpus` is a corpus or its folder. Of a whole corpus with a split, the training side is mined; a view of
+    selected tasks is mined as it is. `progress` counts the tokens of each pass over the corpus, from zero
     again for each; most passes are audits of the gate `served`.
 
     `update` is an earlier vocabulary or its folder, mined from older logs. Its latents that still pay keep
@@ -59,7 +61,8 @@ def mine(
         OptionError: an option is out of its range, `tools` is no list of tools, or the corpus has more runs
             than candidates can be searched in; the message names what helps.
         TokenizerError: `tools` is given, and the chat template cannot write calls.
-        CorpusError: the corpus holds no token of the agent.
+        CorpusError: the corpus holds no token of the agent, or holds out tasks that `update` was mined on or
+        that the teacher which scored it was trained on.
         VocabularyError: `update` was mined with another tokenizer.
 
     >>> vocabulary = lar.mine(corpus, size=4, gates="none")
@@ -74,7 +77,12 @@ def mine(
         corpus = Corpus.load(corpus)
     if before is not None:
         check_tokenizer(before, corpus)
-    return _Mining(corpus, chosen_options, before, backend or OneMachine(), progress).run(size)
+        check_unseen(corpus.held_out, before.mined_tasks, "the vocabulary to update was mined on")
+    if corpus.teacher is not None:
+        check_unseen(
+            corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
+        )
+    return _Mining(corpus.training, chosen_options, before, backend or OneMachine(), progress).run(size)
 
 
 def mine_each(
@@ -145,6 +153,7 @@ class _Mining:
             "tools": search.new_tools and search.new_tools.to_dict(),
             "max_entropy_nats": search.runs.nats,
             "teacher": corpus.teacher and asdict(corpus.teacher),
+            "split": corpus.own_split and asdict(corpus.own_split),
             "tasks": len(corpus.tasks),
             "trajectories": corpus.num_trajectories,
             "action_tokens": corpus.num_action_tokens,
@@ -155,7 +164,7 @@ class _Mining:
             "gates": selector.costs,
             **({} if rows is None else {"update": rows.to_dict()}),
         }
-        mined_tasks = frozenset(task_digest(task) for task in corpus.tasks)
+        mined_tasks = digests_of(corpus)
         if self._before is not None:
             mined_tasks |= self._before.mined_tasks
         latents = self._latents(segments, search.runs)

@@ -37,6 +37,7 @@ from lar.models.causal_lm import (
     load_model,
 )
 from lar.models.out_of_memory import advise_on_memory
+from lar.models.trained_tasks import check_model_unseen, trained_tasks_of
 from lar.scoring import store
 from lar.utils.progress import Progress, silent
 
@@ -62,7 +63,7 @@ def score(
     can be resumed. Scores are read as `Shard.entropy`.
 
     Args:
-        corpus: the whole corpus, not a selection.
+        corpus: the whole corpus, not a selection. Tasks that it holds out are scored too.
         model: a checkpoint folder or a causal model of transformers. Its embedding has a row for each id of
             the corpus's tokenizer; scores are over those ids, further rows of the model are ignored.
         batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch alone);
@@ -79,7 +80,8 @@ def score(
         progress: counts tokens.
 
     Raises:
-        CorpusError: the corpus is a selection, or has the scores of another teacher.
+        CorpusError: the corpus is a selection, has the scores of another teacher, or holds out tasks that the
+        model was trained on.
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
     """
     loading: dict[str, Any] = {
@@ -90,10 +92,11 @@ def score(
         "device": device,
     }
     check_tokenizer(model, corpus.tokenizer)
+    check_model_unseen(corpus.held_out, model)
     if backend is not None:
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
     scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
-    record = store.claim(corpus, scorer.record, overwrite=overwrite)
+    record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks_of(model))
     done = 0
     for shard in corpus.shards():
         if store.is_scored(shard, record):

@@ -21,10 +21,15 @@ from lar.corpus.scores import (
     write_scores,
 )
 from lar.errors import CorpusError
+from lar.utils.task_digests import TRAINED_FILE, write_digests
 
 
-def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> TeacherRecord:
+def claim(
+    corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool, trained_tasks: frozenset[str] = frozenset()
+) -> TeacherRecord:
     """Record the teacher before its first score; with `overwrite` remove the scores of another.
+
+    `trained_tasks` are the digests of the tasks that the teacher was trained on.
 
     Returns:
         The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So a
@@ -48,6 +53,12 @@ def claim(corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool) -> Teacher
         teacher = replace(teacher, top_k=max(found.top_k or 0, teacher.top_k or 0) or None)
     for leftover in (corpus.path / TEACHER_FOLDER).glob(".*.partial"):
         leftover.unlink()
+    teacher = replace(teacher, split=corpus.own_split)
+    seen = corpus.path / TEACHER_FOLDER / TRAINED_FILE
+    seen.unlink(missing_ok=True)
+    if trained_tasks:
+        seen.parent.mkdir(exist_ok=True)
+        write_digests(seen, trained_tasks)
     teacher.write(corpus.path)
     return teacher
 
@@ -68,7 +79,8 @@ def clear(corpus: Corpus) -> None:
     folder = corpus.path / TEACHER_FOLDER
     for file in folder.glob("part-*.arrow"):
         file.unlink()
-    (folder / RECORD_FILE).unlink(missing_ok=True)
+    for name in (TRAINED_FILE, RECORD_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def is_scored(shard: Shard, teacher: TeacherRecord) -> bool:

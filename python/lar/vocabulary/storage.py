@@ -17,6 +17,7 @@ import numpy as np
 from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
+from lar.utils.task_digests import read_digests, write_digests
 from lar.vocabulary.latent import Latent
 
 FORMAT_VERSION = 2
@@ -47,7 +48,7 @@ def write_folder(
     with atomic_folder(path, holds=FILE_NAME) as folder:
         text = json.dumps(content, ensure_ascii=False, indent=1)
         (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
-        (folder / TASKS_NAME).write_text("".join(f"{digest}\n" for digest in sorted(mined_tasks)))
+        write_digests(folder / TASKS_NAME, mined_tasks)
         tokenizer.save(folder / TOKENIZER_NAME)
 
 
@@ -80,9 +81,7 @@ def read_folder(folder: Path) -> Stored:
         raise VocabularyError(f"{file}: 'base_size' is {stored}, the tokenizer beside it has {base_size} ids")
     read = [_read_latent(entry, index, stored, file) for index, entry in enumerate(content["latents"])]
     latents = [replace(latent, id=base_size + index) for index, latent in enumerate(read)]
-    tasks = folder / TASKS_NAME
-    mined_tasks = frozenset(tasks.read_text().split()) if tasks.exists() else frozenset()
-    return Stored(tuple(latents), tokenizer, content["mining"], mined_tasks)
+    return Stored(tuple(latents), tokenizer, content["mining"], read_digests(folder / TASKS_NAME))
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The latent vocabulary: segments and their ids, tied to one tokenizer."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from lar import _core
 from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
+from lar.utils.task_digests import task_digest
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
@@ -300,11 +300,6 @@ class LatentVocabulary:
         kept = flat[~np.repeat(hidden, lengths)]
         lengths[hidden] = 0
         return kept, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def task_digest(task: str) -> str:
-    """A short digest of a task's name: 16 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(task.encode()).hexdigest()[:16]
 
 
 def _stops(stop: str | Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Bits per byte: how many bits a model needs for the agent's text, with latents or without."""
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lar.corpus import Corpus
+from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.distillation.data import Example, Examples, pack
 from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.student import Student
@@ -18,6 +20,8 @@ from lar.errors import CorpusError, OptionError
 from lar.models.causal_lm import autocast, check_tokenizer, hidden_states, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def bits_per_byte(
     *,
     max_length: int = 2048,
     batch_tokens: int | None = None,
+    allow_seen: bool = False,
     progress: Progress = silent,
 ) -> BitsPerByte:
     """The bits per byte of a model on the agent's text of `corpus`.
@@ -82,24 +87,38 @@ def bits_per_byte(
     windows that together hold all of the agent's text (`lar.corpus.windows`), the same bytes for every model.
 
     Args:
-        corpus: conversations, of tasks that were used for neither the vocabulary nor training.
+        corpus: conversations, of tasks that were used for neither the vocabulary nor training. Of a whole
+            corpus with a split, the held-out side is measured; a view of selected tasks is used as it is.
         model: a Student, or a plain model (its folder or object) over base tokens.
         max_length: base tokens of a window.
         batch_tokens: base tokens in a packed batch; None for `max_length`.
+        allow_seen: measure tasks that the model has seen all the same.
         progress: counts examples.
 
     Raises:
-        CorpusError: the corpus has another tokenizer, or no text of the agent. TokenizerError: the
-        model has fewer rows than the tokenizer has ids.
+        CorpusError: the corpus has another tokenizer, no text of the agent, or tasks that the model has seen
+        (a warning where it has seen all of a corpus without a split).
+        TokenizerError: the model has fewer rows than the tokenizer has ids.
     """
+    corpus = corpus.held_out or corpus
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
     check_tokenizer(model, corpus.tokenizer)
     student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
+    if not allow_seen:
+        _check_seen(corpus, student)
     source = Examples(corpus, student.vocabulary, max_length)
     if not len(source):
         raise CorpusError(f"{corpus.path}: holds no text of the agent")
     return measure(student, source, batch_tokens or max_length, progress)
+
+
+def _check_seen(corpus: Corpus, student: Student) -> None:
+    if corpus.is_whole and digests_of(corpus) <= student.seen_tasks:
+        logger.warning("every task was seen in training: the bits do not hold for new ones (hold tasks out)")
+    else:
+        check_unseen(corpus, student.trained_tasks, "the model was trained on")
+        check_unseen(corpus, student.vocabulary.mined_tasks, "its vocabulary was mined on")
 
 
 def measure(

@@ -9,7 +9,7 @@ from lar.distillation.data import Example, Examples
 from lar.distillation.options import AdaptOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import BitsPerByte, measure
-from lar.errors import CorpusError, OptionError
+from lar.errors import CorpusError
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
@@ -29,19 +29,6 @@ class HeldOut:
         if len(self.chosen) < len(cut):
             cut = [self.examples[index] for index in self.chosen]
         return measure(student, cut, self.batch_tokens)
-
-
-def held_out_windows(
-    corpus: Corpus | None, vocabulary: LatentVocabulary, options: AdaptOptions
-) -> HeldOut | None:
-    """The held-out windows of a run; None for a run without evaluation.
-
-    Raises:
-        OptionError: only one of `evaluate_steps` and held-out conversations is given.
-    """
-    if (corpus is None) != (options.evaluate_steps is None):
-        raise OptionError("evaluation needs both held-out conversations and evaluate_steps")
-    return None if corpus is None else HeldOut(corpus, vocabulary, options)
 
 
 def _sample(number: int, wanted: int | None, seed: int) -> list[int]:

@@ -32,6 +32,7 @@ from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.utils.task_digests import TRAINED_FILE, write_digests
 
 logger = logging.getLogger(__name__)
 
@@ -117,9 +118,11 @@ def _write(
         "dtype": str(dtype).removeprefix("torch."),
         "first_latent": vocabulary.base_size,
         "latents": len(vocabulary),
+        "split": student.record.get("split"),
         "agent_header": header_ids(vocabulary.tokenizer),
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_digests(folder / TRAINED_FILE, student.trained_tasks)
     write_model_card(folder, vocabulary, record, tokenizer_source)
     report = _checked(folder, target, reference)
     reference.unlink()

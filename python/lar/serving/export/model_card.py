@@ -70,7 +70,12 @@ def write_model_card(
         latents=len(vocabulary),
         tokenizer=_tokenizer_note(record["decode_only"]),
         serving=(_MERGED if record["form"] == "merged" else _LORA).format(folder="FOLDER"),
-        mining=_mining_note(vocabulary),
+        mining=" ".join(
+            filter(
+                None,
+                [_mining_note(vocabulary), _split_note(record.get("split"), vocabulary.mining.get("split"))],
+            )
+        ),
         shown=len(best),
         table="\n".join(_row(latent) for latent in best),
         vocabulary="latent_vocabulary",
@@ -100,6 +105,14 @@ def _mining_note(vocabulary: LatentVocabulary) -> str:
     if parts and mining["action_tokens"]:
         parts.append(f"there the latents save {saved / mining['action_tokens']:.1%} of the agent's tokens")
     return "; ".join(parts) + "." if parts else "How it was mined is not recorded."
+
+
+def _split_note(split: dict[str, Any] | None, mined: dict[str, Any] | None) -> str:
+    """What was held out in training, and whether in mining too."""
+    if split is None:
+        return ""
+    stages = "mining and training" if split == mined else "training"
+    return f"A share of {split['hold_out']:g} of the tasks (seed {split['seed']}) was held out in {stages}."
 
 
 def _row(latent: Latent) -> str:
