@@ -93,7 +93,8 @@ def command(
     if as_json:
         print_json(summary)
     else:
-        _print(found, summary, logs)
+        _print(found, summary)
+        click.echo(f"Next: {_next_step(logs, tokenizer, corpus, found.recommended.size)}")
 
 
 def _bill(
@@ -139,7 +140,19 @@ def _bill_of(point: Any, prices: Any) -> dict[str, Any] | None:
     }
 
 
-def _print(found: Any, summary: dict[str, Any], logs: tuple[Path | str, ...]) -> None:
+def _next_step(logs: tuple[Path | str, ...], tokenizer: Path | None, corpus: Any, size: int) -> str:
+    """The command that goes on from here."""
+    from lar.cli.inputs import is_corpus
+
+    if not is_corpus(logs[0]):
+        named = " ".join(map(str, logs))
+        build = f"lar corpus {named} --tokenizer {tokenizer} --hold-out 0.2 -o corpus"
+        return f"{build} && lar mine corpus --size {size} -o vocabulary"
+    hold_out = "" if corpus.held_out is not None else " --hold-out 0.2"
+    return f"lar mine {logs[0]} --size {size}{hold_out} -o vocabulary"
+
+
+def _print(found: Any, summary: dict[str, Any]) -> None:
     part = "" if found.tokens == found.tokens_in_all else f" of {found.tokens_in_all:,}"
     click.echo(
         f"{found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,}{part} tokens; units are a run's"
@@ -159,8 +172,6 @@ def _print(found: Any, summary: dict[str, Any], logs: tuple[Path | str, ...]) ->
     if found.teacher is None:
         click.echo("No entropy gate was used: the corpus has no teacher's entropies (lar score).")
     _print_training(summary["training"])
-    where = logs[0] if found.teacher or (Path(str(logs[0])) / "manifest.json").is_file() else "CORPUS"
-    click.echo(f"Next: lar mine {where} --size {best.size} --hold-out 0.2 -o vocabulary")
 
 
 def _print_training(cost: dict[str, Any] | None) -> None:
