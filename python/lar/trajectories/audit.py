@@ -38,6 +38,9 @@ _STAMP = re.compile(
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
 _ATTRIBUTE = frozenset(("key", "value"))  # of a span
+# Of a text's lines that are no line of a trajectory, so many are searched within lines; the rest counts as
+# left out. A snapshot of a file has thousands, and each search reads all texts.
+_SEARCHED = 32
 _NUMBER = re.compile(r"\d+")
 _Path = tuple[str, ...]
 
@@ -102,7 +105,16 @@ class _Held:
             return 0
         if "\n" not in text:
             return len(text)
-        return sum(len(line) for line in text.split("\n") if not self._has(line))
+        unknown = [line for line in text.split("\n") if line not in self._lines]
+        return sum(len(line) for line in unknown[_SEARCHED:]) + sum(
+            len(line) for line in unknown[:_SEARCHED] if not self._has(line)
+        )
+
+    @cached_property
+    def _lines(self) -> set[str]:
+        """Every line of the texts."""
+        texts = (message["content"] for trajectory in self._trajectories for message in trajectory.messages)
+        return {line for text in texts for line in text.split("\n")}
 
     def _has(self, text: str) -> bool:
         if self._all is None:
