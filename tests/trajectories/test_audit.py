@@ -98,3 +98,15 @@ def test_a_text_cut_into_messages_is_held():
     )
     assert left_out({"traj": "Q: a\nA: b\n"}, [trajectory]) == {}
     assert left_out({"traj": "head\nQ: a\nA: b\n"}, [trajectory]) == {"traj": 4}
+
+
+def test_fields_around_the_records_of_a_file_are_counted_once(tmp_path):
+    runs = [{"messages": [USER, SAID]}, {"messages": [SAID | {"role": "user"}, SAID]}]
+    document = {"title": "before them", "runs": runs, "notes": "behind them"}
+    (tmp_path / "whole.json").write_text(json.dumps(document, indent=1))
+    (tmp_path / "lines.jsonl").write_text(json.dumps(document) + "\n")
+    for name in ("whole.json", "lines.jsonl"):
+        report = Report()
+        assert len(list(read_trajectories(tmp_path / name, report=report))) == 2
+        counts = {path: texts.characters for (_, path), texts in report.left_out.items()}
+        assert counts == {"(file).title": 11, "(file).notes": 11}

@@ -13,6 +13,7 @@ from lar.trajectories.audit import left_out
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
+from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.eval_archive import samples_of
 from lar.trajectories.inputs.files import (
@@ -157,6 +158,15 @@ class Item:
     is_own: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """The fields around records of a file, and the last of these records."""
+
+    fields: dict[str, Any]
+    reading: Reading
+    place: str
+
+
 class Reader:
     """Reads records and reports on them."""
 
@@ -173,6 +183,7 @@ class Reader:
         self.strict = strict
         self.report = report
         self.redact = redact
+        self._around: _Around | None = None
 
     def read(self, source: Source) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
@@ -197,6 +208,7 @@ class Reader:
                 yield from self.items(record, source)
         except (BrokenRecordError, BrokenDataError) as error:
             self._break(source, error, number + 1)
+        self._report_around(None)
 
     def _break(self, source: Source, error: BrokenRecordError | BrokenDataError, number: int) -> None:
         if isinstance(error, BrokenRecordError):
@@ -234,7 +246,21 @@ class Reader:
         except TrajectoryError as error:
             self.note(Problem(source.place, str(error), record.line, record.number))
             return
+        if record.context:
+            place = place_of(source.place, record.number, record.line)
+            self._report_around(_Around(record.context, reading, place))
         yield from self._reported(reading, record.value, source.place, record.number, record.line)
+
+    def _report_around(self, following: "_Around | None") -> None:
+        """Count what the fields around the records hold, once they are complete: when others follow."""
+        around = self._around
+        self._around = following
+        if around is None or (following is not None and following.fields is around.fields):
+            return
+        fields = {name: value for name, value in around.fields.items() if name != TRIAL}
+        texts = left_out(fields, [found.trajectory for found in around.reading.found])
+        named = {f"(file).{path}": characters for path, characters in texts.items()}
+        self.report.leave_out(around.reading.format, named, around.place)
 
     def given(self, rows: Iterator[Any]) -> Iterator[Item]:
         """Yield the trajectories of records in memory."""
