@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lar.distillation.distill import distill
     from lar.evaluation.estimate import estimate
     from lar.evaluation.reduction import evaluate
-    from lar.evaluation.reporting import report
+    from lar.evaluation.reporting.write import report
     from lar.generation.generate import generate
     from lar.mining.mine import mine
     from lar.scoring.score import score
@@ -48,7 +48,7 @@ _MODULES = {
     "generate": "lar.generation",
     "mine": "lar.mining",
     "read_trajectories": "lar.trajectories",
-    "report": "lar.evaluation.reporting",
+    "report": "lar.evaluation.reporting.write",
     "score": "lar.scoring.score",
     "write_trajectories": "lar.trajectories",
 }

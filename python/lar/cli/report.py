@@ -65,7 +65,7 @@ def command(
     """
     from lar.evaluation.reporting import charts, report
     from lar.evaluation.reporting.evidence import read_evidence
-    from lar.evaluation.reporting.report import check_is_ours
+    from lar.evaluation.reporting.write import check_is_ours
 
     check_is_ours(output)
     found = _sorted(inputs)

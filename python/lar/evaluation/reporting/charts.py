@@ -22,7 +22,14 @@ _CONFIG = {
     "font": "Arial, Helvetica, sans-serif",
     "padding": {"left": 16, "top": 5, "right": 5, "bottom": 5},  # where a browser's letters are wider
     "view": {"stroke": None},
-    "axis": {**_TEXT, **_LINES, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "axis": {
+        **_TEXT,
+        **_LINES,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 12,
+    },
     "legend": {
         **_TEXT,
         "labelFontSize": 12,
@@ -72,14 +79,14 @@ def curve(points: Sequence[Row], recommended: Row) -> Picture:
             + (", recommended" if row["best"] else "")
         )
     sizes = sorted({row["k"] for row in rows})
-    x = {
+    x: Row = {
         "field": "k",
         "type": "quantitative",
         "title": "latents",
         "scale": {"type": "log", "base": 2, "domain": [sizes[0] * 0.9, sizes[-1] * 1.1], "nice": False},
         "axis": {"values": sizes, "grid": False, "format": ",d", "labelOverlap": True},
     }
-    y = {"type": "quantitative", "title": "fewer units than base tokens", "axis": {"format": ".0%"}}
+    y: Row = {"type": "quantitative", "title": "fewer units than base tokens", "axis": {"format": ".0%"}}
     colour = _colour("gate", sorted({row["gate"] for row in rows}), [_SAVED, _KEPT, _GREY])
     layers = [
         {
@@ -125,17 +132,17 @@ def kept_and_saved(rows: Sequence[tuple[str, int, int]], axis: str, *, upright: 
         "title": "base tokens",
         "axis": {"format": ",d", "tickCount": 4},
     }
-    encoding = {
+    encoding: Row = {
         "color": _colour("part", ["units left", "saved"], [_KEPT, _SAVED]),
         "order": {"field": "order"},
         "description": {"field": "label"},
     }
     if upright:
-        x = {**names, "title": axis, "axis": {"labelAngle": 0, "labelOverlap": True}}
+        x: Row = {**names, "title": axis, "axis": {"labelAngle": 0, "labelOverlap": True}}
         encoding |= {"x": x, "y": sums}
     else:
         encoding |= {"y": {**names, "title": None, "axis": {"labelLimit": 150}}, "x": sums}
-    size = {"height": 220} if upright else {"height": {"step": 26}}
+    size: Row = {"height": 220} if upright else {"height": {"step": 26}}
     return _draw(f"by-{axis}", values, {"mark": {"type": "bar"}, "encoding": encoding, **size})
 
 
@@ -157,70 +164,49 @@ def entropies(stretches: Sequence[Stretch], gate: float | None) -> Picture:
 
     gate: the vocabulary's entropy gate in nats, drawn as a line.
     """
-    bars, bands, turns, place = [], [], [], 0
+    bars, bands, turns = _entropy_rows(stretches)
+    tokens = sum(len(stretch.entropies) for stretch in stretches)
+    x: Row = {"field": "i", "type": "quantitative", "title": "the agent's tokens", "axis": {"grid": False}}
+    x["scale"] = {"domain": [0, tokens], "nice": False}
+    y: Row = {"field": "h", "type": "quantitative", "title": "entropy (nats, square root)"}
+    y |= {"scale": {"type": "sqrt"}, "axis": {"tickCount": 5}}
+    wide = {"x": x, "x2": {"field": "end"}, "description": {"field": "label"}}
+    fill = {"field": "fill", "type": "nominal", "scale": None}
+    colour = _colour("kind", list(_KINDS), [_GREY, _SAVED])
+    dotted = {"type": "rule", "strokeDash": [2, 3], "color": "var(--muted)"}
+    edged = {"type": "rect", "stroke": "var(--edge)", "strokeWidth": 0.5}
+    layers: list[Row] = [
+        {"data": {"values": bands}, "mark": edged, "encoding": {**wide, "fill": fill}},
+        {"data": {"values": turns}, "mark": dotted, "encoding": {"x": x}},
+        {"mark": "rect", "encoding": {**wide, "y": y, "y2": {"datum": 0}, "color": colour}},
+    ]
+    if gate is not None:
+        dashed = {"type": "rule", "strokeDash": [5, 4], "color": "var(--ink)"}
+        description = {"value": f"the gate: {gate:.3g} nats"}
+        layers.append({"mark": dashed, "encoding": {"y": {"datum": gate}, "description": description}})
+    return _draw("entropy", bars, {"layer": layers, "height": 200})
+
+
+def _entropy_rows(stretches: Sequence[Stretch]) -> tuple[list[Row], list[Row], list[Row]]:
+    """A row for each token with an entropy, for each latent, and for each turn's begin."""
+    bars: list[Row] = []
+    bands: list[Row] = []
+    turns: list[Row] = []
+    place = 0
     for stretch in stretches:
         end = place + len(stretch.entropies)
         if stretch.colour:
-            label = "".join(stretch.texts)
-            bands.append(
-                {"i": place, "end": end, "fill": f"var(--{stretch.colour})", "label": f"one unit: {label!r}"}
-            )
+            label = f"one unit: {''.join(stretch.texts)!r}"
+            bands.append({"i": place, "end": end, "fill": f"var(--{stretch.colour})", "label": label})
         if stretch.begins_turn:
             turns.append({"i": place})
         for index, (text, value) in enumerate(zip(stretch.texts, stretch.entropies, strict=True)):
             kind = _KINDS[stretch.colour is not None and index > 0]
             if value is not None:
-                label = f"{text!r}: {value:.3f} nats, {kind}"
-                bars.append(
-                    {
-                        "i": place + index,
-                        "end": place + index + 0.85,
-                        "h": value,
-                        "kind": kind,
-                        "label": label,
-                    }
-                )
+                row = {"i": place + index, "end": place + index + 0.85, "h": value, "kind": kind}
+                bars.append({**row, "label": f"{text!r}: {value:.3f} nats, {kind}"})
         place = end
-    x = {"field": "i", "type": "quantitative", "title": "the agent's tokens", "axis": {"grid": False}}
-    x["scale"] = {"domain": [0, place], "nice": False}
-    title = "entropy (nats, square root)"
-    y = {
-        "field": "h",
-        "type": "quantitative",
-        "title": title,
-        "scale": {"type": "sqrt"},
-        "axis": {"tickCount": 5},
-    }
-    label = {"description": {"field": "label"}}
-    fill = {"field": "fill", "type": "nominal", "scale": None}
-    layers: list[Row] = [
-        {
-            "data": {"values": bands},
-            "mark": {"type": "rect", "stroke": "var(--edge)", "strokeWidth": 0.5},
-            "encoding": {"x": x, "x2": {"field": "end"}, "fill": fill, **label},
-        },
-        {
-            "data": {"values": turns},
-            "mark": {"type": "rule", "strokeDash": [2, 3], "color": "var(--muted)"},
-            "encoding": {"x": x},
-        },
-        {
-            "mark": {"type": "rect"},
-            "encoding": {
-                "x": x,
-                "x2": {"field": "end"},
-                "y": y,
-                "y2": {"datum": 0},
-                "color": _colour("kind", list(_KINDS), [_KEPT, _SAVED]),
-                **label,
-            },
-        },
-    ]
-    if gate is not None:
-        mark = {"type": "rule", "strokeDash": [5, 4], "color": "var(--ink)"}
-        description = {"value": f"the gate: {gate:.3g} nats"}
-        layers.append({"mark": mark, "encoding": {"y": {"datum": gate}, "description": description}})
-    return _draw("entropy", bars, {"layer": layers, "height": 200})
+    return bars, bands, turns
 
 
 def success(arms: Sequence[Row]) -> Picture:
@@ -233,12 +219,12 @@ def success(arms: Sequence[Row]) -> Picture:
         for arm in arms
     ]
     names = [arm["name"] for arm in arms]
-    x = {"field": "units", "type": "quantitative", "title": "units a task"}
+    x: Row = {"field": "units", "type": "quantitative", "title": "units a task"}
     x["scale"] = {"zero": False, "padding": 40}
-    y = {"type": "quantitative", "title": "success", "scale": {"zero": False}}
+    y: Row = {"type": "quantitative", "title": "success", "scale": {"zero": False}}
     y["axis"] = {"format": "~%", "tickCount": 5}
     colour = _colour("name", names, [_KEPT, _GREY, _SAVED])
-    encoding = {"x": x, "color": colour, "description": {"field": "label"}}
+    encoding: Row = {"x": x, "color": colour, "description": {"field": "label"}}
     interval = {"y": {"field": "low", **y}, "y2": {"field": "high"}}
     shape = {"field": "name", "type": "nominal", "scale": {"domain": names}}
     layers = [
@@ -272,7 +258,7 @@ def _draw(key: str, rows: Sequence[Row], spec: Row) -> Picture:
 
 
 def _cleaned(svg: str, prefix: str) -> str:
-    """The SVG without the addresses of its name spaces, which a page does not need, and with ids of its own."""
+    """The SVG without the addresses of its name spaces, which HTML does not need, and with ids of its own."""
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
     svg = re.sub(r'(id="|url\(#)', rf"\g<1>{prefix}", svg)
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

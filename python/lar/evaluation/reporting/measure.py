@@ -164,7 +164,7 @@ def _add_uses(
             continue
         use, in_turns = found.latents[index], of_turn[chosen].tolist()
         if not use.uses:
-            use.example = _around(shard, form, turns, int(places[chosen[0]]), vocabulary)
+            use.example = _around(form, turns, int(places[chosen[0]]), vocabulary)
         use.uses += len(chosen)
         use.tasks.update(shard.tasks[run] for run in set(turns.runs[in_turns].tolist()))
         use.tools.update(turns.tools[turn] for turn in in_turns)
@@ -172,9 +172,7 @@ def _add_uses(
         use.closes += int(closes[chosen].sum())
 
 
-def _around(
-    shard: Shard, form: Reparameterized, turns: Turns, place: int, vocabulary: LatentVocabulary
-) -> tuple[str, str]:
+def _around(form: Reparameterized, turns: Turns, place: int, vocabulary: LatentVocabulary) -> tuple[str, str]:
     """The text before and after a unit, inside its turn."""
     turn = int(turns.at(form.starts[place : place + 1])[0])
     first = int(np.searchsorted(form.starts, turns.starts[turn]))

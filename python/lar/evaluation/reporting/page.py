@@ -43,6 +43,14 @@ class Given:
     command: str | None
 
     @property
+    def title(self) -> str:
+        """The names of the corpora; of a folder that is just called corpus, its parent's."""
+        return ", ".join(
+            corpus.path.resolve().parent.name if name == "corpus" else name
+            for name, corpus in self.corpora.items()
+        )
+
+    @property
     def first(self) -> str:
         """The first corpus as a command line names it."""
         path = next(iter(self.corpora.values())).path
@@ -160,7 +168,7 @@ def wilson(share: float, number: int) -> tuple[float, float]:
     z = 1.96
     middle = (share + z * z / (2 * number)) / (1 + z * z / number)
     half = z * sqrt(share * (1 - share) / number + z * z / (4 * number * number)) / (1 + z * z / number)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)
 
 
 def _bill(estimate: EstimateFile) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lar.evaluation.reporting import page
 from lar.evaluation.reporting.evidence import Evidence
 from lar.evaluation.reporting.example import example
 from lar.evaluation.reporting.measure import measure
+from lar.evaluation.reporting.visible import visible
 from lar.mining.mine import mine
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
@@ -75,7 +77,7 @@ def report(
     target = Path(path)
     check_is_ours(target)
     given = {corpora.path.name: corpora} if isinstance(corpora, Corpus) else dict(corpora)
-    chosen = {name: sampled(corpus, most_tokens) for name, corpus in given.items()}
+    chosen = {name: _sampled(corpus, most_tokens) for name, corpus in given.items()}
     if not sum(corpus.num_action_tokens for corpus in chosen.values()):
         raise CorpusError("nothing to report: the corpora hold no text of an agent")
     is_mined = vocabulary is None
@@ -86,7 +88,9 @@ def report(
     annotate(progress, "measuring")
     measured = measure(chosen, vocabulary, progress)
     made = page.content(
-        page.Given(given, vocabulary, is_mined, evidence or Evidence(), student and Path(student), command),
+        page.Given(
+            given, vocabulary, is_mined, evidence or Evidence(), Path(student) if student else None, command
+        ),
         measured,
         example(chosen, vocabulary, measured.tasks),
     )
@@ -108,14 +112,18 @@ def check_is_ours(target: Path) -> None:
             )
 
 
+def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
+    """A sample of whole tasks; the corpus itself where its few tasks are all too large for one."""
+    part = sampled(corpus, most_tokens)
+    return part if part.num_action_tokens else corpus
+
+
 def _mined(corpora: Mapping[str, Corpus], size: int, progress: Progress) -> LatentVocabulary:
     if len(corpora) > 1:
         raise OptionError("a report on several corpora needs a vocabulary: mine one with lar mine")
     [corpus] = corpora.values()
-    try:
+    with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
         corpus, _ = corpus.split(HELD_OUT)
-    except CorpusError:
-        pass  # too few tasks to hold some out; the report states that all were mined
     annotate(progress, "mining")
     return mine(corpus, size=size, progress=progress)
 
@@ -130,6 +138,7 @@ def _render(made: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_plain,
     )
     environment.filters.update(page.FILTERS)
     script = (PAGE_FOLDER / "script.js").read_text(encoding="utf-8")
@@ -141,3 +150,8 @@ def _render(made: Mapping[str, Any]) -> str:
         script_digest=digest,
         generator=GENERATOR,
     )
+
+
+def _plain(value: Any) -> Any:
+    """A text with its control characters as code points, since HTML may not hold them; else the value."""
+    return "".join(piece for _, piece in visible(value)) if type(value) is str else value
