@@ -280,6 +280,23 @@ def test_without_the_plotting_library_the_tables_are_open(monkeypatch, written, 
     assert found.missing[-1].command == "pip install vl-convert-python"
 
 
+def test_a_students_record_is_shown_and_a_broken_one_refused(written, corpus, vocabulary, tmp_path):
+    log = [{"step": 1, "train_loss": 9.5}, {"train_loss": 0.25, "eval_latent_use": None}]
+    record = {"steps": 7, "log": log, "options": {"lora_rank": 16, "seed": None}}
+    file = tmp_path / "distillation.json"
+    file.write_text(json.dumps(record))
+    page = Page(written(corpus, vocabulary=vocabulary, student=tmp_path)[1])
+    [section] = page.all("section", **{"aria-labelledby": "student"})
+    assert "7 steps" in section[2]
+    assert "0.25" in section[2]
+    assert "lora_rank" in section[2]
+    assert "seed" not in section[2]
+    for broken in ("[1", '{"log": [3]}', '{"options": []}', "[]"):
+        file.write_text(broken)
+        with pytest.raises(OptionError, match=r"distillation\.json: no record"):
+            written(corpus, vocabulary=vocabulary, student=tmp_path)
+
+
 def test_the_same_input_gives_the_same_bytes(written, corpus, vocabulary, evidence):
     assert (
         written(corpus, vocabulary=vocabulary, evidence=evidence)[1]

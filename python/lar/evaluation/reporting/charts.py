@@ -15,7 +15,7 @@ from lar.errors import MissingExtraError
 from lar.utils.extras import import_extra
 
 WIDTHS = {"wide": 860, "narrow": 340}
-_GREY, _KEPT, _SAVED = "var(--muted)", "var(--kept)", "var(--accent)"
+_GREY, _KEPT, _SAVED, _OTHER = (f"var(--{name})" for name in ("muted", "kept", "accent", "other"))
 _TEXT = {f"{part}Color": "var(--ink)" for part in ("label", "title")}
 _LINES = {"domainColor": "var(--line)", "tickColor": "var(--line)", "gridColor": "var(--line)"}
 _CONFIG = {
@@ -37,6 +37,7 @@ _CONFIG = {
         "orient": "top",
         "symbolOpacity": 1,
         "columnPadding": 28,
+        "columns": 3,
     },
 }
 
@@ -87,7 +88,7 @@ def curve(points: Sequence[Row], recommended: Row) -> Picture:
         "axis": {"values": sizes, "grid": False, "format": ",d", "labelOverlap": True},
     }
     y: Row = {"type": "quantitative", "title": "fewer units than base tokens", "axis": {"format": ".0%"}}
-    colour = _colour("gate", sorted({row["gate"] for row in rows}), [_SAVED, _KEPT, _GREY])
+    colour = _colour("gate", list(dict.fromkeys(row["gate"] for row in rows)), [_SAVED, _OTHER, _GREY])
     layers = [
         {
             "mark": {"type": "area", "opacity": 0.2},
@@ -223,7 +224,7 @@ def success(arms: Sequence[Row]) -> Picture:
     x["scale"] = {"zero": False, "padding": 40}
     y: Row = {"type": "quantitative", "title": "success", "scale": {"zero": False}}
     y["axis"] = {"format": "~%", "tickCount": 5}
-    colour = _colour("name", names, [_KEPT, _GREY, _SAVED])
+    colour = _colour("name", names, [_GREY, _OTHER, _SAVED])
     encoding: Row = {"x": x, "color": colour, "description": {"field": "label"}}
     interval = {"y": {"field": "low", **y}, "y2": {"field": "high"}}
     shape = {"field": "name", "type": "nominal", "scale": {"domain": names}}

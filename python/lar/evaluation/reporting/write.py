@@ -10,12 +10,13 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.estimate import sampled
+from lar.evaluation.estimate import HELD_OUT, sampled
 from lar.evaluation.reduction import check_same_tokenizer
 from lar.evaluation.reporting import page
 from lar.evaluation.reporting.evidence import Evidence
 from lar.evaluation.reporting.example import example
 from lar.evaluation.reporting.measure import measure
+from lar.evaluation.reporting.origin import Given, Missing
 from lar.evaluation.reporting.visible import visible
 from lar.mining.mine import mine
 from lar.utils.files import atomic_file
@@ -26,7 +27,6 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 PAGE_FOLDER = Path(__file__).parent / "page"
 GENERATOR = '<meta name="generator" content="lar report'
 SIZE = 256
-HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ReportFile:
 
     path: Path
     sections: tuple[str, ...]
-    missing: tuple[page.Missing, ...]
+    missing: tuple[Missing, ...]
 
 
 def report(
@@ -88,7 +88,7 @@ def report(
     annotate(progress, "measuring")
     measured = measure(chosen, vocabulary, progress)
     made = page.content(
-        page.Given(
+        Given(
             given, vocabulary, is_mined, evidence or Evidence(), Path(student) if student else None, command
         ),
         measured,
