@@ -95,12 +95,13 @@ def evidence(corpus, vocabulary):
     estimated = lar.estimate(corpus, sizes=[2, 8], splits=2).to_dict()
     prices = {"runs": 1000, "price_input": 0.2, "price_cached": None, "price_output": 0.6}
     bill = {**prices, "without": 2.0, "with": [1.0, 1.5]}
+    training = {"parameters": 8 * 10**9, "tokens": 9_000_000, "hours": 12.25, "weights_gib": 14.9}
     counts = {"records": 60, "trajectories": 60, "agent_turns": 120, "calls": 60, "agent_characters": 999}
     reading = {"formats": {"chat": counts}, "repeated": 3, "redacted": {"EMAIL": 2}, "bad_records": 1}
     field = {"format": "chat", "field": HOSTILE, "records": 1, "characters": 9, "first": "a.jsonl"}
     arms = {"control": {"success": 0.9, "units": 60.0}, "student": {"success": 0.8, "units": 30.0}}
     return Evidence(
-        EstimateFile.model_validate({**estimated, "bill": bill}),
+        EstimateFile.model_validate({**estimated, "bill": bill, "training": training}),
         EvaluationFile.model_validate(lar.evaluate(corpus, vocabulary).to_dict()),
         ArmsFile.model_validate({"arms": arms, "tasks": 50}),
         ReadingFile.model_validate({**reading, "left_out": [field], "problems": [HOSTILE]}),
@@ -202,6 +203,7 @@ def test_the_page_has_the_parts_whose_data_is_there(written, corpus, vocabulary,
     missing = {one.what for one in found.missing if one != NO_PICTURES}
     assert missing == {"the teacher's entropies", "a student"}
     assert "0.50 to 1.00" in text
+    assert "12.2 hours" in text
 
 
 def test_links_lead_somewhere_and_ids_are_there_once(written, corpus, vocabulary, evidence):

@@ -44,6 +44,15 @@ class BillRow(BaseModel):
     with_latents: tuple[float, float] = Field(alias="with")
 
 
+class TrainingRow(BaseModel):
+    """What training would take, by arithmetic: hours of one GPU, and the weights' size."""
+
+    parameters: int
+    tokens: int
+    hours: float
+    weights_gib: float
+
+
 class EstimateFile(BaseModel):
     """What `lar estimate --json` prints."""
 
@@ -56,6 +65,7 @@ class EstimateFile(BaseModel):
     recommended: Choice
     realised: tuple[float, float] = (1.0, 1.0)
     bill: BillRow | None = None
+    training: TrainingRow | None = None
 
     @property
     def best(self) -> PointRow:
