@@ -20,6 +20,7 @@ MODULES = [
     "lar.vocabulary.vocabulary",
     "lar.mining.mine",
     "lar.evaluation.reduction",
+    "lar.evaluation.reporting.write",
 ]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lar.distillation.distill import distill
     from lar.evaluation.estimate import estimate
     from lar.evaluation.reduction import evaluate
+    from lar.evaluation.reporting.write import report
     from lar.generation.generate import generate
     from lar.mining.mine import mine
     from lar.scoring.score import score
@@ -47,6 +48,7 @@ _MODULES = {
     "generate": "lar.generation",
     "mine": "lar.mining",
     "read_trajectories": "lar.trajectories",
+    "report": "lar.evaluation.reporting.write",
     "score": "lar.scoring.score",
     "write_trajectories": "lar.trajectories",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "generate",
     "mine",
     "read_trajectories",
+    "report",
     "score",
     "write_trajectories",
 ]

@@ -15,6 +15,7 @@ import torch
 
 import lar
 from lar.cli.demo import command
+from lar.cli.report import command as report
 from lar.demo.base_model import BaseModelOptions, new_model
 from lar.demo.base_tokenizer import END_OF_TURN, train_tokenizer
 from lar.demo.expert import demonstrate, text_of
@@ -102,6 +103,17 @@ def test_the_whole_way_leaves_what_the_commands_read(demo: Path) -> None:
     student = Student.load(demo / "student", demo / "model", device="cpu")
     assert student.vocabulary.latents == vocabulary.latents
     assert Student.load(demo / "control", demo / "model", device="cpu").vocabulary.size == 0
+
+
+@pytest.mark.slow
+def test_the_last_stage_is_a_report_that_the_command_writes_again(demo: Path) -> None:
+    text = (demo / "report.html").read_text()
+    assert all(
+        f'<h2 id="{name}">' in text for name in ("latents", "savings", "example", "success", "student")
+    )
+    again = CliRunner().invoke(report, [str(demo), "-o", str(demo / "report.html")], standalone_mode=False)
+    assert again.exception is None
+    assert (demo / "report.html").read_text() == text
 
 
 @pytest.mark.slow

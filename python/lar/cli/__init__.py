@@ -26,6 +26,7 @@ COMMANDS = {
     "expand": ("lar.cli.expand", "Expand units into base token ids, exactly."),
     "distill": ("lar.cli.distill", "Teach a model to use a latent vocabulary."),
     "evaluate": ("lar.cli.evaluate", "Measure what a vocabulary saves on tasks that it was not mined on."),
+    "report": ("lar.cli.report", "Write one HTML file of what is known: latents, savings, money."),
     "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
     "demo": ("lar.cli.demo", "Run every step on a toy task, in a few minutes on a CPU."),
 }

@@ -79,7 +79,8 @@ def _print(result: "DemoResult") -> None:
         f"The student writes {student.units:.1f} units a ticket where the base writes {base.base_tokens:.1f} "
         f"tokens: {result.reduction:.1%} fewer. Success against the control's: "
         f"{100 * result.success_change:+.0f} points.\n"
-        f"Everything is in {result.folder} ({sum(result.seconds.values()):.0f} s in all)."
+        f"Everything is in {result.folder} ({sum(result.seconds.values()):.0f} s in all); "
+        f"to look at it, open {result.folder / 'report.html'}."
     )
 
 

@@ -1,6 +1,6 @@
 """Open what a command was given: corpus folders, or trajectory files of any format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def check_for_cluster(paths: tuple[Path, ...]) -> None:
         raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
 
 
-def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None) -> Corpus:
-    """One corpus folder, or a temporary corpus of all the given trajectories.
+def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Report | None = None) -> Corpus:
+    """One corpus folder, or a temporary corpus of all the given trajectories; `report` gets what was read.
 
     Raises:
         OptionError: corpora are mixed with others, or trajectories come without a tokenizer.
@@ -82,18 +82,23 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None) -> Corpus:
         return Corpus.load(paths[0])
     if tokenizer is None:
         raise OptionError("trajectories need --tokenizer (a corpus folder has its own)")
-    report = Report()
+    report = Report() if report is None else report
     with progress_bar("tokenizing", unit="trajectories") as progress:
         corpus = Corpus.build(read_trajectories(paths, report=report), tokenizer, progress=progress)
     warn_of(report)
     return corpus
 
 
-def open_corpora(paths: tuple[Path, ...], tokenizer: Any) -> dict[str, Corpus]:
-    """Each path as a corpus of its own, named after its file; equal names are told apart by a number."""
-    corpora: dict[str, Corpus] = {}
+def open_corpora(paths: Sequence[Path | str], tokenizer: Any) -> dict[str, Corpus]:
+    """Each path as a corpus of its own, by its name."""
+    return {name: open_corpus((path,), tokenizer) for name, path in by_name(paths).items()}
+
+
+def by_name(paths: Sequence[Path | str]) -> dict[str, Path | str]:
+    """The paths by the names of their files; equal names are told apart by a number."""
+    named: dict[str, Path | str] = {}
     for path in paths:
-        stem = path.name.split(".")[0] or path.name
-        name = stem if stem not in corpora else f"{stem}-{len(corpora)}"
-        corpora[name] = open_corpus((path,), tokenizer)
-    return corpora
+        last = Path(path).name
+        stem = last.split(".")[0] or last
+        named[stem if stem not in named else f"{stem}-{len(named)}"] = path
+    return named

@@ -1,6 +1,7 @@
 """Runs all stages of the demo in one folder, and then its three agents on held-out tickets."""
 
 import json
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -16,10 +17,12 @@ from lar.demo.session import TicketSession
 from lar.demo.tasks import Task, held_out_tasks, training_tasks
 from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError
+from lar.evaluation.reporting.evidence import ArmsFile, Evidence
 from lar.models.causal_lm import load_model
 from lar.utils.files import atomic_file
 from lar.utils.progress import Progress
 
+REPORT_NAME = "report.html"
 # Called with a stage's name and unit of work; returns a context whose value takes the stage's progress.
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 
@@ -63,8 +66,8 @@ class DemoOptions:
 def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
     """Run all stages in `folder` and return the result.
 
-    `folder` gets trajectories.parquet, model/, corpus/, vocabulary/, student/, control/ and demo.json, each
-    as the command of the same name writes it. It must be missing or empty.
+    `folder` gets trajectories.parquet, model/, corpus/, vocabulary/, student/, control/ and report.html, each
+    as the command of the same name writes it, and demo.json. It must be missing or empty.
 
     Raises:
         OptionError: `folder` is not empty.
@@ -95,6 +98,16 @@ def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
             arms[name] = run_online(agent, [TicketSession(task) for task in held_out], progress=progress)
     result = DemoResult(folder, arms, useful_latents(vocabulary, arms["student"].uses), watch.seconds)
     _write_record(folder / "demo.json", result, options)
+    with stage("writing the report", "tokens") as progress:
+        lar.report(
+            corpus,
+            folder / REPORT_NAME,
+            vocabulary=vocabulary,
+            evidence=Evidence(arms=ArmsFile.model_validate(result.to_dict())),
+            student=folder / "student",
+            command=shlex.join(["lar", "report", str(folder), "-o", str(folder / REPORT_NAME)]),
+            progress=progress,
+        )
     return result
 
 

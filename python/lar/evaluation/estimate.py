@@ -134,7 +134,7 @@ def estimate(
     if not sizes or splits < 1 or not entropy_gates:
         raise OptionError("an estimate needs at least one size, one gate and one split")
     corpus = corpus.training
-    sample = _sampled(corpus, most_tokens)
+    sample = sampled(corpus, most_tokens)
     if len(sample.tasks) < 1 / HELD_OUT:
         raise CorpusError(
             f"{len(sample.tasks)} tasks are too few to hold some out: an estimate needs at least 5. If the "
@@ -161,7 +161,7 @@ def estimate(
     )
 
 
-def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
+def sampled(corpus: Corpus, most_tokens: int) -> Corpus:
     """The corpus, or about `most_tokens` of it: a share of its tasks."""
     if corpus.num_tokens <= most_tokens:
         return corpus

@@ -1,0 +1,187 @@
+"""`lar report`: one HTML file from whatever is at hand."""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.corpus.manifest import MANIFEST_FILE
+from lar.errors import OptionError
+from lar.vocabulary.storage import FILE_NAME
+
+_STUDENT_FILE = "latent_rows.safetensors"
+
+
+@click.command("report")
+@click.argument("inputs", nargs=-1, required=True, type=LOGS)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default=Path("report.html"),
+    show_default=True,
+    help="The file to write; an older report there is replaced.",
+)
+@click.option("--tokenizer", type=EXISTING_PATH, help="The model's folder; needed for logs alone.")
+@click.option(
+    "--size",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1),
+    help="The number of latents to mine if INPUTS has no vocabulary.",
+)
+@click.option(
+    "--most-tokens",
+    default=2_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Sample a larger corpus down to about so many tokens.",
+)
+@json_option
+def command(
+    inputs: tuple[Path | str, ...],
+    output: Path,
+    tokenizer: Path | None,
+    size: int,
+    most_tokens: int,
+    as_json: bool,
+) -> None:
+    """Write one HTML file with what the agent says over and over, and what latents save.
+
+    INPUTS are corpus folders or logs, a vocabulary, a student, and files that lar estimate, evaluate, demo or
+    import printed with --json, in any order. A folder of such folders, as the demo writes it, is taken whole.
+    Each part of the report is there if its input is, and the report's end lists what is missing. The file
+    needs no network. It holds text of the logs.
+
+    \b
+    Examples:
+      lar report demo/
+      lar report logs/ --tokenizer Qwen3-8B/
+      lar report corpus/ vocabulary/ student/ estimate.json evaluation.json -o report.html
+    """
+    from lar.evaluation.reporting import charts, report
+    from lar.evaluation.reporting.evidence import read_evidence
+    from lar.evaluation.reporting.write import check_is_ours
+
+    check_is_ours(output)
+    found = _sorted(inputs)
+    evidence = read_evidence(found.evidence)
+    vocabulary = _vocabulary(found)
+    corpora, reading = _corpora(found, tokenizer, vocabulary)
+    if reading is not None:
+        if evidence.reading is not None:
+            raise OptionError("give the logs or what lar import printed about them, not both")
+        evidence = evidence._replace(reading=reading)
+    given = ["lar", "report", *map(str, inputs), *(["--tokenizer", str(tokenizer)] if tokenizer else [])]
+    with progress_bar("reporting", unit="tokens") as progress:
+        written = report(
+            corpora,
+            output,
+            vocabulary=vocabulary,
+            evidence=evidence,
+            student=found.student,
+            size=size,
+            most_tokens=most_tokens,
+            command=shlex.join([*given, "-o", str(output)]),
+            progress=progress,
+        )
+    if not charts.can_draw():
+        logger.warning("no pictures, their figures are in tables: pip install vl-convert-python")
+    missing = [one._asdict() for one in written.missing]
+    if as_json:
+        print_json({"report": str(output), "sections": list(written.sections), "missing": missing})
+    else:
+        click.echo(f"{output}: {', '.join(written.sections)}")
+        click.echo(f"Next: open it in a browser; its end lists {len(missing)} parts to add")
+
+
+@dataclass
+class _Found:
+    """The inputs by what they are."""
+
+    corpora: list[Path | str] = field(default_factory=list)
+    logs: list[Path | str] = field(default_factory=list)
+    vocabularies: list[Path] = field(default_factory=list)
+    students: list[Path] = field(default_factory=list)
+    evidence: list[Path] = field(default_factory=list)
+
+    @property
+    def student(self) -> Path | None:
+        """The only student; OptionError if there are several."""
+        if len(self.students) > 1:
+            raise OptionError(f"give one student, not {', '.join(map(str, self.students))}")
+        return next(iter(self.students), None)
+
+
+def _sorted(inputs: Iterable[Path | str]) -> _Found:
+    """What each input is: by the files in a folder, or by the content of a JSON file."""
+    found = _Found()
+    for path in inputs:
+        if isinstance(path, Path) and not path.exists() and str(path) != "-" and "*" not in str(path):
+            raise OptionError(f"{path}: no such file or folder")
+        kind = _kind(path)
+        if kind == "logs" and isinstance(path, Path) and path.is_dir():
+            children = [(child, _kind(child)) for child in sorted(path.iterdir())]
+            if any(of == "corpora" for _, of in children):
+                for child, of in children:
+                    if of != "logs":
+                        getattr(found, of).append(child)
+                continue
+        getattr(found, kind).append(path)
+    if not (found.corpora or found.logs):
+        raise OptionError("a report needs a corpus folder or logs among its inputs")
+    return found
+
+
+def _kind(path: Path | str) -> str:
+    """The field of `_Found` for a path; "logs" for what is nothing else."""
+    from lar.evaluation.reporting.evidence import evidence_kind, json_of
+
+    if not isinstance(path, Path):
+        return "logs"
+    files = {MANIFEST_FILE: "corpora", FILE_NAME: "vocabularies", _STUDENT_FILE: "students"}
+    for name, kind in files.items():
+        if (path / name).is_file():
+            return kind
+    return "evidence" if path.is_file() and evidence_kind(json_of(path)) else "logs"
+
+
+def _vocabulary(found: _Found) -> Any:
+    """The vocabulary that was given, else the student's; None without either."""
+    from lar.vocabulary.vocabulary import LatentVocabulary
+
+    folders = [*found.vocabularies, *([found.student / "vocabulary"] if found.student else [])]
+    loaded = [LatentVocabulary.load(folder) for folder in folders]
+    for folder, other in zip(folders[1:], loaded[1:], strict=True):
+        if other != loaded[0]:
+            raise OptionError(f"{folders[0]} and {folder} hold different latents; give one vocabulary")
+    return next(iter(loaded), None)
+
+
+def _corpora(found: _Found, tokenizer: Path | None, vocabulary: Any) -> tuple[dict[str, Any], Any]:
+    """The corpora by name, and what reading the logs gave, None without logs.
+
+    Without a vocabulary, all logs are one corpus, from which one is mined.
+    """
+    from lar.cli.inputs import by_name, open_corpus
+    from lar.cli.log_report import report_summary
+    from lar.evaluation.reporting.evidence import ReadingFile
+    from lar.tokenizer.tokenizer import Tokenizer
+    from lar.trajectories import Report
+
+    loaded = Tokenizer.load(tokenizer) if tokenizer else vocabulary and vocabulary.tokenizer
+    together, corpora = Report(), {}
+    for name, path in by_name([*found.corpora, *found.logs]).items():
+        is_log = path in found.logs
+        if is_log and vocabulary is None and path != found.logs[0]:
+            continue  # it is in the first one's corpus
+        paths = tuple(found.logs) if is_log and vocabulary is None else (path,)
+        report = Report()
+        corpora[name] = open_corpus(paths, loaded, report)
+        together.merge(report)
+    reading = ReadingFile.model_validate(report_summary(together)) if found.logs else None
+    return corpora, reading

@@ -1,0 +1,212 @@
+"""What other commands found, read from the JSON that they print, and checked."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field, ValidationError
+
+from lar.errors import OptionError
+
+
+class PointRow(BaseModel):
+    """A point of an estimate; tokens are those of a run."""
+
+    size: int
+    gate: float | str | None
+    reduction: float
+    reductions: list[float] = Field(min_length=1)
+    prompt_reduction: float
+    base_generated: float
+    base_prompt: float
+    base_sent: float
+    units_generated: float
+    units_prompt: float
+    units_sent: float
+
+
+class Choice(BaseModel):
+    """A number of latents and an entropy gate."""
+
+    size: int
+    gate: float | str | None
+
+
+class BillRow(BaseModel):
+    """A month's bill: prices of a million tokens, and the cost at both ends of what students realise."""
+
+    runs: int
+    price_input: float | None
+    price_cached: float | None
+    price_output: float | None
+    without: float
+    with_latents: tuple[float, float] = Field(alias="with")
+
+
+class TrainingRow(BaseModel):
+    """What training would take, by arithmetic: hours of one GPU, and the weights' size."""
+
+    parameters: int
+    tokens: int
+    hours: float
+    weights_gib: float
+
+
+class EstimateFile(BaseModel):
+    """What `lar estimate --json` prints."""
+
+    runs: int
+    tasks: int
+    tokens: int
+    tokens_in_all: int
+    teacher: str | None
+    points: list[PointRow] = Field(min_length=1)
+    recommended: Choice
+    realised: tuple[float, float] = (1.0, 1.0)
+    bill: BillRow | None = None
+    training: TrainingRow | None = None
+
+    @property
+    def best(self) -> PointRow:
+        """The recommended point."""
+        chosen = self.recommended
+        same = [one for one in self.points if (one.size, one.gate) == (chosen.size, chosen.gate)]
+        return (same or self.points)[0]
+
+
+class CountsRow(BaseModel):
+    """The counts of one corpus in an evaluation."""
+
+    trajectories: int
+    base_tokens: int
+    units: int
+    reduction: float
+    prompt_reduction: float
+    context_reduction: float
+
+
+class UnusedRow(BaseModel):
+    """A latent that is no longer used."""
+
+    text: str
+    expected_uses: float
+    drifted: bool
+
+
+class EvaluationFile(CountsRow):
+    """What `lar evaluate --json` prints."""
+
+    lossless: bool
+    latents_used: int
+    tasks: int
+    seen_tasks: int
+    in_sample: bool
+    text_level_difference: float
+    mined_reduction: float | None
+    unused: list[UnusedRow]
+    per_corpus: dict[str, CountsRow]
+    bits_per_byte: dict[str, float] = {}
+
+
+class ArmRow(BaseModel):
+    """One agent at work: the share of tasks that it solved, and its units a task."""
+
+    success: float = Field(ge=0, le=1)
+    units: float
+    base_tokens: float | None = None
+    turns: float | None = None
+
+
+class ArmsFile(BaseModel):
+    """Agents by name on the same tasks, as `lar demo --json` prints them; `tasks` is how many there were."""
+
+    arms: dict[str, ArmRow] = Field(min_length=1)
+    tasks: int | None = Field(default=None, ge=1)
+
+
+class FormatRow(BaseModel):
+    """What was read of one format."""
+
+    records: int
+    trajectories: int
+    agent_turns: int
+    calls: int
+    agent_characters: int
+
+
+class FieldRow(BaseModel):
+    """Texts at one path of a format's records that are in no trajectory."""
+
+    format: str
+    field: str
+    records: int
+    characters: int
+    first: str
+
+
+class ReadingFile(BaseModel):
+    """What `lar import --json` prints about reading logs."""
+
+    formats: dict[str, FormatRow]
+    repeated: int
+    left_out: list[FieldRow]
+    redacted: dict[str, int]
+    bad_records: int
+    problems: list[str]
+
+
+class Evidence(NamedTuple):
+    """What is known beside corpus and vocabulary; None where it is not."""
+
+    estimate: EstimateFile | None = None
+    evaluation: EvaluationFile | None = None
+    arms: ArmsFile | None = None
+    reading: ReadingFile | None = None
+
+
+# The field of `Evidence`, its class, and the names by which a JSON object is recognised.
+_KINDS: tuple[tuple[str, type[BaseModel], set[str]], ...] = (
+    ("estimate", EstimateFile, {"points", "recommended"}),
+    ("evaluation", EvaluationFile, {"per_corpus", "lossless"}),
+    ("arms", ArmsFile, {"arms"}),
+    ("reading", ReadingFile, {"formats", "bad_records"}),
+)
+
+
+def evidence_kind(value: Any) -> str | None:
+    """The field of `Evidence` that a JSON value is for; None if it is for none."""
+    return next((name for name, _, keys in _KINDS if isinstance(value, dict) and keys <= value.keys()), None)
+
+
+def json_of(file: Path) -> Any:
+    """The content of a small JSON file; None if it is large, or holds something else."""
+    if file.suffix != ".json" or file.stat().st_size > 1 << 26:
+        return None
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError:
+        return None
+
+
+def read_evidence(files: Iterable[Path]) -> Evidence:
+    """The content of files that `evidence_kind` recognises.
+
+    Raises:
+        OptionError: a file is of no kind or malformed, or two are of one kind.
+    """
+    found: dict[str, Any] = {}
+    for file in files:
+        value = json_of(file)
+        kind = evidence_kind(value)
+        if kind is None:
+            raise OptionError(f"{file}: not what lar estimate, evaluate, demo or import prints with --json")
+        if kind in found:
+            raise OptionError(f"{file}: there is another {kind} among the inputs; give one")
+        try:
+            found[kind] = next(model for name, model, _ in _KINDS if name == kind).model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise OptionError(f"{file}: a broken {kind}: {place}: {first['msg']}") from None
+    return Evidence(**found)

@@ -1,0 +1,155 @@
+"""What the report is made of, the commands that gave it, and those that would add what is missing."""
+
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lar
+from lar.corpus import Corpus
+from lar.errors import OptionError
+from lar.evaluation.estimate import HELD_OUT
+from lar.evaluation.reporting.evidence import Evidence, json_of
+from lar.evaluation.reporting.example import Example
+from lar.mining.options import MiningOptions
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+# Of a student's record: the values that are shown, and what they are.
+_MEASURED = {
+    "train_loss": "mean loss of the training",
+    "train_runtime": "seconds of training",
+    "eval_bits_per_byte": "held-out bits for each byte of the agent's text",
+    "eval_latent_use": "share of held-out latents before which a latent is likeliest",
+    "eval_explicit_preference": "share of held-out latents less likely than their first token",
+}
+
+
+class Missing(NamedTuple):
+    """What the report lacks, and the command that adds it."""
+
+    what: str
+    command: str
+
+
+NO_PICTURES = Missing("pictures (all of their figures are in the tables)", "pip install vl-convert-python")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the report is made of. is_mined: the vocabulary was mined for the report alone."""
+
+    corpora: Mapping[str, Corpus]
+    vocabulary: LatentVocabulary
+    is_mined: bool
+    evidence: Evidence
+    student: Path | None
+    command: str | None
+
+    @property
+    def title(self) -> str:
+        """The names of the corpora; of a folder that is just called corpus, its parent's."""
+        return ", ".join(
+            corpus.path.resolve().parent.name if name == "corpus" else name
+            for name, corpus in self.corpora.items()
+        )
+
+    @property
+    def first(self) -> str:
+        """The first corpus as a command line names it."""
+        path = next(iter(self.corpora.values())).path
+        return "CORPUS" if path.parent.name.startswith("lar-corpus-") else shlex.quote(str(path))
+
+
+def student(folder: Path) -> dict[str, Any]:
+    """What `distillation.json` in a student's folder has: options, steps and the last measured values.
+
+    Raises:
+        OptionError: the file is broken.
+    """
+    file = folder / "distillation.json"
+    value = json_of(file) if file.is_file() else {}
+    log, options = (value.get("log", []), value.get("options", {})) if isinstance(value, dict) else (0, 0)
+    if not (isinstance(log, list) and isinstance(options, dict) and all(isinstance(r, dict) for r in log)):
+        raise OptionError(f"{file}: no record of a distillation")
+    last = {name: number for row in log for name, number in row.items() if isinstance(number, int | float)}
+    return {
+        "folder": str(folder),
+        "steps": value.get("steps"),
+        "values": {label: last[name] for name, label in _MEASURED.items() if name in last},
+        "options": {name: of for name, of in options.items() if of not in (None, [], "")},
+    }
+
+
+def commands(given: Given) -> list[str]:
+    """The commands that gave what the report shows, as far as the folders record them."""
+    corpus, found = given.first, []
+    if teacher := next((c.teacher for c in given.corpora.values() if c.teacher), None):
+        found.append(f"lar score {corpus} --model {shlex.quote(teacher.name)}")
+    if mining := given.vocabulary.mining:
+        found.append(f"lar mine {corpus} {_mining_options(mining)} -o VOCABULARY")
+    if given.student is not None:
+        options = shlex.quote(str(given.student / "distillation.json"))
+        found.append(
+            f"lar distill {corpus} --model TEACHER --vocabulary VOCABULARY --options {options} -o STUDENT"
+        )
+    return [*found, *([given.command] if given.command else [])]
+
+
+def _mining_options(mining: Mapping[str, Any]) -> str:
+    """The options of a record of mining that are not the defaults; the size always."""
+    defaults = MiningOptions()
+    shown = [f"--size {mining.get('size')}"]
+    for item in fields(MiningOptions):
+        value = mining.get(item.name)
+        if item.name in ("size", "gates", "tools") or value in (None, getattr(defaults, item.name)):
+            continue
+        shown.append(f"--{item.name.replace('_', '-')} {shlex.quote(str(value))}")
+    return " ".join(shown)
+
+
+def versions(given: Given) -> list[tuple[str, str]]:
+    """Names and versions of what the figures depend on."""
+    vocabulary = given.vocabulary
+    rows = [("lar", lar.__version__), ("Python", platform.python_version())]
+    rows.append(("tokenizer", f"{vocabulary.base_size:,} ids, {vocabulary.tokenizer_fingerprint[:12]}"))
+    for name, corpus in given.corpora.items():
+        rows.append((f"corpus {name}", f"{corpus.path}, input {corpus.manifest.input_digest[:12]}"))
+        if corpus.teacher:
+            rows.append((f"teacher of {name}", f"{corpus.teacher.name}, {corpus.teacher.fingerprint[:12]}"))
+    return rows
+
+
+def missing(given: Given, example: Example | None) -> list[Missing]:
+    """What was not given, each with the command that gives it."""
+    corpus, evidence = given.first, given.evidence
+    found = []
+    if evidence.reading is None:
+        found.append(
+            Missing("how the logs were read", "lar import LOGS -o trajectories.parquet --json > import.json")
+        )
+    if example is None or not example.scored:
+        found.append(Missing("the teacher's entropies", f"lar score {corpus} --model MODEL"))
+    if given.is_mined:
+        command = f"lar mine {corpus} --size {given.vocabulary.size} --hold-out {HELD_OUT} -o vocabulary"
+        found.append(Missing("a vocabulary of your own (this one was mined for the report)", command))
+    if evidence.estimate is None:
+        found.append(Missing("the curve over sizes", f"lar estimate {corpus} --json > estimate.json"))
+    if evidence.estimate is None or evidence.estimate.bill is None:
+        prices = "--price-input P --price-output P --runs-per-month N"
+        found.append(Missing("money", f"lar estimate {corpus} {prices} --json > estimate.json"))
+    if evidence.evaluation is None:
+        found.append(Missing("an evaluation", f"lar evaluate {corpus} VOCABULARY --json > evaluation.json"))
+    if given.student is None:
+        found.append(
+            Missing("a student", f"lar distill {corpus} --model TEACHER --vocabulary VOCABULARY -o student")
+        )
+    if evidence.arms is None:
+        form = '{"tasks": 100, "arms": {"control": {"success": 0.9, "units": 120.5}, "student": ...}}'
+        found.append(
+            Missing(
+                "success: run teacher, control and student on your tasks, and store", f"{form} > arms.json"
+            )
+        )
+    return found

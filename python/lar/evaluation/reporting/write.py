@@ -1,0 +1,157 @@
+"""Writes the report: measures the corpora, collects what other commands found, and renders the page."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lar.corpus import Corpus
+from lar.errors import CorpusError, OptionError
+from lar.evaluation.estimate import HELD_OUT, sampled
+from lar.evaluation.reduction import check_same_tokenizer
+from lar.evaluation.reporting import page
+from lar.evaluation.reporting.evidence import Evidence
+from lar.evaluation.reporting.example import example
+from lar.evaluation.reporting.measure import measure
+from lar.evaluation.reporting.origin import Given, Missing
+from lar.evaluation.reporting.visible import visible
+from lar.mining.mine import mine
+from lar.utils.files import atomic_file
+from lar.utils.paths import StrPath
+from lar.utils.progress import Progress, annotate, silent
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+PAGE_FOLDER = Path(__file__).parent / "page"
+GENERATOR = '<meta name="generator" content="lar report'
+SIZE = 256
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """The report at `path`: the names of its sections, and what is missing with the command that adds it."""
+
+    path: Path
+    sections: tuple[str, ...]
+    missing: tuple[Missing, ...]
+
+
+def report(
+    corpora: Corpus | Mapping[str, Corpus],
+    path: StrPath,
+    *,
+    vocabulary: LatentVocabulary | None = None,
+    evidence: Evidence | None = None,
+    student: StrPath | None = None,
+    size: int = SIZE,
+    most_tokens: int = 2_000_000,
+    command: str | None = None,
+    progress: Progress = silent,
+) -> ReportFile:
+    """Write one HTML file with what the agent says over and over, and what latents save.
+
+    The file needs no network and holds text of the logs. It replaces an older report and nothing else.
+
+    Args:
+        corpora: the logs, one corpus or several by name.
+        path: the file to write.
+        vocabulary: the latents; None to mine `size` of them for the report on four fifths of the tasks, which
+            needs a single corpus.
+        evidence: what other commands found: an estimate, an evaluation, agents at work, the reading of logs.
+        student: the folder of a distilled student.
+        size: the number of latents to mine if no vocabulary is given.
+        most_tokens: a larger corpus is sampled down to about so many tokens, by whole tasks.
+        command: the command line to name in the report.
+        progress: counts the tokens of each pass.
+
+    Raises:
+        OptionError: `path` is something else than a report, or several corpora come without a vocabulary.
+        CorpusError: a corpus has another tokenizer than the vocabulary, or there is no text of an agent.
+
+    >>> found = lar.report(corpus, folder / "report.html", vocabulary=vocabulary)
+    >>> found.sections[:2]
+    ('overview', 'latents')
+    """
+    target = Path(path)
+    check_is_ours(target)
+    given = {corpora.path.name: corpora} if isinstance(corpora, Corpus) else dict(corpora)
+    chosen = {name: _sampled(corpus, most_tokens) for name, corpus in given.items()}
+    if not sum(corpus.num_action_tokens for corpus in chosen.values()):
+        raise CorpusError("nothing to report: the corpora hold no text of an agent")
+    is_mined = vocabulary is None
+    if vocabulary is None:
+        vocabulary = _mined(chosen, size, progress)
+    for name, corpus in chosen.items():
+        check_same_tokenizer(corpus, vocabulary, name)
+    annotate(progress, "measuring")
+    measured = measure(chosen, vocabulary, progress)
+    made = page.content(
+        Given(
+            given, vocabulary, is_mined, evidence or Evidence(), Path(student) if student else None, command
+        ),
+        measured,
+        example(chosen, vocabulary, measured.tasks),
+    )
+    with atomic_file(target) as file:
+        file.write_text(_render(made), encoding="utf-8")
+    return ReportFile(target, tuple(made["sections"]), tuple(made["missing"]))
+
+
+def check_is_ours(target: Path) -> None:
+    """Raise OptionError unless `target` is absent or a report; call it before long work."""
+    if not target.exists():
+        return
+    if target.is_dir():
+        raise OptionError(f"{target}: a folder; name the file to write, such as {target / 'report.html'}")
+    with target.open("rb") as file:
+        if GENERATOR.encode() not in file.read(2000):
+            raise OptionError(
+                f"{target}: there is something that is no report; choose another file or remove it"
+            )
+
+
+def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
+    """A sample of whole tasks; the corpus itself where its few tasks are all too large for one."""
+    part = sampled(corpus, most_tokens)
+    return part if part.num_action_tokens else corpus
+
+
+def _mined(corpora: Mapping[str, Corpus], size: int, progress: Progress) -> LatentVocabulary:
+    if len(corpora) > 1:
+        raise OptionError("a report on several corpora needs a vocabulary: mine one with lar mine")
+    [corpus] = corpora.values()
+    with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
+        corpus, _ = corpus.split(HELD_OUT)
+    annotate(progress, "mining")
+    return mine(corpus, size=size, progress=progress)
+
+
+def _render(made: Mapping[str, Any]) -> str:
+    """The page; only the script whose digest it names may run, and nothing may be loaded."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE_FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_plain,
+    )
+    environment.filters.update(page.FILTERS)
+    script = (PAGE_FOLDER / "script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html.jinja").render(
+        made,
+        style=(PAGE_FOLDER / "style.css").read_text(encoding="utf-8"),
+        script=script,
+        script_digest=digest,
+        generator=GENERATOR,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A text with its control characters as code points, since HTML may not hold them; else the value."""
+    return "".join(piece for _, piece in visible(value)) if type(value) is str else value

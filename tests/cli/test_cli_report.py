@@ -1,0 +1,137 @@
+"""`lar report`: what it makes of its inputs, and one line for each that it cannot use."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import lar
+from lar.cli import group
+from lar.corpus import Corpus
+from lar.errors import LarError, OptionError
+from testing import toy
+
+MISSING = {
+    "how the logs were read",
+    "the teacher's entropies",
+    "the curve over sizes",
+    "money",
+    "an evaluation",
+    "a student",
+}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        done = CliRunner().invoke(group, ["-q", *map(str, arguments)], standalone_mode=False)
+        if done.exception is not None:
+            raise done.exception
+        return done.output
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path, corpus, vocabulary):
+    """A vocabulary, logs and a model beside each other."""
+    vocabulary.save(tmp_path / "vocabulary")
+    corpus.tokenizer.save(tmp_path / "model")
+    lar.write_trajectories(toy.trajectories(12), tmp_path / "logs.jsonl")
+    return tmp_path
+
+
+def report(run, *arguments):
+    return json.loads(run("report", *arguments, "--json"))
+
+
+def test_what_the_other_commands_print_is_recognised(run, folder, corpus):
+    prices = ["--price-input", 0.2, "--price-output", 0.6, "--runs-per-month", 1000]
+    for name, arguments in {
+        "estimate": ["estimate", corpus.path, "--size", 4, "--splits", 2, *prices],
+        "evaluation": ["evaluate", corpus.path, "vocabulary"],
+        "import": ["import", "logs.jsonl", "-o", "trajectories.parquet"],
+    }.items():
+        (folder / f"{name}.json").write_text(run(*arguments, "--json"))
+    arms = {"arms": {"student": {"success": 0.5, "units": 3}}, "tasks": 10}
+    (folder / "arms.json").write_text(json.dumps(arms))
+    inputs = ["arms.json", "evaluation.json", "vocabulary", corpus.path, "import.json", "estimate.json"]
+    found = report(run, *inputs)
+    assert found["report"] == "report.html"
+    assert {"sizes", "money", "evaluation", "success"} <= set(found["sections"])
+    assert {one["what"] for one in found["missing"]} & MISSING == {"the teacher's entropies", "a student"}
+    text = (folder / "report.html").read_text()
+    assert f"lar report arms.json evaluation.json vocabulary {corpus.path}" in text
+    assert "How the logs were read" in text
+
+
+def test_logs_alone_are_mined_and_how_they_were_read_is_shown(run, folder):
+    with (folder / "logs.jsonl").open("a") as file:
+        file.write("{broken\n")
+    found = report(run, "logs.jsonl", "--tokenizer", "model", "--size", 8, "-o", "new/out.html")
+    text = (folder / "new" / "out.html").read_text()
+    assert "They were mined for this report." in text
+    assert "Records that could not be read: 1." in text
+    assert "how the logs were read" not in {one["what"] for one in found["missing"]}
+
+
+def test_logs_with_a_vocabulary_are_sources_of_their_own(run, folder):
+    lar.write_trajectories(toy.trajectories(5, first=100), folder / "more.jsonl")
+    report(run, "logs.jsonl", "more.jsonl", "vocabulary")
+    assert "What latents save: logs, more" in (folder / "report.html").read_text()
+
+
+def test_several_logs_without_a_vocabulary_are_mined_together(run, folder):
+    lar.write_trajectories(toy.trajectories(5, first=100), folder / "more.jsonl")
+    report(run, "logs.jsonl", "more.jsonl", "--tokenizer", "model", "--size", 4)
+    assert "in all 17 runs" in (folder / "report.html").read_text()
+
+
+def test_a_folder_of_stages_is_taken_whole(run, folder):
+    Corpus.build(toy.trajectories(12), folder / "model", folder / "work" / "corpus")
+    (folder / "vocabulary").rename(folder / "work" / "vocabulary")
+    (folder / "work" / "arms.json").write_text('{"arms": {"base": {"success": 1, "units": 2}}}')
+    assert "success" in report(run, "work")["sections"]
+    assert "What latents save: work" in (folder / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("folder")
+def test_it_prints_where_the_report_is_and_replaces_an_older_one(run, corpus):
+    for _ in range(2):
+        assert run("report", corpus.path, "vocabulary").startswith("report.html: overview, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vocabulary"], "needs a corpus folder or logs"),
+        (["nothing"], "nothing: no such file"),
+        (["CORPUS", "vocabulary", "-o", "logs.jsonl"], "logs.jsonl: there is something that is no report"),
+        (["CORPUS", "vocabulary", "-o", "model"], "model: a folder"),
+        (["CORPUS", "vocabulary", "other"], "hold different latents"),
+        (["CORPUS", "foreign"], "tokenizer"),
+        (["CORPUS", "broken.json"], "broken.json: a broken estimate: runs: "),
+        (["CORPUS", "arms.json", "again.json"], "again.json: there is another arms"),
+        (["logs.jsonl", "import.json", "vocabulary"], "not both"),
+        (["logs.jsonl"], "--tokenizer"),
+        (["empty.jsonl", "vocabulary"], "no trajectory could be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(run, folder, corpus, arguments, message):
+    lar.mine(corpus, size=2).save(folder / "other")
+    other = Corpus.build(toy.trajectories(9), toy.tokenizer(size=300), folder / "other corpus")
+    lar.mine(other, size=2).save(folder / "foreign")
+    (folder / "broken.json").write_text('{"points": [], "recommended": {}}')
+    for name in ("arms.json", "again.json"):
+        (folder / name).write_text('{"arms": {"base": {"success": 1, "units": 2}}}')
+    reading = {"formats": {}, "repeated": 0, "left_out": [], "redacted": {}, "bad_records": 0, "problems": []}
+    (folder / "import.json").write_text(json.dumps(reading))
+    (folder / "empty.jsonl").write_text("")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises((LarError, OptionError)) as error:
+        run("report", *[corpus.path if one == "CORPUS" else one for one in arguments])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert sorted(folder.rglob("*")) == before

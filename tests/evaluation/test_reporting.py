@@ -1,0 +1,369 @@
+"""The report: its figures against those of others, its page as a browser reads it, and hostile text in it."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lar
+from lar.corpus import Corpus
+from lar.corpus.scores import Scores, TeacherIdentity, TeacherRecord, write_scores
+from lar.errors import CorpusError, OptionError
+from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, EvaluationFile, Evidence, ReadingFile
+from lar.evaluation.reporting.measure import Measured, measure
+from lar.evaluation.reporting.origin import NO_PICTURES
+from lar.evaluation.reporting.page import wilson
+from lar.evaluation.reporting.turns import NO_CALL, Turns
+from lar.evaluation.reporting.visible import visible
+from lar.evaluation.reporting.write import PAGE_FOLDER
+from lar.trajectories import Trajectory
+from lar.utils.progress import silent
+from testing import toy
+
+HOSTILE = "</script></code><img src=x onerror=alert(1)>\u202e\x00\x1b & <!-- {{ 7 * 7 }} \"'> done"
+ALWAYS = ("overview", "latents", "savings", "example", "logs", "versions")
+VOID = {"meta", "br", "input", "img", "link"}
+
+
+class Page(HTMLParser):
+    """The elements of a page: (name, attributes, own and inner text), and that each is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self._open = [], []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        element = [tag, dict(attrs), ""]
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append([tag, dict(attrs), ""])
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data):
+        for element in self._open:
+            element[2] += data
+
+    def all(self, tag, **attributes):
+        return [
+            element
+            for element in self.elements
+            if element[0] == tag and attributes.items() <= element[1].items()
+        ]
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(corpora, **options):
+        found = lar.report(corpora, tmp_path / "report.html", **options)
+        return found, (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def hostile(tokenizer, tmp_path_factory):
+    """Runs whose text, tool, task and name try to leave their place in a page."""
+    runs = []
+    for seed in range(12):
+        run = toy.trajectory(seed)
+        messages = [dict(message) for message in run.messages]
+        messages[-1]["content"] = f"{HOSTILE}{HOSTILE}"
+        runs.append(Trajectory(id=f"{HOSTILE}{seed}", task=f"{HOSTILE}{seed}", messages=messages))
+    return Corpus.build(runs, tokenizer, tmp_path_factory.mktemp("hostile") / "a<b>&\"'")
+
+
+@pytest.fixture(scope="session")
+def evidence(corpus, vocabulary):
+    estimated = lar.estimate(corpus, sizes=[2, 8], splits=2).to_dict()
+    prices = {"runs": 1000, "price_input": 0.2, "price_cached": None, "price_output": 0.6}
+    bill = {**prices, "without": 2.0, "with": [1.0, 1.5]}
+    training = {"parameters": 8 * 10**9, "tokens": 9_000_000, "hours": 12.25, "weights_gib": 14.9}
+    counts = {"records": 60, "trajectories": 60, "agent_turns": 120, "calls": 60, "agent_characters": 999}
+    reading = {"formats": {"chat": counts}, "repeated": 3, "redacted": {"EMAIL": 2}, "bad_records": 1}
+    field = {"format": "chat", "field": HOSTILE, "records": 1, "characters": 9, "first": "a.jsonl"}
+    arms = {"control": {"success": 0.9, "units": 60.0}, "student": {"success": 0.8, "units": 30.0}}
+    return Evidence(
+        EstimateFile.model_validate({**estimated, "bill": bill, "training": training}),
+        EvaluationFile.model_validate(lar.evaluate(corpus, vocabulary).to_dict()),
+        ArmsFile.model_validate({"arms": arms, "tasks": 50}),
+        ReadingFile.model_validate({**reading, "left_out": [field], "problems": [HOSTILE]}),
+    )
+
+
+@pytest.fixture
+def scored(tokenizer, tmp_path):
+    """The toy agent's runs with entropies of no model."""
+    corpus = Corpus.build(toy.trajectories(30), tokenizer, tmp_path / "scored")
+    identity = TeacherIdentity("0" * 64, None)
+    for shard in corpus.shards():
+        number = int(shard.action.sum())
+        entropy = np.random.default_rng(0).exponential(0.5, number).astype(np.float16)
+        write_scores(shard.path, shard.digest, Scores(identity, entropy, None))
+    TeacherRecord(identity.fingerprint, None, "toy", "float32", None).write(corpus.path)
+    return Corpus.load(corpus.path)
+
+
+def test_savings_are_those_of_evaluate_however_they_are_divided(corpus):
+    train, held = corpus.split(0.3)
+    vocabulary = lar.mine(train, size=12)
+    found, total = measure({"toy": corpus}, vocabulary, silent), lar.evaluate(held, vocabulary).total
+    assert not found.in_sample
+    assert found.tasks == held.tasks
+    for savings in (found.by_tool, found.by_turn, found.generated):
+        whole = Measured.total(savings)
+        assert (whole.base, whole.units) == (total.base_tokens, total.units)
+    prompt = found.prompt["toy"]
+    assert (prompt.base, prompt.units) == (total.prompt_base_tokens, total.prompt_units)
+    assert found.by_turn.keys() == {1, 2}
+    assert {name: row.number for name, row in found.by_tool.items()} == {
+        "get_weather": len(held),
+        NO_CALL: len(held),
+    }
+
+
+def test_the_uses_of_latents_are_those_of_a_parse_of_each_run(corpus, vocabulary):
+    found = measure({"toy": corpus}, vocabulary, silent)
+    for use in found.latents:
+        counts, tasks, prompts = 0, set(), 0
+        for row in corpus:
+            form = vocabulary.reparameterize(row.tokens, row.action)
+            own = int((form.units[form.action] == use.latent.id).sum())
+            prompts += int((form.units == use.latent.id).sum()) - own
+            counts += own
+            tasks |= {row.task} if own else set()
+        assert (use.uses, use.prompt_uses, use.tasks) == (counts, prompts, tasks)
+        assert sum(use.tools.values()) == counts
+        assert max(use.opens, use.closes) <= counts
+
+
+def test_turns_begin_and_end_with_the_agent_and_name_its_tools(tokenizer, tmp_path):
+    def call(name):
+        return {"id": None, "type": "function", "function": {"name": name, "arguments": "{}"}}
+
+    turns = [
+        {"role": "assistant", "content": "a", "tool_calls": [call("x.y"), call("z-1")]},
+        {"role": "assistant", "content": "", "tool_calls": [call("one"), call("two"), call("three")]},
+        {"role": "assistant", "content": "Thought: go\nAction 2: Search[it]"},
+        {"role": "assistant", "content": "no more"},
+    ]
+    messages = [{"role": "user", "content": "go"}]
+    for turn in turns:
+        messages += [turn, {"role": "user", "content": "on"}]
+    runs = [Trajectory(id=str(number), task="t", messages=messages) for number in range(2)]
+    [shard] = Corpus.build(runs, tokenizer, tmp_path / "corpus").shards()
+    found = Turns.of(shard, tokenizer)
+    assert found.tools == ["x.y + z-1", "3 different tools", "Search", NO_CALL] * 2
+    assert found.numbers.tolist() == [1, 2, 3, 4] * 2
+    assert found.runs.tolist() == [0] * 4 + [1] * 4
+    inside = np.zeros(len(shard.action), dtype=bool)
+    for start, end in zip(found.starts, found.ends, strict=True):
+        inside[start:end] = True
+    assert (inside == shard.action).all()
+
+
+@given(st.text())
+def test_visible_text_is_the_text_but_for_characters_that_draw_nothing(text):
+    back = "".join(chr(int(piece[2:], 16)) if kind == "code" else piece for kind, piece in visible(text))
+    assert back == text
+    for kind, piece in visible(text):
+        if kind == "text":
+            assert not any(unicodedata.category(character)[0] in "CZ" for character in piece)
+
+
+def test_the_page_has_the_parts_whose_data_is_there(written, corpus, vocabulary, evidence):
+    found, text = written(corpus, vocabulary=vocabulary)
+    assert found.sections == ALWAYS
+    page = Page(text)
+    assert [h2[1]["id"] for h2 in page.all("h2")] == [*ALWAYS, "missing"]
+    assert {one.what for one in found.missing} >= {"money", "an evaluation", "a student"}
+    for one in found.missing:
+        assert any(one.command == code[2] for code in page.all("code"))
+    found, text = written(corpus, vocabulary=vocabulary, evidence=evidence)
+    page = Page(text)
+    assert [h2[1]["id"] for h2 in page.all("h2")] == [*found.sections, "missing"]
+    assert set(found.sections) - set(ALWAYS) == {"sizes", "money", "evaluation", "success"}
+    missing = {one.what for one in found.missing if one != NO_PICTURES}
+    assert missing == {"the teacher's entropies", "a student"}
+    assert "0.50 to 1.00" in text
+    assert "12.2 hours" in text
+
+
+def test_links_lead_somewhere_and_ids_are_there_once(written, corpus, vocabulary, evidence):
+    page = Page(written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
+    ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes, _ in page.elements:
+        for name in ("aria-labelledby", "for"):
+            assert attributes.get(name, ids[0]) in ids
+        target = attributes.get("href")
+        assert target is None or target.removeprefix("#") in ids
+
+
+def test_the_page_loads_nothing_and_runs_its_own_script_alone(written, hostile, evidence):
+    found, text = written(hostile, evidence=evidence, command=HOSTILE)
+    page = Page(text)
+    script = (PAGE_FOLDER / "script.js").read_text()
+    assert [element[2] for element in page.all("script")] == [script]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    [policy] = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert policy[1]["content"] == (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    )
+    assert not {"img", "link", "iframe", "object", "embed", "image", "use"} & {e[0] for e in page.elements}
+    for _, attributes, _ in page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "xlink:href")]
+    assert "://" not in text
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    assert not [
+        character
+        for character in text
+        if character != "\n" and unicodedata.category(character) in ("Cc", "Cf")
+    ]
+    assert "{{ 7 * 7 }}" in page.elements[0][2]
+    assert found.sections[0] == "overview"
+
+
+def test_each_latent_is_shown_as_it_is(written, hostile):
+    vocabulary = lar.mine(hostile, size=20)
+    page = Page(written(hostile, vocabulary=vocabulary)[1])
+    cells = page.all("td", **{"data-name": "text"})
+    shown = [element[2] for element in page.all("code", **{"class": "shown"})]
+    drawn = ["".join(piece for _, piece in visible(latent.text)) for latent in vocabulary]
+    assert any("</script>" in text and "U+202EU+0000" in text for text in drawn)
+    assert sorted(cell[1]["data-value"] for cell in cells) == sorted(drawn)
+    assert set(drawn) <= set(shown)
+
+
+def test_entropies_are_drawn_where_the_corpus_is_scored(written, scored):
+    vocabulary = lar.mine(scored, size=12, max_entropy="p80")
+    found, text = written(scored, vocabulary=vocabulary)
+    assert "the teacher's entropies" not in {one.what for one in found.missing}
+    assert "the dashed line is the gate" in text
+    assert len(Page(text).all("td", **{"data-name": "entropy"})) == len(vocabulary)
+
+
+def test_pictures_are_vectors_in_the_colours_of_the_page(written, corpus, vocabulary, evidence):
+    pytest.importorskip("vl_convert", reason="pictures need the extra `report`")
+    page = Page(written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
+    pictures = page.all("div", **{"class": "picture"})
+    assert len(pictures) == 4
+    assert all(picture[1]["role"] == "img" and picture[1]["aria-label"] for picture in pictures)
+    assert len(page.all("svg")) == 2 * len(pictures)
+    colours = {a[key] for _, a, _ in page.elements for key in ("fill", "stroke") if key in a}
+    assert {"var(--accent)", "var(--kept)", "var(--ink)"} <= colours
+    assert not [colour for colour in colours if colour.startswith("#")]
+    labels = [attributes.get("aria-label", "") for _, attributes, _ in page.elements]
+    assert any(label.startswith("8 latents: ") and label.endswith(", recommended") for label in labels)
+
+
+def test_without_the_plotting_library_the_tables_are_open(monkeypatch, written, corpus, vocabulary, evidence):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    found, text = written(corpus, vocabulary=vocabulary, evidence=evidence)
+    page = Page(text)
+    assert not page.all("svg")
+    assert len([e for e in page.all("details") if "open" in e[1]]) == 4
+    assert found.missing[-1] == NO_PICTURES
+
+
+def test_a_students_record_is_shown_and_a_broken_one_refused(written, corpus, vocabulary, tmp_path):
+    log = [{"step": 1, "train_loss": 9.5}, {"train_loss": 0.25, "eval_latent_use": None}]
+    record = {"steps": 7, "log": log, "options": {"lora_rank": 16, "seed": None}}
+    file = tmp_path / "distillation.json"
+    file.write_text(json.dumps(record))
+    page = Page(written(corpus, vocabulary=vocabulary, student=tmp_path)[1])
+    [section] = page.all("section", **{"aria-labelledby": "student"})
+    assert "7 steps" in section[2]
+    assert "0.25" in section[2]
+    assert "lora_rank" in section[2]
+    assert "seed" not in section[2]
+    for broken in ("[1", '{"log": [3]}', '{"options": []}', "[]"):
+        file.write_text(broken)
+        with pytest.raises(OptionError, match=r"distillation\.json: no record"):
+            written(corpus, vocabulary=vocabulary, student=tmp_path)
+
+
+def test_the_same_input_gives_the_same_bytes(written, corpus, vocabulary, evidence):
+    assert (
+        written(corpus, vocabulary=vocabulary, evidence=evidence)[1]
+        == (written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
+    )
+
+
+def test_only_a_report_is_replaced(tmp_path, corpus, vocabulary):
+    other = tmp_path / "notes.html"
+    other.write_text("<p>mine</p>")
+    for place in (other, tmp_path):
+        with pytest.raises(OptionError):
+            lar.report(corpus, place, vocabulary=vocabulary)
+    assert other.read_text() == "<p>mine</p>"
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_vocabulary_is_mined_on_a_part_of_the_tasks_where_none_is_given(written, corpus):
+    found, text = written(corpus, size=8)
+    assert "They were mined for this report." in text
+    assert "tasks that were not mined" in text
+    assert any(one.command.startswith("lar mine") for one in found.missing)
+
+
+def test_several_corpora_need_a_vocabulary_and_its_tokenizer(written, corpus, vocabulary, tmp_path):
+    with pytest.raises(OptionError, match="needs a vocabulary"):
+        written({"a": corpus, "b": corpus})
+    _, text = written({"a": corpus, "b": corpus}, vocabulary=vocabulary)
+    assert "What latents save: a, b" in text
+    other = Corpus.build(toy.trajectories(3), toy.tokenizer(size=300), tmp_path / "other")
+    with pytest.raises(CorpusError, match="tokenizer"):
+        written({"a": corpus, "b": other}, vocabulary=vocabulary)
+
+
+def test_a_large_corpus_is_sampled_and_the_page_states_it(written, corpus, vocabulary):
+    _, text = written(corpus, vocabulary=vocabulary, most_tokens=corpus.num_tokens // 2)
+    assert f"of {corpus.num_tokens:,} tokens" in text
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.0, 10), (1.0, 100), (0.5, 7), (0.9, 100)])
+def test_the_interval_of_success_holds_the_share_and_lies_in_0_to_1(share, number):
+    low, high = wilson(share, number)
+    assert 0 <= low <= share <= high <= 1
+    # Wilson's bounds are the shares from which the measured one is 1.96 standard errors away.
+    for bound in (low, high):
+        if 0 < bound < 1:
+            assert abs(share - bound) == pytest.approx(1.96 * (bound * (1 - bound) / number) ** 0.5)
+
+
+def test_a_browser_shows_it_without_an_error_or_a_request(written, hostile, evidence, tmp_path):
+    """A real headless Chromium: LAR_CHROMIUM names its program."""
+    browser = os.environ.get("LAR_CHROMIUM")
+    if not browser:
+        pytest.skip("needs a browser: set LAR_CHROMIUM to a headless Chromium")
+    written(hostile, evidence=evidence)
+    net = tmp_path / "net.json"
+    arguments = ["--headless", "--no-sandbox", "--enable-logging=stderr", f"--log-net-log={net}"]
+    arguments += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom"]
+    address = (tmp_path / "report.html").as_uri()
+    done = subprocess.run(
+        [browser, *arguments, address], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    assert re.search(r">\d+ of \d+ shown<", done.stdout)  # the script has run
+    requested = {event.get("params", {}).get("url", "") for event in json.loads(net.read_text())["events"]}
+    assert not [url for url in requested if url.startswith("http")]
