@@ -335,6 +335,20 @@ def test_several_corpora_need_a_vocabulary_and_its_tokenizer(written, corpus, vo
         written({"a": corpus, "b": other}, vocabulary=vocabulary)
 
 
+def test_the_split_of_the_corpus_is_obeyed_and_named(written, tokenizer, tmp_path):
+    whole = Corpus.build(toy.trajectories(40), tokenizer, tmp_path / "split", hold_out=0.3, split_seed=5)
+    held = whole.held_out
+    vocabulary = lar.mine(whole, size=8)
+    found = measure({"toy": whole}, vocabulary, silent, frozenset(held.tasks))
+    assert found.tasks == held.tasks
+    text = written(whole, vocabulary=vocabulary)[1]
+    assert "hold out 0.3, seed 5" in text
+    assert f"{len(held.tasks)} tasks that were not mined" in text
+    assert f"{len(held.tasks)} tasks that were not mined" in written(whole, size=8)[1]
+    with pytest.raises(CorpusError, match="was mined on"):
+        written(whole, vocabulary=lar.mine(held, size=8))
+
+
 def test_a_large_corpus_is_sampled_and_the_page_states_it(written, corpus, vocabulary):
     _, text = written(corpus, vocabulary=vocabulary, most_tokens=corpus.num_tokens // 2)
     assert f"of {corpus.num_tokens:,} tokens" in text

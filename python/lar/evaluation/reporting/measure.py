@@ -98,14 +98,21 @@ class Measured:
         return found
 
 
-def measure(corpora: Mapping[str, Corpus], vocabulary: LatentVocabulary, progress: Progress) -> Measured:
+def measure(
+    corpora: Mapping[str, Corpus],
+    vocabulary: LatentVocabulary,
+    progress: Progress,
+    to_measure: frozenset[str] | None = None,
+) -> Measured:
     """Parse all conversations of the corpora as an engine with the vocabulary reads them, and count.
 
+    `to_measure` is the tasks that savings may be of, None for all; those that were mined are left out.
     `progress` counts base tokens.
     """
     tasks = frozenset(task for corpus in corpora.values() for task in corpus.tasks)
-    held = frozenset(task for task in tasks if not vocabulary.has_seen(task))
-    found = Measured(held or tasks, not held, [LatentUse(latent) for latent in vocabulary])
+    chosen = tasks if to_measure is None else tasks & to_measure
+    held = frozenset(task for task in chosen if not vocabulary.has_seen(task))
+    found = Measured(held or chosen or tasks, not held, [LatentUse(latent) for latent in vocabulary])
     found.all_tasks = len(tasks)
     total = sum(corpus.num_tokens for corpus in corpora.values())
     for name, corpus in corpora.items():

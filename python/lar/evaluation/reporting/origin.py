@@ -106,6 +106,8 @@ def _mining_options(mining: Mapping[str, Any]) -> str:
         if item.name in ("size", "gates", "tools") or value in (None, getattr(defaults, item.name)):
             continue
         shown.append(f"--{item.name.replace('_', '-')} {shlex.quote(str(value))}")
+    if split := mining.get("split"):
+        shown.append(f"--hold-out {split['hold_out']:g} --split-seed {split['seed']}")
     return " ".join(shown)
 
 
@@ -116,6 +118,8 @@ def versions(given: Given) -> list[tuple[str, str]]:
     rows.append(("tokenizer", f"{vocabulary.base_size:,} ids, {vocabulary.tokenizer_fingerprint[:12]}"))
     for name, corpus in given.corpora.items():
         rows.append((f"corpus {name}", f"{corpus.path}, input {corpus.manifest.input_digest[:12]}"))
+        if corpus.own_split:
+            rows.append((f"split of {name}", str(corpus.own_split)))
         if corpus.teacher:
             rows.append((f"teacher of {name}", f"{corpus.teacher.name}, {corpus.teacher.fingerprint[:12]}"))
     return rows
@@ -132,7 +136,9 @@ def missing(given: Given, example: Example | None) -> list[Missing]:
     if example is None or not example.scored:
         found.append(Missing("the teacher's entropies", f"lar score {corpus} --model MODEL"))
     if given.is_mined:
-        command = f"lar mine {corpus} --size {given.vocabulary.size} --hold-out {HELD_OUT} -o vocabulary"
+        split = all(one.own_split for one in given.corpora.values())
+        hold_out = "" if split else f" --hold-out {HELD_OUT}"
+        command = f"lar mine {corpus} --size {given.vocabulary.size}{hold_out} -o vocabulary"
         found.append(Missing("a vocabulary of your own (this one was mined for the report)", command))
     if evidence.estimate is None:
         found.append(Missing("the curve over sizes", f"lar estimate {corpus} --json > estimate.json"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.corpus import Corpus
+from lar.corpus.seen_tasks import check_unseen
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import HELD_OUT, sampled
 from lar.evaluation.reduction import check_same_tokenizer
@@ -68,7 +69,8 @@ def report(
 
     Raises:
         OptionError: `path` is something else than a report, or several corpora come without a vocabulary.
-        CorpusError: a corpus has another tokenizer than the vocabulary, or there is no text of an agent.
+        CorpusError: a corpus has another tokenizer than the vocabulary or holds out tasks that this was mined
+            on, or there is no text of an agent.
 
     >>> found = lar.report(corpus, folder / "report.html", vocabulary=vocabulary)
     >>> found.sections[:2]
@@ -82,11 +84,13 @@ def report(
         raise CorpusError("nothing to report: the corpora hold no text of an agent")
     is_mined = vocabulary is None
     if vocabulary is None:
-        vocabulary = _mined(chosen, size, progress)
-    for name, corpus in chosen.items():
+        vocabulary = _mined(given, most_tokens, size, progress)
+    for name, corpus in given.items():
         check_same_tokenizer(corpus, vocabulary, name)
+        check_unseen(corpus.held_out, vocabulary.mined_tasks, "the vocabulary was mined on")
+    to_measure = frozenset(task for corpus in given.values() for task in (corpus.held_out or corpus).tasks)
     annotate(progress, "measuring")
-    measured = measure(chosen, vocabulary, progress)
+    measured = measure(chosen, vocabulary, progress, to_measure)
     made = page.content(
         Given(
             given, vocabulary, is_mined, evidence or Evidence(), Path(student) if student else None, command
@@ -118,14 +122,19 @@ def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
     return part if part.num_action_tokens else corpus
 
 
-def _mined(corpora: Mapping[str, Corpus], size: int, progress: Progress) -> LatentVocabulary:
+def _mined(
+    corpora: Mapping[str, Corpus], most_tokens: int, size: int, progress: Progress
+) -> LatentVocabulary:
+    """A vocabulary of the corpus's training side, or of four fifths of the tasks if it has no split."""
     if len(corpora) > 1:
         raise OptionError("a report on several corpora needs a vocabulary: mine one with lar mine")
     [corpus] = corpora.values()
-    with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
-        corpus, _ = corpus.split(HELD_OUT)
+    if corpus.own_split is None:
+        with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
+            corpus = corpus.with_split(HELD_OUT)
+            _ = corpus.training
     annotate(progress, "mining")
-    return mine(corpus, size=size, progress=progress)
+    return mine(_sampled(corpus.training, most_tokens), size=size, progress=progress)
 
 
 def _render(made: Mapping[str, Any]) -> str:
