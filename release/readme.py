@@ -10,8 +10,8 @@ from pathlib import Path
 
 from release.project import ROOT, repository, version
 
-# Code, which has no links; or what stands before a link's target, and the target. Before it: [text](, ![text](,
-# the )]( after a picture that is a link's text, [name]: and the attributes of HTML.
+# Code, which has no links; or what stands before a link's target, and the target. Before it stands [text](,
+# ![text](, )]( after a picture that is a link's text, [name]: or an attribute of HTML.
 _LINK = re.compile(
     r"```.*?```|`[^`\n]*`|"
     r"(?P<before>(?P<image>!?)\[[^][]*\]\(|(?<=\))\]\(|^\[[^][]+\]: +|\b(?P<attribute>src|srcset|href)=[\"'])"
