@@ -9,9 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
-import venv
 import zipfile
 from email.parser import BytesParser
 from pathlib import Path
@@ -20,22 +20,12 @@ from release.project import ROOT, version
 
 TARGET = "x86_64-unknown-linux-gnu"
 # As in the workflow.
-BUILD = [
-    "--release",
-    "--zig",
-    "--target",
-    TARGET,
-    "--auditwheel",
-    "check",
-    "--compatibility",
-    "manylinux2014",
-    "pypi",
-]
+BUILD = f"--release --zig --target {TARGET} --auditwheel check --compatibility manylinux2014 pypi".split()
 INTERPRETERS = ["--interpreter", f"python3.{sys.version_info.minor}", "python3.14t"]
 PLATFORM = "manylinux2014_x86_64.manylinux_2_17_x86_64"
 WHEELS = [f"cp311-abi3-{PLATFORM}", f"cp314-cp314t-{PLATFORM}"]
-# All that an sdist holds, beside the files of the package.
-SOURCES = (
+# All that an sdist holds, beside the package's files and the crates.
+SOURCES = {
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
@@ -43,15 +33,16 @@ SOURCES = (
     "README.md",
     "pyproject.toml",
     "release/backend.py",
-    "rust/",
-)
+}
 NOT_REHEARSED = """\
 Not rehearsed: wheels for arm64, musllinux, macOS and Windows, which need Rust's standard library for each;
-importing the free-threaded wheel; the workflow itself; uploads by trusted publishing."""
+the free-threaded wheel without a python3.14t; the workflow itself; uploads by trusted publishing."""
 
 
 def main() -> None:
     """Print each step; exit with the first fault."""
+    if sysconfig.get_platform() != "linux-x86_64":
+        sys.exit(f"a release is rehearsed on linux-x86_64; this is {sysconfig.get_platform()}")
     dist = ROOT / sys.argv[1]
     shutil.rmtree(dist, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="lar-release-") as folder:
@@ -64,25 +55,19 @@ def main() -> None:
             archive.extractall(folder, filter="data")
         unpacked = Path(folder) / sdist.name.removesuffix(".tar.gz")
         check_sdist(unpacked)
-        step(
-            "wheels from the sdist",
-            "maturin",
-            "build",
-            *BUILD,
-            "--out",
-            dist,
-            *INTERPRETERS,
-            cwd=unpacked,
-            keep=True,
-        )
+        build = ["maturin", "build", *BUILD, "--out", dist, *INTERPRETERS]
+        step("wheels from the sdist", *build, cwd=unpacked, keep=True)
         wheels = [dist / f"lar-{version()}-{tags}.whl" for tags in WHEELS]
         assert sorted(dist.iterdir()) == sorted([sdist, *wheels]), sorted(dist.iterdir())
         for wheel in wheels:
             check_wheel(wheel)
         step("twine", sys.executable, "-m", "twine", "--no-color", "check", "--strict", sdist, *wheels)
         before = sorted(unpacked.rglob("*"))
-        for artifact in (wheels[0], unpacked):
-            try_out(artifact, Path(folder) / "environment")
+        environment = Path(folder) / "environment"
+        try_out(wheels[0], environment, sys.executable)
+        if free_threaded := shutil.which("python3.14t"):
+            try_out(wheels[1], environment, free_threaded)
+        try_out(unpacked, environment, sys.executable)
         left = sorted(set(unpacked.rglob("*")) - set(before))
         assert not left, f"pip left in the sources: {left}"
     print()
@@ -110,9 +95,8 @@ def check_sdist(folder: Path) -> None:
         if file.suffix != ".pyc"
     }
     assert package <= names, f"left out of the sdist: {sorted(package - names)}"
-    others = sorted(name for name in names if not name.startswith(("python/lar/", *SOURCES)))
-    assert not others, f"in the sdist, but not needed: {others}"
-    assert all(any(name.startswith(source) for name in names) for source in SOURCES)
+    others = {name for name in names if not name.startswith(("python/lar/", "rust/"))}
+    assert others == SOURCES, f"in the sdist, beside the package and the crates: {sorted(others)}"
 
 
 def check_wheel(wheel: Path) -> None:
@@ -128,10 +112,10 @@ def check_wheel(wheel: Path) -> None:
     assert "](docs/" not in described.get_payload()
 
 
-def try_out(artifact: Path, environment: Path) -> None:
-    """Install `artifact` into a fresh `environment`, and run the smoke test there."""
+def try_out(artifact: Path, environment: Path, interpreter: str) -> None:
+    """Install `artifact` into a fresh `environment` of `interpreter`, and run the smoke test there."""
     python = environment / "bin" / "python"
-    venv.create(environment, clear=True, with_pip=True)
+    step("environment", interpreter, "-m", "venv", "--clear", environment)
     step(f"install {artifact.name}", python, "-m", "pip", "install", "--quiet", artifact, cwd=environment)
     step("smoke test", python, "-I", ROOT / "release" / "smoke.py", cwd=environment)
 
