@@ -12,7 +12,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help demo test test-slow test-newest test-oldest lock test-engines engines engine-models check format bench \
-	gpu-pack clean
+	gpu-pack wheels clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
@@ -41,6 +41,8 @@ test-oldest: $(UV) ## All Python tests with the oldest versions that pyproject.t
 lock: $(UV) ## Renew requirements.lock, and see that each Python and platform finds all its wheels
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
 		pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --group release --generate-hashes --no-header \
+		--output-file release/requirements.lock
 	@for python in 3.11 3.12 3.13 3.14; do \
 		for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do \
 			echo "$$python $$platform"; \
@@ -93,8 +95,14 @@ gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network 
 	@test -d $(SHARED)/data || { echo 'make gpu-pack needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
 	$(BIN)/python -m benches.gpu.pack --shared $(SHARED) $(if $(MODEL),--model $(MODEL)) -o gpu-pack
 
+wheels: ## Rehearse a release for Linux x86-64: sdist and wheels in dist/, each installed and tried
+	@command -v cargo >/dev/null || { echo 'lar needs Rust 1.88 or newer: see https://rustup.rs' >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv-wheels
+	.venv-wheels/bin/python -m pip install --quiet --require-hashes --requirement release/requirements.lock
+	PATH="$(CURDIR)/.venv-wheels/bin:$$PATH" .venv-wheels/bin/python -m release.rehearse dist
+
 clean: ## Remove everything that was built
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist gpu-pack
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv .venv-wheels target demo dist gpu-pack
 
 $(INSTALLED): $(PACKAGES) pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo 'lar needs Rust 1.88 or newer: see https://rustup.rs' >&2; exit 2; }

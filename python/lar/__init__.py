@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lar._core import __version__ as __version__
     from lar.corpus import Corpus
     from lar.distillation import Student
     from lar.distillation.adapt import adapt
@@ -34,6 +35,7 @@ logging.getLogger("lar").addHandler(logging.NullHandler())
 
 # Public name -> the module that has it.
 _MODULES = {
+    "__version__": "lar._core",
     "Corpus": "lar.corpus",
     "LatentVocabulary": "lar.vocabulary",
     "Report": "lar.trajectories",
@@ -53,7 +55,6 @@ _MODULES = {
     "write_trajectories": "lar.trajectories",
 }
 
-__version__ = "0.1.0"
 __all__ = [
     "Corpus",
     "LatentVocabulary",

@@ -64,7 +64,7 @@ def engine_model(name: str) -> Path:
 
 def client(server: Server) -> Any:
     """A client of the OpenAI API for a server."""
-    openai = pytest.importorskip("openai", reason="needs the openai client: pip install 'lar[engines]'")
+    openai = pytest.importorskip("openai", reason="needs the openai client: pip install '.[engines]'")
     return openai.OpenAI(base_url=server.base_url, api_key="none", timeout=300, max_retries=0)
 
 
@@ -73,7 +73,7 @@ def transformers_serve(model: Path, log: Path) -> Iterator[Server]:
     """Run `transformers serve` of this environment."""
     missing = [name for name in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"transformers serve needs {', '.join(missing)}: pip install 'lar[engines]'")
+        pytest.skip(f"transformers serve needs {', '.join(missing)}: pip install '.[engines]'")
     port = free_port()
     command = [Path(sys.executable).with_name("transformers"), "serve", model, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--device", "cpu", "--dtype", "float32"]

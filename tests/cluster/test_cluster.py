@@ -22,12 +22,13 @@ from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.scoring.distribution import EntropyDistribution
 from lar.trajectories import write_trajectories
+from lar.utils.extras import install_command
 from lar.vocabulary.storage import FILE_NAME
 from testing import tiny, toy
 from testing.corpora import CHATML, contents, make_trajectories
 from testing.scores import score_with
 
-ray = pytest.importorskip("ray", reason="needs Ray (pip install 'lar[ray]')")
+ray = pytest.importorskip("ray", reason="needs Ray (pip install '.[ray]')")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray with its test utilities")
 
 
@@ -331,7 +332,7 @@ def mine_in_a_new_process(corpus, output, *options, before="pass"):
 def test_without_ray_one_line_says_what_to_install(sharded, tmp_path):
     result = mine_in_a_new_process(sharded, tmp_path / "v", "--ray", before="sys.modules['ray'] = None")
     assert result.returncode == 2
-    assert result.stderr == "lar: error: a cluster needs Ray: pip install 'lar[ray]'\n"
+    assert result.stderr == f"lar: error: a cluster needs Ray: {install_command('ray')}\n"
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "127.0.0.1:{port}"])

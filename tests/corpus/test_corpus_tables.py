@@ -188,7 +188,7 @@ def test_a_build_that_was_stopped_goes_on(corpus, tmp_path):
 def test_a_missing_package_is_named_with_the_command_that_installs_it(corpus, form, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, FORMS[form], None)
     with pytest.raises(
-        MissingExtraError, match=f"^Corpus.{form} needs {FORMS[form]}: pip install {FORMS[form]}$"
+        MissingExtraError, match=f"^Corpus.{form} needs {FORMS[form]}: (uv )?pip install {FORMS[form]}$"
     ):
         getattr(corpus, form)()
 

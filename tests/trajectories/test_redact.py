@@ -18,6 +18,7 @@ from lar.trajectories import Trajectory
 from lar.trajectories.draft import question_task
 from lar.trajectories.redact import Redactor
 from lar.trajectories.tasks import first_message_task
+from lar.utils.extras import install_command
 
 LETTERS = string.ascii_letters + string.digits
 
@@ -197,9 +198,9 @@ def test_without_private_values_the_trajectory_is_returned(redactor):
     assert redactor(whole) is whole
 
 
-def test_without_the_libraries_the_error_names_the_extra(monkeypatch):
+def test_without_the_libraries_the_error_names_them(monkeypatch):
     monkeypatch.setitem(sys.modules, "kingfisher_sdk", None)
-    with pytest.raises(MissingExtraError, match=r"lar\[redact\]"):
+    with pytest.raises(MissingExtraError, match=re.escape(install_command("redact")) + "$"):
         Redactor()
 
 

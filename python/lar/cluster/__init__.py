@@ -12,11 +12,12 @@ times each (three by default).
 """
 
 from lar.errors import MissingExtraError
+from lar.utils.extras import install_command
 
 try:
     import ray  # noqa: F401 (imported first: this package needs Ray)
 except ModuleNotFoundError:
-    raise MissingExtraError("a cluster needs Ray: pip install 'lar[ray]'") from None
+    raise MissingExtraError(f"a cluster needs Ray: {install_command('ray')}") from None
 
 from lar.cluster.cluster import Cluster
 from lar.cluster.session import connect

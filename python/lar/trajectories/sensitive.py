@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lar.errors import MissingExtraError
+from lar.utils.extras import install_command
 
 _HELD = 4 << 20  # characters of texts whose values are held
 KINDS = ("EMAIL", "PHONE", "API_KEY", "TOKEN", "PASSWORD", "PRIVATE_KEY")
@@ -131,7 +132,7 @@ class Detector:
             self._phonenumbers: Any = importlib.import_module("phonenumbers")
         except ImportError as error:
             raise MissingExtraError(
-                f"redaction needs the package {error.name}: install lar[redact]"
+                f"redaction needs the package {error.name}: {install_command('redact')}"
             ) from None
         self.region = region
         self._scanner = kingfisher.Scanner(kingfisher.Rules(confidence="low"), base64=True)

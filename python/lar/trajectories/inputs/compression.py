@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from lar.errors import MissingExtraError
+from lar.utils.extras import install_command
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
@@ -66,7 +67,9 @@ def decompressor(compression: str, name: str) -> Callable[[], Decompressor]:
         try:
             zstandard: Any = importlib.import_module("zstandard")
         except ImportError:
-            raise MissingExtraError(f"{name}: reading .zst needs the package zstandard") from None
+            raise MissingExtraError(
+                f"{name}: reading .zst needs the package zstandard: {install_command('zstd')}"
+            ) from None
         return lambda: zstandard.ZstdDecompressor().decompressobj()
     kinds: dict[str, Callable[[], Decompressor]] = {
         "gzip": lambda: zlib.decompressobj(wbits=31),
