@@ -169,8 +169,10 @@ def _print(found: Any, summary: dict[str, Any]) -> None:
     )
     if summary["bill"]:
         _print_bill(best, summary["bill"])
-    if found.teacher is None:
-        click.echo("No entropy gate was used: the corpus has no teacher's entropies (lar score).")
+    if best.gate is None:
+        click.echo(
+            "No entropy gate was used: a gate protects success, and wants a teacher's entropies (lar score)."
+        )
     _print_training(summary["training"])
 
 
@@ -197,9 +199,9 @@ def _curve(found: Any) -> Table:
         table.add_row(
             f"{point.size:,}",
             str(point.gate or "none"),
-            f"-{point.reduction:.1%}",
-            f"-{min(point.reductions):.1%} to -{max(point.reductions):.1%}",
-            f"-{point.prompt_reduction:.1%}",
+            f"{-point.reduction:.1%}",
+            f"{-min(point.reductions):.1%} to {-max(point.reductions):.1%}",
+            f"{-point.prompt_reduction:.1%}",
             f"{row['units_generated']:,.0f} of {row['base_generated']:,.0f}",
             f"{row['units_prompt']:,.0f} of {row['base_prompt']:,.0f}",
         )

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from lar.cli.common import EXISTING_PATH
 from lar.distillation.options import AdaptOptions
 from lar.errors import MissingExtraError
+from lar.utils.extras import install_command
 from lar.utils.processes import count
 
 _NEEDED = ("torch", "transformers", "peft", "accelerate")
@@ -56,7 +57,7 @@ def needs_train_extra() -> None:
     """Raise MissingExtraError, with the command that helps, where torch or its companions are absent."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingExtraError(f"this command needs {', '.join(missing)}: pip install 'lar[train]'")
+        raise MissingExtraError(f"this command needs {', '.join(missing)}: {install_command('train')}")
 
 
 Options = TypeVar("Options", bound=AdaptOptions)
