@@ -1,6 +1,5 @@
 """The documentation: its code runs and prints what the pages show, and its commands have the options they use."""
 
-import importlib
 import os
 import re
 import shlex
@@ -29,8 +28,6 @@ def of(page):
 @pytest.fixture(scope="module")
 def after_the_tutorial(tmp_path_factory):
     """A folder with the files that the tutorial makes, and the tutorial with its outputs of today."""
-    if "--hold-out" not in options_of("corpus"):
-        pytest.skip("lar corpus makes no split yet")
     folder = tmp_path_factory.mktemp("tutorial")
     return folder, with_outputs(TUTORIAL.read_text("utf-8"), folder)
 
@@ -52,11 +49,6 @@ def test_the_tutorial_is_run():
     assert TUTORIAL in RUN
 
 
-def options_of(name):
-    command = importlib.import_module(COMMANDS[name][0]).command
-    return {option for parameter in command.params for option in parameter.opts}
-
-
 def commands_in(page):
     """The lines of a page's code that call `lar`, each as words; without those that leave something out."""
     text = page.read_text("utf-8").replace("\\\n", " ")
@@ -74,8 +66,6 @@ def test_commands_have_the_options_that_pages_use(page):
         try:
             command.make_parser(click.Context(command)).parse_args(words[2:])
         except click.UsageError as error:
-            if "hold-out" in str(error) or "split-seed" in str(error):
-                pytest.skip("lar corpus makes no split yet")
             raise AssertionError(f"{' '.join(words)}: {error}") from error
 
 
