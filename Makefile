@@ -11,8 +11,8 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 # Two processes of tests: more help little on larger machines, for the longest file decides.
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-newest test-oldest lock test-engines engines engine-models check format bench \
-	gpu-pack clean
+.PHONY: help demo test test-slow test-newest test-oldest lock docs test-engines engines engine-models check format \
+	bench gpu-pack clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
@@ -48,6 +48,10 @@ lock: $(UV) ## Renew requirements.lock, and see that each Python and platform fi
 				--python-version $$python --python-platform $$platform --target .venv-uv/nothing -r requirements.lock || exit; \
 		done; \
 	done
+
+docs: $(INSTALLED) ## The documentation as a site in site/; warnings are errors, and nothing is read from a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'site/index.html; with the search: $(BIN)/python -m http.server --directory site'
 
 # Engines stand in folders of their own; the tests take those that are there (testing/engines/engines.py).
 ENGINES := $(CURDIR)/.engines
@@ -94,7 +98,7 @@ gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network 
 	$(BIN)/python -m benches.gpu.pack --shared $(SHARED) $(if $(MODEL),--model $(MODEL)) -o gpu-pack
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist gpu-pack
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv target demo dist gpu-pack site
 
 $(INSTALLED): $(PACKAGES) pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo 'lar needs Rust 1.88 or newer: see https://rustup.rs' >&2; exit 2; }

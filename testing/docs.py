@@ -1,8 +1,9 @@
 """The code of the documentation, run: `python -m testing.docs docs/tutorial.md` writes the outputs anew.
 
 Blocks are fenced. Of a `console` block, each line that begins with `$ ` is a command, and the lines below it are
-what the command prints, standard error included. A `python` block is executed, and the `text` block right after it
-is what it prints. The blocks of a page share a folder and their Python names. Other blocks (`sh`, `yaml`) only show.
+what the command prints, standard error included. A `python` block is executed, and the next `text` block is
+what it prints. The blocks of a page share a folder and their Python names. Other blocks (`sh`, `yaml`) only show. A page
+other than the tutorial finds the files that the tutorial makes.
 """
 
 import contextlib
@@ -20,7 +21,6 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-# The page whose files the console blocks of all other pages find.
 TUTORIAL = DOCS / "tutorial.md"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,5 +1,6 @@
-"""The documentation: its code runs and prints what the pages show, and its commands have the options they use."""
+"""The documentation: its code runs and prints what the pages show, and its commands have the options used."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -76,14 +77,42 @@ def test_the_reference_has_every_public_name():
 
 
 def test_outputs_are_written_below_their_commands(tmp_path):
-    page = "a\n\n```console\n$ python -c 'print(6 * 7)'\nold\n```\n\n```python\nprint('x')\n```\n\n```text\n```\n"
+    page = "```console\n$ python -c 'print(6 * 7)'\nold\n```\n\n```python\nprint('x')\n```\n\n```text\n```\n"
     assert with_outputs(page, tmp_path) == page.replace("old\n", "42\n").replace("```text\n", "```text\nx\n")
+
+
+def test_what_only_shows_stays_as_it_is(tmp_path):
+    page = "a\n\n```sh\nrm -r /\n```\n\n```text\nb\n```\n"
+    assert with_outputs(page, tmp_path) == page
+    assert not runs(page)
 
 
 def test_seconds_may_differ(tmp_path):
     page = "```console\n$ python -c 'print(\"done in 1.5 s\")'\ndone in 9.9 s\n```\n"
     assert with_outputs(page, tmp_path) == page
     assert [block.kind for block in blocks(page)] == ["console"]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """The module with which the site's builder changes pages."""
+    found = importlib.util.spec_from_file_location("pages", DOCS / "building/pages.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_every_command_and_option(pages):
+    text = pages.on_page_markdown((DOCS / "reference/commands.md").read_text("utf-8"))
+    for name in COMMANDS:
+        section = re.search(rf"(?ms)^## lar {name}\n(.*?)(?=^## |\Z)", text)[1]
+        for parameter in group.get_command(click.Context(group), name).params:
+            assert all(option in section for option in parameter.opts if option.startswith("-")), parameter
+
+
+def test_lists_are_parted_from_paragraphs_but_not_in_code(pages):
+    page = "a:\n- b\n- c\n  d\n\n```\ne:\n- f\n```\n1. g"
+    assert pages.with_parted_lists(page) == "a:\n\n- b\n- c\n  d\n\n```\ne:\n- f\n```\n\n1. g"
 
 
 @pytest.mark.slow

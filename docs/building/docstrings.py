@@ -7,7 +7,7 @@ import griffe
 
 
 class Docstrings(griffe.Extension):
-    """Doctests become blocks of code, and each error of `Raises:` one item, however its lines are indented."""
+    """Doctests become blocks of code, and each error of `Raises:` becomes one item."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrite the object's docstring."""

@@ -27,7 +27,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def with_parted_lists(markdown: str) -> str:
     """The page with a blank line before each list that follows a paragraph.
 
-    GitHub needs none there, so our pages have none. Python-Markdown takes such a list for the paragraph's text.
+    GitHub needs none there, so our pages have none. Python-Markdown takes such a list for text.
     """
     written: list[str] = []
     fence = ""
