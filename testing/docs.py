@@ -1,13 +1,14 @@
 """The code of the documentation, run: `python -m testing.docs docs/tutorial.md` writes the outputs anew.
 
-Blocks are fenced. Of a `console` block, each line that begins with `$ ` is a command, and the lines below it are
-what the command prints, standard error included. A `python` block is executed, and the next `text` block is
-what it prints. The blocks of a page share a folder and their Python names. Other blocks (`sh`, `yaml`) only show. A page
-other than the tutorial finds the files that the tutorial makes.
+Blocks are fenced. Of a `console` block, each line that begins with `$ ` is a command, and the lines below
+it are what the command prints, standard error included. A `python` block is executed, and the next `text`
+block is what it prints. The blocks of a page share a folder and their Python names. Other blocks (`sh`,
+`yaml`) only show. A page other than the tutorial finds the files that the tutorial makes.
 """
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -66,6 +67,18 @@ def with_outputs(page: str, folder: Path) -> str:
     return "".join([*written, page[done:]])
 
 
+def notebook_with_outputs(text: str, folder: Path) -> str:
+    """A notebook's text with what its cells print in `folder`."""
+    notebook = json.loads(text)
+    names: dict[str, Any] = {"__name__": "notebook"}
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    for number, cell in enumerate(cells, start=1):
+        lines = _tidy(_printed("".join(cell["source"]), names, folder)).splitlines(keepends=True)
+        stream = {"name": "stdout", "output_type": "stream", "text": lines}
+        cell.update(execution_count=number, outputs=[stream] if lines else [])
+    return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
 def _answered(session: str, folder: Path) -> Iterator[str]:
     """Each command of the session, and what it prints."""
     for found in re.finditer(r"^\$ ((?:.*\\\n)*.*)\n", session, re.MULTILINE):
@@ -107,12 +120,16 @@ def _with_old_seconds(new: str, old: str) -> str:
 
 def main() -> None:
     """Write the pages that are named on the command line with the outputs of today."""
-    for name in sys.argv[1:]:
-        page = Path(name).read_text(encoding="utf-8")
+    for page in map(Path, sys.argv[1:]):
+        text = page.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
-            if Path(name).resolve() != TUTORIAL:
-                with_outputs(TUTORIAL.read_text(encoding="utf-8"), Path(folder))
-            Path(name).write_text(with_outputs(page, Path(folder)), encoding="utf-8")
+            if page.suffix == ".ipynb":
+                new = notebook_with_outputs(text, Path(folder))
+            else:
+                if page.resolve() != TUTORIAL:
+                    with_outputs(TUTORIAL.read_text(encoding="utf-8"), Path(folder))
+                new = with_outputs(text, Path(folder))
+        page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ import pytest
 
 import lar
 from lar.cli import COMMANDS, group
-from testing.docs import DOCS, ROOT, TUTORIAL, blocks, runs, with_outputs
+from testing.docs import DOCS, ROOT, TUTORIAL, blocks, notebook_with_outputs, runs, with_outputs
 
 PAGES = sorted(DOCS.rglob("*.md"))
 # Older pages whose programs need a real tokenizer, a model or a cluster.
 SHOWN = {DOCS / "how-it-works.md"}
 RUN = [page for page in PAGES if page not in SHOWN and runs(page.read_text("utf-8"))]
+NOTEBOOK = DOCS / "tutorial.ipynb"
 REFERENCE = (DOCS / "reference/python.md").read_text("utf-8")
 
 
@@ -44,6 +45,12 @@ def test_pages_print_what_they_show(page, after_the_tutorial, tmp_path):
     folder = shutil.copytree(after_the_tutorial[0], tmp_path / "page")
     text = page.read_text("utf-8")
     assert with_outputs(text, folder) == text, f"python -m testing.docs {of(page)}"
+
+
+@pytest.mark.slow
+def test_the_notebook_prints_what_it_shows(tmp_path):
+    text = NOTEBOOK.read_text("utf-8")
+    assert notebook_with_outputs(text, tmp_path) == text, f"python -m testing.docs {of(NOTEBOOK)}"
 
 
 def test_the_tutorial_is_run():
