@@ -11,8 +11,8 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 # Two processes of tests: more help little on larger machines, for the longest file decides.
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-newest test-oldest lock test-engines engines engine-models check format bench \
-	gpu-pack wheels clean
+.PHONY: help demo test test-slow test-newest test-oldest lock docs test-engines engines engine-models check format \
+	bench gpu-pack wheels clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
@@ -50,6 +50,10 @@ lock: $(UV) ## Renew requirements.lock, and see that each Python and platform fi
 				--python-version $$python --python-platform $$platform --target .venv-uv/nothing -r requirements.lock || exit; \
 		done; \
 	done
+
+docs: $(INSTALLED) ## The documentation as a site in site/; warnings are errors, and nothing is read from a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'site/index.html; with the search: $(BIN)/python -m http.server --directory site'
 
 # Engines stand in folders of their own; the tests take those that are there (testing/engines/engines.py).
 ENGINES := $(CURDIR)/.engines
@@ -102,7 +106,7 @@ wheels: ## Rehearse a release for Linux x86-64: sdist and wheels in dist/, each 
 	PATH="$(CURDIR)/.venv-wheels/bin:$$PATH" .venv-wheels/bin/python -m release.rehearse dist
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv .venv-wheels target demo dist gpu-pack
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-uv .venv-wheels target demo dist gpu-pack site
 
 $(INSTALLED): $(PACKAGES) pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo 'lar needs Rust 1.88 or newer: see https://rustup.rs' >&2; exit 2; }

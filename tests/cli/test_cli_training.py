@@ -129,7 +129,8 @@ def test_a_missing_extra_is_one_clear_line(run, folders, monkeypatch, command):
     output = [] if command == "score" else ["-o", folders / "out"]
     code, _, err = run(command, folders / "corpus", "--model", folders / "model", *output)
     assert code == 2
-    assert "pip install 'lar[train]'" in err
+    assert "pip install" in err
+    assert "'lar[" not in err  # the index has no such name
     assert len(err.splitlines()) == 1
 
 

@@ -171,7 +171,7 @@ def _print(found: Any, summary: dict[str, Any]) -> None:
         _print_bill(best, summary["bill"])
     if best.gate is None:
         click.echo(
-            "No entropy gate was used: a gate protects success, and wants a teacher's entropies (lar score)."
+            "No entropy gate was used: one protects success, and wants a teacher's entropies (lar score)."
         )
     _print_training(summary["training"])
 
