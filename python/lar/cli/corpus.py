@@ -83,6 +83,7 @@ def command(
     if split_seed is not None and hold_out is None:
         raise OptionError("--split-seed needs --hold-out")
     from lar.cli.log_report import warn_of
+    from lar.cli.next_step import after_corpus, print_next
     from lar.corpus import Corpus
     from lar.trajectories import Report, read_trajectories
 
@@ -113,6 +114,7 @@ def command(
         print_json(summary)
     else:
         _print(summary)
+    print_next(*after_corpus(corpus, tokenizer), as_json=as_json)
 
 
 def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
+from lar.cli.next_step import after_import, print_next
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
@@ -102,6 +103,7 @@ def command(
     warn_of(report)
     if task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
+    print_next(*after_import(output, tally.tasks), as_json=as_json)
 
 
 def _summary(tally: Tally, output: Path) -> dict[str, Any]:

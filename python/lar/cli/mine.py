@@ -11,6 +11,7 @@ from rich.table import Table
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
+from lar.cli.next_step import after_mine, print_next
 from lar.cli.size import parse_size
 from lar.errors import OptionError
 from lar.mining.options import MiningOptions
@@ -159,6 +160,8 @@ def command(
         print_json(summary)
     else:
         _print(vocabulary, summary)
+    if vocabulary.size:
+        print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:

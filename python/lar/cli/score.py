@@ -50,6 +50,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
       lar score corpus/ --model Qwen3-8B/ --top-k 64 --max-length 8192
     """
     needs_train_extra()
+    from lar.cli.next_step import after_score, print_next
     from lar.corpus import Corpus
     from lar.scoring.distribution import entropy_quantiles
     from lar.scoring.score import score
@@ -61,6 +62,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
         print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:
         _print(summary)
+    print_next(*after_score(scored), as_json=as_json)
 
 
 def _print(summary: dict[str, Any]) -> None:
