@@ -27,8 +27,23 @@ COMMANDS = {
     "distill": ("lar.cli.distill", "Teach a model to use a latent vocabulary."),
     "evaluate": ("lar.cli.evaluate", "Measure what a vocabulary saves on tasks that it was not mined on."),
     "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
+    "status": ("lar.cli.status", "Show what lies in a folder, what belongs together, and what to do next."),
     "demo": ("lar.cli.demo", "Run every step on a toy task, in a few minutes on a CPU."),
 }
+
+# The lines fit a terminal of 60 columns.
+EPILOG = """\b
+From logs to an engine:
+  estimate, before all: is it worth it?
+  import -> corpus -> score -> mine -> distill, and with
+  --control -> evaluate -> export -> vllm serve
+Each command names the next; lar status: where you are.
+
+\b
+Completion of commands and options, in your shell's file:
+  bash  eval "$(_LAR_COMPLETE=bash_source lar)"
+  zsh   eval "$(_LAR_COMPLETE=zsh_source lar)"
+  fish  _LAR_COMPLETE=fish_source lar | source"""
 
 # Option -> what of the package's log is shown.
 _LEVELS = {"verbose": logging.INFO, "quiet": logging.CRITICAL + 1}
@@ -85,7 +100,10 @@ class _LazyGroup(click.Group):
 
 
 @click.group(
-    cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_LazyGroup,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="lar")
 @click.pass_context
@@ -107,7 +125,7 @@ def main() -> None:
     because it is gone.
     """
     try:
-        sys.exit(group.main(standalone_mode=False))
+        sys.exit(group.main(prog_name="lar", standalone_mode=False))
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
