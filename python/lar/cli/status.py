@@ -48,10 +48,9 @@ def command(folder: Path, as_json: bool) -> None:
     if not found:
         click.echo(f"{folder}: nothing that lar has written")
     if partial:
-        click.echo(
-            f"{len(partial)} temporary files of stopped commands; if none is running: rm -r ", nl=False
-        )
-        click.echo(shlex.join(map(str, partial)))
+        files = "1 temporary file" if len(partial) == 1 else f"{len(partial)} temporary files"
+        removal = shlex.join(["rm", "-r", *map(str, partial)])
+        click.echo(f"{files} of stopped commands; if none is running: {removal}")
     for number, step in enumerate(steps):
         click.echo(f"{'then' if number else 'Next'}: {shlex.join(map(str, step))}")
 
