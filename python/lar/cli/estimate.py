@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import EXISTING_PATH, LOGS, json_option, print_json, progress_bar
+from lar.cli.tables import print_table
 from lar.errors import OptionError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _print(found: Any, summary: dict[str, Any]) -> None:
     click.echo(
         f"{found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,}{part} tokens; units are a run's"
     )
-    Console().print(_curve(found))
+    print_table(_curve(found))
     best = found.recommended
     click.echo(
         f"Take {best.size} latents: the smallest number that saves 90% of what the largest saves"

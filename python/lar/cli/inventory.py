@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.cli.next_step import is_model
+from lar.cli.reading import is_trajectories, number_of_trajectories
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE, Manifest
 from lar.corpus.scores import TeacherRecord, scores_file
@@ -16,7 +17,6 @@ from lar.corpus.selection import Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import LarError
 from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
-from lar.trajectories.schema import PARQUET_SCHEMA
 from lar.utils.task_digests import TRAINED_FILE, read_digests
 from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
@@ -88,22 +88,7 @@ def _recognized(entry: Path) -> Found | None:
 
 
 def _read_trajectories(found: Found) -> None:
-    import pyarrow.parquet as pq
-
-    found.facts["trajectories"] = pq.read_metadata(found.path).num_rows
-
-
-def _is_trajectories(entry: Path) -> bool:
-    """Whether a file has the columns of `lar import`."""
-    if entry.suffix != ".parquet" or not entry.is_file():
-        return False
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return set(PARQUET_SCHEMA.names) <= set(pq.read_schema(entry).names)
-    except (pa.ArrowException, OSError):
-        return False
+    found.facts["trajectories"] = number_of_trajectories([found.path])
 
 
 def _read_corpus(found: Found) -> None:
@@ -207,7 +192,7 @@ def _has(name: str) -> Callable[[Path], bool]:
 # Kind -> (whether an entry is one, what reads it). A student's folder is called a control when it is read.
 _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
     "demo": (_has(DEMO_FILE), _read_demo),
-    "trajectories": (_is_trajectories, _read_trajectories),
+    "trajectories": (is_trajectories, _read_trajectories),
     "corpus": (_has(MANIFEST_FILE), _read_corpus),
     "export": (_has(EXPORT_FILE), _read_export),
     "student": (_has(OPTIONS_FILE), _read_student),

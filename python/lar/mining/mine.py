@@ -138,7 +138,7 @@ class _Mining:
         self._before = before
         self._backend = backend
         self._gates = parse_gates(options.gates)
-        self._progress = Passes(progress, _expected_passes(options, self._gates, corpus))
+        self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
         self._tools = None if options.tools is None else read_tools(options.tools)
 
     def run(self, size: int) -> LatentVocabulary:

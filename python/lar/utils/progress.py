@@ -35,19 +35,19 @@ class Passes:
     against that of the `expected` number of passes; the total grows where there are more.
     """
 
-    def __init__(self, progress: Progress, expected: int) -> None:
+    def __init__(self, progress: Progress, expected: int, work: int) -> None:
+        """Take the usual number of passes, and the work of one."""
         self._progress = progress
         self._expected = expected
         self._begun = 0
-        self._work = 0  # of one pass
+        self._work = work
 
     def note(self, text: str) -> None:
         """Begin a pass; the one before is done."""
         self._begun += 1
         self._expected = max(self._expected, self._begun)
         annotate(self._progress, f"{text} ({self._begun} of {self._expected})")
-        if self._work:
-            self(0, self._work)
+        self(0, self._work)
 
     def __call__(self, done: int, total: int | None) -> None:
         """Report `done` of this pass's `total`."""
