@@ -3,13 +3,14 @@
 import difflib
 import importlib
 import logging
+import signal
 import sys
 from typing import Any
 
 import click
 
 from lar.errors import LarError
-from lar.utils.processes import first_to_fail
+from lar.utils.processes import first_to_fail, is_main
 
 # Name -> (module, one-line help): the help is here so that `lar --help` imports no command.
 COMMANDS = {
@@ -29,6 +30,12 @@ COMMANDS = {
     "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
     "status": ("lar.cli.status", "Show what lies in a folder, what belongs together, and what to do next."),
     "demo": ("lar.cli.demo", "Run every step on a toy task, in a few minutes on a CPU."),
+}
+
+# Command -> how to go on after Ctrl-C; all others write in one step, at their end.
+_GOES_ON = "run the same command again to continue"
+_AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill"), _GOES_ON) | {
+    "demo": "remove its folder, or choose another, before you run it again"
 }
 
 # The lines fit a terminal of 60 columns.
@@ -126,8 +133,8 @@ def main() -> None:
     """
     try:
         sys.exit(group.main(prog_name="lar", standalone_mode=False))
-    except click.exceptions.Abort:
-        sys.exit(130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _stopped()
     except click.ClickException as error:
         _fail(error.format_message())
     except (LarError, OSError) as error:
@@ -136,6 +143,15 @@ def main() -> None:
         if first_to_fail():
             raise
         sys.exit(2)
+
+
+def _stopped() -> None:
+    """End after Ctrl-C with how to go on; a second Ctrl-C ends the process at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    if is_main():
+        click.echo(f"lar: stopped; {_AFTER_STOP.get(command, 'nothing was written')}", err=True)
+    sys.exit(130)
 
 
 def _fail(message: str) -> None:
