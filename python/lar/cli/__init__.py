@@ -28,13 +28,14 @@ COMMANDS = {
     "distill": ("lar.cli.distill", "Teach a model to use a latent vocabulary."),
     "evaluate": ("lar.cli.evaluate", "Measure what a vocabulary saves on tasks that it was not mined on."),
     "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
+    "run": ("lar.cli.run", "Do all of it with defaults, from logs to an export."),
     "status": ("lar.cli.status", "Show what lies in a folder, what belongs together, and what to do next."),
     "demo": ("lar.cli.demo", "Run every step on a toy task, in a few minutes on a CPU."),
 }
 
 # Command -> how to go on after Ctrl-C; all others write in one step, at their end.
 _GOES_ON = "run the same command again to continue"
-_AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill"), _GOES_ON) | {
+_AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill", "run"), _GOES_ON) | {
     "demo": "remove its folder, or choose another, before you run it again"
 }
 
