@@ -75,13 +75,13 @@ def test_only_runs_that_are_searched_are_held_to_what_can_be_searched(tokenizer,
 @pytest.mark.parametrize(
     ("teacher", "options", "passes"),
     [
-        (False, {"gates": "none"}, ["runs"]),
+        (False, {"gates": "none"}, ["runs", "candidates", "choice"]),
         (
             True,
             {"gates": "none", "max_entropy": "p50"},
-            ["runs", "entropies", "runs within the gate", "latents"],
+            ["runs", "entropies", "runs within the gate", "candidates", "choice", "latents"],
         ),
-        (False, {"min_kept": 0.0}, ["runs", "borders", "savings"]),
+        (False, {"min_kept": 0.0}, ["runs", "candidates", "choice", "borders", "savings"]),
     ],
 )
 def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, options, passes):
@@ -103,9 +103,12 @@ def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, 
     mine(corpus, size=4, progress=progress, **options)
     assert len(progress.notes) == len(passes)
     assert all(name in note for name, note in zip(passes, progress.notes, strict=True))
-    total = corpus.num_tokens
-    assert progress.reports.count((total, total)) == len(passes)
-    assert len(progress.reports) == len(passes) * len(corpus.manifest.parts)
+    done, totals = (list(column) for column in zip(*progress.reports, strict=True))
+    assert done == sorted(done)  # one fraction over all passes, which does not go back
+    assert done[-1] == totals[-1] >= len(passes) * corpus.num_tokens
+    assert {total % corpus.num_tokens for total in totals} == {0}
+    read = 1 + sum(name not in ("candidates", "choice") for name in passes[1:])
+    assert len(set(progress.reports)) > read * (len(corpus.manifest.parts) - 1)
 
 
 def test_one_tasks_retries_are_not_recurrence(tokenizer):

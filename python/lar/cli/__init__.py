@@ -3,13 +3,14 @@
 import difflib
 import importlib
 import logging
+import signal
 import sys
 from typing import Any
 
 import click
 
 from lar.errors import LarError
-from lar.utils.processes import first_to_fail
+from lar.utils.processes import first_to_fail, is_main
 
 # Name -> (module, one-line help): the help is here so that `lar --help` imports no command.
 COMMANDS = {
@@ -28,8 +29,30 @@ COMMANDS = {
     "evaluate": ("lar.cli.evaluate", "Measure what a vocabulary saves on tasks that it was not mined on."),
     "report": ("lar.cli.report", "Write one HTML file of what is known: latents, savings, money."),
     "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
+    "run": ("lar.cli.run", "Do all of it with defaults, from logs to an export."),
+    "status": ("lar.cli.status", "Show what lies in a folder, what belongs together, and what to do next."),
     "demo": ("lar.cli.demo", "Run every step on a toy task, in a few minutes on a CPU."),
 }
+
+# Command -> how to go on after Ctrl-C; all others write in one step, at their end.
+_GOES_ON = "run the same command again to continue"
+_AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill", "run"), _GOES_ON) | {
+    "demo": "remove its folder, or choose another, before you run it again"
+}
+
+# The lines fit a terminal of 60 columns.
+EPILOG = """\b
+From logs to an engine:
+  estimate, before all: is it worth it?
+  import -> corpus -> score -> mine -> distill, and with
+  --control -> evaluate -> export -> vllm serve
+Each command names the next; lar status: where you are.
+
+\b
+Completion of commands and options, in your shell's file:
+  bash  eval "$(_LAR_COMPLETE=bash_source lar)"
+  zsh   eval "$(_LAR_COMPLETE=zsh_source lar)"
+  fish  _LAR_COMPLETE=fish_source lar | source"""
 
 # Option -> what of the package's log is shown.
 _LEVELS = {"verbose": logging.INFO, "quiet": logging.CRITICAL + 1}
@@ -86,7 +109,10 @@ class _LazyGroup(click.Group):
 
 
 @click.group(
-    cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_LazyGroup,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="lar")
 @click.pass_context
@@ -108,9 +134,9 @@ def main() -> None:
     because it is gone.
     """
     try:
-        sys.exit(group.main(standalone_mode=False))
-    except click.exceptions.Abort:
-        sys.exit(130)
+        sys.exit(group.main(prog_name="lar", standalone_mode=False))
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _stopped()
     except click.ClickException as error:
         _fail(error.format_message())
     except (LarError, OSError) as error:
@@ -119,6 +145,15 @@ def main() -> None:
         if first_to_fail():
             raise
         sys.exit(2)
+
+
+def _stopped() -> None:
+    """End after Ctrl-C with how to go on; a second Ctrl-C ends the process at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    if is_main():
+        click.echo(f"lar: stopped; {_AFTER_STOP.get(command, 'nothing was written')}", err=True)
+    sys.exit(130)
 
 
 def _fail(message: str) -> None:

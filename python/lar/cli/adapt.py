@@ -9,6 +9,7 @@ import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
+from lar.cli.next_step import after_adapt, print_next
 from lar.cli.training import (
     chosen_options,
     course,
@@ -18,6 +19,7 @@ from lar.cli.training import (
     options_file_option,
     process_group,
 )
+from lar.distillation.files import ADAPTATION_FILE
 from lar.distillation.options import AdaptOptions
 from lar.utils.processes import is_main
 
@@ -56,7 +58,7 @@ def command(
     """
     needs_train_extra()
     from lar.corpus import Corpus
-    from lar.distillation.adapt import RECORD_FILE, adapt
+    from lar.distillation.adapt import adapt
 
     chosen = chosen_options(AdaptOptions, options_file, flags)
     began = time.perf_counter()
@@ -73,8 +75,9 @@ def command(
     if not is_main():
         return
     seconds = round(time.perf_counter() - began, 1)
-    record = json.loads((output / RECORD_FILE).read_text(encoding="utf-8"))
+    record = json.loads((output / ADAPTATION_FILE).read_text(encoding="utf-8"))
     if as_json:
         print_json({"model": str(output), "seconds": seconds, **record})
     else:
         click.echo(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")
+    print_next(*after_adapt(corpus, output), as_json=as_json)

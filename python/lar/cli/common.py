@@ -11,12 +11,20 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from lar.trajectories.inputs.remote import is_url
 from lar.utils.processes import is_main
-from lar.utils.progress import Progress, silent
 
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
@@ -30,6 +38,7 @@ class _Logs(click.Path):
 
 
 LOGS = _Logs(path_type=Path)
+NARROW = 72  # columns; below, a bar is only its figures
 SHARE = click.FloatRange(0, 1, max_open=True)
 
 json_option = click.option(
@@ -50,42 +59,83 @@ def console() -> Console:
     return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
 
-class _Bar:
-    """A bar's callback, with room for a line about how the work goes."""
+class Bar:
+    """A progress bar, with phases and a line about how the work goes; without `bars` nothing is shown."""
 
-    def __init__(self, bars: Bars, label: str) -> None:
+    def __init__(self, bars: Bars | None, label: str, unit: str) -> None:
         self._bars = bars
-        self._task = bars.add_task(label, total=None, note="")
+        self.phase(label, unit)
+
+    def phase(self, label: str, unit: str) -> None:
+        """Begin a phase of the work, with its own total and its own clock, in place of the one before."""
+        self._unit = unit
+        if self._bars is not None:
+            for task in self._bars.task_ids:
+                self._bars.remove_task(task)
+            self._task = self._bars.add_task(label, total=None, note="", amount="")
 
     def __call__(self, done: int, total: int | None) -> None:
-        self._bars.update(self._task, completed=done, total=total)
+        """Move the bar; see `Progress`."""
+        if self._bars is not None:
+            of = "" if total is None else f"/{_short(total)}"
+            amount = f"{_short(done)}{of} {self._unit}"
+            self._bars.update(self._task, completed=done, total=total, amount=amount)
 
     def note(self, text: str) -> None:
-        self._bars.update(self._task, note=text)
+        """Show `text` beside the bar."""
+        if self._bars is not None:
+            self._bars.update(self._task, note=text)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, empty where it is not known."""
+
+    def render(self, task: Task) -> Text:
+        """The text beside a bar."""
+        text = super().render(task)
+        return text.append(" left") if text.plain.strip("-:") else Text()
+
+
+def _short(number: int) -> str:
+    """A number in a few characters: 950, 9,500, 95k, 9.5M, 95G."""
+    if number < 10_000:
+        return f"{number:,}"
+    value, unit = float(number), ""
+    for unit in ("k", "M", "G", "T"):  # noqa: B007 (the last one is used)
+        value /= 1000
+        if value < 999.5:
+            break
+    return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
 
 
 @contextmanager
-def progress_bar(label: str, *, unit: str = "") -> Iterator[Progress]:
+def progress_bar(label: str, *, unit: str = "") -> Iterator[Bar]:
     """Yield the callback that moves a progress bar; the bar is shown on a terminal only."""
     if not (sys.stderr.isatty() and is_main() and logger.isEnabledFor(logging.CRITICAL)):
-        yield silent
+        yield Bar(None, label, unit)
         return
-    columns = (
-        TextColumn(label),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
     with Bars(
-        *columns,
+        *_columns(console().width),
         console=console(),
         transient=True,
         speed_estimate_period=600,  # a step of a large model takes a minute: time left needs several
     ) as bars:
-        yield _Bar(bars, label)
+        yield Bar(bars, label, unit)
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """The columns of a bar that fit a terminal: phase, share, amount, time and time left; a note if wide."""
+    if width < NARROW:
+        return [TextColumn("{task.description}"), TaskProgressColumn(), _TimeLeft()]
+    return [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TimeElapsedColumn(),
+        _TimeLeft(),
+        TextColumn("{task.fields[note]}"),
+    ]
 
 
 def note(message: str) -> None:

@@ -83,12 +83,15 @@ def command(
     if split_seed is not None and hold_out is None:
         raise OptionError("--split-seed needs --hold-out")
     from lar.cli.log_report import warn_of
+    from lar.cli.next_step import after_corpus, print_next
+    from lar.cli.reading import ReadingBar
     from lar.corpus import Corpus
     from lar.trajectories import Report, read_trajectories
 
     began = time.perf_counter()
     report = Report()
-    with cluster_at(ray_address) as cluster, progress_bar("corpus", unit="trajectories") as progress:
+    with cluster_at(ray_address) as cluster, progress_bar("corpus") as bar:
+        reading = ReadingBar(bar, trajectories, report)
         corpus = Corpus.build(
             read_trajectories(
                 trajectories,
@@ -96,6 +99,7 @@ def command(
                 strict=strict,
                 redact=redactor_of(redact, phone_region),
                 report=report,
+                progress=reading.read,
             ),
             tokenizer,
             output,
@@ -105,7 +109,7 @@ def command(
             strict=strict,
             hold_out=hold_out,
             split_seed=split_seed or 0,
-            progress=progress,
+            progress=reading.built,
         )
     summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
     warn_of(report)
@@ -113,6 +117,7 @@ def command(
         print_json(summary)
     else:
         _print(summary)
+    print_next(*after_corpus(corpus, tokenizer), as_json=as_json)
 
 
 def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:

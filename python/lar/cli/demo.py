@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lar.cli.common import PATH, json_option, note, print_json, progress_bar
+from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.utils.progress import Progress
 
@@ -71,9 +71,8 @@ def _stage(name: str, unit: str) -> Iterator[Progress]:
 
 
 def _print(result: "DemoResult") -> None:
-    console = Console()
-    console.print(_agents(result))
-    console.print(_latents(result))
+    print_table(_agents(result))
+    print_table(_latents(result))
     student, base = result.arms["student"], result.arms["base"]
     click.echo(
         f"The student writes {student.units:.1f} units a ticket where the base writes {base.base_tokens:.1f} "

@@ -8,6 +8,7 @@ import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
+from lar.cli.next_step import after_distill, print_next
 from lar.cli.training import (
     chosen_options,
     course,
@@ -95,6 +96,8 @@ def command(
         )
     if is_main():
         _report(student.record, output, time.perf_counter() - began, as_json)
+        steps = after_distill(corpus, model, output, control=chosen.control)
+        print_next(*steps, as_json=as_json, label="then")
 
 
 def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool) -> None:

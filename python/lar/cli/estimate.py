@@ -1,14 +1,17 @@
 """`lar estimate`: what latents would save on one's own logs, before anything is trained."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import EXISTING_PATH, LOGS, json_option, print_json, progress_bar
+from lar.cli.tables import print_table
 from lar.errors import OptionError
+
+if TYPE_CHECKING:
+    from lar.cli.next_step import Command
 
 # The share of the latents of the parse that students wrote by greedy decoding, and where it was measured.
 REALISED = (0.59, 1.0)
@@ -67,6 +70,7 @@ def command(
       lar estimate logs/ --tokenizer Qwen3-8B/ --price-input 0.2 --price-output 0.6 --runs-per-month 100000
     """
     from lar.cli.inputs import open_corpus
+    from lar.cli.next_step import print_next
     from lar.evaluation.estimate import SIZES, estimate
     from lar.evaluation.training_cost import training_cost
     from lar.tokenizer.tokenizer import Tokenizer
@@ -94,7 +98,7 @@ def command(
         print_json(summary)
     else:
         _print(found, summary)
-        click.echo(f"Next: {_next_step(logs, tokenizer, corpus, found.recommended.size)}")
+    print_next(*_next_steps(logs, tokenizer, corpus, found.recommended.size), as_json=as_json, label="then")
 
 
 def _bill(
@@ -140,16 +144,21 @@ def _bill_of(point: Any, prices: Any) -> dict[str, Any] | None:
     }
 
 
-def _next_step(logs: tuple[Path | str, ...], tokenizer: Path | None, corpus: Any, size: int) -> str:
-    """The command that goes on from here."""
+def _next_steps(
+    logs: tuple[Path | str, ...], tokenizer: Path | None, corpus: Any, size: int
+) -> "list[Command]":
+    """The commands that go on from here."""
     from lar.cli.inputs import is_corpus
+    from lar.cli.next_step import beside, new_split_flags
 
-    if not is_corpus(logs[0]):
-        named = " ".join(map(str, logs))
-        build = f"lar corpus {named} --tokenizer {tokenizer} --hold-out 0.2 -o corpus"
-        return f"{build} && lar mine corpus --size {size} -o vocabulary"
-    hold_out = "" if corpus.held_out is not None else " --hold-out 0.2"
-    return f"lar mine {logs[0]} --size {size}{hold_out} -o vocabulary"
+    hold_out = new_split_flags(corpus)
+    if is_corpus(logs[0]):
+        vocabulary = beside(corpus.path, "vocabulary")
+        return [("lar", "mine", corpus.path, "--size", str(size), *hold_out, "-o", vocabulary)]
+    made = beside(Path(), "corpus")
+    build: Command = ("lar", "corpus", *logs, "--tokenizer", tokenizer or "MODEL", *hold_out, "-o", made)
+    mine = ("lar", "mine", made, "--size", str(size), "-o", beside(made, "vocabulary"))
+    return [build, mine]
 
 
 def _print(found: Any, summary: dict[str, Any]) -> None:
@@ -157,7 +166,7 @@ def _print(found: Any, summary: dict[str, Any]) -> None:
     click.echo(
         f"{found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,}{part} tokens; units are a run's"
     )
-    Console().print(_curve(found))
+    print_table(_curve(found))
     best = found.recommended
     click.echo(
         f"Take {best.size} latents: the smallest number that saves 90% of what the largest saves"

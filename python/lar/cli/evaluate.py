@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
@@ -139,7 +139,7 @@ def _print(result: Any, size: int) -> None:
         ):
             table.add_row(*of_corpus, text, f"{base_tokens:,}", f"{units:,}", f"{reduction:.1%}")
             of_corpus = "", ""
-    Console().print(table)
+    print_table(table)
     level = result.total.text_level
     click.echo(
         f"{_tasks(result)}; {result.latents_used} of {size} latents used; "

@@ -95,6 +95,7 @@ def command(
         gguf_type=gguf_type,
         chat_template=chat_template,
     )
+    from lar.cli.next_step import after_export, print_next
     from lar.serving.export.checkpoint import export
 
     began = time.perf_counter()
@@ -108,3 +109,4 @@ def command(
         f"{output}: {done.record['latents']} latents from id {done.record['first_latent']}, {seconds:.1f} s"
     )
     click.echo("self-check: " + ", ".join(f"{name} {value}" for name, value in done.report.items()))
+    print_next(*after_export(output, lora=lora, gguf=llama_cpp is not None), as_json=as_json)

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
+from lar.cli.next_step import after_import, print_next
 from lar.cli.redaction import redact_options, redactor_of
+from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
 from lar.trajectories.importing import Tally, import_logs
@@ -102,6 +103,7 @@ def command(
     warn_of(report)
     if task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
+    print_next(*after_import(output, tally.tasks), as_json=as_json)
 
 
 def _summary(tally: Tally, output: Path) -> dict[str, Any]:
@@ -121,4 +123,4 @@ def _print_table(summary: dict[str, Any]) -> None:
     for name, value in summary.items():
         if isinstance(value, int | str):
             table.add_row(name.replace("_", " "), str(value))
-    Console().print(table)
+    print_table(table)

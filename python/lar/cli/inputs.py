@@ -8,6 +8,7 @@ import click
 
 from lar.cli.common import SHARE, progress_bar
 from lar.cli.log_report import warn_of
+from lar.cli.reading import ReadingBar
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.corpus.selection import Split
@@ -83,8 +84,10 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
     if tokenizer is None:
         raise OptionError("trajectories need --tokenizer (a corpus folder has its own)")
     report = Report() if report is None else report
-    with progress_bar("tokenizing", unit="trajectories") as progress:
-        corpus = Corpus.build(read_trajectories(paths, report=report), tokenizer, progress=progress)
+    with progress_bar("tokenizing") as bar:
+        reading = ReadingBar(bar, paths, report)
+        logs = read_trajectories(paths, report=report, progress=reading.read)
+        corpus = Corpus.build(logs, tokenizer, progress=reading.built)
     warn_of(report)
     return corpus
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from rich.console import Console
+import click
 from rich.table import Table
 
 from lar.cli.common import logger
+from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Report
 
 SHOWN_PROBLEMS = 5
@@ -47,7 +48,6 @@ def report_summary(report: Report) -> dict[str, Any]:
 
 def print_report(report: Report) -> None:
     """Print the counts of each format and the largest fields that were left out."""
-    console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("format")
     for name in ("records", "trajectories", "agent turns", "calls", "agent's characters"):
@@ -55,12 +55,12 @@ def print_report(report: Report) -> None:
     for name, counts in report.formats.items():
         figures = (counts.records, counts.trajectories, counts.agent_turns, counts.calls)
         table.add_row(name, *(f"{figure:,}" for figure in (*figures, counts.agent_characters)))
-    console.print(table)
+    print_table(table)
     if report.redacted:
         values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
-        console.print(f"redacted: {', '.join(values)}")
+        click.echo(f"redacted: {', '.join(values)}")
     if report.left_out:
-        console.print(_fields_table(report))
+        print_table(_fields_table(report))
 
 
 def _fields_table(report: Report) -> Table:

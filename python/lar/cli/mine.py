@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
+from lar.cli.next_step import after_mine, print_next
 from lar.cli.size import parse_size
+from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.mining.options import MiningOptions
 from lar.utils.files import check_replaceable
@@ -159,6 +160,8 @@ def command(
         print_json(summary)
     else:
         _print(vocabulary, summary)
+    if vocabulary.size:
+        print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
@@ -209,7 +212,7 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         uses = (latent.uses, latent.prompt_uses) if weight else (latent.uses,)
         row = (latent.id, repr(latent.text), len(latent.tokens), *uses, latent.support)
         table.add_row(*[str(value).replace("[", r"\[") for value in row])
-    Console().print(table)
+    print_table(table)
     _print_gates(mining["gates"])
     if mining["tools"]:
         _print_tools(mining["tools"])
@@ -260,4 +263,4 @@ def _print_gates(gates: list[dict[str, Any]]) -> None:
         cost = f"{100 * (before - gate['reduction']):.2f} points"
         table.add_row(gate["name"], f"{gate['candidates_dropped']:,}", f"{gate['reduction']:.1%}", cost)
         before = gate["reduction"]
-    Console().print(table)
+    print_table(table)

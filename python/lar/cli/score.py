@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 
 
@@ -50,6 +50,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
       lar score corpus/ --model Qwen3-8B/ --top-k 64 --max-length 8192
     """
     needs_train_extra()
+    from lar.cli.next_step import after_score, print_next
     from lar.corpus import Corpus
     from lar.scoring.distribution import entropy_quantiles
     from lar.scoring.score import score
@@ -61,6 +62,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
         print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:
         _print(summary)
+    print_next(*after_score(scored), as_json=as_json)
 
 
 def _print(summary: dict[str, Any]) -> None:
@@ -71,5 +73,5 @@ def _print(summary: dict[str, Any]) -> None:
     for index, (share, nats) in enumerate(quantiles):
         gate = (gates[index][0], f"{gates[index][1]:.1%}") if index < len(gates) else ("", "")
         table.add_row(f"p{float(share) * 100:g}", f"{nats:.4g}", *gate)
-    Console().print(table)
+    print_table(table)
     click.echo(f"{summary['tokens']:,} of the agent's tokens, {summary['mean']:.3f} nats on average")

@@ -9,11 +9,11 @@ from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.distillation.distill import train, unsharded
+from lar.distillation.files import ADAPTATION_FILE, checkpoints_beside
 from lar.distillation.keywords import AdaptKeywords
 from lar.distillation.options import AdaptOptions
 from lar.distillation.sides import Sides
 from lar.distillation.student import Student
-from lar.distillation.training.checkpoints import checkpoints_beside
 from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
@@ -26,7 +26,6 @@ from lar.utils.progress import Progress, silent
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-RECORD_FILE = "adaptation.json"
 # What a checkpoint folder may hold besides the weights: the tokenizer and how to generate with the model.
 _COMPANIONS = (
     "tokenizer.json",
@@ -79,7 +78,7 @@ def adapt(
     """
     options = merge_options(AdaptOptions, options, keywords)
     if output is not None:
-        check_replaceable(Path(output), RECORD_FILE)
+        check_replaceable(Path(output), ADAPTATION_FILE)
     check_launch(model, options)
     check_report_to(options.report_to)
     check_tokenizer(model, corpus.tokenizer)
@@ -139,7 +138,7 @@ def _save(
     """Write checkpoint or adapter; the tokenizer's files are the source folder's, else the corpus's copy."""
     # Otherwise PEFT checks over the network whether the base's embedding was resized.
     keywords = {} if record["merged"] else {"save_embedding_layers": False}
-    with atomic_folder(output, holds=RECORD_FILE) as folder:
+    with atomic_folder(output, holds=ADAPTATION_FILE) as folder:
         with no_bar():
             model.save_pretrained(str(folder), **keywords)
         corpus.tokenizer.save(folder)
@@ -148,5 +147,5 @@ def _save(
             if file.is_file():
                 shutil.copyfile(file, folder / file.name)
         text = json.dumps(record, ensure_ascii=False, indent=2)
-        (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+        (folder / ADAPTATION_FILE).write_text(text + "\n", encoding="utf-8")
         write_digests(folder / TRAINED_FILE, trained_tasks)

@@ -12,12 +12,13 @@ from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.earlier import EarlierStudent
+from lar.distillation.files import OPTIONS_FILE, checkpoints_beside
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
 from lar.distillation.sides import Sides
-from lar.distillation.student import OPTIONS_FILE, Student
-from lar.distillation.training.checkpoints import checkpoints_beside, claim, last_checkpoint, run_identity
+from lar.distillation.student import Student
+from lar.distillation.training.checkpoints import claim, last_checkpoint, run_identity
 from lar.distillation.training.distributed import check_launch, from_main, start
 from lar.distillation.training.faults import memory_advice
 from lar.distillation.training.held_out import HeldOut

@@ -13,17 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lar.distillation.files import OPTIONS_FILE, ROWS_FILE, VOCABULARY_FOLDER
 from lar.distillation.option_files import read_options
 from lar.distillation.options import DistillOptions
 from lar.distillation.rows.rows import LatentRows
-from lar.distillation.student import (
-    OPTIONS_FILE,
-    ROWS_FILE,
-    VOCABULARY_FOLDER,
-    Student,
-    load_rows,
-    read_student,
-)
+from lar.distillation.student import Student, load_rows, read_student
 from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import base_folder
 from lar.models.causal_lm import fingerprint, load_model

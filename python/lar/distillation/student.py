@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lar.distillation.files import OPTIONS_FILE, ROWS_FILE, VOCABULARY_FOLDER
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.sharding import whole
@@ -27,10 +28,6 @@ from lar.utils.files import atomic_folder
 from lar.utils.paths import StrPath
 from lar.utils.task_digests import TRAINED_FILE, read_digests, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
-
-ROWS_FILE = "latent_rows.safetensors"
-OPTIONS_FILE = "distillation.json"
-VOCABULARY_FOLDER = "vocabulary"
 
 
 class Student(nn.Module):

@@ -15,7 +15,7 @@ from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.mining.corpus_runs import CorpusRuns
-from lar.mining.engine_gates.static import CUTS, SERVED, parse_gates
+from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
@@ -27,7 +27,7 @@ from lar.mining.update import Rows, check_tokenizer, rows_of
 from lar.trajectories.tasks import one_task
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
-from lar.utils.progress import Progress, annotate, silent
+from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -47,8 +47,8 @@ def mine(
     """A latent vocabulary of at most `size` latents; `options` are the other fields of `MiningOptions`.
 
     `corpus` is a corpus or its folder. Of a whole corpus with a split, the training side is mined; a view of
-    selected tasks is mined as it is. `progress` counts the tokens of each pass over the corpus, from zero
-    again for each; most passes are audits of the gate `served`.
+    selected tasks is mined as it is. `progress` counts the tokens of all passes over the corpus, whose total
+    is an estimate; its notes name the passes.
 
     `update` is an earlier vocabulary or its folder, mined from older logs. Its latents that still pay keep
     their ids. The others are retired, and new latents take their rows. `size` None is then the size of that
@@ -100,6 +100,8 @@ def mine_each(
         yield mining.run(size)
 
 
+_AUDITS = 3  # of the gate `served`, as a rule
+
 Savings = Callable[[_core.Selection], NDArray[np.int64]]
 
 
@@ -135,8 +137,8 @@ class _Mining:
         self._options = options
         self._before = before
         self._backend = backend
-        self._progress = progress
         self._gates = parse_gates(options.gates)
+        self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
         self._tools = None if options.tools is None else read_tools(options.tools)
 
     def run(self, size: int) -> LatentVocabulary:
@@ -146,6 +148,7 @@ class _Mining:
         held = Segments.of([]) if self._before is None else self._before.segments
         savings = self._savings
         selector = self._selector(size, savings, held)
+        annotate(self._progress, "choice of latents")
         selection = selector.select(search.candidates, self._gates)
         segments, rows = self._arranged(selection)
         mining = {
@@ -169,7 +172,9 @@ class _Mining:
             mined_tasks |= self._before.mined_tasks
         latents = self._latents(segments, search.runs)
         vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
-        return _with_entropies(vocabulary, corpus, self._backend, self._progress)
+        vocabulary = _with_entropies(vocabulary, corpus, self._backend, self._progress)
+        self._progress.end()
+        return vocabulary
 
     def gate_once(self) -> None:
         """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
@@ -201,6 +206,7 @@ class _Mining:
         runs = CorpusRuns.fold(self._corpus, self._options, self._cut, self._backend, self._progress)
         new_tools = self._new_tools(runs)
         mined = new_tools.added_to(runs, self._cut) if new_tools else runs
+        annotate(self._progress, "candidates")
         candidates = self._backend.candidates(mined.searched, self._options.limits)
         if self._before is not None:
             held = self._before.segments
@@ -272,6 +278,16 @@ class _Mining:
             )
             for rank, (segment, count, support, uses, prompt_uses) in enumerate(rows)
         )
+
+
+def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpus) -> int:
+    """The number of passes that mining usually takes: how often the gate `served` audits is not known."""
+    passes = 3 + (BORDER in gates) + _AUDITS * (SERVED in gates) + bool(options.prompt_weight)
+    if corpus.teacher is not None:
+        passes += 1  # the latents' entropies
+        if options.max_entropy is not None:
+            passes += 2 if str(options.max_entropy).startswith("p") else 1
+    return passes
 
 
 def _savings(selection: _core.Selection) -> NDArray[np.int64]:

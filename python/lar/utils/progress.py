@@ -26,3 +26,36 @@ def annotate(progress: Progress, text: str) -> None:
 
 def silent(done: int, total: int | None) -> None:
     """Ignore the progress: the default of parameters of type `Progress`."""
+
+
+class Passes:
+    """A progress over several named passes: it counts the work of all of them.
+
+    A pass begins with a note, its name. `progress` gets the passes' number with the name, and their work
+    against that of the `expected` number of passes; the total grows where there are more.
+    """
+
+    def __init__(self, progress: Progress, expected: int, work: int) -> None:
+        """Take the usual number of passes, and the work of one."""
+        self._progress = progress
+        self._expected = expected
+        self._begun = 0
+        self._work = work
+
+    def note(self, text: str) -> None:
+        """Begin a pass; the one before is done."""
+        self._begun += 1
+        self._expected = max(self._expected, self._begun)
+        annotate(self._progress, f"{text} ({self._begun} of {self._expected})")
+        self(0, self._work)
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Report `done` of this pass's `total`."""
+        if total is None:
+            return
+        self._work = total
+        self._progress(max(self._begun - 1, 0) * total + done, self._expected * total)
+
+    def end(self) -> None:
+        """Report that all is done, in fewer passes than were expected perhaps."""
+        self._progress(self._expected * self._work, self._expected * self._work)

@@ -1,6 +1,7 @@
 """The start values of the new rows, before the first step of distillation."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from lar.distillation.options import DistillOptions
 from lar.distillation.rows.fit_output import fit_output_rows
 from lar.distillation.rows.match_hidden import match_hidden_states
 from lar.distillation.training.step import DistillationStep
-from lar.utils.progress import Progress, silent
+from lar.utils.progress import Progress, annotate, silent
 
 
 def start_rows(
@@ -32,11 +33,19 @@ def start_rows(
     if options.row_start == "hidden":
         count = min(options.hidden_batches, len(data))
         batches = _batches(step, data, count, options.seed)
+        annotate(progress, "start of the input rows, in batches")
         record["hidden"] = match_hidden_states(step, batches, count, options.row_learning_rate, progress, new)
     if options.output_start == "fitted":
-        batches = _batches(step, data, options.fitted_batches, options.seed + 1)
-        record["fitted"] = fit_output_rows(step, batches, progress, new)
+        count = min(options.fitted_batches, len(data))
+        batches = _batches(step, data, count, options.seed + 1)
+        annotate(progress, "start of the output rows, in batches")
+        record["fitted"] = fit_output_rows(step, batches, partial(_report, progress, count), new)
+    annotate(progress, "training")
     return record
+
+
+def _report(progress: Progress, count: int, done: int, _: int | None) -> None:
+    progress(done, count)
 
 
 def _batches(

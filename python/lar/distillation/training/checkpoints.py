@@ -12,16 +12,10 @@ from lar.distillation.options import AdaptOptions
 from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint
 from lar.utils.files import atomic_file
-from lar.utils.paths import StrPath
 from lar.utils.processes import count
 
 RUN_FILE = "run.json"
 STATE_FILE = "trainer_state.json"
-
-
-def checkpoints_beside(output: StrPath | None) -> Path | None:
-    """The folder of an output's checkpoints; None if the result stays in memory."""
-    return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
 
 
 def run_identity(

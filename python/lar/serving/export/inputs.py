@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
-from lar.distillation.student import VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.errors import TrainingError, VocabularyError
 from lar.mining.engine_gates.static import STATIC_GATES
 from lar.models.adapter import base_folder, is_adapter

@@ -1,0 +1,213 @@
+"""What lies in a folder, from trajectories to an export, and which results belong together."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lar.cli.next_step import is_model
+from lar.cli.reading import is_trajectories, number_of_trajectories
+from lar.corpus import Corpus
+from lar.corpus.manifest import MANIFEST_FILE, Manifest
+from lar.corpus.scores import TeacherRecord, scores_file
+from lar.corpus.seen_tasks import digests_of
+from lar.corpus.selection import Split
+from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.errors import LarError
+from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
+from lar.utils.task_digests import TRAINED_FILE, read_digests
+from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
+
+COMPLETE, STOPPED, BROKEN = "complete", "stopped", "broken"
+DEMO_FILE = "demo.json"
+_CHECKPOINTS = ".checkpoints"
+_EXPORTED_VOCABULARY = "latent_vocabulary"
+
+
+@dataclass
+class Found:
+    """A result in a folder.
+
+    facts: figures and options, by name. keys: fingerprints of the tokenizer and of the teacher, and a digest
+    of the latents. tasks: digests of the tasks that it was made of. goes_with: the paths
+    of the other results that it was made of, or with.
+    """
+
+    path: Path
+    kind: str
+    state: str = COMPLETE
+    facts: dict[str, Any] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    tasks: frozenset[str] = frozenset()
+    goes_with: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready values."""
+        return {**asdict(self), "path": str(self.path), "tasks": len(self.tasks)}
+
+
+def inventory(folder: Path) -> list[Found]:
+    """What lies in a folder, and what the folder itself is, in the order of the pipeline."""
+    entries = [folder, *sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))]
+    found = [result for entry in entries if (result := _recognized(entry)) is not None]
+    found.sort(key=lambda result: _ORDER.index(result.kind))
+    for result in found:
+        result.goes_with = [str(other.path) for other in found if _goes_with(result, other)]
+    return found
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files of processes that were killed; none of a process that still runs is told apart."""
+    return sorted(folder.glob(".*.partial"))
+
+
+def _goes_with(result: Found, other: Found) -> bool:
+    """Whether `result` was made of or with `other`: their keys are equal, its tasks are the other's too."""
+    if other.kind not in _PARTNERS.get(result.kind, ()):
+        return False
+    shared = result.keys.keys() & other.keys.keys()
+    same = bool(shared) and all(result.keys[name] == other.keys[name] for name in shared)
+    if other.kind == "vocabulary":  # its latents decide: a student may learn other tasks
+        return same
+    return same and result.tasks <= other.tasks
+
+
+def _recognized(entry: Path) -> Found | None:
+    """What one entry of a folder is; None for what no command has written."""
+    for kind, (is_one, read) in _KINDS.items():
+        if is_one(entry):
+            found = Found(entry, kind)
+            try:
+                read(found)
+            except (LarError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                found.state, found.facts = BROKEN, {"fault": " ".join(str(error).split())}
+            return found
+    return None
+
+
+def _read_trajectories(found: Found) -> None:
+    found.facts["trajectories"] = number_of_trajectories([found.path])
+
+
+def _read_corpus(found: Found) -> None:
+    manifest = Manifest.read(found.path)
+    found.state = COMPLETE if manifest.complete else STOPPED
+    found.facts |= {
+        "trajectories": sum(part.trajectories for part in manifest.parts),
+        "tokens": sum(part.tokens for part in manifest.parts),
+        "split": manifest.split and asdict(manifest.split),
+        "format_version": manifest.format_version,
+    }
+    if (teacher := TeacherRecord.read(found.path)) is not None:
+        done = sum(scores_file(found.path / part.file).exists() for part in manifest.parts)
+        whole = manifest.complete and done == len(manifest.parts)
+        found.facts["teacher"] = {**asdict(teacher), "state": COMPLETE if whole else STOPPED}
+        found.keys["model"] = teacher.fingerprint
+    found.keys["tokenizer"] = manifest.tokenizer_fingerprint
+    if manifest.complete:
+        found.tasks = digests_of(Corpus.load(found.path))
+
+
+def _read_vocabulary(found: Found) -> None:
+    content = _json(found.path / FILE_NAME)
+    mining = content["mining"]
+    names = ("size", "max_entropy", "max_entropy_nats", "prompt_weight", "gates", "split", "tasks")
+    options = {name: mining.get(name) for name in names if not isinstance(mining.get(name), list)}
+    found.facts |= {"latents": len(content["latents"]), **options}
+    found.facts["format_version"] = content["format_version"]
+    found.keys |= _latents_of(content)
+    found.tasks = read_digests(found.path / TASKS_NAME)
+
+
+def _read_student(found: Found) -> None:
+    record = _json(found.path / OPTIONS_FILE)
+    found.kind = "control" if record["options"]["control"] else "student"
+    found.keys |= _latents_of(_json(found.path / VOCABULARY_FOLDER / FILE_NAME))
+    found.facts |= {name: record.get(name) for name in ("steps", "split", "tasks", "options")}
+    found.keys["model"] = record["base_fingerprint"]
+    found.facts["teacher"] = _json(found.path / "adapter_config.json").get("base_model_name_or_path")
+    found.tasks = read_digests(found.path / TRAINED_FILE)
+
+
+def _read_adapted(found: Found) -> None:
+    record = _json(found.path / ADAPTATION_FILE)
+    found.facts |= {name: record.get(name) for name in ("steps", "split", "tasks", "merged", "options")}
+    found.tasks = read_digests(found.path / TRAINED_FILE)
+
+
+def _read_export(found: Found) -> None:
+    record = _json(found.path / EXPORT_FILE)
+    found.facts |= {name: record.get(name) for name in ("latents", "form", "dtype", "split")}
+    found.facts["gguf"] = (found.path / "model.gguf").is_file()
+    found.keys |= _latents_of(_json(found.path / _EXPORTED_VOCABULARY / FILE_NAME))
+    found.tasks = read_digests(found.path / TRAINED_FILE)
+
+
+def _read_model(found: Found) -> None:
+    found.facts["architecture"] = (_json(found.path / "config.json").get("architectures") or [None])[0]
+
+
+def _read_demo(found: Found) -> None:
+    record = _json(found.path / DEMO_FILE)
+    found.facts |= {name: record.get(name) for name in ("tasks", "reduction", "success_change")}
+
+
+def _read_checkpoints(found: Found) -> None:
+    """Checkpoints are removed when their run ends: these are of one that was stopped, or still runs."""
+    steps = [int(path.name.split("-")[1]) for path in found.path.glob("checkpoint-*")]
+    found.state = STOPPED
+    found.facts["steps"] = max(steps, default=0)
+
+
+def _latents_of(content: dict[str, Any]) -> dict[str, str]:
+    """The tokenizer of a vocabulary and a digest of its latents, where it has any."""
+    keys = {"tokenizer": content["tokenizer_fingerprint"]}
+    if tokens := [entry["tokens"] for entry in content["latents"]]:
+        keys["latents"] = hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]
+    return keys
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError, with the file's name, where there is none."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}: not a record")
+    return value
+
+
+def split_of(found: Found) -> Split | None:
+    """The split that a result was made with."""
+    return Split.of_json(found.facts.get("split"))
+
+
+def _has(name: str) -> Callable[[Path], bool]:
+    return lambda entry: (entry / name).is_file()
+
+
+# Kind -> (whether an entry is one, what reads it). A student's folder is called a control when it is read.
+_KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
+    "demo": (_has(DEMO_FILE), _read_demo),
+    "trajectories": (is_trajectories, _read_trajectories),
+    "corpus": (_has(MANIFEST_FILE), _read_corpus),
+    "export": (_has(EXPORT_FILE), _read_export),
+    "student": (_has(OPTIONS_FILE), _read_student),
+    "adapted model": (_has(ADAPTATION_FILE), _read_adapted),
+    "vocabulary": (_has(FILE_NAME), _read_vocabulary),
+    "model": (is_model, _read_model),
+    "checkpoints": (lambda entry: entry.is_dir() and entry.name.endswith(_CHECKPOINTS), _read_checkpoints),
+}
+_ORDER = [
+    *("demo", "trajectories", "model", "adapted model", "corpus", "vocabulary", "checkpoints"),
+    *("student", "control", "export"),
+]
+_PARTNERS = {
+    "vocabulary": ("corpus",),
+    "student": ("corpus", "vocabulary"),
+    "control": ("corpus", "student"),
+    "export": ("vocabulary", "student"),
+}

@@ -1,0 +1,190 @@
+"""`lar run`: the whole way from logs to an export, by the other commands with their defaults."""
+
+import io
+import json
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, note, print_json
+from lar.cli.training import device_options, needs_train_extra
+from lar.errors import OptionError
+from lar.utils.processes import count
+
+STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
+RUN_FILE = "run.json"
+
+
+@click.command("run")
+@click.argument("logs", nargs=-1, required=True, type=LOGS)
+@click.option("--model", required=True, type=EXISTING_PATH, help="The folder of the model to distil.")
+@click.option("-o", "--output", required=True, type=PATH, help="The folder of all results.")
+@click.option(
+    "--until", type=click.Choice(STAGES), default=STAGES[-1], show_default=True, help="The last stage to do."
+)
+@click.option(
+    "--hold-out",
+    type=SHARE,
+    default=0.2,
+    show_default=True,
+    help="The share of the tasks that only evaluate reads.",
+)
+@click.option("--size", type=click.IntRange(1), help="The largest number of latents, see lar mine.")
+@click.option("--max-entropy", metavar="NATS|pN", help="The entropy gate, see lar mine.  [default: no gate]")
+@click.option(
+    "--options",
+    "options_file",
+    type=EXISTING_PATH,
+    help="A YAML or JSON file of options of lar distill, for student and control.",
+)
+@device_options
+@json_option
+def command(
+    logs: tuple[Path | str, ...], model: Path, output: Path, until: str, as_json: bool, **options: Any
+) -> None:
+    """Import LOGS, make a corpus, score it, mine, distil student and control, evaluate and export.
+
+    Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was stopped goes on
+    when you start it again: finished stages are not repeated. If another model wrote the logs, make a teacher
+    by lar adapt first, and give it as the model.
+
+    \b
+    Examples:
+      lar run logs/ --model Qwen3-8B/ -o run/
+      lar run logs/ --model Qwen3-8B/ -o run/ --until mine --size 256
+    """
+    if count() > 1:
+        raise OptionError("lar run is one process: use lar distill with accelerate launch or torchrun")
+    chosen = STAGES[: STAGES.index(until) + 1]
+    if "score" in chosen:
+        needs_train_extra()
+    _claim(output, {"logs": list(map(str, logs)), "model": str(model), **_plain(options)})
+    run = _Run(output, model, logs, options)
+    reports = {name: run.stage(name) for name in chosen}
+    if as_json:
+        print_json({"folder": str(output), "stages": reports})
+    else:
+        _print(reports, output)
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+
+
+def _claim(output: Path, wanted: dict[str, Any]) -> None:
+    """Record what is run in a new or empty folder; raises OptionError for a folder of something else."""
+    from lar.utils.files import atomic_file, check_replaceable
+
+    check_replaceable(output, RUN_FILE)
+    file = output / RUN_FILE
+    if file.is_file():
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise OptionError(f"{file}: not JSON ({error})") from None
+        differences = [name for name, value in wanted.items() if found.get(name) != value]
+        if differences:
+            raise OptionError(f"{output}: a run with another {' and '.join(differences)}; choose another -o")
+        return
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The stages of one run, each a command line of another command."""
+
+    folder: Path
+    model: Path
+    logs: tuple[Path | str, ...]
+    options: dict[str, Any]
+
+    def stage(self, name: str) -> dict[str, Any]:
+        """Do a stage, unless its report is there already; return the report."""
+        from lar.utils.files import atomic_file
+
+        file = self.folder / f"{name}.json"
+        if file.is_file():
+            note(f"{name}: done already")
+        else:
+            note(f"{name}: ...")
+            report = self._called(self._arguments(name))
+            with atomic_file(file) as temporary:
+                temporary.write_text(report, encoding="utf-8")
+        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return value
+
+    def _called(self, arguments: list[Path | str]) -> str:
+        """What a command prints with --json."""
+        from lar.cli import group
+
+        name = str(arguments[0])
+        found = group.get_command(click.get_current_context(), name)
+        assert found is not None
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            found.main([*map(str, arguments[1:]), "--json"], prog_name=f"lar {name}", standalone_mode=False)
+        return printed.getvalue()
+
+    def _arguments(self, name: str) -> list[Path | str]:
+        """The command line of a stage."""
+        at = self.folder
+        model = ("--model", self.model)
+        split = ("--hold-out", str(self.options["hold_out"]))
+        lines: dict[str, list[Path | str]] = {
+            "import": ["import", *self.logs, "-o", at / "trajectories.parquet"],
+            "corpus": [
+                *("corpus", at / "trajectories.parquet", "--tokenizer", self.model, *split),
+                *("-o", at / "corpus"),
+            ],
+            "score": ["score", at / "corpus", *model, *self._given("device", "dtype")],
+            "mine": [
+                *("mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"),
+            ],
+            "distill": [*self._training(), "--vocabulary", at / "vocabulary", "-o", at / "student"],
+            "control": [*self._training(), "--control", "-o", at / "control"],
+            "evaluate": [
+                *("evaluate", at / "corpus", at / "vocabulary", *model),
+                *("--control", at / "control", "--student", at / "student"),
+            ],
+            "export": ["export", at / "student", *model, "-o", at / "export"],
+        }
+        return lines[name]
+
+    def _training(self) -> list[Path | str]:
+        file = self.options["options_file"]
+        flags = () if file is None else ("--options", file)
+        return [
+            "distill",
+            self.folder / "corpus",
+            "--model",
+            self.model,
+            *flags,
+            *self._given("device", "dtype"),
+        ]
+
+    def _given(self, *names: str) -> list[str]:
+        """Flags for the options that were given."""
+        given = [(name, self.options[name]) for name in names if self.options[name] not in (None, "auto")]
+        return [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
+    """The figures of a run, one line for each stage that has some."""
+    lines = {
+        "corpus": "{trajectories:,} trajectories, {tokens:,} tokens, {held_out_tasks} tasks held out",
+        "mine": "{latents} latents, {reduction:.1%} fewer units on the tasks that were mined",
+        "evaluate": "{reduction:.1%} fewer units on {tasks} held-out tasks",
+        "distill": "{steps} steps",
+        "control": "{steps} steps",
+        "export": "{export}",
+    }
+    for name, report in reports.items():
+        if name in lines:
+            click.echo(f"{name:<9} {lines[name].format(**report)}")
+    for arm, bits in reports.get("evaluate", {}).get("bits_per_byte", {}).items():
+        click.echo(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
+    click.echo(f"{'all':<9} in {output}")

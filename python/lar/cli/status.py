@@ -1,0 +1,138 @@
+"""`lar status`: what lies in a folder, and what to do next."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lar.cli.common import json_option, print_json
+
+if TYPE_CHECKING:
+    from lar.cli.inventory import Found
+    from lar.cli.next_step import Command
+
+
+@click.command("status")
+@click.argument(
+    "folder", default=".", type=click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+)
+@json_option
+def command(folder: Path, as_json: bool) -> None:
+    """Show what lies in FOLDER (the present one if none is given), what goes with what, and what to do next.
+
+    Trajectories, corpora, vocabularies, models, students, controls, exports and demos are recognized, each
+    with its state and its options. What goes with what is found by fingerprints of models, latents and tasks.
+
+    \b
+    Examples:
+      lar status
+      lar status demo/ --json
+    """
+    from lar.cli.inventory import inventory, leftovers
+
+    found, partial = inventory(folder), leftovers(folder)
+    steps = _next_steps(folder, found)
+    if as_json:
+        print_json(
+            {
+                "folder": str(folder),
+                "found": [result.to_dict() for result in found],
+                "leftovers": list(map(str, partial)),
+                "next": [list(map(str, step)) for step in steps],
+            }
+        )
+        return
+    for result in found:
+        _print(result)
+    if not found:
+        click.echo(f"{folder}: nothing that lar has written")
+    if partial:
+        files = "1 temporary file" if len(partial) == 1 else f"{len(partial)} temporary files"
+        removal = shlex.join(["rm", "-r", *map(str, partial)])
+        click.echo(f"{files} of stopped commands; if none is running: {removal}")
+    for number, step in enumerate(steps):
+        click.echo(f"{'then' if number else 'Next'}: {shlex.join(map(str, step))}")
+
+
+def _print(found: "Found") -> None:
+    from lar.cli.inventory import COMPLETE, STOPPED
+
+    click.echo(f"{found.kind}: {found.path}" + ("" if found.state == COMPLETE else f" ({found.state})"))
+    if facts := [text for name, value in found.facts.items() if (text := _fact(name, value))]:
+        click.echo(f"    {', '.join(facts)}")
+    if found.goes_with:
+        click.echo(f"    goes with {', '.join(found.goes_with)}")
+    if found.state == STOPPED:
+        click.echo("    run the same command again to continue")
+
+
+def _fact(name: str, value: Any) -> str:
+    """A figure or an option in words; empty for what only --json lists."""
+    if value in (None, False) or name in ("options", "format_version", "size"):
+        return ""
+    if name == "split":
+        return f"hold out {value['hold_out']:g} (seed {value['seed']})"
+    if name == "teacher" and isinstance(value, dict):
+        stopped = "" if value["state"] == "complete" else " (stopped: run lar score again)"
+        return f"scored by {value['name']}{stopped}"
+    label = name.replace("_", " ")
+    if isinstance(value, float):
+        return f"{label} {value:.3g}"
+    if name in ("trajectories", "tokens", "latents", "steps", "tasks"):
+        return f"{value:,} {label}"
+    return str(value) if name in ("fault", "architecture") else f"{label} {value}"
+
+
+def _next_steps(folder: Path, found: list["Found"]) -> list["Command"]:
+    """The commands that go on from the result that is furthest in the pipeline."""
+    from lar.cli import next_step
+    from lar.cli.inventory import COMPLETE
+
+    of = {kind: [one for one in found if (one.kind, one.state) == (kind, COMPLETE)] for kind in _STAGES}
+    if of["export"]:
+        last = of["export"][-1]
+        return next_step.after_export(
+            last.path, lora=last.facts.get("form") == "lora", gguf=last.facts["gguf"]
+        )
+    if not of["corpus"]:
+        return _to_a_corpus(folder, of["trajectories"])
+    return _from_a_corpus(of)
+
+
+_STAGES = ("trajectories", "corpus", "vocabulary", "student", "export")
+
+
+def _to_a_corpus(folder: Path, trajectories: list["Found"]) -> list["Command"]:
+    import pyarrow.parquet as pq
+
+    from lar.cli.next_step import after_import
+
+    if not trajectories:
+        return [("lar", "import", "LOGS", "-o", folder / "trajectories.parquet")]
+    path = trajectories[-1].path
+    return after_import(path, set(pq.read_table(path, columns=["task"])["task"].to_pylist()))
+
+
+def _from_a_corpus(of: dict[str, list["Found"]]) -> list["Command"]:
+    from lar.cli import next_step
+    from lar.cli.inventory import split_of
+    from lar.corpus import Corpus
+
+    chosen = of["corpus"][-1]
+    corpus = Corpus.load(chosen.path)
+    model = next_step.teacher_of(corpus)
+    mine = [one for one in of["vocabulary"] if str(chosen.path) in one.goes_with]
+    students = [one for one in of["student"] if one.keys["tokenizer"] == chosen.keys["tokenizer"]]
+    if students:
+        last = students[-1]
+        recorded = last.facts["teacher"]
+        teacher = Path(recorded if recorded and Path(recorded).is_dir() else model)
+        return next_step.after_distill(chosen.path, teacher, last.path, control=False)
+    if mine:
+        if (split := split_of(mine[-1])) is not None:
+            corpus = corpus.with_split(split.hold_out, split.seed)
+        return next_step.after_mine((chosen.path,), corpus, mine[-1].path, None)
+    if corpus.teacher is not None:
+        return next_step.after_score(corpus)
+    return next_step.after_corpus(corpus, Path(model))

@@ -1,0 +1,58 @@
+"""Tables on standard output: no figure and no heading is cut; on a narrow terminal, rows stand upright."""
+
+import sys
+from typing import Any
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_TEXT = 20  # columns that a column of text needs at least; figures need all of theirs
+
+
+def print_table(table: Table) -> None:
+    """Print a table; where its figures do not fit the terminal, one line for each cell instead.
+
+    A table that no terminal shows is as wide as it needs to be, at least 80 columns.
+    """
+    console, needed = Console(), _needed_width(table)
+    if not sys.stdout.isatty() and "COLUMNS" not in console._environ:
+        console = Console(width=max(needed, 80))
+    if needed > console.width:
+        _print_upright(table)
+        return
+    for column in table.columns:
+        column.no_wrap = column.justify != "left"
+        column.overflow = "fold"
+    console.print(table)
+
+
+def _needed_width(table: Table) -> int:
+    """The columns of a terminal that the table takes with its text folded and its figures whole."""
+    border = 3 if table.box is not None else 2
+    return 1 + sum(border + width for width in map(_column_width, table.columns))
+
+
+def _column_width(column: Any) -> int:
+    width: int = max(cell_len(_plain(cell)) for cell in (column.header, *column.cells))
+    return min(width, max(_TEXT, cell_len(_plain(column.header)))) if column.justify == "left" else width
+
+
+def _print_upright(table: Table) -> None:
+    """Print each row as lines of a heading and a value, with an empty line between rows."""
+    if table.title:
+        click.echo(_plain(table.title))
+    headings = [_plain(column.header) for column in table.columns]
+    widest = max(map(cell_len, headings))
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for heading, cell in zip(headings, row, strict=True):
+            if value := _plain(cell):
+                click.echo(f"{heading:<{widest}}  {value}".strip())
+        click.echo()
+
+
+def _plain(cell: Any) -> str:
+    """A cell's text without markup."""
+    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain

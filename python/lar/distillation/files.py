@@ -1,0 +1,16 @@
+"""The names of the files that `adapt` and `distill` write; this module imports no torch."""
+
+from pathlib import Path
+
+from lar.utils.paths import StrPath
+
+ADAPTATION_FILE = "adaptation.json"
+# In a student's folder.
+ROWS_FILE = "latent_rows.safetensors"
+OPTIONS_FILE = "distillation.json"
+VOCABULARY_FOLDER = "vocabulary"
+
+
+def checkpoints_beside(output: StrPath | None) -> Path | None:
+    """The folder of an output's checkpoints; None if the result stays in memory."""
+    return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")

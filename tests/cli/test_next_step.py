@@ -1,0 +1,102 @@
+"""The lines "Next: ...": they can be run as they are, from the logs to the export."""
+
+import json
+import shlex
+
+import pytest
+
+from lar.trajectories import write_trajectories
+from testing import tiny, toy
+
+STEPS = ("--max-steps", "1", "--max-length", "200", "--device", "cpu", "--lora-rank", "4")
+
+
+@pytest.fixture
+def folder(tmp_path, tokenizer):
+    folder = tmp_path / "agent logs"  # the space must be quoted
+    folder.mkdir()
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    tokenizer.save(folder / "model")
+    tiny.model(tokenizer.base_size).save_pretrained(folder / "model")
+    return folder
+
+
+def steps_of(err):
+    """The commands on standard error, each as a list of words."""
+    lines = [line.strip() for line in err.splitlines() if line.startswith(("Next:", "then:", "  or:"))]
+    return [shlex.split(line.split(":", 1)[1]) for line in lines]
+
+
+def follow(run, words):
+    """Run a command of a line, with few steps where it trains; the commands that it names."""
+    assert words[0] == "lar"
+    training = STEPS if words[1] == "distill" and "--control" not in words else ()
+    small = ("--size", "4") if words[1] == "mine" else ()
+    code, _, err = run(*words[1:], *training, *small)
+    assert code == 0, err
+    return steps_of(err)
+
+
+def test_the_lines_lead_from_the_logs_to_an_export(run, folder):
+    (corpus,) = follow(run, ["lar", "import", folder / "logs.jsonl", "-o", folder / "t.parquet"])
+    assert corpus[1] == "corpus"
+    score, _ = follow(run, corpus)
+    assert score[1] == "score"
+    (mine,) = follow(run, score)
+    assert "--hold-out" not in mine  # the corpus stores its split
+    evaluate, distill = follow(run, mine)
+    assert follow(run, evaluate) == []
+    control, compare, export = follow(run, distill)
+    assert [words[1] for words in (control, compare, export)] == ["distill", "evaluate", "export"]
+    assert follow(run, control) == [compare, export]
+    follow(run, compare)
+    assert follow(run, export) == [["vllm", "serve", export[-1]]]
+    record = json.loads((folder / "control" / "distillation.json").read_text())
+    assert record["split"] == {"hold_out": 0.2, "seed": 0}
+
+
+def test_a_split_that_no_corpus_stores_goes_on_in_the_flags(run, folder):
+    logs, model, corpus = folder / "logs.jsonl", folder / "model", folder / "corpus"
+    follow(run, ["lar", "corpus", logs, "--tokenizer", model, "-o", corpus])
+    flags = ["--hold-out", "0.3", "--split-seed", "3"]
+    mined = ["lar", "mine", corpus, *flags, "-o", folder / "vocabulary"]
+    _, distill = follow(run, mined)
+    assert distill[distill.index("--hold-out") :][:4] == flags
+    evaluate, made = follow(run, ["lar", "mine", logs, "--tokenizer", model, *flags, "-o", folder / "v"])
+    assert made[:2] == ["lar", "corpus"]
+    assert made[made.index("--hold-out") :][:4] == flags
+    follow(run, evaluate)
+    (alone,) = follow(run, ["lar", "mine", corpus, "-o", folder / "all"])
+    assert (alone[1], "--hold-out" in alone) == ("distill", False)
+
+
+def test_an_adapted_model_is_to_score_the_corpus(run, folder):
+    follow(run, ["lar", "corpus", folder / "logs.jsonl", "--tokenizer", folder / "model", "-o", folder / "c"])
+    code, _, err = run("adapt", folder / "c", "--model", folder / "model", "-o", folder / "teacher", *STEPS)
+    assert code == 0, err
+    (score,) = steps_of(err)
+    (mine,) = follow(run, score)
+    assert "--hold-out" not in mine  # the teacher has learnt all tasks
+    (distill,) = follow(run, mine)
+    assert str(folder / "teacher") in distill  # the model that scored the corpus
+
+
+@pytest.mark.parametrize("silent", ["--json", "-q"])
+def test_json_and_quiet_have_none(run, folder, silent):
+    logs, model = folder / "logs.jsonl", folder / "model"
+    for command in (
+        ("import", logs, "-o", folder / "t.parquet"),
+        ("corpus", logs, "--tokenizer", model, "-o", folder / "corpus"),
+        ("score", folder / "corpus", "--model", model),
+        ("mine", folder / "corpus", "--size", "4", "-o", folder / "vocabulary"),
+        ("estimate", folder / "corpus", "--size", "4", "--splits", "1"),
+    ):
+        code, out, err = run(*command, silent)
+        assert code == 0, err
+        assert "Next:" not in out + err
+
+
+def test_few_tasks_are_not_held_out(run, folder):
+    write_trajectories(toy.trajectories(1), folder / "one.jsonl")
+    (corpus,) = follow(run, ["lar", "import", folder / "one.jsonl", "-o", folder / "one.parquet"])
+    assert "--hold-out" not in corpus

@@ -1,0 +1,79 @@
+"""`lar run`: the whole way with one command, stopped and gone on with."""
+
+import json
+
+import pytest
+
+from lar.trajectories import write_trajectories
+from testing import tiny, toy
+
+STAGES = ["import", "corpus", "score", "mine", "distill", "control", "evaluate", "export"]
+
+
+@pytest.fixture
+def folder(tmp_path, tokenizer):
+    write_trajectories(toy.trajectories(24), tmp_path / "logs.jsonl")
+    tokenizer.save(tmp_path / "model")
+    tiny.model(tokenizer.base_size).save_pretrained(tmp_path / "model")
+    (tmp_path / "options.yaml").write_text("max_steps: 1\nmax_length: 200\nlora_rank: 4\n")
+    return tmp_path
+
+
+@pytest.fixture
+def whole(run, folder):
+    def call(*flags):
+        common = ("--model", folder / "model", "-o", folder / "run", "--device", "cpu", "--size", "4")
+        return run("run", folder / "logs.jsonl", *common, "--options", folder / "options.yaml", *flags)
+
+    return call
+
+
+def test_the_whole_way_in_two_parts(whole, folder, run):
+    code, shown, err = whole("--until", "mine")
+    assert code == 0, err
+    assert "4 latents" in shown
+    assert not (folder / "run" / "student").exists()
+    assert "Next:" not in err
+    before = (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat()
+    code, shown, err = whole()
+    assert code == 0, err
+    assert [line.split(":")[0] for line in err.splitlines() if line.endswith("done already")] == STAGES[:4]
+    assert (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat().st_mtime == before.st_mtime
+    for word in ("held-out tasks", "control", "student", "bits for each byte", "export"):
+        assert word in shown
+    code, out, err = whole("--json")
+    assert code == 0, err
+    stages = json.loads(out)["stages"]
+    assert list(stages) == STAGES
+    assert stages["corpus"]["split"] == stages["distill"]["split"] == {"hold_out": 0.2, "seed": 0}
+    assert stages["evaluate"]["in_sample"] is False
+    assert set(stages["evaluate"]["bits_per_byte"]) == {"base", "control", "student"}
+    code, out, _ = run("status", folder / "run", "--json")
+    assert code == 0
+    assert json.loads(out)["next"] == [["vllm", "serve", str(folder / "run" / "export")]]
+
+
+def test_what_contradicts_the_run_or_the_folder_is_refused(whole, folder, run):
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    code, _, err = whole("--until", "import", "--hold-out", "0.3")
+    assert code == 2
+    assert "a run with another hold_out" in err
+    assert err.count("\n") == 1
+    (folder / "full").mkdir()
+    (folder / "full" / "letter.txt").write_text("mine")
+    code, _, err = run("run", folder / "logs.jsonl", "--model", folder / "model", "-o", folder / "full")
+    assert code == 2
+    assert "already contains something else" in err
+
+
+def test_a_stage_that_fails_is_done_again(whole, folder):
+    weights = folder / "model" / "model.safetensors"
+    weights.rename(folder / "hidden")
+    code, _, err = whole("--until", "score")
+    assert code == 2
+    assert "Traceback" not in err
+    assert not (folder / "run" / "score.json").exists()
+    (folder / "hidden").rename(weights)
+    code, _, err = whole("--until", "score")
+    assert code == 0, err

@@ -1,0 +1,119 @@
+"""`lar status`: what lies in a folder, what belongs together, what is stopped, and the next command."""
+
+import json
+
+import pytest
+
+from lar.corpus.manifest import Manifest
+from lar.trajectories import write_trajectories
+from testing import tiny, toy
+
+STEPS = ("--max-steps", "1", "--max-length", "200", "--device", "cpu", "--lora-rank", "4")
+
+
+@pytest.fixture
+def folder(tmp_path, tokenizer):
+    tokenizer.save(tmp_path / "model")
+    tiny.model(tokenizer.base_size).save_pretrained(tmp_path / "model")
+    return tmp_path
+
+
+@pytest.fixture
+def status(run, folder):
+    """The status as JSON: results by the name of their folder, and the commands to go on with."""
+
+    def call():
+        code, out, err = run("status", folder, "--json")
+        assert code == 0, err
+        value = json.loads(out)
+        by_name = {one["path"].rsplit("/", 1)[1]: one for one in value["found"]}
+        return by_name, [step[1] for step in value["next"]]
+
+    return call
+
+
+@pytest.fixture
+def done(run):
+    def call(*arguments):
+        code, _, err = run(*arguments)
+        assert code == 0, err
+
+    return call
+
+
+def test_each_stage_is_seen_with_what_it_was_made_of(done, status, folder):
+    write_trajectories(toy.trajectories(4), folder / "logs.jsonl")
+    found, steps = status()
+    assert (found["model"]["kind"], steps) == ("model", ["import"])
+    write_trajectories(toy.trajectories(24), folder / "t.parquet")
+    found, steps = status()
+    assert (found["t.parquet"]["facts"], steps) == ({"trajectories": 24}, ["corpus"])
+    corpus, model, vocabulary = folder / "corpus", folder / "model", folder / "vocabulary"
+    done("corpus", folder / "t.parquet", "--tokenizer", model, "--hold-out", "0.3", "-o", corpus)
+    found, steps = status()
+    assert found["corpus"]["facts"]["split"] == {"hold_out": 0.3, "seed": 0}
+    assert steps == ["score", "mine"]
+    done("score", corpus, "--model", model)
+    assert status()[1] == ["mine"]
+    done("mine", corpus, "--size", "4", "--max-entropy", "p60", "-o", vocabulary)
+    found, steps = status()
+    assert found["vocabulary"]["facts"]["max_entropy"] == "p60"
+    assert found["vocabulary"]["goes_with"] == [str(corpus)]
+    assert steps == ["evaluate", "distill"]
+    done(
+        *("distill", corpus, "--model", model, *STEPS),
+        *("--vocabulary", vocabulary, "-o", folder / "student"),
+    )
+    found, steps = status()
+    assert found["student"]["goes_with"] == [str(corpus), str(vocabulary)]
+    assert steps == ["distill", "evaluate", "export"]
+    done("distill", corpus, "--model", model, *STEPS, "--control", "-o", folder / "control")
+    found, steps = status()
+    assert found["control"]["kind"] == "control"
+    assert found["control"]["goes_with"] == [str(corpus), str(folder / "student")]
+    assert steps == ["evaluate", "export"]
+    done("export", folder / "student", "-o", folder / "export")
+    found, steps = status()
+    assert found["export"]["goes_with"] == [str(vocabulary), str(folder / "student")]
+    assert steps == ["serve"]
+
+
+def test_results_of_other_logs_do_not_go_together(done, status, folder):
+    for name, first in (("one", 0), ("two", 100)):
+        write_trajectories(toy.trajectories(10, first=first), folder / f"{name}.jsonl")
+        common = ("--tokenizer", folder / "model", "-o", folder / f"{name}-corpus")
+        done("corpus", folder / f"{name}.jsonl", *common)
+        done("mine", folder / f"{name}-corpus", "--size", "4", "-o", folder / f"{name}-vocabulary")
+    found, _ = status()
+    for name in ("one", "two"):
+        assert found[f"{name}-vocabulary"]["goes_with"] == [str(folder / f"{name}-corpus")]
+
+
+def test_what_was_stopped_or_is_broken_is_named(run, done, status, folder):
+    write_trajectories(toy.trajectories(10), folder / "logs.jsonl")
+    done("corpus", folder / "logs.jsonl", "--tokenizer", folder / "model", "-o", folder / "corpus")
+    manifest = Manifest.read(folder / "corpus")
+    manifest.complete = False
+    manifest.write(folder / "corpus")
+    (folder / "student.checkpoints" / "checkpoint-20").mkdir(parents=True)
+    (folder / "vocabulary").mkdir()
+    (folder / "vocabulary" / "latent_vocabulary.json").write_text("{")
+    (folder / ".t.parquet.xyz.partial").write_text("")
+    found, _ = status()
+    assert found["corpus"]["state"] == found["student.checkpoints"]["state"] == "stopped"
+    assert found["student.checkpoints"]["facts"] == {"steps": 20}
+    assert found["vocabulary"]["state"] == "broken"
+    _, shown, _ = run("status", folder)
+    assert shown.count("run the same command again to continue") == 2
+    assert "latent_vocabulary.json: not JSON" in shown
+    assert "1 temporary file" in shown
+
+
+def test_an_empty_folder_and_none(run, tmp_path):
+    code, shown, _ = run("status", tmp_path)
+    assert code == 0
+    assert "nothing that lar has written" in shown
+    assert "Next: lar import LOGS" in shown
+    code, _, err = run("status", tmp_path / "absent")
+    assert code == 2
+    assert err.count("\n") == 1

@@ -1,0 +1,83 @@
+"""Ctrl-C: one line that tells how to go on, exit code 130, and no traceback, however early it comes."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from lar.trajectories import write_trajectories
+from testing import toy
+
+# Sends Ctrl-C when a module is imported, or when a function is called.
+EARLY = """
+import builtins, os, signal, sys
+sys.argv = ["lar", "--help"]
+load = builtins.__import__
+def watched(name, *rest):
+    if name == {module!r}:
+        os.kill(os.getpid(), signal.SIGINT)
+    return load(name, *rest)
+builtins.__import__ = watched
+from lar.__main__ import main
+main()
+"""
+LATER = """
+import os, signal, sys
+sys.argv = ["lar", *sys.argv[1:]]
+from lar.corpus import Corpus
+def stopped(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("not stopped")
+Corpus.load = Corpus.build = stopped
+if sys.argv[1] == "demo":
+    import lar.demo.run
+    lar.demo.run.run_demo = stopped
+from lar.__main__ import main
+main()
+"""
+
+
+def stopped(program, *arguments):
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 130, result
+    assert "Traceback" not in result.stderr
+    (line,) = result.stderr.split("\n")[-2:-1]
+    assert result.stderr.strip() == line
+    return line
+
+
+@pytest.mark.parametrize("module", ["lar.cli", "click", "lar.errors", "lar.cli.common"])
+def test_in_the_first_moments(module):
+    program = EARLY.format(module=module).replace('"--help"', '"mine", "--help"')
+    assert stopped(program) == "lar: stopped; nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("corpus", "run the same command again to continue"),
+        ("score", "run the same command again to continue"),
+        ("mine", "nothing was written"),
+        ("demo", "remove its folder, or choose another, before you run it again"),
+    ],
+)
+def test_each_command_names_how_to_go_on(command, expected, tmp_path, tokenizer):
+    write_trajectories(toy.trajectories(3), tmp_path / "t.jsonl")
+    tokenizer.save(tmp_path / "model")
+    logs, model, out = tmp_path / "t.jsonl", tmp_path / "model", tmp_path / "out"
+    arguments = {
+        "corpus": (logs, "--tokenizer", model, "-o", out),
+        "score": (tmp_path, "--model", model),
+        "mine": (logs, "--tokenizer", model, "-o", out),
+        "demo": ("-o", out),
+    }[command]
+    assert stopped(LATER, command, *arguments) == f"lar: stopped; {expected}"
+    assert not out.exists()
+
+
+def test_the_handler_is_left_as_it_was(run):
+    before = signal.getsignal(signal.SIGINT)
+    run("--help")
+    assert signal.getsignal(signal.SIGINT) is before
