@@ -141,9 +141,7 @@ class _Run:
                 *("-o", at / "corpus"),
             ],
             "score": ["score", at / "corpus", *model, *self._given("device", "dtype")],
-            "mine": [
-                *("mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"),
-            ],
+            "mine": ["mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"],
             "distill": [*self._training(), "--vocabulary", at / "vocabulary", "-o", at / "student"],
             "control": [*self._training(), "--control", "-o", at / "control"],
             "evaluate": [
