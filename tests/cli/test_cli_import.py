@@ -40,7 +40,7 @@ def test_a_log_becomes_parquet_and_a_summary(
     assert lar(monkeypatch, "import", log, "-o", output) == 0
     assert len(list(read_trajectories(output, strict=True))) == 3
     shown = capsys.readouterr()
-    words = dict(line.rsplit(None, 1) for line in shown.out.strip().splitlines())
+    words = dict(line.rsplit(None, 1) for line in shown.out.splitlines() if len(line.split()) > 1)
     numbers = {name.strip(): value for name, value in words.items()}
     assert numbers["trajectories"] == "3"
     assert numbers["tasks"] == "2"
