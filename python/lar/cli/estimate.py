@@ -208,9 +208,9 @@ def _curve(found: Any) -> Table:
         table.add_row(
             f"{point.size:,}",
             str(point.gate or "none"),
-            f"{-point.reduction:.1%}",
-            f"{-min(point.reductions):.1%} to {-max(point.reductions):.1%}",
-            f"{-point.prompt_reduction:.1%}",
+            f"{-point.reduction:+.1%}",
+            f"{-min(point.reductions):+.1%} to {-max(point.reductions):+.1%}",
+            f"{-point.prompt_reduction:+.1%}",
             f"{row['units_generated']:,.0f} of {row['base_generated']:,.0f}",
             f"{row['units_prompt']:,.0f} of {row['base_prompt']:,.0f}",
         )
