@@ -127,14 +127,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "ids.jsonl").write_text("[1, 2]\n[3, 999999]\n")
     assert "size" in refused("mine", train, "--tokenizer", model, "--size", 0, "-o", out)
-    assert "--tokenizer" in refused("mine", train, "-o", out)
+    assert "train.jsonl.gz: no corpus folder (no manifest.json)" in refused("mine", train, "-o", out)
     assert "gates" in refused("mine", train, "--tokenizer", model, "--gates", "token,speed", "-o", out)
     assert "nats" in refused("mine", train, "--tokenizer", model, "--max-entropy", "often", "-o", out)
     assert "absent" in refused("mine", tmp_path / "absent.jsonl", "--tokenizer", model, "-o", out)
     assert "broken.jsonl" in refused("mine", tmp_path / "broken.jsonl", "--tokenizer", model, "-o", out)
     assert "empty" in refused("mine", tmp_path / "empty.jsonl", "--tokenizer", model, "-o", out)
     assert "tokenizer.json" in refused("mine", train, "--tokenizer", tmp_path, "-o", out)
-    assert "latent_vocabulary.json" in refused("evaluate", train, tmp_path)
+    assert f"{tmp_path}: no vocabulary (no latent_vocabulary.json)" in refused("evaluate", train, tmp_path)
     assert "lar evaluate CORPUS VOCABULARY" in refused("evaluate", folder / "vocabulary", train)
     assert "999999" in refused("encode", folder / "vocabulary", tmp_path / "ids.jsonl", "-o", out)
     assert not out.exists()
@@ -161,6 +161,7 @@ def test_a_disk_that_fills_leaves_what_was_there(folder, tmp_path):
     assert result.returncode == 2, result
     assert result.stderr.startswith("lar: error: ")
     assert result.stderr.count("\n") == 1
+    assert "tokenizer.json" in result.stderr  # the file that did not fit is named
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

@@ -82,7 +82,9 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
             raise OptionError("give one corpus folder, or any number of trajectory files, not both")
         return Corpus.load(paths[0])
     if tokenizer is None:
-        raise OptionError("trajectories need --tokenizer (a corpus folder has its own)")
+        raise OptionError(
+            f"{paths[0]}: no corpus folder (no {MANIFEST_FILE}), and trajectories need --tokenizer"
+        )
     report = Report() if report is None else report
     with progress_bar("tokenizing") as bar:
         reading = ReadingBar(bar, paths, report)

@@ -23,7 +23,11 @@ RUN_FILE = "run.json"
 @click.option("--model", required=True, type=EXISTING_PATH, help="The folder of the model to distil.")
 @click.option("-o", "--output", required=True, type=PATH, help="The folder of all results.")
 @click.option(
-    "--until", type=click.Choice(STAGES), default=STAGES[-1], show_default=True, help="The last stage to do."
+    "--until",
+    type=click.Choice(STAGES),
+    default=STAGES[-1],
+    show_default=True,
+    help="The last stage to do.",
 )
 @click.option(
     "--hold-out",

@@ -1,5 +1,6 @@
 """Tables on standard output: no figure and no heading is cut; on a narrow terminal, rows stand upright."""
 
+import os
 import sys
 from typing import Any
 
@@ -15,12 +16,12 @@ _TEXT = 20  # columns that a column of text needs at least; figures need all of 
 def print_table(table: Table) -> None:
     """Print a table; where its figures do not fit the terminal, one line for each cell instead.
 
-    A table that no terminal shows is as wide as it needs to be, at least 80 columns.
+    A table that no terminal shows is as wide as it needs to be, with a row in each line.
     """
-    console, needed = Console(), _needed_width(table)
-    if not sys.stdout.isatty() and "COLUMNS" not in console._environ:
-        console = Console(width=max(needed, 80))
-    if needed > console.width:
+    console = Console()
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        console = Console(width=_width(table, None))
+    if _width(table, _TEXT) > console.width:
         _print_upright(table)
         return
     for column in table.columns:
@@ -29,15 +30,18 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
-def _needed_width(table: Table) -> int:
-    """The columns of a terminal that the table takes with its text folded and its figures whole."""
+def _width(table: Table, text: int | None) -> int:
+    """The columns of a terminal that the table takes, with text folded to so many; None: not folded."""
     border = 3 if table.box is not None else 2
-    return 1 + sum(border + width for width in map(_column_width, table.columns))
+    widths = [_column_width(column, text) for column in table.columns]
+    return max(1 + sum(border + width for width in widths), cell_len(_plain(table.title or "")))
 
 
-def _column_width(column: Any) -> int:
+def _column_width(column: Any, text: int | None) -> int:
     width: int = max(cell_len(_plain(cell)) for cell in (column.header, *column.cells))
-    return min(width, max(_TEXT, cell_len(_plain(column.header)))) if column.justify == "left" else width
+    if text is None or column.justify != "left":
+        return width
+    return min(width, max(text, cell_len(_plain(column.header))))
 
 
 def _print_upright(table: Table) -> None:

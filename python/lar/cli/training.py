@@ -121,7 +121,8 @@ def course(record: dict[str, Any]) -> str:
     for name, label in (("loss", "loss"), ("eval_bits_per_byte", "held-out bits per byte")):
         values = [line[name] for line in record["log"] if name in line]
         if values:
-            parts.append(f", {label} {values[0]:.4f} -> {values[-1]:.4f}")
+            first, last = (round(values[end], 4) + 0.0 for end in (0, -1))  # + 0.0: no -0.0000
+            parts.append(f", {label} {first:.4f} -> {last:.4f}")
     if "kept" in record:
         parts.append(f", kept step {record['kept']['step']} ({record['kept']['bits_per_byte']:.4f})")
     return "".join(parts)

@@ -25,6 +25,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
+    except OSError as error:
+        _name(error, target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,8 +59,17 @@ def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
+    except OSError as error:
+        _name(error, target)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _name(error: OSError, target: Path) -> None:
+    """Give an error of writing, such as that of a full disk, the path that was to be written."""
+    if error.errno is not None and error.filename is None:
+        error.filename = str(target)
 
 
 def _umask() -> int:

@@ -87,6 +87,8 @@ def read_folder(folder: Path) -> Stored:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{file.parent}: no vocabulary (no {file.name})") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise VocabularyError(f"{file}: not valid JSON: {error}") from error
     if not isinstance(content, dict) or content.get("format_version") not in (1, FORMAT_VERSION):
