@@ -15,6 +15,7 @@
 //! and of the order of the runs, so parts of a corpus can be folded separately, on disk ([`mining::spill`])
 //! or on machines.
 
+pub mod chat_lines;
 pub mod error;
 mod hash;
 pub mod mining;

@@ -1,0 +1,199 @@
+//! Lines of OpenAI chat logs as columns, for logs that are larger than a decoder of objects can take.
+//!
+//! A *plain* line is one record `{"messages": [...]}` in OpenAI's form, with at most the members `id`, `task`,
+//! `split_key`, `model`, `source`, `success` and `tools`. [`ChatLines::read`] makes columns of the plain lines
+//! of a block and lists all others, which another reader takes. A line is plain only where no doubt is left
+//! about what that other reader would make of it: one with two members of one name is none, for example.
+
+mod columns;
+mod messages;
+mod opening;
+mod record;
+mod text;
+mod tools;
+mod visit;
+
+use std::ops::Range;
+
+pub use columns::{Lists, TextBuffers, Texts};
+pub use opening::OPENING;
+
+use columns::Mark;
+use tools::DistinctTools;
+
+/// Most bytes of a block: 32 bits must hold the offsets of each column.
+const MOST_BYTES: usize = 1 << 30;
+
+/// Most bytes of the names that records without an id and a source get.
+const MOST_NAMES: usize = 1 << 30;
+
+/// The plain lines of a block as columns, and the places of all others.
+#[derive(Debug, Default)]
+pub struct ChatLines {
+    /// The plain lines.
+    pub places: Vec<Place>,
+    /// The lines that are not plain.
+    pub others: Vec<(Place, Range<usize>)>,
+    /// Columns of the plain lines.
+    pub records: Records,
+    /// Columns of their messages, end to end.
+    pub messages: Messages,
+    /// Columns of the calls of these messages, end to end.
+    pub calls: Calls,
+    /// What the agent wrote in all plain lines.
+    pub agent: Agent,
+    distinct_tools: DistinctTools,
+}
+
+/// A line and its record, both counted from 1 from the beginning of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: u64,
+    /// The record: the lines that are not blank, up to this one.
+    pub number: u64,
+}
+
+/// One entry for each plain line.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// The id; for a record without one, the label and the number.
+    pub ids: Texts,
+    /// The task that the record names.
+    pub tasks: Texts,
+    /// Whether the task was solved, where that is recorded.
+    pub success: Vec<Option<bool>>,
+    /// The model.
+    pub models: Texts,
+    /// The source; the label where the record has no such member.
+    pub sources: Texts,
+    /// The index of the tools in `distinct_tools`.
+    pub tools: Vec<Option<u32>>,
+    /// The distinct lists of tools, as JSON text.
+    pub distinct_tools: Texts,
+    /// The messages of each record.
+    pub messages: Lists,
+    /// Characters of the contents of these.
+    pub characters: Vec<u64>,
+    /// [`OPENING`] bytes: how the conversation begins.
+    pub openings: Vec<u8>,
+}
+
+/// One entry for each message.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub roles: Texts,
+    /// The text, which may be empty.
+    pub contents: Texts,
+    /// The name of the speaker or of the tool.
+    pub names: Texts,
+    /// The call that a tool's message answers.
+    pub call_ids: Texts,
+    /// The calls of each message; a message without calls has none, rather than an empty list.
+    pub calls: Lists,
+}
+
+/// One entry for each call of a tool.
+#[derive(Debug, Default)]
+pub struct Calls {
+    /// The id.
+    pub ids: Texts,
+    /// The name of the function.
+    pub names: Texts,
+    /// Its arguments, as the agent wrote them.
+    pub arguments: Texts,
+}
+
+/// What the agent wrote.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Agent {
+    /// Messages of the agent that are not empty.
+    pub turns: u64,
+    /// Calls of tools.
+    pub calls: u64,
+    /// Characters of the contents and arguments.
+    pub characters: u64,
+}
+
+impl ChatLines {
+    /// Read a block of whole lines.
+    ///
+    /// `label` names the file: in the ids of records without one, and as the source of those without one.
+    /// `first` is the place of the block's first line, and of its record where that line is not blank.
+    pub fn read(block: &[u8], label: &str, first: Place) -> Self {
+        let mut found = ChatLines::default();
+        let mut place = first;
+        let mut start = 0;
+        let fits = block.len() <= MOST_BYTES;
+        for line in block.split_inclusive(|&byte| byte == b'\n') {
+            let range = start..start + line.len();
+            start = range.end;
+            if !line.iter().all(|&byte| text::is_blank(byte)) {
+                if !(fits && found.has_room(label) && found.add(line, label, place)) {
+                    found.others.push((place, range));
+                }
+                place.number += 1;
+            }
+            place.line += 1;
+        }
+        found
+    }
+
+    /// Whether one more record may be named after the label.
+    fn has_room(&self, label: &str) -> bool {
+        (label.len() + 32).saturating_mul(self.places.len() + 1) <= MOST_NAMES
+    }
+
+    /// Add a line if it is plain.
+    fn add(&mut self, line: &[u8], label: &str, place: Place) -> bool {
+        let mark = self.mark();
+        let read = std::str::from_utf8(line).ok().and_then(|text| record::read(self, text, label, place));
+        match read {
+            Some(agent) => {
+                self.agent.add(agent);
+                self.places.push(place);
+                true
+            }
+            None => {
+                self.cut(mark);
+                false
+            }
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { records: self.places.len(), messages: self.messages.roles.len(), calls: self.calls.ids.len() }
+    }
+
+    /// Drop what was added behind the mark.
+    fn cut(&mut self, mark: Mark) {
+        let Records { ids, tasks, success, models, sources, tools, messages, characters, openings, .. } =
+            &mut self.records;
+        for column in [ids, tasks, models, sources] {
+            column.cut(mark.records);
+        }
+        success.truncate(mark.records);
+        tools.truncate(mark.records);
+        messages.cut(mark.records);
+        characters.truncate(mark.records);
+        openings.truncate(mark.records * OPENING);
+        let Messages { roles, contents, names, call_ids, calls } = &mut self.messages;
+        for column in [roles, contents, names, call_ids] {
+            column.cut(mark.messages);
+        }
+        calls.cut(mark.messages);
+        let Calls { ids, names, arguments } = &mut self.calls;
+        for column in [ids, names, arguments] {
+            column.cut(mark.calls);
+        }
+    }
+}
+
+impl Agent {
+    fn add(&mut self, other: Agent) {
+        self.turns += other.turns;
+        self.calls += other.calls;
+        self.characters += other.characters;
+    }
+}
