@@ -22,10 +22,14 @@ __all__ = [
     "StreamBatch",
     "Vocabulary",
     "__version__",
+    "count_lines",
     "read_chat_lines",
 ]
 
 __version__: str
+
+def count_lines(block: bytes) -> tuple[int, int]:
+    """The lines of a block of whole lines, and how many of these are not blank."""
 
 def read_chat_lines(
     block: bytes, label: str, first_line: int, first_number: int

@@ -1,6 +1,7 @@
 """What a block of an import gives: encoded trajectories in a file, and a few bytes of each in memory."""
 
 import gc
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from lar.trajectories.formats import chat, get_format
 from lar.trajectories.groups import characters_of, grouped
 from lar.trajectories.json_stream import BrokenRecordError, Record
 from lar.trajectories.messages import is_utf8
-from lar.trajectories.problems import place_of
+from lar.trajectories.problems import places_of
 from lar.trajectories.read import Item, Reader
 from lar.trajectories.records import Records, each_record
 from lar.trajectories.redact import Redactor
@@ -82,7 +83,7 @@ class _Part:
 
 def _parts(options: Options, reader: Reader, block: Block) -> Iterator[_Part]:
     if isinstance(block, Lines) and _has_short_way(options, block):
-        lines = ChatLines(block.open().read(), block.source.label, block.first_line, block.first_number)
+        lines = ChatLines(block.read(), block.source.label, block.first_line, block.first_number)
         if len(lines):
             yield _mixed(reader, block, lines)
             return
@@ -122,17 +123,16 @@ def _other_records(reader: Reader, lines: ChatLines) -> Iterator[Record | Broken
 
 
 def _plain_part(lines: ChatLines, block: Lines) -> _Part:
-    place, count = block.source.place, len(lines)
-    places = [place_of(place, *at) for at in zip(lines.numbers.tolist(), lines.lines.tolist(), strict=True)]
+    places = places_of(block.source.place, lines.numbers.tolist(), lines.lines.tolist())
     extra = (
         pa.array(places, pa.string()),
         lines.tasks,
         lines.success,
         pa.array(lines.lengths),
         pa.array(lines.characters),
-        pa.array(np.zeros(count, np.bool_)),
+        pa.array(np.zeros(len(lines), np.bool_)),
     )
-    return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(count))
+    return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(len(lines)))
 
 
 def _part(items: list[Item], encoding: Encoding) -> _Part:
@@ -189,7 +189,7 @@ def _records(reader: Reader, block: Lines | Rows) -> Records:
             with source.open() as file:
                 yield from parquet.read_rows(file, block.groups, block.first_number)
         return
-    lines = json_stream.read_lines(block.open(), block.first_line, block.first_number)
+    lines = json_stream.read_lines(io.BytesIO(block.read()), block.first_line, block.first_number)
     yield from each_record(lines, reader.forced)
 
 

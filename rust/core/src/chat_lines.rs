@@ -15,6 +15,8 @@ mod visit;
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 pub use columns::{Lists, TextBuffers, Texts};
 pub use opening::OPENING;
 
@@ -116,6 +118,27 @@ pub struct Agent {
     pub characters: u64,
 }
 
+/// The lines of a block of whole lines, and how many of these are not blank.
+pub fn count_lines(block: &[u8]) -> (u64, u64) {
+    let (mut lines, mut records, mut start) = (0, 0, 0);
+    while start < block.len() {
+        let range = first_line(block, start);
+        lines += 1;
+        records += u64::from(!is_blank_line(&block[range.clone()]));
+        start = range.end;
+    }
+    (lines, records)
+}
+
+/// The line that begins at `start`, with its end.
+fn first_line(block: &[u8], start: usize) -> Range<usize> {
+    start..memchr(b'\n', &block[start..]).map_or(block.len(), |end| start + end + 1)
+}
+
+fn is_blank_line(line: &[u8]) -> bool {
+    line.iter().all(|&byte| text::is_blank(byte))
+}
+
 impl ChatLines {
     /// Read a block of whole lines.
     ///
@@ -126,10 +149,11 @@ impl ChatLines {
         let mut place = first;
         let mut start = 0;
         let fits = block.len() <= MOST_BYTES;
-        for line in block.split_inclusive(|&byte| byte == b'\n') {
-            let range = start..start + line.len();
+        while start < block.len() {
+            let range = first_line(block, start);
+            let line = &block[range.clone()];
             start = range.end;
-            if !line.iter().all(|&byte| text::is_blank(byte)) {
+            if !is_blank_line(line) {
                 if !(fits && found.has_room(label) && found.add(line, label, place)) {
                     found.others.push((place, range));
                 }

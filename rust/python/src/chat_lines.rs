@@ -1,11 +1,16 @@
 //! Columns of plain chat lines as numpy arrays.
 
-use lar_core::chat_lines::{ChatLines, Place, TextBuffers};
+use lar_core::chat_lines::{self, ChatLines, Place, TextBuffers};
 use numpy::{Element, IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 type Found<'py> = (Bound<'py, PyDict>, Bound<'py, PyDict>, (u64, u64, u64));
+
+#[pyfunction]
+pub fn count_lines(py: Python<'_>, block: &[u8]) -> (u64, u64) {
+    py.detach(|| chat_lines::count_lines(block))
+}
 
 #[pyfunction]
 pub fn read_chat_lines<'py>(

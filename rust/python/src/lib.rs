@@ -32,6 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::StreamBatch>()?;
     module.add_class::<guard::GuardTable>()?;
     module.add_class::<guard::CanonicalGuard>()?;
+    module.add_function(wrap_pyfunction!(chat_lines::count_lines, module)?)?;
     module.add_function(wrap_pyfunction!(chat_lines::read_chat_lines, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -17,8 +17,9 @@ pub(super) fn is_visible(text: &str) -> bool {
 
 /// The number of characters of UTF-8.
 pub(super) fn characters(text: &[u8]) -> u64 {
-    // Every byte but those that continue a character.
-    text.iter().map(|&byte| u64::from((byte as i8) >= -0x40)).sum()
+    // Every byte but those that continue a character. Sums of one byte take an eighth of the time of wide ones.
+    let begins = |sum: u8, &byte: &u8| sum + u8::from((byte as i8) >= -0x40);
+    text.chunks(u8::MAX as usize).map(|part| u64::from(part.iter().fold(0, begins))).sum()
 }
 
 #[cfg(test)]
@@ -27,7 +28,8 @@ mod tests {
 
     #[test]
     fn every_character_counts_once() {
-        for text in ["", "abc", "é", "🙂x€", "\u{7f}\u{80}\u{7ff}\u{800}\u{ffff}\u{10000}"] {
+        for text in ["", "abc", "é", "🙂x€", "\u{7f}\u{80}\u{7ff}\u{800}\u{ffff}\u{10000}", &"é".repeat(700)]
+        {
             assert_eq!(characters(text.as_bytes()), text.chars().count() as u64);
         }
     }
