@@ -45,6 +45,7 @@ PIECES = [
 TEXT = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
 SAFE = st.lists(st.sampled_from([piece for piece in PIECES if piece.isprintable()]), max_size=3).map("".join)
 DEEP = json.loads("[" * 150 + "]" * 150)
+VISIBLE = SAFE.map(lambda text: f"{text}x")
 ODD = st.sampled_from(
     [
         *(
@@ -68,23 +69,24 @@ ODD = st.sampled_from(
 )
 
 
-def mostly(usual, odd=ODD):
+def mostly(usual, odd=ODD | TEXT):
     """Values of `usual`, and now and then an odd one."""
-    return st.integers(0, 19).flatmap(lambda number: usual if number else odd | TEXT)
+    return st.integers(0, 39).flatmap(lambda number: usual if number else odd)
 
 
 CALL = st.fixed_dictionaries(
     {
-        "id": mostly(SAFE),
+        "id": mostly(VISIBLE),
         "function": mostly(
             st.fixed_dictionaries(
-                {"name": mostly(SAFE), "arguments": mostly(TEXT.map(lambda text: f"{{{text}}}"))},
+                {"name": mostly(VISIBLE), "arguments": mostly(TEXT.map(lambda text: f"{{{text}}}"))},
             )
         ),
     },
     optional={"type": mostly(st.just("function"))},
 )
-MESSAGE = st.fixed_dictionaries(
+ANSWER = st.fixed_dictionaries({"role": st.just("tool"), "content": TEXT}, optional={"name": SAFE})
+MESSAGE = ANSWER | st.fixed_dictionaries(
     {
         "role": mostly(st.sampled_from(ROLES), st.sampled_from(["human", "", 1, "User"])),
         "content": mostly(TEXT),
@@ -94,7 +96,9 @@ MESSAGE = st.fixed_dictionaries(
         "tool_call_id": mostly(st.none() | SAFE),
         "tool_calls": mostly(st.none() | st.lists(CALL, max_size=2)),
     },
-) | mostly(st.just({"role": "assistant", "content": "x"}), st.just({"role": "assistant"}))
+)
+REPLY = st.just([{"role": "assistant", "content": "x"}])
+MESSAGES = st.builds(list.__add__, st.lists(MESSAGE, max_size=3), mostly(REPLY, st.just([])))
 TOOL = mostly(
     st.fixed_dictionaries(
         {"function": mostly(st.fixed_dictionaries({"name": SAFE}, optional={"parameters": ODD | TEXT}))},
@@ -103,7 +107,7 @@ TOOL = mostly(
 )
 NAME = mostly(SAFE | st.integers(-5, 5))
 RECORD = st.fixed_dictionaries(
-    {"messages": mostly(st.lists(MESSAGE, min_size=1, max_size=4))},
+    {"messages": mostly(MESSAGES)},
     optional={
         "id": NAME,
         "task": NAME,
@@ -112,7 +116,6 @@ RECORD = st.fixed_dictionaries(
         "source": mostly(SAFE),
         "success": mostly(st.none() | st.booleans()),
         "tools": mostly(st.none() | st.lists(TOOL, max_size=2)),
-        "note": TEXT,
     },
 )
 
@@ -138,6 +141,7 @@ OTHER = st.sampled_from(
         b'{"messages": [{"role": "assistant", "content": "a", "content": "b"}]}',
         b'{"messages": [{"role": "assistant", "content": "a"}]}\x0b',
         b'{"messages": [{"role": "assistant", "content": "a"}]} {}',
+        b'{"note": "n", "messages": [{"role": "assistant", "content": "a"}]}',
         b'\t{"messages": [{"role": "assistant", "content": "a"}]}\r',
         json.dumps({"request": {"messages": [{"role": "user", "content": "q"}]}, "response": "r"}).encode(),
         json.dumps([{"messages": [{"role": "assistant", "content": str(n)}]} for n in range(2)]).encode(),
@@ -198,7 +202,7 @@ def test_openings_drop_the_white_space_that_python_drops(role):
         {"role": role, "content": f"{spaces[::-1]}a{spaces}b{spaces}"},
         {
             "role": "assistant",
-            "content": f"{SPACES[0]}<think>{spaces}</think>{spaces}x{spaces}",
+            "content": thought,
             "tool_calls": [call],
         },
     ]

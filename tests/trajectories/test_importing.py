@@ -54,6 +54,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr("lar.trajectories.parquet.RANGE_BYTES", 1000)
     monkeypatch.setattr("lar.trajectories.write.GROUP_TRAJECTORIES", 7)
     monkeypatch.setattr(importing, "GROUP_TRAJECTORIES", 7)
+    monkeypatch.setattr(importing, "_START", 0)
 
 
 @pytest.fixture

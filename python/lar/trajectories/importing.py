@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,8 @@ from lar.utils.pool import cores, in_order
 from lar.utils.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
+
+_START = 1.0  # seconds that processes take to start; so long do 400 MB of plain lines take
 
 
 @dataclass(slots=True)
@@ -96,7 +99,7 @@ def import_logs(
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))
-        with closing(in_order(read, blocks, workers or cores(), is_small)) as results:
+        with closing(in_order(read, blocks, workers or cores(), is_small, blocks.are_soon_done)) as results:
             for spooled in results:
                 spool.add(spooled)
                 found.merge(spooled.report)
@@ -117,6 +120,7 @@ class _Blocks:
         self._folder = folder
         self._total = sum(source.size for source in sources)
         self._shown = 0
+        self._began = process_time()
 
     def __iter__(self) -> Iterator[Block]:
         before = 0
@@ -129,6 +133,16 @@ class _Blocks:
         """The bytes that are read, and all bytes."""
         self._shown = max(self._shown, done)
         return self._shown, max(self._total, self._shown)
+
+    def are_soon_done(self) -> bool:
+        """Whether one process has read the rest, at its speed so far, when others would be there.
+
+        The speed is by CPU time: on a machine that is busy, starting processes takes longer too.
+        """
+        if not 0 < self._shown <= self._total:
+            return False
+        seconds = process_time() - self._began
+        return seconds * (self._total - self._shown) / self._shown <= _START
 
 
 class _Spool:

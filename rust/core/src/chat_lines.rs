@@ -149,6 +149,7 @@ impl ChatLines {
         let mut place = first;
         let mut start = 0;
         let fits = block.len() <= MOST_BYTES;
+        found.messages.contents.reserve(block.len());
         while start < block.len() {
             let range = first_line(block, start);
             let line = &block[range.clone()];

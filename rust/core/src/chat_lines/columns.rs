@@ -60,6 +60,11 @@ impl Texts {
         TextBuffers { data, offsets, valid: (!valid.iter().all(|&flag| flag)).then(|| bits(&valid)) }
     }
 
+    /// Room for texts of so many bytes.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.data.reserve(bytes);
+    }
+
     pub(super) fn push(&mut self, text: Option<&str>) {
         self.data.extend_from_slice(text.unwrap_or_default().as_bytes());
         self.offsets.push(self.data.len() as i32);
