@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar._core import read_chat_lines
+from lar.trajectories import buffers
 from lar.trajectories.formats import chat
 from lar.trajectories.json_stream import decode_line
 from lar.trajectories.repeats import OPENING, task_digest
@@ -66,7 +67,7 @@ class ChatLines:
     def success(self) -> pa.Array:
         """Whether each run solved its task."""
         success = self._numbers["success"]
-        return pa.array(success == 1, pa.bool_(), mask=success < 0)
+        return buffers.flags(success == 1, success >= 0)
 
     def batch(self) -> pa.RecordBatch:
         """The trajectories as rows of `PARQUET_SCHEMA`."""
@@ -83,8 +84,8 @@ class ChatLines:
 
     def _column(self, name: str) -> pa.Array:
         offsets, data, valid = self._texts[name]
-        buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
-        return pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)
+        parts = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.string(), len(offsets) - 1, parts)
 
     def _named_tasks(self) -> pa.Array:
         """The task of each record; where it names none, by its messages."""
@@ -96,7 +97,7 @@ class ChatLines:
             if name is None:
                 names[row] = first_message_task(_Conversation(self, row))
                 self.openings["task"][row] = np.frombuffer(task_digest(names[row]), np.uint64)[0]
-        return pa.array(names, pa.string())
+        return buffers.texts(names)
 
     def conversation(self, row: int) -> Iterator[Message]:
         """Yield the messages of a trajectory, with role and content alone."""
@@ -108,8 +109,7 @@ class ChatLines:
         """The tools as `to_batch` writes them."""
         distinct = (decode_line(text.encode()) for text in self._column("tools").to_pylist())
         texts = [json.dumps(parse_tools(tools), ensure_ascii=False) for tools in distinct]
-        numbers = self._numbers["tools"]
-        return pa.array(texts, pa.string()).take(pa.array(numbers, mask=numbers < 0))
+        return buffers.texts([None if at < 0 else texts[at] for at in self._numbers["tools"].tolist()])
 
     def _messages(self) -> pa.Array:
         count = len(self._roles)
@@ -124,15 +124,16 @@ class ChatLines:
             for field in _MESSAGES.value_type
         ]
         structs = pa.StructArray.from_arrays(members, fields=list(_MESSAGES.value_type))
-        return pa.ListArray.from_arrays(pa.array(self._numbers["messages"]), structs, type=_MESSAGES)
+        offsets = pa.py_buffer(self._numbers["messages"])
+        return pa.Array.from_buffers(_MESSAGES, len(self), [None, offsets], children=[structs])
 
     def _calls(self) -> pa.Array:
         ids = self._column("call_id")
-        kinds = pa.array(["function"] * len(ids), pa.string())
+        kinds = buffers.texts(["function"] * len(ids))
         members = [ids, kinds, self._column("call_name"), self._column("arguments")]
         structs = pa.StructArray.from_arrays(members, fields=list(_CALLS.value_type))
-        buffers = [pa.py_buffer(self._numbers[name]) for name in ("has_calls", "calls")]
-        return pa.Array.from_buffers(_CALLS, len(self._roles), buffers, children=[structs])
+        parts = [pa.py_buffer(self._numbers[name]) for name in ("has_calls", "calls")]
+        return pa.Array.from_buffers(_CALLS, len(self._roles), parts, children=[structs])
 
 
 class _Conversation:

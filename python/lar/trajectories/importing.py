@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.trajectories.blocks import Block, blocks_of, is_small
+from lar.trajectories.buffers import flags
 from lar.trajectories.files import Source, find_sources
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
@@ -227,11 +228,9 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
         for start, batch in spool.batches():
             rows = wanted[start : start + batch.num_rows]
             if wanted is kept:
-                for place in batch.filter(pa.array(~rows & ~own[start : start + batch.num_rows])).column(
-                    "_place"
-                ):
+                for place in _chosen(batch, ~rows & ~own[start : start + batch.num_rows]).column("_place"):
                     report.repeat(place.as_py())
-            chosen = batch if rows.all() else batch.filter(pa.array(rows))
+            chosen = _chosen(batch, rows)
             tally.add(chosen)
             if touched[start : start + batch.num_rows].any():
                 groups.add(_restored(chosen, spool.encoding, repeats), chosen.column("_characters"))
@@ -240,6 +239,13 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
     groups.finish()
     repeats.report_lost(report)
     return tally
+
+
+def _chosen(batch: pa.RecordBatch, rows: NDArray[np.bool_]) -> pa.RecordBatch:
+    """The rows of a batch for which `rows`, bool (n), is true."""
+    if rows.all():
+        return batch
+    return batch.filter(flags(rows)) if rows.any() else batch.slice(0, 0)
 
 
 def _restored(batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats) -> pa.RecordBatch:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 
-from lar.trajectories import json_stream, parquet
+from lar.trajectories import buffers, json_stream, parquet
 from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.formats import chat, get_format
@@ -108,7 +108,7 @@ def _mixed(reader: Reader, block: Lines, lines: ChatLines) -> _Part:
     others = _part(items, encoding_of("parquet"))
     numbers = np.concatenate([lines.numbers, [item.number for item in items]])
     order = np.argsort(numbers, kind="stable")
-    rows = pa.Table.from_batches([plain.rows, others.rows]).take(pa.array(order)).combine_chunks()
+    rows = pa.Table.from_batches([plain.rows, others.rows]).take(buffers.numbers(order)).combine_chunks()
     openings = np.frombuffer(plain.openings + others.openings, OPENING)[order]
     own = np.frombuffer(plain.own + others.own, np.bool_)[order]
     return _Part(rows.to_batches()[0], openings.tobytes(), own.tobytes())
@@ -125,12 +125,12 @@ def _other_records(reader: Reader, lines: ChatLines) -> Iterator[Record | Broken
 def _plain_part(lines: ChatLines, block: Lines) -> _Part:
     places = places_of(block.source.place, lines.numbers.tolist(), lines.lines.tolist())
     extra = (
-        pa.array(places, pa.string()),
+        buffers.texts(places),
         lines.tasks,
         lines.success,
-        pa.array(lines.lengths),
-        pa.array(lines.characters),
-        pa.array(np.zeros(len(lines), np.bool_)),
+        buffers.numbers(lines.lengths),
+        buffers.numbers(lines.characters),
+        buffers.flags(np.zeros(len(lines), np.bool_)),
     )
     return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(len(lines)))
 
