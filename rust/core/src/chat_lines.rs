@@ -222,3 +222,57 @@ impl Agent {
         self.characters += other.characters;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Place = Place { line: 11, number: 5 };
+    const TALK: &str =
+        r#"[{"role": "user", "content": "é"}, {"content": "<think>a</think> b\n", "role": "assistant"}]"#;
+
+    #[test]
+    fn plain_lines_become_columns_and_others_keep_their_places() {
+        let odd = r#"{"messages": [{"role": "assistant", "content": "lost"}], "id": 1, "id": 2}"#;
+        let block = format!("{{\"messages\": {TALK}}}\n \t\n{odd}\n{{\"id\": 7, \"messages\": {TALK}}}");
+        let mut found = ChatLines::read(block.as_bytes(), "log", FIRST);
+        assert_eq!(found.places, [FIRST, Place { line: 14, number: 7 }]);
+        let (place, range) = found.others[0].clone();
+        assert_eq!((place.line, place.number, &block[range]), (13, 6, &*format!("{odd}\n")));
+        assert_eq!(count_lines(block.as_bytes()), (4, 3));
+        assert_eq!(found.records.ids.take().data, b"log:57");
+        assert_eq!(found.records.messages.offsets(), [0, 2, 4]);
+        assert_eq!(found.messages.contents.get(3), b"<think>a</think> b\n");
+        assert_eq!(found.records.characters, [20, 20]);
+        assert_eq!(found.agent, Agent { turns: 2, calls: 0, characters: 38 });
+        assert_eq!(found.records.openings.len(), 2 * OPENING);
+    }
+
+    #[test]
+    fn a_line_is_plain_only_without_a_doubt() {
+        let reply = r#""messages": [{"role": "assistant", "content": "a"}]"#;
+        let plain = |line: &str| !ChatLines::read(line.as_bytes(), "log", FIRST).places.is_empty();
+        for line in ["", r#""id": 3, "#, r#""task": "", "#, r#""success": null, "#, r#""tools": [], "#] {
+            assert!(plain(&format!("{{{line}{reply}}}")), "{line}");
+        }
+        let others = [
+            r#""note": "n", "#,
+            r#""id": 1.0, "#,
+            r#""id": -0, "#,
+            r#""id": 18446744073709551616, "#,
+            r#""success": 1, "#,
+            r#""task": "a", "split_key": "b", "#,
+            r#""model": "\ud83d", "#,
+            r#""tools": "[]", "#,
+            r#""messages": [], "#,
+        ];
+        for line in others {
+            assert!(!plain(&format!("{{{line}{reply}}}")), "{line}");
+        }
+        for message in
+            [r#"{"role": "user", "content": "a"}"#, r#"{"role": "assistant"}"#, r#"{"role": "ai"}"#]
+        {
+            assert!(!plain(&format!(r#"{{"messages": [{message}]}}"#)), "{message}");
+        }
+    }
+}

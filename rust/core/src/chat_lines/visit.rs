@@ -51,7 +51,9 @@ impl<'de, T: Object<'de>> Visitor<'de> for Members<T> {
                     seen |= 1 << name;
                     self.0.member(name, &mut members)?;
                 }
-                None if T::MORE => drop(members.next_value::<Skipped>()?),
+                None if T::MORE => {
+                    members.next_value::<Skipped>()?;
+                }
                 _ => return Err(A::Error::custom("a member of another name, or one twice")),
             }
         }
