@@ -9,6 +9,8 @@
 //!                                              units --expand--> base tokens and text, streamed
 //! ```
 //!
+//! Before all that, [`chat_lines`] makes columns of the plain lines of large logs.
+//!
 //! The crate is independent of Python and of models, and needs of text only the bytes of each token
 //! ([`tokens::bytes`]). Candidates, their counts and supports, parses and expansions are exact. Selection
 //! among candidates uses estimates ([`mining::select`]). All results are independent of the number of threads
