@@ -1,6 +1,7 @@
 """How fast `lar import` reads a large log, alternating with `datasets.load_dataset` on the same file.
 
     python -m benches.importing --make 200 --data DATA log.jsonl     # writes a log of 200 MB of OpenAI chat
+    python -m benches.importing --make 200 --calls --data DATA calls.jsonl     # with calls of tools
     python -m benches.importing log.jsonl -o importing.json [--peer PYTHON] [--workers 1 2]
 
 `--peer` is a Python that has `datasets`. Each measurement is a process of its own: wall seconds, CPU seconds
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -31,8 +32,11 @@ with tempfile.TemporaryDirectory(dir=sys.argv[1].rpartition("/")[0] or ".") as c
 KINDS = {".jsonl": "json", ".parquet": "parquet"}
 
 
-def make(data: Path, megabytes: int, target: Path) -> None:
-    """Write a log of chat records: texts of `data`, repeated with other ids and first user messages."""
+def make(data: Path, megabytes: int, target: Path, *, calls: bool = False) -> None:
+    """Write a log of chat records: texts of `data`, repeated with other ids and first user messages.
+
+    With `calls`, replies that a user answers become calls of a tool, and the answers their results.
+    """
     lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(data.glob("*.jsonl.gz")))
     records = [json.loads(line) for some in lines for line in some]
     records = [record for record in records if all(map(_is_text, record["messages"]))]
@@ -40,8 +44,8 @@ def make(data: Path, megabytes: int, target: Path) -> None:
     with target.open("wb") as file:
         for round_ in count():
             for record in records:
-                line = _changed(record, round_)
-                written += file.write(line)
+                changed = _changed(record, round_)
+                written += file.write(_line(_with_calls(changed) if calls else changed))
                 if written >= megabytes * 1_000_000:
                     return
 
@@ -51,15 +55,29 @@ def _is_text(message: dict[str, Any]) -> bool:
     return message.keys() == {"role", "content"}
 
 
-def _changed(record: dict[str, Any], round_: int) -> bytes:
+def _changed(record: dict[str, Any], round_: int) -> dict[str, Any]:
     messages = [dict(message) for message in record["messages"]]
     for message in messages:
         if message["role"] == "user":
             message["content"] = f"[run {round_}] {message['content']}"
             break
     kept = {name: record[name] for name in ("model", "success")}
-    changed = {"id": f"{record['id']}-{round_}", "task": record["split_key"], **kept, "messages": messages}
-    return json.dumps(changed, ensure_ascii=False).encode() + b"\n"
+    return {"id": f"{record['id']}-{round_}", "task": record["split_key"], **kept, "messages": messages}
+
+
+def _with_calls(record: dict[str, Any]) -> dict[str, Any]:
+    messages = record["messages"]
+    for number, (reply, answer) in enumerate(pairwise(messages)):
+        if (reply["role"], answer["role"]) == ("assistant", "user"):
+            function = {"name": f"tool_{number % 8}", "arguments": json.dumps({"text": reply["content"]})}
+            call = {"id": f"call_{number}", "type": "function", "function": function}
+            reply |= {"content": None, "tool_calls": [call]}
+            answer |= {"role": "tool", "tool_call_id": call["id"]}
+    return {**record, "tools": [{"type": "function", "function": {"name": f"tool_{n}"}} for n in range(8)]}
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
 def measure(command: list[str]) -> dict[str, float]:
@@ -119,6 +137,7 @@ def main() -> None:
     )
     parser.add_argument("log", type=Path, help=".jsonl or .parquet")
     parser.add_argument("--make", type=int, metavar="MB", help="write the log, of this size")
+    parser.add_argument("--calls", action="store_true", help="write a log with calls of tools")
     parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of")
     parser.add_argument("--peer", help="a Python with `datasets`")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
@@ -126,7 +145,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     if options.make:
-        make(options.data, options.make, options.log)
+        make(options.data, options.make, options.log, calls=options.calls)
         return
     found = compare(options.log, options.peer, options.workers, options.rounds)
     text = json.dumps(found, indent=2)

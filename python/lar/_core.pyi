@@ -22,9 +22,44 @@ __all__ = [
     "StreamBatch",
     "Vocabulary",
     "__version__",
+    "count_lines",
+    "read_chat_lines",
 ]
 
 __version__: str
+
+def count_lines(block: bytes) -> tuple[int, int]:
+    """The lines of a block of whole lines, and how many of these are not blank."""
+
+def read_chat_lines(
+    block: bytes, label: str, first_line: int, first_number: int
+) -> tuple[
+    dict[str, tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8] | None]],
+    dict[str, NDArray[Any]],
+    tuple[int, int, int],
+]:
+    """Columns of the plain lines of a block of whole lines: texts, numbers, and what the agent wrote.
+
+    A plain line is one record in OpenAI's form with little else. `label` names a record without an id, with
+    its number, and is the source of one without that member. `first_line` and `first_number` are those of the
+    first line and of its record, counted from 1.
+
+    Returns:
+        Texts by name, each as Arrow has them: offsets (k + 1), UTF-8 of all end to end, and a bit for each
+        text, the lowest first, whether it is there; None where all are. `id`, `task`, `model` and `source`
+        have an entry for each of the n plain lines, `role`, `content`, `name` and `tool_call_id` for each of
+        their m messages, `call_id`, `call_name` and `arguments` for each of the c calls of these, and
+        `tools`, which is JSON, for each distinct list of tools.
+
+        Numbers by name. `line`, `number` int64 (n): the place. `success` int8 (n): 0, 1, or -1 where none is
+        recorded. `tools` int32 (n): the index among the distinct ones, or -1. `messages` int32 (n + 1) and
+        `calls` int32 (m + 1): offsets. `has_calls` uint8: a bit for each message. `characters` int64 (n): of
+        the contents. `opening` uint8 (n * 27): `OPENING` of `lar.trajectories.repeats`, where the digest of a
+        missing task is zero. `other` int64 (4 * o): the line, the record's number, the start and the end in
+        the block of each line that is not plain.
+
+        What the agent wrote: turns, calls and characters.
+    """
 
 @final
 class Limits:

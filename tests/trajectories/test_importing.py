@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lar._core import count_lines
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
 from lar.trajectories.dialects.messages import normalize_message, plain_messages
 from lar.trajectories.importing import import_logs
+from lar.trajectories.inputs.files import Source
 from lar.utils import pool
 
 
@@ -53,6 +55,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr("lar.trajectories.layouts.parquet.RANGE_BYTES", 1000)
     monkeypatch.setattr("lar.trajectories.write.GROUP_TRAJECTORIES", 7)
     monkeypatch.setattr(importing, "GROUP_TRAJECTORIES", 7)
+    monkeypatch.setattr(importing, "_START", 0)
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ LINES = st.lists(st.sampled_from([b"{}", b"", b" ", b"\t\r", b"{} ", b"\x0b", b"
 @given(LINES)
 def test_lines_that_are_not_blank_are_counted(lines):
     data = b"".join(line + b"\n" for line in lines)
-    assert blocks._count_records(data) == sum(bool(line.strip()) for line in lines)
+    assert count_lines(data) == (len(lines), sum(bool(line.strip()) for line in lines))
 
 
 PLAIN = st.fixed_dictionaries(
@@ -257,3 +260,19 @@ def test_no_half_file_and_no_process_is_left(large, tmp_path, end):
 def test_the_order_of_results_is_that_of_the_tasks():
     assert list(pool.in_order(abs, range(-30, 0), 2)) == list(range(30, 0, -1))
     assert list(pool.in_order(abs, [], 2)) == []
+
+
+def test_no_process_is_started_for_what_is_soon_done():
+    here = []
+    assert list(pool.in_order(here.append, range(30), 2, goes_on_alone=lambda: True)) == [None] * 30
+    assert here == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("done", "cpu", "soon"), [(50, 0.9, True), (50, 1.1, False), (0, 0, False), (200, 0, False)]
+)
+def test_how_long_the_rest_takes_is_guessed_from_the_speed_so_far(monkeypatch, done, cpu, soon):
+    blocks_read = importing._Blocks([Source(Path("a"), "a", 100)], None, Path())
+    blocks_read.progress(done)
+    monkeypatch.setattr(importing, "process_time", lambda: blocks_read._began + cpu)
+    assert blocks_read.are_soon_done() is soon

@@ -4,15 +4,14 @@ How files are cut depends on them alone and not on the number of processes. Bloc
 themselves; what they give is put together in the order of the blocks.
 """
 
-import io
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO
+from typing import Any
 
+from lar._core import count_lines
 from lar.trajectories.formats.base import Format
 from lar.trajectories.inputs.compression import HEAD, Breakable, BrokenDataError
 from lar.trajectories.inputs.eval_archive import samples_of
@@ -35,10 +34,11 @@ SMALL_PACKED = 16 << 20  # a compressed file of fewer bytes is unpacked where it
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole lines of a file: `size` bytes from `start` on, or `data` where the file cannot be read there.
+    """Whole lines of a file: `size` bytes from `start` on.
 
     `first_line` and `first_number` are those of the first line and of its record, counted from 1. `done` is
-    how many of the file's stored bytes are read with this block.
+    how many of the file's stored bytes are read with this block. `data` are the lines; with `by_place`,
+    another process reads them itself.
     """
 
     source: Source
@@ -47,15 +47,20 @@ class Lines:
     first_line: int
     first_number: int
     done: int
-    data: bytes | None = None
+    data: bytes | None
+    by_place: bool
 
-    def open(self) -> IO[bytes]:
+    def read(self) -> bytes:
         """The lines."""
         if self.data is not None:
-            return io.BytesIO(self.data)
+            return self.data
         with self.source.open() as file:
             file.seek(self.start)
-            return io.BytesIO(file.read(self.size))
+            return file.read(self.size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Lines, tuple({**values, "data": None if self.by_place else self.data}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,6 @@ class Trouble:
     problem: Problem
     done: int
 
-
-_BLANK = re.compile(rb"\n[ \t\r\x0b\x0c]*(?=\n)")
 
 Block = Lines | Rows | Whole | Trouble
 
@@ -160,28 +163,16 @@ def _line_blocks(source: Source, opened: Opened, *, by_place: bool) -> Iterator[
             if not cut:
                 rest += piece
                 continue
-            data, rest = rest + piece[:cut], piece[cut:]
-            yield _lines(source, data, start, line, number, opened.position(), by_place)
-            start += len(data)
-            line += data.count(b"\n")
-            number += _count_records(data)
+            data, rest = b"".join((rest, memoryview(piece)[:cut])), piece[cut:]
+            yield Lines(source, start, len(data), line, number, opened.position(), data, by_place)
+            lines, records = count_lines(data)
+            start, line, number = start + len(data), line + lines, number + records
     except BrokenDataError as error:
         problem = Problem(source.place, f"broken compressed data: {error}", record=number)
         yield Trouble(problem, source.size)
     else:
         if rest:
-            yield _lines(source, rest, start, line, number, source.size, by_place)
-
-
-def _lines(
-    source: Source, data: bytes, start: int, line: int, number: int, done: int, by_place: bool
-) -> Lines:
-    return Lines(source, start, len(data), line, number, done, None if by_place else data)
-
-
-def _count_records(data: bytes) -> int:
-    """The lines of a block, which end all, but for blank ones."""
-    return data.count(b"\n") - len(_BLANK.findall(data)) - data[: data.find(b"\n") + 1].isspace()
+            yield Lines(source, start, len(rest), line, number, source.size, rest, by_place)
 
 
 def _copied(source: Source, opened: Opened, folder: Path) -> Source:

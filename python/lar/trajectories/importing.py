@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.trajectories.blocks import Block, blocks_of, is_small
+from lar.trajectories.buffers import flags
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.inputs.files import Source, find_sources
@@ -46,6 +48,8 @@ from lar.utils.pool import cores, in_order
 from lar.utils.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
+
+_START = 1.0  # seconds that processes take to start; so long do 400 MB of plain lines take
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ def import_logs(
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))
-        with closing(in_order(read, blocks, workers or cores(), is_small)) as results:
+        with closing(in_order(read, blocks, workers or cores(), is_small, blocks.are_soon_done)) as results:
             for spooled in results:
                 spool.add(spooled)
                 found.merge(spooled.report)
@@ -117,6 +121,7 @@ class _Blocks:
         self._folder = folder
         self._total = sum(source.size for source in sources)
         self._shown = 0
+        self._began = process_time()
 
     def __iter__(self) -> Iterator[Block]:
         before = 0
@@ -129,6 +134,16 @@ class _Blocks:
         """The bytes that are read, and all bytes."""
         self._shown = max(self._shown, done)
         return self._shown, max(self._total, self._shown)
+
+    def are_soon_done(self) -> bool:
+        """Whether one process has read the rest, at its speed so far, when others would be there.
+
+        The speed is by CPU time: on a machine that is busy, starting processes takes longer too.
+        """
+        if not 0 < self._shown <= self._total:
+            return False
+        seconds = process_time() - self._began
+        return seconds * (self._total - self._shown) / self._shown <= _START
 
 
 class _Spool:
@@ -213,11 +228,9 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
         for start, batch in spool.batches():
             rows = wanted[start : start + batch.num_rows]
             if wanted is kept:
-                for place in batch.filter(pa.array(~rows & ~own[start : start + batch.num_rows])).column(
-                    "_place"
-                ):
+                for place in _chosen(batch, ~rows & ~own[start : start + batch.num_rows]).column("_place"):
                     report.repeat(place.as_py())
-            chosen = batch if rows.all() else batch.filter(pa.array(rows))
+            chosen = _chosen(batch, rows)
             tally.add(chosen)
             if touched[start : start + batch.num_rows].any():
                 groups.add(_restored(chosen, spool.encoding, repeats), chosen.column("_characters"))
@@ -226,6 +239,13 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
     groups.finish()
     repeats.report_lost(report)
     return tally
+
+
+def _chosen(batch: pa.RecordBatch, rows: NDArray[np.bool_]) -> pa.RecordBatch:
+    """The rows of a batch for which `rows`, bool (n), is true."""
+    if rows.all():
+        return batch
+    return batch.filter(flags(rows)) if rows.any() else batch.slice(0, 0)
 
 
 def _restored(batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats) -> pa.RecordBatch:

@@ -14,6 +14,12 @@ def place_of(path: Path | str, record: int | None, line: int | None) -> str:
     return ", ".join(parts)
 
 
+def places_of(path: Path | str, records: list[int], lines: list[int]) -> list[str]:
+    """`place_of` for each of many lines of a file."""
+    name = str(path)
+    return [f"{name}, record {record}, line {line}" for record, line in zip(records, lines, strict=True)]
+
+
 class BadRecordWarning(UserWarning):
     """Some records could not be read, and the caller passed no `Problems` to collect them."""
 

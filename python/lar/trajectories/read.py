@@ -151,10 +151,14 @@ def _items(
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A trajectory of the log and its place; `is_own`: this package has written the record."""
+    """A trajectory of the log, its place there and the number of its record.
+
+    `is_own`: this package has written the record.
+    """
 
     found: Found
     place: str
+    number: int
     is_own: bool
 
 
@@ -288,7 +292,7 @@ class Reader:
             rest = {**value, "messages": None} if reading.is_plain else value
             if texts := left_out(rest, [found.trajectory for found in reading.found]):
                 self.report.leave_out(reading.format, texts, place)
-        yield from (Item(self._redacted(found), place, is_own) for found in reading.found)
+        yield from (Item(self._redacted(found), place, number, is_own) for found in reading.found)
 
     def _redacted(self, found: Found) -> Found:
         if self.redact is None:

@@ -78,10 +78,16 @@ def opening(found: Found) -> bytes:
     trajectory = found.trajectory
     links = [digest[:8] for _, digest in chain(trajectory.messages, most=2)]
     first, second = (*links, bytes(8), bytes(8))[:2]
-    task = hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     # A run whose result is recorded is an attempt of its own, whatever others begin with.
     is_open = trajectory.success is None and bool(links)
-    return b"".join((first, second, task, bytes((len(links), found.is_call, is_open))))
+    return b"".join(
+        (first, second, task_digest(trajectory.task), bytes((len(links), found.is_call, is_open)))
+    )
+
+
+def task_digest(task: str) -> bytes:
+    """The digest of a task in an `OPENING`."""
+    return hashlib.blake2b(task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 class Rows(Protocol):

@@ -1,24 +1,32 @@
 """What a block of an import gives: encoded trajectories in a file, and a few bytes of each in memory."""
 
 import gc
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 
+from lar.trajectories import buffers
 from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
+from lar.trajectories.chat_lines import ChatLines
+from lar.trajectories.dialects.messages import is_utf8
 from lar.trajectories.formats import get_format
+from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.groups import characters_of, grouped
 from lar.trajectories.layouts import json_stream, parquet
+from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, each_record
+from lar.trajectories.problems import places_of
 from lar.trajectories.read import Item, Reader
 from lar.trajectories.redact import Redactor
-from lar.trajectories.repeats import opening
+from lar.trajectories.repeats import OPENING, opening
 from lar.trajectories.report import Report
-from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, encoding_of
+from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encoding, encoding_of
 
 # Columns beside the encoded trajectories.
 _EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_own")
@@ -58,12 +66,95 @@ def read_block(options: Options, block: Block) -> Spooled:
     reader = Reader(get_format(options.format), options.task_key, options.strict, report, options.redact)
     path = options.folder / uuid4().hex
     openings, own = bytearray(), bytearray()
-    with _without_gc(), _Writer(path, options.kind) as writer:
-        for group in grouped(_items(reader, block), GROUP_TRAJECTORIES, GROUP_CHARACTERS, _length):
-            writer.write(group)
-            openings += b"".join(opening(item.found) for item in group)
-            own += bytes(item.is_own for item in group)
+    with _without_gc(), _Writer(path) as writer:
+        for part in _parts(options, reader, block):
+            writer.write(part.rows)
+            openings += part.openings
+            own += part.own
     return Spooled(path if own else None, len(own), bytes(openings), bytes(own), report, block.done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some trajectories of a block, encoded, with their openings and whether this package wrote each."""
+
+    rows: pa.RecordBatch
+    openings: bytes
+    own: bytes
+
+
+def _parts(options: Options, reader: Reader, block: Block) -> Iterator[_Part]:
+    if isinstance(block, Lines) and _has_short_way(options, block):
+        lines = ChatLines(block.read(), block.source.label, block.first_line, block.first_number)
+        if len(lines):
+            yield _mixed(reader, block, lines)
+            return
+    encoding = encoding_of(options.kind)
+    for group in grouped(_items(reader, block), GROUP_TRAJECTORIES, GROUP_CHARACTERS, _length):
+        yield _part(group, encoding)
+
+
+def _has_short_way(options: Options, block: Lines) -> bool:
+    """Whether plain lines need no more than their columns."""
+    is_simple = options.format == "auto" and options.task_key is None and options.redact is None
+    return is_simple and options.kind == "parquet" and is_utf8(block.source.label)
+
+
+def _mixed(reader: Reader, block: Lines, lines: ChatLines) -> _Part:
+    """The trajectories of lines of which some are plain, in the order of the lines."""
+    items = list(reader.records(each_record(_other_records(reader, lines), None), block.source))
+    lines.count(reader.report)
+    plain = _plain_part(lines, block)
+    if not items:
+        return plain
+    others = _part(items, encoding_of("parquet"))
+    numbers = np.concatenate([lines.numbers, [item.number for item in items]])
+    order = np.argsort(numbers, kind="stable")
+    rows = pa.Table.from_batches([plain.rows, others.rows]).take(buffers.numbers(order)).combine_chunks()
+    openings = np.frombuffer(plain.openings + others.openings, OPENING)[order]
+    own = np.frombuffer(plain.own + others.own, np.bool_)[order]
+    return _Part(rows.to_batches()[0], openings.tobytes(), own.tobytes())
+
+
+def _other_records(reader: Reader, lines: ChatLines) -> Iterator[Record | BrokenRecordError]:
+    first = int(lines.numbers[0])
+    for data, line, number in lines.other_lines():
+        if number > first:  # formats are reported in the order in which they come
+            reader.report.counts(chat.FORMAT.name)
+        yield json_stream.read_line(data, line, number)
+
+
+def _plain_part(lines: ChatLines, block: Lines) -> _Part:
+    places = places_of(block.source.place, lines.numbers.tolist(), lines.lines.tolist())
+    extra = (
+        buffers.texts(places),
+        lines.tasks,
+        lines.success,
+        buffers.numbers(lines.lengths),
+        buffers.numbers(lines.characters),
+        buffers.flags(np.zeros(len(lines), np.bool_)),
+    )
+    return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(len(lines)))
+
+
+def _part(items: list[Item], encoding: Encoding) -> _Part:
+    trajectories = [item.found.trajectory for item in items]
+    extra = (
+        pa.array([item.place for item in items], pa.string()),
+        pa.array([trajectory.task for trajectory in trajectories], pa.string()),
+        pa.array([trajectory.success for trajectory in trajectories], pa.bool_()),
+        pa.array(map(len, trajectories), pa.int64()),
+        pa.array(map(characters_of, trajectories), pa.int64()),
+        pa.array([item.is_own for item in items], pa.bool_()),
+    )
+    openings = b"".join(opening(item.found) for item in items)
+    own = bytes(item.is_own for item in items)
+    return _Part(_beside(encoding.encode(trajectories), extra), openings, own)
+
+
+def _beside(rows: pa.RecordBatch, extra: tuple[pa.Array, ...]) -> pa.RecordBatch:
+    """The encoded trajectories with the columns `_EXTRA`."""
+    return pa.RecordBatch.from_arrays([*rows.columns, *extra], [*rows.schema.names, *_EXTRA])
 
 
 def _length(item: Item) -> int:
@@ -100,16 +191,15 @@ def _records(reader: Reader, block: Lines | Rows) -> Records:
             with source.open() as file:
                 yield from parquet.read_rows(file, block.groups, block.first_number)
         return
-    lines = json_stream.read_lines(block.open(), block.first_line, block.first_number)
+    lines = json_stream.read_lines(io.BytesIO(block.read()), block.first_line, block.first_number)
     yield from each_record(lines, reader.forced)
 
 
 class _Writer:
-    """Writes groups of a block to a file, which is made with the first one."""
+    """Writes parts of a block to a file, which is made with the first one."""
 
-    def __init__(self, path: Path, kind: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._encoding = encoding_of(kind)
         self._file: pa.RecordBatchFileWriter | None = None
 
     def __enter__(self) -> "_Writer":
@@ -119,21 +209,10 @@ class _Writer:
         if self._file is not None:
             self._file.close()
 
-    def write(self, items: list[Item]) -> None:
-        trajectories = [item.found.trajectory for item in items]
-        batch = self._encoding.encode(trajectories)
-        extra = (
-            pa.array([item.place for item in items], pa.string()),
-            pa.array([trajectory.task for trajectory in trajectories], pa.string()),
-            pa.array([trajectory.success for trajectory in trajectories], pa.bool_()),
-            pa.array(map(len, trajectories), pa.int64()),
-            pa.array(map(characters_of, trajectories), pa.int64()),
-            pa.array([item.is_own for item in items], pa.bool_()),
-        )
-        whole = pa.RecordBatch.from_arrays([*batch.columns, *extra], [*batch.schema.names, *_EXTRA])
+    def write(self, rows: pa.RecordBatch) -> None:
         if self._file is None:
-            self._file = pa.ipc.new_file(self._path, whole.schema)
-        self._file.write_batch(whole)
+            self._file = pa.ipc.new_file(self._path, rows.schema)
+        self._file.write_batch(rows)
 
 
 def read_spooled(block: Spooled) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ well-known agents write, by its own words; a template that is the same in all ru
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lar.trajectories.schema import Message
 
@@ -66,17 +66,20 @@ _AFTER_QUESTION = re.compile(r"You have attempted to answer following question b
 _STEPS = re.compile(r"\b(?:Thought|Observation|Final Answer)\b")
 
 
-def first_message_task(messages: list[Message]) -> str:
+def first_message_task(messages: Iterable[Message]) -> str:
     """Name the task by a hash of what its first user message asks; without a user, of the first message."""
     return f"first_message:{digest(' '.join(asked(messages).split()))}"
 
 
-def asked(messages: list[Message]) -> str:
-    """What the user asks for first, without boilerplate; without a user, the first text."""
-    contents = [message["content"] for message in messages if message["role"] == "user"]
-    for content in contents:
-        if question := without_boilerplate(content).strip():
+def asked(messages: Iterable[Message]) -> str:
+    """What the user asks for first, without boilerplate; without a user, the first text.
+
+    `messages` can be iterated more than once; most of the time the first of the user is the last needed.
+    """
+    for message in messages:
+        if message["role"] == "user" and (question := without_boilerplate(message["content"]).strip()):
             return question
+    contents = [message["content"] for message in messages if message["role"] == "user"]
     contents += [message["content"] for message in messages]
     return next((content for content in contents if content), "")
 

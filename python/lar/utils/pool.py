@@ -34,10 +34,12 @@ def in_order(
     tasks: Iterable[Task],
     workers: int,
     is_small: Callable[[Task], bool] = lambda _: True,
+    goes_on_alone: Callable[[], bool] = lambda: False,
 ) -> Generator[Result, None, None]:
     """Yield `function(task)` for each task, in order; `workers` processes do the work unless it is little.
 
-    At most two tasks for each process are in progress. After an error, or when the iterator is closed, no
+    This process does the first tasks, if they are small, and more for as long as `goes_on_alone` holds. At
+    most two tasks for each process are in progress. After an error, or when the iterator is closed, no
     process is left; nor when this process dies.
 
     Raises:
@@ -45,7 +47,7 @@ def in_order(
     """
     waiting = iter(tasks)
     for number, task in enumerate(waiting):
-        if workers > 1 and (number == _ALONE or not is_small(task)):
+        if workers > 1 and ((number >= _ALONE and not goes_on_alone()) or not is_small(task)):
             first = [task, *islice(waiting, 2 * workers - 1)]
             yield from _in_processes(function, first, waiting, workers)
             return

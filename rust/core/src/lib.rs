@@ -9,12 +9,15 @@
 //!                                              units --expand--> base tokens and text, streamed
 //! ```
 //!
+//! Before all that, [`chat_lines`] makes columns of the plain lines of large logs.
+//!
 //! The crate is independent of Python and of models, and needs of text only the bytes of each token
 //! ([`tokens::bytes`]). Candidates, their counts and supports, parses and expansions are exact. Selection
 //! among candidates uses estimates ([`mining::select`]). All results are independent of the number of threads
 //! and of the order of the runs, so parts of a corpus can be folded separately, on disk ([`mining::spill`])
 //! or on machines.
 
+pub mod chat_lines;
 pub mod error;
 mod hash;
 pub mod mining;

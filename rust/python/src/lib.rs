@@ -2,6 +2,7 @@
 #![allow(missing_docs)] // The public face is documented in python/lar/_core.pyi.
 
 mod arrays;
+mod chat_lines;
 mod errors;
 mod guard;
 mod ids;
@@ -31,5 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::StreamBatch>()?;
     module.add_class::<guard::GuardTable>()?;
     module.add_class::<guard::CanonicalGuard>()?;
+    module.add_function(wrap_pyfunction!(chat_lines::count_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(chat_lines::read_chat_lines, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -109,14 +109,19 @@ def read_lines(
         if line.isspace():
             continue
         number += 1
-        try:
-            yield Record(decode_line(line), number, line_number)
-        except UnicodeDecodeError as error:
-            yield BrokenRecordError(f"not UTF-8: {error.reason} at byte {error.start}", line_number, number)
-        except RecursionError:
-            yield BrokenRecordError("JSON nested too deeply", line_number, number)
-        except ValueError as error:
-            yield BrokenRecordError(f"not JSON: {error}", line_number, number)
+        yield read_line(line, line_number, number)
+
+
+def read_line(line: bytes, line_number: int, number: int) -> Record | BrokenRecordError:
+    """The record of a line, with these numbers, or what is wrong with it."""
+    try:
+        return Record(decode_line(line), number, line_number)
+    except UnicodeDecodeError as error:
+        return BrokenRecordError(f"not UTF-8: {error.reason} at byte {error.start}", line_number, number)
+    except RecursionError:
+        return BrokenRecordError("JSON nested too deeply", line_number, number)
+    except ValueError as error:
+        return BrokenRecordError(f"not JSON: {error}", line_number, number)
 
 
 class Scanner:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lar.errors import TrajectoryError
 
@@ -86,7 +85,7 @@ def _values(array: pa.Array) -> list[Any]:
         return _with_nulls(rows, array)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         inner = _values(array.flatten())
-        lengths = [length or 0 for length in pc.list_value_length(array).to_pylist()]
+        lengths = [length or 0 for length in array.value_lengths().to_pylist()]
         ends = list(accumulate(lengths))
         lists = [inner[end - length : end] for length, end in zip(lengths, ends, strict=True)]
         return _with_nulls(lists, array)
