@@ -39,7 +39,9 @@ main()
 
 
 def stopped(program, *arguments):
-    command = [sys.executable, "-c", program, *map(str, arguments)]
+    # A program that is started in the background ignores Ctrl-C, and what it starts inherits that.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", heard + program, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 130, result
     assert "Traceback" not in result.stderr

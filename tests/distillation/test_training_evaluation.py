@@ -82,7 +82,7 @@ def test_evaluations_are_logged_and_change_nothing_that_is_learnt(sides, vocabul
     steps = [line for line in student.record["log"] if "loss" in line]
     assert all(line["base_tokens_per_second"] > 0 for line in steps)
     assert told.steps == [1, 2, 3, 4, 5]
-    assert "tokens/s" in told.notes[0]
+    assert any("tokens/s" in note for note in told.notes)
     assert all(
         part in told.notes[-1] for part in ("tokens/s", "bits/byte", "latents used", "base tokens preferred")
     )
@@ -116,6 +116,7 @@ def test_a_bar_shows_notes(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "160")
+    console.cache_clear()  # an earlier test's is for another stream
     with progress_bar("distilling", unit="steps") as progress:
         progress(1, 2)
         annotate(progress, "1,234 tokens/s")

@@ -30,7 +30,7 @@ _PASSES = 5  # at most: a value that only shows when another is replaced is foun
 _DISTINCT = 8  # fewest characters of a value that is replaced wherever it stands, not only where it was found
 _WORDS = 6  # fewest characters of a value in the words of a question
 _DIGEST = re.compile(r"\b(first_message|question):[0-9a-f]{16}$")
-_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*+"|-?\d[\d.eE+-]*+', re.DOTALL)
+_LITERAL = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|-?\d[\d.eE+-]*+', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 
 

@@ -39,8 +39,8 @@ _SHAPES = [
         (
             "PRIVATE_KEY",  # whole, or cut off behind some lines
             "PRIVATE KEY",
-            rf"(?P<value>-----BEGIN {_PEM}(?:(?:(?!-----)[\s\S]){{16,}}+-----END {_PEM}"
-            rf"|{_BREAK}*+(?:[A-Za-z0-9+/=]{{16,}}+{_BREAK}*+)++))",
+            rf"(?P<value>-----BEGIN {_PEM}(?:(?:(?!-----)[\s\S]){{16,}}-----END {_PEM}"
+            rf"|{_BREAK}*(?:[A-Za-z0-9+/=]{{16,}}+{_BREAK}*)+))",
         ),
         ("TOKEN", "eyJ", r"(?<![\w-])(?P<value>eyJ[\w=-]{8,}+\.[\w=-]{8,}+(?:\.[\w=+/-]*+)?)"),
         (
