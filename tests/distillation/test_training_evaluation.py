@@ -1,6 +1,7 @@
 """Evaluation during training, early stopping, and the reports of both."""
 
 import json
+import logging
 import sys
 import types
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar import adapt, distill
-from lar.cli.common import console, progress_bar
+from lar.cli.common import progress_bar
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -112,11 +113,11 @@ def fresh_console():
 
 
 @pytest.mark.usefixtures("fresh_console")
-def test_a_bar_shows_notes(monkeypatch, capsys):
+def test_a_bar_shows_notes(monkeypatch, capsys, caplog):
+    caplog.set_level(logging.WARNING, "lar")  # an earlier test may have asked for quiet
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "160")
-    console.cache_clear()  # an earlier test's is for another stream
     with progress_bar("distilling", unit="steps") as progress:
         progress(1, 2)
         annotate(progress, "1,234 tokens/s")
