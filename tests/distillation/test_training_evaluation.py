@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar import adapt, distill
-from lar.cli.common import progress_bar
+from lar.cli.common import console, progress_bar
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples
 from lar.distillation.training.bits_per_byte import bits_per_byte
