@@ -189,7 +189,12 @@ def test_the_short_way_gives_what_the_long_way_gives(values):
 
 def command(logs, output, *more):
     arguments = [sys.executable, "-m", "lar", "import", str(logs), "-o", str(output), *more]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    # What is started in the background ignores Ctrl-C, and what it starts inherits that.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def children(process):

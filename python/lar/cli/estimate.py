@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The share of the latents of the parse that students wrote by greedy decoding, and where it was measured.
 REALISED = (0.59, 1.0)
 PASSES = 3  # over the logs
+RUNS = 1000  # whose bill is shown where no number is given
 _SOURCE = "59% for SmolLM2-135M after 500 steps on tau_bench, nearly all on the demo's world"
 
 
@@ -123,7 +124,7 @@ def _bill(
         if runs_per_month is not None:
             raise OptionError("--runs-per-month needs prices: --price-input, --price-output or --gpu-hour")
         return None
-    return Prices(runs_per_month or 1, price_input, price_output, price_cached)
+    return Prices(runs_per_month or RUNS, price_input, price_output, price_cached)
 
 
 def _bill_of(point: Any, prices: Any) -> dict[str, Any] | None:
@@ -230,4 +231,9 @@ def _print_bill(point: Any, bill: dict[str, Any]) -> None:
             parts.insert(0, f"{row[f'{kind}_prompt']:,.0f} new x {bill['price_input'] or 0:g}")
         click.echo(f"{label:<16}{' + '.join(parts)}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}")
     low, high = bill["without"] - bill["with"][1], bill["without"] - bill["with"][0]
-    click.echo(f"{'saved':<16}{low:,.2f} to {high:,.2f} a month, by how much the student realises")
+    click.echo(
+        f"{'saved':<16}{low:,.2f} to {high:,.2f} for {bill['runs']:,} runs, by how much the student realises"
+    )
+    missing = [f"--price-{name}" for name in ("input", "output") if bill[f"price_{name}"] is None]
+    if missing:
+        click.echo(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})")

@@ -11,6 +11,7 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.usage import Usage, usage
 from lar.mining.mine import mine_each
 from lar.mining.options import MiningKeywords
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
 SIZES = (64, 128, 256, 512, 1024)
@@ -99,7 +100,7 @@ class Estimate:
 
 
 def estimate(
-    corpus: Corpus,
+    corpus: Corpus | StrPath,
     *,
     sizes: Sequence[int] = SIZES,
     entropy_gates: Sequence[float | str | None] = (None,),
@@ -115,7 +116,7 @@ def estimate(
     more, so a sample's figures are on the careful side.
 
     Args:
-        corpus: the logs. Of a corpus with a split only the training side is used.
+        corpus: the logs, or their corpus folder. Of a corpus with a split only the training side is used.
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation.
         splits: the number of splits, at least one.
@@ -133,7 +134,7 @@ def estimate(
     """
     if not sizes or splits < 1 or not entropy_gates:
         raise OptionError("an estimate needs at least one size, one gate and one split")
-    corpus = corpus.training
+    corpus = (corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)).training
     sample = sampled(corpus, most_tokens)
     if len(sample.tasks) < 1 / HELD_OUT:
         raise CorpusError(
