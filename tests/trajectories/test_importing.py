@@ -245,12 +245,11 @@ def test_no_half_file_and_no_process_is_left(large, tmp_path, end):
         "kill parent": (process.pid, signal.SIGKILL),
     }[end]
     os.kill(target, number)
-    code = process.wait(timeout=60)
-    error = process.stderr.read()
+    _, error = process.communicate(timeout=60)
     if end == "interrupt":
-        assert code == 130
+        assert process.returncode == 130
     elif end == "kill worker":
-        assert (code, "a worker process has died" in error) == (2, True)
+        assert (process.returncode, "a worker process has died" in error) == (2, True)
     for _ in range(200):
         if not any(Path(f"/proc/{worker}").exists() for worker in workers):
             break
