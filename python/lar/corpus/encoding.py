@@ -9,7 +9,6 @@ every script that builds a corpus would need a `__main__` guard.
 
 import hashlib
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +26,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
 from lar.trajectories.groups import in_groups
 from lar.trajectories.schema import Trajectory
+from lar.utils.pool import cores
 
 # A chunk is closed at the first of the two limits: large enough for all cores, small enough for memory.
 CHUNK_TRAJECTORIES = 64
@@ -53,7 +53,7 @@ def local_encode(workers: int | None) -> Encode:
     """Return `encode_all` with `workers` (None: one per core, at most 8); OptionError if less than 1."""
     if workers is not None and workers < 1:
         raise OptionError(f"workers must be at least 1, not {workers}")
-    return partial(encode_all, workers=workers or min(_cores(), _MOST_CHUNKS))
+    return partial(encode_all, workers=workers or min(cores(), _MOST_CHUNKS))
 
 
 def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
@@ -103,11 +103,6 @@ def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Enco
         )
         for trajectory, found, masked in zip(chunk, rendered, encoded, strict=True)
     ]
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use; the machine's if that is unknown."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> Rendering | str:
