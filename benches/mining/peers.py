@@ -35,6 +35,11 @@ class BpeMerges:
         tokenizer.train_from_iterator(repeated, trainer)
         return cls(tokenizer, alphabet)
 
+    def segments(self) -> list[list[int]]:
+        """The base ids of each merge, in the order in which they were learnt."""
+        merged = [text for text in self.tokenizer.get_vocab() if len(text) > 1]
+        return [as_ids(text) for text in sorted(merged, key=self.tokenizer.token_to_id)]
+
     def saved(self, runs: _core.Runs) -> int:
         """How many units fewer than base tokens all occurrences of `runs` are."""
         counts = _counts(runs)
@@ -78,6 +83,11 @@ def as_text(tokens: NDArray[np.uint32]) -> str:
     codes = tokens.astype(np.int64) + _FIRST
     codes += np.where(codes >= _SURROGATES, _GAP, 0)
     return "".join(map(chr, codes.tolist()))
+
+
+def as_ids(text: str) -> list[int]:
+    """The ids that `as_text` wrote."""
+    return [ord(character) - _FIRST - (_GAP if ord(character) >= _SURROGATES else 0) for character in text]
 
 
 def _units(tokenizer: tokenizers.Tokenizer, text: str, alphabet: frozenset[str]) -> int:

@@ -1,0 +1,116 @@
+r"""Success and cost of agents with and without latents, online, on the tasks of a world.
+
+    python -m benches.agents.run search_qa --shared ../shared --model smollm2/ --device cpu -o results/
+    python -m benches.agents.run search_qa --shared ../shared --model smollm2/ -o results/ --arms 'lar-*'
+    python -m benches.agents.run tau2_telecom --shared ../shared --model student/ \
+        --server http://localhost:8000/v1 student -o served/
+
+The base model is adapted to a world's runs. Every arm (`arms.py`) starts from it, learns from the same runs
+for the same steps, and works on the same held-out tasks. Each stage and each arm is a folder or file in
+OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds arms. At the end the table of
+all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file.
+
+With --server the tasks are worked on by a model behind an OpenAI-compatible server, and nothing is trained;
+--model is then the folder of the tokenizer. Its figures stand under the model's name, beside those of OUTPUT.
+"""
+
+import argparse
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import lar
+from benches.agents.arms import ARMS
+from benches.agents.server_agent import ServerAgent
+from benches.agents.stages import Bench, Settings, write_json
+from benches.agents.table import summary, table
+from benches.agents.worlds.choice import WORLDS, Choice
+from lar.distillation import AdaptOptions, DistillOptions
+from lar.generation.sampling import Sampling
+
+
+def main() -> None:
+    """Measure the chosen arms that have no figures yet, then print the table."""
+    options = _parser().parse_args()
+    choice = WORLDS[options.world]
+    tokenizer = lar.Tokenizer.load(options.model)
+    world = choice.make(options.shared, tokenizer)
+    bench = Bench(world, _settings(options, choice), options.output, _Steps())
+    if options.server:
+        url, model = options.server
+        bench.measure_agent(model, ServerAgent(url, model, tokenizer, bench.settings.sampling))
+    else:
+        for name in _matching(options.arms, ARMS):
+            bench.measure(name, ARMS[name])
+    records = bench.records()
+    print(table(records))
+    if options.record:
+        write_json(options.record, {"settings": bench.settings_record, "arms": summary(records)})
+
+
+def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
+    common = {
+        "max_length": options.max_length or choice.max_length,
+        "batch_tokens": options.batch_tokens,
+        "device": options.device,
+        "seed": options.seed,
+    }
+    adapt_steps, steps = options.adapt_steps or choice.adapt_steps, options.steps or choice.steps
+    return Settings(
+        model=str(options.model),
+        runs=options.runs,
+        tasks=options.tasks,
+        batch=options.batch,
+        adapt=AdaptOptions(**common, max_steps=adapt_steps, learning_rate=1e-3, save_steps=50),
+        distill=DistillOptions(**common, max_steps=steps, save_steps=50),
+        sampling=Sampling(max_units=choice.max_units),
+    )
+
+
+def _matching(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The names that match a pattern; SystemExit with one line for a pattern without one."""
+    known = list(names)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise SystemExit(f"{pattern!r} names no arm; there are {', '.join(known)}")
+    return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+class _Steps:
+    """Prints every tenth of the steps of a training."""
+
+    def __init__(self) -> None:
+        self._printed = -1
+
+    def __call__(self, done: int, total: int | None) -> None:
+        part = 10 * done // total if total else 0
+        if part != self._printed:
+            print(f"{done} of {total} steps", flush=True)
+            self._printed = part
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("world", choices=sorted(WORLDS))
+    parser.add_argument("--shared", type=Path, required=True, help="folder with tasks/ and environments/")
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all stages and figures")
+    parser.add_argument("--arms", nargs="+", default=["*"], help="patterns of names (default: all)")
+    parser.add_argument("--tasks", type=int, default=200, help="tasks of the test split (%(default)s)")
+    parser.add_argument("--runs", type=int, help="most runs that are learnt from (default: all)")
+    parser.add_argument("--batch", type=int, default=16, help="episodes at once (%(default)s)")
+    parser.add_argument("--adapt-steps", type=int, help="steps of the adaptation (default: the world's)")
+    parser.add_argument("--steps", type=int, help="steps of each arm (default: the world's)")
+    parser.add_argument("--max-length", type=int, help="base tokens of a window (default: the world's)")
+    parser.add_argument("--batch-tokens", type=int, help="base tokens of a step (default: one window)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
+    parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
+    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

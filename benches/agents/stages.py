@@ -1,0 +1,199 @@
+"""The stages of an arm. Each is stored, and skipped if it exists, so that a stopped run continues.
+
+OUTPUT/WORLD/settings.json         the settings that all arms share
+OUTPUT/WORLD/corpora/DATA/         the runs that arms learn from, and those of the test tasks as held out
+OUTPUT/WORLD/teacher/              the base, adapted to the runs
+OUTPUT/WORLD/vocabularies/ARM/     an arm's latents
+OUTPUT/WORLD/students/ARM/         an arm's student
+OUTPUT/WORLD/results/ARM.json      an arm's figures, with one entry for each task
+OUTPUT/WORLD/episodes/ARM.parquet  an arm's episodes, as trajectories
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lar
+from benches.agents.agent import Agent
+from benches.agents.arms import ARMS, DATA, Arm
+from benches.agents.episodes import Result, run_episodes
+from benches.agents.student_agent import StudentAgent
+from benches.agents.worlds.world import Runs, World
+from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.generation.sampling import Sampling
+from lar.trajectories import Trajectory
+from lar.utils.files import atomic_file
+from lar.utils.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all arms of a world share.
+
+    model: the base's folder. runs: at most so many are learnt from (None: all). tasks: of the test split.
+    adapt, distill: of the teacher and of every arm. sampling: of a turn. batch: episodes at once.
+    """
+
+    model: str
+    runs: int | None
+    tasks: int
+    batch: int
+    adapt: AdaptOptions
+    distill: DistillOptions
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_units=256))
+
+
+class Bench:
+    """One world with one base model; `progress` counts optimizer steps."""
+
+    def __init__(self, world: World, settings: Settings, output: Path, progress: Progress = silent) -> None:
+        self.world = world
+        self.settings = settings
+        self.folder = output / world.name
+        self._progress = progress
+        self._claim()
+
+    @property
+    def settings_record(self) -> dict[str, Any]:
+        """The settings as JSON-ready values."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self.settings)))
+        return values
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """An arm's figures; None where it has not been measured."""
+        file = self._result_file(name)
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """The figures of all measured arms: those of `ARMS` in their order, then the others."""
+        names = [file.stem for file in sorted((self.folder / "results").glob("*.json"))]
+        ordered = [name for name in ARMS if name in names] + [name for name in names if name not in ARMS]
+        return {name: json.loads(self._result_file(name).read_text()) for name in ordered}
+
+    def measure(self, name: str, arm: Arm) -> dict[str, Any]:
+        """An arm's figures; it is trained and works on the tasks unless they exist."""
+        if (known := self.record(name)) is not None:
+            return known
+        student = self.student(name, arm)
+        about = {
+            "data": arm.data,
+            "latents": len(student.vocabulary),
+            "training": student.record,
+            "bits_per_byte": self._bits(arm, student),
+        }
+        return self.measure_agent(name, StudentAgent(name, student, self.settings.sampling), about)
+
+    def measure_agent(self, name: str, agent: Agent, about: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The figures of any agent on the tasks; `about` is kept with them."""
+        if (known := self.record(name)) is not None:
+            return known
+        tasks = self.world.tasks("test", self.settings.tasks)
+        results = []
+        for result in run_episodes(self.world, tasks, agent, self.settings.batch):
+            results.append(result)
+            print(f"{name}: {len(results)} of {len(tasks)} tasks, {_solved(results)} solved", flush=True)
+        absent = {"data": None, "latents": None, "training": None, "bits_per_byte": None}
+        found = {"arm": name, **absent, **(about or {}), "tasks": [result.to_dict() for result in results]}
+        self._write_episodes(name, [result.trajectory(self.world, agent) for result in results])
+        write_json(self._result_file(name), found)
+        return found
+
+    def student(self, name: str, arm: Arm) -> Student:
+        """An arm's student."""
+        folder = self.folder / "students" / name
+        if not folder.exists():
+            options = replace(self.settings.distill, **arm.options, control=arm.latents is None)
+            vocabulary = self.vocabulary(name, arm)
+            lar.distill(
+                self.corpus(arm.data), self.teacher, vocabulary, options, folder, progress=self._progress
+            )
+        return Student.load(folder, self.teacher, device=self.settings.distill.device)
+
+    def vocabulary(self, name: str, arm: Arm) -> lar.LatentVocabulary | None:
+        """An arm's latents, from the runs that it learns from."""
+        if arm.latents is None:
+            return None
+        folder = self.folder / "vocabularies" / name
+        if not folder.exists():
+            corpus = self.corpus(arm.data)
+            if arm.latents.gate is not None:
+                corpus = self._scored(corpus)
+            arm.latents.mined(corpus).save(folder)
+        return lar.LatentVocabulary.load(folder)
+
+    def corpus(self, data: str) -> lar.Corpus:
+        """The runs that arms learn from, in one of their forms."""
+        folder = self.folder / "corpora" / data
+        if not folder.exists():
+            lar.Corpus.build(self._runs(data, "training"), self._tokenizer, folder)
+        return lar.Corpus.load(folder)
+
+    @cached_property
+    def teacher(self) -> Path:
+        """The base, adapted to the runs as they are."""
+        folder = self.folder / "teacher"
+        if not folder.exists():
+            lar.adapt(
+                self.corpus("runs"), self.settings.model, self.settings.adapt, folder, progress=self._progress
+            )
+        return folder
+
+    @cached_property
+    def _tokenizer(self) -> lar.Tokenizer:
+        return lar.Tokenizer.load(self.settings.model)
+
+    def _scored(self, corpus: lar.Corpus) -> lar.Corpus:
+        if corpus.teacher is not None:
+            return corpus
+        length, device = self.settings.distill.max_length, self.settings.distill.device
+        return lar.score(corpus, self.teacher, max_length=length, device=device, progress=self._progress)
+
+    def _bits(self, arm: Arm, student: Student) -> dict[str, Any] | None:
+        """Bits per byte of the runs of the test tasks; None where these have none."""
+        runs = self._runs(arm.data, "test")
+        if not runs:
+            return None
+        corpus = lar.Corpus.build(runs, self._tokenizer)
+        return bits_per_byte(corpus, student, max_length=self.settings.distill.max_length).to_dict()
+
+    def _runs(self, data: str, of: Runs) -> list[Trajectory]:
+        rewrite = DATA[data]
+        most = self.settings.runs if of == "training" else None
+        runs = list(self.world.runs(of))[:most]
+        return runs if rewrite is None else [rewrite(run) for run in runs]
+
+    def _result_file(self, name: str) -> Path:
+        return self.folder / "results" / f"{name}.json"
+
+    def _write_episodes(self, name: str, episodes: Sequence[Trajectory]) -> None:
+        file = self.folder / "episodes" / f"{name}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lar.write_trajectories(episodes, file)
+
+    def _claim(self) -> None:
+        """Write the settings; SystemExit where the folder holds arms of other settings."""
+        file = self.folder / "settings.json"
+        if not file.exists():
+            write_json(file, self.settings_record)
+        elif json.loads(file.read_text()) != self.settings_record:
+            raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
+
+
+def results_of(record: dict[str, Any]) -> list[Result]:
+    """The results of an arm's tasks, without their messages."""
+    return [Result(**task) for task in record["tasks"]]
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file in one step."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _solved(results: Sequence[Result]) -> int:
+    return sum(result.success for result in results)

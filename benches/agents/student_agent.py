@@ -1,0 +1,72 @@
+"""A student in transformers as an agent. The key-value cache is kept between turns."""
+
+import time
+from collections.abc import Sequence
+
+from benches.agents.agent import Turn
+from benches.agents.chat_text import ChatText
+from benches.agents.worlds.world import Opening
+from lar.distillation import Student
+from lar.generation.batch import ConversationBatch
+from lar.generation.sampling import Generation, Sampling
+from lar.trajectories import Message
+
+
+class StudentAgent:
+    """Replies as a student does: greedy, or as `sampling` draws."""
+
+    def __init__(self, name: str, student: Student, sampling: Sampling) -> None:
+        self.name = name
+        self._student = student
+        self._sampling = sampling
+
+    def begin(self, openings: Sequence[Opening]) -> "StudentConversations":
+        """Begin a batch of conversations."""
+        return StudentConversations(self._student, self._sampling, openings)
+
+
+class StudentConversations:
+    """A batch of conversations with one student; see `benches.agents.agent.Conversations`."""
+
+    def __init__(self, student: Student, sampling: Sampling, openings: Sequence[Opening]) -> None:
+        self.seconds = 0.0
+        self.passes: int | None = 0
+        self._vocabulary = student.vocabulary
+        self._texts = [ChatText(student.vocabulary.tokenizer, opening) for opening in openings]
+        self._ends = [""] * len(openings)
+        self._sent = [0] * len(openings)
+        self._batch = ConversationBatch(student, len(openings), sampling)
+
+    def reply(self) -> list[Turn]:
+        """One batched generation."""
+        prompts = [self._vocabulary.encode_text(text.heard) for text in self._texts]
+        began = time.perf_counter()
+        written = self._batch.reply(prompts)
+        self.seconds += time.perf_counter() - began
+        self.passes = (self.passes or 0) + max(len(generation.units) for generation in written)
+        self._ends = [self._end_of(generation) for generation in written]
+        turns = []
+        for row, (prompt, generation) in enumerate(zip(prompts, written, strict=True)):
+            sent = self._sent[row] + len(prompt)
+            self._sent[row] = sent + len(generation.units)
+            units, base_tokens = len(generation.units), len(generation.base_ids)
+            turns.append(Turn(generation.text, units, base_tokens, len(prompt), sent))
+        return turns
+
+    def hear(self, observations: Sequence[Message]) -> None:
+        """Keep the text that the next reply reads."""
+        for text, observation, end in zip(self._texts, observations, self._ends, strict=True):
+            text.hear(observation, end)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop the other conversations from the batch and its cache."""
+        self._batch.keep(rows)
+        self._texts = [self._texts[row] for row in rows]
+        self._ends = [self._ends[row] for row in rows]
+        self._sent = [self._sent[row] for row in rows]
+
+    def _end_of(self, generation: Generation) -> str:
+        """The text of the token that ended the turn; empty where a limit did."""
+        if generation.finish_reason != "end":
+            return ""
+        return self._vocabulary.tokenizer.backend.id_to_token(int(generation.base_ids[-1])) or ""

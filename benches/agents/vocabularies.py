@@ -1,0 +1,74 @@
+"""The vocabularies of the arms: `lar`'s own, and those of its baselines."""
+
+import random
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+import lar
+from benches.mining.peers import BpeMerges, agent_runs
+from lar.corpus.seen_tasks import digests_of
+from lar.mining.corpus_runs import frequencies
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.segments import Segments
+
+
+def bpe(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
+    """`size` byte-pair merges over the agent's base ids, each as a latent; see `benches.mining.peers`."""
+    merges = BpeMerges.train(agent_runs(corpus), size).segments()
+    return from_segments(corpus, merges, "BPE merges")
+
+
+def random_segments(corpus: lar.Corpus, like: lar.LatentVocabulary, seed: int = 0) -> lar.LatentVocabulary:
+    """Random segments of the agent's runs, distinct, with the lengths of the latents of `like`.
+
+    Each is drawn at a random place of a random distinct run that is long enough.
+    """
+    tokens, offsets, *_ = agent_runs(corpus).to_arrays()
+    draw = random.Random(seed)
+    spans = sorted(pairwise(offsets.tolist()), key=lambda span: span[1] - span[0])
+    lengths = [end - start for start, end in spans]
+    found: dict[tuple[int, ...], None] = {}
+    for latent in like:
+        first = int(np.searchsorted(lengths, len(latent)))
+        for _ in range(1000):
+            start, end = spans[draw.randrange(first, len(spans))]
+            place = draw.randrange(start, end - len(latent) + 1)
+            segment = tuple(tokens[place : place + len(latent)].tolist())
+            if segment not in found and _is_text(corpus, segment):
+                found[segment] = None
+                break
+    return from_segments(corpus, list(found), "random segments")
+
+
+def from_segments(corpus: lar.Corpus, segments: Iterable[Sequence[int]], name: str) -> lar.LatentVocabulary:
+    """The segments as latents, in their order. Those that cut a character are left out and counted."""
+    chosen = [tuple(segment) for segment in segments]
+    whole = [segment for segment in chosen if _is_text(corpus, segment)]
+    counts, supports = frequencies(agent_runs(corpus), Segments.of(whole))
+    tokenizer = corpus.tokenizer
+    latents = tuple(
+        Latent(
+            id=tokenizer.base_size + rank,
+            tokens=segment,
+            text=tokenizer.decode(np.array(segment, dtype=np.uint32)),
+            count=int(counts[rank]),
+            support=int(supports[rank]),
+            uses=0,
+            prompt_uses=0,
+        )
+        for rank, segment in enumerate(whole)
+    )
+    record = {"size": len(chosen), "made_by": name, "no_whole_characters": len(chosen) - len(whole)}
+    return lar.LatentVocabulary(latents, tokenizer, record, digests_of(corpus))
+
+
+def _is_text(corpus: lar.Corpus, segment: Sequence[int]) -> bool:
+    content, offsets = corpus.tokenizer.token_bytes()
+    part = b"".join(content[offsets[token] : offsets[token + 1]].tobytes() for token in segment)
+    try:
+        part.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
