@@ -65,7 +65,7 @@ def run_python(program: str, limits: Limits = DEFAULT_LIMITS, module: Sequence[s
         file.flush()
         Path(file.name).chmod(0o644)
         options = ("-m", *module) if module else ()
-        return _run([*_isolation(file.name, limits), sys.executable, "-B", *options, _PROGRAM], limits)
+        return _run([*_isolation(file.name, limits), sys.executable, "-Bu", *options, _PROGRAM], limits)
 
 
 def _run(command: list[str], limits: Limits) -> Outcome:

@@ -1,0 +1,136 @@
+"""The arms: their vocabularies, and a small bench that continues where it stopped."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch", reason="the bench needs the extra `train`")
+pytest.importorskip("transformers", reason="the bench needs the extra `train`")
+
+from benches.agents import stages, vocabularies
+from benches.agents.agent import Turn
+from benches.agents.arms import ARMS, CONTROL, Arm, Latents
+from benches.agents.episodes import run_episodes
+from benches.agents.run import _matching
+from benches.agents.stages import Bench, Settings, results_of
+from benches.agents.student_agent import StudentAgent
+from benches.agents.table import summary, table
+from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.generation.sampling import Sampling
+from lar.trajectories import read_trajectories
+from testing import tiny
+
+SAMPLING = Sampling(max_units=12)
+
+
+@pytest.fixture(scope="module")
+def settings(teacher_folder):
+    common = {"max_steps": 2, "max_length": 128, "device": "cpu", "save_steps": 1}
+    return Settings(
+        model=str(teacher_folder),
+        runs=6,
+        tasks=5,
+        batch=2,
+        adapt=AdaptOptions(**common),
+        distill=DistillOptions(**common, fitted_batches=2),
+        sampling=SAMPLING,
+    )
+
+
+def test_a_student_works_alike_alone_and_in_a_batch(world, corpus, vocabulary):
+    student = Student.begin(tiny.teacher(corpus), vocabulary, DistillOptions(device="cpu")).eval()
+    agent, tasks = StudentAgent("student", student, SAMPLING), world.tasks("test")
+    alone, together = (list(run_episodes(world, tasks, agent, batch)) for batch in (1, 4))
+    for one, other in zip(alone, together, strict=True):
+        same = {"seconds": 0.0, "passes": None}
+        assert replace(one, **same) == replace(other, **same)
+        assert one.base_tokens >= one.units > 0
+        assert one.read + one.units > one.read > 0
+        assert one.passes == one.units
+    assert any(result.turns > 1 for result in alone)
+    assert all((result.sent > result.read) == (result.turns > 1) for result in alone)
+
+
+def test_merges_are_latents_of_the_text(corpus):
+    found = vocabularies.bpe(corpus, 40)
+    assert 30 < len(found) <= 40
+    ids = corpus.tokenizer.encode("How warm is it in Lima? I will look up the weather in Lima.")
+    units = found.encode(ids)
+    assert found.expand(units).tolist() == list(ids)
+    assert len(units) < len(ids)
+
+
+def test_random_segments_have_the_lengths_of_the_latents(corpus, vocabulary):
+    found = vocabularies.random_segments(corpus, vocabulary, seed=1)
+    assert [len(latent) for latent in found] == [len(latent) for latent in vocabulary]
+    assert len({latent.tokens for latent in found}) == len(found)
+    assert all(latent.count > 0 for latent in found)
+    assert found == vocabularies.random_segments(corpus, vocabulary, seed=1)
+
+
+def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monkeypatch):
+    arms = {CONTROL: Arm(), "small": Arm(Latents(8)), "gated": Arm(Latents(8, "p75"))}
+    bench = Bench(world, settings, tmp_path)
+    first = bench.measure(CONTROL, arms[CONTROL])
+    assert len(first["tasks"]) == settings.tasks
+    assert first["bits_per_byte"]["bits_per_byte"] > 0
+    monkeypatch.setattr(stages, "run_episodes", None)  # nothing is run again
+    again = Bench(world, settings, tmp_path)
+    assert again.measure(CONTROL, arms[CONTROL]) == json.loads(json.dumps(first))
+    monkeypatch.undo()
+    for name in ("small", "gated"):
+        assert again.measure(name, arms[name])["latents"] == 8
+    episodes = list(read_trajectories(tmp_path / "weather" / "episodes" / "small.parquet"))
+    assert [episode.task for episode in episodes] == [task.id for task in world.tasks("test", 5)]
+    records = again.records()
+    lines = table(records).splitlines()
+    assert [line.split(" | ")[0] for line in lines] == ["| arm", "| ---", *(f"| {name}" for name in records)]
+    written = summary(records)
+    assert list(written["small"]["solved"]) == [task.id for task in world.tasks("test", 5)]
+    assert written[CONTROL]["against_control"] is None
+    assert written["small"]["against_control"]["tasks"] == 5
+    assert results_of(records["small"])[0].task == "city 0"
+
+
+def test_arms_of_other_settings_are_refused(world, settings, tmp_path):
+    Bench(world, settings, tmp_path)
+    with pytest.raises(SystemExit, match="arms of other settings"):
+        Bench(world, replace(settings, tasks=4), tmp_path)
+
+
+def test_any_agent_can_be_measured(world, settings, tmp_path):
+    class Silent:
+        name = "silent"
+        seconds, passes = 0.0, None
+
+        def begin(self, openings):
+            self.rows = len(openings)
+            return self
+
+        def reply(self):
+            return [Turn("", 1, 1, 1, 1)] * self.rows
+
+        def hear(self, observations):
+            pass
+
+        def keep(self, rows):
+            self.rows = len(rows)
+
+    bench = Bench(world, settings, tmp_path)
+    found = bench.measure_agent("silent", Silent())
+    assert [task["cut_off"] for task in found["tasks"]] == [True] * settings.tasks
+    assert "| silent | 0.0 ± 0.0 |" in table(bench.records())
+
+
+def test_patterns_name_arms():
+    assert _matching(["*"], ARMS) == list(ARMS)
+    assert _matching(["lar-256*", CONTROL], ARMS) == [CONTROL, "lar-256", "lar-256-p75"]
+    with pytest.raises(SystemExit, match="'lor-\\*' names no arm; there are react, "):
+        _matching(["lor-*"], ARMS)
+
+
+def test_every_arm_has_data_and_options_that_there_are():
+    for arm in ARMS.values():
+        assert arm.data in stages.DATA
+        replace(DistillOptions(), **arm.options)

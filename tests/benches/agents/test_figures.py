@@ -1,0 +1,53 @@
+"""The figures of arms: means, standard errors, and differences by task."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benches.agents.episodes import Result
+from benches.agents.figures import Compared, Estimate, Figures, percent
+
+VALUES = st.lists(st.booleans(), min_size=2, max_size=30)
+
+
+def results_of(solved, units=10):
+    return [
+        Result(str(task), repeated=False, success=success, units=units, sent=100, seconds=2.0)
+        for task, success in enumerate(solved)
+    ]
+
+
+@given(VALUES)
+def test_the_error_of_a_share_is_the_textbook_one(solved):
+    found = Figures.of(results_of(solved)).success
+    share = np.mean(solved)
+    assert found.mean == pytest.approx(share)
+    assert found.error == pytest.approx(sqrt(share * (1 - share) / (len(solved) - 1)))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=30))
+def test_a_difference_is_paired_by_task_in_any_order(pairs):
+    own, control = zip(*pairs, strict=True)
+    compared = Compared.of(results_of(own, 5)[::-1], results_of(control))
+    differences = np.array(own, dtype=float) - np.array(control, dtype=float)
+    assert compared.tasks == len(pairs)
+    assert compared.success.mean == pytest.approx(differences.mean())
+    assert compared.success.error == pytest.approx(differences.std(ddof=1) / sqrt(len(pairs)))
+    assert compared.units == pytest.approx(-0.5)
+    assert compared.total == pytest.approx(105 / 110 - 1)
+
+
+def test_tasks_of_one_side_alone_are_left_out_and_no_common_task_is_refused():
+    own, control = results_of([True, False, True]), results_of([True, True])
+    assert Compared.of(own, control).tasks == 2
+    with pytest.raises(ValueError, match="no task in common"):
+        Compared.of([], control)
+
+
+def test_one_task_has_no_error():
+    assert Estimate.of([1.0]) == Estimate(1.0, None)
+    assert percent(Estimate(0.5, None)) == "50.0"
+    assert percent(Estimate(0.5, 0.011)) == "50.0 ± 1.1"
