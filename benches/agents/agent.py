@@ -25,14 +25,17 @@ class Turn:
 
 
 class Conversations(Protocol):
-    """Conversations that take their turns together.
+    """Conversations that take their turns together."""
 
-    seconds: that the replies took so far. passes: forward passes of the model in which they were made, of the
-    whole batch; None where an engine does not tell.
-    """
+    @property
+    def seconds(self) -> float:
+        """The time that the replies took so far."""
+        ...
 
-    seconds: float
-    passes: int | None
+    @property
+    def passes(self) -> int | None:
+        """The model's forward passes in them, of the whole batch; None where an engine does not tell."""
+        ...
 
     def reply(self) -> list[Turn]:
         """The agent's next turn in each conversation."""

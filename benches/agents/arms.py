@@ -4,18 +4,31 @@ All arms of a world start from the same adapted base and are trained on the same
 `react` is the control. An arm that is a baseline has its module's docstring for what differs from its paper.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lar
 from benches.agents import vocabularies
+from benches.agents.agent import Agent
+from benches.agents.baselines.acon import CompressingAgent
+from benches.agents.baselines.concise_hint import HintedAgent
+from benches.agents.baselines.published import LOSS, by_next_word
+from benches.agents.baselines.token_skip import skipped
 from benches.agents.baselines.vanilla import without_thoughts
+from benches.agents.student_agent import StudentAgent
+from lar.distillation import Student
+from lar.generation.sampling import Sampling
 from lar.trajectories import Trajectory
 
 CONTROL = "react"
 
-Rewrite = Callable[[Trajectory], Trajectory]
+Runs = Iterable[Trajectory]
+Rewrite = Callable[[Runs, Path, str | None], Iterator[Trajectory]]
+"""Rewrites runs; it gets the folder of the adapted base, and the device to run it on."""
+
+MakeAgent = Callable[[str, Student, Sampling], Agent]
 
 
 @dataclass(frozen=True)
@@ -42,20 +55,31 @@ class Arm:
     """An arm.
 
     latents: None without any. data: the name of its runs in `DATA`. options: fields of `DistillOptions` that
-    differ from the world's.
+    differ from the world's. student: the arm whose student it uses; None for one of its own. agent: how the
+    student works on the tasks.
     """
 
     latents: Latents | None = None
     data: str = "runs"
     options: dict[str, Any] = field(default_factory=dict)
+    student: str | None = None
+    agent: MakeAgent = StudentAgent
 
 
 def _random_segments(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
     return vocabularies.random_segments(corpus, lar.mine(corpus, size=size))
 
 
-DATA: dict[str, Rewrite | None] = {"runs": None, "no-thoughts": without_thoughts}
-"""The data of the arms: the world's runs, or a rewriting of each."""
+def _compressing(name: str, student: Student, sampling: Sampling) -> Agent:
+    return CompressingAgent(StudentAgent(name, student, sampling))
+
+
+def _without_thoughts(runs: Runs, teacher: Path, device: str | None) -> Iterator[Trajectory]:  # noqa: ARG001
+    return without_thoughts(runs)
+
+
+DATA: dict[str, Rewrite | None] = {"runs": None, "no-thoughts": _without_thoughts, "skipped": skipped}
+"""The data of the arms: the world's runs, or a rewriting of them."""
 
 ARMS: dict[str, Arm] = {
     CONTROL: Arm(),
@@ -65,7 +89,11 @@ ARMS: dict[str, Arm] = {
     "lar-256-p75": Arm(Latents(256, "p75")),
     "lar-1024-p75": Arm(Latents(1024, "p75")),
     "lar-1024-paper": Arm(Latents(1024), options={"loss": "paper"}),
+    "lar-1024-published": Arm(Latents(1024, maker=by_next_word), options=LOSS),
     "bpe-1024": Arm(Latents(1024, maker=vocabularies.bpe)),
     "random-1024": Arm(Latents(1024, maker=_random_segments)),
+    "token-skip": Arm(data="skipped"),
+    "acon": Arm(student=CONTROL, agent=_compressing),
+    "concise-hint": Arm(student=CONTROL, agent=HintedAgent),
 }
-"""The arms by their names."""
+"""The arms by their names. Those with another's student need no training."""

@@ -1,6 +1,7 @@
 """One conversation as the text that a model reads: the opening, then what follows each of its turns."""
 
 from benches.agents.worlds.world import Opening
+from lar.generation.sampling import Generation
 from lar.tokenizer import ChatTemplate, Tokenizer
 from lar.trajectories import Message
 
@@ -41,3 +42,10 @@ class ChatText:
 
     def _rendered(self) -> str:
         return self._template.render(self._messages, self._tools, add_generation_prompt=True)
+
+
+def end_of_turn(tokenizer: Tokenizer, generation: Generation) -> str:
+    """The text of the token that ended a generated turn; empty where a limit or a stop string did."""
+    if generation.finish_reason != "end":
+        return ""
+    return tokenizer.backend.id_to_token(int(generation.base_ids[-1])) or ""

@@ -20,7 +20,6 @@ import lar
 from benches.agents.agent import Agent
 from benches.agents.arms import ARMS, DATA, Arm
 from benches.agents.episodes import Result, run_episodes
-from benches.agents.student_agent import StudentAgent
 from benches.agents.worlds.world import Runs, World
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -85,7 +84,7 @@ class Bench:
             "training": student.record,
             "bits_per_byte": self._bits(arm, student),
         }
-        return self.measure_agent(name, StudentAgent(name, student, self.settings.sampling), about)
+        return self.measure_agent(name, arm.agent(name, student, self.settings.sampling), about)
 
     def measure_agent(self, name: str, agent: Agent, about: dict[str, Any] | None = None) -> dict[str, Any]:
         """The figures of any agent on the tasks; `about` is kept with them."""
@@ -104,6 +103,8 @@ class Bench:
 
     def student(self, name: str, arm: Arm) -> Student:
         """An arm's student."""
+        if arm.student is not None:
+            return self.student(arm.student, ARMS[arm.student])
         folder = self.folder / "students" / name
         if not folder.exists():
             options = replace(self.settings.distill, **arm.options, control=arm.latents is None)
@@ -164,7 +165,7 @@ class Bench:
         rewrite = DATA[data]
         most = self.settings.runs if of == "training" else None
         runs = list(self.world.runs(of))[:most]
-        return runs if rewrite is None else [rewrite(run) for run in runs]
+        return runs if rewrite is None else list(rewrite(runs, self.teacher, self.settings.distill.device))
 
     def _result_file(self, name: str) -> Path:
         return self.folder / "results" / f"{name}.json"

@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 
 from benches.agents.agent import Turn
-from benches.agents.chat_text import ChatText
+from benches.agents.chat_text import ChatText, end_of_turn
 from benches.agents.worlds.world import Opening
 from lar.distillation import Student
 from lar.generation.batch import ConversationBatch
-from lar.generation.sampling import Generation, Sampling
+from lar.generation.sampling import Sampling
 from lar.trajectories import Message
 
 
@@ -44,7 +44,7 @@ class StudentConversations:
         written = self._batch.reply(prompts)
         self.seconds += time.perf_counter() - began
         self.passes = (self.passes or 0) + max(len(generation.units) for generation in written)
-        self._ends = [self._end_of(generation) for generation in written]
+        self._ends = [end_of_turn(self._vocabulary.tokenizer, generation) for generation in written]
         turns = []
         for row, (prompt, generation) in enumerate(zip(prompts, written, strict=True)):
             sent = self._sent[row] + len(prompt)
@@ -64,9 +64,3 @@ class StudentConversations:
         self._texts = [self._texts[row] for row in rows]
         self._ends = [self._ends[row] for row in rows]
         self._sent = [self._sent[row] for row in rows]
-
-    def _end_of(self, generation: Generation) -> str:
-        """The text of the token that ended the turn; empty where a limit did."""
-        if generation.finish_reason != "end":
-            return ""
-        return self._vocabulary.tokenizer.backend.id_to_token(int(generation.base_ids[-1])) or ""

@@ -5,12 +5,10 @@ import re
 
 import pytest
 
-from benches.agents.baselines.vanilla import without_thoughts
 from benches.agents.worlds.answers import contains, is_exact, normalized
 from benches.agents.worlds.data import records, shuffled
 from benches.agents.worlds.wording import OPENINGS, varied
 from lar.tokenizer import Tokenizer
-from lar.trajectories import Trajectory
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +54,6 @@ def test_a_wording_changes_no_fact():
     assert varied(thought, "run", 3, seed=0) == varied(thought, "run", 3, seed=0)
     for kept in ("I must escalate.", "The SIM card is locked.", "I am done."):
         assert {varied(kept, "run", turn, seed=0) for turn in range(50)} == {kept}
-
-
-def test_vanilla_keeps_the_actions_alone():
-    said = [
-        "I think. <search> rome </search>",
-        "Well.\n<answer> 5 </answer> done",
-        'Thought: a\nAction: {"name": "done", "arguments": {}}',
-        "nothing to do",
-    ]
-    run = Trajectory("run", "task", [{"role": "user", "content": "x <answer> y </answer>"}])
-    run.messages.extend({"role": "assistant", "content": text} for text in said)
-    assert [message["content"] for message in without_thoughts(run)] == [
-        "x <answer> y </answer>",
-        "<search> rome </search>",
-        "<answer> 5 </answer>",
-        'Action: {"name": "done", "arguments": {}}',
-        "nothing to do",
-    ]
 
 
 def test_no_question_of_a_split_is_learnt_from(search_qa):
