@@ -60,7 +60,10 @@ class Code:
         """A gold solution of each problem, as one answer; none of them thinks or tries anything."""
         for name in self._names(of):
             for record in self._problems[name]:
-                solution: Message = {"role": "assistant", "content": f"<answer>\n{record['solution']}\n</answer>"}
+                solution: Message = {
+                    "role": "assistant",
+                    "content": f"<answer>\n{record['solution']}\n</answer>",
+                }
                 messages = [*Problem(record, self._limits).opening.messages, solution]
                 yield Trajectory(record["id"], name, messages, success=True, model="gold solution")
 
