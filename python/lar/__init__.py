@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lar.distillation import Student
     from lar.distillation.adapt import adapt
     from lar.distillation.distill import distill
+    from lar.evaluation.boundary.sweep import sweep
     from lar.evaluation.estimate import estimate
     from lar.evaluation.reduction import evaluate
     from lar.evaluation.reporting.write import report
@@ -52,6 +53,7 @@ _MODULES = {
     "read_trajectories": "lar.trajectories",
     "report": "lar.evaluation.reporting.write",
     "score": "lar.scoring.score",
+    "sweep": "lar.evaluation.boundary.sweep",
     "write_trajectories": "lar.trajectories",
 }
 
@@ -72,6 +74,7 @@ __all__ = [
     "read_trajectories",
     "report",
     "score",
+    "sweep",
     "write_trajectories",
 ]
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "encode": ("lar.cli.encode", "Encode base token ids as units."),
     "expand": ("lar.cli.expand", "Expand units into base token ids, exactly."),
     "distill": ("lar.cli.distill", "Teach a model to use a latent vocabulary."),
+    "sweep": ("lar.cli.sweep", "Find how many latents, at which gate, a student can use without a loss."),
     "evaluate": ("lar.cli.evaluate", "Measure what a vocabulary saves on tasks that it was not mined on."),
     "report": ("lar.cli.report", "Write one HTML file of what is known: latents, savings, money."),
     "export": ("lar.cli.export", "Write a student as a checkpoint that unmodified engines serve."),
@@ -36,7 +37,7 @@ COMMANDS = {
 
 # Command -> how to go on after Ctrl-C; all others write in one step, at their end.
 _GOES_ON = "run the same command again to continue"
-_AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill", "run"), _GOES_ON) | {
+_AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill", "sweep", "run"), _GOES_ON) | {
     "demo": "remove its folder, or choose another, before you run it again"
 }
 

@@ -1,0 +1,234 @@
+"""Trains a student for each entropy gate and size of vocabulary, beside one control, and compares them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lar.corpus import Corpus
+from lar.distillation.distill import distill
+from lar.distillation.options import DistillOptions
+from lar.distillation.student import Student
+from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.errors import CorpusError, OptionError
+from lar.evaluation.boundary.plot import write_pictures
+from lar.evaluation.boundary.points import Point, Sweep, name_of
+from lar.evaluation.reduction import evaluate
+from lar.mining.entropy_gate import parse_gate
+from lar.mining.mine import mine
+from lar.utils.files import atomic_file, check_replaceable
+from lar.utils.paths import StrPath
+from lar.utils.progress import Passes, Progress, annotate, silent
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+SWEEP_FILE = "sweep.json"
+RESULT_FILE = "result.json"
+CONTROL = "control"
+TIMED_STEPS = 4
+
+Success = Callable[[Student], Sequence[bool]]
+"""Works on the tasks of a world with a student: for each task, in one order, whether it was solved."""
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What is compared.
+
+    sizes: the numbers of latents. gates: the entropy gates, as `lar.mine` takes them; None without one.
+    tolerance: see `Sweep`; None for 0.01 of the tasks with a world, for 0.05 of the bits per byte without.
+    """
+
+    sizes: tuple[int, ...] = (64, 256, 1024)
+    gates: tuple[str | None, ...] = (None, "p75", "p50")
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise OptionError("sizes: give one or more positive numbers of latents")
+        if not self.gates:
+            raise OptionError("gates: give one or more; none is one too")
+        for gate in self.gates:
+            parse_gate(gate)
+        if self.tolerance is not None and self.tolerance < 0:
+            raise OptionError(f"tolerance must be at least 0, not {self.tolerance:g}")
+
+    def settings(self) -> Iterator[tuple[str | None, int]]:
+        """Each gate with each size, once."""
+        yield from dict.fromkeys((gate, size) for gate in self.gates for size in self.sizes)
+
+
+def sweep(
+    corpus: Corpus | StrPath,
+    model: StrPath,
+    output: StrPath,
+    options: SweepOptions | None = None,
+    distillation: DistillOptions | None = None,
+    *,
+    success: Success | None = None,
+    progress: Progress = silent,
+    announce: Callable[[str], None] | None = None,
+) -> Sweep:
+    """Students of `model` for each entropy gate and size, beside a control, on the tasks that are held out.
+
+    Args:
+        corpus: a corpus with a split, or its folder. Its training side is mined and learnt, the other is
+            measured.
+        model: the teacher's folder.
+        output: the folder of all students and figures. A student that is there is not trained again, so a
+            sweep that was stopped goes on. `result.json` and the pictures `sweep.svg` and `sweep.png` are
+            written at the end; the pictures need the extra `report`.
+        options: see `SweepOptions`.
+        distillation: the options of all students and of the control.
+        success: measures a student by a world's tasks, which none of the students has learnt; without it,
+            students are compared by bits per byte.
+        progress: counts the steps of all students; its notes name them.
+        announce: gets one line before the work begins: how many students there are, and about how long their
+            training takes, by the time of a few steps of the control.
+
+    Raises:
+        CorpusError: the corpus has no split.
+        OptionError: an option has no meaning, or `output` holds something else or a sweep with other options.
+    """
+    work = _Work(corpus, Path(model), Path(output), options, distillation, success, progress)
+    work.claim()
+    if announce is not None:
+        work.announce(announce)
+    result = work.run()
+    write_json(Path(output) / RESULT_FILE, result.to_dict())
+    write_pictures(result, Path(output))
+    return result
+
+
+class _Work:
+    """One sweep."""
+
+    def __init__(
+        self,
+        corpus: Corpus | StrPath,
+        model: Path,
+        output: Path,
+        options: SweepOptions | None,
+        distillation: DistillOptions | None,
+        success: Success | None,
+        progress: Progress,
+    ) -> None:
+        self._corpus = corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
+        if self._corpus.own_split is None:
+            raise CorpusError(
+                f"{self._corpus.path}: holds out no tasks; build it with a hold-out, or split it"
+            )
+        self._model = model
+        self._output = output
+        self._options = options or SweepOptions()
+        self._distillation = distillation or DistillOptions()
+        self._success = success
+        self._settings = list(self._options.settings())
+        self._progress = Passes(progress, len(self._settings) + 1, self._distillation.max_steps or 1)
+
+    def claim(self) -> None:
+        """Record the options in a new or empty folder; raises OptionError for a folder of something else."""
+        check_replaceable(self._output, SWEEP_FILE)
+        wanted = {
+            "corpus": str(self._corpus.path),
+            "model": str(self._model),
+            "distillation": self._distillation.to_dict(),
+            "success": self._success is not None,
+        }
+        file = self._output / SWEEP_FILE
+        if not file.is_file():
+            write_json(file, wanted)
+            return
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if different := [name for name, value in wanted.items() if found.get(name) != value]:
+            raise OptionError(
+                f"{self._output}: a sweep with another {' and '.join(different)}; choose another"
+            )
+
+    def announce(self, announce: Callable[[str], None]) -> None:
+        """Tell how long the students that are not there will take."""
+        missing = [name for name in self._names() if not self._file(name).is_file()]
+        if missing:
+            announce(f"{len(missing)} of {len(self._names())} students to train, {self._time(len(missing))}")
+
+    def run(self) -> Sweep:
+        """All points."""
+        control = self._point(CONTROL, None, 0)
+        points = tuple(self._point(name_of(gate, size), gate, size) for gate, size in self._settings)
+        self._progress.end()
+        tolerance = self._options.tolerance
+        if tolerance is None:
+            tolerance = 0.01 if self._success else 0.05
+        return Sweep(control, points, tolerance)
+
+    def _names(self) -> list[str]:
+        return [CONTROL, *(name_of(gate, size) for gate, size in self._settings)]
+
+    def _file(self, name: str) -> Path:
+        return self._output / f"{name}.json"
+
+    def _time(self, students: int) -> str:
+        """About how long the training of so many students takes."""
+        steps = self._distillation.max_steps
+        if steps is None:
+            return f"each for {self._distillation.epochs:g} epochs"
+        times: list[float] = []
+        few = replace(
+            self._distillation, control=True, max_steps=min(TIMED_STEPS, steps), evaluate_steps=None
+        )
+        few = replace(few, patience=None)
+        distill(
+            self._corpus, str(self._model), None, few, progress=lambda *_: times.append(time.perf_counter())
+        )
+        if len(times) < 2:
+            return f"{steps} steps each"
+        hours = students * steps * (times[-1] - times[0]) / (len(times) - 1) / 3600
+        return f"{steps} steps each: about {_duration(hours)} of training, and the evaluations"
+
+    def _point(self, name: str, gate: str | None, size: int) -> Point:
+        """A point; its student is trained and measured unless that was done."""
+        file = self._file(name)
+        annotate(self._progress, name)
+        if file.is_file():
+            return Point.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        vocabulary = None if name == CONTROL else self._mined(name, gate, size)
+        options = replace(self._distillation, control=vocabulary is None)
+        folder = self._output / name / "student"
+        student = distill(
+            self._corpus, str(self._model), vocabulary, options, folder, progress=self._progress
+        )
+        point = self._measured(student, vocabulary, gate, size)
+        write_json(file, point.to_dict())
+        return point
+
+    def _mined(self, name: str, gate: str | None, size: int) -> LatentVocabulary:
+        folder = self._output / name / "vocabulary"
+        if not folder.is_dir():
+            mine(self._corpus, size, max_entropy=gate).save(folder)
+        return LatentVocabulary.load(folder)
+
+    def _measured(
+        self, student: Student, vocabulary: LatentVocabulary | None, gate: str | None, size: int
+    ) -> Point:
+        counts = None if vocabulary is None else evaluate(self._corpus, vocabulary).total
+        bits = bits_per_byte(self._corpus, student, max_length=self._distillation.max_length)
+        return Point(
+            gate=gate,
+            size=size,
+            latents=len(student.vocabulary),
+            reduction=0.0 if counts is None else counts.reduction,
+            prompt_reduction=0.0 if counts is None else counts.prompt_reduction,
+            bits_per_byte=bits.bits_per_byte,
+            success=None if self._success is None else tuple(map(bool, self._success(student))),
+        )
+
+
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file in one step."""
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _duration(hours: float) -> str:
+    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"

@@ -1,0 +1,94 @@
+"""A sweep: every setting is trained once, beside one control, and a stopped sweep goes on."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`")
+pytest.importorskip("transformers", reason="needs the extra `train`")
+
+from lar.corpus import Corpus
+from lar.distillation import DistillOptions
+from lar.errors import CorpusError, OptionError
+from lar.evaluation.boundary import SweepOptions, sweep
+from lar.evaluation.boundary import sweep as package
+from lar.evaluation.boundary.plot import picture
+from testing import toy
+
+STEPS = DistillOptions(max_steps=3, max_length=128, device="cpu", fitted_batches=2)
+OPTIONS = SweepOptions(sizes=(4, 8), gates=(None, "p75"))
+
+
+@pytest.fixture(scope="module")
+def split_corpus(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swept") / "corpus"
+    return Corpus.build(toy.trajectories(24), tokenizer, folder, hold_out=0.25)
+
+
+@pytest.fixture(scope="module")
+def done(split_corpus, teacher_folder, tmp_path_factory):
+    output, said = tmp_path_factory.mktemp("sweep") / "out", []
+    result = sweep(split_corpus, teacher_folder, output, OPTIONS, STEPS, announce=said.append)
+    return output, result, said
+
+
+def test_there_is_a_student_for_each_setting_and_one_control(done):
+    output, result, said = done
+    assert [point.name for point in result.points] == ["none-4", "none-8", "p75-4", "p75-8"]
+    assert all(point.reduction > 0 and point.latents == point.size for point in result.points)
+    assert (result.control.latents, result.control.reduction) == (0, 0.0)
+    assert len(said) == 1
+    assert said[0].startswith("5 of 5 students to train, 3 steps each: about ")
+    written = json.loads((output / "result.json").read_text())
+    assert written == json.loads(json.dumps(result.to_dict()))
+    assert {"sweep.svg", "sweep.png", "sweep.json"} <= {file.name for file in output.iterdir()}
+    assert (output / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "no gate" in written["words"] or "p75" in written["words"]
+
+
+def test_a_sweep_goes_on_and_takes_further_settings(done, split_corpus, teacher_folder, monkeypatch):
+    output, before, _ = done
+    trained, distill = [], package.__globals__["distill"]
+
+    def counted(*arguments, **keywords):
+        trained.append(arguments[4] if len(arguments) > 4 else None)
+        return distill(*arguments, **keywords)
+
+    monkeypatch.setitem(package.__globals__, "distill", counted)
+    (output / "none-8.json").unlink()  # its student is there: it is loaded, not trained
+    wider = replace(OPTIONS, sizes=(4, 8, 6))
+    result = sweep(str(split_corpus.path), teacher_folder, output, wider, STEPS)
+    assert result.points[0] == before.points[0]
+    assert [point.name for point in result.points if point.size == 6] == ["none-6", "p75-6"]
+    assert [folder.parent.name for folder in trained] == ["none-8", "none-6", "p75-6"]
+    assert result.points[1].bits_per_byte == pytest.approx(before.points[1].bits_per_byte, rel=1e-5)
+
+
+def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_path):
+    seen = []
+
+    def solved(student):
+        seen.append(len(student.vocabulary))
+        return [True, len(student.vocabulary) == 0]
+
+    options = SweepOptions(sizes=(4,), gates=(None,))
+    result = sweep(split_corpus, teacher_folder, tmp_path / "out", options, STEPS, success=solved)
+    assert seen == [0, 4]
+    assert (result.control.success, result.points[0].success) == ((True, True), (True, False))
+    assert result.boundary.best is None
+    assert result.tolerance == 0.01
+    assert picture(result)["data"]["values"][0]["y"] == 0.5
+
+
+def test_what_has_no_meaning_is_refused(split_corpus, teacher_folder, tmp_path, corpus, done):
+    with pytest.raises(CorpusError, match="holds out no tasks"):
+        sweep(corpus, teacher_folder, tmp_path / "out", OPTIONS, STEPS)
+    for wrong in ({"sizes": ()}, {"sizes": (0,)}, {"gates": ()}, {"gates": ("p101",)}, {"tolerance": -1.0}):
+        with pytest.raises(OptionError):
+            SweepOptions(**wrong)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OptionError, match="already contains something else"):
+        sweep(split_corpus, teacher_folder, tmp_path, OPTIONS, STEPS)
+    with pytest.raises(OptionError, match="a sweep with another distillation"):
+        sweep(split_corpus, teacher_folder, done[0], OPTIONS, replace(STEPS, max_steps=2))
