@@ -12,7 +12,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help demo test test-slow test-newest test-oldest lock docs test-engines engines engine-models check format \
-	bench gpu-pack wheels clean
+	bench evidence-small gpu-pack wheels clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
@@ -94,6 +94,13 @@ format: $(INSTALLED) ## Format the code
 bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), against BPE merges
 	@test -d $(SHARED)/data || { echo 'make bench needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
 	$(BIN)/python -m benches.mining.reduction --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
+
+# Small enough for two cores: few runs, few steps, 40 questions. docs/evidence.md says what its figures are worth.
+evidence-small: $(INSTALLED) ## SMOLLM2=checkpoint: an agent with latents beside its control on 40 questions (25 minutes)
+	@test -f "$(SMOLLM2)/config.json" || { echo 'make evidence-small SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
+	@test -d $(SHARED)/tasks || { echo 'make evidence-small needs tasks with a score: SHARED=folder with tasks/search_qa' >&2; exit 2; }
+	$(BIN)/python -m benches.agents.run search_qa --shared $(SHARED) --model $(SMOLLM2) --device cpu --arms react lar-256 \
+		--tasks 40 --runs 400 --max-length 1024 --adapt-steps 120 --steps 60 -o evidence-small
 
 gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network needs (benches/gpu/METHOD.md)
 	@test -d $(SHARED)/data || { echo 'make gpu-pack needs real trajectories: SHARED=folder with data/ and tokenizers/qwen3' >&2; exit 2; }
