@@ -19,7 +19,7 @@ from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
-from lar.mining.selection import Selector
+from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
@@ -86,7 +86,12 @@ def mine(
 
 
 def mine_each(
-    corpus: Corpus, sizes: Sequence[int], *, progress: Progress = silent, **options: Unpack[MiningKeywords]
+    corpus: Corpus,
+    sizes: Sequence[int],
+    *,
+    static: TextGates | None = None,
+    progress: Progress = silent,
+    **options: Unpack[MiningKeywords],
 ) -> Iterator[LatentVocabulary]:
     """Yield a vocabulary for each of `sizes`, in their order; cheaper than as many calls of `mine`.
 
@@ -95,7 +100,7 @@ def mine_each(
     """
     chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
-    mining.gate_once()
+    mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
     for size in sizes:
         yield mining.run(size)
 
@@ -149,7 +154,7 @@ class _Mining:
         savings = self._savings
         selector = self._selector(size, savings, held)
         annotate(self._progress, "choice of latents")
-        selection = selector.select(search.candidates, self._gates)
+        selection = selector.select(_best(search.candidates, options), self._gates)
         segments, rows = self._arranged(selection)
         mining = {
             **asdict(options),
@@ -176,10 +181,10 @@ class _Mining:
         self._progress.end()
         return vocabulary
 
-    def gate_once(self) -> None:
+    def gate_once(self, static: TextGates) -> None:
         """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
         selector = self._selector(self._options.size, self._savings, Segments.of([]))
-        passing = selector.passing(self._search.candidates, self._gates)
+        passing = selector.passing(self._search.candidates, static, border=BORDER in self._gates)
         self._search = replace(self._search, candidates=passing)
         self._gates = tuple(name for name in self._gates if name == SERVED)
 
@@ -278,6 +283,12 @@ class _Mining:
             )
             for rank, (segment, count, support, uses, prompt_uses) in enumerate(rows)
         )
+
+
+def _best(candidates: _core.Candidates, options: MiningOptions) -> _core.Candidates:
+    """As many of the candidates as are searched for a size, where they were searched for a larger one."""
+    most = options.limits.most
+    return candidates if len(candidates) <= most else _core.Candidates.best([candidates], most)
 
 
 def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpus) -> int:
