@@ -101,7 +101,13 @@ class Corpus:
         return hash(self.path.resolve())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "manifest": self.manifest, "_keep": self._keep, "_owner": None, "_whole": None}
+        return {
+            "path": self.path,
+            "manifest": self.manifest,
+            "_keep": self._keep,
+            "_owner": None,
+            "_whole": None,
+        }
 
     @property
     def _identity(self) -> tuple[Path, Manifest, Keep | None]:

@@ -96,7 +96,10 @@ def mine_each(
     """Yield a vocabulary for each of `sizes`, in their order; cheaper than as many calls of `mine`.
 
     The corpus is read and searched once, for the largest size, and the gates that look at a text alone are
-    asked once. So the latents may differ a little from those of `mine`.
+    asked once. What the gate `served` has dropped for one size is not tried again for the next: so give the
+    largest first. The latents may differ a little from those of `mine`.
+
+    `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
     """
     chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
@@ -144,6 +147,7 @@ class _Mining:
         self._backend = backend
         self._gates = parse_gates(options.gates)
         self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
+        self._failed: set[tuple[int, ...]] = set()  # segments that are not tried again for another size
         self._tools = None if options.tools is None else read_tools(options.tools)
 
     def run(self, size: int) -> LatentVocabulary:
@@ -154,7 +158,8 @@ class _Mining:
         savings = self._savings
         selector = self._selector(size, savings, held)
         annotate(self._progress, "choice of latents")
-        selection = selector.select(_best(search.candidates, options), self._gates)
+        selection = selector.select(self._pool(options.limits.most), self._gates)
+        self._failed |= selector.failed
         segments, rows = self._arranged(selection)
         mining = {
             **asdict(options),
@@ -180,6 +185,16 @@ class _Mining:
         vocabulary = _with_entropies(vocabulary, corpus, self._backend, self._progress)
         self._progress.end()
         return vocabulary
+
+    def _pool(self, most: int) -> _core.Candidates:
+        """At most `most` candidates: those that are left of a search for a larger size may be more."""
+        candidates = self._search.candidates
+        if self._failed:
+            tokens, offsets, *_ = candidates.to_arrays()
+            listed = Segments(tokens, offsets).to_lists()
+            is_open = [tuple(segment) not in self._failed for segment in listed]
+            candidates = candidates.filter(np.array(is_open, dtype=np.bool_))
+        return candidates if len(candidates) <= most else _core.Candidates.best([candidates], most)
 
     def gate_once(self, static: TextGates) -> None:
         """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
@@ -283,12 +298,6 @@ class _Mining:
             )
             for rank, (segment, count, support, uses, prompt_uses) in enumerate(rows)
         )
-
-
-def _best(candidates: _core.Candidates, options: MiningOptions) -> _core.Candidates:
-    """As many of the candidates as are searched for a size, where they were searched for a larger one."""
-    most = options.limits.most
-    return candidates if len(candidates) <= most else _core.Candidates.best([candidates], most)
 
 
 def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpus) -> int:

@@ -57,6 +57,7 @@ class Selector:
         self._held = set() if held is None else set(map(tuple, held.to_lists()))
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
         self.costs: list[dict[str, Any]] = []
+        self.failed: set[tuple[int, ...]] = set()  # segments that have failed the gate `served`
 
     def select(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> _core.Selection:
         """The latents that pass `gates`; `characters` is always on."""
@@ -108,7 +109,9 @@ class Selector:
         texts = texts_of(segments, self._tokenizer)
         worth = uses.astype(np.int64) * (segments.lengths - 1)
         clashes = clashes_at_headers(texts, worth, self._tokenizer)
-        return self._audit(selection) | _repeats(texts) | clashes
+        fails = self._audit(selection) | _repeats(texts) | clashes
+        self.failed.update(map(tuple, compress(segments.to_lists(), fails)))
+        return fails
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
         reduction = round(self._saving(selection) / self._total, 6)
