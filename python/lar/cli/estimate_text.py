@@ -93,9 +93,9 @@ def _print_choice(found: "Estimate") -> None:
     if found.gated is not None:
         saved = found.gated.reduction
         _say(
-            f"Begin with the entropy gate {found.gated.gate}: without one, agents lost success in short trainings"
-            f" (docs/howto/choose.md). By {by}, {best.size} latents then save {saved:.1%} in place of"
-            f" {saved - found.gated.difference:.1%} ({len(found.gated.splits)} splits)."
+            f"Begin with the entropy gate {found.gated.gate}: without one, agents lost success in short"
+            f" trainings (docs/howto/choose.md). By {by}, {best.size} latents then save {saved:.1%} in place"
+            f" of {saved - found.gated.difference:.1%} ({len(found.gated.splits)} splits)."
         )
     elif any(point.gate is not None for point in found.points):
         _say(f"The gates are by {by}.")

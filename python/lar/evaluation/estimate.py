@@ -181,12 +181,13 @@ def estimate(
     more, so a sample's figures are on the careful side.
 
     Args:
-        corpus: the logs as a corpus, its folder, or a sample of either (`Sample.of_logs` takes one of logs
-            that are no corpus yet). Of a corpus with a split only the training side is used.
+        corpus: the logs as a corpus, or its folder; of one with a split only the training side is used. Or a
+            sample that was taken before: `Sample.of_logs` takes one of logs that are no corpus yet.
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation.
         splits: the number of splits, at least one.
-        most_tokens: the most tokens that are mined, prompts included; but `FEWEST` tasks are taken.
+        most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
+            `FEWEST` tasks.
         probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half of the
             tasks, and behind `USUAL_GATE` where there is no other gate.
         workers: splits that are mined at a time, in threads; None for one a core. The result is the same.
@@ -276,18 +277,24 @@ def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: _M
     """The estimate with its probes, on its first splits."""
     best, half = found.recommended, OnSide(0.5, _HALF_SEED, is_held_out=True)
     halves = [(train.select(half), held) for train, held in pairs]
-    tries_half = all(train.num_action_tokens for train, _ in halves)
-    tries_gate = all(point.gate is None for point in found.points)
-    jobs: list[Job] = [(*pair, (best.size,), best.gate) for pair in halves if tries_half]
-    jobs += [(*pair, (best.size,), USUAL_GATE) for pair in pairs if tries_gate]
-    usages = [one for [one] in minings.run(jobs)]
-    beside = best.splits[: len(pairs)]
-    at = len(pairs) * tries_half
+    is_gated = any(point.gate is not None for point in found.points)
     return replace(
         found,
-        half=Probe(best.gate, tuple(usages[:at]), beside) if tries_half else None,
-        gated=Probe(USUAL_GATE, tuple(usages[at:]), beside) if tries_gate else None,
+        half=_probe(best, best.gate, halves, minings),
+        gated=None if is_gated else _probe(best, USUAL_GATE, pairs, minings),
     )
+
+
+def _probe(
+    point: Point, gate: float | str | None, pairs: Sequence[tuple[Corpus, Corpus]], minings: _Minings
+) -> Probe | None:
+    """The size of a point, mined on other pairs or with another gate; None where that leaves too little."""
+    jobs: list[Job] = [(*pair, (point.size,), gate) for pair in pairs]
+    try:
+        usages = [usage_of for [usage_of] in minings.run(jobs)]
+    except CorpusError:
+        return None
+    return Probe(gate, tuple(usages), point.splits[: len(pairs)])
 
 
 @contextmanager
