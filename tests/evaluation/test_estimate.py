@@ -110,7 +110,8 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
     arguments = [corpus.path, "--size", 2, "--size", 8, "--splits", 2]
     prices = ["--price-input", 0.2, "--price-output", 0.6, "--runs-per-month", 1000]
     shown = run(*arguments, *prices).output
-    assert "Next: lar mine" in shown
+    assert "Next: lar score" in shown
+    assert "then: lar mine" in shown
     assert "runs = " in shown
     found = json.loads(run(*arguments, *prices, "--json").output)
     assert [point["size"] for point in found["points"]] == [2, 8]
