@@ -148,7 +148,10 @@ def test_the_parameters_of_known_models(tmp_path, config, billions):
         *("num_key_value_heads", "head_dim", "vocab_size", "tie_word_embeddings"),
     )
     (tmp_path / "config.json").write_text(json.dumps(dict(zip(names, config, strict=True))))
-    cost = training_cost(tmp_path, tokens=1_000_000)
+    cost = training_cost(tmp_path, tokens=1_000_000, latents=1024)
     assert cost.parameters / 1e9 == pytest.approx(billions, rel=0.03)
+    more = training_cost(tmp_path, tokens=1_000_000, latents=2048)
+    assert more.trained_gib - cost.trained_gib == pytest.approx(2 * 1024 * config[0] * 16 / 2**30)
+    assert 0.003 < cost.trained_gib / 8 / cost.weights_gib < 0.05  # LoRA of rank 16: 0.5% of a large model
     assert cost.hours == pytest.approx(6 * cost.parameters * 1e6 / (989e12 * 0.4) / 3600)
-    assert training_cost(tmp_path / "nothing", tokens=1) is None
+    assert training_cost(tmp_path / "nothing", tokens=1, latents=1) is None

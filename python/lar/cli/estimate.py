@@ -86,7 +86,8 @@ def command(
             prompt_weight=prompt_weight,
             progress=progress,
         )
-    cost = training_cost(tokenizer or sample.corpus.path, PASSES * found.tokens_in_all)
+    folder = tokenizer or sample.corpus.path
+    cost = training_cost(folder, PASSES * found.tokens_in_all, found.recommended.size)
     summary = {
         **found.to_dict(),
         "realised": list(REALISED),

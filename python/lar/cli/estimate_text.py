@@ -127,9 +127,10 @@ def _print_training(cost: dict[str, Any] | None) -> None:
         return
     _say(
         f"Training: {PASSES} passes over all logs are {cost['tokens'] / 1e6:,.1f} M tokens, with"
-        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100 and"
-        f" {cost['weights_gib']:.0f} GiB for the weights. This is arithmetic (6 operations a token and"
-        " parameter at 40% of the GPU's peak): nothing was measured on a GPU yet."
+        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100. Memory:"
+        f" {cost['weights_gib']:.1f} GiB for the weights, {cost['trained_gib']:.1f} GiB for what is trained,"
+        " and activations. This is arithmetic (6 operations a token and parameter at 40% of the GPU's peak):"
+        " nothing was measured on a GPU yet."
     )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,9 +18,12 @@ from lar.mining.engine_gates.static import parse_gates
 from lar.mining.mine import mine_each
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import TextGates
+from lar.trajectories.tasks import one_task
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 SIZES = (64, 128, 256, 512, 1024)
 HELD_OUT = 0.2
@@ -208,9 +211,11 @@ def estimate(
     whole = corpus if isinstance(corpus, Sample) else Sample.of(_loaded(corpus), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
     pairs = _splits(sample, splits)
+    if warning := one_task(sample.task_counts()):
+        logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
     total = len(entropy_gates) * splits * len(ordered) + 2 * probed
-    with _Minings(options, workers, progress, total) as minings, _few_warnings():
+    with _Minings(options, workers, progress, total) as minings, _without_warnings_of_parts():
         _ = sample.tokenizer  # read before the threads, of which each would read it
         points: list[Point] = []
         for gate in entropy_gates:
@@ -298,24 +303,16 @@ def _probe(
 
 
 @contextmanager
-def _few_warnings() -> Iterator[None]:
-    """Let minings warn once of a corpus, and not of gates without a teacher, which `Estimate.teacher` has."""
-    seen: set[str] = set()
+def _without_warnings_of_parts() -> Iterator[None]:
+    """Keep what each mining of a part warns of out of the log; what is true of all is warned of once."""
 
-    def is_new(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        is_first = text not in seen
-        seen.add(text)
-        return is_first
+    def is_kept(record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING
 
-    filters: dict[str, Callable[[logging.LogRecord], bool]] = {
-        "lar.mining.mine": is_new,
-        "lar.mining.entropy_gate": lambda record: record.levelno > logging.WARNING,
-    }
     with ExitStack() as stack:
-        for name, keep in filters.items():
-            logging.getLogger(name).addFilter(keep)
-            stack.callback(logging.getLogger(name).removeFilter, keep)
+        for name in ("lar.mining.mine", "lar.mining.entropy_gate"):
+            logging.getLogger(name).addFilter(is_kept)
+            stack.callback(logging.getLogger(name).removeFilter, is_kept)
         yield
 
 
