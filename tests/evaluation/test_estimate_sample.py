@@ -141,6 +141,5 @@ def test_the_held_out_side_is_in_no_count(tokenizer):
 def test_a_corpus_that_is_mostly_one_task_is_warned_of_once(tokenizer, caplog):
     logs = [toy.trajectory(seed, task=max(seed, 20)) for seed in range(40)]
     estimate(Corpus.build(logs, tokenizer), sizes=[2], splits=3)
-    assert [line for line in caplog.messages if "share one task" in line] == [
-        "21 of 40 trajectories share one task (toy/20): use --task-key to name the field with the task of a record"
-    ]
+    [line] = [line for line in caplog.messages if "share one task" in line]
+    assert line.startswith("21 of 40 trajectories share one task (toy/20)")
