@@ -12,7 +12,7 @@ from lar.errors import OptionError
 
 if TYPE_CHECKING:
     from lar.cli.next_step import Command
-    from lar.evaluation.estimate import Point
+    from lar.evaluation.estimate import Estimate, Point
     from lar.evaluation.money import Prices
 
 RUNS = 1000  # whose bill is shown where no number is given
@@ -72,10 +72,12 @@ def command(
     from lar.cli.next_step import print_next
     from lar.evaluation.estimate import SIZES, estimate
     from lar.evaluation.training_cost import training_cost
+    from lar.mining.options import MiningOptions
 
     bill = _bill(**prices)
     gates_read = [None if gate == "none" else gate for gate in gates] or [None]
-    _check_gates(gates_read)
+    for gate in gates_read:  # checked before anything is read
+        MiningOptions(max_entropy=gate, prompt_weight=prompt_weight)
     sample = sample_of(logs, tokenizer, task_key, most_tokens)
     with progress_bar("estimating", unit="minings") as progress:
         found = estimate(
@@ -99,14 +101,6 @@ def command(
     else:
         print_estimate(found, summary)
     print_next(*_next_steps(logs, tokenizer, task_key, found), as_json=as_json, label="then")
-
-
-def _check_gates(gates: list[str | None]) -> None:
-    """Raise OptionError for a gate that is none, before anything is read."""
-    from lar.mining.entropy_gate import parse_gate
-
-    for gate in gates:
-        parse_gate(gate)
 
 
 def _bill(
@@ -153,7 +147,7 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
 
 
 def _next_steps(
-    logs: tuple[Path | str, ...], tokenizer: Path | None, task_key: str | None, found: Any
+    logs: tuple[Path | str, ...], tokenizer: Path | None, task_key: str | None, found: "Estimate"
 ) -> "list[Command]":
     """The commands that go on from here: build a corpus, score it, mine it behind the usual gate."""
     from lar.cli.inputs import is_corpus
@@ -163,23 +157,19 @@ def _next_steps(
 
     steps: list[Command] = []
     folder = Path(logs[0])
+    hold_out: tuple[str, ...] = ()
     if is_corpus(folder):
         hold_out = new_split_flags(Corpus.load(folder))
     else:
         key = () if task_key is None else ("--task-key", task_key)
+        flags = (*key, *hold_out_flags(found.whole.corpus.tasks))
         folder = beside(Path(), "corpus")
-        source = tokenizer or MODEL
-        hold_out = hold_out_flags(found.whole.corpus.tasks)
-        steps.append(("lar", "corpus", *logs, "--tokenizer", source, *key, *hold_out, "-o", folder))
-        hold_out = ()
-    best = found.recommended
-    gate = best.gate if found.gated is None else USUAL_GATE
+        steps.append(("lar", "corpus", *logs, "--tokenizer", tokenizer or MODEL, *flags, "-o", folder))
+    gate = found.recommended.gate if found.gated is None else USUAL_GATE
     if gate is not None and found.teacher is None:
         steps.append(("lar", "score", folder, "--model", _model(tokenizer)))
-    flags = () if gate is None else ("--max-entropy", str(gate))
-    size = ("--size", str(best.size))
-    steps.append(("lar", "mine", folder, *size, *flags, *hold_out, "-o", beside(folder, "vocabulary")))
-    return steps
+    options = ("--size", str(found.recommended.size), *(() if gate is None else ("--max-entropy", str(gate))))
+    return [*steps, ("lar", "mine", folder, *options, *hold_out, "-o", beside(folder, "vocabulary"))]
 
 
 def _model(tokenizer: Path | None) -> Path | str:

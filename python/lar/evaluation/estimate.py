@@ -2,22 +2,17 @@
 
 import logging
 import statistics
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from threading import Event, Lock
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.corpus.selection import OnSide
 from lar.errors import CorpusError, OptionError
+from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.sample import Sample
-from lar.evaluation.usage import Usage, usage
-from lar.mining.engine_gates.static import parse_gates
-from lar.mining.mine import mine_each
-from lar.mining.options import MiningKeywords, MiningOptions
-from lar.mining.selection import TextGates
+from lar.evaluation.usage import Usage
+from lar.mining.options import MiningKeywords
 from lar.trajectories.tasks import one_task
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
@@ -215,15 +210,10 @@ def estimate(
         logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
     total = len(entropy_gates) * splits * len(ordered) + 2 * probed
-    with _Minings(options, workers, progress, total) as minings, _without_warnings_of_parts():
+    with Minings(options, workers, progress, total) as minings, without_warnings():
         _ = sample.tokenizer  # read before the threads, of which each would read it
-        points: list[Point] = []
-        for gate in entropy_gates:
-            rows = minings.run([(train, held, ordered, gate) for train, held in pairs])
-            columns = zip(*rows, strict=True)
-            points += [Point(size, gate, found) for size, found in zip(ordered, columns, strict=True)]
         found = Estimate(
-            tuple(points),
+            _curve(pairs, ordered, entropy_gates, minings),
             runs=sample.num_trajectories,
             tasks=len(sample.tasks),
             tokens=sample.num_tokens,
@@ -233,52 +223,22 @@ def estimate(
         return _probed(found, pairs[:probed], minings) if probed else found
 
 
-Job = tuple[Corpus, Corpus, Sequence[int], float | str | None]
-"""What to mine, what to measure, the sizes in ascending order, and the gate."""
+def _curve(
+    pairs: Sequence[tuple[Corpus, Corpus]],
+    sizes: Sequence[int],
+    gates: Sequence[float | str | None],
+    minings: Minings,
+) -> tuple[Point, ...]:
+    """A point for each gate and each of the ascending sizes, mined on the first of each pair."""
+    points: list[Point] = []
+    for gate in gates:
+        rows = minings.run([(train, held, sizes, gate) for train, held in pairs])
+        columns = zip(*rows, strict=True)
+        points += [Point(size, gate, found) for size, found in zip(sizes, columns, strict=True)]
+    return tuple(points)
 
 
-class _Minings:
-    """Minings of parts of one corpus, several at a time: each mostly runs outside the interpreter's lock."""
-
-    def __init__(self, options: MiningKeywords, workers: int, progress: Progress, total: int) -> None:
-        self._options = options
-        self._static = TextGates(parse_gates(options.get("gates", MiningOptions.gates)))
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="lar-estimate")
-        self._progress = progress
-        self._total = total
-        self._done = 0
-        self._counting = Lock()
-        self._stopped = Event()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()  # after an error or Ctrl-C the threads end with the size that they mine
-        self._pool.shutdown(cancel_futures=True)
-
-    def run(self, jobs: Sequence[Job]) -> list[tuple[Usage, ...]]:
-        """The usage of each job's sizes, in their order."""
-        return list(self._pool.map(self._one, jobs))
-
-    def _one(self, job: Job) -> tuple[Usage, ...]:
-        train, held, sizes, gate = job
-        options: MiningKeywords = {**self._options, "max_entropy": gate}
-        found: list[Usage] = []
-        for vocabulary in mine_each(train, sizes[::-1], static=self._static, **options):
-            found.append(usage(held, vocabulary))
-            self._count()
-            if self._stopped.is_set():
-                break
-        return tuple(reversed(found))
-
-    def _count(self) -> None:
-        with self._counting:
-            self._done += 1
-            self._progress(self._done, self._total)
-
-
-def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: _Minings) -> Estimate:
+def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings) -> Estimate:
     """The estimate with its probes, on its first splits."""
     best, half = found.recommended, OnSide(0.5, _HALF_SEED, is_held_out=True)
     halves = [(train.select(half), held) for train, held in pairs]
@@ -291,7 +251,7 @@ def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: _M
 
 
 def _probe(
-    point: Point, gate: float | str | None, pairs: Sequence[tuple[Corpus, Corpus]], minings: _Minings
+    point: Point, gate: float | str | None, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings
 ) -> Probe | None:
     """The size of a point, mined on other pairs or with another gate; None where that leaves too little."""
     jobs: list[Job] = [(*pair, (point.size,), gate) for pair in pairs]
@@ -300,20 +260,6 @@ def _probe(
     except CorpusError:
         return None
     return Probe(gate, tuple(usages), point.splits[: len(pairs)])
-
-
-@contextmanager
-def _without_warnings_of_parts() -> Iterator[None]:
-    """Keep what each mining of a part warns of out of the log; what is true of all is warned of once."""
-
-    def is_kept(record: logging.LogRecord) -> bool:
-        return record.levelno != logging.WARNING
-
-    with ExitStack() as stack:
-        for name in ("lar.mining.mine", "lar.mining.entropy_gate"):
-            logging.getLogger(name).addFilter(is_kept)
-            stack.callback(logging.getLogger(name).removeFilter, is_kept)
-        yield
 
 
 def _loaded(corpus: Corpus | StrPath) -> Corpus:
