@@ -29,7 +29,7 @@ def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(rows, mos
     logs = [short(task, text, number) for number, (task, text) in enumerate(rows)]
     lengths = Counter[str]()
     for one in logs:
-        lengths[one.task] += sampling._characters(one)
+        lengths[one.task] += len(sampling._text(one))
     expected, total = set(), 0
     for number, task in enumerate(sorted(lengths, key=lambda name: place_of(name, SEED))):
         total += lengths[task]

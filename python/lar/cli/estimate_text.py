@@ -51,7 +51,7 @@ def _say(text: str, indent: int = 0) -> None:
 
 def _print_size(found: "Estimate") -> None:
     whole = found.whole
-    error = f" (by the sample, within {whole.error:.1%})" if whole.error else ""
+    error = f" (± {whole.error:.1%}, two standard errors)" if whole.error else ""
     about = "about " if whole.error else ""
     _say(
         f"{whole.runs:,} runs at {whole.tasks:,} tasks, {about}{whole.tokens:,} tokens{error}; "

@@ -16,6 +16,7 @@ from lar.corpus import Corpus
 from lar.corpus.encoding import digest
 from lar.corpus.selection import OnSide, place_of
 from lar.errors import TrajectoryError
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress, silent
 
@@ -26,6 +27,9 @@ FEWEST = 20
 # Characters of JSON that are kept for each token that is asked for. Logs of chats and code had 3.6 to 4.4 a
 # token; what is too much is cut when the tokens are counted.
 CHARACTERS = 6
+# To estimate the tokens of what is left out, a piece of so many characters is tokenized in each stretch. By
+# the characters alone the estimate for mini_swe_gemini3 was 6% too low: one run of 343 has 7% of all tokens.
+PIECE, STRETCH = 200, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,15 @@ class Sample:
             TrajectoryError: there are none.
             TokenizerError: the chat template refuses one of the sample.
         """
-        kept = _Kept(most_tokens * CHARACTERS)
+        kept, tokenizer = _Kept(most_tokens * CHARACTERS), Tokenizer.of(tokenizer)
         for trajectory in logs:
             kept.add(trajectory)
         if not kept.runs:
             raise TrajectoryError("the logs hold no trajectory")
         corpus = Corpus.build(kept.trajectories(), tokenizer, progress=progress)
-        tokens, error = _ratio(tokens_by_task(corpus), kept.characters)
+        counted = tokens_by_task(corpus)
+        weights = kept.characters if len(counted) == len(kept.characters) else kept.weights(tokenizer)
+        tokens, error = _ratio(counted, weights)
         return cls(sampled(corpus, most_tokens), kept.runs, len(kept.characters), tokens, error)
 
 
@@ -113,6 +119,7 @@ class _Kept:
     def __init__(self, most: int) -> None:
         self.runs = 0
         self.characters: Counter[str] = Counter()  # of each task
+        self._pieces: list[tuple[str, str]] = []  # of all tasks: the task, and a part of its text
         self._most = most
         self._of_task: dict[str, list[Trajectory]] = defaultdict(list)
         self._last: list[tuple[float, str]] = []  # a heap of (-place, task) of the tasks that are kept
@@ -121,7 +128,10 @@ class _Kept:
 
     def add(self, trajectory: Trajectory) -> None:
         """Count a trajectory, and keep it unless the tasks before its own are enough."""
-        task, length = trajectory.task, _characters(trajectory)
+        task, text = trajectory.task, _text(trajectory)
+        length = len(text)
+        first = int(place_of(trajectory.id, SEED) * STRETCH)
+        self._pieces += [(task, text[at : at + PIECE]) for at in range(first, length, STRETCH)]
         self.runs += 1
         self.characters[task] += length
         place = place_of(task, SEED)
@@ -138,6 +148,14 @@ class _Kept:
             self._held -= self.characters[name]
             del self._of_task[name]
 
+    def weights(self, tokenizer: Tokenizer) -> Counter[str]:
+        """The tokens of the pieces of each task, all tasks included."""
+        found = Counter(dict.fromkeys(self.characters, 0))
+        encoded = tokenizer.encode_batch([piece for _, piece in self._pieces])
+        for (task, _), tokens in zip(self._pieces, encoded, strict=True):
+            found[task] += len(tokens)
+        return found
+
     def trajectories(self) -> list[Trajectory]:
         """The trajectories of the sample, in an order that does not depend on that in which they came."""
         tasks = sorted(self._of_task, key=lambda task: (place_of(task, SEED), task))
@@ -148,21 +166,22 @@ class _Kept:
         ]
 
 
-def _characters(trajectory: Trajectory) -> int:
-    """The length of all that a chat template reads, as JSON."""
-    return len(json.dumps((trajectory.tools, trajectory.messages), ensure_ascii=False))
+def _text(trajectory: Trajectory) -> str:
+    """All that a chat template reads, as JSON."""
+    return json.dumps((trajectory.tools, trajectory.messages), ensure_ascii=False)
 
 
-def _ratio(tokens: Mapping[str, int], characters: Mapping[str, int]) -> tuple[int, float]:
+def _ratio(tokens: Mapping[str, int], weights: Mapping[str, int]) -> tuple[int, float]:
     """The tokens of all tasks from those of a sample, and two standard errors as a share of them.
 
     The ratio estimator with the tasks as its units (Cochran, Sampling Techniques, 6.3 and 6.4): `tokens` has
-    the n tasks of the sample, `characters` all N.
+    the n tasks of the sample, `weights` all N, about in proportion to their tokens.
     """
     total, number = sum(tokens.values()), len(tokens)
-    if number == len(characters):
+    weight = sum(weights[task] for task in tokens)
+    if number == len(weights) or not weight:
         return total, 0.0
-    ratio = total / sum(characters[task] for task in tokens)
-    squares = sum((found - ratio * characters[task]) ** 2 for task, found in tokens.items())
-    spread = sqrt(squares * number / max(number - 1, 1) * (1 - number / len(characters)))
-    return round(ratio * sum(characters.values())), 2 * spread / total
+    ratio = total / weight
+    squares = sum((found - ratio * weights[task]) ** 2 for task, found in tokens.items())
+    spread = sqrt(squares * number / max(number - 1, 1) * (1 - number / len(weights)))
+    return round(ratio * sum(weights.values())), 2 * spread / total
