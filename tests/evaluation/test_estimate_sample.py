@@ -126,6 +126,18 @@ def test_the_interval_of_all_tokens_usually_contains_them():
     assert held >= 0.9 * 200  # two standard errors: 95%, less for a small sample
 
 
+def test_a_run_that_is_unlike_the_sample_is_counted_too(tokenizer, monkeypatch):
+    monkeypatch.setattr(sampling, "FEWEST", 10)
+    logs = toy.trajectories(60)
+    tasks = sorted({one.task for one in logs}, key=lambda task: place_of(task, SEED))
+    dense = short(tasks[-1], "".join(chr(0x4E00 + number % 9000) for number in range(30_000)), 1)
+    found = Sample.of_logs([*logs, dense], tokenizer, 2_000)
+    assert tasks[-1] not in found.corpus.tasks
+    whole = Corpus.build([*logs, dense], tokenizer).num_tokens
+    assert whole > 50_000
+    assert 0.5 < found.tokens / whole < 1.5  # by the characters it would be a sixth
+
+
 def test_no_logs_are_refused(tokenizer):
     with pytest.raises(TrajectoryError, match="no trajectory"):
         Sample.of_logs([], tokenizer, 100)

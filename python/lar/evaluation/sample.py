@@ -119,7 +119,9 @@ class _Kept:
     def __init__(self, most: int) -> None:
         self.runs = 0
         self.characters: Counter[str] = Counter()  # of each task
-        self._pieces: list[tuple[str, str]] = []  # of all tasks: the task, and a part of its text
+        self._pieces: list[
+            tuple[str, int, list[str]]
+        ] = []  # of all runs: task, characters, parts of the text
         self._most = most
         self._of_task: dict[str, list[Trajectory]] = defaultdict(list)
         self._last: list[tuple[float, str]] = []  # a heap of (-place, task) of the tasks that are kept
@@ -130,8 +132,9 @@ class _Kept:
         """Count a trajectory, and keep it unless the tasks before its own are enough."""
         task, text = trajectory.task, _text(trajectory)
         length = len(text)
-        first = int(place_of(trajectory.id, SEED) * STRETCH)
-        self._pieces += [(task, text[at : at + PIECE]) for at in range(first, length, STRETCH)]
+        first = int(place_of(trajectory.id, SEED) * min(STRETCH, length))
+        pieces = [text[at : at + PIECE] for at in range(first, length, STRETCH)]
+        self._pieces.append((task, length, pieces))
         self.runs += 1
         self.characters[task] += length
         place = place_of(task, SEED)
@@ -148,12 +151,13 @@ class _Kept:
             self._held -= self.characters[name]
             del self._of_task[name]
 
-    def weights(self, tokenizer: Tokenizer) -> Counter[str]:
-        """The tokens of the pieces of each task, all tasks included."""
-        found = Counter(dict.fromkeys(self.characters, 0))
-        encoded = tokenizer.encode_batch([piece for _, piece in self._pieces])
-        for (task, _), tokens in zip(self._pieces, encoded, strict=True):
-            found[task] += len(tokens)
+    def weights(self, tokenizer: Tokenizer) -> dict[str, float]:
+        """About the tokens of each task, all tasks included: a run's are its length by those of its pieces."""
+        found = dict.fromkeys(self.characters, 0.0)
+        encoded = iter(tokenizer.encode_batch([piece for *_, pieces in self._pieces for piece in pieces]))
+        for task, length, pieces in self._pieces:
+            tokens = sum(len(next(encoded)) for _ in pieces)
+            found[task] += tokens * length / sum(map(len, pieces))
         return found
 
     def trajectories(self) -> list[Trajectory]:
@@ -171,17 +175,16 @@ def _text(trajectory: Trajectory) -> str:
     return json.dumps((trajectory.tools, trajectory.messages), ensure_ascii=False)
 
 
-def _ratio(tokens: Mapping[str, int], weights: Mapping[str, int]) -> tuple[int, float]:
+def _ratio(tokens: Mapping[str, int], weights: Mapping[str, float]) -> tuple[int, float]:
     """The tokens of all tasks from those of a sample, and two standard errors as a share of them.
 
     The ratio estimator with the tasks as its units (Cochran, Sampling Techniques, 6.3 and 6.4): `tokens` has
     the n tasks of the sample, `weights` all N, about in proportion to their tokens.
     """
     total, number = sum(tokens.values()), len(tokens)
-    weight = sum(weights[task] for task in tokens)
-    if number == len(weights) or not weight:
+    if number == len(weights):
         return total, 0.0
-    ratio = total / weight
+    ratio = total / sum(weights[task] for task in tokens)
     squares = sum((found - ratio * weights[task]) ** 2 for task, found in tokens.items())
     spread = sqrt(squares * number / max(number - 1, 1) * (1 - number / len(weights)))
     return round(ratio * sum(weights.values())), 2 * spread / total
