@@ -152,7 +152,7 @@ class _Kept:
             del self._of_task[name]
 
     def weights(self, tokenizer: Tokenizer) -> dict[str, float]:
-        """About the tokens of each task, all tasks included: a run's are its length by those of its pieces."""
+        """About the tokens of each task, all tasks included, by the pieces of its runs and their lengths."""
         found = dict.fromkeys(self.characters, 0.0)
         encoded = iter(tokenizer.encode_batch([piece for *_, pieces in self._pieces for piece in pieces]))
         for task, length, pieces in self._pieces:
