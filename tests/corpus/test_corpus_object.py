@@ -42,6 +42,12 @@ def test_length_and_repr(corpus):
     assert nothing  # a corpus all the same
 
 
+def test_views_share_the_tokenizer_of_the_corpus(corpus):
+    train, held_out = corpus.split(0.3)
+    views = (train, held_out, train.select(lambda _: True), corpus.with_split(0.2))
+    assert all(view.tokenizer is corpus.tokenizer for view in views)
+
+
 def test_a_pickled_corpus_is_small(corpus):
     assert corpus.tasks
     assert corpus.tokenizer

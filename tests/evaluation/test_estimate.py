@@ -110,7 +110,8 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
     arguments = [corpus.path, "--size", 2, "--size", 8, "--splits", 2]
     prices = ["--price-input", 0.2, "--price-output", 0.6, "--runs-per-month", 1000]
     shown = run(*arguments, *prices).output
-    assert "Next: lar mine" in shown
+    assert "Next: lar score" in shown
+    assert "then: lar mine" in shown
     assert "runs = " in shown
     found = json.loads(run(*arguments, *prices, "--json").output)
     assert [point["size"] for point in found["points"]] == [2, 8]
@@ -147,7 +148,10 @@ def test_the_parameters_of_known_models(tmp_path, config, billions):
         *("num_key_value_heads", "head_dim", "vocab_size", "tie_word_embeddings"),
     )
     (tmp_path / "config.json").write_text(json.dumps(dict(zip(names, config, strict=True))))
-    cost = training_cost(tmp_path, tokens=1_000_000)
+    cost = training_cost(tmp_path, tokens=1_000_000, latents=1024)
     assert cost.parameters / 1e9 == pytest.approx(billions, rel=0.03)
+    more = training_cost(tmp_path, tokens=1_000_000, latents=2048)
+    assert more.trained_gib - cost.trained_gib == pytest.approx(2 * 1024 * config[0] * 16 / 2**30)
+    assert 0.003 < cost.trained_gib / 8 / cost.weights_gib < 0.05  # LoRA of rank 16: 0.5% of a large model
     assert cost.hours == pytest.approx(6 * cost.parameters * 1e6 / (989e12 * 0.4) / 3600)
-    assert training_cost(tmp_path / "nothing", tokens=1) is None
+    assert training_cost(tmp_path / "nothing", tokens=1, latents=1) is None

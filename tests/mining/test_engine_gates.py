@@ -31,7 +31,7 @@ from lar.mining.engine_gates.tool_call import tool_call
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.mining.options import MiningOptions
-from lar.mining.selection import Selector
+from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
 from lar.mining.turn_borders import TurnBorders
 from lar.serving.export.tokenizer_files import exported_backend
@@ -242,6 +242,22 @@ def test_no_text_is_in_the_converters_check_text(tokenizer):
     digest = "a36179c1e2b1cfcfbfad1dc779addad2ffc778201e4cf0d538bddeafa2c526da"
     assert hashlib.sha256(CHECK_TEXT.encode()).hexdigest() == digest
     assert kept(check_text, tokenizer, "13", " I'll", "113", " I'd") == ["113", " I'd"]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "\n\n", "x <", "é", "café", "user", "<tool_call>", "Oslo", "get_"]))
+    ),
+    st.sets(st.sampled_from(sorted(STATIC_GATES))),
+)
+@settings(max_examples=30)
+def test_gates_that_are_asked_once_answer_as_if_asked_each_time(tokenizer, parts, names):
+    known = TextGates((*names, "served"))
+    for texts in parts:
+        expected = np.ones(len(texts), dtype=np.bool_)
+        for name in names:
+            expected &= STATIC_GATES[name](texts, tokenizer)
+        assert known.of(texts, tokenizer).tolist() == expected.tolist()
 
 
 def test_gates_by_name():

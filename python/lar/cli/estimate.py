@@ -4,27 +4,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from lar.cli.common import EXISTING_PATH, LOGS, json_option, print_json, progress_bar
-from lar.cli.tables import print_table
+from lar.cli.common import LOGS, json_option, print_json, progress_bar
+from lar.cli.estimate_text import PASSES, REALISED, print_estimate
+from lar.cli.sampling import most_tokens_option, sample_of, tokenizer_option
 from lar.errors import OptionError
 
 if TYPE_CHECKING:
     from lar.cli.next_step import Command
+    from lar.evaluation.estimate import Estimate, Point
+    from lar.evaluation.money import Prices
 
-# In what share of the places where the parse has a latent a student wrote it by greedy decoding. It wrote the
-# latent's first token in 41% on SmolLM2 and in 0.3% on the demo (docs/engines.md, "A student beside its
-# control").
-REALISED = (0.59, 1.0)
-PASSES = 3  # over the logs
 RUNS = 1000  # whose bill is shown where no number is given
-_SOURCE = "59% for SmolLM2-135M after 500 steps on tau_bench, nearly all on the demo's world"
 
 
 @click.command("estimate")
 @click.argument("logs", nargs=-1, required=True, type=LOGS)
-@click.option("--tokenizer", type=EXISTING_PATH, help="The model's folder; a corpus folder has its own.")
+@tokenizer_option
+@click.option(
+    "--task-key",
+    metavar="FIELD",
+    help="For logs: the dotted path of the field that names a record's task, such as metadata.issue.",
+)
 @click.option(
     "--size", "sizes", multiple=True, type=click.IntRange(1), help="A number of latents; may be repeated."
 )
@@ -32,13 +33,7 @@ _SOURCE = "59% for SmolLM2-135M after 500 steps on tau_bench, nearly all on the 
     "--max-entropy", "gates", multiple=True, help="An entropy gate (p60, 0.25, none); may be repeated."
 )
 @click.option("--splits", default=5, show_default=True, type=click.IntRange(1), help="The number of splits.")
-@click.option(
-    "--most-tokens",
-    default=1_000_000,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Sample a larger corpus down to about so many tokens.",
-)
+@most_tokens_option(1_000_000)
 @click.option(
     "--prompt-weight", default=0.0, show_default=True, help="What a prompt token counts, see lar mine."
 )
@@ -54,6 +49,7 @@ _SOURCE = "59% for SmolLM2-135M after 500 steps on tau_bench, nearly all on the 
 def command(
     logs: tuple[Path | str, ...],
     tokenizer: Path | None,
+    task_key: str | None,
     sizes: tuple[int, ...],
     gates: tuple[str, ...],
     splits: int,
@@ -64,33 +60,36 @@ def command(
 ) -> None:
     """Mine on four fifths of the tasks in LOGS, measure on the others, and do so for five splits.
 
-    LOGS is a corpus folder, or files of any known format with --tokenizer. No model and no GPU are needed.
-    With prices, the last lines are a month's bill with the arithmetic.
+    LOGS is a corpus folder, or files of any known format with --tokenizer. All are read, and a sample of
+    whole tasks is tokenized and mined. No model and no GPU are needed. With prices, a month's bill is shown
+    with its arithmetic.
 
     \b
     Examples:
       lar estimate corpus/
       lar estimate logs/ --tokenizer Qwen3-8B/ --price-input 0.2 --price-output 0.6 --runs-per-month 100000
     """
-    from lar.cli.inputs import open_corpus
     from lar.cli.next_step import print_next
     from lar.evaluation.estimate import SIZES, estimate
     from lar.evaluation.training_cost import training_cost
-    from lar.tokenizer.tokenizer import Tokenizer
+    from lar.mining.options import MiningOptions
 
     bill = _bill(**prices)
-    corpus = open_corpus(logs, None if tokenizer is None else Tokenizer.load(tokenizer))
+    gates_read = [None if gate == "none" else gate for gate in gates] or [None]
+    for gate in gates_read:  # checked before anything is read
+        MiningOptions(max_entropy=gate, prompt_weight=prompt_weight)
+    sample = sample_of(logs, tokenizer, task_key, most_tokens)
     with progress_bar("estimating", unit="minings") as progress:
         found = estimate(
-            corpus,
+            sample,
             sizes=sizes or SIZES,
-            entropy_gates=[None if gate == "none" else gate for gate in gates] or [None],
+            entropy_gates=gates_read,
             splits=splits,
-            most_tokens=most_tokens,
             prompt_weight=prompt_weight,
             progress=progress,
         )
-    cost = training_cost(tokenizer or corpus.path, PASSES * found.tokens_in_all)
+    folder = tokenizer or sample.corpus.path
+    cost = training_cost(folder, PASSES * found.tokens_in_all, found.recommended.size)
     summary = {
         **found.to_dict(),
         "realised": list(REALISED),
@@ -100,10 +99,8 @@ def command(
     if as_json:
         print_json(summary)
     else:
-        _print(found, summary)
-        if corpus.held_out is not None:
-            click.echo(f"Left out: the {len(corpus.held_out.tasks):,} tasks that the corpus holds out.")
-    print_next(*_next_steps(logs, tokenizer, corpus, found.recommended.size), as_json=as_json, label="then")
+        print_estimate(found, summary)
+    print_next(*_next_steps(logs, tokenizer, task_key, found), as_json=as_json, label="then")
 
 
 def _bill(
@@ -113,7 +110,7 @@ def _bill(
     gpu_hour: float | None,
     tokens_per_second: float | None,
     runs_per_month: int | None,
-) -> Any:
+) -> "Prices | None":
     """The prices, None where none are given."""
     from lar.evaluation.money import Machine, Prices
 
@@ -131,7 +128,7 @@ def _bill(
     return Prices(runs_per_month or RUNS, price_input, price_output, price_cached)
 
 
-def _bill_of(point: Any, prices: Any) -> dict[str, Any] | None:
+def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
     """A month's cost without latents, and with those of a point at both ends of what students realised."""
     if prices is None:
         return None
@@ -150,95 +147,33 @@ def _bill_of(point: Any, prices: Any) -> dict[str, Any] | None:
 
 
 def _next_steps(
-    logs: tuple[Path | str, ...], tokenizer: Path | None, corpus: Any, size: int
+    logs: tuple[Path | str, ...], tokenizer: Path | None, task_key: str | None, found: "Estimate"
 ) -> "list[Command]":
-    """The commands that go on from here."""
+    """The commands that go on from here: build a corpus, score it, mine it behind the usual gate."""
     from lar.cli.inputs import is_corpus
-    from lar.cli.next_step import beside, new_split_flags
+    from lar.cli.next_step import MODEL, beside, hold_out_flags, new_split_flags
+    from lar.corpus import Corpus
+    from lar.evaluation.estimate import USUAL_GATE
 
-    hold_out = new_split_flags(corpus)
-    if is_corpus(logs[0]):
-        vocabulary = beside(corpus.path, "vocabulary")
-        return [("lar", "mine", corpus.path, "--size", str(size), *hold_out, "-o", vocabulary)]
-    made = beside(Path(), "corpus")
-    build: Command = ("lar", "corpus", *logs, "--tokenizer", tokenizer or "MODEL", *hold_out, "-o", made)
-    mine = ("lar", "mine", made, "--size", str(size), "-o", beside(made, "vocabulary"))
-    return [build, mine]
-
-
-def _print(found: Any, summary: dict[str, Any]) -> None:
-    part = "" if found.tokens == found.tokens_in_all else f" of {found.tokens_in_all:,}"
-    click.echo(
-        f"{found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,}{part} tokens; units are a run's"
-    )
-    print_table(_curve(found))
-    best = found.recommended
-    click.echo(
-        f"Take {best.size} latents: the smallest number that saves 90% of what the largest saves"
-        f" ({best.reduction:.1%} of what the agent writes)."
-    )
-    click.echo(
-        f"By greedy decoding, students wrote {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents"
-        f" ({_SOURCE}): that would save about {REALISED[0] * best.reduction:.1%} to {best.reduction:.1%}."
-    )
-    if summary["bill"]:
-        _print_bill(best, summary["bill"])
-    if best.gate is None:
-        click.echo(
-            "No entropy gate was used: one protects success, and wants a teacher's entropies (lar score)."
-        )
-    _print_training(summary["training"])
+    steps: list[Command] = []
+    folder = Path(logs[0])
+    hold_out: tuple[str, ...] = ()
+    if is_corpus(folder):
+        hold_out = new_split_flags(Corpus.load(folder))
+    else:
+        key = () if task_key is None else ("--task-key", task_key)
+        flags = (*key, *hold_out_flags(found.whole.corpus.tasks))
+        folder = beside(Path(), "corpus")
+        steps.append(("lar", "corpus", *logs, "--tokenizer", tokenizer or MODEL, *flags, "-o", folder))
+    gate = found.recommended.gate if found.gated is None else USUAL_GATE
+    if gate is not None and found.teacher is None:
+        steps.append(("lar", "score", folder, "--model", _model(tokenizer)))
+    options = ("--size", str(found.recommended.size), *(() if gate is None else ("--max-entropy", str(gate))))
+    return [*steps, ("lar", "mine", folder, *options, *hold_out, "-o", beside(folder, "vocabulary"))]
 
 
-def _print_training(cost: dict[str, Any] | None) -> None:
-    if cost is None:
-        click.echo(
-            "Training: give --tokenizer a model's folder with config.json for an idea of the GPU hours."
-        )
-        return
-    click.echo(
-        f"Training: {PASSES} passes over all logs are {cost['tokens'] / 1e6:,.1f} M tokens, with"
-        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100 and"
-        f" {cost['weights_gib']:.0f} GiB for the weights. This is arithmetic (6 operations a token and"
-        " parameter at 40% of the GPU's peak): nothing was measured on a GPU yet."
-    )
+def _model(tokenizer: Path | None) -> Path | str:
+    """The model's folder where the tokenizer came with one, else the word for it."""
+    from lar.cli.next_step import MODEL, is_model
 
-
-def _curve(found: Any) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("latents", "gate", "generated", "over the splits", "prompt", "units written", "units read"):
-        table.add_column(name, justify="right")
-    for point in found.points:
-        row = point.to_dict()
-        table.add_row(
-            f"{point.size:,}",
-            str(point.gate or "none"),
-            f"{-point.reduction:+.1%}",
-            f"{-min(point.reductions):+.1%} to {-max(point.reductions):+.1%}",
-            f"{-point.prompt_reduction:+.1%}",
-            f"{row['units_generated']:,.0f} of {row['base_generated']:,.0f}",
-            f"{row['units_prompt']:,.0f} of {row['base_prompt']:,.0f}",
-        )
-    return table
-
-
-def _print_bill(point: Any, bill: dict[str, Any]) -> None:
-    row = point.to_dict()
-    for kind, label in (("base", "without latents"), ("units", "with latents")):
-        cost = bill["without"] if kind == "base" else bill["with"][0]
-        parts = [f"{row[f'{kind}_generated']:,.0f} written x {bill['price_output'] or 0:g}"]
-        if bill["price_cached"] is None:
-            parts.insert(0, f"{row[f'{kind}_sent']:,.0f} sent x {bill['price_input'] or 0:g}")
-        else:
-            again = max(row[f"{kind}_sent"] - row[f"{kind}_prompt"], 0)
-            parts.insert(0, f"{again:,.0f} cached x {bill['price_cached']:g}")
-            parts.insert(0, f"{row[f'{kind}_prompt']:,.0f} new x {bill['price_input'] or 0:g}")
-        click.echo(f"{label:<16}{' + '.join(parts)}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}")
-    low, high = bill["without"] - bill["with"][1], bill["without"] - bill["with"][0]
-    click.echo(
-        f"{'saved':<16}{low:,.2f} to {high:,.2f} for {bill['runs']:,} runs, by the latents that a student"
-        " writes"
-    )
-    missing = [f"--price-{name}" for name in ("input", "output") if bill[f"price_{name}"] is None]
-    if missing:
-        click.echo(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})")
+    return tokenizer if tokenizer is not None and is_model(tokenizer) else MODEL

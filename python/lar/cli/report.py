@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from lar.cli.common import EXISTING_PATH, LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.sampling import most_tokens_option, tokenizer_option
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
@@ -26,7 +27,7 @@ _STUDENT_FILE = "latent_rows.safetensors"
     show_default=True,
     help="The file to write; an older report there is replaced.",
 )
-@click.option("--tokenizer", type=EXISTING_PATH, help="The model's folder; needed for logs alone.")
+@tokenizer_option
 @click.option(
     "--size",
     default=256,
@@ -34,13 +35,7 @@ _STUDENT_FILE = "latent_rows.safetensors"
     type=click.IntRange(1),
     help="The number of latents to mine if INPUTS has no vocabulary.",
 )
-@click.option(
-    "--most-tokens",
-    default=2_000_000,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Sample a larger corpus down to about so many tokens.",
-)
+@most_tokens_option(2_000_000)
 @json_option
 def command(
     inputs: tuple[Path | str, ...],

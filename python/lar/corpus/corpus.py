@@ -75,6 +75,7 @@ class Corpus:
         self.manifest = manifest
         self._keep = keep
         self._owner = owner
+        self._whole: Corpus | None = None  # whose tokenizer a view shares: reading one takes a second
 
     def __len__(self) -> int:
         return self.num_trajectories
@@ -100,7 +101,13 @@ class Corpus:
         return hash(self.path.resolve())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "manifest": self.manifest, "_keep": self._keep, "_owner": None}
+        return {
+            "path": self.path,
+            "manifest": self.manifest,
+            "_keep": self._keep,
+            "_owner": None,
+            "_whole": None,
+        }
 
     @property
     def _identity(self) -> tuple[Path, Manifest, Keep | None]:
@@ -283,6 +290,8 @@ class Corpus:
         Raises:
             CorpusError: the copy is of another tokenizer.
         """
+        if self._whole is not None:
+            return self._whole.tokenizer
         tokenizer = Tokenizer.load(self.path / TOKENIZER_FOLDER)
         if tokenizer.fingerprint != self.manifest.tokenizer_fingerprint:
             raise CorpusError(f"{self.path / TOKENIZER_FOLDER}: not the tokenizer that made the corpus")
@@ -337,7 +346,7 @@ class Corpus:
         """Return a view of the tasks in this one for which `keep(task)` is true."""
         before = self._keep
         both = keep if before is None else Both(before, keep)
-        return Corpus(self.path, self.manifest, keep=both, owner=self._owner)
+        return self._view(self.manifest, both)
 
     def split(self, held_out: float, seed: int = 0) -> tuple["Corpus", "Corpus"]:
         """Return two views, train and held-out: about the share `held_out` of the *tasks* is held out.
@@ -365,8 +374,12 @@ class Corpus:
             OptionError: `hold_out` is not in [0, 1).
         """
         split = Split(hold_out, seed)
-        manifest = replace(self.manifest, split=split if hold_out else None)
-        return Corpus(self.path, manifest, keep=self._keep, owner=self._owner)
+        return self._view(replace(self.manifest, split=split if hold_out else None), self._keep)
+
+    def _view(self, manifest: Manifest, keep: Keep | None) -> "Corpus":
+        view = Corpus(self.path, manifest, keep=keep, owner=self._owner)
+        view._whole = self if self._whole is None else self._whole
+        return view
 
     @property
     def training(self) -> "Corpus":

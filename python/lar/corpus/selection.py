@@ -62,8 +62,13 @@ class Split:
 
     def holds_out(self, task: str) -> bool:
         """Whether `task` is held out."""
-        first = hashlib.sha256(f"{self.seed}:{task}".encode()).digest()[:8]
-        return int.from_bytes(first, "big") / 2**64 < self.hold_out
+        return place_of(task, self.seed) < self.hold_out
+
+
+def place_of(task: str, seed: int) -> float:
+    """The place of a task in [0, 1), by its name and `seed` alone: a split holds out the first places."""
+    first = hashlib.sha256(f"{seed}:{task}".encode()).digest()[:8]
+    return int.from_bytes(first, "big") / 2**64
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,34 @@
 """What latents would save on an agent's logs, before anything is trained: over sizes, gates and splits."""
 
+import logging
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.corpus.selection import OnSide
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.usage import Usage, usage
-from lar.mining.mine import mine_each
+from lar.evaluation.minings import Job, Minings, without_warnings
+from lar.evaluation.sample import Sample
+from lar.evaluation.usage import Usage
 from lar.mining.options import MiningKeywords
+from lar.trajectories.tasks import one_task
 from lar.utils.paths import StrPath
+from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 SIZES = (64, 128, 256, 512, 1024)
 HELD_OUT = 0.2
 # A size is enough when it saves this share of what the largest one saves.
 ENOUGH = 0.9
+# The gate whose price is measured beside a curve without one.
+USUAL_GATE = "p60"
+# Splits on which that gate and half of the tasks are tried, beside the full mining of the same splits.
+PROBED = 2
+_HALF_SEED = -2  # another one than those of splits and samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +79,50 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """The recommended size, mined in another way, beside the same splits of the curve."""
+
+    gate: float | str | None
+    splits: tuple[Usage, ...]
+    beside: tuple[Usage, ...]
+
+    @property
+    def reduction(self) -> float:
+        """The mean over the splits."""
+        return statistics.fmean(split.reduction for split in self.splits)
+
+    @property
+    def difference(self) -> float:
+        """What the reduction is more than that of the curve, on the same splits."""
+        return self.reduction - statistics.fmean(split.reduction for split in self.beside)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The probe as JSON-ready values."""
+        return {
+            "gate": self.gate,
+            "splits": len(self.splits),
+            "reduction": round(self.reduction, 4),
+            "difference": round(self.difference, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """The result of `estimate`: a point for each size and gate, and how much of the corpus was measured."""
+    """The result of `estimate`: a point for each size and gate, and how much of the logs was measured.
+
+    runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
+    are of; None: the branching entropy of the logs stands in for them. half: the recommended size, mined on
+    half of the tasks. gated: the same behind `USUAL_GATE`. Both are None where they were not tried.
+    """
 
     points: tuple[Point, ...]
     runs: int
     tasks: int
     tokens: int
-    tokens_in_all: int
+    whole: Sample
     teacher: str | None
+    half: Probe | None = None
+    gated: Probe | None = None
 
     @property
     def recommended(self) -> Point:
@@ -86,26 +132,43 @@ class Estimate:
         most = max(point.reduction for point in curve)
         return next(point for point in curve if point.reduction >= ENOUGH * most)
 
+    @property
+    def tokens_in_all(self) -> int:
+        """The tokens of all logs, by the sample where they were not counted."""
+        return self.whole.tokens
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether some tasks were not measured."""
+        return self.tasks < self.whole.tasks
+
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
         return {
             "runs": self.runs,
             "tasks": self.tasks,
             "tokens": self.tokens,
+            "runs_in_all": self.whole.runs,
+            "tasks_in_all": self.whole.tasks,
             "tokens_in_all": self.tokens_in_all,
+            "tokens_in_all_error": round(self.whole.error, 4),
             "teacher": self.teacher,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},
+            "half": None if self.half is None else self.half.to_dict(),
+            "gated": None if self.gated is None else self.gated.to_dict(),
         }
 
 
 def estimate(
-    corpus: Corpus | StrPath,
+    corpus: Corpus | StrPath | Sample,
     *,
     sizes: Sequence[int] = SIZES,
     entropy_gates: Sequence[float | str | None] = (None,),
     splits: int = 5,
     most_tokens: int = 1_000_000,
+    probes: bool = True,
+    workers: int | None = None,
     progress: Progress = silent,
     **options: Unpack[MiningKeywords],
 ) -> Estimate:
@@ -116,61 +179,106 @@ def estimate(
     more, so a sample's figures are on the careful side.
 
     Args:
-        corpus: the logs, or their corpus folder. Of a corpus with a split only the training side is used.
+        corpus: the logs as a corpus, or its folder; of one with a split only the training side is used. Or a
+            sample that was taken before: `Sample.of_logs` takes one of logs that are no corpus yet.
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation.
         splits: the number of splits, at least one.
-        most_tokens: the most tokens that are mined, prompts included.
-        progress: counts minings.
+        most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
+            `FEWEST` tasks.
+        probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half of the
+            tasks, and behind `USUAL_GATE` where there is no other gate.
+        workers: splits that are mined at a time, in threads; None for one a core. The result is the same.
+        progress: counts minings; called by those threads, one at a time.
         options: the other options of `mine`; `max_entropy` is not used.
 
     Raises:
-        OptionError: there are no sizes or splits, or an option is out of its range.
+        OptionError: there are no sizes, splits, gates or workers, or an option is out of its range.
         CorpusError: the corpus has fewer than five tasks, or no text of an agent.
 
     >>> found = lar.estimate(corpus, sizes=[4, 8], splits=2)
     >>> [point.size for point in found.points], found.points[1].reduction > found.points[0].reduction
     ([4, 8], True)
     """
-    if not sizes or splits < 1 or not entropy_gates:
-        raise OptionError("an estimate needs at least one size, one gate and one split")
-    corpus = (corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)).training
-    sample = sampled(corpus, most_tokens)
-    if len(sample.tasks) < 1 / HELD_OUT:
-        raise CorpusError(
-            f"{len(sample.tasks)} tasks are too few to hold some out: an estimate needs at least 5. If the "
-            "logs have more, name their field with --task-key"
+    workers = cores() if workers is None else workers
+    if not sizes or splits < 1 or not entropy_gates or workers < 1:
+        raise OptionError("an estimate needs at least one size, one gate, one split and one worker")
+    whole = corpus if isinstance(corpus, Sample) else Sample.of(_loaded(corpus), most_tokens)
+    sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
+    pairs = _splits(sample, splits)
+    if warning := one_task(sample.task_counts()):
+        logger.warning("%s", warning)
+    probed = probes * min(PROBED, splits)
+    total = len(entropy_gates) * splits * len(ordered) + 2 * probed
+    with Minings(options, workers, progress, total) as minings, without_warnings():
+        _ = sample.tokenizer  # read before the threads, of which each would read it
+        found = Estimate(
+            _curve(pairs, ordered, entropy_gates, minings),
+            runs=sample.num_trajectories,
+            tasks=len(sample.tasks),
+            tokens=sample.num_tokens,
+            whole=whole,
+            teacher=None if sample.teacher is None else sample.teacher.name,
         )
-    ordered, total = sorted(set(sizes)), len(entropy_gates) * splits * len(set(sizes))
-    found: dict[tuple[float | str | None, int], list[Usage]] = {}
-    done = 0
-    for gate in entropy_gates:
-        options["max_entropy"] = gate
-        for train, held in _splits(sample, splits):
-            vocabularies = mine_each(train, ordered, **options)
-            for size, vocabulary in zip(ordered, vocabularies, strict=True):
-                found.setdefault((gate, size), []).append(usage(held, vocabulary))
-                done += 1
-                progress(done, total)
-    return Estimate(
-        tuple(Point(size, gate, tuple(found[gate, size])) for gate in entropy_gates for size in ordered),
-        runs=sample.num_trajectories,
-        tasks=len(sample.tasks),
-        tokens=sample.num_tokens,
-        tokens_in_all=corpus.num_tokens,
-        teacher=None if corpus.teacher is None else corpus.teacher.name,
+        return _probed(found, pairs[:probed], minings) if probed else found
+
+
+def _curve(
+    pairs: Sequence[tuple[Corpus, Corpus]],
+    sizes: Sequence[int],
+    gates: Sequence[float | str | None],
+    minings: Minings,
+) -> tuple[Point, ...]:
+    """A point for each gate and each of the ascending sizes, mined on the first of each pair."""
+    points: list[Point] = []
+    for gate in gates:
+        rows = minings.run([(train, held, sizes, gate) for train, held in pairs])
+        columns = zip(*rows, strict=True)
+        points += [Point(size, gate, found) for size, found in zip(sizes, columns, strict=True)]
+    return tuple(points)
+
+
+def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings) -> Estimate:
+    """The estimate with its probes, on its first splits."""
+    best, half = found.recommended, OnSide(0.5, _HALF_SEED, is_held_out=True)
+    halves = [(train.select(half), held) for train, held in pairs]
+    is_gated = any(point.gate is not None for point in found.points)
+    return replace(
+        found,
+        half=_probe(best, best.gate, halves, minings),
+        gated=None if is_gated else _probe(best, USUAL_GATE, pairs, minings),
     )
 
 
-def sampled(corpus: Corpus, most_tokens: int) -> Corpus:
-    """The corpus, or about `most_tokens` of it: a share of its tasks."""
-    if corpus.num_tokens <= most_tokens:
-        return corpus
-    return corpus.select(OnSide(most_tokens / corpus.num_tokens, seed=-1, is_held_out=True))
+def _probe(
+    point: Point, gate: float | str | None, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings
+) -> Probe | None:
+    """The size of a point, mined on other pairs or with another gate; None where that leaves too little."""
+    jobs: list[Job] = [(*pair, (point.size,), gate) for pair in pairs]
+    try:
+        usages = [usage_of for [usage_of] in minings.run(jobs)]
+    except CorpusError:
+        return None
+    return Probe(gate, tuple(usages), point.splits[: len(pairs)])
+
+
+def _loaded(corpus: Corpus | StrPath) -> Corpus:
+    return corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
 
 
 def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
-    """The first `number` splits with tasks on both sides."""
+    """The first `number` splits with tasks on both sides.
+
+    Raises:
+        CorpusError: there are fewer than five tasks, or they are too few for so many splits.
+    """
+    tasks = len(corpus.tasks)
+    if tasks < 1 / HELD_OUT:
+        number_of = f"{tasks} task is" if tasks == 1 else f"{tasks} tasks are"
+        raise CorpusError(
+            f"{number_of} too few to hold some out: an estimate needs at least 5. If the logs have more, name"
+            " their field with --task-key"
+        )
     found: list[tuple[Corpus, Corpus]] = []
     for seed in range(10 * number):
         try:
@@ -179,4 +287,4 @@ def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
             continue  # all tasks on one side: possible with few tasks
         if len(found) == number:
             return found
-    raise CorpusError(f"{len(corpus.tasks)} tasks are too few for {number} splits")
+    raise CorpusError(f"{tasks} tasks are too few for {number} splits")

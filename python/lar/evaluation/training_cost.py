@@ -12,39 +12,58 @@ UTILISATION = 0.4
 # For each token and parameter: the teacher's forward pass 2, the student's 2, its backward pass through
 # frozen weights 2 (activations alone) and through the new ones almost nothing.
 OPERATIONS = 6
+RANK = 16  # of LoRA, the default of distilling
+# Of each parameter that is trained, in float32: itself, its gradient and Adam's two moments.
+TRAINED_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """parameters: of the model. hours: on one GPU of `PEAK` for `tokens` tokens. weights_gib: in bfloat16."""
+    """parameters: of the model. hours: on one GPU of `PEAK` for `tokens` tokens.
+
+    weights_gib: of the frozen model in bfloat16. trained_gib: of the new rows and LoRA, with gradients and
+    moments. Activations come on top.
+    """
 
     parameters: int
     tokens: int
     hours: float
     weights_gib: float
+    trained_gib: float
 
     def to_dict(self) -> dict[str, Any]:
         """The cost as JSON-ready values."""
         return asdict(self)
 
 
-def training_cost(folder: Path, tokens: int) -> TrainingCost | None:
-    """The cost of distilling on `tokens` tokens; None where `folder` has no config.json of a known shape."""
+def training_cost(folder: Path, tokens: int, latents: int) -> TrainingCost | None:
+    """The cost of distilling `latents` latents on `tokens` tokens.
+
+    None where `folder` has no config.json of a known shape.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        parameters = _parameters({**config, **config.get("text_config", {})})
+        config = {**config, **config.get("text_config", {})}
+        layers, matrices = config["num_hidden_layers"], _matrices(config)
+        width, tied = config["hidden_size"], bool(config.get("tie_word_embeddings"))
+        parameters = layers * sum(a * b for a, b in matrices) + config["vocab_size"] * width * (2 - tied)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    # A latent has a row in the embedding and one in the output layer, also where the base ties the two.
+    trained = 2 * latents * width + layers * sum(RANK * (a + b) for a, b in matrices)
     hours = OPERATIONS * parameters * tokens / (PEAK * UTILISATION) / 3600
-    return TrainingCost(parameters, tokens, hours, 2 * parameters / 2**30)
+    return TrainingCost(parameters, tokens, hours, 2 * parameters / 2**30, TRAINED_BYTES * trained / 2**30)
 
 
-def _parameters(config: dict[str, Any]) -> int:
-    """The parameters of a dense decoder as Llama and Qwen are: attention, gated feed-forward, embeddings."""
-    hidden, layers, inner = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
-    heads = config["num_attention_heads"]
+def _matrices(config: dict[str, Any]) -> list[tuple[int, int]]:
+    """Inputs and outputs of a layer's matrices, for a dense decoder as Llama and Qwen are."""
+    hidden, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
     head = config.get("head_dim") or hidden // heads
     shared = config.get("num_key_value_heads") or heads
-    attention = 2 * hidden * heads * head + 2 * hidden * shared * head
-    embeddings = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings") else 2)
-    return int(layers * (attention + 3 * hidden * inner) + embeddings)
+    attention = [
+        (hidden, heads * head),
+        (hidden, shared * head),
+        (hidden, shared * head),
+        (heads * head, hidden),
+    ]
+    return [*attention, (hidden, inner), (hidden, inner), (inner, hidden)]

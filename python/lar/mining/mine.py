@@ -19,7 +19,7 @@ from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
-from lar.mining.selection import Selector
+from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
@@ -86,16 +86,24 @@ def mine(
 
 
 def mine_each(
-    corpus: Corpus, sizes: Sequence[int], *, progress: Progress = silent, **options: Unpack[MiningKeywords]
+    corpus: Corpus,
+    sizes: Sequence[int],
+    *,
+    static: TextGates | None = None,
+    progress: Progress = silent,
+    **options: Unpack[MiningKeywords],
 ) -> Iterator[LatentVocabulary]:
     """Yield a vocabulary for each of `sizes`, in their order; cheaper than as many calls of `mine`.
 
     The corpus is read and searched once, for the largest size, and the gates that look at a text alone are
-    asked once. So the latents may differ a little from those of `mine`.
+    asked once. What the gate `served` has dropped for one size is not tried again for the next: so give the
+    largest first. The latents may differ a little from those of `mine`.
+
+    `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
     """
     chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
-    mining.gate_once()
+    mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
     for size in sizes:
         yield mining.run(size)
 
@@ -139,6 +147,7 @@ class _Mining:
         self._backend = backend
         self._gates = parse_gates(options.gates)
         self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
+        self._failed: set[tuple[int, ...]] = set()  # segments that are not tried again for another size
         self._tools = None if options.tools is None else read_tools(options.tools)
 
     def run(self, size: int) -> LatentVocabulary:
@@ -149,7 +158,8 @@ class _Mining:
         savings = self._savings
         selector = self._selector(size, savings, held)
         annotate(self._progress, "choice of latents")
-        selection = selector.select(search.candidates, self._gates)
+        selection = selector.select(self._pool(options.limits.most), self._gates)
+        self._failed |= selector.failed
         segments, rows = self._arranged(selection)
         mining = {
             **asdict(options),
@@ -176,10 +186,20 @@ class _Mining:
         self._progress.end()
         return vocabulary
 
-    def gate_once(self) -> None:
+    def _pool(self, most: int) -> _core.Candidates:
+        """At most `most` candidates: those that are left of a search for a larger size may be more."""
+        candidates = self._search.candidates
+        if self._failed:
+            tokens, offsets, *_ = candidates.to_arrays()
+            listed = Segments(tokens, offsets).to_lists()
+            is_open = [tuple(segment) not in self._failed for segment in listed]
+            candidates = candidates.filter(np.array(is_open, dtype=np.bool_))
+        return candidates if len(candidates) <= most else _core.Candidates.best([candidates], most)
+
+    def gate_once(self, static: TextGates) -> None:
         """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
         selector = self._selector(self._options.size, self._savings, Segments.of([]))
-        passing = selector.passing(self._search.candidates, self._gates)
+        passing = selector.passing(self._search.candidates, static, border=BORDER in self._gates)
         self._search = replace(self._search, candidates=passing)
         self._gates = tuple(name for name in self._gates if name == SERVED)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import compress
 from operator import attrgetter
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Selector:
         self._held = set() if held is None else set(map(tuple, held.to_lists()))
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
         self.costs: list[dict[str, Any]] = []
+        self.failed: set[tuple[int, ...]] = set()  # segments that have failed the gate `served`
 
     def select(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> _core.Selection:
         """The latents that pass `gates`; `characters` is always on."""
@@ -63,8 +65,10 @@ class Selector:
         pool = candidates.filter(whole)
         selection = self._runs.select(pool, self._size, self._is_held(pool))
         self._note("characters", int((~whole).sum()), selection)
-        tokens, offsets, *_ = selection.pool.to_arrays()
-        texts = texts_of(Segments(tokens, offsets), self._tokenizer)
+        texts: list[str] = []
+        if any(name in gates for name in (*STATIC_GATES, BORDER)):
+            tokens, offsets, *_ = selection.pool.to_arrays()
+            texts = texts_of(Segments(tokens, offsets), self._tokenizer)
         for name, gate in STATIC_GATES.items():
             if name in gates:
                 keep = gate(texts, self._tokenizer)
@@ -80,15 +84,15 @@ class Selector:
             self._note(SERVED, dropped, selection, audits=audits)
         return selection
 
-    def passing(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> _core.Candidates:
-        """The candidates that pass all `gates` that look at a text alone, not at a whole vocabulary."""
+    def passing(self, candidates: _core.Candidates, static: "TextGates", *, border: bool) -> _core.Candidates:
+        """The candidates that pass `static`, and with `border` that gate: what no other latent can change."""
         pool = candidates.filter(whole_characters(candidates, self._tokenizer))
-        for name, gate in {**STATIC_GATES, BORDER: None}.items():
-            if name in gates:
-                tokens, offsets, *_ = pool.to_arrays()
-                texts = texts_of(Segments(tokens, offsets), self._tokenizer)
-                pool = pool.filter(~self._crosses(texts) if gate is None else gate(texts, self._tokenizer))
-        return pool
+        tokens, offsets, *_ = pool.to_arrays()
+        texts = texts_of(Segments(tokens, offsets), self._tokenizer)
+        keep = static.of(texts, self._tokenizer)
+        if border:
+            keep &= ~self._crosses(texts)
+        return pool.filter(keep)
 
     def _is_held(self, candidates: _core.Candidates) -> NDArray[np.bool_]:
         """Which of n candidates are latents of the vocabulary that is updated; bool (n)."""
@@ -105,11 +109,36 @@ class Selector:
         texts = texts_of(segments, self._tokenizer)
         worth = uses.astype(np.int64) * (segments.lengths - 1)
         clashes = clashes_at_headers(texts, worth, self._tokenizer)
-        return self._audit(selection) | _repeats(texts) | clashes
+        fails = self._audit(selection) | _repeats(texts) | clashes
+        self.failed.update(map(tuple, compress(segments.to_lists(), fails)))
+        return fails
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
         reduction = round(self._saving(selection) / self._total, 6)
         self.costs.append({"name": name, "candidates_dropped": dropped, "reduction": reduction, **more})
+
+
+class TextGates:
+    """The gates that look at a text alone, for one tokenizer; each text is asked once.
+
+    Minings of parts of one corpus share most of their candidates. May be shared between threads.
+    """
+
+    def __init__(self, gates: tuple[str, ...]) -> None:
+        """Take the names of gates; those that are no static gates are left out."""
+        self._gates = tuple(gate for name, gate in STATIC_GATES.items() if name in gates)
+        self._passes: dict[str, bool] = {}
+        self._asking = Lock()
+
+    def of(self, texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool_]:
+        """Which of k texts pass all of the gates; bool (k)."""
+        with self._asking:
+            new = list(dict.fromkeys(text for text in texts if text not in self._passes))
+            self._passes.update(dict.fromkeys(new, False))
+            for gate in self._gates:
+                new = list(compress(new, gate(new, tokenizer)))
+            self._passes.update(dict.fromkeys(new, True))
+            return np.array([self._passes[text] for text in texts], dtype=np.bool_)
 
 
 def _repeats(texts: list[str]) -> NDArray[np.bool_]:

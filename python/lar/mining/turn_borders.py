@@ -37,6 +37,8 @@ class TurnBorders:
             for length in range(1, len(before) + 1):
                 following[before[-length:]].add(after)
         self._following = {before: sorted(after) for before, after in following.items()}
+        # Borders lie after few different bytes: a text is searched only after those.
+        self._last = frozenset(before[-1] for before in self._following)
 
     @classmethod
     def of(cls, corpus: Corpus, backend: Backend | None = None, progress: Progress = silent) -> "TurnBorders":
@@ -56,6 +58,7 @@ class TurnBorders:
                 text[place : place + _AFTER], self._following.get(text[max(0, place - _BEFORE) : place], ())
             )
             for place in range(1, len(text))
+            if text[place - 1] in self._last
         )
 
 

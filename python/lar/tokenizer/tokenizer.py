@@ -264,8 +264,7 @@ class Tokenizer:
     def bytes_of(self, ids: NDArray[np.uint32]) -> bytes:
         """Return the bytes of the text of `ids` (n), each below `base_size`."""
         flat, offsets = self.token_bytes()
-        bounds = offsets.astype(np.int64)
-        starts, ends = bounds[:-1][ids], bounds[1:][ids]
+        starts, ends = offsets[:-1][ids].astype(np.int64), offsets[1:][ids].astype(np.int64)
         lengths = ends - starts
         moves = starts - (np.cumsum(lengths) - lengths)
         text: bytes = flat[np.repeat(moves, lengths) + np.arange(lengths.sum())].tobytes()

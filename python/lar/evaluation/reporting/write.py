@@ -11,7 +11,7 @@ from typing import Any
 from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.estimate import HELD_OUT, sampled
+from lar.evaluation.estimate import HELD_OUT
 from lar.evaluation.reduction import check_same_tokenizer
 from lar.evaluation.reporting import page
 from lar.evaluation.reporting.evidence import Evidence
@@ -19,6 +19,7 @@ from lar.evaluation.reporting.example import example
 from lar.evaluation.reporting.measure import measure
 from lar.evaluation.reporting.origin import Given, Missing
 from lar.evaluation.reporting.visible import visible
+from lar.evaluation.sample import sampled
 from lar.mining.mine import mine
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath

@@ -1,0 +1,57 @@
+"""What `lar estimate` and `lar report` share: their options, and logs of which only a sample is tokenized."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lar.cli.common import EXISTING_PATH, progress_bar
+from lar.errors import OptionError
+
+if TYPE_CHECKING:
+    from lar.evaluation.sample import Sample
+
+tokenizer_option = click.option(
+    "--tokenizer", type=EXISTING_PATH, help="The model's folder, for logs; a corpus folder has its own."
+)
+
+
+def most_tokens_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --most-tokens."""
+    return click.option(
+        "--most-tokens",
+        default=default,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Take a sample of about so many tokens, of whole tasks, where there are more.",
+    )
+
+
+def sample_of(
+    paths: Sequence[Path | str], tokenizer: Path | None, task_key: str | None, most_tokens: int
+) -> "Sample":
+    """A sample of the training side of a corpus folder, or of logs, which are all read.
+
+    Raises:
+        OptionError: corpora are mixed with others, logs come without a tokenizer, or a corpus comes with
+            --task-key.
+    """
+    from lar.cli.inputs import is_corpus, open_corpus
+    from lar.cli.log_report import warn_of
+    from lar.cli.reading import ReadingBar
+    from lar.evaluation.sample import Sample
+    from lar.tokenizer.tokenizer import Tokenizer
+    from lar.trajectories import Report, read_trajectories
+
+    if tokenizer is None or any(map(is_corpus, paths)):
+        if task_key is not None:
+            raise OptionError("--task-key is for logs: a corpus has its tasks")
+        return Sample.of(open_corpus(tuple(paths), None), most_tokens)
+    loaded, report = Tokenizer.load(tokenizer), Report()
+    with progress_bar("reading") as bar:
+        reading = ReadingBar(bar, paths, report)
+        logs = read_trajectories(paths, task_key=task_key, report=report, progress=reading.read)
+        sample = Sample.of_logs(logs, loaded, most_tokens, progress=reading.built)
+    warn_of(report)
+    return sample

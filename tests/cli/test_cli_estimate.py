@@ -1,0 +1,149 @@
+"""`lar estimate` on the command line: logs and corpora, bad input in one line, narrow terminals."""
+
+import json
+import re
+import tempfile
+
+import pytest
+
+from lar.corpus import Corpus
+from lar.trajectories import write_trajectories
+from testing import toy
+
+SMALL = ("--size", "4", "--size", "8", "--splits", "2")
+PRICES = ("--price-input", "0.2", "--price-output", "0.6", "--runs-per-month", "1000")
+
+
+def chat_log(path, tasks):
+    """A log of chats, each with a field for its task."""
+    lines = [
+        json.dumps({"messages": one.messages, "meta": {"issue": task}}) + "\n"
+        for one, task in zip(toy.trajectories(len(tasks)), tasks, strict=True)
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture
+def logs(tmp_path):
+    return chat_log(tmp_path / "logs.jsonl", [f"issue-{number}" for number in range(40)])
+
+
+@pytest.fixture
+def model(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_logs_give_what_their_corpus_gives_and_leave_nothing_behind(run, logs, model, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    key = ("--task-key", "meta.issue")
+    code, out, err = run("estimate", logs, "--tokenizer", model, *key, *SMALL, "--json")
+    assert code == 0, err
+    assert run("corpus", logs, "--tokenizer", model, *key, "-o", tmp_path / "corpus")[0] == 0
+    of_corpus = json.loads(run("estimate", tmp_path / "corpus", *SMALL, "--json")[1])
+    found = json.loads(out)
+    assert found == of_corpus
+    assert (found["tasks_in_all"], found["tokens_in_all_error"]) == (40, 0)
+    assert not list(temporary.iterdir())
+
+
+def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    key = ("--task-key", "meta.issue")
+    _, out, err = run("estimate", logs, "--tokenizer", model, *key, *SMALL)
+    first, *others = [line.split(": ", 1)[1] for line in err.splitlines()]
+    assert first == f"lar corpus {logs} --tokenizer {model} --task-key meta.issue --hold-out 0.2 -o corpus"
+    size = re.search(r"Take (\d+) latents", out)[1]
+    assert others == [
+        "lar score corpus --model MODEL",
+        f"lar mine corpus --size {size} --max-entropy p60 -o vocabulary",
+    ]
+    _, out, err = run("estimate", logs, "--tokenizer", model, *SMALL, "--max-entropy", "none", *key)
+    assert "lar score" in err
+
+
+def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corpus):
+    _, out, err = run("estimate", corpus.path, *SMALL, "--max-entropy", "p60")
+    assert "The gates are by the branching entropy of these logs." in out
+    assert "stands in for a teacher's" in out
+    assert "warning" not in err
+
+
+def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):
+    monkeypatch.setattr("lar.evaluation.sample.FEWEST", 8)
+    key = ("--task-key", "meta.issue")
+    _, out, _ = run("estimate", logs, "--tokenizer", model, *key, *SMALL, "--most-tokens", "1500")
+    assert "40 runs at 40 tasks, about " in out
+    assert re.search(r"^Measured on a sample: (\d+) runs at \1 tasks", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_narrow_terminals_get_every_figure_in_short_lines(run, corpus, monkeypatch, columns):
+    wide = run("estimate", corpus.path, *SMALL, *PRICES)[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    narrow = run("estimate", corpus.path, *SMALL, *PRICES)[1]
+    assert max(map(len, narrow.splitlines())) <= columns
+    figures = re.compile(r"[+-]?\d[\d,.]*%?")
+    assert sorted(figures.findall(narrow)) == sorted(figures.findall(wide))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        (["one"] * 12, "1 task is too few to hold some out"),
+        (["one", "two"] * 6, "2 tasks are too few to hold some out"),
+    ],
+)
+def test_logs_of_few_tasks_end_in_one_line(run, model, tmp_path, tasks, expected):
+    logs = chat_log(tmp_path / "few.jsonl", tasks)
+    code, out, err = run("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"lar: error: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["LOGS"], "trajectories need --tokenizer"),
+        (["EMPTY", "--tokenizer", "MODEL"], "no trajectory could be read"),
+        (["LOGS", "--tokenizer", "MODEL", "--price-input", "much"], "'much' is not a valid float"),
+        (["LOGS", "--tokenizer", "MODEL", "--price-output", "inf"], "a price must be a number"),
+        (["LOGS", "--tokenizer", "MODEL", "--max-entropy", "high"], "max_entropy must be nats"),
+        (["LOGS", "--tokenizer", "MODEL", "--prompt-weight", "nan"], "prompt_weight must be"),
+        (["CORPUS", "LOGS", "--tokenizer", "MODEL"], "not both"),
+        (["CORPUS", "--task-key", "meta.issue"], "--task-key is for logs"),
+        (["VOCABULARY"], "no corpus folder"),
+        (["SILENT", "--tokenizer", "MODEL"], "no turn of the agent"),
+    ],
+)
+def test_bad_input_ends_in_one_line(run, logs, model, corpus, vocabulary, tmp_path, options, expected):
+    (tmp_path / "empty.jsonl").write_text("")
+    users = [{"messages": [{"role": "user", "content": f"Hello {n}"}]} for n in range(20)]
+    (tmp_path / "silent.jsonl").write_text("".join(json.dumps(one) + "\n" for one in users))
+    vocabulary.save(tmp_path / "vocabulary")
+    named = {
+        "LOGS": logs,
+        "MODEL": model,
+        "CORPUS": corpus.path,
+        "EMPTY": tmp_path / "empty.jsonl",
+        "SILENT": tmp_path / "silent.jsonl",
+        "VOCABULARY": tmp_path / "vocabulary",
+    }
+    code, out, err = run("estimate", *(named.get(option, option) for option in options))
+    assert (code, out) == (2, "")
+    line = err.splitlines()[-1]
+    assert line.startswith("lar: error: ")
+    assert expected in line
+    assert "Traceback" not in err
+
+
+def test_a_corpus_with_a_split_is_measured_on_its_training_side(run, tokenizer, tmp_path):
+    Corpus.build(toy.trajectories(40), tokenizer, tmp_path / "split", hold_out=0.25)
+    write_trajectories(toy.trajectories(40), tmp_path / "logs.jsonl")
+    _, out, err = run("estimate", tmp_path / "split", *SMALL)
+    held_out = int(re.search(r"Left out: the (\d+) tasks", out)[1])
+    assert f"{40 - held_out} runs at {40 - held_out} tasks" in out
+    assert "--hold-out" not in err

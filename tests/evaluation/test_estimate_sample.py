@@ -1,0 +1,157 @@
+"""A sample of logs: the tasks by brute force, the same in any order, and the whole where all are taken."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.corpus import Corpus
+from lar.corpus.selection import place_of
+from lar.errors import OptionError, TrajectoryError
+from lar.evaluation import sample as sampling
+from lar.evaluation.estimate import PROBED, USUAL_GATE, estimate
+from lar.evaluation.sample import SEED, Sample, _Kept, _ratio, sampled, tokens_by_task
+from lar.trajectories import Trajectory
+from testing import toy
+
+
+def short(task: str, text: str, number: int) -> Trajectory:
+    return Trajectory(f"run-{number}", task, [{"role": "user", "content": text}])
+
+
+logs_of_tasks = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.text(max_size=30)), min_size=1)
+
+
+@given(logs_of_tasks, st.integers(1, 1500), st.integers(0, 4), st.randoms(use_true_random=False))
+def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(rows, most, fewest, chance):
+    logs = [short(task, text, number) for number, (task, text) in enumerate(rows)]
+    lengths = Counter[str]()
+    for one in logs:
+        lengths[one.task] += len(sampling._text(one))
+    expected, total = set(), 0
+    for number, task in enumerate(sorted(lengths, key=lambda name: place_of(name, SEED))):
+        total += lengths[task]
+        if total > most and number >= fewest:
+            break
+        expected.add(task)
+
+    def kept(given):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sampling, "FEWEST", fewest)
+            found = _Kept(most)
+            for one in given:
+                found.add(one)
+        return found
+
+    found = kept(logs)
+    assert {one.task for one in found.trajectories()} == expected
+    assert len(found.trajectories()) == sum(one.task in expected for one in logs)
+    assert (found.runs, found.characters) == (len(logs), lengths)
+    other = logs.copy()
+    chance.shuffle(other)
+    assert kept(other).trajectories() == found.trajectories()
+
+
+@pytest.mark.parametrize("most", [500, 2_000, 5_000])
+def test_logs_give_the_sample_of_their_corpus(corpus, tokenizer, monkeypatch, most):
+    monkeypatch.setattr(sampling, "FEWEST", 3)
+    of_corpus = Sample.of(corpus, most)
+    of_logs = Sample.of_logs(toy.trajectories(60), tokenizer, most)
+    assert of_logs.corpus.tasks == of_corpus.corpus.tasks
+    assert of_corpus.corpus.num_tokens <= most or len(of_corpus.corpus.tasks) == 3
+    assert (of_logs.runs, of_logs.tasks) == (of_corpus.runs, of_corpus.tasks) == (60, 60)
+    assert of_corpus.error == 0
+    assert of_corpus.tokens == corpus.num_tokens
+
+
+def test_a_sample_of_everything_gives_what_all_logs_give(corpus, tokenizer):
+    logs = toy.trajectories(60)
+    random.Random(1).shuffle(logs)
+    sample = Sample.of_logs(logs, tokenizer, corpus.num_tokens)
+    assert (sample.tokens, sample.error) == (corpus.num_tokens, 0.0)
+    found, whole = (estimate(each, sizes=[4, 8], splits=2) for each in (sample, corpus))
+    assert found.to_dict() == whole.to_dict()
+    assert not found.is_sample
+
+
+def test_the_number_of_workers_changes_nothing(corpus):
+    one, three = (estimate(corpus, sizes=[2, 8], splits=3, workers=workers) for workers in (1, 3))
+    assert one.to_dict() == three.to_dict()
+    with pytest.raises(OptionError, match="one worker"):
+        estimate(corpus, sizes=[2], workers=0)
+
+
+def test_progress_counts_all_minings_once(corpus):
+    seen = []
+    estimate(corpus, sizes=[2, 4], splits=3, progress=lambda done, total: seen.append((done, total)))
+    total = 2 * 3 + 2 * PROBED
+    assert seen == [(number, total) for number in range(1, total + 1)]
+
+
+def test_probes_stand_beside_the_same_splits(corpus):
+    found = estimate(corpus, sizes=[2, 8], splits=3)
+    for probe in (found.half, found.gated):
+        assert probe.beside == found.recommended.splits[:PROBED]
+        mean = sum(split.reduction for split in probe.beside) / PROBED
+        assert probe.reduction - probe.difference == pytest.approx(mean)
+        assert [split.base for split in probe.splits] == [split.base for split in probe.beside]
+    assert found.gated.gate == USUAL_GATE
+    by_hand = estimate(corpus, sizes=[found.recommended.size], splits=PROBED, entropy_gates=[USUAL_GATE])
+    assert by_hand.points[0].splits == found.gated.splits
+    assert by_hand.gated is None
+    assert estimate(corpus, sizes=[2], splits=1, probes=False).half is None
+
+
+def test_a_corpus_of_few_tokens_is_taken_whole(corpus):
+    assert sampled(corpus, corpus.num_tokens) is corpus
+    assert sum(tokens_by_task(corpus).values()) == corpus.num_tokens
+
+
+def test_tokens_are_counted_where_all_are_there_and_exact_where_all_tasks_are_alike():
+    assert _ratio({"a": 3, "b": 9}, {"a": 10, "b": 20}) == (12, 0.0)
+    assert _ratio({"a": 5, "b": 10}, {"a": 10, "b": 20, "c": 30}) == (30, 0.0)
+
+
+def test_the_interval_of_all_tokens_usually_contains_them():
+    held = 0
+    for seed in range(200):
+        chance = random.Random(seed)
+        characters = {str(task): chance.randint(1_000, 9_000) for task in range(300)}
+        tokens = {task: round(length / chance.uniform(3, 5)) for task, length in characters.items()}
+        chosen = chance.sample(sorted(tokens), 40)
+        found, error = _ratio({task: tokens[task] for task in chosen}, characters)
+        held += abs(found - sum(tokens.values())) <= error * found
+    assert held >= 0.9 * 200  # two standard errors: 95%, less for a small sample
+
+
+def test_a_run_that_is_unlike_the_sample_is_counted_too(tokenizer, monkeypatch):
+    monkeypatch.setattr(sampling, "FEWEST", 10)
+    logs = toy.trajectories(60)
+    tasks = sorted({one.task for one in logs}, key=lambda task: place_of(task, SEED))
+    dense = short(tasks[-1], "".join(chr(0x4E00 + number % 9000) for number in range(30_000)), 1)
+    found = Sample.of_logs([*logs, dense], tokenizer, 2_000)
+    assert tasks[-1] not in found.corpus.tasks
+    whole = Corpus.build([*logs, dense], tokenizer).num_tokens
+    assert whole > 50_000
+    assert 0.5 < found.tokens / whole < 1.5  # by the characters it would be a sixth
+
+
+def test_no_logs_are_refused(tokenizer):
+    with pytest.raises(TrajectoryError, match="no trajectory"):
+        Sample.of_logs([], tokenizer, 100)
+
+
+def test_the_held_out_side_is_in_no_count(tokenizer):
+    split = Corpus.build(toy.trajectories(60), tokenizer, hold_out=0.3)
+    found = Sample.of(split, 10**9)
+    assert found.tasks + found.held_out == 60
+    assert found.tokens == split.training.num_tokens
+
+
+def test_a_corpus_that_is_mostly_one_task_is_warned_of_once(tokenizer, caplog):
+    logs = [toy.trajectory(seed, task=max(seed, 20)) for seed in range(40)]
+    estimate(Corpus.build(logs, tokenizer), sizes=[2], splits=3)
+    [line] = [line for line in caplog.messages if "share one task" in line]
+    assert line.startswith("21 of 40 trajectories share one task (toy/20)")
