@@ -28,6 +28,7 @@ from lar.utils.processes import is_main
 
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
+EXISTING_OR_PIPE = click.Path(exists=True, allow_dash=True, path_type=Path)
 
 
 class _Logs(click.Path):
