@@ -11,6 +11,7 @@ from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
 from lar.cli.next_step import after_mine, print_next
+from lar.cli.no_latents import check_enough_tasks, check_latents
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
@@ -147,9 +148,11 @@ def command(
     began = time.perf_counter()
     own = tokenizer or (before and before.tokenizer)
     corpus = with_split(open_corpus(inputs, own), hold_out, split_seed)
+    check_enough_tasks(corpus, options["min_support"])
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         backend = cluster or here
         vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **options)
+    check_latents(vocabulary)
     if vocabulary.size < size:
         logger.warning(
             "%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size
@@ -160,8 +163,7 @@ def command(
         print_json(summary)
     else:
         _print(vocabulary, summary)
-    if vocabulary.size:
-        print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
+    print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
