@@ -1,4 +1,4 @@
-"""`lar encode` and `lar expand` in pipes, and their formats: lines of text come back exactly, bad names fail."""
+"""`lar encode` and `lar expand`: pipes and formats; lines of text come back exactly, bad names fail."""
 
 import io
 import json
@@ -48,7 +48,8 @@ def test_lines_come_back_through_pipes(pipe, vocabulary_folder, end):
 
 def test_a_real_pipe_carries_bytes_as_they_are(vocabulary_folder):
     lar = f"{sys.executable} -m lar"
-    line = f"{lar} encode -q {vocabulary_folder} - --text -o - | {lar} expand -q {vocabulary_folder} - --text -o -"
+    rest = f"-q {vocabulary_folder} - --text -o -"
+    line = f"{lar} encode {rest} | {lar} expand {rest}"
     text = "\n".join(LINES).encode() + b"x\r\n"
     done = subprocess.run(line, shell=True, input=text, capture_output=True, check=False)
     assert (done.stdout, done.stderr) == (text, b"")

@@ -93,12 +93,14 @@ def write_results(results: Iterable[NDArray[np.uint32] | str], output: Path) -> 
         if output.suffix == ".npy":
             arrays = list(results)
             if len(arrays) != 1:
-                raise OptionError(f"{output}: a .npy file holds one list of ids, not {len(arrays)}; use .jsonl")
+                raise OptionError(
+                    f"{output}: a .npy file holds one list of ids, not {len(arrays)}; use .jsonl"
+                )
             np.save(file, arrays[0])
             return 1
         lists = 0
         to_line = _json_line if output.suffix == ".jsonl" else _plain_line
-        for lists, result in enumerate(results, start=1):  # noqa: B007 (the last one is returned)
+        for lists, result in enumerate(results, start=1):
             file.write(to_line(result, lists).encode() + b"\n")
         return lists
 

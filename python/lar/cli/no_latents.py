@@ -16,9 +16,9 @@ def check_enough_tasks(corpus: Corpus, min_support: int) -> None:
         held_out = " that are not held out" if corpus.own_split else ""
         raise OptionError(
             f"no latent can occur in {_tasks(min_support)} (--min-support), since there "
-            f"{'is' if tasks == 1 else 'are'} {_tasks(tasks)}{held_out}. If the logs have more, name the field "
-            "that holds a record's task: lar corpus --task-key, or lar import --task-key. To mine these as "
-            f"they are: --min-support {max(tasks, 1)}"
+            f"{'is' if tasks == 1 else 'are'} {_tasks(tasks)}{held_out}. If the logs have more, name the "
+            "field that holds a record's task: lar corpus --task-key, or lar import --task-key. To mine them "
+            f"as they are: --min-support {max(tasks, 1)}"
         )
 
 

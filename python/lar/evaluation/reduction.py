@@ -16,10 +16,14 @@ from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.evaluation.drift import UnusedLatent, counts_prompts, mined_reduction, unused_latents
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
+from lar.utils.arguments import opened
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
+
+CALL = "lar.evaluate(corpus, vocabulary)"
 
 
 @dataclass
@@ -140,31 +144,33 @@ class Evaluation:
 
 
 def evaluate(
-    corpus: Corpus | Mapping[str, Corpus],
-    vocabulary: LatentVocabulary,
+    corpus: Corpus | StrPath | Mapping[str, Corpus | StrPath],
+    vocabulary: LatentVocabulary | StrPath,
     *,
     backend: Backend | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Count units and base tokens over the tasks of a corpus that the vocabulary has not seen.
 
-    `corpus` is one corpus, or several by name. Of a whole corpus with a split, the held-out side is measured.
-    Of others, the tasks that the vocabulary was mined on are left out; if that leaves nothing, they are
-    measured after all, and `in_sample` is set. The shards are measured on `backend` (None: this process).
-    Every conversation is expanded again and compared token by token. Its text is encoded by the exported
-    tokenizer, and the ids are compared with the parse. `unused` and `drift` are the latents that the measured
-    text no longer uses.
+    `corpus` is one corpus or its folder, or several by name; `vocabulary` may be a folder, too. Of a whole
+    corpus with a split, the held-out side is measured. Of others, the tasks that the vocabulary was mined on
+    are left out; if that leaves nothing, they are measured after all, and `in_sample` is set. The shards are
+    measured on `backend` (None: this process). Every conversation is expanded again and compared token by
+    token. Its text is encoded by the exported tokenizer, and the ids are compared with the parse. `unused`
+    and `drift` are the latents that the measured text no longer uses.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary or holds out tasks that this was mined
         on, or there is nothing to measure.
+        TypeError: an argument is neither object nor path, as where the two change places.
 
     >>> train, held_out = corpus.split(0.3)
     >>> result = lar.evaluate(held_out, lar.mine(train, size=12))
     >>> result.lossless, 0 < result.total.reduction < 1
     (True, True)
     """
-    corpora = {corpus.path.name: corpus} if isinstance(corpus, Corpus) else corpus
+    corpora = corpora_of(corpus, CALL)
+    vocabulary = opened(LatentVocabulary, vocabulary, CALL)
     for name, one in corpora.items():
         check_same_tokenizer(one, vocabulary, name)
         check_unseen(one.held_out, vocabulary.mined_tasks, "the vocabulary was mined on")
@@ -200,6 +206,14 @@ def evaluate(
     else:
         logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
+
+
+def corpora_of(given: Corpus | StrPath | Mapping[str, Corpus | StrPath], call: str) -> dict[str, Corpus]:
+    """Corpora by name, a single one by that of its folder; TypeError for what is no corpus and no path."""
+    if isinstance(given, Mapping):
+        return {name: opened(Corpus, one, call) for name, one in given.items()}
+    corpus = opened(Corpus, given, call)
+    return {corpus.path.name: corpus}
 
 
 def check_same_tokenizer(corpus: Corpus, vocabulary: LatentVocabulary, name: str) -> None:
