@@ -7,7 +7,7 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, json_option, print_json, progress_bar
 from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
@@ -17,7 +17,7 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
 
 
 @click.command("evaluate")
-@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH, metavar="CORPUS...")
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING_LOGS, metavar="CORPUS...")
 @click.argument("vocabulary", type=EXISTING_PATH)
 @click.option(
     "--model", type=EXISTING_PATH, help="The teacher's folder; adds bits per byte of the agent's text."
@@ -38,7 +38,7 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
 @ray_option
 @json_option
 def command(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     vocabulary: Path,
     max_length: int,
     ray_address: str | None,
@@ -47,11 +47,10 @@ def command(
 ) -> None:
     """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
-    CORPUS is one or several corpus folders or trajectory files of any known format. Of a corpus that holds
-    tasks out, only these are measured; if anything in the comparison has seen one of them, the command stops
-    and names it. No model is needed: the
-    vocabulary's folder holds its tokenizer. On fresh logs, the last lines name the latents that are no longer
-    used. With --model, the bits that the model, the control and the student need for each byte of the agent's
+    CORPUS is one or several corpus folders, or logs as lar import takes them (- for standard input). Of a
+    corpus that holds tasks out, only these are measured; if anything in the comparison has seen one of them,
+    the command stops and names it. No model is needed: the vocabulary's folder holds its tokenizer. On fresh
+    logs, the last lines name the latents that are no longer used. With --model, the bits that the model, the control and the student need for each byte of the agent's
     text are measured too, on this machine.
 
     \b
@@ -65,7 +64,7 @@ def command(
     from lar.evaluation.reduction import evaluate
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    if any((path / FILE_NAME).is_file() for path in inputs):
+    if any((Path(path) / FILE_NAME).is_file() for path in inputs):
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     if ray_address is not None:
         check_for_cluster(inputs)
@@ -151,13 +150,15 @@ def _print(result: Any, size: int) -> None:
 
 
 def _tasks(result: Any) -> str:
-    """The number of measured tasks, and why these."""
+    """The number of measured tasks, and how many of the logs' tasks mining has seen."""
     number, splits = len(result.tasks), set(result.splits.values())
     if result.in_sample:
-        return f"{number} tasks"
+        return f"{number} tasks, all of them seen in mining"
     if len(splits) == 1 and (split := splits.pop()) is not None:
-        return f"{number} held-out tasks ({split})"
-    return f"{number} tasks not seen in mining ({result.seen_tasks} others left out)"
+        return f"{number} held-out tasks ({split}), none seen in mining"
+    if not result.seen_tasks:
+        return f"{number} tasks, none seen in mining"
+    return f"{number} tasks not seen in mining ({result.seen_tasks} of {number + result.seen_tasks} left out)"
 
 
 def _print_drift(result: Any) -> None:

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
@@ -23,7 +23,7 @@ _DEFAULTS = MiningOptions()
 
 
 @click.command("mine")
-@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING_LOGS)
 @click.option(
     "--tokenizer", type=EXISTING_PATH, help="The model's folder; needed if INPUTS are trajectories."
 )
@@ -102,7 +102,7 @@ _DEFAULTS = MiningOptions()
 @hold_out_options
 @json_option
 def command(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     tokenizer: Path | None,
     output: Path,
     size: int | None,
@@ -114,7 +114,10 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Mine a latent vocabulary from a corpus folder or from trajectory files of any known format.
+    """Mine a latent vocabulary from a corpus folder or from logs.
+
+    INPUTS are one corpus folder, or logs as lar import takes them: files, folders, patterns, URLs, or - for
+    standard input.
 
     The tasks that the corpus holds out (lar corpus --hold-out) are left out.
 

@@ -23,6 +23,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
 
+FAR = 0.5  # of the reduction in mining; held-out tasks of the same logs have nearly all of it
 CALL = "lar.evaluate(corpus, vocabulary)"
 
 
@@ -198,14 +199,26 @@ def evaluate(
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
     result.mined_reduction = mined_reduction(vocabulary)
+    _warn_of(result)
     if not result.in_sample:
         whole = counts_prompts(vocabulary)
         base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
         found = used_anywhere if whole else used
         result.unused = unused_latents(vocabulary, found, base_tokens, len(measured))
-    else:
-        logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
+
+
+def _warn_of(result: Evaluation) -> None:
+    """Log why the figures may not be what they seem to be: tasks that were mined, or logs of another kind."""
+    own, found = result.mined_reduction, result.total.reduction
+    if result.in_sample:
+        logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
+    elif own is not None and found < FAR * own:
+        logger.warning(
+            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined: these logs are of "
+            "another agent, model or time (lar mine on these logs, or lar mine --update)",
+            *(100 * found, 100 * own),
+        )
 
 
 def corpora_of(given: Corpus | StrPath | Mapping[str, Corpus | StrPath], call: str) -> dict[str, Corpus]:
