@@ -50,8 +50,8 @@ def command(
     CORPUS is one or several corpus folders, or logs as lar import takes them (- for standard input). Of a
     corpus that holds tasks out, only these are measured; if anything in the comparison has seen one of them,
     the command stops and names it. No model is needed: the vocabulary's folder holds its tokenizer. On fresh
-    logs, the last lines name the latents that are no longer used. With --model, the bits that the model, the control and the student need for each byte of the agent's
-    text are measured too, on this machine.
+    logs, the last lines name the latents that are no longer used. With --model, the bits that the model, the
+    control and the student need for each byte of the agent's text are measured too, on this machine.
 
     \b
     Examples:

@@ -38,8 +38,9 @@ class Trajectories:
 
     def __iter__(self) -> Iterator[Trajectory]:
         report, self._report = self._report, None  # so that no other iteration counts meanwhile
-        if report is not None:
-            self._before = deepcopy(report) if self._before is None else self._before
+        if report is not None and self._before is None:
+            self._before = deepcopy(report)
+        elif report is not None and self._before is not None:
             report.become(self._before)
         try:
             yield from self._read(self._rows_of_iteration(), Report() if report is None else report)
