@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lar.cli.common import EXISTING_OR_PIPE, EXISTING_PATH, PATH, json_option, print_json
+from lar.cli.outputs import overwrite_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     type=PATH,
     help="Where the units go: a file .npy or .jsonl, or - for standard output (as .jsonl).",
 )
+@overwrite_option
 @click.option("--text", is_flag=True, help="INPUT is UTF-8 text; each line is encoded by itself.")
 @json_option
-def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
+def command(
+    vocabulary: Path, input_path: Path, output: Path, overwrite: bool, text: bool, as_json: bool
+) -> None:
     """Encode base token ids or text as units.
 
     INPUT is a file, or - for standard input. In ids, latents are found as tokens. With --text they are found
@@ -51,10 +55,10 @@ def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_jso
       lar encode vocabulary/ ids.jsonl -o units.jsonl
       echo 'a text' | lar encode vocabulary/ - --text -o - | lar expand vocabulary/ - --text -o -
     """
-    from lar.cli.ids import IDS, Counted, check_output, print_summary, write_results
+    from lar.cli.ids import IDS, Counted, check_results, print_summary, write_results
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    check_output(output, IDS, as_json=as_json)
+    check_results(input_path, output, IDS, overwrite=overwrite, as_json=as_json)
     loaded = LatentVocabulary.load(vocabulary)
     changed = Counted()
     parsed = _of_text(loaded, input_path, changed) if text else _of_ids(loaded, input_path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lar.cli.common import EXISTING_OR_PIPE, EXISTING_PATH, PATH, json_option, print_json
+from lar.cli.outputs import overwrite_option
 
 if TYPE_CHECKING:
     from lar.cli.ids import Counted
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     help="Where the ids go: a file .npy or .jsonl, or - for standard output (as .jsonl). With --text, a file "
     ".txt or .jsonl, or - (as .txt).",
 )
+@overwrite_option
 @click.option("--text", is_flag=True, help="Write text instead of ids.")
 @json_option
-def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_json: bool) -> None:
+def command(
+    vocabulary: Path, input_path: Path, output: Path, overwrite: bool, text: bool, as_json: bool
+) -> None:
     """Expand units into the base token ids that they stand for: the exact inverse of lar encode.
 
     INPUT is a file of units, or - for standard input. With --text, special tokens are written as their text.
@@ -45,10 +49,10 @@ def command(vocabulary: Path, input_path: Path, output: Path, text: bool, as_jso
       lar expand vocabulary/ units.jsonl --text -o lines.txt
       echo 'a text' | lar encode vocabulary/ - --text -o - | lar expand vocabulary/ - --text -o -
     """
-    from lar.cli.ids import IDS, TEXTS, Counted, check_output, print_summary, read_ids, write_results
+    from lar.cli.ids import IDS, TEXTS, Counted, check_results, print_summary, read_ids, write_results
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    check_output(output, TEXTS if text else IDS, as_json=as_json)
+    check_results(input_path, output, TEXTS if text else IDS, overwrite=overwrite, as_json=as_json)
     loaded = LatentVocabulary.load(vocabulary)
     broken = Counted()
     lists = write_results(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.cli.common import logger, note
+from lar.cli.outputs import check_output
 from lar.errors import OptionError
 from lar.utils.files import atomic_file
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
@@ -64,12 +65,22 @@ def text_of(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> bytes:
     return text.removeprefix(b" ") if tokenizer.puts_space_before else text
 
 
-def check_output(output: Path, endings: tuple[str, ...], *, as_json: bool) -> None:
-    """Raise OptionError unless `output` is "-" or has one of the endings; "-" does not go with --json."""
+def check_results(
+    given: Path, output: Path, endings: tuple[str, ...], *, overwrite: bool, as_json: bool
+) -> None:
+    """Raise OptionError unless what is read from `given` can be written to `output`.
+
+    That is "-", which does not go with --json, or a file with one of the endings (see `check_output`).
+    """
     if output != PIPE and output.suffix not in endings:
         raise OptionError(f"{output}: the output must end in {' or '.join(endings)}, or be - for a pipe")
     if output == PIPE and as_json:
         raise OptionError("--json and -o - both write to standard output; choose one of them")
+    if output == PIPE:
+        return
+    if output.exists() and given.exists() and output.samefile(given):
+        raise OptionError(f"{output}: is both the input and the output")
+    check_output(output, None, overwrite=overwrite)
 
 
 def print_summary(line: str, output: Path) -> None:

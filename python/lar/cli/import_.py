@@ -9,6 +9,7 @@ from rich.table import Table
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.cli.next_step import after_import, print_next
+from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.redaction import redact_options, redactor_of
 from lar.cli.tables import print_table
 from lar.errors import OptionError
@@ -43,6 +44,7 @@ Examples:
 @click.option(
     "-o", "--output", required=True, type=PATH, help="The file to write: .parquet, .jsonl or .jsonl.gz."
 )
+@overwrite_option
 @click.option(
     "--format",
     "format_",
@@ -68,6 +70,7 @@ Examples:
 def command(
     paths: tuple[Path | str, ...],
     output: Path,
+    overwrite: bool,
     format_: str,
     task_key: str | None,
     strict: bool,
@@ -81,6 +84,7 @@ def command(
         source.on_disk and output.samefile(source.path) for source in find_sources(paths)
     ):
         raise OptionError(f"{output}: is both an input and the output")
+    check_output(output, None, overwrite=overwrite)
     report = Report()
     with progress_bar("import", unit="bytes") as progress:
         tally = import_logs(

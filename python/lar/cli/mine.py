@@ -12,11 +12,11 @@ from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, PATH, json_option, logg
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
+from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.mining.options import MiningOptions
-from lar.utils.files import check_replaceable
 from lar.vocabulary.storage import FILE_NAME
 
 _DEFAULTS = MiningOptions()
@@ -28,6 +28,7 @@ _DEFAULTS = MiningOptions()
     "--tokenizer", type=EXISTING_PATH, help="The model's folder; needed if INPUTS are trajectories."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The vocabulary folder to write.")
+@overwrite_option
 @click.option(
     "--size",
     type=int,
@@ -105,6 +106,7 @@ def command(
     inputs: tuple[Path | str, ...],
     tokenizer: Path | None,
     output: Path,
+    overwrite: bool,
     size: int | None,
     update: Path | None,
     memory: str | None,
@@ -142,7 +144,7 @@ def command(
     MiningOptions(size=size, **options)  # what is wrong must not wait for the corpus
     if options["tools"]:
         read_tools(options["tools"])
-    check_replaceable(output, FILE_NAME)
+    check_output(output, FILE_NAME, overwrite=overwrite)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
         if memory is not None:

@@ -16,6 +16,7 @@ from lar.utils.processes import count
 
 STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
 RUN_FILE = "run.json"
+_OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 
 @click.command("run")
@@ -115,7 +116,9 @@ class _Run:
             note(f"{name}: done already")
         else:
             note(f"{name}: ...")
-            report = self._called(self._arguments(name))
+            # What is there without a report is of this run, which was stopped between the two.
+            overwrite = ["--overwrite"] if name in _OVERWRITING else []
+            report = self._called([*self._arguments(name), *overwrite])
             with atomic_file(file) as temporary:
                 temporary.write_text(report, encoding="utf-8")
         value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
