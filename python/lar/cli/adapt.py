@@ -11,6 +11,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progres
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_adapt, print_next
 from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.training import (
     chosen_options,
     course,
@@ -83,5 +84,5 @@ def command(
     if as_json:
         print_json({"model": str(output), "seconds": seconds, **record})
     else:
-        click.echo(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")
+        print_prose(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")
     print_next(*after_adapt(corpus, output), as_json=as_json)

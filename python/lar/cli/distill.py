@@ -10,6 +10,7 @@ from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progres
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_distill, print_next
 from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.training import (
     chosen_options,
     course,
@@ -111,8 +112,8 @@ def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool)
         return
     earlier = record["start"].get("from")
     if earlier is not None:
-        click.echo(
+        print_prose(
             f"started from {earlier['student']}: {earlier['kept_rows']} latents keep their rows, "
             f"{earlier['new_rows']} are new"
         )
-    click.echo(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")
+    print_prose(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")

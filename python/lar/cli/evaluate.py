@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
@@ -81,7 +82,7 @@ def command(
     else:
         _print(result, loaded.size)
         for arm, value in bits.items():
-            click.echo(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
+            print_prose(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
 
 
 def _check_unseen(corpora: dict[str, Any], folders: dict[str, Path | None]) -> None:
@@ -140,7 +141,7 @@ def _print(result: Any, size: int) -> None:
             of_corpus = "", ""
     print_table(table)
     level = result.total.text_level
-    click.echo(
+    print_prose(
         f"{_tasks(result)}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}\n"
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
@@ -165,7 +166,7 @@ def _print_drift(result: Any) -> None:
     """The reduction in mining beside the present one, and the latents that are no longer used."""
     if result.in_sample or result.mined_reduction is None:
         return
-    click.echo(
+    print_prose(
         f"reduction {result.total.reduction:.1%}; it was {result.mined_reduction:.1%} on the mined tasks"
     )
     drift = result.drift
@@ -173,7 +174,7 @@ def _print_drift(result: Any) -> None:
         uses = sum(one.expected_uses for one in drift)
         names = ", ".join(repr(one.latent.text) for one in drift[:_SHOWN])
         more = ", ..." if len(drift) > _SHOWN else ""
-        click.echo(
+        print_prose(
             f"latents no longer used: {len(drift)}, though {uses:,.0f} uses were expected: {names}{more} "
             "(lar mine --update renews them)"
         )

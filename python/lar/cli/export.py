@@ -7,6 +7,7 @@ import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.training import needs_train_extra
 from lar.serving.export.options import DTYPES, GGUF_TYPES, ExportOptions
 from lar.serving.latent_control import RECORD_FILE
@@ -110,8 +111,8 @@ def command(
     if as_json:
         print_json({"export": str(output), "seconds": round(seconds, 1), **done.record, "check": done.report})
         return
-    click.echo(
+    print_prose(
         f"{output}: {done.record['latents']} latents from id {done.record['first_latent']}, {seconds:.1f} s"
     )
-    click.echo("self-check: " + ", ".join(f"{name} {value}" for name, value in done.report.items()))
+    print_prose("self-check: " + ", ".join(f"{name} {value}" for name, value in done.report.items()))
     print_next(*after_export(output, lora=lora, gguf=llama_cpp is not None), as_json=as_json)

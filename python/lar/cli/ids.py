@@ -7,12 +7,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
 from lar.cli.common import logger, note
 from lar.cli.outputs import check_output
+from lar.cli.prose import print_prose
 from lar.errors import OptionError
 from lar.utils.files import atomic_file
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
@@ -88,7 +88,7 @@ def print_summary(line: str, output: Path) -> None:
     if output == PIPE:
         note(f"{line} on standard output")
     else:
-        click.echo(f"{line} in {output}")
+        print_prose(f"{line} in {output}")
 
 
 def write_results(results: Iterable[NDArray[np.uint32] | str], output: Path) -> int:

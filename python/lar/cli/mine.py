@@ -13,6 +13,7 @@ from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, wit
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
 from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
@@ -225,21 +226,21 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         _print_tools(mining["tools"])
     if "update" in mining:
         _print_update(mining["update"])
-    click.echo(
+    print_prose(
         f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
         f"mined on ({mining['tasks']}; see lar evaluate for others)"
     )
     if weight:
-        click.echo(
+        print_prose(
             f"of what the agent only reads {summary['prompt_reduction']:.1%} fewer, "
             f"of all text {summary['total_reduction']:.1%} fewer"
         )
-    click.echo(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
+    print_prose(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
 
 
 def _print_tools(tools: dict[str, Any]) -> None:
     new = tools["new"]
-    click.echo(
+    print_prose(
         f"{tools['tools']} tools, {len(new)} of them without a call in the logs"
         + (
             f": each was taken to be called {tools['count']:,} times in {tools['support']} tasks"
@@ -252,7 +253,7 @@ def _print_tools(tools: dict[str, Any]) -> None:
 def _print_update(update: dict[str, Any]) -> None:
     retired = update["retired"]
     shown = ", ".join(map(repr, retired[:5])) + (", ..." if len(retired) > 5 else "")
-    click.echo(
+    print_prose(
         f"{update['kept']} latents keep their ids, {update['moved']} are kept with another id, "
         f"{update['new']} are new; {len(retired)} retired" + (f": {shown}" if retired else "")
     )

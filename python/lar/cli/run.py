@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, note, print_json
+from lar.cli.prose import print_prose
 from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
 from lar.utils.processes import count
@@ -189,7 +190,7 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     }
     for name, report in reports.items():
         if name in lines:
-            click.echo(f"{name:<9} {lines[name].format(**report)}")
+            print_prose(f"{name:<9} {lines[name].format(**report)}")
     for arm, bits in reports.get("evaluate", {}).get("bits_per_byte", {}).items():
-        click.echo(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
-    click.echo(f"{'all':<9} in {output}")
+        print_prose(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
+    print_prose(f"{'all':<9} in {output}")
