@@ -35,6 +35,7 @@ Examples:
   lar import run1.jsonl.gz run2.jsonl.gz -o all.parquet --task-key metadata.issue
   lar import s3://bucket/logs/ 'old/**/*.jsonl' -o trajectories.parquet
   ssh host cat log.jsonl | lar import - -o trajectories.parquet
+  lar import million.jsonl.gz --sample 3000 -o sample.parquet
   lar import results.json --format tau2 --strict -o tau2.parquet --json
 """
 
@@ -66,6 +67,13 @@ Examples:
     type=click.IntRange(min=1),
     help="The number of processes that read; the result does not depend on it.  [default: one for each core]",
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write about N trajectories: all of some tasks, the same ones each time. All logs are read.  [default: "
+    "all]",
+)
 @json_option
 def command(
     paths: tuple[Path | str, ...],
@@ -77,6 +85,7 @@ def command(
     redact: bool,
     phone_region: str,
     workers: int | None,
+    sample: int | None,
     as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
@@ -95,6 +104,7 @@ def command(
             strict=strict,
             redact=redactor_of(redact, phone_region),
             workers=workers,
+            sample=sample,
             report=report,
             progress=progress,
         )
@@ -114,6 +124,7 @@ def _summary(tally: Tally, output: Path) -> dict[str, Any]:
     return {
         "output": str(output),
         "trajectories": tally.trajectories,
+        **({} if tally.found == tally.trajectories else {"sampled_from": tally.found}),
         "tasks": len(tally.tasks),
         "messages": tally.messages,
         "succeeded": tally.success[True],
