@@ -71,8 +71,8 @@ Examples:
     "--sample",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Write about N trajectories: all of some tasks, the same ones each time. All logs are read.  [default: "
-    "all]",
+    help="Write about N trajectories: all of some tasks, the same ones each time. All logs are read.  "
+    "[default: all]",
 )
 @json_option
 def command(

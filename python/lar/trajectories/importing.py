@@ -253,7 +253,7 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
 
 
 def _sampled(batch: pa.RecordBatch, share: float) -> pa.RecordBatch:
-    """The rows of about this share of the tasks, by a digest of their names; all rows of a task go together."""
+    """The rows of about this share of the tasks, by a digest of their names; whole tasks."""
     if share >= 1:
         return batch
     rows = [int(digest(task), 16) < share * 2**64 for task in batch.column("_task").to_pylist()]
