@@ -145,6 +145,14 @@ def test_bytes_that_are_no_characters_are_counted(pipe, vocabulary, vocabulary_f
     assert "1 of 2" in shown
 
 
+@pytest.mark.parametrize("command", [("encode",), ("expand",), ("expand", "--text")])
+def test_an_id_that_is_none_is_named_with_its_list(pipe, vocabulary_folder, command):
+    code, _, shown = pipe(b"[1, 2]\n[9999999]\n", command[0], vocabulary_folder, "-", "-o", "-", *command[1:])
+    assert code == 2
+    assert "standard input: list 2: " in shown
+    assert "9999999" in shown
+
+
 def test_reading_names_the_line(tmp_path):
     (tmp_path / "ids.jsonl").write_text("[1]\n\n[2.5]\n")
     with pytest.raises(OptionError, match="line 3"):

@@ -79,10 +79,10 @@ def command(
 
 
 def _of_ids(vocabulary: "LatentVocabulary", path: Path) -> "Pairs":
-    from lar.cli.ids import read_ids
+    from lar.cli.ids import each_list
 
     hint = "" if path.suffix == ".npy" else "; lines of text need --text"
-    return ((ids, vocabulary.encode(ids)) for ids in read_ids(path, hint))
+    return each_list(lambda ids: (ids, vocabulary.encode(ids)), path, hint)
 
 
 def _of_text(vocabulary: "LatentVocabulary", path: Path, changed: "Counted") -> "Pairs":

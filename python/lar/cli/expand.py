@@ -49,14 +49,14 @@ def command(
       lar expand vocabulary/ units.jsonl --text -o lines.txt
       echo 'a text' | lar encode vocabulary/ - --text -o - | lar expand vocabulary/ - --text -o -
     """
-    from lar.cli.ids import IDS, TEXTS, Counted, check_results, print_summary, read_ids, write_results
+    from lar.cli.ids import IDS, TEXTS, Counted, check_results, each_list, print_summary, write_results
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     check_results(input_path, output, TEXTS if text else IDS, overwrite=overwrite, as_json=as_json)
     loaded = LatentVocabulary.load(vocabulary)
     broken = Counted()
     lists = write_results(
-        _texts(loaded, input_path, broken) if text else map(loaded.expand, read_ids(input_path)), output
+        _texts(loaded, input_path, broken) if text else each_list(loaded.expand, input_path), output
     )
     broken.warn("texts have bytes that are no characters, written as U+FFFD")
     if as_json:
@@ -67,10 +67,9 @@ def command(
 
 def _texts(vocabulary: "LatentVocabulary", path: Path, broken: "Counted") -> Iterator[str]:
     """The text of each list of units; `broken` counts those that end inside a character."""
-    from lar.cli.ids import read_ids, text_of
+    from lar.cli.ids import each_list, text_of
 
-    for units in read_ids(path):
-        found = text_of(vocabulary, units)
+    for found in each_list(lambda units: text_of(vocabulary, units), path):
         text = found.decode(errors="replace")
         broken(text.encode() != found)
         yield text

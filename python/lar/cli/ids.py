@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from lar.cli.common import logger, note
 from lar.cli.outputs import check_output
 from lar.cli.prose import print_prose
-from lar.errors import OptionError
+from lar.errors import OptionError, VocabularyError
 from lar.utils.files import atomic_file
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
+
+Result = TypeVar("Result")
 
 PIPE = Path("-")  # standard input or output
 IDS = (".npy", ".jsonl")
@@ -42,6 +44,17 @@ def read_ids(path: Path, hint: str = "") -> Iterator[NDArray[np.uint32]]:
         except (ValueError, TypeError) as error:
             place = f"{_name(path)}: line {number}"
             raise OptionError(f"{place} is not a JSON list of ids: {error}{hint}") from error
+
+
+def each_list(
+    function: Callable[[NDArray[np.uint32]], Result], path: Path, hint: str = ""
+) -> Iterator[Result]:
+    """Yield what `function` gives for each list of ids in a file; an error names the list."""
+    for number, ids in enumerate(read_ids(path, hint), start=1):
+        try:
+            yield function(ids)
+        except VocabularyError as error:
+            raise VocabularyError(f"{_name(path)}: list {number}: {error}") from error
 
 
 def read_lines(path: Path) -> Iterator[str]:
