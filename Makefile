@@ -74,7 +74,7 @@ engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the en
 		--attempts 4 --gates none --live-teacher --arms none:marginal control:marginal \
 		--learning-rate 1e-3 --row-learning-rate 1e-3 --steps 500 --evaluate-steps 100 -o $(ENGINES)/training
 	for pair in none:student control:control; do \
-		$(BIN)/lar export $(ENGINES)/training/arms/$${pair%%:*}-marginal-exponential-fitted \
+		$(BIN)/lar export --overwrite $(ENGINES)/training/arms/$${pair%%:*}-marginal-exponential-fitted \
 			-o $(ENGINES)/models/$${pair##*:} --chat-template tests/engines/chatml_tools.jinja \
 			$(if $(LAR_LLAMA_CPP),--gguf $(LAR_LLAMA_CPP) --gguf-type f32) || exit; \
 	done

@@ -107,7 +107,7 @@ def compare(log: Path, peer: str | None, workers: list[int], rounds: int) -> dic
     ways = {
         f"lar import --workers {number}": [
             *(sys.executable, "-m", "lar", "import", str(log), "-o", str(folder / "out.parquet")),
-            *("--workers", str(number)),
+            *("--overwrite", "--workers", str(number)),
         ]
         for number in workers
     }

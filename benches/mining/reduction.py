@@ -75,11 +75,11 @@ def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str
     """All figures of one corpus."""
     trajectories, corpus = folder / "trajectories.parquet", folder / "corpus"
     steps = {
-        "import": run("import", source, "-o", trajectories),
+        "import": run("import", source, "--overwrite", "-o", trajectories),
         "corpus": run("corpus", trajectories, "--tokenizer", options.tokenizer, "-o", corpus),
     }
     mined = {
-        size: run("mine", corpus, *mine_options(size, options), "-o", folder / "vocabulary")
+        size: run("mine", corpus, *mine_options(size, options), "--overwrite", "-o", folder / "vocabulary")
         for size in options.sizes
     }
     steps |= {f"mine {size}": found for size, found in mined.items()}

@@ -136,8 +136,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
     assert "tokenizer.json" in refused("mine", train, "--tokenizer", tmp_path, "-o", out)
     assert f"{tmp_path}: no vocabulary (no latent_vocabulary.json)" in refused("evaluate", train, tmp_path)
     assert "lar evaluate CORPUS VOCABULARY" in refused("evaluate", folder / "vocabulary", train)
-    assert "999999" in refused("encode", folder / "vocabulary", tmp_path / "ids.jsonl", "-o", out)
-    assert not out.exists()
+    assert "999999" in refused(
+        "encode", folder / "vocabulary", tmp_path / "ids.jsonl", "-o", out.with_suffix(".jsonl")
+    )
+    assert list(tmp_path.glob("out*")) == []
     assert not list(tmp_path.glob(".*partial"))
 
 
@@ -231,3 +233,49 @@ def test_a_vocabulary_is_updated_with_its_own_tokenizer(folder, tmp_path):
     updated, before = (LatentVocabulary.load(path) for path in (tmp_path / "new", folder / "vocabulary"))
     assert updated.mined_tasks > before.mined_tasks
     assert updated.size <= before.size
+
+
+def test_how_many_tasks_mining_has_seen_is_printed(folder):
+    vocabulary = folder / "vocabulary"
+    assert "10 tasks, none seen in mining" in lar("evaluate", folder / "test.parquet", vocabulary).stdout
+    both = lar("evaluate", folder / "test.parquet", folder / "train.jsonl.gz", vocabulary).stdout
+    assert "10 tasks not seen in mining (30 of 40 left out)" in both
+    assert (
+        "30 tasks, all of them seen in mining"
+        in lar("evaluate", folder / "train.jsonl.gz", vocabulary).stdout
+    )
+
+
+def test_logs_may_come_from_a_pipe(folder, tmp_path):
+    given = (folder / "train.jsonl.gz").read_bytes()
+    mined = subprocess.run(
+        [
+            *(sys.executable, "-m", "lar", "mine", "-", "--tokenizer", folder / "model", "--size", "12"),
+            *("--hold-out", "0.2", "-o", tmp_path / "v"),
+        ],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    assert mined.returncode == 0, mined.stderr
+    steps = [line for line in mined.stderr.decode().splitlines() if line.startswith(("Next:", "  or:"))]
+    assert len(steps) == 2
+    for step in steps:
+        assert " - " not in step
+        assert "LOGS" in step
+    evaluated = subprocess.run(
+        [sys.executable, "-m", "lar", "evaluate", "-", tmp_path / "v"],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert b"standard input" in evaluated.stdout
+
+
+def test_what_is_not_there_is_named_before_anything_else(folder, tmp_path):
+    for command in (
+        ("mine", tmp_path / "no", "-o", tmp_path / "v"),
+        ("evaluate", tmp_path / "no", folder / "vocabulary"),
+    ):
+        assert "no' does not exist" in refused(*command)

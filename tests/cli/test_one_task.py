@@ -50,10 +50,15 @@ def test_a_corpus_and_mining_warn_and_take_the_cure(run, folder):
     assert code == 0
     assert WARNING in shown
     assert CURE in shown
-    assert WARNING in run("mine", "corpus", "-o", "vocabulary")[1]
+    code, shown = run("mine", "corpus", "-o", "vocabulary")
+    assert code == 2
+    assert "lar corpus --task-key" in shown
+    assert "--min-support 1" in shown
     code, shown = run("mine", "corpus", "-o", "vocabulary", "--hold-out", "0.5")
     assert code == 2
-    assert WARNING in shown
+    assert "--task-key" in shown
+    assert not (folder / "vocabulary").exists()
+    assert run("mine", "corpus", "-o", "vocabulary", "--min-support", "1")[0] == 0
     cured = ("corpus", "logs.jsonl", "--tokenizer", "model", "-o", "cured", "--task-key", "issue.number")
     assert WARNING not in run(*cured)[1]
     assert len(Corpus.load(folder / "cured").tasks) == 50

@@ -61,3 +61,14 @@ def test_a_corpus_of_another_tokenizer_is_refused(vocabulary):
     other = Corpus.build(toy.trajectories(3), toy.tokenizer(size=300))
     with pytest.raises(CorpusError, match="built with tokenizer"):
         evaluate({"other": other}, vocabulary)
+
+
+def test_a_reduction_far_below_the_vocabularys_own_is_warned_of_with_both(vocabulary, tokenizer, caplog):
+    fresh = Corpus.build(toy.trajectories(20, first=1000), tokenizer)
+    evaluate(fresh, vocabulary)
+    assert "far below" not in caplog.text
+    turns = [{"role": "user", "content": "Say a number."}, {"role": "assistant", "content": "Seven is one."}]
+    others = [[{**turns[0], "content": f"Say {number}."}, turns[1]] for number in range(20)]
+    result = evaluate(Corpus.build(others, tokenizer), vocabulary)
+    assert not result.in_sample
+    assert f"is {result.total.reduction:.1%}, far below the {result.mined_reduction:.1%}" in caplog.text

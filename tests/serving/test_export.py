@@ -314,7 +314,8 @@ def test_the_command_line(student_folder, tmp_path):
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["check"]["prefixes_kept"] == ["prompt", "history"]
-    done = subprocess.run([*command, "--gguf", str(tmp_path)], capture_output=True, text=True, check=False)
+    again = [*command, "--overwrite", "--gguf", str(tmp_path)]
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("lar: error: ")
     assert len(done.stderr.splitlines()) == 1

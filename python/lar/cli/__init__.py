@@ -3,12 +3,15 @@
 import difflib
 import importlib
 import logging
+import shutil
 import signal
 import sys
+from textwrap import fill
 from typing import Any
 
 import click
 
+from lar.cli.help import HelpContext
 from lar.errors import LarError
 from lar.utils.processes import first_to_fail, is_main
 
@@ -41,16 +44,18 @@ _AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill", "sweep", "ru
     "demo": "remove its folder, or choose another, before you run it again"
 }
 
-# The lines fit a terminal of 60 columns.
+# The lines fit a terminal of 40 columns, but for those to copy.
 EPILOG = """\b
 From logs to an engine:
-  estimate, before all: is it worth it?
-  import -> corpus -> score -> mine -> distill, and with
-  --control -> evaluate -> export -> vllm serve
-Each command names the next; lar status: where you are.
+  estimate, before all: worth it?
+  import -> corpus -> score -> mine
+  -> distill, and with --control
+  -> evaluate -> export -> vllm serve
+Each command names the next;
+lar status: where you are.
 
 \b
-Completion of commands and options, in your shell's file:
+Completion, in your shell's file:
   bash  eval "$(_LAR_COMPLETE=bash_source lar)"
   zsh   eval "$(_LAR_COMPLETE=zsh_source lar)"
   fish  _LAR_COMPLETE=fish_source lar | source"""
@@ -64,7 +69,11 @@ _VERBOSITY = (
 
 
 def with_verbosity(command: click.Command) -> click.Command:
-    """Give a command, or the group of all, the options -v and -q; the last one that is given holds."""
+    """Give a command, or the group of all, the options -v and -q; the last one that is given holds.
+
+    Its help fits the terminal (see `lar.cli.help`).
+    """
+    command.context_class = HelpContext
     if not any(parameter.name in _LEVELS for parameter in command.params):
         command.params += [
             click.Option(names, is_flag=True, expose_value=False, callback=_set_verbosity, help=text)
@@ -159,5 +168,9 @@ def _stopped() -> None:
 
 def _fail(message: str) -> None:
     if first_to_fail():
-        click.echo(f"lar: error: {' '.join(message.split())}", err=True)
+        line = f"lar: error: {' '.join(message.split())}"
+        if sys.stderr.isatty():  # a program gets one line
+            width = shutil.get_terminal_size().columns
+            line = fill(line, width, break_long_words=False, break_on_hyphens=False)
+        click.echo(line, err=True)
     sys.exit(2)

@@ -10,6 +10,8 @@ import click
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_adapt, print_next
+from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.training import (
     chosen_options,
     course,
@@ -28,6 +30,7 @@ from lar.utils.processes import is_main
 @click.argument("corpus", type=EXISTING_PATH)
 @click.option("--model", required=True, type=EXISTING_PATH, help="The folder of the model to fine-tune.")
 @click.option("-o", "--output", required=True, type=PATH, help="The folder to write.")
+@overwrite_option
 @click.option("--keep-adapter", is_flag=True, help="Write a PEFT LoRA folder instead of a merged checkpoint.")
 @hold_out_options
 @options_file_option
@@ -38,6 +41,7 @@ def command(
     corpus: Path,
     model: Path,
     output: Path,
+    overwrite: bool,
     hold_out: float | None,
     split_seed: int | None,
     keep_adapter: bool,
@@ -57,6 +61,7 @@ def command(
       lar adapt corpus/ --model Qwen3-8B/ -o adapter/ --keep-adapter --evaluate-steps 100
     """
     needs_train_extra()
+    check_output(output, ADAPTATION_FILE, overwrite=overwrite)
     from lar.corpus import Corpus
     from lar.distillation.adapt import adapt
 
@@ -79,5 +84,5 @@ def command(
     if as_json:
         print_json({"model": str(output), "seconds": seconds, **record})
     else:
-        click.echo(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")
+        print_prose(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")
     print_next(*after_adapt(corpus, output), as_json=as_json)

@@ -28,16 +28,20 @@ from lar.utils.processes import is_main
 
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
+EXISTING_OR_PIPE = click.Path(exists=True, allow_dash=True, path_type=Path)
 
 
 class _Logs(click.Path):
-    """A path, or a URL as it is: as a path, `s3://bucket` would lose a slash."""
+    """A path, or a URL as it is: as a path, `s3://bucket` would lose a slash. A pattern need not exist."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if is_url(value) else super().convert(value, param, ctx)
+        if is_url(value):
+            return value
+        return Path(value) if "*" in str(value) else super().convert(value, param, ctx)
 
 
 LOGS = _Logs(path_type=Path)
+EXISTING_LOGS = _Logs(exists=True, allow_dash=True, path_type=Path)
 NARROW = 72  # columns; below, a bar is only its figures
 SHARE = click.FloatRange(0, 1, max_open=True)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lar.cli.common import PATH, json_option, note, print_json, progress_bar
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.utils.progress import Progress
@@ -74,7 +75,7 @@ def _print(result: "DemoResult") -> None:
     print_table(_agents(result))
     print_table(_latents(result))
     student, base = result.arms["student"], result.arms["base"]
-    click.echo(
+    print_prose(
         f"The student writes {student.units:.1f} units a ticket where the base writes {base.base_tokens:.1f} "
         f"tokens: {result.reduction:.1%} fewer. Success against the control's: "
         f"{100 * result.success_change:+.0f} points.\n"

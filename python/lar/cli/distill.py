@@ -9,6 +9,8 @@ import click
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_distill, print_next
+from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.training import (
     chosen_options,
     course,
@@ -18,6 +20,7 @@ from lar.cli.training import (
     options_file_option,
     process_group,
 )
+from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.utils.processes import is_main
@@ -32,6 +35,7 @@ from lar.utils.processes import is_main
     "--vocabulary", type=EXISTING_PATH, help="The vocabulary's folder; needed unless the run is a --control."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The student folder to write.")
+@overwrite_option
 @click.option(
     "--from",
     "start_from",
@@ -49,6 +53,7 @@ def command(
     model: Path,
     vocabulary: Path | None,
     output: Path,
+    overwrite: bool,
     start_from: Path | None,
     hold_out: float | None,
     split_seed: int | None,
@@ -77,6 +82,7 @@ def command(
     chosen = chosen_options(DistillOptions, options_file, flags)
     if vocabulary is None and not chosen.control:
         raise OptionError("--vocabulary is needed, unless the run is a --control")
+    check_output(output, OPTIONS_FILE, overwrite=overwrite)
     from lar.corpus import Corpus
     from lar.distillation.distill import distill
     from lar.vocabulary.vocabulary import LatentVocabulary
@@ -106,8 +112,8 @@ def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool)
         return
     earlier = record["start"].get("from")
     if earlier is not None:
-        click.echo(
+        print_prose(
             f"started from {earlier['student']}: {earlier['kept_rows']} latents keep their rows, "
             f"{earlier['new_rows']} are new"
         )
-    click.echo(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")
+    print_prose(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")

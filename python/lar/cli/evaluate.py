@@ -7,7 +7,8 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.errors import OptionError
@@ -17,7 +18,7 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
 
 
 @click.command("evaluate")
-@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH, metavar="CORPUS...")
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING_LOGS, metavar="CORPUS...")
 @click.argument("vocabulary", type=EXISTING_PATH)
 @click.option(
     "--model", type=EXISTING_PATH, help="The teacher's folder; adds bits per byte of the agent's text."
@@ -38,7 +39,7 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
 @ray_option
 @json_option
 def command(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     vocabulary: Path,
     max_length: int,
     ray_address: str | None,
@@ -47,12 +48,11 @@ def command(
 ) -> None:
     """Count units against base tokens on the tasks in CORPUS that VOCABULARY was not mined on.
 
-    CORPUS is one or several corpus folders or trajectory files of any known format. Of a corpus that holds
-    tasks out, only these are measured; if anything in the comparison has seen one of them, the command stops
-    and names it. No model is needed: the
-    vocabulary's folder holds its tokenizer. On fresh logs, the last lines name the latents that are no longer
-    used. With --model, the bits that the model, the control and the student need for each byte of the agent's
-    text are measured too, on this machine.
+    CORPUS is one or several corpus folders, or logs as lar import takes them (- for standard input). Of a
+    corpus that holds tasks out, only these are measured; if anything in the comparison has seen one of them,
+    the command stops and names it. No model is needed: the vocabulary's folder holds its tokenizer. On fresh
+    logs, the last lines name the latents that are no longer used. With --model, the bits that the model, the
+    control and the student need for each byte of the agent's text are measured too, on this machine.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def command(
     from lar.evaluation.reduction import evaluate
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    if any((path / FILE_NAME).is_file() for path in inputs):
+    if any((Path(path) / FILE_NAME).is_file() for path in inputs):
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     if ray_address is not None:
         check_for_cluster(inputs)
@@ -82,7 +82,7 @@ def command(
     else:
         _print(result, loaded.size)
         for arm, value in bits.items():
-            click.echo(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
+            print_prose(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
 
 
 def _check_unseen(corpora: dict[str, Any], folders: dict[str, Path | None]) -> None:
@@ -141,7 +141,7 @@ def _print(result: Any, size: int) -> None:
             of_corpus = "", ""
     print_table(table)
     level = result.total.text_level
-    click.echo(
+    print_prose(
         f"{_tasks(result)}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}\n"
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
@@ -151,20 +151,22 @@ def _print(result: Any, size: int) -> None:
 
 
 def _tasks(result: Any) -> str:
-    """The number of measured tasks, and why these."""
+    """The number of measured tasks, and how many of the logs' tasks mining has seen."""
     number, splits = len(result.tasks), set(result.splits.values())
     if result.in_sample:
-        return f"{number} tasks"
+        return f"{number} tasks, all of them seen in mining"
     if len(splits) == 1 and (split := splits.pop()) is not None:
-        return f"{number} held-out tasks ({split})"
-    return f"{number} tasks not seen in mining ({result.seen_tasks} others left out)"
+        return f"{number} held-out tasks ({split}), none seen in mining"
+    if not result.seen_tasks:
+        return f"{number} tasks, none seen in mining"
+    return f"{number} tasks not seen in mining ({result.seen_tasks} of {number + result.seen_tasks} left out)"
 
 
 def _print_drift(result: Any) -> None:
     """The reduction in mining beside the present one, and the latents that are no longer used."""
     if result.in_sample or result.mined_reduction is None:
         return
-    click.echo(
+    print_prose(
         f"reduction {result.total.reduction:.1%}; it was {result.mined_reduction:.1%} on the mined tasks"
     )
     drift = result.drift
@@ -172,7 +174,7 @@ def _print_drift(result: Any) -> None:
         uses = sum(one.expected_uses for one in drift)
         names = ", ".join(repr(one.latent.text) for one in drift[:_SHOWN])
         more = ", ..." if len(drift) > _SHOWN else ""
-        click.echo(
+        print_prose(
             f"latents no longer used: {len(drift)}, though {uses:,.0f} uses were expected: {names}{more} "
             "(lar mine --update renews them)"
         )

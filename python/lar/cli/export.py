@@ -6,13 +6,17 @@ from pathlib import Path
 import click
 
 from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.training import needs_train_extra
 from lar.serving.export.options import DTYPES, GGUF_TYPES, ExportOptions
+from lar.serving.latent_control import RECORD_FILE
 
 
 @click.command("export")
 @click.argument("student", type=EXISTING_PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="The folder to write.")
+@overwrite_option
 @click.option(
     "--model",
     type=EXISTING_PATH,
@@ -63,6 +67,7 @@ from lar.serving.export.options import DTYPES, GGUF_TYPES, ExportOptions
 def command(
     student: Path,
     output: Path,
+    overwrite: bool,
     model: Path | None,
     lora: bool,
     decode_only: bool,
@@ -86,6 +91,7 @@ def command(
       lar export student/ -o export/ --dtype bfloat16 --gguf llama.cpp/ && llama-server -m export/model.gguf
     """
     needs_train_extra()
+    check_output(output, RECORD_FILE, overwrite=overwrite)
     options = ExportOptions(
         form="lora" if lora else "merged",
         decode_only=decode_only,
@@ -105,8 +111,8 @@ def command(
     if as_json:
         print_json({"export": str(output), "seconds": round(seconds, 1), **done.record, "check": done.report})
         return
-    click.echo(
+    print_prose(
         f"{output}: {done.record['latents']} latents from id {done.record['first_latent']}, {seconds:.1f} s"
     )
-    click.echo("self-check: " + ", ".join(f"{name} {value}" for name, value in done.report.items()))
+    print_prose("self-check: " + ", ".join(f"{name} {value}" for name, value in done.report.items()))
     print_next(*after_export(output, lora=lora, gguf=llama_cpp is not None), as_json=as_json)

@@ -9,6 +9,7 @@ from rich.table import Table
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.cli.next_step import after_import, print_next
+from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.redaction import redact_options, redactor_of
 from lar.cli.tables import print_table
 from lar.errors import OptionError
@@ -34,6 +35,7 @@ Examples:
   lar import run1.jsonl.gz run2.jsonl.gz -o all.parquet --task-key metadata.issue
   lar import s3://bucket/logs/ 'old/**/*.jsonl' -o trajectories.parquet
   ssh host cat log.jsonl | lar import - -o trajectories.parquet
+  lar import million.jsonl.gz --sample 3000 -o sample.parquet
   lar import results.json --format tau2 --strict -o tau2.parquet --json
 """
 
@@ -43,6 +45,7 @@ Examples:
 @click.option(
     "-o", "--output", required=True, type=PATH, help="The file to write: .parquet, .jsonl or .jsonl.gz."
 )
+@overwrite_option
 @click.option(
     "--format",
     "format_",
@@ -64,16 +67,25 @@ Examples:
     type=click.IntRange(min=1),
     help="The number of processes that read; the result does not depend on it.  [default: one for each core]",
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write about N trajectories: all of some tasks, the same ones each time. All logs are read.  "
+    "[default: all]",
+)
 @json_option
 def command(
     paths: tuple[Path | str, ...],
     output: Path,
+    overwrite: bool,
     format_: str,
     task_key: str | None,
     strict: bool,
     redact: bool,
     phone_region: str,
     workers: int | None,
+    sample: int | None,
     as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
@@ -81,6 +93,7 @@ def command(
         source.on_disk and output.samefile(source.path) for source in find_sources(paths)
     ):
         raise OptionError(f"{output}: is both an input and the output")
+    check_output(output, None, overwrite=overwrite)
     report = Report()
     with progress_bar("import", unit="bytes") as progress:
         tally = import_logs(
@@ -91,6 +104,7 @@ def command(
             strict=strict,
             redact=redactor_of(redact, phone_region),
             workers=workers,
+            sample=sample,
             report=report,
             progress=progress,
         )
@@ -110,6 +124,7 @@ def _summary(tally: Tally, output: Path) -> dict[str, Any]:
     return {
         "output": str(output),
         "trajectories": tally.trajectories,
+        **({} if tally.found == tally.trajectories else {"sampled_from": tally.found}),
         "tasks": len(tally.tasks),
         "messages": tally.messages,
         "succeeded": tally.success[True],

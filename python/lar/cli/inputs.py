@@ -15,6 +15,7 @@ from lar.corpus.selection import Split
 from lar.distillation.option_files import recorded_split
 from lar.errors import OptionError
 from lar.trajectories import Report, read_trajectories
+from lar.trajectories.inputs.files import STDIN, STDIN_NAME
 
 
 def hold_out_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +66,7 @@ def is_corpus(path: Path | str) -> bool:
     return isinstance(path, Path) and (path / MANIFEST_FILE).is_file()
 
 
-def check_for_cluster(paths: tuple[Path, ...]) -> None:
+def check_for_cluster(paths: tuple[Path | str, ...]) -> None:
     """Raise OptionError for inputs that the nodes of a cluster cannot read: all but corpus folders."""
     if not all(is_corpus(path) for path in paths):
         raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
@@ -103,7 +104,7 @@ def by_name(paths: Sequence[Path | str]) -> dict[str, Path | str]:
     """The paths by the names of their files; equal names are told apart by a number."""
     named: dict[str, Path | str] = {}
     for path in paths:
-        last = Path(path).name
+        last = STDIN_NAME if str(path) in STDIN else Path(path).name
         stem = last.split(".")[0] or last
         named[stem if stem not in named else f"{stem}-{len(named)}"] = path
     return named

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import click
 from rich.table import Table
 
 from lar.cli.common import logger
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Report
 
@@ -58,7 +58,7 @@ def print_report(report: Report) -> None:
     print_table(table)
     if report.redacted:
         values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
-        click.echo(f"redacted: {', '.join(values)}")
+        print_prose(f"redacted: {', '.join(values)}")
     if report.left_out:
         print_table(_fields_table(report))
 

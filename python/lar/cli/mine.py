@@ -8,25 +8,28 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
 from lar.cli.next_step import after_mine, print_next
+from lar.cli.no_latents import check_enough_tasks, check_latents
+from lar.cli.outputs import check_output, overwrite_option
+from lar.cli.prose import print_prose
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.mining.options import MiningOptions
-from lar.utils.files import check_replaceable
 from lar.vocabulary.storage import FILE_NAME
 
 _DEFAULTS = MiningOptions()
 
 
 @click.command("mine")
-@click.argument("inputs", nargs=-1, required=True, type=EXISTING_PATH)
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING_LOGS)
 @click.option(
     "--tokenizer", type=EXISTING_PATH, help="The model's folder; needed if INPUTS are trajectories."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The vocabulary folder to write.")
+@overwrite_option
 @click.option(
     "--size",
     type=int,
@@ -101,9 +104,10 @@ _DEFAULTS = MiningOptions()
 @hold_out_options
 @json_option
 def command(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Path | str, ...],
     tokenizer: Path | None,
     output: Path,
+    overwrite: bool,
     size: int | None,
     update: Path | None,
     memory: str | None,
@@ -113,7 +117,10 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Mine a latent vocabulary from a corpus folder or from trajectory files of any known format.
+    """Mine a latent vocabulary from a corpus folder or from logs.
+
+    INPUTS are one corpus folder, or logs as lar import takes them: files, folders, patterns, URLs, or - for
+    standard input.
 
     The tasks that the corpus holds out (lar corpus --hold-out) are left out.
 
@@ -138,7 +145,7 @@ def command(
     MiningOptions(size=size, **options)  # what is wrong must not wait for the corpus
     if options["tools"]:
         read_tools(options["tools"])
-    check_replaceable(output, FILE_NAME)
+    check_output(output, FILE_NAME, overwrite=overwrite)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
         if memory is not None:
@@ -147,9 +154,11 @@ def command(
     began = time.perf_counter()
     own = tokenizer or (before and before.tokenizer)
     corpus = with_split(open_corpus(inputs, own), hold_out, split_seed)
+    check_enough_tasks(corpus, options["min_support"])
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         backend = cluster or here
         vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **options)
+    check_latents(vocabulary)
     if vocabulary.size < size:
         logger.warning(
             "%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size
@@ -160,8 +169,7 @@ def command(
         print_json(summary)
     else:
         _print(vocabulary, summary)
-    if vocabulary.size:
-        print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
+    print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
@@ -218,21 +226,21 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         _print_tools(mining["tools"])
     if "update" in mining:
         _print_update(mining["update"])
-    click.echo(
+    print_prose(
         f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
         f"mined on ({mining['tasks']}; see lar evaluate for others)"
     )
     if weight:
-        click.echo(
+        print_prose(
             f"of what the agent only reads {summary['prompt_reduction']:.1%} fewer, "
             f"of all text {summary['total_reduction']:.1%} fewer"
         )
-    click.echo(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
+    print_prose(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
 
 
 def _print_tools(tools: dict[str, Any]) -> None:
     new = tools["new"]
-    click.echo(
+    print_prose(
         f"{tools['tools']} tools, {len(new)} of them without a call in the logs"
         + (
             f": each was taken to be called {tools['count']:,} times in {tools['support']} tasks"
@@ -245,7 +253,7 @@ def _print_tools(tools: dict[str, Any]) -> None:
 def _print_update(update: dict[str, Any]) -> None:
     retired = update["retired"]
     shown = ", ".join(map(repr, retired[:5])) + (", ..." if len(retired) > 5 else "")
-    click.echo(
+    print_prose(
         f"{update['kept']} latents keep their ids, {update['moved']} are kept with another id, "
         f"{update['new']} are new; {len(retired)} retired" + (f": {shown}" if retired else "")
     )

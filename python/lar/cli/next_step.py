@@ -20,6 +20,7 @@ from lar.tokenizer.tokenizer import TOKENIZER_FILE
 from lar.utils.processes import is_main
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known
+LOGS = "LOGS"  # in the place of logs that cannot be read again: standard input, and other pipes
 HOLD_OUT = 0.2
 Command = tuple[Path | str, ...]
 
@@ -52,11 +53,11 @@ def after_score(corpus: Corpus) -> list[Command]:
 
 
 def after_mine(
-    inputs: tuple[Path, ...], corpus: Corpus, output: Path, tokenizer: Path | None
+    inputs: tuple[Path | str, ...], corpus: Corpus, output: Path, tokenizer: Path | None
 ) -> list[Command]:
     """Measure the vocabulary on held-out tasks, and distil a student; of logs, make a corpus first."""
     split = corpus.own_split
-    evaluate: list[Command] = [] if split is None else [("lar", "evaluate", *inputs, output)]
+    evaluate: list[Command] = [] if split is None else [("lar", "evaluate", *lasting(inputs), output)]
     if corpus.path != inputs[0]:
         made = beside(output, "corpus")
         source = tokenizer or output / "tokenizer"
@@ -92,6 +93,11 @@ def after_export(output: Path, *, lora: bool, gguf: bool) -> list[Command]:
     adapter = ("--enable-lora", "--lora-modules", f"student={output / 'adapter'}") if lora else ()
     serve: list[Command] = [("vllm", "serve", output, *adapter)]
     return [("llama-server", "-m", output / "model.gguf"), *serve] if gguf else serve
+
+
+def lasting(logs: Iterable[Path | str]) -> list[Path | str]:
+    """The logs as a later command can be given them: a word for what can be read only once."""
+    return [LOGS if str(path) == "-" or str(path).startswith("/dev/") else path for path in logs]
 
 
 def beside(path: Path, name: str) -> Path:
@@ -171,7 +177,7 @@ def _corpus_command(
     split: Split | None = None,
 ) -> Command:
     flags = hold_out_flags(tasks) if split is None else _flags_of(split)
-    return "lar", "corpus", *logs, "--tokenizer", tokenizer, *flags, "-o", output
+    return "lar", "corpus", *lasting(logs), "--tokenizer", tokenizer, *flags, "-o", output
 
 
 def _arm_beside(output: Path, *, control: bool) -> Path | None:

@@ -10,12 +10,14 @@ from typing import Any
 import click
 
 from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, note, print_json
+from lar.cli.prose import print_prose
 from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
 from lar.utils.processes import count
 
 STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
 RUN_FILE = "run.json"
+_OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 
 @click.command("run")
@@ -115,7 +117,9 @@ class _Run:
             note(f"{name}: done already")
         else:
             note(f"{name}: ...")
-            report = self._called(self._arguments(name))
+            # What is there without a report is of this run, which was stopped between the two.
+            overwrite = ["--overwrite"] if name in _OVERWRITING else []
+            report = self._called([*self._arguments(name), *overwrite])
             with atomic_file(file) as temporary:
                 temporary.write_text(report, encoding="utf-8")
         value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -186,7 +190,7 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     }
     for name, report in reports.items():
         if name in lines:
-            click.echo(f"{name:<9} {lines[name].format(**report)}")
+            print_prose(f"{name:<9} {lines[name].format(**report)}")
     for arm, bits in reports.get("evaluate", {}).get("bits_per_byte", {}).items():
-        click.echo(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
-    click.echo(f"{'all':<9} in {output}")
+        print_prose(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
+    print_prose(f"{'all':<9} in {output}")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 
@@ -74,4 +75,4 @@ def _print(summary: dict[str, Any]) -> None:
         gate = (gates[index][0], f"{gates[index][1]:.1%}") if index < len(gates) else ("", "")
         table.add_row(f"p{float(share) * 100:g}", f"{nats:.4g}", *gate)
     print_table(table)
-    click.echo(f"{summary['tokens']:,} of the agent's tokens, {summary['mean']:.3f} nats on average")
+    print_prose(f"{summary['tokens']:,} of the agent's tokens, {summary['mean']:.3f} nats on average")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lar.cli.common import json_option, print_json
+from lar.cli.prose import print_prose
 
 if TYPE_CHECKING:
     from lar.cli.inventory import Found
@@ -46,7 +47,7 @@ def command(folder: Path, as_json: bool) -> None:
     for result in found:
         _print(result)
     if not found:
-        click.echo(f"{folder}: nothing that lar has written")
+        print_prose(f"{folder}: nothing that lar has written")
     if partial:
         files = "1 temporary file" if len(partial) == 1 else f"{len(partial)} temporary files"
         removal = shlex.join(["rm", "-r", *map(str, partial)])
@@ -58,13 +59,13 @@ def command(folder: Path, as_json: bool) -> None:
 def _print(found: "Found") -> None:
     from lar.cli.inventory import COMPLETE, STOPPED
 
-    click.echo(f"{found.kind}: {found.path}" + ("" if found.state == COMPLETE else f" ({found.state})"))
+    print_prose(f"{found.kind}: {found.path}" + ("" if found.state == COMPLETE else f" ({found.state})"))
     if facts := [text for name, value in found.facts.items() if (text := _fact(name, value))]:
-        click.echo(f"    {', '.join(facts)}")
+        print_prose(", ".join(facts), indent="    ")
     if found.goes_with:
-        click.echo(f"    goes with {', '.join(found.goes_with)}")
+        print_prose(f"goes with {', '.join(found.goes_with)}", indent="    ")
     if found.state == STOPPED:
-        click.echo("    run the same command again to continue")
+        print_prose("run the same command again to continue", indent="    ")
 
 
 def _fact(name: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -9,6 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from lar.cli.prose import print_prose
 
 _TEXT = 20  # columns that a column of text needs at least; figures need all of theirs
 
@@ -22,7 +25,7 @@ def print_table(table: Table) -> None:
     if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
         console = Console(width=_width(table, None))
     if _width(table, _TEXT) > console.width:
-        _print_upright(table)
+        _print_upright(table, console.width)
         return
     for column in table.columns:
         column.no_wrap = column.justify != "left"
@@ -44,17 +47,24 @@ def _column_width(column: Any, text: int | None) -> int:
     return min(width, max(text, cell_len(_plain(column.header))))
 
 
-def _print_upright(table: Table) -> None:
+def _print_upright(table: Table, width: int) -> None:
     """Print each row as lines of a heading and a value, with an empty line between rows."""
     if table.title:
-        click.echo(_plain(table.title))
+        print_prose(_plain(table.title))
     headings = [_plain(column.header) for column in table.columns]
-    widest = max(map(cell_len, headings))
+    widest = max(map(cell_len, headings)) + 2
+    newline = "\n" + " " * widest
     for row in zip(*(column.cells for column in table.columns), strict=True):
-        for heading, cell in zip(headings, row, strict=True):
+        for heading, column, cell in zip(headings, table.columns, row, strict=True):
             if value := _plain(cell):
-                click.echo(f"{heading:<{widest}}  {value}".strip())
+                folded = _folded(value, width - widest, is_text=column.justify == "left")
+                click.echo(f"{heading:<{widest}}{newline.join(folded)}".strip())
         click.echo()
+
+
+def _folded(value: str, width: int, *, is_text: bool) -> list[str]:
+    """A value in lines of `width`; text is cut inside words too long for a line, figures are not."""
+    return wrap(value, max(width, 8), break_long_words=is_text, break_on_hyphens=False, drop_whitespace=False)
 
 
 def _plain(cell: Any) -> str:

@@ -19,6 +19,7 @@ from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
 from lar.models.causal_lm import check_tokenizer, load_model, no_bar
 from lar.models.trained_tasks import set_trained_tasks
+from lar.utils.arguments import opened
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -41,12 +42,12 @@ _COMPANIONS = (
 
 
 def adapt(
-    corpus: Corpus,
+    corpus: Corpus | StrPath,
     model: Any,
     options: AdaptOptions | None = None,
     output: StrPath | None = None,
     *,
-    held_out: Corpus | None = None,
+    held_out: Corpus | StrPath | None = None,
     merge: bool = True,
     progress: Progress = silent,
     **keywords: Unpack[AdaptKeywords],
@@ -56,8 +57,8 @@ def adapt(
     Several processes share the work as in `distill`.
 
     Args:
-        corpus: conversations, of the model's own tokenizer. Of a whole corpus with a split, the training side
-            is learnt; a view of selected tasks is used as it is.
+        corpus: conversations, as an object or a folder, of the model's own tokenizer. Of a whole corpus with
+            a split, the training side is learnt; a view of selected tasks is used as it is.
         model: a checkpoint folder, or a model object, which is changed in place.
         options: see `AdaptOptions`; `keywords` are its fields, and override those of `options`.
         output: where the merged model is saved as a plain checkpoint with its tokenizer, a record of the run
@@ -77,6 +78,8 @@ def adapt(
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(AdaptOptions, options, keywords)
+    corpus = opened(Corpus, corpus, "lar.adapt(corpus, model)")
+    held_out = None if held_out is None else opened(Corpus, held_out, "lar.adapt(held_out=...)")
     if output is not None:
         check_replaceable(Path(output), ADAPTATION_FILE)
     check_launch(model, options)

@@ -28,6 +28,7 @@ from lar.errors import OptionError
 from lar.models.causal_lm import check_tokenizer, fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
+from lar.utils.arguments import opened
 from lar.utils.files import check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -36,16 +37,18 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
 
+CALL = "lar.distill(corpus, model, vocabulary)"
+
 
 def distill(
-    corpus: Corpus,
+    corpus: Corpus | StrPath,
     model: Any,
-    vocabulary: LatentVocabulary | None,
+    vocabulary: LatentVocabulary | StrPath | None,
     options: DistillOptions | None = None,
     output: StrPath | None = None,
     *,
     start_from: StrPath | None = None,
-    held_out: Corpus | None = None,
+    held_out: Corpus | StrPath | None = None,
     progress: Progress = silent,
     **keywords: Unpack[DistillKeywords],
 ) -> Student:
@@ -55,11 +58,13 @@ def distill(
     share the work: each trains on its own rows, only the main process writes, and all return the student.
 
     Args:
-        corpus: conversations; all roles are reparameterized, the loss falls on the agent's units. Of a whole
-            corpus with a split, the training side is learnt; a view of selected tasks is used as it is.
+        corpus: conversations, as an object or a folder; all roles are reparameterized, the loss falls on the
+            agent's units. Of a whole corpus with a split, the training side is learnt; a view of selected
+            tasks is used as it is.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
-        vocabulary: the latents; ignored (and allowed to be None) where `options.control` is set.
+        vocabulary: the latents, as an object or a folder; ignored (and allowed to be None) where
+            `options.control` is set.
         options: see `DistillOptions`; `keywords` are its fields, and override those of `options`.
         output: where the student is saved; None keeps it in memory only. Checkpoints are written to
             `<output>.checkpoints` until the student is saved. The same call resumes from the last one.
@@ -82,6 +87,9 @@ def distill(
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
+    corpus = opened(Corpus, corpus, CALL)
+    held_out = None if held_out is None else opened(Corpus, held_out, "lar.distill(held_out=...)")
+    vocabulary = None if vocabulary is None else opened(LatentVocabulary, vocabulary, CALL)
     if output is not None:
         check_replaceable(Path(output), OPTIONS_FILE)
     check_launch(model, options)

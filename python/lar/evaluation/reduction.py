@@ -16,10 +16,15 @@ from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.evaluation.drift import UnusedLatent, counts_prompts, mined_reduction, unused_latents
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
+from lar.utils.arguments import opened
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
+
+FAR = 0.5  # of the reduction in mining; held-out tasks of the same logs have nearly all of it
+CALL = "lar.evaluate(corpus, vocabulary)"
 
 
 @dataclass
@@ -140,31 +145,33 @@ class Evaluation:
 
 
 def evaluate(
-    corpus: Corpus | Mapping[str, Corpus],
-    vocabulary: LatentVocabulary,
+    corpus: Corpus | StrPath | Mapping[str, Corpus | StrPath],
+    vocabulary: LatentVocabulary | StrPath,
     *,
     backend: Backend | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Count units and base tokens over the tasks of a corpus that the vocabulary has not seen.
 
-    `corpus` is one corpus, or several by name. Of a whole corpus with a split, the held-out side is measured.
-    Of others, the tasks that the vocabulary was mined on are left out; if that leaves nothing, they are
-    measured after all, and `in_sample` is set. The shards are measured on `backend` (None: this process).
-    Every conversation is expanded again and compared token by token. Its text is encoded by the exported
-    tokenizer, and the ids are compared with the parse. `unused` and `drift` are the latents that the measured
-    text no longer uses.
+    `corpus` is one corpus or its folder, or several by name; `vocabulary` may be a folder, too. Of a whole
+    corpus with a split, the held-out side is measured. Of others, the tasks that the vocabulary was mined on
+    are left out; if that leaves nothing, they are measured after all, and `in_sample` is set. The shards are
+    measured on `backend` (None: this process). Every conversation is expanded again and compared token by
+    token. Its text is encoded by the exported tokenizer, and the ids are compared with the parse. `unused`
+    and `drift` are the latents that the measured text no longer uses.
 
     Raises:
         CorpusError: a corpus has another tokenizer than the vocabulary or holds out tasks that this was mined
         on, or there is nothing to measure.
+        TypeError: an argument is neither object nor path, as where the two change places.
 
     >>> train, held_out = corpus.split(0.3)
     >>> result = lar.evaluate(held_out, lar.mine(train, size=12))
     >>> result.lossless, 0 < result.total.reduction < 1
     (True, True)
     """
-    corpora = {corpus.path.name: corpus} if isinstance(corpus, Corpus) else corpus
+    corpora = corpora_of(corpus, CALL)
+    vocabulary = opened(LatentVocabulary, vocabulary, CALL)
     for name, one in corpora.items():
         check_same_tokenizer(one, vocabulary, name)
         check_unseen(one.held_out, vocabulary.mined_tasks, "the vocabulary was mined on")
@@ -192,14 +199,34 @@ def evaluate(
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
     result.mined_reduction = mined_reduction(vocabulary)
+    _warn_of(result)
     if not result.in_sample:
         whole = counts_prompts(vocabulary)
         base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
         found = used_anywhere if whole else used
         result.unused = unused_latents(vocabulary, found, base_tokens, len(measured))
-    else:
-        logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     return result
+
+
+def _warn_of(result: Evaluation) -> None:
+    """Log why the figures may not be what they seem to be: tasks that were mined, or logs of another kind."""
+    own, found = result.mined_reduction, result.total.reduction
+    if result.in_sample:
+        logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
+    elif own is not None and found < FAR * own:
+        logger.warning(
+            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined: these logs are of "
+            "another agent, model or time (lar mine on these logs, or lar mine --update)",
+            *(100 * found, 100 * own),
+        )
+
+
+def corpora_of(given: Corpus | StrPath | Mapping[str, Corpus | StrPath], call: str) -> dict[str, Corpus]:
+    """Corpora by name, a single one by that of its folder; TypeError for what is no corpus and no path."""
+    if isinstance(given, Mapping):
+        return {name: opened(Corpus, one, call) for name, one in given.items()}
+    corpus = opened(Corpus, given, call)
+    return {corpus.path.name: corpus}
 
 
 def check_same_tokenizer(corpus: Corpus, vocabulary: LatentVocabulary, name: str) -> None:

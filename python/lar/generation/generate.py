@@ -21,14 +21,16 @@ from lar.generation.requests import OnText, Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.models.causal_lm import autocast, embedding_rows
 from lar.models.compatibility import cache_argument
+from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
+from lar.utils.paths import StrPath
 from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
 
 Prompt = str | ArrayLike
 
 
 def generate(
-    student: Student,
+    student: Student | StrPath,
     prompts: Sequence[Prompt],
     sampling: Sampling | None = None,
     *,
@@ -38,7 +40,7 @@ def generate(
     """Return the student's reply to each of `prompts`, generated as one batch padded on the left.
 
     Args:
-        student: a Student; `Student.plain(model, tokenizer)` for a model without latents.
+        student: a Student or its folder; `Student.plain(model, tokenizer)` for a model without latents.
         prompts: each a text (as the chat template renders it) or base ids; both are parsed into units. An
             array that contains latents is used unchanged.
         sampling: see `Sampling`; `keywords` are its fields, and override those of `sampling`.
@@ -49,6 +51,7 @@ def generate(
         VocabularyError: an id is outside the vocabulary.
     """
     sampling = merge_options(Sampling, sampling, keywords)
+    student = opened(Student, student, "lar.generate(student, prompts)")
     rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
     if not rows or any(len(row) == 0 for row in rows):
         raise OptionError("a prompt is empty" if rows else "no prompts")

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from os import PathLike
 from typing import Unpack
 
 import numpy as np
@@ -25,6 +24,7 @@ from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import TurnBorders
 from lar.mining.update import Rows, check_tokenizer, rows_of
 from lar.trajectories.tasks import one_task
+from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
@@ -64,17 +64,17 @@ def mine(
         CorpusError: the corpus holds no token of the agent, or holds out tasks that `update` was mined on or
         that the teacher which scored it was trained on.
         VocabularyError: `update` was mined with another tokenizer.
+        TypeError: `corpus` or `update` is neither the object nor a path.
 
     >>> vocabulary = lar.mine(corpus, size=4, gates="none")
     >>> [latent.id - vocabulary.base_size for latent in vocabulary]
     [0, 1, 2, 3]
     """
-    before = LatentVocabulary.load(update) if isinstance(update, str | PathLike) else update
+    before = None if update is None else opened(LatentVocabulary, update, "lar.mine(update=...)")
     if size is None:
         size = MiningOptions.size if before is None else before.size
     chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
-    if not isinstance(corpus, Corpus):
-        corpus = Corpus.load(corpus)
+    corpus = opened(Corpus, corpus, "lar.mine(corpus)")
     if before is not None:
         check_tokenizer(before, corpus)
         check_unseen(corpus.held_out, before.mined_tasks, "the vocabulary to update was mined on")

@@ -39,13 +39,15 @@ from lar.models.causal_lm import (
 from lar.models.out_of_memory import advise_on_memory
 from lar.models.trained_tasks import check_model_unseen, trained_tasks_of
 from lar.scoring import store
+from lar.utils.arguments import opened
+from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
 
 def score(
-    corpus: Corpus,
+    corpus: Corpus | StrPath,
     model: Any,
     *,
     batch_tokens: int | None = None,
@@ -63,7 +65,7 @@ def score(
     can be resumed. Scores are read as `Shard.entropy`.
 
     Args:
-        corpus: the whole corpus, not a selection. Tasks that it holds out are scored too.
+        corpus: the whole corpus or its folder, not a selection. Tasks that it holds out are scored too.
         model: a checkpoint folder or a causal model of transformers. Its embedding has a row for each id of
             the corpus's tokenizer; scores are over those ids, further rows of the model are ignored.
         batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch alone);
@@ -91,6 +93,7 @@ def score(
         "dtype": dtype,
         "device": device,
     }
+    corpus = opened(Corpus, corpus, "lar.score(corpus, model)")
     check_tokenizer(model, corpus.tokenizer)
     check_model_unseen(corpus.held_out, model)
     if backend is not None:

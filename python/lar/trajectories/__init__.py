@@ -5,6 +5,7 @@ from lar.trajectories.problems import BadRecordWarning, Problem, Problems
 from lar.trajectories.read import read_trajectories
 from lar.trajectories.redact import Redactor
 from lar.trajectories.report import FormatCounts, LeftOut, Report
+from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Function, Message, Tool, ToolCall, Trajectory
 from lar.trajectories.write import write_trajectories
 
@@ -22,6 +23,7 @@ __all__ = [
     "Report",
     "Tool",
     "ToolCall",
+    "Trajectories",
     "Trajectory",
     "read_trajectories",
     "write_trajectories",

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lar.errors import OptionError
 from lar.trajectories.blocks import Block, blocks_of, is_small
 from lar.trajectories.buffers import flags
 from lar.trajectories.formats import get_format
@@ -33,6 +34,7 @@ from lar.trajectories.repeats import OPENING, Repeats
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.spool import Options, Spooled, encoded, read_block, read_spooled
+from lar.trajectories.tasks import digest
 from lar.trajectories.write import (
     GROUP_CHARACTERS,
     GROUP_TRAJECTORIES,
@@ -57,6 +59,7 @@ class Tally:
     """What was written: trajectories, messages, trajectories of each task, and of each outcome."""
 
     trajectories: int = 0
+    found: int = 0  # before a sample was taken
     messages: int = 0
     tasks: Counter[str] = field(default_factory=Counter)
     success: Counter[bool | None] = field(default_factory=Counter)
@@ -78,16 +81,19 @@ def import_logs(
     strict: bool = False,
     redact: Redactor | None = None,
     workers: int | None = None,
+    sample: int | None = None,
     report: Report | None = None,
     progress: Progress = silent,
 ) -> Tally:
     """Write the trajectories of all files in `paths` to `output`; return what was written.
 
     The arguments are those of `read_trajectories` and `write_trajectories`. `workers` is the number of
-    processes that read; None: one for each core.
+    processes that read; None: one for each core. With `sample`, about so many trajectories are written: all
+    of some tasks, chosen by their names alone. `report` counts what was read.
 
     Raises:
-        What `read_trajectories` and `write_trajectories` raise. WorkerError: a process has died.
+        What `read_trajectories` and `write_trajectories` raise. WorkerError: a process has died. OptionError:
+        no task falls into the sample.
     """
     output = Path(output)
     forced, kind, sources = get_format(format), output_kind(output), find_sources(paths)
@@ -107,7 +113,7 @@ def import_logs(
                 progress(*blocks.progress(spooled.done))
         check_count(len(spool), found)
         with closing(open_writer(temporary, kind)) as writer:
-            tally = _write(spool, writer, found)
+            tally = _write(spool, writer, found, sample)
     logger.info("read %d trajectories; %s", tally.trajectories, found.problems.summary())
     return tally
 
@@ -214,14 +220,15 @@ class _SpooledRows:
         raise IndexError(number)
 
 
-def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
+def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) -> Tally:
     """Write what is not repeated: first the records that this package wrote, then the others."""
     own = spool.own
     others = np.flatnonzero(~own)
     repeats = Repeats(spool.rows(others), spool.openings[others].tobytes())
     kept, touched = ~own, np.zeros(len(own), dtype=np.bool_)
     kept[others], touched[others] = ~repeats.repeated, repeats.touched
-    tally, groups = Tally(), _Groups(writer)
+    tally, groups = Tally(found=int((own | kept).sum())), _Groups(writer)
+    share = 1.0 if sample is None else sample / tally.found
     for wanted in (own, kept):
         if not wanted.any():
             continue
@@ -230,7 +237,7 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
             if wanted is kept:
                 for place in _chosen(batch, ~rows & ~own[start : start + batch.num_rows]).column("_place"):
                     report.repeat(place.as_py())
-            chosen = _chosen(batch, rows)
+            chosen = _sampled(_chosen(batch, rows), share)
             tally.add(chosen)
             if touched[start : start + batch.num_rows].any():
                 groups.add(_restored(chosen, spool.encoding, repeats), chosen.column("_characters"))
@@ -238,7 +245,19 @@ def _write(spool: _Spool, writer: Writer, report: Report) -> Tally:
                 groups.add(encoded(chosen), chosen.column("_characters"))
     groups.finish()
     repeats.report_lost(report)
+    if tally.trajectories == 0:
+        raise OptionError(
+            f"no task of {tally.found:,} trajectories falls into a sample of {sample}; give more"
+        )
     return tally
+
+
+def _sampled(batch: pa.RecordBatch, share: float) -> pa.RecordBatch:
+    """The rows of about this share of the tasks, by a digest of their names; whole tasks."""
+    if share >= 1:
+        return batch
+    rows = [int(digest(task), 16) < share * 2**64 for task in batch.column("_task").to_pylist()]
+    return _chosen(batch, np.array(rows, dtype=np.bool_))
 
 
 def _chosen(batch: pa.RecordBatch, rows: NDArray[np.bool_]) -> pa.RecordBatch:

@@ -32,6 +32,7 @@ from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats, WaitingRows, opening
 from lar.trajectories.report import Report
+from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -51,11 +52,11 @@ def read_trajectories(
     redact: Redactor | None = None,
     report: Report | None = None,
     progress: Progress = silent,
-) -> Iterator[Trajectory]:
-    """Iterate over the trajectories in files and folders, or in what a program holds in memory.
+) -> Trajectories:
+    """The trajectories in files and folders, or in what a program holds in memory, to iterate over.
 
-    One record is in memory at a time. The iterator can be read once: put `list(...)` around it to keep the
-    trajectories. All is read before the first trajectory comes, and waits in a temporary file: a log of
+    One record is in memory at a time. Each iteration reads the logs again: put `list(...)` around it to keep
+    the trajectories. All is read before the first trajectory comes, and waits in a temporary file: a log of
     single model calls repeats the history at each call, and of such records only the longest is kept. Records
     that this package has written come at once.
 
@@ -70,8 +71,9 @@ def read_trajectories(
             user message asks, without boilerplate (times, folders, project rules).
         strict: raise at the first record that cannot be read.
         redact: replaces private values (e-mail addresses, phone numbers, keys, tokens) by placeholders.
-        report: collects what was read, what was left out and which records cannot be read. None: a
-            `BadRecordWarning` at the end counts the records that cannot be read.
+        report: collects what was read, what was left out and which records cannot be read; the first complete
+            iteration is counted. None: a `BadRecordWarning` at the end of each counts the records that cannot
+            be read.
         progress: called with the bytes read of all bytes; with the records read where there are no files.
 
     Raises:
@@ -88,9 +90,12 @@ def read_trajectories(
     forced = get_format(format)
     paths, rows = paths_or_rows(source)
     sources = find_sources(paths)
-    found = Report() if report is None else report
-    reader = Reader(forced, task_key, strict, found, redact)
-    return _read_all(sources, rows, reader, progress, warn=report is None)
+
+    def read(rows: Iterator[Any], found: Report) -> Iterator[Trajectory]:
+        reader = Reader(forced, task_key, strict, found, redact)
+        return _read_all(sources, rows, reader, progress, warn=report is None)
+
+    return Trajectories(sources, rows, source, report, read)
 
 
 def _read_all(
@@ -118,7 +123,7 @@ def _read_all(
     check_count(count, report)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
     if warn and problems.count:
-        warnings.warn(problems.summary(), BadRecordWarning, stacklevel=2)
+        warnings.warn(problems.summary(), BadRecordWarning, stacklevel=3)
 
 
 def check_count(count: int, report: Report) -> None:

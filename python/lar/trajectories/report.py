@@ -1,6 +1,7 @@
 """What reading logs gave: counts for each format, what was left out and where, and what could not be read."""
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from lar.trajectories.dialects.messages import is_spoken
@@ -84,6 +85,11 @@ class Report:
         """Count a trajectory that is the beginning of another one."""
         self.repeated += 1
         self.first_repeated = self.first_repeated or place
+
+    def become(self, other: "Report") -> None:
+        """Take over the counts of `other`, in place of all that was counted."""
+        for name in self.__slots__:
+            setattr(self, name, deepcopy(getattr(other, name)))
 
     def merge(self, other: "Report") -> None:
         """Add the counts of `other`, which was read after this one."""

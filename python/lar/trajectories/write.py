@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -10,6 +11,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 
 from lar.errors import OptionError
+from lar.trajectories.given import Given, as_trajectories
 from lar.trajectories.groups import in_groups
 from lar.trajectories.layouts.parquet import ParquetWriter, from_row, to_batch
 from lar.trajectories.schema import Trajectory
@@ -33,25 +35,30 @@ class Writer(Protocol):
         """Finish the file."""
 
 
-def write_trajectories(trajectories: Iterable[Trajectory], path: StrPath) -> int:
+def write_trajectories(trajectories: Given, path: StrPath) -> int:
     """Write trajectories to one file, .parquet, .jsonl or .jsonl.gz, and return how many there were.
 
-    The file appears whole when the last trajectory is written. After an error the old file is still there.
+    `trajectories` are objects, or what else `Corpus.build` takes in memory: records, lists of messages, a
+    table. The file appears whole when the last trajectory is written. After an error the old file is still
+    there.
 
     Raises:
         OptionError: the path has another suffix.
-        TrajectoryError: a trajectory does not fit the Parquet schema.
+        TrajectoryError: a trajectory does not fit the Parquet schema, or is none; see `Corpus.build`.
+        TypeError: `trajectories` is a path.
 
     >>> lar.write_trajectories(trajectories, folder / "logs.parquet")
     12
     >>> list(lar.read_trajectories(folder / "logs.parquet")) == trajectories
     True
     """
+    if isinstance(trajectories, str | os.PathLike):
+        raise TypeError("write_trajectories(trajectories, path): read a file by lar.read_trajectories first")
     path = Path(path)
     kind = output_kind(path)
     count = 0
     with atomic_file(path) as temporary, closing(open_writer(temporary, kind)) as writer:
-        for group in in_groups(trajectories, GROUP_TRAJECTORIES, GROUP_CHARACTERS):
+        for group in in_groups(as_trajectories(trajectories), GROUP_TRAJECTORIES, GROUP_CHARACTERS):
             writer.write(group)
             count += len(group)
     return count

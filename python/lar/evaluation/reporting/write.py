@@ -12,7 +12,7 @@ from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import HELD_OUT
-from lar.evaluation.reduction import check_same_tokenizer
+from lar.evaluation.reduction import check_same_tokenizer, corpora_of
 from lar.evaluation.reporting import page
 from lar.evaluation.reporting.evidence import Evidence
 from lar.evaluation.reporting.example import example
@@ -21,6 +21,7 @@ from lar.evaluation.reporting.origin import Given, Missing
 from lar.evaluation.reporting.visible import visible
 from lar.evaluation.sample import sampled
 from lar.mining.mine import mine
+from lar.utils.arguments import opened
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
@@ -29,6 +30,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 PAGE_FOLDER = Path(__file__).parent / "page"
 GENERATOR = '<meta name="generator" content="lar report'
 SIZE = 256
+CALL = "lar.report(corpora, path, vocabulary=...)"
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class ReportFile:
 
 
 def report(
-    corpora: Corpus | Mapping[str, Corpus],
+    corpora: Corpus | StrPath | Mapping[str, Corpus | StrPath],
     path: StrPath,
     *,
-    vocabulary: LatentVocabulary | None = None,
+    vocabulary: LatentVocabulary | StrPath | None = None,
     evidence: Evidence | None = None,
     student: StrPath | None = None,
     size: int = SIZE,
@@ -57,10 +59,10 @@ def report(
     The file needs no network and holds text of the logs. It replaces an older report and nothing else.
 
     Args:
-        corpora: the logs, one corpus or several by name.
+        corpora: the logs, one corpus or its folder, or several by name.
         path: the file to write.
-        vocabulary: the latents; None to mine `size` of them for the report on four fifths of the tasks, which
-            needs a single corpus.
+        vocabulary: the latents, or their folder; None to mine `size` of them for the report on four fifths of
+            the tasks, which needs a single corpus.
         evidence: what other commands found: an estimate, an evaluation, agents at work, the reading of logs.
         student: the folder of a distilled student.
         size: the number of latents to mine if no vocabulary is given.
@@ -79,7 +81,9 @@ def report(
     """
     target = Path(path)
     check_is_ours(target)
-    given = {corpora.path.name: corpora} if isinstance(corpora, Corpus) else dict(corpora)
+    given = corpora_of(corpora, CALL)
+    if vocabulary is not None:
+        vocabulary = opened(LatentVocabulary, vocabulary, CALL)
     chosen = {name: _sampled(corpus, most_tokens) for name, corpus in given.items()}
     if not sum(corpus.num_action_tokens for corpus in chosen.values()):
         raise CorpusError("nothing to report: the corpora hold no text of an agent")

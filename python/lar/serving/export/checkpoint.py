@@ -76,6 +76,9 @@ def export(
         OptionError: `output` is not empty and holds no export.
     """
     options = merge_options(ExportOptions, options, keywords)
+    if not isinstance(student, str | os.PathLike):
+        found = type(student).__name__  # type: ignore[unreachable]
+        raise TypeError(f"lar.export(student, output) takes the folder of a saved student, not a {found}")
     source, target = Path(student), Path(output)
     check_version()
     check_replaceable(target, RECORD_FILE)

@@ -1,0 +1,72 @@
+"""The public functions take an object or its path, and name the right call where arguments change places."""
+
+import pytest
+
+import lar
+from lar.errors import LarError
+from testing import toy
+
+
+@pytest.fixture(scope="module")
+def vocabulary_folder(vocabulary, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arguments") / "vocabulary"
+    vocabulary.save(folder)
+    return folder
+
+
+def test_paths_and_objects_give_the_same(corpus, vocabulary, vocabulary_folder):
+    expected = lar.evaluate(corpus, vocabulary).to_dict()
+    for found in (
+        lar.evaluate(str(corpus.path), str(vocabulary_folder)),
+        lar.evaluate(corpus.path, vocabulary),
+        lar.evaluate({corpus.path.name: str(corpus.path)}, vocabulary_folder),
+    ):
+        assert found.to_dict() == expected
+    assert lar.mine(str(corpus.path), 4) == lar.mine(corpus, 4)
+    assert lar.mine(corpus, 4, update=vocabulary_folder) == lar.mine(corpus, 4, update=vocabulary)
+
+
+def test_a_report_takes_paths(corpus, vocabulary, vocabulary_folder, tmp_path):
+    lar.report(str(corpus.path), tmp_path / "paths.html", vocabulary=str(vocabulary_folder))
+    lar.report(corpus, tmp_path / "objects.html", vocabulary=vocabulary)
+    assert (tmp_path / "paths.html").read_text() == (tmp_path / "objects.html").read_text()
+
+
+CALLS = {
+    "evaluate": lambda corpus, vocabulary, _: lar.evaluate(vocabulary, corpus),
+    "mine": lambda _, vocabulary, __: lar.mine(vocabulary),
+    "update": lambda corpus, *_: lar.mine(corpus, update=corpus),
+    "report": lambda _, vocabulary, out: lar.report(vocabulary, out),
+    "score": lambda _, vocabulary, __: lar.score(vocabulary, "model"),
+    "distill": lambda corpus, vocabulary, _: lar.distill(vocabulary, "model", corpus),
+    "held_out": lambda corpus, vocabulary, _: lar.distill(corpus, "model", vocabulary, held_out=vocabulary),
+    "adapt": lambda _, vocabulary, __: lar.adapt(vocabulary, "model"),
+    "generate": lambda *_: lar.generate(["a prompt"], "student"),
+    "export": lambda corpus, _, out: lar.export(corpus, out),
+    "write": lambda *_: lar.write_trajectories("logs.jsonl", "out.parquet"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_is_no_such_object_is_refused_with_the_right_call(name, corpus, vocabulary, tmp_path):
+    with pytest.raises(TypeError, match=r"(lar\.\w+|write_trajectories)\(.*(takes a|takes the|read)"):
+        CALLS[name](corpus, vocabulary, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_in_each_others_place_are_named(corpus, vocabulary_folder):
+    with pytest.raises(LarError, match=r"vocabulary: not a corpus"):
+        lar.evaluate(vocabulary_folder, corpus.path)
+    with pytest.raises(FileNotFoundError, match="no vocabulary"):
+        lar.evaluate(corpus.path, corpus.path)
+
+
+def test_trajectories_are_written_from_all_that_a_corpus_is_built_of(tmp_path):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    assert lar.write_trajectories([{"messages": turns}, turns], tmp_path / "given.jsonl") == 2
+    objects = toy.trajectories(3)
+    assert lar.write_trajectories(objects, tmp_path / "objects.parquet") == 3
+    assert list(lar.read_trajectories(tmp_path / "objects.parquet")) == objects
+    with pytest.raises(LarError, match="list of lists"):
+        lar.write_trajectories(turns, tmp_path / "turns.jsonl")
+    assert not (tmp_path / "turns.jsonl").exists()
