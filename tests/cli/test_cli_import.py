@@ -134,5 +134,5 @@ def test_standard_input_and_patterns(
         assert lar(monkeypatch, "import", "-", "-o", output, "--json") == 0
     assert json.loads(capsys.readouterr().out)["trajectories"] == 3
     assert {trajectory.source for trajectory in read_trajectories(output)} == {"stdin"}
-    assert lar(monkeypatch, "import", log.parent / "*.jsonl", "-o", output, "--json") == 0
+    assert lar(monkeypatch, "import", log.parent / "*.jsonl", "-o", output, "--overwrite", "--json") == 0
     assert json.loads(capsys.readouterr().out)["trajectories"] == 3
