@@ -15,6 +15,9 @@ from testing import toy
 # Before torch is imported: several threads slow down the small matrices of the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# pytest-xdist gives its processes the width of its terminal: commands would fold their sentences to it.
+os.environ.pop("COLUMNS", None)
+
 # Without deadlines, because a busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

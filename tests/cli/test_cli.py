@@ -157,7 +157,15 @@ def test_a_disk_that_fills_leaves_what_was_there(folder, tmp_path):
     target = tmp_path / "vocabulary"
     shutil.copytree(folder / "vocabulary", target)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    arguments = ["mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "-o", target]
+    arguments = [
+        "mine",
+        folder / "train.jsonl.gz",
+        "--tokenizer",
+        folder / "model",
+        "-o",
+        target,
+        "--overwrite",
+    ]
     command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2, result

@@ -1,14 +1,10 @@
 """What `lar estimate` prints for people: the curve, what to take, the bill, and what training would take."""
 
-import os
-import shutil
-import sys
-import textwrap
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.table import Table
 
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -35,30 +31,19 @@ def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
         _print_bill(found.recommended, summary["bill"])
     _print_training(summary["training"])
     if found.whole.held_out:
-        _say(f"Left out: the {found.whole.held_out:,} tasks that the corpus holds out.")
-
-
-def _say(text: str, indent: int = 0) -> None:
-    """Print a line; on a terminal it is folded between words, with later lines indented."""
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        width = max(shutil.get_terminal_size().columns, 20)
-        indent = indent if width >= 3 * indent else 2
-        text = textwrap.fill(
-            text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-        )
-    click.echo(text)
+        print_prose(f"Left out: the {found.whole.held_out:,} tasks that the corpus holds out.")
 
 
 def _print_size(found: "Estimate") -> None:
     whole = found.whole
     error = f" (± {whole.error:.1%}, two standard errors)" if whole.error else ""
     about = "about " if whole.error else ""
-    _say(
+    print_prose(
         f"{whole.runs:,} runs at {whole.tasks:,} tasks, {about}{whole.tokens:,} tokens{error}; "
         f"the table's tokens and units are those of a run"
     )
     if found.is_sample:
-        _say(
+        print_prose(
             f"Measured on a sample: {found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,} tokens."
             f" {SAMPLE_ERROR} (docs/howto/estimate.md)."
         )
@@ -91,22 +76,22 @@ def _units(row: dict[str, Any], kind: str) -> tuple[str, str, str]:
 
 def _print_choice(found: "Estimate") -> None:
     best = found.recommended
-    _say(
+    print_prose(
         f"Take {best.size} latents: the smallest number that saves 90% of what the largest saves"
         f" ({best.reduction:.1%} of what the agent writes)."
     )
     by = f"the entropies of {found.teacher}" if found.teacher else "the branching entropy of these logs"
     if found.gated is not None:
         saved = found.gated.reduction
-        _say(
+        print_prose(
             f"Begin with the entropy gate {found.gated.gate}: without one, agents lost success in short"
             f" trainings (docs/howto/choose.md). By {by}, {best.size} latents then save {saved:.1%} in place"
             f" of {saved - found.gated.difference:.1%} ({len(found.gated.splits)} splits)."
         )
     elif any(point.gate is not None for point in found.points):
-        _say(f"The gates are by {by}.")
+        print_prose(f"The gates are by {by}.")
     if found.teacher is None:
-        _say(
+        print_prose(
             "The branching entropy stands in for a teacher's, and does not show what a model finds hard: run"
             " lar score, and estimate again, before you decide on a gate."
         )
@@ -117,11 +102,11 @@ def _print_more(found: "Estimate") -> None:
     if found.half is not None:
         part = " So expect more of all logs than of this sample." if found.is_sample else ""
         saved = found.half.reduction
-        _say(
+        print_prose(
             f"Mined on half of the tasks, {best.size} latents save {saved:.1%} in place of"
             f" {saved - found.half.difference:.1%} ({len(found.half.splits)} splits).{part}"
         )
-    _say(
+    print_prose(
         f"By greedy decoding, students wrote {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents"
         f" ({_SOURCE}): that would save about {REALISED[0] * best.reduction:.1%} to {best.reduction:.1%}."
     )
@@ -129,9 +114,11 @@ def _print_more(found: "Estimate") -> None:
 
 def _print_training(cost: dict[str, Any] | None) -> None:
     if cost is None:
-        _say("Training: give --tokenizer a model's folder with config.json for an idea of the GPU hours.")
+        print_prose(
+            "Training: give --tokenizer a model's folder with config.json for an idea of the GPU hours."
+        )
         return
-    _say(
+    print_prose(
         f"Training: {PASSES} passes over all logs are {cost['tokens'] / 1e6:,.1f} M tokens, with"
         f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100. Memory:"
         f" {cost['weights_gib']:.1f} GiB for the weights, {cost['trained_gib']:.1f} GiB for what is trained,"
@@ -152,13 +139,13 @@ def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
             parts.insert(0, f"{again:,.0f} cached x {bill['price_cached']:g}")
             parts.insert(0, f"{row[f'{kind}_prompt']:,.0f} new x {bill['price_input'] or 0:g}")
         text = f"{label:<16}{' + '.join(parts)}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}"
-        _say(text, 16)
+        print_prose(text, hanging=16)
     low, high = bill["without"] - bill["with"][1], bill["without"] - bill["with"][0]
-    _say(
+    print_prose(
         f"{'saved':<16}{low:,.2f} to {high:,.2f} for {bill['runs']:,} runs, by the latents that a student"
         " writes",
-        16,
+        hanging=16,
     )
     missing = [f"--price-{name}" for name in ("input", "output") if bill[f"price_{name}"] is None]
     if missing:
-        _say(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})", 16)
+        print_prose(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})", hanging=16)

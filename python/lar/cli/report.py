@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.prose import print_prose
 from lar.cli.sampling import most_tokens_option, tokenizer_option
 from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
@@ -90,8 +91,8 @@ def command(
     if as_json:
         print_json({"report": str(output), "sections": list(written.sections), "missing": missing})
     else:
-        click.echo(f"{output}: {', '.join(written.sections)}")
-        click.echo(f"Next: open it in a browser; its end lists {len(missing)} parts to add")
+        print_prose(f"{output}: {', '.join(written.sections)}")
+        print_prose(f"Next: open it in a browser; its end lists {len(missing)} parts to add")
 
 
 @dataclass

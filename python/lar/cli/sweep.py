@@ -11,6 +11,7 @@ from rich.table import Table
 from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import print_next
+from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import (
     chosen_options,
@@ -143,5 +144,7 @@ def _print(result: "Sweep", output: Path) -> None:
         figures = [f"{point.latents:,}", f"{point.reduction:.1%}", f"{point.bits_per_byte:.4f}", *success]
         table.add_row(name, *figures)
     print_table(table)
-    click.echo(result.in_words())
-    click.echo(f"{output}: {', '.join(file.name for file in sorted(output.glob('*')) if file.name in FILES)}")
+    print_prose(result.in_words())
+    print_prose(
+        f"{output}: {', '.join(file.name for file in sorted(output.glob('*')) if file.name in FILES)}"
+    )
