@@ -12,7 +12,7 @@ TALK = [{"role": "user", "content": "How many crates?"}, {"role": "assistant", "
 def run(tmp_path, records, *options):
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    arguments = [str(log), "-o", str(tmp_path / "out.jsonl"), *options]
+    arguments = [str(log), "-o", str(tmp_path / "out.jsonl"), "--overwrite", *options]
     return CliRunner().invoke(command, arguments, standalone_mode=False)
 
 

@@ -145,6 +145,5 @@ def _print(result: "Sweep", output: Path) -> None:
         table.add_row(name, *figures)
     print_table(table)
     print_prose(result.in_words())
-    print_prose(
-        f"{output}: {', '.join(file.name for file in sorted(output.glob('*')) if file.name in FILES)}"
-    )
+    written = [name for name in FILES if (output / name).is_file()]
+    print_prose(f"{output}: {', '.join(written)}")
