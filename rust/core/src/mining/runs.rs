@@ -5,6 +5,7 @@
 //! add up, so parts of a corpus can be folded separately and merged.
 
 use std::hash::Hasher;
+use std::ops::Range;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -245,6 +246,28 @@ impl Runs {
         added.map(|()| folder.finish())
     }
 
+    /// Appends other runs, none of which may be equal to one of these.
+    ///
+    /// # Errors
+    /// If there is no room for all, or their counts are too large; then nothing is appended.
+    pub(crate) fn append(&mut self, others: &Runs, room: Room) -> Result<()> {
+        let tokens = self.strings.tokens().len() + others.strings.tokens().len();
+        room.check(self.len() + others.len(), tokens)?;
+        self.total_tokens = sum_of_occurrences(self.total_tokens, Some(others.total_tokens))?;
+        self.strings.append(&others.strings);
+        self.counts.extend_from_slice(&others.counts);
+        self.tasks.append(&others.tasks);
+        Ok(())
+    }
+
+    /// The runs of a range.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Runs {
+        let strings = self.strings.slice(range.clone());
+        let counts = self.counts[range.clone()].to_vec();
+        let total_tokens = strings.iter().zip(&counts).map(|(run, count)| run.len() as u64 * count).sum();
+        Runs { strings, counts, tasks: self.tasks.slice(range), total_tokens }
+    }
+
     /// One distinct run in `step`.
     pub(crate) fn every(&self, step: usize) -> Runs {
         let places = || (0..self.len()).step_by(step);
@@ -273,8 +296,13 @@ fn check_run(run: usize, tokens: &[u32], count: u64, tasks: &[u32]) -> Result<()
 
 /// Tokens in all occurrences, after `count` more of a run.
 fn more_occurrences(occurrences: u64, run: &[u32], count: u64) -> Result<u64> {
-    let more = count.checked_mul(run.len() as u64).and_then(|more| occurrences.checked_add(more));
-    more.filter(|&sum| sum <= MOST_OCCURRENCES).ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })
+    sum_of_occurrences(occurrences, count.checked_mul(run.len() as u64))
+}
+
+/// The sum of two numbers of tokens, of which the second may have been too large to be counted.
+pub(crate) fn sum_of_occurrences(occurrences: u64, more: Option<u64>) -> Result<u64> {
+    let sum = more.and_then(|more| occurrences.checked_add(more));
+    sum.filter(|&sum| sum <= MOST_OCCURRENCES).ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })
 }
 
 /// Folds equal runs into one as they are added, within its [`Room`].
