@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::mining::parts::{PartsWriter, RunParts};
 use crate::mining::runs::{Room, RunFolder, Runs, Trajectories};
 use crate::tokens::barriers::Barriers;
-use crate::tokens::segments::Segments;
 
 pub(crate) mod file;
 
