@@ -154,7 +154,11 @@ mod tests {
     #[test]
     fn no_runs_are_one_empty_part() {
         let (parts, mut sizes) = (RunParts::from(Runs::default()), Vec::new());
-        parts.for_each(|runs| Ok(sizes.push(runs.len()))).unwrap();
+        let visit = |runs: &Runs| {
+            sizes.push(runs.len());
+            Ok(())
+        };
+        parts.for_each(visit).unwrap();
         assert_eq!((parts.number(), parts.tokens(), sizes), (1, 0, vec![0]));
     }
 
@@ -174,6 +178,16 @@ mod tests {
             assert_eq!(parts.for_each(visit), Err(refused.clone()));
             assert_eq!(visits, 1);
         }
+    }
+
+    #[test]
+    fn parts_that_cannot_be_written_are_a_typed_error() {
+        let scratch = tempdir().unwrap();
+        let mut folder = SpillingFolder::bounded(0, scratch.path());
+        folder.add_runs(&runs_of(&[(vec![1], (1, vec![0]))].into())).unwrap();
+        scratch.close().unwrap();
+        let error = folder.into_parts().err().unwrap();
+        assert!(matches!(error, Error::Spill { code: Some(_), .. }), "{error}");
     }
 
     proptest! {

@@ -1,13 +1,13 @@
 //! Folding within a bound of memory: runs that do not fit go to a temporary file.
 //!
 //! A full folder writes its runs to the file, partitioned by a hash of their tokens, and starts again empty.
-//! Equal runs always get the same partition. At the end the partitions are merged one at a time, and counts
-//! and tasks add up to what they would have been in memory.
+//! Equal runs always get the same partition. At the end the partitions are merged, as many at a time as fit the
+//! bound, and counts and tasks add up to what they would have been in memory.
 //!
-//! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays,
-//! because the trie and the selection need them there. The bound limits the index that finds equal runs and
-//! the entries of occurrences, by far the larger part if runs recur. No run is left out: one
-//! without a candidate still counts for the branching entropies.
+//! The bound holds while runs are folded. After [`SpillingFolder::finish`] the distinct runs are in memory, as
+//! four flat arrays. There the bound limits only the index that finds equal runs and the entries of
+//! occurrences, by far the larger part if runs recur. After [`SpillingFolder::into_parts`] one part at a time
+//! is in memory. No run is left out: one without a candidate still counts for the branching entropies.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,18 +19,18 @@ use crate::tokens::barriers::Barriers;
 
 pub(crate) mod file;
 
-use file::SpillFile;
+use file::{MOST_PARTITIONS, SpillFile};
 
-/// Fewest and most partitions of the spilled runs.
-const PARTITIONS: [usize; 2] = [64, 4096];
+/// Fewest partitions of the spilled runs.
+const FEWEST_PARTITIONS: usize = 64;
 
-/// Bytes of a partition that a full folder writes together, so that a disk can read them fast. With more
-/// partitions they would be fewer, and with fewer partitions each could hold more than the bound in the end.
+/// Bytes of a partition that a full folder writes together. Fewer would be slow to read from a disk, and need
+/// not be fewer: then there would be partitions for more tokens than a disk holds.
 const PARTITION_BYTES: usize = 1 << 18;
 
 /// The memory of a folder is checked each time this many tokens were added, so it may exceed its bound a
 /// little.
-const BLOCK_TOKENS: usize = 1 << 16;
+const BLOCK_TOKENS: usize = 1 << 19;
 
 /// The bound divided by the memory that a folder may hold: its tasks are in memory twice while it is written,
 /// and so is an array while it grows.
@@ -113,11 +113,10 @@ impl SpillingFolder {
         }
     }
 
-    /// The distinct runs in parts, each of which fits the bound of memory if a partition does.
+    /// The distinct runs in parts that fit the bound of memory; a folder that never spilled gives one part.
     ///
-    /// This may be more than memory holds, and more than the room for positions if that is exceeded by no
-    /// part. Memory then holds one part at a time, and the disk holds the merged runs beside the spilled ones
-    /// until all are merged.
+    /// Together they may be more than memory holds, and have more positions than there is room for in one. The
+    /// merged runs are written to a second temporary file, and the first ends after that.
     ///
     /// # Errors
     /// If runs cannot be written to disk or read again, or there is no room for a part.
@@ -171,8 +170,8 @@ impl SpillingFolder {
         }
         let runs = std::mem::replace(&mut self.folder, RunFolder::within(self.room)).finish();
         if bound.spilled.is_none() {
-            let [fewest, most] = PARTITIONS;
-            let partitions = (bound.bytes / SHARE_OF_BOUND / PARTITION_BYTES).clamp(fewest, most);
+            let partitions = bound.bytes / SHARE_OF_BOUND / PARTITION_BYTES;
+            let partitions = partitions.clamp(FEWEST_PARTITIONS, MOST_PARTITIONS);
             bound.spilled = Some(SpillFile::create(&bound.directory, partitions)?);
         }
         bound.spilled.as_mut().map_or(Ok(()), |file| file.write(&runs))

@@ -176,3 +176,68 @@ fn batches(offsets: &[usize]) -> impl Iterator<Item = Range<usize>> {
         (first < trajectories).then_some(first..start)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn runs_of_the_same_hash_stay_apart() {
+        let mut folder = RunFolder::default();
+        for run in [[1, 2], [3, 4], [1, 2]] {
+            folder.add_hashed(&run, 7, 1, std::iter::once(0)).unwrap();
+        }
+        let runs = folder.finish();
+        assert_eq!((runs.counts(), runs.strings().tokens()), (&[2, 1][..], &[1, 2, 3, 4][..]));
+    }
+
+    #[test]
+    fn many_batches_are_folded_as_one_trajectory_after_another() {
+        let lengths = [BATCH_TOKENS / 2, BATCH_TOKENS / 2 + 1, 0, 2 * BATCH_TOKENS, 5, 0];
+        let offsets: Vec<usize> = (0..=lengths.len()).map(|end| lengths[..end].iter().sum()).collect();
+        let tokens: Vec<u32> = (0..offsets[lengths.len()] as u32).map(|index| index % 1009 % 31).collect();
+        let (action, barriers) = (vec![true; tokens.len()], Barriers::new(&[0, 7]));
+        let add = |folder: &mut RunFolder, trajectories: Range<usize>| {
+            let range = offsets[trajectories.start]..offsets[trajectories.end];
+            let own =
+                offsets[trajectories.start..=trajectories.end].iter().map(|offset| offset - range.start);
+            let (tasks, own): (Vec<u32>, Vec<usize>) =
+                (trajectories.map(|i| i as u32 % 4).collect(), own.collect());
+            let (tokens, action) = (&tokens[range.clone()], &action[range]);
+            let part = Trajectories { tokens, offsets: &own, action, continues: None, tasks: &tasks };
+            folder.add(&part, &barriers).unwrap();
+        };
+        let (mut together, mut apart) = (RunFolder::default(), RunFolder::default());
+        add(&mut together, 0..lengths.len());
+        (0..lengths.len()).for_each(|trajectory| add(&mut apart, trajectory..trajectory + 1));
+        assert_eq!(together.finish(), apart.finish());
+    }
+
+    proptest! {
+        #[test]
+        fn every_trajectory_is_in_one_batch(lengths in prop::collection::vec(0..2 * BATCH_TOKENS, 0..12)) {
+            let offsets: Vec<usize> = (0..=lengths.len()).map(|end| lengths[..end].iter().sum()).collect();
+            let batches: Vec<Range<usize>> = batches(&offsets).collect();
+            let all: Vec<usize> = batches.iter().cloned().flatten().collect();
+            prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
+            for batch in batches {
+                let but_the_last = &lengths[batch.start..batch.end - 1];
+                prop_assert!(but_the_last.iter().sum::<usize>() < BATCH_TOKENS);
+            }
+        }
+
+        #[test]
+        fn sets_of_tasks_are_those_of_a_plain_map(pairs in prop::collection::vec((0u32..6, 0u32..5), 0..40)) {
+            let all: Vec<(u32, u32)> = (0..6).map(|run| (run, 9)).chain(pairs).collect();
+            let mut expected = vec![BTreeSet::new(); 6];
+            for &(run, task) in &all {
+                expected[run as usize].insert(task);
+            }
+            let sets: Vec<Vec<u32>> = task_sets(all, 6).iter().map(<[u32]>::to_vec).collect();
+            let expected: Vec<Vec<u32>> = expected.into_iter().map(|set| set.into_iter().collect()).collect();
+            prop_assert_eq!(sets, expected);
+        }
+    }
+}

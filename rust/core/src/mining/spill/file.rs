@@ -13,6 +13,9 @@ use crate::tokens::segments::Segments;
 /// Bytes that are written or read at a time.
 const BUFFER: usize = 1 << 18;
 
+/// Most partitions that runs can be divided into.
+pub const MOST_PARTITIONS: usize = 1 << 12;
+
 /// Tokens and tasks that are read before they are given away.
 const BATCH_WORDS: usize = 1 << 20;
 
@@ -75,10 +78,10 @@ impl SpillFile {
     fn write_groups(&mut self, runs: &Runs, groups: &[Vec<u32>]) -> io::Result<Vec<u64>> {
         self.file.seek(SeekFrom::Start(self.length))?;
         let mut out = BufWriter::with_capacity(BUFFER, &self.file);
-        let mut starts = vec![self.length];
+        let (mut starts, mut bytes) = (vec![self.length], Vec::new());
         for group in groups {
             for &index in group {
-                self.length += write_run(&mut out, runs, index as usize)?;
+                self.length += write_run(&mut out, &mut bytes, runs, index as usize)?;
             }
             starts.push(self.length);
         }
@@ -107,23 +110,25 @@ fn by_partition(runs: &Runs, partitions: usize) -> Vec<Vec<u32>> {
     groups
 }
 
-/// The partition of a run, by another hash than that of a folder's index. Runs that agreed in bits of the
-/// index's hash would make a slow index when their partition is merged.
+/// The partition of a run, by twelve bits of its hash that a folder's index seldom uses: it takes the upper
+/// seven, and the lower ones up to its size. Runs that agreed in these would make it slow.
 fn partition_of(run: &[u32], partitions: usize) -> usize {
-    (hash::of_tokens(run) % partitions as u64) as usize
+    let bits = hash::of_run(run) >> 45 & (MOST_PARTITIONS as u64 - 1);
+    bits as usize * partitions / MOST_PARTITIONS
 }
 
 /// One run: its lengths in tokens and tasks, its count, and both; returns the number of bytes. A run that is
 /// only parsed may be longer than 32 bits can count.
-fn write_run(out: &mut impl Write, runs: &Runs, index: usize) -> io::Result<u64> {
+fn write_run(out: &mut impl Write, bytes: &mut Vec<u8>, runs: &Runs, index: usize) -> io::Result<u64> {
     let (run, tasks) = (runs.strings().get(index), runs.tasks(index));
-    for number in [run.len() as u64, tasks.len() as u64, runs.count(index)] {
-        out.write_all(&number.to_le_bytes())?;
+    let numbers = [run.len() as u64, tasks.len() as u64, runs.count(index)];
+    numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))?;
+    bytes.resize((run.len() + tasks.len()) * size_of::<u32>(), 0);
+    for (place, word) in bytes.as_chunks_mut().0.iter_mut().zip(run.iter().chain(tasks)) {
+        *place = word.to_le_bytes();
     }
-    for word in run.iter().chain(tasks) {
-        out.write_all(&word.to_le_bytes())?;
-    }
-    Ok((3 * size_of::<u64>() + (run.len() + tasks.len()) * size_of::<u32>()) as u64)
+    out.write_all(bytes)?;
+    Ok((size_of_val(&numbers) + bytes.len()) as u64)
 }
 
 fn read_batch(source: &mut io::Take<impl Read>) -> io::Result<Result<Runs>> {
