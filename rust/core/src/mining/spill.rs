@@ -24,8 +24,7 @@ use file::{MOST_PARTITIONS, SpillFile};
 /// Fewest partitions of the spilled runs.
 const FEWEST_PARTITIONS: usize = 64;
 
-/// Bytes of a partition that a full folder writes together. Fewer would be slow to read from a disk, and need
-/// not be fewer: then there would be partitions for more tokens than a disk holds.
+/// Bytes of a partition that a full folder writes together: fewer would be slow to read from a disk.
 const PARTITION_BYTES: usize = 1 << 18;
 
 /// The memory of a folder is checked each time this many tokens were added, so it may exceed its bound a
@@ -113,7 +112,8 @@ impl SpillingFolder {
         }
     }
 
-    /// The distinct runs in parts that fit the bound of memory; a folder that never spilled gives one part.
+    /// The distinct runs in parts that fit the bound of memory (one of 1 GiB up to 2^37 tokens); a folder that
+    /// never spilled gives one part.
     ///
     /// Together they may be more than memory holds, and have more positions than there is room for in one. The
     /// merged runs are written to a second temporary file, and the first ends after that.
