@@ -115,7 +115,8 @@ impl SpillingFolder {
     /// The distinct runs in parts that fit the bound of memory (one of 1 GiB up to 2^37 tokens); a folder that
     /// never spilled gives one part.
     ///
-    /// Together they may be more than memory holds, and have more positions than there is room for in one. The
+    /// Together they may be more than memory holds, and have more positions than there is room for in one; a
+    /// folder that is to hold so many before it spills has to be [`within`](Self::within) [`Room::PARSED`]. The
     /// merged runs are written to a second temporary file, and the first ends after that.
     ///
     /// # Errors
