@@ -12,6 +12,7 @@ mod marginals;
 pub mod match_trie;
 pub mod mine;
 pub mod occurrences;
+pub mod parts;
 pub mod runs;
 mod sample;
 mod scale;

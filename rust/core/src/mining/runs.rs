@@ -4,17 +4,18 @@
 //! Logs repeat themselves: after folding, the work depends only on the distinct runs. Counts and task sets
 //! add up, so parts of a corpus can be folded separately and merged.
 
-use std::hash::Hasher;
-
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-use rayon::prelude::*;
-use rustc_hash::FxHasher;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::tokens::segments::Segments;
+
+mod finding;
+mod folder;
+
+use finding::for_each_run;
+pub use folder::RunFolder;
 
 /// The largest id belongs to no token: the core uses it for the end of a run and for "none".
 const IDS: u32 = u32::MAX;
@@ -82,59 +83,6 @@ impl Trajectories<'_> {
             check_length("continues", continues.len(), self.tokens.len())?;
         }
         check_length("tasks", self.tasks.len(), self.offsets.len() - 1)
-    }
-
-    /// Appends the runs of a trajectory.
-    ///
-    /// # Errors
-    /// If one holds an id that no token has.
-    fn find_runs(&self, trajectory: usize, barriers: &Barriers, runs: &mut Vec<FoundRun>) -> Result<()> {
-        let range = self.offsets[trajectory]..self.offsets[trajectory + 1];
-        let continues = self.continues.map(|may| &may[range.clone()]);
-        let task = self.tasks[trajectory];
-        let first = runs.len();
-        for_each_run(
-            &self.tokens[range.clone()],
-            &self.action[range.clone()],
-            continues,
-            barriers,
-            |run, at| {
-                let start = range.start + at;
-                runs.push(FoundRun { start, end: start + run.len(), hash: hash(run), task });
-            },
-        );
-        for run in runs[first..].iter().map(|run| run.start..run.end) {
-            // Counted without a branch, four tokens at a time, because nearly all tokens pass.
-            let reserved = |count: u32, &id: &u32| count | u32::from(id == IDS);
-            if self.tokens[run.clone()].iter().fold(0, reserved) != 0 {
-                check_ids(&self.tokens[run.clone()], run.start, IDS)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Calls `visit` with each maximal run of one trajectory's tokens and where it begins.
-///
-/// A run ends before a token that is not the agent's or is a barrier, and before a token that may not
-/// continue a segment (which then begins the next run). Single tokens are runs too.
-fn for_each_run(
-    tokens: &[u32],
-    action: &[bool],
-    continues: Option<&[bool]>,
-    barriers: &Barriers,
-    mut visit: impl FnMut(&[u32], usize),
-) {
-    let mut start = 0;
-    for position in 0..=tokens.len() {
-        let eligible = position < tokens.len() && action[position] && !barriers.contains(tokens[position]);
-        if eligible && (position == start || continues.is_none_or(|may| may[position])) {
-            continue;
-        }
-        if position > start {
-            visit(&tokens[start..position], start);
-        }
-        start = if eligible { position } else { position + 1 };
     }
 }
 
@@ -235,14 +183,36 @@ impl Runs {
         for (index, range) in self.strings.offsets().windows(2).enumerate() {
             let run = self.strings.get(index);
             let may = Some(&continues[range[0]..range[1]]);
-            for_each_run(run, &vec![true; run.len()], may, &nothing, |part, _| {
+            for_each_run(run, &vec![true; run.len()], may, &nothing, |part| {
                 let tasks = self.tasks(index).iter().copied();
                 if added.is_ok() {
-                    added = folder.add_run(part, self.count(index), tasks);
+                    added = folder.add_run(&run[part], self.count(index), tasks);
                 }
             });
         }
         added.map(|()| folder.finish())
+    }
+
+    /// Appends other runs, none of which may be equal to one of these.
+    ///
+    /// # Errors
+    /// If there is no room for all, or their counts are too large; then nothing is appended.
+    pub(crate) fn append(&mut self, others: &Runs, room: Room) -> Result<()> {
+        let tokens = self.strings.tokens().len() + others.strings.tokens().len();
+        room.check(self.len() + others.len(), tokens)?;
+        self.total_tokens = sum_of_occurrences(self.total_tokens, Some(others.total_tokens))?;
+        self.strings.append(&others.strings);
+        self.counts.extend_from_slice(&others.counts);
+        self.tasks.append(&others.tasks);
+        Ok(())
+    }
+
+    /// The runs of a range.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Runs {
+        let strings = self.strings.slice(range.clone());
+        let counts = self.counts[range.clone()].to_vec();
+        let total_tokens = strings.iter().zip(&counts).map(|(run, count)| run.len() as u64 * count).sum();
+        Runs { strings, counts, tasks: self.tasks.slice(range), total_tokens }
     }
 
     /// One distinct run in `step`.
@@ -273,177 +243,21 @@ fn check_run(run: usize, tokens: &[u32], count: u64, tasks: &[u32]) -> Result<()
 
 /// Tokens in all occurrences, after `count` more of a run.
 fn more_occurrences(occurrences: u64, run: &[u32], count: u64) -> Result<u64> {
-    let more = count.checked_mul(run.len() as u64).and_then(|more| occurrences.checked_add(more));
-    more.filter(|&sum| sum <= MOST_OCCURRENCES).ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })
+    sum_of_occurrences(occurrences, count.checked_mul(run.len() as u64))
 }
 
-/// Folds equal runs into one as they are added, within its [`Room`].
-#[derive(Default)]
-pub struct RunFolder {
-    room: Room,
-    strings: Segments,
-    counts: Vec<u64>,
-    total_tokens: u64,
-    /// (run, task) for each occurrence, without immediate repetitions; sorted and deduplicated at the end.
-    occurrences: Vec<(u32, u32)>,
-    /// The hash of each distinct run, and its index.
-    index: HashTable<(u64, u32)>,
-}
-
-/// Trajectories whose runs are found and hashed by one task of the thread pool.
-const TRAJECTORIES_A_TASK: usize = 64;
-
-/// Where a run lies among the tokens of a part of a corpus.
-struct FoundRun {
-    start: usize,
-    end: usize,
-    hash: u64,
-    task: u32,
-}
-
-impl RunFolder {
-    /// A folder of this much room; the default is for runs in which candidates are searched.
-    pub fn within(room: Room) -> Self {
-        RunFolder { room, ..RunFolder::default() }
-    }
-
-    /// Adds every run of part of a corpus.
-    ///
-    /// # Errors
-    /// If the arrays do not fit together, a run holds an id that no token has, or there is no room for a run;
-    /// in the last case some runs may have been added.
-    pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
-        part.check()?;
-        let trajectories: Vec<usize> = (0..part.tasks.len()).collect();
-        let found: Vec<Vec<FoundRun>> = trajectories
-            .par_chunks(TRAJECTORIES_A_TASK)
-            .map(|chunk| {
-                let mut runs = Vec::new();
-                chunk.iter().try_for_each(|&trajectory| part.find_runs(trajectory, barriers, &mut runs))?;
-                Ok(runs)
-            })
-            .collect::<Result<_>>()?;
-        for FoundRun { start, end, hash, task } in found.into_iter().flatten() {
-            self.add_hashed(&part.tokens[start..end], hash, 1, std::iter::once(task))?;
-        }
-        Ok(())
-    }
-
-    /// Adds the runs of another folder.
-    ///
-    /// # Errors
-    /// If there is no room for a run; some may have been added.
-    pub fn merge(&mut self, other: RunFolder) -> Result<()> {
-        self.add_runs(&other.finish())
-    }
-
-    /// Adds folded runs, with their counts and tasks.
-    ///
-    /// # Errors
-    /// If there is no room for a run; some may have been added.
-    pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
-        runs.strings.iter().enumerate().try_for_each(|(index, run)| {
-            self.add_run(run, runs.count(index), runs.tasks(index).iter().copied())
-        })
-    }
-
-    /// Bytes that the folder has allocated.
-    pub fn memory(&self) -> usize {
-        self.strings.memory()
-            + self.counts.capacity() * size_of::<u64>()
-            + self.occurrences.capacity() * size_of::<(u32, u32)>()
-            + self.index.allocation_size()
-    }
-
-    /// The distinct runs.
-    pub fn finish(mut self) -> Runs {
-        self.occurrences.sort_unstable();
-        self.occurrences.dedup();
-        let mut tasks = Segments::default();
-        for group in self.occurrences.chunk_by(|left, right| left.0 == right.0) {
-            tasks.push(&group.iter().map(|&(_, task)| task).collect::<Vec<_>>());
-        }
-        Runs { strings: self.strings, counts: self.counts, tasks, total_tokens: self.total_tokens }
-    }
-
-    fn add_run(&mut self, run: &[u32], count: u64, tasks: impl Iterator<Item = u32>) -> Result<()> {
-        self.add_hashed(run, hash(run), count, tasks)
-    }
-
-    fn add_hashed(
-        &mut self,
-        run: &[u32],
-        hash: u64,
-        count: u64,
-        tasks: impl Iterator<Item = u32>,
-    ) -> Result<()> {
-        let total_tokens = more_occurrences(self.total_tokens, run, count)?;
-        let index = self.index_of(run, hash)?;
-        self.total_tokens = total_tokens;
-        self.counts[index as usize] += count;
-        for task in tasks {
-            if self.occurrences.last() != Some(&(index, task)) {
-                self.occurrences.push((index, task));
-            }
-        }
-        Ok(())
-    }
-
-    /// The index of the distinct run equal to `run`; it is added if it is new.
-    fn index_of(&mut self, run: &[u32], hash: u64) -> Result<u32> {
-        let RunFolder { room, strings, counts, index, .. } = self;
-        let is_run =
-            |&(other, candidate): &(u64, u32)| other == hash && strings.get(candidate as usize) == run;
-        match index.entry(hash, is_run, |&(hash, _)| hash) {
-            Entry::Occupied(entry) => Ok(entry.get().1),
-            Entry::Vacant(entry) => {
-                room.check(counts.len() + 1, strings.tokens().len() + run.len())?;
-                // There is room for no more runs than 32 bits can number.
-                let next = counts.len() as u32;
-                entry.insert((hash, next));
-                strings.push(run);
-                counts.push(0);
-                Ok(next)
-            }
-        }
-    }
-}
-
-fn hash(run: &[u32]) -> u64 {
-    let mut hasher = FxHasher::default();
-    for &token in run {
-        hasher.write_u32(token);
-    }
-    hasher.finish()
+/// The sum of two numbers of tokens, of which the second may have been too large to be counted.
+pub(crate) fn sum_of_occurrences(occurrences: u64, more: Option<u64>) -> Result<u64> {
+    let sum = more.and_then(|more| occurrences.checked_add(more));
+    sum.filter(|&sum| sum <= MOST_OCCURRENCES).ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::finding::tests::runs_of;
     use super::*;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
-
-    fn runs_of(
-        tokens: &[u32],
-        action: &[bool],
-        continues: Option<&[bool]>,
-        barriers: &[u32],
-    ) -> Vec<Vec<u32>> {
-        let mut found = Vec::new();
-        for_each_run(tokens, action, continues, &Barriers::new(barriers), |run, _| found.push(run.to_vec()));
-        found
-    }
-
-    #[test]
-    fn runs_end_at_barriers_at_other_speakers_and_before_surprises() {
-        let action = [true; 6];
-        assert_eq!(runs_of(&[1, 2, 9, 3, 4, 5], &action, None, &[9]), [vec![1, 2], vec![3, 4, 5]]);
-        let action = [false, true, true, false, true, true];
-        assert_eq!(runs_of(&[1, 2, 3, 4, 5, 6], &action, None, &[]), [vec![2, 3], vec![5, 6]]);
-        let continues = [false, true, false, true, false, false];
-        let runs = runs_of(&[1, 2, 3, 4, 5, 6], &[true; 6], Some(&continues), &[]);
-        assert_eq!(runs, [vec![1, 2], vec![3, 4], vec![5], vec![6]]);
-    }
 
     #[test]
     fn arrays_that_do_not_fit_are_refused() {

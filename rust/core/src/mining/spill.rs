@@ -1,36 +1,43 @@
 //! Folding within a bound of memory: runs that do not fit go to a temporary file.
 //!
 //! A full folder writes its runs to the file, partitioned by a hash of their tokens, and starts again empty.
-//! Equal runs always get the same partition. At the end the partitions are merged one at a time, and counts
-//! and tasks add up to what they would have been in memory.
+//! Equal runs always get the same partition. At the end the partitions are merged, as many at a time as fit the
+//! bound, and counts and tasks add up to what they would have been in memory.
 //!
-//! The bound holds while runs are folded. The distinct runs come back into memory, as four flat arrays,
-//! because the trie and the selection need them there. The bound limits the index that finds equal runs and
-//! the entries of occurrences, by far the larger part if runs recur. No run is left out: one
-//! without a candidate still counts for the branching entropies.
+//! The bound holds while runs are folded. After [`SpillingFolder::finish`] the distinct runs are in memory, as
+//! four flat arrays. There the bound limits only the index that finds equal runs and the entries of
+//! occurrences, by far the larger part if runs recur. After [`SpillingFolder::into_parts`] one part at a time
+//! is in memory. No run is left out: one without a candidate still counts for the branching entropies.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::mining::parts::{PartsWriter, RunParts};
 use crate::mining::runs::{Room, RunFolder, Runs, Trajectories};
 use crate::tokens::barriers::Barriers;
-use crate::tokens::segments::Segments;
 
-mod file;
+pub(crate) mod file;
 
-use file::SpillFile;
+use file::{MOST_PARTITIONS, SpillFile};
 
-/// Parts of the spilled runs that are merged separately. More parts would be too small for a disk to read
-/// fast.
-const PARTITIONS: usize = 64;
+/// Fewest partitions of the spilled runs.
+const FEWEST_PARTITIONS: usize = 64;
+
+/// Bytes of a partition that a full folder writes together: fewer would be slow to read from a disk.
+const PARTITION_BYTES: usize = 1 << 18;
 
 /// The memory of a folder is checked each time this many tokens were added, so it may exceed its bound a
 /// little.
-const BLOCK_TOKENS: usize = 1 << 16;
+const BLOCK_TOKENS: usize = 1 << 19;
 
 /// The bound divided by the memory that a folder may hold: its tasks are in memory twice while it is written,
 /// and so is an array while it grows.
 const SHARE_OF_BOUND: usize = 2;
+
+/// The bound divided by the bytes on disk that are merged at a time: short runs need up to four times as much
+/// while they are folded.
+const SHARE_OF_MERGING: usize = 4;
 
 /// A [`RunFolder`] that can be given a bound, beyond which it spills to disk.
 #[derive(Default)]
@@ -93,14 +100,46 @@ impl SpillingFolder {
     ///
     /// # Errors
     /// If runs cannot be written to disk or read again, or there is no room for the merged runs.
-    pub fn finish(mut self) -> Result<Runs> {
-        match self.bound.take() {
-            Some(MemoryBound { spilled: Some(mut file), .. }) => {
-                file.write(&self.folder.finish())?;
-                merge(&mut file, self.room)
+    pub fn finish(self) -> Result<Runs> {
+        let room = self.room;
+        match self.into_partitions()? {
+            Folded::InMemory(runs) => Ok(runs),
+            Folded::OnDisk(mut partitions) => {
+                let mut all = Runs::default();
+                partitions.for_each_part(room, |runs| all.append(&runs, room))?;
+                Ok(all)
             }
-            _ => Ok(self.folder.finish()),
         }
+    }
+
+    /// The distinct runs in parts that fit the bound of memory (one of 1 GiB up to 2^37 tokens); a folder that
+    /// never spilled gives one part.
+    ///
+    /// Together they may be more than memory holds, and have more positions than there is room for in one; a
+    /// folder that is to hold so many before it spills has to be [`within`](Self::within) [`Room::PARSED`]. The
+    /// merged runs are written to a second temporary file, and the first ends after that.
+    ///
+    /// # Errors
+    /// If runs cannot be written to disk or read again, or there is no room for a part.
+    pub fn into_parts(self) -> Result<RunParts> {
+        let room = Room { positions: self.room.positions.min(Room::SEARCHED.positions), ..self.room };
+        match self.into_partitions()? {
+            Folded::InMemory(runs) => Ok(RunParts::from(runs)),
+            Folded::OnDisk(mut partitions) => {
+                let mut parts = PartsWriter::create(partitions.file.folder())?;
+                partitions.for_each_part(room, |runs| parts.write(&runs))?;
+                Ok(parts.finish())
+            }
+        }
+    }
+
+    fn into_partitions(mut self) -> Result<Folded> {
+        let runs = self.folder.finish();
+        let Some(MemoryBound { bytes, spilled: Some(mut file), .. }) = self.bound.take() else {
+            return Ok(Folded::InMemory(runs));
+        };
+        file.write(&runs)?;
+        Ok(Folded::OnDisk(Partitions { file, bytes: (bytes / SHARE_OF_MERGING) as u64 }))
     }
 
     /// Adds trajectories `first` to `last` (exclusive) of `part`.
@@ -132,25 +171,55 @@ impl SpillingFolder {
         }
         let runs = std::mem::replace(&mut self.folder, RunFolder::within(self.room)).finish();
         if bound.spilled.is_none() {
-            bound.spilled = Some(SpillFile::create(&bound.directory, PARTITIONS)?);
+            let partitions = bound.bytes / SHARE_OF_BOUND / PARTITION_BYTES;
+            let partitions = partitions.clamp(FEWEST_PARTITIONS, MOST_PARTITIONS);
+            bound.spilled = Some(SpillFile::create(&bound.directory, partitions)?);
         }
         bound.spilled.as_mut().map_or(Ok(()), |file| file.write(&runs))
     }
 }
 
-/// The runs of all partitions. Each is merged separately, since no run is in two of them.
-fn merge(file: &mut SpillFile, room: Room) -> Result<Runs> {
-    let (mut segments, mut counts, mut tasks) = (Segments::default(), Vec::new(), Segments::default());
-    for partition in 0..PARTITIONS {
-        let mut folder = RunFolder::within(room);
-        file.for_each_block(partition, |runs| folder.add_runs(&runs))?;
-        let runs = folder.finish();
-        room.check(segments.len() + runs.len(), segments.tokens().len() + runs.strings().tokens().len())?;
-        runs.strings().iter().for_each(|run| segments.push(run));
-        runs.task_sets().iter().for_each(|set| tasks.push(set));
-        counts.extend_from_slice(runs.counts());
+/// What was folded.
+enum Folded {
+    InMemory(Runs),
+    OnDisk(Partitions),
+}
+
+/// The spilled runs, and how many bytes of them are merged at a time.
+struct Partitions {
+    file: SpillFile,
+    bytes: u64,
+}
+
+impl Partitions {
+    /// Merges some partitions at a time, since no run is in two of them, and gives the runs away.
+    fn for_each_part(&mut self, room: Room, mut visit: impl FnMut(Runs) -> Result<()>) -> Result<()> {
+        // A run has more bytes on disk than positions, so this many always have room.
+        let most = self.bytes.min(room.positions as u64);
+        for partitions in groups_of(&self.file.sizes(), most) {
+            let mut folder = RunFolder::within(room);
+            let extents: Vec<_> = self.file.extents(partitions).collect();
+            for extent in extents {
+                self.file.read(extent, |runs| folder.add_runs(&runs))?;
+            }
+            visit(folder.finish())?;
+        }
+        Ok(())
     }
-    Runs::from_parts(segments, counts, tasks)
+}
+
+/// Divides numbers into ranges whose sums are at most `most`, as far as one number alone is.
+fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
+    let (mut groups, mut start, mut sum) = (Vec::new(), 0, 0u64);
+    for (index, &size) in sizes.iter().enumerate() {
+        sum = sum.saturating_add(size);
+        if sum > most && index > start {
+            groups.push(start..index);
+            (start, sum) = (index, size);
+        }
+    }
+    groups.push(start..sizes.len());
+    groups
 }
 
 #[cfg(test)]

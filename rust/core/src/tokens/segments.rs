@@ -1,5 +1,7 @@
 //! A list of token sequences as two flat arrays.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::tokens::checks::check_offsets;
 
@@ -45,6 +47,29 @@ impl Segments {
     pub fn push(&mut self, segment: &[u32]) {
         self.tokens.extend_from_slice(segment);
         self.offsets.push(self.tokens.len());
+    }
+
+    /// Appends a segment of these tokens.
+    pub(crate) fn push_from(&mut self, tokens: impl Iterator<Item = u32>) {
+        self.tokens.extend(tokens);
+        self.offsets.push(self.tokens.len());
+    }
+
+    /// Appends all segments of another list.
+    pub(crate) fn append(&mut self, others: &Segments) {
+        let before = self.tokens.len();
+        self.tokens.extend_from_slice(&others.tokens);
+        self.offsets.extend(others.offsets[1..].iter().map(|offset| before + offset));
+    }
+
+    /// The segments of a range.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Segments {
+        let offsets = &self.offsets[range.start..=range.end];
+        let tokens = offsets[0]..offsets[offsets.len() - 1];
+        Segments {
+            tokens: self.tokens[tokens.clone()].to_vec(),
+            offsets: offsets.iter().map(|offset| offset - tokens.start).collect(),
+        }
     }
 
     /// The segments in order.

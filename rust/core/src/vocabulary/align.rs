@@ -67,12 +67,12 @@ impl Vocabulary {
         check_offsets(offsets, tokens.len())?;
         let mut output = UnitWriter { units: room.units, written: 0, starts: room.starts };
         for range in offsets.windows(2) {
+            // Directly before the parse, so that the ids of most conversations are read from the cache there.
+            check_ids(&tokens[range[0]..range[1]], range[0], self.base_size())?;
             let mut start = range[0];
             while start < range[1] {
                 let stretch = start..start + equal_entries(&action[start..range[1]]);
                 let first = output.written;
-                // Directly before the parse, so that the ids are read from the cache there.
-                check_ids(&tokens[stretch.clone()], start, self.base_size())?;
                 self.table().parse(tokens, stretch.clone(), &mut output);
                 room.action[first..output.written].fill(action[start]);
                 start = stretch.end;

@@ -1,0 +1,243 @@
+//! Folding: equal runs become one, with the sum of their counts and the union of their tasks.
+
+use std::ops::Range;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::finding::FoundRun;
+use super::{Room, Runs, Trajectories, more_occurrences};
+use crate::error::Result;
+use crate::hash;
+use crate::tokens::barriers::Barriers;
+use crate::tokens::segments::Segments;
+
+/// Tokens whose runs are found and hashed while those of the tokens before are inserted: few enough that
+/// they are still in the processor's caches when new runs are copied.
+const BATCH_TOKENS: usize = 1 << 17;
+
+/// Folds equal runs into one as they are added, within its [`Room`].
+#[derive(Default)]
+pub struct RunFolder {
+    room: Room,
+    strings: Segments,
+    counts: Vec<u64>,
+    total_tokens: u64,
+    /// (run, task) for each occurrence, without immediate repetitions; grouped and deduplicated at the end.
+    occurrences: Vec<(u32, u32)>,
+    /// The hash of each distinct run, and its index.
+    index: HashTable<(u64, u32)>,
+}
+
+impl RunFolder {
+    /// A folder of this much room; the default is for runs in which candidates are searched.
+    pub fn within(room: Room) -> Self {
+        RunFolder { room, ..RunFolder::default() }
+    }
+
+    /// Adds every run of part of a corpus.
+    ///
+    /// # Errors
+    /// If the arrays do not fit together, a run holds an id that no token has, or there is no room for a run;
+    /// in the last two cases some runs may have been added.
+    pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
+        part.check()?;
+        let mut found = Vec::new();
+        for batch in batches(part.offsets) {
+            let find = || part.find_runs(batch, barriers);
+            let (next, inserted) = rayon::join(find, || self.insert(part, &found));
+            inserted?;
+            found = next?;
+        }
+        self.insert(part, &found)
+    }
+
+    /// Adds the runs of another folder.
+    ///
+    /// # Errors
+    /// If there is no room for a run; some may have been added.
+    pub fn merge(&mut self, other: RunFolder) -> Result<()> {
+        self.add_runs(&other.finish())
+    }
+
+    /// Adds folded runs, with their counts and tasks.
+    ///
+    /// # Errors
+    /// If there is no room for a run; some may have been added.
+    pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
+        runs.strings.iter().enumerate().try_for_each(|(index, run)| {
+            self.add_run(run, runs.count(index), runs.tasks(index).iter().copied())
+        })
+    }
+
+    /// Bytes that the folder has allocated.
+    pub fn memory(&self) -> usize {
+        self.strings.memory()
+            + self.counts.capacity() * size_of::<u64>()
+            + self.occurrences.capacity() * size_of::<(u32, u32)>()
+            + self.index.allocation_size()
+    }
+
+    /// The distinct runs.
+    pub fn finish(self) -> Runs {
+        let tasks = task_sets(self.occurrences, self.counts.len());
+        Runs { strings: self.strings, counts: self.counts, tasks, total_tokens: self.total_tokens }
+    }
+
+    pub(super) fn add_run(
+        &mut self,
+        run: &[u32],
+        count: u64,
+        tasks: impl Iterator<Item = u32>,
+    ) -> Result<()> {
+        self.add_hashed(run, hash::of_run(run), count, tasks)
+    }
+
+    fn insert(&mut self, part: &Trajectories<'_>, found: &[Vec<FoundRun>]) -> Result<()> {
+        found.iter().flatten().try_for_each(|&FoundRun { start, end, hash, task }| {
+            self.add_hashed(&part.tokens[start..end], hash, 1, std::iter::once(task))
+        })
+    }
+
+    fn add_hashed(
+        &mut self,
+        run: &[u32],
+        hash: u64,
+        count: u64,
+        tasks: impl Iterator<Item = u32>,
+    ) -> Result<()> {
+        let total_tokens = more_occurrences(self.total_tokens, run, count)?;
+        let index = self.index_of(run, hash)?;
+        self.total_tokens = total_tokens;
+        self.counts[index as usize] += count;
+        for task in tasks {
+            if self.occurrences.last() != Some(&(index, task)) {
+                self.occurrences.push((index, task));
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the distinct run equal to `run`; it is added if it is new.
+    fn index_of(&mut self, run: &[u32], hash: u64) -> Result<u32> {
+        let RunFolder { room, strings, counts, index, .. } = self;
+        let is_run =
+            |&(other, candidate): &(u64, u32)| other == hash && strings.get(candidate as usize) == run;
+        match index.entry(hash, is_run, |&(hash, _)| hash) {
+            Entry::Occupied(entry) => Ok(entry.get().1),
+            Entry::Vacant(entry) => {
+                room.check(counts.len() + 1, strings.tokens().len() + run.len())?;
+                // There is room for no more runs than 32 bits can number.
+                let next = counts.len() as u32;
+                entry.insert((hash, next));
+                strings.push(run);
+                counts.push(0);
+                Ok(next)
+            }
+        }
+    }
+}
+
+/// The tasks of each run, ascending, from (run, task) in any order. They are moved to the places of their run,
+/// because most runs occur once or twice: then sorting them all takes longer.
+fn task_sets(occurrences: Vec<(u32, u32)>, runs: usize) -> Segments {
+    let mut ends = vec![0; runs];
+    occurrences.iter().for_each(|&(run, _)| ends[run as usize] += 1);
+    let mut end = 0;
+    for place in &mut ends {
+        end += std::mem::replace(place, end);
+    }
+    let mut tasks = vec![0; end];
+    for (run, task) in occurrences {
+        // The place for the run's next task, and in the end where its tasks end.
+        let place = &mut ends[run as usize];
+        tasks[*place] = task;
+        *place += 1;
+    }
+    let (mut sets, mut start) = (Segments::default(), 0);
+    for end in ends {
+        let set = &mut tasks[start..end];
+        set.sort_unstable();
+        sets.push_from(set.chunk_by(u32::eq).map(|equal| equal[0]));
+        start = end;
+    }
+    sets
+}
+
+/// Ranges of trajectories with about [`BATCH_TOKENS`] tokens each.
+fn batches(offsets: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    let trajectories = offsets.len() - 1;
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let first = start;
+        let is_within = |&end: &usize| end < offsets[first] + BATCH_TOKENS;
+        start = trajectories
+            .min(first + 1 + offsets[first + 1..].iter().take_while(|end| is_within(end)).count());
+        (first < trajectories).then_some(first..start)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn runs_of_the_same_hash_stay_apart() {
+        let mut folder = RunFolder::default();
+        for run in [[1, 2], [3, 4], [1, 2]] {
+            folder.add_hashed(&run, 7, 1, std::iter::once(0)).unwrap();
+        }
+        let runs = folder.finish();
+        assert_eq!((runs.counts(), runs.strings().tokens()), (&[2, 1][..], &[1, 2, 3, 4][..]));
+    }
+
+    #[test]
+    fn many_batches_are_folded_as_one_trajectory_after_another() {
+        let lengths = [BATCH_TOKENS / 2, BATCH_TOKENS / 2 + 1, 0, 2 * BATCH_TOKENS, 5, 0];
+        let offsets: Vec<usize> = (0..=lengths.len()).map(|end| lengths[..end].iter().sum()).collect();
+        let tokens: Vec<u32> = (0..offsets[lengths.len()] as u32).map(|index| index % 1009 % 31).collect();
+        let (action, barriers) = (vec![true; tokens.len()], Barriers::new(&[0, 7]));
+        let add = |folder: &mut RunFolder, trajectories: Range<usize>| {
+            let range = offsets[trajectories.start]..offsets[trajectories.end];
+            let own =
+                offsets[trajectories.start..=trajectories.end].iter().map(|offset| offset - range.start);
+            let (tasks, own): (Vec<u32>, Vec<usize>) =
+                (trajectories.map(|i| i as u32 % 4).collect(), own.collect());
+            let (tokens, action) = (&tokens[range.clone()], &action[range]);
+            let part = Trajectories { tokens, offsets: &own, action, continues: None, tasks: &tasks };
+            folder.add(&part, &barriers).unwrap();
+        };
+        let (mut together, mut apart) = (RunFolder::default(), RunFolder::default());
+        add(&mut together, 0..lengths.len());
+        (0..lengths.len()).for_each(|trajectory| add(&mut apart, trajectory..trajectory + 1));
+        assert_eq!(together.finish(), apart.finish());
+    }
+
+    proptest! {
+        #[test]
+        fn every_trajectory_is_in_one_batch(lengths in prop::collection::vec(0..2 * BATCH_TOKENS, 0..12)) {
+            let offsets: Vec<usize> = (0..=lengths.len()).map(|end| lengths[..end].iter().sum()).collect();
+            let batches: Vec<Range<usize>> = batches(&offsets).collect();
+            let all: Vec<usize> = batches.iter().cloned().flatten().collect();
+            prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
+            for batch in batches {
+                let but_the_last = &lengths[batch.start..batch.end - 1];
+                prop_assert!(but_the_last.iter().sum::<usize>() < BATCH_TOKENS);
+            }
+        }
+
+        #[test]
+        fn sets_of_tasks_are_those_of_a_plain_map(pairs in prop::collection::vec((0u32..6, 0u32..5), 0..40)) {
+            let all: Vec<(u32, u32)> = (0..6).map(|run| (run, 9)).chain(pairs).collect();
+            let mut expected = vec![BTreeSet::new(); 6];
+            for &(run, task) in &all {
+                expected[run as usize].insert(task);
+            }
+            let sets: Vec<Vec<u32>> = task_sets(all, 6).iter().map(<[u32]>::to_vec).collect();
+            let expected: Vec<Vec<u32>> = expected.into_iter().map(|set| set.into_iter().collect()).collect();
+            prop_assert_eq!(sets, expected);
+        }
+    }
+}
