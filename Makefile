@@ -11,8 +11,8 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 # Two processes of tests: more help little on larger machines, for the longest file decides.
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-newest test-oldest lock docs test-engines engines engine-models check format \
-	bench evidence-small gpu-pack wheels clean
+.PHONY: help demo test test-slow test-newest test-oldest lock docs test-engines engines engine-models check deny \
+	format bench evidence-small gpu-pack wheels clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
@@ -85,6 +85,10 @@ check: $(INSTALLED) ## Formatting, lints and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+deny: ## Licences, duplicates and origins of the Rust crates, and known faults in them (needs cargo-deny and a network)
+	@cargo deny --version >/dev/null 2>&1 || { echo 'make deny needs cargo-deny: cargo install --locked cargo-deny' >&2; exit 2; }
+	cargo deny --locked check
 
 format: $(INSTALLED) ## Format the code
 	cargo fmt --all

@@ -24,6 +24,13 @@ def test_cargo_toml_alone_has_the_version():
         assert url.startswith(project.repository())
 
 
+def test_the_crates_name_the_same_repository_and_the_oldest_compiler_that_is_tried():
+    package = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]
+    assert package["repository"] == project.repository()
+    tried = (ROOT / ".github" / "workflows" / "rust.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"cargo \+(\S+)", tried)) == {package["rust-version"]}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

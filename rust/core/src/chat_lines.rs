@@ -3,7 +3,7 @@
 //! A *plain* line is one record `{"messages": [...]}` in OpenAI's form, with at most the members `id`, `task`,
 //! `split_key`, `model`, `source`, `success` and `tools`. [`ChatLines::read`] makes columns of the plain lines
 //! of a block and lists all others, which another reader takes. A line is plain only where no doubt is left
-//! about what that other reader would make of it: one with two members of one name is none, for example.
+//! about what that other reader would make of it. A line with two members of one name, for example, is not plain.
 
 mod columns;
 mod messages;
@@ -26,10 +26,25 @@ use tools::DistinctTools;
 /// Most bytes of a block: 32 bits must hold the offsets of each column.
 const MOST_BYTES: usize = 1 << 30;
 
-/// Most bytes of the names that records without an id and a source get.
+/// Most bytes of the ids and sources that are made of the label.
 const MOST_NAMES: usize = 1 << 30;
 
 /// The plain lines of a block as columns, and the places of all others.
+///
+/// ```
+/// use lar_core::chat_lines::{ChatLines, Place};
+///
+/// let block = br#"{"id": "one", "messages": [{"role": "assistant", "content": "Done."}]}
+/// not a record
+/// "#;
+/// let lines = ChatLines::read(block, "log", Place { line: 1, number: 1 });
+/// assert_eq!(lines.records.ids.get(0), b"one");
+/// assert_eq!(lines.messages.contents.get(0), b"Done.");
+///
+/// let (place, range) = &lines.others[0];
+/// assert_eq!(*place, Place { line: 2, number: 2 });
+/// assert_eq!(&block[range.clone()], b"not a record\n");
+/// ```
 #[derive(Debug, Default)]
 pub struct ChatLines {
     /// The plain lines.
@@ -140,7 +155,7 @@ fn is_blank_line(line: &[u8]) -> bool {
 }
 
 impl ChatLines {
-    /// Read a block of whole lines.
+    /// Reads a block of whole lines.
     ///
     /// `label` names the file: in the ids of records without one, and as the source of those without one.
     /// `first` is the place of the block's first line, and of its record where that line is not blank.
@@ -170,7 +185,7 @@ impl ChatLines {
         (label.len() + 32).saturating_mul(self.places.len() + 1) <= MOST_NAMES
     }
 
-    /// Add a line if it is plain.
+    /// Adds a line if it is plain; returns whether it is.
     fn add(&mut self, line: &[u8], label: &str, place: Place) -> bool {
         let mark = self.mark();
         let read = std::str::from_utf8(line).ok().and_then(|text| record::read(self, text, label, place));
@@ -191,7 +206,7 @@ impl ChatLines {
         Mark { records: self.places.len(), messages: self.messages.roles.len(), calls: self.calls.ids.len() }
     }
 
-    /// Drop what was added behind the mark.
+    /// Drops what was added after the mark.
     fn cut(&mut self, mark: Mark) {
         let Records { ids, tasks, success, models, sources, tools, messages, characters, openings, .. } =
             &mut self.records;

@@ -47,6 +47,40 @@ pub enum Piece {
 }
 
 /// The expansion of one request's units.
+///
+/// Text that may still become a stop string is held until the next units decide, or until the flush:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use lar_core::Vocabulary;
+/// use lar_core::stream::expander::Expander;
+/// use lar_core::stream::stop_strings::StopStrings;
+/// use lar_core::stream::{Budget, Finish, Piece, Stream};
+///
+/// # fn main() -> lar_core::Result<()> {
+/// // Base ids are bytes; the latent 256 is "ok".
+/// let segment = [u32::from(b'o'), u32::from(b'k')];
+/// let vocabulary = Arc::new(Vocabulary::new(256, [segment.as_slice()].into_iter().collect())?);
+/// let expander = Arc::new(Expander::new(vocabulary, (0..=255).collect(), (0..=256).collect())?);
+/// let stops = Arc::new(StopStrings::new(&["END"])?);
+///
+/// let mut stream = Stream::new(Arc::clone(&expander), Arc::clone(&stops), Budget::Unlimited);
+/// assert_eq!(stream.push(256)?, Piece::Own(256));
+/// assert_eq!(expander.own_text(256), Some("ok"));
+/// assert_eq!(stream.push(u32::from(b'E'))?, Piece::Other(String::new()));
+/// assert_eq!(stream.push(u32::from(b'!'))?, Piece::Other("E!".into()));
+/// assert_eq!(stream.push(u32::from(b'E'))?, Piece::Other(String::new()));
+/// assert_eq!(stream.flush(), "E");
+///
+/// let mut stopped = Stream::new(expander, stops, Budget::Unlimited);
+/// for byte in *b"END" {
+///     assert_eq!(stopped.push(byte.into())?, Piece::Other(String::new()));
+/// }
+/// assert_eq!(stopped.finish(), Some(Finish::Stop(0)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Stream {
     expander: Arc<Expander>,

@@ -19,6 +19,19 @@ use crate::vocabulary::match_table::{MatchingTable, UnitWriter};
 const MOST_TOKENS: usize = 1 << 26;
 
 /// Latents over `base_size` base ids; latent `i` has the id `base_size + i` and stands for segment `i`.
+///
+/// ```
+/// use lar_core::{Segments, Vocabulary};
+///
+/// # fn main() -> lar_core::Result<()> {
+/// let segments: Segments = [[7, 8, 9].as_slice(), &[7, 8]].into_iter().collect();
+/// let vocabulary = Vocabulary::new(100, segments)?;
+/// assert_eq!(vocabulary.size(), 102);
+/// assert_eq!(vocabulary.segment(100), Some([7, 8, 9].as_slice()));
+/// assert_eq!(vocabulary.segment(7), None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     base_size: u32,
@@ -70,7 +83,18 @@ impl Vocabulary {
         (index < self.segments.len()).then(|| self.segments.get(index))
     }
 
-    /// The units of the canonical parse.
+    /// The units of the canonical parse: from the left, at each position the longest segment that matches.
+    ///
+    /// ```
+    /// # use lar_core::{Error, Vocabulary};
+    /// # fn main() -> lar_core::Result<()> {
+    /// let vocabulary = Vocabulary::new(100, [[7, 8].as_slice(), &[7, 8, 9]].into_iter().collect())?;
+    /// assert_eq!(vocabulary.encode(&[7, 8, 9, 7, 8])?, [101, 100]);
+    /// let error = Error::IdOutOfRange { id: 100, position: 1, size: 100 };
+    /// assert_eq!(vocabulary.encode(&[7, 100]), Err(error));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// If an id is not a base id.
@@ -93,7 +117,17 @@ impl Vocabulary {
         Ok(output.written)
     }
 
-    /// The base tokens of units: the exact inverse of [`Vocabulary::encode`].
+    /// The base tokens of units, those of a parse or any others. After [`Vocabulary::encode`] these are the
+    /// tokens that were encoded.
+    ///
+    /// ```
+    /// # use lar_core::Vocabulary;
+    /// # fn main() -> lar_core::Result<()> {
+    /// let vocabulary = Vocabulary::new(100, [[7, 8].as_slice()].into_iter().collect())?;
+    /// assert_eq!(vocabulary.expand(&[1, 100, 100])?, [1, 7, 8, 7, 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// If an id is neither a base id nor a latent.

@@ -45,6 +45,30 @@ use crate::vocabulary::guard::table::OpenStart;
 /// The guard accepts excluded units too. An overtaken start is dropped; the others are tracked independently,
 /// and [`excluded`] then contains the units that would overtake one more.
 ///
+/// ```
+/// use std::sync::Arc;
+///
+/// use lar_core::Vocabulary;
+/// use lar_core::tokens::barriers::Barriers;
+/// use lar_core::tokens::bytes::TokenBytes;
+/// use lar_core::vocabulary::guard::{CanonicalGuard, GuardTable};
+///
+/// # fn main() -> lar_core::Result<()> {
+/// // The base ids 0, 1 and 2 are "a", "b" and "c"; the latent 3 is "ab".
+/// let token_bytes = TokenBytes::new(b"abc".to_vec(), vec![0, 1, 2, 3])?;
+/// let vocabulary = Arc::new(Vocabulary::new(3, [[0, 1].as_slice()].into_iter().collect())?);
+/// let table = GuardTable::new(vocabulary, token_bytes, Barriers::default())?;
+///
+/// let mut guard = CanonicalGuard::new(Arc::new(table));
+/// guard.push(0)?;
+/// assert_eq!(guard.excluded(), [1]); // After "a", a "b" would complete the text of the latent.
+/// guard.push(2)?;
+/// assert!(guard.excluded().is_empty());
+/// assert_eq!(guard.overtaken(), 0);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// [`excluded`]: CanonicalGuard::excluded
 #[derive(Debug, Clone)]
 pub struct CanonicalGuard {

@@ -39,6 +39,27 @@ use crate::vocabulary::served::windows::Windows;
 const MOST_WINDOWS: usize = 1 << 20;
 
 /// The parse of text by the latents of a vocabulary; ids as in [`Vocabulary`](super::Vocabulary).
+///
+/// ```
+/// use lar_core::Segments;
+/// use lar_core::tokens::barriers::Barriers;
+/// use lar_core::tokens::bytes::TokenBytes;
+/// use lar_core::vocabulary::served::{Joints, ServedParse};
+///
+/// # fn main() -> lar_core::Result<()> {
+/// // The base ids 0 to 3 are "a", "b", "c" and "bc"; the latent 4 is "ab".
+/// let token_bytes = TokenBytes::new(b"abcbc".to_vec(), vec![0, 1, 2, 3, 5])?;
+/// let segments: Segments = [[0, 1].as_slice()].into_iter().collect();
+/// let mut parse = ServedParse::new(token_bytes, Barriers::default(), Joints::default(), &segments)?;
+///
+/// // The text "abc" as "a", "bc": the latent ends inside "bc", and leaves the text "c" to be encoded.
+/// let plan = parse.plan(&[0, 3], &[true, true], &[0, 2])?;
+/// assert_eq!(parse.missing(&plan)?, ["c"]);
+/// parse.learn(&["c"], &[[2].as_slice()].into_iter().collect())?;
+/// assert_eq!(parse.units(&plan)?.units, [4, 2]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ServedParse {
     token_bytes: TokenBytes,
