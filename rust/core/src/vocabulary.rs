@@ -7,12 +7,14 @@ pub mod guard;
 mod match_table;
 pub mod served;
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::tokens::checks::check_length;
 use crate::tokens::checks::{check_ids, check_tokens};
 use crate::tokens::segments::Segments;
 use crate::vocabulary::expansion_table::ExpansionTable;
-use crate::vocabulary::match_table::{MatchingTable, UnitWriter};
+use crate::vocabulary::match_table::{MatchingTable, ROOM, UnitWriter};
 
 /// Maximum number of tokens of all segments. Tables have 32-bit node numbers, and reserve up to 32 places for
 /// each child of a node.
@@ -115,6 +117,23 @@ impl Vocabulary {
         let mut output = UnitWriter { units, written: 0, starts: () };
         self.table.parse(tokens, 0..tokens.len(), &mut output);
         Ok(output.written)
+    }
+
+    /// The units of the canonical parse of `tokens[range]`, whose ids must be base ids. They are written to
+    /// `units`, which grows to the length that this takes.
+    ///
+    /// The tokens after the range have no effect, but let the parse read whole blocks.
+    pub(crate) fn encode_part<'u>(
+        &self,
+        tokens: &[u32],
+        range: Range<usize>,
+        units: &'u mut Vec<u32>,
+    ) -> &'u [u32] {
+        units.resize(units.len().max(range.len() + ROOM), 0);
+        let mut output = UnitWriter { units, written: 0, starts: () };
+        self.table.parse(tokens, range, &mut output);
+        let written = output.written;
+        &units[..written]
     }
 
     /// The base tokens of units, those of a parse or any others. After [`Vocabulary::encode`] these are the

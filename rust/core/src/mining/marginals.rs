@@ -12,15 +12,14 @@
 
 use rayon::prelude::*;
 
-use crate::mining::match_trie::{MatchingTrie, Unit};
-use crate::mining::sample::WeightedRuns;
-use crate::tokens::segments::Segments;
+use crate::mining::matches::{MatchedRuns, Matcher};
+use crate::mining::parser::{ParsedUnit, Parser, TOKEN};
 
 /// Fewest runs for one task of the thread pool, whose sums are as long as the vocabulary.
 pub(crate) const RUNS_A_TASK: usize = 1024;
 
-/// The uses and losses of each segment of a trie in the parse of all runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The uses and losses of each segment of a vocabulary in the parse of runs, which are given by their matches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// How often the parse uses the segment.
     pub(crate) uses: Vec<u64>,
@@ -31,16 +30,18 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn of(trie: &MatchingTrie, segments: usize, runs: &WeightedRuns) -> Usage {
-        let none = || Usage { uses: vec![0; segments], losses: vec![0; segments] };
-        (0..runs.len())
-            .into_par_iter()
+    /// The usage in `changed` of the runs.
+    fn of(parser: &Parser, runs: &MatchedRuns, changed: &[usize]) -> Usage {
+        let places = parser.chosen().len();
+        let none = || Usage { uses: vec![0; places], losses: vec![0; places] };
+        changed
+            .par_iter()
             .with_min_len(RUNS_A_TASK)
             .fold(
-                || (none(), Vec::new()),
-                |(mut usage, mut units), run| {
-                    usage.add_run(trie, runs.strings.get(run), runs.weights[run], &mut units);
-                    (usage, units)
+                || (none(), Parsed::default()),
+                |(mut usage, mut parsed), &run| {
+                    usage.add_run(parser, runs.matches(run), runs.weight(run), &mut parsed);
+                    (usage, parsed)
                 },
             )
             .map(|(usage, _)| usage)
@@ -50,156 +51,166 @@ impl Usage {
             })
     }
 
-    fn add_run(&mut self, trie: &MatchingTrie, run: &[u32], weight: u64, units: &mut Vec<ParsedUnit>) {
-        parse_from(trie, run, run.len(), units);
-        for (place, unit) in units.iter().enumerate() {
-            if let Unit::Segment { index, .. } = unit.unit {
-                self.uses[index as usize] += weight;
-                let extra = extra_units(trie, run, &units[place..], index);
-                self.losses[index as usize] += i128::from(extra) * i128::from(weight);
+    /// The usage in all runs after a change of the vocabulary, if this is the one before.
+    ///
+    /// Only the runs that are parsed differently are parsed again. The sums are of integers, so the result is
+    /// that of a parse of all runs.
+    pub(crate) fn after(&self, before: &Parser, after: &Parser, runs: &MatchedRuns) -> Usage {
+        let changed = runs.with(&before.changes(after));
+        let (old, mut new) = (Usage::of(before, runs, &changed), Usage::of(after, runs, &changed));
+        for (place, candidate) in after.chosen().iter().enumerate() {
+            if let Ok(from) = before.chosen().binary_search(candidate) {
+                new.uses[place] += self.uses[from] - old.uses[from];
+                new.losses[place] += self.losses[from] - old.losses[from];
+            }
+        }
+        new
+    }
+
+    fn add_run(&mut self, parser: &Parser, run: &[u32], weight: u64, parsed: &mut Parsed) {
+        parsed.parse(parser, run);
+        let mut start = 0;
+        for (first, unit) in parsed.units.iter().enumerate() {
+            if unit.place != TOKEN {
+                self.uses[unit.place as usize] += weight;
+                let extra = parsed.extra_units(parser, run, start, first);
+                self.losses[unit.place as usize] += i128::from(extra) * i128::from(weight);
+            }
+            start = unit.end;
+        }
+    }
+}
+
+/// The present parse of a run.
+#[derive(Default)]
+struct Parsed {
+    units: Vec<ParsedUnit>,
+    /// At each position where a unit ends, the number of units up to there; elsewhere 0.
+    passed: Vec<u32>,
+}
+
+impl Parsed {
+    fn parse(&mut self, parser: &Parser, run: &[u32]) {
+        let Parsed { units, passed } = self;
+        units.clear();
+        passed.clear();
+        passed.resize(run.len() + 1, 0);
+        parser.parse(run, |unit| {
+            units.push(unit);
+            passed[unit.end] = units.len() as u32;
+        });
+    }
+
+    /// How many more units the parse of the run has if the segment of unit `first` is absent from there on,
+    /// which is position `start`.
+    fn extra_units(&self, parser: &Parser, run: &[u32], start: usize, first: usize) -> i64 {
+        let without = self.units[first].place;
+        let (mut position, mut units) = (start, first as i64);
+        loop {
+            position += parser.length_without(&run[position..], without);
+            units += 1;
+            if self.passed[position] > 0 {
+                return units - i64::from(self.passed[position]);
             }
         }
     }
 }
 
-/// A unit and the position where it ends.
-#[derive(Clone, Copy)]
-struct ParsedUnit {
-    unit: Unit,
-    end: usize,
-}
-
-/// The parse of `run` whose first unit has at most `longest` tokens.
-fn parse_from(trie: &MatchingTrie, run: &[u32], longest: usize, units: &mut Vec<ParsedUnit>) {
-    units.clear();
-    let mut end = 0;
-    while end < run.len() {
-        let longest = if end == 0 { longest } else { run.len() };
-        let unit = trie.longest_match_within(&run[end..], longest).unwrap_or(Unit::Token(run[end]));
-        end += unit.length();
-        units.push(ParsedUnit { unit, end });
-    }
-}
-
-/// How many more units the parse of `run` has if the segment `without` is absent from the first of `units`
-/// on. `units` are a part of the present parse.
-fn extra_units(trie: &MatchingTrie, run: &[u32], units: &[ParsedUnit], without: u32) -> i64 {
-    let mut position = units[0].end - units[0].unit.length();
-    let mut extra = 0;
-    let mut passed = 0;
-    loop {
-        position += length_without(trie, &run[position..], without);
-        extra += 1;
-        while passed < units.len() && units[passed].end <= position {
-            passed += 1;
-            extra -= 1;
-        }
-        if passed > 0 && units[passed - 1].end == position {
-            return extra;
-        }
-    }
-}
-
-/// Length of the first unit of `tokens` in a parse without one segment.
-fn length_without(trie: &MatchingTrie, tokens: &[u32], without: u32) -> usize {
-    match trie.longest_match(tokens) {
-        Some(Unit::Segment { index, length }) if index == without => {
-            trie.longest_match_within(tokens, length - 1).map_or(1, Unit::length)
-        }
-        unit => unit.map_or(1, Unit::length),
-    }
-}
-
-/// The number of units of `segment` in a parse by all the others; calls `visit` with each segment that it
-/// uses.
-pub(crate) fn encode_without(trie: &MatchingTrie, segment: &[u32], mut visit: impl FnMut(u32)) -> u64 {
-    let mut units = Vec::new();
-    parse_from(trie, segment, segment.len() - 1, &mut units);
-    for placed in &units {
-        if let Unit::Segment { index, .. } = placed.unit {
-            visit(index);
-        }
-    }
-    units.len() as u64
-}
-
-/// Estimates the units that each of the `all` segments would save if only it were added to the vocabulary.
+/// Estimates the units that each candidate would save if only it were added to the vocabulary.
 ///
 /// It is searched where a unit of the present parse begins: the parse does not look elsewhere. Its
 /// occurrences do not overlap. The last unit that it cuts is parsed again, and the parse after that is
 /// assumed to stay.
 pub(crate) struct Gains<'a> {
-    all: &'a MatchingTrie,
-    present: &'a MatchingTrie,
-    candidates: usize,
+    matcher: &'a Matcher,
+    parser: &'a Parser,
+}
+
+/// What a candidate saves, and where its last occurrence ends.
+///
+/// Ends count on over all runs of a task of the thread pool, so that nothing has to be cleared.
+#[derive(Clone, Copy, Default)]
+struct Saved {
+    units: u64,
+    end: usize,
 }
 
 impl<'a> Gains<'a> {
-    pub(crate) fn new(all: &'a MatchingTrie, present: &'a MatchingTrie, candidates: usize) -> Self {
-        Gains { all, present, candidates }
+    pub(crate) fn new(matcher: &'a Matcher, parser: &'a Parser) -> Self {
+        Gains { matcher, parser }
     }
 
     /// Units saved in all runs.
-    pub(crate) fn in_runs(&self, runs: &WeightedRuns) -> Vec<u64> {
+    pub(crate) fn in_runs(&self, runs: &MatchedRuns) -> Vec<u64> {
+        let candidates = self.matcher.none() as usize;
         (0..runs.len())
             .into_par_iter()
             .with_min_len(RUNS_A_TASK)
             .fold(
-                || (vec![0; self.candidates], vec![0; self.candidates], 0, Vec::new()),
-                |(mut saved, mut ends, seen, mut units), index| {
-                    let run = runs.strings.get(index);
-                    parse_from(self.present, run, run.len(), &mut units);
-                    self.for_each(run, &units, |candidate, start, end, units| {
-                        // Ends count on over all runs of the task, so that nothing has to be cleared.
-                        if ends[candidate] <= seen + start {
-                            ends[candidate] = seen + end;
-                            saved[candidate] += units * runs.weights[index];
+                || (vec![Saved::default(); candidates], 0, Vec::new()),
+                |(mut saved, seen, mut units), run| {
+                    let matches = runs.matches(run);
+                    self.for_each(matches, &mut units, |candidate, start, end, units| {
+                        let saved = &mut saved[candidate];
+                        if saved.end <= seen + start {
+                            saved.end = seen + end;
+                            saved.units += units * runs.weight(run);
                         }
                     });
-                    (saved, ends, seen + run.len(), units)
+                    (saved, seen + matches.len(), units)
                 },
             )
-            .map(|(saved, ..)| saved)
-            .reduce(|| vec![0; self.candidates], add)
+            .map(|(saved, ..)| saved.into_iter().map(|saved| saved.units).collect())
+            .reduce(|| vec![0; candidates], add)
     }
 
-    /// Adds to `saved` the units saved where each present segment is encoded by the others, times its weight.
-    pub(crate) fn add_in_segments(&self, segments: &Segments, weights: &[f64], saved: &mut [f64]) {
+    /// Adds to `saved` the units saved in the texts with these matches, times their weights.
+    pub(crate) fn add_in_texts<'t>(&self, texts: impl Iterator<Item = (&'t [u32], f64)>, saved: &mut [f64]) {
         let mut units = Vec::new();
-        for (segment, &weight) in segments.iter().zip(weights).filter(|(_, weight)| **weight > 0.0) {
-            parse_from(self.present, segment, segment.len() - 1, &mut units);
-            self.for_each(segment, &units, |candidate, start, end, units| {
-                if end - start < segment.len() {
-                    saved[candidate] += units as f64 * weight;
-                }
+        for (text, weight) in texts {
+            self.for_each(text, &mut units, |candidate, _, _, units| {
+                saved[candidate] += units as f64 * weight
             });
         }
     }
 
     /// Calls `visit` with each candidate that shortens the parse, where it begins and ends, and by how much.
-    fn for_each(&self, run: &[u32], units: &[ParsedUnit], mut visit: impl FnMut(usize, usize, usize, u64)) {
+    fn for_each(
+        &self,
+        matches: &[u32],
+        units: &mut Vec<ParsedUnit>,
+        mut visit: impl FnMut(usize, usize, usize, u64),
+    ) {
+        units.clear();
+        self.parser.parse(matches, |unit| units.push(unit));
         let mut start = 0;
         for (first, unit) in units.iter().enumerate() {
             let mut last = first;
-            self.all.for_each_match(&run[start..], |candidate, length| {
+            // The longest match is taken, so a candidate must be longer than the present unit.
+            for (candidate, length) in self.matcher.longer_than(matches[start], unit.end - start) {
                 let end = start + length;
-                // The longest match is taken, so a candidate must be longer than the present unit.
-                if end <= unit.end {
-                    return;
-                }
-                while units[last].end < end {
-                    last += 1;
-                }
+                last = last_cut(units, last, end);
                 let before = last - first + 1;
-                let mut after = 1;
-                self.present.parse(&run[end..units[last].end], |_| after += 1);
+                let after = 1 + self.parser.units_within(&matches[end..], units[last].end - end);
                 if before > after {
                     visit(candidate as usize, start, end, (before - after) as u64);
                 }
-            });
+            }
             start = unit.end;
         }
     }
+}
+
+/// The unit in which the token before `end` is; the search begins at unit `near`.
+fn last_cut(units: &[ParsedUnit], near: usize, end: usize) -> usize {
+    let mut last = near;
+    while units[last].end < end {
+        last += 1;
+    }
+    while last > 0 && units[last - 1].end >= end {
+        last -= 1;
+    }
+    last
 }
 
 pub(crate) fn add<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Vec<T> {
@@ -212,34 +223,73 @@ pub(crate) fn add<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mining::match_trie::MatchingTrie;
+    use crate::mining::sample::WeightedRuns;
+    use crate::tokens::segments::Segments;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
-    fn units(trie: &MatchingTrie, run: &[u32]) -> i64 {
+    /// Candidates, which ascend, and runs.
+    struct Setting {
+        candidates: Vec<Vec<u32>>,
+        matcher: Matcher,
+        runs: MatchedRuns,
+    }
+
+    impl Setting {
+        fn new(candidates: impl IntoIterator<Item = Vec<u32>>, runs: &[(Vec<u32>, u64)]) -> Self {
+            let candidates: Vec<Vec<u32>> = candidates.into_iter().collect();
+            let matcher = Matcher::new(&segments(&candidates)).unwrap();
+            let mut weighted = WeightedRuns::default();
+            runs.iter().for_each(|(run, weight)| weighted.push(run, *weight));
+            let runs = matcher.in_runs(&weighted);
+            Setting { candidates, matcher, runs }
+        }
+
+        fn parser(&self, chosen: impl IntoIterator<Item = usize>) -> Parser {
+            Parser::new(&self.matcher, chosen.into_iter().collect())
+        }
+
+        fn all(&self) -> Parser {
+            self.parser(0..self.candidates.len())
+        }
+
+        fn usage(&self, parser: &Parser) -> Usage {
+            Usage::default().after(&self.parser([]), parser, &self.runs)
+        }
+    }
+
+    fn segments(list: &[Vec<u32>]) -> Segments {
+        list.iter().map(Vec::as_slice).collect()
+    }
+
+    /// Number of units in a parse by these segments.
+    fn units(list: &[Vec<u32>], run: &[u32]) -> i64 {
         let mut units = 0;
-        trie.parse(run, |_| units += 1);
+        MatchingTrie::of_few(&segments(list)).parse(run, |_| units += 1);
         units
     }
 
-    fn trie_of(segments: &[Vec<u32>]) -> MatchingTrie {
-        MatchingTrie::of_few(&segments.iter().map(Vec::as_slice).collect())
+    fn candidates() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
+        prop::collection::btree_set(prop::collection::vec(0u32..4, 2..6), 1..8)
+    }
+
+    fn runs() -> impl Strategy<Value = Vec<(Vec<u32>, u64)>> {
+        prop::collection::vec((prop::collection::vec(0u32..4, 2..30), 1u64..5), 0..8)
     }
 
     proptest! {
         /// With one use in a run, the loss is the difference of two parses.
         #[test]
         fn a_loss_is_the_difference_between_two_parses(
-            run in prop::collection::vec(0u32..4, 2..30),
-            segments in prop::collection::btree_set(prop::collection::vec(0u32..4, 2..6), 1..8),
-            weight in 1u64..5,
+            run in prop::collection::vec(0u32..4, 2..30), candidates in candidates(), weight in 1u64..5,
         ) {
-            let segments: Vec<Vec<u32>> = segments.into_iter().collect();
-            let trie = trie_of(&segments);
-            let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![weight] };
-            let usage = Usage::of(&trie, segments.len(), &runs);
-            for index in 0..segments.len() {
-                let mut others = segments.clone();
+            let setting = Setting::new(candidates, &[(run.clone(), weight)]);
+            let usage = setting.usage(&setting.all());
+            for index in 0..setting.candidates.len() {
+                let mut others = setting.candidates.clone();
                 others.remove(index);
-                let extra = units(&trie_of(&others), &run) - units(&trie, &run);
+                let extra = units(&others, &run) - units(&setting.candidates, &run);
                 if usage.uses[index] == weight {
                     prop_assert_eq!(usage.losses[index], i128::from(extra) * i128::from(weight));
                 } else if usage.uses[index] == 0 {
@@ -249,16 +299,19 @@ mod tests {
         }
 
         #[test]
-        fn encoding_without_a_segment_is_the_parse_by_the_others(
-            segments in prop::collection::btree_set(prop::collection::vec(0u32..3, 2..7), 1..8),
+        fn the_usage_after_changes_is_that_from_scratch(
+            runs in runs(),
+            candidates in candidates(),
+            choices in prop::collection::vec(prop::collection::vec(any::<bool>(), 8), 1..5),
         ) {
-            let segments: Vec<Vec<u32>> = segments.into_iter().collect();
-            let trie = trie_of(&segments);
-            for index in 0..segments.len() {
-                let mut others = segments.clone();
-                let segment = others.remove(index);
-                let expected = units(&trie_of(&others), &segment) as u64;
-                prop_assert_eq!(encode_without(&trie, &segment, |_| ()), expected);
+            let setting = Setting::new(candidates, &runs);
+            let (mut before, mut usage) = (setting.parser([]), Usage::default());
+            for choice in choices {
+                let after = setting.parser((0..setting.candidates.len()).filter(|&index| choice[index]));
+                usage = usage.after(&before, &after, &setting.runs);
+                let all: Vec<usize> = (0..setting.runs.len()).collect();
+                prop_assert_eq!(&usage, &Usage::of(&after, &setting.runs, &all));
+                before = after;
             }
         }
     }
@@ -266,40 +319,34 @@ mod tests {
     #[test]
     fn a_segment_that_steals_from_a_better_one_is_a_loss() {
         // With "1 2" the parse is 12|3|4; without it 1|234.
-        let trie = trie_of(&[vec![1, 2], vec![2, 3, 4]]);
-        let runs =
-            WeightedRuns { strings: [[1, 2, 3, 4].as_slice()].into_iter().collect(), weights: vec![5] };
-        assert_eq!(Usage::of(&trie, 2, &runs), Usage { uses: vec![5, 0], losses: vec![-5, 0] });
+        let setting = Setting::new([vec![1, 2], vec![2, 3, 4]], &[(vec![1, 2, 3, 4], 5)]);
+        assert_eq!(setting.usage(&setting.all()), Usage { uses: vec![5, 0], losses: vec![-5, 0] });
     }
 
     #[test]
     fn the_losses_of_uses_side_by_side_are_each_exact_and_their_sum_an_estimate() {
         // Without "1 2" the parse 12|12 is 1|21|2: one unit more, not one for each use.
-        let segments = [vec![1, 2], vec![2, 1]];
-        let run = [1, 2, 1, 2];
-        let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![1] };
-        assert_eq!(Usage::of(&trie_of(&segments), 2, &runs), Usage { uses: vec![2, 0], losses: vec![2, 0] });
-        assert_eq!(units(&trie_of(&segments[1..]), &run) - units(&trie_of(&segments), &run), 1);
+        let run = vec![1, 2, 1, 2];
+        let setting = Setting::new([vec![1, 2], vec![2, 1]], &[(run.clone(), 1)]);
+        assert_eq!(setting.usage(&setting.all()), Usage { uses: vec![2, 0], losses: vec![2, 0] });
+        assert_eq!(units(&setting.candidates[1..], &run) - units(&setting.candidates, &run), 1);
     }
 
     #[test]
     fn a_gain_is_an_estimate_where_what_follows_is_parsed_anew_too() {
         // 1|2|345|6 is 123|456 with "1 2 3": two units fewer, while the gain ends with "3 4 5", and is none.
-        let (present, candidate) = ([vec![3, 4, 5], vec![4, 5, 6]], vec![1, 2, 3]);
-        let run = [1, 2, 3, 4, 5, 6];
-        let runs = WeightedRuns { strings: [run.as_slice()].into_iter().collect(), weights: vec![1] };
-        let (all, trie) = (trie_of(std::slice::from_ref(&candidate)), trie_of(&present));
-        assert_eq!(Gains::new(&all, &trie, 1).in_runs(&runs), [0]);
-        let with = trie_of(&[present[0].clone(), present[1].clone(), candidate]);
-        assert_eq!(units(&trie, &run) - units(&with, &run), 2);
+        let run = vec![1, 2, 3, 4, 5, 6];
+        let setting = Setting::new([vec![1, 2, 3], vec![3, 4, 5], vec![4, 5, 6]], &[(run.clone(), 1)]);
+        let present = setting.parser([1, 2]);
+        assert_eq!(Gains::new(&setting.matcher, &present).in_runs(&setting.runs), [0, 0, 0]);
+        assert_eq!(units(&setting.candidates[1..], &run) - units(&setting.candidates, &run), 2);
     }
 
     #[test]
     fn a_gain_counts_the_parse_after_the_candidate() {
         // 1|2|34|5 with "1 2 3" is 123|4|5: one unit fewer.
-        let (all, present) = (trie_of(&[vec![1, 2, 3]]), trie_of(&[vec![3, 4]]));
-        let runs =
-            WeightedRuns { strings: [[1, 2, 3, 4, 5].as_slice()].into_iter().collect(), weights: vec![7] };
-        assert_eq!(Gains::new(&all, &present, 1).in_runs(&runs), [7]);
+        let setting = Setting::new([vec![1, 2, 3], vec![3, 4]], &[(vec![1, 2, 3, 4, 5], 7)]);
+        let present = setting.parser([1]);
+        assert_eq!(Gains::new(&setting.matcher, &present).in_runs(&setting.runs), [7, 0]);
     }
 }

@@ -64,7 +64,7 @@ impl MatchingTrie {
         Ok(MatchingTrie::of_few(segments))
     }
 
-    /// The same for segments that are known to be few enough, such as a part of another trie's.
+    /// The same for segments that are known to be few enough.
     pub(crate) fn of_few(segments: &Segments) -> Self {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
@@ -77,11 +77,6 @@ impl MatchingTrie {
         let mut found = None;
         self.for_each_match(tokens, |index, length| found = Some(Unit::Segment { index, length }));
         found
-    }
-
-    /// The longest segment of at most `longest` tokens that `tokens` begins with.
-    pub fn longest_match_within(&self, tokens: &[u32], longest: usize) -> Option<Unit> {
-        self.longest_match(&tokens[..longest.min(tokens.len())])
     }
 
     /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.

@@ -5,9 +5,10 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::mining::candidates::Candidates;
 use crate::mining::marginals::{RUNS_A_TASK, add};
-use crate::mining::match_trie::{MatchingTrie, Unit};
+use crate::mining::match_trie::MatchingTrie;
 use crate::mining::runs::Runs;
 use crate::tokens::segments::Segments;
+use crate::vocabulary::Vocabulary;
 
 /// The occurrences of each segment in all runs, overlapping ones included.
 ///
@@ -27,16 +28,23 @@ pub fn count_occurrences(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
 /// How often the canonical parse of all runs, with these segments as the vocabulary, uses each segment.
 ///
 /// # Errors
-/// If the segments hold more tokens than a trie of them can have nodes.
+/// If the segments are no vocabulary; see [`Vocabulary::new`].
 pub fn count_uses(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
-    let trie = MatchingTrie::new(segments)?;
-    Ok(sum_over_runs(runs, segments.len(), |run, uses| {
-        trie.parse(runs.strings().get(run), |unit| {
-            if let Unit::Segment { index, .. } = unit {
-                uses[index as usize] += runs.count(run);
+    let (tokens, offsets) = (runs.strings().tokens(), runs.strings().offsets());
+    let largest = tokens.par_iter().chain(segments.tokens()).max();
+    let base_size = largest.map_or(0, |largest| largest.saturating_add(1));
+    let vocabulary = Vocabulary::new(base_size, segments.clone())?;
+    let none = || vec![0; segments.len()];
+    let counted = |(mut uses, mut units): (Vec<u64>, Vec<u32>), run: usize| {
+        for &unit in vocabulary.encode_part(tokens, offsets[run]..offsets[run + 1], &mut units) {
+            if unit >= base_size {
+                uses[(unit - base_size) as usize] += runs.count(run);
             }
-        });
-    }))
+        }
+        (uses, units)
+    };
+    let indices = (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK);
+    Ok(indices.fold(|| (none(), Vec::new()), counted).map(|(uses, _)| uses).reduce(none, add))
 }
 
 /// The segments that occur in the runs as candidates, ascending, with their occurrences and supports.
@@ -96,7 +104,6 @@ fn sum_over_runs(runs: &Runs, length: usize, count: impl Fn(usize, &mut [u64]) +
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Vocabulary;
     use crate::mining::limits::Limits;
     use crate::mining::trie::find_candidates;
     use proptest::prelude::*;

@@ -1,15 +1,13 @@
 //! A sample of a large corpus's runs, weighted so that its counts estimate those of the whole.
 
-use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
+use rayon::prelude::*;
 
 use crate::hash;
-use crate::mining::match_trie::MatchingTrie;
 use crate::mining::runs::Runs;
 use crate::tokens::segments::Segments;
 
 /// Distinct runs, each with the number of occurrences that it represents.
+#[derive(Default)]
 pub(crate) struct WeightedRuns {
     pub(crate) strings: Segments,
     pub(crate) weights: Vec<u64>,
@@ -23,39 +21,21 @@ impl WeightedRuns {
     /// run's tokens, so it is independent of the order of runs and of shards.
     pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
         let step = step_for(runs, most_tokens.max(1));
-        let mut sample = WeightedRuns { strings: Segments::default(), weights: Vec::new() };
-        for (index, run) in runs.strings().iter().enumerate() {
-            let count = runs.count(index);
-            if run.len() >= 2 && (step == 1 || hash::of_tokens(run) % step < count) {
-                sample.strings.push(run);
-                sample.weights.push(count.max(step));
-            }
+        let is_drawn = |&index: &usize| {
+            let run = runs.strings().get(index);
+            run.len() >= 2 && (step == 1 || hash::of_tokens(run) % step < runs.count(index))
+        };
+        let drawn: Vec<usize> = (0..runs.len()).into_par_iter().filter(is_drawn).collect();
+        let mut sample = WeightedRuns::default();
+        for index in drawn {
+            sample.push(runs.strings().get(index), runs.count(index).max(step));
         }
         sample
     }
 
-    /// The runs cut wherever no segment of the trie reaches across, and folded again.
-    ///
-    /// Parses by the trie's segments stay as they were, but for single tokens, which are left out. An agent
-    /// repeats the text between its arguments, so the result is small.
-    pub(crate) fn cut(&self, trie: &MatchingTrie) -> Self {
-        let mut weights: HashMap<&[u32], u64, FxBuildHasher> = HashMap::default();
-        for (run, &weight) in self.strings.iter().zip(&self.weights) {
-            let (mut start, mut reached) = (0, 0);
-            for position in 0..=run.len() {
-                if position >= reached {
-                    if position - start >= 2 {
-                        *weights.entry(&run[start..position]).or_default() += weight;
-                    }
-                    start = position;
-                }
-                trie.for_each_match(&run[position..], |_, length| reached = reached.max(position + length));
-            }
-        }
-        let mut pieces: Vec<(&[u32], u64)> = weights.into_iter().collect();
-        pieces.sort_unstable();
-        let (strings, weights) = pieces.into_iter().unzip::<_, _, Vec<_>, _>();
-        WeightedRuns { strings: strings.into_iter().collect(), weights }
+    pub(crate) fn push(&mut self, run: &[u32], weight: u64) {
+        self.strings.push(run);
+        self.weights.push(weight);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -68,7 +48,7 @@ fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
     let is_enough = |step: u64| {
         let drawn =
             |index: usize| runs.strings().get(index).len() as u128 * u128::from(runs.count(index).min(step));
-        (0..runs.len()).map(drawn).sum::<u128>() <= most_tokens as u128 * u128::from(step)
+        (0..runs.len()).into_par_iter().map(drawn).sum::<u128>() <= most_tokens as u128 * u128::from(step)
     };
     let (mut least, mut most) = (1, runs.total_tokens().div_ceil(most_tokens as u64).max(1));
     while least < most {

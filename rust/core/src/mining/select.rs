@@ -10,13 +10,12 @@
 //! that would encode the same text. So a short segment has some worth even if a longer one covers it in every
 //! task of the corpus.
 
-use rayon::prelude::*;
-
 use crate::error::Result;
 use crate::mining::candidates::Candidates;
-use crate::mining::marginals::{Gains, Usage, encode_without};
-use crate::mining::match_trie::MatchingTrie;
+use crate::mining::marginals::{Gains, Usage};
+use crate::mining::matches::{MatchedRuns, Matcher};
 use crate::mining::occurrences::count_uses;
+use crate::mining::parser::{Parser, TOKEN};
 use crate::mining::runs::Runs;
 use crate::mining::sample::WeightedRuns;
 use crate::mining::worth::{most_savings, trust};
@@ -80,10 +79,12 @@ pub fn select_holding(
 }
 
 struct Selector<'a> {
-    runs: WeightedRuns,
     candidates: &'a Candidates,
-    /// The trie of every candidate.
-    all: MatchingTrie,
+    matcher: Matcher,
+    /// The sample.
+    runs: MatchedRuns,
+    /// The matches in the text of each candidate without itself.
+    texts: Segments,
     trusts: Vec<f64>,
     /// What a unit that each candidate saves is worth: its trust, and more for those that are held.
     worths: Vec<f64>,
@@ -95,19 +96,20 @@ impl<'a> Selector<'a> {
         let trusts: Vec<f64> = (0..candidates.len()).map(trust_of).collect();
         let worth = |(trust, &held): (&f64, &bool)| if held { trust * HELD_WORTH } else { *trust };
         let worths = trusts.iter().zip(held).map(worth).collect();
-        let all = MatchingTrie::new(&candidates.segments)?;
-        Ok(Selector { runs: sample.cut(&all), candidates, all, trusts, worths })
+        let matcher = Matcher::new(&candidates.segments)?;
+        let (runs, texts) = (matcher.in_runs(sample), matcher.in_candidates(&candidates.segments));
+        Ok(Selector { candidates, matcher, runs, texts, trusts, worths })
     }
 
     fn choose(&self, size: usize) -> Vec<usize> {
-        let mut best = Present::new(self, Vec::new());
+        let mut best = Present::empty(self);
         for step in 1..=STEPS {
-            let room = (size * step / STEPS).saturating_sub(best.chosen.len());
-            best = self.prune(best.grown(2 * room), best.chosen.len() + room);
+            let room = (size * step / STEPS).saturating_sub(best.chosen().len());
+            best = best.replaced(best.grown(2 * room), best.chosen().len() + room);
         }
         let mut added = size;
         for _ in 0..ROUNDS {
-            let next = self.prune(best.grown(added), size);
+            let next = best.replaced(best.grown(added), size);
             if next.savings() > best.savings() {
                 best = next;
             } else {
@@ -115,7 +117,7 @@ impl<'a> Selector<'a> {
             }
         }
         let order = best.by_loss();
-        self.fill(order.into_iter().map(|place| best.chosen[place]).collect(), size)
+        self.fill(order.into_iter().map(|place| best.chosen()[place]).collect(), size)
     }
 
     /// Fills the remaining places with the candidates that are expected to save most alone. Longer segments
@@ -135,32 +137,12 @@ impl<'a> Selector<'a> {
         chosen.extend(order);
         chosen
     }
-
-    /// Drops the segments that cost least, a share at a time, until at most `size` are left and all are used.
-    fn prune(&self, mut left: Vec<usize>, size: usize) -> Present<'_> {
-        loop {
-            let present = Present::new(self, left);
-            let mut order = present.by_loss();
-            if order.len() == present.chosen.len() && order.len() <= size {
-                return present;
-            }
-            let dropped = ((order.len() as f64 * DROPPED_SHARE) as usize).max(1);
-            order.truncate(order.len().saturating_sub(dropped).max(size));
-            order.sort_unstable();
-            left = order.into_iter().map(|place| present.chosen[place]).collect();
-        }
-    }
 }
 
 /// A vocabulary with its uses and losses in the parse of the corpus.
 struct Present<'a> {
     selector: &'a Selector<'a>,
-    /// The candidates in it.
-    chosen: Vec<usize>,
-    segments: Segments,
-    trusts: Vec<f64>,
-    worths: Vec<f64>,
-    trie: MatchingTrie,
+    parser: Parser,
     usage: Usage,
     /// Uses of longer segments that are not expected to recur, credited to the segments that would encode
     /// their text.
@@ -168,58 +150,97 @@ struct Present<'a> {
 }
 
 impl<'a> Present<'a> {
-    fn new(selector: &'a Selector<'a>, chosen: Vec<usize>) -> Self {
-        let segments: Segments =
-            chosen.iter().map(|&candidate| selector.candidates.segments.get(candidate)).collect();
-        let of_chosen =
-            |values: &[f64]| chosen.iter().map(|&candidate| values[candidate]).collect::<Vec<_>>();
-        let (trusts, worths) = (of_chosen(&selector.trusts), of_chosen(&selector.worths));
-        let trie = MatchingTrie::of_few(&segments);
-        let usage = Usage::of(&trie, segments.len(), &selector.runs);
-        let inherited = Vec::new();
-        let mut present = Present { selector, chosen, segments, trusts, worths, trie, usage, inherited };
+    fn empty(selector: &'a Selector<'a>) -> Self {
+        let parser = Parser::new(&selector.matcher, Vec::new());
+        Present { selector, parser, usage: Usage::default(), inherited: Vec::new() }
+    }
+
+    /// The vocabulary of other candidates, which ascend.
+    fn with(&self, chosen: Vec<usize>) -> Self {
+        let Selector { matcher, runs, .. } = self.selector;
+        let parser = Parser::new(matcher, chosen);
+        let usage = self.usage.after(&self.parser, &parser, runs);
+        let mut present = Present { selector: self.selector, parser, usage, inherited: Vec::new() };
         present.inherited = present.inherit();
         present
+    }
+
+    /// The vocabulary of other candidates without the segments that cost least. They are dropped a share at a
+    /// time, until at most `size` are left and all are used.
+    fn replaced(&self, chosen: Vec<usize>, size: usize) -> Self {
+        let mut present = self.with(chosen);
+        loop {
+            let mut order = present.by_loss();
+            if order.len() == present.chosen().len() && order.len() <= size {
+                return present;
+            }
+            let dropped = ((order.len() as f64 * DROPPED_SHARE) as usize).max(1);
+            order.truncate(order.len().saturating_sub(dropped).max(size));
+            order.sort_unstable();
+            present = present.with(order.into_iter().map(|place| present.chosen()[place]).collect());
+        }
+    }
+
+    /// The candidates in it, ascending.
+    fn chosen(&self) -> &[usize] {
+        self.parser.chosen()
     }
 
     /// The text of a segment without a latent is encoded by shorter segments, so one pass from the longest to
     /// the shortest credits all of them.
     fn inherit(&self) -> Vec<f64> {
-        let mut inherited = vec![0.0; self.segments.len()];
-        let mut order: Vec<usize> = (0..self.segments.len()).collect();
-        order.sort_by_key(|&place| std::cmp::Reverse(self.segments.get(place).len()));
+        let mut inherited = vec![0.0; self.chosen().len()];
+        let mut order: Vec<usize> = (0..self.chosen().len()).collect();
+        order.sort_by_key(|&place| std::cmp::Reverse(self.text(place).len()));
         for place in order {
             let unexpected = self.unexpected(place, inherited[place]);
             if unexpected > 0.0 {
-                let heir = |heir: u32| inherited[heir as usize] += unexpected;
-                encode_without(&self.trie, self.segments.get(place), heir);
+                self.parser.parse(self.text(place), |heir| {
+                    if heir.place != TOKEN {
+                        inherited[heir.place as usize] += unexpected;
+                    }
+                });
             }
         }
         inherited
     }
 
+    /// The matches in the text of the segment at `place` without itself.
+    fn text(&self, place: usize) -> &[u32] {
+        self.selector.texts.get(self.chosen()[place])
+    }
+
+    fn trust(&self, place: usize) -> f64 {
+        self.selector.trusts[self.chosen()[place]]
+    }
+
+    fn worth(&self, place: usize) -> f64 {
+        self.selector.worths[self.chosen()[place]]
+    }
+
     /// The uses of a segment that are not expected on unseen tasks.
     fn unexpected(&self, place: usize, inherited: f64) -> f64 {
-        (self.usage.uses[place] as f64 + inherited) * (1.0 - self.trusts[place])
+        (self.usage.uses[place] as f64 + inherited) * (1.0 - self.trust(place))
     }
 
     /// Units that are expected to be lost without each segment.
     fn losses(&self) -> Vec<f64> {
         let loss = |place: usize| {
-            let units = encode_without(&self.trie, self.segments.get(place), |_| ());
+            let text = self.text(place);
+            let units = self.parser.units_within(text, text.len());
             let inherited = self.inherited[place] * (units as f64 - 1.0);
-            (self.usage.losses[place] as f64 + inherited) * self.worths[place]
+            (self.usage.losses[place] as f64 + inherited) * self.worth(place)
         };
-        (0..self.segments.len()).into_par_iter().map(loss).collect()
+        (0..self.chosen().len()).map(loss).collect()
     }
 
     /// Units that all segments together are expected to save.
     fn savings(&self) -> f64 {
         let saved = |place: usize| {
             let uses = self.usage.uses[place] as f64 + self.inherited[place];
-            uses * (self.segments.get(place).len() as f64 - 1.0) * self.worths[place]
+            uses * (self.text(place).len() as f64 - 1.0) * self.worth(place)
         };
-        (0..self.segments.len()).map(saved).sum()
+        (0..self.chosen().len()).map(saved).sum()
     }
 
     /// The places of the used segments, the largest loss first.
@@ -236,7 +257,7 @@ impl<'a> Present<'a> {
         let mut order: Vec<usize> = (0..gains.len()).filter(|&candidate| gains[candidate] > 0.0).collect();
         order.sort_by(|&one, &other| gains[other].total_cmp(&gains[one]).then(one.cmp(&other)));
         order.truncate(added);
-        order.extend(&self.chosen);
+        order.extend(self.chosen());
         order.sort_unstable();
         order.dedup();
         order
@@ -244,12 +265,12 @@ impl<'a> Present<'a> {
 
     /// An estimate of the units that each candidate alone would save.
     fn gains(&self) -> Vec<f64> {
-        let Selector { all, candidates, runs, worths, .. } = self.selector;
-        let gains = Gains::new(all, &self.trie, candidates.len());
+        let Selector { matcher, runs, worths, .. } = self.selector;
+        let gains = Gains::new(matcher, &self.parser);
         let mut saved: Vec<f64> = gains.in_runs(runs).into_iter().map(|units| units as f64).collect();
-        let unexpected: Vec<f64> =
-            (0..self.segments.len()).map(|place| self.unexpected(place, self.inherited[place])).collect();
-        gains.add_in_segments(&self.segments, &unexpected, &mut saved);
+        let unexpected = |place: usize| self.unexpected(place, self.inherited[place]);
+        let texts = (0..self.chosen().len()).map(|place| (self.text(place), unexpected(place)));
+        gains.add_in_texts(texts.filter(|&(_, uses)| uses > 0.0), &mut saved);
         saved.iter().zip(worths).map(|(units, worth)| units * worth).collect()
     }
 }
@@ -348,19 +369,6 @@ mod tests {
                 }
             }
             prop_assert_eq!(uses, expected);
-        }
-
-        #[test]
-        fn cutting_where_no_candidate_reaches_across_changes_no_use(
-            parts in prop::collection::vec(prop::collection::vec(0u32..5, 0..30), 0..10)
-        ) {
-            let runs = runs_of(&parts);
-            let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
-            let candidates = find_candidates(&runs, &limits).unwrap();
-            let trie = MatchingTrie::new(&candidates.segments).unwrap();
-            let whole = WeightedRuns::sample(&runs, usize::MAX);
-            let usage = |runs: &WeightedRuns| Usage::of(&trie, candidates.len(), runs);
-            prop_assert_eq!(usage(&whole.cut(&trie)), usage(&whole));
         }
     }
 }

@@ -7,8 +7,8 @@
 //! mispredicted branch costs more than a look-up, so the layout avoids branches: each node stores the unit of
 //! a match that ends there, and finds a child with one comparison.
 //!
-//! Mining makes a hundred tries of up to 300,000 segments; this table is made once for a vocabulary, and
-//! takes longer to make.
+//! Mining makes tries of up to 300,000 candidates; this table is made once for a vocabulary, and takes longer to
+//! make.
 
 use std::ops::Range;
 
@@ -24,6 +24,9 @@ const BLOCK: usize = 64;
 /// Number of tokens that are copied together. Most stretches between two segments are shorter. A copy of
 /// fixed size is two instructions; any other is a call.
 const COPIED: usize = 8;
+
+/// Units that are written beyond those of a parse, at most.
+pub(crate) const ROOM: usize = COPIED;
 
 /// Number of tokens that a block may read and write, also beyond its end.
 const REACH: usize = BLOCK + COPIED;
@@ -80,7 +83,8 @@ impl MatchingTable {
     }
 
     /// Appends the units of the canonical parse of `tokens[range]` to `output`, which has room for as many
-    /// units as `tokens` has from the start of the range. Tokens after the range have no effect.
+    /// units as `tokens` has from the start of the range, or for [`ROOM`] more than the range has. Tokens after
+    /// the range have no effect.
     pub(crate) fn parse<S: Starts>(
         &self,
         tokens: &[u32],
