@@ -27,13 +27,14 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lar
+from benches.arms.stages import write_json
 from benches.training.pretrained import BITS, HELD_OUT, TOP_K, first_attempts, log_of, steps
 from benches.training.training_arms import packed_rows
 from lar.demo.base_model import BaseModelOptions, new_model
 from lar.demo.base_tokenizer import train_tokenizer
 from lar.distillation import DistillOptions
 from lar.models.causal_lm import hidden_states, load_model, no_bar
-from lar.utils.files import atomic_file, atomic_folder
+from lar.utils.files import atomic_folder
 
 SHAPE = BaseModelOptions(width=192, layers=3, heads=6, feed_forward=512, context=2048)
 TEACHER, SUBSTITUTE, UNGATED, CONTROL = "teacher", "substitute", "none", "control"
@@ -83,10 +84,21 @@ def main() -> None:
     options = parser.parse_args()
     settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
     studies = [Study(name, options.data, options.output / name, settings) for name in options.corpora]
+    claim(options.output, settings)
     for study in studies:
         for arm in ARMS:
             study.train(arm)
         print("\n".join(study.table()), flush=True)
+
+
+def claim(output: Path, settings: Settings) -> None:
+    """Write the settings that all arms share; SystemExit where `output` holds arms of other settings."""
+    file = output / "settings.json"
+    if not file.exists():
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(file, asdict(settings))
+    elif json.loads(file.read_text()) != asdict(settings):
+        raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
 
 
 @dataclass(frozen=True)
@@ -107,15 +119,7 @@ class Study:
     def scored(self) -> lar.Corpus:
         """The corpus with the teacher's entropies and likeliest tokens."""
         corpus, length = self._built(self.folder / "scored"), self.settings.max_length
-        return lar.score(
-            corpus,
-            self.teacher,
-            max_length=length,
-            top_k=TOP_K,
-            device="cpu",
-            dtype="float32",
-            progress=steps,
-        )
+        return lar.score(corpus, self.teacher, max_length=length, top_k=TOP_K, device="cpu", progress=steps)
 
     def _built(self, folder: Path) -> lar.Corpus:
         if folder.exists():
@@ -144,27 +148,26 @@ class Study:
         return lar.LatentVocabulary.load(folder)
 
     def _mined(self, arm: str) -> lar.LatentVocabulary:
-        settings = self.settings
+        size = self.settings.size
         if arm == TEACHER:
-            return self.mined(self.scored, settings.size, f"p{settings.gate:g}")
+            return self.mined(self.scored, size, f"p{self.settings.gate:g}")
         aim = self.reduction(self.vocabulary(TEACHER))
         if arm == SUBSTITUTE:
-            return self.nearest(
-                aim, lambda percent: self.mined(self.unscored, settings.size, f"p{percent}"), 99
-            )
-        return self.nearest(aim, lambda size: self.mined(self.unscored, size, None), settings.size)
+            return self.nearest(aim, 99, lambda percent: self.mined(self.unscored, size, f"p{percent}"))
+        return self.nearest(aim, size, lambda fewer: self.mined(self.unscored, fewer, None))
 
     def nearest(
-        self, aim: float, mined: Callable[[int], lar.LatentVocabulary], most: int
+        self, aim: float, most: int, mined: Callable[[int], lar.LatentVocabulary]
     ) -> lar.LatentVocabulary:
-        """The vocabulary whose reduction is nearest to `aim`, by bisection over whole numbers up to `most`."""
-        low, high, found = 1, most, {}
+        """The vocabulary with the reduction nearest to `aim`, by bisection over the numbers up to `most`."""
+        low, high, found = 1, most, []
         while low <= high:
             middle = (low + high) // 2
-            found[middle] = mined(middle)
-            reduction = self.reduction(found[middle])
+            vocabulary = mined(middle)
+            reduction = self.reduction(vocabulary)
+            found.append((abs(reduction - aim), vocabulary))
             low, high = (middle + 1, high) if reduction < aim else (low, middle - 1)
-        return min(found.values(), key=lambda vocabulary: abs(self.reduction(vocabulary) - aim))
+        return min(found, key=lambda pair: pair[0])[1]
 
     def mined(self, corpus: lar.Corpus, size: int, gate: str | None) -> lar.LatentVocabulary:
         """A vocabulary of the training tasks."""
@@ -194,11 +197,9 @@ class Study:
             "latents": len(vocabulary.latents) if vocabulary else 0,
             "reduction": self.reduction(vocabulary) if vocabulary else 0.0,
             "bits_per_byte": course,
-            "settings": asdict(self.settings),
         }
         file.parent.mkdir(exist_ok=True)
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(file, record)
 
     def table(self) -> Iterator[str]:
         """One line for each arm."""

@@ -183,8 +183,15 @@ class Runs:
     def branching_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where the
-        runs have more positions than can be searched.
+        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where one
+        token occurs in more than 2^32 places of the distinct runs.
+        """
+
+    def quantile(self, values: NDArray[np.float32], share: float) -> float | None:
+        """The smallest value at or under which at least this share of the tokens lies, those with NaN left out.
+
+        One value for each token of the distinct runs, end to end, not negative; a token counts as often as its
+        run occurs. None if all are NaN. Raises OptionError where the lengths differ.
         """
 
     def continues_within(

@@ -12,6 +12,7 @@ mod marginals;
 pub mod match_trie;
 pub mod mine;
 pub mod occurrences;
+pub mod quantile;
 pub mod runs;
 mod sample;
 mod scale;
