@@ -51,7 +51,7 @@ class Settings:
     size: int = 256
     min_support: int = 5
     gate: float = 60
-    teacher_steps: int = 800
+    teacher_steps: int = 3000
     steps: int = 300
     max_length: int = 512
     windows: int = 64

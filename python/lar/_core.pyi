@@ -188,10 +188,11 @@ class Runs:
         """
 
     def quantile(self, values: NDArray[np.float32], share: float) -> float | None:
-        """The smallest value at or under which at least this share of the tokens lies, those with NaN left out.
+        """The smallest of the values at or under which at least this share (0 to 1) of the tokens lies.
 
-        One value for each token of the distinct runs, end to end, not negative; a token counts as often as its
-        run occurs. None if all are NaN. Raises OptionError where the lengths differ.
+        There is one value for each token of the distinct runs, end to end, none of them negative; a token
+        counts as often as its run occurs. Tokens with NaN are left out; None if all are. Raises OptionError
+        where the number of values is another.
         """
 
     def continues_within(

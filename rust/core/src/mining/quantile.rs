@@ -60,8 +60,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn runs_of(counts: &[u64]) -> Runs {
-        let strings: Segments = (0..counts.len() as u32).map(|run| vec![run; 2]).collect();
-        let tasks: Segments = counts.iter().map(|_| [0]).collect();
+        let strings: Vec<[u32; 2]> = (0..counts.len() as u32).map(|run| [run; 2]).collect();
+        let strings: Segments = strings.iter().map(<[u32; 2]>::as_slice).collect();
+        let tasks: Segments = counts.iter().map(|_| [0].as_slice()).collect();
         Runs::from_parts(strings, counts.to_vec(), tasks).unwrap()
     }
 
@@ -75,7 +76,7 @@ mod tests {
         #[test]
         fn a_quantile_is_a_value_of_the_sorted_tokens(
             parts in prop::collection::vec((1u64..9, prop::array::uniform2(0u32..6)), 1..20),
-            share in 0.0..=1.0,
+            share in 0.0..=1.0f64,
         ) {
             let runs = runs_of(&parts.iter().map(|(count, _)| *count).collect::<Vec<_>>());
             // Some values are equal, and some differ only in their lower bits.
