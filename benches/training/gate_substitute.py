@@ -85,10 +85,11 @@ def main() -> None:
     settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
     studies = [Study(name, options.data, options.output / name, settings) for name in options.corpora]
     claim(options.output, settings)
+    head = "| corpus | gate | latents | units, held out | bits a byte, by steps |\n|---|---|---|---|---|"
     for study in studies:
         for arm in ARMS:
             study.train(arm)
-        print("\n".join(study.table()), flush=True)
+        print("\n".join((head, *study.table())), flush=True)
 
 
 def claim(output: Path, settings: Settings) -> None:
