@@ -183,8 +183,16 @@ class Runs:
     def branching_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where the
-        runs have more positions than can be searched.
+        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where one
+        token occurs in more than 2^32 places of the distinct runs.
+        """
+
+    def quantile(self, values: NDArray[np.float32], share: float) -> float | None:
+        """The smallest of the values at or under which at least this share (0 to 1) of the tokens lies.
+
+        There is one value for each token of the distinct runs, end to end, none of them negative; a token
+        counts as often as its run occurs. Tokens with NaN are left out; None if all are. Raises OptionError
+        where the number of values is another.
         """
 
     def continues_within(

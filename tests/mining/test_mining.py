@@ -62,7 +62,7 @@ def test_only_runs_that_are_searched_are_held_to_what_can_be_searched(tokenizer,
     corpus = Corpus.build(toy.trajectories(6), tokenizer, tmp_path / "corpus")
     for gate, teacher, searched in [
         (None, False, [True]),
-        ("p50", False, [True]),
+        ("p50", False, [False]),
         ("p50", True, [False, True]),
     ]:
         if teacher:

@@ -7,9 +7,6 @@ import logging
 import re
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lar import _core
 from lar.corpus import Corpus
 from lar.corpus.backend import Backend
@@ -68,18 +65,7 @@ def gated_runs(
         return backend.fold(corpus, nats, progress), nats
     logger.warning("the corpus is not scored: its branching entropy replaces a teacher's entropy")
     entropies = stretches.branching_entropies()
-    _, offsets, counts, *_ = stretches.to_arrays()
-    weights = np.repeat(counts, np.diff(offsets))
-    nats = gate.nats if gate.nats is not None else _quantile(entropies, weights, gate.quantile or 0.0)
-    return stretches.split(entropies <= nats), nats
-
-
-def _quantile(values: NDArray[np.float32], weights: NDArray[np.uint64], quantile: float) -> float:
-    """The smallest value with at least the share `quantile` of the weight at or under it; NaNs left out."""
-    known = ~np.isnan(values) & (weights > 0)
-    if not known.any():
+    nats = gate.nats if gate.nats is not None else stretches.quantile(entropies, gate.quantile or 0.0)
+    if nats is None:
         raise CorpusError("no token of the agent has an entropy: the corpus is too small to gate")
-    values, weights = values[known], weights[known]
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order]) >= quantile * float(weights.sum())
-    return float(values[order][int(np.argmax(reached))])
+    return stretches.split(entropies <= nats), nats

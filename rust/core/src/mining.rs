@@ -15,6 +15,7 @@ pub mod mine;
 pub mod occurrences;
 mod parser;
 pub mod parts;
+pub mod quantile;
 pub mod runs;
 mod sample;
 mod scale;

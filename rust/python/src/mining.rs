@@ -8,7 +8,7 @@ use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
 use lar_core::mining::spill::SpillingFolder;
 use lar_core::mining::trie::{find_candidates, find_candidates_from};
-use lar_core::mining::{branching, occurrences, text_cuts};
+use lar_core::mining::{branching, occurrences, quantile, text_cuts};
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -155,6 +155,16 @@ impl Runs {
     fn branching_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let entropies = py.detach(|| branching::branching_entropies(&self.runs)).map_err(to_python)?;
         Ok(entropies.into_pyarray(py))
+    }
+
+    fn quantile(
+        &self,
+        py: Python<'_>,
+        values: PyReadonlyArray1<'_, f32>,
+        share: f64,
+    ) -> PyResult<Option<f32>> {
+        let values = contiguous(&values)?;
+        py.detach(|| quantile::quantile(&self.runs, values, share)).map_err(to_python)
     }
 
     fn continues_within<'py>(

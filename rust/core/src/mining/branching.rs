@@ -5,20 +5,22 @@
 //! of up to [`LONGEST_CONTEXT`] tokens of the same run that occurs at least [`FEWEST_OCCURRENCES`] times;
 //! the end of a run counts as a token, since it is predicted too.
 //!
-//! A context is held as the list of the positions where it ends. (A node of the trie of candidates is the
-//! list of those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The
-//! lists of different last tokens share no position, so they are worked on in parallel. Nothing is hashed,
-//! and rare contexts are skipped early.
+//! A context is held as the list of the places where it ends. (A node of the trie of candidates is the list of
+//! those where it begins, see [`crate::mining::trie`].) One more token in front divides the list. The lists of
+//! different last tokens share no place, so they are worked on in parallel. Nothing is hashed, and rare
+//! contexts are skipped early.
+//!
+//! The runs are read as they are. What would cost a memory access at a place (the next token, the run's count,
+//! where the run begins) is stored in its list while the runs are read from end to end. Only the lists of one
+//! range of last tokens exist at a time.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::error::Result;
-use crate::mining::flat_text::{END, Occurrence, Text};
+use crate::error::{Error, Result};
 use crate::mining::runs::Runs;
-use crate::mining::scale::Scale;
 
 /// Most tokens of a context. Longer ones are rarely frequent enough to be used.
 pub const LONGEST_CONTEXT: usize = 8;
@@ -26,108 +28,201 @@ pub const LONGEST_CONTEXT: usize = 8;
 /// Fewest occurrences of a context. The followers of a rarer one are too few to estimate an entropy from.
 pub const FEWEST_OCCURRENCES: u64 = 5;
 
+/// The token before the first and after the last of a run: an id that no token has.
+const END: u32 = u32::MAX;
+
+/// Ranges of last tokens. More take less memory, and each range costs two passes over the runs.
+const RANGES: usize = 8;
+
 /// Branching entropy, in nats, before each token of the distinct runs (as long as their tokens end to end).
 ///
-/// NaN at the first token of a run, and where no context is frequent enough.
+/// NaN at the first token of a run, and where no context is frequent enough. Takes about 7 bytes a token, the
+/// entropies included. The number of positions is not limited.
 ///
 /// # Errors
-/// If the distinct runs have more positions than can be searched.
+/// If one token occurs in more than 2^32 places.
 pub fn branching_entropies(runs: &Runs) -> Result<Vec<f32>> {
-    by_scale(runs, Scale::default())
+    by_ranges(runs, RANGES, 1 << 32)
 }
 
-fn by_scale(runs: &Runs, scale: Scale) -> Result<Vec<f32>> {
-    let text = Text::new(runs, scale)?;
-    let entropies: Vec<AtomicU32> = (0..text.len()).map(|_| AtomicU32::new(f32::NAN.to_bits())).collect();
-    let threads = rayon::current_num_threads();
-    for batch in text.shares(text.numbered(), scale.batches) {
-        let shares = text.shares(batch, threads);
-        let groups: Vec<_> = shares.into_par_iter().map(|share| text.followers_with_ends(share)).collect();
-        let groups = Mutex::new(groups.into_iter().flatten().collect::<Vec<_>>().into_iter());
-        (0..threads).into_par_iter().for_each(|_| Contexts::new(&text, &entropies).visit_groups(&groups));
+fn by_ranges(runs: &Runs, number: usize, most: usize) -> Result<Vec<f32>> {
+    let tokens = runs.strings().tokens();
+    let occurrences = occurrences_of(tokens);
+    // A place is sorted by its rank of 32 bits among those of its token.
+    if let Some(&positions) = occurrences.iter().find(|&&positions| positions > most) {
+        return Err(Error::TooManyPositions { positions, most });
     }
-    let mut of_runs = vec![f32::NAN; runs.strings().tokens().len()];
-    for (run, start) in text.places() {
-        let offsets = &runs.strings().offsets()[run..run + 2];
-        let found = &entropies[start..start + offsets[1] - offsets[0]];
-        for (entropy, found) in of_runs[offsets[0]..offsets[1]].iter_mut().zip(found) {
-            *entropy = f32::from_bits(found.load(Relaxed));
+    let entropies: Vec<AtomicU32> = tokens.iter().map(|_| AtomicU32::new(f32::NAN.to_bits())).collect();
+    let threads = rayon::current_num_threads();
+    for range in shares(&occurrences, 0..occurrences.len(), number) {
+        let parts = shares(&occurrences, range, threads).into_par_iter();
+        let lists: Vec<Vec<Place>> =
+            parts.flat_map_iter(|part| places_of(runs, &occurrences, part)).collect();
+        let contexts = || Contexts::new(runs, &entropies);
+        lists.into_par_iter().for_each_init(contexts, |contexts, mut places| contexts.visit_all(&mut places));
+    }
+    Ok(entropies.into_iter().map(|entropy| f32::from_bits(entropy.into_inner())).collect())
+}
+
+/// The number of places of each id.
+fn occurrences_of(tokens: &[u32]) -> Vec<usize> {
+    let most = tokens.par_iter().max().map_or(0, |&id| id as usize + 1);
+    let mut occurrences = vec![0; most];
+    for &id in tokens {
+        occurrences[id as usize] += 1;
+    }
+    occurrences
+}
+
+/// Divides a range of ids into at most `number` ranges with about equally many places.
+fn shares(occurrences: &[usize], ids: Range<usize>, number: usize) -> Vec<Range<usize>> {
+    let total: usize = occurrences[ids.clone()].iter().sum();
+    let (mut shares, mut start, mut seen) = (Vec::new(), ids.start, 0);
+    for id in ids.clone() {
+        seen += occurrences[id];
+        if seen * number > total * (shares.len() + 1) {
+            shares.push(start..id + 1);
+            start = id + 1;
         }
     }
-    Ok(of_runs)
+    shares.push(start..ids.end);
+    shares
 }
 
-/// Visits all contexts that end with one token after another.
+/// For each id of a range that occurs, its places in ascending order.
+fn places_of(runs: &Runs, occurrences: &[usize], ids: Range<usize>) -> Vec<Vec<Place>> {
+    let mut lists = Vec::new();
+    let mut list_of = vec![0; ids.len()];
+    for (list, &number) in
+        list_of.iter_mut().zip(&occurrences[ids.clone()]).filter(|(_, number)| **number > 0)
+    {
+        *list = lists.len() as u32;
+        lists.push(Vec::with_capacity(number));
+    }
+    let mut position = 0;
+    for (run, &count) in runs.strings().iter().zip(runs.counts()) {
+        for (before, &token) in run.iter().enumerate() {
+            // One comparison for both bounds, which most tokens fail.
+            if let Some(&list) = list_of.get((token as usize).wrapping_sub(ids.start)) {
+                let next = run.get(before + 1).copied().unwrap_or(END);
+                lists[list as usize].push(Place::new(position, next, count, before));
+            }
+            position += 1;
+        }
+    }
+    lists
+}
+
+/// A place at which a context ends: a position in the tokens of all runs, in 12 bytes with what is known of
+/// it.
+#[derive(Clone, Copy)]
+struct Place {
+    low: u32,
+    high: u16,
+    /// The number of occurrences of the run; 0 if it is larger than fits.
+    count: u8,
+    /// The number of tokens before it in the run, or the largest number that fits.
+    before: u8,
+    /// The token after it, or `END`.
+    next: u32,
+}
+
+impl Place {
+    fn new(position: usize, next: u32, count: u64, before: usize) -> Self {
+        let (low, high) = (position as u32, (position >> 32) as u16);
+        let (count, before) = (u8::try_from(count).unwrap_or(0), before.min(usize::from(u8::MAX)) as u8);
+        Place { low, high, count, before, next }
+    }
+
+    fn position(&self) -> usize {
+        usize::from(self.high) << 32 | self.low as usize
+    }
+
+    /// The number of occurrences of the run.
+    fn count(&self, runs: &Runs) -> u64 {
+        if self.count > 0 {
+            return u64::from(self.count);
+        }
+        let position = self.position();
+        runs.count(runs.strings().offsets().partition_point(|&start| start <= position) - 1)
+    }
+}
+
+/// Visits all contexts that end with one token.
 struct Contexts<'a> {
-    text: &'a Text<'a>,
-    /// The entropy of the longest frequent context so far, by position.
+    runs: &'a Runs,
     entropies: &'a [AtomicU32],
-    keyed: Vec<(u64, Occurrence)>,
+    keys: Vec<u64>,
+    sorted: Vec<Place>,
     counts: Vec<u64>,
 }
 
 impl<'a> Contexts<'a> {
-    fn new(text: &'a Text<'a>, entropies: &'a [AtomicU32]) -> Self {
-        Contexts { text, entropies, keyed: Vec::new(), counts: Vec::new() }
+    fn new(runs: &'a Runs, entropies: &'a [AtomicU32]) -> Self {
+        Contexts { runs, entropies, keys: Vec::new(), sorted: Vec::new(), counts: Vec::new() }
     }
 
-    /// Visits the contexts of one last token after another until none is left.
-    fn visit_groups(mut self, groups: &Mutex<std::vec::IntoIter<Vec<Occurrence>>>) {
-        loop {
-            // A lock is poisoned if another thread has panicked; rayon passes the panic on.
-            let group = groups.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(mut places) = group else { break };
-            // Each part of the list keeps the order of the following tokens, so that equal ones are
-            // neighbours.
-            places.sort_unstable_by_key(|place| (place.next, place.position));
-            self.visit(&mut places, 1);
-        }
+    /// Visits the contexts of one last token.
+    fn visit_all(&mut self, places: &mut [Place]) {
+        // Each part of the list keeps the order of the following tokens, so that equal ones are neighbours.
+        self.sort_by_key(places, |place| place.next);
+        self.visit(places, 1);
     }
 
-    /// Visits a context of `length` tokens, which ends at `places`, and all that are longer.
-    fn visit(&mut self, places: &mut [Occurrence], length: usize) {
-        let Some(entropy) = self.entropy(places) else { return };
-        for place in places.iter().filter(|place| place.next != END) {
-            self.entropies[place.position as usize + 1].store(entropy.to_bits(), Relaxed);
-        }
+    /// Visits a context of `length` tokens, which ends at `places`, and all that are longer; false if it is
+    /// too rare.
+    fn visit(&mut self, places: &mut [Place], length: usize) -> bool {
+        let Some(entropy) = self.entropy(places) else { return false };
         if length == LONGEST_CONTEXT {
-            return;
+            self.store(places, entropy);
+            return true;
         }
-        self.sort_by_token_before(places, length);
-        let text = self.text;
-        let before = |place: &Occurrence| text.previous(place.position, length);
+        let tokens = self.runs.strings().tokens();
+        let before = |place: &Place| match usize::from(place.before) >= length {
+            true => tokens[place.position() - length],
+            false => END,
+        };
+        self.sort_by_key(places, before);
         for longer in places.chunk_by_mut(|one, other| before(one) == before(other)) {
-            if longer.first().is_some_and(|place| before(place) != END) {
-                self.visit(longer, length + 1);
+            if before(&longer[0]) == END || !self.visit(longer, length + 1) {
+                self.store(longer, entropy);
             }
+        }
+        true
+    }
+
+    /// Stores the entropy of the tokens after `places`.
+    fn store(&self, places: &[Place], entropy: f32) {
+        for place in places.iter().filter(|place| place.next != END) {
+            self.entropies[place.position() + 1].store(entropy.to_bits(), Relaxed);
         }
     }
 
     /// The entropy of the following tokens; None if the context is too rare.
-    fn entropy(&mut self, places: &[Occurrence]) -> Option<f32> {
-        let text = self.text;
-        let count = |group: &[Occurrence]| group.iter().map(|place| text.weight(place.position)).sum::<u64>();
-        self.counts.clear();
-        self.counts.extend(places.chunk_by(|one, other| one.next == other.next).map(count));
-        let total: u64 = self.counts.iter().sum();
+    fn entropy(&mut self, places: &[Place]) -> Option<f32> {
+        let runs = self.runs;
+        let occurrences = |places: &[Place]| places.iter().map(|place| place.count(runs)).sum::<u64>();
+        let total = occurrences(places);
         if total < FEWEST_OCCURRENCES {
             return None;
         }
+        self.counts.clear();
+        self.counts.extend(places.chunk_by(|one, other| one.next == other.next).map(occurrences));
         // A sum of floats depends on its order, and must not depend on the order of the runs.
         self.counts.sort_unstable();
         let weighted: f64 = self.counts.iter().map(|&count| count as f64 * (count as f64).ln()).sum();
         Some(((total as f64).ln() - weighted / total as f64).max(0.0) as f32)
     }
 
-    /// Sorts places by the token `distance` before them. The sort is stable.
-    fn sort_by_token_before(&mut self, places: &mut [Occurrence], distance: usize) {
-        let text = self.text;
-        let token = |place: &Occurrence| u64::from(text.previous(place.position, distance));
-        let keyed = (0..).zip(&*places).map(|(rank, place): (u64, _)| (token(place) << 32 | rank, *place));
-        self.keyed.clear();
-        self.keyed.extend(keyed);
-        self.keyed.sort_unstable_by_key(|&(key, _)| key);
-        places.iter_mut().zip(&self.keyed).for_each(|(place, &(_, sorted))| *place = sorted);
+    /// Sorts places by a key. The sort is stable.
+    fn sort_by_key(&mut self, places: &mut [Place], key: impl Fn(&Place) -> u32) {
+        self.keys.clear();
+        self.keys
+            .extend((0..).zip(&*places).map(|(rank, place): (u64, _)| u64::from(key(place)) << 32 | rank));
+        self.keys.sort_unstable();
+        self.sorted.clear();
+        self.sorted.extend(self.keys.iter().map(|&key| places[key as u32 as usize]));
+        places.copy_from_slice(&self.sorted);
     }
 }
 
@@ -220,27 +315,38 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_too_long_is_refused() {
-        let room = crate::mining::runs::Room { positions: 5, ..crate::mining::runs::Room::SEARCHED };
-        let runs = runs_of(&[vec![1, 2], vec![3, 4]]);
-        let error = by_scale(&runs, Scale { room, ..Scale::default() }).unwrap_err();
-        assert_eq!(error, crate::Error::TooManyPositions { positions: 6, most: 5 });
+    fn a_token_in_too_many_places_is_refused() {
+        let error = by_ranges(&runs_of(&[vec![1, 2], vec![2, 2]]), 1, 2).unwrap_err();
+        assert_eq!(error, Error::TooManyPositions { positions: 3, most: 2 });
     }
 
     proptest! {
+        /// Long runs have more tokens before a place, and large factors larger counts, than a place can hold.
         #[test]
         fn the_entropies_are_their_definition(
-            parts in prop::collection::vec((prop::collection::vec(0u32..3, 1..30), 1usize..4), 0..12),
-            batches in 1usize..4,
+            parts in prop::collection::vec(
+                (prop_oneof![
+                    19 => prop::collection::vec(0u32..3, 1..30),
+                    1 => prop::collection::vec(0u32..3, 250..270),
+                ], 1usize..4),
+                0..12,
+            ),
+            factor in prop_oneof![Just(1u64), Just(100), Just(1 << 30)],
+            ranges in 1usize..5,
             threads in 1usize..4,
         ) {
             let parts: Vec<Vec<u32>> =
                 parts.into_iter().flat_map(|(run, times)| std::iter::repeat_n(run, times)).collect();
-            let runs = runs_of(&parts);
+            let runs = Runs::weighted(&[(&runs_of(&parts), factor)]).unwrap();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let scale = Scale { batches, block_bits: 1, ..Scale::default() };
-            let entropies = pool.install(|| by_scale(&runs, scale)).unwrap();
+            let entropies = pool.install(|| by_ranges(&runs, ranges, 1 << 32)).unwrap();
             prop_assert_eq!(bits(&entropies), bits(&by_definition(&runs)));
         }
+    }
+
+    #[test]
+    fn a_place_holds_positions_past_32_bits() {
+        let position = (7 << 32) + 5;
+        assert_eq!(Place::new(position, END, 1, 0).position(), position);
     }
 }

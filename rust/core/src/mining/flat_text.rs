@@ -90,12 +90,8 @@ impl<'a> Text<'a> {
         &self.scale
     }
 
-    /// The index and the first position of each run, in the order of this text.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.order.iter().zip(&self.starts).map(|(&run, &start)| (run as usize, start as usize))
-    }
-
     /// Number of positions, including the ends of the runs.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -187,28 +183,13 @@ impl<'a> Text<'a> {
     /// Positions ascend. The following token is free here, because the text is read from end to end; later it
     /// would cost a memory access.
     pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Occurrence>> {
-        self.followers_of(tokens, wanted, |next| next != END)
-    }
-
-    /// For each numbered token of a range: its positions, ascending, and the following tokens, including
-    /// `END`.
-    pub(crate) fn followers_with_ends(&self, tokens: Range<usize>) -> Vec<Vec<Occurrence>> {
-        self.followers_of(tokens, &(0..u32::MAX), |_| true)
-    }
-
-    fn followers_of(
-        &self,
-        tokens: Range<usize>,
-        wanted: &Range<u32>,
-        keeps: impl Fn(u32) -> bool,
-    ) -> Vec<Vec<Occurrence>> {
         let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
         let room = |token: usize| if wanted[token - tokens.start] { self.occurrences[token] } else { 0 };
         let mut groups: Vec<Vec<Occurrence>> =
             tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
         for (position, pair) in self.tokens.windows(2).enumerate() {
             let token = pair[0] as usize;
-            if tokens.contains(&token) && keeps(pair[1]) && wanted[token - tokens.start] {
+            if tokens.contains(&token) && pair[1] != END && wanted[token - tokens.start] {
                 groups[token - tokens.start].push(Occurrence { position: position as u32, next: pair[1] });
             }
         }
