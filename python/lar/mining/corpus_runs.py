@@ -49,9 +49,7 @@ class CorpusRuns:
         """
         gate, weights = parse_gate(options.max_entropy), options.weights
         annotate(progress, "runs")
-        # With a teacher's gate the corpus is folded again, and only those runs are searched.
-        searched = gate is None or corpus.teacher is None
-        generated = backend.fold(corpus, None, progress, searched=searched)
+        generated = backend.fold(corpus, None, progress)
         if len(generated) == 0:
             raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
         gated, nats = gated_runs(corpus, generated, gate, backend, progress)

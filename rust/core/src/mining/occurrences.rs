@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::Vocabulary;
     use crate::mining::limits::Limits;
-    use crate::mining::trie::find_candidates;
+    use crate::mining::search::find_candidates;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
