@@ -6,6 +6,7 @@ Making a shard is not counted, and none is made while the clock runs.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -68,9 +69,10 @@ class Bench:
         self._repeats = repeats
         self._held_out = next(resampler.shards(HELD_OUT_TOKENS, HELD_OUT_SHARD))
 
-    def lar(self, tokens: int, times: int = 1) -> list[Measured]:
-        """Mine a corpus of `tokens`, given to the miner `times` times."""
-        return [Measured(**self._run(_mine, tokens, times)) for _ in range(self._repeats)]
+    def lar(self, tokens: int, times: int = 1, memory: int | None = None) -> list[Measured]:
+        """Mine a corpus of `tokens`, given to the miner `times` times; `memory` bounds its folder's bytes."""
+        target = partial(_mine, memory=memory)
+        return [Measured(**self._run(target, tokens, times)) for _ in range(self._repeats)]
 
     def bpe(self, tokens: int) -> list[Peer]:
         """Train BPE merges over ids on the same runs."""
@@ -94,14 +96,14 @@ class Bench:
             ours.send(self._held_out)
             found: dict[str, Any] = ours.recv()
         except EOFError:
-            raise SystemExit(f"{target.__name__} of {tokens:,} tokens was killed") from None
+            raise SystemExit(f"a process that was sent {tokens:,} tokens was killed") from None
         process.join()
         return found
 
 
-def _mine(pipe: Connection, tokens: TokenTable, size: int) -> None:
+def _mine(pipe: Connection, tokens: TokenTable, size: int, memory: int | None) -> None:
     """Mine what the pipe sends."""
-    mined = mine(_sent(pipe), tokens, size)
+    mined = mine(_sent(pipe), tokens, size, memory)
     found = Measured(
         tokens=mined.tokens,
         runs=mined.runs,

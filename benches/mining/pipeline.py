@@ -1,5 +1,6 @@
 """The steps of `lar.mine` without gates, on plain arrays and timed one by one: for the benchmarks."""
 
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,10 +52,13 @@ class Mined:
     segments: Segments
 
 
-def mine(shards: Iterable[Trajectories], table: TokenTable, size: int) -> Mined:
-    """Choose `size` segments from `shards`; the time that it takes to get these is not counted."""
+def mine(shards: Iterable[Trajectories], table: TokenTable, size: int, memory: int | None = None) -> Mined:
+    """Choose `size` segments from `shards`; the time that it takes to get these is not counted.
+
+    memory: the bytes of the folder, which spills the rest to TMPDIR; None: no bound.
+    """
     clock = _Clock()
-    folder = _core.RunFolder(table.barriers)
+    folder = _core.RunFolder(table.barriers, None if memory is None else (memory, tempfile.gettempdir()))
     seen = 0
     for shard in shards:
         part = _part(shard)

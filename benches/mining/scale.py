@@ -40,23 +40,27 @@ def main() -> None:
         "--peer-tokens", type=int, default=10_000_000, help="for the peers; 0 leaves them out"
     )
     parser.add_argument("--no-control", action="store_true", help="leave out the same tokens ten times")
+    parser.add_argument("--memory", type=int, help="bytes: mine the largest corpus within them too")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     resampler = Resampler(*load_source(options), ResamplingOptions(seed=options.seed))
     bench = Bench(resampler, lar.Tokenizer.load(options.tokenizer), options.size, options.repeats)
-    found = measure(bench, sorted(options.tokens), control=not options.no_control)
+    found = measure(bench, sorted(options.tokens), control=not options.no_control, memory=options.memory)
     found["peers"] = measure_peers(bench, options.peer_tokens) if options.peer_tokens else {}
     if options.output:
         options.output.write_text(json.dumps(found, indent=2) + "\n")
 
 
-def measure(bench: Bench, sizes: list[int], *, control: bool) -> dict[str, Any]:
-    """Mine corpora of all sizes and the control, and extrapolate to larger ones."""
+def measure(bench: Bench, sizes: list[int], *, control: bool, memory: int | None) -> dict[str, Any]:
+    """Mine corpora of all sizes, the largest within `memory` too, and the control; extrapolate."""
     print(_head())
     measured = []
     for tokens in sizes:
         measured.append(bench.lar(tokens))
         print(_row(f"{tokens / 1e6:g} M", measured[-1], measured[0]), flush=True)
+    bounded = bench.lar(sizes[-1], memory=memory) if memory else []
+    if bounded:
+        print(_row(f"{sizes[-1] / 1e6:g} M, spilt", bounded, measured[0]), flush=True)
     repeated = bench.lar(sizes[0], CONTROL_TIMES) if control else []
     if repeated:
         print(_row(f"{sizes[0] / 1e6:g} M x {CONTROL_TIMES}", repeated, measured[0]), flush=True)
@@ -65,6 +69,7 @@ def measure(bench: Bench, sizes: list[int], *, control: bool) -> dict[str, Any]:
         print(_fit_line(fit))
     return {
         "mining": [[asdict(one) for one in found] for found in measured],
+        "bounded": [asdict(one) for one in bounded],
         "control": [asdict(one) for one in repeated],
         "fit": fit,
     }

@@ -99,14 +99,8 @@ class RunFolder:
         cls,
         barriers: NDArray[np.uint32],
         bound: tuple[int, str | PathLike[str]] | None = None,
-        *,
-        searched: bool = True,
     ) -> RunFolder:
         """A folder for which the ids in `barriers` end every run.
-
-        Candidates can be searched in runs of 2^32 - 2 positions: their tokens, and one for each run's end.
-        What exceeds that is refused as soon as it is seen, by an OptionError of `add`, `add_runs` or
-        `finish`; with `searched` false it is taken, for runs that are only parsed.
 
         With `bound`, bytes and a directory, what would exceed so many goes to a temporary file there.
         Everything that adds or finishes then raises OSError where that file cannot be written.
@@ -207,14 +201,15 @@ class Runs:
     def split(self, continues: NDArray[np.bool_]) -> Runs:
         """Cut every run before each token for which `continues`, for all tokens end to end, is false."""
 
-    def candidates(self, limits: Limits, first_tokens: tuple[int, int] | None = None) -> Candidates:
+    def candidates(self, limits: Limits) -> Candidates:
         """Find the segments of two or more tokens within `limits` that are expected to save most.
 
         Of the segments of more than 4 tokens only the closed ones: those that lose occurrences with any token
         more. They ascend by their ids.
 
-        With `first_tokens`, (first, end), the best of those that begin with an id of that range.
-        Raises OptionError where the runs have more positions than can be searched.
+        Of runs with more than 16 M tokens a sample is searched, so a few candidates are missed. Those that
+        are found are counted in all runs: their occurrences exactly, their tasks up to 128, or up to
+        `min_support` if that is more.
         """
 
     def count_occurrences(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -10,8 +10,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lar.cli import main
 from lar.corpus import Corpus
@@ -147,18 +145,6 @@ def test_one_shard_or_many(folder, cluster, sharded, tmp_path):
     whole = Corpus.build(toy.trajectories(60), folder / "model", tmp_path / "whole")
     assert len(whole.manifest.parts) == 1
     assert mine(whole, backend=cluster, size=20).latents == mine(sharded, size=20).latents
-
-
-@given(tokens=st.lists(st.integers(0, 40), max_size=200), number=st.integers(0, 9))
-def test_ranges_of_first_tokens_leave_nothing_out_and_share_the_work(tokens, number):
-    from lar.cluster.mining import equal_ranges
-
-    ranges = equal_ranges(np.array(tokens, dtype=np.uint32), number)
-    assert len(ranges) <= max(1, number)
-    assert [first for first, _ in ranges] == [0, *(end for _, end in ranges[:-1])]
-    assert ranges[-1][1] == max(tokens, default=-1) + 1
-    most = max((tokens.count(token) for token in set(tokens)), default=0)
-    assert all(sum(a <= t < b for t in tokens) <= len(tokens) / max(1, number) + most for a, b in ranges)
 
 
 def test_runs_are_merged_in_the_order_of_one_folder(sharded, cluster):

@@ -7,7 +7,6 @@ from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.mining.one_machine import OneMachine
 from lar.trajectories import Trajectory
 from testing import toy
 from testing.scores import score_with
@@ -44,32 +43,6 @@ def test_counts_and_supports_are_those_of_the_corpus(corpus, vocabulary):
         rows = np.searchsorted(shard.offsets, found, side="right") - 1
         assert latent.count == len(found)
         assert latent.support == len({shard.tasks[row] for row in rows})
-
-
-class Noting(OneMachine):
-    """Records which runs are folded for the search."""
-
-    def __init__(self):
-        super().__init__()
-        self.searched = []
-
-    def fold(self, corpus, nats, progress, *, searched=True):
-        self.searched.append(searched)
-        return super().fold(corpus, nats, progress, searched=searched)
-
-
-def test_only_runs_that_are_searched_are_held_to_what_can_be_searched(tokenizer, tmp_path):
-    corpus = Corpus.build(toy.trajectories(6), tokenizer, tmp_path / "corpus")
-    for gate, teacher, searched in [
-        (None, False, [True]),
-        ("p50", False, [False]),
-        ("p50", True, [False, True]),
-    ]:
-        if teacher:
-            corpus = scored(corpus, lambda shard: shard.tokens % 7 == 0)
-        backend = Noting()
-        mine(corpus, size=4, max_entropy=gate, gates="none", backend=backend)
-        assert backend.searched == searched
 
 
 @pytest.mark.parametrize(

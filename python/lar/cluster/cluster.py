@@ -51,12 +51,7 @@ class Cluster:
         nats: float | None,
         progress: Progress = silent,
         *,
-        searched: bool = True,
         prompt: bool = False,
     ) -> _core.Runs:
         """Fold the shards in tasks and merge them in tasks; see `Backend`."""
-        return mining.fold(corpus, nats, progress, searched=searched, prompt=prompt)
-
-    def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
-        """Search in parts of the trie, split by first token over the nodes; see `Backend`."""
-        return mining.candidates(runs, limits)
+        return mining.fold(corpus, nats, progress, prompt=prompt)

@@ -1,4 +1,4 @@
-"""Mining on a cluster: shards are folded and merged in tasks, and the trie is split by first token.
+"""Folding on a cluster: shards are folded and merged in tasks.
 
 Folding is associative: neighbours are merged, then neighbours of those. So the runs are in the order of their
 first occurrence, as if one process had folded all shards.
@@ -6,14 +6,13 @@ first occurrence, as if one process had folded all shards.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.cluster.tasks import Resident, nodes, on_one_core, on_one_node, result, shared
+from lar.cluster.tasks import Resident, on_one_core, result
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import ShardFile
 from lar.mining.one_machine import TaskNumbers, add_shard
@@ -23,8 +22,6 @@ Result = TypeVar("Result")
 
 # Parts that are merged by one task.
 _MERGED_AT_ONCE = 8
-# Parts of the trie for each node: the work of a part is an estimate, so a free node takes another part.
-_TRIE_PARTS_A_NODE = 2
 
 
 def fold(
@@ -32,15 +29,13 @@ def fold(
     nats: float | None,
     progress: Progress = silent,
     *,
-    searched: bool = True,
     prompt: bool = False,
 ) -> _core.Runs:
     """The distinct runs of the corpus; see `lar.corpus.backend.Backend.fold`."""
     barriers, numbers = corpus.tokenizer.barriers, TaskNumbers()
     submit = on_one_core(fold_shard, results=2)
     folded = [
-        submit(file, numbers.of(file.tasks()), barriers, nats, searched=searched, prompt=prompt)
-        for file in _files(corpus)
+        submit(file, numbers.of(file.tasks()), barriers, nats, prompt=prompt) for file in _files(corpus)
     ]
     done = 0
     for _, tokens in folded:  # a shard that cannot be folded raises here, before anything is merged
@@ -48,7 +43,7 @@ def fold(
         progress(done, corpus.num_tokens)
     if not folded:
         return _core.RunFolder(barriers).finish()
-    runs: _core.Runs = result(_merged([runs for runs, _ in folded], barriers, searched=searched))
+    runs: _core.Runs = result(_merged([runs for runs, _ in folded], barriers))
     return runs
 
 
@@ -58,56 +53,29 @@ def fold_shard(
     barriers: NDArray[np.uint32],
     nats: float | None,
     *,
-    searched: bool = True,
     prompt: bool = False,
 ) -> tuple[_core.Runs, int]:
     """The task: runs and number of tokens of a shard; `tasks` are its selected trajectories' numbers."""
-    folder, shard = _core.RunFolder(barriers, searched=searched), file.read()
+    folder, shard = _core.RunFolder(barriers), file.read()
     add_shard(folder, shard, tasks, nats, prompt=prompt)
     return folder.finish(), len(shard.tokens)
 
 
-def _merged(parts: list[Any], barriers: NDArray[np.uint32], *, searched: bool) -> Any:
+def _merged(parts: list[Any], barriers: NDArray[np.uint32]) -> Any:
     """A reference to all parts merged, in their order."""
     submit = on_one_core(merge)
     while len(parts) > 1:
         groups = [parts[at : at + _MERGED_AT_ONCE] for at in range(0, len(parts), _MERGED_AT_ONCE)]
-        parts = [submit(barriers, *group, searched=searched) for group in groups]
+        parts = [submit(barriers, *group) for group in groups]
     return parts[0]
 
 
-def merge(barriers: NDArray[np.uint32], *parts: _core.Runs, searched: bool = True) -> _core.Runs:
+def merge(barriers: NDArray[np.uint32], *parts: _core.Runs) -> _core.Runs:
     """The task: the merge of separately folded runs, the same as if they had been folded together."""
-    folder = _core.RunFolder(barriers, searched=searched)
+    folder = _core.RunFolder(barriers)
     for part in parts:
         folder.add_runs(part)
     return folder.finish()
-
-
-def candidates(runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
-    """The best segments of the runs; see `lar.corpus.backend.Backend.candidates`."""
-    submit, reference = on_one_node(find_candidates), shared(runs)
-    tokens, *_ = runs.to_arrays()
-    ranges = equal_ranges(tokens, _TRIE_PARTS_A_NODE * len(nodes()))
-    parts = [submit(reference, limits, first_tokens) for first_tokens in ranges]
-    return _core.Candidates.best([result(part) for part in parts], limits.most)
-
-
-def find_candidates(
-    runs: _core.Runs, limits: _core.Limits, first_tokens: tuple[int, int]
-) -> _core.Candidates:
-    """The task: the candidates that begin with an id of a range."""
-    return runs.candidates(limits, first_tokens)
-
-
-def equal_ranges(tokens: NDArray[np.uint32], number: int) -> list[tuple[int, int]]:
-    """At most `number` neighbouring ranges (first, end) of ids that hold about equally many tokens."""
-    reached = np.cumsum(np.bincount(tokens))
-    if len(reached) == 0:
-        return [(0, 0)]
-    wanted = reached[-1] * np.arange(1, number) // number
-    ends = np.unique([*(np.searchsorted(reached, wanted) + 1).tolist(), len(reached)]).tolist()
-    return list(pairwise([0, *ends]))
 
 
 def map_shards(

@@ -16,18 +16,9 @@ def on_one_core(function: Callable[..., Any], results: int = 1) -> Callable[...,
 
     For a function that returns a tuple, `results` is its length, and a call returns as many references.
     """
-    return _task(function, 1, results)
-
-
-def on_one_node(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as a task for all cores of the smallest node, so that a node has one copy of its data."""
-    return _task(function, cores_of_a_node(), 1)
-
-
-def _task(function: Callable[..., Any], cores: int, results: int) -> Callable[..., Any]:
     # Threads of the Rust core and of the tokenizer: Ray counts cores but does not limit threads.
-    environment = {"env_vars": {"RAYON_NUM_THREADS": str(cores)}}
-    options = {"num_cpus": cores, "num_returns": results, "runtime_env": environment}
+    environment = {"env_vars": {"RAYON_NUM_THREADS": "1"}}
+    options = {"num_cpus": 1, "num_returns": results, "runtime_env": environment}
     submit: Callable[..., Any] = ray.remote(scheduling_strategy="SPREAD", **options)(function).remote
     return submit
 
@@ -52,11 +43,6 @@ def translated(error: RayError) -> Exception:
         return cause
     lines = str(cause or error).strip().splitlines()
     return ClusterError(f"a task failed: {type(cause or error).__name__}: {lines[0] if lines else ''}")
-
-
-def shared(value: Any) -> Any:
-    """A reference to a copy of `value`; a task that gets it as an argument gets the value."""
-    return ray.put(value)
 
 
 @dataclass(frozen=True)

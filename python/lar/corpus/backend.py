@@ -47,18 +47,13 @@ class Backend(Protocol):
         nats: float | None,
         progress: Progress = silent,
         *,
-        searched: bool = True,
         prompt: bool = False,
     ) -> _core.Runs:
         """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy.
 
-        `progress` counts tokens. With `searched`, candidates will be searched in the runs: too many runs for
-        that raise OptionError at once (see `_core.RunFolder`). With `prompt`, the runs are those that the
-        agent only reads, instead of those that it writes.
+        `progress` counts tokens. With `prompt`, the runs are those that the agent only reads, instead of
+        those that it writes.
         """
-
-    def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
-        """The best segments of the runs within the limits; see `_core.Runs.candidates`."""
 
 
 def map_shards(

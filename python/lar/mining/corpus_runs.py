@@ -49,8 +49,7 @@ class CorpusRuns:
         """
         gate, weights = parse_gate(options.max_entropy), options.weights
         annotate(progress, "runs")
-        # With an entropy gate, only the runs within it are searched.
-        generated = backend.fold(corpus, None, progress, searched=gate is None)
+        generated = backend.fold(corpus, None, progress)
         if len(generated) == 0:
             raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
         gated, nats = gated_runs(corpus, generated, gate, backend, progress)

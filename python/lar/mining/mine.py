@@ -58,8 +58,8 @@ def mine(
     and on any `backend` (None: `OneMachine()`).
 
     Raises:
-        OptionError: an option is out of its range, `tools` is no list of tools, or the corpus has more runs
-            than candidates can be searched in; the message names what helps.
+        OptionError: an option is out of its range, or `tools` is no list of tools; or a gate by branching
+            entropies is asked of a corpus that is too large for it.
         TokenizerError: `tools` is given, and the chat template cannot write calls.
         CorpusError: the corpus holds no token of the agent, or holds out tasks that `update` was mined on or
         that the teacher which scored it was trained on.
@@ -227,7 +227,7 @@ class _Mining:
         new_tools = self._new_tools(runs)
         mined = new_tools.added_to(runs, self._cut) if new_tools else runs
         annotate(self._progress, "candidates")
-        candidates = self._backend.candidates(mined.searched, self._options.limits)
+        candidates = mined.searched.candidates(self._options.limits)
         if self._before is not None:
             held = self._before.segments
             candidates = candidates.union(mined.searched.as_candidates(held.tokens, held.offsets))

@@ -25,9 +25,9 @@ class OneMachine:
 
     memory: about how many bytes folding may hold. The rest goes to a temporary file in TMPDIR, which
         should not be in memory itself. The bound is for the index of the runs while the corpus is read. It
-        does not cover the distinct runs at the end, which candidates and selection need as a whole (about 4
-        bytes a token, 24 a run and 4 for each of its tasks, and several times that while the trie is grown),
-        nor the process itself. None: no bound.
+        does not cover the distinct runs at the end, which are in memory as a whole (about 4 bytes a
+        token, 24 a run and 4 for each of its tasks), what the search and the selection need beside them, nor
+        the process itself. None: no bound.
     """
 
     def __init__(self, memory: int | None = None) -> None:
@@ -60,12 +60,11 @@ class OneMachine:
         nats: float | None,
         progress: Progress = silent,
         *,
-        searched: bool = True,
         prompt: bool = False,
     ) -> _core.Runs:
         """See `Backend`; raises OSError if runs cannot be spilled."""
         bound = None if self.memory is None else (self.memory, tempfile.gettempdir())
-        folder = _core.RunFolder(corpus.tokenizer.barriers, bound, searched=searched)
+        folder = _core.RunFolder(corpus.tokenizer.barriers, bound)
         numbers = TaskNumbers()
         done = 0
         for shard in corpus.shards():
@@ -73,10 +72,6 @@ class OneMachine:
             done += len(shard.tokens)
             progress(done, corpus.num_tokens)
         return folder.finish()
-
-    def candidates(self, runs: _core.Runs, limits: _core.Limits) -> _core.Candidates:
-        """See `Backend`."""
-        return runs.candidates(limits)
 
 
 class TaskNumbers:

@@ -84,11 +84,11 @@ pub enum Error {
         /// Its minimum.
         least: u64,
     },
-    /// The distinct runs have more positions than the search for candidates supports.
+    /// The distinct runs have more positions than an exact search and branching entropies support.
     #[error(
         "the distinct runs have {positions} positions (one for each token, and one for the end of each run), but \
-         at most {most} can be searched; mine fewer trajectories, or use a stricter entropy gate, which makes \
-         runs shorter and more of them equal (more memory or machines do not help)"
+         at most {most} can be numbered; mine fewer trajectories, or gate by the entropies of a teacher \
+         (more memory or machines do not help)"
     )]
     TooManyPositions {
         /// Positions counted so far; there may be more.

@@ -4,8 +4,10 @@
 //! tokens --runs--> distinct runs --trie--> candidates --select--> segments
 //! ```
 
+mod automaton;
 pub mod branching;
 pub mod candidates;
+mod counting;
 mod flat_text;
 pub mod limits;
 mod marginals;
@@ -19,6 +21,7 @@ pub mod quantile;
 pub mod runs;
 mod sample;
 mod scale;
+pub mod search;
 pub mod select;
 pub mod spill;
 pub mod text_cuts;

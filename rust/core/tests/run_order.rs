@@ -5,8 +5,8 @@ use lar_core::Segments;
 use lar_core::mining::branching::branching_entropies;
 use lar_core::mining::limits::Limits;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
+use lar_core::mining::search::find_candidates;
 use lar_core::mining::select::select;
-use lar_core::mining::trie::find_candidates;
 use lar_core::tokens::barriers::Barriers;
 use proptest::prelude::*;
 

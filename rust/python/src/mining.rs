@@ -6,8 +6,8 @@ use std::sync::Arc;
 use lar_core::mining::candidates::Candidates as CoreCandidates;
 use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
+use lar_core::mining::search::find_candidates;
 use lar_core::mining::spill::SpillingFolder;
-use lar_core::mining::trie::{find_candidates, find_candidates_from};
 use lar_core::mining::{branching, occurrences, quantile, text_cuts};
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
@@ -44,16 +44,12 @@ pub struct RunFolder {
 #[pymethods]
 impl RunFolder {
     #[new]
-    #[pyo3(signature = (barriers, bound=None, *, searched=true))]
-    fn new(
-        barriers: PyReadonlyArray1<'_, u32>,
-        bound: Option<(Number<usize>, PathBuf)>,
-        searched: bool,
-    ) -> PyResult<Self> {
+    #[pyo3(signature = (barriers, bound=None))]
+    fn new(barriers: PyReadonlyArray1<'_, u32>, bound: Option<(Number<usize>, PathBuf)>) -> PyResult<Self> {
         let folder = bound.map_or_else(SpillingFolder::default, |(bytes, directory)| {
             SpillingFolder::bounded(bytes.0, &directory)
         });
-        let folder = folder.within(if searched { Room::SEARCHED } else { Room::PARSED });
+        let folder = folder.within(Room::PARSED);
         Ok(RunFolder { folder: Some(folder), barriers: Barriers::new(contiguous(&barriers)?) })
     }
 
@@ -185,19 +181,9 @@ impl Runs {
         Ok(Runs { runs: Arc::new(runs) })
     }
 
-    #[pyo3(signature = (limits, first_tokens=None))]
-    fn candidates(
-        &self,
-        py: Python<'_>,
-        limits: &Limits,
-        first_tokens: Option<(u32, u32)>,
-    ) -> PyResult<Candidates> {
-        let find = || match first_tokens {
-            Some((first, end)) => find_candidates_from(&self.runs, &limits.limits, first..end),
-            None => find_candidates(&self.runs, &limits.limits),
-        };
-        let candidates = py.detach(find).map_err(to_python)?;
-        Ok(Candidates { candidates: Arc::new(candidates) })
+    fn candidates(&self, py: Python<'_>, limits: &Limits) -> PyResult<Candidates> {
+        let find = || find_candidates(self.runs.as_ref(), &limits.limits);
+        Ok(Candidates { candidates: Arc::new(py.detach(find).map_err(to_python)?) })
     }
 
     fn count_occurrences<'py>(

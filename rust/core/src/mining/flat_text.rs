@@ -40,6 +40,8 @@ pub(crate) struct Text<'a> {
     block_tasks: Vec<u32>,
     /// The first position from which on all runs occur once.
     once: u32,
+    /// The number of tasks that each one stands for.
+    tasks_weight: u32,
 }
 
 impl<'a> Text<'a> {
@@ -82,7 +84,23 @@ impl<'a> Text<'a> {
             blocks,
             block_tasks,
             once,
+            tasks_weight: 1,
         })
+    }
+
+    /// The text of a sample, each of whose tasks stands for so many.
+    pub(crate) fn standing_for(self, tasks_weight: u32) -> Self {
+        Text { tasks_weight, ..self }
+    }
+
+    /// The number of tasks that each task stands for.
+    pub(crate) fn tasks_weight(&self) -> u32 {
+        self.tasks_weight
+    }
+
+    /// The runs of this text.
+    pub(crate) fn runs(&self) -> &Runs {
+        self.runs
     }
 
     /// The sizes that control the search in this text.
@@ -182,14 +200,12 @@ impl<'a> Text<'a> {
     ///
     /// Positions ascend. The following token is free here, because the text is read from end to end; later it
     /// would cost a memory access.
-    pub(crate) fn pairs_of(&self, tokens: Range<usize>, wanted: &Range<u32>) -> Vec<Vec<Occurrence>> {
-        let wanted: Vec<bool> = tokens.clone().map(|token| wanted.contains(&self.ids[token])).collect();
-        let room = |token: usize| if wanted[token - tokens.start] { self.occurrences[token] } else { 0 };
-        let mut groups: Vec<Vec<Occurrence>> =
-            tokens.clone().map(|token| Vec::with_capacity(room(token))).collect();
+    pub(crate) fn pairs_of(&self, tokens: Range<usize>) -> Vec<Vec<Occurrence>> {
+        let group = |&number: &usize| Vec::with_capacity(number);
+        let mut groups: Vec<Vec<Occurrence>> = self.occurrences[tokens.clone()].iter().map(group).collect();
         for (position, pair) in self.tokens.windows(2).enumerate() {
             let token = pair[0] as usize;
-            if tokens.contains(&token) && pair[1] != END && wanted[token - tokens.start] {
+            if pair[0] != END && tokens.contains(&token) && pair[1] != END {
                 groups[token - tokens.start].push(Occurrence { position: position as u32, next: pair[1] });
             }
         }

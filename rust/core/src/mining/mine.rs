@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::mining::candidates::Candidates;
 use crate::mining::limits::Limits;
 use crate::mining::runs::Runs;
+use crate::mining::search::find_candidates;
 use crate::mining::select::{Chosen, select_holding};
-use crate::mining::trie::find_candidates;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
@@ -236,7 +236,7 @@ mod tests {
         fn mining_is_its_steps(parts in parts(), size in 1usize..6) {
             let (runs, options) = (runs_of(&parts), options(size));
             let mined = mine(&runs, Arc::clone(&runs), &token_bytes(), &options, none_fail).unwrap();
-            let candidates = find_candidates(&runs, &options.limits).unwrap();
+            let candidates = find_candidates(&*runs, &options.limits).unwrap();
             let whole: Vec<bool> = candidates.segments.iter().map(|segment| !segment.contains(&3)).collect();
             let pool = candidates.filter(&whole).unwrap();
             prop_assert_eq!(mined.chosen(), crate::mining::select::select(&runs, &pool, size).unwrap());
@@ -257,7 +257,7 @@ mod tests {
             parts in parts(), size in 1usize..6, dropped in prop::collection::vec(any::<bool>(), 100)
         ) {
             let runs = runs_of(&parts);
-            let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
+            let pool = Arc::new(find_candidates(&*runs, &options(size).limits).unwrap());
             let before = Selection::choose(Arc::clone(&runs), Arc::clone(&pool), size).unwrap();
             let dropped = &dropped[..pool.len()];
             let after = before.without(dropped).unwrap();
@@ -278,7 +278,7 @@ mod tests {
             let is_wrong = |segment: &[u32]| segment.iter().sum::<u32>() % 8 <= wrong;
             let audit =
                 |selection: &Selection| Ok::<_, Error>(selection.segments().iter().map(is_wrong).collect());
-            let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
+            let pool = Arc::new(find_candidates(&*runs, &options(size).limits).unwrap());
             let audited = Selection::choose(runs, pool, size).unwrap().audited(audit).unwrap();
             prop_assert!(!audited.selection.segments().iter().any(is_wrong));
             prop_assert!(audited.audits <= ROUNDS + 1);

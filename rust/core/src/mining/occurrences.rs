@@ -105,7 +105,7 @@ fn sum_over_runs(runs: &Runs, length: usize, count: impl Fn(usize, &mut [u64]) +
 mod tests {
     use super::*;
     use crate::mining::limits::Limits;
-    use crate::mining::trie::find_candidates;
+    use crate::mining::search::find_candidates;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 

@@ -280,7 +280,7 @@ mod tests {
     use super::*;
     use crate::mining::limits::Limits;
     use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::mining::trie::find_candidates;
+    use crate::mining::search::find_candidates;
     use crate::tokens::barriers::Barriers;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;

@@ -10,7 +10,6 @@
 //! extension would save less. The result stays exact. The work grows with the tokens of a corpus, and not
 //! with its rare strings.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -36,74 +35,63 @@ const GUESS_FACTOR: f64 = 1.1;
 /// Largest weight that is counted while looking ahead.
 const RARE: u64 = u32::MAX as u64;
 
-/// All ids that a token can have.
-const ALL: Range<u32> = 0..u32::MAX;
-
-/// The segments of two or more tokens within `limits` that are expected to save most.
+/// The segments of two or more tokens within `limits` that are expected to save most, all of them.
 ///
 /// Long segments are candidates only if they are *closed*: every further token to the left or to the right
-/// would lose an occurrence.
+/// would lose an occurrence. The time grows with the distinct runs; [`find_candidates`] finds them in a sample
+/// of a large corpus.
 ///
 /// # Errors
 /// If a limit is too small, or the distinct runs have more positions than can be searched.
-pub fn find_candidates(runs: &Runs, limits: &Limits) -> Result<Candidates> {
-    find_candidates_from(runs, limits, ALL)
+///
+/// [`find_candidates`]: crate::mining::search::find_candidates
+pub fn find_exactly(runs: &Runs, limits: &Limits) -> Result<Candidates> {
+    find_by_scale(runs, limits, 1, Scale::default())
 }
 
-/// The candidates whose first token lies in `first_tokens`.
-///
-/// If ranges divide all ids, [`Candidates::best`] of their candidates gives those of [`find_candidates`].
-///
-/// # Errors
-/// If a limit is too small, or the distinct runs have more positions than can be searched.
-pub fn find_candidates_from(runs: &Runs, limits: &Limits, first_tokens: Range<u32>) -> Result<Candidates> {
-    find_by_scale(runs, limits, &first_tokens, Scale::default())
+/// The same in a sample in which each task stands for `tasks` tasks of the whole.
+pub(crate) fn find_in_sample(runs: &Runs, limits: &Limits, tasks: u32) -> Result<Candidates> {
+    find_by_scale(runs, limits, tasks, Scale::default())
 }
 
-fn find_by_scale(
-    runs: &Runs,
-    limits: &Limits,
-    first_tokens: &Range<u32>,
-    scale: Scale,
-) -> Result<Candidates> {
+fn find_by_scale(runs: &Runs, limits: &Limits, tasks: u32, scale: Scale) -> Result<Candidates> {
     limits.check()?;
     let limits = limits.of(runs);
-    let text = Text::new(runs, scale)?;
-    // A guess is checked by the number of candidates, and part of the tokens rarely has enough of them.
-    let guess = if *first_tokens == ALL { guessed_bound(runs, &limits, scale)? } else { 0.0 };
-    Ok(find_with_guess(&text, &limits, first_tokens, guess))
+    let text = Text::new(runs, scale)?.standing_for(tasks);
+    Ok(find_with_guess(&text, &limits, guessed_bound(&text, &limits)?))
 }
 
 /// The best candidates, for any guess of the smallest saving among them: a wrong guess costs time only.
-fn find_with_guess(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, guess: f64) -> Candidates {
-    let found = grow_all(text, limits, first_tokens, guess);
+fn find_with_guess(text: &Text<'_>, limits: &Limits, guess: f64) -> Candidates {
+    let found = grow_all(text, limits, guess);
     let is_too_high = guess > 0.0 && found.len() < limits.most;
-    if is_too_high { grow_all(text, limits, first_tokens, 0.0) } else { found }
+    if is_too_high { grow_all(text, limits, 0.0) } else { found }
 }
 
 /// A guess, from a sample, of the smallest saving among the best candidates; zero for a small corpus.
 ///
 /// With a bound from the start, rare strings are skipped before the wanted number of candidates is found. If
 /// the bound is too high, too few candidates are found, and the search is repeated without it.
-fn guessed_bound(runs: &Runs, limits: &Limits, scale: Scale) -> Result<f64> {
-    let step = runs.strings().tokens().len() / scale.sampled_tokens;
+fn guessed_bound(text: &Text<'_>, limits: &Limits) -> Result<f64> {
+    let scale = *text.scale();
+    let step = text.runs().strings().tokens().len() / scale.sampled_tokens;
     if step < 2 {
         return Ok(0.0);
     }
-    let sample = runs.every(step);
-    let found = grow_all(&Text::new(&sample, scale)?, limits, &ALL, 0.0);
+    let sample = text.runs().every(step);
+    let found = grow_all(&Text::new(&sample, scale)?.standing_for(text.tasks_weight()), limits, 0.0);
     let least = (0..found.len()).map(|index| found.expected_savings(index)).fold(f64::INFINITY, f64::min);
     Ok(if found.len() < limits.most { 0.0 } else { least * step as f64 * GUESS_FACTOR })
 }
 
 /// The best candidates. If enough of them save at least `bound`, those that save less are left out.
-fn grow_all(text: &Text<'_>, limits: &Limits, first_tokens: &Range<u32>, bound: f64) -> Candidates {
+fn grow_all(text: &Text<'_>, limits: &Limits, bound: f64) -> Candidates {
     let bound = SavingsBound::at(bound);
     let mut parts = Vec::new();
     let threads = rayon::current_num_threads();
     for batch in text.shares(text.numbered(), text.scale().batches) {
         let shares = text.shares(batch, threads);
-        let groups: Vec<_> = shares.into_par_iter().map(|share| text.pairs_of(share, first_tokens)).collect();
+        let groups: Vec<_> = shares.into_par_iter().map(|share| text.pairs_of(share)).collect();
         let groups = Mutex::new(groups.into_iter().flatten().collect::<Vec<_>>().into_iter());
         let grow = |_| Grower::new(text, limits, &bound).grow_groups(&groups);
         parts.par_extend((0..threads).into_par_iter().map(grow));
@@ -308,6 +296,7 @@ impl<'a> Grower<'a> {
             return;
         }
         let support = self.support(positions, u32::MAX);
+        let support = self.whole_support(support);
         if expected_savings(count, support, self.path.len()) < self.bound.get() {
             return;
         }
@@ -379,6 +368,11 @@ impl<'a> Grower<'a> {
             }
         }
         support
+    }
+
+    /// The number of tasks in the whole corpus. Where a sample shows only one, there may be no other.
+    fn whole_support(&self, support: u32) -> u32 {
+        if support > 1 { support.saturating_mul(self.text.tasks_weight()) } else { support }
     }
 
     fn has_only_predecessor(&self, positions: &[u32]) -> bool {
@@ -553,14 +547,14 @@ mod tests {
     fn one_tasks_retries_are_no_support() {
         let parts = [(vec![1, 2, 3], 0), (vec![1, 2, 3], 0), (vec![1, 2, 4], 1)];
         let limits = Limits { min_count: 2, min_support: 2, max_length: 8, most: 100 };
-        let candidates = find_candidates(&runs_of(&parts), &limits).unwrap();
+        let candidates = find_exactly(&runs_of(&parts), &limits).unwrap();
         assert_eq!(as_map(&candidates), Frequencies::from([(vec![1, 2], (3, 2))]));
     }
 
     const ANY: Limits = Limits { min_count: 1, min_support: 1, max_length: 24, most: usize::MAX };
 
     fn find(parts: &[(Vec<u32>, u32)], limits: &Limits, scale: Scale) -> Candidates {
-        find_by_scale(&runs_of(parts), limits, &ALL, scale).unwrap()
+        find_by_scale(&runs_of(parts), limits, 1, scale).unwrap()
     }
 
     /// Random tokens like a language of few words: some often follow others.
@@ -623,8 +617,8 @@ mod tests {
     impl Crossed {
         fn note(&mut self, runs: &Runs, limits: &Limits, scale: Scale) {
             let text = Text::new(runs, scale).unwrap();
-            let guess = guessed_bound(runs, limits, scale).unwrap();
-            let is_enough = grow_all(&text, limits, &ALL, guess).len() >= limits.most;
+            let guess = guessed_bound(&text, limits).unwrap();
+            let is_enough = grow_all(&text, limits, guess).len() >= limits.most;
             let mut pairs: BTreeMap<&[u32], usize> = BTreeMap::new();
             runs.strings()
                 .iter()
@@ -672,7 +666,7 @@ mod tests {
         assert_eq!(Limits { max_length: 1, ..ANY }.check(), limit("max_length", 2));
         assert_eq!(Limits { most: 0, ..ANY }.check(), limit("most", 1));
         let none = Limits { max_length: 0, ..ANY };
-        let error = find_candidates(&runs_of(&[]), &none).unwrap_err();
+        let error = find_exactly(&runs_of(&[]), &none).unwrap_err();
         assert_eq!(error, Error::Limit { what: "max_length", found: 0, least: 2 });
     }
 
@@ -680,7 +674,7 @@ mod tests {
     fn a_text_that_is_too_long_is_refused() {
         let room = Room { positions: 5, ..Room::SEARCHED };
         let runs = runs_of(&[(vec![1, 2], 0), (vec![3, 4], 0)]);
-        let error = find_by_scale(&runs, &ANY, &ALL, Scale { room, ..Scale::default() }).unwrap_err();
+        let error = find_by_scale(&runs, &ANY, 1, Scale { room, ..Scale::default() }).unwrap_err();
         assert_eq!(error, Error::TooManyPositions { positions: 6, most: 5 });
     }
 
@@ -695,7 +689,7 @@ mod tests {
         let run: Vec<u32> = (1..=100_000).collect();
         let runs = runs_of(&[(run.clone(), 0), (run.clone(), 1)]);
         let limits = Limits { min_count: 2, min_support: 2, max_length: run.len(), most: 1 };
-        let found = on_a_small_stack(|| find_candidates(&runs, &limits).unwrap());
+        let found = on_a_small_stack(|| find_exactly(&runs, &limits).unwrap());
         assert_eq!(as_map(&found), Frequencies::from([(run, (2, 2))]));
     }
 
@@ -703,7 +697,7 @@ mod tests {
     fn a_token_that_repeats_for_long_needs_no_deep_stack() {
         let runs = runs_of(&[(vec![1; 3_000], 0), (vec![1; 3_000], 1)]);
         let limits = Limits { min_count: 2, min_support: 2, max_length: usize::MAX, most: usize::MAX };
-        let found = on_a_small_stack(|| find_candidates(&runs, &limits).unwrap());
+        let found = on_a_small_stack(|| find_exactly(&runs, &limits).unwrap());
         assert_eq!(found.len(), 2_999);
     }
 
@@ -713,7 +707,7 @@ mod tests {
         let counts = vec![1 << 51, 1];
         let runs = Runs::from_parts(strings(&[&[1, 2, 3], &[1, 2]]), counts, strings(&[&[0], &[1]])).unwrap();
         let limits = Limits { min_count: 1, min_support: 1, max_length: usize::MAX, most: 1 };
-        let found = find_candidates(&runs, &limits).unwrap();
+        let found = find_exactly(&runs, &limits).unwrap();
         assert_eq!(as_map(&found), Frequencies::from([(vec![1, 2], ((1 << 51) + 1, 2))]));
     }
 
@@ -731,8 +725,8 @@ mod tests {
                 tasks.iter().map(|task| task.as_slice()).collect(),
             );
             let limits = Limits { min_support: 2, most, ..ANY };
-            let folded = find_candidates(&runs_of(&parts), &limits).unwrap();
-            prop_assert_eq!(find_candidates(&apart.unwrap(), &limits).unwrap(), folded);
+            let folded = find_exactly(&runs_of(&parts), &limits).unwrap();
+            prop_assert_eq!(find_exactly(&apart.unwrap(), &limits).unwrap(), folded);
         }
 
         #[test]
@@ -744,8 +738,8 @@ mod tests {
             let limits = Limits { min_count: 1, min_support: 2, max_length: 24, most };
             let runs = runs_of(&parts);
             let text = Text::new(&runs, Scale::default()).unwrap();
-            let guessed = find_with_guess(&text, &limits, &ALL, guess);
-            prop_assert_eq!(guessed, grow_all(&text, &limits, &ALL, 0.0));
+            let guessed = find_with_guess(&text, &limits, guess);
+            prop_assert_eq!(guessed, grow_all(&text, &limits, 0.0));
         }
 
         #[test]
@@ -757,27 +751,9 @@ mod tests {
             let runs = runs_of(&parts);
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| find_candidates(&runs, &limits).unwrap())
+                pool.install(|| find_exactly(&runs, &limits).unwrap())
             };
             prop_assert_eq!(with(1), with(3));
-        }
-
-        #[test]
-        fn the_best_of_ranges_of_first_tokens_are_the_best_of_the_whole(
-            parts in prop::collection::vec((prop::collection::vec(0u32..6, 0..24), 0u32..3), 0..6),
-            mut cuts in prop::collection::vec(0u32..8, 0..4),
-            most in 1usize..30,
-        ) {
-            let runs = runs_of(&parts);
-            let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most };
-            cuts.extend([0, u32::MAX]);
-            cuts.sort_unstable();
-            let find = |cut: &[u32]| find_candidates_from(&runs, &limits, cut[0]..cut[1]).unwrap();
-            let ranges: Vec<Candidates> = cuts.windows(2).map(find).collect();
-            let together = Candidates::best(&ranges, most);
-            prop_assert_eq!(&together, &find_candidates(&runs, &limits).unwrap());
-            let Candidates { segments, counts, supports } = together.clone();
-            prop_assert_eq!(Candidates::from_parts(segments, counts, supports), Ok(together));
         }
     }
 }

@@ -1,0 +1,308 @@
+//! The search for candidates in a corpus of any size.
+//!
+//! A small corpus is searched as a whole. Of a larger one a sample is searched, for more candidates than are
+//! wanted. These are then counted in all runs, one part after another, and the best by those counts are kept.
+//! So counts are exact, and it is only a matter of chance which candidates are found; the draw depends on the
+//! runs alone, so the same corpus has the same candidates.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::hash;
+use crate::mining::candidates::Candidates;
+use crate::mining::counting::Counter;
+use crate::mining::limits::Limits;
+use crate::mining::parts::RunParts;
+use crate::mining::runs::{Room, Runs};
+use crate::mining::trie::{find_exactly, find_in_sample};
+use crate::tokens::segments::Segments;
+
+/// Tokens of the distinct runs up to which a corpus is searched as a whole.
+const WHOLE_TOKENS: u64 = 16 << 20;
+
+/// Tokens of the distinct runs that are searched of a larger corpus, on average.
+const SAMPLED_TOKENS: u64 = 4 << 20;
+
+/// Candidates that are found in a sample, and counted, for each one that is wanted.
+const FOUND: usize = 2;
+
+/// Tasks of a segment that are counted in a larger corpus: by more of them, its trust would grow by less than
+/// a hundredth.
+const MOST_TASKS: u32 = 128;
+
+/// Standard deviations by which a count in a sample may fall short of what is expected.
+const DEVIATIONS: f64 = 3.0;
+
+/// The distinct runs of a corpus, in memory or in parts of which one at a time has to be.
+pub trait RunSource {
+    /// Tokens of the distinct runs.
+    fn tokens(&self) -> u64;
+
+    /// Number of parts; there is at least one.
+    fn number(&self) -> usize;
+
+    /// Calls `visit` with the runs of each part. No run is in two parts.
+    ///
+    /// # Errors
+    /// The first error of `visit`, or if runs cannot be read.
+    fn for_each(&self, visit: &mut dyn FnMut(&Runs) -> Result<()>) -> Result<()>;
+}
+
+impl RunSource for Runs {
+    fn tokens(&self) -> u64 {
+        self.strings().tokens().len() as u64
+    }
+
+    fn number(&self) -> usize {
+        1
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&Runs) -> Result<()>) -> Result<()> {
+        visit(self)
+    }
+}
+
+impl RunSource for RunParts {
+    fn tokens(&self) -> u64 {
+        RunParts::tokens(self)
+    }
+
+    fn number(&self) -> usize {
+        RunParts::number(self)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&Runs) -> Result<()>) -> Result<()> {
+        RunParts::for_each(self, visit)
+    }
+}
+
+/// The segments of two or more tokens within `limits` that are expected to save most; all of them if the
+/// corpus is small, and nearly all else.
+///
+/// Occurrences are exact. Tasks are exact in a small corpus. In one of more than 16 M distinct tokens they are
+/// counted up to 128, or up to `min_support` if that is more. See [`find_exactly`] for what a candidate is.
+///
+/// # Errors
+/// If a limit is too small, or runs cannot be read.
+pub fn find_candidates(runs: &impl RunSource, limits: &Limits) -> Result<Candidates> {
+    let sizes = Sizes { whole: WHOLE_TOKENS, sampled: SAMPLED_TOKENS, most_tasks: MOST_TASKS };
+    find_by_sizes(runs, limits, sizes)
+}
+
+/// What is searched and counted of a corpus.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    whole: u64,
+    sampled: u64,
+    most_tasks: u32,
+}
+
+fn find_by_sizes(runs: &impl RunSource, limits: &Limits, sizes: Sizes) -> Result<Candidates> {
+    limits.check()?;
+    if runs.tokens() <= sizes.whole {
+        return find_in_whole(runs, limits);
+    }
+    let found = find_by_sample(runs, limits, sizes.sampled)?;
+    let mut counter = Counter::new(&found, sizes.most_tasks.max(limits.min_support))?;
+    runs.for_each(&mut |part| {
+        counter.add(part);
+        Ok(())
+    })?;
+    let (counts, supports) = counter.finish();
+    let all =
+        found.iter().zip(counts).zip(supports).map(|((segment, count), support)| (segment, count, support));
+    let is_frequent = |&(_, count, support): &(&[u32], u64, u32)| {
+        count >= limits.min_count && support >= limits.min_support
+    };
+    Ok(Candidates::best(&[all.filter(is_frequent).collect()], limits.most))
+}
+
+/// The candidates of all runs in memory.
+fn find_in_whole(runs: &impl RunSource, limits: &Limits) -> Result<Candidates> {
+    if runs.number() > 1 {
+        return find_exactly(&sample(runs, 1)?, limits);
+    }
+    let mut found = Candidates::default();
+    runs.for_each(&mut |whole| {
+        found = find_exactly(whole, limits)?;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The segments that may be candidates, by a sample of about `most` tokens.
+fn find_by_sample(runs: &impl RunSource, limits: &Limits, most: u64) -> Result<Segments> {
+    let step = step_for(&tokens_by_count(runs)?, most.max(1));
+    let tasks = u32::try_from(step).unwrap_or(u32::MAX);
+    Ok(find_in_sample(&sample(runs, step)?, &limits_of_sample(limits, step), tasks)?.segments)
+}
+
+/// The tokens of the distinct runs, by how often their run occurs.
+fn tokens_by_count(runs: &impl RunSource) -> Result<BTreeMap<u64, u128>> {
+    let mut tokens = BTreeMap::new();
+    runs.for_each(&mut |part| {
+        for (run, &count) in part.strings().iter().zip(part.counts()) {
+            *tokens.entry(count).or_default() += run.len() as u128;
+        }
+        Ok(())
+    })?;
+    Ok(tokens)
+}
+
+/// The smallest step with which a sample has at most `most` tokens on average.
+fn step_for(tokens_by_count: &BTreeMap<u64, u128>, most: u64) -> u64 {
+    let drawn = |step: u64| {
+        let of_count = |(&count, tokens): (&u64, &u128)| tokens * u128::from(count.min(step));
+        tokens_by_count.iter().map(of_count).sum::<u128>()
+    };
+    let (mut least, mut enough) = (1, drawn(u64::MAX).div_ceil(most.into()).max(1) as u64);
+    while least < enough {
+        let middle = least + (enough - least) / 2;
+        let is_enough = drawn(middle) <= u128::from(most) * u128::from(middle);
+        if is_enough { enough = middle } else { least = middle + 1 }
+    }
+    enough
+}
+
+/// Runs that represent all: one that occurs `step` times or more is taken, and a rarer one with the probability
+/// count / step, as `step` occurrences.
+///
+/// The draw depends on the run's tokens, so it is independent of the order of the runs and of their parts.
+fn sample(runs: &impl RunSource, step: u64) -> Result<Runs> {
+    let mut sampled = Runs::default();
+    runs.for_each(&mut |part| {
+        let is_drawn =
+            |&run: &usize| step == 1 || hash::of_tokens(part.strings().get(run)) % step < part.count(run);
+        let drawn: Vec<usize> = (0..part.len()).into_par_iter().with_min_len(1024).filter(is_drawn).collect();
+        let strings: Segments = drawn.iter().map(|&run| part.strings().get(run)).collect();
+        let counts = drawn.iter().map(|&run| part.count(run).max(step)).collect();
+        let tasks: Segments = drawn.iter().map(|&run| part.tasks(run)).collect();
+        sampled.append(&Runs::from_parts(strings, counts, tasks)?, Room::SEARCHED)
+    })?;
+    Ok(sampled)
+}
+
+/// Limits that segments within `limits` hardly ever miss in a sample, except those that occur there in one task
+/// only: too little is known of these.
+fn limits_of_sample(limits: &Limits, step: u64) -> Limits {
+    let least = |number: u64| {
+        let drawn = number as f64 / step as f64;
+        (drawn - DEVIATIONS * drawn.sqrt()).max(0.0).floor() as u64
+    };
+    Limits {
+        min_count: least(limits.min_count).max(1) * step,
+        min_support: (least(limits.min_support.into()) as u32).max(limits.min_support.min(2)),
+        most: limits.most.saturating_mul(FOUND),
+        ..*limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mining::occurrences::as_candidates;
+    use crate::mining::spill::SpillingFolder;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tempfile::tempdir;
+
+    /// Agents of few words: each task has some of the same sentences, and a word of its own.
+    fn corpus(tasks: u32, words: u32) -> Runs {
+        let mut counted: BTreeMap<Vec<u32>, (u64, Vec<u32>)> = BTreeMap::new();
+        let mut seed = 7u32;
+        let mut next = |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) % below
+        };
+        for task in 0..tasks {
+            for _ in 0..8 {
+                let sentence = next(20);
+                let mut run: Vec<u32> = (0..6 + sentence % 5).map(|at| sentence * 7 + at).collect();
+                run.push(200 + next(words));
+                let entry = counted.entry(run).or_default();
+                entry.0 += 1;
+                entry.1.push(task);
+                entry.1.dedup();
+            }
+        }
+        let strings = counted.keys().map(Vec::as_slice).collect();
+        let tasks = counted.values().map(|run| run.1.as_slice()).collect();
+        Runs::from_parts(strings, counted.values().map(|run| run.0).collect(), tasks).unwrap()
+    }
+
+    const LIMITS: Limits = Limits { min_count: 2, min_support: 2, max_length: 24, most: 60 };
+
+    const SMALL: Sizes = Sizes { whole: 0, sampled: 2_000, most_tasks: 20 };
+
+    fn total(candidates: &Candidates) -> f64 {
+        (0..candidates.len()).map(|index| candidates.expected_savings(index)).sum()
+    }
+
+    #[test]
+    fn a_sample_finds_nearly_what_the_whole_text_has() {
+        let runs = corpus(400, 4_000);
+        let sampled = sample(&runs, step_for(&tokens_by_count(&runs).unwrap(), SMALL.sampled)).unwrap();
+        assert!(sampled.strings().tokens().len() < runs.strings().tokens().len() / 5);
+        let sizes = Sizes { most_tasks: u32::MAX, ..SMALL };
+        let found = find_by_sizes(&runs, &LIMITS, sizes).unwrap();
+        assert_eq!(as_candidates(&runs, &found.segments).unwrap(), found);
+        let exact = find_exactly(&runs, &LIMITS).unwrap();
+        assert!(total(&found) > 0.95 * total(&exact), "{} {}", total(&found), total(&exact));
+    }
+
+    #[test]
+    fn tasks_are_counted_up_to_a_bound_or_as_far_as_the_limits_ask() {
+        let runs = corpus(400, 4_000);
+        let most =
+            |limits: &Limits| *find_by_sizes(&runs, limits, SMALL).unwrap().supports.iter().max().unwrap();
+        assert_eq!(most(&LIMITS), 20);
+        assert_eq!(most(&Limits { min_support: 30, ..LIMITS }), 30);
+    }
+
+    #[test]
+    fn rare_segments_of_a_large_sample_are_left_out_only_after_they_were_counted() {
+        let wide = |min_count, min_support| {
+            let Limits { min_count, min_support, .. } =
+                limits_of_sample(&Limits { min_count, min_support, ..LIMITS }, 10);
+            (min_count, min_support)
+        };
+        assert_eq!(wide(2, 2), (10, 2));
+        assert_eq!(wide(1, 1), (10, 1));
+        assert_eq!(wide(1_000, 1_000), (700, 70));
+    }
+
+    proptest! {
+        #[test]
+        fn parts_and_threads_change_nothing(
+            tasks in 1u32..60, whole in prop_oneof![Just(0u64), Just(1 << 20)], bytes in 0usize..20_000
+        ) {
+            let (runs, scratch) = (corpus(tasks, 50), tempdir().unwrap());
+            let mut folder = SpillingFolder::bounded(bytes, scratch.path());
+            folder.add_runs(&runs).unwrap();
+            let parts = folder.into_parts().unwrap();
+            let sizes = Sizes { whole, sampled: 300, ..SMALL };
+            let expected = find_by_sizes(&runs, &LIMITS, sizes).unwrap();
+            prop_assert_eq!(&find_by_sizes(&parts, &LIMITS, sizes).unwrap(), &expected);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+            prop_assert_eq!(pool.install(|| find_by_sizes(&parts, &LIMITS, sizes).unwrap()), expected);
+        }
+
+        #[test]
+        fn a_small_corpus_is_searched_exactly(tasks in 0u32..30) {
+            let runs = corpus(tasks, 50);
+            prop_assert_eq!(find_candidates(&runs, &LIMITS).unwrap(), find_exactly(&runs, &LIMITS).unwrap());
+        }
+    }
+
+    #[test]
+    fn runs_that_recur_often_make_the_sample_no_larger() {
+        let runs = corpus(400, 4_000);
+        let counts = runs.counts().iter().map(|count| count * 100).collect();
+        let often = Runs::from_parts(runs.strings().clone(), counts, runs.task_sets().clone()).unwrap();
+        let step = |runs: &Runs| step_for(&tokens_by_count(runs).unwrap(), 2_000);
+        let size = |runs: &Runs| sample(runs, step(runs)).unwrap().strings().tokens().len();
+        assert!(size(&often) < 2_600 && size(&often) > 1_400, "{}", size(&often));
+    }
+}
