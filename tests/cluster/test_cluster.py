@@ -233,7 +233,7 @@ def killing_once(marker, function):
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize("step", ["fold_shard", "merge", "find_candidates", "apply"])
+@pytest.mark.parametrize("step", ["fold_shard", "merge", "apply"])
 def test_a_killed_worker_changes_nothing(scored, address, tmp_path, monkeypatch, capsys, step):
     from lar.cluster import mining
 

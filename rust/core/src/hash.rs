@@ -1,9 +1,8 @@
 //! The hashes of this crate.
 //!
 //! The tables that are read for each token of a text hash by one multiplication, [`of_word`] and [`of_pair`]:
-//! more would cost more than the collisions that it spares. [`of_tokens`] mixes a whole string of tokens so
-//! well that every bit can be used. All three give the same on every machine. [`of_run`] is for indexes of
-//! long strings in memory.
+//! more would cost more than the collisions that it spares. [`of_run`] mixes a whole string of tokens so well
+//! that every bit can be used. All three give the same on every machine.
 
 /// 2^64 over the golden ratio, made odd (Knuth, The Art of Computer Programming, volume 3, section 6.4).
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -25,23 +24,9 @@ pub(crate) fn of_pair(words: u64) -> u32 {
 
 /// The hash of a string of tokens, all of whose bits are well mixed.
 ///
-/// Each token goes through one step of SplitMix64 (Steele, Lea and Flood, Fast splittable pseudorandom number
-/// generators, 2014), whose finalizer is variant 13 of Stafford's. The sample of a large corpus is drawn by
-/// this hash: another one would choose other latents.
-pub(crate) fn of_tokens(tokens: &[u32]) -> u64 {
-    let step = |hash: u64, token: &u32| {
-        let mut hash = (hash ^ u64::from(*token)).wrapping_add(GOLDEN);
-        hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^ hash >> 31
-    };
-    tokens.iter().fold(tokens.len() as u64, step)
-}
-
-/// The hash of a run for an index that compares the tokens of runs of equal hashes; no result depends on it.
-///
 /// Four tokens are mixed by one multiplication to 128 bits whose halves are joined, as in wyhash (Wang Yi,
-/// 2019), and two chains of them run beside each other.
+/// 2019), and two chains of them run beside each other. The samples of a large corpus are drawn by this hash:
+/// another one would choose other latents.
 pub(crate) fn of_run(tokens: &[u32]) -> u64 {
     let (blocks, rest) = tokens.as_chunks::<8>();
     let (mut left, mut right) = (GOLDEN, GOLDEN ^ tokens.len() as u64);
@@ -74,13 +59,6 @@ fn multiply(left: u64, right: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// The first numbers of SplitMix64 from the seed 0, as its authors publish them.
-    #[test]
-    fn a_step_is_that_of_splitmix() {
-        assert_eq!(of_tokens(&[]), 0);
-        assert_eq!(of_tokens(&[1]), 0xE220_A839_7B1D_CDAF);
-    }
-
     #[test]
     fn runs_that_differ_in_one_token_or_in_length_have_different_hashes() {
         let mut hashes = std::collections::BTreeSet::new();
@@ -109,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_sample_stays_what_it_was() {
-        assert_eq!(of_tokens(&[1, 2, 3]), 0x0107_2DEC_A745_5826);
-        assert_ne!(of_tokens(&[1, 2]), of_tokens(&[2, 1]));
+        assert_eq!(of_run(&[1, 2, 3]), 0x2F93_AA9D_2A28_112A);
+        assert_eq!(of_run(&(0..20).collect::<Vec<u32>>()), 0xA15B_B76B_C9EB_8AB9);
+        assert_ne!(of_run(&[1, 2]), of_run(&[2, 1]));
     }
 }

@@ -1,4 +1,10 @@
-//! A sample of a large corpus's runs, weighted so that its counts estimate those of the whole.
+//! Samples of a large corpus's runs, weighted so that their counts estimate those of the whole.
+//!
+//! A run that occurs `step` times or more is taken, with its count; a rarer one with the probability count / step
+//! and the weight `step`, so that the expected count is right. The draw depends on the run's tokens alone, so it
+//! is independent of the order of runs, of shards and of parts.
+
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
@@ -14,20 +20,14 @@ pub(crate) struct WeightedRuns {
 }
 
 impl WeightedRuns {
-    /// All runs if they have at most `most_tokens` tokens, else a sample with that many tokens on average.
-    ///
-    /// A run that occurs `step` times or more is taken, with its count; a rarer one with the probability
-    /// count / step and the weight `step`, so that the expected count is right. The draw depends only on the
-    /// run's tokens, so it is independent of the order of runs and of shards.
+    /// All runs of two or more tokens if they have at most `most_tokens` tokens, else a sample with that many
+    /// tokens on average.
     pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
-        let step = step_for(runs, most_tokens.max(1));
-        let is_drawn = |&index: &usize| {
-            let run = runs.strings().get(index);
-            run.len() >= 2 && (step == 1 || hash::of_tokens(run) % step < runs.count(index))
-        };
-        let drawn: Vec<usize> = (0..runs.len()).into_par_iter().filter(is_drawn).collect();
+        let mut sizes = Sizes::default();
+        sizes.add(runs);
+        let step = sizes.step_for(most_tokens as u64);
         let mut sample = WeightedRuns::default();
-        for index in drawn {
+        for index in drawn(runs, step, Draw::Selection) {
             sample.push(runs.strings().get(index), runs.count(index).max(step));
         }
         sample
@@ -43,19 +43,64 @@ impl WeightedRuns {
     }
 }
 
-/// The smallest step with which a sample has at most `most_tokens` tokens on average.
-fn step_for(runs: &Runs, most_tokens: usize) -> u64 {
-    let is_enough = |step: u64| {
-        let drawn =
-            |index: usize| runs.strings().get(index).len() as u128 * u128::from(runs.count(index).min(step));
-        (0..runs.len()).into_par_iter().map(drawn).sum::<u128>() <= most_tokens as u128 * u128::from(step)
-    };
-    let (mut least, mut most) = (1, runs.total_tokens().div_ceil(most_tokens as u64).max(1));
-    while least < most {
-        let middle = least + (most - least) / 2;
-        if is_enough(middle) { most = middle } else { least = middle + 1 }
+/// The tokens of distinct runs, by how often their run occurs.
+#[derive(Default)]
+pub(crate) struct Sizes(BTreeMap<u64, u128>);
+
+impl Sizes {
+    /// Adds those of a part of a corpus.
+    pub(crate) fn add(&mut self, runs: &Runs) {
+        for (run, &count) in runs.strings().iter().zip(runs.counts()) {
+            *self.0.entry(count).or_default() += run.len() as u128;
+        }
     }
-    most
+
+    /// The smallest step with which a sample has at most `most` tokens on average; one at least.
+    pub(crate) fn step_for(&self, most: u64) -> u64 {
+        let most = u128::from(most.max(1));
+        let drawn = |step: u64| {
+            let of_count = |(&count, tokens): (&u64, &u128)| tokens * u128::from(count.min(step));
+            self.0.iter().map(of_count).sum::<u128>()
+        };
+        let (mut least, mut enough) = (1, drawn(u64::MAX).div_ceil(most).max(1) as u64);
+        while least < enough {
+            let middle = least + (enough - least) / 2;
+            let is_enough = drawn(middle) <= most * u128::from(middle);
+            if is_enough { enough = middle } else { least = middle + 1 }
+        }
+        enough
+    }
+}
+
+/// What a sample is for. Those for different purposes are drawn independently: a segment that one sample shows
+/// too often by chance is not favoured by the other too.
+#[derive(Clone, Copy)]
+pub(crate) enum Draw {
+    /// The search for candidates.
+    Search,
+    /// The choice among them.
+    Selection,
+}
+
+/// The runs of two or more tokens that a sample with this step takes, ascending.
+pub(crate) fn drawn(runs: &Runs, step: u64, draw: Draw) -> Vec<usize> {
+    let is_drawn = |&index: &usize| {
+        let run = runs.strings().get(index);
+        run.len() >= 2 && (step == 1 || number(run, draw) % step < runs.count(index))
+    };
+    (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK).filter(is_drawn).collect()
+}
+
+/// Fewest runs for one task of the thread pool.
+const RUNS_A_TASK: usize = 1024;
+
+/// All bits of the hash are mixed, so each half serves one purpose: steps are far below 2^32.
+fn number(run: &[u32], draw: Draw) -> u64 {
+    let hash = hash::of_run(run);
+    match draw {
+        Draw::Search => hash.rotate_left(32),
+        Draw::Selection => hash,
+    }
 }
 
 #[cfg(test)]

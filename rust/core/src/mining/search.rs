@@ -5,17 +5,13 @@
 //! So counts are exact, and it is only a matter of chance which candidates are found; the draw depends on the
 //! runs alone, so the same corpus has the same candidates.
 
-use std::collections::BTreeMap;
-
-use rayon::prelude::*;
-
 use crate::error::Result;
-use crate::hash;
 use crate::mining::candidates::Candidates;
 use crate::mining::counting::Counter;
 use crate::mining::limits::Limits;
 use crate::mining::parts::RunParts;
 use crate::mining::runs::{Room, Runs};
+use crate::mining::sample::{Draw, Sizes, drawn};
 use crate::mining::trie::{find_exactly, find_in_sample};
 use crate::tokens::segments::Segments;
 
@@ -87,25 +83,25 @@ impl RunSource for RunParts {
 /// # Errors
 /// If a limit is too small, or runs cannot be read.
 pub fn find_candidates(runs: &impl RunSource, limits: &Limits) -> Result<Candidates> {
-    let sizes = Sizes { whole: WHOLE_TOKENS, sampled: SAMPLED_TOKENS, most_tasks: MOST_TASKS };
-    find_by_sizes(runs, limits, sizes)
+    let bounds = Bounds { whole: WHOLE_TOKENS, sampled: SAMPLED_TOKENS, most_tasks: MOST_TASKS };
+    find_within(runs, limits, bounds)
 }
 
 /// What is searched and counted of a corpus.
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
+struct Bounds {
     whole: u64,
     sampled: u64,
     most_tasks: u32,
 }
 
-fn find_by_sizes(runs: &impl RunSource, limits: &Limits, sizes: Sizes) -> Result<Candidates> {
+fn find_within(runs: &impl RunSource, limits: &Limits, bounds: Bounds) -> Result<Candidates> {
     limits.check()?;
-    if runs.tokens() <= sizes.whole {
+    if runs.tokens() <= bounds.whole {
         return find_in_whole(runs, limits);
     }
-    let found = find_by_sample(runs, limits, sizes.sampled)?;
-    let mut counter = Counter::new(&found, sizes.most_tasks.max(limits.min_support))?;
+    let found = find_by_sample(runs, limits, bounds.sampled)?;
+    let mut counter = Counter::new(&found, bounds.most_tasks.max(limits.min_support))?;
     runs.for_each(&mut |part| {
         counter.add(part);
         Ok(())
@@ -134,48 +130,25 @@ fn find_in_whole(runs: &impl RunSource, limits: &Limits) -> Result<Candidates> {
 
 /// The segments that may be candidates, by a sample of about `most` tokens.
 fn find_by_sample(runs: &impl RunSource, limits: &Limits, most: u64) -> Result<Segments> {
-    let step = step_for(&tokens_by_count(runs)?, most.max(1));
+    let step = sizes_of(runs)?.step_for(most);
     let tasks = u32::try_from(step).unwrap_or(u32::MAX);
     Ok(find_in_sample(&sample(runs, step)?, &limits_of_sample(limits, step), tasks)?.segments)
 }
 
-/// The tokens of the distinct runs, by how often their run occurs.
-fn tokens_by_count(runs: &impl RunSource) -> Result<BTreeMap<u64, u128>> {
-    let mut tokens = BTreeMap::new();
+fn sizes_of(runs: &impl RunSource) -> Result<Sizes> {
+    let mut sizes = Sizes::default();
     runs.for_each(&mut |part| {
-        for (run, &count) in part.strings().iter().zip(part.counts()) {
-            *tokens.entry(count).or_default() += run.len() as u128;
-        }
+        sizes.add(part);
         Ok(())
     })?;
-    Ok(tokens)
+    Ok(sizes)
 }
 
-/// The smallest step with which a sample has at most `most` tokens on average.
-fn step_for(tokens_by_count: &BTreeMap<u64, u128>, most: u64) -> u64 {
-    let drawn = |step: u64| {
-        let of_count = |(&count, tokens): (&u64, &u128)| tokens * u128::from(count.min(step));
-        tokens_by_count.iter().map(of_count).sum::<u128>()
-    };
-    let (mut least, mut enough) = (1, drawn(u64::MAX).div_ceil(most.into()).max(1) as u64);
-    while least < enough {
-        let middle = least + (enough - least) / 2;
-        let is_enough = drawn(middle) <= u128::from(most) * u128::from(middle);
-        if is_enough { enough = middle } else { least = middle + 1 }
-    }
-    enough
-}
-
-/// Runs that represent all: one that occurs `step` times or more is taken, and a rarer one with the probability
-/// count / step, as `step` occurrences.
-///
-/// The draw depends on the run's tokens, so it is independent of the order of the runs and of their parts.
+/// Runs that represent all (see [`crate::mining::sample`]), with their tasks.
 fn sample(runs: &impl RunSource, step: u64) -> Result<Runs> {
     let mut sampled = Runs::default();
     runs.for_each(&mut |part| {
-        let is_drawn =
-            |&run: &usize| step == 1 || hash::of_tokens(part.strings().get(run)) % step < part.count(run);
-        let drawn: Vec<usize> = (0..part.len()).into_par_iter().with_min_len(1024).filter(is_drawn).collect();
+        let drawn = drawn(part, step, Draw::Search);
         let strings: Segments = drawn.iter().map(|&run| part.strings().get(run)).collect();
         let counts = drawn.iter().map(|&run| part.count(run).max(step)).collect();
         let tasks: Segments = drawn.iter().map(|&run| part.tasks(run)).collect();
@@ -234,7 +207,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { min_count: 2, min_support: 2, max_length: 24, most: 60 };
 
-    const SMALL: Sizes = Sizes { whole: 0, sampled: 2_000, most_tasks: 20 };
+    const SMALL: Bounds = Bounds { whole: 0, sampled: 2_000, most_tasks: 20 };
 
     fn total(candidates: &Candidates) -> f64 {
         (0..candidates.len()).map(|index| candidates.expected_savings(index)).sum()
@@ -243,10 +216,10 @@ mod tests {
     #[test]
     fn a_sample_finds_nearly_what_the_whole_text_has() {
         let runs = corpus(400, 4_000);
-        let sampled = sample(&runs, step_for(&tokens_by_count(&runs).unwrap(), SMALL.sampled)).unwrap();
+        let sampled = sample(&runs, sizes_of(&runs).unwrap().step_for(SMALL.sampled)).unwrap();
         assert!(sampled.strings().tokens().len() < runs.strings().tokens().len() / 5);
-        let sizes = Sizes { most_tasks: u32::MAX, ..SMALL };
-        let found = find_by_sizes(&runs, &LIMITS, sizes).unwrap();
+        let bounds = Bounds { most_tasks: u32::MAX, ..SMALL };
+        let found = find_within(&runs, &LIMITS, bounds).unwrap();
         assert_eq!(as_candidates(&runs, &found.segments).unwrap(), found);
         let exact = find_exactly(&runs, &LIMITS).unwrap();
         assert!(total(&found) > 0.95 * total(&exact), "{} {}", total(&found), total(&exact));
@@ -256,7 +229,7 @@ mod tests {
     fn tasks_are_counted_up_to_a_bound_or_as_far_as_the_limits_ask() {
         let runs = corpus(400, 4_000);
         let most =
-            |limits: &Limits| *find_by_sizes(&runs, limits, SMALL).unwrap().supports.iter().max().unwrap();
+            |limits: &Limits| *find_within(&runs, limits, SMALL).unwrap().supports.iter().max().unwrap();
         assert_eq!(most(&LIMITS), 20);
         assert_eq!(most(&Limits { min_support: 30, ..LIMITS }), 30);
     }
@@ -282,11 +255,11 @@ mod tests {
             let mut folder = SpillingFolder::bounded(bytes, scratch.path());
             folder.add_runs(&runs).unwrap();
             let parts = folder.into_parts().unwrap();
-            let sizes = Sizes { whole, sampled: 300, ..SMALL };
-            let expected = find_by_sizes(&runs, &LIMITS, sizes).unwrap();
-            prop_assert_eq!(&find_by_sizes(&parts, &LIMITS, sizes).unwrap(), &expected);
+            let bounds = Bounds { whole, sampled: 300, ..SMALL };
+            let expected = find_within(&runs, &LIMITS, bounds).unwrap();
+            prop_assert_eq!(&find_within(&parts, &LIMITS, bounds).unwrap(), &expected);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-            prop_assert_eq!(pool.install(|| find_by_sizes(&parts, &LIMITS, sizes).unwrap()), expected);
+            prop_assert_eq!(pool.install(|| find_within(&parts, &LIMITS, bounds).unwrap()), expected);
         }
 
         #[test]
@@ -301,7 +274,7 @@ mod tests {
         let runs = corpus(400, 4_000);
         let counts = runs.counts().iter().map(|count| count * 100).collect();
         let often = Runs::from_parts(runs.strings().clone(), counts, runs.task_sets().clone()).unwrap();
-        let step = |runs: &Runs| step_for(&tokens_by_count(runs).unwrap(), 2_000);
+        let step = |runs: &Runs| sizes_of(runs).unwrap().step_for(2_000);
         let size = |runs: &Runs| sample(runs, step(runs)).unwrap().strings().tokens().len();
         assert!(size(&often) < 2_600 && size(&often) > 1_400, "{}", size(&often));
     }
