@@ -31,6 +31,15 @@ def test_the_crates_name_the_same_repository_and_the_oldest_compiler_that_is_tri
     assert set(re.findall(r"cargo \+(\S+)", tried)) == {package["rust-version"]}
 
 
+def test_the_crate_that_is_published_carries_the_licence():
+    crate = ROOT / "rust" / "core"
+    # A copy: checkouts without symbolic links would have the link's target as its text.
+    assert not (crate / "LICENSE").is_symlink()
+    assert (crate / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    package = tomllib.loads((crate / "Cargo.toml").read_text(encoding="utf-8"))["package"]
+    assert "LICENSE" in package["include"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
