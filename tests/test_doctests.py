@@ -9,7 +9,7 @@ import lar
 from testing import toy
 
 # Their examples need torch and minutes: docs and README have them.
-WITHOUT = {"Student", "adapt", "distill", "export", "generate", "score"}
+WITHOUT = {"Student", "adapt", "distill", "export", "generate", "score", "sweep"}
 MODULES = [
     "lar.trajectories.schema",
     "lar.trajectories.read",
