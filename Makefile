@@ -100,7 +100,7 @@ bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), aga
 	$(BIN)/python -m benches.mining.reduction --data $(SHARED)/data --tokenizer $(SHARED)/tokenizers/qwen3 -o corpora.json
 
 # Small enough for two cores: few runs, few steps, 40 questions. docs/evidence.md says what its figures are worth.
-evidence-small: $(INSTALLED) ## SMOLLM2=checkpoint: an agent with latents beside its control on 40 questions (25 minutes)
+evidence-small: $(INSTALLED) ## SMOLLM2=checkpoint: an agent with latents beside its control on 40 questions
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make evidence-small SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
 	@test -d $(SHARED)/tasks || { echo 'make evidence-small needs tasks with a score: SHARED=folder with tasks/search_qa' >&2; exit 2; }
 	$(BIN)/python -m benches.agents.run search_qa --shared $(SHARED) --model $(SMOLLM2) --device cpu --arms react lar-256 \

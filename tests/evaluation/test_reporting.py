@@ -19,7 +19,16 @@ import lar
 from lar.corpus import Corpus
 from lar.corpus.scores import Scores, TeacherIdentity, TeacherRecord, write_scores
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, EvaluationFile, Evidence, ReadingFile
+from lar.evaluation.boundary import Point, Sweep
+from lar.evaluation.reporting.evidence import (
+    ArmsFile,
+    EstimateFile,
+    EvaluationFile,
+    Evidence,
+    ReadingFile,
+    SweepFile,
+    evidence_kind,
+)
 from lar.evaluation.reporting.measure import Measured, measure
 from lar.evaluation.reporting.origin import NO_PICTURES
 from lar.evaluation.reporting.page import wilson
@@ -90,6 +99,17 @@ def hostile(tokenizer, tmp_path_factory):
     return Corpus.build(runs, tokenizer, tmp_path_factory.mktemp("hostile") / "a<b>&\"'")
 
 
+def swept(**success):
+    """What a sweep writes; with `success`, of the control and of both students, as a world decided."""
+    control = Point(None, 0, 0, 0.0, 0.0, 0.4, success.get("control"))
+    gates = {None: 0.41, HOSTILE: 0.5}
+    students = [
+        Point(gate, 8, 8, 0.2 + 0.1 * place, 0.0, bits, success.get("students"))
+        for place, (gate, bits) in enumerate(gates.items())
+    ]
+    return Sweep(control, tuple(students), 0.05).to_dict()
+
+
 @pytest.fixture(scope="session")
 def evidence(corpus, vocabulary):
     estimated = lar.estimate(corpus, sizes=[2, 8], splits=2).to_dict()
@@ -105,6 +125,7 @@ def evidence(corpus, vocabulary):
         EvaluationFile.model_validate(lar.evaluate(corpus, vocabulary).to_dict()),
         ArmsFile.model_validate({"arms": arms, "tasks": 50}),
         ReadingFile.model_validate({**reading, "left_out": [field], "problems": [HOSTILE]}),
+        SweepFile.model_validate(swept()),
     )
 
 
@@ -119,6 +140,13 @@ def scored(tokenizer, tmp_path):
         write_scores(shard.path, shard.digest, Scores(identity, entropy, None))
     TeacherRecord(identity.fingerprint, None, "toy", "float32", None).write(corpus.path)
     return Corpus.load(corpus.path)
+
+
+def test_a_sweep_is_no_estimate():
+    by_success = {"control": (True, True), "students": (True, False)}
+    for values, words in ((swept(), "The setting to take"), (swept(**by_success), "No setting loses less")):
+        assert evidence_kind(values) == "sweep"
+        assert words in SweepFile.model_validate(values).words
 
 
 def test_savings_are_those_of_evaluate_however_they_are_divided(corpus):
@@ -199,7 +227,7 @@ def test_the_page_has_the_parts_whose_data_is_there(written, corpus, vocabulary,
     found, text = written(corpus, vocabulary=vocabulary, evidence=evidence)
     page = Page(text)
     assert [h2[1]["id"] for h2 in page.all("h2")] == [*found.sections, "missing"]
-    assert set(found.sections) - set(ALWAYS) == {"sizes", "money", "evaluation", "success"}
+    assert set(found.sections) - set(ALWAYS) == {"sizes", "money", "evaluation", "success", "boundary"}
     missing = {one.what for one in found.missing if one != NO_PICTURES}
     assert missing == {"the teacher's entropies", "a student"}
     assert "0.50 to 1.00" in text

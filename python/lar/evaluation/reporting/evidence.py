@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -125,6 +125,30 @@ class ArmsFile(BaseModel):
     tasks: int | None = Field(default=None, ge=1)
 
 
+class StudentRow(BaseModel):
+    """One student of a sweep, or its control: its latents, and what it keeps on held-out tasks."""
+
+    gate: str | None
+    size: int
+    latents: int
+    reduction: float
+    bits_per_byte: float = Field(gt=0)
+    success: list[bool] | None = Field(default=None, min_length=1)
+    loss: float | None = None
+
+
+class SweepFile(BaseModel):
+    """What `lar sweep` writes as result.json; `measure` is what it compares."""
+
+    control: StudentRow
+    points: list[StudentRow] = Field(min_length=1)
+    tolerance: float
+    measure: Literal["success", "bits_per_byte"]
+    recommended: str | None
+    collapse: str | None
+    words: str
+
+
 class FormatRow(BaseModel):
     """What was read of one format."""
 
@@ -163,10 +187,12 @@ class Evidence(NamedTuple):
     evaluation: EvaluationFile | None = None
     arms: ArmsFile | None = None
     reading: ReadingFile | None = None
+    sweep: SweepFile | None = None
 
 
 # The field of `Evidence`, its class, and the names by which a JSON object is recognised.
 _KINDS: tuple[tuple[str, type[BaseModel], set[str]], ...] = (
+    ("sweep", SweepFile, {"points", "control", "tolerance"}),
     ("estimate", EstimateFile, {"points", "recommended"}),
     ("evaluation", EvaluationFile, {"per_corpus", "lossless"}),
     ("arms", ArmsFile, {"arms"}),
@@ -200,7 +226,9 @@ def read_evidence(files: Iterable[Path]) -> Evidence:
         value = json_of(file)
         kind = evidence_kind(value)
         if kind is None:
-            raise OptionError(f"{file}: not what lar estimate, evaluate, demo or import prints with --json")
+            raise OptionError(
+                f"{file}: not what lar estimate, evaluate, sweep, demo or import prints with --json"
+            )
         if kind in found:
             raise OptionError(f"{file}: there is another {kind} among the inputs; give one")
         try:

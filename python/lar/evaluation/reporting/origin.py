@@ -151,6 +151,8 @@ def missing(given: Given, example: Example | None) -> list[Missing]:
         found.append(
             Missing("a student", f"lar distill {corpus} --model TEACHER --vocabulary VOCABULARY -o student")
         )
+    if evidence.sweep is None:
+        found.append(Missing("where students begin to lose", f"lar sweep {corpus} --model TEACHER -o sweep"))
     if evidence.arms is None:
         form = '{"tasks": 100, "arms": {"control": {"success": 0.9, "units": 120.5}, "student": ...}}'
         found.append(

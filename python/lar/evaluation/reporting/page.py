@@ -38,6 +38,7 @@ def content(given: Given, measured: Measured, example: Example | None) -> dict[s
         "money": bill is not None,
         "evaluation": evidence.evaluation is not None,
         "success": bool(arms),
+        "boundary": evidence.sweep is not None,
         "student": student is not None,
         "logs": True,
         "versions": True,
