@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("strict_warnings"):
         for line in STRICT_WARNINGS:
             config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """Let each test see what is logged: a command of an earlier one may have asked for quiet."""
+    logging.getLogger("lar").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Evaluation during training, early stopping, and the reports of both."""
 
 import json
-import logging
 import sys
 import types
 
@@ -113,8 +112,7 @@ def fresh_console():
 
 
 @pytest.mark.usefixtures("fresh_console")
-def test_a_bar_shows_notes(monkeypatch, capsys, caplog):
-    caplog.set_level(logging.WARNING, "lar")  # an earlier test may have asked for quiet
+def test_a_bar_shows_notes(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "160")
