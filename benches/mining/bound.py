@@ -23,7 +23,7 @@ tasks cannot know which of its segments these will use. So on few tasks they are
 of one, and at most what the best K segments for those N save. So if tasks are independent draws, the mean of
 `fresh` is at least the mean held-out reduction of *any* chooser, with any number of training tasks. `shared`
 is smaller. It holds on average for a chooser whose segments, those that two tasks share, save at least as
-much of its own tasks as all of them do of unseen ones; this is so for `lar` and the merges.
+much of its own tasks as all of them do of unseen ones. That is expected, not proven.
 
 The bounds themselves are derived in `token_prices.py`. A text of more than `--most-tokens` is sampled by
 whole tasks; the held-out figures of the row are then of the sampled tasks. Sizes of a corpus that the output
