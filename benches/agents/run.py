@@ -22,11 +22,12 @@ from pathlib import Path
 import lar
 from benches.agents.arms import ARMS
 from benches.agents.server_agent import ServerAgent
-from benches.agents.stages import Bench, Settings, write_json
+from benches.agents.stages import Bench, Settings
 from benches.agents.table import summary, table
 from benches.agents.worlds.choice import WORLDS, Choice
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.generation.sampling import Sampling
+from lar.utils.files import write_json
 
 
 def main() -> None:

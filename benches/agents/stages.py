@@ -25,7 +25,7 @@ from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
 from lar.trajectories import Trajectory
-from lar.utils.files import atomic_file
+from lar.utils.files import write_json
 from lar.utils.progress import Progress, silent
 
 
@@ -187,13 +187,6 @@ class Bench:
 def results_of(record: dict[str, Any]) -> list[Result]:
     """The results of an arm's tasks, without their messages."""
     return [Result(**task) for task in record["tasks"]]
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file in one step."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _solved(results: Sequence[Result]) -> int:

@@ -23,7 +23,7 @@ from lar.distillation import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
-from lar.utils.files import atomic_file, atomic_folder
+from lar.utils.files import atomic_folder, write_json
 
 FEW = 100  # held-out demonstrations on which bits per byte are measured
 
@@ -128,9 +128,3 @@ def claim(world: World, output: Path) -> None:
         write_json(file, settings)
     elif json.loads(file.read_text()) != settings:
         raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file in one step."""
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")

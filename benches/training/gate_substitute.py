@@ -27,14 +27,13 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lar
-from benches.arms.stages import write_json
 from benches.training.pretrained import BITS, HELD_OUT, TOP_K, first_attempts, log_of, steps
 from benches.training.training_arms import packed_rows
 from lar.demo.base_model import BaseModelOptions, new_model
 from lar.demo.base_tokenizer import train_tokenizer
 from lar.distillation import DistillOptions
 from lar.models.causal_lm import hidden_states, load_model, no_bar
-from lar.utils.files import atomic_folder
+from lar.utils.files import atomic_folder, write_json
 
 SHAPE = BaseModelOptions(width=192, layers=3, heads=6, feed_forward=512, context=2048)
 TEACHER, SUBSTITUTE, UNGATED, CONTROL = "teacher", "substitute", "none", "control"

@@ -90,5 +90,7 @@ def test_what_has_no_meaning_is_refused(split_corpus, teacher_folder, tmp_path, 
     (tmp_path / "file").write_text("x")
     with pytest.raises(OptionError, match="already contains something else"):
         sweep(split_corpus, teacher_folder, tmp_path, OPTIONS, STEPS)
+    with pytest.raises(OptionError, match="a sweep with another split"):
+        sweep(split_corpus.with_split(0.25, 1), teacher_folder, done[0], OPTIONS, STEPS)
     with pytest.raises(OptionError, match="a sweep with another distillation"):
         sweep(split_corpus, teacher_folder, done[0], OPTIONS, replace(STEPS, max_steps=2))

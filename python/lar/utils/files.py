@@ -1,11 +1,13 @@
 """Writes files and folders in one step: to a temporary name beside the target, then a rename."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lar.errors import OptionError
 
@@ -30,6 +32,12 @@ def atomic_file(target: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write a value as an indented JSON file, in one step (see `atomic_file`)."""
+    with atomic_file(target) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def check_replaceable(target: Path, holds: str | None) -> None:

@@ -3,9 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lar.corpus import Corpus
 from lar.distillation.distill import distill
@@ -18,7 +17,7 @@ from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.utils.files import atomic_file, check_replaceable
+from lar.utils.files import check_replaceable, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -132,6 +131,8 @@ class _Work:
         check_replaceable(self._output, SWEEP_FILE)
         wanted = {
             "corpus": str(self._corpus.path),
+            "split": None if self._corpus.own_split is None else asdict(self._corpus.own_split),
+            "tokens": self._corpus.num_tokens,
             "model": str(self._model),
             "distillation": self._distillation.to_dict(),
             "success": self._success is not None,
@@ -222,12 +223,6 @@ class _Work:
             bits_per_byte=bits.bits_per_byte,
             success=None if self._success is None else tuple(map(bool, self._success(student))),
         )
-
-
-def write_json(file: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file in one step."""
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _duration(hours: float) -> str:
