@@ -1,7 +1,7 @@
 """Open questions with a search tool, in Search-R1's form: `<think>`, `<search>`, `<answer>`.
 
 The questions are of Natural Questions, TriviaQA and PopQA. The runs to learn from are Search-R1's own with
-Qwen2.5-3B (`v1`), of other questions. Two things make scores compare with nothing published:
+Qwen2.5-3B (`v1`) that answered other questions right. Two things make scores compare with nothing published:
 - The pool of passages is biased: it holds what one dense retriever found for these questions, and the gold
   passages of Natural Questions. To find an answer in it is easier than in all of Wikipedia.
 - The runs always search once, and their thoughts follow one template, so they are easy to compress.
@@ -52,12 +52,16 @@ class SearchQA:
         return Question(task.source, self._prompt, self._search)
 
     def runs(self, of: Runs = "training") -> Iterator[Trajectory]:
-        """Search-R1's runs of the other questions; or of a split's questions, of which PopQA's have none."""
+        """Search-R1's right runs of the other questions; or all of a split's, of which PopQA's have none."""
         held_out = {*self._names("test"), *self._names("unseen")}
         chosen = None if of == "training" else set(self._names(of))
         for record in self._runs:
             question = record["split_key"]
-            if question in chosen if chosen is not None else question not in held_out:
+            if chosen is None:
+                is_wanted = question not in held_out and record["success"]
+            else:
+                is_wanted = question in chosen
+            if is_wanted:
                 yield Trajectory(
                     record["id"], question, record["messages"], record["success"], record["model"]
                 )

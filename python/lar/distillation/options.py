@@ -40,7 +40,7 @@ class AdaptOptions:
         report_to: the Trainer's integrations that get the log (see `lar.distillation.training.reporting`).
 
     The machine
-        dtype: of the frozen weights of a model folder; "auto" is bfloat16 where the device supports it.
+        dtype: of the frozen weights of a model folder; "auto" is bfloat16 where the device is fast in it.
         device: for example "cuda:0"; None for the process's GPU if there is one.
         sharding: what each of several processes holds: a whole copy of the model ("none", DDP) or a
             part of every weight ("full", FSDP).

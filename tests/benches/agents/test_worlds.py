@@ -64,7 +64,8 @@ def test_no_question_of_a_split_is_learnt_from(search_qa):
     for run in learnt:
         question = run.messages[1]["content"].partition("Question: ")[2]
         assert re.sub(r"\W", "", question.lower()) not in asked
-    assert len(learnt) > 1000
+    assert len(learnt) > 600
+    assert all(run.success for run in learnt)
     assert {run.task for run in search_qa.runs("test")} <= {task.id for task in test}
 
 
