@@ -5,7 +5,7 @@ r"""What an entropy gate without a teacher does to a student, beside the teacher
 
 For each corpus:
 1. A tokenizer, and a tiny Llama trained from scratch on the training tasks: the teacher.
-2. The corpus twice: scored by the teacher, and unscored, where a gate takes branching entropies.
+2. The corpus twice: scored by the teacher, and unscored, where a gate takes n-gram entropies.
 3. A vocabulary of --size latents behind the teacher's gate. Its reduction on the held-out tasks is the aim
    for the others: the substitute's quantile, and the number of latents without a gate, come as near as they
    can. Held-out text is used for nothing else before the end.

@@ -174,11 +174,11 @@ class Runs:
         tasks[task_offsets[i]:task_offsets[i + 1]], which ascend.
         """
 
-    def branching_entropies(self) -> NDArray[np.float32]:
-        """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
+    def ngram_entropies(self) -> NDArray[np.float32]:
+        """Entropy in nats of an n-gram model of the corpus before each token, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where one
-        token occurs in more than 2^32 places of the distinct runs.
+        NaN at the first token of a run. Raises OptionError where one token occurs in more than 2^32 places of
+        the distinct runs.
         """
 
     def quantile(self, values: NDArray[np.float32], share: float) -> float | None:

@@ -67,7 +67,7 @@ def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monk
 
 def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corpus):
     _, out, err = run("estimate", corpus.path, *SMALL, "--max-entropy", "p60")
-    assert "The gates are by the branching entropy of these logs." in out
+    assert "The gates are by the n-gram entropy of these logs." in out
     assert "stands in for a teacher's" in out
     assert "warning" not in err
 

@@ -120,7 +120,7 @@ def test_a_quantile_is_that_of_the_agents_own_tokens(tokenizer, tmp_path):
 
 def test_without_a_teacher_the_corpus_says_what_is_surprising(corpus):
     gated = mine(corpus, size=50, max_entropy=0.3)
-    # A city follows "in", with a branching entropy of about two nats: no segment continues over it.
+    # A city follows "in", with an n-gram entropy of about two nats: no segment continues over it.
     assert gated.size > 0
     assert not any(f"in {city}" in text for text in texts(gated) for city in toy.CITIES)
     assert any(f"in {city}" in text for text in texts(mine(corpus, size=50)) for city in toy.CITIES)

@@ -80,7 +80,7 @@ def _print_choice(found: "Estimate") -> None:
         f"Take {best.size} latents: the smallest number that saves 90% of what the largest saves"
         f" ({best.reduction:.1%} of what the agent writes)."
     )
-    by = f"the entropies of {found.teacher}" if found.teacher else "the branching entropy of these logs"
+    by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
     if found.gated is not None:
         saved = found.gated.reduction
         print_prose(
@@ -92,7 +92,7 @@ def _print_choice(found: "Estimate") -> None:
         print_prose(f"The gates are by {by}.")
     if found.teacher is None:
         print_prose(
-            "The branching entropy stands in for a teacher's, and does not show what a model finds hard: run"
+            "The n-gram entropy stands in for a teacher's, and does not show what a model finds hard: run"
             " lar score, and estimate again, before you decide on a gate."
         )
 

@@ -111,7 +111,7 @@ class Estimate:
     """The result of `estimate`: a point for each size and gate, and how much of the logs was measured.
 
     runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
-    are of; None: the branching entropy of the logs stands in for them. half: the recommended size, mined on
+    are of; None: the n-gram entropy of the logs stands in for them. half: the recommended size, mined on
     half of the tasks. gated: the same behind `USUAL_GATE`. Both are None where they were not tried.
     """
 

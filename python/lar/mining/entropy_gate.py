@@ -1,6 +1,6 @@
 """The entropy gate: a token may continue a segment only where the teacher's entropy before it is low enough.
 
-For a corpus without a teacher's entropies, the branching entropy of its own tokens is used instead.
+For a corpus without a teacher's entropies, those of an n-gram model of its own tokens are used instead.
 """
 
 import logging
@@ -63,8 +63,8 @@ def gated_runs(
             nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
         annotate(progress, "runs within the gate")
         return backend.fold(corpus, nats, progress), nats
-    logger.warning("the corpus is not scored: its branching entropy replaces a teacher's entropy")
-    entropies = stretches.branching_entropies()
+    logger.warning("the corpus is not scored: its n-gram entropy replaces a teacher's entropy")
+    entropies = stretches.ngram_entropies()
     nats = gate.nats if gate.nats is not None else stretches.quantile(entropies, gate.quantile or 0.0)
     if nats is None:
         raise CorpusError("no token of the agent has an entropy: the corpus is too small to gate")

@@ -58,7 +58,7 @@ def mine(
     and on any `backend` (None: `OneMachine()`).
 
     Raises:
-        OptionError: an option is out of its range, or `tools` is no list of tools; or a gate by branching
+        OptionError: an option is out of its range, or `tools` is no list of tools; or a gate by n-gram
             entropies is asked of a corpus that is too large for it.
         TokenizerError: `tools` is given, and the chat template cannot write calls.
         CorpusError: the corpus holds no token of the agent, or holds out tasks that `update` was mined on or

@@ -42,7 +42,7 @@ class MiningOptions:
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
         is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate.
-        If the corpus is not scored, its branching entropy is used instead.
+        If the corpus is not scored, its n-gram entropy is used instead.
     gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
         the names of some with commas between.
     min_kept: for the gate `served`: in the text that engines read, a latent must save at least this share of

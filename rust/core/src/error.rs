@@ -84,7 +84,7 @@ pub enum Error {
         /// Its minimum.
         least: u64,
     },
-    /// The distinct runs have more positions than an exact search and branching entropies support.
+    /// The distinct runs have more positions than an exact search and n-gram entropies support.
     #[error(
         "the distinct runs have {positions} positions (one for each token, and one for the end of each run), but \
          at most {most} can be numbered; mine fewer trajectories, or gate by the entropies of a teacher \

@@ -5,7 +5,6 @@
 //! ```
 
 mod automaton;
-pub mod branching;
 pub mod candidates;
 mod counting;
 mod flat_text;
@@ -14,6 +13,7 @@ mod marginals;
 pub mod match_trie;
 mod matches;
 pub mod mine;
+pub mod ngram;
 pub mod occurrences;
 mod parser;
 pub mod parts;

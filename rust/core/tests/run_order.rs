@@ -2,8 +2,8 @@
 //! parts of a corpus were folded.
 
 use lar_core::Segments;
-use lar_core::mining::branching::branching_entropies;
 use lar_core::mining::limits::Limits;
+use lar_core::mining::ngram::ngram_entropies;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
 use lar_core::mining::search::find_candidates;
 use lar_core::mining::select::select;
@@ -35,7 +35,7 @@ fn reordered(runs: &Runs, order: &[usize]) -> Runs {
 
 /// The bits of each run's entropies, in which NaN equals itself.
 fn entropies_by_run(runs: &Runs) -> Vec<Vec<u32>> {
-    let bits: Vec<u32> = branching_entropies(runs).unwrap().iter().map(|entropy| entropy.to_bits()).collect();
+    let bits: Vec<u32> = ngram_entropies(runs).unwrap().iter().map(|entropy| entropy.to_bits()).collect();
     runs.strings().offsets().windows(2).map(|range| bits[range[0]..range[1]].to_vec()).collect()
 }
 

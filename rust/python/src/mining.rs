@@ -8,7 +8,7 @@ use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
 use lar_core::mining::search::find_candidates;
 use lar_core::mining::spill::SpillingFolder;
-use lar_core::mining::{branching, occurrences, quantile, text_cuts};
+use lar_core::mining::{ngram, occurrences, quantile, text_cuts};
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -148,8 +148,8 @@ impl Runs {
         )
     }
 
-    fn branching_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let entropies = py.detach(|| branching::branching_entropies(&self.runs)).map_err(to_python)?;
+    fn ngram_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let entropies = py.detach(|| ngram::ngram_entropies(&self.runs)).map_err(to_python)?;
         Ok(entropies.into_pyarray(py))
     }
 

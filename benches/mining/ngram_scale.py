@@ -1,6 +1,6 @@
-"""Branching entropies at scale: seconds and memory from 10 M action tokens on.
+"""N-gram entropies at scale: seconds and memory from 10 M action tokens on.
 
-    python -m benches.mining.branching --data shared/data --tokenizer shared/tokenizers/qwen3 --cache cache
+    python -m benches.mining.ngram_scale --data shared/data --tokenizer shared/tokenizers/qwen3 --cache cache
 
 The corpora are resampled from real ones (resampler.py). The distinct runs of each are folded once into files.
 Each measurement is a process of its own, which loads them; figures are medians over the repetitions. Memory
@@ -95,7 +95,7 @@ def measured(folder: Path) -> Measured:
 def _measure(pipe: Connection, folder: Path) -> None:
     runs = _core.Runs.from_arrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS))
     before, began, used = forget_peak(), time.perf_counter(), _cpu_seconds()
-    runs.branching_entropies()
+    runs.ngram_entropies()
     seconds, cpu_seconds = time.perf_counter() - began, _cpu_seconds() - used
     pipe.send(Measured(runs.distinct_tokens, seconds, cpu_seconds, before, peak_memory()))
 
