@@ -31,8 +31,8 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::mining::runs::Runs;
 
-/// Most tokens of a context. Of several lengths and weights, these agreed well with a teacher's entropies on all
-/// corpora that were tried (docs/results.md).
+/// Most tokens of a context. Of several lengths and weights, these agreed well with a teacher's entropies
+/// (docs/results.md).
 pub const LONGEST_CONTEXT: usize = 4;
 
 /// The weight A of the distribution after the shorter context.
@@ -47,8 +47,8 @@ const RANGES: usize = 8;
 /// Entropy, in nats, of an n-gram model before each token of the distinct runs (as long as their tokens end to
 /// end).
 ///
-/// NaN at the first token of a run. Takes about 7 bytes a token, the entropies included. The number of positions
-/// is not limited.
+/// NaN at the first token of a run. Takes about 7 bytes a token, the entropies included. The number of
+/// positions is not limited.
 ///
 /// # Errors
 /// If one token occurs in more than 2^32 places.
