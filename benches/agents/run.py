@@ -8,7 +8,8 @@ r"""Success and cost of agents with and without latents, online, on the tasks of
 The base model is adapted to a world's runs. Every arm (`arms.py`) starts from it, learns from the same runs
 for the same steps, and works on the same held-out tasks. Each stage and each arm is a folder or file in
 OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds arms. At the end the table of
-all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file.
+all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file, and a
+picture of them beside it (SVG and PNG).
 
 With --server the tasks are worked on by a model behind an OpenAI-compatible server, and nothing is trained;
 --model is then the folder of the tokenizer. Its figures stand under the model's name, beside those of OUTPUT.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import lar
 from benches.agents.arms import ARMS
+from benches.agents.plot import write_picture
 from benches.agents.server_agent import ServerAgent
 from benches.agents.stages import Bench, Settings
 from benches.agents.table import summary, table
@@ -47,6 +49,7 @@ def main() -> None:
     print(table(records))
     if options.record:
         write_json(options.record, {"settings": bench.settings_record, "arms": summary(records)})
+        write_picture(world.name, records, options.record.with_suffix(""))
 
 
 def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
@@ -109,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
-    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file, and a picture")
     return parser
 
 
