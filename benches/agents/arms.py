@@ -1,11 +1,12 @@
 """The arms: what each learns from, with which latents, by which loss, and how it works on the tasks.
 
 All arms of a world start from the same adapted base and are trained on the same runs for the same steps.
-`react` is the control. An arm that is a baseline has its module's docstring for what differs from its paper.
+`base` is this base as it is, and `react` the control. The module of a baseline names what differs from its
+paper.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from benches.agents.baselines.published import LOSS, by_next_word
 from benches.agents.baselines.token_skip import skipped
 from benches.agents.baselines.vanilla import without_thoughts
 from benches.agents.student_agent import StudentAgent
-from lar.distillation import Student
+from lar.distillation import DistillOptions, Student
 from lar.generation.sampling import Sampling
 from lar.trajectories import Trajectory
 
@@ -56,7 +57,7 @@ class Arm:
 
     latents: None without any. data: the name of its runs in `DATA`. options: fields of `DistillOptions` that
     differ from the world's. student: the arm whose student it uses; None for one of its own. agent: how the
-    student works on the tasks.
+    student works on the tasks. is_trained: False for the adapted base itself.
     """
 
     latents: Latents | None = None
@@ -64,6 +65,16 @@ class Arm:
     options: dict[str, Any] = field(default_factory=dict)
     student: str | None = None
     agent: MakeAgent = StudentAgent
+    is_trained: bool = True
+
+    def distill_options(self, common: DistillOptions) -> DistillOptions:
+        """The world's options with the arm's own.
+
+        Without latents the loss is plain cross-entropy: a teacher's distribution would teach such an arm
+        neither more than the teacher can nor what its rewritten runs leave out.
+        """
+        own = {"control": True, "loss": "sft"} if self.latents is None else {}
+        return replace(common, **{**own, **self.options})
 
 
 def _random_segments(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
@@ -82,6 +93,7 @@ DATA: dict[str, Rewrite | None] = {"runs": None, "no-thoughts": _without_thought
 """The data of the arms: the world's runs, or a rewriting of them."""
 
 ARMS: dict[str, Arm] = {
+    "base": Arm(is_trained=False),
     CONTROL: Arm(),
     "vanilla": Arm(data="no-thoughts"),
     "lar-256": Arm(Latents(256)),

@@ -8,7 +8,11 @@ r"""Success and cost of agents with and without latents, online, on the tasks of
 The base model is adapted to a world's runs. Every arm (`arms.py`) starts from it, learns from the same runs
 for the same steps, and works on the same held-out tasks. Each stage and each arm is a folder or file in
 OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds arms. At the end the table of
-all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file.
+all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file, and a
+picture of them beside it (SVG and PNG).
+
+Seconds of arms that ran one after another compare only on a quiet machine. --timed lets the chosen arms and
+the control work in turns, one episode at a time, and prints the ratios of their seconds.
 
 With --server the tasks are worked on by a model behind an OpenAI-compatible server, and nothing is trained;
 --model is then the folder of the tokenizer. Its figures stand under the model's name, beside those of OUTPUT.
@@ -16,11 +20,14 @@ With --server the tasks are worked on by a model behind an OpenAI-compatible ser
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import lar
-from benches.agents.arms import ARMS
+from benches.agents.alternating import Timed, timed, timing_table
+from benches.agents.arms import ARMS, CONTROL
+from benches.agents.plot import write_picture
 from benches.agents.server_agent import ServerAgent
 from benches.agents.stages import Bench, Settings
 from benches.agents.table import summary, table
@@ -44,9 +51,23 @@ def main() -> None:
         for name in _matching(options.arms, ARMS):
             bench.measure(name, ARMS[name])
     records = bench.records()
+    found = {"settings": bench.settings_record, "arms": summary(records)}
     print(table(records))
+    if options.timed:
+        times = _timed(bench, _matching(options.arms, ARMS), options.timed)
+        print(timing_table(times, CONTROL))
+        found["timed"] = {name: asdict(arm) for name, arm in times.items()}
     if options.record:
-        write_json(options.record, {"settings": bench.settings_record, "arms": summary(records)})
+        write_json(options.record, found)
+        write_picture(world.name, records, options.record.with_suffix(""))
+
+
+def _timed(bench: Bench, names: Iterable[str], tasks: int) -> dict[str, Timed]:
+    """The seconds of the control and of arms in turns."""
+    chosen = dict.fromkeys([CONTROL, *names])
+    students = {name: bench.student(name, ARMS[name]) for name in chosen}
+    agents = {name: ARMS[name].agent(name, students[name], bench.settings.sampling) for name in chosen}
+    return timed(bench.world, bench.world.tasks("test", tasks), agents, students)
 
 
 def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
@@ -109,7 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
-    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument(
+        "--timed", type=int, help="let the arms work in turns on so many tasks, and time them"
+    )
+    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file, and a picture")
     return parser
 
 

@@ -11,7 +11,7 @@ OUTPUT/WORLD/episodes/ARM.parquet  an arm's episodes, as trajectories
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from benches.agents.worlds.world import Runs, World
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
+from lar.models.causal_lm import load_model
 from lar.trajectories import Trajectory
 from lar.utils.files import write_json
 from lar.utils.progress import Progress, silent
@@ -105,14 +106,16 @@ class Bench:
         """An arm's student."""
         if arm.student is not None:
             return self.student(arm.student, ARMS[arm.student])
+        device = self.settings.distill.device
+        if not arm.is_trained:
+            return Student.plain(load_model(self.teacher, device=device), self._tokenizer)
         folder = self.folder / "students" / name
         if not folder.exists():
-            options = replace(self.settings.distill, **arm.options, control=arm.latents is None)
-            vocabulary = self.vocabulary(name, arm)
+            vocabulary, options = self.vocabulary(name, arm), arm.distill_options(self.settings.distill)
             lar.distill(
                 self.corpus(arm.data), self.teacher, vocabulary, options, folder, progress=self._progress
             )
-        return Student.load(folder, self.teacher, device=self.settings.distill.device)
+        return Student.load(folder, self.teacher, device=device)
 
     def vocabulary(self, name: str, arm: Arm) -> lar.LatentVocabulary | None:
         """An arm's latents, from the runs that it learns from."""

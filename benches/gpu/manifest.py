@@ -11,7 +11,8 @@ FILE = "manifest.json"
 LOGS = ("tau_bench", "mini_swe_gemini3")
 THROUGHPUT = {"throughput-qwen3": "qwen3-8b", "throughput-llama": "llama-3.1-8b"}
 PRETRAINED = {f"pretrained-{name}": name for name in LOGS}
-PIECES = (*THROUGHPUT, *PRETRAINED)  # in the order in which they matter
+AGENTS = {"agents-search_qa": "search_qa"}
+PIECES = (*THROUGHPUT, *PRETRAINED, *AGENTS)  # in the order in which they matter
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Packs all files that a GPU machine without a network needs, in loads of at most 60 MiB.
 
-    make gpu-pack MODEL=model.gguf     a GGUF file or a checkpoint folder; `pretrained` pieces need it
+    make gpu-pack MODEL=model.gguf     a GGUF file or a checkpoint folder; `pretrained` and `agents` need it
 
 Writes OUTPUT/load-00, load-01, ...: this package's wheel, other wheels that the machine may lack, tokenized
 corpora, and the model's weights in parts. On the machine, `store.py` unpacks and joins them.
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well 
 import lar
 from benches.gpu import weights
 from benches.gpu.manifest import (
+    AGENTS,
     LOGS,
     PIECES,
     PRETRAINED,
@@ -36,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 MIB = 2**20
 LOAD, PART = 60 * MIB, 56 * MIB
 TASKS = {"tau_bench": None, "mini_swe_gemini3": 120}  # as many as a piece has time for; None: all
+TRAINED_PIECES = (*PRETRAINED, *AGENTS)  # those that need the weights
 SCORED, TRAINED, LATENTS = 8, 6, 1024  # trajectories and latents of the throughput pieces
 # Packages that the machine may lack, and the module whose import shows it.
 SPARE = {
@@ -47,6 +49,7 @@ SPARE = {
     "jinja2": "jinja2",
     "markupsafe": "markupsafe",
     "pyyaml": "yaml",
+    "bm25s": "bm25s",
     "gguf": "gguf",
     "pyarrow": "pyarrow",
     "fsspec": "fsspec",
@@ -55,6 +58,7 @@ SPARE = {
     "annotated-types": "annotated_types",
     "typing-inspection": "typing_inspection",
 }
+_NEEDED_BY = {"bm25s": tuple(AGENTS), "gguf": TRAINED_PIECES}  # every other one is needed by all pieces
 TARGET = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
 for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
     TARGET += ["--platform", f"manylinux{glibc}_x86_64"]
@@ -66,7 +70,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tokenizers/qwen3")
-    parser.add_argument("--model", type=Path, help="GGUF file or checkpoint folder of `pretrained`")
+    parser.add_argument("--model", type=Path, help="GGUF file or checkpoint folder that is trained")
     parser.add_argument("-o", "--output", type=Path, default=Path("gpu-pack"), help="replaced if it is there")
     options = parser.parse_args()
     shutil.rmtree(options.output, ignore_errors=True)
@@ -97,11 +101,12 @@ def _files(options: argparse.Namespace, folder: Path, manifest: Manifest) -> Ite
         weights.write_companions(options.model, companions)
         for piece, log in PRETRAINED.items():
             yield _log(options.shared / "data", log, companions, folder), "archive", (piece,), None
-        yield packed_folder(companions), "archive", tuple(PRETRAINED), None
+        yield packed_folder(companions), "archive", TRAINED_PIECES, None
+        yield _tasks(options.shared, folder), "archive", tuple(AGENTS), None
         manifest.joined, parts = _parts(options.model, folder)
     yield spare[-1]
     for part in parts:
-        yield part, "part", tuple(PRETRAINED), None
+        yield part, "part", TRAINED_PIECES, None
 
 
 def _wheel(folder: Path) -> Path:
@@ -120,7 +125,7 @@ def _spare(folder: Path) -> Iterator[Found]:
         (wheel,) = target.iterdir()
         wheel = wheel.rename(folder / wheel.name)
         target.rmdir()
-        yield wheel, "wheel", tuple(PRETRAINED) if name == "gguf" else PIECES, module
+        yield wheel, "wheel", _NEEDED_BY.get(name, PIECES), module
 
 
 def _throughput(shared: Path, folder: Path) -> Path:
@@ -148,6 +153,13 @@ def _log(data: Path, log: str, tokenizer: Path, folder: Path) -> Path:
 
     lar.Corpus.build(chosen(), tokenizer, folder / log)
     return packed_folder(folder / log)
+
+
+def _tasks(shared: Path, folder: Path) -> Path:
+    """An archive of the worlds' tasks and runs."""
+    for world in AGENTS.values():
+        shutil.copytree(shared / "tasks" / world, folder / "agents" / "tasks" / world)
+    return packed_folder(folder / "agents")
 
 
 def _parts(model: Path, folder: Path) -> tuple[Joined, list[Path]]:

@@ -5,7 +5,6 @@ kept, so the next run continues with the arms that the last one did not reach, a
 """
 
 import argparse
-import gc
 import json
 import math
 import shutil
@@ -13,11 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import lar
 from benches.gpu.clock import Pace, TimeUpError
 from benches.gpu.curves import curve, is_flat
+from benches.gpu.planning import MARGIN, clamp, forget
 from benches.gpu.record import Record
 from benches.training import pretrained, pretrained_options
 from benches.training.pretrained import Arm
@@ -27,7 +25,6 @@ from lar.utils.files import atomic_folder
 ADAPTATION = "adaptation.json"
 FOR_ADAPTATION = 0.25  # share of the piece's time
 VALIDATIONS, PATIENCE = 10, 3
-MARGIN = 1.1  # factor on the expected time of a training
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Work:
                 pretrained.adapt(options, pace)
             except TimeUpError:
                 self.record.was_cut(f"adapt: {pace.done} of {pace.total} steps; no arm began")
-            _forget()
+            forget()
         course = pretrained.course_of(self.teacher, ADAPTATION)
         figures = {"steps": course[-1]["step"] if course else 0, "flat": is_flat(course)}
         self.record.figure("adapt", {**figures, "validation": curve(course)})
@@ -151,18 +148,18 @@ class Work:
             device=self.scale.device,
         )
         lar.adapt(train, str(self.model), settings, progress=pace)
-        _forget()
+        forget()
         pace.after = 0.0
         seconds = self.clock.limit * FOR_ADAPTATION - self.clock.seconds
         self.record.figure("adapt seconds a step", pace.step)
-        return _clamp((seconds - pace.before) / max(MARGIN * pace.step, 1e-9), 1, self.scale.adapt_steps)
+        return clamp((seconds - pace.before) / max(MARGIN * pace.step, 1e-9), 1, self.scale.adapt_steps)
 
     def score(self) -> None:
         """Score the corpus, and record the distribution of entropies over the training tasks."""
         options = self.options(self.scale.sizes[0])
         pretrained.score(options)
         self.record.figure("entropies", entropy_quantiles(pretrained.split(options)[0]))
-        _forget()
+        forget()
 
     def train(self) -> None:
         """Train the arms in order, all for the same number of steps."""
@@ -196,7 +193,7 @@ class Work:
             pretrained.train(options, one.arm, pace)
         except TimeUpError:
             self.record.was_cut(f"{one.name}: cut at {pace.done} of {options.steps} steps")
-        _forget()
+        forget()
 
     def _keep(self, one: Planned, options: argparse.Namespace) -> None:
         """Record the arm's curve and its vocabulary's reduction."""
@@ -230,7 +227,7 @@ class Work:
         pace = Pace(self.clock)
         lar.distill(train, str(self.teacher), vocabulary, settings, held_out=held_out, progress=pace)
         pace.close()
-        _forget()
+        forget()
         speed = {"before": pace.before, "step": pace.step, "evaluation": pace.after}
         self.record.figure("arm seconds", speed)
         self._write_plan(speed=speed)
@@ -263,16 +260,5 @@ def steps_within(seconds: float, arms: int, speed: dict[str, float], scale: Scal
         overhead = speed["before"] + scale.evaluations * speed["evaluation"]
         steps = (seconds / MARGIN / count - overhead) / max(speed["step"], 1e-9)
         if steps >= scale.least_steps or count == 2:
-            return _clamp(steps, 2, scale.most_steps)
+            return clamp(steps, 2, scale.most_steps)
     raise ValueError("a student needs a control: two arms at least")
-
-
-def _clamp(value: float, least: int, most: int) -> int:
-    return max(least, min(most, int(value)))
-
-
-def _forget() -> None:
-    """Free the memory of the last training."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -11,12 +11,14 @@ model and a few generated tickets of the demo's order desk, on a CPU, in less th
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
 
 from benches.gpu.clock import Clock, ended_at_limit
-from benches.gpu.manifest import PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
+from benches.gpu.manifest import AGENTS, PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
 from benches.gpu.store import DEFAULT, add_site, missing
 
 MINUTES = 7.0
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) -> int:
-    from benches.gpu import curves, miniature, pretrained_piece, throughput_piece
+    from benches.gpu import miniature
     from benches.gpu.record import Record
 
     given = {name: str(value) for name, value in vars(options).items()}
@@ -47,12 +49,7 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
     record = Record(options.out / f"{options.piece}.json", options.piece, given, clock, commit)
     if options.rehearse:
         miniature.make(store)
-    if options.piece in THROUGHPUT:
-        piece, print_table = throughput_piece, throughput_piece.print_table
-        what, small = THROUGHPUT[options.piece], miniature.THROUGHPUT
-    else:
-        piece, print_table = pretrained_piece, curves.print_table
-        what, small = PRETRAINED[options.piece], miniature.PRETRAINED
+    piece, print_table, what, small = _piece(options.piece)
 
     def last_lines() -> None:
         print_table(record.figures)
@@ -69,6 +66,23 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
     record.end()
     last_lines()
     return 1 if record.errors else 0
+
+
+def _piece(name: str) -> tuple[Any, Callable[[dict[str, Any]], None], str, Any]:
+    """The module of a piece, what prints its figures, what it measures, and its miniature scale."""
+    from benches.gpu import curves, miniature
+
+    if name in THROUGHPUT:
+        from benches.gpu import throughput_piece
+
+        return throughput_piece, throughput_piece.print_table, THROUGHPUT[name], miniature.THROUGHPUT
+    if name in PRETRAINED:
+        from benches.gpu import pretrained_piece
+
+        return pretrained_piece, curves.print_table, PRETRAINED[name], miniature.PRETRAINED
+    from benches.gpu import agents_piece
+
+    return agents_piece, agents_piece.print_table, AGENTS[name], miniature.AGENTS
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ pytest.importorskip("peft", reason="the benches need the extra `train`")
 
 
 import lar
-from benches.gpu import miniature, pack, pretrained_piece, run, store, throughput_piece, weights
+from benches.gpu import agents_piece, miniature, pack, pretrained_piece, run, store, throughput_piece, weights
 from benches.gpu.clock import Clock, Pace, TimeUpError, ended_at_limit
 from benches.gpu.curves import is_flat
 from benches.gpu.manifest import PIECES, Joined, Manifest, Packed, sha256
@@ -84,6 +84,41 @@ def test_a_piece_that_time_cuts_keeps_what_it_has_and_goes_on(tmp_path):
         assert arm["steps"] == arm["planned_steps"]
         assert len(arm["curve"]) == (1 if name == "control, marginal" else scale.evaluations)
         assert (arm["reduction"] > 0) == ("student" in name)
+
+
+@pytest.mark.slow
+def test_agents_in_miniature_go_on_where_time_cut_them(tmp_path):
+    pytest.importorskip("bm25s", reason="pip install bm25s")
+    miniature.make(tmp_path / "store")
+
+    def measured(clock):
+        record = Record(tmp_path / "record.json", "agents-search_qa", {}, clock, "abc")
+        agents_piece.measure(tmp_path / "store", "search_qa", miniature.AGENTS, record)
+        return json.loads((tmp_path / "record.json").read_text())
+
+    # Two trainings measure the speed, with three steps and some preparations each; then time is up.
+    first = measured(UpAfter(40))
+    assert first["errors"] == {}
+    assert any("cut at" in line or "not begun" in line for line in first["cut"])
+    second = measured(Clock(600))
+    assert (second["errors"], second["cut"]) == ({}, [])
+    assert second["figures"]["plan"] == first["figures"]["plan"]
+    arms = second["figures"]["arms"]
+    assert set(arms) == set(miniature.AGENTS.arms)
+    assert {len(arm["solved"]) for arm in arms.values()} == {miniature.AGENTS.tasks}
+    assert arms["lar-256"]["bits_per_byte"]["units"] < arms["react"]["bits_per_byte"]["units"]
+
+
+def test_an_agent_without_time_for_its_steps_is_left_out():
+    adapt, arm = {"before": 5.0, "step": 0.1}, {"before": 10.0, "step": 0.2}
+    scale = replace(agents_piece.FULL, least_steps=200, most_steps=1200)
+    assert agents_piece.steps_within(Clock(60), adapt, arm, scale) == 1200
+    three = agents_piece.steps_within(Clock(7), adapt, arm, scale)
+    assert 200 <= three < 1200
+    # With half of the time, three arms would have fewer than 200 steps, so two have more.
+    two = agents_piece.steps_within(Clock(3.5), adapt, arm, scale)
+    assert two > agents_piece.steps_within(Clock(3.5), adapt, arm, replace(scale, least_steps=1))
+    assert agents_piece.steps_within(Clock(0.1), adapt, arm, scale) == 2
 
 
 @pytest.mark.slow

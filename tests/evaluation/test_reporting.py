@@ -119,7 +119,7 @@ def evidence(corpus, vocabulary):
     counts = {"records": 60, "trajectories": 60, "agent_turns": 120, "calls": 60, "agent_characters": 999}
     reading = {"formats": {"chat": counts}, "repeated": 3, "redacted": {"EMAIL": 2}, "bad_records": 1}
     field = {"format": "chat", "field": HOSTILE, "records": 1, "characters": 9, "first": "a.jsonl"}
-    arms = {"control": {"success": 0.9, "units": 60.0}, "student": {"success": 0.8, "units": 30.0}}
+    arms = {"control": {"success": 0.9, "units": 60.0}, HOSTILE: {"success": 0.8, "units": 30.0}}
     return Evidence(
         EstimateFile.model_validate({**estimated, "bill": bill, "training": training}),
         EvaluationFile.model_validate(lar.evaluate(corpus, vocabulary).to_dict()),
@@ -293,7 +293,7 @@ def test_pictures_are_vectors_in_the_colours_of_the_page(written, corpus, vocabu
     pytest.importorskip("vl_convert", reason="pictures need the extra `report`")
     page = Page(written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
     pictures = page.all("div", **{"class": "picture"})
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all(picture[1]["role"] == "img" and picture[1]["aria-label"] for picture in pictures)
     assert len(page.all("svg")) == 2 * len(pictures)
     colours = {a[key] for _, a, _ in page.elements for key in ("fill", "stroke") if key in a}
@@ -308,7 +308,7 @@ def test_without_the_plotting_library_the_tables_are_open(monkeypatch, written, 
     found, text = written(corpus, vocabulary=vocabulary, evidence=evidence)
     page = Page(text)
     assert not page.all("svg")
-    assert len([e for e in page.all("details") if "open" in e[1]]) == 4
+    assert len([e for e in page.all("details") if "open" in e[1]]) == 5
     assert found.missing[-1] == NO_PICTURES
 
 

@@ -93,6 +93,22 @@ def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monk
     assert results_of(records["small"])[0].task == "city 0"
 
 
+def test_the_adapted_base_works_as_it_is(world, settings, tmp_path):
+    bench = Bench(world, settings, tmp_path)
+    found = bench.measure("base", ARMS["base"])
+    assert (found["latents"], found["training"], len(found["tasks"])) == (0, {}, settings.tasks)
+    assert not (bench.folder / "students").exists()
+
+
+def test_arms_without_latents_learn_from_their_runs_and_not_from_a_teacher(settings):
+    for name, arm in ARMS.items():
+        if arm.is_trained and arm.student is None:
+            options = arm.distill_options(settings.distill)
+            assert options.control == (arm.latents is None)
+            assert (options.loss == "sft") == options.control, name
+            assert options.max_steps == settings.distill.max_steps
+
+
 def test_arms_of_other_settings_are_refused(world, settings, tmp_path):
     Bench(world, settings, tmp_path)
     with pytest.raises(SystemExit, match="arms of other settings"):
@@ -126,7 +142,7 @@ def test_any_agent_can_be_measured(world, settings, tmp_path):
 def test_patterns_name_arms():
     assert _matching(["*"], ARMS) == list(ARMS)
     assert _matching(["lar-256*", CONTROL], ARMS) == [CONTROL, "lar-256", "lar-256-p75"]
-    with pytest.raises(SystemExit, match="'lor-\\*' names no arm; there are react, "):
+    with pytest.raises(SystemExit, match="'lor-\\*' names no arm; there are base, react, "):
         _matching(["lor-*"], ARMS)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benches.agents.episodes import Result
 from benches.agents.figures import Compared, Estimate, Figures, percent
+from benches.agents.plot import picture, write_picture
 
 VALUES = st.lists(st.booleans(), min_size=2, max_size=30)
 
@@ -51,3 +52,20 @@ def test_one_task_has_no_error():
     assert Estimate.of([1.0]) == Estimate(1.0, None)
     assert percent(Estimate(0.5, None)) == "50.0"
     assert percent(Estimate(0.5, 0.011)) == "50.0 ± 1.1"
+
+
+def test_a_picture_shows_each_arm_against_the_control(tmp_path):
+    pytest.importorskip("vl_convert", reason="pictures need the extra `report`")
+    solved = {"react": [True, False, True, True], "lar-256": [True, True, True, True]}
+    records = {
+        name: {"tasks": [result.to_dict() for result in results_of(found, 10 if name == "react" else 6)]}
+        for name, found in solved.items()
+    }
+    control, own = picture("weather", records)["data"]["values"]
+    assert (control["x"], control["y"]) == (0.0, 0.75)
+    assert (own["x"], own["y"]) == pytest.approx((0.4, 1.0))
+    assert own["high"] - own["y"] == pytest.approx(own["y"] - own["low"]) == pytest.approx(0.25)
+    files = write_picture("weather", records, tmp_path / "weather")
+    assert [file.name for file in files] == ["weather.svg", "weather.png"]
+    assert "lar-256" in files[0].read_text()
+    assert write_picture("weather", {"lar-256": records["lar-256"]}, tmp_path / "alone") == []

@@ -14,14 +14,18 @@ SCALE = 2  # pixels of the PNG for each of the picture's
 
 def write_pictures(sweep: Sweep, folder: Path) -> list[Path]:
     """Write `sweep.svg` and `sweep.png`; returns their paths, none where the extra `report` is absent."""
+    return drawn(picture(sweep), folder / "sweep")
+
+
+def drawn(spec: dict[str, Any], stem: Path) -> list[Path]:
+    """Write a Vega-Lite picture as STEM.svg and STEM.png; no path where the extra `report` is absent."""
     try:
         library = import_extra("vl_convert", "drawing")
     except MissingExtraError:
         return []
-    spec = picture(sweep)
     svg = library.vegalite_to_svg(spec, allowed_base_urls=[]).encode()
     png = library.vegalite_to_png(spec, scale=SCALE, allowed_base_urls=[])
-    files = {folder / "sweep.svg": svg, folder / "sweep.png": png}
+    files = {stem.with_suffix(".svg"): svg, stem.with_suffix(".png"): png}
     for file, content in files.items():
         with atomic_file(file) as temporary:
             temporary.write_bytes(content)

@@ -238,6 +238,31 @@ def success(arms: Sequence[Row]) -> Picture:
     return _draw("success", rows, {"layer": layers, "height": 220})
 
 
+def boundary(points: Sequence[Row], control: float, limit: float, measure: str) -> Picture:
+    """What the students of a sweep keep, over how many units they save.
+
+    `points`: gate, size, x (fewer units) and y, in the unit of `control` (a solid line) and of `limit` (a
+    dashed line). `measure`: the title of y.
+    """
+    rows = [{**point, "label": f"{point['size']:,} latents, gate {point['gate']}"} for point in points]
+    names = list(dict.fromkeys(point["gate"] for point in points))
+    x: Row = {"field": "x", "type": "quantitative", "title": "fewer units", "axis": {"format": ".0%"}}
+    y: Row = {"field": "y", "type": "quantitative", "title": measure, "scale": {"zero": False}}
+    encoding: Row = {"x": x, "y": y, "description": {"field": "label"}}
+    coloured = {**encoding, "color": _colour("gate", names, [_SAVED, _OTHER, _KEPT, _GREY])}
+    layers: list[Row] = [
+        {"mark": {"type": "line", "opacity": 0.6}, "encoding": coloured},
+        {"mark": {"type": "point", "filled": True, "size": 90, "opacity": 1}, "encoding": coloured},
+        {
+            "mark": {"type": "text", "dy": -11, "color": "var(--ink)"},
+            "encoding": {**encoding, "text": {"field": "size", "format": ","}},
+        },
+        {"mark": {"type": "rule", "color": _GREY}, "encoding": {"y": {"datum": control}}},
+        {"mark": {"type": "rule", "color": _GREY, "strokeDash": [5, 4]}, "encoding": {"y": {"datum": limit}}},
+    ]
+    return _draw("boundary", rows, {"layer": layers, "height": 260})
+
+
 def _colour(field: str, names: list[str], colours: list[str]) -> Row:
     shown = [colours[index % len(colours)] for index in range(len(names))]
     legend = {} if len(names) > 1 else {"legend": None}
@@ -247,7 +272,7 @@ def _colour(field: str, names: list[str], colours: list[str]) -> Row:
 def _draw(key: str, rows: Sequence[Row], spec: Row) -> Picture:
     """The picture as one SVG for each of `WIDTHS`; their ids begin with `key`."""
     library = import_extra("vl_convert", "drawing")
-    whole = {"data": {"values": list(rows)}, "background": None, "config": _CONFIG, **spec}
+    whole = _drawable({"data": {"values": list(rows)}, "background": None, "config": _CONFIG, **spec})
     fit = {"type": "fit-x", "contains": "padding"}
     return {
         name: _cleaned(
@@ -256,6 +281,15 @@ def _draw(key: str, rows: Sequence[Row], spec: Row) -> Picture:
         )
         for name, width in WIDTHS.items()
     }
+
+
+def _drawable(value: Any) -> Any:
+    """The value with its unprintable characters escaped: the library aborts the process at a control one."""
+    if isinstance(value, str):
+        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in value)
+    if isinstance(value, dict):
+        return {key: _drawable(one) for key, one in value.items()}
+    return [_drawable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _cleaned(svg: str, prefix: str) -> str:

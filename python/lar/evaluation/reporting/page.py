@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from math import sqrt
+from statistics import mean
 from typing import Any
 
 from lar.evaluation.estimate import ENOUGH
 from lar.evaluation.reporting import charts, origin
-from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile
+from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, StudentRow, SweepFile
 from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.measure import Measured, Saving
 from lar.evaluation.reporting.origin import Given
@@ -96,7 +97,24 @@ def _pictures(
         found["entropies"] = charts.entropies(_stretches(example, given.vocabulary), gate)
     if len(arms) > 1:
         found["success"] = charts.success(arms)
+    if given.evidence.sweep is not None:
+        found["boundary"] = _boundary(given.evidence.sweep)
     return found
+
+
+def _boundary(sweep: SweepFile) -> charts.Picture:
+    by_success = sweep.measure == "success"
+
+    def kept(one: StudentRow) -> float:
+        return mean(one.success or [False]) if by_success else one.bits_per_byte
+
+    points = [
+        {"gate": one.gate or "none", "size": one.size, "x": one.reduction, "y": kept(one)}
+        for one in sweep.points
+    ]
+    control = kept(sweep.control)
+    limit = control - sweep.tolerance if by_success else control * (1 + sweep.tolerance)
+    return charts.boundary(points, control, limit, "success" if by_success else "bits per byte")
 
 
 def _stretches(example: Example, vocabulary: LatentVocabulary) -> list[charts.Stretch]:
