@@ -2,7 +2,7 @@
 //!
 //! Three properties keep most reads to one memory access. Tokens are renumbered by their frequency, so that
 //! counts by token stay in the nearest cache. The end of a run is a separate token. The few runs that occur
-//! more than once come first, so that every later position has the weight 1 and its run is not looked up.
+//! more often than others come first, so that every later position has the same weight and its run is not looked up.
 
 use std::ops::Range;
 
@@ -30,7 +30,9 @@ pub(crate) struct Text<'a> {
     order: Vec<u32>,
     /// The position at which each of them begins, and the end of the last.
     starts: Vec<u32>,
-    /// The number of occurrences of each run that occurs more than once.
+    /// The fewest occurrences of a run: one in a corpus, more in a sample.
+    fewest: u64,
+    /// The number of occurrences of each run that occurs more often.
     counts: Vec<u64>,
     /// The task of each run; `MANY` if it has several.
     tasks: Vec<u32>,
@@ -38,8 +40,10 @@ pub(crate) struct Text<'a> {
     blocks: Vec<u32>,
     /// The task of each block; `MANY` if its runs have several. Most blocks lie within one trajectory.
     block_tasks: Vec<u32>,
-    /// The first position from which on all runs occur once.
-    once: u32,
+    /// The first position from which on all runs occur as often as `fewest`.
+    rare: u32,
+    /// Whether no run has more tasks than occurrences.
+    is_counted: bool,
     /// The number of tasks that each one stands for.
     tasks_weight: u32,
 }
@@ -53,9 +57,10 @@ impl<'a> Text<'a> {
         scale.room.check(runs.len(), runs.strings().tokens().len())?;
         let length = runs.strings().tokens().len() + runs.len() + 1;
         let (ids, occurrences, renumbered) = number_by_frequency(runs.strings().tokens());
+        let fewest = runs.counts().iter().min().map_or(1, |&fewest| fewest);
         let mut order: Vec<u32> = (0..runs.len() as u32).collect();
-        order.sort_by_key(|&run| runs.count(run as usize) == 1);
-        let repeated = order.partition_point(|&run| runs.count(run as usize) > 1);
+        order.sort_by_key(|&run| runs.count(run as usize) == fewest);
+        let repeated = order.partition_point(|&run| runs.count(run as usize) > fewest);
         let mut tokens = Vec::with_capacity(length);
         let mut starts = Vec::with_capacity(runs.len() + 1);
         tokens.push(END);
@@ -65,7 +70,7 @@ impl<'a> Text<'a> {
             tokens.push(END);
         }
         starts.push(tokens.len() as u32);
-        let once = starts[repeated];
+        let rare = starts[repeated];
         let counts = order[..repeated].iter().map(|&run| runs.count(run as usize)).collect();
         let task = |&run: &u32| if let [task] = runs.tasks(run as usize) { *task } else { MANY };
         let tasks: Vec<u32> = order.iter().map(task).collect();
@@ -79,11 +84,13 @@ impl<'a> Text<'a> {
             occurrences,
             order,
             starts,
+            fewest,
             counts,
             tasks,
             blocks,
             block_tasks,
-            once,
+            rare,
+            is_counted: (0..runs.len()).all(|run| runs.tasks(run).len() as u64 <= runs.count(run)),
             tasks_weight: 1,
         })
     }
@@ -119,9 +126,10 @@ impl<'a> Text<'a> {
         self.tokens[position as usize + depth]
     }
 
-    /// The numbered token at `position + depth`, which may lie in another run; `END` after the text.
-    pub(crate) fn token_or_end(&self, position: u32, depth: usize) -> u32 {
-        self.tokens.get((position as usize).saturating_add(depth)).copied().unwrap_or(END)
+    /// The numbered tokens from `position + depths.start` on, if they lie in the text.
+    pub(crate) fn tokens_at(&self, position: u32, depths: Range<usize>) -> Option<&[u32]> {
+        let position = position as usize;
+        self.tokens.get(position.saturating_add(depths.start)..position.saturating_add(depths.end))
     }
 
     /// The numbered token `distance` before `position`; it must lie in the text.
@@ -145,14 +153,27 @@ impl<'a> Text<'a> {
         largest.map_or(0, |&task| task as usize + 1)
     }
 
-    /// How many of the ascending `positions` lie in runs that occur more than once; these come first.
+    /// How many of the ascending `positions` lie in runs that occur more often than [`Text::fewest`]; these come
+    /// first.
     pub(crate) fn repeated(&self, positions: &[u32]) -> usize {
-        positions.partition_point(|&position| position < self.once)
+        positions.partition_point(|&position| position < self.rare)
+    }
+
+    /// The fewest occurrences of a run.
+    pub(crate) fn fewest(&self) -> u64 {
+        self.fewest
     }
 
     /// The number of occurrences of the run at `position`.
     pub(crate) fn weight(&self, position: u32) -> u64 {
-        if position >= self.once { 1 } else { self.counts[self.place(position)] }
+        if position >= self.rare { self.fewest } else { self.counts[self.place(position)] }
+    }
+
+    /// The most tasks of the whole corpus that a string of so many occurrences can have: in a corpus that is
+    /// not sampled, each occurrence is in one task.
+    pub(crate) fn most_tasks(&self, count: u64) -> u32 {
+        let is_bound = self.is_counted && self.tasks_weight == 1;
+        if is_bound { count.min(u64::from(u32::MAX)) as u32 } else { u32::MAX }
     }
 
     /// The tasks of the run at `position`, ascending.

@@ -16,12 +16,13 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::hash;
 use crate::mining::candidates::Candidates;
 use crate::mining::flat_text::{END, Occurrence, Text};
 use crate::mining::limits::Limits;
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
-use crate::mining::worth::{expected_savings, most_savings};
+use crate::mining::worth::{expected_savings, most_savings, most_trust};
 
 /// Largest length of segments that are candidates although they are not closed. In unseen tasks, long
 /// segments often occur only in part. Without unclosed candidates a vocabulary of 4,096 saves half a point
@@ -29,11 +30,15 @@ use crate::mining::worth::{expected_savings, most_savings};
 /// many candidates.
 const UNCLOSED: usize = 4;
 
-/// The guess is multiplied by this, because a sample underestimates support and therefore savings.
-const GUESS_FACTOR: f64 = 1.1;
+/// The guess is multiplied by this. A sample underestimates support and therefore savings, but a guess that is a
+/// little too high costs a second search, and one that is too low only a part of that.
+const GUESS_FACTOR: f64 = 0.9;
 
-/// Largest weight that is counted while looking ahead.
-const RARE: u64 = u32::MAX as u64;
+/// A guess that was too high is multiplied by this, so that the next one hardly ever is.
+const LOWERED: f64 = 0.5;
+
+/// Most tokens that are compared while looking ahead: more of them are no other cache line, mostly.
+const AHEAD: usize = 8;
 
 /// The segments of two or more tokens within `limits` that are expected to save most, all of them.
 ///
@@ -63,15 +68,19 @@ fn find_by_scale(runs: &Runs, limits: &Limits, tasks: u32, scale: Scale) -> Resu
 
 /// The best candidates, for any guess of the smallest saving among them: a wrong guess costs time only.
 fn find_with_guess(text: &Text<'_>, limits: &Limits, guess: f64) -> Candidates {
-    let found = grow_all(text, limits, guess);
-    let is_too_high = guess > 0.0 && found.len() < limits.most;
-    if is_too_high { grow_all(text, limits, 0.0) } else { found }
+    for guess in [guess, guess * LOWERED].into_iter().filter(|&guess| guess > 0.0) {
+        let found = grow_all(text, limits, guess);
+        if found.len() >= limits.most {
+            return found;
+        }
+    }
+    grow_all(text, limits, 0.0)
 }
 
 /// A guess, from a sample, of the smallest saving among the best candidates; zero for a small corpus.
 ///
 /// With a bound from the start, rare strings are skipped before the wanted number of candidates is found. If
-/// the bound is too high, too few candidates are found, and the search is repeated without it.
+/// the bound is too high, too few candidates are found, and the search is repeated with half of it, then without.
 fn guessed_bound(text: &Text<'_>, limits: &Limits) -> Result<f64> {
     let scale = *text.scale();
     let step = text.runs().strings().tokens().len() / scale.sampled_tokens;
@@ -292,7 +301,7 @@ impl<'a> Grower<'a> {
 
     /// Stores the node's string as a candidate if it may be among the best.
     fn consider(&mut self, positions: &[u32], count: u64) {
-        if most_savings(count, self.path.len()) < self.bound.get() {
+        if self.most_savings(count, self.path.len()) < self.bound.get() {
             return;
         }
         let support = self.support(positions, u32::MAX);
@@ -319,23 +328,47 @@ impl<'a> Grower<'a> {
 
     /// Whether an extension at few positions may be long and frequent enough to be among the best.
     ///
-    /// For most strings with few occurrences the answer is no, and it takes one look at the tokens `ahead`
-    /// positions later. Candidates of at most `ahead` tokens are too short to save as much as the bound.
-    /// Longer ones are at most as frequent as the most frequent token at that distance.
+    /// For most strings with few occurrences the answer is no, and it takes one look at the tokens up to `ahead`
+    /// positions later. Candidates of at most `ahead` tokens are too short to save as much as the bound. Longer
+    /// ones contain these tokens, so each occurs only where they are the same.
     fn may_be_long(&mut self, positions: &[u32], count: u64) -> bool {
-        let bound = self.bound.get();
-        let ahead = (bound / count as f64).ceil() as usize;
         let text = self.text;
+        let ahead = self.length_at_bound(count);
         if positions.len() > text.scale().looked_ahead || ahead <= self.path.len() {
             return true;
         }
-        let keyed = |&at: &u32| u64::from(text.token_or_end(at, ahead)) << 32 | text.weight(at).min(RARE);
+        let depths = (ahead + 1).saturating_sub(AHEAD)..ahead.saturating_add(1);
+        let keyed = |&at: &u32| {
+            let tokens = text.tokens_at(at, depths.clone()).filter(|tokens| !tokens.contains(&END))?;
+            Some(hash::of_run(tokens) >> 32 << 32 | u64::from(at))
+        };
         self.keyed.clear();
-        self.keyed.extend(positions.iter().map(keyed));
+        self.keyed.extend(positions.iter().filter_map(keyed));
         self.keyed.sort_unstable();
-        let groups = self.keyed.chunk_by(|one, other| one >> 32 == other >> 32);
-        let most = groups.map(|group| group.iter().map(|keyed| keyed & RARE).sum::<u64>()).max().unwrap_or(0);
-        most_savings(most, self.limits.max_length) >= bound.min(RARE as f64)
+        // Of two strings with the same hash, more than is true is expected.
+        self.keyed.chunk_by(|one, other| one >> 32 == other >> 32).any(|group| self.may_be_within(group))
+    }
+
+    /// A length up to which no string of `count` occurrences saves as much as the bound.
+    fn length_at_bound(&self, count: u64) -> usize {
+        // The rounding of a quotient must not make it larger.
+        let least = self.bound.get() / self.most_savings(count, 2) * (1.0 - 1e-9);
+        least.ceil() as usize
+    }
+
+    /// Whether a string at the positions in the lower halves of `keyed` may be within the limits and among the
+    /// best.
+    fn may_be_within(&self, keyed: &[u64]) -> bool {
+        let positions = || keyed.iter().map(|&keyed| keyed as u32);
+        let least = self.limits.min_support as usize;
+        self.is_worth_growing(positions().map(|at| self.text.weight(at)).sum())
+            && (keyed.len() >= least
+                || positions().map(|at| self.text.tasks_at(at).len()).sum::<usize>() >= least)
+    }
+
+    /// Units that a string of so many occurrences saves at most: each may be in a task of its own.
+    fn most_savings(&self, count: u64, length: usize) -> f64 {
+        most_savings(count, length) * most_trust(self.text.most_tasks(count))
     }
 
     fn has_support(&mut self, positions: &[u32]) -> bool {
@@ -346,7 +379,7 @@ impl<'a> Grower<'a> {
     }
 
     fn is_worth_growing(&self, count: u64) -> bool {
-        count >= self.limits.min_count && most_savings(count, self.limits.max_length) >= self.bound.get()
+        count >= self.limits.min_count && self.most_savings(count, self.limits.max_length) >= self.bound.get()
     }
 
     /// The number of distinct tasks at `positions`, counted up to `most`.
@@ -441,7 +474,7 @@ impl<'a> Grower<'a> {
                 self.seen.push(token);
             }
             follower.positions += 1;
-            follower.count += if index < repeated { text.weight(positions[index]) } else { 1 };
+            follower.count += if index < repeated { text.weight(positions[index]) } else { text.fewest() };
         }
     }
 
@@ -740,6 +773,24 @@ mod tests {
             let text = Text::new(&runs, Scale::default()).unwrap();
             let guessed = find_with_guess(&text, &limits, guess);
             prop_assert_eq!(guessed, grow_all(&text, &limits, 0.0));
+        }
+
+        #[test]
+        fn nothing_that_is_pruned_is_among_the_best(
+            parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..40), 0u32..3), 0..12),
+            (most, min_support, tasks) in (1usize..20, 1u32..4, 1u32..4),
+            (guess, is_counted) in (0f64..40.0, any::<bool>()),
+        ) {
+            let mut runs = runs_of(&parts);
+            if !is_counted {
+                let tasks = runs.task_sets().clone();
+                runs = Runs::from_parts(runs.strings().clone(), vec![1; runs.len()], tasks).unwrap();
+            }
+            let text = Text::new(&runs, Scale::default()).unwrap().standing_for(tasks);
+            let limits = Limits { min_count: 1, min_support, max_length: 24, most };
+            let all = grow_all(&text, &Limits { most: usize::MAX, ..limits }, 0.0);
+            let best = Candidates::best(&[all], most);
+            prop_assert_eq!(find_with_guess(&text, &limits, guess), best);
         }
 
         #[test]

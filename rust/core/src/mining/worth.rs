@@ -13,6 +13,11 @@ pub fn trust(support: u32, length: usize) -> f64 {
     }
 }
 
+/// The largest [`trust`] of a segment in at most so many tasks.
+pub(crate) fn most_trust(support: u32) -> f64 {
+    trust(support, 2)
+}
+
 /// Units that a segment alone is expected to save: all but one of its tokens at each occurrence.
 pub fn expected_savings(count: u64, support: u32, length: usize) -> f64 {
     most_savings(count, length) * trust(support, length)

@@ -2,8 +2,13 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::error::Result;
 use crate::tokens::checks::check_offsets;
+
+/// Fewest tokens that one task of the thread pool copies.
+const TOKENS_A_TASK: usize = 1 << 13;
 
 /// Token sequences laid end to end; segment `i` is `tokens[offsets[i]..offsets[i + 1]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +60,17 @@ impl Segments {
         self.offsets.push(self.tokens.len());
     }
 
-    /// Appends all segments of another list.
+    /// Appends all segments of another list, on all threads.
     pub(crate) fn append(&mut self, others: &Segments) {
         let before = self.tokens.len();
-        self.tokens.extend_from_slice(&others.tokens);
+        self.tokens.par_extend(others.tokens.par_iter().with_min_len(TOKENS_A_TASK));
         self.offsets.extend(others.offsets[1..].iter().map(|offset| before + offset));
+    }
+
+    /// Removes all segments, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.tokens.clear();
+        self.offsets.truncate(1);
     }
 
     /// The segments of a range.

@@ -65,6 +65,9 @@ impl Vocabulary {
         check_length("action of units", room.action.len(), tokens.len())?;
         check_length("starts", room.starts.len(), tokens.len() + 1)?;
         check_offsets(offsets, tokens.len())?;
+        if self.segments().is_empty() {
+            return self.align_base_tokens(tokens, action, room);
+        }
         let mut output = UnitWriter { units: room.units, written: 0, starts: room.starts };
         for range in offsets.windows(2) {
             // Directly before the parse, so that the ids of most conversations are read from the cache there.
@@ -81,7 +84,22 @@ impl Vocabulary {
         output.starts[output.written] = tokens.len() as i64;
         Ok(output.written)
     }
+
+    /// The alignment of a vocabulary without latents, such as a control's: each token is a unit.
+    fn align_base_tokens(&self, tokens: &[u32], action: &[bool], room: AlignedRoom<'_>) -> Result<usize> {
+        for (block, (tokens, units)) in tokens.chunks(COPIED).zip(room.units.chunks_mut(COPIED)).enumerate() {
+            // Block by block, so that the ids are read from the cache when they are copied.
+            check_ids(tokens, block * COPIED, self.base_size())?;
+            units.copy_from_slice(tokens);
+        }
+        room.action.copy_from_slice(action);
+        room.starts.iter_mut().zip(0..).for_each(|(start, position)| *start = position);
+        Ok(tokens.len())
+    }
 }
+
+/// Number of ids that are checked and then copied.
+const COPIED: usize = 1 << 12;
 
 /// The number of leading entries that are equal.
 fn equal_entries(entries: &[bool]) -> usize {
@@ -137,6 +155,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn without_latents_each_token_is_a_unit(
+            conversations in prop::collection::vec(prop::collection::vec((0u32..5, any::<bool>()), 0..6000), 0..3)
+        ) {
+            let vocabulary = Vocabulary::new(5, Segments::default()).unwrap();
+            let (tokens, action): (Vec<u32>, Vec<bool>) = conversations.concat().into_iter().unzip();
+            let ends = conversations.iter().scan(0, |end, tokens| { *end += tokens.len(); Some(*end) });
+            let offsets: Vec<usize> = std::iter::once(0).chain(ends).collect();
+            let aligned = vocabulary.align(&tokens, &action, &offsets).unwrap();
+            let starts = (0..=tokens.len() as i64).collect();
+            prop_assert_eq!(aligned, Aligned { units: tokens, action, starts });
+        }
+
         #[test]
         fn a_stretch_ends_where_the_entries_change(equal in 1usize..200, more in prop::collection::vec(any::<bool>(), 0..200)) {
             for first in [false, true] {

@@ -12,8 +12,8 @@ use crate::hash;
 use crate::tokens::barriers::Barriers;
 use crate::tokens::segments::Segments;
 
-/// Tokens whose runs are found and hashed while those of the tokens before are inserted: few enough that
-/// they are still in the processor's caches when new runs are copied.
+/// Tokens whose runs are found and hashed while those of the tokens before are inserted, and tokens of new runs
+/// that are copied together: few enough that they are still in the processor's caches when they are copied.
 const BATCH_TOKENS: usize = 1 << 17;
 
 /// Folds equal runs into one as they are added, within its [`Room`].
@@ -21,6 +21,9 @@ const BATCH_TOKENS: usize = 1 << 17;
 pub struct RunFolder {
     room: Room,
     strings: Segments,
+    /// The newest runs, which follow `strings`. All threads append them there together: memory that was never
+    /// written before is mapped page by page, which takes longer than copying.
+    newest: Segments,
     counts: Vec<u64>,
     total_tokens: u64,
     /// (run, task) for each occurrence, without immediate repetitions; grouped and deduplicated at the end.
@@ -42,6 +45,11 @@ impl RunFolder {
     /// in the last two cases some runs may have been added.
     pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
         part.check()?;
+        // On a thread of the pool, because another one would sleep and be woken for each batch.
+        rayon::scope(|_| self.add_batches(part, barriers))
+    }
+
+    fn add_batches(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
         let mut found = Vec::new();
         for batch in batches(part.offsets) {
             let find = || part.find_runs(batch, barriers);
@@ -73,13 +81,15 @@ impl RunFolder {
     /// Bytes that the folder has allocated.
     pub fn memory(&self) -> usize {
         self.strings.memory()
+            + self.newest.memory()
             + self.counts.capacity() * size_of::<u64>()
             + self.occurrences.capacity() * size_of::<(u32, u32)>()
             + self.index.allocation_size()
     }
 
     /// The distinct runs.
-    pub fn finish(self) -> Runs {
+    pub fn finish(mut self) -> Runs {
+        self.append_newest();
         let tasks = task_sets(self.occurrences, self.counts.len());
         Runs { strings: self.strings, counts: self.counts, tasks, total_tokens: self.total_tokens }
     }
@@ -90,24 +100,40 @@ impl RunFolder {
         count: u64,
         tasks: impl Iterator<Item = u32>,
     ) -> Result<()> {
-        self.add_hashed(run, hash::of_run(run), count, tasks)
+        self.add_hashed(run, hash::of_run(run), None, count, tasks)
     }
 
     fn insert(&mut self, part: &Trajectories<'_>, found: &[Vec<FoundRun>]) -> Result<()> {
-        found.iter().flatten().try_for_each(|&FoundRun { start, end, hash, task }| {
-            self.add_hashed(&part.tokens[start..end], hash, 1, std::iter::once(task))
+        let alike = self.look_up(found);
+        found.iter().flatten().zip(alike).try_for_each(|(&FoundRun { start, end, hash, task }, alike)| {
+            self.add_hashed(&part.tokens[start..end], hash, alike, 1, std::iter::once(task))
         })
     }
 
+    /// For each run, the index of a distinct run of the same hash. Look-ups directly after each other wait for
+    /// memory together.
+    fn look_up(&self, found: &[Vec<FoundRun>]) -> Vec<Option<u32>> {
+        let alike = |run: &FoundRun| {
+            let entry = self.index.find(run.hash, |&(hash, _)| hash == run.hash);
+            entry.map(|&(_, index)| index)
+        };
+        found.iter().flatten().map(alike).collect()
+    }
+
+    /// Adds occurrences of a run; `alike` may be the index of a run of the same hash.
     fn add_hashed(
         &mut self,
         run: &[u32],
         hash: u64,
+        alike: Option<u32>,
         count: u64,
         tasks: impl Iterator<Item = u32>,
     ) -> Result<()> {
         let total_tokens = more_occurrences(self.total_tokens, run, count)?;
-        let index = self.index_of(run, hash)?;
+        let index = match alike.filter(|&index| self.get(index) == run) {
+            Some(index) => index,
+            None => self.index_of(run, hash)?,
+        };
         self.total_tokens = total_tokens;
         self.counts[index as usize] += count;
         for task in tasks {
@@ -118,23 +144,43 @@ impl RunFolder {
         Ok(())
     }
 
+    /// A distinct run.
+    fn get(&self, index: u32) -> &[u32] {
+        run_of(&self.strings, &self.newest, index)
+    }
+
     /// The index of the distinct run equal to `run`; it is added if it is new.
     fn index_of(&mut self, run: &[u32], hash: u64) -> Result<u32> {
-        let RunFolder { room, strings, counts, index, .. } = self;
+        let RunFolder { room, strings, newest, counts, index, .. } = self;
         let is_run =
-            |&(other, candidate): &(u64, u32)| other == hash && strings.get(candidate as usize) == run;
-        match index.entry(hash, is_run, |&(hash, _)| hash) {
-            Entry::Occupied(entry) => Ok(entry.get().1),
-            Entry::Vacant(entry) => {
-                room.check(counts.len() + 1, strings.tokens().len() + run.len())?;
-                // There is room for no more runs than 32 bits can number.
-                let next = counts.len() as u32;
-                entry.insert((hash, next));
-                strings.push(run);
-                counts.push(0);
-                Ok(next)
-            }
+            |&(other, candidate): &(u64, u32)| other == hash && run_of(strings, newest, candidate) == run;
+        let entry = match index.entry(hash, is_run, |&(hash, _)| hash) {
+            Entry::Occupied(entry) => return Ok(entry.get().1),
+            Entry::Vacant(entry) => entry,
+        };
+        room.check(counts.len() + 1, strings.tokens().len() + newest.tokens().len() + run.len())?;
+        // There is room for no more runs than 32 bits can number.
+        let next = counts.len() as u32;
+        entry.insert((hash, next));
+        newest.push(run);
+        counts.push(0);
+        if newest.tokens().len() >= BATCH_TOKENS {
+            self.append_newest();
         }
+        Ok(next)
+    }
+
+    fn append_newest(&mut self) {
+        self.strings.append(&self.newest);
+        self.newest.clear();
+    }
+}
+
+/// The run of this index among `strings` and the `newest` after them.
+fn run_of<'a>(strings: &'a Segments, newest: &'a Segments, index: u32) -> &'a [u32] {
+    match (index as usize).checked_sub(strings.len()) {
+        None => strings.get(index as usize),
+        Some(place) => newest.get(place),
     }
 }
 
@@ -186,11 +232,22 @@ mod tests {
     #[test]
     fn runs_of_the_same_hash_stay_apart() {
         let mut folder = RunFolder::default();
-        for run in [[1, 2], [3, 4], [1, 2]] {
-            folder.add_hashed(&run, 7, 1, std::iter::once(0)).unwrap();
+        for (run, alike) in [([1, 2], None), ([3, 4], Some(0)), ([1, 2], Some(0))] {
+            folder.add_hashed(&run, 7, alike, 1, std::iter::once(0)).unwrap();
         }
         let runs = folder.finish();
         assert_eq!((runs.counts(), runs.strings().tokens()), (&[2, 1][..], &[1, 2, 3, 4][..]));
+    }
+
+    #[test]
+    fn runs_are_found_again_after_they_were_appended_to_the_others() {
+        let runs = || (0..3 * BATCH_TOKENS as u32 / 8).map(|run| [run; 8]);
+        let mut folder = RunFolder::default();
+        runs().chain(runs()).for_each(|run| folder.add_run(&run, 1, std::iter::once(0)).unwrap());
+        assert!(!folder.strings.is_empty());
+        let folded = folder.finish();
+        assert!(folded.counts().iter().all(|&count| count == 2));
+        assert!(folded.strings().iter().eq(runs().collect::<Vec<_>>().iter().map(|run| run.as_slice())));
     }
 
     #[test]
