@@ -1,7 +1,5 @@
 //! A list of token sequences as two flat arrays.
 
-use std::ops::Range;
-
 use crate::error::Result;
 use crate::tokens::checks::check_offsets;
 
@@ -26,6 +24,11 @@ impl Segments {
     pub fn from_flat(tokens: Vec<u32>, offsets: Vec<usize>) -> Result<Self> {
         check_offsets(&offsets, tokens.len())?;
         Ok(Segments { tokens, offsets })
+    }
+
+    /// The two arrays of [`Segments::from_flat`].
+    pub(crate) fn into_flat(self) -> (Vec<u32>, Vec<usize>) {
+        (self.tokens, self.offsets)
     }
 
     /// Number of segments.
@@ -60,16 +63,6 @@ impl Segments {
         let before = self.tokens.len();
         self.tokens.extend_from_slice(&others.tokens);
         self.offsets.extend(others.offsets[1..].iter().map(|offset| before + offset));
-    }
-
-    /// The segments of a range.
-    pub(crate) fn slice(&self, range: Range<usize>) -> Segments {
-        let offsets = &self.offsets[range.start..=range.end];
-        let tokens = offsets[0]..offsets[offsets.len() - 1];
-        Segments {
-            tokens: self.tokens[tokens.clone()].to_vec(),
-            offsets: offsets.iter().map(|offset| offset - tokens.start).collect(),
-        }
     }
 
     /// The segments in order.
