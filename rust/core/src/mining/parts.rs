@@ -116,7 +116,7 @@ impl RunParts {
     ///
     /// # Errors
     /// As of [`RunParts::for_each`], or if there is another number of values.
-    pub fn for_each_with<T>(
+    pub(crate) fn for_each_with<T>(
         &self,
         what: &'static str,
         values: &[T],
