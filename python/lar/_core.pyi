@@ -194,7 +194,7 @@ class Runs:
         """
 
     def sample(self, most: int) -> Runs:
-        """Runs of two tokens or more that stand for all, with about `most` tokens; all of these if they are fewer.
+        """Draw runs of two tokens or more with about `most` tokens; all such runs if they have fewer.
 
         A run's count is the number of occurrences that it stands for.
         """
@@ -224,11 +224,14 @@ class Runs:
         """Occurrences of each of k distinct segments, overlapping ones included; uint64 (k).
 
         Segment i is tokens[offsets[i]:offsets[i + 1]]. Raises VocabularyError where the segments hold more
-        than 2^32 - 2 tokens; so do the next two.
+        than 2^30 tokens; so does `as_candidates`.
         """
 
     def count_uses(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """How often the parse of the runs by k distinct segments uses each of them; uint64 (k)."""
+        """How often the parse of the runs by k distinct segments uses each of them; uint64 (k).
+
+        Raises VocabularyError where the segments hold more than 2^32 - 2 tokens.
+        """
 
     def as_candidates(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Candidates:
         """Those of k segments that occur in the runs, with their frequencies."""

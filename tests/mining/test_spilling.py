@@ -188,9 +188,9 @@ def test_the_vocabulary_is_the_same_within_a_bound(sharded, tools, tmp_path, tem
 def test_an_update_is_the_same_within_a_bound(sharded, tmp_path, temporary):
     before = mine(sharded.select(lambda task: task in sorted(sharded.tasks)[:20]), size=10)
     here = mine(sharded, update=before)
-    assert saved(mine(sharded, update=before, backend=OneMachine(1)), tmp_path / "spilled") == saved(
-        here, tmp_path / "here"
-    )
+    spilled = mine(sharded, update=before, backend=OneMachine(1))
+    assert saved(spilled, tmp_path / "spilled") == saved(here, tmp_path / "here")
+    assert list(temporary.iterdir()) == []
 
 
 def command_line(corpus, output, temporary, *options, before=""):
