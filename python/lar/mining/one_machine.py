@@ -24,10 +24,10 @@ class OneMachine:
     """The `Backend` that works in this process, on all cores (or RAYON_NUM_THREADS of them).
 
     memory: about how many bytes the runs of a corpus may take, however large it is. The rest goes to
-        temporary files in TMPDIR, which should not be in memory itself: 4 bytes a distinct token, 24 a run and
-        4 for each of its tasks, twice while they are folded, and again for the runs behind a gate and those of
-        prompts. What the search and the selection need comes on top (a few hundred MB), and so does the
-        process itself. A gate by branching entropies needs all distinct runs in memory. None: no bound.
+        temporary files in TMPDIR, which should not be in memory itself: 4 bytes a distinct token, 24 a run
+        and 4 for each of its tasks, twice while they are folded, and again for the runs behind a gate and
+        those of prompts. What the search and the selection need comes on top (a few hundred MB), and so does
+        the process itself. A gate by branching entropies needs all distinct runs in memory. None: no bound.
     """
 
     def __init__(self, memory: int | None = None) -> None:
