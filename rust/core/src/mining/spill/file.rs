@@ -102,7 +102,6 @@ impl SpillFile {
                 .try_for_each(|group| write(&runs.some(group.iter().map(|&run| run as usize))))?,
         }
         out.flush()?;
-        drop(out);
         Ok(written)
     }
 }
