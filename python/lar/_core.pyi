@@ -181,8 +181,8 @@ class Runs:
     def branching_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough. Raises OptionError where one
-        token occurs in more than 2^32 places of the distinct runs.
+        NaN at the first token of a run and where no context is frequent enough. All runs have to be in memory.
+        Raises OptionError where one token occurs in more than 2^32 places of the distinct runs.
         """
 
     def quantile(self, values: NDArray[np.float32], share: float) -> float | None:

@@ -163,9 +163,8 @@ fn read_runs(file: &mut File, extent: Extent, others: Runs) -> io::Result<Result
     read_numbers(file, extent.runs + 1, offset, &mut set_starts)?;
     read_numbers(file, extent.tokens, u32::from_le_bytes, &mut ids)?;
     read_numbers(file, extent.tasks, u32::from_le_bytes, &mut set_ids)?;
-    let segments =
-        Segments::from_flat(ids, starts).and_then(|s| Ok((s, Segments::from_flat(set_ids, set_starts)?)));
-    Ok(segments.and_then(|(strings, tasks)| Runs::from_parts(strings, counts, tasks)))
+    let (strings, tasks) = (Segments::from_flat(ids, starts), Segments::from_flat(set_ids, set_starts));
+    Ok(strings.and_then(|strings| Runs::from_parts(strings, counts, tasks?)))
 }
 
 /// Reads so many numbers into `numbers`, whose memory is kept.
@@ -176,7 +175,7 @@ fn read_numbers<T, const N: usize>(
     numbers: &mut Vec<T>,
 ) -> io::Result<()> {
     numbers.clear();
-    numbers.reserve(number);
+    numbers.reserve_exact(number);
     let mut bytes = vec![0; BUFFER.min(N * number)];
     while numbers.len() < number {
         let some = (number - numbers.len()).min(BUFFER / N);
