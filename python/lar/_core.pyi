@@ -181,7 +181,7 @@ class Runs:
     def branching_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of what follows each token's context in the corpus, for all tokens end to end.
 
-        NaN at the first token of a run and where no context is frequent enough. All runs have to be in memory.
+        NaN at the first token of a run and where no context is frequent enough. All runs are held in memory.
         Raises OptionError where one token occurs in more than 2^32 places of the distinct runs.
         """
 
