@@ -28,15 +28,8 @@ impl WeightedRuns {
     /// # Errors
     /// If runs cannot be read from disk.
     pub(crate) fn sample(runs: &RunParts, most_tokens: usize) -> Result<Self> {
-        let step = runs.sizes().step_for(most_tokens as u64);
-        let mut sample = WeightedRuns::default();
-        runs.for_each(|part| {
-            for index in drawn(part, step, Draw::Selection) {
-                sample.push(part.strings().get(index), part.count(index).max(step));
-            }
-            Ok(())
-        })?;
-        Ok(sample)
+        let (strings, weights, _) = runs.sample(most_tokens as u64)?.into_parts();
+        Ok(WeightedRuns { strings, weights })
     }
 
     pub(crate) fn push(&mut self, run: &[u32], weight: u64) {
