@@ -102,8 +102,9 @@ class RunFolder:
     ) -> RunFolder:
         """A folder for which the ids in `barriers` end every run.
 
-        With `bound`, bytes and a directory, what would exceed so many goes to a temporary file there.
-        Everything that adds or finishes then raises OSError where that file cannot be written.
+        With `bound`, bytes and a directory, what would exceed so many goes to temporary files there, and so
+        it does of all runs that are made of these. Whatever writes or reads such a file raises OSError where
+        it cannot.
         """
 
     def add(
@@ -130,7 +131,10 @@ class RunFolder:
 
 @final
 class Runs:
-    """Distinct runs with their counts and tasks; they can be pickled."""
+    """Distinct runs with their counts and tasks, in memory or in parts on disk; they can be pickled.
+
+    Pickling and `to_arrays` need all of them in memory.
+    """
 
     @staticmethod
     def from_arrays(
@@ -177,8 +181,8 @@ class Runs:
     def ngram_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of an n-gram model of the corpus before each token, for all tokens end to end.
 
-        NaN at the first token of a run. Raises OptionError where one token occurs in more than 2^32 places of
-        the distinct runs.
+        NaN at the first token of a run. All runs are held in memory. Raises OptionError where one token occurs
+        in more than 2^32 places of the distinct runs.
         """
 
     def quantile(self, values: NDArray[np.float32], share: float) -> float | None:
@@ -189,13 +193,17 @@ class Runs:
         where the number of values is another.
         """
 
-    def continues_within(
-        self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes
-    ) -> NDArray[np.bool_]:
-        """Whether each token may continue a segment that must not go past `text`, end to end.
+    def sample(self, most: int) -> Runs:
+        """Draw runs of two tokens or more with about `most` tokens; all such runs if they have fewer.
 
-        False for the token with the first byte behind an occurrence. The bytes of token i are
-        `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two bytes is found nowhere.
+        A run's count is the number of occurrences that it stands for.
+        """
+
+    def cut_after(self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes) -> Runs:
+        """Cut every run before each token with the first byte behind an occurrence of `text`.
+
+        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two
+        bytes is found nowhere.
         """
 
     def split(self, continues: NDArray[np.bool_]) -> Runs:
@@ -216,11 +224,14 @@ class Runs:
         """Occurrences of each of k distinct segments, overlapping ones included; uint64 (k).
 
         Segment i is tokens[offsets[i]:offsets[i + 1]]. Raises VocabularyError where the segments hold more
-        than 2^32 - 2 tokens; so do the next two.
+        than 2^30 tokens; so does `as_candidates`.
         """
 
     def count_uses(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """How often the parse of the runs by k distinct segments uses each of them; uint64 (k)."""
+        """How often the parse of the runs by k distinct segments uses each of them; uint64 (k).
+
+        Raises VocabularyError where the segments hold more than 2^32 - 2 tokens.
+        """
 
     def as_candidates(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Candidates:
         """Those of k segments that occur in the runs, with their frequencies."""

@@ -33,7 +33,7 @@ from lar.mining.one_machine import OneMachine
 from lar.mining.options import MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
-from lar.mining.turn_borders import TurnBorders
+from lar.mining.turn_borders import crossed_in
 from lar.serving.export.tokenizer_files import exported_backend
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import read_trajectories
@@ -53,7 +53,7 @@ def check_fit(vocabulary, corpus):
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
     found = Audit(corpus, OneMachine()).count(vocabulary.segments)
-    assert not TurnBorders.of(corpus).crossed_by(texts).any()
+    assert not crossed_in(corpus, texts).any()
     promised = np.array([latent.saving for latent in vocabulary])
     assert (found.saved >= vocabulary.mining["min_kept"] * promised).all()
     backend = exported_backend(vocabulary)

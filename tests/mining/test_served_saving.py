@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from lar.corpus import Corpus, Shard
 from lar.errors import OptionError
+from lar.mining import turn_borders
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.mining.served_saving import Audit, savings
-from lar.mining.turn_borders import TurnBorders, borders_of
+from lar.mining.turn_borders import TurnBorders, borders_of, crossed_in
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
 from testing import toy
@@ -88,6 +89,18 @@ def test_an_added_token_ends_a_text_and_no_character_is_cut(corpus):
         ["\nI will", "\nI won", "I will", "t\nI will look up the weather"]
     )
     assert crossed.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("held", [1, 20, 10**6])
+def test_borders_are_read_a_few_at_a_time(tokenizer, tmp_path, monkeypatch, held):
+    sharded = Corpus.build(toy.trajectories(30), tokenizer, tmp_path / "corpus", shard_tokens=500)
+    borders = [borders_of(tokenizer, shard) for shard in sharded.shards()]
+    assert len(borders) > 3
+    texts = ["\nI will", "\nI won", "I will", *(f"\n{after[:9].decode()}" for b in borders for _, after in b)]
+    monkeypatch.setattr(turn_borders, "_HELD", held)
+    expected = TurnBorders(set().union(*borders)).crossed_by(texts)
+    np.testing.assert_array_equal(crossed_in(sharded, texts), expected)
+    assert 0 < expected.sum() < len(texts)
 
 
 def test_shards_are_counted_apart(corpus, tokenizer, tmp_path):

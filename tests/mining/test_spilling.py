@@ -1,5 +1,6 @@
 """Mining within a bound of memory: the same bytes, nothing left on disk, one line if the disk is full."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -153,13 +154,42 @@ def test_candidates_that_do_not_ascend_are_refused():
         _core.Candidates.from_arrays(tokens, offsets, np.ones(2, np.uint64), np.ones(2, np.uint32))
 
 
-@pytest.mark.parametrize("gate", [None, 0.3, "p70"])
-@pytest.mark.parametrize("memory", [1, 100_000])
-def test_the_vocabulary_is_the_same_within_a_bound(sharded, tmp_path, temporary, gate, memory):
-    here = mine(sharded, size=20, max_entropy=gate)
-    spilled = mine(sharded, size=20, max_entropy=gate, backend=OneMachine(memory))
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    """A file with a tool that the logs call, and one that they do not."""
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    named = [{"name": name, "parameters": parameters} for name in ("get_weather", "get_traffic")]
+    file = tmp_path_factory.mktemp("tools") / "tools.json"
+    file.write_text(json.dumps([{"type": "function", "function": tool} for tool in named]))
+    return file
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gates": "none"},
+        {"max_entropy": 0.3},
+        {"max_entropy": "p70"},
+        {"prompt_weight": 0.25},
+        {"prompt_weight": 0.25, "max_entropy": "p70", "gates": "tool_call,border"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("memory", [1, 20_000])
+def test_the_vocabulary_is_the_same_within_a_bound(sharded, tools, tmp_path, temporary, options, memory):
+    here = mine(sharded, size=20, tools=tools, **options)
+    spilled = mine(sharded, size=20, tools=tools, backend=OneMachine(memory), **options)
     assert saved(spilled, tmp_path / "spilled") == saved(here, tmp_path / "here")
     assert here.size > 5
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_update_is_the_same_within_a_bound(sharded, tmp_path, temporary):
+    before = mine(sharded.select(lambda task: task in sorted(sharded.tasks)[:20]), size=10)
+    here = mine(sharded, update=before)
+    spilled = mine(sharded, update=before, backend=OneMachine(1))
+    assert saved(spilled, tmp_path / "spilled") == saved(here, tmp_path / "here")
     assert list(temporary.iterdir()) == []
 
 
@@ -184,6 +214,45 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(sharded, tmp_path, temporary
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert f"runs cannot be spilled to {temporary}: File too large" in line
+    assert list(temporary.iterdir()) == []
+    assert not (tmp_path / "v").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs the list of open files")
+def test_a_part_that_cannot_be_read_is_one_line_and_leaves_nothing(sharded, tmp_path, temporary):
+    damaged = """
+        import os
+        from lar.mining.selection import Selector
+
+        select = Selector.select
+
+        def damaged(*arguments):
+            for descriptor in os.listdir("/proc/self/fd"):
+                try:
+                    if os.readlink(f"/proc/self/fd/{descriptor}").startswith(os.environ["TMPDIR"]):
+                        os.ftruncate(int(descriptor), 100)
+                except FileNotFoundError:  # the list itself
+                    pass
+            return select(*arguments)
+
+        Selector.select = damaged
+    """
+    result = command_line(sharded, tmp_path / "v", temporary, "--memory", "1KiB", before=damaged)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"runs cannot be read again from {temporary}" in line
+    assert not (tmp_path / "v").exists()
+
+
+def test_a_process_that_is_killed_leaves_nothing(sharded, tmp_path, temporary):
+    killed = """
+        import os
+        from lar.mining.selection import Selector
+
+        Selector.select = lambda *_: os.kill(os.getpid(), 9)
+    """
+    result = command_line(sharded, tmp_path / "v", temporary, "--memory", "1KiB", before=killed)
+    assert result.returncode == -9
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / "v").exists()
 

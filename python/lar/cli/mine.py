@@ -97,8 +97,8 @@ _DEFAULTS = MiningOptions()
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="About how much memory to use for folding the corpus, such as 2GiB; the rest is spilled to a file "
-    "in TMPDIR.  [default: no limit]",
+    help="About how much memory the corpus's runs may take, such as 2GiB, beside some hundred MB for the "
+    "search; the rest is spilled to files in TMPDIR.  [default: no limit]",
 )
 @ray_option
 @hold_out_options

@@ -21,7 +21,7 @@ from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
-from lar.mining.turn_borders import TurnBorders
+from lar.mining.turn_borders import crossed_in
 from lar.mining.update import Rows, check_tokenizer, rows_of
 from lar.trajectories.tasks import one_task
 from lar.utils.arguments import opened
@@ -249,12 +249,8 @@ class _Mining:
 
     def _crossed(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Which of k texts are found across borders of turns; bool (k)."""
-        return self._borders.crossed_by(texts)
-
-    @cached_property
-    def _borders(self) -> TurnBorders:
         annotate(self._progress, "borders between turns")
-        return TurnBorders.of(self._corpus, self._backend, self._progress)
+        return crossed_in(self._corpus, texts, self._backend, self._progress)
 
     @cached_property
     def _audit(self) -> Audit:

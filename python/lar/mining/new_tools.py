@@ -22,7 +22,7 @@ from lar.mining.tool_schemas import ToolSchema
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
-# Base tokens of the agent in which the spaces of its calls are looked for.
+# Tokens of distinct runs in which the spaces of calls are looked for.
 _SAMPLE = 4_000_000
 _KEY = "larscaffoldkey"
 
@@ -119,9 +119,10 @@ def writes_compact(tokenizer: Tokenizer, runs: _core.Runs) -> bool:
         return False
     # Runs end at added tokens, so what stands before one is in another run than the key.
     between = _behind_added(tokenizer, after[0].partition(_KEY)[0])
-    tokens, *_ = runs.to_arrays()
-    text = tokenizer.bytes_of(tokens[:_SAMPLE])
-    spaces = re.findall(re.escape(between.encode()) + rb'[^"\\]{1,200}":(\s?)', text)
+    key = re.compile(re.escape(between.encode()) + rb'[^"\\]{1,200}":(\s?)')
+    tokens, offsets, *_ = runs.sample(_SAMPLE).to_arrays()
+    texts = map(tokenizer.bytes_of, np.split(tokens, offsets[1:-1]))
+    spaces = [space for text in texts for space in key.findall(text)]
     return 2 * spaces.count(b"") > len(spaces)
 
 

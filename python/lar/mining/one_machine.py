@@ -23,11 +23,11 @@ Result = TypeVar("Result")
 class OneMachine:
     """The `Backend` that works in this process, on all cores (or RAYON_NUM_THREADS of them).
 
-    memory: about how many bytes folding may hold. The rest goes to a temporary file in TMPDIR, which
-        should not be in memory itself. The bound is for the index of the runs while the corpus is read. It
-        does not cover the distinct runs at the end, which are in memory as a whole (about 4 bytes a
-        token, 24 a run and 4 for each of its tasks), what the search and the selection need beside them, nor
-        the process itself. None: no bound.
+    memory: about how many bytes the runs of a corpus may take, however large it is. The rest goes to
+        temporary files in TMPDIR, which should not be in memory itself: 4 bytes a distinct token, 24 a run
+        and 4 for each of its tasks, twice while they are folded, and again for the runs behind a gate and
+        those of prompts. What the search and the selection need comes on top (a few hundred MB), and so does
+        the process itself. A gate by n-gram entropies needs all distinct runs in memory. None: no bound.
     """
 
     def __init__(self, memory: int | None = None) -> None:

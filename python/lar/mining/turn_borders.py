@@ -9,7 +9,7 @@ with `Thought`.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -23,12 +23,14 @@ from lar.utils.progress import Progress, silent
 # Bytes before a border and after it that are compared. Longer latents count as found if these fit.
 _BEFORE = 24
 _AFTER = 96
+# Borders in memory, with up to a kilobyte each. Texts are asked again for each further so many.
+_HELD = 200_000
 
 Border = tuple[bytes, bytes]
 
 
 class TurnBorders:
-    """The borders of a corpus: for each ending of a text before one, the texts that follow."""
+    """Borders of turns: for each ending of a text before one, the texts that follow."""
 
     def __init__(self, borders: Iterable[Border]) -> None:
         """Take the distinct borders, each at most `_BEFORE` bytes before it and `_AFTER` after it."""
@@ -39,14 +41,6 @@ class TurnBorders:
         self._following = {before: sorted(after) for before, after in following.items()}
         # Borders lie after few different bytes: a text is searched only after those.
         self._last = frozenset(before[-1] for before in self._following)
-
-    @classmethod
-    def of(cls, corpus: Corpus, backend: Backend | None = None, progress: Progress = silent) -> "TurnBorders":
-        """Collect the borders of all conversations in one pass over the shards."""
-        borders: set[Border] = set()
-        for of_shard in map_shards(partial(borders_of, corpus.tokenizer), corpus, backend, progress):
-            borders |= of_shard
-        return cls(borders)
 
     def crossed_by(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Which texts occur across a border; bool (k)."""
@@ -60,6 +54,28 @@ class TurnBorders:
             for place in range(1, len(text))
             if text[place - 1] in self._last
         )
+
+
+def crossed_in(
+    corpus: Corpus, texts: Sequence[str], backend: Backend | None = None, progress: Progress = silent
+) -> NDArray[np.bool_]:
+    """Which of k texts occur across a border of a conversation; bool (k). One pass over the shards."""
+    crossed = np.zeros(len(texts), dtype=np.bool_)
+    for borders in _batches(map_shards(partial(borders_of, corpus.tokenizer), corpus, backend, progress)):
+        left = np.flatnonzero(~crossed)
+        crossed[left] = TurnBorders(borders).crossed_by([texts[index] for index in left.tolist()])
+    return crossed
+
+
+def _batches(shards: Iterable[set[Border]]) -> Iterator[set[Border]]:
+    """The distinct borders of shards, about `_HELD` at a time: a corpus has nearly as many as turns."""
+    held: set[Border] = set()
+    for of_shard in shards:
+        held |= of_shard
+        if len(held) >= _HELD:
+            yield held
+            held = set()
+    yield held
 
 
 def _begins_one(start: bytes, ordered: Sequence[bytes]) -> bool:

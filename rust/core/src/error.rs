@@ -149,8 +149,10 @@ pub enum Error {
         candidate: usize,
     },
     /// Runs could not be written to disk when memory was full, or not read again.
-    #[error("runs cannot be spilled to {folder}: {reason}")]
+    #[error("runs cannot be {step} {folder}: {reason}")]
     Spill {
+        /// What was tried, with its preposition.
+        step: &'static str,
         /// The folder of the temporary file.
         folder: String,
         /// The system's message.

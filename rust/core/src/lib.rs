@@ -24,6 +24,7 @@
 //!
 //! use lar_core::mining::limits::Limits;
 //! use lar_core::mining::mine::{MiningOptions, Selection, mine};
+//! use lar_core::mining::parts::RunParts;
 //! use lar_core::mining::runs::{RunFolder, Trajectories};
 //! use lar_core::stream::expander::Expander;
 //! use lar_core::stream::stop_strings::StopStrings;
@@ -48,7 +49,7 @@
 //! };
 //! let mut folder = RunFolder::default();
 //! folder.add(&part, &Barriers::new(&ids("\n")))?;
-//! let runs = Arc::new(folder.finish());
+//! let runs = Arc::new(RunParts::from(folder.finish()));
 //!
 //! // Segments that both tasks contain.
 //! let limits = Limits { min_count: 2, min_support: 2, max_length: 32, most: 100 };

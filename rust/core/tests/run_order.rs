@@ -1,12 +1,17 @@
 //! Mining gives the same result for any number of threads and any order of the runs, which depends on how
 //! parts of a corpus were folded.
 
+use std::sync::Arc;
+
 use lar_core::Segments;
+use lar_core::mining::candidates::Candidates;
 use lar_core::mining::limits::Limits;
+use lar_core::mining::mine::Selection;
 use lar_core::mining::ngram::ngram_entropies;
+use lar_core::mining::parts::RunParts;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
 use lar_core::mining::search::find_candidates;
-use lar_core::mining::select::select;
+use lar_core::mining::select::Chosen;
 use lar_core::tokens::barriers::Barriers;
 use proptest::prelude::*;
 
@@ -33,6 +38,15 @@ fn reordered(runs: &Runs, order: &[usize]) -> Runs {
     Runs::from_parts(segments, counts, tasks).unwrap()
 }
 
+/// The candidates of the runs, and those that are chosen with their uses.
+fn mined(runs: Runs, size: usize) -> (Arc<Candidates>, Vec<Chosen>) {
+    let runs = Arc::new(RunParts::from(runs));
+    let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
+    let candidates = Arc::new(find_candidates(&runs, &limits).unwrap());
+    let selection = Selection::choose(runs, Arc::clone(&candidates), size).unwrap();
+    (candidates, selection.chosen().to_vec())
+}
+
 /// The bits of each run's entropies, in which NaN equals itself.
 fn entropies_by_run(runs: &Runs) -> Vec<Vec<u32>> {
     let bits: Vec<u32> = ngram_entropies(runs).unwrap().iter().map(|entropy| entropy.to_bits()).collect();
@@ -53,13 +67,10 @@ proptest! {
         order.sort_by_key(|&run| (run as u64 + 1).wrapping_mul(seed | 1).rotate_left(32));
         let other = reordered(&runs, &order);
 
-        let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
-        let candidates = find_candidates(&runs, &limits).unwrap();
-        prop_assert_eq!(&find_candidates(&other, &limits).unwrap(), &candidates);
-        prop_assert_eq!(select(&other, &candidates, size), select(&runs, &candidates, size));
         let entropies = entropies_by_run(&runs);
         let expected: Vec<_> = order.iter().map(|&run| entropies[run].clone()).collect();
         prop_assert_eq!(entropies_by_run(&other), expected);
+        prop_assert_eq!(mined(other, size), mined(runs, size));
     }
 
     #[test]
@@ -67,13 +78,7 @@ proptest! {
         parts in prop::collection::vec((prop::collection::vec(0u32..4, 0..24), 0u32..3), 0..16),
         size in 1usize..6,
     ) {
-        let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
-        let mine = || {
-            let runs = fold(&parts);
-            let candidates = find_candidates(&runs, &limits).unwrap();
-            let chosen = select(&runs, &candidates, size).unwrap();
-            (runs, candidates, chosen)
-        };
+        let mine = || (fold(&parts), mined(fold(&parts), size));
         let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(mine);
         prop_assert_eq!(with(1), with(3));
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use lar_core::mining::candidates::Candidates as CoreCandidates;
 use lar_core::mining::mine::Selection as CoreSelection;
-use lar_core::mining::runs::{Room, Runs as CoreRuns, Trajectories};
+use lar_core::mining::parts::RunParts;
+use lar_core::mining::runs::{Runs as CoreRuns, Trajectories};
 use lar_core::mining::search::find_candidates;
-use lar_core::mining::spill::SpillingFolder;
+use lar_core::mining::spill::{MemoryBound, SpillingFolder};
 use lar_core::mining::{ngram, occurrences, quantile, text_cuts};
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
@@ -46,11 +47,9 @@ impl RunFolder {
     #[new]
     #[pyo3(signature = (barriers, bound=None))]
     fn new(barriers: PyReadonlyArray1<'_, u32>, bound: Option<(Number<usize>, PathBuf)>) -> PyResult<Self> {
-        let folder = bound.map_or_else(SpillingFolder::default, |(bytes, directory)| {
-            SpillingFolder::bounded(bytes.0, &directory)
-        });
-        let folder = folder.within(Room::PARSED);
-        Ok(RunFolder { folder: Some(folder), barriers: Barriers::new(contiguous(&barriers)?) })
+        let bound = bound.map(|(bytes, directory)| MemoryBound { bytes: bytes.0, directory });
+        let folder = Some(SpillingFolder::within(bound));
+        Ok(RunFolder { folder, barriers: Barriers::new(contiguous(&barriers)?) })
     }
 
     #[pyo3(signature = (tokens, offsets, action, tasks, continues=None))]
@@ -93,7 +92,7 @@ fn finished() -> PyErr {
 
 #[pyclass(module = "lar._core", frozen)]
 pub struct Runs {
-    runs: Arc<CoreRuns>,
+    runs: Arc<RunParts>,
 }
 
 #[pymethods]
@@ -109,18 +108,18 @@ impl Runs {
         let segments = segments_from(&tokens, &offsets)?;
         let tasks = segments_from(&tasks, &task_offsets)?;
         let runs = CoreRuns::from_parts(segments, contiguous(&counts)?.to_vec(), tasks).map_err(to_python)?;
-        Ok(Runs { runs: Arc::new(runs) })
+        Ok(Runs { runs: Arc::new(runs.into()) })
     }
 
     #[staticmethod]
     fn weighted(py: Python<'_>, parts: Vec<(PyRef<'_, Runs>, Number<u64>)>) -> PyResult<Self> {
         let parts: Vec<_> = parts.iter().map(|(runs, factor)| (Arc::clone(&runs.runs), factor.0)).collect();
         let parts: Vec<_> = parts.iter().map(|(runs, factor)| (runs.as_ref(), *factor)).collect();
-        Ok(Runs { runs: Arc::new(py.detach(|| CoreRuns::weighted(&parts)).map_err(to_python)?) })
+        Ok(Runs { runs: Arc::new(py.detach(|| RunParts::weighted(&parts)).map_err(to_python)?) })
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py).into_pyobject(py)?))
+        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py)?.into_pyobject(py)?))
     }
 
     fn __len__(&self) -> usize {
@@ -128,8 +127,8 @@ impl Runs {
     }
 
     #[getter]
-    fn distinct_tokens(&self) -> usize {
-        self.runs.strings().tokens().len()
+    fn distinct_tokens(&self) -> u64 {
+        self.runs.tokens()
     }
 
     #[getter]
@@ -137,20 +136,21 @@ impl Runs {
         self.runs.total_tokens()
     }
 
-    fn to_arrays<'py>(&self, py: Python<'py>) -> RunArrays<'py> {
-        let (segments, tasks) = (self.runs.strings(), self.runs.task_sets());
-        (
+    fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<RunArrays<'py>> {
+        let runs = py.detach(|| self.runs.whole()).map_err(to_python)?;
+        let (segments, tasks) = (runs.strings(), runs.task_sets());
+        Ok((
             PyArray1::from_slice(py, segments.tokens()),
             offsets_to(py, segments.offsets()),
-            PyArray1::from_slice(py, self.runs.counts()),
+            PyArray1::from_slice(py, runs.counts()),
             PyArray1::from_slice(py, tasks.tokens()),
             offsets_to(py, tasks.offsets()),
-        )
+        ))
     }
 
     fn ngram_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let entropies = py.detach(|| ngram::ngram_entropies(&self.runs)).map_err(to_python)?;
-        Ok(entropies.into_pyarray(py))
+        let entropies = || ngram::ngram_entropies(&*self.runs.whole()?);
+        Ok(py.detach(entropies).map_err(to_python)?.into_pyarray(py))
     }
 
     fn quantile(
@@ -163,16 +163,21 @@ impl Runs {
         py.detach(|| quantile::quantile(&self.runs, values, share)).map_err(to_python)
     }
 
-    fn continues_within<'py>(
+    fn sample(&self, py: Python<'_>, most: Number<u64>) -> PyResult<Runs> {
+        let runs = py.detach(|| self.runs.sample(most.0)).map_err(to_python)?;
+        Ok(Runs { runs: Arc::new(runs.into()) })
+    }
+
+    fn cut_after(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         token_bytes: PyReadonlyArray1<'_, u8>,
         byte_offsets: PyReadonlyArray1<'_, i64>,
         text: &[u8],
-    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+    ) -> PyResult<Runs> {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
-        let continues = py.detach(|| text_cuts::continues_within(&self.runs, &bytes, text));
-        Ok(continues.map_err(to_python)?.into_pyarray(py))
+        let cut = py.detach(|| text_cuts::cut_after(&self.runs, &bytes, text)).map_err(to_python)?;
+        Ok(Runs { runs: cut.map_or_else(|| Arc::clone(&self.runs), Arc::new) })
     }
 
     fn split(&self, py: Python<'_>, continues: PyReadonlyArray1<'_, bool>) -> PyResult<Runs> {
@@ -182,7 +187,7 @@ impl Runs {
     }
 
     fn candidates(&self, py: Python<'_>, limits: &Limits) -> PyResult<Candidates> {
-        let find = || find_candidates(self.runs.as_ref(), &limits.limits);
+        let find = || find_candidates(&self.runs, &limits.limits);
         Ok(Candidates { candidates: Arc::new(py.detach(find).map_err(to_python)?) })
     }
 

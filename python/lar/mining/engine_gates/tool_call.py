@@ -38,8 +38,7 @@ def cut_at_names(runs: _core.Runs, tokenizer: Tokenizer) -> _core.Runs:
     if not marker:
         return runs
     content, offsets = tokenizer.token_bytes()
-    continues = runs.continues_within(content, offsets.astype(np.int64), opener.encode())
-    return runs if continues.all() else runs.split(continues)
+    return runs.cut_after(content, offsets.astype(np.int64), opener.encode())
 
 
 def _opener_and_marker(tokenizer: Tokenizer) -> tuple[str, str]:

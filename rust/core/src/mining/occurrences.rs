@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::mining::candidates::Candidates;
+use crate::mining::counting::Counter;
 use crate::mining::marginals::{RUNS_A_TASK, add};
-use crate::mining::match_trie::MatchingTrie;
+use crate::mining::parts::RunParts;
 use crate::mining::runs::Runs;
 use crate::tokens::segments::Segments;
 use crate::vocabulary::Vocabulary;
@@ -15,21 +16,48 @@ use crate::vocabulary::Vocabulary;
 /// Of equal segments, the first has all occurrences; segments of less than two tokens have none.
 ///
 /// # Errors
-/// If the segments hold more tokens than a trie of them can have nodes.
-pub fn count_occurrences(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
-    let trie = MatchingTrie::new(segments)?;
-    Ok(sum_over_runs(runs, segments.len(), |run, counts| {
-        for_each_occurrence(&trie, runs.strings().get(run), |index| {
-            counts[index as usize] += runs.count(run);
-        });
-    }))
+/// If the segments hold more tokens than can be looked up, or runs cannot be read from disk.
+pub fn count_occurrences(runs: &RunParts, segments: &Segments) -> Result<Vec<u64>> {
+    Ok(count(runs, segments, 0)?.0)
+}
+
+/// The segments that occur in the runs as candidates, ascending, with their occurrences and supports.
+///
+/// Segments may be equal, and be in any order; those that occur nowhere are left out.
+///
+/// # Errors
+/// As of [`count_occurrences`].
+pub fn as_candidates(runs: &RunParts, segments: &Segments) -> Result<Candidates> {
+    let (counts, supports) = count(runs, segments, u32::MAX)?;
+    let mut order: Vec<usize> = (0..segments.len()).filter(|&index| counts[index] > 0).collect();
+    order.sort_unstable_by_key(|&index| segments.get(index));
+    Ok(order.into_iter().map(|index| (segments.get(index), counts[index], supports[index])).collect())
+}
+
+/// The occurrences of each segment, and its tasks up to `most_tasks`.
+fn count(runs: &RunParts, segments: &Segments, most_tasks: u32) -> Result<(Vec<u64>, Vec<u32>)> {
+    let mut counter = Counter::new(segments, most_tasks)?;
+    runs.for_each(|part| {
+        counter.add(part);
+        Ok(())
+    })?;
+    Ok(counter.finish())
 }
 
 /// How often the canonical parse of all runs, with these segments as the vocabulary, uses each segment.
 ///
 /// # Errors
 /// If the segments are no vocabulary; see [`Vocabulary::new`].
-pub fn count_uses(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
+pub fn count_uses(runs: &RunParts, segments: &Segments) -> Result<Vec<u64>> {
+    let mut uses = vec![0; segments.len()];
+    runs.for_each(|part| {
+        uses = add(std::mem::take(&mut uses), uses_in(part, segments)?);
+        Ok(())
+    })?;
+    Ok(uses)
+}
+
+fn uses_in(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
     let (tokens, offsets) = (runs.strings().tokens(), runs.strings().offsets());
     let largest = tokens.par_iter().chain(segments.tokens()).max();
     let base_size = largest.map_or(0, |largest| largest.saturating_add(1));
@@ -47,60 +75,6 @@ pub fn count_uses(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
     Ok(indices.fold(|| (none(), Vec::new()), counted).map(|(uses, _)| uses).reduce(none, add))
 }
 
-/// The segments that occur in the runs as candidates, ascending, with their occurrences and supports.
-///
-/// Segments may be equal, and be in any order; those that occur nowhere are left out.
-///
-/// # Errors
-/// If the segments hold more tokens than a trie of them can have nodes.
-pub fn as_candidates(runs: &Runs, segments: &Segments) -> Result<Candidates> {
-    let counts = count_occurrences(runs, segments)?;
-    let supports = count_tasks(runs, segments)?;
-    let mut order: Vec<usize> = (0..segments.len()).filter(|&index| counts[index] > 0).collect();
-    order.sort_unstable_by_key(|&index| segments.get(index));
-    Ok(order.into_iter().map(|index| (segments.get(index), counts[index], supports[index])).collect())
-}
-
-/// The number of distinct tasks in which each segment occurs.
-fn count_tasks(runs: &Runs, segments: &Segments) -> Result<Vec<u32>> {
-    let trie = MatchingTrie::new(segments)?;
-    let places_of = |run: usize| {
-        let mut places = Vec::new();
-        for_each_occurrence(&trie, runs.strings().get(run), |index| places.push((index, run)));
-        places.sort_unstable();
-        places.dedup();
-        places
-    };
-    let mut places: Vec<(u32, usize)> = (0..runs.len()).into_par_iter().flat_map_iter(places_of).collect();
-    places.par_sort_unstable();
-    let mut supports = vec![0; segments.len()];
-    for of_segment in places.chunk_by(|one, other| one.0 == other.0) {
-        let mut tasks: Vec<u32> = of_segment.iter().flat_map(|&(_, run)| runs.tasks(run)).copied().collect();
-        tasks.sort_unstable();
-        tasks.dedup();
-        supports[of_segment[0].0 as usize] = tasks.len() as u32;
-    }
-    Ok(supports)
-}
-
-/// Calls `visit` with the index of each segment at each place where it occurs in `tokens`.
-fn for_each_occurrence(trie: &MatchingTrie, tokens: &[u32], mut visit: impl FnMut(u32)) {
-    for start in 0..tokens.len() {
-        trie.for_each_match(&tokens[start..], |index, _| visit(index));
-    }
-}
-
-/// The sum over all runs of what `count` adds for a run to `length` counters.
-fn sum_over_runs(runs: &Runs, length: usize, count: impl Fn(usize, &mut [u64]) + Sync) -> Vec<u64> {
-    let none = || vec![0; length];
-    let counted = |mut sums: Vec<u64>, run: usize| {
-        count(run, &mut sums);
-        sums
-    };
-    let indices = (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK);
-    indices.fold(none, counted).reduce(none, add)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +83,11 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn runs_of(parts: &[(Vec<u32>, u64, u32)]) -> Runs {
+    fn runs_of(parts: &[(Vec<u32>, u64, u32)]) -> RunParts {
         let strings = parts.iter().map(|(run, ..)| run.as_slice()).collect();
         let tasks = parts.iter().map(|(_, _, task)| [*task]).collect::<Vec<_>>();
         let tasks = tasks.iter().map(<[u32; 1]>::as_slice).collect();
-        Runs::from_parts(strings, parts.iter().map(|part| part.1).collect(), tasks).unwrap()
+        Runs::from_parts(strings, parts.iter().map(|part| part.1).collect(), tasks).unwrap().into()
     }
 
     fn parts() -> impl Strategy<Value = Vec<(Vec<u32>, u64, u32)>> {

@@ -1,126 +1,263 @@
-//! Distinct runs in parts, of which one at a time has to be in memory. They can be read as often as needed.
+//! The distinct runs of a corpus: in memory, or in parts on disk, of which one at a time has to be in memory.
 
-use std::ops::Range;
-use std::path::Path;
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::mining::runs::{Room, Runs, sum_of_occurrences};
-use crate::mining::spill::file::SpillFile;
+use crate::mining::sample::{Draw, Sizes, sampled};
+use crate::mining::spill::file::{Extent, SpillFile};
+use crate::mining::spill::{MemoryBound, SpillingFolder, groups_of};
+use crate::tokens::checks::check_length;
 
-/// The distinct runs of a corpus in parts: no run is in two of them, and each has less than 2^32 positions.
+/// The distinct runs of a corpus in one or more parts; no run is in two of them. Parts on disk can be read as often
+/// as needed.
+///
+/// What is made of runs that were folded within a bound of memory is within the same bound.
+#[derive(Debug)]
 pub struct RunParts {
     place: Place,
-    tokens: u64,
-    total_tokens: u64,
+    bound: Option<MemoryBound>,
+    summary: Summary,
 }
 
+#[derive(Debug)]
 enum Place {
-    /// The runs of each part.
-    Memory(Runs, Vec<Range<usize>>),
+    Memory(Runs),
     /// Where each part lies in the file.
-    Disk(Mutex<SpillFile>, Vec<Range<u64>>),
+    Disk(Mutex<SpillFile>, Vec<Extent>),
+}
+
+/// Numbers of all parts.
+#[derive(Debug, Default)]
+struct Summary {
+    runs: usize,
+    tokens: u64,
+    total_tokens: u64,
+    sizes: Sizes,
+}
+
+impl Summary {
+    fn of(runs: &Runs) -> Self {
+        let mut sizes = Sizes::default();
+        sizes.add(runs);
+        let (tokens, total_tokens) = (runs.strings().tokens().len() as u64, runs.total_tokens());
+        Summary { runs: runs.len(), tokens, total_tokens, sizes }
+    }
+
+    fn add(&mut self, runs: &Runs) -> Result<()> {
+        self.total_tokens = sum_of_occurrences(self.total_tokens, Some(runs.total_tokens()))?;
+        self.tokens += runs.strings().tokens().len() as u64;
+        self.runs += runs.len();
+        self.sizes.add(runs);
+        Ok(())
+    }
 }
 
 impl RunParts {
     /// Number of parts; there is at least one.
     pub fn number(&self) -> usize {
         match &self.place {
-            Place::Memory(_, parts) => parts.len(),
+            Place::Memory(_) => 1,
             Place::Disk(_, parts) => parts.len(),
         }
     }
 
+    /// Number of distinct runs.
+    pub fn len(&self) -> usize {
+        self.summary.runs
+    }
+
+    /// Whether there are no runs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Tokens of the distinct runs of all parts.
     pub fn tokens(&self) -> u64 {
-        self.tokens
+        self.summary.tokens
     }
 
     /// Tokens in all occurrences of all runs.
     pub fn total_tokens(&self) -> u64 {
-        self.total_tokens
+        self.summary.total_tokens
+    }
+
+    /// The tokens of the distinct runs, by how often their run occurs.
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.summary.sizes
     }
 
     /// Calls `visit` with the runs of each part, in the same order every time.
     ///
     /// # Errors
     /// The first error of `visit`, or if runs cannot be read from disk.
-    pub fn for_each(&self, mut visit: impl FnMut(&Runs) -> Result<()>) -> Result<()> {
-        match &self.place {
-            Place::Memory(runs, parts) if parts.len() == 1 => visit(runs),
-            Place::Memory(runs, parts) => parts.iter().try_for_each(|part| visit(&runs.slice(part.clone()))),
-            Place::Disk(file, parts) => parts.iter().try_for_each(|part| visit(&read_part(file, part)?)),
-        }
+    pub fn for_each(&self, visit: impl FnMut(&Runs) -> Result<()>) -> Result<()> {
+        self.for_first(self.number(), visit)
     }
 
-    /// The runs in as few parts as possible of at most so many positions; a longer run is a part by itself.
-    fn divided(runs: Runs, most: usize) -> Self {
-        let (mut parts, mut start, offsets) = (Vec::new(), 0, runs.strings().offsets());
-        for run in 0..runs.len() {
-            if run > start && offsets[run + 1] - offsets[start] + run + 1 - start > most {
-                parts.push(start..run);
-                start = run;
+    /// The same with at most so many parts.
+    pub(crate) fn for_first(&self, most: usize, mut visit: impl FnMut(&Runs) -> Result<()>) -> Result<()> {
+        match &self.place {
+            Place::Memory(runs) => (0..most.min(1)).try_for_each(|_| visit(runs)),
+            Place::Disk(file, parts) => {
+                let mut runs = Runs::default();
+                parts.iter().take(most).try_for_each(|&part| {
+                    runs = read(file, part, std::mem::take(&mut runs))?;
+                    visit(&runs)
+                })
             }
         }
-        parts.push(start..runs.len());
-        let (tokens, total_tokens) = (runs.strings().tokens().len() as u64, runs.total_tokens());
-        RunParts { place: Place::Memory(runs, parts), tokens, total_tokens }
+    }
+
+    /// Calls `visit` with the runs of each part, and the values of their tokens.
+    ///
+    /// There is a value for each token of the distinct runs, end to end, in the order of [`RunParts::for_each`].
+    ///
+    /// # Errors
+    /// As of [`RunParts::for_each`], or if there is another number of values.
+    pub(crate) fn for_each_with<T>(
+        &self,
+        what: &'static str,
+        values: &[T],
+        mut visit: impl FnMut(&Runs, &[T]) -> Result<()>,
+    ) -> Result<()> {
+        check_length(what, values.len(), self.tokens() as usize)?;
+        let mut rest = values;
+        self.for_each(|runs| {
+            let (of_part, others) = rest.split_at(runs.strings().tokens().len());
+            rest = others;
+            visit(runs, of_part)
+        })
+    }
+
+    /// All runs in memory.
+    ///
+    /// # Errors
+    /// If runs cannot be read from disk, or are more than can be numbered.
+    pub fn whole(&self) -> Result<Cow<'_, Runs>> {
+        if let Place::Memory(runs) = &self.place {
+            return Ok(Cow::Borrowed(runs));
+        }
+        let mut all = Runs::default();
+        self.for_each(|runs| all.append(runs, Room::PARSED))?;
+        Ok(Cow::Owned(all))
+    }
+
+    /// Runs of two tokens or more that stand for all, with about `most` tokens; all of these if they are fewer.
+    ///
+    /// A run's count is the number of occurrences that it stands for.
+    ///
+    /// # Errors
+    /// If runs cannot be read from disk.
+    pub fn sample(&self, most: u64) -> Result<Runs> {
+        sampled(self, self.sizes().step_for(most), Draw::Selection)
+    }
+
+    /// The runs after each distinct run is cut before every token that may not continue one.
+    ///
+    /// # Errors
+    /// If `continues` is not as long as the tokens of the distinct runs end to end, or runs cannot be read from disk or
+    /// written.
+    pub fn split(&self, continues: &[bool]) -> Result<RunParts> {
+        let mut folder = self.folder();
+        self.for_each_with("continues", continues, |runs, continues| folder.add_split(runs, continues))?;
+        folder.finish()
+    }
+
+    /// Runs of several corpora together, in which an occurrence in corpus i counts as the factor i; see
+    /// [`Runs::weighted`].
+    ///
+    /// # Errors
+    /// If there are more distinct runs than can be numbered, the counts are too large, or runs cannot be read from
+    /// disk or written.
+    pub fn weighted(corpora: &[(&RunParts, u64)]) -> Result<RunParts> {
+        let bounded = corpora.iter().find_map(|(runs, _)| runs.bound.clone());
+        let mut folder = SpillingFolder::within(bounded);
+        for &(runs, factor) in corpora {
+            runs.for_each(|part| folder.add_weighted(part, factor))?;
+        }
+        folder.finish()
+    }
+
+    /// Runs that were folded within a bound: in memory if they fit one part, else on disk.
+    pub(crate) fn within(bound: MemoryBound, runs: Runs) -> Result<RunParts> {
+        let groups = groups_of(&runs.sizes(), bound.part_bytes());
+        if groups.len() == 1 {
+            return Ok(RunParts { bound: Some(bound), ..RunParts::from(runs) });
+        }
+        let mut parts = PartsWriter::create(bound)?;
+        groups.into_iter().try_for_each(|part| parts.write(&runs.some(part)))?;
+        Ok(parts.finish())
+    }
+
+    /// An empty folder with the bound of these runs.
+    pub(crate) fn folder(&self) -> SpillingFolder {
+        SpillingFolder::within(self.bound.clone())
     }
 }
 
-/// Runs in memory: one part, unless there are 2^32 - 1 positions or more.
+/// Runs in memory are one part.
 impl From<Runs> for RunParts {
     fn from(runs: Runs) -> Self {
-        RunParts::divided(runs, Room::SEARCHED.positions)
+        let summary = Summary::of(&runs);
+        RunParts { place: Place::Memory(runs), bound: None, summary }
     }
 }
 
-/// The file is locked while a part is read, not while it is visited.
-fn read_part(file: &Mutex<SpillFile>, part: &Range<u64>) -> Result<Runs> {
-    let mut runs = Runs::default();
+/// Reads a part into the memory of the one before. The file is locked only meanwhile.
+fn read(file: &Mutex<SpillFile>, part: Extent, before: Runs) -> Result<Runs> {
     // A thread that panicked left no file that cannot be read: each part is sought anew.
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.read(part.clone(), |more| runs.append(&more, Room::PARSED))?;
-    Ok(runs)
+    file.lock().unwrap_or_else(PoisonError::into_inner).read(part, before)
 }
 
-/// Writes parts to a temporary file.
+/// Takes parts one after another, and writes them to a temporary file.
 pub(crate) struct PartsWriter {
     file: SpillFile,
-    tokens: u64,
-    total_tokens: u64,
+    bound: MemoryBound,
+    summary: Summary,
 }
 
 impl PartsWriter {
-    /// No parts yet, in a file in `folder`.
-    pub(crate) fn create(folder: &Path) -> Result<Self> {
-        Ok(PartsWriter { file: SpillFile::create(folder, 1)?, tokens: 0, total_tokens: 0 })
+    /// No parts yet.
+    pub(crate) fn create(bound: MemoryBound) -> Result<Self> {
+        let file = SpillFile::create(&bound.directory, 1)?;
+        Ok(PartsWriter { file, bound, summary: Summary::default() })
     }
 
     /// Appends a part.
     pub(crate) fn write(&mut self, runs: &Runs) -> Result<()> {
-        self.total_tokens = sum_of_occurrences(self.total_tokens, Some(runs.total_tokens()))?;
-        self.tokens += runs.strings().tokens().len() as u64;
+        self.summary.add(runs)?;
         self.file.write(runs)
     }
 
     /// The parts.
     pub(crate) fn finish(self) -> RunParts {
-        let PartsWriter { file, tokens, total_tokens } = self;
+        let PartsWriter { file, bound, summary } = self;
         let parts = file.extents(0..1).collect();
-        RunParts { place: Place::Disk(Mutex::new(file), parts), tokens, total_tokens }
+        RunParts { place: Place::Disk(Mutex::new(file), parts), bound: Some(bound), summary }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::mining::spill::SpillingFolder;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use tempfile::tempdir;
+    use std::path::Path;
+    use tempfile::{TempDir, tempdir};
+
+    /// The same runs on disk, in parts of about so many bytes.
+    pub(crate) fn on_disk(runs: &Runs, part_bytes: usize) -> (RunParts, TempDir) {
+        let scratch = tempdir().unwrap();
+        (RunParts::within(bound(4 * part_bytes, scratch.path()), runs.clone()).unwrap(), scratch)
+    }
+
+    pub(crate) fn bound(bytes: usize, directory: &Path) -> MemoryBound {
+        MemoryBound { bytes, directory: directory.to_path_buf() }
+    }
 
     type Counted = BTreeMap<Vec<u32>, (u64, Vec<u32>)>;
 
@@ -151,43 +288,68 @@ mod tests {
         prop::collection::btree_map(run, (1u64..5, tasks), 0..30)
     }
 
-    #[test]
-    fn no_runs_are_one_empty_part() {
-        let (parts, mut sizes) = (RunParts::from(Runs::default()), Vec::new());
-        let visit = |runs: &Runs| {
-            sizes.push(runs.len());
-            Ok(())
-        };
-        parts.for_each(visit).unwrap();
-        assert_eq!((parts.number(), parts.tokens(), sizes), (1, 0, vec![0]));
+    fn two_runs() -> Runs {
+        runs_of(&[(vec![1], (1, vec![0])), (vec![2], (1, vec![0]))].into())
+    }
+
+    fn numbers(parts: &RunParts) -> (usize, u64, u64) {
+        (parts.len(), parts.tokens(), parts.total_tokens())
     }
 
     #[test]
-    fn an_error_of_a_visit_ends_the_visits() {
-        let runs = || runs_of(&[(vec![1], (1, vec![0])), (vec![2], (1, vec![0]))].into());
-        let scratch = tempdir().unwrap();
-        let mut folder = SpillingFolder::bounded(0, scratch.path());
-        folder.add_runs(&runs()).unwrap();
-        for parts in [RunParts::divided(runs(), 2), folder.into_parts().unwrap()] {
-            assert!(parts.number() > 1);
-            let (refused, mut visits) = (Error::TooManyRuns { most: 0 }, 0);
-            let visit = |_: &Runs| {
-                visits += 1;
-                Err(refused.clone())
+    fn no_runs_are_one_empty_part() {
+        for parts in [RunParts::from(Runs::default()), on_disk(&Runs::default(), 0).0] {
+            let mut lengths = Vec::new();
+            let visit = |runs: &Runs| {
+                lengths.push(runs.len());
+                Ok(())
             };
-            assert_eq!(parts.for_each(visit), Err(refused.clone()));
-            assert_eq!(visits, 1);
+            parts.for_each(visit).unwrap();
+            assert_eq!((parts.number(), numbers(&parts), lengths), (1, (0, 0, 0), vec![0]));
         }
     }
 
     #[test]
+    fn an_error_of_a_visit_ends_the_visits() {
+        let (parts, _scratch) = on_disk(&two_runs(), 0);
+        assert_eq!(parts.number(), 2);
+        let (refused, mut visits) = (Error::TooManyRuns { most: 0 }, 0);
+        let visit = |_: &Runs| {
+            visits += 1;
+            Err(refused.clone())
+        };
+        assert_eq!(parts.for_each(visit), Err(refused.clone()));
+        assert_eq!(visits, 1);
+    }
+
+    #[test]
     fn parts_that_cannot_be_written_are_a_typed_error() {
-        let scratch = tempdir().unwrap();
-        let mut folder = SpillingFolder::bounded(0, scratch.path());
-        folder.add_runs(&runs_of(&[(vec![1], (1, vec![0]))].into())).unwrap();
-        scratch.close().unwrap();
-        let error = folder.into_parts().err().unwrap();
-        assert!(matches!(error, Error::Spill { code: Some(_), .. }), "{error}");
+        let nowhere = bound(0, Path::new("/nowhere/at/all"));
+        let error = RunParts::within(nowhere, two_runs()).unwrap_err();
+        assert!(matches!(error, Error::Spill { step: "spilled to", code: Some(_), .. }), "{error}");
+    }
+
+    #[test]
+    fn parts_that_a_disk_has_lost_or_changed_are_a_typed_error() {
+        let damaged = |damage: fn(&mut SpillFile)| {
+            let (mut parts, _scratch) = on_disk(&two_runs(), 0);
+            let Place::Disk(file, _) = &mut parts.place else { panic!("in memory") };
+            damage(file.get_mut().unwrap());
+            let error = parts.whole().unwrap_err();
+            assert!(matches!(error, Error::Spill { step: "read again from", .. }), "{error}");
+        };
+        damaged(|file| file.cut_to(10));
+        damaged(|file| file.overwrite(16, &[7; 8]));
+    }
+
+    #[test]
+    fn what_is_made_of_bounded_runs_is_bounded() {
+        let (parts, _scratch) = on_disk(&two_runs(), 0);
+        let memory = RunParts::from(two_runs());
+        for made in [parts.split(&[true; 2]), RunParts::weighted(&[(&memory, 1), (&parts, 2)])] {
+            assert!(made.unwrap().number() > 1);
+        }
+        assert_eq!(memory.split(&[true; 2]).unwrap().number(), 1);
     }
 
     proptest! {
@@ -197,35 +359,49 @@ mod tests {
             bytes in prop_oneof![Just(0usize), 0usize..20_000],
         ) {
             let scratch = tempdir().unwrap();
-            let mut bounded = SpillingFolder::bounded(bytes, scratch.path());
+            let mut bounded = SpillingFolder::within(Some(bound(bytes, scratch.path())));
             let mut plain = SpillingFolder::default();
             for folder in [&mut bounded, &mut plain] {
-                corpora.iter().for_each(|corpus| folder.add_runs(&runs_of(corpus)).unwrap());
+                corpora.iter().for_each(|corpus| folder.add_runs(&runs_of(corpus).into()).unwrap());
             }
-            let (expected, parts) = (plain.into_parts().unwrap(), bounded.into_parts().unwrap());
+            let (expected, parts) = (plain.finish().unwrap(), bounded.finish().unwrap());
             prop_assert_eq!(expected.number(), 1);
-            prop_assert_eq!((parts.tokens(), parts.total_tokens()), (expected.tokens(), expected.total_tokens()));
+            prop_assert_eq!(numbers(&parts), numbers(&expected));
+            prop_assert_eq!(parts.sizes(), expected.sizes());
             prop_assert_eq!(counted(&parts), counted(&expected));
-            prop_assert_eq!(counted(&parts), counted(&parts));
+            prop_assert_eq!(counted(&parts), counted(&RunParts::from(parts.whole().unwrap().into_owned())));
             drop(parts);
             prop_assert!(std::fs::read_dir(&scratch).unwrap().next().is_none());
         }
 
         #[test]
-        fn parts_in_memory_are_no_larger_than_they_may_be(corpus in corpus(), most in 1usize..40) {
-            let parts = RunParts::divided(runs_of(&corpus), most);
+        fn parts_are_no_larger_than_they_may_be(corpus in corpus(), most in 1usize..400) {
+            let (parts, _scratch) = on_disk(&runs_of(&corpus), most);
             prop_assert_eq!(counted(&parts), corpus);
-            let (mut total_tokens, mut positions) = (0, Vec::new());
+            let mut sizes = Vec::new();
             parts.for_each(|runs| {
-                total_tokens += runs.total_tokens();
-                positions.push((runs.len(), runs.strings().tokens().len() + runs.len()));
+                sizes.push(runs.sizes());
                 Ok(())
             }).unwrap();
-            prop_assert_eq!(positions.len(), parts.number());
-            prop_assert_eq!(total_tokens, parts.total_tokens());
-            prop_assert!(positions.iter().all(|&(runs, positions)| runs <= 1 || positions <= most));
-            let joined = |pair: &[(usize, usize)]| pair[0].1 + pair[1].1;
-            prop_assert!(positions.windows(3).all(|parts| joined(&parts[..2]) > most || joined(&parts[1..]) > most));
+            let sums: Vec<u64> = sizes.iter().map(|sizes| sizes.iter().sum()).collect();
+            prop_assert!(sizes.iter().zip(&sums).all(|(sizes, &sum)| sizes.len() <= 1 || sum <= most as u64));
+            prop_assert!(sums.windows(2).zip(&sizes[1..]).all(|(pair, next)| pair[0] + next[0] > most as u64));
+        }
+
+        #[test]
+        fn runs_in_parts_are_split_and_weighted_as_in_memory(
+            corpora in prop::array::uniform2(corpus()), factors in prop::array::uniform2(0u64..4),
+            may in prop::collection::vec(any::<bool>(), 400), most in 1usize..400,
+        ) {
+            let [left, right] = corpora.each_ref().map(runs_of);
+            let ((one, _here), (other, _there)) = (on_disk(&left, most), on_disk(&right, most));
+            let weighted = RunParts::weighted(&[(&one, factors[0]), (&other, factors[1])]).unwrap();
+            let expected = Runs::weighted(&[(&left, factors[0]), (&right, factors[1])]).unwrap();
+            prop_assert_eq!(counted(&weighted), counted(&expected.into()));
+
+            let may = &may[..left.strings().tokens().len()];
+            let expected = RunParts::from(left).split(may).unwrap();
+            prop_assert_eq!(counted(&one.split(may).unwrap()), counted(&expected));
         }
     }
 }

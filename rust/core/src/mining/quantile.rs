@@ -1,8 +1,7 @@
 //! A quantile of values of the runs' tokens, each of which counts as often as its run occurs.
 
 use crate::error::Result;
-use crate::mining::runs::Runs;
-use crate::tokens::checks::check_length;
+use crate::mining::parts::RunParts;
 
 /// The smallest of the `values` at or under which at least the share `share` (0 to 1) of the tokens lies.
 ///
@@ -11,34 +10,36 @@ use crate::tokens::checks::check_length;
 /// or copied.
 ///
 /// # Errors
-/// If there is another number of values than tokens.
-pub fn quantile(runs: &Runs, values: &[f32], share: f64) -> Result<Option<f32>> {
-    check_length("values", values.len(), runs.strings().tokens().len())?;
+/// If there is another number of values than tokens, or runs cannot be read from disk.
+pub fn quantile(runs: &RunParts, values: &[f32], share: f64) -> Result<Option<f32>> {
     // The bits of floats that are not negative are in the floats' own order.
-    let upper = occurrences(runs, values, |bits| Some(bits >> 16));
+    let upper = occurrences(runs, values, |bits| Some(bits >> 16))?;
     let total: u64 = upper.iter().sum();
     if total == 0 {
         return Ok(None);
     }
     let aim = (share * total as f64).max(1.0);
     let (high, below) = reach(&upper, 0, aim);
-    let lower = occurrences(runs, values, |bits| (bits >> 16 == high).then_some(bits & 0xffff));
+    let lower = occurrences(runs, values, |bits| (bits >> 16 == high).then_some(bits & 0xffff))?;
     let (low, _) = reach(&lower, below, aim);
     Ok(Some(f32::from_bits(high << 16 | low)))
 }
 
 /// How often each `part` of a value's bits occurs.
-fn occurrences(runs: &Runs, values: &[f32], part: impl Fn(u32) -> Option<u32>) -> Vec<u64> {
+fn occurrences(runs: &RunParts, values: &[f32], part: impl Fn(u32) -> Option<u32>) -> Result<Vec<u64>> {
     let mut occurrences = vec![0; 1 << 16];
-    for (range, &count) in runs.strings().offsets().windows(2).zip(runs.counts()) {
-        for value in values[range[0]..range[1]].iter().filter(|value| !value.is_nan()) {
-            // The sum of -0 and 0 is 0, which has other bits.
-            if let Some(part) = part((value + 0.0).to_bits()) {
-                occurrences[part as usize] += count;
+    runs.for_each_with("values", values, |runs, values| {
+        for (range, &count) in runs.strings().offsets().windows(2).zip(runs.counts()) {
+            for value in values[range[0]..range[1]].iter().filter(|value| !value.is_nan()) {
+                // The sum of -0 and 0 is 0, which has other bits.
+                if let Some(part) = part((value + 0.0).to_bits()) {
+                    occurrences[part as usize] += count;
+                }
             }
         }
-    }
-    occurrences
+        Ok(())
+    })?;
+    Ok(occurrences)
 }
 
 /// The first place at which `below` and the occurrences up to there reach `aim`, and their sum before it.
@@ -56,14 +57,15 @@ fn reach(occurrences: &[u64], mut below: u64, aim: f64) -> (u32, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mining::runs::Runs;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
 
-    fn runs_of(counts: &[u64]) -> Runs {
+    fn runs_of(counts: &[u64]) -> RunParts {
         let strings: Vec<[u32; 2]> = (0..counts.len() as u32).map(|run| [run; 2]).collect();
         let strings: Segments = strings.iter().map(<[u32; 2]>::as_slice).collect();
         let tasks: Segments = counts.iter().map(|_| [0].as_slice()).collect();
-        Runs::from_parts(strings, counts.to_vec(), tasks).unwrap()
+        Runs::from_parts(strings, counts.to_vec(), tasks).unwrap().into()
     }
 
     #[test]

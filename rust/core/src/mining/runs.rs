@@ -4,8 +4,6 @@
 //! Logs repeat themselves: after folding, the work depends only on the distinct runs. Counts and task sets
 //! add up, so parts of a corpus can be folded separately and merged.
 
-use std::ops::Range;
-
 use crate::error::{Error, Result};
 use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
@@ -117,6 +115,11 @@ impl Runs {
         Ok(Runs { strings, counts, tasks, total_tokens })
     }
 
+    /// The arrays of [`Runs::from_parts`].
+    pub(crate) fn into_parts(self) -> (Segments, Vec<u64>, Segments) {
+        (self.strings, self.counts, self.tasks)
+    }
+
     /// Runs of several parts together, in which an occurrence in part i counts as the factor i.
     ///
     /// So the counts of what an agent writes and of what it reads can be added up by their prices. Tasks are
@@ -126,14 +129,22 @@ impl Runs {
     /// If there are more distinct runs than can be numbered, or the counts are too large.
     pub fn weighted(parts: &[(&Runs, u64)]) -> Result<Runs> {
         let mut folder = RunFolder::within(Room::PARSED);
-        for &(runs, factor) in parts.iter().filter(|(_, factor)| *factor > 0) {
-            for (index, run) in runs.strings.iter().enumerate() {
-                let count = runs.count(index).checked_mul(factor);
-                let count = count.ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })?;
-                folder.add_run(run, count, runs.tasks(index).iter().copied())?;
-            }
+        for &(runs, factor) in parts {
+            runs.add_weighted(factor, &mut folder)?;
         }
         Ok(folder.finish())
+    }
+
+    /// Adds the runs to a folder; an occurrence counts as `factor`. Nothing is added if that is 0.
+    pub(crate) fn add_weighted(&self, factor: u64, folder: &mut RunFolder) -> Result<()> {
+        if factor == 0 {
+            return Ok(());
+        }
+        self.strings.iter().enumerate().try_for_each(|(index, run)| {
+            let count = self.count(index).checked_mul(factor);
+            let count = count.ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })?;
+            folder.add_run(run, count, self.tasks(index).iter().copied())
+        })
     }
 
     /// Number of distinct runs.
@@ -171,15 +182,10 @@ impl Runs {
         self.tasks.get(index)
     }
 
-    /// The runs after each distinct run is cut before every token that may not continue one.
-    ///
-    /// # Errors
-    /// If `continues` is not as long as the tokens of the distinct runs end to end, or the result has more
-    /// positions than candidates can be searched in.
-    pub fn split(&self, continues: &[bool]) -> Result<Runs> {
-        check_length("continues", continues.len(), self.strings.tokens().len())?;
-        let (mut folder, mut added) = (RunFolder::default(), Ok(()));
-        let nothing = Barriers::default();
+    /// Adds the runs to a folder, each cut before every token that may not continue one. There is an entry of
+    /// `continues` for each token of the distinct runs, end to end.
+    pub(crate) fn add_split(&self, continues: &[bool], folder: &mut RunFolder) -> Result<()> {
+        let (nothing, mut added) = (Barriers::default(), Ok(()));
         for (index, range) in self.strings.offsets().windows(2).enumerate() {
             let run = self.strings.get(index);
             let may = Some(&continues[range[0]..range[1]]);
@@ -190,7 +196,7 @@ impl Runs {
                 }
             });
         }
-        added.map(|()| folder.finish())
+        added
     }
 
     /// Appends other runs, none of which may be equal to one of these.
@@ -207,29 +213,36 @@ impl Runs {
         Ok(())
     }
 
-    /// The runs of a range.
-    pub(crate) fn slice(&self, range: Range<usize>) -> Runs {
-        let strings = self.strings.slice(range.clone());
-        let counts = self.counts[range.clone()].to_vec();
-        let total_tokens = strings.iter().zip(&counts).map(|(run, count)| run.len() as u64 * count).sum();
-        Runs { strings, counts, tasks: self.tasks.slice(range), total_tokens }
+    /// The runs of these indices.
+    pub(crate) fn some(&self, indices: impl Iterator<Item = usize> + Clone) -> Runs {
+        Runs {
+            strings: indices.clone().map(|run| self.strings.get(run)).collect(),
+            counts: indices.clone().map(|run| self.counts[run]).collect(),
+            tasks: indices.clone().map(|run| self.tasks.get(run)).collect(),
+            total_tokens: indices.map(|run| self.strings.get(run).len() as u64 * self.counts[run]).sum(),
+        }
     }
 
     /// One distinct run in `step`.
     pub(crate) fn every(&self, step: usize) -> Runs {
-        let places = || (0..self.len()).step_by(step);
-        Runs {
-            strings: places().map(|run| self.strings.get(run)).collect(),
-            counts: places().map(|run| self.counts[run]).collect(),
-            tasks: places().map(|run| self.tasks.get(run)).collect(),
-            total_tokens: places().map(|run| self.strings.get(run).len() as u64 * self.counts[run]).sum(),
-        }
+        self.some((0..self.len()).step_by(step))
+    }
+
+    /// Bytes of each run, in memory or on disk.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        let size = |run: usize| bytes_of(1, self.strings.get(run).len() + self.tasks.get(run).len());
+        (0..self.len()).map(size).collect()
     }
 
     /// Tokens in all occurrences of all runs.
     pub fn total_tokens(&self) -> u64 {
         self.total_tokens
     }
+}
+
+/// Bytes of so many runs with so many tokens and tasks: each run has a count and two offsets.
+pub(crate) fn bytes_of(runs: usize, words: usize) -> u64 {
+    (3 * size_of::<u64>() * runs + size_of::<u32>() * words) as u64
 }
 
 fn check_run(run: usize, tokens: &[u32], count: u64, tasks: &[u32]) -> Result<()> {

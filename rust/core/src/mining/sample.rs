@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use crate::error::Result;
 use crate::hash;
-use crate::mining::runs::Runs;
+use crate::mining::parts::RunParts;
+use crate::mining::runs::{Room, Runs};
 use crate::tokens::segments::Segments;
 
 /// Distinct runs, each with the number of occurrences that it represents.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct WeightedRuns {
     pub(crate) strings: Segments,
     pub(crate) weights: Vec<u64>,
@@ -22,15 +24,12 @@ pub(crate) struct WeightedRuns {
 impl WeightedRuns {
     /// All runs of two or more tokens if they have at most `most_tokens` tokens, else a sample with that many
     /// tokens on average.
-    pub(crate) fn sample(runs: &Runs, most_tokens: usize) -> Self {
-        let mut sizes = Sizes::default();
-        sizes.add(runs);
-        let step = sizes.step_for(most_tokens as u64);
-        let mut sample = WeightedRuns::default();
-        for index in drawn(runs, step, Draw::Selection) {
-            sample.push(runs.strings().get(index), runs.count(index).max(step));
-        }
-        sample
+    ///
+    /// # Errors
+    /// If runs cannot be read from disk.
+    pub(crate) fn sample(runs: &RunParts, most_tokens: usize) -> Result<Self> {
+        let (strings, weights, _) = runs.sample(most_tokens as u64)?.into_parts();
+        Ok(WeightedRuns { strings, weights })
     }
 
     pub(crate) fn push(&mut self, run: &[u32], weight: u64) {
@@ -44,7 +43,7 @@ impl WeightedRuns {
 }
 
 /// The tokens of distinct runs, by how often their run occurs.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes(BTreeMap<u64, u128>);
 
 impl Sizes {
@@ -72,6 +71,19 @@ impl Sizes {
     }
 }
 
+/// Runs that represent all, with their tasks.
+pub(crate) fn sampled(runs: &RunParts, step: u64, draw: Draw) -> Result<Runs> {
+    let mut sampled = Runs::default();
+    runs.for_each(|part| {
+        let drawn = drawn(part, step, draw);
+        let strings: Segments = drawn.iter().map(|&run| part.strings().get(run)).collect();
+        let counts = drawn.iter().map(|&run| part.count(run).max(step)).collect();
+        let tasks: Segments = drawn.iter().map(|&run| part.tasks(run)).collect();
+        sampled.append(&Runs::from_parts(strings, counts, tasks)?, Room::SEARCHED)
+    })?;
+    Ok(sampled)
+}
+
 /// What a sample is for. Those for different purposes are drawn independently: a segment that one sample shows
 /// too often by chance is not favoured by the other too.
 #[derive(Clone, Copy)]
@@ -83,7 +95,7 @@ pub(crate) enum Draw {
 }
 
 /// The runs of two or more tokens that a sample with this step takes, ascending.
-pub(crate) fn drawn(runs: &Runs, step: u64, draw: Draw) -> Vec<usize> {
+fn drawn(runs: &Runs, step: u64, draw: Draw) -> Vec<usize> {
     let is_drawn = |&index: &usize| {
         let run = runs.strings().get(index);
         run.len() >= 2 && (step == 1 || number(run, draw) % step < runs.count(index))
@@ -106,8 +118,10 @@ fn number(run: &[u32], draw: Draw) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mining::parts::tests::on_disk;
     use crate::mining::runs::{RunFolder, Trajectories};
     use crate::tokens::barriers::Barriers;
+    use std::collections::BTreeSet;
 
     fn runs(number: u32) -> Runs {
         // Run i is [i, i + 1, i + 2], i % 5 + 1 times.
@@ -127,15 +141,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_of_parts_is_that_of_the_whole() {
+        let as_set = |sample: WeightedRuns| -> BTreeSet<(Vec<u32>, u64)> {
+            sample.strings.iter().map(<[u32]>::to_vec).zip(sample.weights).collect()
+        };
+        let (parts, _scratch) = on_disk(&runs(3_000), 5_000);
+        assert!(parts.number() > 3);
+        let whole = as_set(WeightedRuns::sample(&runs(3_000).into(), 3_000).unwrap());
+        assert_eq!(as_set(WeightedRuns::sample(&parts, 3_000).unwrap()), whole);
+    }
+
+    #[test]
     fn a_small_corpus_is_taken_whole() {
-        let sample = WeightedRuns::sample(&runs(100), 300);
+        let sample = WeightedRuns::sample(&runs(100).into(), 300).unwrap();
         assert_eq!((sample.len(), sample.weights.iter().sum::<u64>()), (100, 300));
     }
 
     #[test]
     fn weights_estimate_the_occurrences_of_the_whole() {
-        let runs = runs(30_000);
-        let sample = WeightedRuns::sample(&runs, 30_000);
+        let sample = WeightedRuns::sample(&runs(30_000).into(), 30_000).unwrap();
         let tokens = sample.strings.tokens().len();
         assert!((25_000..35_000).contains(&tokens), "{tokens}");
         let estimate = sample.weights.iter().sum::<u64>() as f64;
@@ -150,7 +174,7 @@ mod tests {
             runs.counts().iter().map(|count| count * 100).collect(),
             runs.task_sets().clone(),
         );
-        let sample = WeightedRuns::sample(&often.unwrap(), 30_000);
+        let sample = WeightedRuns::sample(&often.unwrap().into(), 30_000).unwrap();
         let tokens = sample.strings.tokens().len();
         assert!((25_000..35_000).contains(&tokens), "{tokens}");
     }

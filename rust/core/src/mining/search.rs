@@ -10,8 +10,7 @@ use crate::mining::candidates::Candidates;
 use crate::mining::counting::Counter;
 use crate::mining::limits::Limits;
 use crate::mining::parts::RunParts;
-use crate::mining::runs::{Room, Runs};
-use crate::mining::sample::{Draw, Sizes, drawn};
+use crate::mining::sample::{Draw, sampled};
 use crate::mining::trie::{find_exactly, find_in_sample};
 use crate::tokens::segments::Segments;
 
@@ -29,49 +28,6 @@ const MOST_TASKS: u32 = 128;
 /// Standard deviations by which a count in a sample may fall short of what is expected.
 const DEVIATIONS: f64 = 3.0;
 
-/// The distinct runs of a corpus, in memory or in parts of which one at a time has to be.
-pub trait RunSource {
-    /// Tokens of the distinct runs.
-    fn tokens(&self) -> u64;
-
-    /// Number of parts; there is at least one.
-    fn number(&self) -> usize;
-
-    /// Calls `visit` with the runs of each part. No run is in two parts.
-    ///
-    /// # Errors
-    /// The first error of `visit`, or if runs cannot be read.
-    fn for_each(&self, visit: &mut dyn FnMut(&Runs) -> Result<()>) -> Result<()>;
-}
-
-impl RunSource for Runs {
-    fn tokens(&self) -> u64 {
-        self.strings().tokens().len() as u64
-    }
-
-    fn number(&self) -> usize {
-        1
-    }
-
-    fn for_each(&self, visit: &mut dyn FnMut(&Runs) -> Result<()>) -> Result<()> {
-        visit(self)
-    }
-}
-
-impl RunSource for RunParts {
-    fn tokens(&self) -> u64 {
-        RunParts::tokens(self)
-    }
-
-    fn number(&self) -> usize {
-        RunParts::number(self)
-    }
-
-    fn for_each(&self, visit: &mut dyn FnMut(&Runs) -> Result<()>) -> Result<()> {
-        RunParts::for_each(self, visit)
-    }
-}
-
 /// The segments of two or more tokens within `limits` that are expected to save most; all of them if the
 /// corpus is small, and nearly all else.
 ///
@@ -80,7 +36,7 @@ impl RunSource for RunParts {
 ///
 /// # Errors
 /// If a limit is too small, or runs cannot be read.
-pub fn find_candidates(runs: &impl RunSource, limits: &Limits) -> Result<Candidates> {
+pub fn find_candidates(runs: &RunParts, limits: &Limits) -> Result<Candidates> {
     let bounds = Bounds { whole: WHOLE_TOKENS, sampled: SAMPLED_TOKENS, most_tasks: MOST_TASKS };
     find_within(runs, limits, bounds)
 }
@@ -93,14 +49,14 @@ struct Bounds {
     most_tasks: u32,
 }
 
-fn find_within(runs: &impl RunSource, limits: &Limits, bounds: Bounds) -> Result<Candidates> {
+fn find_within(runs: &RunParts, limits: &Limits, bounds: Bounds) -> Result<Candidates> {
     limits.check()?;
     if runs.tokens() <= bounds.whole {
-        return find_in_whole(runs, limits);
+        return find_exactly(&*runs.whole()?, limits);
     }
     let found = find_by_sample(runs, limits, bounds.sampled)?;
     let mut counter = Counter::new(&found, bounds.most_tasks.max(limits.min_support))?;
-    runs.for_each(&mut |part| {
+    runs.for_each(|part| {
         counter.add(part);
         Ok(())
     })?;
@@ -113,46 +69,11 @@ fn find_within(runs: &impl RunSource, limits: &Limits, bounds: Bounds) -> Result
     Ok(Candidates::best(&[all.filter(is_frequent).collect()], limits.most))
 }
 
-/// The candidates of all runs in memory.
-fn find_in_whole(runs: &impl RunSource, limits: &Limits) -> Result<Candidates> {
-    if runs.number() > 1 {
-        return find_exactly(&sample(runs, 1)?, limits);
-    }
-    let mut found = Candidates::default();
-    runs.for_each(&mut |whole| {
-        found = find_exactly(whole, limits)?;
-        Ok(())
-    })?;
-    Ok(found)
-}
-
 /// The segments that may be candidates, by a sample of about `most` tokens.
-fn find_by_sample(runs: &impl RunSource, limits: &Limits, most: u64) -> Result<Segments> {
-    let step = sizes_of(runs)?.step_for(most);
+fn find_by_sample(runs: &RunParts, limits: &Limits, most: u64) -> Result<Segments> {
+    let step = runs.sizes().step_for(most);
     let tasks = u32::try_from(step).unwrap_or(u32::MAX);
-    Ok(find_in_sample(&sample(runs, step)?, &limits_of_sample(limits, step), tasks)?.segments)
-}
-
-fn sizes_of(runs: &impl RunSource) -> Result<Sizes> {
-    let mut sizes = Sizes::default();
-    runs.for_each(&mut |part| {
-        sizes.add(part);
-        Ok(())
-    })?;
-    Ok(sizes)
-}
-
-/// Runs that represent all (see [`crate::mining::sample`]), with their tasks.
-fn sample(runs: &impl RunSource, step: u64) -> Result<Runs> {
-    let mut sampled = Runs::default();
-    runs.for_each(&mut |part| {
-        let drawn = drawn(part, step, Draw::Search);
-        let strings: Segments = drawn.iter().map(|&run| part.strings().get(run)).collect();
-        let counts = drawn.iter().map(|&run| part.count(run).max(step)).collect();
-        let tasks: Segments = drawn.iter().map(|&run| part.tasks(run)).collect();
-        sampled.append(&Runs::from_parts(strings, counts, tasks)?, Room::SEARCHED)
-    })?;
-    Ok(sampled)
+    Ok(find_in_sample(&sampled(runs, step, Draw::Search)?, &limits_of_sample(limits, step), tasks)?.segments)
 }
 
 /// Limits that segments within `limits` hardly ever miss in a sample, except those that occur there in one task
@@ -173,10 +94,10 @@ fn limits_of_sample(limits: &Limits, step: u64) -> Limits {
 mod tests {
     use super::*;
     use crate::mining::occurrences::as_candidates;
-    use crate::mining::spill::SpillingFolder;
+    use crate::mining::parts::tests::on_disk;
+    use crate::mining::runs::Runs;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use tempfile::tempdir;
 
     /// Agents of few words: each task has some of the same sentences, and a word of its own.
     fn corpus(tasks: u32, words: u32) -> Runs {
@@ -212,19 +133,19 @@ mod tests {
 
     #[test]
     fn a_sample_finds_nearly_what_the_whole_text_has() {
-        let runs = corpus(400, 4_000);
-        let sampled = sample(&runs, sizes_of(&runs).unwrap().step_for(SMALL.sampled)).unwrap();
-        assert!(sampled.strings().tokens().len() < runs.strings().tokens().len() / 5);
+        let exact = find_exactly(&corpus(400, 4_000), &LIMITS).unwrap();
+        let runs = RunParts::from(corpus(400, 4_000));
+        let sample = sampled(&runs, runs.sizes().step_for(SMALL.sampled), Draw::Search).unwrap();
+        assert!((sample.strings().tokens().len() as u64) < runs.tokens() / 5);
         let bounds = Bounds { most_tasks: u32::MAX, ..SMALL };
         let found = find_within(&runs, &LIMITS, bounds).unwrap();
         assert_eq!(as_candidates(&runs, &found.segments).unwrap(), found);
-        let exact = find_exactly(&runs, &LIMITS).unwrap();
         assert!(total(&found) > 0.9 * total(&exact), "{} {}", total(&found), total(&exact));
     }
 
     #[test]
     fn tasks_are_counted_up_to_a_bound_or_as_far_as_the_limits_ask() {
-        let runs = corpus(400, 4_000);
+        let runs = corpus(400, 4_000).into();
         let most =
             |limits: &Limits| *find_within(&runs, limits, SMALL).unwrap().supports.iter().max().unwrap();
         assert_eq!(most(&LIMITS), 20);
@@ -246,14 +167,11 @@ mod tests {
     proptest! {
         #[test]
         fn parts_and_threads_change_nothing(
-            tasks in 1u32..60, whole in prop_oneof![Just(0u64), Just(1 << 20)], bytes in 0usize..20_000
+            tasks in 1u32..60, whole in prop_oneof![Just(0u64), Just(1 << 20)], bytes in 0usize..5_000
         ) {
-            let (runs, scratch) = (corpus(tasks, 50), tempdir().unwrap());
-            let mut folder = SpillingFolder::bounded(bytes, scratch.path());
-            folder.add_runs(&runs).unwrap();
-            let parts = folder.into_parts().unwrap();
+            let (parts, _scratch) = on_disk(&corpus(tasks, 50), bytes);
             let bounds = Bounds { whole, sampled: 300, ..SMALL };
-            let expected = find_within(&runs, &LIMITS, bounds).unwrap();
+            let expected = find_within(&corpus(tasks, 50).into(), &LIMITS, bounds).unwrap();
             prop_assert_eq!(&find_within(&parts, &LIMITS, bounds).unwrap(), &expected);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
             prop_assert_eq!(pool.install(|| find_within(&parts, &LIMITS, bounds).unwrap()), expected);
@@ -262,7 +180,8 @@ mod tests {
         #[test]
         fn a_small_corpus_is_searched_exactly(tasks in 0u32..30) {
             let runs = corpus(tasks, 50);
-            prop_assert_eq!(find_candidates(&runs, &LIMITS).unwrap(), find_exactly(&runs, &LIMITS).unwrap());
+            let exact = find_exactly(&runs, &LIMITS).unwrap();
+            prop_assert_eq!(find_candidates(&runs.into(), &LIMITS).unwrap(), exact);
         }
     }
 
@@ -271,8 +190,9 @@ mod tests {
         let runs = corpus(400, 4_000);
         let counts = runs.counts().iter().map(|count| count * 100).collect();
         let often = Runs::from_parts(runs.strings().clone(), counts, runs.task_sets().clone()).unwrap();
-        let step = |runs: &Runs| sizes_of(runs).unwrap().step_for(2_000);
-        let size = |runs: &Runs| sample(runs, step(runs)).unwrap().strings().tokens().len();
-        assert!(size(&often) < 2_600 && size(&often) > 1_400, "{}", size(&often));
+        let often = RunParts::from(often);
+        let sample = sampled(&often, often.sizes().step_for(2_000), Draw::Search).unwrap();
+        let tokens = sample.strings().tokens().len();
+        assert!((1_400..2_600).contains(&tokens), "{tokens}");
     }
 }

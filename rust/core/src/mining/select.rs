@@ -10,13 +10,15 @@
 //! that would encode the same text. So a short segment has some worth even if a longer one covers it in every
 //! task of the corpus.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::mining::candidates::Candidates;
 use crate::mining::marginals::{Gains, Usage};
 use crate::mining::matches::{MatchedRuns, Matcher};
 use crate::mining::occurrences::count_uses;
 use crate::mining::parser::{Parser, TOKEN};
-use crate::mining::runs::Runs;
+use crate::mining::parts::RunParts;
 use crate::mining::sample::WeightedRuns;
 use crate::mining::worth::{most_savings, trust};
 use crate::tokens::checks::check_length;
@@ -48,34 +50,35 @@ pub struct Chosen {
     pub uses: u64,
 }
 
-/// At most `size` of the candidates, those without which the most units would be lost first.
-///
-/// `runs` are the agent's tokens between barriers, *without* an entropy gate: this is what will be parsed. If
-/// the parse of the corpus uses fewer, the best of the others follow. Fewer are returned only if there are
-/// fewer candidates.
-///
-/// # Errors
-/// If the candidates hold more tokens than a trie of them can have nodes.
-pub fn select(runs: &Runs, candidates: &Candidates, size: usize) -> Result<Vec<Chosen>> {
-    select_holding(runs, candidates, &vec![false; candidates.len()], size)
+/// The runs of a corpus, which selection reads for the final uses, and the sample of them that it reads for everything
+/// else.
+#[derive(Debug)]
+pub(crate) struct SampledRuns {
+    runs: Arc<RunParts>,
+    sample: WeightedRuns,
 }
 
-/// The same for an update of a vocabulary: the candidates that it has, for which `held` is true, are preferred.
-///
-/// # Errors
-/// As of [`select`], or if `held` has not one entry for each candidate.
-pub fn select_holding(
-    runs: &Runs,
-    candidates: &Candidates,
-    held: &[bool],
-    size: usize,
-) -> Result<Vec<Chosen>> {
-    check_length("held", held.len(), candidates.len())?;
-    let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS);
-    let chosen = Selector::new(&sample, candidates, held)?.choose(size);
-    let segments: Segments = chosen.iter().map(|&candidate| candidates.segments.get(candidate)).collect();
-    let uses = count_uses(runs, &segments)?;
-    Ok(chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect())
+impl SampledRuns {
+    /// # Errors
+    /// If runs cannot be read from disk.
+    pub(crate) fn new(runs: Arc<RunParts>) -> Result<Self> {
+        let sample = WeightedRuns::sample(&runs, SAMPLED_TOKENS)?;
+        Ok(SampledRuns { runs, sample })
+    }
+
+    /// At most `size` of the candidates, those without which the most units would be lost first; those for which
+    /// `held` is true are preferred.
+    ///
+    /// # Errors
+    /// If the candidates hold more tokens than a trie of them can have nodes, `held` has not one entry for each
+    /// candidate, or runs cannot be read from disk.
+    pub(crate) fn select(&self, candidates: &Candidates, held: &[bool], size: usize) -> Result<Vec<Chosen>> {
+        check_length("held", held.len(), candidates.len())?;
+        let chosen = Selector::new(&self.sample, candidates, held)?.choose(size);
+        let segments = chosen.iter().map(|&candidate| candidates.segments.get(candidate)).collect();
+        let uses = count_uses(&self.runs, &segments)?;
+        Ok(chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect())
+    }
 }
 
 struct Selector<'a> {
@@ -285,7 +288,7 @@ mod tests {
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;
 
-    fn runs_of(parts: &[Vec<u32>]) -> Runs {
+    fn runs_of(parts: &[Vec<u32>]) -> RunParts {
         let mut folder = RunFolder::default();
         for (task, tokens) in parts.iter().enumerate() {
             let part = Trajectories {
@@ -297,14 +300,18 @@ mod tests {
             };
             folder.add(&part, &Barriers::new(&[0])).unwrap();
         }
-        folder.finish()
+        folder.finish().into()
+    }
+
+    fn candidates_in(runs: &RunParts) -> Candidates {
+        find_candidates(runs, &Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 }).unwrap()
     }
 
     fn chosen_segments(parts: &[Vec<u32>], size: usize) -> (Vec<Vec<u32>>, Vec<u64>) {
         let runs = runs_of(parts);
-        let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
-        let candidates = find_candidates(&runs, &limits).unwrap();
-        let chosen = select(&runs, &candidates, size).unwrap();
+        let candidates = candidates_in(&runs);
+        let held = vec![false; candidates.len()];
+        let chosen = SampledRuns::new(Arc::new(runs)).unwrap().select(&candidates, &held, size).unwrap();
         let segment = |chosen: &Chosen| candidates.segments.get(chosen.candidate).to_vec();
         (chosen.iter().map(segment).collect(), chosen.iter().map(|chosen| chosen.uses).collect())
     }
@@ -332,18 +339,16 @@ mod tests {
             let parts: Vec<Vec<u32>> =
                 (0..6).map(|_| vec![1, 2]).chain((0..rivals).map(|_| vec![3, 4])).collect();
             let runs = runs_of(&parts);
-            let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
-            let candidates = find_candidates(&runs, &limits).unwrap();
+            let candidates = candidates_in(&runs);
             let held: Vec<bool> = candidates.segments.iter().map(|segment| segment == [1, 2]).collect();
-            let chosen = select_holding(&runs, &candidates, &held, 1).unwrap();
+            let chosen = SampledRuns::new(Arc::new(runs)).unwrap().select(&candidates, &held, 1).unwrap();
             candidates.segments.get(chosen[0].candidate).to_vec()
         };
         assert_eq!(chosen_beside(11), [1, 2]);
         assert_eq!(chosen_beside(13), [3, 4]);
         let runs = runs_of(&[vec![1, 2], vec![1, 2]]);
-        let limits = Limits { min_count: 2, min_support: 1, max_length: 32, most: 1000 };
-        let candidates = find_candidates(&runs, &limits).unwrap();
-        let error = select_holding(&runs, &candidates, &[], 1).unwrap_err();
+        let candidates = candidates_in(&runs);
+        let error = SampledRuns::new(Arc::new(runs)).unwrap().select(&candidates, &[], 1).unwrap_err();
         assert_eq!(error, crate::Error::Length { what: "held", found: 0, expected: 1 });
     }
 

@@ -2,15 +2,11 @@
 //!
 //! A full folder writes its runs to the file, partitioned by a hash of their tokens, and starts again empty.
 //! Equal runs always get the same partition. At the end the partitions are merged, as many at a time as fit the
-//! bound, and counts and tasks add up to what they would have been in memory.
-//!
-//! The bound holds while runs are folded. After [`SpillingFolder::finish`] the distinct runs are in memory, as
-//! four flat arrays. There the bound limits only the index that finds equal runs and the entries of
-//! occurrences, by far the larger part if runs recur. After [`SpillingFolder::into_parts`] one part at a time
-//! is in memory. No run is left out: one without a candidate still counts for the branching entropies.
+//! bound, and counts and tasks add up to what they would have been in memory. What is merged together is a part of
+//! the result, see [`RunParts`]. No run is left out: one without a candidate still counts for the n-gram entropies.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::mining::parts::{PartsWriter, RunParts};
@@ -31,40 +27,44 @@ const PARTITION_BYTES: usize = 1 << 18;
 /// little.
 const BLOCK_TOKENS: usize = 1 << 19;
 
-/// The bound divided by the memory that a folder may hold: its tasks are in memory twice while it is written,
-/// and so is an array while it grows.
-const SHARE_OF_BOUND: usize = 2;
-
-/// The bound divided by the bytes on disk that are merged at a time: short runs need up to four times as much
-/// while they are folded.
-const SHARE_OF_MERGING: usize = 4;
-
-/// A [`RunFolder`] that can be given a bound, beyond which it spills to disk.
-#[derive(Default)]
-pub struct SpillingFolder {
-    room: Room,
-    folder: RunFolder,
-    bound: Option<MemoryBound>,
+/// How many bytes the runs of a corpus may take, and the folder on disk that takes the others.
+#[derive(Debug, Clone)]
+pub struct MemoryBound {
+    /// About the most bytes in memory.
+    pub bytes: usize,
+    /// The folder of the temporary files.
+    pub directory: PathBuf,
 }
 
-struct MemoryBound {
-    bytes: usize,
-    directory: PathBuf,
+impl MemoryBound {
+    /// Bytes that a folder may hold: its tasks are in memory twice while it is written, and so is an array while
+    /// it grows.
+    fn folder_bytes(&self) -> usize {
+        self.bytes / 2
+    }
+
+    /// Bytes of a part: short runs need up to four times as much while they are folded.
+    pub(crate) fn part_bytes(&self) -> u64 {
+        (self.bytes / 4) as u64
+    }
+
+    /// Partitions of what is spilled.
+    fn partitions(&self) -> usize {
+        (self.folder_bytes() / PARTITION_BYTES).clamp(FEWEST_PARTITIONS, MOST_PARTITIONS)
+    }
+}
+
+/// A [`RunFolder`] for runs that are only parsed or searched by a sample. Within a bound, it spills to disk.
+pub struct SpillingFolder {
+    folder: RunFolder,
+    bound: Option<MemoryBound>,
     spilled: Option<SpillFile>,
 }
 
 impl SpillingFolder {
-    /// A folder of at most about `bytes` bytes, which spills to a temporary file in `directory`.
-    ///
-    /// The default has no bound and never spills.
-    pub fn bounded(bytes: usize, directory: &Path) -> Self {
-        let bound = MemoryBound { bytes, directory: directory.to_path_buf(), spilled: None };
-        SpillingFolder { bound: Some(bound), ..SpillingFolder::default() }
-    }
-
-    /// The folder with this much room, on disk and in memory; nothing may have been added yet.
-    pub fn within(self, room: Room) -> Self {
-        SpillingFolder { room, folder: RunFolder::within(room), ..self }
+    /// A folder of at most about so many bytes; without a bound it never spills.
+    pub fn within(bound: Option<MemoryBound>) -> Self {
+        SpillingFolder { folder: RunFolder::within(Room::PARSED), bound, spilled: None }
     }
 
     /// Adds every run of part of a corpus.
@@ -90,56 +90,37 @@ impl SpillingFolder {
     /// Adds folded runs.
     ///
     /// # Errors
-    /// If there is no room for a run, or runs cannot be written to disk.
-    pub fn add_runs(&mut self, runs: &Runs) -> Result<()> {
-        self.folder.add_runs(runs)?;
+    /// If there is no room for a run, or runs cannot be read from disk or written.
+    pub fn add_runs(&mut self, runs: &RunParts) -> Result<()> {
+        runs.for_each(|part| self.add_weighted(part, 1))
+    }
+
+    /// Adds folded runs, each of whose occurrences counts as `factor`.
+    pub(crate) fn add_weighted(&mut self, runs: &Runs, factor: u64) -> Result<()> {
+        runs.add_weighted(factor, &mut self.folder)?;
+        self.spill_if_full()
+    }
+
+    /// Adds folded runs, cut before each token that may not continue one.
+    pub(crate) fn add_split(&mut self, runs: &Runs, continues: &[bool]) -> Result<()> {
+        runs.add_split(continues, &mut self.folder)?;
         self.spill_if_full()
     }
 
     /// The distinct runs, in no particular order if some were spilled.
     ///
-    /// # Errors
-    /// If runs cannot be written to disk or read again, or there is no room for the merged runs.
-    pub fn finish(self) -> Result<Runs> {
-        let room = self.room;
-        match self.into_partitions()? {
-            Folded::InMemory(runs) => Ok(runs),
-            Folded::OnDisk(mut partitions) => {
-                let mut all = Runs::default();
-                partitions.for_each_part(room, |runs| all.append(&runs, room))?;
-                Ok(all)
-            }
-        }
-    }
-
-    /// The distinct runs in parts that fit the bound of memory (one of 1 GiB up to 2^37 tokens); a folder that
-    /// never spilled gives one part.
-    ///
-    /// Together they may be more than memory holds, and have more positions than there is room for in one; a
-    /// folder that is to hold so many before it spills has to be [`within`](Self::within) [`Room::PARSED`]. The
-    /// merged runs are written to a second temporary file, and the first ends after that.
+    /// Within a bound, parts fit it (one of 1 GiB up to 2^37 distinct tokens). The merged runs are written to a
+    /// second temporary file, and the first ends after that.
     ///
     /// # Errors
     /// If runs cannot be written to disk or read again, or there is no room for a part.
-    pub fn into_parts(self) -> Result<RunParts> {
-        let room = Room { positions: self.room.positions.min(Room::SEARCHED.positions), ..self.room };
-        match self.into_partitions()? {
-            Folded::InMemory(runs) => Ok(RunParts::from(runs)),
-            Folded::OnDisk(mut partitions) => {
-                let mut parts = PartsWriter::create(partitions.file.folder())?;
-                partitions.for_each_part(room, |runs| parts.write(&runs))?;
-                Ok(parts.finish())
-            }
-        }
-    }
-
-    fn into_partitions(mut self) -> Result<Folded> {
-        let runs = self.folder.finish();
-        let Some(MemoryBound { bytes, spilled: Some(mut file), .. }) = self.bound.take() else {
-            return Ok(Folded::InMemory(runs));
-        };
+    pub fn finish(self) -> Result<RunParts> {
+        let (runs, spilled) = (self.folder.finish(), self.spilled);
+        let Some(bound) = self.bound else { return Ok(RunParts::from(runs)) };
+        let Some(mut file) = spilled else { return RunParts::within(bound, runs) };
         file.write(&runs)?;
-        Ok(Folded::OnDisk(Partitions { file, bytes: (bytes / SHARE_OF_MERGING) as u64 }))
+        drop(runs);
+        merged(file, bound)
     }
 
     /// Adds trajectories `first` to `last` (exclusive) of `part`.
@@ -165,51 +146,44 @@ impl SpillingFolder {
     }
 
     fn spill_if_full(&mut self) -> Result<()> {
-        let Some(bound) = &mut self.bound else { return Ok(()) };
-        if self.folder.memory() <= bound.bytes / SHARE_OF_BOUND {
+        let Some(bound) = &self.bound else { return Ok(()) };
+        if self.folder.memory() <= bound.folder_bytes() {
             return Ok(());
         }
-        let runs = std::mem::replace(&mut self.folder, RunFolder::within(self.room)).finish();
-        if bound.spilled.is_none() {
-            let partitions = bound.bytes / SHARE_OF_BOUND / PARTITION_BYTES;
-            let partitions = partitions.clamp(FEWEST_PARTITIONS, MOST_PARTITIONS);
-            bound.spilled = Some(SpillFile::create(&bound.directory, partitions)?);
-        }
-        bound.spilled.as_mut().map_or(Ok(()), |file| file.write(&runs))
+        let runs = std::mem::replace(&mut self.folder, RunFolder::within(Room::PARSED)).finish();
+        let file = match self.spilled.take() {
+            Some(file) => file,
+            None => SpillFile::create(&bound.directory, bound.partitions())?,
+        };
+        self.spilled.insert(file).write(&runs)
     }
 }
 
-/// What was folded.
-enum Folded {
-    InMemory(Runs),
-    OnDisk(Partitions),
-}
-
-/// The spilled runs, and how many bytes of them are merged at a time.
-struct Partitions {
-    file: SpillFile,
-    bytes: u64,
-}
-
-impl Partitions {
-    /// Merges some partitions at a time, since no run is in two of them, and gives the runs away.
-    fn for_each_part(&mut self, room: Room, mut visit: impl FnMut(Runs) -> Result<()>) -> Result<()> {
-        // A run has more bytes on disk than positions, so this many always have room.
-        let most = self.bytes.min(room.positions as u64);
-        for partitions in groups_of(&self.file.sizes(), most) {
-            let mut folder = RunFolder::within(room);
-            let extents: Vec<_> = self.file.extents(partitions).collect();
-            for extent in extents {
-                self.file.read(extent, |runs| folder.add_runs(&runs))?;
-            }
-            visit(folder.finish())?;
-        }
-        Ok(())
+/// Without a bound.
+impl Default for SpillingFolder {
+    fn default() -> Self {
+        SpillingFolder::within(None)
     }
+}
+
+/// Merges some partitions at a time, since no run is in two of them, to the parts of the result.
+fn merged(mut file: SpillFile, bound: MemoryBound) -> Result<RunParts> {
+    let groups = groups_of(&file.sizes(), bound.part_bytes());
+    let (mut parts, mut read) = (PartsWriter::create(bound)?, Runs::default());
+    for partitions in groups {
+        let mut folder = RunFolder::within(Room::PARSED);
+        let extents: Vec<_> = file.extents(partitions).collect();
+        for extent in extents {
+            read = file.read(extent, read)?;
+            folder.add_runs(&read)?;
+        }
+        parts.write(&folder.finish())?;
+    }
+    Ok(parts.finish())
 }
 
 /// Divides numbers into ranges whose sums are at most `most`, as far as one number alone is.
-fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
+pub(crate) fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
     let (mut groups, mut start, mut sum) = (Vec::new(), 0, 0u64);
     for (index, &size) in sizes.iter().enumerate() {
         sum = sum.saturating_add(size);
@@ -226,8 +200,10 @@ fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::mining::parts::tests::bound;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::path::Path;
     use tempfile::{TempDir, tempdir};
 
     fn is_empty(folder: &TempDir) -> bool {
@@ -249,7 +225,12 @@ mod tests {
         })
     }
 
-    fn as_map(runs: &Runs) -> BTreeMap<Vec<u32>, (u64, Vec<u32>)> {
+    fn within(bytes: usize, directory: &Path) -> SpillingFolder {
+        SpillingFolder::within(Some(bound(bytes, directory)))
+    }
+
+    fn as_map(runs: &RunParts) -> BTreeMap<Vec<u32>, (u64, Vec<u32>)> {
+        let runs = runs.whole().unwrap();
         let entry = |index: usize| {
             (runs.strings().get(index).to_vec(), (runs.count(index), runs.tasks(index).to_vec()))
         };
@@ -258,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_written_is_a_typed_error() {
-        let mut folder = SpillingFolder::bounded(0, Path::new("/nowhere/at/all"));
+        let mut folder = within(0, Path::new("/nowhere/at/all"));
         let error = add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap_err();
         assert!(matches!(error, Error::Spill { code: Some(_), .. }), "{error}");
     }
@@ -266,7 +247,7 @@ mod tests {
     #[test]
     fn nothing_is_left_on_disk_when_a_folder_is_dropped_half_way() {
         let scratch = tempdir().unwrap();
-        let mut folder = SpillingFolder::bounded(0, scratch.path());
+        let mut folder = within(0, scratch.path());
         add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap();
         drop(folder);
         assert!(is_empty(&scratch));
@@ -289,26 +270,12 @@ mod tests {
             continues: Some(&tokens.iter().map(|token| token % 5 != 3).collect::<Vec<_>>()),
             tasks: &[4, 2, 0, 1, 3],
         };
-        let mut spilling = SpillingFolder::bounded(0, scratch.path());
+        let mut spilling = within(0, scratch.path());
         let mut plain = SpillingFolder::default();
         for folder in [&mut spilling, &mut plain] {
             folder.add(&part, &Barriers::new(&[0])).unwrap();
         }
         assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
-        assert!(is_empty(&scratch));
-    }
-
-    #[test]
-    fn what_was_spilled_apart_has_no_more_room_together() {
-        let scratch = tempdir().unwrap();
-        let within = |positions| {
-            let room = Room { positions, ..Room::SEARCHED };
-            let mut folder = SpillingFolder::bounded(0, scratch.path()).within(room);
-            add_all(&mut folder, &vec![(vec![1, 2, 3], 0), (vec![4, 5], 0), (vec![1, 2, 3], 1)])?;
-            folder.finish()
-        };
-        assert_eq!(within(7).unwrap().len(), 2);
-        assert_eq!(within(6), Err(Error::TooManyPositions { positions: 7, most: 6 }));
         assert!(is_empty(&scratch));
     }
 
@@ -323,7 +290,7 @@ mod tests {
             let mut already = SpillingFolder::default();
             add_all(&mut already, &folded).unwrap();
             let already = already.finish().unwrap();
-            let mut spilling = SpillingFolder::bounded(bytes, scratch.path());
+            let mut spilling = within(bytes, scratch.path());
             let mut plain = SpillingFolder::default();
             for folder in [&mut spilling, &mut plain] {
                 add_all(folder, &parts).unwrap();
@@ -332,6 +299,7 @@ mod tests {
             let (spilled, expected) = (spilling.finish().unwrap(), plain.finish().unwrap());
             prop_assert_eq!(spilled.len(), expected.len());
             prop_assert_eq!(as_map(&spilled), as_map(&expected));
+            drop(spilled);
             prop_assert!(is_empty(&scratch));
         }
     }

@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::mining::parts::RunParts;
 use crate::mining::runs::Runs;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_ids;
@@ -14,12 +15,29 @@ use crate::tokens::text_matcher::{REACH, TextMatcher};
 /// A byte that is in no UTF-8 text; it follows the end of a run.
 const PADDING: u8 = 0xFF;
 
-/// For each token of the distinct runs, end to end: whether it may continue a segment. A token with the
-/// first byte after an occurrence of `text` may not. A text shorter than two bytes is never found.
+/// The runs, cut before each token with the first byte after an occurrence of `text`; None if there is none. A text
+/// shorter than two bytes is never found.
 ///
 /// # Errors
-/// If a run holds an id that has no entry in `token_bytes`.
-pub fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
+/// If a run holds an id that has no entry in `token_bytes`, or runs cannot be read from disk or written.
+pub fn cut_after(runs: &RunParts, token_bytes: &TokenBytes, text: &[u8]) -> Result<Option<RunParts>> {
+    let (mut folder, mut uncut) = (None, 0);
+    runs.for_each(|part| {
+        let continues = continues_within(part, token_bytes, text)?;
+        if folder.is_none() && continues.iter().all(|&may| may) {
+            uncut += 1;
+            return Ok(());
+        }
+        folder.get_or_insert_with(|| runs.folder()).add_split(part, &continues)
+    })?;
+    let Some(mut folder) = folder else { return Ok(None) };
+    // The parts before the first one with a cut are as they were.
+    runs.for_first(uncut, |part| folder.add_weighted(part, 1))?;
+    Ok(Some(folder.finish()?))
+}
+
+/// For each token of the distinct runs, end to end: whether it may continue a segment.
+fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
     let segments = runs.strings();
     check_ids(segments.tokens(), 0, token_bytes.size())?;
     let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
@@ -65,9 +83,11 @@ fn cuts_of<'a>(
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::mining::parts::tests::on_disk;
     use crate::mining::runs::{RunFolder, Trajectories};
     use crate::tokens::barriers::Barriers;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     /// Ids 0 to 5; 5 has no bytes.
     const TOKENS: [&str; 6] = ["a", "b", "ab", "ba", "aab", ""];
@@ -105,12 +125,18 @@ mod tests {
         (0..run.len()).map(|token| !ends.iter().any(|&end| holds(token, end))).collect()
     }
 
+    fn as_set(runs: &RunParts) -> BTreeSet<(Vec<u32>, u64, Vec<u32>)> {
+        let runs = runs.whole().unwrap();
+        let entry =
+            |run: usize| (runs.strings().get(run).to_vec(), runs.count(run), runs.tasks(run).to_vec());
+        (0..runs.len()).map(entry).collect()
+    }
+
     #[test]
     fn a_token_that_reaches_over_the_end_is_cut_off_too() {
         // "ab" ends within the second token of "a" + "ba".
         let runs = runs_of(&[vec![0, 3, 0]]);
         assert_eq!(continues_within(&runs, &token_bytes(), b"ab").unwrap(), [true, false, true]);
-        assert_eq!(runs.split(&[true, false, true]).unwrap().total_tokens(), 3);
     }
 
     #[test]
@@ -128,6 +154,21 @@ mod tests {
             let expected: Vec<bool> =
                 runs.strings().iter().flat_map(|run| by_definition(run, &text)).collect();
             prop_assert_eq!(continues_within(&runs, &token_bytes(), text.as_bytes()).unwrap(), expected);
+        }
+
+        #[test]
+        fn runs_in_parts_are_cut_as_in_memory(
+            drawn in prop::collection::vec(prop::collection::vec(0u32..6, 1..9), 0..9), text in "[ab]{2,4}",
+            part_bytes in 1usize..200,
+        ) {
+            let runs = runs_of(&drawn);
+            let continues = continues_within(&runs, &token_bytes(), text.as_bytes()).unwrap();
+            let (parts, _scratch) = on_disk(&runs, part_bytes);
+            let found = cut_after(&parts, &token_bytes(), text.as_bytes()).unwrap();
+            prop_assert_eq!(found.is_none(), continues.iter().all(|&may| may));
+            let expected = RunParts::from(runs).split(&continues).unwrap();
+            let found = found.unwrap_or(parts);
+            prop_assert_eq!(as_set(&found), as_set(&expected));
         }
     }
 }

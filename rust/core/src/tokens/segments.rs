@@ -1,7 +1,5 @@
 //! A list of token sequences as two flat arrays.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -31,6 +29,11 @@ impl Segments {
     pub fn from_flat(tokens: Vec<u32>, offsets: Vec<usize>) -> Result<Self> {
         check_offsets(&offsets, tokens.len())?;
         Ok(Segments { tokens, offsets })
+    }
+
+    /// The two arrays of [`Segments::from_flat`].
+    pub(crate) fn into_flat(self) -> (Vec<u32>, Vec<usize>) {
+        (self.tokens, self.offsets)
     }
 
     /// Number of segments.
@@ -71,16 +74,6 @@ impl Segments {
     pub(crate) fn clear(&mut self) {
         self.tokens.clear();
         self.offsets.truncate(1);
-    }
-
-    /// The segments of a range.
-    pub(crate) fn slice(&self, range: Range<usize>) -> Segments {
-        let offsets = &self.offsets[range.start..=range.end];
-        let tokens = offsets[0]..offsets[offsets.len() - 1];
-        Segments {
-            tokens: self.tokens[tokens.clone()].to_vec(),
-            offsets: offsets.iter().map(|offset| offset - tokens.start).collect(),
-        }
     }
 
     /// The segments in order.

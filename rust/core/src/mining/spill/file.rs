@@ -1,13 +1,13 @@
 //! The temporary file of spilled runs: what was written, one after another, each time ordered by partition.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::hash;
-use crate::mining::runs::Runs;
+use crate::mining::runs::{Runs, bytes_of};
 use crate::tokens::segments::Segments;
 
 /// Bytes that are written or read at a time.
@@ -16,93 +16,103 @@ const BUFFER: usize = 1 << 18;
 /// Most partitions that runs can be divided into.
 pub const MOST_PARTITIONS: usize = 1 << 12;
 
-/// Tokens and tasks that are read before they are given away.
-const BATCH_WORDS: usize = 1 << 20;
+/// The steps that can fail, for messages.
+const WRITTEN: &str = "spilled to";
+const READ: &str = "read again from";
 
 /// A file without a name, which ends with this object, and with the process, even with one that is killed.
+#[derive(Debug)]
 pub struct SpillFile {
     /// The folder of the file, for messages.
     folder: PathBuf,
     file: File,
     length: u64,
     partitions: usize,
-    /// For each time that runs were written, where each partition begins, and the end of the last.
-    written: Vec<Vec<u64>>,
+    /// For each time that runs were written, those of each partition.
+    written: Vec<Vec<Extent>>,
+}
+
+/// Runs in a file: where their five arrays begin, which lie end to end, and how long these are.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    start: u64,
+    runs: usize,
+    tokens: usize,
+    tasks: usize,
+}
+
+impl Extent {
+    /// Its runs, and the zeros before the offsets.
+    fn bytes(&self) -> u64 {
+        bytes_of(self.runs, self.tokens + self.tasks) + 2 * size_of::<u64>() as u64
+    }
 }
 
 impl SpillFile {
     /// An empty file in `folder`.
     pub fn create(folder: &Path, partitions: usize) -> Result<Self> {
-        let file = tempfile::tempfile_in(folder).map_err(|error| failure(folder, &error))?;
+        let file = tempfile::tempfile_in(folder).map_err(|error| failure(WRITTEN, folder, &error))?;
         Ok(SpillFile { folder: folder.into(), file, length: 0, partitions, written: Vec::new() })
-    }
-
-    /// The folder that the file lies in.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Writes runs out, those of each partition together.
     pub fn write(&mut self, runs: &Runs) -> Result<()> {
-        let groups = by_partition(runs, self.partitions);
-        let starts = self.write_groups(runs, &groups).map_err(|error| failure(&self.folder, &error))?;
-        self.written.push(starts);
+        let written = self.write_groups(runs).map_err(|error| failure(WRITTEN, &self.folder, &error))?;
+        self.written.push(written);
         Ok(())
     }
 
     /// Bytes of each partition.
     pub fn sizes(&self) -> Vec<u64> {
         let mut sizes = vec![0; self.partitions];
-        for starts in &self.written {
-            sizes.iter_mut().zip(starts.windows(2)).for_each(|(size, range)| *size += range[1] - range[0]);
+        for extents in &self.written {
+            sizes.iter_mut().zip(extents).for_each(|(size, extent)| *size += extent.bytes());
         }
         sizes
     }
 
     /// Where the runs of some partitions are, in the order in which they were written.
-    pub fn extents(&self, partitions: Range<usize>) -> impl Iterator<Item = Range<u64>> {
-        self.written.iter().map(move |starts| starts[partitions.start]..starts[partitions.end])
+    pub fn extents(&self, partitions: Range<usize>) -> impl Iterator<Item = Extent> {
+        self.written.iter().flat_map(move |extents| extents[partitions.clone()].iter().copied())
     }
 
-    /// Reads the runs of an extent in order, some at a time.
-    pub fn read(&mut self, extent: Range<u64>, mut visit: impl FnMut(Runs) -> Result<()>) -> Result<()> {
-        let SpillFile { folder, file, .. } = self;
-        file.seek(SeekFrom::Start(extent.start)).map_err(|error| failure(folder, &error))?;
-        let mut source = BufReader::with_capacity(BUFFER, file).take(extent.end - extent.start);
-        while source.limit() > 0 {
-            visit(read_batch(&mut source).map_err(|error| failure(folder, &error))??)?;
-        }
-        Ok(())
+    /// Reads the runs of an extent into the memory of others, which are given up.
+    pub fn read(&mut self, extent: Extent, others: Runs) -> Result<Runs> {
+        let read = read_runs(&mut self.file, extent, others);
+        // Where the arrays do not fit together, a disk gave back other bytes than it was given.
+        let runs = read.and_then(|runs| runs.map_err(|error| io::Error::other(error.to_string())));
+        runs.map_err(|error| failure(READ, &self.folder, &error))
     }
 
-    fn write_groups(&mut self, runs: &Runs, groups: &[Vec<u32>]) -> io::Result<Vec<u64>> {
+    fn write_groups(&mut self, runs: &Runs) -> io::Result<Vec<Extent>> {
         self.file.seek(SeekFrom::Start(self.length))?;
         let mut out = BufWriter::with_capacity(BUFFER, &self.file);
-        let (mut starts, mut bytes) = (vec![self.length], Vec::new());
-        for group in groups {
-            for &index in group {
-                self.length += write_run(&mut out, &mut bytes, runs, index as usize)?;
-            }
-            starts.push(self.length);
+        let mut written = Vec::with_capacity(self.partitions);
+        let mut write = |runs: &Runs| -> io::Result<()> {
+            let (tokens, tasks) = (runs.strings().tokens().len(), runs.task_sets().tokens().len());
+            let extent = Extent { start: self.length, runs: runs.len(), tokens, tasks };
+            self.length += extent.bytes();
+            written.push(extent);
+            write_runs(&mut out, runs)
+        };
+        match self.partitions {
+            1 => write(runs)?,
+            partitions => by_partition(runs, partitions)
+                .iter()
+                .try_for_each(|group| write(&runs.some(group.iter().map(|&run| run as usize))))?,
         }
         out.flush()?;
-        Ok(starts)
+        Ok(written)
     }
 }
 
-fn failure(folder: &Path, error: &io::Error) -> Error {
-    Error::Spill {
-        folder: folder.display().to_string(),
-        reason: error.to_string(),
-        code: error.raw_os_error(),
-    }
+fn failure(step: &'static str, folder: &Path, error: &io::Error) -> Error {
+    let (folder, reason) = (folder.display().to_string(), error.to_string());
+    Error::Spill { step, folder, reason, code: error.raw_os_error() }
 }
 
 /// The indices of the runs of each partition.
 fn by_partition(runs: &Runs, partitions: usize) -> Vec<Vec<u32>> {
-    if partitions == 1 {
-        return vec![(0..runs.len() as u32).collect()];
-    }
     let mut groups = vec![Vec::new(); partitions];
     for (index, run) in runs.strings().iter().enumerate() {
         groups[partition_of(run, partitions)].push(index as u32);
@@ -117,38 +127,74 @@ fn partition_of(run: &[u32], partitions: usize) -> usize {
     bits as usize * partitions / MOST_PARTITIONS
 }
 
-/// One run: its lengths in tokens and tasks, its count, and both; returns the number of bytes. A run that is
-/// only parsed may be longer than 32 bits can count.
-fn write_run(out: &mut impl Write, bytes: &mut Vec<u8>, runs: &Runs, index: usize) -> io::Result<u64> {
-    let (run, tasks) = (runs.strings().get(index), runs.tasks(index));
-    let numbers = [run.len() as u64, tasks.len() as u64, runs.count(index)];
-    numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))?;
-    bytes.resize((run.len() + tasks.len()) * size_of::<u32>(), 0);
-    for (place, word) in bytes.as_chunks_mut().0.iter_mut().zip(run.iter().chain(tasks)) {
-        *place = word.to_le_bytes();
-    }
-    out.write_all(bytes)?;
-    Ok((size_of_val(&numbers) + bytes.len()) as u64)
+fn write_runs(out: &mut impl Write, runs: &Runs) -> io::Result<()> {
+    let (strings, tasks) = (runs.strings(), runs.task_sets());
+    let offset = |&offset: &usize| (offset as u64).to_le_bytes();
+    write_numbers(out, strings.offsets(), offset)?;
+    write_numbers(out, runs.counts(), |count| count.to_le_bytes())?;
+    write_numbers(out, tasks.offsets(), offset)?;
+    write_numbers(out, strings.tokens(), |id| id.to_le_bytes())?;
+    write_numbers(out, tasks.tokens(), |task| task.to_le_bytes())
 }
 
-fn read_batch(source: &mut io::Take<impl Read>) -> io::Result<Result<Runs>> {
-    let (mut segments, mut counts, mut tasks) = (Segments::default(), Vec::new(), Segments::default());
-    let (mut bytes, mut words) = (Vec::new(), 0);
-    while source.limit() > 0 && words < BATCH_WORDS {
-        let lengths = [read_u64(source)? as usize, read_u64(source)? as usize];
-        counts.push(read_u64(source)?);
-        for (length, list) in lengths.into_iter().zip([&mut segments, &mut tasks]) {
-            bytes.resize(length * size_of::<u32>(), 0);
-            source.read_exact(&mut bytes)?;
-            list.push_from(bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)));
-            words += length;
+fn write_numbers<T, const N: usize>(
+    out: &mut impl Write,
+    numbers: &[T],
+    to_bytes: impl Fn(&T) -> [u8; N],
+) -> io::Result<()> {
+    let mut bytes = vec![0; BUFFER.min(N * numbers.len())];
+    for some in numbers.chunks(BUFFER / N) {
+        let bytes = &mut bytes[..N * some.len()];
+        for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(some) {
+            *place = to_bytes(number);
         }
+        out.write_all(bytes)?;
     }
-    Ok(Runs::from_parts(segments, counts, tasks))
+    Ok(())
 }
 
-fn read_u64(source: &mut impl Read) -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    source.read_exact(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
+fn read_runs(file: &mut File, extent: Extent, others: Runs) -> io::Result<Result<Runs>> {
+    file.seek(SeekFrom::Start(extent.start))?;
+    let (strings, mut counts, tasks) = others.into_parts();
+    let ((mut ids, mut starts), (mut set_ids, mut set_starts)) = (strings.into_flat(), tasks.into_flat());
+    let offset = |bytes| u64::from_le_bytes(bytes) as usize;
+    read_numbers(file, extent.runs + 1, offset, &mut starts)?;
+    read_numbers(file, extent.runs, u64::from_le_bytes, &mut counts)?;
+    read_numbers(file, extent.runs + 1, offset, &mut set_starts)?;
+    read_numbers(file, extent.tokens, u32::from_le_bytes, &mut ids)?;
+    read_numbers(file, extent.tasks, u32::from_le_bytes, &mut set_ids)?;
+    let (strings, tasks) = (Segments::from_flat(ids, starts), Segments::from_flat(set_ids, set_starts));
+    Ok(strings.and_then(|strings| Runs::from_parts(strings, counts, tasks?)))
+}
+
+/// Reads so many numbers into `numbers`, whose memory is kept.
+fn read_numbers<T, const N: usize>(
+    source: &mut impl Read,
+    number: usize,
+    from_bytes: impl Fn([u8; N]) -> T,
+    numbers: &mut Vec<T>,
+) -> io::Result<()> {
+    numbers.clear();
+    numbers.reserve_exact(number);
+    let mut bytes = vec![0; BUFFER.min(N * number)];
+    while numbers.len() < number {
+        let some = (number - numbers.len()).min(BUFFER / N);
+        let bytes = &mut bytes[..N * some];
+        source.read_exact(bytes)?;
+        numbers.extend(bytes.as_chunks().0.iter().map(|&number| from_bytes(number)));
+    }
+    Ok(())
+}
+
+/// A disk that fails.
+#[cfg(test)]
+impl SpillFile {
+    pub fn cut_to(&mut self, length: u64) {
+        self.file.set_len(length).unwrap();
+    }
+
+    pub fn overwrite(&mut self, place: u64, bytes: &[u8]) {
+        self.file.seek(SeekFrom::Start(place)).unwrap();
+        self.file.write_all(bytes).unwrap();
+    }
 }
