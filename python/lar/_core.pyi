@@ -181,7 +181,7 @@ class Runs:
     def ngram_entropies(self) -> NDArray[np.float32]:
         """Entropy in nats of an n-gram model of the corpus before each token, for all tokens end to end.
 
-        NaN at the first token of a run. All runs are held in memory. Raises OptionError where one token occurs
+        NaN at the first token of a run. All runs are held in memory. Raises OptionError where a token occurs
         in more than 2^32 places of the distinct runs.
         """
 
