@@ -32,7 +32,10 @@ class Timed:
 
 
 class ReadingClock:
-    """Adds up the seconds of a model's passes over more than one column, which read a prompt."""
+    """Adds up the seconds of a model's passes over more than one column, which read a prompt.
+
+    The model is the one whose `forward` generation calls: PEFT's wrapper is passed by (`Student.base`).
+    """
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.seconds = 0.0
@@ -72,7 +75,7 @@ def timed(
     rows: dict[str, list[tuple[float, float, int]]] = {name: [] for name in agents}
     for number, task in enumerate([tasks[0], *tasks]):
         for name in sorted(agents, reverse=bool(number % 2)):
-            with ReadingClock(students[name].model) as reading:
+            with ReadingClock(students[name].base) as reading:
                 (result,) = run_episodes(world, [task], agents[name])
             if number > 0:
                 rows[name].append((result.seconds, result.seconds - reading.seconds, result.units))

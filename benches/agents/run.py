@@ -39,7 +39,10 @@ from lar.utils.files import write_json
 
 def main() -> None:
     """Measure the chosen arms that have no figures yet, then print the table."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if options.server and options.timed:
+        parser.error("--timed compares trained arms; a server has none")
     choice = WORLDS[options.world]
     tokenizer = lar.Tokenizer.load(options.model)
     world = choice.make(options.shared, tokenizer)

@@ -7,6 +7,7 @@ corpora, and the model's weights in parts. On the machine, `store.py` unpacks an
 """
 
 import argparse
+import gzip
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,7 @@ SPARE = {
     "annotated-types": "annotated_types",
     "typing-inspection": "typing_inspection",
 }
+LARGE = "pyarrow"  # as large as a load, so it must not take the place of what all pieces need
 _NEEDED_BY = {"bm25s": tuple(AGENTS), "gguf": TRAINED_PIECES}  # every other one is needed by all pieces
 TARGET = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
 for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
@@ -93,7 +95,7 @@ def _files(options: argparse.Namespace, folder: Path, manifest: Manifest) -> Ite
     """Make the files in order: first those that all pieces need, the largest last."""
     yield _wheel(folder), "wheel", PIECES, None
     spare = list(_spare(folder))
-    yield from spare[:-1]
+    yield from (one for one in spare if one[3] != LARGE)
     yield _throughput(options.shared, folder), "archive", tuple(THROUGHPUT), None
     parts: list[Path] = []
     if options.model is not None:
@@ -104,7 +106,7 @@ def _files(options: argparse.Namespace, folder: Path, manifest: Manifest) -> Ite
         yield packed_folder(companions), "archive", TRAINED_PIECES, None
         yield _tasks(options.shared, folder), "archive", tuple(AGENTS), None
         manifest.joined, parts = _parts(options.model, folder)
-    yield spare[-1]
+    yield from (one for one in spare if one[3] == LARGE)
     for part in parts:
         yield part, "part", TRAINED_PIECES, None
 
@@ -156,9 +158,13 @@ def _log(data: Path, log: str, tokenizer: Path, folder: Path) -> Path:
 
 
 def _tasks(shared: Path, folder: Path) -> Path:
-    """An archive of the worlds' tasks and runs."""
+    """An archive of the worlds' tasks and runs. Their files are stored, for the archive compresses better."""
     for world in AGENTS.values():
-        shutil.copytree(shared / "tasks" / world, folder / "agents" / "tasks" / world)
+        target = folder / "agents" / "tasks" / world
+        target.mkdir(parents=True)
+        for file in sorted((shared / "tasks" / world).glob("*.gz")):
+            with gzip.open(file) as source, gzip.open(target / file.name, "wb", compresslevel=0) as stored:
+                shutil.copyfileobj(source, stored)
     return packed_folder(folder / "agents")
 
 

@@ -10,9 +10,10 @@ pytest.importorskip("transformers", reason="the bench needs the extra `train`")
 
 from benches.agents import stages, vocabularies
 from benches.agents.agent import Turn
+from benches.agents.alternating import timed
 from benches.agents.arms import ARMS, CONTROL, Arm, Latents
 from benches.agents.episodes import run_episodes
-from benches.agents.run import _matching
+from benches.agents.run import _matching, main
 from benches.agents.stages import Bench, Settings, results_of
 from benches.agents.student_agent import StudentAgent
 from benches.agents.table import summary, table
@@ -50,6 +51,18 @@ def test_a_student_works_alike_alone_and_in_a_batch(world, corpus, vocabulary):
         assert one.passes == one.units
     assert any(result.turns > 1 for result in alone)
     assert all((result.sent > result.read) == (result.turns > 1) for result in alone)
+
+
+@pytest.mark.parametrize("has_lora", [True, False])
+def test_the_passes_that_read_a_prompt_are_told_apart(world, corpus, vocabulary, has_lora):
+    model = tiny.teacher(corpus)
+    student = Student.plain(model, vocabulary.tokenizer)
+    if has_lora:
+        student = Student.begin(model, vocabulary, DistillOptions(device="cpu")).eval()
+    agents, students = {"student": StudentAgent("student", student, SAMPLING)}, {"student": student}
+    found = timed(world, world.tasks("test", 3), agents, students)["student"]
+    for seconds, decode_seconds in zip(found.seconds, found.decode_seconds, strict=True):
+        assert 0 < decode_seconds < seconds
 
 
 def test_merges_are_latents_of_the_text(corpus):
@@ -137,6 +150,14 @@ def test_any_agent_can_be_measured(world, settings, tmp_path):
     found = bench.measure_agent("silent", Silent())
     assert [task["cut_off"] for task in found["tasks"]] == [True] * settings.tasks
     assert "| silent | 0.0 ± 0.0 |" in table(bench.records())
+
+
+def test_a_server_has_no_arms_to_time(monkeypatch, capsys):
+    command = ["run", "search_qa", "--shared", "x", "--model", "x", "-o", "x", "--timed", "2"]
+    monkeypatch.setattr("sys.argv", [*command, "--server", "http://127.0.0.1:9/v1", "student"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--timed compares trained arms" in capsys.readouterr().err
 
 
 def test_patterns_name_arms():

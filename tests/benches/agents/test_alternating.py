@@ -43,11 +43,11 @@ def test_arms_take_turns_and_the_first_task_warms_up(world, monkeypatch):
     def episodes(_, tasks, agent):
         order.append((tasks[0].id, agent))
         Slow.now += 1
-        students[agent].model(torch.zeros(1, 3))
+        students[agent].base(torch.zeros(1, 3))
         yield Result(tasks[0].id, repeated=False, units=len(agent), seconds=10.0)
 
     monkeypatch.setattr(alternating, "run_episodes", episodes)
-    students = {name: SimpleNamespace(model=Slow()) for name in ("abc", "de")}
+    students = {name: SimpleNamespace(base=Slow()) for name in ("abc", "de")}
     tasks = world.tasks("test", 3)
     found = timed(world, tasks, {name: name for name in students}, students)
     first, second, third = (task.id for task in tasks)

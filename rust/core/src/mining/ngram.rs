@@ -446,7 +446,9 @@ mod tests {
         ) {
             let parts: Vec<Vec<u32>> =
                 parts.into_iter().flat_map(|(run, times)| std::iter::repeat_n(run, times)).collect();
-            let runs = Runs::weighted(&[(&runs_of(&parts), factor)]).unwrap();
+            let mut folder = RunFolder::default();
+            runs_of(&parts).add_weighted(factor, &mut folder).unwrap();
+            let runs = folder.finish();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let entropies = pool.install(|| by_ranges(&runs, ranges, 1 << 32)).unwrap();
             assert_near(&entropies, &by_definition(&runs));

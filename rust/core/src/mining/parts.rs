@@ -165,8 +165,10 @@ impl RunParts {
         folder.finish()
     }
 
-    /// Runs of several corpora together, in which an occurrence in corpus i counts as the factor i; see
-    /// [`Runs::weighted`].
+    /// Runs of several corpora together, in which an occurrence in corpus i counts as the factor i.
+    ///
+    /// So the counts of what an agent writes and of what it reads can be added up by their prices. Tasks are
+    /// unchanged. A corpus of factor 0 is left out.
     ///
     /// # Errors
     /// If there are more distinct runs than can be numbered, the counts are too large, or runs cannot be read from
@@ -243,6 +245,7 @@ impl PartsWriter {
 pub(crate) mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::mining::runs::RunFolder;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -396,8 +399,11 @@ pub(crate) mod tests {
             let [left, right] = corpora.each_ref().map(runs_of);
             let ((one, _here), (other, _there)) = (on_disk(&left, most), on_disk(&right, most));
             let weighted = RunParts::weighted(&[(&one, factors[0]), (&other, factors[1])]).unwrap();
-            let expected = Runs::weighted(&[(&left, factors[0]), (&right, factors[1])]).unwrap();
-            prop_assert_eq!(counted(&weighted), counted(&expected.into()));
+            let mut expected = RunFolder::within(Room::PARSED);
+            for (runs, factor) in [&left, &right].into_iter().zip(factors) {
+                runs.add_weighted(factor, &mut expected).unwrap();
+            }
+            prop_assert_eq!(counted(&weighted), counted(&expected.finish().into()));
 
             let may = &may[..left.strings().tokens().len()];
             let expected = RunParts::from(left).split(may).unwrap();

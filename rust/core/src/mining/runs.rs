@@ -120,21 +120,6 @@ impl Runs {
         (self.strings, self.counts, self.tasks)
     }
 
-    /// Runs of several parts together, in which an occurrence in part i counts as the factor i.
-    ///
-    /// So the counts of what an agent writes and of what it reads can be added up by their prices. Tasks are
-    /// unchanged. A part of factor 0 is left out.
-    ///
-    /// # Errors
-    /// If there are more distinct runs than can be numbered, or the counts are too large.
-    pub fn weighted(parts: &[(&Runs, u64)]) -> Result<Runs> {
-        let mut folder = RunFolder::within(Room::PARSED);
-        for &(runs, factor) in parts {
-            runs.add_weighted(factor, &mut folder)?;
-        }
-        Ok(folder.finish())
-    }
-
     /// Adds the runs to a folder; an occurrence counts as `factor`. Nothing is added if that is 0.
     pub(crate) fn add_weighted(&self, factor: u64, folder: &mut RunFolder) -> Result<()> {
         if factor == 0 {
@@ -375,9 +360,10 @@ mod tests {
     #[test]
     fn a_weight_that_overflows_is_refused() {
         let runs = fold(&[(vec![(1, true, true); 3], 0)].to_vec()).finish();
-        let too_many = Err(Error::TooManyOccurrences { most: MOST_OCCURRENCES });
-        assert_eq!(Runs::weighted(&[(&runs, u64::MAX)]), too_many);
-        assert_eq!(Runs::weighted(&[(&runs, MOST_OCCURRENCES)]), too_many);
+        for factor in [u64::MAX, MOST_OCCURRENCES] {
+            let too_many = Err(Error::TooManyOccurrences { most: MOST_OCCURRENCES });
+            assert_eq!(runs.add_weighted(factor, &mut RunFolder::default()), too_many);
+        }
     }
 
     proptest! {
@@ -423,8 +409,10 @@ mod tests {
             let times = |parts: &Parts, factor: usize| (0..factor).flat_map(|_| parts.clone()).collect::<Parts>();
             let together = [times(&left, factors[0]), times(&right, factors[1])].concat();
             let (left, right) = (fold(&left).finish(), fold(&right).finish());
-            let weighted = Runs::weighted(&[(&left, factors[0] as u64), (&right, factors[1] as u64)]).unwrap();
-            prop_assert_eq!(weighted, fold(&together).finish());
+            let mut folder = RunFolder::default();
+            left.add_weighted(factors[0] as u64, &mut folder).unwrap();
+            right.add_weighted(factors[1] as u64, &mut folder).unwrap();
+            prop_assert_eq!(folder.finish(), fold(&together).finish());
         }
     }
 }

@@ -337,7 +337,8 @@ impl<'a> Grower<'a> {
         if positions.len() > text.scale().looked_ahead || ahead <= self.path.len() {
             return true;
         }
-        let depths = (ahead + 1).saturating_sub(AHEAD)..ahead.saturating_add(1);
+        let end = ahead.saturating_add(1);
+        let depths = end.saturating_sub(AHEAD)..end;
         let keyed = |&at: &u32| {
             let tokens = text.tokens_at(at, depths.clone()).filter(|tokens| !tokens.contains(&END))?;
             Some(hash::of_run(tokens) >> 32 << 32 | u64::from(at))
