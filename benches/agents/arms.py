@@ -96,6 +96,7 @@ ARMS: dict[str, Arm] = {
     "base": Arm(is_trained=False),
     CONTROL: Arm(),
     "vanilla": Arm(data="no-thoughts"),
+    "lar-64": Arm(Latents(64)),
     "lar-256": Arm(Latents(256)),
     "lar-1024": Arm(Latents(1024)),
     "lar-256-p75": Arm(Latents(256, "p75")),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import lar
+from benches.gpu import manifest
 from benches.gpu.agents_piece import Scale as AgentsScale
 from benches.gpu.manifest import LOGS
 from benches.gpu.pretrained_piece import Scale as PretrainedScale
@@ -49,10 +50,14 @@ AGENTS = AgentsScale(
     max_units=8,
     max_length=512,
     batch_tokens=512,
-    least_steps=4,
-    most_steps=4,
-    probe_steps=3,
+    adapt_steps=4,
+    steps=4,
 )
+SCALES = {
+    **dict.fromkeys(manifest.THROUGHPUT, THROUGHPUT),
+    **dict.fromkeys(manifest.PRETRAINED, PRETRAINED),
+    **dict.fromkeys(manifest.AGENTS, AGENTS),
+}
 QUESTIONS = 420  # the world holds 400 of them out
 
 

@@ -51,6 +51,7 @@ SPARE = {
     "markupsafe": "markupsafe",
     "pyyaml": "yaml",
     "bm25s": "bm25s",
+    "msgspec": "msgspec",
     "gguf": "gguf",
     "pyarrow": "pyarrow",
     "fsspec": "fsspec",

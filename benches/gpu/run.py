@@ -41,15 +41,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) -> int:
-    from benches.gpu import miniature
     from benches.gpu.record import Record
 
     given = {name: str(value) for name, value in vars(options).items()}
     commit = commit_of(Path(__file__).parent) or packed
     record = Record(options.out / f"{options.piece}.json", options.piece, given, clock, commit)
+    piece, print_table, what = _piece(options.piece)
+    scale = piece.FULL
     if options.rehearse:
+        from benches.gpu import miniature
+
         miniature.make(store)
-    piece, print_table, what, small = _piece(options.piece)
+        scale = miniature.SCALES[options.piece]
 
     def last_lines() -> None:
         print_table(record.figures)
@@ -62,27 +65,25 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
         last_lines()
 
     with ended_at_limit(clock, at_limit):
-        piece.measure(store, what, small if options.rehearse else piece.FULL, record)
+        piece.measure(store, what, scale, record)
     record.end()
     last_lines()
     return 1 if record.errors else 0
 
 
-def _piece(name: str) -> tuple[Any, Callable[[dict[str, Any]], None], str, Any]:
-    """The module of a piece, what prints its figures, what it measures, and its miniature scale."""
-    from benches.gpu import curves, miniature
-
+def _piece(name: str) -> tuple[Any, Callable[[dict[str, Any]], None], str]:
+    """The module of a piece, what prints its figures, and what it measures; no other piece is imported."""
     if name in THROUGHPUT:
         from benches.gpu import throughput_piece
 
-        return throughput_piece, throughput_piece.print_table, THROUGHPUT[name], miniature.THROUGHPUT
+        return throughput_piece, throughput_piece.print_table, THROUGHPUT[name]
     if name in PRETRAINED:
-        from benches.gpu import pretrained_piece
+        from benches.gpu import curves, pretrained_piece
 
-        return pretrained_piece, curves.print_table, PRETRAINED[name], miniature.PRETRAINED
+        return pretrained_piece, curves.print_table, PRETRAINED[name]
     from benches.gpu import agents_piece
 
-    return agents_piece, agents_piece.print_table, AGENTS[name], miniature.AGENTS
+    return agents_piece, agents_piece.print_table, AGENTS[name]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ class Choice:
 
 
 WORLDS = {
-    "search_qa": Choice(SearchQA, max_length=1024, max_units=192, adapt_steps=600, steps=300),
+    "search_qa": Choice(SearchQA, max_length=1024, max_units=192, adapt_steps=600, steps=600),
     "tau2_telecom": Choice(
         lambda shared, _: Telecom(shared), max_length=2048, max_units=96, adapt_steps=400, steps=300
     ),

@@ -1,10 +1,13 @@
 """The search tool of `search_qa`: BM25 over its passages, written as Search-R1 writes results."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# bm25s imports JAX where it is installed, and that would take three quarters of a GPU's memory.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import bm25s
 
 from lar.tokenizer import Tokenizer
