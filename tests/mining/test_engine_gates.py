@@ -116,7 +116,7 @@ def test_each_gates_cost_is_told(corpus):
 def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
     """An audit that fails every segment with one of some tokens."""
 
-    def audit(selection):
+    def audit(selection, _texts=()):
         tokens, offsets, *_ = selection.to_arrays()
         return np.array([bool(wrong & set(segment.tolist())) for segment in Segments(tokens, offsets)], bool)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from itertools import count
 from typing import Unpack
 
 import numpy as np
@@ -18,8 +19,9 @@ from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
-from lar.mining.selection import Selector, TextGates
+from lar.mining.selection import Selector, ServedAudit, TextGates
 from lar.mining.served_saving import Audit
+from lar.mining.shadowing import at_fault
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import crossed_in
 from lar.mining.update import Rows, check_tokenizer, rows_of
@@ -111,6 +113,9 @@ def mine_each(
 _AUDITS = 3  # of the gate `served`, as a rule
 
 Savings = Callable[[_core.Selection], NDArray[np.int64]]
+
+# Audits after which a latent that fails is dropped even if another is at fault, which takes fewer audits.
+BLAMING_AUDITS = 8
 
 
 @dataclass(frozen=True)
@@ -256,14 +261,18 @@ class _Mining:
     def _audit(self) -> Audit:
         return Audit(self._corpus, self._backend, self._options.weights)
 
-    def _audited(self, savings: Savings) -> Callable[[_core.Selection], NDArray[np.bool_]]:
-        """The function that finds which segments of a selection save too little in text; bool (k)."""
+    def _audited(self, savings: Savings) -> ServedAudit:
+        """The function that finds which segments to drop for what is saved in text; bool (k)."""
+        audits = count(1)
 
-        def fails(selection: _core.Selection) -> NDArray[np.bool_]:
+        def fails(selection: _core.Selection, texts: Sequence[str]) -> NDArray[np.bool_]:
             annotate(self._progress, "savings in the text that engines read")
             tokens, offsets, *_ = selection.to_arrays()
             saved = self._audit.count(Segments(tokens, offsets), self._progress).saved
-            return saved < self._options.min_kept * savings(selection)
+            expected, min_kept = savings(selection), self._options.min_kept
+            if next(audits) > BLAMING_AUDITS:
+                return saved < min_kept * expected
+            return at_fault(texts, saved, expected, min_kept)
 
         return fails
 

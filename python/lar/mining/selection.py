@@ -23,16 +23,16 @@ from lar.vocabulary.segments import Segments
 
 Crosses = Callable[[Sequence[str]], NDArray[np.bool_]]
 Saving = Callable[[_core.Selection], int]
-Audit = Callable[[_core.Selection], NDArray[np.bool_]]
+ServedAudit = Callable[[_core.Selection, Sequence[str]], NDArray[np.bool_]]
 
 
 class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
-    `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k
-    fail the gate `served`; bool (k). A reduction is what `saving` returns for a selection, divided by
-    `total`, the weight of the corpus's tokens. `held` are the segments of a vocabulary that is updated, which
-    are preferred.
+    `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k,
+    with their texts, fail the gate `served`; bool (k). A reduction is what `saving` returns for a selection,
+    divided by `total`, the weight of the corpus's tokens. `held` are the segments of a vocabulary that is
+    updated, which are preferred.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Selector:
         size: int,
         tokenizer: Tokenizer,
         crosses: Crosses,
-        audit: Audit,
+        audit: ServedAudit,
         total: int,
         held: Segments | None = None,
         *,
@@ -109,7 +109,7 @@ class Selector:
         texts = texts_of(segments, self._tokenizer)
         worth = uses.astype(np.int64) * (segments.lengths - 1)
         clashes = clashes_at_headers(texts, worth, self._tokenizer)
-        fails = self._audit(selection) | _repeats(texts) | clashes
+        fails = self._audit(selection, texts) | _repeats(texts) | clashes
         self.failed.update(map(tuple, compress(segments.to_lists(), fails)))
         return fails
 

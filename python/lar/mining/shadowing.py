@@ -1,0 +1,67 @@
+"""Which latent is at fault where one takes the text of another.
+
+An engine takes the longest latent at each place. A text that ends inside a base token therefore takes more
+than its segment of tokens does: `"<answer> "` with its last space, mined before numbers, is found before
+every word, and there it *shadows* `"<answer>"`, which then saves nothing. The one to drop is the first, not
+the second.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def at_fault(
+    texts: Sequence[str], saved: NDArray[np.int64], expected: NDArray[np.int64], min_kept: float
+) -> NDArray[np.bool_]:
+    """Which of k latents to drop, bool (k).
+
+    saved: what each saves in text, int64 (k). expected: what it saves in tokens, int64 (k). A latent fails
+    that saves less than `min_kept` of what is expected. If one overlaps it of which `min_kept` of the saving
+    is still more than expected, and which is worth less, that one is dropped in its place: the one with the
+    largest surplus.
+    """
+    fails = saved < min_kept * expected
+    surplus = saved - expected
+    dropped = fails.copy()
+    shadowing = np.flatnonzero((surplus > 0) & (min_kept * saved >= expected)).tolist()
+    for failing, found in _shadows(texts, np.flatnonzero(fails).tolist(), shadowing).items():
+        worth_less = [one for one in found if expected[one] < expected[failing]]
+        if worth_less:
+            dropped[failing] = False
+            dropped[max(worth_less, key=lambda one: (surplus[one], -one))] = True
+    return dropped
+
+
+def _shadows(texts: Sequence[str], failing: Sequence[int], others: Sequence[int]) -> dict[int, list[int]]:
+    """For each of `failing` the `others` that contain its text, or end in its beginning."""
+    whole = {texts[one]: one for one in failing}
+    begins: defaultdict[str, list[int]] = defaultdict(list)
+    for one in failing:
+        for end in range(1, len(texts[one])):
+            begins[texts[one][:end]].append(one)
+    found: dict[int, list[int]] = {one: [] for one in failing}
+    for other in others:
+        for one in _overlapped(texts[other], whole, begins) - {other}:
+            found[one].append(other)
+    return found
+
+
+def _overlapped(text: str, whole: Mapping[str, int], begins: Mapping[str, list[int]]) -> set[int]:
+    """What `whole` has for the parts of a text, and `begins` for its ends."""
+    found: set[int] = set()
+    for start in range(len(text)):
+        end = start + 1
+        while True:
+            part = text[start:end]
+            if part in whole:
+                found.add(whole[part])
+            if part not in begins:
+                break
+            if end == len(text):
+                found.update(begins[part])
+                break
+            end += 1
+    return found

@@ -1,0 +1,43 @@
+"""Which latent is dropped where one takes another's text."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.mining.shadowing import at_fault
+
+LATENTS = st.lists(
+    st.tuples(st.text("ab ", min_size=1, max_size=5), st.integers(-9, 20), st.integers(0, 20)),
+    unique_by=lambda one: one[0],
+    max_size=8,
+)
+
+
+def columns(latents):
+    texts, saved, expected = zip(*latents, strict=True) if latents else ((), (), ())
+    return texts, np.array(saved, np.int64), np.array(expected, np.int64)
+
+
+def overlap(one, other):
+    """Whether `other` contains `one` or ends in its beginning."""
+    return one in other or any(other.endswith(one[:end]) for end in range(1, len(one)))
+
+
+@given(LATENTS, st.sampled_from([0.0, 0.5, 1.0]))
+def test_the_latent_with_the_largest_surplus_goes_for_one_that_it_shadows(latents, min_kept):
+    texts, saved, expected = columns(latents)
+    wanted = set()
+    for failing in np.flatnonzero(saved < min_kept * expected):
+        surplus = {
+            one: saved[one] - expected[one]
+            for one in range(len(texts))
+            if one != failing and overlap(texts[failing], texts[one]) and expected[one] < expected[failing]
+            if saved[one] > expected[one] and min_kept * saved[one] >= expected[one]
+        }
+        wanted.add(max(surplus, key=lambda one: (surplus[one], -one)) if surplus else failing)
+    assert set(np.flatnonzero(at_fault(texts, saved, expected, min_kept))) == wanted
+
+
+def test_the_thief_goes_and_its_victim_stays():
+    texts, saved, expected = columns([("<answer> ", 1134, 21), ("<answer>", 16, 1142), ("b", 0, 9)])
+    assert at_fault(texts, saved, expected, 0.5).tolist() == [True, False, True]
