@@ -4,7 +4,7 @@
 
 Reads the student of an arm that `benches.agents.run` has trained in OUTPUT, and the runs of the held-out
 tasks. For each of the agent's units it compares the student's bits with those of its teacher for the same
-base tokens, and prints means over the explicit units and over the latents, by their uses in the training runs.
+base tokens, and prints means over the explicit units and over the latents, by their uses in training.
 """
 
 import argparse

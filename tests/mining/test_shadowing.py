@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lar.mining.shadowing import at_fault
+from lar.mining.shadowing import SHADOW_WORTH, at_fault
 
 LATENTS = st.lists(
     st.tuples(st.text("ab ", min_size=1, max_size=5), st.integers(-9, 20), st.integers(0, 20)),
@@ -31,7 +31,8 @@ def test_the_latent_with_the_largest_surplus_goes_for_one_that_it_shadows(latent
         surplus = {
             one: saved[one] - expected[one]
             for one in range(len(texts))
-            if one != failing and overlap(texts[failing], texts[one]) and expected[one] < expected[failing]
+            if one != failing and overlap(texts[failing], texts[one])
+            if expected[one] <= SHADOW_WORTH * expected[failing]
             if saved[one] > expected[one] and min_kept * saved[one] >= expected[one]
         }
         wanted.add(max(surplus, key=lambda one: (surplus[one], -one)) if surplus else failing)
