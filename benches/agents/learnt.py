@@ -9,6 +9,7 @@ base tokens, and prints means over the explicit units and over the latents, by t
 
 import argparse
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,10 @@ def compared(corpus: lar.Corpus, student: Student, teacher: Student, max_length:
 
 def _name(uses: int) -> str:
     """The name of the row of latents with so many uses."""
-    return f"latents with {max(bound for bound in BOUNDS if bound <= uses)} uses or more"
+    place = bisect_right(BOUNDS, uses)
+    if place == len(BOUNDS):
+        return f"latents with {BOUNDS[-1]} uses or more"
+    return f"latents with {BOUNDS[place - 1]} to {BOUNDS[place] - 1} uses"
 
 
 @torch.no_grad()
