@@ -4,7 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lar
 from lar.mining.shadowing import SHADOW_WORTH, at_fault
+from lar.trajectories import Trajectory
+from testing import toy
 
 LATENTS = st.lists(
     st.tuples(st.text("ab ", min_size=1, max_size=5), st.integers(-9, 20), st.integers(0, 20)),
@@ -42,3 +45,22 @@ def test_the_latent_with_the_largest_surplus_goes_for_one_that_it_shadows(latent
 def test_the_thief_goes_and_its_victim_stays():
     texts, saved, expected = columns([("<answer> ", 1134, 21), ("<answer>", 16, 1142), ("b", 0, 9)])
     assert at_fault(texts, saved, expected, 0.5).tolist() == [True, False, True]
+
+
+def _says(task: int, text: str) -> Trajectory:
+    messages = [{"role": "user", "content": "How warm?"}, {"role": "assistant", "content": text}]
+    return Trajectory(id=str(task), task=str(task), messages=messages)
+
+
+def test_a_space_at_the_end_takes_nothing_from_a_latent_that_is_worth_more():
+    """Before a number there are two spaces, so the first is a token, with which a latent may end."""
+    words = [*toy.CITIES, "Anything", "else", "is", "it", "look", "the", "war", "weath", "wil", "temperature"]
+    runs = [_says(number, f"The temperature in  {number}") for number in range(2)]
+    runs += [_says(10 + number, f"The temperature in {word}") for number, word in enumerate(words)]
+    corpus = lar.Corpus.build(runs, toy.tokenizer())
+    vocabulary = lar.mine(corpus, size=100)
+    texts = [latent.text for latent in vocabulary.latents]
+    assert "The temperature in" in texts
+    assert "The temperature in " not in texts
+    counts = lar.evaluate(corpus, vocabulary).total
+    assert counts.units == counts.base_tokens - 2 * len(runs)
