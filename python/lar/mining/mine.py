@@ -114,8 +114,9 @@ _AUDITS = 3  # of the gate `served`, as a rule
 
 Savings = Callable[[_core.Selection], NDArray[np.int64]]
 
-# Audits after which a latent that fails is dropped even if another is at fault, which takes fewer audits.
-BLAMING_AUDITS = 8
+# Audits after which a latent that fails is dropped even if another is at fault, so that they come to an end
+# sooner: each reads the corpus. Two more than those after which the core replaces nothing (`mine.rs`).
+_BLAMING_AUDITS = 8
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ class _Mining:
             tokens, offsets, *_ = selection.to_arrays()
             saved = self._audit.count(Segments(tokens, offsets), self._progress).saved
             expected, min_kept = savings(selection), self._options.min_kept
-            if next(audits) > BLAMING_AUDITS:
+            if next(audits) > _BLAMING_AUDITS:
                 return saved < min_kept * expected
             return at_fault(texts, saved, expected, min_kept)
 
