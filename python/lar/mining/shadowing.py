@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Share of a latent's worth up to which one that shadows it is dropped in its place. With 1, latents that cut
-# each other at indentations go one after another, and intercode_python saves a point less with 256 (three splits, once).
+# each other at indentations go one after another, and intercode_python saves a point less with 256 (counted
+# once, on three splits).
 SHADOW_WORTH = 0.2
 
 
