@@ -146,7 +146,11 @@ def test_latents_of_the_pieces_leave_only_the_values(written_by, name, pair, com
     [scaffold] = tool_scaffolds([ToolSchema(name, schema)], written_by, compact=compact)
     text = turn(written_by, name, written(value, compact))
     used, left = parsed(written_by, scaffold.pieces, text)
-    assert used == list(scaffold.pieces)
+    # Where two places have the same keys, the piece of one may begin a token earlier than that of the other,
+    # with the comma after a number; the parse then takes the longer one in both.
+    for taken, piece in zip(used, scaffold.pieces, strict=True):
+        assert taken in scaffold.pieces
+        assert taken[-len(piece) :] == piece
     assert alphanumeric(left) == alphanumeric("".join(leaves(schema, value)))
 
 
