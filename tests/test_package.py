@@ -48,7 +48,6 @@ def test_what_copies_is_a_method():
         "Limits.max_length",
         "Limits.most",
         "Selection.pool",
-        "Selection.saving",
         "Runs.distinct_tokens",
         "Runs.total_tokens",
         "Stream.units",

@@ -84,11 +84,11 @@ def line(row: dict[str, Any]) -> str:
 
 
 def audit(corpus: lar.Corpus, vocabulary: lar.LatentVocabulary, rounds: int) -> dict[str, float]:
-    """Median seconds of an audit of the whole corpus, and millions of base tokens a second."""
-    counts = Audit(corpus, OneMachine())
+    """Median seconds of an audit of the corpus's runs, and millions of the agent's tokens a second."""
+    counts = Audit(OneMachine().fold(corpus, None), corpus.tokenizer)
     counts.count(vocabulary.segments)  # which encodes what latents cut free
     passed = seconds(lambda: counts.count(vocabulary.segments), rounds)
-    return {"seconds": round(passed, 4), "tokens_a_second": round(corpus.num_tokens / 1e6 / passed, 2)}
+    return {"seconds": round(passed, 4), "tokens_a_second": round(corpus.num_action_tokens / 1e6 / passed, 2)}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "count_lines",
+    "crossing_texts",
     "read_chat_lines",
 ]
 
@@ -59,6 +60,23 @@ def read_chat_lines(
         the block of each line that is not plain.
 
         What the agent wrote: turns, calls and characters.
+    """
+
+def crossing_texts(
+    texts: Sequence[bytes],
+    tokens: NDArray[np.uint32],
+    action: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    *,
+    barriers: NDArray[np.uint32],
+    token_bytes: NDArray[np.uint8],
+    byte_offsets: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Which of k texts cross a border between two speakers in m conversations; bool (k).
+
+    tokens (n), offsets (m + 1), action (n): the agent's tokens. The ids in `barriers` end a text. The bytes
+    of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
+    Raises VocabularyError for a token without an entry, OptionError where the arrays do not fit together.
     """
 
 @final
@@ -298,9 +316,8 @@ class Selection:
     def pool(self) -> Candidates:
         """The candidates that the segments were chosen from; no copy of them."""
 
-    @property
-    def saving(self) -> int:
-        """Units by which the parse of the corpus is shorter than its base tokens."""
+    def segments(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Copy the segments to arrays: tokens, offsets."""
 
     def to_arrays(
         self,
@@ -310,14 +327,14 @@ class Selection:
         """Copy all to arrays: tokens, offsets, counts, supports, uses.
 
         Segment i is tokens[offsets[i]:offsets[i + 1]]; it occurs counts[i] times in supports[i] tasks, and
-        the canonical parse of the corpus uses it uses[i] times.
+        the canonical parse of the corpus uses it uses[i] times. The corpus is parsed for that.
         """
 
     def without(self, dropped: NDArray[np.bool_]) -> Selection:
         """The selection from the candidates of the pool for which `dropped` is false.
 
-        The same segments, or chosen anew if one of them is dropped. Raises OptionError unless `dropped` has
-        one entry for each candidate.
+        The same segments, or, if one of them is dropped, a choice that begins with the others. Raises
+        OptionError unless `dropped` has one entry for each candidate of the pool.
         """
 
     def audited(self, fails: Callable[[Selection], NDArray[np.bool_]]) -> tuple[Selection, int, int]:

@@ -32,7 +32,7 @@ from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.mining.options import MiningOptions
 from lar.mining.selection import Selector, TextGates
-from lar.mining.served_saving import Audit
+from lar.mining.served_saving import Audit, ServedSaving
 from lar.mining.turn_borders import crossed_in
 from lar.serving.export.tokenizer_files import exported_backend
 from lar.tokenizer.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ def check_fit(vocabulary, corpus):
     texts = [latent.text for latent in vocabulary.latents]
     for gate in STATIC_GATES.values():
         assert gate(texts, vocabulary.tokenizer).all()
-    found = Audit(corpus, OneMachine()).count(vocabulary.segments)
+    found = Audit(OneMachine().fold(corpus, None), corpus.tokenizer).count(vocabulary.segments)
     assert not crossed_in(corpus, texts).any()
     promised = np.array([latent.saving for latent in vocabulary])
     assert (found.saved >= vocabulary.mining["min_kept"] * promised).all()
@@ -116,18 +116,25 @@ def test_each_gates_cost_is_told(corpus):
 def test_whatever_fails_the_audit_no_failing_latent_is_left(corpus, wrong):
     """An audit that fails every segment with one of some tokens."""
 
-    def audit(selection, _texts=()):
-        tokens, offsets, *_ = selection.to_arrays()
-        return np.array([bool(wrong & set(segment.tolist())) for segment in Segments(tokens, offsets)], bool)
+    class WrongTokens(Audit):
+        def count(self, segments):
+            expected = self.expected(segments)
+            return ServedSaving(expected, np.where(fails(segments), -1, expected))
+
+    def fails(segments):
+        return np.array([bool(wrong & set(segment.tolist())) for segment in segments], bool)
 
     def none(texts):
         return np.zeros(len(texts), bool)
 
     runs = OneMachine().fold(corpus, None)
+    audit = WrongTokens(runs, corpus.tokenizer)
     selector = Selector(runs, 10, corpus.tokenizer, none, audit, corpus.num_action_tokens)
     selection = selector.select(runs.candidates(SOME), ("characters", "served"))
-    assert not audit(selection).any()
-    assert selector.costs[-1]["reduction"] == round(selection.saving / corpus.num_action_tokens, 6)
+    segments = Segments(*selection.segments())
+    assert not fails(segments).any()
+    saved = audit.expected(segments).sum()
+    assert selector.costs[-1]["reduction"] == round(int(saved) / corpus.num_action_tokens, 6)
 
 
 def test_an_audit_that_fails_ends_mining_with_its_exception(corpus):

@@ -62,7 +62,9 @@ def test_uses_are_those_of_the_parse_of_each_text(corpus, weighted):
 def test_the_audit_weighs_what_it_counts(corpus, weight):
     vocabulary = mine(corpus, size=40, prompt_weight=weight)
     weights = TokenWeights.of(weight)
-    found = Audit(corpus, OneMachine(), weights).count(vocabulary.segments)
+    parts = (weights.generated, False), (weights.prompt, True)
+    runs = [(OneMachine().fold(corpus, None, prompt=prompt), weight) for weight, prompt in parts]
+    found = Audit(lar._core.Runs.weighted(runs), corpus.tokenizer).count(vocabulary.segments)
     result = lar.evaluate(corpus, vocabulary).total
     generated = result.base_tokens - result.units
     prompt = result.prompt_base_tokens - result.prompt_units

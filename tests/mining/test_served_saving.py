@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.errors import OptionError
-from lar.mining import turn_borders
+from lar.mining import served_saving
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.mining.served_saving import Audit, savings
-from lar.mining.turn_borders import TurnBorders, borders_of, crossed_in
+from lar.mining.turn_borders import crossed_in, crossed_in_shard
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
 from testing import toy
@@ -55,7 +56,8 @@ def found_in(text: str, latents: list[str]) -> list[tuple[int, int]]:
 def test_savings_add_up_and_uses_are_those_of_the_text(texts, conversations):
     segments, shard = segments_of(texts), shard_of(conversations)
     parsed = ServedParse(TOKENIZER, segments).parse(shard.tokens, shard.action, shard.offsets)
-    found = savings(parsed, shard.action.astype(np.int64), TOKENIZER.base_size, len(segments))
+    weight = shard.action.astype(np.int64)
+    found = savings(parsed, weight, shard.offsets, TOKENIZER.base_size, len(segments))
     latents = [TOKENIZER.decode(segment) for segment in segments]
     spoken = [text for spans in conversations for text in spans[1::2]]
     expected = [index for text in spoken for _, index in found_in(text, latents)]
@@ -76,42 +78,52 @@ def test_a_text_crosses_where_it_occurs_across_a_border(texts, conversations):
             if whole.startswith(text, start)
         ]
         expected.append(bool(places))
-    borders = TurnBorders(borders_of(TOKENIZER, shard_of(conversations)))
-    assert borders.crossed_by(texts).tolist() == expected
+    encoded = [text.encode() for text in texts]
+    assert crossed_in_shard(TOKENIZER, encoded, shard_of(conversations)).tolist() == expected
 
 
-def test_an_added_token_ends_a_text_and_no_character_is_cut(corpus):
-    shard = next(corpus.shards())
-    borders = borders_of(corpus.tokenizer, shard)
-    assert {before for before, _ in borders} == {b"assistant\n"}  # after <|im_start|>
-    assert b"I will look up" in {after[:14] for _, after in borders}
-    crossed = TurnBorders(borders).crossed_by(
-        ["\nI will", "\nI won", "I will", "t\nI will look up the weather"]
-    )
-    assert crossed.tolist() == [True, False, False, True]
-
-
-@pytest.mark.parametrize("held", [1, 20, 10**6])
-def test_borders_are_read_a_few_at_a_time(tokenizer, tmp_path, monkeypatch, held):
-    sharded = Corpus.build(toy.trajectories(30), tokenizer, tmp_path / "corpus", shard_tokens=500)
-    borders = [borders_of(tokenizer, shard) for shard in sharded.shards()]
-    assert len(borders) > 3
-    texts = ["\nI will", "\nI won", "I will", *(f"\n{after[:9].decode()}" for b in borders for _, after in b)]
-    monkeypatch.setattr(turn_borders, "_HELD", held)
-    expected = TurnBorders(set().union(*borders)).crossed_by(texts)
-    np.testing.assert_array_equal(crossed_in(sharded, texts), expected)
-    assert 0 < expected.sum() < len(texts)
-
-
-def test_shards_are_counted_apart(corpus, tokenizer, tmp_path):
+def test_an_added_token_ends_a_text_and_shards_are_read_apart(corpus, tokenizer, tmp_path):
     sharded = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
     assert len(sharded.manifest.parts) > 3
+    texts = ["\nI will", "\nI won", "I will", "t\nI will look up the weather", "\nassistant", ""]
+    for read in (corpus, sharded):
+        assert crossed_in(read, texts).tolist() == [True, False, False, True, False, False]
+
+
+def folded(corpus):
+    """The agent's distinct runs."""
+    return OneMachine().fold(corpus, None)
+
+
+@given(some_latents, some_conversations)
+def test_distinct_runs_tell_as_much_as_conversations(texts, conversations):
+    segments, shard = segments_of(texts), shard_of(conversations)
+    folder = _core.RunFolder(TOKENIZER.barriers)
+    folder.add(shard.tokens, shard.offsets, shard.action, np.zeros(len(shard.tasks), np.uint32))
+    audit = Audit(folder.finish(), TOKENIZER)
+    parsed = ServedParse(TOKENIZER, segments).parse(shard.tokens, shard.action, shard.offsets)
+    whole = savings(parsed, shard.action.astype(np.int64), shard.offsets, TOKENIZER.base_size, len(segments))
+    for _ in range(2):  # the second time with cached texts
+        found = audit.count(segments)
+        assert found.uses.tolist() == whole.uses.tolist()
+        assert found.saved.sum() == whole.saved.sum()
+
+
+def test_what_tokens_save_is_what_the_audit_expects(corpus):
+    vocabulary = mine(corpus, size=30, gates="none")
+    expected = Audit(folded(corpus), corpus.tokenizer).expected(vocabulary.segments)
+    assert expected.tolist() == [latent.saving for latent in vocabulary]
+
+
+def test_a_large_corpus_is_audited_in_a_sample(corpus, monkeypatch):
     segments = mine(corpus, size=30, gates="none").segments
-    for first in (segments, Segments.of([])):  # the second time with cached texts
-        audits = [Audit(c, OneMachine()) for c in (corpus, sharded)]
-        whole, parts = ([audit.count(first), audit.count(segments)][1] for audit in audits)
-        np.testing.assert_array_equal(whole.uses, parts.uses)
-        np.testing.assert_array_equal(whole.saved, parts.saved)
+    whole = Audit(folded(corpus), corpus.tokenizer)
+    monkeypatch.setattr(served_saving, "AUDITED_TOKENS", folded(corpus).distinct_tokens // 2)
+    sample = Audit(folded(corpus), corpus.tokenizer)
+    # The same text by both counts, and as much of it as the whole corpus has.
+    for of in (lambda audit: audit.expected(segments), lambda audit: audit.count(segments).saved):
+        assert not np.array_equal(of(sample), of(whole))
+        assert of(sample).sum() == pytest.approx(of(whole).sum(), rel=0.25)
 
 
 def test_more_latents_are_kept_where_less_must_be_saved(corpus):

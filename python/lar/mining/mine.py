@@ -1,10 +1,9 @@
 """Corpus -> latent vocabulary: the segments that recur, could have been predicted, and save the most."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from itertools import count
 from typing import Unpack
 
 import numpy as np
@@ -19,9 +18,8 @@ from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import MiningKeywords, MiningOptions
-from lar.mining.selection import Selector, ServedAudit, TextGates
+from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
-from lar.mining.shadowing import at_fault
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import crossed_in
 from lar.mining.update import Rows, check_tokenizer, rows_of
@@ -110,15 +108,6 @@ def mine_each(
         yield mining.run(size)
 
 
-_AUDITS = 3  # of the gate `served`, as a rule
-
-Savings = Callable[[_core.Selection], NDArray[np.int64]]
-
-# Audits after which a latent that fails is dropped even if another is at fault, so that they come to an end
-# sooner: each reads the corpus. Two more than those after which the core replaces nothing (`mine.rs`).
-_BLAMING_AUDITS = 8
-
-
 @dataclass(frozen=True)
 class _Search:
     """What a vocabulary of any size is chosen from.
@@ -161,8 +150,7 @@ class _Mining:
         corpus, options = self._corpus, replace(self._options, size=size)
         search = self._search
         held = Segments.of([]) if self._before is None else self._before.segments
-        savings = self._savings
-        selector = self._selector(size, savings, held)
+        selector = self._selector(size, held)
         annotate(self._progress, "choice of latents")
         selection = selector.select(self._pool(options.limits.most), self._gates)
         self._failed |= selector.failed
@@ -204,27 +192,23 @@ class _Mining:
 
     def gate_once(self, static: TextGates) -> None:
         """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
-        selector = self._selector(self._options.size, self._savings, Segments.of([]))
+        selector = self._selector(self._options.size, Segments.of([]))
         passing = selector.passing(self._search.candidates, static, border=BORDER in self._gates)
         self._search = replace(self._search, candidates=passing)
         self._gates = tuple(name for name in self._gates if name == SERVED)
 
-    def _selector(self, size: int, savings: "Savings", held: Segments) -> Selector:
+    def _selector(self, size: int, held: Segments) -> Selector:
         return Selector(
             self._search.mined.parsed,
             size,
             self._corpus.tokenizer,
             self._crossed,
-            self._audited(savings),
+            self._audit,
             self._options.weights.total(self._corpus),
             held,
-            saving=lambda selection: int(savings(selection).sum()),
+            min_kept=self._options.min_kept,
+            progress=self._progress,
         )
-
-    @property
-    def _savings(self) -> "Savings":
-        """The function that counts what segments save: without the calls of new tools, which are no text."""
-        return _savings if self._search.new_tools is None else _savings_in(self._search.runs.parsed)
 
     @cached_property
     def _search(self) -> "_Search":
@@ -260,27 +244,12 @@ class _Mining:
 
     @cached_property
     def _audit(self) -> Audit:
-        return Audit(self._corpus, self._backend, self._options.weights)
-
-    def _audited(self, savings: Savings) -> ServedAudit:
-        """The function that finds which segments to drop for what is saved in text; bool (k)."""
-        audits = count(1)
-
-        def fails(selection: _core.Selection, texts: Sequence[str]) -> NDArray[np.bool_]:
-            annotate(self._progress, "savings in the text that engines read")
-            tokens, offsets, *_ = selection.to_arrays()
-            saved = self._audit.count(Segments(tokens, offsets), self._progress).saved
-            expected, min_kept = savings(selection), self._options.min_kept
-            if next(audits) > _BLAMING_AUDITS:
-                return saved < min_kept * expected
-            return at_fault(texts, saved, expected, min_kept)
-
-        return fails
+        """Without the calls of new tools, which are no text."""
+        return Audit(self._search.runs.parsed, self._corpus.tokenizer)
 
     def _arranged(self, selection: _core.Selection) -> tuple[Segments, Rows | None]:
         """The chosen segments in the order of their ids: by their worth, or as an update places them."""
-        tokens, offsets, *_ = selection.to_arrays()
-        segments = Segments(tokens, offsets)
+        segments = Segments(*selection.segments())
         if self._before is None:
             return segments, None
         listed = segments.to_lists()
@@ -307,32 +276,13 @@ class _Mining:
 
 
 def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpus) -> int:
-    """The number of passes that mining usually takes: how often the gate `served` audits is not known."""
-    passes = 3 + (BORDER in gates) + _AUDITS * (SERVED in gates) + bool(options.prompt_weight)
+    """The number of passes that mining takes."""
+    passes = 3 + (BORDER in gates) + (SERVED in gates) + bool(options.prompt_weight)
     if corpus.teacher is not None:
         passes += 1  # the latents' entropies
         if options.max_entropy is not None:
             passes += 2 if str(options.max_entropy).startswith("p") else 1
     return passes
-
-
-def _savings(selection: _core.Selection) -> NDArray[np.int64]:
-    """What each of k segments saves in the runs that they were chosen by; int64 (k)."""
-    _, offsets, _, _, uses = selection.to_arrays()
-    saved: NDArray[np.int64] = uses.astype(np.int64) * (np.diff(offsets) - 1)
-    return saved
-
-
-def _savings_in(runs: _core.Runs) -> Savings:
-    """The function that counts what each of k segments saves in other runs; int64 (k)."""
-
-    def savings(selection: _core.Selection) -> NDArray[np.int64]:
-        tokens, offsets, *_ = selection.to_arrays()
-        uses = runs.count_uses(tokens, offsets).astype(np.int64)
-        saved: NDArray[np.int64] = uses * (np.diff(offsets) - 1)
-        return saved
-
-    return savings
 
 
 def _with_entropies(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import compress
-from operator import attrgetter
 from threading import Lock
 from typing import Any
 
@@ -18,21 +17,27 @@ from lar.mining.engine_gates.static import (
     texts_of,
     whole_characters,
 )
+from lar.mining.options import MiningOptions
+from lar.mining.served_saving import Audit
+from lar.mining.shadowing import at_fault
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.progress import Progress, annotate, silent
 from lar.vocabulary.segments import Segments
 
 Crosses = Callable[[Sequence[str]], NDArray[np.bool_]]
-Saving = Callable[[_core.Selection], int]
-ServedAudit = Callable[[_core.Selection, Sequence[str]], NDArray[np.bool_]]
+
+# Audits after which a latent that fails is dropped even if another is at fault, so that they come to an end
+# sooner. Two more than those after which the core replaces nothing (`mine.rs`).
+_BLAMING_AUDITS = 8
 
 
 class Selector:
     """Chooses `size` latents by the runs of a corpus, and records what each gate cost.
 
-    `crosses` returns which of k texts fail the gate `border`, and `audit` which segments of a selection of k,
-    with their texts, fail the gate `served`; bool (k). A reduction is what `saving` returns for a selection,
-    divided by `total`, the weight of the corpus's tokens. `held` are the segments of a vocabulary that is
-    updated, which are preferred.
+    `crosses` returns which of k texts fail the gate `border`, bool (k). A latent fails the gate `served` if
+    it saves less than `min_kept` of what `audit` expects of it. A reduction is what the latents save in the
+    audited runs, divided by `total`, the weight of the corpus's tokens. `held` are the segments of a
+    vocabulary that is updated, which are preferred.
     """
 
     def __init__(
@@ -41,11 +46,12 @@ class Selector:
         size: int,
         tokenizer: Tokenizer,
         crosses: Crosses,
-        audit: ServedAudit,
+        audit: Audit,
         total: int,
         held: Segments | None = None,
         *,
-        saving: Saving = attrgetter("saving"),
+        min_kept: float = MiningOptions.min_kept,
+        progress: Progress = silent,
     ) -> None:
         self._runs = runs
         self._size = size
@@ -53,11 +59,13 @@ class Selector:
         self._crosses = crosses
         self._audit = audit
         self._total = total
-        self._saving = saving
+        self._min_kept = min_kept
+        self._progress = progress
         self._held = set() if held is None else set(map(tuple, held.to_lists()))
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
         self.costs: list[dict[str, Any]] = []
         self.failed: set[tuple[int, ...]] = set()  # segments that have failed the gate `served`
+        self._audits = 0
 
     def select(self, candidates: _core.Candidates, gates: tuple[str, ...]) -> _core.Selection:
         """The latents that pass `gates`; `characters` is always on."""
@@ -80,6 +88,7 @@ class Selector:
             selection = selection.without(crosses)
             self._note(BORDER, int(crosses.sum()), selection)
         if SERVED in gates:
+            annotate(self._progress, "savings in the text that engines read")
             selection, dropped, audits = selection.audited(self._fails)
             self._note(SERVED, dropped, selection, audits=audits)
         return selection
@@ -104,17 +113,21 @@ class Selector:
 
     def _fails(self, selection: _core.Selection) -> NDArray[np.bool_]:
         """Which of the chosen segments fail: the texts that are found depend on the other latents."""
-        tokens, offsets, _, _, uses = selection.to_arrays()
-        segments = Segments(tokens, offsets)
+        self._audits += 1
+        segments = Segments(*selection.segments())
         texts = texts_of(segments, self._tokenizer)
-        worth = uses.astype(np.int64) * (segments.lengths - 1)
-        clashes = clashes_at_headers(texts, worth, self._tokenizer)
-        fails = self._audit(selection, texts) | _repeats(texts) | clashes
+        saved, expected = self._audit.count(segments).saved, self._audit.expected(segments)
+        if self._audits <= _BLAMING_AUDITS:
+            fails = at_fault(texts, saved, expected, self._min_kept)
+        else:
+            fails = saved < self._min_kept * expected
+        fails |= _repeats(texts) | clashes_at_headers(texts, expected, self._tokenizer)
         self.failed.update(map(tuple, compress(segments.to_lists(), fails)))
         return fails
 
     def _note(self, name: str, dropped: int, selection: _core.Selection, **more: int) -> None:
-        reduction = round(self._saving(selection) / self._total, 6)
+        saved = int(self._audit.expected(Segments(*selection.segments())).sum())
+        reduction = round(saved / self._total, 6)
         self.costs.append({"name": name, "candidates_dropped": dropped, "reduction": reduction, **more})
 
 

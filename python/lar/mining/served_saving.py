@@ -6,85 +6,78 @@ such cuts is charged to the latent, so it may save less than its tokens suggest,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.corpus import Corpus, Shard
-from lar.corpus.backend import Backend
-from lar.mining.token_weights import TokenWeights
+from lar import _core
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.utils.progress import Progress, silent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import Served, ServedParse
+
+# Tokens of distinct runs that are audited, as a sample of more. A latent that this sample does not show, or
+# that costs nothing there, passes.
+AUDITED_TOKENS = 4_000_000
 
 
 @dataclass(frozen=True)
 class ServedSaving:
-    """Counts of k latents over a corpus, in the parse that engines read.
+    """Counts of k latents in runs, in the parse that engines read.
 
-    uses: in the text that counts, int64 (k). saved: units by which that text is shorter, net, int64 (k);
-    their sum is the whole saving. Both are multiplied by the weight of the text.
+    uses: how often each is found, int64 (k). saved: units by which the text is shorter, net, int64 (k); their
+    sum is the whole saving. Each run counts as often as it occurs.
     """
 
     uses: NDArray[np.int64]
     saved: NDArray[np.int64]
 
-    def __add__(self, other: "ServedSaving") -> "ServedSaving":
-        return ServedSaving(self.uses + other.uses, self.saved + other.saved)
-
 
 class Audit:
-    """Counts what segments save in a corpus; encoded texts are cached for the next segments."""
+    """Counts what segments save in the text of runs; encoded texts are cached for the next segments.
 
-    def __init__(self, corpus: Corpus, backend: Backend, weights: TokenWeights | None = None) -> None:
-        """Count by `weights` (None: only the agent's text)."""
-        self._corpus = corpus
-        self._backend = backend
-        self._empty = _Count(corpus.tokenizer, Segments.of([]), weights or TokenWeights())
+    A run is a text of its own to an engine: between added tokens, and by one speaker. So distinct runs with
+    their numbers tell as much as whole conversations.
+    """
 
-    def count(self, segments: Segments, progress: Progress = silent) -> ServedSaving:
-        """The counts of k segments over all shards."""
-        count = self._empty.with_segments(segments)
-        none = np.zeros(len(segments), dtype=np.int64)
-        found = ServedSaving(none, none)
-        for of_shard in self._backend.map_shards(count, self._corpus, progress):
-            found += of_shard
-        self._empty = count
-        return found
-
-
-class _Count:
-    """Counts in a shard; a process compiles the parse when it counts for the first time."""
-
-    def __init__(self, tokenizer: Tokenizer, segments: Segments, weights: TokenWeights) -> None:
-        self._weights = weights
+    def __init__(self, runs: _core.Runs, tokenizer: Tokenizer) -> None:
+        """Audit the runs of two tokens or more, or a sample of them."""
+        self._runs = runs.sample(AUDITED_TOKENS)
         self._tokenizer = tokenizer
-        self._segments = segments
-        self._parse: ServedParse | None = None
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_parse": None}
+    @cached_property
+    def _text(self) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+        """Tokens (n), offsets (m + 1) of the runs, and how often each token's run occurs (n)."""
+        tokens, offsets, counts, *_ = self._runs.to_arrays()
+        return tokens, offsets, np.repeat(counts.astype(np.int64), np.diff(offsets))
 
-    def with_segments(self, segments: Segments) -> "_Count":
-        """The count of other segments."""
-        other = _Count(self._tokenizer, segments, self._weights)
-        other._parse = self._parse and self._parse.with_segments(segments)
-        return other
+    @cached_property
+    def _parse(self) -> ServedParse:
+        """The parse of the last segments, with all texts that were encoded so far."""
+        return ServedParse(self._tokenizer, Segments.of([]))
 
-    def __call__(self, shard: Shard) -> ServedSaving:
-        if self._parse is None:
-            self._parse = ServedParse(self._tokenizer, self._segments)
-        parsed = self._parse.parse(shard.tokens, shard.action, shard.offsets)
-        weight = np.where(shard.action, self._weights.generated, self._weights.prompt)
-        return savings(parsed, weight, self._tokenizer.base_size, len(self._segments))
+    def count(self, segments: Segments) -> ServedSaving:
+        """The counts of k segments."""
+        tokens, offsets, weight = self._text
+        self._parse = self._parse.with_segments(segments)
+        parsed = self._parse.parse(tokens, np.ones(len(tokens), dtype=np.bool_), offsets)
+        return savings(parsed, weight, offsets, self._tokenizer.base_size, len(segments))
+
+    def expected(self, segments: Segments) -> NDArray[np.int64]:
+        """Units that each of k segments saves in the parse of the same runs by tokens; int64 (k)."""
+        uses = self._runs.count_uses(segments.tokens, segments.offsets)
+        saved: NDArray[np.int64] = uses.astype(np.int64) * (segments.lengths - 1)
+        return saved
 
 
-def savings(parsed: Served, weight: NDArray[np.int64], base_size: int, number: int) -> ServedSaving:
-    """Uses and net savings of `number` latents in conversations.
+def savings(
+    parsed: Served, weight: NDArray[np.int64], offsets: NDArray[np.int64], base_size: int, number: int
+) -> ServedSaving:
+    """Uses and net savings of `number` latents in m texts of n base tokens.
 
-    `weight` (n): what each base token counts. A unit saves all but one of the base tokens that begin in it.
-    Where the text was encoded again, the difference is credited to the nearest latent.
+    `weight` (n): what each base token counts; text i has the tokens offsets[i] to offsets[i + 1] (m + 1). A
+    unit saves all but one of the base tokens that begin in it. Where the text was encoded again, the
+    difference is credited to the nearest latent of the text.
     """
     units, starts, begins = parsed
     begun = np.diff(np.append(starts + ~begins, len(weight)))
@@ -98,7 +91,10 @@ def savings(parsed: Served, weight: NDArray[np.int64], base_size: int, number: i
     after = np.searchsorted(latents, credited)
     before = latents[np.maximum(after - 1, 0)]
     after = latents[np.minimum(after, len(latents) - 1)]
-    nearest = np.where(np.abs(credited - before) < np.abs(after - credited), before, after)
+    text = np.searchsorted(offsets, starts, side="right")
+    is_after_near = np.abs(credited - before) >= np.abs(after - credited)
+    nearest = np.where(text[before] != text[credited], after, before)
+    nearest = np.where(is_after_near & (text[after] == text[credited]), after, nearest)
     worth = (begun[credited] - 1) * counted[credited]
     saved = np.bincount(units[nearest] - base_size, weights=worth, minlength=number)
     return ServedSaving(uses, saved.astype(np.int64))

@@ -26,4 +26,5 @@ pub mod select;
 pub mod spill;
 pub mod text_cuts;
 pub mod trie;
+pub mod turn_borders;
 pub mod worth;

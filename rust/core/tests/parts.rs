@@ -45,7 +45,7 @@ fn mined(runs: &Arc<RunParts>, size: usize) -> impl PartialEq + std::fmt::Debug 
     let bytes = TokenBytes::new(b"abcd".to_vec(), (0..=4).collect()).unwrap();
     let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
     let selection = mine(runs, Arc::clone(runs), &bytes, &MiningOptions { size, limits }, audit).unwrap();
-    (selection.chosen().to_vec(), selection.pool().as_ref().clone())
+    (selection.segments(), selection.uses().unwrap(), selection.pool().as_ref().clone())
 }
 
 /// The length of each run as the value of all of its tokens, in the order of the parts.

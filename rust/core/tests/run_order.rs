@@ -11,7 +11,6 @@ use lar_core::mining::ngram::ngram_entropies;
 use lar_core::mining::parts::RunParts;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
 use lar_core::mining::search::find_candidates;
-use lar_core::mining::select::Chosen;
 use lar_core::tokens::barriers::Barriers;
 use proptest::prelude::*;
 
@@ -39,12 +38,12 @@ fn reordered(runs: &Runs, order: &[usize]) -> Runs {
 }
 
 /// The candidates of the runs, and those that are chosen with their uses.
-fn mined(runs: Runs, size: usize) -> (Arc<Candidates>, Vec<Chosen>) {
+fn mined(runs: Runs, size: usize) -> (Arc<Candidates>, Vec<(usize, u64)>) {
     let runs = Arc::new(RunParts::from(runs));
     let limits = Limits { min_count: 2, min_support: 1, max_length: 24, most: 50 };
     let candidates = Arc::new(find_candidates(&runs, &limits).unwrap());
     let selection = Selection::choose(runs, Arc::clone(&candidates), size).unwrap();
-    (candidates, selection.chosen().to_vec())
+    (candidates, selection.chosen().iter().copied().zip(selection.uses().unwrap()).collect())
 }
 
 /// The bits of each run's entropies, in which NaN equals itself.

@@ -13,6 +13,7 @@ mod selection;
 mod served;
 mod stream;
 mod texts;
+mod turn_borders;
 mod vocabulary;
 
 use pyo3::prelude::*;
@@ -34,5 +35,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<guard::CanonicalGuard>()?;
     module.add_function(wrap_pyfunction!(chat_lines::count_lines, module)?)?;
     module.add_function(wrap_pyfunction!(chat_lines::read_chat_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(turn_borders::crossing_texts, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

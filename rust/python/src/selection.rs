@@ -11,6 +11,8 @@ use crate::arrays::{contiguous, offsets_to};
 use crate::errors::to_python;
 use crate::mining::Candidates;
 
+type SegmentArrays<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
+
 type ChosenArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
     Bound<'py, PyArray1<i64>>,
@@ -35,24 +37,18 @@ impl Selection {
         Candidates { candidates: Arc::clone(self.selection.pool()) }
     }
 
-    #[getter]
-    fn saving(&self) -> u64 {
-        self.selection.saving()
+    fn segments<'py>(&self, py: Python<'py>) -> SegmentArrays<'py> {
+        let segments = self.selection.segments();
+        (PyArray1::from_slice(py, segments.tokens()), offsets_to(py, segments.offsets()))
     }
 
-    fn to_arrays<'py>(&self, py: Python<'py>) -> ChosenArrays<'py> {
-        let (segments, pool, chosen) =
-            (self.selection.segments(), self.selection.pool(), self.selection.chosen());
-        let counts: Vec<u64> = chosen.iter().map(|chosen| pool.counts[chosen.candidate]).collect();
-        let supports: Vec<u32> = chosen.iter().map(|chosen| pool.supports[chosen.candidate]).collect();
-        let uses: Vec<u64> = chosen.iter().map(|chosen| chosen.uses).collect();
-        (
-            PyArray1::from_slice(py, segments.tokens()),
-            offsets_to(py, segments.offsets()),
-            counts.into_pyarray(py),
-            supports.into_pyarray(py),
-            uses.into_pyarray(py),
-        )
+    fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<ChosenArrays<'py>> {
+        let uses = py.detach(|| self.selection.uses()).map_err(to_python)?;
+        let (pool, chosen) = (self.selection.pool(), self.selection.chosen());
+        let counts: Vec<u64> = chosen.iter().map(|&candidate| pool.counts[candidate]).collect();
+        let supports: Vec<u32> = chosen.iter().map(|&candidate| pool.supports[candidate]).collect();
+        let (tokens, offsets) = self.segments(py);
+        Ok((tokens, offsets, counts.into_pyarray(py), supports.into_pyarray(py), uses.into_pyarray(py)))
     }
 
     fn without(&self, py: Python<'_>, dropped: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {

@@ -27,6 +27,7 @@ const RUNS_A_TASK: usize = 256;
 ///
 /// A text is given by its *matches*: at each position the longest candidate that matches there, or
 /// [`Matcher::none`].
+#[derive(Debug)]
 pub(crate) struct Matcher {
     trie: MatchingTrie,
     /// The last entry is no candidate: a single token, and its own prefix.
@@ -34,6 +35,7 @@ pub(crate) struct Matcher {
 }
 
 /// A candidate as a part of the chain of those that match at one position.
+#[derive(Debug)]
 struct Link {
     /// Number of its tokens.
     length: u32,
@@ -135,6 +137,7 @@ impl Matcher {
 }
 
 /// Runs by their matches. A sample has fewer than 2^32 of them.
+#[derive(Debug)]
 pub(crate) struct MatchedRuns {
     runs: WeightedRuns,
     /// The run of each position, in the order of the longest matches there.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::mining::candidates::Candidates;
 use crate::mining::limits::Limits;
+use crate::mining::occurrences::count_uses;
 use crate::mining::parts::RunParts;
 use crate::mining::search::find_candidates;
-use crate::mining::select::{Chosen, SampledRuns};
+use crate::mining::select::Selector;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
@@ -52,12 +53,14 @@ pub fn mine<E: From<Error>>(
 /// Segments chosen from a pool of candidates by what they save in a corpus, the most useful first.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    runs: Arc<SampledRuns>,
+    runs: Arc<RunParts>,
+    selector: Arc<Selector>,
     size: usize,
     pool: Arc<Candidates>,
-    /// Which candidates of the pool are preferred.
-    held: Vec<bool>,
-    chosen: Vec<Chosen>,
+    /// The candidate of the selector that each of the pool is; they ascend.
+    origins: Vec<usize>,
+    /// Indices in the pool.
+    chosen: Vec<usize>,
 }
 
 /// The result of the audits of a selection.
@@ -95,17 +98,9 @@ impl Selection {
         held: Vec<bool>,
         size: usize,
     ) -> Result<Selection> {
-        Selection::choose_by(Arc::new(SampledRuns::new(runs)?), pool, held, size)
-    }
-
-    fn choose_by(
-        runs: Arc<SampledRuns>,
-        pool: Arc<Candidates>,
-        held: Vec<bool>,
-        size: usize,
-    ) -> Result<Selection> {
-        let chosen = runs.select(&pool, &held, size)?;
-        Ok(Selection { runs, size, pool, held, chosen })
+        let selector = Selector::new(&runs, Arc::clone(&pool), &held)?;
+        let (chosen, origins) = (selector.choose(size), (0..pool.len()).collect());
+        Ok(Selection { runs, selector: Arc::new(selector), size, pool, origins, chosen })
     }
 
     /// Number of segments.
@@ -123,42 +118,55 @@ impl Selection {
         &self.pool
     }
 
-    /// Which candidates of the pool were chosen, and how often the parse uses each.
-    pub fn chosen(&self) -> &[Chosen] {
+    /// Which candidates of the pool were chosen.
+    pub fn chosen(&self) -> &[usize] {
         &self.chosen
     }
 
     /// The segments.
     pub fn segments(&self) -> Segments {
-        self.chosen.iter().map(|chosen| self.pool.segments.get(chosen.candidate)).collect()
+        self.chosen.iter().map(|&candidate| self.pool.segments.get(candidate)).collect()
     }
 
-    /// Units by which the parse of the corpus is shorter than its base tokens.
-    pub fn saving(&self) -> u64 {
-        let saved = |chosen: &Chosen| {
-            let length = self.pool.segments.get(chosen.candidate).len() as u64;
-            chosen.uses * (length - 1)
-        };
-        self.chosen.iter().map(saved).sum()
-    }
-
-    /// The selection from the pool without some candidates: the same segments, or a new choice if one is
-    /// dropped.
+    /// How often the canonical parse of the corpus with all segments uses each of them; the corpus is parsed for it.
     ///
     /// # Errors
-    /// If `dropped` has not one entry for each candidate of the pool, or runs cannot be read from disk.
+    /// If runs cannot be read from disk.
+    pub fn uses(&self) -> Result<Vec<u64>> {
+        count_uses(&self.runs, &self.segments())
+    }
+
+    /// The selection from the pool without some candidates: the same segments, or, if one is dropped, a choice that
+    /// begins with the others.
+    ///
+    /// # Errors
+    /// If `dropped` has not one entry for each candidate of the pool.
     pub fn without(&self, dropped: &[bool]) -> Result<Selection> {
         check_length("dropped", dropped.len(), self.pool.len())?;
         let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
-        let (runs, pool) = (Arc::clone(&self.runs), Arc::new(self.pool.filter(&keep)?));
-        let held = self.held.iter().zip(&keep).filter(|&(_, keep)| *keep).map(|(held, _)| *held).collect();
-        if self.chosen.iter().any(|chosen| dropped[chosen.candidate]) {
-            return Selection::choose_by(runs, pool, held, self.size);
+        let pool = Arc::new(self.pool.filter(&keep)?);
+        let origins: Vec<usize> =
+            self.origins.iter().zip(&keep).filter(|&(_, &keep)| keep).map(|(&o, _)| o).collect();
+        let mut chosen: Vec<usize> = self
+            .chosen
+            .iter()
+            .filter(|&&candidate| keep[candidate])
+            .map(|&candidate| self.origins[candidate])
+            .collect();
+        if chosen.len() < self.chosen.len() {
+            chosen.sort_unstable();
+            chosen = self.selector.choose_again(&origins, chosen, self.size);
         }
-        let places = places_of(&keep);
-        let moved = |chosen: &Chosen| Chosen { candidate: places[chosen.candidate], ..*chosen };
-        let chosen = self.chosen.iter().map(moved).collect();
-        Ok(Selection { runs, pool, held, size: self.size, chosen })
+        let place = |origin: &usize| origins.partition_point(|other| other < origin);
+        let chosen = chosen.iter().map(place).collect();
+        Ok(Selection {
+            runs: Arc::clone(&self.runs),
+            selector: Arc::clone(&self.selector),
+            pool,
+            origins,
+            chosen,
+            ..*self
+        })
     }
 
     /// The selection without segments that fail an audit, which is repeated until none does.
@@ -184,22 +192,12 @@ impl Selection {
             }
             dropped += number;
             let mut gone = vec![audits >= ROUNDS; self.pool.len()];
-            for (chosen, fails) in self.chosen.iter().zip(failed) {
-                gone[chosen.candidate] = fails;
+            for (&candidate, fails) in self.chosen.iter().zip(failed) {
+                gone[candidate] = fails;
             }
             self = self.without(&gone)?;
         }
     }
-}
-
-/// For each entry, the number of kept ones before it.
-fn places_of(keep: &[bool]) -> Vec<usize> {
-    let place = |kept: &mut usize, &keep: &bool| {
-        let place = *kept;
-        *kept += usize::from(keep);
-        Some(place)
-    };
-    keep.iter().scan(0, place).collect()
 }
 
 #[cfg(test)]
@@ -262,27 +260,37 @@ mod tests {
             let mined = mine(&runs, Arc::clone(&runs), &token_bytes(), &options(size), none_fail).unwrap();
             let vocabulary = crate::Vocabulary::new(IDS, mined.segments()).unwrap();
             let saved = |part: &Vec<u32>| part.len() - vocabulary.encode(part).unwrap().len();
-            prop_assert_eq!(mined.saving(), parts.iter().map(saved).sum::<usize>() as u64);
+            let uses = mined.uses().unwrap();
+            let of_uses = |(uses, segment): (u64, &[u32])| uses * (segment.len() as u64 - 1);
+            let expected = uses.into_iter().zip(mined.segments().iter()).map(of_uses).sum::<u64>();
+            prop_assert_eq!(parts.iter().map(saved).sum::<usize>() as u64, expected);
         }
 
         #[test]
-        fn without_candidates_is_a_choice_from_the_others(
+        fn without_candidates_the_others_are_chosen_from(
             parts in parts(), size in 1usize..6, dropped in prop::collection::vec(any::<bool>(), 100)
         ) {
             let runs = runs_of(&parts);
             let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
-            let before = Selection::choose(Arc::clone(&runs), Arc::clone(&pool), size).unwrap();
+            let before = Selection::choose(runs, Arc::clone(&pool), size).unwrap();
             let dropped = &dropped[..pool.len()];
             let after = before.without(dropped).unwrap();
             let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
             prop_assert_eq!(after.pool().as_ref(), &pool.filter(&keep).unwrap());
-            if before.chosen().iter().any(|chosen| dropped[chosen.candidate]) {
-                let anew = Selection::choose(runs, Arc::clone(after.pool()), size).unwrap();
-                prop_assert_eq!(after.chosen(), anew.chosen());
-            } else {
-                prop_assert_eq!(after.segments(), before.segments());
-                prop_assert_eq!(after.saving(), before.saving());
-            }
+            prop_assert_eq!(after.len(), size.min(after.pool().len()));
+            prop_assert!(after.chosen().iter().enumerate().all(|(at, one)| !after.chosen()[..at].contains(one)));
+
+            // What is not chosen may be dropped before: it changes nothing.
+            let unchosen: Vec<bool> =
+                (0..pool.len()).map(|one| dropped[one] && !before.chosen().contains(&one)).collect();
+            let first = before.without(&unchosen).unwrap();
+            prop_assert_eq!(first.segments(), before.segments());
+            let of_first = |gone: &[bool]| -> Vec<bool> {
+                gone.iter().zip(&unchosen).filter(|&(_, unchosen)| !unchosen).map(|(&gone, _)| gone).collect()
+            };
+            let second = first.without(&of_first(dropped)).unwrap();
+            prop_assert_eq!(second.segments(), after.segments());
+            prop_assert_eq!(second.pool(), after.pool());
         }
 
         #[test]

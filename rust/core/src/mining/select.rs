@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::mining::candidates::Candidates;
 use crate::mining::marginals::{Gains, Usage};
 use crate::mining::matches::{MatchedRuns, Matcher};
-use crate::mining::occurrences::count_uses;
 use crate::mining::parser::{Parser, TOKEN};
 use crate::mining::parts::RunParts;
 use crate::mining::sample::WeightedRuns;
@@ -41,48 +40,10 @@ const SAMPLED_TOKENS: usize = 4 << 20;
 /// How many times as much a new segment must save to replace one that a model has learned.
 const HELD_WORTH: f64 = 2.0;
 
-/// A segment that was chosen, by its index among the candidates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chosen {
-    /// Index among the candidates.
-    pub candidate: usize,
-    /// How often the canonical parse of the corpus with all chosen segments uses it.
-    pub uses: u64,
-}
-
-/// The runs of a corpus, which selection reads for the final uses, and the sample of them that it reads for everything
-/// else.
+/// What vocabularies of one pool of candidates are chosen by: a sample of the runs, and where candidates match in it.
 #[derive(Debug)]
-pub(crate) struct SampledRuns {
-    runs: Arc<RunParts>,
-    sample: WeightedRuns,
-}
-
-impl SampledRuns {
-    /// # Errors
-    /// If runs cannot be read from disk.
-    pub(crate) fn new(runs: Arc<RunParts>) -> Result<Self> {
-        let sample = WeightedRuns::sample(&runs, SAMPLED_TOKENS)?;
-        Ok(SampledRuns { runs, sample })
-    }
-
-    /// At most `size` of the candidates, those without which the most units would be lost first; those for which
-    /// `held` is true are preferred.
-    ///
-    /// # Errors
-    /// If the candidates hold more tokens than a trie of them can have nodes, `held` has not one entry for each
-    /// candidate, or runs cannot be read from disk.
-    pub(crate) fn select(&self, candidates: &Candidates, held: &[bool], size: usize) -> Result<Vec<Chosen>> {
-        check_length("held", held.len(), candidates.len())?;
-        let chosen = Selector::new(&self.sample, candidates, held)?.choose(size);
-        let segments = chosen.iter().map(|&candidate| candidates.segments.get(candidate)).collect();
-        let uses = count_uses(&self.runs, &segments)?;
-        Ok(chosen.into_iter().zip(uses).map(|(candidate, uses)| Chosen { candidate, uses }).collect())
-    }
-}
-
-struct Selector<'a> {
-    candidates: &'a Candidates,
+pub(crate) struct Selector {
+    candidates: Arc<Candidates>,
     matcher: Matcher,
     /// The sample.
     runs: MatchedRuns,
@@ -93,58 +54,49 @@ struct Selector<'a> {
     worths: Vec<f64>,
 }
 
-impl<'a> Selector<'a> {
-    fn new(sample: &WeightedRuns, candidates: &'a Candidates, held: &[bool]) -> Result<Self> {
+impl Selector {
+    /// Candidates for which `held` is true are preferred.
+    ///
+    /// # Errors
+    /// If the candidates hold more tokens than a trie of them can have nodes, `held` has not one entry for each
+    /// candidate, or runs cannot be read from disk.
+    pub(crate) fn new(runs: &RunParts, candidates: Arc<Candidates>, held: &[bool]) -> Result<Self> {
+        check_length("held", held.len(), candidates.len())?;
+        let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS)?;
         let trust_of = |index| trust(candidates.supports[index], candidates.segments.get(index).len());
         let trusts: Vec<f64> = (0..candidates.len()).map(trust_of).collect();
         let worth = |(trust, &held): (&f64, &bool)| if held { trust * HELD_WORTH } else { *trust };
         let worths = trusts.iter().zip(held).map(worth).collect();
         let matcher = Matcher::new(&candidates.segments)?;
-        let (runs, texts) = (matcher.in_runs(sample), matcher.in_candidates(&candidates.segments));
+        let (runs, texts) = (matcher.in_runs(&sample), matcher.in_candidates(&candidates.segments));
         Ok(Selector { candidates, matcher, runs, texts, trusts, worths })
     }
 
-    fn choose(&self, size: usize) -> Vec<usize> {
-        let mut best = Present::empty(self);
+    /// At most `size` of the candidates, those without which the most units would be lost first.
+    pub(crate) fn choose(&self, size: usize) -> Vec<usize> {
+        let open = vec![true; self.candidates.len()];
+        let mut best = Present::empty(self, &open);
         for step in 1..=STEPS {
             let room = (size * step / STEPS).saturating_sub(best.chosen().len());
             best = best.replaced(best.grown(2 * room), best.chosen().len() + room);
         }
-        let mut added = size;
-        for _ in 0..ROUNDS {
-            let next = best.replaced(best.grown(added), size);
-            if next.savings() > best.savings() {
-                best = next;
-            } else {
-                added /= 2;
-            }
-        }
-        let order = best.by_loss();
-        self.fill(order.into_iter().map(|place| best.chosen()[place]).collect(), size)
+        best.finished(size)
     }
 
-    /// Fills the remaining places with the candidates that are expected to save most alone. Longer segments
-    /// cover them in the parse of this corpus, but may be absent from unseen tasks.
-    fn fill(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
-        for &candidate in &chosen {
-            order[candidate] = usize::MAX;
-        }
-        order.retain(|&candidate| candidate != usize::MAX);
-        let savings = |candidate: usize| {
-            let (segment, count, _) = self.candidates.get(candidate);
-            most_savings(count, segment.len()) * self.worths[candidate]
-        };
-        order.sort_by(|&one, &other| savings(other).total_cmp(&savings(one)).then(one.cmp(&other)));
-        order.truncate(size - chosen.len());
-        chosen.extend(order);
-        chosen
+    /// The same from the candidates of `pool`, by changes of a vocabulary of them, which ascends: a growth from
+    /// nothing would take three times as long.
+    pub(crate) fn choose_again(&self, pool: &[usize], before: Vec<usize>, size: usize) -> Vec<usize> {
+        let mut open = vec![false; self.candidates.len()];
+        pool.iter().for_each(|&candidate| open[candidate] = true);
+        Present::empty(self, &open).replaced(before, size).finished(size)
     }
 }
 
-/// A vocabulary with its uses and losses in the parse of the corpus.
+/// A vocabulary with its uses and losses in the parse of the sample.
 struct Present<'a> {
-    selector: &'a Selector<'a>,
+    selector: &'a Selector,
+    /// Which candidates may be added.
+    open: &'a [bool],
     parser: Parser,
     usage: Usage,
     /// Uses of longer segments that are not expected to recur, credited to the segments that would encode
@@ -153,9 +105,9 @@ struct Present<'a> {
 }
 
 impl<'a> Present<'a> {
-    fn empty(selector: &'a Selector<'a>) -> Self {
+    fn empty(selector: &'a Selector, open: &'a [bool]) -> Self {
         let parser = Parser::new(&selector.matcher, Vec::new());
-        Present { selector, parser, usage: Usage::default(), inherited: Vec::new() }
+        Present { selector, open, parser, usage: Usage::default(), inherited: Vec::new() }
     }
 
     /// The vocabulary of other candidates, which ascend.
@@ -163,7 +115,8 @@ impl<'a> Present<'a> {
         let Selector { matcher, runs, .. } = self.selector;
         let parser = Parser::new(matcher, chosen);
         let usage = self.usage.after(&self.parser, &parser, runs);
-        let mut present = Present { selector: self.selector, parser, usage, inherited: Vec::new() };
+        let mut present =
+            Present { selector: self.selector, open: self.open, parser, usage, inherited: Vec::new() };
         present.inherited = present.inherit();
         present
     }
@@ -182,6 +135,40 @@ impl<'a> Present<'a> {
             order.sort_unstable();
             present = present.with(order.into_iter().map(|place| present.chosen()[place]).collect());
         }
+    }
+
+    /// The candidates of the vocabulary after rounds of adding and dropping, those with the largest losses first.
+    fn finished(self, size: usize) -> Vec<usize> {
+        let (mut best, mut added) = (self, size);
+        for _ in 0..ROUNDS {
+            let next = best.replaced(best.grown(added), size);
+            if next.savings() > best.savings() {
+                best = next;
+            } else {
+                added /= 2;
+            }
+        }
+        let order = best.by_loss();
+        best.filled(order.into_iter().map(|place| best.chosen()[place]).collect(), size)
+    }
+
+    /// Fills the remaining places with the candidates that are expected to save most alone. Longer segments
+    /// cover them in the parse of this corpus, but may be absent from unseen tasks.
+    fn filled(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
+        let Selector { candidates, worths, .. } = self.selector;
+        let mut is_free = self.open.to_vec();
+        for &candidate in &chosen {
+            is_free[candidate] = false;
+        }
+        let mut order: Vec<usize> = (0..candidates.len()).filter(|&candidate| is_free[candidate]).collect();
+        let savings = |candidate: usize| {
+            let (segment, count, _) = candidates.get(candidate);
+            most_savings(count, segment.len()) * worths[candidate]
+        };
+        order.sort_by(|&one, &other| savings(other).total_cmp(&savings(one)).then(one.cmp(&other)));
+        order.truncate(size - chosen.len());
+        chosen.extend(order);
+        chosen
     }
 
     /// The candidates in it, ascending.
@@ -257,7 +244,8 @@ impl<'a> Present<'a> {
     /// The chosen candidates and the `added` others that are estimated to save the most units in their parse.
     fn grown(&self, added: usize) -> Vec<usize> {
         let gains = self.gains();
-        let mut order: Vec<usize> = (0..gains.len()).filter(|&candidate| gains[candidate] > 0.0).collect();
+        let gains_some = |&candidate: &usize| self.open[candidate] && gains[candidate] > 0.0;
+        let mut order: Vec<usize> = (0..gains.len()).filter(gains_some).collect();
         order.sort_by(|&one, &other| gains[other].total_cmp(&gains[one]).then(one.cmp(&other)));
         order.truncate(added);
         order.extend(self.chosen());
@@ -282,6 +270,7 @@ impl<'a> Present<'a> {
 mod tests {
     use super::*;
     use crate::mining::limits::Limits;
+    use crate::mining::occurrences::count_uses;
     use crate::mining::runs::{RunFolder, Trajectories};
     use crate::mining::search::find_candidates;
     use crate::tokens::barriers::Barriers;
@@ -310,10 +299,21 @@ mod tests {
     fn chosen_segments(parts: &[Vec<u32>], size: usize) -> (Vec<Vec<u32>>, Vec<u64>) {
         let runs = runs_of(parts);
         let candidates = candidates_in(&runs);
-        let held = vec![false; candidates.len()];
-        let chosen = SampledRuns::new(Arc::new(runs)).unwrap().select(&candidates, &held, size).unwrap();
-        let segment = |chosen: &Chosen| candidates.segments.get(chosen.candidate).to_vec();
-        (chosen.iter().map(segment).collect(), chosen.iter().map(|chosen| chosen.uses).collect())
+        let chosen = chosen_holding(&runs, &candidates, |_| false, size).unwrap();
+        let uses = count_uses(&runs, &chosen.iter().map(Vec::as_slice).collect()).unwrap();
+        (chosen, uses)
+    }
+
+    fn chosen_holding(
+        runs: &RunParts,
+        candidates: &Candidates,
+        is_held: fn(&[u32]) -> bool,
+        size: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        let held: Vec<bool> = candidates.segments.iter().map(is_held).collect();
+        let selector = Selector::new(runs, Arc::new(candidates.clone()), &held)?;
+        let segment = |candidate| candidates.segments.get(candidate).to_vec();
+        Ok(selector.choose(size).into_iter().map(segment).collect())
     }
 
     #[test]
@@ -340,15 +340,13 @@ mod tests {
                 (0..6).map(|_| vec![1, 2]).chain((0..rivals).map(|_| vec![3, 4])).collect();
             let runs = runs_of(&parts);
             let candidates = candidates_in(&runs);
-            let held: Vec<bool> = candidates.segments.iter().map(|segment| segment == [1, 2]).collect();
-            let chosen = SampledRuns::new(Arc::new(runs)).unwrap().select(&candidates, &held, 1).unwrap();
-            candidates.segments.get(chosen[0].candidate).to_vec()
+            let chosen = chosen_holding(&runs, &candidates, |segment| segment == [1, 2], 1).unwrap();
+            chosen[0].clone()
         };
         assert_eq!(chosen_beside(11), [1, 2]);
         assert_eq!(chosen_beside(13), [3, 4]);
         let runs = runs_of(&[vec![1, 2], vec![1, 2]]);
-        let candidates = candidates_in(&runs);
-        let error = SampledRuns::new(Arc::new(runs)).unwrap().select(&candidates, &[], 1).unwrap_err();
+        let error = Selector::new(&runs, Arc::new(candidates_in(&runs)), &[]).unwrap_err();
         assert_eq!(error, crate::Error::Length { what: "held", found: 0, expected: 1 });
     }
 
