@@ -203,12 +203,13 @@ class Runs:
         in more than 2^32 places of the distinct runs.
         """
 
-    def quantile(self, values: NDArray[np.float32], share: float) -> float | None:
-        """The smallest of the values at or under which at least this share (0 to 1) of the tokens lies.
+    def gated_by_ngrams(self, most: float, is_quantile: bool) -> tuple[Runs, float | None]:
+        """Cut every run before each token whose n-gram entropy is above `most`; the gate in nats.
 
-        There is one value for each token of the distinct runs, end to end, none of them negative; a token
-        counts as often as its run occurs. Tokens with NaN are left out; None if all are. Raises OptionError
-        where the number of values is another.
+        `most` is in nats, or a quantile (0 to 1) of the entropies of all tokens, each counted as often as its
+        run occurs. The gate is None if it is a quantile and no run has two tokens. Runs in parts on disk are
+        gated a part at a time: the model is that of the part, and the quantile that of the first part. Raises
+        OptionError where a token occurs in more than 2^32 places of a part.
         """
 
     def sample(self, most: int) -> Runs:
@@ -223,9 +224,6 @@ class Runs:
         The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two
         bytes is found nowhere.
         """
-
-    def split(self, continues: NDArray[np.bool_]) -> Runs:
-        """Cut every run before each token for which `continues`, for all tokens end to end, is false."""
 
     def candidates(self, limits: Limits) -> Candidates:
         """Find the segments of two or more tokens within `limits` that are expected to save most.

@@ -64,8 +64,8 @@ def gated_runs(
         annotate(progress, "runs within the gate")
         return backend.fold(corpus, nats, progress), nats
     logger.warning("the corpus is not scored: its n-gram entropy replaces a teacher's entropy")
-    entropies = stretches.ngram_entropies()
-    nats = gate.nats if gate.nats is not None else stretches.quantile(entropies, gate.quantile or 0.0)
+    is_quantile = gate.nats is None
+    gated, nats = stretches.gated_by_ngrams((gate.quantile if is_quantile else gate.nats) or 0.0, is_quantile)
     if nats is None:
         raise CorpusError("no token of the agent has an entropy: the corpus is too small to gate")
-    return stretches.split(entropies <= nats), nats
+    return gated, nats

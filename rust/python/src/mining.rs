@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use lar_core::mining::candidates::Candidates as CoreCandidates;
 use lar_core::mining::mine::Selection as CoreSelection;
+use lar_core::mining::ngram_gate::{Gate, gated};
 use lar_core::mining::parts::RunParts;
 use lar_core::mining::runs::{Runs as CoreRuns, Trajectories};
 use lar_core::mining::search::find_candidates;
 use lar_core::mining::spill::{MemoryBound, SpillingFolder};
-use lar_core::mining::{ngram, occurrences, quantile, text_cuts};
+use lar_core::mining::{ngram, occurrences, text_cuts};
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -153,14 +154,10 @@ impl Runs {
         Ok(py.detach(entropies).map_err(to_python)?.into_pyarray(py))
     }
 
-    fn quantile(
-        &self,
-        py: Python<'_>,
-        values: PyReadonlyArray1<'_, f32>,
-        share: f64,
-    ) -> PyResult<Option<f32>> {
-        let values = contiguous(&values)?;
-        py.detach(|| quantile::quantile(&self.runs, values, share)).map_err(to_python)
+    fn gated_by_ngrams(&self, py: Python<'_>, most: f64, is_quantile: bool) -> PyResult<(Runs, Option<f32>)> {
+        let gate = if is_quantile { Gate::Quantile(most) } else { Gate::Nats(most as f32) };
+        let (runs, nats) = py.detach(|| gated(&self.runs, gate)).map_err(to_python)?;
+        Ok((Runs { runs: Arc::new(runs) }, nats))
     }
 
     fn sample(&self, py: Python<'_>, most: Number<u64>) -> PyResult<Runs> {
@@ -178,12 +175,6 @@ impl Runs {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
         let cut = py.detach(|| text_cuts::cut_after(&self.runs, &bytes, text)).map_err(to_python)?;
         Ok(Runs { runs: cut.map_or_else(|| Arc::clone(&self.runs), Arc::new) })
-    }
-
-    fn split(&self, py: Python<'_>, continues: PyReadonlyArray1<'_, bool>) -> PyResult<Runs> {
-        let continues = contiguous(&continues)?;
-        let runs = py.detach(|| self.runs.split(continues)).map_err(to_python)?;
-        Ok(Runs { runs: Arc::new(runs) })
     }
 
     fn candidates(&self, py: Python<'_>, limits: &Limits) -> PyResult<Candidates> {

@@ -110,27 +110,6 @@ impl RunParts {
         }
     }
 
-    /// Calls `visit` with the runs of each part, and the values of their tokens.
-    ///
-    /// There is a value for each token of the distinct runs, end to end, in the order of [`RunParts::for_each`].
-    ///
-    /// # Errors
-    /// As of [`RunParts::for_each`], or if there is another number of values.
-    pub(crate) fn for_each_with<T>(
-        &self,
-        what: &'static str,
-        values: &[T],
-        mut visit: impl FnMut(&Runs, &[T]) -> Result<()>,
-    ) -> Result<()> {
-        check_length(what, values.len(), self.tokens() as usize)?;
-        let mut rest = values;
-        self.for_each(|runs| {
-            let (of_part, others) = rest.split_at(runs.strings().tokens().len());
-            rest = others;
-            visit(runs, of_part)
-        })
-    }
-
     /// All runs in memory.
     ///
     /// # Errors
@@ -160,8 +139,13 @@ impl RunParts {
     /// If `continues` is not as long as the tokens of the distinct runs end to end, or runs cannot be read from disk or
     /// written.
     pub fn split(&self, continues: &[bool]) -> Result<RunParts> {
-        let mut folder = self.folder();
-        self.for_each_with("continues", continues, |runs, continues| folder.add_split(runs, continues))?;
+        check_length("continues", continues.len(), self.tokens() as usize)?;
+        let (mut folder, mut rest) = (self.folder(), continues);
+        self.for_each(|runs| {
+            let (of_part, others) = rest.split_at(runs.strings().tokens().len());
+            rest = others;
+            folder.add_split(runs, of_part)
+        })?;
         folder.finish()
     }
 
@@ -262,7 +246,7 @@ pub(crate) mod tests {
         MemoryBound { bytes, directory: directory.to_path_buf() }
     }
 
-    type Counted = BTreeMap<Vec<u32>, (u64, Vec<u32>)>;
+    pub(crate) type Counted = BTreeMap<Vec<u32>, (u64, Vec<u32>)>;
 
     fn runs_of(counted: &Counted) -> Runs {
         let strings: Segments = counted.keys().map(Vec::as_slice).collect();
@@ -272,7 +256,7 @@ pub(crate) mod tests {
     }
 
     /// All runs of all parts; a run that is in two of them fails the test.
-    fn counted(parts: &RunParts) -> Counted {
+    pub(crate) fn counted(parts: &RunParts) -> Counted {
         let mut all = Counted::new();
         let visit = |runs: &Runs| {
             for (run, tokens) in runs.strings().iter().enumerate() {

@@ -1,45 +1,38 @@
 //! A quantile of values of the runs' tokens, each of which counts as often as its run occurs.
 
-use crate::error::Result;
-use crate::mining::parts::RunParts;
+use crate::mining::runs::Runs;
 
 /// The smallest of the `values` at or under which at least the share `share` (0 to 1) of the tokens lies.
 ///
 /// There is one value for each token of the distinct runs, end to end, none of them negative; tokens with NaN
 /// are left out. None if all are NaN. The values' bits are counted, 16 of them at a time, so nothing is sorted
 /// or copied.
-///
-/// # Errors
-/// If there is another number of values than tokens, or runs cannot be read from disk.
-pub fn quantile(runs: &RunParts, values: &[f32], share: f64) -> Result<Option<f32>> {
+pub(crate) fn quantile(runs: &Runs, values: &[f32], share: f64) -> Option<f32> {
     // The bits of floats that are not negative are in the floats' own order.
-    let upper = occurrences(runs, values, |bits| Some(bits >> 16))?;
+    let upper = occurrences(runs, values, |bits| Some(bits >> 16));
     let total: u64 = upper.iter().sum();
     if total == 0 {
-        return Ok(None);
+        return None;
     }
     let aim = (share * total as f64).max(1.0);
     let (high, below) = reach(&upper, 0, aim);
-    let lower = occurrences(runs, values, |bits| (bits >> 16 == high).then_some(bits & 0xffff))?;
+    let lower = occurrences(runs, values, |bits| (bits >> 16 == high).then_some(bits & 0xffff));
     let (low, _) = reach(&lower, below, aim);
-    Ok(Some(f32::from_bits(high << 16 | low)))
+    Some(f32::from_bits(high << 16 | low))
 }
 
 /// How often each `part` of a value's bits occurs.
-fn occurrences(runs: &RunParts, values: &[f32], part: impl Fn(u32) -> Option<u32>) -> Result<Vec<u64>> {
+fn occurrences(runs: &Runs, values: &[f32], part: impl Fn(u32) -> Option<u32>) -> Vec<u64> {
     let mut occurrences = vec![0; 1 << 16];
-    runs.for_each_with("values", values, |runs, values| {
-        for (range, &count) in runs.strings().offsets().windows(2).zip(runs.counts()) {
-            for value in values[range[0]..range[1]].iter().filter(|value| !value.is_nan()) {
-                // The sum of -0 and 0 is 0, which has other bits.
-                if let Some(part) = part((value + 0.0).to_bits()) {
-                    occurrences[part as usize] += count;
-                }
+    for (range, &count) in runs.strings().offsets().windows(2).zip(runs.counts()) {
+        for value in values[range[0]..range[1]].iter().filter(|value| !value.is_nan()) {
+            // The sum of -0 and 0 is 0, which has other bits.
+            if let Some(part) = part((value + 0.0).to_bits()) {
+                occurrences[part as usize] += count;
             }
         }
-        Ok(())
-    })?;
-    Ok(occurrences)
+    }
+    occurrences
 }
 
 /// The first place at which `below` and the occurrences up to there reach `aim`, and their sum before it.
@@ -57,21 +50,19 @@ fn reach(occurrences: &[u64], mut below: u64, aim: f64) -> (u32, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::runs::Runs;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
 
-    fn runs_of(counts: &[u64]) -> RunParts {
+    fn runs_of(counts: &[u64]) -> Runs {
         let strings: Vec<[u32; 2]> = (0..counts.len() as u32).map(|run| [run; 2]).collect();
         let strings: Segments = strings.iter().map(<[u32; 2]>::as_slice).collect();
         let tasks: Segments = counts.iter().map(|_| [0].as_slice()).collect();
-        Runs::from_parts(strings, counts.to_vec(), tasks).unwrap().into()
+        Runs::from_parts(strings, counts.to_vec(), tasks).unwrap()
     }
 
     #[test]
     fn without_values_there_is_none() {
-        assert_eq!(quantile(&runs_of(&[3]), &[f32::NAN; 2], 0.5).unwrap(), None);
-        assert!(quantile(&runs_of(&[3]), &[1.0], 0.5).is_err());
+        assert_eq!(quantile(&runs_of(&[3]), &[f32::NAN; 2], 0.5), None);
     }
 
     proptest! {
@@ -96,7 +87,7 @@ mod tests {
                 .collect();
             tokens.sort_unstable_by(f32::total_cmp);
             let place = ((share * tokens.len() as f64).max(1.0).ceil() as usize).saturating_sub(1);
-            prop_assert_eq!(quantile(&runs, &values, share).unwrap(), tokens.get(place).copied());
+            prop_assert_eq!(quantile(&runs, &values, share), tokens.get(place).copied());
         }
     }
 }
