@@ -331,8 +331,8 @@ class Selection:
     def without(self, dropped: NDArray[np.bool_]) -> Selection:
         """The selection from the candidates of the pool for which `dropped` is false.
 
-        The same segments, or, if one of them is dropped, a choice that begins with the others. Raises
-        OptionError unless `dropped` has one entry for each candidate of the pool.
+        The same segments, or chosen anew if one of them is dropped. Raises OptionError unless `dropped` has
+        one entry for each candidate.
         """
 
     def audited(self, fails: Callable[[Selection], NDArray[np.bool_]]) -> tuple[Selection, int, int]:

@@ -99,7 +99,8 @@ impl Selection {
         size: usize,
     ) -> Result<Selection> {
         let selector = Selector::new(&runs, Arc::clone(&pool), &held)?;
-        let (chosen, origins) = (selector.choose(size), (0..pool.len()).collect());
+        let origins: Vec<usize> = (0..pool.len()).collect();
+        let chosen = selector.choose(&origins, size);
         Ok(Selection { runs, selector: Arc::new(selector), size, pool, origins, chosen })
     }
 
@@ -136,8 +137,8 @@ impl Selection {
         count_uses(&self.runs, &self.segments())
     }
 
-    /// The selection from the pool without some candidates: the same segments, or, if one is dropped, a choice that
-    /// begins with the others.
+    /// The selection from the pool without some candidates: the same segments, or a new choice if one is
+    /// dropped.
     ///
     /// # Errors
     /// If `dropped` has not one entry for each candidate of the pool.
@@ -145,28 +146,17 @@ impl Selection {
         check_length("dropped", dropped.len(), self.pool.len())?;
         let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
         let pool = Arc::new(self.pool.filter(&keep)?);
-        let origins: Vec<usize> =
-            self.origins.iter().zip(&keep).filter(|&(_, &keep)| keep).map(|(&o, _)| o).collect();
-        let mut chosen: Vec<usize> = self
-            .chosen
-            .iter()
-            .filter(|&&candidate| keep[candidate])
-            .map(|&candidate| self.origins[candidate])
-            .collect();
-        if chosen.len() < self.chosen.len() {
-            chosen.sort_unstable();
-            chosen = self.selector.choose_again(&origins, chosen, self.size);
-        }
-        let place = |origin: &usize| origins.partition_point(|other| other < origin);
-        let chosen = chosen.iter().map(place).collect();
-        Ok(Selection {
-            runs: Arc::clone(&self.runs),
-            selector: Arc::clone(&self.selector),
-            pool,
-            origins,
-            chosen,
-            ..*self
-        })
+        let kept = |&candidate: &usize| keep[candidate];
+        let origins: Vec<usize> = (0..keep.len()).filter(kept).map(|one| self.origins[one]).collect();
+        let chosen = if self.chosen.iter().all(kept) {
+            self.chosen.iter().map(|&candidate| self.origins[candidate]).collect()
+        } else {
+            self.selector.choose(&origins, self.size)
+        };
+        let place = |origin: usize| origins.partition_point(|&other| other < origin);
+        let chosen = chosen.into_iter().map(place).collect();
+        let (runs, selector) = (Arc::clone(&self.runs), Arc::clone(&self.selector));
+        Ok(Selection { runs, selector, size: self.size, pool, origins, chosen })
     }
 
     /// The selection without segments that fail an audit, which is repeated until none does.
@@ -267,30 +257,25 @@ mod tests {
         }
 
         #[test]
-        fn without_candidates_the_others_are_chosen_from(
-            parts in parts(), size in 1usize..6, dropped in prop::collection::vec(any::<bool>(), 100)
+        fn without_candidates_is_a_choice_from_the_others(
+            parts in parts(), size in 1usize..6, dropped in prop::collection::vec(prop::array::uniform2(any::<bool>()), 100)
         ) {
             let runs = runs_of(&parts);
-            let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
-            let before = Selection::choose(runs, Arc::clone(&pool), size).unwrap();
-            let dropped = &dropped[..pool.len()];
-            let after = before.without(dropped).unwrap();
-            let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
-            prop_assert_eq!(after.pool().as_ref(), &pool.filter(&keep).unwrap());
-            prop_assert_eq!(after.len(), size.min(after.pool().len()));
-            prop_assert!(after.chosen().iter().enumerate().all(|(at, one)| !after.chosen()[..at].contains(one)));
-
-            // What is not chosen may be dropped before: it changes nothing.
-            let unchosen: Vec<bool> =
-                (0..pool.len()).map(|one| dropped[one] && !before.chosen().contains(&one)).collect();
-            let first = before.without(&unchosen).unwrap();
-            prop_assert_eq!(first.segments(), before.segments());
-            let of_first = |gone: &[bool]| -> Vec<bool> {
-                gone.iter().zip(&unchosen).filter(|&(_, unchosen)| !unchosen).map(|(&gone, _)| gone).collect()
-            };
-            let second = first.without(&of_first(dropped)).unwrap();
-            prop_assert_eq!(second.segments(), after.segments());
-            prop_assert_eq!(second.pool(), after.pool());
+            let mut pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
+            let mut selection = Selection::choose(Arc::clone(&runs), Arc::clone(&pool), size).unwrap();
+            for round in 0..2 {
+                let dropped: Vec<bool> = dropped[..pool.len()].iter().map(|dropped| dropped[round]).collect();
+                let after = selection.without(&dropped).unwrap();
+                let keep: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
+                prop_assert_eq!(after.pool().as_ref(), &pool.filter(&keep).unwrap());
+                if selection.chosen().iter().any(|&candidate| dropped[candidate]) {
+                    let anew = Selection::choose(Arc::clone(&runs), Arc::clone(after.pool()), size).unwrap();
+                    prop_assert_eq!(after.chosen(), anew.chosen());
+                } else {
+                    prop_assert_eq!(after.segments(), selection.segments());
+                }
+                (pool, selection) = (Arc::clone(after.pool()), after);
+            }
         }
 
         #[test]

@@ -72,23 +72,28 @@ impl Selector {
         Ok(Selector { candidates, matcher, runs, texts, trusts, worths })
     }
 
-    /// At most `size` of the candidates, those without which the most units would be lost first.
-    pub(crate) fn choose(&self, size: usize) -> Vec<usize> {
-        let open = vec![true; self.candidates.len()];
+    /// At most `size` of the candidates of `pool`, those without which the most units would be lost first.
+    ///
+    /// It is the choice of a selector of that pool alone: no parse depends on candidates that are not chosen.
+    pub(crate) fn choose(&self, pool: &[usize], size: usize) -> Vec<usize> {
+        let mut open = vec![false; self.candidates.len()];
+        pool.iter().for_each(|&candidate| open[candidate] = true);
         let mut best = Present::empty(self, &open);
         for step in 1..=STEPS {
             let room = (size * step / STEPS).saturating_sub(best.chosen().len());
             best = best.replaced(best.grown(2 * room), best.chosen().len() + room);
         }
-        best.finished(size)
-    }
-
-    /// The same from the candidates of `pool`, by changes of a vocabulary of them, which ascends: a growth from
-    /// nothing would take three times as long.
-    pub(crate) fn choose_again(&self, pool: &[usize], before: Vec<usize>, size: usize) -> Vec<usize> {
-        let mut open = vec![false; self.candidates.len()];
-        pool.iter().for_each(|&candidate| open[candidate] = true);
-        Present::empty(self, &open).replaced(before, size).finished(size)
+        let mut added = size;
+        for _ in 0..ROUNDS {
+            let next = best.replaced(best.grown(added), size);
+            if next.savings() > best.savings() {
+                best = next;
+            } else {
+                added /= 2;
+            }
+        }
+        let order = best.by_loss();
+        best.filled(order.into_iter().map(|place| best.chosen()[place]).collect(), size)
     }
 }
 
@@ -135,21 +140,6 @@ impl<'a> Present<'a> {
             order.sort_unstable();
             present = present.with(order.into_iter().map(|place| present.chosen()[place]).collect());
         }
-    }
-
-    /// The candidates of the vocabulary after rounds of adding and dropping, those with the largest losses first.
-    fn finished(self, size: usize) -> Vec<usize> {
-        let (mut best, mut added) = (self, size);
-        for _ in 0..ROUNDS {
-            let next = best.replaced(best.grown(added), size);
-            if next.savings() > best.savings() {
-                best = next;
-            } else {
-                added /= 2;
-            }
-        }
-        let order = best.by_loss();
-        best.filled(order.into_iter().map(|place| best.chosen()[place]).collect(), size)
     }
 
     /// Fills the remaining places with the candidates that are expected to save most alone. Longer segments
@@ -313,7 +303,8 @@ mod tests {
         let held: Vec<bool> = candidates.segments.iter().map(is_held).collect();
         let selector = Selector::new(runs, Arc::new(candidates.clone()), &held)?;
         let segment = |candidate| candidates.segments.get(candidate).to_vec();
-        Ok(selector.choose(size).into_iter().map(segment).collect())
+        let pool: Vec<usize> = (0..candidates.len()).collect();
+        Ok(selector.choose(&pool, size).into_iter().map(segment).collect())
     }
 
     #[test]
