@@ -19,6 +19,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from lar.corpus.known_texts import KnownTexts
 from lar.corpus.shards import Row
 from lar.errors import OptionError, TokenizerError
 from lar.tokenizer.spans import Rendering, Span, rendering
@@ -58,15 +59,16 @@ def local_encode(workers: int | None) -> Encode:
 
 def encode_all(trajectories: Iterable[Trajectory], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
     """Encode `trajectories` in order, with `workers` chunks of them in progress at a time."""
+    known = KnownTexts(tokenizer)
     if workers == 1:
         for chunk in chunks_of(trajectories):
-            yield from encode_chunk(chunk, tokenizer)
+            yield from encode_chunk(chunk, tokenizer, known)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="lar-corpus") as pool:
         pending: deque[Future[list[Encoded]]] = deque()
         try:
             for chunk in chunks_of(trajectories):
-                pending.append(pool.submit(encode_chunk, chunk, tokenizer))
+                pending.append(pool.submit(encode_chunk, chunk, tokenizer, known))
                 if len(pending) > workers:
                     yield from pending.popleft().result()
             while pending:
@@ -87,12 +89,16 @@ def digest(trajectory: Trajectory) -> bytes:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
 
-def encode_chunk(chunk: Sequence[Trajectory], tokenizer: Tokenizer) -> list[Encoded]:
-    """Render and encode a group of trajectories, in order."""
+def encode_chunk(
+    chunk: Sequence[Trajectory], tokenizer: Tokenizer, known: KnownTexts | None = None
+) -> list[Encoded]:
+    """Render and encode a group of trajectories, in order; `known` are the texts of earlier groups."""
     rendered = [_render(trajectory, tokenizer) for trajectory in chunk]
     conversations = [[] if isinstance(found, str) else _merged(found.spans) for found in rendered]
-    encode = _encode_pieces if tokenizer.encodes_piecewise else _encode_whole
-    encoded = encode(conversations, tokenizer)
+    if tokenizer.encodes_piecewise:
+        encoded = _encode_pieces(conversations, known or KnownTexts(tokenizer))
+    else:
+        encoded = _encode_whole(conversations, tokenizer)
     return [
         Encoded(digest(trajectory), refusal=found)
         if isinstance(found, str)
@@ -126,13 +132,13 @@ def _merged(spans: Sequence[Span]) -> list[Span]:
 Masked = tuple[NDArray[np.uint32], NDArray[np.bool_]]
 
 
-def _encode_pieces(conversations: Sequence[Sequence[Span]], tokenizer: Tokenizer) -> list[Masked]:
+def _encode_pieces(conversations: Sequence[Sequence[Span]], known: KnownTexts) -> list[Masked]:
     """Encode each span on its own.
 
     When an agent runs, its first token is generated after the prompt's last one, even where the tokenizer
     would join the two texts in one token. So no token may cross the border, and the mask is exact.
     """
-    pieces = iter(tokenizer.encode_batch([span.text for spans in conversations for span in spans]))
+    pieces = iter(known.encode_batch([span.text for spans in conversations for span in spans]))
     return [_joined([(next(pieces), span.agent) for span in spans]) for spans in conversations]
 
 

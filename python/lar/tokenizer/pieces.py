@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -73,6 +73,34 @@ def joints(tokenizer: Tokenizer) -> Joints:
     table = tokenizer.base_token_bytes()
     rng = random.Random(0)
     return Joints(*(not _crossing(tokenizer, p, table) and _parts(tokenizer, p, rng) for p in _PATTERNS))
+
+
+@lru_cache(maxsize=8)
+def partings(tokenizer: Tokenizer) -> re.Pattern[str] | None:
+    """A pattern of added tokens after which a text is parted: tokens(a + b) = tokens(a) + tokens(b).
+
+    They are special, leave the text around them as it is, and no other added token can overlap them. None
+    without such a token, or if some texts are not parted.
+    """
+    added = tokenizer.backend.get_added_tokens_decoder()
+    found = [added[index] for index in tokenizer.barriers.tolist()]
+    contents = [token.content for token in found]
+    ends = {content[start:] for content in contents for start in range(1, len(content))}
+    plain = [t for t in found if t.special and not (t.lstrip or t.rstrip or t.single_word or t.normalized)]
+    chosen = [t.content for t in plain if not _is_overlapped(t.content, contents, ends)]
+    whole = tokenizer.encode_batch([token + text for token in chosen for text in _ALPHABET])
+    parts = tokenizer.encode_batch([*chosen, *_ALPHABET])
+    before, after = parts[: len(chosen)], parts[len(chosen) :]
+    expected = [np.concatenate([ids, text]) for ids in before for text in after]
+    if not chosen or not all(map(np.array_equal, whole, expected)):
+        return None
+    return re.compile("|".join(map(re.escape, chosen)))
+
+
+def _is_overlapped(token: str, contents: Sequence[str], ends: Set[str]) -> bool:
+    """Whether an added token may take text of `token`: one that contains it, or ends in its beginning."""
+    is_within = any(token in content for content in contents if content != token)
+    return is_within or any(token[:end] in ends for end in range(1, len(token) + 1))
 
 
 def _crossing(tokenizer: Tokenizer, pattern: re.Pattern[bytes], table: Sequence[bytes]) -> bool:

@@ -1,0 +1,80 @@
+r"""Logs -> corpus: the processor's seconds where texts are encoded once, and where each is encoded again.
+
+    python -m benches.hot_paths.building --data shared/data --tokenizer shared/tokenizers/qwen3 \
+        -o building.json
+
+Both build the same corpora, in turns and on all cores; the stored tokens are compared. Reading the logs is
+not counted.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from unittest.mock import patch
+
+import lar
+from benches.mining.reduction import CORPORA
+from lar.corpus import known_texts
+
+
+def main() -> None:
+    """Measure each corpus, print a row as it is done, write all figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    tokenizer = lar.Tokenizer.load(options.tokenizer)
+    print(
+        "| corpus | tokens | each text, CPU s | once, CPU s | ratio | M tokens a CPU second |\n"
+        + "|---" * 6
+        + "|"
+    )
+    found = {}
+    for name in options.corpora:
+        logs = list(lar.read_trajectories(options.data / f"{name}.jsonl.gz"))
+        found[name] = measured(logs, tokenizer, options.repeats)
+        print(row(name, found[name]), flush=True)
+    options.output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+Built = tuple[int, list[bytes]]
+
+
+def measured(logs: list[lar.Trajectory], tokenizer: lar.Tokenizer, repeats: int) -> dict[str, float]:
+    """Medians of the seconds of both ways, and the tokens."""
+    each, once = [], []
+    for _ in range(repeats):
+        with patch.object(known_texts, "partings", lambda _: None):
+            of_each = built(logs, tokenizer, each)
+        if built(logs, tokenizer, once) != of_each:
+            raise SystemExit("the corpora differ")
+    return {"tokens": of_each[0], "each": median(each), "once": median(once)}
+
+
+def built(
+    logs: list[lar.Trajectory], tokenizer: lar.Tokenizer, seconds: list[float]
+) -> tuple[int, list[bytes]]:
+    """The number of tokens of the corpus, and those of each shard; adds the processor's seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        corpus = lar.Corpus.build(logs, tokenizer, Path(folder) / "corpus")
+        seconds.append(time.process_time() - began)
+        return corpus.num_tokens, [shard.tokens.tobytes() for shard in corpus.shards()]
+
+
+def row(name: str, found: dict[str, float]) -> str:
+    """A row of the table."""
+    tokens, each, once = found["tokens"], found["each"], found["once"]
+    return (
+        f"| {name} | {tokens:,} | {each:.2f} | {once:.2f} | {once / each:.2f} | {tokens / once / 1e6:.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
