@@ -27,8 +27,7 @@ class OneMachine:
         temporary files in TMPDIR, which should not be in memory itself: 4 bytes a distinct token, 24 a run
         and 4 for each of its tasks, twice while they are folded, and again for the runs behind a gate and
         those of prompts. What the search and the selection need comes on top (a few hundred MB), and so does
-        the process itself. A gate by n-gram entropies takes each part's from a model of that
-        part. None: no bound.
+        the process itself. A gate by n-gram entropies cuts each part by a model of that part. None: no bound.
     """
 
     def __init__(self, memory: int | None = None) -> None:

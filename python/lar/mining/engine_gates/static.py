@@ -2,7 +2,7 @@
 
 In an engine a latent is an added token whose content is the segment's text. Each gate here refuses texts that
 an engine would handle wrongly without an error. The gate `tool_call` also cuts the runs at the names of
-tools. Two gates read the corpus: `border` (`lar.mining.turn_borders`) and `served`
+tools. Two gates depend on the corpus: `border` (`lar.mining.turn_borders`) and `served`
 (`lar.mining.served_saving`).
 """
 
