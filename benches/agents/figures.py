@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 
 from benches.agents.episodes import Result
 
@@ -24,15 +24,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of an arm: means over its tasks.
+    """The figures of an arm: means over its tasks, but for one median.
 
-    units: generated. read: units of prompts, each once. sent: units of prompts as an API bills them, for each
-    turn all that is before it. base_tokens: the generated units in base tokens. cut_off: share of episodes
-    that used up their turns. extra: the world's own figures.
+    units: generated; median_units: of the episode in the middle, which loops do not move. read: units of
+    prompts, each once. sent: units of prompts as an API bills them, for each turn all that is before it.
+    base_tokens: the generated units in base tokens. cut_off: share of episodes that used up their turns.
+    extra: the world's own figures.
     """
 
     success: Estimate
     units: float
+    median_units: float
     base_tokens: float
     read: float
     sent: float
@@ -50,6 +52,7 @@ class Figures:
         return cls(
             success=Estimate.of([float(result.success) for result in results]),
             units=mean(result.units for result in results),
+            median_units=median(result.units for result in results),
             base_tokens=mean(result.base_tokens for result in results),
             read=mean(result.read for result in results),
             sent=mean(result.sent for result in results),
