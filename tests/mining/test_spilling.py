@@ -22,6 +22,7 @@ from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
 from lar.vocabulary.storage import FILE_NAME
 from testing import toy
+from testing.scores import score_with
 
 NO_BARRIERS = np.zeros(0, dtype=np.uint32)
 LIMITS = _core.Limits(min_count=1, min_support=1, max_length=8, most=1000)
@@ -33,6 +34,14 @@ def sharded(tokenizer, tmp_path_factory):
     """A corpus of many shards, without scores."""
     folder = tmp_path_factory.mktemp("spilling") / "corpus"
     return Corpus.build(toy.trajectories(60), tokenizer, folder, shard_tokens=700)
+
+
+@pytest.fixture(scope="module")
+def with_scores(tokenizer, tmp_path_factory):
+    """The same with a teacher's entropies."""
+    folder = tmp_path_factory.mktemp("scored") / "corpus"
+    corpus = Corpus.build(toy.trajectories(60), tokenizer, folder, shard_tokens=700)
+    return score_with(corpus, lambda shard: shard.tokens % 7 / 10)
 
 
 @pytest.fixture
@@ -177,11 +186,24 @@ def tools(tmp_path_factory):
     ids=str,
 )
 @pytest.mark.parametrize("memory", [1, 20_000])
-def test_the_vocabulary_is_the_same_within_a_bound(sharded, tools, tmp_path, temporary, options, memory):
-    here = mine(sharded, size=20, tools=tools, **options)
-    spilled = mine(sharded, size=20, tools=tools, backend=OneMachine(memory), **options)
+def test_the_vocabulary_is_the_same_within_a_bound(with_scores, tools, tmp_path, temporary, options, memory):
+    here = mine(with_scores, size=20, tools=tools, **options)
+    spilled = mine(with_scores, size=20, tools=tools, backend=OneMachine(memory), **options)
     assert saved(spilled, tmp_path / "spilled") == saved(here, tmp_path / "here")
     assert here.size > 5
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("gate", ["p70", 0.3])
+def test_a_gate_without_a_teacher_works_part_by_part(sharded, temporary, gate):
+    here = mine(sharded, size=20, max_entropy=gate)
+    for memory in (1, 20_000):
+        found = mine(sharded, size=20, max_entropy=gate, backend=OneMachine(memory))
+        assert found.size > 5
+        nats = found.mining["max_entropy_nats"]
+        assert nats == pytest.approx(0.3) if gate == 0.3 else nats > 0
+    whole = mine(sharded, size=20, max_entropy=gate, backend=OneMachine(1 << 30))
+    assert whole.latents == here.latents  # all runs are one part
     assert list(temporary.iterdir()) == []
 
 
