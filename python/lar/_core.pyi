@@ -20,10 +20,10 @@ __all__ = [
     "ServedPlan",
     "Stream",
     "StreamBatch",
+    "TurnBorders",
     "Vocabulary",
     "__version__",
     "count_lines",
-    "crossing_texts",
     "read_chat_lines",
 ]
 
@@ -60,23 +60,6 @@ def read_chat_lines(
         the block of each line that is not plain.
 
         What the agent wrote: turns, calls and characters.
-    """
-
-def crossing_texts(
-    texts: Sequence[bytes],
-    tokens: NDArray[np.uint32],
-    action: NDArray[np.bool_],
-    offsets: NDArray[np.int64],
-    *,
-    barriers: NDArray[np.uint32],
-    token_bytes: NDArray[np.uint8],
-    byte_offsets: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """Which of k texts cross a border between two speakers in m conversations; bool (k).
-
-    tokens (n), offsets (m + 1), action (n): the agent's tokens. The ids in `barriers` end a text. The bytes
-    of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
-    Raises VocabularyError for a token without an entry, OptionError where the arrays do not fit together.
     """
 
 @final
@@ -341,6 +324,34 @@ class Selection:
         `fails` is called with a selection, and returns for each of its segments whether it fails; bool (k).
         Other candidates take the place of those, up to six times, and are audited too. Raises what `fails`
         raises, and OptionError where it returns an array of another length.
+        """
+
+@final
+class TurnBorders:
+    """Finds texts that cross a border between two speakers, in the conversations of one tokenizer."""
+
+    def __new__(
+        cls,
+        barriers: NDArray[np.uint32],
+        token_bytes: NDArray[np.uint8],
+        byte_offsets: NDArray[np.int64],
+    ) -> TurnBorders:
+        """The ids in `barriers` end a text.
+
+        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
+        """
+
+    def crossed_by(
+        self,
+        texts: Sequence[bytes],
+        tokens: NDArray[np.uint32],
+        action: NDArray[np.bool_],
+        offsets: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Which of k texts cross a border in m conversations; bool (k).
+
+        tokens (n), offsets (m + 1), action (n): the agent's tokens.
+        Raises VocabularyError for a token without bytes, OptionError where the arrays do not fit together.
         """
 
 @final

@@ -34,12 +34,5 @@ def crossed_in(
 def crossed_in_shard(tokenizer: Tokenizer, texts: Sequence[bytes], shard: Shard) -> NDArray[np.bool_]:
     """Which of k texts occur across a border of a conversation of the shard; bool (k)."""
     content, offsets = tokenizer.token_bytes()
-    return _core.crossing_texts(
-        texts,
-        shard.tokens,
-        np.ascontiguousarray(shard.action),
-        shard.offsets,
-        barriers=tokenizer.barriers,
-        token_bytes=content,
-        byte_offsets=offsets.astype(np.int64),
-    )
+    borders = _core.TurnBorders(tokenizer.barriers, content, offsets.astype(np.int64))
+    return borders.crossed_by(texts, shard.tokens, np.ascontiguousarray(shard.action), shard.offsets)

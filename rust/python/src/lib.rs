@@ -25,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<limits::Limits>()?;
     module.add_class::<mining::Candidates>()?;
     module.add_class::<selection::Selection>()?;
+    module.add_class::<turn_borders::TurnBorders>()?;
     module.add_class::<served::ServedParse>()?;
     module.add_class::<served::ServedPlan>()?;
     module.add_class::<vocabulary::Vocabulary>()?;
@@ -35,6 +36,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<guard::CanonicalGuard>()?;
     module.add_function(wrap_pyfunction!(chat_lines::count_lines, module)?)?;
     module.add_function(wrap_pyfunction!(chat_lines::read_chat_lines, module)?)?;
-    module.add_function(wrap_pyfunction!(turn_borders::crossing_texts, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

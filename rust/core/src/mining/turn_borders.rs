@@ -17,27 +17,41 @@ use crate::tokens::barriers::Barriers;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 
-/// Which of `texts` cross a border in the conversations `tokens[offsets[i]..offsets[i + 1]]`; `action` tells which
-/// tokens are the agent's.
-///
-/// # Errors
-/// If the arrays do not fit together, or an id has no entry in `token_bytes`.
-pub fn crossing(
-    texts: &[Vec<u8>],
-    tokens: &[u32],
-    action: &[bool],
-    offsets: &[usize],
-    barriers: &Barriers,
-    token_bytes: &TokenBytes,
-) -> Result<Vec<bool>> {
-    check_offsets(offsets, tokens.len())?;
-    check_length("action", action.len(), tokens.len())?;
-    check_ids(tokens, 0, token_bytes.size())?;
-    let reach = texts.iter().map(Vec::len).max().unwrap_or_default();
-    let text = Text { tokens, action, barriers, token_bytes, reach };
-    let found = offsets.par_windows(2).flat_map_iter(|range| text.borders(range[0]..range[1])).collect();
-    let borders = Borders::new(found);
-    Ok(texts.par_iter().map(|text| borders.are_crossed_by(text)).collect())
+/// Finds texts across borders in the conversations of one tokenizer.
+#[derive(Debug, Clone)]
+pub struct TurnBorders {
+    barriers: Barriers,
+    token_bytes: TokenBytes,
+}
+
+impl TurnBorders {
+    /// The tokenizer's ids that end a text, and the text of each id.
+    pub fn new(barriers: Barriers, token_bytes: TokenBytes) -> Self {
+        TurnBorders { barriers, token_bytes }
+    }
+
+    /// Which of `texts` cross a border in the conversations `tokens[offsets[i]..offsets[i + 1]]`; `action` tells
+    /// which tokens are the agent's.
+    ///
+    /// # Errors
+    /// If the arrays do not fit together, or an id has no text.
+    pub fn crossed_by(
+        &self,
+        texts: &[Vec<u8>],
+        tokens: &[u32],
+        action: &[bool],
+        offsets: &[usize],
+    ) -> Result<Vec<bool>> {
+        check_offsets(offsets, tokens.len())?;
+        check_length("action", action.len(), tokens.len())?;
+        check_ids(tokens, 0, self.token_bytes.size())?;
+        let TurnBorders { barriers, token_bytes } = self;
+        let reach = texts.iter().map(Vec::len).max().unwrap_or_default();
+        let text = Text { tokens, action, barriers, token_bytes, reach };
+        let found = offsets.par_windows(2).flat_map_iter(|range| text.borders(range[0]..range[1])).collect();
+        let borders = Borders::new(found);
+        Ok(texts.par_iter().map(|text| borders.are_crossed_by(text)).collect())
+    }
 }
 
 struct Text<'a> {
@@ -183,7 +197,8 @@ mod tests {
             let (tokens, action): (Vec<u32>, Vec<bool>) = flat.into_iter().unzip();
             let ends = conversations.iter().scan(0, |end, one| { *end += one.len(); Some(*end) });
             let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
-            let found = crossing(&texts, &tokens, &action, &offsets, &Barriers::new(&[0]), &token_bytes()).unwrap();
+            let borders = TurnBorders::new(Barriers::new(&[0]), token_bytes());
+            let found = borders.crossed_by(&texts, &tokens, &action, &offsets).unwrap();
             let expected: Vec<bool> =
                 texts.iter().map(|text| conversations.iter().any(|one| crosses(text, one))).collect();
             prop_assert_eq!(found, expected);
@@ -192,8 +207,9 @@ mod tests {
 
     #[test]
     fn arrays_that_do_not_fit_are_refused() {
+        let borders = TurnBorders::new(Barriers::default(), token_bytes());
         let of = |tokens: &[u32], action: &[bool], offsets: &[usize]| {
-            crossing(&[], tokens, action, offsets, &Barriers::default(), &token_bytes()).is_err()
+            borders.crossed_by(&[], tokens, action, offsets).is_err()
         };
         assert!(!of(&[1], &[true], &[0, 1]));
         assert!(of(&[1], &[], &[0, 1]));
