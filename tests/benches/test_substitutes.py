@@ -31,7 +31,8 @@ def test_agreement_is_one_with_any_rising_function_and_falls_with_a_change(value
     assert agreement(found, np.exp(found)) == pytest.approx([1.0] * (1 + len(GATES)))
     shuffled = list(values)
     random.shuffle(shuffled)
-    assert agreement(np.array(shuffled), found)[0] <= 1 + 1e-12
+    is_same = agreement(np.array(shuffled), found)[0] == pytest.approx(1)
+    assert is_same == (shuffled == values)
     assert agreement(-found, found)[0] < 0
 
 
