@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache
 
 from lar.distillation.student import Student
 from lar.errors import OptionError
 from lar.generation.generate import Prompt, as_units, pad_left, write
+from lar.generation.growing_cache import growing_cache
 from lar.generation.requests import Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.utils.keywords import merge_options
@@ -39,7 +39,7 @@ class ConversationBatch:
         self.sampling = merge_options(Sampling, sampling, keywords)
         self._ids = torch.zeros(count, 0, dtype=torch.int64)
         self._mask = torch.zeros(count, 0, dtype=torch.int64)
-        self._cache = DynamicCache(config=student.base.config)
+        self._cache = growing_cache(student.base.config)
 
     def __len__(self) -> int:
         return len(self._ids)

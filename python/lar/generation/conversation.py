@@ -5,11 +5,11 @@ from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import DynamicCache
 
 from lar.distillation.student import Student
 from lar.errors import TrainingError
 from lar.generation.generate import Prompt, as_units, pad_left, write
+from lar.generation.growing_cache import growing_cache
 from lar.generation.requests import Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.utils.keywords import merge_options
@@ -29,7 +29,7 @@ class Conversation:
         self.student = student
         self.sampling = merge_options(Sampling, sampling, keywords)
         self.units = np.zeros(0, dtype=np.uint32)
-        self._cache = DynamicCache(config=student.base.config)
+        self._cache = growing_cache(student.base.config)
 
     @property
     def base_ids(self) -> NDArray[np.uint32]:

@@ -16,6 +16,7 @@ from transformers import (
 
 from lar.distillation.student import Student
 from lar.errors import OptionError
+from lar.generation.growing_cache import growing_cache
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
@@ -92,7 +93,7 @@ def write(
             generation_config=_configuration(sampling, requests.ends, _padding_ids(student)),
             logits_processor=LogitsProcessorList(_processors(student, sampling)),
             stopping_criteria=StoppingCriteriaList([requests]),
-            **({} if cache is None else cache_argument(cache)),
+            **cache_argument(growing_cache(student.base.config) if cache is None else cache),
         )
 
 
