@@ -11,6 +11,8 @@ OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds 
 all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file, and a
 picture of them beside it (SVG and PNG).
 
+--split unseen takes the students to further held-out tasks, and prints and records their figures alone.
+
 Seconds of arms that ran one after another compare only on a quiet machine. --timed lets the chosen arms and
 the control work in turns, one episode at a time, and prints the ratios of their seconds.
 
@@ -23,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import get_args
 
 import lar
 from benches.agents.alternating import Timed, timed, timing_table
@@ -32,6 +35,7 @@ from benches.agents.server_agent import ServerAgent
 from benches.agents.stages import Bench, Settings
 from benches.agents.table import summary, table
 from benches.agents.worlds.choice import WORLDS, Choice
+from benches.agents.worlds.world import Split
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.generation.sampling import Sampling
 from lar.utils.files import write_json
@@ -46,7 +50,7 @@ def main() -> None:
     choice = WORLDS[options.world]
     tokenizer = lar.Tokenizer.load(options.model)
     world = choice.make(options.shared, tokenizer)
-    bench = Bench(world, _settings(options, choice), options.output, _Steps())
+    bench = Bench(world, _settings(options, choice), options.output, _Steps(), options.split)
     if options.server:
         url, model = options.server
         bench.measure_agent(model, ServerAgent(url, model, tokenizer, bench.settings.sampling))
@@ -70,7 +74,7 @@ def _timed(bench: Bench, names: Iterable[str], tasks: int) -> dict[str, Timed]:
     chosen = dict.fromkeys([CONTROL, *names])
     students = {name: bench.student(name, ARMS[name]) for name in chosen}
     agents = {name: ARMS[name].agent(name, students[name], bench.settings.sampling) for name in chosen}
-    return timed(bench.world, bench.world.tasks("test", tasks), agents, students)
+    return timed(bench.world, bench.world.tasks(bench.split, tasks), agents, students)
 
 
 def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
@@ -126,7 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all stages and figures")
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns of names (default: all)")
-    parser.add_argument("--tasks", type=int, default=200, help="tasks of the test split (%(default)s)")
+    parser.add_argument("--tasks", type=int, default=200, help="tasks of the split (%(default)s)")
+    parser.add_argument(
+        "--split",
+        choices=get_args(Split),
+        default="test",
+        help="tasks of the table (%(default)s), or further ones",
+    )
     parser.add_argument("--runs", type=int, help="most runs that are learnt from (default: all)")
     parser.add_argument("--batch", type=int, default=16, help="episodes at once (%(default)s)")
     parser.add_argument("--adapt-steps", type=int, help="steps of the adaptation (default: the world's)")

@@ -7,6 +7,8 @@ OUTPUT/WORLD/vocabularies/ARM/     an arm's latents
 OUTPUT/WORLD/students/ARM/         an arm's student
 OUTPUT/WORLD/results/ARM.json      an arm's figures, with one entry for each task
 OUTPUT/WORLD/episodes/ARM.parquet  an arm's episodes, as trajectories
+
+The last two are of the split `test`; those of `unseen` are in results_unseen/ and episodes_unseen/.
 """
 
 import json
@@ -20,7 +22,7 @@ import lar
 from benches.agents.agent import Agent
 from benches.agents.arms import ARMS, DATA, Arm
 from benches.agents.episodes import Result, run_episodes
-from benches.agents.worlds.world import Runs, World
+from benches.agents.worlds.world import Runs, Split, World
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
@@ -34,7 +36,7 @@ from lar.utils.progress import Progress, silent
 class Settings:
     """What all arms of a world share.
 
-    model: the base's folder. runs: at most so many are learnt from (None: all). tasks: of the test split.
+    model: the base's folder. runs: at most so many are learnt from (None: all). tasks: of the split.
     adapt, distill: of the teacher and of every arm. sampling: of a turn. batch: episodes at once.
     """
 
@@ -48,11 +50,19 @@ class Settings:
 
 
 class Bench:
-    """One world with one base model; `progress` counts optimizer steps."""
+    """One world with one base model, measured on the tasks of `split`; `progress` counts optimizer steps."""
 
-    def __init__(self, world: World, settings: Settings, output: Path, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        output: Path,
+        progress: Progress = silent,
+        split: Split = "test",
+    ) -> None:
         self.world = world
         self.settings = settings
+        self.split = split
         self.folder = output / world.name
         self._progress = progress
         self._claim()
@@ -70,7 +80,7 @@ class Bench:
 
     def records(self) -> dict[str, dict[str, Any]]:
         """The figures of all measured arms: those of `ARMS` in their order, then the others."""
-        names = [file.stem for file in sorted((self.folder / "results").glob("*.json"))]
+        names = [file.stem for file in sorted(self._of_split("results").glob("*.json"))]
         ordered = [name for name in ARMS if name in names] + [name for name in names if name not in ARMS]
         return {name: json.loads(self._result_file(name).read_text()) for name in ordered}
 
@@ -91,7 +101,7 @@ class Bench:
         """The figures of any agent on the tasks; `about` is kept with them."""
         if (known := self.record(name)) is not None:
             return known
-        tasks = self.world.tasks("test", self.settings.tasks)
+        tasks = self.world.tasks(self.split, self.settings.tasks)
         results = []
         for result in run_episodes(self.world, tasks, agent, self.settings.batch):
             results.append(result)
@@ -157,8 +167,8 @@ class Bench:
         return lar.score(corpus, self.teacher, max_length=length, device=device, progress=self._progress)
 
     def _bits(self, arm: Arm, student: Student) -> dict[str, Any] | None:
-        """Bits per byte of the runs of the test tasks; None where these have none."""
-        runs = self._runs(arm.data, "test")
+        """Bits per byte of the runs of the split's tasks; None where these have none."""
+        runs = self._runs(arm.data, self.split)
         if not runs:
             return None
         corpus = lar.Corpus.build(runs, self._tokenizer)
@@ -171,10 +181,13 @@ class Bench:
         return runs if rewrite is None else list(rewrite(runs, self.teacher, self.settings.distill.device))
 
     def _result_file(self, name: str) -> Path:
-        return self.folder / "results" / f"{name}.json"
+        return self._of_split("results") / f"{name}.json"
+
+    def _of_split(self, kind: str) -> Path:
+        return self.folder / (kind if self.split == "test" else f"{kind}_{self.split}")
 
     def _write_episodes(self, name: str, episodes: Sequence[Trajectory]) -> None:
-        file = self.folder / "episodes" / f"{name}.parquet"
+        file = self._of_split("episodes") / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         lar.write_trajectories(episodes, file)
 

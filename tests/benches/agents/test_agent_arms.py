@@ -106,6 +106,18 @@ def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monk
     assert results_of(records["small"])[0].task == "city 0"
 
 
+def test_the_same_student_works_on_the_other_split_beside_the_first(world, settings, tmp_path, monkeypatch):
+    bench, unseen = (Bench(world, settings, tmp_path, split=split) for split in ("test", "unseen"))
+    bench.measure(CONTROL, Arm())
+    monkeypatch.setattr(stages.lar, "distill", None)  # nothing is trained again
+    assert unseen.record(CONTROL) is None
+    found = unseen.measure(CONTROL, Arm())
+    assert [task["task"] for task in found["tasks"]] == [task.id for task in world.tasks("unseen", 5)]
+    assert list(unseen.records()) == list(bench.records()) == [CONTROL]
+    assert bench.record(CONTROL)["tasks"] != found["tasks"]
+    assert (bench.folder / "episodes_unseen" / f"{CONTROL}.parquet").exists()
+
+
 def test_the_adapted_base_works_as_it_is(world, settings, tmp_path):
     bench = Bench(world, settings, tmp_path)
     found = bench.measure("base", ARMS["base"])
