@@ -72,6 +72,23 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
     assert "warning" not in err
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        (
+            (4,),
+            r"Take 4 latents: the smallest number that saves 90% of the most \(.* writes\)\.$",
+        ),
+        ((4, 40), r"Take 4 latents: .* Numbers of 40 and more are left out of this: .* fewer than 40 uses"),
+        ((40,), r"Take 40 latents, the smallest number \(.*\)\. But half of them have fewer than 40 uses"),
+    ],
+)
+def test_latents_that_are_too_rare_are_not_recommended(run, corpus, sizes, expected):
+    options = [text for size in sizes for text in ("--size", str(size))]
+    shown = run("estimate", corpus.path, "--splits", "1", *options)[1]
+    assert re.search(expected, shown, re.MULTILINE)
+
+
 def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):
     monkeypatch.setattr("lar.evaluation.sample.FEWEST", 8)
     key = ("--task-key", "meta.issue")

@@ -25,7 +25,16 @@ def folder(tokenizer, tmp_path_factory):
 
 def test_a_sweep_prints_its_students_and_the_next_step(run, folder, teacher_folder):
     command = ("sweep", folder / "corpus", "--model", teacher_folder, "-o", folder / "sweep", *FEW)
-    settings = ("--size", "4", "--size", "8", "--gate", "none", "--success", f"{folder / 'world.py'}:solved")
+    settings = (
+        "--size",
+        "4",
+        "--size",
+        "8",
+        "--max-entropy",
+        "none",
+        "--success",
+        f"{folder / 'world.py'}:solved",
+    )
     code, out, err = run(*command, *settings)
     assert code == 0, err
     assert "3 of 3 students to train" in err

@@ -1,5 +1,6 @@
 """The estimate before any training: usage against brute force, the curve against `lar.evaluate`, the bill."""
 
+import importlib
 import json
 
 import numpy as np
@@ -67,6 +68,26 @@ def test_more_latents_save_more_and_the_recommended_number_is_enough(corpus):
     assert found.recommended.reduction >= ENOUGH * reductions[-1]
 
 
+def test_uses_are_the_median_of_the_latents_scaled_to_all_logs(corpus):
+    found = estimate(corpus, sizes=[5], splits=1, most_tokens=corpus.num_tokens // 2)
+    [point] = found.points
+    train, _ = found.whole.corpus.split(0.2, 0)
+    counts = sorted(latent.count for latent in lar.mine(train, size=5))
+    assert point.uses == pytest.approx(counts[2] * found.tokens_in_all / train.num_tokens)
+
+
+def test_sizes_whose_latents_are_too_rare_are_not_recommended(corpus, monkeypatch):
+    module = importlib.import_module("lar.evaluation.estimate")  # the package names a function so
+    monkeypatch.setattr(module, "ENOUGH", 1.0)
+    found = estimate(corpus, sizes=[4, 12, 24], splits=1)
+    uses = [point.uses for point in found.points]
+    assert uses[0] > uses[1] > uses[2]
+    for least, recommended, too_rare in ((0, 24, None), (uses[1], 12, 24), (uses[0] + 1, 4, 4)):
+        monkeypatch.setattr(module, "LEARNABLE", least)
+        assert found.recommended.size == recommended
+        assert (found.too_rare and found.too_rare.size) == too_rare
+
+
 def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):
     found = estimate(corpus, sizes=[2], splits=1, most_tokens=corpus.num_tokens // 2)
     assert 0.2 < found.tokens / corpus.num_tokens < 0.8
@@ -88,6 +109,7 @@ def test_a_month_is_tokens_times_prices():
     )
     cached = Prices(10, input=1.0, output=2.0, cached=0.1).month(tokens, runs=2)
     assert cached == pytest.approx((4_000 + 1_600 + 2_000) / 1e6 * 5)
+    assert Prices(10, input=1.0, output=2.0).written(tokens, runs=2) == pytest.approx(2_000 / 1e6 * 5)
     assert Machine(hour=3.6, tokens_a_second=1_000).output_price == pytest.approx(1.0)
     for wrong in ({"runs": 0}, {"runs": 1, "input": -1}, {"runs": 1, "output": float("nan")}):
         with pytest.raises(OptionError):
@@ -115,7 +137,10 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
     assert "runs = " in shown
     found = json.loads(run(*arguments, *prices, "--json").output)
     assert [point["size"] for point in found["points"]] == [2, 8]
-    assert found["bill"]["with"][0] <= found["bill"]["with"][1] < found["bill"]["without"]
+    bill = found["bill"]
+    assert bill["with"][0] <= bill["with"][1] < bill["without"]
+    for saved, month in zip(bill["saved_written"], bill["with"], strict=True):
+        assert 0 < saved < bill["without"] - month
 
 
 @pytest.mark.parametrize(

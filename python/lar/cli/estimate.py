@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lar.cli.common import LOGS, json_option, print_json, progress_bar
-from lar.cli.estimate_text import PASSES, REALISED, print_estimate
+from lar.cli.estimate_text import REALISED, print_estimate
 from lar.cli.sampling import most_tokens_option, sample_of, tokenizer_option
 from lar.errors import OptionError
 
@@ -27,7 +27,11 @@ RUNS = 1000  # whose bill is shown where no number is given
     help="For logs: the dotted path of the field that names a record's task, such as metadata.issue.",
 )
 @click.option(
-    "--size", "sizes", multiple=True, type=click.IntRange(1), help="A number of latents; may be repeated."
+    "--size",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(1),
+    help="A number of latents; may be repeated (default: 64 to 1,024).",
 )
 @click.option(
     "--max-entropy", "gates", multiple=True, help="An entropy gate (p60, 0.25, none); may be repeated."
@@ -40,11 +44,17 @@ RUNS = 1000  # whose bill is shown where no number is given
 @click.option("--price-input", type=float, help="The price of a million input tokens.")
 @click.option("--price-cached", type=float, help="The price of a million input tokens that the cache has.")
 @click.option("--price-output", type=float, help="The price of a million generated tokens.")
-@click.option("--gpu-hour", type=float, help="The price of your GPU for an hour, instead of --price-output.")
 @click.option(
-    "--tokens-per-second", type=float, help="The tokens a second that it generates, of all requests."
+    "--gpu-hour",
+    type=float,
+    help="The price of your GPU for an hour: with --tokens-per-second, in place of --price-output.",
 )
-@click.option("--runs-per-month", type=click.IntRange(1), help="The runs of your agent in a month.")
+@click.option(
+    "--tokens-per-second", type=float, help="The tokens a second that your GPU generates, of all requests."
+)
+@click.option(
+    "--runs-per-month", type=click.IntRange(1), help=f"The runs whose bill is shown (default: {RUNS:,})."
+)
 @json_option
 def command(
     logs: tuple[Path | str, ...],
@@ -89,7 +99,7 @@ def command(
             progress=progress,
         )
     folder = tokenizer or sample.corpus.path
-    cost = training_cost(folder, PASSES * found.tokens_in_all, found.recommended.size)
+    cost = training_cost(folder, found.tokens_in_all, found.recommended.size)
     summary = {
         **found.to_dict(),
         "realised": list(REALISED),
@@ -135,14 +145,18 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
     from lar.evaluation.money import realised
 
     usage = point.usage
-    low, high = (realised(usage, share) for share in REALISED)
+    without = prices.month(usage.base, usage.runs)
+    written = prices.written(usage.base, usage.runs)
+    students = [realised(usage, share) for share in reversed(REALISED)]
+    months = [prices.month(found.units, found.runs) for found in students]
     return {
         "runs": prices.runs,
         "price_input": prices.input,
         "price_cached": prices.cached,
         "price_output": prices.output,
-        "without": round(prices.month(usage.base, usage.runs), 6),
-        "with": [round(prices.month(found.units, found.runs), 6) for found in (high, low)],
+        "without": round(without, 6),
+        "with": [round(month, 6) for month in months],
+        "saved_written": [round(written - prices.written(found.units, found.runs), 6) for found in students],
     }
 
 

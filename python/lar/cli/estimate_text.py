@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 # latent's first token in 41% on SmolLM2 and in 0.3% on the demo (docs/engines.md, "A student beside its
 # control").
 REALISED = (0.59, 1.0)
-PASSES = 3  # over the logs
 SAMPLE_ERROR = (
     "A sample of 1 M of mini_swe_gemini3's 8.5 M tokens saved 0.4 points less than all, with 1,024 latents"
 )
-_SOURCE = "59% for SmolLM2-135M after 500 steps on tau_bench, nearly all on the demo's world; docs/results.md"
+_SOURCE = "SmolLM2-135M did after 500 steps on tau_bench"
 
 
 def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
@@ -52,15 +51,27 @@ def _print_size(found: "Estimate") -> None:
 def _curve(found: "Estimate") -> Table:
     """The points as rows, after one for the base tokens."""
     table = Table(box=None, pad_edge=False)
-    for name in ("latents", "gate", "generated", "over the splits", "prompt", "written", "read", "in all"):
+    columns = (
+        "latents",
+        "gate",
+        "uses",
+        "generated",
+        "over the splits",
+        "prompt",
+        "written",
+        "read",
+        "in all",
+    )
+    for name in columns:
         table.add_column(name, justify="right")
     base = found.points[0].to_dict()
-    table.add_row("none", "", "", "", "", *_units(base, "base"))
+    table.add_row("none", "", "", "", "", "", *_units(base, "base"))
     for point in found.points:
         low, high = min(point.reductions), max(point.reductions)
         table.add_row(
             f"{point.size:,}",
             str(point.gate or "none"),
+            f"{point.uses:,.0f}",
             f"{-point.reduction:+.1%}",
             f"{-low:+.1%} to {-high:+.1%}",
             f"{-point.prompt_reduction:+.1%}",
@@ -76,10 +87,7 @@ def _units(row: dict[str, Any], kind: str) -> tuple[str, str, str]:
 
 def _print_choice(found: "Estimate") -> None:
     best = found.recommended
-    print_prose(
-        f"Take {best.size} latents: the smallest number that saves 90% of what the largest saves"
-        f" ({best.reduction:.1%} of what the agent writes)."
-    )
+    print_prose(_choice(found))
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
     if found.gated is not None:
         saved = found.gated.reduction
@@ -97,6 +105,21 @@ def _print_choice(found: "Estimate") -> None:
         )
 
 
+def _choice(found: "Estimate") -> str:
+    """What to take, and which sizes are not recommended because their latents are too rare."""
+    from lar.evaluation.estimate import ENOUGH, LEARNABLE
+
+    best, rare = found.recommended, found.too_rare
+    saved = f"{best.reduction:.1%} of what the agent writes"
+    why = f"have fewer than {LEARNABLE} uses in all logs, too few to learn from (docs/howto/choose.md)."
+    if rare is best:
+        return f"Take {best.size} latents, the smallest number ({saved}). But half of them {why}"
+    text = f"Take {best.size} latents: the smallest number that saves {ENOUGH:.0%} of the most ({saved})."
+    if rare is None:
+        return text
+    return f"{text} Numbers of {rare.size:,} and more are left out of this: half of their latents {why}"
+
+
 def _print_more(found: "Estimate") -> None:
     best = found.recommended
     if found.half is not None:
@@ -107,8 +130,9 @@ def _print_more(found: "Estimate") -> None:
             f" {saved - found.half.difference:.1%} ({len(found.half.splits)} splits).{part}"
         )
     print_prose(
-        f"By greedy decoding, students wrote {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents"
-        f" ({_SOURCE}): that would save about {REALISED[0] * best.reduction:.1%} to {best.reduction:.1%}."
+        f"A student may write fewer latents than its text could have. If it writes {REALISED[0]:.0%} of them,"
+        f" as {_SOURCE}, {best.size} latents save {REALISED[0] * best.reduction:.1%}. Longer or repeated"
+        " replies can make that less (docs/evidence.md)."
     )
 
 
@@ -119,11 +143,12 @@ def _print_training(cost: dict[str, Any] | None) -> None:
         )
         return
     print_prose(
-        f"Training: {PASSES} passes over all logs are {cost['tokens'] / 1e6:,.1f} M tokens, with"
-        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100. Memory:"
-        f" {cost['weights_gib']:.1f} GiB for the weights, {cost['trained_gib']:.1f} GiB for what is trained,"
-        " and activations. This is arithmetic (6 operations a token and parameter at 40% of the GPU's peak):"
-        " nothing was measured on a GPU yet."
+        f"Training: one pass over all logs, the default, is {cost['tokens'] / 1e6:,.1f} M tokens, with"
+        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100, and as"
+        f" much for the control. Memory: {cost['weights_gib']:.1f} GiB for the weights,"
+        f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic (6"
+        " operations a token and parameter at 40% of the GPU's peak): no training with latents was measured"
+        " on a GPU."
     )
 
 
@@ -140,10 +165,14 @@ def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
             parts.insert(0, f"{row[f'{kind}_prompt']:,.0f} new x {bill['price_input'] or 0:g}")
         text = f"{label:<16}{' + '.join(parts)}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}"
         print_prose(text, hanging=16)
-    low, high = bill["without"] - bill["with"][1], bill["without"] - bill["with"][0]
+    high, low = (
+        [bill["without"] - month, written]
+        for month, written in zip(bill["with"], bill["saved_written"], strict=True)
+    )
     print_prose(
-        f"{'saved':<16}{low:,.2f} to {high:,.2f} for {bill['runs']:,} runs, by the latents that a student"
-        " writes",
+        f"{'saved':<16}{low[0]:,.2f} to {high[0]:,.2f} for {bill['runs']:,} runs, if a student writes"
+        f" {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents; of this {low[1]:,.2f} to {high[1]:,.2f} are"
+        " for what is written, the rest for what is sent",
         hanging=16,
     )
     missing = [f"--price-{name}" for name in ("input", "output") if bill[f"price_{name}"] is None]

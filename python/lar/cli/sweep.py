@@ -35,10 +35,18 @@ FILES = ("result.json", "sweep.png", "sweep.svg")
 @click.option("--model", required=True, type=EXISTING_PATH, help="The teacher's folder.")
 @click.option("-o", "--output", required=True, type=PATH, help="The folder of all students and figures.")
 @click.option(
-    "--size", "sizes", multiple=True, type=click.IntRange(1), help="A number of latents; may be repeated."
+    "--size",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(1),
+    help="A number of latents; may be repeated (default: 64, 256 and 1,024).",
 )
 @click.option(
-    "--gate", "gates", multiple=True, metavar="NATS|pN|none", help="An entropy gate; may be repeated."
+    "--max-entropy",
+    "gates",
+    multiple=True,
+    metavar="NATS|pN|none",
+    help="An entropy gate; may be repeated (default: none, p75 and p50).",
 )
 @click.option(
     "--tolerance",
@@ -79,8 +87,8 @@ def command(
     \b
     Examples:
       lar sweep corpus/ --model teacher/ --max-steps 500 -o sweep/
-      lar sweep corpus/ --model teacher/ --size 256 --size 1024 --gate none --gate p75 --max-steps 500 \\
-        --success world.py:solved -o sweep/
+      lar sweep corpus/ --model teacher/ --size 64 --size 256 --max-entropy none --max-entropy p75 \\
+          --max-steps 500 --success world.py:solved -o sweep/
     """
     needs_train_extra()
     if count() > 1:

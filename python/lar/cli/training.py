@@ -47,7 +47,7 @@ _HELP = {
     "hidden_weight": "The weight of the distance between hidden states in the loss.",
     "unit_weight": "The weight of the loss's second term.",
     "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
-    "loss": "The training loss; docs/training.md has the formulas.",
+    "loss": "The training loss; docs/how-it-works.md has the formulas.",
     "row_start": "The start value of a latent's input row.",
     "output_start": "The start value of a latent's output row.",
 }

@@ -22,8 +22,11 @@ logger = logging.getLogger(__name__)
 
 SIZES = (64, 128, 256, 512, 1024)
 HELD_OUT = 0.2
-# A size is enough when it saves this share of what the largest one saves.
+# A size is enough when it saves this share of what the largest one saves that can be learnt.
 ENOUGH = 0.9
+# A size can be learnt if half of its latents have so many uses in all logs. SmolLM2-135M seldom preferred
+# latents of fewer where they belong (docs/evidence.md, "What rare latents cost").
+LEARNABLE = 40
 # The gate whose price is measured beside a curve without one.
 USUAL_GATE = "p60"
 # Splits on which that gate and half of the tasks are tried, beside the full mining of the same splits.
@@ -33,11 +36,16 @@ _HALF_SEED = -2  # another one than those of splits and samples
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One size and entropy gate: the usage on the held-out tasks of each split."""
+    """One size and entropy gate: the usage on the held-out tasks of each split.
+
+    uses: half of the latents have so many uses or more in all logs, by the sample; the median over the
+    splits.
+    """
 
     size: int
     gate: float | str | None
     splits: tuple[Usage, ...]
+    uses: float
 
     @property
     def reductions(self) -> tuple[float, ...]:
@@ -73,6 +81,7 @@ class Point:
             "reduction": round(self.reduction, 4),
             "reductions": [round(value, 4) for value in self.reductions],
             "prompt_reduction": round(self.prompt_reduction, 4),
+            "uses": round(self.uses, 1),
             "turns": round(found.turns / found.runs, 1),
             **of_run,
         }
@@ -126,11 +135,23 @@ class Estimate:
 
     @property
     def recommended(self) -> Point:
-        """The smallest size that saves `ENOUGH` of what the largest saves, with the first gate."""
-        gate = self.points[0].gate
-        curve = [point for point in self.points if point.gate == gate]
-        most = max(point.reduction for point in curve)
-        return next(point for point in curve if point.reduction >= ENOUGH * most)
+        """Of the sizes that can be learnt, the smallest that saves `ENOUGH` of the most, with the first gate.
+
+        The smallest of all where none can be learnt.
+        """
+        learnable = [point for point in self._curve if point.uses >= LEARNABLE] or self._curve[:1]
+        most = max(point.reduction for point in learnable)
+        return next(point for point in learnable if point.reduction >= ENOUGH * most)
+
+    @property
+    def too_rare(self) -> Point | None:
+        """The smallest size that cannot be learnt, with the first gate; None where all can."""
+        return next((point for point in self._curve if point.uses < LEARNABLE), None)
+
+    @property
+    def _curve(self) -> list[Point]:
+        """The points of the first gate, by ascending size."""
+        return [point for point in self.points if point.gate == self.points[0].gate]
 
     @property
     def tokens_in_all(self) -> int:
@@ -213,7 +234,7 @@ def estimate(
     with Minings(options, workers, progress, total) as minings, without_warnings():
         _ = sample.tokenizer  # read before the threads, of which each would read it
         found = Estimate(
-            _curve(pairs, ordered, entropy_gates, minings),
+            _curve(pairs, ordered, entropy_gates, minings, whole.tokens),
             runs=sample.num_trajectories,
             tasks=len(sample.tasks),
             tokens=sample.num_tokens,
@@ -228,13 +249,19 @@ def _curve(
     sizes: Sequence[int],
     gates: Sequence[float | str | None],
     minings: Minings,
+    tokens: int,
 ) -> tuple[Point, ...]:
-    """A point for each gate and each of the ascending sizes, mined on the first of each pair."""
+    """A point for each gate and each of the ascending sizes, mined on the first of each pair.
+
+    tokens: of all logs, for the latents' uses in them.
+    """
+    scales = [tokens / train.num_tokens for train, _ in pairs]
     points: list[Point] = []
     for gate in gates:
         rows = minings.run([(train, held, sizes, gate) for train, held in pairs])
-        columns = zip(*rows, strict=True)
-        points += [Point(size, gate, found) for size, found in zip(sizes, columns, strict=True)]
+        for size, column in zip(sizes, zip(*rows, strict=True), strict=True):
+            uses = statistics.median(one.uses * scale for one, scale in zip(column, scales, strict=True))
+            points.append(Point(size, gate, tuple(one.usage for one in column), uses))
     return tuple(points)
 
 
@@ -256,10 +283,10 @@ def _probe(
     """The size of a point, mined on other pairs or with another gate; None where that leaves too little."""
     jobs: list[Job] = [(*pair, (point.size,), gate) for pair in pairs]
     try:
-        usages = [usage_of for [usage_of] in minings.run(jobs)]
+        usages = tuple(mined.usage for [mined] in minings.run(jobs))
     except CorpusError:
         return None
-    return Probe(gate, tuple(usages), point.splits[: len(pairs)])
+    return Probe(gate, usages, point.splits[: len(pairs)])
 
 
 def _loaded(corpus: Corpus | StrPath) -> Corpus:

@@ -1,9 +1,11 @@
 """Minings of parts of one corpus, several at a time, each measured on the tasks that its part leaves out."""
 
 import logging
+import statistics
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Self
 
@@ -17,6 +19,14 @@ from lar.utils.progress import Progress
 
 Job = tuple[Corpus, Corpus, Sequence[int], float | str | None]
 """What to mine, what to measure, the sizes in ascending order, and the gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A vocabulary's usage of what its part leaves out, and the median of its latents' uses in that part."""
+
+    usage: Usage
+    uses: float
 
 
 class Minings:
@@ -39,16 +49,17 @@ class Minings:
         self._stopped.set()  # after an error or Ctrl-C the threads end with the size that they mine
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, jobs: Sequence[Job]) -> list[tuple[Usage, ...]]:
-        """The usage of each job's sizes, in their order."""
+    def run(self, jobs: Sequence[Job]) -> list[tuple[Mined, ...]]:
+        """What each job's sizes gave, in their order."""
         return list(self._pool.map(self._one, jobs))
 
-    def _one(self, job: Job) -> tuple[Usage, ...]:
+    def _one(self, job: Job) -> tuple[Mined, ...]:
         train, held, sizes, gate = job
         options: MiningKeywords = {**self._options, "max_entropy": gate}
-        found: list[Usage] = []
+        found: list[Mined] = []
         for vocabulary in mine_each(train, sizes[::-1], static=self._static, **options):
-            found.append(usage(held, vocabulary))
+            uses = [latent.count for latent in vocabulary.latents]
+            found.append(Mined(usage(held, vocabulary), statistics.median(uses) if uses else 0.0))
             self._count()
             if self._stopped.is_set():
                 break

@@ -34,12 +34,12 @@ class Prices:
         """What a month costs if its runs are like the `runs` whose `tokens` are given."""
         new = tokens.prompt if self.cached is not None else tokens.sent
         again = tokens.sent - new
-        cost = (
-            max(new, 0) * (self.input or 0.0)
-            + max(again, 0) * (self.cached or 0.0)
-            + tokens.generated * (self.output or 0.0)
-        )
-        return cost / MILLION * self.runs / runs
+        sent = max(new, 0) * (self.input or 0.0) + max(again, 0) * (self.cached or 0.0)
+        return sent / MILLION * self.runs / runs + self.written(tokens, runs)
+
+    def written(self, tokens: Tokens, runs: int) -> float:
+        """The part of `month` for what the agent writes."""
+        return tokens.generated * (self.output or 0.0) / MILLION * self.runs / runs
 
 
 @dataclass(frozen=True, slots=True)
