@@ -1,5 +1,6 @@
 """What `lar estimate` prints for people: the curve, what to take, the bill, and what training would take."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -156,25 +157,33 @@ def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
     row = point.to_dict()
     for kind, label in (("base", "without latents"), ("units", "with latents")):
         cost = bill["without"] if kind == "base" else bill["with"][0]
-        parts = [f"{row[f'{kind}_generated']:,.0f} written x {bill['price_output'] or 0:g}"]
-        if bill["price_cached"] is None:
-            parts.insert(0, f"{row[f'{kind}_sent']:,.0f} sent x {bill['price_input'] or 0:g}")
-        else:
-            again = max(row[f"{kind}_sent"] - row[f"{kind}_prompt"], 0)
-            parts.insert(0, f"{again:,.0f} cached x {bill['price_cached']:g}")
-            parts.insert(0, f"{row[f'{kind}_prompt']:,.0f} new x {bill['price_input'] or 0:g}")
-        text = f"{label:<16}{' + '.join(parts)}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}"
+        sums = " + ".join(
+            f"{tokens:,.0f} {name} x {price:g}" for tokens, name, price in _billed(row, kind, bill)
+        )
+        text = f"{label:<16}{sums}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}"
         print_prose(text, hanging=16)
-    high, low = (
-        [bill["without"] - month, written]
-        for month, written in zip(bill["with"], bill["saved_written"], strict=True)
-    )
-    print_prose(
-        f"{'saved':<16}{low[0]:,.2f} to {high[0]:,.2f} for {bill['runs']:,} runs, if a student writes"
-        f" {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents; of this {low[1]:,.2f} to {high[1]:,.2f} are"
-        " for what is written, the rest for what is sent",
-        hanging=16,
+    high, low = (bill["without"] - month for month in bill["with"])
+    text = (
+        f"{'saved':<16}{low:,.2f} to {high:,.2f} for {bill['runs']:,} runs, if a student writes"
+        f" {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents"
     )
     missing = [f"--price-{name}" for name in ("input", "output") if bill[f"price_{name}"] is None]
+    if not missing:
+        high, low = bill["saved_written"]
+        text += f"; of this {low:,.2f} to {high:,.2f} are for what is written, the rest for what is sent"
+    print_prose(text, hanging=16)
     if missing:
         print_prose(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})", hanging=16)
+
+
+def _billed(row: dict[str, Any], kind: str, bill: dict[str, Any]) -> Iterator[tuple[float, str, float]]:
+    """What a run pays for: how many tokens or units, what they are, and the price of a million."""
+    sent, new = row[f"{kind}_sent"], row[f"{kind}_prompt"]
+    cached = bill["price_cached"]
+    of_input = [(sent, "sent")] if cached is None else [(new, "new"), (max(sent - new, 0), "cached")]
+    prices = {"sent": bill["price_input"], "new": bill["price_input"], "cached": cached}
+    for tokens, name in of_input:
+        if prices[name] is not None:
+            yield tokens, name, prices[name]
+    if bill["price_output"] is not None:
+        yield row[f"{kind}_generated"], "written", bill["price_output"]
