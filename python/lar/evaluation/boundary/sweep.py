@@ -17,7 +17,7 @@ from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.utils.files import check_replaceable, write_json
+from lar.utils.files import check_usable, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -128,7 +128,7 @@ class _Work:
 
     def claim(self) -> None:
         """Record the options in a new or empty folder; raises OptionError for a folder of something else."""
-        check_replaceable(self._output, SWEEP_FILE)
+        check_usable(self._output, SWEEP_FILE)
         wanted = {
             "corpus": str(self._corpus.path),
             "split": None if self._corpus.own_split is None else asdict(self._corpus.own_split),
