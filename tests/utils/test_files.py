@@ -87,8 +87,10 @@ def test_while_the_old_folder_is_deleted_the_new_one_is_in_its_place(target, mon
     assert (target / KIND).read_text() == "new"
 
 
-@pytest.mark.parametrize("fails_at", [1, 2])
-def test_a_finished_folder_that_cannot_be_put_in_place_is_kept_and_named(target, monkeypatch, fails_at):
+@pytest.mark.parametrize(("fails_at", "suffix"), [(1, ".partial"), (2, ".finished"), (3, ".finished")])
+def test_a_finished_folder_that_cannot_be_put_in_place_is_kept_and_named(
+    target, monkeypatch, fails_at, suffix
+):
     rename, calls = Path.rename, []
 
     def failing(path, to):
@@ -102,7 +104,7 @@ def test_a_finished_folder_that_cannot_be_put_in_place_is_kept_and_named(target,
         write(target, "new")
     assert caught.value.filename == str(target)
     assert (target / KIND).read_text() == "old"
-    (kept,) = target.parent.glob(".out.*.partial")
+    (kept,) = target.parent.glob(f".out.*{suffix}")
     assert str(kept) in str(caught.value)
     assert (kept / KIND).read_text() == "new"
     assert names(target.parent) == [kept.name, "out"]

@@ -96,10 +96,11 @@ def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
     _replace(target, temporary)
 
 
-def _replace(target: Path, finished: Path) -> None:
-    """Rename `finished` to `target`. The folder that was there is set aside first, and deleted last."""
-    aside = finished.with_suffix(".old")
+def _replace(target: Path, temporary: Path) -> None:
+    """Rename `temporary` to `target`. The folder that was there is set aside first, and deleted last."""
+    aside, finished = temporary.with_suffix(".old.partial"), temporary.with_suffix(".finished")
     try:
+        temporary.rename(finished)  # what is called partial, `lar status` tells people to remove
         if target.exists():
             target.rename(aside)
         finished.rename(target)
@@ -107,8 +108,9 @@ def _replace(target: Path, finished: Path) -> None:
         if aside.exists() and not target.exists():
             aside.rename(target)
         if isinstance(error, OSError):
-            kept = f"{error.strerror}; the finished folder is kept as {finished}"
-            raise OSError(error.errno, kept, str(target)) from error
+            kept = finished if finished.exists() else temporary
+            message = f"{error.strerror}; the finished folder is kept as {kept}"
+            raise OSError(error.errno, message, str(target)) from error
         raise
     shutil.rmtree(aside, ignore_errors=True)
 
