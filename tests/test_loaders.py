@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lar.corpus import Corpus
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing.damage import ENDS, FLIPS, flip, loads_or_explains
@@ -102,6 +103,31 @@ def test_a_damaged_vocabulary(vocabulary_folder, vocabulary_text, data):
 def test_a_vocabulary_with_wrong_bytes(vocabulary_folder, vocabulary_text, flips, end):
     (vocabulary_folder / FILE_NAME).write_bytes(flip(vocabulary_text, flips, end))
     use(loads_or_explains(LatentVocabulary.load, vocabulary_folder))
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loaders") / "tokenizer"
+    tokenizer.save(folder)
+    return folder
+
+
+@quickly
+@given(st.data())
+def test_a_damaged_tokenizer_config(tokenizer_folder, tokenizer, data):
+    content = {
+        "added_tokens_decoder": {
+            str(tokenizer.base_size): {"content": "<x>", "lstrip": False, "special": True},
+            str(tokenizer.base_size + 1): {"content": "<y>"},
+        },
+        "chat_template": [{"name": "default", "template": "{{ messages }}"}],
+        "eos_token": {"content": "<x>"},
+        "extra_special_tokens": {"call_token": "<y>"},
+    }
+    (tokenizer_folder / "chat_template.jinja").unlink(missing_ok=True)
+    (tokenizer_folder / "tokenizer_config.json").write_text(json.dumps(damage(content, data)))
+    loaded = loads_or_explains(Tokenizer.load, tokenizer_folder)
+    assert loaded is None or loaded.special_tokens is not None
 
 
 def read_corpus(folder):

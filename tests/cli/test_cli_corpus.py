@@ -59,6 +59,21 @@ def test_table(folder, monkeypatch, capsys):
     ]
 
 
+def test_the_refusal_to_go_on_names_redacted_names(folder, monkeypatch, capsys):
+    pytest.importorskip("kingfisher_sdk", reason="needs lar[redact]")
+    pytest.importorskip("phonenumbers", reason="needs lar[redact]")
+    command = corpus_command(folder, "--redact", "--workers", 1)
+    for _ in range(2):  # no name holds a private value
+        assert run(monkeypatch, capsys, *command)[0] == 0
+    text = (folder / "logs.jsonl").read_text()
+    (folder / "logs.jsonl").write_text(text.replace('"t1"', '"jane@example.com"'))
+    other = [folder / "other" if part == folder / "corpus" else part for part in command]
+    assert run(monkeypatch, capsys, *other)[0] == 0
+    code, _, err = run(monkeypatch, capsys, *other)
+    assert code == 2
+    assert "names that were redacted in another run" in err
+
+
 def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
     with (folder / "logs.jsonl").open("a") as file:
         orphan = {

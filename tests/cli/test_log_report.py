@@ -34,6 +34,14 @@ def test_counts_and_fields_that_were_left_out(tmp_path):
     assert left_out["first"].endswith("log.jsonl, record 1, line 1")
 
 
+def test_brackets_in_a_log_are_no_markup(tmp_path):
+    done = run(
+        tmp_path, [{"messages": TALK, "[/INST]": "A long review of this run.", "[bold]": "Another one."}]
+    )
+    assert done.exception is None
+    assert "[/INST]" in done.output
+
+
 def test_a_text_that_looks_like_a_reply_is_warned_of(tmp_path, caplog):
     run(tmp_path, [{"messages": TALK, "response": "An answer that nobody has read."}])
     assert "response looks like text of the conversation" in caplog.text

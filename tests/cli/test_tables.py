@@ -4,6 +4,7 @@ import re
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 
 from lar.cli.common import Bar, _columns, _short
 from lar.cli.reading import ReadingBar
@@ -17,7 +18,12 @@ def table():
     made = Table(title="A title", title_justify="left")
     for name in ("text", "base tokens", "reduction", "prompt uses"):
         made.add_column(name, justify="left" if name == "text" else "right")
-    made.add_row(r"'\[arguments]' and more text than a column has room for", "27,123,456", "35.9%", "1,234")
+    made.add_row(
+        "'[arguments]' :smile: [/INST] and more text than a column has room for",
+        "27,123,456",
+        "35.9%",
+        "1,234",
+    )
     return made
 
 
@@ -31,7 +37,22 @@ def test_no_figure_and_no_heading_is_cut(columns, monkeypatch, capsys):
     assert "…" not in shown
     upright = "base tokens  27,123,456" in shown
     assert upright == (columns < 70)
-    assert "\\[" not in shown
+    assert "'[arguments]'" in shown
+    assert ":smile:" in shown
+    assert "[/INST]" in shown
+
+
+def test_markup_is_opt_in(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    made = Table(title="[bold]", title_justify="left")
+    made.add_column("[/b]")
+    made.add_row(Text.from_markup("[bold]strong[/bold]"))
+    made.add_row("[bold]plain[/bold]")
+    print_table(made)
+    shown = capsys.readouterr().out
+    for whole in ("[bold] ", "[/b]", "[bold]plain[/bold]", "strong"):
+        assert whole in shown
+    assert "[bold]strong" not in shown
 
 
 def test_a_table_that_no_terminal_shows_is_as_wide_as_it_needs(monkeypatch, capsys):

@@ -198,6 +198,9 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
     assert not (tmp_path / "killed").exists()
     half = tmp_path / "killed.checkpoints" / "checkpoint-8"  # as if the run was killed while saving
     half.mkdir()
+    cut = half.with_name("checkpoint-7")  # as if the machine went down while the state was written
+    cut.mkdir()
+    (cut / "trainer_state.json").write_text('{"epoch": 0.5, "glob')
     seen = []
     resumed = distill(*arguments, options, tmp_path / "killed", progress=lambda done, _: seen.append(done))
     assert seen == [5, 6, 7, 8, 9]

@@ -180,3 +180,26 @@ def test_the_parameters_of_known_models(tmp_path, config, billions):
     assert 0.003 < cost.trained_gib / 8 / cost.weights_gib < 0.05  # LoRA of rank 16: 0.5% of a large model
     assert cost.hours == pytest.approx(6 * cost.parameters * 1e6 / (989e12 * 0.4) / 3600)
     assert training_cost(tmp_path / "nothing", tokens=1, latents=1) is None
+
+
+@pytest.mark.parametrize(
+    "experts",
+    [
+        {"num_experts": 128, "moe_intermediate_size": 768},  # Qwen3-30B-A3B
+        {"num_local_experts": 8},  # Mixtral
+        {"n_routed_experts": 256},  # DeepSeek
+        {"text_config": {"num_experts": 128}},
+    ],
+)
+def test_a_mixture_of_experts_is_of_an_unknown_shape(tmp_path, experts):
+    dense = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "intermediate_size": 128,
+        "num_attention_heads": 4,
+        "vocab_size": 500,
+        "num_experts": 0,
+    }
+    for config, known in ((dense, True), ({**dense, **experts}, False)):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert (training_cost(tmp_path, tokens=1, latents=1) is not None) is known

@@ -353,6 +353,15 @@ def test_a_vocabulary_is_mined_on_a_part_of_the_tasks_where_none_is_given(writte
     assert any(one.command.startswith("lar mine") for one in found.missing)
 
 
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_where_tasks_are_too_few_to_hold_some_out_all_are_mined(written, tokenizer, tmp_path, tasks):
+    few = Corpus.build(toy.trajectories(24)[:tasks], tokenizer, tmp_path / "few")
+    assert len(few.tasks) == tasks
+    found, text = written(few, size=4)
+    assert "latents" in found.sections
+    assert "tasks that were not mined" not in text
+
+
 def test_several_corpora_need_a_vocabulary_and_its_tokenizer(written, corpus, vocabulary, tmp_path):
     with pytest.raises(OptionError, match="needs a vocabulary"):
         written({"a": corpus, "b": corpus})

@@ -47,22 +47,48 @@ def test_there_is_a_student_for_each_setting_and_one_control(done):
     assert "no gate" in written["words"] or "p75" in written["words"]
 
 
-def test_a_sweep_goes_on_and_takes_further_settings(done, split_corpus, teacher_folder, monkeypatch):
-    output, before, _ = done
-    trained, distill = [], package.__globals__["distill"]
+@pytest.fixture
+def trained(monkeypatch):
+    """The names of the students that are trained."""
+    names, distill = [], package.__globals__["distill"]
 
     def counted(*arguments, **keywords):
-        trained.append(arguments[4] if len(arguments) > 4 else None)
+        if len(arguments) > 4:  # else it is timed
+            names.append(arguments[4].parent.name)
         return distill(*arguments, **keywords)
 
     monkeypatch.setitem(package.__globals__, "distill", counted)
+    return names
+
+
+def test_a_sweep_goes_on_and_takes_further_settings(done, split_corpus, teacher_folder, trained):
+    output, before, _ = done
     (output / "none-8.json").unlink()  # its student is there: it is loaded, not trained
     wider = replace(OPTIONS, sizes=(4, 8, 6))
-    result = sweep(str(split_corpus.path), teacher_folder, output, wider, STEPS)
+    said = []
+    result = sweep(str(split_corpus.path), teacher_folder, output, wider, STEPS, announce=said.append)
+    assert said[0].startswith("2 of 7 students to train, ")
     assert result.points[0] == before.points[0]
     assert [point.name for point in result.points if point.size == 6] == ["none-6", "p75-6"]
-    assert [folder.parent.name for folder in trained] == ["none-8", "none-6", "p75-6"]
+    assert trained == ["none-6", "p75-6"]
     assert result.points[1].bits_per_byte == pytest.approx(before.points[1].bits_per_byte, rel=1e-5)
+
+
+def test_students_whose_measuring_was_stopped_are_not_trained_again(
+    split_corpus, teacher_folder, tmp_path, trained
+):
+    options, arguments = SweepOptions(sizes=(4,), gates=(None,)), (split_corpus, teacher_folder)
+
+    def stopped(_student):
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            sweep(*arguments, tmp_path / "out", options, STEPS, success=stopped)
+    result = sweep(*arguments, tmp_path / "out", options, STEPS, success=lambda _: [True])
+    assert trained == ["control", "none-4"]
+    assert (result.control.latents, result.points[0].latents) == (0, 4)
+    assert result.points[0].success == (True,)
 
 
 def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_path):

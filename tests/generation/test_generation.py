@@ -148,10 +148,31 @@ def test_wrong_prompts_are_refused(student, prompts, error):
         generate(student, prompts)
 
 
-def test_wrong_sampling_is_refused():
-    for wrong in ({"max_units": 0}, {"temperature": -1.0}, {"top_p": 0.0}):
-        with pytest.raises(OptionError):
-            Sampling(**wrong)
+def test_one_text_is_not_a_list_of_prompts(student):
+    with pytest.raises(OptionError, match=r"lar\.generate\(student, \[prompt\]\)"):
+        generate(student, "Hello")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"max_units": 0}, {"max_units": "2"}, {"max_units": True}, {"temperature": -1.0}),
+        *({"temperature": float("nan")}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"top_k": 1.5}),
+        *({"end": 5}, {"end": ("a",)}, {"end": (-1,)}, {"stop": 5}, {"stop": (5,)}, {"seed": "x"}),
+        {"canonical": "no"},
+    ],
+)
+def test_wrong_sampling_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(OptionError, match=f"^{name} ") as caught:
+        Sampling(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_sampling_takes_lists_and_is_the_same_as_with_tuples():
+    assert Sampling(stop=["a", "b"], end=[3]) == Sampling(stop=("a", "b"), end=(3,))
+    assert Sampling(stop="a").stop == "a"
+    assert hash(Sampling(temperature=1, stop=["a"])) == hash(Sampling(temperature=1.0, stop=("a",)))
 
 
 def test_keywords_are_the_fields_of_sampling(student):

@@ -18,7 +18,7 @@ from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
 from lar.models.compatibility import quiet_peft
-from lar.serving.export import export
+from lar.serving.export import checkpoint, export
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import self_check
@@ -319,3 +319,20 @@ def test_the_command_line(student_folder, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("lar: error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "message"),
+    [
+        (1, "Traceback\nlar.errors.ExportError: ids differ\n", "ids differ"),
+        (3, "", "ended with code 3"),
+        (-9, "a warning that has nothing to do with it\n", "killed by signal 9.*memory"),
+        (-11, "a warning that has nothing to do with it\n", "killed by signal 11$"),
+    ],
+)
+def test_how_a_self_check_ended_is_told(monkeypatch, tmp_path, code, stderr, message):
+    done = subprocess.CompletedProcess([], code, "", stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(ExportError, match=message) as caught:
+        checkpoint._checked(tmp_path, tmp_path, tmp_path / "reference")
+    assert "\n" not in str(caught.value)

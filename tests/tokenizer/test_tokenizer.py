@@ -162,11 +162,22 @@ def test_tokens_that_only_the_config_names_are_added(tmp_path):
         ({"tokenizer_config": "{"}, "tokenizer_config.json: not JSON"),
         ({"tokenizer_config": "[]"}, "not a JSON object"),
         ({"tokenizer_config": {"added_tokens_decoder": {"9999": {"content": "<far>"}}}}, "has id 9999"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"x": {}}}}, "tokenizer_config.json: .*'x'"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"9": {}}}}, "tokenizer_config.json: .*'content'"),
+        ({"tokenizer_config": {"added_tokens_decoder": ["<far>"]}}, "tokenizer_config.json: "),
+        ({"tokenizer_config": {"chat_template": [{"template": "x"}]}}, "tokenizer_config.json: .*'name'"),
     ],
 )
 def test_a_broken_folder_is_one_clear_line(tmp_path, files, message):
     with pytest.raises(TokenizerError, match=message):
         Tokenizer.load(folder_with(tmp_path, **files))
+
+
+def test_a_chat_template_that_is_no_text_is_refused(tmp_path):
+    folder = folder_with(tmp_path)
+    (folder / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(TokenizerError, match=r"chat_template\.jinja: "):
+        Tokenizer.load(folder)
 
 
 def test_what_is_no_tokenizer_is_refused(tmp_path):

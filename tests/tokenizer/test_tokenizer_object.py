@@ -1,10 +1,13 @@
 """What one expects of a Python object, of a tokenizer; and of a latent."""
 
+import json
 import os
 import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
+import tokenizers
 
 from lar.tokenizer.tokenizer import Tokenizer
 from testing import toy
@@ -28,6 +31,36 @@ def test_two_loads_are_equal_and_another_template_is_another(tokenizer, tmp_path
     (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
     assert Tokenizer.load(tmp_path) != tokenizer
     assert tokenizer != tokenizer.fingerprint
+
+
+def changed(tokenizer, **parts):
+    """The tokenizer with another normalizer, pre-tokenizer, decoder or setting of its model."""
+    data = json.loads(tokenizer.backend.to_str())
+    for name, value in parts.items():
+        (data if name in data else data["model"])[name] = value
+    return Tokenizer.of(tokenizers.Tokenizer.from_str(json.dumps(data)))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"normalizer": {"type": "Lowercase"}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
+        {"ignore_merges": True},
+    ],
+)
+def test_tokenizers_that_encode_differently_are_not_equal(tokenizer, part):
+    other = changed(tokenizer, **part)
+    assert changed(tokenizer) != other
+    assert changed(tokenizer, **part) == other
+
+
+def test_tokenizers_that_find_added_tokens_differently_are_not_equal():
+    one, two = toy.tokenizer(), toy.tokenizer()
+    one.backend.add_tokens([tokenizers.AddedToken("<x>", lstrip=True)])
+    two.backend.add_tokens([tokenizers.AddedToken("<x>", lstrip=False)])
+    assert one.fingerprint == two.fingerprint
+    assert one != two
 
 
 def test_a_pickled_tokenizer_is_small_and_the_same(tokenizer):

@@ -73,6 +73,8 @@ def command(
     """Render TRAJECTORIES with the model's chat template and store tokens, the agent's mask and tasks.
 
     A run that was stopped goes on when you start it again. A folder that holds another corpus is refused.
+    With --redact, that is also your own stopped run if an id or a task holds a private value, since its
+    digest is a new one in each run: to be able to go on, write redacted logs with lar import first.
 
     \b
     Example:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
-from rich.text import Text
 
 from lar.cli.common import PATH, json_option, note, print_json, progress_bar
 from lar.cli.prose import print_prose
@@ -100,6 +99,5 @@ def _latents(result: "DemoResult") -> Table:
     for name in ("text", "tokens", "uses", "units saved"):
         table.add_column(name, justify="left" if name == "text" else "right")
     for latent in result.latents:
-        # Text, for square brackets would be read as markup.
-        table.add_row(Text(repr(latent.text)), str(len(latent.tokens)), str(latent.uses), str(latent.saving))
+        table.add_row(repr(latent.text), str(len(latent.tokens)), str(latent.uses), str(latent.saving))
     return table

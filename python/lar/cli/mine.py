@@ -219,7 +219,7 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
     for latent in by_saving[:10]:
         uses = (latent.uses, latent.prompt_uses) if weight else (latent.uses,)
         row = (latent.id, repr(latent.text), len(latent.tokens), *uses, latent.support)
-        table.add_row(*[str(value).replace("[", r"\[") for value in row])
+        table.add_row(*map(str, row))
     print_table(table)
     _print_gates(mining["gates"])
     if mining["tools"]:

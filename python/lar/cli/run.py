@@ -82,9 +82,9 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
 
 def _claim(output: Path, wanted: dict[str, Any]) -> None:
     """Record what is run in a new or empty folder; raises OptionError for a folder of something else."""
-    from lar.utils.files import atomic_file, check_replaceable
+    from lar.utils.files import atomic_file, check_usable
 
-    check_replaceable(output, RUN_FILE)
+    check_usable(output, RUN_FILE)
     file = output / RUN_FILE
     if file.is_file():
         try:

@@ -19,11 +19,12 @@ _TEXT = 20  # columns that a column of text needs at least; figures need all of 
 def print_table(table: Table) -> None:
     """Print a table; where its figures do not fit the terminal, one line for each cell instead.
 
-    A table that no terminal shows is as wide as it needs to be, with a row in each line.
+    A table that no terminal shows is as wide as it needs to be, with a row in each line. Texts are shown as
+    they are, since many come from logs; a cell with markup is a `Text`.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
-        console = Console(width=_width(table, None))
+        console = Console(width=_width(table, None), markup=False, emoji=False)
     if _width(table, _TEXT) > console.width:
         _print_upright(table, console.width)
         return
@@ -68,5 +69,4 @@ def _folded(value: str, width: int, *, is_text: bool) -> list[str]:
 
 
 def _plain(cell: Any) -> str:
-    """A cell's text without markup."""
-    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
+    return cell.plain if isinstance(cell, Text) else str(cell)

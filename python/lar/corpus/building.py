@@ -141,7 +141,10 @@ class _Build:
                 raise _other_corpus(self._folder, "it was built of more trajectories")
             self._count(digest(value))
         if self._inputs and self._digest.hexdigest() != self._manifest.input_digest:
-            raise _other_corpus(self._folder, "it was built of other trajectories")
+            raise _other_corpus(
+                self._folder,
+                "it was built of other trajectories, or of names that were redacted in another run",
+            )
         if self._inputs:
             state = "complete" if self._manifest.complete else "going on"
             logger.info("%s: built already from %d trajectories, %s", self._folder, self._inputs, state)

@@ -16,6 +16,9 @@ RANK = 16  # of LoRA, the default of distilling
 # Of each parameter that is trained, in float32: itself, its gradient and Adam's two moments.
 TRAINED_BYTES = 16
 
+# Any of these in a configuration is a mixture of experts, with more matrices in a layer than a dense model.
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_intermediate_size")
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
@@ -39,7 +42,7 @@ class TrainingCost:
 def training_cost(folder: Path, tokens: int, latents: int) -> TrainingCost | None:
     """The cost of distilling `latents` latents on `tokens` tokens.
 
-    None where `folder` has no config.json of a known shape.
+    None where `folder` has no config.json of a known shape, which is that of a dense decoder.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -48,6 +51,8 @@ def training_cost(folder: Path, tokens: int, latents: int) -> TrainingCost | Non
         width, tied = config["hidden_size"], bool(config.get("tie_word_embeddings"))
         parameters = layers * sum(a * b for a, b in matrices) + config["vocab_size"] * width * (2 - tied)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if any(config.get(name) for name in EXPERTS):
         return None
     # A latent has a row in the embedding and one in the output layer, also where the base ties the two.
     trained = 2 * latents * width + layers * sum(RANK * (a + b) for a, b in matrices)

@@ -48,11 +48,13 @@ def generate(
         on_text: called with the index of a request and its new text, once that text is final.
 
     Raises:
-        OptionError: there is no prompt, or an empty one.
+        OptionError: there is no prompt, an empty one, or one text in place of a list.
         VocabularyError: an id is outside the vocabulary.
     """
     sampling = merge_options(Sampling, sampling, keywords)
     student = opened(Student, student, "lar.generate(student, prompts)")
+    if isinstance(prompts, str):
+        raise OptionError("prompts must be a list; for a single one: lar.generate(student, [prompt])")
     rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
     if not rows or any(len(row) == 0 for row in rows):
         raise OptionError("a prompt is empty" if rows else "no prompts")

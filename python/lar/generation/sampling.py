@@ -1,12 +1,16 @@
 """The options of generation, and the result of a request."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from lar.errors import OptionError
+from lar.distillation.options import Texts
+from lar.utils.checked import check_fields
+
+Ids = Annotated[tuple[NonNegativeInt, ...], Field(strict=False)]  # a list becomes a tuple
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,14 @@ class Sampling:
     than were written (`lar.generation.guard`).
     """
 
-    max_units: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    stop: str | tuple[str, ...] = ()
-    end: tuple[int, ...] = ()
+    max_units: PositiveInt = 256
+    temperature: NonNegativeFloat = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: NonNegativeInt = 0
+    stop: str | Texts = ()
+    end: Ids = ()
     seed: int | None = None
     canonical: bool = True
 
     def __post_init__(self) -> None:
-        if self.max_units < 1:
-            raise OptionError(f"max_units must be positive, not {self.max_units}")
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
-            raise OptionError("temperature and top_k must be at least 0, and top_p must be in (0, 1]")
+        check_fields(self)

@@ -7,6 +7,7 @@ vLLM's own classes, `SamplingParams(extra_args={"latents": "forbid"})`. The pack
 vLLM; only what this module needs is imported from it.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,13 @@ from lar.serving.latent_control import LatentControl, LatentFollower
 try:
     from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
 except ImportError as error:
+    if error.name == "vllm":
+        raise EngineError("vLLM is not installed beside lar: version 0.11 or newer is needed") from error
     raise EngineError(
         "this vLLM has no logits processors for single requests: version 0.11 or newer is needed"
     ) from error
+
+logger = logging.getLogger(__name__)
 
 ARGUMENT = "latents"
 
@@ -30,7 +35,14 @@ class LatentsPerRequest(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM i
 
     def __init__(self, vllm_config: Any, device: Any, is_pin_memory: bool) -> None:
         super().__init__(vllm_config, device, is_pin_memory)
-        self._control = LatentControl.of_export(vllm_config.model_config.model)
+        folder = vllm_config.model_config.model
+        self._control = LatentControl.of_export(folder)
+        if self._control.count and not self._control.agent_header:
+            logger.warning(
+                "%s: the chat template has no token that opens the agent's turns, so a request that keeps "
+                "latents to these gets none",
+                folder,
+            )
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
@@ -46,6 +58,9 @@ class LatentsPerRequest(AdapterLogitsProcessor):  # type: ignore[misc]  # vLLM i
     ) -> Callable[[list[int], list[int], Tensor], Tensor] | None:
         """The processor of one request; None if latents are always allowed."""
         mode = _mode(params)
+        if mode == "agent" and not self._control.agent_header:
+            # `validate_params` does not know the export, and an error here would end the server.
+            mode = "forbid"
         if mode == "allow" or not self._control.count:
             return None
         return _OneRequest(self._control, self._control.follow(mode))

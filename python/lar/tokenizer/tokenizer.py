@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -33,8 +34,9 @@ class Tokenizer:
     """A model's tokenizer: text <-> base ids, with the chat template and the special tokens of its folder.
 
     Make one with `load` (a Hugging Face folder) or `of` (a folder, a `Tokenizer`, a `tokenizers.Tokenizer`,
-    or transformers' fast tokenizer). `len` is `base_size`. Two are equal if they give the same ids for
-    every text and render conversations alike; then they have the same `fingerprint`, too.
+    or transformers' fast tokenizer). `len` is `base_size`. Two are equal if they have the same settings and
+    chat template, so that they give the same ids for every text and render conversations alike. Then they
+    have the same `fingerprint`, too; but those with the same `fingerprint` may cut texts differently.
 
     >>> ids = tokenizer.encode("How warm is it?")
     >>> ids.dtype, tokenizer.decode(ids)
@@ -84,7 +86,7 @@ class Tokenizer:
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return self.fingerprint, self.chat_template, self.special_tokens
+        return *self._digests, self.chat_template, self.special_tokens
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
@@ -104,7 +106,8 @@ class Tokenizer:
         except Exception as error:  # the library raises a bare Exception
             raise TokenizerError(f"{file}: {error}") from None
         config = read_json(folder / TOKENIZER_CONFIG_FILE)
-        _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
+        with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
+            _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
         legacy = read_json(folder / "special_tokens_map.json")
         return cls(backend, config={**legacy, **config}, chat_template=_chat_template(folder, config))
 
@@ -155,15 +158,26 @@ class Tokenizer:
         """SHA-256 (hex) over the sorted (id, token) pairs, added tokens included, and the merges in order.
 
         It is independent of the file's layout, so all loaders and versions of a tokenizer give the same one.
+        It does not cover how a text is normalized and cut before the merges.
         """
+        return self._digests[0]
+
+    @cached_property
+    def _digests(self) -> tuple[str, str]:
+        """The fingerprint, and a digest of all else that decides the ids of a text and the text of ids."""
         digest = hashlib.sha256()
         pairs = sorted((index, token) for token, index in self.backend.get_vocab().items())
         digest.update(json.dumps(pairs, ensure_ascii=True).encode())
-        merges = json.loads(self.backend.to_str())["model"].get("merges", [])
+        content = json.loads(self.backend.to_str())
+        model = content.pop("model")
+        merges = model.pop("merges", [])
         # Older files write a merge as "a b", newer ones as ["a", "b"].
         split = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
         digest.update(json.dumps(split, ensure_ascii=True).encode())
-        return digest.hexdigest()
+        if isinstance(model.get("vocab"), dict):  # else a list, with the scores of Unigram
+            del model["vocab"]
+        rest = json.dumps([content, model], sort_keys=True)
+        return digest.hexdigest(), hashlib.sha256(rest.encode()).hexdigest()
 
     @cached_property
     def template_hash(self) -> str:
@@ -310,14 +324,27 @@ def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], f
             raise TokenizerError(f"{file}: added token {token.content!r} has id {index} but would get {got}")
 
 
+@contextmanager
+def _as_tokenizer_error(file: Path) -> Iterator[None]:
+    """Turn what a malformed `file` causes within the block into a TokenizerError that names it."""
+    try:
+        yield
+    except TokenizerError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TokenizerError(f"{file}: not as transformers writes it ({error!r})") from None
+
+
 def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     """Return the template that transformers would use: the file, or the config's (its `default`)."""
     file = folder / TEMPLATE_FILE
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        with _as_tokenizer_error(file):
+            return file.read_text(encoding="utf-8")
     template = config.get("chat_template")
     if isinstance(template, list):
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+        with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
+            template = {entry["name"]: entry["template"] for entry in template}.get("default")
     return template if isinstance(template, str) else None
 
 

@@ -12,6 +12,17 @@ from typing import Any
 from lar.errors import OptionError
 
 
+def _umask() -> int:
+    """The process's file mode creation mask; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# Read once: while it is being read, files that another thread makes can be written by everybody.
+_UMASK = _umask()
+
+
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` when the block ends without an error.
@@ -23,7 +34,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read and write
+    temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files that only their owner can read and write
     try:
         yield temporary
         temporary.replace(target)
@@ -40,10 +51,10 @@ def write_json(target: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def check_replaceable(target: Path, holds: str | None) -> None:
+def check_usable(target: Path, holds: str | None) -> None:
     """Raise OptionError unless `target` is absent, an empty folder, or a folder with the file `holds`.
 
-    Call it before hours of work, so that no unrelated folder is replaced, or blocks the result at the end.
+    For a folder in which results are collected, and which itself is never replaced.
     """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
@@ -51,37 +62,65 @@ def check_replaceable(target: Path, holds: str | None) -> None:
         raise OptionError(f"{target}: already contains something else; choose another folder or remove it")
 
 
+def check_replaceable(target: Path, holds: str | None) -> None:
+    """Raise OptionError unless `atomic_folder` can write to `target`: see `check_usable`; no mount point.
+
+    Call it before hours of work, so that no unrelated folder is replaced, or blocks the result at the end.
+    """
+    check_usable(target, holds)
+    if os.path.ismount(_resolved(target)):
+        raise OptionError(f"{target}: a mount point cannot be replaced; choose a folder in it")
+
+
 @contextmanager
 def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; it becomes `target` when the block ends without an error.
 
     An existing folder at `target` is replaced only then, and only if it contains the file `holds`, by which
-    it is of the same kind (see `check_replaceable`).
+    it is of the same kind (see `check_replaceable`). Of a symlink, the folder that it leads to is replaced.
+    After an error in the block, the temporary folder is removed; if only the replacing fails, it is kept, and
+    the error names it.
     """
     check_replaceable(target, holds)
+    target = _resolved(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    temporary.chmod(0o777 & ~_umask())
     try:
+        temporary.chmod(0o777 & ~_UMASK)
         yield temporary
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except OSError as error:
-        _name(error, target)
-        raise
-    finally:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            _name(error, target)
+        raise
+    _replace(target, temporary)
+
+
+def _replace(target: Path, temporary: Path) -> None:
+    """Rename `temporary` to `target`. The folder that was there is set aside first, and deleted last."""
+    aside, finished = temporary.with_suffix(".old.partial"), temporary.with_suffix(".finished")
+    try:
+        temporary.rename(finished)  # what is called partial, `lar status` tells people to remove
+        if target.exists():
+            target.rename(aside)
+        finished.rename(target)
+    except BaseException as error:
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        if isinstance(error, OSError):
+            kept = finished if finished.exists() else temporary
+            message = f"{error.strerror}; the finished folder is kept as {kept}"
+            raise OSError(error.errno, message, str(target)) from error
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _resolved(target: Path) -> Path:
+    """`target` without symlinks: a link cannot be replaced, and the place beside it may be another disk."""
+    return Path(os.path.realpath(target))
 
 
 def _name(error: OSError, target: Path) -> None:
     """Give an error of writing, such as that of a full disk, the path that was to be written."""
     if error.errno is not None and error.filename is None:
         error.filename = str(target)
-
-
-def _umask() -> int:
-    """The process's file mode creation mask; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -56,6 +56,17 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last complete checkpoint. The Trainer writes its state last, so an incomplete one has no state."""
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    """The last complete checkpoint.
+
+    The Trainer writes its state last: one that is incomplete has none, or half of it.
+    """
+    found = [file.parent for file in folder.glob(f"checkpoint-*/{STATE_FILE}") if _is_json(file)]
     return max(found, key=lambda path: int(path.name.split("-")[1])) if found else None
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True

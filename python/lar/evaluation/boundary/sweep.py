@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lar.corpus import Corpus
 from lar.distillation.distill import distill
+from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -17,7 +18,7 @@ from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.utils.files import check_replaceable, write_json
+from lar.utils.files import check_usable, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -128,7 +129,7 @@ class _Work:
 
     def claim(self) -> None:
         """Record the options in a new or empty folder; raises OptionError for a folder of something else."""
-        check_replaceable(self._output, SWEEP_FILE)
+        check_usable(self._output, SWEEP_FILE)
         wanted = {
             "corpus": str(self._corpus.path),
             "split": None if self._corpus.own_split is None else asdict(self._corpus.own_split),
@@ -149,7 +150,7 @@ class _Work:
 
     def announce(self, announce: Callable[[str], None]) -> None:
         """Tell how long the students that are not there will take."""
-        missing = [name for name in self._names() if not self._file(name).is_file()]
+        missing = [name for name in self._names() if not (self._file(name).is_file() or self._trained(name))]
         if missing:
             announce(f"{len(missing)} of {len(self._names())} students to train, {self._time(len(missing))}")
 
@@ -168,6 +169,12 @@ class _Work:
 
     def _file(self, name: str) -> Path:
         return self._output / f"{name}.json"
+
+    def _folder(self, name: str) -> Path:
+        return self._output / name / "student"
+
+    def _trained(self, name: str) -> bool:
+        return (self._folder(name) / OPTIONS_FILE).is_file()
 
     def _time(self, students: int) -> str:
         """About how long the training of so many students takes."""
@@ -188,20 +195,21 @@ class _Work:
         return f"{steps} steps each: about {_duration(hours)} of training, and the evaluations"
 
     def _point(self, name: str, gate: str | None, size: int) -> Point:
-        """A point; its student is trained and measured unless that was done."""
+        """A point; its student is trained unless it is there, and measured unless that was done."""
         file = self._file(name)
         annotate(self._progress, name)
         if file.is_file():
             return Point.from_dict(json.loads(file.read_text(encoding="utf-8")))
         vocabulary = None if name == CONTROL else self._mined(name, gate, size)
-        options = replace(self._distillation, control=vocabulary is None)
-        folder = self._output / name / "student"
-        student = distill(
-            self._corpus, str(self._model), vocabulary, options, folder, progress=self._progress
-        )
-        point = self._measured(student, vocabulary, gate, size)
+        point = self._measured(self._student(name, vocabulary), vocabulary, gate, size)
         write_json(file, point.to_dict())
         return point
+
+    def _student(self, name: str, vocabulary: LatentVocabulary | None) -> Student:
+        folder, options = self._folder(name), replace(self._distillation, control=vocabulary is None)
+        if self._trained(name):
+            return Student.load(folder, str(self._model), dtype=options.dtype, device=options.device)
+        return distill(self._corpus, str(self._model), vocabulary, options, folder, progress=self._progress)
 
     def _mined(self, name: str, gate: str | None, size: int) -> LatentVocabulary:
         folder = self._output / name / "vocabulary"

@@ -136,8 +136,9 @@ def _mined(
     [corpus] = corpora.values()
     if corpus.own_split is None:
         with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
-            corpus = corpus.with_split(HELD_OUT)
-            _ = corpus.training
+            divided = corpus.with_split(HELD_OUT)
+            _ = divided.training
+            corpus = divided
     annotate(progress, "mining")
     return mine(_sampled(corpus.training, most_tokens), size=size, progress=progress)
 

@@ -186,6 +186,9 @@ def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:
     paths = [str(Path(lar.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode < 0:
+        killed = f"the self-check was killed by signal {-done.returncode}"
+        raise ExportError(killed + (", as where memory does not suffice" if done.returncode == -9 else ""))
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"the self-check ended with code {done.returncode}"]
         raise ExportError(lines[-1].replace(str(folder), str(target)))
