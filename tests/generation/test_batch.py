@@ -73,6 +73,8 @@ def test_only_new_units_are_read(student):
 def test_wrong_prompts_are_refused(student):
     with pytest.raises(OptionError):
         ConversationBatch(student, 0)
+    with pytest.raises(OptionError, match="must be a list"):
+        ConversationBatch(student, 2).reply("ab")
     with pytest.raises(OptionError, match="1 prompts for 2"):
         ConversationBatch(student, 2).reply(["one"])
     with pytest.raises(OptionError, match="empty"):

@@ -56,6 +56,8 @@ class ConversationBatch:
         Raises:
             OptionError: a prompt is empty, or their number is not that of the conversations.
         """
+        if isinstance(prompts, str):
+            raise OptionError("prompts must be a list with one for each conversation")
         if len(prompts) != len(self):
             raise OptionError(f"{len(prompts)} prompts for {len(self)} conversations")
         rows = [as_units(self.student.vocabulary, prompt) for prompt in prompts]
