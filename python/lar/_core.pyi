@@ -1,4 +1,4 @@
-"""The Rust core: flat arrays in, flat arrays out. Everything here releases the GIL while it works."""
+"""The Rust core: flat arrays in, flat arrays out. Whatever may take long releases the GIL while it works."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -121,7 +121,8 @@ class RunFolder:
         tokens (n), offsets (m + 1), action (n): the agent's tokens, tasks (m): a number for each task,
         continues (n): whether the token may continue a segment; None where every token may.
         Raises OptionError where the arrays do not fit together, VocabularyError where a run holds the id
-        2^32 - 1. Where there is no room for all of them, some runs have been added.
+        2^32 - 1. Where there is no room for all of them, some runs have been added. After an OSError runs are
+        missing, so all later calls raise it too.
         """
 
     def add_runs(self, runs: Runs) -> None:
@@ -212,7 +213,7 @@ class Runs:
         """Find the segments of two or more tokens within `limits` that are expected to save most.
 
         Of the segments of more than 4 tokens only the closed ones: those that lose occurrences with any token
-        more. They ascend by their ids.
+        more; at the length limit, with any token before. They ascend by their ids.
 
         Of runs with more than 16 M tokens a sample is searched, so a few candidates are missed. Those that
         are found are counted in all runs: their occurrences exactly, their tasks up to 128, or up to
@@ -266,7 +267,7 @@ class Candidates:
         """Copy all to arrays: tokens, offsets, counts, supports.
 
         Segment i is tokens[offsets[i]:offsets[i + 1]]; it occurs counts[i] times, overlapping occurrences
-        included, in supports[i] tasks.
+        included, in supports[i] tasks (for the limit of these see `Runs.candidates`).
         """
 
     @staticmethod
@@ -307,8 +308,8 @@ class Selection:
     ]:
         """Copy all to arrays: tokens, offsets, counts, supports, uses.
 
-        Segment i is tokens[offsets[i]:offsets[i + 1]]; it occurs counts[i] times in supports[i] tasks, and
-        the canonical parse of the corpus uses it uses[i] times. The corpus is parsed for that.
+        Segment i is tokens[offsets[i]:offsets[i + 1]]; counts and supports are those of the pool, and
+        the token parse of the corpus uses it uses[i] times. The corpus is parsed for that.
         """
 
     def without(self, dropped: NDArray[np.bool_]) -> Selection:
@@ -393,14 +394,16 @@ class ServedParse:
         """
 
     def missing(self, plan: ServedPlan) -> list[str]:
-        """The distinct texts whose base ids the plan lacks, in alphabetical order.
+        """The distinct texts whose base ids the plan lacks, in alphabetical order: those to be learnt.
 
         Raises:
             VocabularyError: one is no UTF-8, so that the ids are not those of a text.
         """
 
     def learn(self, texts: list[str], ids: NDArray[np.uint32], offsets: NDArray[np.int64]) -> None:
-        """Keep the base ids of m texts, end to end with offsets (m + 1). At most a million texts are kept.
+        """Keep the base ids of m texts, end to end with offsets (m + 1).
+
+        About a million texts are kept at most: where there is no room for these, all others are dropped.
 
         Raises:
             VocabularyError: the ids of a text have other bytes than it has.
@@ -425,7 +428,10 @@ class Vocabulary:
         """The segments are tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one."""
 
     def encode(self, tokens: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Parse base ids into units; raises VocabularyError for an id that is no base id."""
+        """Parse base ids into units by the token parse; raises VocabularyError for an id that is no base id.
+
+        The units that an engine reads in a text are those of `ServedParse`.
+        """
 
     def expand(self, units: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Write units out as base ids; raises VocabularyError for an id outside the vocabulary."""
@@ -433,7 +439,7 @@ class Vocabulary:
     def align(
         self, tokens: NDArray[np.uint32], action: NDArray[np.bool_], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.int64]]:
-        """Parse the conversations tokens[offsets[i]:offsets[i + 1]].
+        """Parse the conversations tokens[offsets[i]:offsets[i + 1]] by the token parse.
 
         Returns units (u), action (u) and starts (u + 1): no unit crosses a change of `action` or an offset.
         """
@@ -453,7 +459,10 @@ class Expander:
     def stream(
         self, stop: list[str], max_units: int | None = None, max_base_tokens: int | None = None
     ) -> Stream:
-        """Begin a stream that ends at the first complete stop string or when the budget is spent."""
+        """Begin a stream that ends at the first complete stop string or when the budget is spent.
+
+        Raises OptionError for two budgets, a negative or too large one, and an empty stop string.
+        """
 
     def stream_batch(
         self,
@@ -462,7 +471,10 @@ class Expander:
         max_units: int | None = None,
         max_base_tokens: int | None = None,
     ) -> StreamBatch:
-        """Begin the streams of many requests that are stepped together."""
+        """Begin the streams of many requests that are stepped together.
+
+        Raises OptionError as `stream` does, and where there is no memory for so many.
+        """
 
 @final
 class Stream:

@@ -284,6 +284,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     one = np.ones(1, dtype=np.uint32)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         folder.add(one, np.array([0, 1]), one.astype(np.bool_), one)
+    # The run is lost, so what is left is not given out as the whole.
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        folder.finish()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 import time
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from lar.errors import OptionError, StreamError, VocabularyError
 from lar.vocabulary.latent import Latent
+from lar.vocabulary.segments import Segments
+from lar.vocabulary.served_parse import ServedParse
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
@@ -114,6 +117,20 @@ def test_the_text_of_a_unit_is_one_string(vocabulary):
     one, other = vocabulary.stream(), vocabulary.stream(stop=["never said"])
     assert one.push(latent.id) is other.push(latent.id)
     assert vocabulary.stream_batch(1).push([latent.id])[0] is one.push(latent.id)
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**70])
+def test_a_budget_outside_64_bits_is_refused(vocabulary, wrong):
+    for begin in (vocabulary.stream, partial(vocabulary.stream_batch, 1)):
+        for budget in ("max_units", "max_base_tokens"):
+            with pytest.raises(OptionError, match="negative or too large"):
+                begin(**{budget: wrong})
+
+
+@pytest.mark.parametrize("requests", [-1, 2**58, 2**63, 2**70])
+def test_streams_without_memory_are_refused(vocabulary, requests):
+    with pytest.raises(OptionError, match=r"too large|no memory"):
+        vocabulary.stream_batch(requests)
 
 
 @pytest.mark.parametrize("wrong", [-1, 2**31, 2**32 - 1, 2**32, 2**70])
@@ -259,7 +276,17 @@ def test_another_thread_runs_during_one_call(vocabulary, path):
     ids = np.full(4_000_000, 41, dtype=np.uint32)
     action = np.ones(len(ids), dtype=np.bool_)
     arguments = (ids, action) if path == "reparameterize" else (ids,)
-    call = getattr(vocabulary, path)
+    assert_another_thread_runs(partial(getattr(vocabulary, path), *arguments))
+
+
+def test_another_thread_runs_while_texts_are_learnt():
+    parse = ServedParse(TOKENIZER, Segments.of([]))._core
+    ids = np.repeat(np.array(TOKENIZER.encode("a"), dtype=np.uint32), 4_000_000)
+    assert_another_thread_runs(partial(parse.learn, ["a" * len(ids)], ids, np.array([0, len(ids)])))
+
+
+def assert_another_thread_runs(call):
+    """During one of a hundred calls, where no thread is switched to by time."""
     steps, done = 0, False
 
     def step():
@@ -277,7 +304,7 @@ def test_another_thread_runs_during_one_call(vocabulary, path):
         progress = 0
         for _ in range(100):
             before = steps
-            call(*arguments)
+            call()
             progress = steps - before
             if progress:
                 break

@@ -74,6 +74,12 @@ pub enum Error {
         /// The text.
         text: String,
     },
+    /// The base tokens of a text are needed, but were not given.
+    #[error("the base tokens of {text:?} have not been learnt")]
+    NotLearnt {
+        /// The text.
+        text: String,
+    },
     /// A limit of a search is too small.
     #[error("{what} must be at least {least}, not {found}")]
     Limit {
@@ -84,7 +90,7 @@ pub enum Error {
         /// Its minimum.
         least: u64,
     },
-    /// The distinct runs have more positions than an exact search and n-gram entropies support.
+    /// The distinct runs have more positions than an exact search supports.
     #[error(
         "the distinct runs have {positions} positions (one for each token, and one for the end of each run), but \
          at most {most} can be numbered; mine fewer trajectories, or gate by the entropies of a teacher \
@@ -94,6 +100,17 @@ pub enum Error {
         /// Positions counted so far; there may be more.
         positions: usize,
         /// Maximum number of positions.
+        most: usize,
+    },
+    /// One token is at more places of the distinct runs than n-gram entropies support.
+    #[error(
+        "one token is at {places} places of the distinct runs, but n-gram entropies support {most}; a smaller \
+         bound of memory divides the runs into smaller parts, each with entropies of its own"
+    )]
+    TooManyPlaces {
+        /// Places of that token.
+        places: usize,
+        /// Maximum number of places.
         most: usize,
     },
     /// Distinct runs are numbered by 32 bits.
@@ -159,6 +176,12 @@ pub enum Error {
         reason: String,
         /// The system's error number, if it has one.
         code: Option<i32>,
+    },
+    /// There is no memory for the streams of so many requests.
+    #[error("there is no memory for the streams of {requests} requests")]
+    TooManyStreams {
+        /// Number of requests.
+        requests: usize,
     },
     /// A stop string is empty, which would stop before the first unit.
     #[error("stop string {index} is empty")]

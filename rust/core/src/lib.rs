@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! token strings --runs--> distinct runs --trie--> candidates --select--> segments
-//!      segments --vocabulary--> ids --parse--> units --align--> the base position of each unit
-//!                                              units --expand--> base tokens and text, streamed
+//!      text, segments --served--> units, and the base position of each (the canonical parse)
+//!      token strings, segments --encode, align--> the same by token ids (the token parse)
+//!      units --expand--> base tokens and text, streamed
 //! ```
 //!
 //! - [`mining::runs`] folds trajectories into distinct runs of the agent's tokens, and [`mining::mine`] chooses
@@ -82,7 +83,9 @@
 //! ```
 //!
 //! The crate is independent of Python and of models. Of the text it needs only the bytes of each token
-//! ([`tokens::bytes`]). Candidates, their counts and supports, parses and expansions are exact. Selection
+//! ([`tokens::bytes`]). Counts of candidates, parses and expansions are exact. So are the supports of
+//! candidates and which candidates are found, but for corpora of more than 16 M distinct tokens: these are
+//! searched by a sample, and supports are counted up to 128 ([`mining::search`]). Selection
 //! among candidates uses estimates ([`mining::select`]). All results are independent of the number of threads
 //! and of the order of the runs, so parts of a corpus can be folded separately: on other machines, or in
 //! memory that spills to disk ([`mining::spill`]).

@@ -24,6 +24,7 @@ mod sample;
 mod scale;
 pub mod search;
 pub mod select;
+mod shares;
 pub mod spill;
 pub mod text_cuts;
 pub mod trie;

@@ -85,7 +85,9 @@ impl Vocabulary {
         (index < self.segments.len()).then(|| self.segments.get(index))
     }
 
-    /// The units of the canonical parse: from the left, at each position the longest segment that matches.
+    /// The units of the token parse: from the left, at each position the longest segment that matches.
+    ///
+    /// The units of a *text*, as an engine reads it, are those of the canonical parse in [`served`].
     ///
     /// ```
     /// # use lar_core::{Error, Vocabulary};
@@ -107,7 +109,7 @@ impl Vocabulary {
         Ok(units)
     }
 
-    /// Writes the units of the canonical parse to the start of `units`; returns their number.
+    /// Writes the units of the token parse to the start of `units`; returns their number.
     ///
     /// # Errors
     /// If an id is not a base id, or `units` is not as long as `tokens`.
@@ -119,7 +121,7 @@ impl Vocabulary {
         Ok(output.written)
     }
 
-    /// The units of the canonical parse of `tokens[range]`, whose ids must be base ids. They are written to
+    /// The units of the token parse of `tokens[range]`, whose ids must be base ids. They are written to
     /// `units`, which grows to the length that this takes.
     ///
     /// The tokens after the range have no effect, but let the parse read whole blocks.

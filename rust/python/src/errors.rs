@@ -22,6 +22,8 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::Limit { .. }
         | Error::EmptyStop { .. }
         | Error::TooManyPositions { .. }
+        | Error::TooManyPlaces { .. }
+        | Error::TooManyStreams { .. }
         | Error::TooManyRuns { .. }
         | Error::TooManyOccurrences { .. } => OptionError::new_err(message),
         Error::ShortSegment { .. }
@@ -30,6 +32,7 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::TooManyIds { .. }
         | Error::TooManySegmentTokens { .. }
         | Error::OtherText { .. }
+        | Error::NotLearnt { .. }
         | Error::IdOutOfRange { .. } => VocabularyError::new_err(message),
         // With the system's number Python picks the kind: FileNotFoundError, PermissionError, ...
         Error::Spill { code: Some(code), .. } => PyOSError::new_err((code, message)),

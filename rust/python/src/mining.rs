@@ -100,6 +100,7 @@ pub struct Runs {
 impl Runs {
     #[staticmethod]
     fn from_arrays(
+        py: Python<'_>,
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
         counts: PyReadonlyArray1<'_, u64>,
@@ -108,7 +109,8 @@ impl Runs {
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
         let tasks = segments_from(&tasks, &task_offsets)?;
-        let runs = CoreRuns::from_parts(segments, contiguous(&counts)?.to_vec(), tasks).map_err(to_python)?;
+        let counts = contiguous(&counts)?.to_vec();
+        let runs = py.detach(|| CoreRuns::from_parts(segments, counts, tasks)).map_err(to_python)?;
         Ok(Runs { runs: Arc::new(runs.into()) })
     }
 
@@ -242,6 +244,7 @@ pub struct Candidates {
 impl Candidates {
     #[staticmethod]
     fn from_arrays(
+        py: Python<'_>,
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
         counts: PyReadonlyArray1<'_, u64>,
@@ -249,7 +252,8 @@ impl Candidates {
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
         let (counts, supports) = (contiguous(&counts)?.to_vec(), contiguous(&supports)?.to_vec());
-        let candidates = CoreCandidates::from_parts(segments, counts, supports).map_err(to_python)?;
+        let candidates =
+            py.detach(|| CoreCandidates::from_parts(segments, counts, supports)).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(candidates) })
     }
 
@@ -273,8 +277,9 @@ impl Candidates {
 
     #[staticmethod]
     fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: Number<usize>) -> Candidates {
-        let parts: Vec<CoreCandidates> = parts.iter().map(|part| part.candidates.as_ref().clone()).collect();
-        Candidates { candidates: Arc::new(py.detach(|| CoreCandidates::best(&parts, most.0))) }
+        let parts: Vec<_> = parts.iter().map(|part| Arc::clone(&part.candidates)).collect();
+        let best = || CoreCandidates::best(parts.iter().map(Arc::as_ref), most.0);
+        Candidates { candidates: Arc::new(py.detach(best)) }
     }
 
     fn union(&self, py: Python<'_>, other: &Candidates) -> Candidates {

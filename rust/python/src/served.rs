@@ -3,12 +3,11 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use lar_core::tokens::barriers::Barriers;
-use lar_core::tokens::bytes::TokenBytes;
 use lar_core::vocabulary::served::{Joints, Plan as CorePlan, ServedParse as CoreParse};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_from, segments_from};
+use crate::arrays::{contiguous, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
 
 type Served<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<bool>>);
@@ -35,6 +34,7 @@ impl ServedParse {
 impl ServedParse {
     #[new]
     fn new(
+        py: Python<'_>,
         token_bytes: PyReadonlyArray1<'_, u8>,
         byte_offsets: PyReadonlyArray1<'_, i64>,
         barriers: PyReadonlyArray1<'_, u32>,
@@ -42,20 +42,22 @@ impl ServedParse {
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
-        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?);
+        let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
         let segments = segments_from(&tokens, &offsets)?;
         let barriers = Barriers::new(contiguous(&barriers)?);
         let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
-        let parse = CoreParse::new(bytes.map_err(to_python)?, barriers, joints, &segments);
+        let parse = py.detach(|| CoreParse::new(bytes, barriers, joints, &segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
     }
 
     fn with_segments(
         &self,
+        py: Python<'_>,
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
-        let parse = self.read().with_segments(&segments_from(&tokens, &offsets)?);
+        let segments = segments_from(&tokens, &offsets)?;
+        let parse = py.detach(|| self.read().with_segments(&segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
     }
 
@@ -82,13 +84,17 @@ impl ServedParse {
 
     fn learn(
         &self,
+        py: Python<'_>,
         texts: Vec<String>,
         ids: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<()> {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let ids = segments_from(&ids, &offsets)?;
-        self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids).map_err(to_python)
+        py.detach(|| {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids)
+        })
+        .map_err(to_python)
     }
 
     fn units<'py>(&self, py: Python<'py>, plan: &ServedPlan) -> PyResult<Served<'py>> {

@@ -13,6 +13,7 @@ use pyo3::types::{PyList, PyString};
 use crate::arrays::{contiguous, offsets_from};
 use crate::errors::{OptionError, to_python};
 use crate::ids::{Id, Ids};
+use crate::numbers::Number;
 use crate::texts::Texts;
 use crate::vocabulary::Vocabulary;
 
@@ -26,13 +27,15 @@ pub struct Expander {
 impl Expander {
     #[new]
     fn new(
+        py: Python<'_>,
         vocabulary: &Vocabulary,
         token_bytes: PyReadonlyArray1<'_, u8>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let bytes = contiguous(&token_bytes)?.to_vec();
-        let expander = CoreExpander::new(Arc::clone(&vocabulary.vocabulary), bytes, offsets_from(&offsets)?);
-        let expander = Arc::new(expander.map_err(to_python)?);
+        let (vocabulary, offsets) = (Arc::clone(&vocabulary.vocabulary), offsets_from(&offsets)?);
+        let expander = py.detach(|| CoreExpander::new(vocabulary, bytes, offsets)).map_err(to_python)?;
+        let expander = Arc::new(expander);
         Ok(Expander { texts: Arc::new(Texts::new(Arc::clone(&expander))), expander })
     }
 
@@ -45,8 +48,8 @@ impl Expander {
     fn stream(
         &self,
         stop: Vec<String>,
-        max_units: Option<u64>,
-        max_base_tokens: Option<u64>,
+        max_units: Option<Number<u64>>,
+        max_base_tokens: Option<Number<u64>>,
     ) -> PyResult<Stream> {
         let stops = StopStrings::new(&stop).map_err(to_python)?;
         let stream =
@@ -57,22 +60,22 @@ impl Expander {
     #[pyo3(signature = (requests, stop, max_units=None, max_base_tokens=None))]
     fn stream_batch(
         &self,
-        requests: usize,
+        requests: Number<usize>,
         stop: Vec<String>,
-        max_units: Option<u64>,
-        max_base_tokens: Option<u64>,
+        max_units: Option<Number<u64>>,
+        max_base_tokens: Option<Number<u64>>,
     ) -> PyResult<StreamBatch> {
         let stream = self.stream(stop, max_units, max_base_tokens)?;
-        let batch = CoreBatch::new(vec![stream.stream; requests]);
+        let batch = CoreBatch::repeated(&stream.stream, requests.0).map_err(to_python)?;
         Ok(StreamBatch { batch, texts: stream.texts, stop: stream.stop })
     }
 }
 
-fn budget(max_units: Option<u64>, max_base_tokens: Option<u64>) -> PyResult<Budget> {
+fn budget(max_units: Option<Number<u64>>, max_base_tokens: Option<Number<u64>>) -> PyResult<Budget> {
     match (max_units, max_base_tokens) {
         (None, None) => Ok(Budget::Unlimited),
-        (Some(units), None) => Ok(Budget::Units(units)),
-        (None, Some(tokens)) => Ok(Budget::BaseTokens(tokens)),
+        (Some(units), None) => Ok(Budget::Units(units.0)),
+        (None, Some(tokens)) => Ok(Budget::BaseTokens(tokens.0)),
         (Some(_), Some(_)) => Err(OptionError::new_err("a budget counts units or base tokens, not both")),
     }
 }

@@ -21,12 +21,13 @@ pub struct Vocabulary {
 impl Vocabulary {
     #[new]
     fn new(
+        py: Python<'_>,
         base_size: u32,
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
-        let vocabulary = CoreVocabulary::new(base_size, segments).map_err(to_python)?;
+        let vocabulary = py.detach(|| CoreVocabulary::new(base_size, segments)).map_err(to_python)?;
         Ok(Vocabulary { vocabulary: Arc::new(vocabulary) })
     }
 

@@ -1,4 +1,4 @@
-//! Candidates: segments with their exact frequencies, and the choice of those that may save most.
+//! Candidates: segments with their frequencies, and the choice of those that may save most.
 
 use std::cmp::Ordering;
 
@@ -10,14 +10,17 @@ use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::{check_ids, check_length};
 use crate::tokens::segments::Segments;
 
-/// Segments with their exact frequencies.
+/// Segments with their frequencies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidates {
     /// The segments, ascending by token ids.
     pub segments: Segments,
     /// Occurrences of each, overlapping ones included.
     pub counts: Vec<u64>,
-    /// Distinct tasks in which each occurs.
+    /// Distinct tasks in which each occurs. For what [`find_candidates`] finds in more than 16 M distinct
+    /// tokens, they are counted up to 128, or up to `min_support` if that is more.
+    ///
+    /// [`find_candidates`]: crate::mining::search::find_candidates
     pub supports: Vec<u32>,
 }
 
@@ -89,9 +92,9 @@ impl Candidates {
     }
 
     /// The `most` candidates of all parts together that are expected to save most, ascending by token ids.
-    pub fn best(parts: &[Candidates], most: usize) -> Candidates {
+    pub fn best<'a>(parts: impl IntoIterator<Item = &'a Candidates>, most: usize) -> Candidates {
         let mut all: Candidates =
-            parts.iter().flat_map(|part| (0..part.len()).map(|i| part.get(i))).collect();
+            parts.into_iter().flat_map(|part| (0..part.len()).map(|i| part.get(i))).collect();
         all.keep_best(most);
         let mut order: Vec<usize> = (0..all.len()).collect();
         order.par_sort_unstable_by(|&one, &other| all.segments.get(one).cmp(all.segments.get(other)));

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
+use crate::mining::shares::shares;
 
 /// The token before the first run and after each run.
 pub(crate) const END: u32 = 0;
@@ -202,25 +203,14 @@ impl<'a> Text<'a> {
 
     /// Divides a range of numbered tokens into about `number` ranges with about equally many positions.
     pub(crate) fn shares(&self, tokens: Range<usize>, number: usize) -> Vec<Range<usize>> {
-        let total: usize = self.occurrences[tokens.clone()].iter().sum();
-        let mut shares = Vec::new();
-        let (mut start, mut seen) = (tokens.start, 0);
-        for token in tokens.clone() {
-            seen += self.occurrences[token];
-            if seen * number > total * (shares.len() + 1) {
-                shares.push(start..token + 1);
-                start = token + 1;
-            }
-        }
-        shares.push(start..tokens.end);
-        shares
+        shares(&self.occurrences, tokens, number)
     }
 
     /// For each numbered token of a range: its positions that another token of the run follows, and that
     /// token.
     ///
-    /// Positions ascend. The following token is free here, because the text is read from end to end; later it
-    /// would cost a memory access.
+    /// Positions ascend. The following token is free here, because the text is read from end to end, once for
+    /// each range; later it would cost a memory access.
     pub(crate) fn pairs_of(&self, tokens: Range<usize>) -> Vec<Vec<Occurrence>> {
         let group = |&number: &usize| Vec::with_capacity(number);
         let mut groups: Vec<Vec<Occurrence>> = self.occurrences[tokens.clone()].iter().map(group).collect();

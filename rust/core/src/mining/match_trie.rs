@@ -1,7 +1,7 @@
-//! The matching trie and the canonical parse: leftmost-longest.
+//! The matching trie, and the token parse by it: leftmost-longest.
 //!
-//! Mining, training and inference use the same parse: it never looks back, can be streamed, and equals the
-//! matching of added tokens in `tokenizers`.
+//! Mining counts by this parse. What a model is trained on and an engine reads is the canonical parse, which
+//! finds the same segments in text, see [`served`](crate::vocabulary::served).
 
 use crate::error::Result;
 use crate::hash;
@@ -14,8 +14,9 @@ const MOST_TOKENS: usize = u32::MAX as usize - 1;
 const NONE: u32 = u32::MAX;
 
 /// One step of a parse: a latent, or a base token where no segment begins.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// The base token itself.
     Token(u32),
     /// A segment, by its index, and its length in tokens.
@@ -27,9 +28,10 @@ pub enum Unit {
     },
 }
 
+#[cfg(test)]
 impl Unit {
     /// Number of base tokens of the unit.
-    pub fn length(self) -> usize {
+    pub(crate) fn length(self) -> usize {
         match self {
             Unit::Token(_) => 1,
             Unit::Segment { length, .. } => length,
@@ -73,7 +75,8 @@ impl MatchingTrie {
     }
 
     /// The longest segment that `tokens` begins with.
-    pub fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
+    #[cfg(test)]
+    fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
         let mut found = None;
         self.for_each_match(tokens, |index, length| found = Some(Unit::Segment { index, length }));
         found
@@ -96,8 +99,9 @@ impl MatchingTrie {
         }
     }
 
-    /// Calls `visit` with each unit of the canonical parse of `tokens`.
-    pub fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
+    /// Calls `visit` with each unit of the token parse of `tokens`.
+    #[cfg(test)]
+    pub(crate) fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
         let mut rest = tokens;
         while let Some(&first) = rest.first() {
             let unit = self.longest_match(rest).unwrap_or(Unit::Token(first));

@@ -129,7 +129,7 @@ impl Selection {
         self.chosen.iter().map(|&candidate| self.pool.segments.get(candidate)).collect()
     }
 
-    /// How often the canonical parse of the corpus with all segments uses each of them; the corpus is parsed for it.
+    /// How often the token parse of the corpus with all segments uses each of them; the corpus is parsed for it.
     ///
     /// # Errors
     /// If runs cannot be read from disk.

@@ -21,7 +21,7 @@
 //!
 //! The runs are read as they are. What would cost a memory access at a place (the next token, the run's count,
 //! where the run begins) is stored in its list while the runs are read from end to end. Only the lists of one
-//! range of last tokens exist at a time.
+//! range of last tokens exist at a time; for each range, every thread reads the runs once.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -30,6 +30,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::mining::runs::Runs;
+use crate::mining::shares::shares;
 
 /// Most tokens of a context. Of several lengths and weights, these agreed well with a teacher's entropies
 /// (docs/results.md).
@@ -41,7 +42,7 @@ pub const SHORTER_WEIGHT: f64 = 2.0;
 /// The token before the first and after the last of a run: an id that no token has.
 const END: u32 = u32::MAX;
 
-/// Ranges of last tokens. More take less memory, and each range costs two passes over the runs.
+/// Ranges of last tokens. More take less memory, and for each range every thread reads all runs once.
 const RANGES: usize = 8;
 
 /// Entropy, in nats, of an n-gram model before each token of the distinct runs (as long as their tokens end to
@@ -60,8 +61,8 @@ fn by_ranges(runs: &Runs, number: usize, most: usize) -> Result<Vec<f32>> {
     let tokens = runs.strings().tokens();
     let places = places_by_id(tokens);
     // A place is sorted by its rank of 32 bits among those of its token.
-    if let Some(&positions) = places.iter().find(|&&positions| positions > most) {
-        return Err(Error::TooManyPositions { positions, most });
+    if let Some(&places) = places.iter().find(|&&places| places > most) {
+        return Err(Error::TooManyPlaces { places, most });
     }
     let unigrams = Distribution::of_tokens(runs, places.len());
     let entropies: Vec<AtomicU32> = tokens.iter().map(|_| AtomicU32::new(f32::NAN.to_bits())).collect();
@@ -83,21 +84,6 @@ fn places_by_id(tokens: &[u32]) -> Vec<usize> {
         places[id as usize] += 1;
     }
     places
-}
-
-/// Divides a range of ids into at most `number` ranges with about equally many places.
-fn shares(occurrences: &[usize], ids: Range<usize>, number: usize) -> Vec<Range<usize>> {
-    let total: usize = occurrences[ids.clone()].iter().sum();
-    let (mut shares, mut start, mut seen) = (Vec::new(), ids.start, 0);
-    for id in ids.clone() {
-        seen += occurrences[id];
-        if seen * number > total * (shares.len() + 1) {
-            shares.push(start..id + 1);
-            start = id + 1;
-        }
-    }
-    shares.push(start..ids.end);
-    shares
 }
 
 /// For each id of a range that occurs, its places in ascending order.
@@ -426,7 +412,7 @@ mod tests {
     #[test]
     fn a_token_in_too_many_places_is_refused() {
         let error = by_ranges(&runs_of(&[vec![1, 2], vec![2, 2]]), 1, 2).unwrap_err();
-        assert_eq!(error, Error::TooManyPositions { positions: 3, most: 2 });
+        assert_eq!(error, Error::TooManyPlaces { places: 3, most: 2 });
     }
 
     proptest! {

@@ -44,7 +44,7 @@ fn count(runs: &RunParts, segments: &Segments, most_tasks: u32) -> Result<(Vec<u
     Ok(counter.finish())
 }
 
-/// How often the canonical parse of all runs, with these segments as the vocabulary, uses each segment.
+/// How often the token parse of all runs, with these segments as the vocabulary, uses each segment.
 ///
 /// # Errors
 /// If the segments are no vocabulary; see [`Vocabulary::new`].

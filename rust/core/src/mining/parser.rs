@@ -56,7 +56,7 @@ impl Parser {
         &self.chosen
     }
 
-    /// Calls `visit` with each unit of the canonical parse.
+    /// Calls `visit` with each unit of the token parse.
     #[inline]
     pub(crate) fn parse(&self, matches: &[u32], mut visit: impl FnMut(ParsedUnit)) {
         let mut end = 0;

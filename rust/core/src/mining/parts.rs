@@ -8,6 +8,7 @@ use crate::mining::runs::{Room, Runs, sum_of_occurrences};
 use crate::mining::sample::{Draw, Sizes, sampled};
 use crate::mining::spill::file::{Extent, SpillFile};
 use crate::mining::spill::{MemoryBound, SpillingFolder, groups_of};
+#[cfg(test)]
 use crate::tokens::checks::check_length;
 
 /// The distinct runs of a corpus in one or more parts; no run is in two of them. Parts on disk can be read as often
@@ -138,7 +139,8 @@ impl RunParts {
     /// # Errors
     /// If `continues` is not as long as the tokens of the distinct runs end to end, or runs cannot be read from disk or
     /// written.
-    pub fn split(&self, continues: &[bool]) -> Result<RunParts> {
+    #[cfg(test)]
+    pub(crate) fn split(&self, continues: &[bool]) -> Result<RunParts> {
         check_length("continues", continues.len(), self.tokens() as usize)?;
         let (mut folder, mut rest) = (self.folder(), continues);
         self.for_each(|runs| {

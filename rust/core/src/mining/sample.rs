@@ -98,7 +98,7 @@ pub(crate) enum Draw {
 fn drawn(runs: &Runs, step: u64, draw: Draw) -> Vec<usize> {
     let is_drawn = |&index: &usize| {
         let run = runs.strings().get(index);
-        run.len() >= 2 && (step == 1 || number(run, draw) % step < runs.count(index))
+        run.len() >= 2 && (step == 1 || is_taken(half_of_hash(run, draw), runs.count(index), step))
     };
     (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK).filter(is_drawn).collect()
 }
@@ -106,13 +106,19 @@ fn drawn(runs: &Runs, step: u64, draw: Draw) -> Vec<usize> {
 /// Fewest runs for one task of the thread pool.
 const RUNS_A_TASK: usize = 1024;
 
-/// All bits of the hash are mixed, so each half serves one purpose: steps are far below 2^32.
-fn number(run: &[u32], draw: Draw) -> u64 {
+/// A number of 32 bits that is random for each run. All bits of the hash are mixed, so each half serves one
+/// purpose. Residues of the whole hash would not be independent: those of both halves agree modulo 3, 5 and 17.
+fn half_of_hash(run: &[u32], draw: Draw) -> u32 {
     let hash = hash::of_run(run);
     match draw {
-        Draw::Search => hash.rotate_left(32),
-        Draw::Selection => hash,
+        Draw::Search => (hash >> 32) as u32,
+        Draw::Selection => hash as u32,
     }
+}
+
+/// Whether a random number of 32 bits is below count / step, as a share of 2^32.
+fn is_taken(random: u32, count: u64, step: u64) -> bool {
+    u128::from(random) * u128::from(step) < u128::from(count) << 32
 }
 
 #[cfg(test)]
@@ -164,6 +170,28 @@ mod tests {
         assert!((25_000..35_000).contains(&tokens), "{tokens}");
         let estimate = sample.weights.iter().sum::<u64>() as f64;
         assert!((estimate / 90_000.0 - 1.0).abs() < 0.05, "{estimate}");
+    }
+
+    /// Also with steps that share a prime factor of 2^32 - 1.
+    #[test]
+    fn the_draws_for_different_purposes_are_independent() {
+        let number = 300_000;
+        let strings = (0..number).map(|i| [i, i + 1]).collect::<Vec<_>>();
+        let task: Segments = strings.iter().map(|_| [0].as_slice()).collect();
+        let strings = strings.iter().map(|run| run.as_slice()).collect();
+        let runs = Runs::from_parts(strings, vec![1; number as usize], task).unwrap();
+        for (search, selection) in [(12, 9), (60, 45)] {
+            let searched: BTreeSet<usize> = drawn(&runs, search, Draw::Search).into_iter().collect();
+            let selected = drawn(&runs, selection, Draw::Selection);
+            let both = selected.iter().filter(|run| searched.contains(run)).count() as f64;
+            let is_near = |found: f64, step: u64| {
+                let expected = f64::from(number) / step as f64;
+                (found - expected).abs() < 5.0 * expected.sqrt()
+            };
+            assert!(is_near(searched.len() as f64, search), "{} of step {search}", searched.len());
+            assert!(is_near(selected.len() as f64, selection), "{} of step {selection}", selected.len());
+            assert!(is_near(both, search * selection), "{both} of steps {search} and {selection}");
+        }
     }
 
     #[test]

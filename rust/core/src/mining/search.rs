@@ -77,7 +77,7 @@ fn find_by_sample(runs: &RunParts, limits: &Limits, most: u64) -> Result<Segment
 }
 
 /// Limits that segments within `limits` hardly ever miss in a sample, except those that occur there in one task
-/// only: too little is known of these.
+/// only: too little is known of these, and they are found only if `min_support` is 1.
 fn limits_of_sample(limits: &Limits, step: u64) -> Limits {
     let least = |number: u64| {
         let drawn = number as f64 / step as f64;

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mining::parts::{PartsWriter, RunParts};
 use crate::mining::runs::{Room, RunFolder, Runs, Trajectories};
 use crate::tokens::barriers::Barriers;
@@ -59,19 +59,22 @@ pub struct SpillingFolder {
     folder: RunFolder,
     bound: Option<MemoryBound>,
     spilled: Option<SpillFile>,
+    /// Why runs were lost: they could not be written to disk. Every later call fails too.
+    lost: Option<Error>,
 }
 
 impl SpillingFolder {
     /// A folder of at most about so many bytes; without a bound it never spills.
     pub fn within(bound: Option<MemoryBound>) -> Self {
-        SpillingFolder { folder: RunFolder::within(Room::PARSED), bound, spilled: None }
+        SpillingFolder { folder: RunFolder::within(Room::PARSED), bound, spilled: None, lost: None }
     }
 
     /// Adds every run of part of a corpus.
     ///
     /// # Errors
-    /// As of [`RunFolder::add`], or if runs cannot be written to disk.
+    /// As of [`RunFolder::add`], or if runs cannot be written to disk; then all later calls fail too.
     pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
+        self.check_complete()?;
         if self.bound.is_none() {
             return self.folder.add(part, barriers);
         }
@@ -90,19 +93,22 @@ impl SpillingFolder {
     /// Adds folded runs.
     ///
     /// # Errors
-    /// If there is no room for a run, or runs cannot be read from disk or written.
+    /// If there is no room for a run, runs cannot be read from disk, or runs cannot be written; then all later
+    /// calls fail too.
     pub fn add_runs(&mut self, runs: &RunParts) -> Result<()> {
         runs.for_each(|part| self.add_weighted(part, 1))
     }
 
     /// Adds folded runs, each of whose occurrences counts as `factor`.
     pub(crate) fn add_weighted(&mut self, runs: &Runs, factor: u64) -> Result<()> {
+        self.check_complete()?;
         runs.add_weighted(factor, &mut self.folder)?;
         self.spill_if_full()
     }
 
     /// Adds folded runs, cut before each token that may not continue one.
     pub(crate) fn add_split(&mut self, runs: &Runs, continues: &[bool]) -> Result<()> {
+        self.check_complete()?;
         runs.add_split(continues, &mut self.folder)?;
         self.spill_if_full()
     }
@@ -113,8 +119,9 @@ impl SpillingFolder {
     /// second temporary file, and the first ends after that.
     ///
     /// # Errors
-    /// If runs cannot be written to disk or read again, or there is no room for a part.
+    /// If runs cannot be written to disk or read again, also in an earlier call, or there is no room for a part.
     pub fn finish(self) -> Result<RunParts> {
+        self.check_complete()?;
         let (runs, spilled) = (self.folder.finish(), self.spilled);
         let Some(bound) = self.bound else { return Ok(RunParts::from(runs)) };
         let Some(mut file) = spilled else { return RunParts::within(bound, runs) };
@@ -145,11 +152,23 @@ impl SpillingFolder {
         self.spill_if_full()
     }
 
+    /// Checks that no runs were lost.
+    fn check_complete(&self) -> Result<()> {
+        self.lost.clone().map_or(Ok(()), Err)
+    }
+
     fn spill_if_full(&mut self) -> Result<()> {
-        let Some(bound) = &self.bound else { return Ok(()) };
-        if self.folder.memory() <= bound.folder_bytes() {
-            return Ok(());
+        match &self.bound {
+            Some(bound) if self.folder.memory() > bound.folder_bytes() => {
+                let spilled = self.spill(&bound.clone());
+                self.lost = spilled.clone().err();
+                spilled
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn spill(&mut self, bound: &MemoryBound) -> Result<()> {
         let runs = std::mem::replace(&mut self.folder, RunFolder::within(Room::PARSED)).finish();
         let file = match self.spilled.take() {
             Some(file) => file,
@@ -199,7 +218,6 @@ pub(crate) fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
     use crate::mining::parts::tests::bound;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -242,6 +260,16 @@ mod tests {
         let mut folder = within(0, Path::new("/nowhere/at/all"));
         let error = add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap_err();
         assert!(matches!(error, Error::Spill { code: Some(_), .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_lost_runs_fails_from_then_on() {
+        let mut folder = within(0, Path::new("/nowhere/at/all"));
+        let error = add_all(&mut folder, &vec![(vec![1, 2], 0)]).unwrap_err();
+        assert_eq!(add_all(&mut folder, &vec![(vec![], 0)]), Err(error.clone()));
+        let more = RunParts::from(Runs::default());
+        assert_eq!(folder.add_runs(&more), Err(error.clone()));
+        assert_eq!(folder.finish().map(|runs| runs.len()), Err(error));
     }
 
     #[test]

@@ -43,7 +43,8 @@ const AHEAD: usize = 8;
 /// The segments of two or more tokens within `limits` that are expected to save most, all of them.
 ///
 /// Long segments are candidates only if they are *closed*: every further token to the left or to the right
-/// would lose an occurrence. The time grows with the distinct runs; [`find_candidates`] finds them in a sample
+/// would lose an occurrence. Those of `max_length` need not be closed to the right: none longer is kept instead.
+/// The time grows with the distinct runs; [`find_candidates`] finds them in a sample
 /// of a large corpus.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The streams of many requests, stepped together.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stream::{Piece, Stream};
 use crate::tokens::checks::check_length;
 
@@ -14,6 +14,17 @@ impl StreamBatch {
     /// A batch of the given streams.
     pub fn new(streams: Vec<Stream>) -> Self {
         StreamBatch { streams }
+    }
+
+    /// A batch of as many streams as there are requests, each of which begins like `stream`.
+    ///
+    /// # Errors
+    /// If there is no memory for so many.
+    pub fn repeated(stream: &Stream, requests: usize) -> Result<Self> {
+        let mut streams = Vec::new();
+        streams.try_reserve_exact(requests).map_err(|_| Error::TooManyStreams { requests })?;
+        streams.resize(requests, stream.clone());
+        Ok(StreamBatch { streams })
     }
 
     /// The streams.

@@ -53,7 +53,7 @@ impl Expander {
     pub fn text(&self, units: &[u32]) -> Result<String> {
         let mut bytes = Vec::new();
         for (position, &unit) in units.iter().enumerate() {
-            bytes.extend_from_slice(self.bytes_of(unit).ok_or(self.out_of_range(unit, position))?);
+            bytes.extend_from_slice(self.bytes_of(unit).ok_or_else(|| self.out_of_range(unit, position))?);
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }

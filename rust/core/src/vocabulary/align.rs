@@ -14,9 +14,6 @@ pub struct Aligned {
     /// Whether the agent wrote the unit; as long as `units`.
     pub action: Vec<bool>,
     /// Base position of each unit's first token, and the number of base tokens; one longer than `units`.
-    ///
-    /// The student's prediction of unit `j` is compared with the teacher's prediction of base token
-    /// `starts[j]`: both have read the same text.
     pub starts: Vec<i64>,
 }
 
@@ -32,7 +29,7 @@ pub struct AlignedRoom<'a> {
 }
 
 impl Vocabulary {
-    /// The canonical parse of whole conversations, aligned with their base tokens.
+    /// The token parse of whole conversations, aligned with their base tokens.
     ///
     /// Conversation `i` is `tokens[offsets[i]..offsets[i + 1]]`; no unit crosses its end.
     ///

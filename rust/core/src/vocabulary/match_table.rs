@@ -1,4 +1,4 @@
-//! The canonical parse at memory speed: the matches of
+//! The token parse at memory speed: the matches of
 //! [`MatchingTrie`](crate::mining::match_trie::MatchingTrie) in a layout for fast reading.
 //!
 //! A segment has at least two tokens, so the next two tokens decide whether a segment may begin at a
@@ -82,7 +82,7 @@ impl MatchingTable {
         MatchingTable { openings: PairFilter::new(), pairs, nodes: vec![ABSENT] }
     }
 
-    /// Appends the units of the canonical parse of `tokens[range]` to `output`, which has room for as many
+    /// Appends the units of the token parse of `tokens[range]` to `output`, which has room for as many
     /// units as `tokens` has from the start of the range, or for [`ROOM`] more than the range has. Tokens after
     /// the range have no effect.
     pub(crate) fn parse<S: Starts>(

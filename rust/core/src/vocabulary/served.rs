@@ -20,6 +20,8 @@ mod plan;
 mod reader;
 mod windows;
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 pub use joints::Joints;
@@ -62,13 +64,16 @@ const MOST_WINDOWS: usize = 1 << 20;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServedParse {
-    token_bytes: TokenBytes,
+    token_bytes: Arc<TokenBytes>,
     barriers: Barriers,
     joints: Joints,
     texts: TextMatcher,
     /// The id of each text's latent, and its number of bytes.
     latents: Vec<(u32, usize)>,
-    windows: Windows,
+    /// Shared with parses of other segments until one of them learns more.
+    windows: Arc<Windows>,
+    /// [`MOST_WINDOWS`], and fewer in tests.
+    most_windows: usize,
 }
 
 impl ServedParse {
@@ -84,19 +89,20 @@ impl ServedParse {
         joints: Joints,
         segments: &Segments,
     ) -> Result<Self> {
-        let windows = Windows::default();
         let empty = ServedParse {
-            token_bytes,
+            token_bytes: Arc::new(token_bytes),
             barriers,
             joints,
             texts: TextMatcher::new([]),
             latents: Vec::new(),
-            windows,
+            windows: Arc::default(),
+            most_windows: MOST_WINDOWS,
         };
         empty.with_segments(segments)
     }
 
-    /// The parse for other segments, with the cached texts of this one.
+    /// The parse for other segments, with the cached texts of this one. They are not copied, unless either
+    /// parse learns more while both exist.
     ///
     /// # Errors
     /// As of [`ServedParse::new`].
@@ -111,7 +117,15 @@ impl ServedParse {
         let found = found_texts(token_bytes, segments);
         let texts = TextMatcher::new(found.iter().map(|(text, _)| text.as_slice()));
         let latents = found.iter().map(|(text, latent)| (base_size + latent, text.len())).collect();
-        Ok(ServedParse { texts, latents, ..self.clone() })
+        Ok(ServedParse {
+            token_bytes: Arc::clone(token_bytes),
+            barriers: self.barriers.clone(),
+            joints: self.joints,
+            texts,
+            latents,
+            windows: Arc::clone(&self.windows),
+            most_windows: self.most_windows,
+        })
     }
 
     /// Reads the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
@@ -134,13 +148,19 @@ impl ServedParse {
 
     /// The distinct texts whose base ids a plan lacks, in alphabetical order.
     ///
+    /// If the cache has no room for those that are new, it will be emptied for them. Then all texts that the
+    /// plan lacks are among them, also those that were learnt since it was made.
+    ///
     /// # Errors
     /// If one is not UTF-8: then the tokens are not those of a text.
     pub fn missing<'a>(&self, plan: &'a Plan) -> Result<Vec<&'a str>> {
         let mut texts: Vec<&[u8]> = plan.parts.iter().flat_map(|part| part.missing()).collect();
-        texts.retain(|text| self.windows.get(text).is_none());
         texts.sort_unstable();
         texts.dedup();
+        let is_new = |text: &&[u8]| self.windows.get(text).is_none();
+        if self.has_room(texts.iter().filter(|text| is_new(text)).count()) {
+            texts.retain(is_new);
+        }
         texts.into_iter().map(|text| str::from_utf8(text).map_err(|_| not_text(text))).collect()
     }
 
@@ -157,11 +177,12 @@ impl ServedParse {
                 return Err(Error::OtherText { text: (*text).into() });
             }
         }
-        if self.windows.len() + texts.len() > MOST_WINDOWS {
-            self.windows.clear();
+        if !self.has_room(texts.len()) {
+            self.windows = Arc::default();
         }
+        let windows = Arc::make_mut(&mut self.windows);
         for (text, ids) in texts.iter().zip(ids.iter()) {
-            self.windows.insert(text.as_bytes(), ids);
+            windows.insert(text.as_bytes(), ids);
         }
         Ok(())
     }
@@ -169,14 +190,19 @@ impl ServedParse {
     /// The units of the conversations that were read.
     ///
     /// # Errors
-    /// If a missing text of the plan has not been added by `learn`.
+    /// If a missing text of the plan has not been added by `learn`, or was dropped since then.
     pub fn units(&self, plan: &Plan) -> Result<Served> {
         let mut served = Served::default();
         for part in &plan.parts {
             part.fill_into(&mut served, &self.token_bytes, |text| self.windows.get(text))
-                .map_err(not_text)?;
+                .map_err(|text| Error::NotLearnt { text: String::from_utf8_lossy(text).into() })?;
         }
         Ok(served)
+    }
+
+    /// Whether so many more windows can be cached.
+    fn has_room(&self, windows: usize) -> bool {
+        self.windows.len() + windows <= self.most_windows
     }
 }
 
@@ -358,6 +384,55 @@ mod tests {
         }
     }
 
+    /// The ids 0 to 4 are "a", "b", "c", a byte that is in no UTF-8, and a barrier; the latent 5 is "cc".
+    fn parse_with_a_broken_byte() -> ServedParse {
+        let bytes = TokenBytes::new(b"abc\xFF".to_vec(), vec![0, 1, 2, 3, 4, 4]).unwrap();
+        let segments = [[2, 2].as_slice()].into_iter().collect();
+        ServedParse::new(bytes, Barriers::new(&[4]), Joints::default(), &segments).unwrap()
+    }
+
+    #[test]
+    fn a_token_that_ends_like_a_border_is_none() {
+        let mut parse = parse_with_a_broken_byte();
+        let mut units = |tokens: &[u32], action: &[bool]| {
+            let plan = parse.plan(tokens, action, &[0, tokens.len()]).unwrap();
+            let missing: Vec<String> = parse.missing(&plan).unwrap().into_iter().map(String::from).collect();
+            let ids: Vec<Vec<u32>> = missing
+                .iter()
+                .map(|text| text.bytes().map(|byte| u32::from(byte - b'a')).collect())
+                .collect();
+            let texts: Vec<&str> = missing.iter().map(String::as_str).collect();
+            parse.learn(&texts, &ids.iter().map(Vec::as_slice).collect()).unwrap();
+            parse.units(&plan).unwrap().units
+        };
+        // Longer than a chunk, which ends at a border only.
+        let long = [vec![0; 1 << 14], vec![3, 0, 4, 3]].concat();
+        assert!(units(&long, &vec![true; long.len()]) == long);
+        // Where the speaker changes after it, the text is encoded from there on.
+        assert_eq!(units(&[0, 3, 1, 2, 2], &[true, true, false, false, false]), [0, 3, 1, 5]);
+    }
+
+    #[test]
+    fn a_full_cache_drops_no_window_that_a_plan_needs() {
+        let latents = [String::from("..")];
+        let mut parse = ServedParse { most_windows: 3, ..new_parse(&latents, Joints::default()) };
+        let plan_of = |parse: &ServedParse, texts: &[&str]| {
+            let tokens = tokens_of(&texts.join(".."));
+            parse.plan(&tokens, &vec![true; tokens.len()], &[0, tokens.len()]).unwrap()
+        };
+        let learn = |parse: &mut ServedParse, plan: &Plan| {
+            let missing = parse.missing(plan).unwrap();
+            let ids: Vec<Vec<u32>> = missing.iter().map(|text| tokens_of(text)).collect();
+            parse.learn(&missing, &ids.iter().map(Vec::as_slice).collect()).unwrap();
+        };
+        let (first, second) = (plan_of(&parse, &["a", "b", "1"]), plan_of(&parse, &["1", "ab", "é"]));
+        learn(&mut parse, &first);
+        assert_eq!(parse.windows.len(), 3);
+        learn(&mut parse, &second);
+        assert_eq!(parse.units(&second).unwrap().units.len(), 5);
+        assert_eq!(parse.units(&first), Err(Error::NotLearnt { text: "a".into() }));
+    }
+
     #[test]
     fn what_is_not_learnt_or_of_other_bytes_is_named() {
         let latents = [String::from("a.")];
@@ -365,7 +440,7 @@ mod tests {
         let tokens = tokens_of("aa.ab");
         let plan = parse.plan(&tokens, &vec![true; tokens.len()], &[0, tokens.len()]).unwrap();
         assert_eq!(parse.missing(&plan), Ok(vec!["a", "ab"]));
-        assert_eq!(parse.units(&plan), Err(Error::OtherText { text: "a".into() }));
+        assert_eq!(parse.units(&plan), Err(Error::NotLearnt { text: "a".into() }));
         let ids: Segments = [[1].as_slice(), &[2]].into_iter().collect();
         assert_eq!(parse.learn(&["a", "ab"], &ids), Err(Error::OtherText { text: "ab".into() }));
         assert_eq!(parse.missing(&plan), Ok(vec!["a", "ab"]));

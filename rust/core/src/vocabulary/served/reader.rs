@@ -65,8 +65,9 @@ impl<'a> Reader<'a> {
         std::mem::take(&mut self.part)
     }
 
+    /// Whether the text ends with a border. The last byte does not tell: a token may end with the same one.
     fn at_border(&self) -> bool {
-        self.text.last() == Some(&BORDER)
+        self.stretches.last().is_some_and(|stretch| stretch.end + 1 == self.text.len())
     }
 
     fn end_stretch(&mut self, last: usize, barrier: bool) {

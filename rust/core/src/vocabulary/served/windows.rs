@@ -33,10 +33,6 @@ impl Windows {
             self.table.insert_unique(hash(text), texts.len() - 1, |&index| hash(texts.get(index)));
         }
     }
-
-    pub(super) fn clear(&mut self) {
-        *self = Windows::default();
-    }
 }
 
 fn hash(text: &[u8]) -> u64 {
