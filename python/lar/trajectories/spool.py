@@ -230,9 +230,7 @@ def read_spooled(block: Spooled) -> Iterator[pa.RecordBatch]:
             yield reader.get_batch(number)
 
 
-def with_others(
-    batch: pa.RecordBatch, trajectories: list[Trajectory], encoding: Encoding
-) -> pa.RecordBatch:
+def with_others(batch: pa.RecordBatch, trajectories: list[Trajectory], encoding: Encoding) -> pa.RecordBatch:
     """The batch with `trajectories` in place of its own, and their lengths beside them."""
     extra = {name: batch.column(name) for name in _EXTRA} | _lengths(trajectories)
     return _beside(encoding.encode(trajectories), tuple(extra.values()))
