@@ -52,6 +52,10 @@ def test_a_log_becomes_parquet_and_a_summary(
 def test_json_for_machines(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    again = log.parent / "again" / "log.jsonl"
+    again.parent.mkdir()
+    again.write_bytes(log.read_bytes())
+    # The folder holds the log too: each file is read once.
     assert lar(monkeypatch, "import", log, log.parent, "-o", log.parent / "t.jsonl.gz", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["trajectories"] == 6

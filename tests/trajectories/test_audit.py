@@ -29,6 +29,8 @@ def read(record: Any) -> tuple[list[Trajectory], dict[str, int]]:
         ({"steps": [{"log": "x y"}, {"log": "z"}]}, {"steps[].log": 4}),
         ({"copy": "Twelve."}, {}),  # a text that the trajectory has
         ({"blob": '{"inner": "of JSON text"}'}, {"blob(json).inner": 12}),
+        ({"blob": '{"inner": "a\u2028b"}\n{"inner": "zz"}\r\n'}, {"blob(json)[].inner": 5}),
+        ({"blob": 'data: {"inner": "a\u2028b"}\n\ndata: {"inner": "zz"}\n'}, {"blob(json)[].inner": 5}),
         ({"llm.0.text": "flat", "llm.1.text": "names"}, {"llm.N.text": 9}),
         ({"both": "Twelve.\nand more"}, {"both": 8}),  # line by line
         ({"model": "m", "status": "done"}, {}),  # labels

@@ -201,6 +201,41 @@ def test_a_turn_without_loss_is_context(exclusion):
     assert second == SAID
 
 
+def begun(text: str, reply: Any) -> dict[str, Any]:
+    """A record of a request that begins the agent's turn."""
+    return {"request": {"messages": [USER, {"role": "assistant", "content": text}]}, "response": reply}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+@pytest.mark.parametrize("text", ["It is ", "Twelve", "", "The answer (Twelve. or Six.) is "])
+def test_a_reply_goes_on_with_the_turn_that_the_request_begins(text, reply):
+    whole = "Twelve." if "Twelve.".startswith(text) else f"{text}Twelve."
+    assert read(begun(text, reply)) == [USER, {"role": "assistant", "content": whole}]
+
+
+@pytest.mark.parametrize("key", ["messages", "prompt"])
+def test_messages_and_a_message_that_goes_on_with_them(key):
+    asked = [USER, {"role": "assistant", "content": [{"type": "text", "text": "It is "}]}]
+    [_, said] = read({key: asked, "completion": [{**SAID, "tool_calls": [CALL]}]})
+    assert said == {"role": "assistant", "content": "It is Twelve.", "tool_calls": [CALL]}
+
+
+@pytest.mark.parametrize("said", [SAID, {**SAID, "content": "<think>Bay 4.</think>Twelve.\n"}])
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+def test_a_reply_that_is_in_the_history_is_there_once(said, reply):
+    assert read({"request": {"messages": [USER, said]}, "response": reply}) == [USER, said]
+    assert read({"messages": [USER, said], "response": reply}) == [USER, said]
+
+
+def test_a_finished_turn_is_not_continued():
+    called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    again = {**called, "tool_calls": [{**CALL, "id": "c2"}]}
+    assert read({"request": {"messages": [USER, called]}, "response": again}) == [USER, called]
+    found, report = read_all({"messages": [USER, SAID], "answer": "12"})
+    assert found.messages == [USER, SAID]
+    assert [path for _, path in report.left_out] == ["answer"]
+
+
 @pytest.mark.parametrize("key", ["system", "system_prompt", "instructions"])
 @pytest.mark.parametrize("text", ["You run a warehouse.", [{"type": "text", "text": "You run a warehouse."}]])
 def test_a_system_text_beside_the_messages(key, text):

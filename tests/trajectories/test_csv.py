@@ -44,6 +44,24 @@ def test_messages_in_a_column(tmp_path: Path, name: str, delimiter: str) -> None
     assert ("chat", "notes") in report.left_out
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\x1e", "\r", "\n", "\r\n"])
+def test_a_field_may_hold_any_sign_that_parts_lines_elsewhere(tmp_path: Path, sign: str) -> None:
+    with (tmp_path / "log.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerows([["instruction", "output"], [f"hello{sign}world", "yes"], ["foo", f"bar{sign}baz"]])
+    found, _ = read(tmp_path / "log.csv", strict=True)
+    assert [one.messages for one in found] == [
+        [user(f"hello{sign}world"), agent("yes")],
+        [user("foo"), agent(f"bar{sign}baz")],
+    ]
+
+
+def test_the_table_is_parted_at_carriage_returns_too(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(b"instruction,output\rfoo,bar\r")
+    [found], _ = read(tmp_path / "log.csv", strict=True)
+    assert found.messages == [user("foo"), agent("bar")]
+
+
 def test_broken_rows_are_one_clear_problem(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv")
     whole = path.read_bytes()

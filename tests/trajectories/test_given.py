@@ -1,16 +1,28 @@
 """Trajectories from a program are read like the same records in a log."""
 
+import enum
 import importlib.util
 import json
+import marshal
 import pickle
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import date
+from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lar.corpus import Corpus
 from lar.errors import TrajectoryError
 from lar.trajectories import BadRecordWarning, Report, Trajectory, read_trajectories, write_trajectories
-from lar.trajectories.given import as_trajectories
+from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.exact import exact
+from lar.trajectories.given import TYPES, _is_normalized, as_trajectories
+from lar.trajectories.schema import Message
 from testing import toy
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "Lima"}'}}
@@ -35,6 +47,97 @@ def test_a_dict_a_list_and_an_object_are_read_as_a_log_is(tmp_path):
 def test_what_is_normalized_stays_the_same_object():
     logs = toy.trajectories(3)
     assert all(found is given for found, given in zip(as_trajectories(logs), logs, strict=True))
+
+
+def test_every_member_of_a_message_has_a_type():
+    assert TYPES.keys() == Message.__annotations__.keys()
+
+
+class Said(str):
+    """A text of a type of its own, as parsers of HTML have."""
+
+
+ROLE = enum.Enum("ROLE", {"USER": "user", "AGENT": "assistant"}, type=str)
+TEXTS = st.sampled_from(["a", "", " ", "{}", "\ud800", None, 1, {"a": 1}, np.str_("b"), Said("c"), ROLE.USER])
+CALLS = st.fixed_dictionaries(
+    {"function": st.dictionaries(st.sampled_from(["name", "arguments", "note"]), TEXTS)},
+    optional={"id": TEXTS, "type": st.just("function"), "note": TEXTS},
+)
+NEARLY = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "assistant", "tool", "human", ROLE.USER, ROLE.AGENT]),
+        "content": TEXTS,
+    },
+    optional=dict.fromkeys(("name", "tool_call_id", "reasoning_content", "note"), TEXTS)
+    | {"tool_calls": st.lists(CALLS, max_size=2), "weight": st.sampled_from([0, 1, False, None])},
+)
+
+
+@given(NEARLY)
+def test_what_counts_as_normalized_would_not_change(message):
+    if _is_normalized(message):
+        assert exact(Trajectory("a", "b", normalize_messages([message]))).messages == [message]
+        assert json.dumps(message) == json.dumps(normalize_messages([message])[0])
+
+
+@given(st.lists(NEARLY, min_size=1, max_size=3))
+@settings(deadline=None, max_examples=50)
+def test_a_program_can_write_what_it_made_or_hears_why_not(tmp_path_factory, messages):
+    """Both kinds of file then hold the same, in exact types."""
+    folder = tmp_path_factory.mktemp("written")
+    made = Trajectory("a", "b", [{"role": "user", "content": "Hi"}, *messages, MESSAGES[3]])
+    written = []
+    for name in ("a.jsonl", "a.parquet"):
+        try:
+            write_trajectories([made], folder / name)
+        except TrajectoryError:
+            continue
+        written.append(list(read_trajectories(folder / name)))
+    assert len(written) in (0, 2)
+    if written:
+        (found,) = as_trajectories([made])
+        assert written == [[found], [found]]
+        assert {type(value) for message in found for value in message.values()} <= {str, list, int}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("messages", [{"role": "user", "content": np.str_("Hi")}, MESSAGES[3]]),
+        ("messages", [{"role": ROLE.USER, "content": "Hi"}, MESSAGES[3]]),
+        ("messages", [{"role": "user", "content": Said("Hi")}, OrderedDict(MESSAGES[3])]),
+        ("reward", np.float64(1.0)),
+        ("id", np.str_("run")),
+        ("tools", [OrderedDict(name=ROLE.USER, parameters={"most": np.int64(3), "of": np.array([1, 2])})]),
+        ("tools", [{"name": "f", "parameters": MappingProxyType({Said("since"): date(2026, 1, 1)})}]),
+    ],
+)
+def test_values_of_other_types_than_json_are_read_as_what_they_look_like(tmp_path, name, value):
+    record = {"messages": [{"role": "user", "content": "Hi"}, MESSAGES[3]], name: value}
+    (found,) = as_trajectories([record])
+    assert list(read_trajectories([record])) == [found]
+    assert marshal.loads(marshal.dumps(found.to_dict())) == found.to_dict()  # it is strict about types
+    for file in ("a.jsonl", "a.parquet"):
+        write_trajectories([record], tmp_path / file)
+        assert list(read_trajectories(tmp_path / file)) == [found]
+
+
+@pytest.mark.parametrize("value", [object(), "\ud800"])
+def test_a_tool_that_cannot_be_written_costs_its_record(value):
+    wrong = {"messages": [{"role": "user", "content": "Hi"}, MESSAGES[3]], "tools": [{"name": value}]}
+    with pytest.raises(TrajectoryError, match=r"^trajectory 1: a value that JSON cannot hold: "):
+        list(as_trajectories([wrong]))
+    report = Report()
+    assert len(list(read_trajectories([wrong, MESSAGES], report=report))) == 1
+    assert report.problems.count == 1
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("fields", [{"id": "\ud800"}, {"tools": [{"name": "\ud800"}]}, {"tools": [object()]}])
+def test_an_object_that_cannot_be_written_is_one_clear_line(tmp_path, name, fields):
+    made = replace(Trajectory("a", "b", [MESSAGES[3]]), **fields)
+    with pytest.raises(TrajectoryError):
+        write_trajectories([made], tmp_path / name)
 
 
 @pytest.mark.parametrize("wrong", [{"nothing": 1}, 7, [], [{"role": "emperor", "content": "a"}]])

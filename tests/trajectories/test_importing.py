@@ -114,6 +114,23 @@ def test_an_import_gives_what_reading_and_writing_gives(logs, tmp_path, suffix):
     assert names_in(tmp_path) == sorted(["logs", f"serial.{suffix}", f"import.{suffix}"])
 
 
+def test_what_is_put_back_counts(tmp_path, monkeypatch):
+    """A system's text that only the first request has makes the conversation longer, and its group."""
+    for module in ("write", "importing"):
+        monkeypatch.setattr(f"lar.trajectories.{module}.GROUP_CHARACTERS", 300)
+    records = []
+    for number in range(9):
+        first, history = [{"role": "system", "content": "Be brief. " * 20}], talk(number, 2)[1:]
+        records.append({"request": {"messages": first + history[:1]}, "response": history[1]})
+        records.append({"request": {"messages": history[:-1]}, "response": history[-1]})
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    expected, _ = serial(log, tmp_path / "serial.parquet")
+    tally = import_logs([log], tmp_path / "import.parquet", workers=1)
+    assert (tmp_path / "import.parquet").read_bytes() == expected
+    assert (tally.trajectories, tally.messages) == (9, 45)
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_the_number_of_processes_does_not_matter(logs, tmp_path):
     many = b"".join(json.dumps({"messages": rich(n), "note": "y" * 99}).encode() + b"\n" for n in range(300))

@@ -149,6 +149,15 @@ def test_each_file_once_and_in_order(folder):
     assert read(folder)[0] == names(3, 4, 1, 2, 5)
 
 
+def test_a_file_that_several_arguments_give_is_read_once_at_its_first_place(folder, tmp_path, monkeypatch):
+    (tmp_path / "other.jsonl").symlink_to(folder / "a" / "1.jsonl")
+    monkeypatch.chdir(tmp_path)
+    paths = [folder / "a" / "1.jsonl", "logs", "logs/3.json", folder / "*.json", tmp_path / "other.jsonl"]
+    assert read(paths)[0] == names(1, 3, 4, 2, 5)
+    urls = [f"file://{folder}/a/1.jsonl", f"file://{folder}", f"file://{folder}/*.json"]
+    assert read(urls)[0] == names(1, 3, 4, 2, 5)
+
+
 @pytest.mark.parametrize("pattern", ["*.txt", "**/nothing/*"])
 def test_a_pattern_without_files(folder, pattern):
     with pytest.raises(FileNotFoundError, match="no file fits this pattern"):

@@ -27,6 +27,8 @@ def users(*contents):
         f"<system-reminder>\nToday is Monday.\n</system-reminder>\n{QUESTION}",
         f"{QUESTION}\n\n<environment_details>\n# Current Time\n10:20\n<a>b</a>\n</environment_details>",
         f"{QUESTION}\n<environment_details>\n# Cut off",
+        f"{QUESTION}\r\n<system-reminder>\r\nCut off",
+        f"{QUESTION}\n<environment_details>",
         f"<ide_opened_file>The user opened /a/b.py.</ide_opened_file>\n{QUESTION}",
         f"# AGENTS.md instructions for /home/x\n\n<INSTRUCTIONS>\nUse tabs.\n</INSTRUCTIONS>{QUESTION}",
         f"<user_instructions>Use tabs.</user_instructions>\n{QUESTION}",
@@ -92,6 +94,10 @@ def test_a_message_of_boilerplate_alone_is_passed_over(text):
         ),
         ("What is 1 + 2?", "What is 1 - 2?"),
         ("Look at commit 3f78685", "Look at commit 9f86d08"),
+        ("Screenshot: <image>\nTask: book a flight", "Screenshot: <image>\nTask: cancel the order"),
+        ("<image>\nWhat is it?", "<image>\nWho is it?"),
+        ("The tag <timestamp> is not read", "The tag <timestamp> is read twice"),
+        ("<skill> <image>x</image>a", "<skill> <image>x</image>b"),
         ("a\nTime: see below is a bad title", "b\nTime: see below is a bad title"),
     ],
 )
@@ -142,6 +148,7 @@ def test_any_text_has_one_task(contents):
     [
         "<system-reminder>",
         "</image>",
+        "\n<image>\n",
         "<a ",
         "<",
         "# AGENTS.md instructions",

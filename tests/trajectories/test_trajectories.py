@@ -148,6 +148,18 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [item.id for item in found] == [f"{path}:1" for path in paths]
 
 
+def test_records_on_one_line_are_told_apart(tmp_path: Path) -> None:
+    named = {"flights": talk("a"), "note": "of both", "hotels": talk("b")}
+    values = [[talk("a"), talk("b")], talk("c"), named, {"runs": [talk("d"), talk("e")]}, named]
+    (tmp_path / "log.jsonl").write_text(lines(*values))
+    report = Report()
+    found = list(read_trajectories(tmp_path / "log.jsonl", report=report))
+    names = ["1/1", "1/2", "2", "3/flights", "3/hotels", "4/1", "4/2", "5/flights", "5/hotels"]
+    assert [item.id for item in found] == [f"log.jsonl:{name}" for name in names]
+    [((_, path), texts)] = report.left_out.items()
+    assert (path, texts.characters) == ("(file).note", 2 * len("of both"))
+
+
 def test_invalid_utf8_costs_its_record(tmp_path: Path) -> None:
     good, bad = json.dumps(talk("a")).encode(), json.dumps(talk("X")).encode().replace(b"X", b"\xff\xfe")
     half = json.dumps(talk("\ud83d")).encode()

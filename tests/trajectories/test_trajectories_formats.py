@@ -354,7 +354,7 @@ def test_knowagent(path: Path) -> None:
     house = {
         "name": "pick-Egg/trial_1",
         "result": 0,
-        "traj": "You are in a room.\n> Think: go\n> go to shelf 1\nOk.\n",
+        "traj": "You are in a room.\n> Think: go\u2028on\n> go to shelf 1\nOk.\u2028> go",
     }
     first, second = read(path, [question, house], lines=True)
     assert roles(first) == ["system", "user", "assistant"]
@@ -362,8 +362,8 @@ def test_knowagent(path: Path) -> None:
     assert first.messages[2]["content"].startswith("ActionPath 1: Start\nThought 1")
     assert [message["content"] for message in second.messages] == [
         "You are in a room.\n",
-        "> Think: go\n> go to shelf 1\n",
-        "Ok.\n",
+        "> Think: go\u2028on\n> go to shelf 1\n",
+        "Ok.\u2028> go",
     ]
     assert (first.task, second.task, second.success) == ("question:who", "alfworld/pick-Egg", False)
 

@@ -1,6 +1,7 @@
 """Open what a command was given: corpus folders, or trajectory files of any format."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,15 @@ def open_corpora(paths: Sequence[Path | str], tokenizer: Any) -> dict[str, Corpu
 
 
 def by_name(paths: Sequence[Path | str]) -> dict[str, Path | str]:
-    """The paths by the names of their files; equal names are told apart by a number."""
+    """The paths, each by the name of its file; of equal names, the later ones get a number.
+
+    >>> by_name(["x/a.jsonl", "y/a.jsonl"])
+    {'a': 'x/a.jsonl', 'a-2': 'y/a.jsonl'}
+    """
     named: dict[str, Path | str] = {}
     for path in paths:
         last = STDIN_NAME if str(path) in STDIN else Path(path).name
         stem = last.split(".")[0] or last
-        named[stem if stem not in named else f"{stem}-{len(named)}"] = path
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        named[next(name for name in names if name not in named)] = path
     return named

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, strings_of
+from lar.trajectories.dialects.messages import from_json_text, lines_of, strings_of
 from lar.trajectories.schema import Trajectory
 
 # Members that name things and hold no text of a conversation.
@@ -165,12 +165,12 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
 def _opened(text: str) -> Any:
     """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
     if text.startswith(("event:", "data:")):
-        events = (from_json_text(line[5:].strip()) for line in text.splitlines() if line.startswith("data:"))
+        events = (from_json_text(line[5:].strip()) for line in lines_of(text) if line.startswith("data:"))
         return [event for event in events if isinstance(event, dict)]
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner
-    lines = [from_json_text(line) for line in text.splitlines()]
+    lines = [from_json_text(line) for line in lines_of(text)]
     return text if any(isinstance(line, str) for line in lines) else lines
 
 

@@ -12,13 +12,25 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import is_message, normalize_messages
+from lar.trajectories.exact import exact
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.layouts.rows import ArrowStream, rows_of
 from lar.trajectories.record import Found, Reading, read_record
-from lar.trajectories.schema import ROLES, Message, Trajectory
+from lar.trajectories.schema import ROLES, Function, Message, ToolCall, Trajectory
 from lar.utils.paths import StrPath
 
+# The types of the members of a `Message`.
+TYPES: dict[str, type] = {
+    "role": str,
+    "content": str,
+    "name": str,
+    "tool_call_id": str,
+    "reasoning_content": str,
+    "tool_calls": list,
+    "weight": int,
+}
+_CALL, _FUNCTION = ToolCall.__annotations__.keys(), Function.__annotations__.keys()
 OWN = "lar"  # the format of a `Trajectory`
 LABEL = "given"  # the source of a trajectory that has no other
 
@@ -53,11 +65,13 @@ def as_trajectories(values: Given) -> Iterator[Trajectory]:
     for number, value in enumerate(rows_of(values), start=1):
         try:
             reading = read_value(value, number)
+            if reading.problems:
+                raise TrajectoryError(reading.problems[0])
+            read = (found.trajectory for found in reading.found)
+            kept = [one if one is value else exact(one) for one in read]
         except TrajectoryError as error:
             raise TrajectoryError(f"trajectory {number}: {error}") from None
-        if reading.problems:
-            raise TrajectoryError(f"trajectory {number}: {reading.problems[0]}")
-        yield from (found.trajectory for found in reading.found)
+        yield from kept
 
 
 def read_value(
@@ -71,8 +85,9 @@ def read_value(
         TrajectoryError: the value is of no known format, or malformed.
     """
     if isinstance(value, Trajectory):
-        normalized = all(map(_is_normalized, value))
-        kept = value if normalized else replace(value, messages=normalize_messages(value.messages))
+        kept = value
+        if not all(map(_is_normalized, value)):
+            kept = replace(value, messages=normalize_messages(value.messages))
         return Reading(OWN, [Found(kept)], [])
     if is_message(value):
         raise TrajectoryError("one message, not a conversation: give a list of lists of messages")
@@ -83,14 +98,27 @@ def read_value(
 
 def _is_normalized(message: Message) -> bool:
     """Whether a message already has the one form; to normalize one again would change nothing."""
-    return (
-        message.get("role") in ROLES
-        and isinstance(message.get("content"), str)
-        and None not in message.values()
-        and all(_is_normalized_call(call) for call in message.get("tool_calls", ()))
-    )
+    if type(message) is not dict:
+        return False
+    for name, value in message.items():
+        if type(value) is not TYPES.get(name):
+            return False
+    role = message.get("role")
+    if role not in ROLES or "content" not in message:
+        return False
+    if len(message) == 2:
+        return True
+    if not (message.get("tool_calls", True) and message.get("reasoning_content", True)):
+        return False
+    if "weight" in message and (message["weight"] or role != "assistant"):
+        return False
+    return all(map(_is_normalized_call, message.get("tool_calls", ())))
 
 
 def _is_normalized_call(call: Any) -> bool:
-    function = call.get("function") if isinstance(call, dict) else None
-    return isinstance(function, dict) and bool(function.get("arguments"))
+    if type(call) is not dict or call.keys() != _CALL or call["type"] != "function":
+        return False
+    name, function = call["id"], call["function"]
+    if type(function) is not dict or function.keys() != _FUNCTION or not (name is None or type(name) is str):
+        return False
+    return all(type(text) is str and text and not text.isspace() for text in function.values())

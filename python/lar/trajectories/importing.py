@@ -33,7 +33,7 @@ from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import OPENING, Repeats
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
-from lar.trajectories.spool import Options, Spooled, encoded, read_block, read_spooled
+from lar.trajectories.spool import Options, Spooled, encoded, read_block, read_spooled, with_others
 from lar.trajectories.tasks import digest
 from lar.trajectories.write import (
     GROUP_CHARACTERS,
@@ -238,11 +238,10 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
                 for place in _chosen(batch, ~rows & ~own[start : start + batch.num_rows]).column("_place"):
                     report.repeat(place.as_py())
             chosen = _sampled(_chosen(batch, rows), share)
-            tally.add(chosen)
             if touched[start : start + batch.num_rows].any():
-                groups.add(_restored(chosen, spool.encoding, repeats), chosen.column("_characters"))
-            else:
-                groups.add(encoded(chosen), chosen.column("_characters"))
+                chosen = _restored(chosen, spool.encoding, repeats)
+            tally.add(chosen)
+            groups.add(encoded(chosen), chosen.column("_characters"))
     groups.finish()
     repeats.report_lost(report)
     if tally.trajectories == 0:
@@ -270,7 +269,8 @@ def _chosen(batch: pa.RecordBatch, rows: NDArray[np.bool_]) -> pa.RecordBatch:
 def _restored(batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats) -> pa.RecordBatch:
     places = batch.column("_place").to_pylist()
     rows = zip(encoded(batch).to_pylist(), places, strict=True)
-    return encoding.encode([repeats.restored(encoding.decode(row), place) for row, place in rows])
+    restored = [repeats.restored(encoding.decode(row), place) for row, place in rows]
+    return with_others(batch, restored, encoding)
 
 
 class _Groups:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
+from lar.trajectories.exact import exact
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
@@ -287,17 +288,27 @@ class Reader:
         """Count what was read and what was left out, and yield the trajectories."""
         for problem in reading.problems:
             self.note(Problem(path, problem, line, number))
+        kept = list(self._exact(reading, path, number, line))
         place = place_of(path, number, line)
         is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)
         counts = self.report.counts(reading.format)
         counts.records += 1
-        for found in reading.found:
+        for found in kept:
             counts.add(found.trajectory)
         if not is_own:
             rest = {**value, "messages": None} if reading.is_plain else value
             if texts := left_out(rest, [found.trajectory for found in reading.found]):
                 self.report.leave_out(reading.format, texts, place)
-        yield from (Item(self._redacted(found), place, number, is_own) for found in reading.found)
+        yield from (Item(self._redacted(found), place, number, is_own) for found in kept)
+
+    def _exact(self, reading: Reading, path: Path | str, number: int, line: int | None) -> Iterator[Found]:
+        for found in reading.found:
+            try:
+                trajectory = exact(found.trajectory)
+            except TrajectoryError as error:
+                self.note(Problem(path, str(error), line, number))
+            else:
+                yield Found(trajectory, found.is_call)
 
     def _redacted(self, found: Found) -> Found:
         if self.redact is None:

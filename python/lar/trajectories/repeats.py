@@ -246,6 +246,7 @@ class WaitingRows:
 
     def add(self, trajectory: Trajectory, place: str) -> None:
         """Hold a trajectory; `place` is where it stands in the log."""
+        # The fastest of all ways; it takes exact built-in types alone, as `exact` has made them.
         data = marshal.dumps({**trajectory.to_dict(), "place": place})
         self._file.write(data)
         self._starts.append(self._starts[-1] + len(data))

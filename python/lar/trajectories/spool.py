@@ -26,6 +26,7 @@ from lar.trajectories.read import Item, Reader
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import OPENING, opening
 from lar.trajectories.report import Report
+from lar.trajectories.schema import Trajectory
 from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encoding, encoding_of
 
 # Columns beside the encoded trajectories.
@@ -143,13 +144,19 @@ def _part(items: list[Item], encoding: Encoding) -> _Part:
         pa.array([item.place for item in items], pa.string()),
         pa.array([trajectory.task for trajectory in trajectories], pa.string()),
         pa.array([trajectory.success for trajectory in trajectories], pa.bool_()),
-        pa.array(map(len, trajectories), pa.int64()),
-        pa.array(map(characters_of, trajectories), pa.int64()),
+        *_lengths(trajectories).values(),
         pa.array([item.is_own for item in items], pa.bool_()),
     )
     openings = b"".join(opening(item.found) for item in items)
     own = bytes(item.is_own for item in items)
     return _Part(_beside(encoding.encode(trajectories), extra), openings, own)
+
+
+def _lengths(trajectories: list[Trajectory]) -> dict[str, pa.Array]:
+    return {
+        "_messages": pa.array(map(len, trajectories), pa.int64()),
+        "_characters": pa.array(map(characters_of, trajectories), pa.int64()),
+    }
 
 
 def _beside(rows: pa.RecordBatch, extra: tuple[pa.Array, ...]) -> pa.RecordBatch:
@@ -221,6 +228,12 @@ def read_spooled(block: Spooled) -> Iterator[pa.RecordBatch]:
         reader = pa.ipc.open_file(file)
         for number in range(reader.num_record_batches):
             yield reader.get_batch(number)
+
+
+def with_others(batch: pa.RecordBatch, trajectories: list[Trajectory], encoding: Encoding) -> pa.RecordBatch:
+    """The batch with `trajectories` in place of its own, and their lengths beside them."""
+    extra = {name: batch.column(name) for name in _EXTRA} | _lengths(trajectories)
+    return _beside(encoding.encode(trajectories), tuple(extra.values()))
 
 
 def encoded(batch: pa.RecordBatch) -> pa.RecordBatch:

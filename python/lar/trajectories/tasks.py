@@ -28,6 +28,7 @@ _BLOCK = re.compile(
     re.I,
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z_-]{0,40}(?: instructions)?)(?:\s[^<>]{0,300})?>")
+_ALONE = re.compile(r"(?<![^\n])<[^<>]*>[ \t\r]*(?:\n|\Z)")  # a tag that is all of its line
 # A command of Claude Code is the person's question where it has arguments, and else the program's business.
 _COMMAND = re.compile(r"<command-(?:name>[^<]{0,200}</command-name|args>\s*</command-args)>")
 _COMMAND_ARGUMENTS = re.compile(r"<command-args>\s*[^<\s]")
@@ -98,19 +99,27 @@ def without_boilerplate(text: str) -> str:
 
 
 def _without_blocks(text: str) -> str:
-    """`text` without the blocks of `_BLOCKS`; one that is not closed goes to the end."""
+    """`text` without the blocks whose names fit `_BLOCK`.
+
+    One that is not closed was cut off with its message, and goes to the end, where its tag has a line of its
+    own. Else it is part of the text: a person writes about `<timestamp>`, and `<image>` stands for a picture.
+    """
     parts: list[str] = []
     at, inside = 0, ""
     if not _COMMAND_ARGUMENTS.search(text):
         text = _COMMAND.sub("", text)
-    for tag in _TAG.finditer(text):
+    tags = list(_TAG.finditer(text))
+    closed = {tag[2].lower(): tag.start() for tag in tags if tag[1]}  # where each name is closed last
+    for tag in tags:
         name = tag[2].lower()
         if inside:
             if tag[1] and name == inside:
                 inside, at = "", tag.end()
         elif not tag[1] and _BLOCK.fullmatch(name):
-            parts.append(text[at : tag.start()])
-            inside = name
+            is_cut = name != "image" and _ALONE.match(text, tag.start())
+            if closed.get(name, -1) > tag.start() or is_cut:
+                parts.append(text[at : tag.start()])
+                inside = name
     return "".join(parts if inside else [*parts, text[at:]])
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from lar.errors import OptionError
+from lar.errors import OptionError, TrajectoryError
 from lar.trajectories.given import Given, as_trajectories
 from lar.trajectories.groups import in_groups
 from lar.trajectories.layouts.parquet import ParquetWriter, from_row, to_batch
@@ -44,7 +44,7 @@ def write_trajectories(trajectories: Given, path: StrPath) -> int:
 
     Raises:
         OptionError: the path has another suffix.
-        TrajectoryError: a trajectory does not fit the Parquet schema, or is none; see `Corpus.build`.
+        TrajectoryError: a trajectory cannot be written as JSON or Parquet, or is none; see `Corpus.build`.
         TypeError: `trajectories` is a path.
 
     >>> lar.write_trajectories(trajectories, folder / "logs.parquet")
@@ -101,8 +101,17 @@ class _LinesWriter:
 
 
 def to_line(trajectory: Trajectory) -> bytes:
-    """The trajectory as one line of JSON."""
-    return json.dumps(trajectory.to_dict(), ensure_ascii=False).encode() + b"\n"
+    """The trajectory as one line of JSON.
+
+    Raises:
+        TrajectoryError: a text is not valid UTF-8, or a value is of no type that JSON has.
+    """
+    try:
+        return json.dumps(trajectory.to_dict(), ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError as error:
+        raise TrajectoryError(f"a trajectory is not valid UTF-8: {error.reason}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TrajectoryError(f"a trajectory cannot be written as JSON: {error}") from None
 
 
 class Encoding(Protocol):

@@ -173,6 +173,22 @@ def test_a_stream_of_openai_chat_is_put_together(tmp_path):
     assert found.messages == [ASKED, _without_thought()]
 
 
+# Signs at which `str.splitlines` parts a text, and which JSON need not escape.
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_stream_is_parted_at_the_ends_of_its_lines_alone(sign, end):
+    texts = ["Twelve ", f"crates{sign}in ", "bay 4."]
+    chunks = [
+        {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
+        for text in texts
+    ]
+    lines = "".join(f"data: {json.dumps(chunk, ensure_ascii=False)}{end}{end}" for chunk in chunks)
+    report = Report()
+    (found,) = read_trajectories([{"request": CHAT, "response": lines}], strict=True, report=report)
+    assert found.messages == [ASKED, {"role": "assistant", "content": "".join(texts)}]
+    assert report.left_out == {}
+
+
 CHAT = {"model": "m", "messages": [ASKED]}
 COMPLETION = {"choices": [{"message": {"role": "assistant", "content": "Twelve."}}]}
 ZIPPED = base64.b64encode(gzip.compress(json.dumps(COMPLETION).encode())).decode()

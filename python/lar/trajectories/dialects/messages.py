@@ -1,6 +1,7 @@
 """Messages of any chat dialect -> the one normalized form (`lar.trajectories.schema.Message`)."""
 
 import json
+import re
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -37,6 +38,7 @@ _PLAIN_KEYS = frozenset(("role", "content", "name", "tool_call_id", "tool_calls"
 _CALLING = ("function_call", "tool_call", "tool_calls")
 _CONTENT = ("content", "value", "text")
 _BODY = (*_CONTENT, "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal")
+_LINE_BREAK = re.compile(r"[\r\n]+")
 # What a training library calls a turn that is context only: {key: the value that excludes it}.
 _EXCLUDES = ("weight", "loss_weight", "loss", "train", "trainable")
 
@@ -257,6 +259,14 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of `text` that are not empty, parted by line feeds and carriage returns.
+
+    `str.splitlines` also parts at characters such as U+2028, which may stand within a text of JSON.
+    """
+    return [line for line in _LINE_BREAK.split(text) if line]
 
 
 def from_json_text(value: Any) -> Any:

@@ -58,6 +58,11 @@ class Source:
         return self.shown or self.path
 
     @property
+    def identity(self) -> object:
+        """What is equal for two names of one file."""
+        return (self.system, self.path) if isinstance(self.path, str) else self.path.resolve()
+
+    @property
     def on_disk(self) -> bool:
         """Whether the file is a regular one of the local disk, so that it can be opened again anywhere."""
         return isinstance(self.path, Path) and self.member is None and self.path.is_file()
@@ -95,7 +100,8 @@ def _standard_input() -> io.BufferedReader:
 def find_sources(paths: Iterable[StrPath]) -> list[Source]:
     """List the files of `paths`: files, folders, glob patterns, URLs of these, and "-" for standard input.
 
-    A folder gives all its files, sorted, but hidden ones. Labels are short, and no two files have the same.
+    A folder gives all its files, sorted, but hidden ones. A file that several of `paths` give is listed once,
+    at its first place. Labels are short, and no two files have the same.
 
     Raises:
         FileNotFoundError: a path is not there, or a pattern fits no file.
@@ -103,7 +109,10 @@ def find_sources(paths: Iterable[StrPath]) -> list[Source]:
         MissingExtraError: the protocol of a URL needs a package.
         OSError: a folder cannot be listed.
     """
-    sources = [source for path in paths for source in _sources_of(path)]
+    found: dict[object, Source] = {}
+    for source in (source for path in paths for source in _sources_of(path)):
+        found.setdefault(source.identity, source)
+    sources = list(found.values())
     times = Counter(source.label for source in sources)
     return [
         source if times[source.label] == 1 else replace(source, label=source.full_name) for source in sources

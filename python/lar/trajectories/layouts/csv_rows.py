@@ -1,7 +1,7 @@
 """Read tables as text, `.csv` and `.tsv`: a record a row, with the names of the first line."""
 
-import codecs
 import csv
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordErr
     )  # a conversation is longer than the 131072 of the default
     found = _NAMES.search(name)
     delimiter = "\t" if found is not None and found[1].lower() == "tsv" else ","
-    rows = csv.DictReader(
-        codecs.getreader("utf-8-sig")(stream, "surrogateescape"), delimiter=delimiter, strict=True
-    )
+    # A reader of `codecs` would also part lines at characters of a text, such as U+2028.
+    text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+    rows = csv.DictReader(text, delimiter=delimiter, strict=True)
     number = 0
     try:
         for row in rows:
@@ -43,3 +43,5 @@ def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordErr
             yield Record({key: value or None for key, value in row.items()}, number, rows.line_num)
     except csv.Error as error:
         raise BrokenRecordError(f"not a readable table: {error}", rows.line_num, number + 1) from None
+    finally:
+        text.detach()  # who has opened the stream closes it

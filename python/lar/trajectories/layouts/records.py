@@ -179,23 +179,29 @@ def each_record(records: Records, forced: Format | None) -> Records:
 
 
 def _unpacked(record: Record, is_record: Callable[[Any], bool]) -> Iterator[Record]:
-    """Yield the records in a value that holds several (a result file on one line), or the value itself."""
-    value = record.value
-    if isinstance(value, list):
-        parts: list[Any] = value
-    elif isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list) and item and is_record(item[0])]
-        parts = lists[0] if lists else [item for item in value.values() if is_record(item)]
-    else:
-        parts = []
-    if not any(map(is_record, parts)):
+    """Yield the records in a value that holds several (a result file on one line), or the value itself.
+
+    The key of each is the record's number with the name of the part, or else with its position from 1.
+    """
+    parts, context = _parts(record.value, is_record)
+    if not any(map(is_record, parts.values())):
         yield record
         return
-    context = (
-        {key: item for key, item in value.items() if item is not parts} if isinstance(value, dict) else {}
-    )
-    for part in parts:
-        yield Record(part, record.number, record.line, None, context)
+    for name, part in parts.items():
+        yield Record(part, record.number, record.line, f"{record.number}/{name}", context)
+
+
+def _parts(value: Any, is_record: Callable[[Any], bool]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """The parts of a value that may be records, by position or name, and the fields around them."""
+    if isinstance(value, list):
+        return dict(enumerate(value, start=1)), {}
+    if not isinstance(value, dict):
+        return {}, {}
+    for key, item in value.items():
+        if isinstance(item, list) and item and is_record(item[0]):
+            return _parts(item, is_record)[0], {name: other for name, other in value.items() if name != key}
+    named = {key: item for key, item in value.items() if is_record(item)}
+    return named, {key: item for key, item in value.items() if key not in named}
 
 
 def _yaml_records(stream: IO[bytes]) -> Records:

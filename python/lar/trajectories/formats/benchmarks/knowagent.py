@@ -10,6 +10,7 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.benchmarks.react import split_turns
 from lar.trajectories.layouts.json_stream import Record
 
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _EXAMPLES = re.compile(r"^\(END OF EXAMPLES\)\n", re.MULTILINE)
 
 
@@ -35,7 +36,7 @@ def _read_question(value: dict[str, Any]) -> list[Draft]:
 def _read_household(value: dict[str, Any]) -> list[Draft]:
     """Give the agent the lines that begin with ">"; the trial in the name is an attempt at its task."""
     raw: list[dict[str, str]] = []
-    for line in value["traj"].splitlines(keepends=True):
+    for line in _LINE.findall(value["traj"]):
         role = "assistant" if line.startswith(">") else "user"
         if raw and raw[-1]["role"] == role:
             raw[-1]["content"] += line

@@ -8,7 +8,7 @@ from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.interfaces.chat import task_of
+from lar.trajectories.formats.interfaces.chat import parts_of, task_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields
 from lar.trajectories.layouts.json_stream import Record
 
@@ -28,13 +28,8 @@ def _conversation(exchange: Exchange) -> list[dict[str, Any]]:
     reply = _message_of(exchange.reply)
     if history and reply and history[-1].get("role") == "assistant":
         begun = history.pop()
-        reply = [{**reply[0], "content": [*_parts(begun), *_parts(reply[0])]}]
+        reply = [{**reply[0], "content": [*parts_of(begun), *parts_of(reply[0])]}]
     return history + reply
-
-
-def _parts(message: dict[str, Any]) -> list[Any]:
-    content = message.get("content")
-    return content if isinstance(content, list) else [content] if content else []
 
 
 def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any]) -> Draft:

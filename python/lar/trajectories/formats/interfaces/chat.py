@@ -111,9 +111,43 @@ def _said(value: dict[str, Any], history: list[Any]) -> list[Any]:
     reply = reply_of(value) if chosen is None else chosen
     if len(reply) > len(history) and reply[: len(history)] == history:
         return reply[len(history) :]
-    last = history[-1] if history else None
-    answered = isinstance(last, dict) and last.get("role", last.get("from")) in ("assistant", "gpt")
-    return [] if answered else reply
+    return reply
+
+
+def _is_agents(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role", message.get("from")) in ("assistant", "gpt")
+
+
+def _continued(history: list[Any], reply: list[Any]) -> tuple[list[Any], list[Any]]:
+    """A history whose last turn is the agent's, and a reply: one that goes on with this turn is joined to it.
+
+    Some logs have the reply in the history already: then no reply is left. Some servers repeat the beginning
+    of the turn in the reply: then none is left in the history.
+    """
+    begun, said = history[-1], reply[0]
+    (before, calls_before), (after, calls_after) = _text_and_calls(begun), _text_and_calls(said)
+    is_there = not calls_after and before.rstrip().endswith(after.strip())
+    if is_there or calls_before or not _is_agents(said):
+        return history, []
+    if not after.lstrip().startswith(before.strip()):
+        said = {**begun, **said, "content": [*parts_of(begun), *parts_of(said)]}
+    return history[:-1], [said, *reply[1:]]
+
+
+def _text_and_calls(message: Any) -> tuple[str, bool]:
+    messages = normalize_messages([message])
+    return "".join(one["content"] for one in messages), any("tool_calls" in one for one in messages)
+
+
+def parts_of(message: dict[str, Any]) -> list[Any]:
+    """The content of a raw message as a list of parts."""
+    content = message.get("content", message.get("value"))
+    return content if isinstance(content, list) else [content] if content else []
+
+
+def _is_reference(reply: list[Any], value: dict[str, Any]) -> bool:
+    """Whether a reply is a text beside whole conversations: data sets keep the right answer so."""
+    return reply[0].get("content") in [value[key] for key in REPLIES if isinstance(value.get(key), str)]
 
 
 def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
@@ -153,6 +187,9 @@ def _read(record: Record) -> list[Draft]:
     if not isinstance(value, dict):
         return [Draft(normalize_messages(history))]
     reply = _said(value, history)
+    if reply and history and _is_agents(history[-1]):
+        is_whole = inner is value and _is_reference(reply, value)
+        history, reply = (history, []) if is_whole else _continued(history, reply)
     messages = normalize_messages(_with_system(history + reply, inner or value))
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
     return [_draft(value, messages, inner, next(filter(None, schemas), None), is_call=bool(reply))]

@@ -107,7 +107,8 @@ def _begins(value: Any) -> bool:
 def _exchange(value: Any) -> Exchange | None:
     value = from_json_text(value)
     if isinstance(value, list):
-        if len(value) == 2 and isinstance(value[0], dict) and isinstance(value[1], dict):
+        # Two requests are no pair, but two records.
+        if len(value) == 2 and all(isinstance(one, dict) for one in value) and _pair(value[1], None) is None:
             return _pair(body_of(value[0]), value[1])
         return None
     if not isinstance(value, dict) or _REPLY_NAMES.isdisjoint(value) or _REQUEST_NAMES.isdisjoint(value):

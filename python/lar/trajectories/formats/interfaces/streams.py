@@ -6,7 +6,7 @@ Events stand as server-sent text (`data: {...}` lines), as a list of such lines,
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.dialects.messages import from_json_text, lines_of
 
 _Event = dict[str, Any]
 
@@ -29,7 +29,7 @@ def _events(value: Any) -> list[_Event]:
     if isinstance(value, str):
         if "data:" not in value[:4096]:
             return []
-        return [event for event in map(_event, value.splitlines()) if event is not None]
+        return [event for event in map(_event, lines_of(value)) if event is not None]
     if isinstance(value, dict) and isinstance(value.get("response"), dict) and "type" in value:
         return [value]  # the last event alone
     if not isinstance(value, list):
