@@ -72,8 +72,8 @@ def test_uses_are_the_median_of_the_latents_scaled_to_all_logs(corpus):
     found = estimate(corpus, sizes=[5], splits=1, most_tokens=corpus.num_tokens // 2)
     [point] = found.points
     train, _ = found.whole.corpus.split(0.2, 0)
-    counts = sorted(latent.count for latent in lar.mine(train, size=5))
-    assert point.uses == pytest.approx(counts[2] * found.tokens_in_all / train.num_tokens)
+    uses = sorted(latent.uses for latent in lar.mine(train, size=5))
+    assert point.uses == pytest.approx(uses[2] * found.tokens_in_all / train.num_tokens)
 
 
 def test_sizes_whose_latents_are_too_rare_are_not_recommended(corpus, monkeypatch):

@@ -72,7 +72,7 @@ def _curve(found: "Estimate") -> Table:
         table.add_row(
             f"{point.size:,}",
             str(point.gate or "none"),
-            f"{point.uses:,.0f}",
+            f"{int(point.uses):,}",
             f"{-point.reduction:+.1%}",
             f"{-low:+.1%} to {-high:+.1%}",
             f"{-point.prompt_reduction:+.1%}",
@@ -108,7 +108,8 @@ def _print_choice(found: "Estimate") -> None:
 
 def _choice(found: "Estimate") -> str:
     """What to take, and which sizes are not recommended because their latents are too rare."""
-    from lar.evaluation.estimate import ENOUGH, LEARNABLE
+    from lar.evaluation.estimate import ENOUGH
+    from lar.vocabulary.latent import LEARNABLE
 
     best, rare = found.recommended, found.too_rare
     saved = f"{best.reduction:.1%} of what the agent writes"

@@ -230,12 +230,24 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
         f"mined on ({mining['tasks']}; see lar evaluate for others)"
     )
+    print_prose(_uses(vocabulary))
     if weight:
         print_prose(
             f"of what the agent only reads {summary['prompt_reduction']:.1%} fewer, "
             f"of all text {summary['total_reduction']:.1%} fewer"
         )
     print_prose(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
+
+
+def _uses(vocabulary: Any) -> str:
+    """How many examples of its latents a student will see, and whether they are too few."""
+    from lar.vocabulary.latent import LEARNABLE, typical_uses
+
+    uses = typical_uses(vocabulary.latents)
+    text = f"half of the latents have {int(uses):,} uses or more"
+    if uses >= LEARNABLE:
+        return text
+    return f"{text}; fewer than {LEARNABLE} are too few to learn from (docs/howto/choose.md)"
 
 
 def _print_tools(tools: dict[str, Any]) -> None:

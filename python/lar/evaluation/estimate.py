@@ -17,6 +17,7 @@ from lar.trajectories.tasks import one_task
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
+from lar.vocabulary.latent import LEARNABLE
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,6 @@ SIZES = (64, 128, 256, 512, 1024)
 HELD_OUT = 0.2
 # A size is enough when it saves this share of what the largest one saves that can be learnt.
 ENOUGH = 0.9
-# A size can be learnt if half of its latents have so many uses in all logs. SmolLM2-135M seldom preferred
-# latents of fewer where they belong (docs/evidence.md, "What rare latents cost").
-LEARNABLE = 40
 # The gate whose price is measured beside a curve without one.
 USUAL_GATE = "p60"
 # Splits on which that gate and half of the tasks are tried, beside the full mining of the same splits.
@@ -137,7 +135,7 @@ class Estimate:
     def recommended(self) -> Point:
         """Of the sizes that can be learnt, the smallest that saves `ENOUGH` of the most, with the first gate.
 
-        The smallest of all where none can be learnt.
+        Half of their latents have `LEARNABLE` uses in all logs. The smallest of all where none can be learnt.
         """
         learnable = [point for point in self._curve if point.uses >= LEARNABLE] or self._curve[:1]
         most = max(point.reduction for point in learnable)

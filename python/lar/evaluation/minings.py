@@ -1,7 +1,6 @@
 """Minings of parts of one corpus, several at a time, each measured on the tasks that its part leaves out."""
 
 import logging
-import statistics
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from lar.mining.mine import mine_each
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import TextGates
 from lar.utils.progress import Progress
+from lar.vocabulary.latent import typical_uses
 
 Job = tuple[Corpus, Corpus, Sequence[int], float | str | None]
 """What to mine, what to measure, the sizes in ascending order, and the gate."""
@@ -58,8 +58,7 @@ class Minings:
         options: MiningKeywords = {**self._options, "max_entropy": gate}
         found: list[Mined] = []
         for vocabulary in mine_each(train, sizes[::-1], static=self._static, **options):
-            uses = [latent.count for latent in vocabulary.latents]
-            found.append(Mined(usage(held, vocabulary), statistics.median(uses) if uses else 0.0))
+            found.append(Mined(usage(held, vocabulary), typical_uses(vocabulary.latents)))
             self._count()
             if self._stopped.is_set():
                 break
