@@ -287,3 +287,14 @@ def test_what_is_not_there_is_named_before_anything_else(folder, tmp_path):
         ("evaluate", tmp_path / "no", folder / "vocabulary"),
     ):
         assert "no' does not exist" in refused(*command)
+
+
+@pytest.mark.parametrize("size", [2, 40])
+def test_mining_tells_whether_latents_have_enough_uses_to_learn_from(folder, tmp_path, size):
+    logs = tmp_path / "logs.jsonl"
+    write_trajectories(toy.trajectories(60), logs)
+    mined = lar("mine", logs, "--tokenizer", folder / "model", "--size", size, "-o", tmp_path / "vocabulary")
+    uses = sorted(latent.uses for latent in LatentVocabulary.load(tmp_path / "vocabulary").latents)
+    text = f"half of the latents have {int(np.median(uses))} uses or more"
+    assert text in mined.stdout
+    assert (f"{text}: fewer than 40 are too few" in mined.stdout) == (size == 40)

@@ -247,7 +247,10 @@ def _uses(vocabulary: Any) -> str:
     text = f"half of the latents have {int(uses):,} uses or more"
     if uses >= LEARNABLE:
         return text
-    return f"{text}; fewer than {LEARNABLE} are too few to learn from (docs/howto/choose.md)"
+    return (
+        f"{text}: fewer than {LEARNABLE} are too few to learn from, and lar estimate finds a smaller --size"
+        " whose latents have more (docs/howto/choose.md)"
+    )
 
 
 def _print_tools(tools: dict[str, Any]) -> None:
