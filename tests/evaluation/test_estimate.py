@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,10 @@ def test_sizes_whose_latents_are_too_rare_are_not_recommended(corpus, monkeypatc
         monkeypatch.setattr(module, "LEARNABLE", least)
         assert found.recommended.size == recommended
         assert (found.too_rare and found.too_rare.size) == too_rare
+    # A larger size is not recommended beyond one that is too rare, whatever its uses.
+    points = tuple(replace(point, uses=value) for point, value in zip(found.points, (9, 1, 9), strict=True))
+    monkeypatch.setattr(module, "LEARNABLE", 5)
+    assert replace(found, points=points).recommended.size == 4
 
 
 def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):

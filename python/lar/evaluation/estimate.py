@@ -4,6 +4,7 @@ import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Unpack
 
 from lar.corpus import Corpus
@@ -85,6 +86,10 @@ class Point:
         }
 
 
+def _is_learnable(point: Point) -> bool:
+    return point.uses >= LEARNABLE
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """The recommended size, mined in another way, beside the same splits of the curve."""
@@ -133,18 +138,21 @@ class Estimate:
 
     @property
     def recommended(self) -> Point:
-        """Of the sizes that can be learnt, the smallest that saves `ENOUGH` of the most, with the first gate.
+        """Of the sizes below `too_rare`, the smallest that saves `ENOUGH` of the most, with the first gate.
 
-        Half of their latents have `LEARNABLE` uses in all logs. The smallest of all where none can be learnt.
+        The smallest of all where even that is too rare.
         """
-        learnable = [point for point in self._curve if point.uses >= LEARNABLE] or self._curve[:1]
+        learnable = list(takewhile(_is_learnable, self._curve)) or self._curve[:1]
         most = max(point.reduction for point in learnable)
         return next(point for point in learnable if point.reduction >= ENOUGH * most)
 
     @property
     def too_rare(self) -> Point | None:
-        """The smallest size that cannot be learnt, with the first gate; None where all can."""
-        return next((point for point in self._curve if point.uses < LEARNABLE), None)
+        """The smallest size whose latents are too rare to learn, with the first gate; None where none is.
+
+        That is, half of them have fewer than `LEARNABLE` uses in all logs.
+        """
+        return next((point for point in self._curve if not _is_learnable(point)), None)
 
     @property
     def _curve(self) -> list[Point]:

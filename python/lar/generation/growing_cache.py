@@ -23,7 +23,7 @@ def growing_cache(config: Any) -> DynamicCache:
     return cache
 
 
-class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+class _GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed here
     """`keys` and `values` are views of memory with room for more positions."""
 
     keys: Tensor
