@@ -108,5 +108,10 @@ ARMS: dict[str, Arm] = {
     "token-skip": Arm(data="skipped"),
     "acon": Arm(student=CONTROL, agent=_compressing),
     "concise-hint": Arm(student=CONTROL, agent=HintedAgent),
+    **{f"{CONTROL}-seed-{seed}": Arm(options={"seed": seed}) for seed in (1, 2)},
+    **{f"lar-64-seed-{seed}": Arm(Latents(64), options={"seed": seed}) for seed in (1, 2)},
 }
-"""The arms by their names. Those with another's student need no training."""
+"""The arms by their names. Those with another's student need no training.
+
+A `seed` arm is trained with another seed (rows of a batch, start of the LoRA) from the same adapted base.
+"""

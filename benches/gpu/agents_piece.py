@@ -1,7 +1,8 @@
 """The piece `agents`: a real model adapted to a world's runs, then agents on its tasks.
 
 The stages are those of `benches.agents.stages`, in the folder STORE/work/WORLD. Existing results are kept, so
-the next run continues with the arms that the last one did not reach.
+the next run continues with the arms that the last one did not reach. Once the adapted base is there, arms do
+not need one another: several processes, each with its own --arms, train side by side.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from benches.agents.arms import ARMS
 from benches.agents.stages import Bench, Settings
 from benches.agents.table import summary, table
 from benches.agents.worlds.choice import WORLDS
+from benches.agents.worlds.world import Split
 from benches.gpu.clock import Pace, TimeUpError
 from benches.gpu.planning import forget
 from benches.gpu.record import Record
@@ -24,13 +26,14 @@ from lar.generation.sampling import Sampling
 class Scale:
     """The size of the piece.
 
-    arms: in their order; if time is short, the last are left out. tasks: of the test split. batch: episodes
-    at once. max_units: limit of a turn. max_length, batch_tokens: base tokens of a window and of a step.
-    adapt_steps, steps: of the adaptation and of each arm.
+    arms: in their order; if time is short, the last are left out. splits: an arm works on the tasks of each.
+    tasks: of a split. batch: episodes at once. max_units: limit of a turn. max_length, batch_tokens: base
+    tokens of a window and of a step. adapt_steps, steps: of the adaptation and of each arm.
     """
 
     device: str | None
     arms: tuple[str, ...]
+    splits: tuple[Split, ...]
     tasks: int
     batch: int
     max_units: int
@@ -43,6 +46,7 @@ class Scale:
 FULL = Scale(
     device=None,
     arms=("base", "react", "lar-64", "lar-256", "lar-1024"),
+    splits=("test", "unseen"),
     tasks=200,
     batch=200,
     max_units=192,
@@ -64,8 +68,9 @@ def measure(store: Path, world: str, scale: Scale, record: Record) -> None:
 
 
 def print_table(figures: dict[str, Any]) -> None:
-    """Print the table of the arms."""
-    print(f"\n{figures.get('table', 'no arm has figures')}")
+    """Print the table of the arms, for each split."""
+    for split, rows in figures.get("table", {"": "no arm has figures"}).items():
+        print(f"\n{split}\n{rows}")
 
 
 class Work:
@@ -102,16 +107,17 @@ class Work:
             self.record.was_cut(f"{name}: not begun")
             return
         pace = Pace(self.clock)
-        bench = self._bench(pace)
         try:
-            bench.measure(name, ARMS[name])
+            for split in self.scale.splits:
+                self._bench(pace, split).measure(name, ARMS[name])
         except TimeUpError:
             self.record.was_cut(f"{name}: cut at {pace.done} of {self.scale.steps} steps")
         forget()
-        self.record.figure("table", table(bench.records()))
-        self.record.figure("arms", summary(bench.records()))
+        measured = {split: self._bench(pace, split).records() for split in self.scale.splits}
+        self.record.figure("table", {split: table(records) for split, records in measured.items()})
+        self.record.figure("arms", {split: summary(records) for split, records in measured.items()})
 
-    def _bench(self, pace: Pace) -> Bench:
+    def _bench(self, pace: Pace, split: Split = "test") -> Bench:
         scale = self.scale
         common: dict[str, Any] = {
             "max_length": scale.max_length,
@@ -128,4 +134,4 @@ class Work:
             distill=DistillOptions(**common, max_steps=scale.steps),
             sampling=Sampling(max_units=scale.max_units),
         )
-        return Bench(self.world, settings, self.folder, pace)
+        return Bench(self.world, settings, self.folder, pace, split)

@@ -45,6 +45,7 @@ PRETRAINED = PretrainedScale(
 AGENTS = AgentsScale(
     device="cpu",
     arms=("react", "lar-256"),
+    splits=("test", "unseen"),
     tasks=4,
     batch=2,
     max_units=8,

@@ -4,7 +4,7 @@
     python -m benches.gpu.run pretrained-tau_bench --rehearse --out results/
 
 Reads the store of `store.py`, and downloads nothing. Writes OUT/PIECE.json after each figure, and prints a
-short table at the end. METHOD.md explains the figures. `--rehearse` runs the piece in miniature, with a tiny
+short table at the end. `--arms` chooses the arms of an `agents` piece. METHOD.md explains the figures. `--rehearse` runs the piece in miniature, with a tiny
 model and a few generated tickets of the demo's order desk, on a CPU, in less than a minute.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ MINUTES = 7.0
 def main(arguments: list[str] | None = None) -> int:
     """Run the piece; exit code 0, 1 if a stage failed, 2 if a file is missing, 3 if its time is up."""
     clock = Clock(MINUTES)  # before torch is imported, which takes seconds
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.arms and options.piece not in AGENTS:
+        parser.error(f"{options.piece} has no --arms")
     clock.limit = 60 * options.minutes
     add_site(options.store)
     if options.rehearse:
@@ -53,6 +57,8 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
 
         miniature.make(store)
         scale = miniature.SCALES[options.piece]
+    if options.arms:
+        scale = replace(scale, arms=tuple(options.arms))
 
     def last_lines() -> None:
         print_table(record.figures)
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "--store", type=Path, default=DEFAULT, help="folder of the stored loads (default: %(default)s)"
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="default: %(default)s")
+    parser.add_argument("--arms", nargs="+", help="arms of an `agents` piece (default: base to lar-1024)")
     parser.add_argument("--rehearse", action="store_true", help="run in miniature on a CPU")
     return parser
 

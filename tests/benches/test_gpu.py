@@ -103,7 +103,10 @@ def test_agents_in_miniature_go_on_where_time_cut_them(tmp_path):
     assert any("cut at" in line or "not begun" in line for line in first["cut"])
     second = measured(Clock(600))
     assert (second["errors"], second["cut"]) == ({}, [])
-    arms = second["figures"]["arms"]
+    of_splits = second["figures"]["arms"]
+    assert set(of_splits) == set(miniature.AGENTS.splits)
+    assert not of_splits["test"]["react"]["solved"].keys() & of_splits["unseen"]["react"]["solved"].keys()
+    arms = of_splits["unseen"]
     assert set(arms) == set(miniature.AGENTS.arms)
     assert {len(arm["solved"]) for arm in arms.values()} == {miniature.AGENTS.tasks}
     assert arms["lar-256"]["bits_per_byte"]["units"] < arms["react"]["bits_per_byte"]["units"]
