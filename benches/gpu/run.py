@@ -4,8 +4,9 @@
     python -m benches.gpu.run pretrained-tau_bench --rehearse --out results/
 
 Reads the store of `store.py`, and downloads nothing. Writes OUT/PIECE.json after each figure, and prints a
-short table at the end. `--arms` chooses the arms of an `agents` piece. METHOD.md explains the figures. `--rehearse` runs the piece in miniature, with a tiny
-model and a few generated tickets of the demo's order desk, on a CPU, in less than a minute.
+short table at the end. `--arms` chooses the arms of an `agents` piece. METHOD.md explains the figures.
+`--rehearse` runs the piece in miniature, with a tiny model and a few generated tickets of the demo's order
+desk, on a CPU, in less than a minute.
 """
 
 import argparse
