@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # pytest-xdist gives its processes the width of its terminal: commands would fold their sentences to it.
 os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")  # readline sets it for child processes, without os.environ
 
 # Without deadlines, because a busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None)
