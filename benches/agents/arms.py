@@ -85,6 +85,10 @@ def _compressing(name: str, student: Student, sampling: Sampling) -> Agent:
     return CompressingAgent(StudentAgent(name, student, sampling))
 
 
+def _guarded(name: str, student: Student, sampling: Sampling) -> Agent:
+    return StudentAgent(name, student, replace(sampling, canonical=True))
+
+
 def _without_thoughts(runs: Runs, teacher: Path, device: str | None) -> Iterator[Trajectory]:  # noqa: ARG001
     return without_thoughts(runs)
 
@@ -101,6 +105,9 @@ ARMS: dict[str, Arm] = {
     "lar-1024": Arm(Latents(1024)),
     "lar-256-p75": Arm(Latents(256, "p75")),
     "lar-1024-p75": Arm(Latents(1024, "p75")),
+    "lar-64-guarded": Arm(student="lar-64", agent=_guarded),
+    "lar-64-sft": Arm(Latents(64), options={"loss": "sft"}),
+    "lar-64-dropout": Arm(Latents(64), options={"latent_dropout": 0.2}),
     "lar-1024-paper": Arm(Latents(1024), options={"loss": "paper"}),
     "lar-1024-published": Arm(Latents(1024, maker=by_next_word), options=LOSS),
     "bpe-1024": Arm(Latents(1024, maker=vocabularies.bpe)),

@@ -2,7 +2,7 @@
 
     trajectories = lar.read_trajectories("logs/")
     corpus = lar.Corpus.build(trajectories, "Qwen3-8B/")
-    vocabulary = lar.mine(corpus, size=1024)
+    vocabulary = lar.mine(corpus)
     units = vocabulary.encode(ids)
     assert (vocabulary.expand(units) == ids).all()
 

@@ -38,7 +38,7 @@ PROMPTS = [
     f"<|im_start|>user\nHow warm is it in {city}?<|im_end|>\n<|im_start|>assistant\n"
     for city in ("Lima", "Oslo", "Kyoto and in Perth")
 ]
-GUARDED = Sampling(max_units=40, temperature=1.5, seed=3)
+GUARDED = Sampling(max_units=40, temperature=1.5, seed=3, canonical=True)
 WILD = replace(GUARDED, canonical=False)
 
 
@@ -218,15 +218,10 @@ def test_a_sampled_generation_is_read_as_written_with_the_guard_and_not_without(
     assert any((got.units >= student.vocabulary.base_size).any() for got in guarded)
 
 
-def test_turns_are_guarded_by_default():
-    assert Sampling().canonical
-    assert Sampling(temperature=0.1).canonical
-
-
 def test_greedy_writes_the_likeliest_unit_after_which_an_engine_reads_the_latents(student):
     """A padded batch equals decoding by hand, which reads the text after every unit."""
     engine = Engine(student.vocabulary)
-    guarded = generate(student, PROMPTS, Sampling(max_units=16))
+    guarded = generate(student, PROMPTS, Sampling(max_units=16, canonical=True))
     for prompt, got in zip(PROMPTS, guarded, strict=True):
         history = as_units(student.vocabulary, prompt).tolist()
         written = []

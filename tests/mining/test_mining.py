@@ -1,5 +1,7 @@
 """Mining: segments that recur over tasks are found, unpredictable ones are left out."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
 from lar.trajectories import Trajectory
+from lar.vocabulary.latent import typical_uses
 from testing import toy
 from testing.scores import score_with
 
@@ -132,6 +135,23 @@ def test_no_segment_cuts_a_character(tokenizer):
     vocabulary = mine(Corpus.build(runs, tokenizer), size=20)
     assert vocabulary.size > 0
     assert not any("\ufffd" in text for text in texts(vocabulary))
+
+
+@pytest.mark.parametrize("learnable", [1, 6, 30, 10**6])
+def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable):
+    monkeypatch.setattr("lar.vocabulary.latent.LEARNABLE", learnable)
+    monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (32, 16, 8, 4))
+    found = {size: mine(corpus, size) for size in (32, 16, 8, 4)}
+    sizes = [size for size, mined in found.items() if typical_uses(mined.latents) >= learnable]
+    expected = max(sizes, default=4)
+    chosen = mine(corpus)
+    assert chosen == found[expected]
+    assert chosen.mining["size"] == expected
+
+
+def test_prompts_and_updates_keep_their_size(corpus):
+    assert mine(corpus, prompt_weight=0.1).mining["size"] == 1024
+    assert mine(corpus, update=mine(corpus, 5)).mining["size"] == 5
 
 
 @pytest.mark.parametrize("gate", ["p101", "p", "-1", "often", -0.5])

@@ -33,7 +33,8 @@ _DEFAULTS = MiningOptions()
 @click.option(
     "--size",
     type=int,
-    help=f"The largest number of latents.  [default: {_DEFAULTS.size}, or that of --update]",
+    help="The largest number of latents.  [default: the largest of 1024, 512, ... 64 whose latents are used "
+    f"often enough to be learnt; {_DEFAULTS.size} with --prompt-weight; or that of --update]",
 )
 @click.option(
     "--min-support",
@@ -140,9 +141,8 @@ def command(
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     before = LatentVocabulary.load(update) if update else None
-    if size is None:
-        size = before.size if before else _DEFAULTS.size
-    MiningOptions(size=size, **options)  # what is wrong must not wait for the corpus
+    # What is wrong must not wait for the corpus.
+    MiningOptions(size=_DEFAULTS.size if size is None else size, **options)
     if options["tools"]:
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
@@ -159,7 +159,8 @@ def command(
         backend = cluster or here
         vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **options)
     check_latents(vocabulary)
-    if vocabulary.size < size:
+    most = vocabulary.mining["size"]
+    if vocabulary.size < most:
         logger.warning(
             "%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size
         )
@@ -168,7 +169,7 @@ def command(
     if as_json:
         print_json(summary)
     else:
-        _print(vocabulary, summary)
+        _print(vocabulary, summary, asked=size is not None or before is not None)
     print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 
 
@@ -207,7 +208,7 @@ def _of_prompts(vocabulary: Any) -> dict[str, Any]:
     }
 
 
-def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
+def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
     mining = vocabulary.mining
     weight = mining["prompt_weight"]
     table = Table(title="The latents that save most", title_justify="left")
@@ -230,7 +231,7 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
         f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
         f"mined on ({mining['tasks']}; see lar evaluate for others)"
     )
-    print_prose(_uses(vocabulary))
+    print_prose(_uses(vocabulary, asked=asked))
     if weight:
         print_prose(
             f"of what the agent only reads {summary['prompt_reduction']:.1%} fewer, "
@@ -239,18 +240,23 @@ def _print(vocabulary: Any, summary: dict[str, Any]) -> None:
     print_prose(f"{summary['vocabulary']} in {summary['seconds']:.1f} s")
 
 
-def _uses(vocabulary: Any) -> str:
-    """How many examples of its latents a student will see, and whether they are too few."""
+def _uses(vocabulary: Any, *, asked: bool) -> str:
+    """How many examples of its latents a student will see, whether they are too few, and what chose the size.
+
+    asked: whether the size was given.
+    """
+    from lar.mining.mine import SIZES
     from lar.vocabulary.latent import LEARNABLE, typical_uses
 
-    uses = typical_uses(vocabulary.latents)
+    uses, most = typical_uses(vocabulary.latents), vocabulary.mining["size"]
     text = f"half of the latents have {int(uses):,} uses or more"
-    if uses >= LEARNABLE:
-        return text
-    return (
-        f"{text}: fewer than {LEARNABLE} are too few to learn from, and lar estimate finds a smaller --size"
-        " whose latents have more (docs/howto/choose.md)"
-    )
+    if uses < LEARNABLE:
+        text += f": fewer than {LEARNABLE} are too few to learn from"
+        if asked and most > SIZES[-1]:
+            text += "; without --size, the logs choose a smaller one (docs/howto/choose.md)"
+    elif not asked and most in SIZES[1:]:
+        text += f"; with --size {2 * most}, half would have fewer than {LEARNABLE}, too few to learn from"
+    return text
 
 
 def _print_tools(tools: dict[str, Any]) -> None:

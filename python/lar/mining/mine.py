@@ -28,11 +28,13 @@ from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
-from lar.vocabulary.latent import Latent
+from lar.vocabulary.latent import Latent, are_learnable
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
+
+SIZES = (1024, 512, 256, 128, 64)  # tried in this order where no size is given
 
 
 def mine(
@@ -52,7 +54,11 @@ def mine(
 
     `update` is an earlier vocabulary or its folder, mined from older logs. Its latents that still pay keep
     their ids. The others are retired, and new latents take their rows. `size` None is then the size of that
-    vocabulary, else 1,024.
+    vocabulary.
+
+    Else `size` None is the largest of 1,024, 512, 256, 128 and 64 whose latents are used often enough to be
+    learnt: half of them `LEARNABLE` times or more, so that small logs get few latents. If none are, it is 64.
+    With a `prompt_weight` it is 1,024, because latents of prompts need not be written.
 
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`).
@@ -71,9 +77,8 @@ def mine(
     [0, 1, 2, 3]
     """
     before = None if update is None else opened(LatentVocabulary, update, "lar.mine(update=...)")
-    if size is None:
-        size = MiningOptions.size if before is None else before.size
-    chosen_options = merge_options(MiningOptions, None, {"size": size, **options})
+    sizes = _sizes(before, options.get("prompt_weight")) if size is None else (size,)
+    chosen = [merge_options(MiningOptions, None, {"size": most, **options}) for most in sizes]
     corpus = opened(Corpus, corpus, "lar.mine(corpus)")
     if before is not None:
         check_tokenizer(before, corpus)
@@ -82,7 +87,13 @@ def mine(
         check_unseen(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
         )
-    return _Mining(corpus.training, chosen_options, before, backend or OneMachine(), progress).run(size)
+    _warn_of_one_task(corpus.training)
+    for of_size in chosen:
+        mining = _Mining(corpus.training, of_size, before, backend or OneMachine(), progress)
+        vocabulary = mining.run(of_size.size)
+        if are_learnable(vocabulary.latents):
+            break
+    return vocabulary
 
 
 def mine_each(
@@ -102,10 +113,23 @@ def mine_each(
     `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
     """
     chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
+    _warn_of_one_task(corpus)
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
     mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
     for size in sizes:
         yield mining.run(size)
+
+
+def _sizes(before: LatentVocabulary | None, prompt_weight: float | None) -> tuple[int, ...]:
+    """The sizes to try where none is given, the largest first."""
+    if before is not None:
+        return (before.size,)
+    return SIZES[:1] if prompt_weight else SIZES
+
+
+def _warn_of_one_task(corpus: Corpus) -> None:
+    if warning := one_task(corpus.task_counts()):
+        logger.warning("%s", warning)
 
 
 @dataclass(frozen=True)
@@ -134,8 +158,6 @@ class _Mining:
         backend: Backend,
         progress: Progress,
     ) -> None:
-        if warning := one_task(corpus.task_counts()):
-            logger.warning("%s", warning)
         self._corpus = corpus
         self._options = options
         self._before = before

@@ -53,6 +53,11 @@ class Latent:
         return f"Latent(id={self.id}, text={self.text!r}, {len(self)} tokens, {self.uses} uses)"
 
 
+def are_learnable(latents: Iterable[Latent]) -> bool:
+    """Whether half of the latents have `LEARNABLE` uses or more."""
+    return typical_uses(latents) >= LEARNABLE
+
+
 def typical_uses(latents: Iterable[Latent]) -> float:
     """The median of the latents' uses: half of them have so many or more. 0.0 without latents."""
     uses = [latent.uses for latent in latents]
