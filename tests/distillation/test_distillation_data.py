@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from lar.corpus import Corpus
 from lar.corpus.windows import windows
@@ -108,6 +110,49 @@ def test_units_face_the_base_tokens_before_them(corpus, vocabulary):
             assert begins == (before == bytes_of(example.tokens[:start]))
             first = vocabulary.expand(example.units[[index]])[0]
             assert has_teacher == (begins and first == example.tokens[start])
+
+
+def test_latent_dropout_changes_units_but_neither_text_nor_teacher(corpus, vocabulary):
+    plain = Examples(corpus, vocabulary, 256)
+    spelled = Examples(corpus, vocabulary, 256, latent_dropout=0.5, seed=3)
+    counts = Counter()
+    for whole, example in zip(plain, spelled, strict=True):
+        units, tokens = example.units.astype(np.uint32), example.tokens
+        assert (vocabulary.expand(units) == vocabulary.expand(whole.units.astype(np.uint32))).all()
+        assert (tokens == whole.tokens).all()
+        own = units < vocabulary.base_size
+        assert (example.units[own & example.begins] == tokens[example.starts[own & example.begins]]).all()
+        assert set(whole.starts[whole.supervised]) >= set(
+            example.starts[example.supervised[example.units[example.supervised] >= vocabulary.base_size]]
+        )
+        agents = whole.units[whole.supervised]
+        counts["latents"] += (agents >= vocabulary.base_size).sum()
+        counts["kept"] += (example.units[example.supervised] >= vocabulary.base_size).sum()
+        # Every token of the agent's is learnt, but for the first of each latent that is spelled out.
+        lost = set(whole.starts[whole.supervised]) - set(example.starts[example.supervised])
+        counts["spelled"] += len(lost)
+    assert counts["kept"] + counts["spelled"] == counts["latents"]
+    assert 0.3 < counts["kept"] / counts["latents"] < 0.7
+
+
+def test_latent_dropout_is_drawn_by_seed_and_epoch(corpus, vocabulary):
+    def units(seed, epoch):
+        examples = Examples(corpus, vocabulary, 256, latent_dropout=0.5, seed=seed)
+        examples.set_epoch(epoch)
+        return np.concatenate([example.units for example in examples]).tolist()
+
+    assert units(1, 1) == units(1, 1)
+    assert len({tuple(units(*drawn)) for drawn in ((1, 0), (1, 1), (2, 0))}) == 3
+
+
+def test_the_trainer_draws_anew_in_each_epoch(corpus, vocabulary):
+    data = PackedExamples(Examples(corpus, vocabulary, 256, latent_dropout=0.5), 256)
+    loader = Accelerator(cpu=True).prepare(DataLoader(data, collate_fn=lambda rows: rows[0]))
+    epochs = []
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        epochs.append([row["units"].tolist() for row in loader])
+    assert epochs[0] != epochs[1]
 
 
 def test_examples_of_a_selection_are_those_of_its_conversations(corpus, vocabulary):

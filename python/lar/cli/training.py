@@ -46,6 +46,7 @@ _HELP = {
     "cached_teacher": "Read the likely tokens that score --top-k stored, instead of running the teacher.",
     "hidden_weight": "The weight of the distance between hidden states in the loss.",
     "unit_weight": "The weight of the loss's second term.",
+    "latent_dropout": "The share of the agent's latents that the student reads spelled out.",
     "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
     "loss": "The training loss; docs/how-it-works.md has the formulas.",
     "row_start": "The start value of a latent's input row.",

@@ -139,7 +139,10 @@ def train(
     start(base.device)
     evaluated = None if sides.held_out is None else HeldOut(sides.held_out, vocabulary, options)
     corpus = sides.training
-    source = Examples(corpus, vocabulary, options.max_length, _cached_teacher(base, corpus, options))
+    teacher = _cached_teacher(base, corpus, options)
+    source = Examples(
+        corpus, vocabulary, options.max_length, teacher, options.latent_dropout, seed=options.seed
+    )
     data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     identity["start_from"] = earlier and earlier.digest()

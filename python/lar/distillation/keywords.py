@@ -42,6 +42,7 @@ class DistillKeywords(AdaptKeywords, total=False):
     loss: Loss
     unit_weight: float
     hidden_weight: float
+    latent_dropout: float
     row_learning_rate: float
     row_start: RowStart
     hidden_batches: int

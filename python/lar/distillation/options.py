@@ -120,6 +120,10 @@ class DistillOptions(AdaptOptions):
         cached_teacher: read the probabilities that `lar.score` stored with `top_k` and the same max_length,
             instead of running the teacher over each batch.
 
+    The data
+        latent_dropout: the share of the agent's latents that the student reads spelled out, in base tokens,
+            drawn anew each epoch (see `lar.distillation.data.latent_dropout`).
+
     The new rows
         row_learning_rate: learning rate of the latents' embedding and head rows.
         row_start: how a latent's input row starts: a weighted mean of its tokens' rows ("mean",
@@ -134,6 +138,7 @@ class DistillOptions(AdaptOptions):
     loss: Loss = "marginal"
     unit_weight: NonNegativeFloat = 1.0
     hidden_weight: NonNegativeFloat = 0.0
+    latent_dropout: Share = 0.0
     row_learning_rate: PositiveFloat = 1e-3
     row_start: RowStart = "exponential"
     hidden_batches: PositiveInt = 50

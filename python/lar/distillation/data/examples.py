@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import read_shard
 from lar.corpus.windows import Window, windows
+from lar.distillation.data.latent_dropout import drawn, spelled
 from lar.errors import CorpusError
 from lar.scoring.store import CachedTeacher, TopTokens
 from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
@@ -57,8 +58,12 @@ class Examples(Sequence[Example]):
         vocabulary: LatentVocabulary,
         max_length: int,
         teacher: CachedTeacher | None = None,
+        latent_dropout: float = 0.0,
+        seed: int = 0,
     ) -> None:
         """Plan the windows; `teacher` adds a cached teacher's distributions.
+
+        A share `latent_dropout` of the agent's latents is spelled out, drawn by `seed`, others each epoch.
 
         Raises:
             CorpusError: corpus and vocabulary have different tokenizers, or a part of the corpus has no
@@ -68,6 +73,7 @@ class Examples(Sequence[Example]):
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
         self.vocabulary = vocabulary
         self._teacher = teacher
+        self._latent_dropout, self._seed, self._epoch = latent_dropout, seed, 0
         self._plan: list[tuple[Shard, int, Window]] = []
         for file in corpus.shard_files():
             shard = read_shard(file.path)
@@ -96,11 +102,19 @@ class Examples(Sequence[Example]):
         begin, end = shard.offsets[row : row + 2].tolist()
         tokens, action = shard.tokens[begin:end], shard.action[begin:end]
         parsed = self.vocabulary.reparameterize(tokens, action)
+        if self._latent_dropout:
+            draw = (self._seed, self._epoch, index)
+            chosen = drawn(parsed, self.vocabulary.base_size, self._latent_dropout, draw)
+            parsed = spelled(parsed, tokens, chosen)
         example = cut(tokens, parsed, self.vocabulary, window)
         if self._teacher is None:
             return example
         positions = window.positions()[example.starts[example.supervised]]
         return replace(example, top=self._teacher.top(shard, row, positions))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the latents that are spelled out anew."""
+        self._epoch = epoch
 
     def conversation(self, index: int) -> str:
         """The id of the window's trajectory."""

@@ -32,6 +32,10 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
         packed = pack([self.examples[i] for i in self.rows[index]])
         return {**packed, "row": torch.tensor([index])}
 
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer's data loader; see `Examples.set_epoch`."""
+        self.examples.set_epoch(epoch)
+
     def conversations(self, row: int) -> list[str]:
         """The ids of the trajectories in a row, each once."""
         return list(dict.fromkeys(self.examples.conversation(i) for i in self.rows[row]))
