@@ -103,7 +103,7 @@ bench: $(INSTALLED) ## From logs to figures on real corpora (SHARED=folder), aga
 evidence-small: $(INSTALLED) ## SMOLLM2=checkpoint: an agent with latents beside its control on 40 questions
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make evidence-small SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
 	@test -d $(SHARED)/tasks || { echo 'make evidence-small needs tasks with a score: SHARED=folder with tasks/search_qa' >&2; exit 2; }
-	$(BIN)/python -m benches.agents.run search_qa --shared $(SHARED) --model $(SMOLLM2) --device cpu --arms react lar-256 \
+	$(BIN)/python -m benches.agents.run search_qa --shared $(SHARED) --model $(SMOLLM2) --device cpu --arms react lar-64 \
 		--tasks 40 --runs 400 --max-length 1024 --adapt-steps 120 --steps 60 -o evidence-small
 
 gpu-pack: $(INSTALLED) ## MODEL=file.gguf: what a GPU machine without a network needs (benches/gpu/METHOD.md)
