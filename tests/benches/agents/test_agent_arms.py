@@ -130,7 +130,7 @@ def test_arms_without_latents_learn_from_their_runs_and_not_from_a_teacher(setti
         if arm.is_trained and arm.student is None:
             options = arm.distill_options(settings.distill)
             assert options.control == (arm.latents is None)
-            assert (options.loss == "sft") == options.control, name
+            assert options.loss == "sft" or not options.control, name
             assert options.max_steps == settings.distill.max_steps
 
 
