@@ -188,8 +188,9 @@ def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder,
 
 
 def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_folder, tmp_path):
+    dropout = {"lora_dropout": 0.1, "latent_dropout": 0.3}
     options = DistillOptions(
-        **FEW, max_steps=9, save_steps=4, lora_dropout=0.1, gradient_accumulation=2, output_start="first"
+        **FEW, **dropout, max_steps=9, save_steps=4, gradient_accumulation=2, output_start="first"
     )
     arguments = corpus, str(teacher_folder), vocabulary
     whole = distill(*arguments, options, tmp_path / "whole")

@@ -48,8 +48,8 @@ class Sampling:
     max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
     end a turn, in addition to the model's end-of-sequence ids. seed: None leaves torch's random state
     unchanged. canonical: mask the units after which an engine would find other latents in the turn's text
-    than were written (`lar.generation.guard`). It changes the text, and cost agents success and loops, so it
-    is off.
+    than were written (`lar.generation.guard`). It changes the text: agents broke the form of their turns and
+    began to loop, so it is off.
     """
 
     max_units: PositiveInt = 256

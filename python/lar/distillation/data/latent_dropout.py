@@ -18,8 +18,8 @@ def drawn(parsed: Reparameterized, base_size: int, share: float, seed: tuple[int
     """
     whole = parsed.begins[:-1] & parsed.begins[1:]
     candidates = parsed.action & whole & (parsed.units >= base_size)
-    drawn: NDArray[np.bool_] = candidates & (np.random.default_rng(seed).random(len(candidates)) < share)
-    return drawn
+    chosen: NDArray[np.bool_] = candidates & (np.random.default_rng(seed).random(len(candidates)) < share)
+    return chosen
 
 
 def spelled(
