@@ -7,6 +7,7 @@ paper.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,11 @@ ARMS: dict[str, Arm] = {
 
 A `seed` arm is trained with another seed (rows of a batch, start of the LoRA) from the same adapted base.
 """
+
+
+def matching(patterns: Iterable[str]) -> list[str]:
+    """The names of arms that match a pattern; SystemExit with one line for a pattern without one."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in ARMS):
+            raise SystemExit(f"{pattern!r} names no arm; there are {', '.join(ARMS)}")
+    return [name for name in ARMS if any(fnmatchcase(name, pattern) for pattern in patterns)]

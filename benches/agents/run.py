@@ -23,13 +23,12 @@ With --server the tasks are worked on by a model behind an OpenAI-compatible ser
 import argparse
 from collections.abc import Iterable
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
 import lar
 from benches.agents.alternating import Timed, timed, timing_table
-from benches.agents.arms import ARMS, CONTROL
+from benches.agents.arms import ARMS, CONTROL, matching
 from benches.agents.plot import write_picture
 from benches.agents.server_agent import ServerAgent
 from benches.agents.stages import Bench, Settings
@@ -55,13 +54,13 @@ def main() -> None:
         url, model = options.server
         bench.measure_agent(model, ServerAgent(url, model, tokenizer, bench.settings.sampling))
     else:
-        for name in _matching(options.arms, ARMS):
+        for name in matching(options.arms):
             bench.measure(name, ARMS[name])
     records = bench.records()
     found = {"settings": bench.settings_record, "arms": summary(records)}
     print(table(records))
     if options.timed:
-        times = _timed(bench, _matching(options.arms, ARMS), options.timed)
+        times = _timed(bench, matching(options.arms), options.timed)
         print(timing_table(times, CONTROL))
         found["timed"] = {name: asdict(arm) for name, arm in times.items()}
     if options.record:
@@ -97,15 +96,6 @@ def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
         distill=DistillOptions(**common, max_steps=steps),
         sampling=Sampling(max_units=choice.max_units),
     )
-
-
-def _matching(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
-    """The names that match a pattern; SystemExit with one line for a pattern without one."""
-    known = list(names)
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise SystemExit(f"{pattern!r} names no arm; there are {', '.join(known)}")
-    return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 class _Steps:

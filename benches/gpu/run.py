@@ -59,7 +59,9 @@ def _run(options: argparse.Namespace, clock: Clock, store: Path, packed: str) ->
         miniature.make(store)
         scale = miniature.SCALES[options.piece]
     if options.arms:
-        scale = replace(scale, arms=tuple(options.arms))
+        from benches.agents.arms import matching
+
+        scale = replace(scale, arms=tuple(matching(options.arms)))
 
     def last_lines() -> None:
         print_table(record.figures)
@@ -103,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "--store", type=Path, default=DEFAULT, help="folder of the stored loads (default: %(default)s)"
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="default: %(default)s")
-    parser.add_argument("--arms", nargs="+", help="arms of an `agents` piece (default: base to lar-1024)")
+    parser.add_argument("--arms", nargs="+", help="patterns of an `agents` piece's arms (base to lar-1024)")
     parser.add_argument("--rehearse", action="store_true", help="run in miniature on a CPU")
     return parser
 

@@ -10,7 +10,7 @@ from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
 from lar.trajectories import Trajectory
-from lar.vocabulary.latent import typical_uses
+from lar.vocabulary.learnable import typical_uses
 from testing import toy
 from testing.scores import score_with
 
@@ -139,8 +139,8 @@ def test_no_segment_cuts_a_character(tokenizer):
 
 @pytest.mark.parametrize("learnable", [1, 6, 30, 10**6])
 def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable):
-    monkeypatch.setattr("lar.vocabulary.latent.LEARNABLE", learnable)
-    monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (32, 16, 8, 4))
+    monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
+    monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (4, 8, 16, 32))
     found = {size: mine(corpus, size) for size in (32, 16, 8, 4)}
     sizes = [size for size, mined in found.items() if typical_uses(mined.latents) >= learnable]
     expected = max(sizes, default=4)

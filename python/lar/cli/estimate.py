@@ -80,9 +80,9 @@ def command(
       lar estimate logs/ --tokenizer Qwen3-8B/ --price-input 0.2 --price-output 0.6 --runs-per-month 100000
     """
     from lar.cli.next_step import print_next
-    from lar.evaluation.estimate import SIZES, estimate
+    from lar.evaluation.estimate import estimate
     from lar.evaluation.training_cost import training_cost
-    from lar.mining.options import MiningOptions
+    from lar.mining.options import SIZES, MiningOptions
 
     bill = _bill(**prices)
     gates_read = [None if gate == "none" else gate for gate in gates] or [None]

@@ -109,7 +109,7 @@ def _print_choice(found: "Estimate") -> None:
 def _choice(found: "Estimate") -> str:
     """What to take, and which sizes are not recommended because their latents are too rare."""
     from lar.evaluation.estimate import ENOUGH
-    from lar.vocabulary.latent import LEARNABLE
+    from lar.vocabulary.learnable import LEARNABLE
 
     best, rare = found.recommended, found.too_rare
     saved = f"{best.reduction:.1%} of what the agent writes"

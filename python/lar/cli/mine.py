@@ -17,7 +17,7 @@ from lar.cli.prose import print_prose
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
-from lar.mining.options import MiningOptions
+from lar.mining.options import SIZES, MiningOptions
 from lar.vocabulary.storage import FILE_NAME
 
 _DEFAULTS = MiningOptions()
@@ -245,16 +245,15 @@ def _uses(vocabulary: Any, *, asked: bool) -> str:
 
     asked: whether the size was given.
     """
-    from lar.mining.mine import SIZES
-    from lar.vocabulary.latent import LEARNABLE, typical_uses
+    from lar.vocabulary.learnable import LEARNABLE, typical_uses
 
     uses, most = typical_uses(vocabulary.latents), vocabulary.mining["size"]
     text = f"half of the latents have {int(uses):,} uses or more"
     if uses < LEARNABLE:
         text += f": fewer than {LEARNABLE} are too few to learn from"
-        if asked and most > SIZES[-1]:
+        if asked and most > SIZES[0]:
             text += "; without --size, the logs choose a smaller one (docs/howto/choose.md)"
-    elif not asked and most in SIZES[1:]:
+    elif not asked and most in SIZES[:-1]:
         text += f"; with --size {2 * most}, half would have fewer than {LEARNABLE}, too few to learn from"
     return text
 

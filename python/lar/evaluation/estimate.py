@@ -13,16 +13,15 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Usage
-from lar.mining.options import MiningKeywords
+from lar.mining.options import SIZES, MiningKeywords
 from lar.trajectories.tasks import one_task
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
-from lar.vocabulary.latent import LEARNABLE
+from lar.vocabulary.learnable import LEARNABLE
 
 logger = logging.getLogger(__name__)
 
-SIZES = (64, 128, 256, 512, 1024)
 HELD_OUT = 0.2
 # A size is enough when it saves this share of what the largest one saves that can be learnt.
 ENOUGH = 0.9

@@ -15,7 +15,7 @@ from lar.mining.mine import mine_each
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import TextGates
 from lar.utils.progress import Progress
-from lar.vocabulary.latent import typical_uses
+from lar.vocabulary.learnable import typical_uses
 
 Job = tuple[Corpus, Corpus, Sequence[int], float | str | None]
 """What to mine, what to measure, the sizes in ascending order, and the gate."""

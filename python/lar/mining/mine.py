@@ -17,7 +17,7 @@ from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
-from lar.mining.options import MiningKeywords, MiningOptions
+from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
 from lar.mining.tool_schemas import read_tools
@@ -28,13 +28,12 @@ from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
-from lar.vocabulary.latent import Latent, are_learnable
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.learnable import are_learnable
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
-
-SIZES = (1024, 512, 256, 128, 64)  # tried in this order where no size is given
 
 
 def mine(
@@ -56,9 +55,10 @@ def mine(
     their ids. The others are retired, and new latents take their rows. `size` None is then the size of that
     vocabulary.
 
-    Else `size` None is the largest of 1,024, 512, 256, 128 and 64 whose latents are used often enough to be
-    learnt: half of them `LEARNABLE` times or more, so that small logs get few latents. If none are, it is 64.
-    With a `prompt_weight` it is 1,024, because latents of prompts need not be written.
+    Without `size` and `update`, the logs choose: the largest of 1,024, 512, 256, 128 and 64 of which half of
+    the latents have `lar.vocabulary.learnable.LEARNABLE` uses or more, and 64 where none has. So small logs
+    get few latents, which a student can learn. With a `prompt_weight` it is 1,024, because latents of prompts
+    need not be written. `vocabulary.mining["size"]` is the size that was chosen.
 
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`).
@@ -124,7 +124,7 @@ def _sizes(before: LatentVocabulary | None, prompt_weight: float | None) -> tupl
     """The sizes to try where none is given, the largest first."""
     if before is not None:
         return (before.size,)
-    return SIZES[:1] if prompt_weight else SIZES
+    return SIZES[-1:] if prompt_weight else SIZES[::-1]
 
 
 def _warn_of_one_task(corpus: Corpus) -> None:

@@ -13,6 +13,8 @@ from lar.utils.paths import StrPath
 # Candidates for each latent. With twice as many, the choice is the same; with half as many, the loss is 0.1
 # points if many segments are alike.
 CANDIDATES_A_LATENT = 32
+# The numbers of latents that `mine` chooses from where none is given, and that `estimate` compares.
+SIZES = (64, 128, 256, 512, 1024)
 
 
 class MiningKeywords(TypedDict, total=False):

@@ -1,12 +1,6 @@
 """One latent: its id and its segment."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
-
-# A student can learn latents if half of them have so many uses. SmolLM2-135M seldom preferred latents of
-# fewer where they belong (docs/evidence.md, "What rare latents cost").
-LEARNABLE = 40
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,14 +45,3 @@ class Latent:
 
     def __repr__(self) -> str:
         return f"Latent(id={self.id}, text={self.text!r}, {len(self)} tokens, {self.uses} uses)"
-
-
-def are_learnable(latents: Iterable[Latent]) -> bool:
-    """Whether half of the latents have `LEARNABLE` uses or more."""
-    return typical_uses(latents) >= LEARNABLE
-
-
-def typical_uses(latents: Iterable[Latent]) -> float:
-    """The median of the latents' uses: half of them have so many or more. 0.0 without latents."""
-    uses = [latent.uses for latent in latents]
-    return float(median(uses)) if uses else 0.0

@@ -11,9 +11,9 @@ pytest.importorskip("transformers", reason="the bench needs the extra `train`")
 from benches.agents import stages, vocabularies
 from benches.agents.agent import Turn
 from benches.agents.alternating import timed
-from benches.agents.arms import ARMS, CONTROL, Arm, Latents
+from benches.agents.arms import ARMS, CONTROL, Arm, Latents, matching
 from benches.agents.episodes import run_episodes
-from benches.agents.run import _matching, main
+from benches.agents.run import main
 from benches.agents.stages import Bench, Settings, results_of
 from benches.agents.student_agent import StudentAgent
 from benches.agents.table import summary, table
@@ -173,10 +173,10 @@ def test_a_server_has_no_arms_to_time(monkeypatch, capsys):
 
 
 def test_patterns_name_arms():
-    assert _matching(["*"], ARMS) == list(ARMS)
-    assert _matching(["lar-256*", CONTROL], ARMS) == [CONTROL, "lar-256", "lar-256-p75"]
+    assert matching(["*"]) == list(ARMS)
+    assert matching(["lar-256*", CONTROL]) == [CONTROL, "lar-256", "lar-256-p75"]
     with pytest.raises(SystemExit, match="'lor-\\*' names no arm; there are base, react, "):
-        _matching(["lor-*"], ARMS)
+        matching(["lor-*"])
 
 
 def test_every_arm_has_data_and_options_that_there_are():
