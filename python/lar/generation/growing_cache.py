@@ -1,7 +1,7 @@
 """A key-value cache that appends in place.
 
 `DynamicCache` of transformers copies all keys and values of the conversation for each new unit. On a CPU that
-was a third of the decoding time of SmolLM2-135M (16 conversations of 900 units; docs/results.md).
+was a third of the decoding time of SmolLM2-135M (16 conversations of 900 units; docs/results/speed.md).
 """
 
 from typing import Any

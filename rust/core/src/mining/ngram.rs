@@ -33,7 +33,7 @@ use crate::mining::runs::Runs;
 use crate::mining::shares::shares;
 
 /// Most tokens of a context. Of several lengths and weights, these agreed well with a teacher's entropies
-/// (docs/results.md).
+/// (docs/results/reduction.md).
 pub const LONGEST_CONTEXT: usize = 4;
 
 /// The weight A of the distribution after the shorter context.
