@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lar.errors import VocabularyError
+from lar.errors import CorpusError, VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
 from lar.utils.task_digests import read_digests, write_digests
@@ -81,7 +81,11 @@ def read_folder(folder: Path) -> Stored:
         raise VocabularyError(f"{file}: 'base_size' is {stored}, the tokenizer beside it has {base_size} ids")
     read = [_read_latent(entry, index, stored, file) for index, entry in enumerate(content["latents"])]
     latents = [replace(latent, id=base_size + index) for index, latent in enumerate(read)]
-    return Stored(tuple(latents), tokenizer, content["mining"], read_digests(folder / TASKS_NAME))
+    try:
+        mined_tasks = read_digests(folder / TASKS_NAME)
+    except CorpusError as error:
+        raise VocabularyError(str(error)) from None
+    return Stored(tuple(latents), tokenizer, content["mining"], mined_tasks)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{file.parent}: no vocabulary (no {file.name})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise VocabularyError(f"{file}: not valid JSON: {error}") from error
     if not isinstance(content, dict) or content.get("format_version") not in (1, FORMAT_VERSION):
         raise VocabularyError(f"{file}: not a latent vocabulary of format version 1 or {FORMAT_VERSION}")
