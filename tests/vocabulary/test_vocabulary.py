@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -219,6 +220,15 @@ def test_a_damaged_file_is_refused_with_the_place(vocabulary, tmp_path, damage, 
     (folder / FILE_NAME).write_text(json.dumps(content))
     with pytest.raises(VocabularyError, match=message):
         LatentVocabulary.load(folder)
+
+
+def test_a_latent_with_an_added_token_is_refused(vocabulary, tmp_path):
+    tokens = [int(vocabulary.tokenizer.barriers[0]), 41]
+    text = vocabulary.tokenizer.decode(tokens)
+    with_added = replace(vocabulary.latents[0], tokens=tuple(tokens), text=text)
+    LatentVocabulary((with_added, *vocabulary.latents[1:]), vocabulary.tokenizer).save(tmp_path / "v")
+    with pytest.raises(VocabularyError, match="latent 0 holds an added token"):
+        LatentVocabulary.load(tmp_path / "v")
 
 
 def test_no_json_and_no_file_are_told_apart(tmp_path):

@@ -127,8 +127,14 @@ def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
 
 
 def check_texts(latents: Sequence[Latent], tokenizer: Tokenizer, file: Path) -> None:
-    """Raise VocabularyError if a latent's text, to which an export decodes it, is not that of its tokens."""
+    """Raise VocabularyError if a latent's text, to which an export decodes it, is not that of its tokens.
+
+    Nor may it hold an added token: an engine would find the latent instead, and never the end of a turn.
+    """
+    barriers = frozenset(tokenizer.barriers.tolist())
     for index, latent in enumerate(latents):
+        if not barriers.isdisjoint(latent.tokens):
+            raise VocabularyError(f"{file}: latent {index} holds an added token of the tokenizer")
         text = tokenizer.decode(list(latent.tokens))
         if latent.text != text:
             raise VocabularyError(
