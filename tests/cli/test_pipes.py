@@ -157,3 +157,24 @@ def test_reading_names_the_line(tmp_path):
     (tmp_path / "ids.jsonl").write_text("[1]\n\n[2.5]\n")
     with pytest.raises(OptionError, match="line 3"):
         list(read_ids(tmp_path / "ids.jsonl"))
+
+
+def test_nested_json_is_no_list_of_ids(tmp_path):
+    (tmp_path / "ids.jsonl").write_text("[1]\n" + "[" * 100_000 + "\n")
+    reading = read_ids(tmp_path / "ids.jsonl")
+    assert next(reading).tolist() == [1]
+    with pytest.raises(OptionError, match="line 2"):
+        next(reading)
+
+
+def npy_of(shape):
+    """The start of a .npy file: the header of an array of 32-bit ids of this shape, without the array."""
+    header = f"{{'descr': '<u4', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00v\x00" + header.encode().ljust(117) + b"\n"
+
+
+@pytest.mark.parametrize("content", [b"", npy_of("(5,)"), npy_of(f"({10**14},)"), npy_of("(((")])
+def test_a_damaged_array_is_refused(tmp_path, content):
+    (tmp_path / "ids.npy").write_bytes(content)
+    with pytest.raises(OptionError, match=r"ids\.npy: "):
+        list(read_ids(tmp_path / "ids.npy"))

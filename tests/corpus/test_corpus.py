@@ -164,6 +164,7 @@ def test_a_corpus_without_a_path_goes_with_the_object():
     [
         (lambda c: (c / "manifest.json").unlink(), "not a corpus"),
         (lambda c: (c / "manifest.json").write_text("{"), "not a corpus manifest"),
+        (lambda c: (c / "manifest.json").write_text("[" * 100_000), "not a corpus manifest"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 9}'), "format version 9"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 1}'), "missing or unknown"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 2}'), "missing or unknown"),

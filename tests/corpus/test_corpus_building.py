@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from lar.corpus import Corpus
-from lar.errors import CorpusError
+from lar.errors import CorpusError, OptionError
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import tokenizer_with
 from testing.corpora import CHATML, build, contents, make_trajectories
@@ -132,3 +132,19 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="not a corpus"):
         build(tmp_path)
     assert contents(tmp_path / "corpus") == {"thesis.txt": b"all of it"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is held there")
+def test_two_builds_do_not_write_to_one_folder(tmp_path):
+    """Both would end without an error, and the folder would hold the trajectories of the later one."""
+    expected = build(tmp_path, "alone", shard_tokens=2000)
+
+    def trajectories():
+        for number, trajectory in enumerate(make_trajectories()):
+            if number == 190:
+                with pytest.raises(OptionError, match="shared: another process is writing"):
+                    Corpus.build(make_trajectories(5), CHATML, tmp_path / "shared", shard_tokens=2000)
+            yield trajectory
+
+    Corpus.build(trajectories(), CHATML, tmp_path / "shared", shard_tokens=2000, workers=1)
+    assert contents(tmp_path / "shared") == contents(expected.path)

@@ -149,6 +149,17 @@ def test_each_file_once_and_in_order(folder):
     assert read(folder)[0] == names(3, 4, 1, 2, 5)
 
 
+def test_links_to_folders_are_followed_and_each_folder_is_read_once(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "7.jsonl").write_bytes(lines(7))
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    for name in ("z", "y"):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    (folder / "a" / "circle").symlink_to(folder / "a")
+    assert read(folder)[0] == names(3, 4, 1, 2, 5, 7)
+    assert find_sources([folder])[-1].label == "logs/y/7.jsonl"
+
+
 def test_a_file_that_several_arguments_give_is_read_once_at_its_first_place(folder, tmp_path, monkeypatch):
     (tmp_path / "other.jsonl").symlink_to(folder / "a" / "1.jsonl")
     monkeypatch.chdir(tmp_path)
@@ -239,6 +250,7 @@ MEMBERS = {
     "b/.hidden": b"x",
     "__MACOSX/b/4.json": b"x",
     "empty/": b"",
+    "../c/./5.jsonl": lines(5),  # packed from a folder beside the logs
 }
 
 
@@ -249,8 +261,14 @@ class TestZip:
         path = tmp_path / "logs.zip"
         zipped(path, MEMBERS, method, Unseekable(path) if streamed else None)
         found, problems, trajectories = read(path)
-        assert (found, problems) == (names(1, 2, 3, 4), [])
-        sources = ["logs.zip/a.jsonl.gz", "logs.zip/b/2.jsonl", "logs.zip/b/2.jsonl", "logs.zip/b/4.json"]
+        assert (found, problems) == (names(5, 1, 2, 3, 4), [])
+        sources = [
+            "logs.zip/../c/5.jsonl",
+            "logs.zip/a.jsonl.gz",
+            "logs.zip/b/2.jsonl",
+            "logs.zip/b/2.jsonl",
+            "logs.zip/b/4.json",
+        ]
         assert [trajectory.source for trajectory in trajectories] == sources
         assert read(f"file://{path}") == (found, problems, trajectories)
 

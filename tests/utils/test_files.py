@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lar.errors import OptionError
-from lar.utils.files import atomic_folder, check_replaceable, check_usable
+from lar.utils.files import atomic_folder, check_replaceable, check_usable, read_json, write_json
 
 KIND = "kind.json"
 
@@ -113,3 +113,16 @@ def test_a_finished_folder_that_cannot_be_put_in_place_is_kept_and_named(
 def test_a_folder_has_the_access_rights_of_any_new_folder(target):
     (target.parent / "plain").mkdir()
     assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE((target.parent / "plain").stat().st_mode)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "9" * 5000])
+def test_a_damaged_record_is_one_line(tmp_path, text):
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(OptionError, match=r"record\.json: not ") as caught:
+        read_json(tmp_path / "record.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_was_written_is_read(tmp_path):
+    write_json(tmp_path / "record.json", {"a": [1, None, "é"]})
+    assert read_json(tmp_path / "record.json") == {"a": [1, None, "é"]}

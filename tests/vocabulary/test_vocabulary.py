@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from lar.errors import OptionError, StreamError, VocabularyError
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
-from lar.vocabulary.storage import FILE_NAME
+from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 from testing.version_1 import as_version_1
@@ -221,12 +222,31 @@ def test_a_damaged_file_is_refused_with_the_place(vocabulary, tmp_path, damage, 
         LatentVocabulary.load(folder)
 
 
+def test_a_latent_with_an_added_token_is_refused(vocabulary, tmp_path):
+    tokens = [int(vocabulary.tokenizer.barriers[0]), 41]
+    text = vocabulary.tokenizer.decode(tokens)
+    with_added = replace(vocabulary.latents[0], tokens=tuple(tokens), text=text)
+    LatentVocabulary((with_added, *vocabulary.latents[1:]), vocabulary.tokenizer).save(tmp_path / "v")
+    with pytest.raises(VocabularyError, match="latent 0 holds an added token"):
+        LatentVocabulary.load(tmp_path / "v")
+
+
 def test_no_json_and_no_file_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError):
         LatentVocabulary.load(tmp_path)
-    (tmp_path / FILE_NAME).write_text('{"format_version": 1,')
-    with pytest.raises(VocabularyError, match="not valid JSON"):
-        LatentVocabulary.load(tmp_path)
+    for text in ('{"format_version": 1,', "[" * 100_000, '{"base_size": %s}' % ("9" * 5000)):
+        (tmp_path / FILE_NAME).write_text(text)
+        with pytest.raises(VocabularyError, match="not valid JSON"):
+            LatentVocabulary.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"task-1\n", b"0123456789abcdeF\n", b"0123456789abcdef 0"])
+def test_what_is_no_list_of_tasks_is_refused(vocabulary, tmp_path, content):
+    folder = tmp_path / "vocabulary"
+    vocabulary.save(folder)
+    (folder / TASKS_NAME).write_bytes(content)
+    with pytest.raises(VocabularyError, match=f"{TASKS_NAME}: not a list of digests"):
+        LatentVocabulary.load(folder)
 
 
 @given(segments(), st.lists(st.integers(40, 43), max_size=200), st.lists(st.integers(40, 43), max_size=9))

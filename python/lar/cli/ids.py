@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TypeVar
 
 import numpy as np
@@ -33,7 +34,8 @@ def read_ids(path: Path, hint: str = "") -> Iterator[NDArray[np.uint32]]:
     if path.suffix == ".npy":
         try:
             yield as_ids(np.load(path))
-        except (ValueError, OSError) as error:
+        # A header can end early, ask for more memory than there is, or be no Python.
+        except (ValueError, OSError, EOFError, MemoryError, TokenError) as error:
             raise OptionError(f"{path}: {error}") from error
         return
     for number, line in enumerate(read_lines(path), start=1):
@@ -41,7 +43,7 @@ def read_ids(path: Path, hint: str = "") -> Iterator[NDArray[np.uint32]]:
             continue
         try:
             yield as_ids(json.loads(line))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             place = f"{_name(path)}: line {number}"
             raise OptionError(f"{place} is not a JSON list of ids: {error}{hint}") from error
 

@@ -173,7 +173,7 @@ def _json(file: Path) -> dict[str, Any]:
     """The object in a JSON file; ValueError, with the file's name, where there is none."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise ValueError(f"{file}: not a record")

@@ -195,6 +195,6 @@ def _record(folder: Path) -> dict[str, Any]:
     """The record in a student's folder; empty where there is none."""
     try:
         value = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -82,15 +82,12 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
 
 def _claim(output: Path, wanted: dict[str, Any]) -> None:
     """Record what is run in a new or empty folder; raises OptionError for a folder of something else."""
-    from lar.utils.files import atomic_file, check_usable
+    from lar.utils.files import atomic_file, check_usable, read_json
 
     check_usable(output, RUN_FILE)
     file = output / RUN_FILE
     if file.is_file():
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise OptionError(f"{file}: not JSON ({error})") from None
+        found = read_json(file)
         differences = [name for name, value in wanted.items() if found.get(name) != value]
         if differences:
             raise OptionError(f"{output}: a run with another {' and '.join(differences)}; choose another -o")
@@ -110,7 +107,7 @@ class _Run:
 
     def stage(self, name: str) -> dict[str, Any]:
         """Do a stage, unless its report is there already; return the report."""
-        from lar.utils.files import atomic_file
+        from lar.utils.files import atomic_file, read_json
 
         file = self.folder / f"{name}.json"
         if file.is_file():
@@ -122,8 +119,7 @@ class _Run:
             report = self._called([*self._arguments(name), *overwrite])
             with atomic_file(file) as temporary:
                 temporary.write_text(report, encoding="utf-8")
-        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return value
+        return read_json(file)
 
     def _called(self, arguments: list[Path | str]) -> str:
         """What a command prints with --json."""

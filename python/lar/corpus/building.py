@@ -20,6 +20,7 @@ from lar.corpus.shards import Row, task_names, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
+from lar.utils.files import only_writer
 from lar.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def build_folder(
     is stored there; None keeps it.
 
     Raises:
-        OptionError: `shard_tokens` is out of its range.
+        OptionError: `shard_tokens` is out of its range, or another process is writing to the folder.
         CorpusError: there are no trajectories, or the folder contains other files.
         TokenizerError: the chat template refuses a trajectory and `skip_refused` is false.
         UnwrittenTextError: the chat template leaves out text of the agent and `strict` is true.
@@ -60,17 +61,18 @@ def build_folder(
     first = next(source, None)
     if first is None:
         raise CorpusError("no trajectories to build a corpus of")
-    manifest = _open(folder, tokenizer, shard_tokens)
-    build = _Build(folder, manifest, skip_refused, strict, progress)
-    source = chain([first], source)
-    build.skip_done(source, digest)
-    build.check_written(manifest.unwritten)
-    if manifest.complete and next(source, None) is not None:
-        raise _other_corpus(folder, "it was built of fewer trajectories")
-    if split is not None:
-        _replace_split(folder, manifest, split)
-    if not manifest.complete:
-        build.add(encode(source, tokenizer))
+    with only_writer(folder):
+        manifest = _open(folder, tokenizer, shard_tokens)
+        build = _Build(folder, manifest, skip_refused, strict, progress)
+        source = chain([first], source)
+        build.skip_done(source, digest)
+        build.check_written(manifest.unwritten)
+        if manifest.complete and next(source, None) is not None:
+            raise _other_corpus(folder, "it was built of fewer trajectories")
+        if split is not None:
+            _replace_split(folder, manifest, split)
+        if not manifest.complete:
+            build.add(encode(source, tokenizer))
 
 
 def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:

@@ -57,7 +57,7 @@ class Manifest:
             value = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CorpusError(f"{folder}: not a corpus (no {MANIFEST_FILE})") from None
-        except (ValueError, NotADirectoryError) as error:
+        except (ValueError, RecursionError, NotADirectoryError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
         version = value.get("format_version") if isinstance(value, dict) else None
         if version not in (1, FORMAT_VERSION):

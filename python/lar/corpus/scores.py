@@ -72,7 +72,7 @@ class TeacherRecord:
             record = cls(**{**content, "split": Split.of_json(content.get("split"))})
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, NotADirectoryError) as error:
+        except (ValueError, TypeError, RecursionError, NotADirectoryError) as error:
             raise CorpusError(f"{file}: a broken record of a teacher ({error})") from None
         for item in fields(record):
             value, kind = getattr(record, item.name), cast(Any, item.type)
@@ -152,7 +152,7 @@ def read_scores(shard_file: Path, digest: str, rows: int) -> Scores | None:
         return None
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: broken scores ({str(error).splitlines()[0]})") from None
 
 

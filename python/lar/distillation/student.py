@@ -234,7 +234,7 @@ def read_student(folder: Path) -> tuple[LatentVocabulary, dict[str, Any]]:
         raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{file}: not JSON ({error})") from None
     if not isinstance(record, dict):
         raise TrainingError(f"{file}: not the record of a run")

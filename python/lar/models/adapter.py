@@ -50,7 +50,7 @@ def base_folder(folder: Path) -> Path:
     file = folder / CONFIG_FILE
     try:
         name = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, RecursionError, AttributeError) as error:
         raise TrainingError(f"{file}: not an adapter's configuration ({error})") from None
     if not name or not isinstance(name, str):
         raise TrainingError(f"{file}: names no base model (base_model_name_or_path)")

@@ -37,7 +37,7 @@ class LatentControl:
             return cls(record["first_latent"], record["latents"], tuple(record["agent_header"]))
         except FileNotFoundError:
             raise EngineError(f"{folder}: not an export (a folder that `lar export` has written)") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise EngineError(f"{file}: not the record of an export ({error!r})") from None
 
     def follow(self, mode: str) -> "LatentFollower":

@@ -360,7 +360,7 @@ def read_json(file: Path) -> dict[str, Any]:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TokenizerError(f"{file}: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise TokenizerError(f"{file}: not a JSON object")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,21 @@ def write_json(target: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file that `write_json` wrote.
+
+    Raises:
+        OptionError: the file holds something else.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"{file}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise OptionError(f"{file}: not a JSON object")
+    return value
+
+
 def check_usable(target: Path, holds: str | None) -> None:
     """Raise OptionError unless `target` is absent, an empty folder, or a folder with the file `holds`.
 
@@ -60,6 +76,35 @@ def check_usable(target: Path, holds: str | None) -> None:
         return
     if holds is None or not (target / holds).is_file():
         raise OptionError(f"{target}: already contains something else; choose another folder or remove it")
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold `folder`, which is made if it is missing, so that nobody else writes to it within the block.
+
+    The system lets go of it when the process ends, however it ends. Windows and file systems without locks
+    hold nothing.
+
+    Raises:
+        OptionError: another process, or another thread of this one, holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError(f"{folder}: another process is writing to it; wait for its end") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
 
 
 def check_replaceable(target: Path, holds: str | None) -> None:

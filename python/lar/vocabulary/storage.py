@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lar.errors import VocabularyError
+from lar.errors import CorpusError, VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
 from lar.utils.task_digests import read_digests, write_digests
@@ -81,7 +81,11 @@ def read_folder(folder: Path) -> Stored:
         raise VocabularyError(f"{file}: 'base_size' is {stored}, the tokenizer beside it has {base_size} ids")
     read = [_read_latent(entry, index, stored, file) for index, entry in enumerate(content["latents"])]
     latents = [replace(latent, id=base_size + index) for index, latent in enumerate(read)]
-    return Stored(tuple(latents), tokenizer, content["mining"], read_digests(folder / TASKS_NAME))
+    try:
+        mined_tasks = read_digests(folder / TASKS_NAME)
+    except CorpusError as error:
+        raise VocabularyError(str(error)) from None
+    return Stored(tuple(latents), tokenizer, content["mining"], mined_tasks)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{file.parent}: no vocabulary (no {file.name})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise VocabularyError(f"{file}: not valid JSON: {error}") from error
     if not isinstance(content, dict) or content.get("format_version") not in (1, FORMAT_VERSION):
         raise VocabularyError(f"{file}: not a latent vocabulary of format version 1 or {FORMAT_VERSION}")
@@ -123,8 +127,14 @@ def _read_latent(entry: Any, index: int, base_size: int, file: Path) -> Latent:
 
 
 def check_texts(latents: Sequence[Latent], tokenizer: Tokenizer, file: Path) -> None:
-    """Raise VocabularyError if a latent's text, to which an export decodes it, is not that of its tokens."""
+    """Raise VocabularyError if a latent's text, to which an export decodes it, is not that of its tokens.
+
+    Nor may it hold an added token: an engine would find the latent instead, and never the end of a turn.
+    """
+    barriers = frozenset(tokenizer.barriers.tolist())
     for index, latent in enumerate(latents):
+        if not barriers.isdisjoint(latent.tokens):
+            raise VocabularyError(f"{file}: latent {index} holds an added token of the tokenizer")
         text = tokenizer.decode(list(latent.tokens))
         if latent.text != text:
             raise VocabularyError(

@@ -313,7 +313,10 @@ def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
     Raises:
         VocabularyError: an id is negative, no integer, or over 32 bits, or `ids` has not one dimension.
     """
-    array = np.asarray(ids)
+    try:
+        array = np.asarray(ids)
+    except (ValueError, OverflowError) as error:  # lists within lists, of several lengths
+        raise VocabularyError(f"ids must be a list of integers: {error}") from None
     if array.ndim != 1:
         raise VocabularyError(f"ids must be a list, not an array of {array.ndim} dimensions")
     if array.dtype == np.uint32:

@@ -11,7 +11,7 @@ from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions
 from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint
-from lar.utils.files import atomic_file
+from lar.utils.files import atomic_file, read_json
 from lar.utils.processes import count
 
 RUN_FILE = "run.json"
@@ -45,7 +45,7 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         with atomic_file(file) as temporary:
             temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
         return
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read_json(file)
     found.setdefault("processes", 1)  # of a version without several processes
     different = [name for name, value in identity.items() if found.get(name) != value]
     if different:
@@ -67,6 +67,6 @@ def last_checkpoint(folder: Path) -> Path | None:
 def _is_json(file: Path) -> bool:
     try:
         json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -1,6 +1,5 @@
 """Trains a student for each entropy gate and size of vocabulary, beside one control, and compares them."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.utils.files import check_usable, write_json
+from lar.utils.files import check_usable, read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -142,7 +141,7 @@ class _Work:
         if not file.is_file():
             write_json(file, wanted)
             return
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         if different := [name for name, value in wanted.items() if found.get(name) != value]:
             raise OptionError(
                 f"{self._output}: a sweep with another {' and '.join(different)}; choose another"
@@ -199,7 +198,7 @@ class _Work:
         file = self._file(name)
         annotate(self._progress, name)
         if file.is_file():
-            return Point.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            return Point.from_dict(read_json(file))
         vocabulary = None if name == CONTROL else self._mined(name, gate, size)
         point = self._measured(self._student(name, vocabulary), vocabulary, gate, size)
         write_json(file, point.to_dict())

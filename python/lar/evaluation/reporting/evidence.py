@@ -211,7 +211,7 @@ def json_of(file: Path) -> Any:
         return None
     try:
         return json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -189,7 +189,7 @@ def _record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ExportError(f"{folder}: not an export (a folder that `lar export` has written)") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExportError(f"{file}: not JSON: {error}") from None
     return record
 

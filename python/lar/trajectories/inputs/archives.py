@@ -58,7 +58,7 @@ def list_members(archive: IO[bytes]) -> tuple[list[Member], str | None]:
 
 def _is_left_out(name: str) -> bool:
     return name.endswith("/") or any(
-        part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts
+        (part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(name).parts
     )
 
 

@@ -150,10 +150,17 @@ def _files_at(path: Path) -> Iterator[Source]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """The regular files in `folder` and its folders, sorted, without hidden ones that are no logs."""
+    """The regular files in `folder` and its folders, sorted, without hidden ones that are no logs.
+
+    A link to a folder is followed; a folder to which several lead, or a circle of links, is read once.
+    """
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen = {os.path.realpath(folder)}
+    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        inner = {name: os.path.realpath(Path(parent, name)) for name in sorted(folders) if name[0] != "."}
+        first = {place: name for name, place in reversed(inner.items()) if place not in seen}
+        folders[:] = sorted(first.values())
+        seen.update(first)
         found += [Path(parent, name) for name in names if not name.startswith(".") or name in HIDDEN_LOGS]
     return sorted(file for file in found if file.is_file())
 
