@@ -30,6 +30,9 @@ const STEPS: usize = 12;
 /// Rounds of adding and dropping after that. Twelve save 0.1 points more in twice the time.
 const ROUNDS: usize = 4;
 
+/// More than any pool holds, and few enough that no product of a size overflows.
+const MOST_CHOSEN: usize = 1 << 40;
+
 /// Share of the remaining segments that is dropped between two parses. Twice as much saves 0.1 points less.
 const DROPPED_SHARE: f64 = 0.1;
 
@@ -77,6 +80,7 @@ impl Selector {
     ///
     /// It is the choice of a selector of that pool alone: no parse depends on candidates that are not chosen.
     pub(crate) fn choose(&self, pool: &[usize], size: usize) -> Vec<usize> {
+        let size = size.min(MOST_CHOSEN);
         let mut open = vec![false; self.candidates.len()];
         pool.iter().for_each(|&candidate| open[candidate] = true);
         let mut best = Present::empty(self, &open);
@@ -340,6 +344,13 @@ mod tests {
         let runs = runs_of(&[vec![1, 2], vec![1, 2]]);
         let error = Selector::new(&runs, Arc::new(candidates_in(&runs)), &[]).unwrap_err();
         assert_eq!(error, crate::Error::Length { what: "held", found: 0, expected: 1 });
+    }
+
+    #[test]
+    fn any_size_beyond_the_pool_chooses_the_same() {
+        let parts = [vec![1, 2, 3, 4, 1, 2], vec![1, 2, 3, 4], vec![3, 4, 1, 2]];
+        assert_eq!(chosen_segments(&parts, usize::MAX), chosen_segments(&parts, 10_000));
+        assert_eq!(chosen_segments(&parts, usize::MAX / 4), chosen_segments(&parts, 10_000));
     }
 
     #[test]
