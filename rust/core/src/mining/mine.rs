@@ -126,7 +126,7 @@ impl Selection {
 
     /// The segments.
     pub fn segments(&self) -> Segments {
-        self.chosen.iter().map(|&candidate| self.pool.segments.get(candidate)).collect()
+        self.chosen.iter().map(|&candidate| self.pool.segments().get(candidate)).collect()
     }
 
     /// How often the token parse of the corpus with all segments uses each of them; the corpus is parsed for it.
@@ -237,7 +237,7 @@ mod tests {
             let (runs, options) = (runs_of(&parts), options(size));
             let mined = mine(&runs, Arc::clone(&runs), &token_bytes(), &options, none_fail).unwrap();
             let candidates = find_candidates(&runs, &options.limits).unwrap();
-            let whole: Vec<bool> = candidates.segments.iter().map(|segment| !segment.contains(&3)).collect();
+            let whole: Vec<bool> = candidates.segments().iter().map(|segment| !segment.contains(&3)).collect();
             let pool = candidates.filter(&whole).unwrap();
             prop_assert_eq!(mined.pool().as_ref(), &pool);
             let chosen = Selection::choose(runs, Arc::new(pool), size).unwrap();

@@ -67,12 +67,12 @@ impl Selector {
     pub(crate) fn new(runs: &RunParts, candidates: Arc<Candidates>, held: &[bool]) -> Result<Self> {
         check_length("held", held.len(), candidates.len())?;
         let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS)?;
-        let trust_of = |index| trust(candidates.supports[index], candidates.segments.get(index).len());
+        let trust_of = |index| trust(candidates.supports()[index], candidates.segments().get(index).len());
         let trusts: Vec<f64> = (0..candidates.len()).map(trust_of).collect();
         let worth = |(trust, &held): (&f64, &bool)| if held { trust * HELD_WORTH } else { *trust };
         let worths = trusts.iter().zip(held).map(worth).collect();
-        let matcher = Matcher::new(&candidates.segments)?;
-        let (runs, texts) = (matcher.in_runs(&sample), matcher.in_candidates(&candidates.segments));
+        let matcher = Matcher::new(candidates.segments())?;
+        let (runs, texts) = (matcher.in_runs(&sample), matcher.in_candidates(candidates.segments()));
         Ok(Selector { candidates, matcher, runs, texts, trusts, worths })
     }
 
@@ -305,9 +305,9 @@ mod tests {
         is_held: fn(&[u32]) -> bool,
         size: usize,
     ) -> Result<Vec<Vec<u32>>> {
-        let held: Vec<bool> = candidates.segments.iter().map(is_held).collect();
+        let held: Vec<bool> = candidates.segments().iter().map(is_held).collect();
         let selector = Selector::new(runs, Arc::new(candidates.clone()), &held)?;
-        let segment = |candidate| candidates.segments.get(candidate).to_vec();
+        let segment = |candidate| candidates.segments().get(candidate).to_vec();
         let pool: Vec<usize> = (0..candidates.len()).collect();
         Ok(selector.choose(&pool, size).into_iter().map(segment).collect())
     }

@@ -574,9 +574,9 @@ mod tests {
 
     fn as_map(candidates: &Candidates) -> Frequencies {
         let entry = |(index, segment): (usize, &[u32])| {
-            (segment.to_vec(), (candidates.counts[index], candidates.supports[index]))
+            (segment.to_vec(), (candidates.counts()[index], candidates.supports()[index]))
         };
-        candidates.segments.iter().enumerate().map(entry).collect()
+        candidates.segments().iter().enumerate().map(entry).collect()
     }
 
     #[test]
@@ -683,7 +683,7 @@ mod tests {
             prop_assert_eq!(all.len(), expected.len());
             let found = find(&parts, &limits, scale);
             prop_assert_eq!(as_map(&found), best(expected, limits.most));
-            prop_assert!(found.segments.iter().is_sorted());
+            prop_assert!(found.segments().iter().is_sorted());
             crossed.borrow_mut().note(&runs_of(&parts), &limits, scale);
             Ok(())
         };
