@@ -17,7 +17,7 @@ use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
 /// Audits after which other candidates replace the segments that fail.
-pub const ROUNDS: usize = 6;
+pub const REPLACING_AUDITS: usize = 6;
 
 /// What to mine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Selection {
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
     /// `fails` takes the selection and returns for each of its segments whether it fails. That may depend on the other
-    /// segments, so each new choice is audited. After [`ROUNDS`] audits nothing replaces the
+    /// segments, so each new choice is audited. After [`REPLACING_AUDITS`] audits nothing replaces the
     /// segments that fail, so that the audits come to an end.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl Selection {
                 return Ok(Audited { selection: self, dropped, audits });
             }
             dropped += number;
-            let mut gone = vec![audits >= ROUNDS; self.pool.len()];
+            let mut gone = vec![audits >= REPLACING_AUDITS; self.pool.len()];
             for (&candidate, fails) in self.chosen.iter().zip(failed) {
                 gone[candidate] = fails;
             }
@@ -287,7 +287,7 @@ mod tests {
             let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
             let audited = Selection::choose(runs, pool, size).unwrap().audited(audit).unwrap();
             prop_assert!(!audited.selection.segments().iter().any(is_wrong));
-            prop_assert!(audited.audits <= ROUNDS + 1);
+            prop_assert!(audited.audits <= REPLACING_AUDITS + 1);
             prop_assert!(audited.dropped >= audited.audits - 1);
         }
     }
