@@ -118,7 +118,8 @@ impl Candidates {
         order.into_iter().map(|index| all.get(index)).collect()
     }
 
-    /// Drops all but the `most` that save most, in any order; returns the least saving of those, if they are as many.
+    /// Drops all but the `most` that save most, in any order; returns the least saving of those, if they are as
+    /// many.
     pub(crate) fn keep_best(&mut self, most: usize) -> Option<f64> {
         if self.len() < most || most == 0 {
             if most == 0 {

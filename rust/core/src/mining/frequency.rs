@@ -12,8 +12,8 @@ pub(crate) fn frequencies(ids: &[u32]) -> Vec<usize> {
     frequencies
 }
 
-/// The ids that occur, the most frequent first; and the number of each id: its place among these, from 1, and 0
-/// for ids that do not occur.
+/// The ids that occur, the most frequent first; and the number of each id: its place among these, from 1, and
+/// 0 for ids that do not occur.
 pub(crate) fn numbered(frequencies: &[usize]) -> (Vec<u32>, Vec<u32>) {
     let mut ids: Vec<u32> =
         (0..frequencies.len() as u32).filter(|&id| frequencies[id as usize] > 0).collect();

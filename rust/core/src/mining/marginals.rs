@@ -383,7 +383,8 @@ mod tests {
         ) {
             let run: Vec<u32> = pattern.into_iter().cycle().take(length).chain(rest).collect();
             let setting = Setting::new(candidates, &[(run.clone(), 3)]);
-            let losses: Vec<i128> = losses_by_definition(&setting.candidates, &run).iter().map(|l| 3 * l).collect();
+            let of_one = losses_by_definition(&setting.candidates, &run);
+            let losses: Vec<i128> = of_one.iter().map(|loss| 3 * loss).collect();
             prop_assert_eq!(setting.usage(&setting.all()).losses, losses);
         }
 

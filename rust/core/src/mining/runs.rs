@@ -17,9 +17,9 @@ mod folder;
 use finding::for_each_run;
 pub use folder::RunFolder;
 
-/// Ids that runs may hold: more than a hundred times as many as any tokenizer has. Tables are as long as the largest id,
-/// so one of a damaged file would ask for more memory than there is. (The largest of 32 bits is no id either:
-/// the core uses it for the end of a run and for "none".)
+/// Ids that runs may hold, many more than any tokenizer has. Tables are as long as the largest id, so one of a
+/// damaged file would ask for more memory than there is. (The largest of 32 bits is no id in any case: the core
+/// uses it for the end of a run and for "none".)
 const IDS: u32 = 1 << 26;
 
 /// Entries of a table that is short for any corpus.
@@ -220,9 +220,9 @@ impl Runs {
         self.some((0..self.len()).step_by(step))
     }
 
-    /// The same runs with tasks from 0 on, if a table as long as their largest number would be long: a caller may
-    /// number tasks by hashes.
-    pub(crate) fn with_near_tasks(&self) -> Cow<'_, Runs> {
+    /// The same runs with their tasks numbered from 0 on, if a table as long as the largest number would be long:
+    /// a caller may number tasks by hashes.
+    pub(crate) fn with_dense_tasks(&self) -> Cow<'_, Runs> {
         let largest = self.tasks.tokens().iter().max().map_or(0, |&task| task as usize);
         if largest < MOST_TABLE.max(4 * self.tasks.tokens().len()) {
             return Cow::Borrowed(self);

@@ -63,7 +63,7 @@ pub(crate) fn find_in_sample(runs: &Runs, limits: &Limits, tasks: u32) -> Result
 fn find_by_scale(runs: &Runs, limits: &Limits, tasks: u32, scale: Scale) -> Result<Candidates> {
     limits.check()?;
     let limits = limits.of(runs);
-    let runs = runs.with_near_tasks();
+    let runs = runs.with_dense_tasks();
     let text = Text::new(&runs, scale)?.standing_for(tasks);
     Ok(find_with_guess(&text, &limits, guessed_bound(&text, &limits)?))
 }
