@@ -6,7 +6,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use lar_core::chat_lines::{ChatLines, OPENING, Place, count_lines};
+use lar_core::chat_lines::{ChatLines, OPENING, LinePlace, count_lines};
 use libfuzzer_sys::fuzz_target;
 
 /// Whole parts of records: bytes alone hardly ever become a plain line.
@@ -32,7 +32,7 @@ enum Piece {
 
 fuzz_target!(|pieces: Vec<Piece>| {
     let block: Vec<u8> = pieces.into_iter().flat_map(bytes_of).collect();
-    let found = ChatLines::read(&block, "log", Place { line: 1, number: 1 });
+    let found = ChatLines::read(&block, "log", LinePlace { line: 1, number: 1 });
     let plain = found.places.len();
     let records = &found.records;
     assert_eq!((plain + found.others.len()) as u64, count_lines(&block).1);

@@ -36,7 +36,8 @@ fuzz_target!(|input: Input| {
     let byte_offsets = input.base_tokens.within(input.bytes.len());
     let bytes = input.bytes;
     let base_size = input.base_size.map_or(byte_offsets.len() as u32 - 1, u32::from);
-    if let Ok(token_bytes) = TokenBytes::new(bytes.clone(), byte_offsets.clone()) {
+    let token_bytes = TokenBytes::new(bytes.clone(), byte_offsets);
+    if let Ok(token_bytes) = &token_bytes {
         let again: Vec<u8> = (0..token_bytes.size()).flat_map(|id| token_bytes.get(id).to_vec()).collect();
         assert_eq!(again, bytes);
     }
@@ -45,7 +46,8 @@ fuzz_target!(|input: Input| {
     let Ok(vocabulary) = Vocabulary::new(base_size, segments) else { return };
     let latents: Vec<u32> = (vocabulary.base_size()..vocabulary.size()).collect();
     assert_eq!(vocabulary.expand(&latents).unwrap(), tokens);
-    if let Ok(expander) = Expander::new(Arc::new(vocabulary), bytes, byte_offsets) {
+    let expander = token_bytes.and_then(|bytes| Expander::new(Arc::new(vocabulary), bytes));
+    if let Ok(expander) = expander {
         expander.text(&latents).unwrap();
     }
 });

@@ -11,6 +11,7 @@ use arbitrary::Arbitrary;
 use lar_core::stream::expander::Expander;
 use lar_core::stream::stop_strings::StopStrings;
 use lar_core::stream::{Budget, Finish, Piece, Stream};
+use lar_core::tokens::bytes::TokenBytes;
 use lar_core::{Segments, Vocabulary};
 use libfuzzer_sys::fuzz_target;
 
@@ -63,7 +64,8 @@ fn units_of(chunks: &[&[u8]]) -> (Arc<Expander>, Vec<u32>) {
         segments.push(&chunk.iter().map(|&byte| u32::from(byte)).collect::<Vec<_>>());
     }
     let vocabulary = Arc::new(Vocabulary::new(256, segments).unwrap());
-    let expander = Expander::new(vocabulary, (0..=255).collect(), (0..=256).collect()).unwrap();
+    let token_bytes = TokenBytes::new((0..=255).collect(), (0..=256).collect()).unwrap();
+    let expander = Expander::new(vocabulary, token_bytes).unwrap();
     let unit =
         |chunk: &&[u8]| distinct.binary_search(chunk).map_or(u32::from(chunk[0]), |index| 256 + index as u32);
     (Arc::new(expander), chunks.iter().map(unit).collect())

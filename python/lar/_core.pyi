@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "REPLACING_AUDITS",
     "Candidates",
     "CanonicalGuard",
     "Expander",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 __version__: str
+REPLACING_AUDITS: int
+"""Audits of a selection after which others replace the segments that fail; after later ones nothing does."""
 
 def count_lines(block: bytes) -> tuple[int, int]:
     """The lines of a block of whole lines, and how many of these are not blank."""

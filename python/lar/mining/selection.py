@@ -27,8 +27,8 @@ from lar.vocabulary.segments import Segments
 Crosses = Callable[[Sequence[str]], NDArray[np.bool_]]
 
 # Audits after which a latent that fails is dropped even if another is at fault, so that they come to an end
-# sooner. Two more than those after which the core replaces nothing (`mine.rs`).
-_BLAMING_AUDITS = 8
+# sooner: two more than those after which others replace those that fail.
+_BLAMING_AUDITS = _core.REPLACING_AUDITS + 2
 
 
 class Selector:

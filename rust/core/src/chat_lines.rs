@@ -32,25 +32,25 @@ const MOST_NAMES: usize = 1 << 30;
 /// The plain lines of a block as columns, and the places of all others.
 ///
 /// ```
-/// use lar_core::chat_lines::{ChatLines, Place};
+/// use lar_core::chat_lines::{ChatLines, LinePlace};
 ///
 /// let block = br#"{"id": "one", "messages": [{"role": "assistant", "content": "Done."}]}
 /// not a record
 /// "#;
-/// let lines = ChatLines::read(block, "log", Place { line: 1, number: 1 });
+/// let lines = ChatLines::read(block, "log", LinePlace { line: 1, number: 1 });
 /// assert_eq!(lines.records.ids.get(0), b"one");
 /// assert_eq!(lines.messages.contents.get(0), b"Done.");
 ///
 /// let (place, range) = &lines.others[0];
-/// assert_eq!(*place, Place { line: 2, number: 2 });
+/// assert_eq!(*place, LinePlace { line: 2, number: 2 });
 /// assert_eq!(&block[range.clone()], b"not a record\n");
 /// ```
 #[derive(Debug, Default)]
 pub struct ChatLines {
     /// The plain lines.
-    pub places: Vec<Place>,
+    pub places: Vec<LinePlace>,
     /// The lines that are not plain.
-    pub others: Vec<(Place, Range<usize>)>,
+    pub others: Vec<(LinePlace, Range<usize>)>,
     /// Columns of the plain lines.
     pub records: Records,
     /// Columns of their messages, end to end.
@@ -64,7 +64,7 @@ pub struct ChatLines {
 
 /// A line and its record, both counted from 1 from the beginning of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct LinePlace {
     /// The line.
     pub line: u64,
     /// The record: the lines that are not blank, up to this one.
@@ -159,7 +159,7 @@ impl ChatLines {
     ///
     /// `label` names the file: in the ids of records without one, and as the source of those without one.
     /// `first` is the place of the block's first line, and of its record where that line is not blank.
-    pub fn read(block: &[u8], label: &str, first: Place) -> Self {
+    pub fn read(block: &[u8], label: &str, first: LinePlace) -> Self {
         let mut found = ChatLines::default();
         let mut place = first;
         let mut start = 0;
@@ -186,7 +186,7 @@ impl ChatLines {
     }
 
     /// Adds a line if it is plain; returns whether it is.
-    fn add(&mut self, line: &[u8], label: &str, place: Place) -> bool {
+    fn add(&mut self, line: &[u8], label: &str, place: LinePlace) -> bool {
         let mark = self.mark();
         let read = std::str::from_utf8(line).ok().and_then(|text| record::read(self, text, label, place));
         match read {
@@ -242,7 +242,7 @@ impl Agent {
 mod tests {
     use super::*;
 
-    const FIRST: Place = Place { line: 11, number: 5 };
+    const FIRST: LinePlace = LinePlace { line: 11, number: 5 };
     const TALK: &str =
         r#"[{"role": "user", "content": "é"}, {"content": "<think>a</think> b\n", "role": "assistant"}]"#;
 
@@ -251,7 +251,7 @@ mod tests {
         let odd = r#"{"messages": [{"role": "assistant", "content": "lost"}], "id": 1, "id": 2}"#;
         let block = format!("{{\"messages\": {TALK}}}\n \t\n{odd}\n{{\"id\": 7, \"messages\": {TALK}}}");
         let mut found = ChatLines::read(block.as_bytes(), "log", FIRST);
-        assert_eq!(found.places, [FIRST, Place { line: 14, number: 7 }]);
+        assert_eq!(found.places, [FIRST, LinePlace { line: 14, number: 7 }]);
         let (place, range) = found.others[0].clone();
         assert_eq!((place.line, place.number, &block[range]), (13, 6, &*format!("{odd}\n")));
         assert_eq!(count_lines(block.as_bytes()), (4, 3));

@@ -35,7 +35,6 @@
 //! use lar_core::{Error, Vocabulary};
 //!
 //! # fn main() -> Result<(), Error> {
-//! let (bytes, offsets): (Vec<u8>, Vec<usize>) = ((0..=255).collect(), (0..=256).collect());
 //! let ids = |text: &str| -> Vec<u32> { text.bytes().map(u32::from).collect() };
 //!
 //! // Two trajectories of two tasks, in which the agent wrote everything. No segment contains a newline.
@@ -55,7 +54,7 @@
 //! // Segments that both tasks contain.
 //! let limits = Limits { min_count: 2, min_support: 2, max_length: 32, most: 100 };
 //! let options = MiningOptions { size: 2, limits };
-//! let token_bytes = TokenBytes::new(bytes.clone(), offsets.clone())?;
+//! let token_bytes = TokenBytes::new((0..=255).collect(), (0..=256).collect())?;
 //! let no_audit = |selection: &Selection| Ok::<_, Error>(vec![false; selection.len()]);
 //! let selection = mine(&runs, Arc::clone(&runs), &token_bytes, &options, no_audit)?;
 //!
@@ -67,7 +66,7 @@
 //! assert_eq!(vocabulary.expand(&units)?, ids(text));
 //!
 //! // The same text as a stream.
-//! let expander = Arc::new(Expander::new(vocabulary, bytes, offsets)?);
+//! let expander = Arc::new(Expander::new(vocabulary, token_bytes)?);
 //! let mut stream = Stream::new(Arc::clone(&expander), Arc::new(StopStrings::default()), Budget::Unlimited);
 //! let mut streamed = String::new();
 //! for unit in units {

@@ -8,6 +8,7 @@ mod automaton;
 pub mod candidates;
 mod counting;
 mod flat_text;
+mod frequency;
 pub mod limits;
 mod marginals;
 pub mod match_trie;

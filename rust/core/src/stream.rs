@@ -57,12 +57,14 @@ pub enum Piece {
 /// use lar_core::stream::expander::Expander;
 /// use lar_core::stream::stop_strings::StopStrings;
 /// use lar_core::stream::{Budget, Finish, Piece, Stream};
+/// use lar_core::tokens::bytes::TokenBytes;
 ///
 /// # fn main() -> lar_core::Result<()> {
 /// // Base ids are bytes; the latent 256 is "ok".
 /// let segment = [u32::from(b'o'), u32::from(b'k')];
 /// let vocabulary = Arc::new(Vocabulary::new(256, [segment.as_slice()].into_iter().collect())?);
-/// let expander = Arc::new(Expander::new(vocabulary, (0..=255).collect(), (0..=256).collect())?);
+/// let token_bytes = TokenBytes::new((0..=255).collect(), (0..=256).collect())?;
+/// let expander = Arc::new(Expander::new(vocabulary, token_bytes)?);
 /// let stops = Arc::new(StopStrings::new(&["END"])?);
 ///
 /// let mut stream = Stream::new(Arc::clone(&expander), Arc::clone(&stops), Budget::Unlimited);
@@ -243,6 +245,7 @@ fn incomplete_character(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::stream::batch::StreamBatch;
+    use crate::tokens::bytes::TokenBytes;
     use crate::tokens::segments::Segments;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;
@@ -254,7 +257,8 @@ mod tests {
             flat.push(&segment.iter().map(|&byte| u32::from(byte)).collect::<Vec<_>>());
         }
         let vocabulary = Arc::new(Vocabulary::new(256, flat).unwrap());
-        Arc::new(Expander::new(vocabulary, (0..=255).collect(), (0..=256).collect()).unwrap())
+        let token_bytes = TokenBytes::new((0..=255).collect(), (0..=256).collect()).unwrap();
+        Arc::new(Expander::new(vocabulary, token_bytes).unwrap())
     }
 
     fn stream(expander: &Arc<Expander>, stops: &[&str], budget: Budget) -> Stream {

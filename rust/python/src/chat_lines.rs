@@ -1,6 +1,6 @@
 //! Columns of plain chat lines as numpy arrays.
 
-use lar_core::chat_lines::{self, ChatLines, Place, TextBuffers};
+use lar_core::chat_lines::{self, ChatLines, LinePlace, TextBuffers};
 use numpy::{Element, IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -20,7 +20,7 @@ pub fn read_chat_lines<'py>(
     first_line: u64,
     first_number: u64,
 ) -> PyResult<Found<'py>> {
-    let first = Place { line: first_line, number: first_number };
+    let first = LinePlace { line: first_line, number: first_number };
     let mut found = py.detach(|| ChatLines::read(block, label, first));
     let (texts, numbers, agent) = (texts(py, &mut found)?, numbers(py, &found)?, found.agent);
     Ok((texts, numbers, (agent.turns, agent.calls, agent.characters)))

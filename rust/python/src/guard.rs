@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use lar_core::tokens::barriers::Barriers;
-use lar_core::tokens::bytes::TokenBytes;
 use lar_core::vocabulary::guard::{CanonicalGuard as CoreGuard, GuardTable as CoreTable};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_from};
+use crate::arrays::{contiguous, token_bytes_from};
 use crate::errors::to_python;
 use crate::ids::Id;
 use crate::vocabulary::Vocabulary;
@@ -29,8 +28,8 @@ impl GuardTable {
         barriers: PyReadonlyArray1<'_, u32>,
     ) -> PyResult<Self> {
         let vocabulary = Arc::clone(&vocabulary.vocabulary);
-        let bytes = TokenBytes::new(contiguous(&token_bytes)?.to_vec(), offsets_from(&byte_offsets)?);
-        let (bytes, barriers) = (bytes.map_err(to_python)?, Barriers::new(contiguous(&barriers)?));
+        let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
+        let barriers = Barriers::new(contiguous(&barriers)?);
         let table = py.detach(|| CoreTable::new(vocabulary, bytes, barriers)).map_err(to_python)?;
         Ok(GuardTable { table: Arc::new(table) })
     }

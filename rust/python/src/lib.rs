@@ -36,5 +36,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<guard::CanonicalGuard>()?;
     module.add_function(wrap_pyfunction!(chat_lines::count_lines, module)?)?;
     module.add_function(wrap_pyfunction!(chat_lines::read_chat_lines, module)?)?;
+    module.add("REPLACING_AUDITS", lar_core::mining::mine::REPLACING_AUDITS)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -266,12 +266,12 @@ impl Candidates {
     }
 
     fn to_arrays<'py>(&self, py: Python<'py>) -> CandidateArrays<'py> {
-        let CoreCandidates { segments, counts, supports } = self.candidates.as_ref();
+        let segments = self.candidates.segments();
         (
             PyArray1::from_slice(py, segments.tokens()),
             offsets_to(py, segments.offsets()),
-            PyArray1::from_slice(py, counts),
-            PyArray1::from_slice(py, supports),
+            PyArray1::from_slice(py, self.candidates.counts()),
+            PyArray1::from_slice(py, self.candidates.supports()),
         )
     }
 

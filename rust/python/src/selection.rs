@@ -45,8 +45,8 @@ impl Selection {
     fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<ChosenArrays<'py>> {
         let uses = py.detach(|| self.selection.uses()).map_err(to_python)?;
         let (pool, chosen) = (self.selection.pool(), self.selection.chosen());
-        let counts: Vec<u64> = chosen.iter().map(|&candidate| pool.counts[candidate]).collect();
-        let supports: Vec<u32> = chosen.iter().map(|&candidate| pool.supports[candidate]).collect();
+        let counts: Vec<u64> = chosen.iter().map(|&candidate| pool.counts()[candidate]).collect();
+        let supports: Vec<u32> = chosen.iter().map(|&candidate| pool.supports()[candidate]).collect();
         let (tokens, offsets) = self.segments(py);
         Ok((tokens, offsets, counts.into_pyarray(py), supports.into_pyarray(py), uses.into_pyarray(py)))
     }

@@ -10,7 +10,7 @@ use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use crate::arrays::{contiguous, offsets_from};
+use crate::arrays::{contiguous, token_bytes_from};
 use crate::errors::{OptionError, to_python};
 use crate::ids::{Id, Ids};
 use crate::numbers::Number;
@@ -32,9 +32,9 @@ impl Expander {
         token_bytes: PyReadonlyArray1<'_, u8>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
-        let bytes = contiguous(&token_bytes)?.to_vec();
-        let (vocabulary, offsets) = (Arc::clone(&vocabulary.vocabulary), offsets_from(&offsets)?);
-        let expander = py.detach(|| CoreExpander::new(vocabulary, bytes, offsets)).map_err(to_python)?;
+        let vocabulary = Arc::clone(&vocabulary.vocabulary);
+        let bytes = token_bytes_from(&token_bytes, &offsets)?;
+        let expander = py.detach(|| CoreExpander::new(vocabulary, bytes)).map_err(to_python)?;
         let expander = Arc::new(expander);
         Ok(Expander { texts: Arc::new(Texts::new(Arc::clone(&expander))), expander })
     }

@@ -11,10 +11,10 @@ use super::opening::Opening;
 use super::text::characters;
 use super::tools::DistinctTools;
 use super::visit::{Elements, Members, Object, Scalar};
-use super::{Agent, Calls, ChatLines, Messages, Place};
+use super::{Agent, Calls, ChatLines, LinePlace, Messages};
 
 /// Add the record of a line; None where it is not plain, and the columns may be longer than before then.
-pub(super) fn read(into: &mut ChatLines, line: &str, label: &str, place: Place) -> Option<Agent> {
+pub(super) fn read(into: &mut ChatLines, line: &str, label: &str, place: LinePlace) -> Option<Agent> {
     let first = into.messages.roles.len();
     let mut decoder = Deserializer::from_str(line);
     let record =
@@ -113,7 +113,7 @@ struct Named<'de> {
 
 impl<'de> Other<'de> {
     /// The members with their defaults; None where one is of another kind.
-    fn named(self, label: &str, place: Place, known: &DistinctTools) -> Option<Named<'de>> {
+    fn named(self, label: &str, place: LinePlace, known: &DistinctTools) -> Option<Named<'de>> {
         Some(Named {
             id: identifier(self.id)?.unwrap_or_else(|| format!("{label}:{}", place.number)),
             task: one_task(identifier(self.split_key)?, identifier(self.task)?)?,

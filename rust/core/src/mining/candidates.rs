@@ -10,18 +10,12 @@ use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::{check_ids, check_length};
 use crate::tokens::segments::Segments;
 
-/// Segments with their frequencies.
+/// Distinct segments with their frequencies, ascending by token ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidates {
-    /// The segments, ascending by token ids.
-    pub segments: Segments,
-    /// Occurrences of each, overlapping ones included.
-    pub counts: Vec<u64>,
-    /// Distinct tasks in which each occurs. For what [`find_candidates`] finds in more than 16 M distinct
-    /// tokens, they are counted up to 128, or up to `min_support` if that is more.
-    ///
-    /// [`find_candidates`]: crate::mining::search::find_candidates
-    pub supports: Vec<u32>,
+    segments: Segments,
+    counts: Vec<u64>,
+    supports: Vec<u32>,
 }
 
 impl Candidates {
@@ -40,6 +34,29 @@ impl Candidates {
             Some(candidate) => Err(Error::UnorderedCandidates { candidate }),
             None => Ok(Candidates { segments, counts, supports }),
         }
+    }
+
+    /// The segments, ascending by token ids.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// The segments without their frequencies.
+    pub(crate) fn into_segments(self) -> Segments {
+        self.segments
+    }
+
+    /// Occurrences of each candidate, overlapping ones included.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Distinct tasks in which each occurs. For what [`find_candidates`] finds in more than 16 M distinct
+    /// tokens, they are counted up to 128, or up to `min_support` if that is more.
+    ///
+    /// [`find_candidates`]: crate::mining::search::find_candidates
+    pub fn supports(&self) -> &[u32] {
+        &self.supports
     }
 
     /// Number of candidates.
@@ -101,7 +118,8 @@ impl Candidates {
         order.into_iter().map(|index| all.get(index)).collect()
     }
 
-    /// Drops all but the `most` that save most; returns the least saving of those, if they are as many.
+    /// Drops all but the `most` that save most, in any order; returns the least saving of those, if they are as
+    /// many.
     pub(crate) fn keep_best(&mut self, most: usize) -> Option<f64> {
         if self.len() < most || most == 0 {
             if most == 0 {
@@ -123,10 +141,12 @@ impl Candidates {
         self.expected_savings(other).total_cmp(&self.expected_savings(one)).then_with(segments)
     }
 
+    /// A segment, its occurrences and its tasks.
     pub(crate) fn get(&self, index: usize) -> (&[u32], u64, u32) {
         (self.segments.get(index), self.counts[index], self.supports[index])
     }
 
+    /// Appends a candidate. A search finds them in any order, and sorts the best of them at the end.
     pub(crate) fn push(&mut self, segment: &[u32], count: u64, support: u32) {
         self.segments.push(segment);
         self.counts.push(count);

@@ -67,7 +67,7 @@ impl Counter {
         self.add_tasks(tasks);
     }
 
-    fn add_occurrences(&mut self, threads: &[Vec<Place>]) {
+    fn add_occurrences(&mut self, threads: &[Vec<StateCounts>]) {
         let sum = |place: usize| threads.iter().map(|places| places[place].reached).sum();
         let reached = (0..self.automaton.size()).map(sum).collect();
         for (sum, more) in self.occurrences.iter_mut().zip(self.automaton.occurrences(reached)) {
@@ -126,9 +126,9 @@ fn shares<'v>(runs: &Runs, mut visits: &'v [Visit]) -> Vec<&'v [Visit]> {
     shares
 }
 
-/// What a thread has counted at a place of the automaton.
+/// What a thread has counted at a state of the automaton.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct StateCounts {
     /// Occurrences of the tokens after which this was the state.
     reached: u64,
     /// The last task that was counted here, by its place among the tasks of this thread, from 1.
@@ -141,7 +141,7 @@ struct Place {
 struct Tally<'a> {
     counter: &'a Counter,
     runs: &'a Runs,
-    places: Vec<Place>,
+    places: Vec<StateCounts>,
     tasks: Vec<Vec<u32>>,
     states: Vec<u32>,
     task: u32,
@@ -149,7 +149,7 @@ struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     fn new(counter: &'a Counter, runs: &'a Runs) -> Self {
-        let places = vec![Place::default(); counter.automaton.size()];
+        let places = vec![StateCounts::default(); counter.automaton.size()];
         let tasks = vec![Vec::new(); counter.automaton.segments()];
         Tally { counter, runs, places, tasks, states: Vec::new(), task: 0 }
     }

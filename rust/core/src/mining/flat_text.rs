@@ -6,9 +6,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::error::Result;
+use crate::mining::frequency::{frequencies, numbered};
 use crate::mining::runs::Runs;
 use crate::mining::scale::Scale;
 use crate::mining::shares::shares;
@@ -233,17 +232,8 @@ pub(crate) struct Occurrence {
 
 /// `END` and then the ids by descending frequency; the number of occurrences of each; the number of each id.
 fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
-    let most = tokens.par_iter().max().map_or(0, |&id| id as usize + 1);
-    let mut frequencies = vec![0usize; most];
-    for &id in tokens {
-        frequencies[id as usize] += 1;
-    }
-    let mut ids: Vec<u32> = (0..most as u32).filter(|&id| frequencies[id as usize] > 0).collect();
-    ids.sort_by_key(|&id| std::cmp::Reverse(frequencies[id as usize]));
-    let mut renumbered = vec![END; most];
-    for (place, &id) in ids.iter().enumerate() {
-        renumbered[id as usize] = place as u32 + 1;
-    }
+    let frequencies = frequencies(tokens);
+    let (mut ids, renumbered) = numbered(&frequencies);
     let occurrences = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
     ids.insert(END as usize, u32::MAX);
     (ids, occurrences, renumbered)

@@ -6,11 +6,16 @@
 //! a unit at the same token. The sum over the uses of a run is an estimate if new parses of close uses
 //! overlap.
 //!
+//! In text that repeats itself, the two parses may never meet: without "a b", the parse "ab ab ab" becomes
+//! "a ba ba b". Then the new parses of all uses run on side by side, and would take quadratic time. But they
+//! soon coincide, so each looks up what one before it has found.
+//!
 //! Gains are estimates. A candidate is searched only where a unit of the present parse begins, and the parse
 //! after the last unit that it cuts is assumed to stay. Selection then checks the added segments by their
 //! losses.
 
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use crate::mining::matches::{MatchedRuns, Matcher};
 use crate::mining::parser::{ParsedUnit, Parser, TOKEN};
@@ -70,7 +75,8 @@ impl Usage {
     fn add_run(&mut self, parser: &Parser, run: &[u32], weight: u64, parsed: &mut Parsed) {
         parsed.parse(parser, run);
         let mut start = 0;
-        for (first, unit) in parsed.units.iter().enumerate() {
+        for first in 0..parsed.units.len() {
+            let unit = parsed.units[first];
             if unit.place != TOKEN {
                 self.uses[unit.place as usize] += weight;
                 let extra = parsed.extra_units(parser, run, start, first);
@@ -81,18 +87,28 @@ impl Usage {
     }
 }
 
+/// Units of a new parse after which it is a long one. Nearly all meet the present parse within a few.
+const LONG: usize = 64;
+
+/// Positions of which a long parse stores and looks up one: those that coincide have it in common.
+const STRETCH: usize = 64;
+
 /// The present parse of a run.
 #[derive(Default)]
 struct Parsed {
     units: Vec<ParsedUnit>,
     /// At each position where a unit ends, the number of units up to there; elsewhere 0.
     passed: Vec<u32>,
+    /// Of long parses without a segment, by its place and a position: how many more units than the present
+    /// parse has up to where they meet they have from the position on.
+    long: FxHashMap<(u32, usize), i64>,
 }
 
 impl Parsed {
     fn parse(&mut self, parser: &Parser, run: &[u32]) {
-        let Parsed { units, passed } = self;
+        let Parsed { units, passed, long } = self;
         units.clear();
+        long.clear();
         passed.clear();
         passed.resize(run.len() + 1, 0);
         parser.parse(run, |unit| {
@@ -103,16 +119,38 @@ impl Parsed {
 
     /// How many more units the parse of the run has if the segment of unit `first` is absent from there on,
     /// which is position `start`.
-    fn extra_units(&self, parser: &Parser, run: &[u32], start: usize, first: usize) -> i64 {
+    fn extra_units(&mut self, parser: &Parser, run: &[u32], start: usize, first: usize) -> i64 {
         let without = self.units[first].place;
-        let (mut position, mut units) = (start, first as i64);
-        loop {
+        let mut position = start;
+        for units in first + 1..=first + LONG {
+            position += parser.length_without(&run[position..], without);
+            if self.passed[position] > 0 {
+                return units as i64 - i64::from(self.passed[position]);
+            }
+        }
+        (first + LONG) as i64 + self.rest_of_long(parser, run, position, without)
+    }
+
+    /// The same, where the new parse has got to `position`; its units up to there do not count.
+    #[cold]
+    fn rest_of_long(&mut self, parser: &Parser, run: &[u32], mut position: usize, without: u32) -> i64 {
+        let (mut units, mut stored) = (0, Vec::new());
+        let extra = loop {
+            let stretch = position / STRETCH;
             position += parser.length_without(&run[position..], without);
             units += 1;
             if self.passed[position] > 0 {
-                return units - i64::from(self.passed[position]);
+                break units - i64::from(self.passed[position]);
             }
-        }
+            if position / STRETCH > stretch {
+                if let Some(rest) = self.long.get(&(without, position)) {
+                    break units + rest;
+                }
+                stored.push((position, units));
+            }
+        };
+        self.long.extend(stored.into_iter().map(|(position, units)| ((without, position), extra - units)));
+        extra
     }
 }
 
@@ -223,7 +261,7 @@ pub(crate) fn add<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::match_trie::MatchingTrie;
+    use crate::mining::match_trie::{MatchingTrie, Unit};
     use crate::mining::sample::WeightedRuns;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
@@ -270,6 +308,45 @@ mod tests {
         units
     }
 
+    /// The index of each unit's segment, or TOKEN, and where it ends.
+    fn parse(list: &[Vec<u32>], run: &[u32]) -> Vec<ParsedUnit> {
+        let (mut end, mut units) = (0, Vec::new());
+        MatchingTrie::of_few(&segments(list)).parse(run, |unit| {
+            end += unit.length();
+            let place = if let Unit::Segment { index, .. } = unit { index } else { TOKEN };
+            units.push(ParsedUnit { place, end });
+        });
+        units
+    }
+
+    /// For each use, the rest of the run is parsed without the segment up to where both parses end a unit.
+    fn losses_by_definition(list: &[Vec<u32>], run: &[u32]) -> Vec<i128> {
+        let (mut losses, mut start) = (vec![0; list.len()], 0);
+        let present = parse(list, run);
+        for (first, unit) in present.iter().enumerate() {
+            if unit.place != TOKEN {
+                let mut others = list.to_vec();
+                others.remove(unit.place as usize);
+                let anew = parse(&others, &run[start..]);
+                let meets = |end: usize| present.iter().position(|unit| unit.end == start + end);
+                let (units, met) =
+                    anew.iter().zip(1..).find_map(|(unit, units)| Some((units, meets(unit.end)?))).unwrap();
+                losses[unit.place as usize] += units - (met + 1 - first) as i128;
+            }
+            start = unit.end;
+        }
+        losses
+    }
+
+    #[test]
+    fn a_run_that_repeats_itself_for_long_is_parsed_in_time() {
+        // Without "1 2" the parse is 1|21|21|... up to the end. Parsed anew from each use, this takes an hour.
+        let run: Vec<u32> = [1, 2].into_iter().cycle().take(2_000_000).collect();
+        let setting = Setting::new([vec![1, 2], vec![2, 1]], &[(run, 1)]);
+        let usage = setting.usage(&setting.all());
+        assert_eq!(usage, Usage { uses: vec![1_000_000, 0], losses: vec![1_000_000, 0] });
+    }
+
     fn candidates() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
         prop::collection::btree_set(prop::collection::vec(0u32..4, 2..6), 1..8)
     }
@@ -296,6 +373,19 @@ mod tests {
                     prop_assert_eq!((usage.losses[index], extra), (0, 0));
                 }
             }
+        }
+
+        /// In text that repeats itself, new parses run on side by side for long.
+        #[test]
+        fn losses_are_those_of_each_use_parsed_anew(
+            candidates in candidates(), pattern in prop::collection::vec(0u32..3, 1..4),
+            length in 2usize..600, rest in prop::collection::vec(0u32..4, 0..9),
+        ) {
+            let run: Vec<u32> = pattern.into_iter().cycle().take(length).chain(rest).collect();
+            let setting = Setting::new(candidates, &[(run.clone(), 3)]);
+            let of_one = losses_by_definition(&setting.candidates, &run);
+            let losses: Vec<i128> = of_one.iter().map(|loss| 3 * loss).collect();
+            prop_assert_eq!(setting.usage(&setting.all()).losses, losses);
         }
 
         #[test]

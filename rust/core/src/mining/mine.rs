@@ -17,7 +17,7 @@ use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
 /// Audits after which other candidates replace the segments that fail.
-pub const ROUNDS: usize = 6;
+pub const REPLACING_AUDITS: usize = 6;
 
 /// What to mine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Selection {
 
     /// The segments.
     pub fn segments(&self) -> Segments {
-        self.chosen.iter().map(|&candidate| self.pool.segments.get(candidate)).collect()
+        self.chosen.iter().map(|&candidate| self.pool.segments().get(candidate)).collect()
     }
 
     /// How often the token parse of the corpus with all segments uses each of them; the corpus is parsed for it.
@@ -162,7 +162,7 @@ impl Selection {
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
     /// `fails` takes the selection and returns for each of its segments whether it fails. That may depend on the other
-    /// segments, so each new choice is audited. After [`ROUNDS`] audits nothing replaces the
+    /// segments, so each new choice is audited. After [`REPLACING_AUDITS`] audits nothing replaces the
     /// segments that fail, so that the audits come to an end.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl Selection {
                 return Ok(Audited { selection: self, dropped, audits });
             }
             dropped += number;
-            let mut gone = vec![audits >= ROUNDS; self.pool.len()];
+            let mut gone = vec![audits >= REPLACING_AUDITS; self.pool.len()];
             for (&candidate, fails) in self.chosen.iter().zip(failed) {
                 gone[candidate] = fails;
             }
@@ -237,7 +237,7 @@ mod tests {
             let (runs, options) = (runs_of(&parts), options(size));
             let mined = mine(&runs, Arc::clone(&runs), &token_bytes(), &options, none_fail).unwrap();
             let candidates = find_candidates(&runs, &options.limits).unwrap();
-            let whole: Vec<bool> = candidates.segments.iter().map(|segment| !segment.contains(&3)).collect();
+            let whole: Vec<bool> = candidates.segments().iter().map(|segment| !segment.contains(&3)).collect();
             let pool = candidates.filter(&whole).unwrap();
             prop_assert_eq!(mined.pool().as_ref(), &pool);
             let chosen = Selection::choose(runs, Arc::new(pool), size).unwrap();
@@ -287,7 +287,7 @@ mod tests {
             let pool = Arc::new(find_candidates(&runs, &options(size).limits).unwrap());
             let audited = Selection::choose(runs, pool, size).unwrap().audited(audit).unwrap();
             prop_assert!(!audited.selection.segments().iter().any(is_wrong));
-            prop_assert!(audited.audits <= ROUNDS + 1);
+            prop_assert!(audited.audits <= REPLACING_AUDITS + 1);
             prop_assert!(audited.dropped >= audited.audits - 1);
         }
     }

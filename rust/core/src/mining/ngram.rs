@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::mining::frequency::frequencies;
 use crate::mining::runs::Runs;
 use crate::mining::shares::shares;
 
@@ -59,7 +60,7 @@ pub fn ngram_entropies(runs: &Runs) -> Result<Vec<f32>> {
 
 fn by_ranges(runs: &Runs, number: usize, most: usize) -> Result<Vec<f32>> {
     let tokens = runs.strings().tokens();
-    let places = places_by_id(tokens);
+    let places = frequencies(tokens);
     // A place is sorted by its rank of 32 bits among those of its token.
     if let Some(&places) = places.iter().find(|&&places| places > most) {
         return Err(Error::TooManyPlaces { places, most });
@@ -74,16 +75,6 @@ fn by_ranges(runs: &Runs, number: usize, most: usize) -> Result<Vec<f32>> {
         lists.into_par_iter().for_each_init(contexts, |contexts, mut places| contexts.visit_all(&mut places));
     }
     Ok(entropies.into_iter().map(|entropy| f32::from_bits(entropy.into_inner())).collect())
-}
-
-/// The number of places of each id.
-fn places_by_id(tokens: &[u32]) -> Vec<usize> {
-    let most = tokens.par_iter().max().map_or(0, |&id| id as usize + 1);
-    let mut places = vec![0; most];
-    for &id in tokens {
-        places[id as usize] += 1;
-    }
-    places
 }
 
 /// For each id of a range that occurs, its places in ascending order.

@@ -124,7 +124,7 @@ mod tests {
             let runs = runs_of(&parts);
             let limits = Limits { min_count: 1, min_support: 1, max_length: 6, most: 1000 };
             let candidates = find_candidates(&runs, &limits).unwrap();
-            prop_assert_eq!(as_candidates(&runs, &candidates.segments).unwrap(), candidates);
+            prop_assert_eq!(as_candidates(&runs, candidates.segments()).unwrap(), candidates);
         }
 
         #[test]

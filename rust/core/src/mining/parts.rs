@@ -17,13 +17,14 @@ use crate::tokens::checks::check_length;
 /// What is made of runs that were folded within a bound of memory is within the same bound.
 #[derive(Debug)]
 pub struct RunParts {
-    place: Place,
+    storage: Storage,
     bound: Option<MemoryBound>,
     summary: Summary,
 }
 
+/// Where the runs are.
 #[derive(Debug)]
-enum Place {
+enum Storage {
     Memory(Runs),
     /// Where each part lies in the file.
     Disk(Mutex<SpillFile>, Vec<Extent>),
@@ -58,9 +59,9 @@ impl Summary {
 impl RunParts {
     /// Number of parts; there is at least one.
     pub fn number(&self) -> usize {
-        match &self.place {
-            Place::Memory(_) => 1,
-            Place::Disk(_, parts) => parts.len(),
+        match &self.storage {
+            Storage::Memory(_) => 1,
+            Storage::Disk(_, parts) => parts.len(),
         }
     }
 
@@ -99,9 +100,9 @@ impl RunParts {
 
     /// The same with at most so many parts.
     pub(crate) fn for_first(&self, most: usize, mut visit: impl FnMut(&Runs) -> Result<()>) -> Result<()> {
-        match &self.place {
-            Place::Memory(runs) => (0..most.min(1)).try_for_each(|_| visit(runs)),
-            Place::Disk(file, parts) => {
+        match &self.storage {
+            Storage::Memory(runs) => (0..most.min(1)).try_for_each(|_| visit(runs)),
+            Storage::Disk(file, parts) => {
                 let mut runs = Runs::default();
                 parts.iter().take(most).try_for_each(|&part| {
                     runs = read(file, part, std::mem::take(&mut runs))?;
@@ -116,7 +117,7 @@ impl RunParts {
     /// # Errors
     /// If runs cannot be read from disk, or are more than can be numbered.
     pub fn whole(&self) -> Result<Cow<'_, Runs>> {
-        if let Place::Memory(runs) = &self.place {
+        if let Storage::Memory(runs) = &self.storage {
             return Ok(Cow::Borrowed(runs));
         }
         let mut all = Runs::default();
@@ -189,7 +190,7 @@ impl RunParts {
 impl From<Runs> for RunParts {
     fn from(runs: Runs) -> Self {
         let summary = Summary::of(&runs);
-        RunParts { place: Place::Memory(runs), bound: None, summary }
+        RunParts { storage: Storage::Memory(runs), bound: None, summary }
     }
 }
 
@@ -223,7 +224,7 @@ impl PartsWriter {
     pub(crate) fn finish(self) -> RunParts {
         let PartsWriter { file, bound, summary } = self;
         let parts = file.extents(0..1).collect();
-        RunParts { place: Place::Disk(Mutex::new(file), parts), bound: Some(bound), summary }
+        RunParts { storage: Storage::Disk(Mutex::new(file), parts), bound: Some(bound), summary }
     }
 }
 
@@ -322,7 +323,7 @@ pub(crate) mod tests {
     fn parts_that_a_disk_has_lost_or_changed_are_a_typed_error() {
         let damaged = |damage: fn(&mut SpillFile)| {
             let (mut parts, _scratch) = on_disk(&two_runs(), 0);
-            let Place::Disk(file, _) = &mut parts.place else { panic!("in memory") };
+            let Storage::Disk(file, _) = &mut parts.storage else { panic!("in memory") };
             damage(file.get_mut().unwrap());
             let error = parts.whole().unwrap_err();
             assert!(matches!(error, Error::Spill { step: "read again from", .. }), "{error}");

@@ -4,6 +4,8 @@
 //! Logs repeat themselves: after folding, the work depends only on the distinct runs. Counts and task sets
 //! add up, so parts of a corpus can be folded separately and merged.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
@@ -15,8 +17,13 @@ mod folder;
 use finding::for_each_run;
 pub use folder::RunFolder;
 
-/// The largest id belongs to no token: the core uses it for the end of a run and for "none".
-const IDS: u32 = u32::MAX;
+/// Ids that runs may hold, many more than any tokenizer has. Tables are as long as the largest id, so one of a
+/// damaged file would ask for more memory than there is. (The largest of 32 bits is no id in any case: the core
+/// uses it for the end of a run and for "none".)
+const IDS: u32 = 1 << 26;
+
+/// Entries of a table that is short for any corpus.
+const MOST_TABLE: usize = 1 << 16;
 
 /// Most tokens in all occurrences of all runs. Floats are exact for whole numbers up to here, and no later
 /// sum of counts overflows.
@@ -211,6 +218,22 @@ impl Runs {
     /// One distinct run in `step`.
     pub(crate) fn every(&self, step: usize) -> Runs {
         self.some((0..self.len()).step_by(step))
+    }
+
+    /// The same runs with their tasks numbered from 0 on, if a table as long as the largest number would be long:
+    /// a caller may number tasks by hashes.
+    pub(crate) fn with_dense_tasks(&self) -> Cow<'_, Runs> {
+        let largest = self.tasks.tokens().iter().max().map_or(0, |&task| task as usize);
+        if largest < MOST_TABLE.max(4 * self.tasks.tokens().len()) {
+            return Cow::Borrowed(self);
+        }
+        let mut distinct = self.tasks.tokens().to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let number = |task: &u32| distinct.partition_point(|other| other < task) as u32;
+        let mut tasks = Segments::default();
+        self.tasks.iter().for_each(|set| tasks.push_from(set.iter().map(number)));
+        Cow::Owned(Runs { tasks, ..self.clone() })
     }
 
     /// Bytes of each run, in memory or on disk.

@@ -73,7 +73,8 @@ fn find_within(runs: &RunParts, limits: &Limits, bounds: Bounds) -> Result<Candi
 fn find_by_sample(runs: &RunParts, limits: &Limits, most: u64) -> Result<Segments> {
     let step = runs.sizes().step_for(most);
     let tasks = u32::try_from(step).unwrap_or(u32::MAX);
-    Ok(find_in_sample(&sampled(runs, step, Draw::Search)?, &limits_of_sample(limits, step), tasks)?.segments)
+    let sample = sampled(runs, step, Draw::Search)?;
+    Ok(find_in_sample(&sample, &limits_of_sample(limits, step), tasks)?.into_segments())
 }
 
 /// Limits that segments within `limits` hardly ever miss in a sample, except those that occur there in one task
@@ -139,7 +140,7 @@ mod tests {
         assert!((sample.strings().tokens().len() as u64) < runs.tokens() / 5);
         let bounds = Bounds { most_tasks: u32::MAX, ..SMALL };
         let found = find_within(&runs, &LIMITS, bounds).unwrap();
-        assert_eq!(as_candidates(&runs, &found.segments).unwrap(), found);
+        assert_eq!(as_candidates(&runs, found.segments()).unwrap(), found);
         assert!(total(&found) > 0.9 * total(&exact), "{} {}", total(&found), total(&exact));
     }
 
@@ -147,7 +148,7 @@ mod tests {
     fn tasks_are_counted_up_to_a_bound_or_as_far_as_the_limits_ask() {
         let runs = corpus(400, 4_000).into();
         let most =
-            |limits: &Limits| *find_within(&runs, limits, SMALL).unwrap().supports.iter().max().unwrap();
+            |limits: &Limits| *find_within(&runs, limits, SMALL).unwrap().supports().iter().max().unwrap();
         assert_eq!(most(&LIMITS), 20);
         assert_eq!(most(&Limits { min_support: 30, ..LIMITS }), 30);
     }

@@ -30,6 +30,9 @@ const STEPS: usize = 12;
 /// Rounds of adding and dropping after that. Twelve save 0.1 points more in twice the time.
 const ROUNDS: usize = 4;
 
+/// More than any pool holds, and few enough that no product of a size overflows.
+const MOST_CHOSEN: usize = 1 << 40;
+
 /// Share of the remaining segments that is dropped between two parses. Twice as much saves 0.1 points less.
 const DROPPED_SHARE: f64 = 0.1;
 
@@ -64,12 +67,12 @@ impl Selector {
     pub(crate) fn new(runs: &RunParts, candidates: Arc<Candidates>, held: &[bool]) -> Result<Self> {
         check_length("held", held.len(), candidates.len())?;
         let sample = WeightedRuns::sample(runs, SAMPLED_TOKENS)?;
-        let trust_of = |index| trust(candidates.supports[index], candidates.segments.get(index).len());
+        let trust_of = |index| trust(candidates.supports()[index], candidates.segments().get(index).len());
         let trusts: Vec<f64> = (0..candidates.len()).map(trust_of).collect();
         let worth = |(trust, &held): (&f64, &bool)| if held { trust * HELD_WORTH } else { *trust };
         let worths = trusts.iter().zip(held).map(worth).collect();
-        let matcher = Matcher::new(&candidates.segments)?;
-        let (runs, texts) = (matcher.in_runs(&sample), matcher.in_candidates(&candidates.segments));
+        let matcher = Matcher::new(candidates.segments())?;
+        let (runs, texts) = (matcher.in_runs(&sample), matcher.in_candidates(candidates.segments()));
         Ok(Selector { candidates, matcher, runs, texts, trusts, worths })
     }
 
@@ -77,6 +80,7 @@ impl Selector {
     ///
     /// It is the choice of a selector of that pool alone: no parse depends on candidates that are not chosen.
     pub(crate) fn choose(&self, pool: &[usize], size: usize) -> Vec<usize> {
+        let size = size.min(MOST_CHOSEN);
         let mut open = vec![false; self.candidates.len()];
         pool.iter().for_each(|&candidate| open[candidate] = true);
         let mut best = Present::empty(self, &open);
@@ -301,9 +305,9 @@ mod tests {
         is_held: fn(&[u32]) -> bool,
         size: usize,
     ) -> Result<Vec<Vec<u32>>> {
-        let held: Vec<bool> = candidates.segments.iter().map(is_held).collect();
+        let held: Vec<bool> = candidates.segments().iter().map(is_held).collect();
         let selector = Selector::new(runs, Arc::new(candidates.clone()), &held)?;
-        let segment = |candidate| candidates.segments.get(candidate).to_vec();
+        let segment = |candidate| candidates.segments().get(candidate).to_vec();
         let pool: Vec<usize> = (0..candidates.len()).collect();
         Ok(selector.choose(&pool, size).into_iter().map(segment).collect())
     }
@@ -340,6 +344,13 @@ mod tests {
         let runs = runs_of(&[vec![1, 2], vec![1, 2]]);
         let error = Selector::new(&runs, Arc::new(candidates_in(&runs)), &[]).unwrap_err();
         assert_eq!(error, crate::Error::Length { what: "held", found: 0, expected: 1 });
+    }
+
+    #[test]
+    fn any_size_beyond_the_pool_chooses_the_same() {
+        let parts = [vec![1, 2, 3, 4, 1, 2], vec![1, 2, 3, 4], vec![3, 4, 1, 2]];
+        assert_eq!(chosen_segments(&parts, usize::MAX), chosen_segments(&parts, 10_000));
+        assert_eq!(chosen_segments(&parts, usize::MAX / 4), chosen_segments(&parts, 10_000));
     }
 
     #[test]

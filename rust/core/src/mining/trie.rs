@@ -63,7 +63,8 @@ pub(crate) fn find_in_sample(runs: &Runs, limits: &Limits, tasks: u32) -> Result
 fn find_by_scale(runs: &Runs, limits: &Limits, tasks: u32, scale: Scale) -> Result<Candidates> {
     limits.check()?;
     let limits = limits.of(runs);
-    let text = Text::new(runs, scale)?.standing_for(tasks);
+    let runs = runs.with_dense_tasks();
+    let text = Text::new(&runs, scale)?.standing_for(tasks);
     Ok(find_with_guess(&text, &limits, guessed_bound(&text, &limits)?))
 }
 
@@ -573,9 +574,9 @@ mod tests {
 
     fn as_map(candidates: &Candidates) -> Frequencies {
         let entry = |(index, segment): (usize, &[u32])| {
-            (segment.to_vec(), (candidates.counts[index], candidates.supports[index]))
+            (segment.to_vec(), (candidates.counts()[index], candidates.supports()[index]))
         };
-        candidates.segments.iter().enumerate().map(entry).collect()
+        candidates.segments().iter().enumerate().map(entry).collect()
     }
 
     #[test]
@@ -682,7 +683,7 @@ mod tests {
             prop_assert_eq!(all.len(), expected.len());
             let found = find(&parts, &limits, scale);
             prop_assert_eq!(as_map(&found), best(expected, limits.most));
-            prop_assert!(found.segments.iter().is_sorted());
+            prop_assert!(found.segments().iter().is_sorted());
             crossed.borrow_mut().note(&runs_of(&parts), &limits, scale);
             Ok(())
         };
@@ -734,6 +735,16 @@ mod tests {
         let limits = Limits { min_count: 2, min_support: 2, max_length: usize::MAX, most: usize::MAX };
         let found = on_a_small_stack(|| find_exactly(&runs, &limits).unwrap());
         assert_eq!(found.len(), 2_999);
+    }
+
+    #[test]
+    fn tasks_of_any_number_are_counted() {
+        let of_tasks = |tasks: [u32; 3]| {
+            let parts = tasks.map(|task| (vec![1, 2, 3, task % 2 + 4], task));
+            as_map(&find_exactly(&runs_of(&parts), &Limits { min_support: 2, ..ANY }).unwrap())
+        };
+        // A table with an entry for each number up to these would take 16 GiB for each thread.
+        assert_eq!(of_tasks([u32::MAX - 1, 5, u32::MAX]), of_tasks([2, 1, 3]));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::tokens::checks::{check_length, check_offsets};
+use crate::tokens::bytes::TokenBytes;
+use crate::tokens::checks::check_length;
 use crate::vocabulary::Vocabulary;
 
 /// A vocabulary together with the bytes of each of its ids.
@@ -20,15 +21,15 @@ pub struct Expander {
 }
 
 impl Expander {
-    /// An expander over the bytes of each base id: `bytes[offsets[id]..offsets[id + 1]]`.
+    /// An expander over the bytes of each base id.
     ///
     /// An id without bytes, as special tokens usually are, adds no text.
     ///
     /// # Errors
-    /// If the offsets do not divide the bytes into one part for each base id.
-    pub fn new(vocabulary: Arc<Vocabulary>, mut bytes: Vec<u8>, mut offsets: Vec<usize>) -> Result<Self> {
-        check_offsets(&offsets, bytes.len())?;
-        check_length("token bytes", offsets.len() - 1, vocabulary.base_size() as usize)?;
+    /// If there are not as many base ids with bytes as in the vocabulary.
+    pub fn new(vocabulary: Arc<Vocabulary>, token_bytes: TokenBytes) -> Result<Self> {
+        check_length("token bytes", token_bytes.len(), vocabulary.base_size() as usize)?;
+        let (mut bytes, mut offsets) = token_bytes.into_flat();
         for segment in vocabulary.segments().iter() {
             for &token in segment {
                 let range = offsets[token as usize]..offsets[token as usize + 1];

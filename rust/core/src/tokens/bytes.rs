@@ -21,6 +21,11 @@ impl TokenBytes {
         Ok(TokenBytes { bytes, offsets })
     }
 
+    /// The bytes and offsets of [`TokenBytes::new`].
+    pub(crate) fn into_flat(self) -> (Vec<u8>, Vec<usize>) {
+        (self.bytes, self.offsets)
+    }
+
     /// Number of base ids.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1

@@ -1,6 +1,7 @@
 //! The trie of segments, level by level: the suffixes of a node's string come before the node.
 
 use super::NONE;
+use crate::mining::frequency::{frequencies, numbered};
 use crate::tokens::segments::Segments;
 
 /// A trie whose nodes are numbered from the root, which is 0, by their depth. The children of a node are
@@ -20,7 +21,7 @@ pub(super) struct Levels {
 
 impl Levels {
     pub(super) fn new(segments: &Segments) -> Self {
-        let numbers = number_by_frequency(segments);
+        let (_, numbers) = numbered(&frequencies(segments.tokens()));
         let order = sorted(segments, &numbers);
         let mut levels = Levels {
             numbers,
@@ -126,23 +127,6 @@ impl Levels {
         let (first, tokens) = self.children(node);
         tokens.binary_search(&token).ok().map(|index| first + index as u32)
     }
-}
-
-/// The number of each id, from 1 by descending frequency in the segments that are searched.
-fn number_by_frequency(segments: &Segments) -> Vec<u32> {
-    let most = segments.tokens().iter().max().map_or(0, |&id| id as usize + 1);
-    let mut frequencies = vec![0u32; most];
-    for &id in segments.iter().filter(|segment| segment.len() >= 2).flatten() {
-        frequencies[id as usize] += 1;
-    }
-    let mut ids: Vec<u32> = (0..most as u32).filter(|&id| frequencies[id as usize] > 0).collect();
-    ids.sort_by_key(|&id| std::cmp::Reverse(frequencies[id as usize]));
-    let mut numbers = frequencies;
-    numbers.fill(0);
-    for (id, number) in ids.into_iter().zip(1..) {
-        numbers[id as usize] = number;
-    }
-    numbers
 }
 
 /// The indices of the segments of two or more tokens, by their numbered tokens; equal ones by index.

@@ -53,7 +53,7 @@ impl Trajectories<'_> {
         for_each_run(tokens, action, continues, barriers, |run| {
             let (tokens, start, end) = (&tokens[run.clone()], range.start + run.start, range.start + run.end);
             // Counted without a branch, because nearly all tokens pass.
-            let reserved = |any: bool, &id: &u32| any | (id == IDS);
+            let reserved = |any: bool, &id: &u32| any | (id >= IDS);
             if tokens.iter().fold(false, reserved) && checked.is_ok() {
                 checked = check_ids(tokens, start, IDS);
             }

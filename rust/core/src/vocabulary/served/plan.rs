@@ -29,7 +29,7 @@ impl Served {
     }
 
     /// Appends the ids of a window.
-    pub(super) fn push_window(&mut self, ids: &[u32], place: &Place<'_>, token_bytes: &TokenBytes) {
+    pub(super) fn push_window(&mut self, ids: &[u32], place: &WindowPlace<'_>, token_bytes: &TokenBytes) {
         let (mut covered, mut begin, mut at) = (0, 0, place.cut);
         let length = |id: u32| token_bytes.get(id).len();
         for &id in ids {
@@ -45,7 +45,7 @@ impl Served {
 
 /// The place of a window among the base tokens.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct WindowPlace<'a> {
     /// The tokens that the window overlaps.
     pub tokens: &'a [u32],
     /// The base position of the first of them.
@@ -77,7 +77,7 @@ struct Hole {
 }
 
 impl Part {
-    pub(super) fn push_hole(&mut self, text: &[u8], place: &Place<'_>) {
+    pub(super) fn push_hole(&mut self, text: &[u8], place: &WindowPlace<'_>) {
         let hole = Hole {
             unit: self.units.units.len(),
             text: append(&mut self.texts, text),
@@ -104,8 +104,11 @@ impl Part {
             served.extend(&self.units, done..hole.unit);
             done = hole.unit;
             let text = &self.texts[hole.text.clone()];
-            let place =
-                Place { tokens: &self.tokens[hole.tokens.clone()], position: hole.position, cut: hole.cut };
+            let place = WindowPlace {
+                tokens: &self.tokens[hole.tokens.clone()],
+                position: hole.position,
+                cut: hole.cut,
+            };
             served.push_window(known(text).ok_or(text)?, &place, token_bytes);
         }
         served.extend(&self.units, done..self.units.units.len());

@@ -1,7 +1,7 @@
 //! One conversation read as an engine reads it: its text, the latents in it, and the gaps between them.
 
 use super::ServedParse;
-use super::plan::{Part, Place};
+use super::plan::{Part, WindowPlace};
 use super::windows::Windows;
 use crate::tokens::text_matcher::REACH;
 
@@ -198,12 +198,12 @@ impl<'a> Gaps<'a> {
     }
 
     /// The tokens that overlap the bytes from `at` to `end`.
-    fn place(&self, end: usize) -> Place<'a> {
+    fn place(&self, end: usize) -> WindowPlace<'a> {
         // If several begin there, all but the last have no bytes.
         let begun = self.starts[self.next..].iter().take_while(|&&start| start == self.at).count();
         let first = (self.next + begun).saturating_sub(1);
         let tokens = self.starts[first..].iter().take_while(|&&start| start < end).count();
-        Place {
+        WindowPlace {
             tokens: &self.tokens[first..first + tokens],
             position: self.position + first as i64,
             cut: self.at - self.starts[first],
