@@ -77,9 +77,8 @@ pub struct Audited {
 impl Selection {
     /// Chooses at most `size` candidates of the pool: those without which the most units would be lost, first.
     ///
-    /// `runs` are the agent's tokens between barriers, *without* an entropy gate: this is what will be parsed. If
-    /// the parse of the corpus uses fewer, the best of the others follow. Fewer are chosen only if there are
-    /// fewer candidates.
+    /// `runs` are the agent's tokens between barriers, *without* an entropy gate: this is what will be parsed. Fewer
+    /// are chosen if the parse uses no more.
     ///
     /// # Errors
     /// If the candidates hold more tokens than can be looked up, or runs cannot be read from disk.

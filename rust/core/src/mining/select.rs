@@ -7,8 +7,8 @@
 //!
 //! Selection estimates what a segment will save on unseen tasks. A segment's uses are multiplied by its
 //! [`trust`], the share that we expect to recur. The rest of its uses are credited to the shorter segments
-//! that would encode the same text. So a short segment has some worth even if a longer one covers it in every
-//! task of the corpus.
+//! that would encode the same text. So a short segment is worth more than its own uses. What has none is not
+//! chosen.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::mining::matches::{MatchedRuns, Matcher};
 use crate::mining::parser::{Parser, TOKEN};
 use crate::mining::parts::RunParts;
 use crate::mining::sample::WeightedRuns;
-use crate::mining::worth::{most_savings, trust};
+use crate::mining::worth::trust;
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
@@ -78,6 +78,8 @@ impl Selector {
 
     /// At most `size` of the candidates of `pool`, those without which the most units would be lost first.
     ///
+    /// All are used in the parse of the sample: a model has nothing to learn the others from.
+    ///
     /// It is the choice of a selector of that pool alone: no parse depends on candidates that are not chosen.
     pub(crate) fn choose(&self, pool: &[usize], size: usize) -> Vec<usize> {
         let size = size.min(MOST_CHOSEN);
@@ -97,8 +99,8 @@ impl Selector {
                 added /= 2;
             }
         }
-        let order = best.by_loss();
-        best.filled(order.into_iter().map(|place| best.chosen()[place]).collect(), size)
+        let is_used = |&place: &usize| best.usage.uses[place] > 0;
+        best.by_loss().into_iter().filter(is_used).map(|place| best.chosen()[place]).collect()
     }
 }
 
@@ -145,25 +147,6 @@ impl<'a> Present<'a> {
             order.sort_unstable();
             present = present.with(order.into_iter().map(|place| present.chosen()[place]).collect());
         }
-    }
-
-    /// Fills the remaining places with the candidates that are expected to save most alone. Longer segments
-    /// cover them in the parse of this corpus, but may be absent from unseen tasks.
-    fn filled(&self, mut chosen: Vec<usize>, size: usize) -> Vec<usize> {
-        let Selector { candidates, worths, .. } = self.selector;
-        let mut is_free = self.open.to_vec();
-        for &candidate in &chosen {
-            is_free[candidate] = false;
-        }
-        let mut order: Vec<usize> = (0..candidates.len()).filter(|&candidate| is_free[candidate]).collect();
-        let savings = |candidate: usize| {
-            let (segment, count, _) = candidates.get(candidate);
-            most_savings(count, segment.len()) * worths[candidate]
-        };
-        order.sort_by(|&one, &other| savings(other).total_cmp(&savings(one)).then(one.cmp(&other)));
-        order.truncate(size - chosen.len());
-        chosen.extend(order);
-        chosen
     }
 
     /// The candidates in it, ascending.
@@ -365,6 +348,7 @@ mod tests {
         ) {
             let (segments, uses) = chosen_segments(&parts, size);
             prop_assert!(segments.len() <= size);
+            prop_assert!(uses.iter().all(|&uses| uses > 0));
             let vocabulary = Vocabulary::new(4, segments.iter().map(Vec::as_slice).collect()).unwrap();
             let mut expected = vec![0; segments.len()];
             for part in &parts {
