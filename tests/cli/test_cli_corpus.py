@@ -87,7 +87,9 @@ def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
     assert "trajectory orphan" in err.splitlines()[-1]
     code, out, err = run(monkeypatch, capsys, *corpus_command(folder, "--skip-refused", "--json"))
     assert code == 0
-    assert (json.loads(out)["left_out"], json.loads(out)["bad_records"]) == (1, 1)
+    summary = json.loads(out)
+    assert (summary["left_out"], summary["bad_records"]) == (1, 1)
+    assert [group["records"] for group in summary["bad_record_groups"]] == [1]
     assert "logs.jsonl" in err
     assert "orphan" in err
 

@@ -84,7 +84,7 @@ def command(
         raise OptionError("--workers is for one machine: it does not go with --ray")
     if split_seed is not None and hold_out is None:
         raise OptionError("--split-seed needs --hold-out")
-    from lar.cli.log_report import warn_of
+    from lar.cli.log_report import bad_records_summary, warn_of
     from lar.cli.next_step import after_corpus, print_next
     from lar.cli.reading import ReadingBar
     from lar.corpus import Corpus
@@ -113,7 +113,7 @@ def command(
             split_seed=split_seed or 0,
             progress=reading.built,
         )
-    summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
+    summary = _summary(corpus, bad_records_summary(report.problems), time.perf_counter() - began)
     warn_of(report)
     if as_json:
         print_json(summary)
@@ -122,7 +122,7 @@ def command(
     print_next(*after_corpus(corpus, tokenizer), as_json=as_json)
 
 
-def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
+def _summary(corpus: Any, bad_records: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {
         "corpus": str(corpus.path),
         "tokens": corpus.num_tokens,
@@ -135,7 +135,7 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
         "without_agent": sum(part.without_action for part in corpus.manifest.parts),
         "left_out": corpus.manifest.left_out,
         "unwritten": asdict(corpus.manifest.unwritten),
-        "bad_records": bad_records,
+        **bad_records,
         "seconds": round(seconds, 2),
     }
 
