@@ -59,6 +59,11 @@ def test_repeated_histories_and_records_without_the_agent_are_counted(tmp_path):
     found = json.loads(run(tmp_path, [call, longer, {"messages": TALK[:1]}], "--json").stdout)
     assert (found["trajectories"], found["repeated"], found["bad_records"]) == (1, 1, 1)
     assert "no turn of the agent" in found["problems"][0]
+    assert (found["formats"]["chat"]["agent_turns"], found["agent_turns"]) == (3, 2)
+    shown = run(tmp_path, [call, longer]).output.splitlines()
+    read, written = (line.split() for line in shown if line.startswith(("chat", "written")))
+    assert (read[2:4], written) == (["2", "3"], ["written,", "without", "repeats", "1", "2"])
+    assert "written," not in run(tmp_path, [longer]).output
 
 
 def test_each_bad_record_is_in_a_counted_group_that_names_the_file(tmp_path, caplog):

@@ -47,7 +47,7 @@ def report_summary(report: Report) -> dict[str, Any]:
 
 
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
-    """The records that could not be read as JSON-ready values: all by file and reason, the first ones whole."""
+    """Bad records as JSON-ready values: counts of all by file and reason, and the first ones one by one."""
     return {
         "bad_records": problems.count,
         "bad_record_groups": [
@@ -59,8 +59,11 @@ def bad_records_summary(problems: Problems) -> dict[str, Any]:
     }
 
 
-def print_report(report: Report) -> None:
-    """Print the counts of each format and the largest fields that were left out."""
+def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
+    """Print the counts of each format and the largest fields that were left out.
+
+    The last two are what was written: a row of its own, where that is less than what was read.
+    """
     table = Table(box=None, pad_edge=False)
     table.add_column("format")
     for name in ("records", "trajectories", "agent turns", "calls", "agent's characters"):
@@ -68,6 +71,9 @@ def print_report(report: Report) -> None:
     for name, counts in report.formats.items():
         figures = (counts.records, counts.trajectories, counts.agent_turns, counts.calls)
         table.add_row(name, *(f"{figure:,}" for figure in (*figures, counts.agent_characters)))
+    if report.repeated or trajectories < sum(counts.trajectories for counts in report.formats.values()):
+        written = "written, without repeats" if report.repeated else "written"
+        table.add_row(written, "", f"{trajectories:,}", f"{agent_turns:,}", "", "")
     print_table(table)
     if report.redacted:
         values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
