@@ -45,6 +45,15 @@ def test_json_and_folder(folder, monkeypatch, capsys):
     assert (summary["bad_records"], summary["left_out"], summary["without_agent"]) == (0, 0, 0)
 
 
+def test_the_tokenizer_is_a_folder_or_its_file(folder, monkeypatch, capsys):
+    arguments = ("corpus", folder / "logs.jsonl", "-o", folder / "corpus", "--tokenizer")
+    assert run(monkeypatch, capsys, *arguments, folder / "model")[0] == 0
+    assert run(monkeypatch, capsys, *arguments, folder / "model/tokenizer.json")[0] == 0  # the same corpus
+    code, _, err = run(monkeypatch, capsys, *arguments, "Qwen/Qwen3-8B")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "hf download Qwen/Qwen3-8B --include '*.j*' --local-dir Qwen3-8B" in err
+
+
 def test_table(folder, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, *corpus_command(folder))
     assert code == 0

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, print_json, progress_bar
+from lar.cli.common import LOGS, PATH, SHARE, TOKENIZER, json_option, print_json, progress_bar
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
@@ -16,7 +16,7 @@ from lar.errors import OptionError
 @click.command("corpus")
 @click.argument("trajectories", nargs=-1, required=True, type=LOGS)
 @click.option(
-    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder, which holds tokenizer.json."
+    "--tokenizer", required=True, type=TOKENIZER, help="The model's folder, which holds tokenizer.json."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
 @click.option(

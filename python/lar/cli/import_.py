@@ -22,7 +22,8 @@ HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
 PATHS are files, folders, patterns in quotes, URLs of these (s3://, gs://, hf://, ...), or - for standard
 input. Files may be compressed (.gz, .zst, .bz2, .xz) or zip archives of files. The format of each record is
-recognized by its content, so formats may be mixed. Records that cannot be read are counted by file and reason.
+recognized by its content, so formats may be mixed. Records that cannot be read are counted by file and
+reason.
 
 \b
 Formats:

@@ -70,7 +70,9 @@ class ChatLines:
         agent = roles.dictionary.to_pylist().index("assistant")  # each plain line has a turn of the agent
         is_said = (np.diff(self._texts["content"][0]) > 0) | (np.diff(self._numbers["calls"]) > 0)
         spoken = (roles.indices.to_numpy() == agent) & is_said
-        return np.diff(np.append(0, np.cumsum(spoken))[self._numbers["messages"]])
+        before: NDArray[np.int64] = np.append(0, np.cumsum(spoken))
+        turns: NDArray[np.int64] = np.diff(before[self._numbers["messages"]])
+        return turns
 
     @property
     def success(self) -> pa.Array:
