@@ -43,10 +43,11 @@ class _Logs(click.Path):
 class _TokenizerFolder(click.Path):
     """A tokenizer's folder; its tokenizer.json stands for it."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:  # noqa: ARG002 (of click)
+        """The folder."""
         from lar.tokenizer.location import tokenizer_folder  # here: the package takes long to import
 
-        return tokenizer_folder(super().convert(value, param, ctx))
+        return tokenizer_folder(value)
 
 
 TOKENIZER = _TokenizerFolder(path_type=Path)
