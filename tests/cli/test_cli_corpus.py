@@ -45,6 +45,41 @@ def test_json_and_folder(folder, monkeypatch, capsys):
     assert (summary["bad_records"], summary["left_out"], summary["without_agent"]) == (0, 0, 0)
 
 
+def test_the_tokenizer_is_a_folder_or_its_file(folder, monkeypatch, capsys):
+    arguments = ("corpus", folder / "logs.jsonl", "-o", folder / "corpus", "--tokenizer")
+    assert run(monkeypatch, capsys, *arguments, folder / "model")[0] == 0
+    assert run(monkeypatch, capsys, *arguments, folder / "model/tokenizer.json")[0] == 0  # the same corpus
+    code, _, err = run(monkeypatch, capsys, *arguments, "Qwen/Qwen3-8B")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "hf download Qwen/Qwen3-8B --include '*.j*' --local-dir Qwen3-8B" in err
+
+
+def test_only_succeeded_counts_the_others_by_reason(folder, monkeypatch, capsys):
+    lines = (folder / "logs.jsonl").read_text().splitlines()
+    outcomes = [{"success": True}] * 4 + [{"success": False}] * 3 + [{}] * 2
+    records = [{**json.loads(line), **more} for line, more in zip(lines, outcomes, strict=True)]
+    (folder / "logs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    code, out, _ = run(monkeypatch, capsys, *corpus_command(folder, "--only-succeeded", "--json"))
+    summary = json.loads(out)
+    counts = [summary[name] for name in ("trajectories", "failed_left_out", "unknown_left_out")]
+    assert (code, summary["only_succeeded"], counts) == (0, True, [4, 3, 2])
+    _, out, _ = run(monkeypatch, capsys, *corpus_command(folder, "--only-succeeded"))
+    rows = dict(line.rsplit(None, 1) for line in out.splitlines())
+    assert (rows["failed left out"], rows["unknown left out"]) == ("3", "2")
+
+
+@pytest.mark.parametrize(("tasks", "is_told"), [(30, True), (300, False)])
+def test_few_held_out_tasks_are_told(folder, monkeypatch, capsys, tasks, is_told):
+    with (folder / "logs.jsonl").open("w") as file:
+        for number in range(tasks):
+            print(json.dumps({"split_key": f"t{number}", "messages": [user("do"), agent("done")]}), file=file)
+    _, out, err = run(monkeypatch, capsys, *corpus_command(folder, "--hold-out", 0.2, "--json"))
+    held_out = json.loads(out)["held_out_tasks"]
+    assert (held_out < 20) == is_told
+    told = [line for line in err.splitlines() if f"{held_out} of {tasks} tasks are held out" in line]
+    assert len(told) == is_told
+
+
 def test_table(folder, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, *corpus_command(folder))
     assert code == 0
@@ -87,7 +122,9 @@ def test_bad_records_and_refusals_are_told(folder, monkeypatch, capsys):
     assert "trajectory orphan" in err.splitlines()[-1]
     code, out, err = run(monkeypatch, capsys, *corpus_command(folder, "--skip-refused", "--json"))
     assert code == 0
-    assert (json.loads(out)["left_out"], json.loads(out)["bad_records"]) == (1, 1)
+    summary = json.loads(out)
+    assert (summary["left_out"], summary["bad_records"]) == (1, 1)
+    assert [group["records"] for group in summary["bad_record_groups"]] == [1]
     assert "logs.jsonl" in err
     assert "orphan" in err
 

@@ -59,3 +59,35 @@ def test_repeated_histories_and_records_without_the_agent_are_counted(tmp_path):
     found = json.loads(run(tmp_path, [call, longer, {"messages": TALK[:1]}], "--json").stdout)
     assert (found["trajectories"], found["repeated"], found["bad_records"]) == (1, 1, 1)
     assert "no turn of the agent" in found["problems"][0]
+    assert (found["formats"]["chat"]["agent_turns"], found["agent_turns"]) == (3, 2)
+    shown = run(tmp_path, [call, longer]).output.splitlines()
+    read, written = (line.split() for line in shown if line.startswith(("chat", "written")))
+    assert (read[2:4], written) == (["2", "3"], ["written,", "without", "repeats", "1", "2"])
+    assert "written," not in run(tmp_path, [longer]).output
+
+
+def test_each_bad_record_is_in_a_counted_group_that_names_the_file(tmp_path, caplog):
+    broken = [{"messages": TALK[:1], "id": str(number)} for number in range(150)]
+    records = [{"messages": TALK}, *broken, {"messages": [{**TALK[0], "role": "judge"}, TALK[1]]}]
+    done = run(tmp_path, records, "--json")
+    found = json.loads(done.stdout)
+    many, one = found["bad_record_groups"]
+    assert (many["records"], one["records"], found["bad_records"]) == (150, 1, 151)
+    assert many["file"] == one["file"] == str(tmp_path / "log.jsonl")
+    assert many["first"].endswith(f"log.jsonl, record 2, line 2: {many['reason']}")
+    assert len(found["problems"]) == 20  # the most of one file
+    bad = [line for line in caplog.messages if line.startswith("bad record")]
+    assert bad == [
+        f"bad records: {many['file']}: 150, the first at record 2, line 2: {many['reason']}",
+        f"bad record: {one['first']}",
+    ]
+
+
+def test_many_groups_of_bad_records_are_counted_on_one_line(tmp_path, caplog):
+    for number in range(25):
+        (tmp_path / f"{number:02}.jsonl").write_text("{broken\n" * (1 + (number == 24)))
+    run(tmp_path, [{"messages": TALK}], str(tmp_path))
+    bad = [line for line in caplog.messages if "bad record" in line]
+    assert bad[0].startswith(f"bad records: {tmp_path}/24.jsonl: 2, the first at record 1, line 1: not JSON")
+    assert len(bad) == 21
+    assert bad[-1] == "5 more bad records, of 5 other files and reasons (lar import --json counts them)"

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from lar.corpus import Corpus
+from lar.corpus import Corpus, Manifest
 from lar.errors import CorpusError, OptionError
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import tokenizer_with
@@ -124,6 +124,48 @@ def test_other_settings_are_refused(tmp_path):
     other = tokenizer_with(without_tags(TEMPLATES["phi3"]))
     with pytest.raises(CorpusError, match="chat_template_hash differ"):
         Corpus.build(make_trajectories(), other, tmp_path / "corpus", shard_tokens=2000)
+
+
+def test_only_succeeded_is_a_build_of_those_that_succeeded(tmp_path):
+    runs = make_trajectories()
+    found = build(tmp_path, only_succeeded=True, split_seed=3, hold_out=0.5)
+    expected = Corpus.build([run for run in runs if run.success], CHATML, shard_tokens=2000)
+    assert list(found) == list(expected)
+    counts = found.manifest.failed_left_out, found.manifest.unknown_left_out
+    assert counts == (sum(run.success is False for run in runs), sum(run.success is None for run in runs))
+    before = contents(found.path)
+    assert build(tmp_path, only_succeeded=True) == found
+    assert contents(found.path) == before
+    with pytest.raises(CorpusError, match="only_succeeded differ"):
+        build(tmp_path)
+
+
+def test_only_succeeded_goes_on_after_a_stop_with_the_counts_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("lar.corpus.encoding.CHUNK_TRAJECTORIES", 8)
+
+    class StoppedError(Exception):
+        pass
+
+    def stopped():
+        for number, run in enumerate(make_trajectories()):
+            if number == 190:
+                raise StoppedError
+            yield run
+
+    options = {"shard_tokens": 1000, "workers": 1, "only_succeeded": True}
+    with pytest.raises(StoppedError):
+        Corpus.build(stopped(), CHATML, tmp_path / "stopped", **options)
+    assert Manifest.read(tmp_path / "stopped").parts
+    again = build(tmp_path, "stopped", **options)
+    assert contents(again.path) == contents(build(tmp_path, "whole", **options).path)
+
+
+def test_no_success_is_named_and_nothing_is_written(tmp_path):
+    runs = [run for run in make_trajectories(9) if not run.success]
+    message = "none of 6 trajectories is known to have succeeded: 3 failed, and of 3 the outcome is unknown"
+    with pytest.raises(CorpusError, match=message):
+        Corpus.build(runs, CHATML, tmp_path / "corpus", only_succeeded=True)
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

@@ -10,11 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.errors import OptionError, TrajectoryError
 from lar.trajectories import (
     PARQUET_SCHEMA,
     BadRecordWarning,
+    Problem,
     Problems,
     Report,
     Trajectory,
@@ -80,12 +83,38 @@ def test_many_problems_are_counted_and_few_are_kept() -> None:
     problems.add(json_problem(Path("b"), 1))
     assert problems.count == 11
     assert [str(item.path) for item in problems.records] == ["a", "a", "b"]
-    assert len(problems.of_each_file()) == 2
+    assert [(str(group.first.path), group.count) for group in problems.groups()] == [("a", 10), ("b", 1)]
+
+
+FAULTS = ["message {}: unknown role", "a tool named '{}' is not there", "cut off"]
+FOUND = st.lists(
+    st.builds(
+        lambda path, fault, number: Problem(path, fault.format(number), record=number),
+        *(st.sampled_from(["a", "b", "c"]), st.sampled_from(FAULTS), st.integers(1, 99)),
+    ),
+    min_size=1,
+)
+
+
+@given(FOUND, st.integers(0, 99), st.integers(1, 4))
+def test_each_problem_is_in_one_group_of_its_file(
+    found: list[Problem], cut: int, reasons_of_file: int
+) -> None:
+    """Also where two parts of the logs are merged, and where a file has more reasons than are kept apart."""
+    merged, second = Problems(reasons_of_file=reasons_of_file), Problems(reasons_of_file=reasons_of_file)
+    for place, problem in enumerate(found):
+        (merged if place < cut else second).add(problem)
+    merged.merge(second)
+    groups = list(merged.groups())
+    assert merged.count == len(found)
+    for path in {problem.path for problem in found}:
+        of_file = [group for group in groups if group.first.path == path]
+        assert sum(group.count for group in of_file) == sum(problem.path == path for problem in found)
+        assert len(of_file) <= min(len(FAULTS), reasons_of_file + 1)
+        assert of_file[0].first == next(problem for problem in found if problem.path == path)
 
 
 def json_problem(path: Path, number: int) -> Any:
-    from lar.trajectories import Problem
-
     return Problem(path, "bad", number)
 
 

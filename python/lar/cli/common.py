@@ -40,6 +40,17 @@ class _Logs(click.Path):
         return Path(value) if "*" in str(value) else super().convert(value, param, ctx)
 
 
+class _TokenizerFolder(click.Path):
+    """A tokenizer's folder; its tokenizer.json stands for it."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:  # noqa: ARG002 (of click)
+        """The folder."""
+        from lar.tokenizer.location import tokenizer_folder  # here: the package takes long to import
+
+        return tokenizer_folder(value)
+
+
+TOKENIZER = _TokenizerFolder(path_type=Path)
 LOGS = _Logs(path_type=Path)
 EXISTING_LOGS = _Logs(exists=True, allow_dash=True, path_type=Path)
 NARROW = 72  # columns; below, a bar is only its figures

@@ -8,15 +8,17 @@ from typing import Any
 import click
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, print_json, progress_bar
+from lar.cli.common import LOGS, PATH, SHARE, TOKENIZER, json_option, logger, print_json, progress_bar
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
+
+FEW_TASKS = 20  # held-out tasks; figures from fewer are uncertain
 
 
 @click.command("corpus")
 @click.argument("trajectories", nargs=-1, required=True, type=LOGS)
 @click.option(
-    "--tokenizer", required=True, type=EXISTING_PATH, help="The model's folder, which holds tokenizer.json."
+    "--tokenizer", required=True, type=TOKENIZER, help="The model's folder, which holds tokenizer.json."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
 @click.option(
@@ -28,6 +30,12 @@ from lar.errors import OptionError
     "--workers",
     type=click.IntRange(min=1),
     help="The number of chunks to encode at a time.  [default: one for each core, at most 8]",
+)
+@click.option(
+    "--only-succeeded",
+    is_flag=True,
+    help="Take only the runs that are known to have succeeded; the others are counted. Without this, failed "
+    "runs are mined and learnt from, too.",
 )
 @click.option(
     "--skip-refused",
@@ -61,6 +69,7 @@ def command(
     output: Path,
     task_key: str | None,
     workers: int | None,
+    only_succeeded: bool,
     skip_refused: bool,
     strict: bool,
     redact: bool,
@@ -77,14 +86,15 @@ def command(
     digest is a new one in each run: to be able to go on, write redacted logs with lar import first.
 
     \b
-    Example:
+    Examples:
       lar corpus logs/ --tokenizer Qwen3-8B/ --hold-out 0.2 -o corpus/
+      lar corpus logs/ --tokenizer Qwen3-8B/ --only-succeeded -o corpus/
     """
     if ray_address is not None and workers is not None:
         raise OptionError("--workers is for one machine: it does not go with --ray")
     if split_seed is not None and hold_out is None:
         raise OptionError("--split-seed needs --hold-out")
-    from lar.cli.log_report import warn_of
+    from lar.cli.log_report import bad_records_summary, warn_of
     from lar.cli.next_step import after_corpus, print_next
     from lar.cli.reading import ReadingBar
     from lar.corpus import Corpus
@@ -107,22 +117,24 @@ def command(
             output,
             workers=workers,
             backend=cluster,
+            only_succeeded=only_succeeded,
             skip_refused=skip_refused,
             strict=strict,
             hold_out=hold_out,
             split_seed=split_seed or 0,
             progress=reading.built,
         )
-    summary = _summary(corpus, report.problems.count, time.perf_counter() - began)
+    summary = _summary(corpus, bad_records_summary(report.problems), time.perf_counter() - began)
     warn_of(report)
     if as_json:
         print_json(summary)
     else:
         _print(summary)
+    _warn_of_few_held_out(summary)
     print_next(*after_corpus(corpus, tokenizer), as_json=as_json)
 
 
-def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
+def _summary(corpus: Any, bad_records: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {
         "corpus": str(corpus.path),
         "tokens": corpus.num_tokens,
@@ -133,14 +145,31 @@ def _summary(corpus: Any, bad_records: int, seconds: float) -> dict[str, Any]:
         "trajectories": corpus.num_trajectories,
         "shards": len(corpus.manifest.parts),
         "without_agent": sum(part.without_action for part in corpus.manifest.parts),
+        "only_succeeded": corpus.manifest.only_succeeded,
+        "failed_left_out": corpus.manifest.failed_left_out,
+        "unknown_left_out": corpus.manifest.unknown_left_out,
         "left_out": corpus.manifest.left_out,
         "unwritten": asdict(corpus.manifest.unwritten),
-        "bad_records": bad_records,
+        **bad_records,
         "seconds": round(seconds, 2),
     }
 
 
 def _print(summary: dict[str, Any]) -> None:
-    for name in ("tokens", "action_tokens", "tasks", "held_out_tasks", "trajectories", "shards"):
-        click.echo(f"{name.replace('_', ' '):<14}{summary[name]:>14,}")
-    click.echo(f"{'seconds':<14}{summary['seconds']:>14,.1f}")
+    names = ["tokens", "action_tokens", "tasks", "held_out_tasks", "trajectories", "shards"]
+    if summary["only_succeeded"]:
+        names += ["failed_left_out", "unknown_left_out"]
+    width = max(map(len, names))
+    for name in names:
+        click.echo(f"{name.replace('_', ' '):<{width}}{summary[name]:>14,}")
+    click.echo(f"{'seconds':<{width}}{summary['seconds']:>14,.1f}")
+
+
+def _warn_of_few_held_out(summary: dict[str, Any]) -> None:
+    held_out, tasks = summary["held_out_tasks"], summary["tasks"]
+    if 0 < held_out < FEW_TASKS:
+        logger.warning(
+            "%d of %d tasks are held out: figures from so few are uncertain; a larger --hold-out helps, and "
+            "another --split-seed may",
+            *(held_out, tasks),
+        )

@@ -22,8 +22,8 @@ HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
 PATHS are files, folders, patterns in quotes, URLs of these (s3://, gs://, hf://, ...), or - for standard
 input. Files may be compressed (.gz, .zst, .bz2, .xz) or zip archives of files. The format of each record is
-recognized by its content, so formats may be mixed. A record that cannot be read is counted and named with its
-file and line.
+recognized by its content, so formats may be mixed. Records that cannot be read are counted by file and
+reason.
 
 \b
 Formats:
@@ -110,10 +110,10 @@ def command(
         )
     summary = _summary(tally, output) | report_summary(report)
     if as_json:
-        print_json(summary)
+        print_json(summary | {"agent_turns": tally.agent_turns})
     else:
         _print_table(summary)
-        print_report(report)
+        print_report(report, tally.trajectories, tally.agent_turns)
     warn_of(report)
     if task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)

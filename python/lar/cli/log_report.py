@@ -7,9 +7,10 @@ from rich.table import Table
 from lar.cli.common import logger
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.trajectories import FORMATS, LeftOut, Report
+from lar.trajectories import FORMATS, LeftOut, Problems, Report
 
-SHOWN_PROBLEMS = 5
+SHOWN_GROUPS = 20
+SHOWN_REPLIES = 5
 SHOWN_FIELDS = 12
 # Fewer characters a record than this are ids, times and kinds rather than text.
 SHORT = 16
@@ -41,13 +42,28 @@ def report_summary(report: Report) -> dict[str, Any]:
             for (name, path), texts in _by_characters(report)
         ],
         "redacted": dict(report.redacted),
-        "bad_records": report.problems.count,
-        "problems": [str(problem) for problem in report.problems.records],
+        **bad_records_summary(report.problems),
     }
 
 
-def print_report(report: Report) -> None:
-    """Print the counts of each format and the largest fields that were left out."""
+def bad_records_summary(problems: Problems) -> dict[str, Any]:
+    """Bad records as JSON-ready values: counts of all by file and reason, and the first ones one by one."""
+    return {
+        "bad_records": problems.count,
+        "bad_record_groups": [
+            {"file": str(group.first.path), "reason": group.reason, "records": group.count}
+            | {"first": str(group.first)}
+            for group in problems.groups()
+        ],
+        "problems": [str(problem) for problem in problems.records],
+    }
+
+
+def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
+    """Print the counts of each format and the largest fields that were left out.
+
+    The last two are what was written: a row of its own, where that is less than what was read.
+    """
     table = Table(box=None, pad_edge=False)
     table.add_column("format")
     for name in ("records", "trajectories", "agent turns", "calls", "agent's characters"):
@@ -55,6 +71,9 @@ def print_report(report: Report) -> None:
     for name, counts in report.formats.items():
         figures = (counts.records, counts.trajectories, counts.agent_turns, counts.calls)
         table.add_row(name, *(f"{figure:,}" for figure in (*figures, counts.agent_characters)))
+    if report.repeated or trajectories < sum(counts.trajectories for counts in report.formats.values()):
+        written = "written, without repeats" if report.repeated else "written"
+        table.add_row(written, "", f"{trajectories:,}", f"{agent_turns:,}", "", "")
     print_table(table)
     if report.redacted:
         values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
@@ -82,16 +101,16 @@ def _fields_table(report: Report) -> Table:
 
 def warn_of(report: Report) -> None:
     """Log what a person should look at: bad records, fields that look like replies, repeated histories."""
-    _warn_of_problems(report)
+    _warn_of_problems(report.problems)
     replies = [item for item in _by_characters(report) if _looks_like_a_reply(*item)]
-    for (name, path), found in replies[:SHOWN_PROBLEMS]:
+    for (name, path), found in replies[:SHOWN_REPLIES]:
         logger.warning(
             "%s: %s looks like text of the conversation and was not used: %s characters in %s records; "
             "the first: %s",
             *(name, path, f"{found.characters:,}", f"{found.records:,}", found.first),
         )
-    if len(replies) > SHOWN_PROBLEMS:
-        logger.warning("%d more fields look like text and were not used", len(replies) - SHOWN_PROBLEMS)
+    if len(replies) > SHOWN_REPLIES:
+        logger.warning("%d more fields look like text and were not used", len(replies) - SHOWN_REPLIES)
     if report.repeated:
         logger.info(
             "%s trajectories are the beginning of another one, which is kept; the first: %s",
@@ -108,16 +127,20 @@ def _looks_like_a_reply(field: tuple[str, str], found: LeftOut) -> bool:
     return last in _REPLIES and found.characters >= SHORT * found.records
 
 
-def _warn_of_problems(report: Report) -> None:
-    """Show a few bad records, from as many files as there is room for."""
-    problems = report.problems
-    of_files = problems.of_each_file()
-    shown = (of_files if len(of_files) > 1 else problems.records)[:SHOWN_PROBLEMS]
-    for problem in shown:
-        logger.warning("bad record: %s", problem)
-    if problems.count > len(shown):
-        more = problems.count - len(shown)
-        logger.warning("%d more bad records (--json lists the first %d)", more, problems.keep)
+def _warn_of_problems(problems: Problems) -> None:
+    """Name the largest groups of bad records: a line for each file and reason."""
+    groups = sorted(problems.groups(), key=lambda group: -group.count)
+    for group in groups[:SHOWN_GROUPS]:
+        if group.count == 1:
+            logger.warning("bad record: %s", group.first)
+            continue
+        at = f", the first at {group.first.place_in_file}" if group.first.place_in_file else ""
+        logger.warning("bad records: %s: %s%s: %s", group.first.path, f"{group.count:,}", at, group.reason)
+    if more := groups[SHOWN_GROUPS:]:
+        logger.warning(
+            "%s more bad records, of %s other files and reasons (lar import --json counts them)",
+            *(f"{sum(group.count for group in more):,}", f"{len(more):,}"),
+        )
 
 
 def _by_characters(report: Report) -> list[tuple[tuple[str, str], Any]]:

@@ -8,7 +8,16 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.common import (
+    EXISTING_LOGS,
+    EXISTING_PATH,
+    PATH,
+    TOKENIZER,
+    json_option,
+    logger,
+    print_json,
+    progress_bar,
+)
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
@@ -25,9 +34,7 @@ _DEFAULTS = MiningOptions()
 
 @click.command("mine")
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_LOGS)
-@click.option(
-    "--tokenizer", type=EXISTING_PATH, help="The model's folder; needed if INPUTS are trajectories."
-)
+@click.option("--tokenizer", type=TOKENIZER, help="The model's folder; needed if INPUTS are trajectories.")
 @click.option("-o", "--output", required=True, type=PATH, help="The vocabulary folder to write.")
 @overwrite_option
 @click.option(

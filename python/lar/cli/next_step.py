@@ -16,7 +16,7 @@ from lar.corpus.manifest import Manifest
 from lar.corpus.selection import Split
 from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import CorpusError
-from lar.tokenizer.tokenizer import TOKENIZER_FILE
+from lar.tokenizer.location import TOKENIZER_FILE
 from lar.utils.processes import is_main
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known

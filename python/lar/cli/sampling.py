@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lar.cli.common import EXISTING_PATH, progress_bar
+from lar.cli.common import TOKENIZER, progress_bar
 from lar.errors import OptionError
 
 if TYPE_CHECKING:
     from lar.evaluation.sample import Sample
 
 tokenizer_option = click.option(
-    "--tokenizer", type=EXISTING_PATH, help="The model's folder, for logs; a corpus folder has its own."
+    "--tokenizer", type=TOKENIZER, help="The model's folder, for logs; a corpus folder has its own."
 )
 
 

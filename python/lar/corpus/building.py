@@ -20,12 +20,13 @@ from lar.corpus.shards import Row, task_names, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
+from lar.trajectories.outcomes import Run, Successes
 from lar.utils.files import only_writer
 from lar.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-Input = TypeVar("Input")
+Input = TypeVar("Input", bound=Run)
 
 _MOST_SHARD_TOKENS = 1 << 30  # list offsets in a shard are 32 bits wide
 _MOST_EXAMPLES = 20
@@ -39,6 +40,7 @@ def build_folder(
     encode: Callable[[Iterable[Input], Tokenizer], Iterator[Encoded]],
     digest: Callable[[Input], bytes],
     shard_tokens: int,
+    only_succeeded: bool,
     skip_refused: bool,
     strict: bool,
     split: Split | None,
@@ -46,24 +48,30 @@ def build_folder(
 ) -> None:
     """Encode `inputs` with `encode` and store them in `folder`, or resume an earlier build there.
 
-    `digest` returns the bytes that identify an input when a build is resumed. `split` replaces the split that
-    is stored there; None keeps it.
+    `digest` returns the bytes that identify an input when a build is resumed. With `only_succeeded`, inputs
+    that failed or whose outcome is unknown are counted and else ignored. `split` replaces the split that is
+    stored there; None keeps it.
 
     Raises:
         OptionError: `shard_tokens` is out of its range, or another process is writing to the folder.
-        CorpusError: there are no trajectories, or the folder contains other files.
+        CorpusError: there are no trajectories, none succeeded, or the folder contains other files.
         TokenizerError: the chat template refuses a trajectory and `skip_refused` is false.
         UnwrittenTextError: the chat template leaves out text of the agent and `strict` is true.
     """
     if not 1 <= shard_tokens <= _MOST_SHARD_TOKENS:
         raise OptionError(f"shard_tokens must lie between 1 and {_MOST_SHARD_TOKENS}, not {shard_tokens}")
-    source = iter(inputs)
+    successes = Successes()
+    source = successes.of(inputs) if only_succeeded else iter(inputs)
     first = next(source, None)
+    if first is None and successes.left_out:
+        raise CorpusError(
+            f"none of {successes.left_out:,} trajectories is known to have succeeded: {successes}"
+        )
     if first is None:
         raise CorpusError("no trajectories to build a corpus of")
     with only_writer(folder):
-        manifest = _open(folder, tokenizer, shard_tokens)
-        build = _Build(folder, manifest, skip_refused, strict, progress)
+        manifest = _open(folder, tokenizer, shard_tokens, only_succeeded)
+        build = _Build(folder, manifest, skip_refused, strict, successes, progress)
         source = chain([first], source)
         build.skip_done(source, digest)
         build.check_written(manifest.unwritten)
@@ -75,13 +83,14 @@ def build_folder(
             build.add(encode(source, tokenizer))
 
 
-def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int) -> Manifest:
+def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded: bool) -> Manifest:
     """Return the manifest in `folder`, or write that of a corpus without shards yet."""
     fresh = Manifest(
         tokenizer_fingerprint=tokenizer.fingerprint,
         chat_template_hash=tokenizer.template_hash,
         base_size=tokenizer.base_size,
         shard_tokens=shard_tokens,
+        only_succeeded=only_succeeded,
     )
     if (folder / MANIFEST_FILE).exists():
         manifest = Manifest.read(folder)
@@ -123,12 +132,19 @@ class _Build:
     """The state of a build: rows that wait for their shard, and the digest of the trajectories read."""
 
     def __init__(
-        self, folder: Path, manifest: Manifest, skip_refused: bool, strict: bool, progress: Progress
+        self,
+        folder: Path,
+        manifest: Manifest,
+        skip_refused: bool,
+        strict: bool,
+        successes: Successes,
+        progress: Progress,
     ) -> None:
         self._folder = folder
         self._manifest = manifest
         self._skip_refused = skip_refused
         self._strict = strict
+        self._successes = successes
         self._progress = progress
         self._digest = hashlib.sha256()
         self._inputs = 0
@@ -177,7 +193,7 @@ class _Build:
     def _count(self, digest_of_one: bytes) -> None:
         self._digest.update(digest_of_one)
         self._inputs += 1
-        self._progress(self._inputs, None)
+        self._progress(self._inputs + self._successes.left_out, None)
 
     def _leave_out(self, refusal: str) -> None:
         if not self._skip_refused:
@@ -207,6 +223,8 @@ class _Build:
             shutil.rmtree(self._folder)
             first = self._manifest.left_out_examples[0]
             raise CorpusError(f"the chat template refuses all {self._inputs} trajectories: {first}")
+        self._manifest.failed_left_out = self._successes.failed
+        self._manifest.unknown_left_out = self._successes.unknown
         self._manifest.complete = True
         self._write_manifest()
 

@@ -123,6 +123,7 @@ class Corpus:
         workers: int | None = None,
         backend: Backend | None = None,
         shard_tokens: int = 2_000_000,
+        only_succeeded: bool = False,
         skip_refused: bool = False,
         strict: bool = False,
         hold_out: float | None = None,
@@ -145,6 +146,8 @@ class Corpus:
                 is encoded on all cores, or on RAYON_NUM_THREADS of them.
             backend: a cluster, which encodes in place of these workers; None for this machine.
             shard_tokens: a shard is closed when it holds so many tokens.
+            only_succeeded: take only trajectories that are known to have succeeded. The manifest counts those
+                that failed and those whose outcome is unknown.
             skip_refused: leave out what the chat template refuses. The manifest counts it and quotes the
                 first few refusals.
             strict: stop at the first text of the agent that the chat template leaves out. Without it, the
@@ -156,8 +159,8 @@ class Corpus:
             progress: counts trajectories.
 
         Raises:
-            CorpusError: there are no trajectories, `path` holds something else, or a side of the split has no
-            task.
+            CorpusError: there are no trajectories, none is known to have succeeded with `only_succeeded`,
+            `path` holds something else, or a side of the split has no task.
             TokenizerError: the chat template refuses a trajectory, and `skip_refused` is not set.
             UnwrittenTextError: the chat template leaves out text of the agent, and `strict` is set.
             TrajectoryError: a record cannot be read; the message counts records from 1.
@@ -174,6 +177,7 @@ class Corpus:
             encode=local_encode(workers) if backend is None else backend.encode,
             digest=digest,
             shard_tokens=shard_tokens,
+            only_succeeded=only_succeeded,
             skip_refused=skip_refused,
             strict=strict,
             split=Split.asked_for(hold_out, split_seed),
@@ -237,6 +241,7 @@ class Corpus:
             encode=tables.keep_rows,
             digest=tables.digest,
             shard_tokens=shard_tokens,
+            only_succeeded=False,
             skip_refused=False,
             strict=False,
             split=Split.asked_for(hold_out, split_seed),

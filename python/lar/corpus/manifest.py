@@ -39,7 +39,10 @@ class Manifest:
     chat_template_hash: str
     base_size: int  # number of the tokenizer's ids
     shard_tokens: int  # a shard is closed when it has at least this many
-    inputs: int = 0  # trajectories read so far, left-out ones included
+    only_succeeded: bool = False  # only trajectories that are known to have succeeded were taken
+    failed_left_out: int = 0  # trajectories that `only_succeeded` left out because they failed
+    unknown_left_out: int = 0  # those that it left out because their outcome is unknown
+    inputs: int = 0  # trajectories taken so far, those that the chat template refused included
     input_digest: str = ""  # SHA-256 over those, in order
     complete: bool = False  # False during a build, and after one that was killed
     left_out: int = 0  # trajectories that the chat template refused
@@ -86,7 +89,9 @@ class Manifest:
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return the names of the settings in which a build of `other` would differ from this one."""
-        settings = {"tokenizer_fingerprint", "chat_template_hash", "base_size", "shard_tokens"}
+        settings = {
+            *("tokenizer_fingerprint", "chat_template_hash", "base_size", "shard_tokens", "only_succeeded")
+        }
         return [
             item.name
             for item in fields(self)

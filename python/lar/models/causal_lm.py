@@ -22,7 +22,8 @@ from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
-from lar.tokenizer.tokenizer import TOKENIZER_FILE, Tokenizer
+from lar.tokenizer.location import TOKENIZER_FILE
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
 from lar.utils.processes import count, local_rank
 

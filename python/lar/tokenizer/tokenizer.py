@@ -16,13 +16,13 @@ import tokenizers
 from numpy.typing import ArrayLike, NDArray
 
 from lar.errors import TokenizerError
+from lar.tokenizer.location import TOKENIZER_FILE, tokenizer_folder
 from lar.tokenizer.token_bytes import bytes_of_tokens, is_found_in_text
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
 
 logger = logging.getLogger(__name__)
 
-TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 
@@ -92,15 +92,14 @@ class Tokenizer:
     def load(cls, path: StrPath) -> Self:
         """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja.
 
-        Only the first file is required.
+        Only the first file is required, and may be given in place of its folder. Names on a model hub are not
+        looked up.
 
         Raises:
             TokenizerError: a file is missing or broken; the message names it.
         """
-        folder = Path(path)
+        folder = tokenizer_folder(path)
         file = folder / TOKENIZER_FILE
-        if not file.is_file():
-            raise TokenizerError(f"{folder}: no {TOKENIZER_FILE} (a tokenizer is a Hugging Face folder)")
         try:
             backend = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises a bare Exception

@@ -64,6 +64,17 @@ class ChatLines:
         counts.agent_characters += characters
 
     @property
+    def turns(self) -> NDArray[np.int64]:
+        """The agent's turns of each trajectory, int64 (n)."""
+        roles = self._roles.dictionary_encode()
+        agent = roles.dictionary.to_pylist().index("assistant")  # each plain line has a turn of the agent
+        is_said = (np.diff(self._texts["content"][0]) > 0) | (np.diff(self._numbers["calls"]) > 0)
+        spoken = (roles.indices.to_numpy() == agent) & is_said
+        before: NDArray[np.int64] = np.append(0, np.cumsum(spoken))
+        turns: NDArray[np.int64] = np.diff(before[self._numbers["messages"]])
+        return turns
+
+    @property
     def success(self) -> pa.Array:
         """Whether each run solved its task."""
         success = self._numbers["success"]

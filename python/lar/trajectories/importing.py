@@ -56,11 +56,12 @@ _START = 1.0  # seconds that processes take to start; so long do 400 MB of plain
 
 @dataclass(slots=True)
 class Tally:
-    """What was written: trajectories, messages, trajectories of each task, and of each outcome."""
+    """What was written: trajectories, messages, turns of the agent, trajectories of each task and outcome."""
 
     trajectories: int = 0
     found: int = 0  # before a sample was taken
     messages: int = 0
+    agent_turns: int = 0
     tasks: Counter[str] = field(default_factory=Counter)
     success: Counter[bool | None] = field(default_factory=Counter)
 
@@ -68,6 +69,7 @@ class Tally:
         """Count the rows of a batch."""
         self.trajectories += batch.num_rows
         self.messages += sum(batch.column("_messages").to_pylist())
+        self.agent_turns += sum(batch.column("_turns").to_pylist())
         self.tasks.update(batch.column("_task").to_pylist())
         self.success.update(batch.column("_success").to_pylist())
 

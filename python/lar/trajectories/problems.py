@@ -1,9 +1,14 @@
-"""Records that could not be read: all are counted, the first ones are kept."""
+"""Records that could not be read: all are counted by file and reason, the first ones are kept."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_MESSAGE = 240
+OTHER_REASONS = "other reasons"
+# What differs between two records with the same fault: numbers, and what is quoted of them.
+_PARTICULAR = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 
 
 def place_of(path: Path | str, record: int | None, line: int | None) -> str:
@@ -35,41 +40,80 @@ class Problem:
 
     def __str__(self) -> str:
         """One line: the place, then what is wrong."""
+        return f"{place_of(self.path, self.record, self.line)}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in one line of at most `MAX_MESSAGE` characters."""
         message = " ".join(self.message.split())
-        if len(message) > MAX_MESSAGE:
-            message = message[: MAX_MESSAGE - 1] + "…"
-        return f"{place_of(self.path, self.record, self.line)}: {message}"
+        return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
+
+    @property
+    def place_in_file(self) -> str:
+        """The record and the line; empty where the whole file could not be read."""
+        return place_of("", self.record, self.line).removeprefix(", ")
+
+
+@dataclass(slots=True)
+class ProblemGroup:
+    """The problems of one file that have one reason: how many, and the first.
+
+    Two reasons are one where they differ in numbers or in what they quote. `reason` is the first one's.
+    """
+
+    first: Problem
+    reason: str
+    count: int = 0
 
 
 @dataclass(slots=True)
 class Problems:
-    """Counts every problem and keeps the first `keep` of them, at most `keep_of_file` of one file."""
+    """Counts every problem, by file and reason, and keeps some of them whole.
+
+    records: the first `keep` problems, at most `keep_of_file` of one file. by_file: groups of all problems,
+    by the file and by what stands for their reason; those of a file beyond `reasons_of_file` reasons are one
+    group, so that a broken file of any size takes little memory.
+    """
 
     keep: int = 100
     keep_of_file: int = 20
+    reasons_of_file: int = 50
     count: int = 0
     records: list[Problem] = field(default_factory=list)
+    by_file: dict[Path | str, dict[str, ProblemGroup]] = field(default_factory=dict)
 
     def add(self, problem: Problem) -> None:
         """Count `problem`, and keep it while there is room."""
         self.count += 1
+        self._keep(problem)
+        self._count(ProblemGroup(problem, problem.reason, 1), _PARTICULAR.sub("#", problem.reason))
+
+    def merge(self, other: "Problems") -> None:
+        """Add the problems of `other`, which was read after this one."""
+        self.count += other.count
+        for problem in other.records:
+            self._keep(problem)
+        for groups in other.by_file.values():
+            for key, group in groups.items():
+                self._count(group, key)
+
+    def groups(self) -> Iterator[ProblemGroup]:
+        """Yield the groups, file by file; their counts add up to `count`."""
+        for groups in self.by_file.values():
+            yield from groups.values()
+
+    def _keep(self, problem: Problem) -> None:
         if len(self.records) == self.keep:
             return
         if sum(problem.path == other.path for other in self.records) < self.keep_of_file:
             self.records.append(problem)
 
-    def merge(self, other: "Problems") -> None:
-        """Add the problems of `other`, which was read after this one."""
-        for problem in other.records:
-            self.add(problem)
-        self.count += other.count - len(other.records)
-
-    def of_each_file(self) -> list[Problem]:
-        """Return the first problem of each file."""
-        first: dict[Path | str, Problem] = {}
-        for problem in self.records:
-            first.setdefault(problem.path, problem)
-        return list(first.values())
+    def _count(self, group: ProblemGroup, key: str) -> None:
+        groups = self.by_file.setdefault(group.first.path, {})
+        reason = group.reason
+        if key not in groups and len(groups) >= self.reasons_of_file:
+            key = reason = OTHER_REASONS
+        groups.setdefault(key, ProblemGroup(group.first, reason)).count += group.count
 
     def summary(self) -> str:
         """One line: how many, and the first."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 from lar.trajectories import buffers
 from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
-from lar.trajectories.dialects.messages import is_utf8
+from lar.trajectories.dialects.messages import is_spoken, is_utf8
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.groups import characters_of, grouped
@@ -30,7 +30,7 @@ from lar.trajectories.schema import Trajectory
 from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encoding, encoding_of
 
 # Columns beside the encoded trajectories.
-_EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_own")
+_EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_turns", "_own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ def _plain_part(lines: ChatLines, block: Lines) -> _Part:
         lines.success,
         buffers.numbers(lines.lengths),
         buffers.numbers(lines.characters),
+        buffers.numbers(lines.turns),
         buffers.flags(np.zeros(len(lines), np.bool_)),
     )
     return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(len(lines)))
@@ -156,6 +157,7 @@ def _lengths(trajectories: list[Trajectory]) -> dict[str, pa.Array]:
     return {
         "_messages": pa.array(map(len, trajectories), pa.int64()),
         "_characters": pa.array(map(characters_of, trajectories), pa.int64()),
+        "_turns": pa.array([sum(map(is_spoken, trajectory)) for trajectory in trajectories], pa.int64()),
     }
 
 

@@ -27,7 +27,7 @@ from lar.serving.export.tokenizer_files import header_ids, write_tokenizer
 from lar.serving.export.weights import plain_model
 from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
-from lar.tokenizer.tokenizer import TOKENIZER_FILE
+from lar.tokenizer.location import TOKENIZER_FILE
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath

@@ -15,14 +15,9 @@ import tokenizers
 
 from lar.errors import TokenizerError, VocabularyError
 from lar.tokenizer.generation_prompt import agent_header
+from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.token_bytes import token_of_text
-from lar.tokenizer.tokenizer import (
-    TEMPLATE_FILE,
-    TOKENIZER_CONFIG_FILE,
-    TOKENIZER_FILE,
-    Tokenizer,
-    read_json,
-)
+from lar.tokenizer.tokenizer import TEMPLATE_FILE, TOKENIZER_CONFIG_FILE, Tokenizer, read_json
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
