@@ -14,7 +14,7 @@ from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
 from lar.mining.options import MiningOptions
 from lar.trajectories import Trajectory
-from lar.vocabulary.learnable import typical_uses
+from lar.vocabulary.learnable import learnable_share
 from testing import toy
 from testing.scores import score_with
 
@@ -146,7 +146,7 @@ def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable):
     monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (4, 8, 16, 32))
     found = {size: mine(corpus, size) for size in (32, 16, 8, 4)}
-    sizes = [size for size, mined in found.items() if typical_uses(mined.latents) >= learnable]
+    sizes = [size for size, mined in found.items() if learnable_share(mined.latents) >= 0.5]
     expected = max(sizes, default=4)
     chosen = mine(corpus)
     assert chosen == found[expected]
