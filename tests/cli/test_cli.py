@@ -1,6 +1,7 @@
 """The command line as users see it: files in, files out, exit codes and single lines."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from lar.cli import COMMANDS
+from lar.cli.mine import _print_gates
 from lar.trajectories import write_trajectories
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
@@ -68,6 +70,39 @@ def test_what_fits_engines_is_printed_with_its_cost(folder, tmp_path):
     evaluated = json.loads(lar("evaluate", folder / "test.parquet", tmp_path / "fit", "--json").stdout)
     assert evaluated["text_level_difference"] <= 0.005
     assert evaluated["text_level_difference_action"] <= 0.005
+
+
+def test_only_engine_gates_that_dropped_something_are_rows(capsys):
+    names = ("characters", "normal", "border", "served")
+    rows = zip(names, (0, 0, 7, 3), (0.5, 0.5, 0.51, 0.48), strict=True)
+    gates = [
+        {"name": name, "candidates_dropped": dropped, "reduction": saved} for name, dropped, saved in rows
+    ]
+    _print_gates(gates)
+    shown = capsys.readouterr().out
+    assert "-1.00 points" in shown
+    assert "3.00 points" in shown
+    assert "0.00 points" not in shown
+    assert "engine gates that dropped nothing: characters, normal\n" in shown
+    assert "a cost below 0: the latents that replaced the dropped ones save more" in shown
+    _print_gates(gates[:2])
+    assert capsys.readouterr().out == "engine gates that dropped nothing: characters, normal\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), "; 64 is taken if no size has enough uses; more logs would help"),
+        (("--size", 64), "too few to learn from; more logs would help"),
+        (("--size", 65), "without --size, the logs choose a smaller number (docs/howto/choose.md)"),
+    ],
+)
+def test_latents_that_are_too_rare_are_named_with_what_helps(folder, tmp_path, options, expected):
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", *options)
+    shown = lar(*mined, "-o", tmp_path / "rare").stdout
+    assert re.search(r"^\d+% of the latents have 40 uses or more: fewer than half", shown, re.MULTILINE)
+    assert expected in shown
+    assert "occurs in tasks" in shown
 
 
 def test_mining_again_gives_the_same_bytes(folder, tmp_path):
@@ -294,7 +329,7 @@ def test_mining_tells_whether_latents_have_enough_uses_to_learn_from(folder, tmp
     logs = tmp_path / "logs.jsonl"
     write_trajectories(toy.trajectories(60), logs)
     mined = lar("mine", logs, "--tokenizer", folder / "model", "--size", size, "-o", tmp_path / "vocabulary")
-    uses = sorted(latent.uses for latent in LatentVocabulary.load(tmp_path / "vocabulary").latents)
-    text = f"half of the latents have {int(np.median(uses))} uses or more"
+    often = [latent.uses >= 40 for latent in LatentVocabulary.load(tmp_path / "vocabulary").latents]
+    text = f"{sum(often) / len(often):.0%} of the latents have 40 uses or more"
     assert text in mined.stdout
-    assert (f"{text}: fewer than 40 are too few" in mined.stdout) == (size == 40)
+    assert (f"{text}: fewer than half are too few" in mined.stdout) == (size == 40)

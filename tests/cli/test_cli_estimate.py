@@ -54,15 +54,16 @@ def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     key = ("--task-key", "meta.issue")
     _, out, err = run("estimate", logs, "--tokenizer", model, *key, *SMALL)
-    first, *others = [line.split(": ", 1)[1] for line in err.splitlines()]
+    first, mine = [line.split(": ", 1)[1] for line in err.splitlines()]
     assert first == f"lar corpus {logs} --tokenizer {model} --task-key meta.issue --hold-out 0.2 -o corpus"
     size = re.search(r"Take (\d+) latents", out)[1]
-    assert others == [
+    assert mine == f"lar mine corpus --size {size} -o vocabulary"
+    _, out, err = run("estimate", logs, "--tokenizer", model, *SMALL, "--max-entropy", "p60", *key)
+    size = re.search(r"Take (\d+) latents behind the gate p60", out)[1]
+    assert [line.split(": ", 1)[1] for line in err.splitlines()][1:] == [
         "lar score corpus --model MODEL",
         f"lar mine corpus --size {size} --max-entropy p60 -o vocabulary",
     ]
-    _, out, err = run("estimate", logs, "--tokenizer", model, *SMALL, "--max-entropy", "none", *key)
-    assert "lar score" in err
 
 
 def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corpus):
@@ -76,11 +77,11 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
     ("sizes", "expected"),
     [
         (
-            (4,),
-            r"Take 4 latents: the smallest number that saves 90% of the most \(.* writes\)\.$",
+            (4, 8),
+            r"Take 8 latents by lar mine's rule: .* in all 60 tasks, with none held out \(.*; 4 latents .*\)",
         ),
-        ((4, 40), r"Take 4 latents: .* Numbers of 40 and more are left out of this: .* fewer than 40 uses"),
-        ((40,), r"Take 40 latents, the smallest number \(.*\)\. But half of them have fewer than 40 uses"),
+        ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\.$"),
+        ((40,), r"Take 40 latents by lar mine's rule: the smallest .* Only \d+% of them have 40 uses"),
     ],
 )
 def test_latents_that_are_too_rare_are_not_recommended(run, corpus, sizes, expected):
@@ -129,6 +130,7 @@ def test_logs_of_few_tasks_end_in_one_line(run, model, tmp_path, tasks, expected
         (["LOGS", "--tokenizer", "MODEL", "--price-input", "much"], "'much' is not a valid float"),
         (["LOGS", "--tokenizer", "MODEL", "--price-output", "inf"], "a price must be a number"),
         (["LOGS", "--tokenizer", "MODEL", "--max-entropy", "high"], "max_entropy must be nats"),
+        (["LOGS", "--tokenizer", "MODEL", "--max-entropy", "60"], "for a quantile, write p60"),
         (["LOGS", "--tokenizer", "MODEL", "--prompt-weight", "nan"], "prompt_weight must be"),
         (["CORPUS", "LOGS", "--tokenizer", "MODEL"], "not both"),
         (["CORPUS", "--task-key", "meta.issue"], "--task-key is for logs"),

@@ -42,8 +42,10 @@ def test_the_lines_lead_from_the_logs_to_an_export(run, folder):
     assert corpus[1] == "corpus"
     score, _ = follow(run, corpus)
     assert score[1] == "score"
-    (mine,) = follow(run, score)
+    mine, gated = follow(run, score)
     assert "--hold-out" not in mine  # the corpus stores its split
+    assert [words[-2:] for words in (mine, gated)] == [["-o", str(folder / "vocabulary")]] * 2
+    assert gated[:-2] == [*mine[:-2], "--max-entropy", "p60"]
     evaluate, distill = follow(run, mine)
     assert follow(run, evaluate) == []
     control, compare, export = follow(run, distill)
@@ -75,7 +77,7 @@ def test_an_adapted_model_is_to_score_the_corpus(run, folder):
     code, _, err = run("adapt", folder / "c", "--model", folder / "model", "-o", folder / "teacher", *STEPS)
     assert code == 0, err
     (score,) = steps_of(err)
-    (mine,) = follow(run, score)
+    mine, _ = follow(run, score)
     assert "--hold-out" not in mine  # the teacher has learnt all tasks
     (distill,) = follow(run, mine)
     assert str(folder / "teacher") in distill  # the model that scored the corpus

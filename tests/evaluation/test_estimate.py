@@ -1,8 +1,7 @@
 """The estimate before any training: usage against brute force, the curve against `lar.evaluate`, the bill."""
 
-import importlib
 import json
-from dataclasses import replace
+import sys
 
 import numpy as np
 import pytest
@@ -61,36 +60,34 @@ def test_mining_several_sizes_is_mining_each(corpus):
         assert saved[0] == pytest.approx(saved[1], abs=0.02)
 
 
-def test_more_latents_save_more_and_the_recommended_number_is_enough(corpus):
-    found = estimate(corpus, sizes=[12, 2, 4], splits=2)
-    reductions = [point.reduction for point in found.points]
-    assert [point.size for point in found.points] == [2, 4, 12]
-    assert reductions == sorted(reductions)
-    assert found.recommended.reduction >= ENOUGH * reductions[-1]
+def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corpus):
+    found = estimate(corpus, sizes=[12, 2, 4], splits=2, prompt_weight=0.1)
+    reductions = {point.size: point.reduction for point in found.points}
+    assert list(reductions) == [2, 4, 12]
+    assert list(reductions.values()) == sorted(reductions.values())
+    assert found.recommended.size == 12  # with a prompt weight, the largest: as lar.mine
+    enough = [size for size, saved in reductions.items() if saved >= ENOUGH * reductions[12]]
+    assert found.knee.size == min(enough)
 
 
-def test_uses_are_the_median_of_the_latents_scaled_to_all_logs(corpus):
-    found = estimate(corpus, sizes=[5], splits=1, most_tokens=corpus.num_tokens // 2)
+def test_the_share_is_that_of_latents_with_enough_uses_in_all_logs(corpus, monkeypatch):
+    monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", 60)
+    found = estimate(corpus, sizes=[12], splits=1, most_tokens=corpus.num_tokens // 2)
     [point] = found.points
-    train, _ = found.whole.corpus.split(0.2, 0)
-    uses = sorted(latent.uses for latent in lar.mine(train, size=5))
-    assert point.uses == pytest.approx(uses[2] * found.tokens_in_all / train.num_tokens)
+    scale = found.tokens_in_all / found.tokens
+    often = [latent.uses * scale >= 60 for latent in lar.mine(found.whole.corpus, size=12)]
+    assert 0 < sum(often) < 12
+    assert point.learnable == sum(often) / 12
 
 
-def test_sizes_whose_latents_are_too_rare_are_not_recommended(corpus, monkeypatch):
-    module = importlib.import_module("lar.evaluation.estimate")  # the package names a function so
-    monkeypatch.setattr(module, "ENOUGH", 1.0)
-    found = estimate(corpus, sizes=[4, 12, 24], splits=1)
-    uses = [point.uses for point in found.points]
-    assert uses[0] > uses[1] > uses[2]
-    for least, recommended, too_rare in ((0, 24, None), (uses[1], 12, 24), (uses[0] + 1, 4, 4)):
-        monkeypatch.setattr(module, "LEARNABLE", least)
-        assert found.recommended.size == recommended
-        assert (found.too_rare and found.too_rare.size) == too_rare
-    # A larger size is not recommended beyond one that is too rare, whatever its uses.
-    points = tuple(replace(point, uses=value) for point, value in zip(found.points, (9, 1, 9), strict=True))
-    monkeypatch.setattr(module, "LEARNABLE", 5)
-    assert replace(found, points=points).recommended.size == 4
+@pytest.mark.parametrize("learnable", [1, 6, 30, 60, 10**6])
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_the_recommended_size_is_the_one_that_mine_takes(corpus, monkeypatch, learnable, weight):
+    sizes = (4, 8, 16, 32)
+    monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
+    monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", sizes)
+    found = estimate(corpus, sizes=sizes, splits=1, probes=False, prompt_weight=weight)
+    assert found.recommended.size == lar.mine(corpus, prompt_weight=weight).mining["size"]
 
 
 def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):
@@ -137,15 +134,46 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
     arguments = [corpus.path, "--size", 2, "--size", 8, "--splits", 2]
     prices = ["--price-input", 0.2, "--price-output", 0.6, "--runs-per-month", 1000]
     shown = run(*arguments, *prices).output
-    assert "Next: lar score" in shown
-    assert "then: lar mine" in shown
-    assert "runs = " in shown
+    assert "Next: lar mine" in shown
+    assert "lar score" not in shown
+    assert "1,000 runs a month = " in shown
     found = json.loads(run(*arguments, *prices, "--json").output)
     assert [point["size"] for point in found["points"]] == [2, 8]
     bill = found["bill"]
     assert bill["with"][0] <= bill["with"][1] < bill["without"]
     for saved, month in zip(bill["saved_written"], bill["with"], strict=True):
         assert 0 < saved < bill["without"] - month
+
+
+def test_what_is_recommended_is_priced_and_named_in_the_next_command(corpus):
+    arguments = [corpus.path, "--size", 2, "--size", 8, "--splits", 1, "--price-output", 1]
+    for gates, gate in (((), None), (("none", "p60"), None), (("p60", "none"), "p60")):
+        options = [text for one in gates for text in ("--max-entropy", one)]
+        shown = run(*arguments, *options).output
+        found = json.loads(run(*arguments, *options, "--json").output)
+        assert found["recommended"]["gate"] == gate
+        size = found["recommended"]["size"]
+        [point] = [
+            row for row in found["points"] if {k: row[k] for k in ("size", "gate")} == found["recommended"]
+        ]
+        assert found["bill"]["without"] == pytest.approx(point["base_generated"] / 1e3, rel=1e-2)
+        assert found["bill"]["with"][0] == pytest.approx(point["units_generated"] / 1e3, rel=1e-2)
+        assert f"with {size} latents and {f'the entropy gate {gate}' if gate else 'no entropy gate'}" in shown
+        command = shown[shown.index("lar mine") :].split(" -o ")[0]
+        assert f"--size {size}" in command
+        assert ("--max-entropy p60" in command) == (gate is not None)
+        assert ("Behind p60" in shown) == (gates == ())
+
+
+def test_the_bill_of_a_gpu_is_for_decoding_only(corpus):
+    arguments = [corpus.path, "--size", 8, "--splits", 1, "--gpu-hour", 2.5, "--tokens-per-second", 2000]
+    shown = run(*arguments).output
+    assert "for decoding only on a GPU" in shown
+    assert "prefill is not counted" in shown
+    assert "1,000 runs a month" in shown
+    other = run(*arguments, "--price-input", 1).output
+    assert "for decoding on a GPU" in other
+    assert "prefill is not counted" not in other
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_the_number_of_workers_changes_nothing(corpus):
 def test_progress_counts_all_minings_once(corpus):
     seen = []
     estimate(corpus, sizes=[2, 4], splits=3, progress=lambda done, total: seen.append((done, total)))
-    total = 2 * 3 + 2 * PROBED
+    total = 2 * (3 + 1) + 2 * PROBED
     assert seen == [(number, total) for number in range(1, total + 1)]
 
 

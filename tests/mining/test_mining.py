@@ -1,16 +1,20 @@
 """Mining: segments that recur over tasks are found, unpredictable ones are left out."""
 
 import sys
+from math import log
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
+from lar.mining.options import MiningOptions
 from lar.trajectories import Trajectory
-from lar.vocabulary.learnable import typical_uses
+from lar.vocabulary.learnable import learnable_share
 from testing import toy
 from testing.scores import score_with
 
@@ -142,7 +146,7 @@ def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable):
     monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (4, 8, 16, 32))
     found = {size: mine(corpus, size) for size in (32, 16, 8, 4)}
-    sizes = [size for size, mined in found.items() if typical_uses(mined.latents) >= learnable]
+    sizes = [size for size, mined in found.items() if learnable_share(mined.latents) >= 0.5]
     expected = max(sizes, default=4)
     chosen = mine(corpus)
     assert chosen == found[expected]
@@ -158,6 +162,25 @@ def test_prompts_and_updates_keep_their_size(corpus):
 def test_a_gate_that_is_none_is_refused(gate):
     with pytest.raises(OptionError, match=r"nats .* or a quantile"):
         parse_gate(gate)
+
+
+@given(st.integers(2, 10**6), st.floats(0, 100))
+def test_a_gate_above_any_entropy_is_refused_and_the_quantile_named(ids, nats):
+    if nats <= log(ids):
+        assert parse_gate(nats, ids).nats == nats
+        return
+    with pytest.raises(OptionError, match=f"write p{nats:g}".replace("+", r"\+")):
+        parse_gate(nats, ids)
+
+
+def test_a_gate_that_gates_nothing_is_refused_with_and_without_a_corpus(corpus):
+    with pytest.raises(OptionError, match=r"no entropy is above 20\.0 nats; for a quantile, write p60"):
+        MiningOptions(max_entropy=60)
+    most = log(corpus.tokenizer.base_size)
+    assert mine(corpus, size=4, max_entropy=most - 0.01).size == 4
+    for nats in (most + 0.01, str(most + 0.01)):
+        with pytest.raises(OptionError, match=r"gates nothing: .*; for a quantile, write p\d"):
+            mine(corpus, size=4, max_entropy=nats)
 
 
 @pytest.mark.parametrize("option", ["size", "min_support", "min_count", "max_length"])

@@ -1,5 +1,6 @@
 """`lar estimate`: what latents would save on one's own logs, before anything is trained."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,13 @@ RUNS = 1000  # whose bill is shown where no number is given
     help="A number of latents; may be repeated (default: 64 to 1,024).",
 )
 @click.option(
-    "--max-entropy", "gates", multiple=True, help="An entropy gate (p60, 0.25, none); may be repeated."
+    "--max-entropy",
+    "gates",
+    metavar="NATS|pN|none",
+    multiple=True,
+    help="An entropy gate: a token may continue a segment only if the next-token entropy is at most this, in "
+    "nats (0.25) or as a quantile of the logs' own entropies (p60). May be repeated; the first one is in the "
+    "recommendation and in the bill.  [default: no gate]",
 )
 @click.option("--splits", default=5, show_default=True, type=click.IntRange(1), help="The number of splits.")
 @most_tokens_option(1_000_000)
@@ -47,13 +54,16 @@ RUNS = 1000  # whose bill is shown where no number is given
 @click.option(
     "--gpu-hour",
     type=float,
-    help="The price of your GPU for an hour: with --tokens-per-second, in place of --price-output.",
+    help="The price of your GPU for an hour: with --tokens-per-second, in place of --price-output. The bill "
+    "is then for decoding only.",
 )
 @click.option(
     "--tokens-per-second", type=float, help="The tokens a second that your GPU generates, of all requests."
 )
 @click.option(
-    "--runs-per-month", type=click.IntRange(1), help=f"The runs whose bill is shown (default: {RUNS:,})."
+    "--runs-per-month",
+    type=click.IntRange(1),
+    help=f"The number of runs in a month, whose bill is shown.  [default: {RUNS}]",
 )
 @json_option
 def command(
@@ -69,6 +79,10 @@ def command(
     **prices: Any,
 ) -> None:
     """Mine on four fifths of the tasks in LOGS, measure on the others, and do so for five splits.
+
+    The recommended number of latents is the one that lar mine takes without --size: the largest of which half
+    or more have 40 uses or more. The bill and the next commands are for it, without an entropy gate unless
+    --max-entropy is given.
 
     LOGS is a corpus folder, or files of any known format with --tokenizer. All are read, and a sample of
     whole tasks is tokenized and mined. No model and no GPU are needed. With prices, a month's bill is shown
@@ -128,14 +142,16 @@ def _bill(
         raise OptionError("--gpu-hour and --tokens-per-second go together")
     if gpu_hour is not None and price_output is not None:
         raise OptionError("give --price-output or --gpu-hour, not both")
+    machine = None
     if gpu_hour is not None and tokens_per_second is not None:
-        price_output = Machine(gpu_hour, tokens_per_second).output_price
+        machine = Machine(gpu_hour, tokens_per_second)
+        price_output = machine.output_price
     given = (price_input, price_cached, price_output)
     if all(price is None for price in given):
         if runs_per_month is not None:
             raise OptionError("--runs-per-month needs prices: --price-input, --price-output or --gpu-hour")
         return None
-    return Prices(runs_per_month or RUNS, price_input, price_output, price_cached)
+    return Prices(runs_per_month or RUNS, price_input, price_output, price_cached, machine)
 
 
 def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
@@ -154,6 +170,7 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
         "price_input": prices.input,
         "price_cached": prices.cached,
         "price_output": prices.output,
+        "gpu": None if prices.machine is None else asdict(prices.machine),
         "without": round(without, 6),
         "with": [round(month, 6) for month in months],
         "saved_written": [round(written - prices.written(found.units, found.runs), 6) for found in students],
@@ -163,11 +180,10 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
 def _next_steps(
     logs: tuple[Path | str, ...], tokenizer: Path | None, task_key: str | None, found: "Estimate"
 ) -> "list[Command]":
-    """The commands that go on from here: build a corpus, score it, mine it behind the usual gate."""
+    """The commands that go on from here: build a corpus, score it for a gate, mine what is recommended."""
     from lar.cli.inputs import is_corpus
     from lar.cli.next_step import MODEL, beside, hold_out_flags, new_split_flags
     from lar.corpus import Corpus
-    from lar.evaluation.estimate import USUAL_GATE
 
     steps: list[Command] = []
     folder = Path(logs[0])
@@ -179,7 +195,7 @@ def _next_steps(
         flags = (*key, *hold_out_flags(found.whole.corpus.tasks))
         folder = beside(Path(), "corpus")
         steps.append(("lar", "corpus", *logs, "--tokenizer", tokenizer or MODEL, *flags, "-o", folder))
-    gate = found.recommended.gate if found.gated is None else USUAL_GATE
+    gate = found.recommended.gate
     if gate is not None and found.teacher is None:
         steps.append(("lar", "score", folder, "--model", _model(tokenizer)))
     options = ("--size", str(found.recommended.size), *(() if gate is None else ("--max-entropy", str(gate))))

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
+from lar.vocabulary.learnable import LEARNABLE, are_learnable
 
 if TYPE_CHECKING:
     from lar.evaluation.estimate import Estimate, Point
@@ -40,7 +41,8 @@ def _print_size(found: "Estimate") -> None:
     about = "about " if whole.error else ""
     print_prose(
         f"{whole.runs:,} runs at {whole.tasks:,} tasks, {about}{whole.tokens:,} tokens{error}; "
-        f"the table's tokens and units are those of a run"
+        f"the table's tokens and units are those of a run; frequent: the share of the latents with"
+        f" {LEARNABLE} uses or more"
     )
     if found.is_sample:
         print_prose(
@@ -55,7 +57,7 @@ def _curve(found: "Estimate") -> Table:
     columns = (
         "latents",
         "gate",
-        "uses",
+        "frequent",
         "generated",
         "over the splits",
         "prompt",
@@ -72,7 +74,7 @@ def _curve(found: "Estimate") -> Table:
         table.add_row(
             f"{point.size:,}",
             str(point.gate or "none"),
-            f"{int(point.uses):,}",
+            f"{point.learnable:.0%}",
             f"{-point.reduction:+.1%}",
             f"{-low:+.1%} to {-high:+.1%}",
             f"{-point.prompt_reduction:+.1%}",
@@ -87,39 +89,54 @@ def _units(row: dict[str, Any], kind: str) -> tuple[str, str, str]:
 
 
 def _print_choice(found: "Estimate") -> None:
-    best = found.recommended
     print_prose(_choice(found))
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
     if found.gated is not None:
         saved = found.gated.reduction
         print_prose(
-            f"Begin with the entropy gate {found.gated.gate}: without one, agents lost success in short"
-            f" trainings (docs/howto/choose.md). By {by}, {best.size} latents then save {saved:.1%} in place"
-            f" of {saved - found.gated.difference:.1%} ({len(found.gated.splits)} splits)."
+            f"No entropy gate is in this. Behind {found.gated.gate}, {found.recommended.size} latents would"
+            f" save {saved:.1%} in place of {saved - found.gated.difference:.1%}"
+            f" ({len(found.gated.splits)} splits; by {by}). Try a gate if a student loses success"
+            " (docs/howto/choose.md)."
         )
     elif any(point.gate is not None for point in found.points):
         print_prose(f"The gates are by {by}.")
-    if found.teacher is None:
-        print_prose(
-            "The n-gram entropy stands in for a teacher's, and does not show what a model finds hard: run"
-            " lar score, and estimate again, before you decide on a gate."
-        )
+        if found.teacher is None:
+            print_prose(
+                "The n-gram entropy stands in for a teacher's, and does not show what a model finds hard: run"
+                " lar score, and estimate again, before you decide on a gate."
+            )
 
 
 def _choice(found: "Estimate") -> str:
-    """What to take, and which sizes are not recommended because their latents are too rare."""
-    from lar.evaluation.estimate import ENOUGH
-    from lar.vocabulary.learnable import LEARNABLE
-
-    best, rare = found.recommended, found.too_rare
+    """What to take and by which rule, and whether its latents are too rare."""
+    best, knee = found.recommended, found.knee
+    named = f"{best.size} latents" + ("" if best.gate is None else f" behind the gate {best.gate}")
     saved = f"{best.reduction:.1%} of what the agent writes"
-    why = f"have fewer than {LEARNABLE} uses in all logs, too few to learn from (docs/howto/choose.md)."
-    if rare is best:
-        return f"Take {best.size} latents, the smallest number ({saved}). But half of them {why}"
-    text = f"Take {best.size} latents: the smallest number that saves {ENOUGH:.0%} of the most ({saved})."
-    if rare is None:
-        return text
-    return f"{text} Numbers of {rare.size:,} and more are left out of this: half of their latents {why}"
+    if knee is not best:
+        saved += f"; {knee.size} latents save {knee.reduction:.1%}"
+    if found.prompt_weight:
+        return f"Take {named}, the largest number: lar mine's rule with a prompt weight ({saved})."
+    uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
+    if are_learnable(best.learnable):
+        return (
+            f"Take {named} by lar mine's rule: the largest number of which half or more have {uses}"
+            f" ({saved})."
+        )
+    return (
+        f"Take {named} by lar mine's rule: the smallest number, because no number has enough uses ({saved})."
+        f" Only {best.learnable:.0%} of them have {uses}, too few to learn from: more logs would help"
+        " (docs/howto/choose.md)."
+    )
+
+
+def _counted_on(found: "Estimate") -> str:
+    """The tasks that the latents' uses are counted on."""
+    if found.is_sample:
+        return "these tasks, scaled to all logs"
+    if found.whole.held_out:
+        return f"the {found.tasks:,} tasks that are not held out"
+    return f"all {found.tasks:,} tasks, with none held out"
 
 
 def _print_more(found: "Estimate") -> None:
@@ -156,17 +173,18 @@ def _print_training(cost: dict[str, Any] | None) -> None:
 
 def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
     row = point.to_dict()
+    print_prose(_head(point, bill))
     for kind, label in (("base", "without latents"), ("units", "with latents")):
         cost = bill["without"] if kind == "base" else bill["with"][0]
         sums = " + ".join(
             f"{tokens:,.0f} {name} x {price:g}" for tokens, name, price in _billed(row, kind, bill)
         )
-        text = f"{label:<16}{sums}, / 1,000,000 x {bill['runs']:,} runs = {cost:,.2f}"
+        text = f"{label:<16}{sums}, / 1,000,000 x {bill['runs']:,} runs a month = {cost:,.2f}"
         print_prose(text, hanging=16)
     high, low = (bill["without"] - month for month in bill["with"])
     text = (
-        f"{'saved':<16}{low:,.2f} to {high:,.2f} for {bill['runs']:,} runs, if a student writes"
-        f" {REALISED[0]:.0%} to {REALISED[1]:.0%} of the latents"
+        f"{'saved':<16}{low:,.2f} to {high:,.2f} a month, if a student writes {REALISED[0]:.0%} (one example,"
+        f" no bound) to {REALISED[1]:.0%} of the latents"
     )
     missing = [f"--price-{name}" for name in ("input", "output") if bill[f"price_{name}"] is None]
     if not missing:
@@ -175,6 +193,20 @@ def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
     print_prose(text, hanging=16)
     if missing:
         print_prose(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})", hanging=16)
+
+
+def _head(point: "Point", bill: dict[str, Any]) -> str:
+    """What the bill is for, and what it takes for granted with a GPU of one's own."""
+    gate = "no entropy gate" if point.gate is None else f"the entropy gate {point.gate}"
+    gpu = bill["gpu"]
+    if gpu is None:
+        return f"The bill of a month, with {point.size} latents and {gate}:"
+    only, prefill = ("", "") if bill["price_input"] is not None else (" only", "; prefill is not counted")
+    return (
+        f"The bill of a month, with {point.size} latents and {gate}, for decoding{only} on a GPU at"
+        f" {gpu['hour']:g} an hour. Assumed: {gpu['tokens_a_second']:,g} units a second with latents, as many"
+        f" as tokens without, so that half as many take half the hours{prefill}:"
+    )
 
 
 def _billed(row: dict[str, Any], kind: str, bill: dict[str, Any]) -> Iterator[tuple[float, str, float]]:

@@ -27,6 +27,7 @@ from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.mining.options import SIZES, MiningOptions
+from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.storage import FILE_NAME
 
 _DEFAULTS = MiningOptions()
@@ -40,8 +41,9 @@ _DEFAULTS = MiningOptions()
 @click.option(
     "--size",
     type=int,
-    help="The largest number of latents.  [default: the largest of 1024, 512, ... 64 whose latents are used "
-    f"often enough to be learnt; {_DEFAULTS.size} with --prompt-weight; or that of --update]",
+    help="The largest number of latents.  [default: the largest of 1024, 512, ... 64 of which half or more "
+    f"have {LEARNABLE} uses or more, 64 if no size has; {_DEFAULTS.size} with --prompt-weight; or that of "
+    "--update]",
 )
 @click.option(
     "--min-support",
@@ -132,6 +134,9 @@ def command(
 
     The tasks that the corpus holds out (lar corpus --hold-out) are left out.
 
+    In the table of latents, uses are counted where the parse takes a latent. Its segment also occurs inside
+    longer latents, so it can occur in more tasks than it has uses.
+
     \b
     Examples:
       lar mine corpus/ --size 1024 --max-entropy p60 -o vocabulary/
@@ -219,7 +224,7 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
     mining = vocabulary.mining
     weight = mining["prompt_weight"]
     table = Table(title="The latents that save most", title_justify="left")
-    for name in ("id", "text", "tokens", "uses", *(["prompt uses"] if weight else []), "tasks"):
+    for name in ("id", "text", "tokens", "uses", *(["prompt uses"] if weight else []), "occurs in tasks"):
         table.add_column(name, justify="left" if name == "text" else "right")
     by_saving = sorted(
         vocabulary.latents, key=lambda latent: -(latent.saving + weight * latent.prompt_saving)
@@ -229,6 +234,7 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
         row = (latent.id, repr(latent.text), len(latent.tokens), *uses, latent.support)
         table.add_row(*map(str, row))
     print_table(table)
+    print_prose("uses: where the parse takes the latent; its segment also occurs inside longer latents")
     _print_gates(mining["gates"])
     if mining["tools"]:
         _print_tools(mining["tools"])
@@ -248,20 +254,21 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
 
 
 def _uses(vocabulary: Any, *, asked: bool) -> str:
-    """How many examples of its latents a student will see, whether they are too few, and what chose the size.
+    """How many latents a student sees often enough, whether they are too few, and what chose the size.
 
     asked: whether the size was given.
     """
-    from lar.vocabulary.learnable import LEARNABLE, typical_uses
-
-    uses, most = typical_uses(vocabulary.latents), vocabulary.mining["size"]
-    text = f"half of the latents have {int(uses):,} uses or more"
-    if uses < LEARNABLE:
-        text += f": fewer than {LEARNABLE} are too few to learn from"
-        if asked and most > SIZES[0]:
-            text += "; without --size, the logs choose a smaller one (docs/howto/choose.md)"
+    share, most = learnable_share(vocabulary.latents), vocabulary.mining["size"]
+    text = f"{share:.0%} of the latents have {LEARNABLE} uses or more"
+    if not are_learnable(share):
+        text += ": fewer than half are too few to learn from"
+        if most <= SIZES[0]:
+            taken = "" if asked else f"; {most} is taken if no size has enough uses"
+            text += f"{taken}; more logs would help (docs/howto/choose.md)"
+        elif asked:
+            text += "; without --size, the logs choose a smaller number (docs/howto/choose.md)"
     elif not asked and most in SIZES[:-1]:
-        text += f"; with --size {2 * most}, half would have fewer than {LEARNABLE}, too few to learn from"
+        text += f"; with --size {2 * most}, fewer than half would have, too few to learn from"
     return text
 
 
@@ -287,15 +294,27 @@ def _print_update(update: dict[str, Any]) -> None:
 
 
 def _print_gates(gates: list[dict[str, Any]]) -> None:
-    """What each gate cost: reductions are shares of the mined text, with all gates up to the row's."""
+    """What each gate cost that dropped something: reductions are of the mined text, with all gates so far."""
     if len(gates) == 1:
         return
+    idle = [gate["name"] for gate in gates if not gate["candidates_dropped"]]
+    if len(idle) < len(gates):
+        _print_costs(gates)
+    if idle:
+        print_prose(f"engine gates that dropped nothing: {', '.join(idle)}")
+
+
+def _print_costs(gates: list[dict[str, Any]]) -> None:
     table = Table(title="What segments fit for engines cost", title_justify="left")
     for name in ("gate", "dropped", "reduction", "cost"):
         table.add_column(name, justify="left" if name == "gate" else "right")
-    before = gates[0]["reduction"]
-    for gate in gates:
-        cost = f"{100 * (before - gate['reduction']):.2f} points"
-        table.add_row(gate["name"], f"{gate['candidates_dropped']:,}", f"{gate['reduction']:.1%}", cost)
-        before = gate["reduction"]
+    least = 0.0
+    for before, gate in zip([gates[0], *gates], gates, strict=False):
+        if gate["candidates_dropped"]:
+            cost = round(100 * (before["reduction"] - gate["reduction"]), 2) + 0.0  # + 0.0: no -0.00
+            row = (gate["name"], f"{gate['candidates_dropped']:,}", f"{gate['reduction']:.1%}")
+            table.add_row(*row, f"{cost:.2f} points")
+            least = min(least, cost)
     print_table(table)
+    if least < 0:
+        print_prose("a cost below 0: the latents that replaced the dropped ones save more")

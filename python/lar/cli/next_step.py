@@ -48,8 +48,8 @@ def after_corpus(corpus: Corpus, tokenizer: Path) -> list[Command]:
 
 
 def after_score(corpus: Corpus) -> list[Command]:
-    """Mine the corpus with an entropy gate."""
-    return [_mine_command(corpus, "--max-entropy", "p60")]
+    """Mine the corpus, or mine it with an entropy gate by these scores."""
+    return [_mine_command(corpus), _mine_command(corpus, "--max-entropy", "p60")]
 
 
 def after_mine(

@@ -45,11 +45,18 @@ _HELP = {
     "row_learning_rate": "The learning rate of the new rows.",
     "cached_teacher": "Read the likely tokens that score --top-k stored, instead of running the teacher.",
     "hidden_weight": "The weight of the distance between hidden states in the loss.",
-    "unit_weight": "The weight of the loss's second term.",
+    "unit_weight": "The weight of the loss's second term, which trains the choice between a latent and its "
+    "first token (with paper: all of what is learnt on latents). Raise it if latents are written too seldom.",
     "latent_dropout": "The share of the agent's latents that the student reads spelled out.",
     "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
-    "loss": "The training loss; docs/how-it-works.md has the formulas.",
-    "row_start": "The start value of a latent's input row.",
+    "loss": "The training loss. marginal: follow the teacher at every unit, where latents count as their "
+    "first token, and train the choice of the latent. paper: follow it at base tokens only, cross-entropy on "
+    "latents. sft: cross-entropy on all units, without a teacher. No other was measurably better than the "
+    "default; the formulas are in docs/how-it-works.md.",
+    "row_start": "The start value of a latent's input row. exponential: a mean of its tokens' rows, the last "
+    "ones weighted most. mean: all alike. first: the row of its first token. hidden: exponential, then "
+    "fitted on --hidden-batches so that the model reads a latent like its segment, which takes time. No "
+    "other was measurably better than the default.",
     "output_start": "The start value of a latent's output row.",
 }
 

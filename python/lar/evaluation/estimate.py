@@ -4,7 +4,7 @@ import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from operator import attrgetter
 from typing import Any, Unpack
 
 from lar.corpus import Corpus
@@ -13,17 +13,18 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Usage
-from lar.mining.options import SIZES, MiningKeywords
+from lar.mining.entropy_gate import parse_gate
+from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
-from lar.vocabulary.learnable import LEARNABLE
+from lar.vocabulary.learnable import largest_learnable, learnable_share
 
 logger = logging.getLogger(__name__)
 
 HELD_OUT = 0.2
-# A size is enough when it saves this share of what the largest one saves that can be learnt.
+# A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
 # The gate whose price is measured beside a curve without one.
 USUAL_GATE = "p60"
@@ -36,14 +37,14 @@ _HALF_SEED = -2  # another one than those of splits and samples
 class Point:
     """One size and entropy gate: the usage on the held-out tasks of each split.
 
-    uses: half of the latents have so many uses or more in all logs, by the sample; the median over the
-    splits.
+    learnable: the share of the latents with `LEARNABLE` uses or more in all logs (see `learnable_share`),
+    where all tasks of the sample are mined.
     """
 
     size: int
     gate: float | str | None
     splits: tuple[Usage, ...]
-    uses: float
+    learnable: float
 
     @property
     def reductions(self) -> tuple[float, ...]:
@@ -79,14 +80,10 @@ class Point:
             "reduction": round(self.reduction, 4),
             "reductions": [round(value, 4) for value in self.reductions],
             "prompt_reduction": round(self.prompt_reduction, 4),
-            "uses": round(self.uses, 1),
+            "learnable": round(self.learnable, 4),
             "turns": round(found.turns / found.runs, 1),
             **of_run,
         }
-
-
-def _is_learnable(point: Point) -> bool:
-    return point.uses >= LEARNABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +119,9 @@ class Estimate:
     """The result of `estimate`: a point for each size and gate, and how much of the logs was measured.
 
     runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
-    are of; None: the n-gram entropy of the logs stands in for them. half: the recommended size, mined on
-    half of the tasks. gated: the same behind `USUAL_GATE`. Both are None where they were not tried.
+    are of; None: the n-gram entropy of the logs stands in for them. prompt_weight: of the mining. half: the
+    recommended size, mined on half of the tasks. gated: the same behind `USUAL_GATE`. Both are None where
+    they were not tried.
     """
 
     points: tuple[Point, ...]
@@ -132,26 +130,25 @@ class Estimate:
     tokens: int
     whole: Sample
     teacher: str | None
+    prompt_weight: float = 0.0
     half: Probe | None = None
     gated: Probe | None = None
 
     @property
     def recommended(self) -> Point:
-        """Of the sizes below `too_rare`, the smallest that saves `ENOUGH` of the most, with the first gate.
+        """The size that `lar.mine` takes of these, with the first gate: the largest that can be learnt.
 
-        The smallest of all where even that is too rare.
+        The smallest where none can be; the largest with a prompt weight.
         """
-        learnable = list(takewhile(_is_learnable, self._curve)) or self._curve[:1]
-        most = max(point.reduction for point in learnable)
-        return next(point for point in learnable if point.reduction >= ENOUGH * most)
+        if self.prompt_weight:
+            return self._curve[-1]
+        return largest_learnable(reversed(self._curve), attrgetter("learnable"))
 
     @property
-    def too_rare(self) -> Point | None:
-        """The smallest size whose latents are too rare to learn, with the first gate; None where none is.
-
-        That is, half of them have fewer than `LEARNABLE` uses in all logs.
-        """
-        return next((point for point in self._curve if not _is_learnable(point)), None)
+    def knee(self) -> Point:
+        """The smallest size that saves `ENOUGH` of what the recommended one saves, with the same gate."""
+        best = self.recommended
+        return next(point for point in self._curve if point.reduction >= ENOUGH * best.reduction)
 
     @property
     def _curve(self) -> list[Point]:
@@ -181,6 +178,7 @@ class Estimate:
             "teacher": self.teacher,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},
+            "knee": self.knee.size,
             "half": None if self.half is None else self.half.to_dict(),
             "gated": None if self.gated is None else self.gated.to_dict(),
         }
@@ -200,9 +198,10 @@ def estimate(
 ) -> Estimate:
     """Mine vocabularies of several sizes and gates on four fifths of the tasks, and measure the others.
 
-    This is done for `splits` different splits; their spread shows how far to trust a figure. No model is
-    needed. A corpus of more than `most_tokens` tokens is sampled by whole tasks; more logs usually save
-    more, so a sample's figures are on the careful side.
+    This is done for `splits` different splits; their spread shows how far to trust a figure. All tasks are
+    mined once more to count the latents' uses: so of logs that are no sample, the recommended size is the
+    one that `lar.mine` takes of `sizes`. No model is needed. A corpus of more than `most_tokens` tokens is
+    sampled by whole tasks; more logs usually save more, so a sample's figures are on the careful side.
 
     Args:
         corpus: the logs as a corpus, or its folder; of one with a split only the training side is used. Or a
@@ -231,42 +230,46 @@ def estimate(
         raise OptionError("an estimate needs at least one size, one gate, one split and one worker")
     whole = corpus if isinstance(corpus, Sample) else Sample.of(_loaded(corpus), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
+    for gate in entropy_gates:
+        parse_gate(gate, sample.tokenizer.base_size)
     pairs = _splits(sample, splits)
     if warning := one_task(sample.task_counts()):
         logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
-    total = len(entropy_gates) * splits * len(ordered) + 2 * probed
+    total = len(entropy_gates) * (splits + 1) * len(ordered) + 2 * probed
     with Minings(options, workers, progress, total) as minings, without_warnings():
         _ = sample.tokenizer  # read before the threads, of which each would read it
         found = Estimate(
-            _curve(pairs, ordered, entropy_gates, minings, whole.tokens),
+            _curve(whole, pairs, ordered, entropy_gates, minings),
             runs=sample.num_trajectories,
             tasks=len(sample.tasks),
             tokens=sample.num_tokens,
             whole=whole,
             teacher=None if sample.teacher is None else sample.teacher.name,
+            prompt_weight=options.get("prompt_weight", MiningOptions.prompt_weight),
         )
         return _probed(found, pairs[:probed], minings) if probed else found
 
 
 def _curve(
+    whole: Sample,
     pairs: Sequence[tuple[Corpus, Corpus]],
     sizes: Sequence[int],
     gates: Sequence[float | str | None],
     minings: Minings,
-    tokens: int,
 ) -> tuple[Point, ...]:
     """A point for each gate and each of the ascending sizes, mined on the first of each pair.
 
-    tokens: of all logs, for the latents' uses in them.
+    The latents' uses are not counted there: four fifths of the tasks give other latents, and usually fewer
+    than four fifths of the uses.
     """
-    scales = [tokens / train.num_tokens for train, _ in pairs]
+    scale = whole.tokens / whole.corpus.num_tokens
     points: list[Point] = []
     for gate in gates:
-        rows = minings.run([(train, held, sizes, gate) for train, held in pairs])
-        for size, column in zip(sizes, zip(*rows, strict=True), strict=True):
-            uses = statistics.median(one.uses * scale for one, scale in zip(column, scales, strict=True))
-            points.append(Point(size, gate, tuple(one.usage for one in column), uses))
+        every, *rows = minings.run([(*pair, sizes, gate) for pair in ((whole.corpus, None), *pairs)])
+        for size, of_all, *column in zip(sizes, every, *rows, strict=True):
+            share = learnable_share(of_all.latents, scale)
+            points.append(Point(size, gate, tuple(one.usage for one in column), share))
     return tuple(points)
 
 

@@ -1,4 +1,4 @@
-"""Minings of parts of one corpus, several at a time, each measured on the tasks that its part leaves out."""
+"""Minings of one corpus and of its parts, several at a time; a part is measured on what it leaves out."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,22 +15,22 @@ from lar.mining.mine import mine_each
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import TextGates
 from lar.utils.progress import Progress
-from lar.vocabulary.learnable import typical_uses
+from lar.vocabulary.latent import Latent
 
-Job = tuple[Corpus, Corpus, Sequence[int], float | str | None]
-"""What to mine, what to measure, the sizes in ascending order, and the gate."""
+Job = tuple[Corpus, Corpus | None, Sequence[int], float | str | None]
+"""What to mine, what to measure if anything, the sizes in ascending order, and the gate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """A vocabulary's usage of what its part leaves out, and the median of its latents' uses in that part."""
+    """A vocabulary's usage of what was measured, zero where nothing was, and its latents."""
 
     usage: Usage
-    uses: float
+    latents: tuple[Latent, ...]
 
 
 class Minings:
-    """Minings of parts of one corpus, several at a time: each mostly runs outside the interpreter's lock."""
+    """Minings of one corpus, several at a time: each mostly runs outside the interpreter's lock."""
 
     def __init__(self, options: MiningKeywords, workers: int, progress: Progress, total: int) -> None:
         self._options = options
@@ -58,7 +58,8 @@ class Minings:
         options: MiningKeywords = {**self._options, "max_entropy": gate}
         found: list[Mined] = []
         for vocabulary in mine_each(train, sizes[::-1], static=self._static, **options):
-            found.append(Mined(usage(held, vocabulary), typical_uses(vocabulary.latents)))
+            measured = Usage() if held is None else usage(held, vocabulary)
+            found.append(Mined(measured, vocabulary.latents))
             self._count()
             if self._stopped.is_set():
                 break

@@ -13,13 +13,15 @@ class Prices:
     """What tokens cost. Prices are for a million tokens, in any one currency; None where unknown.
 
     input: a token that a request holds. cached: one that the server finds in its prefix cache; None: as
-    much as `input`. output: a token that is generated. runs: the runs of a month.
+    much as `input`. output: a token that is generated. runs: the runs of a month. machine: the GPU whose
+    price `output` is, None for a provider's price.
     """
 
     runs: int
     input: float | None = None
     output: float | None = None
     cached: float | None = None
+    machine: "Machine | None" = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:

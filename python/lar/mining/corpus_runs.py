@@ -46,8 +46,9 @@ class CorpusRuns:
 
         Raises:
             CorpusError: the corpus holds no token of the agent.
+            OptionError: the entropy gate is above any entropy of the corpus's tokenizer.
         """
-        gate, weights = parse_gate(options.max_entropy), options.weights
+        gate, weights = parse_gate(options.max_entropy, corpus.tokenizer.base_size), options.weights
         annotate(progress, "runs")
         generated = backend.fold(corpus, None, progress)
         if len(generated) == 0:

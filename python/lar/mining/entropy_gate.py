@@ -4,6 +4,7 @@ For a corpus without a teacher's entropies, those of an n-gram model of its own 
 """
 
 import logging
+import math
 import re
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from lar.utils.progress import Progress, annotate
 
 logger = logging.getLogger(__name__)
 
+# Where the tokenizer is not known: more than the entropy over any tokenizer's ids, ln(485 million).
+MOST_NATS = 20.0
+
 
 @dataclass(frozen=True)
 class EntropyGate:
@@ -25,11 +29,13 @@ class EntropyGate:
     quantile: float | None = None
 
 
-def parse_gate(value: float | str | None) -> EntropyGate | None:
+def parse_gate(value: float | str | None, ids: int | None = None) -> EntropyGate | None:
     """Read a gate: None, a number of nats (0.25, "0.25") or a quantile in percent ("p60").
 
+    ids: how many the tokenizer has, where it is known: no entropy over them is above ln(ids).
+
     Raises:
-        OptionError: it is neither.
+        OptionError: it is neither, or it is above any entropy, so that it would gate nothing.
     """
     if value is None:
         return None
@@ -43,8 +49,19 @@ def parse_gate(value: float | str | None) -> EntropyGate | None:
         except ValueError:
             nats = -1.0
         if nats >= 0:
+            _check_gates(nats, math.log(ids) if ids else MOST_NATS)
             return EntropyGate(nats=nats)
     raise OptionError(f"max_entropy must be nats (0.25) or a quantile (p60), not {value!r}")
+
+
+def _check_gates(nats: float, most: float) -> None:
+    """Refuse nats that gate nothing: usually a quantile was meant, p60 by 60."""
+    if nats > most:
+        quantile = f"p{nats:g}" if nats <= 100 else "p60"
+        raise OptionError(
+            f"max_entropy {nats:g} gates nothing: no entropy is above {most:.1f} nats; for a quantile, write"
+            f" {quantile}"
+        )
 
 
 def gated_runs(

@@ -29,7 +29,7 @@ from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.latent import Latent
-from lar.vocabulary.learnable import are_learnable
+from lar.vocabulary.learnable import largest_learnable, learnable_share
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -88,12 +88,11 @@ def mine(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
         )
     _warn_of_one_task(corpus.training)
-    for of_size in chosen:
-        mining = _Mining(corpus.training, of_size, before, backend or OneMachine(), progress)
-        vocabulary = mining.run(of_size.size)
-        if are_learnable(vocabulary.latents):
-            break
-    return vocabulary
+    mined = (
+        _Mining(corpus.training, of_size, before, backend or OneMachine(), progress).run(of_size.size)
+        for of_size in chosen
+    )
+    return largest_learnable(mined, lambda vocabulary: learnable_share(vocabulary.latents))
 
 
 def mine_each(

@@ -43,7 +43,8 @@ class MiningOptions:
     min_count: fewest occurrences of a segment.
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
-        is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate.
+        is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate. Nats
+        above any entropy of the tokenizer, ln(its ids), are refused.
         If the corpus is not scored, its n-gram entropy is used instead.
     gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
         the names of some with commas between.

@@ -1,21 +1,41 @@
-"""Whether the latents of a vocabulary are used often enough for a student to learn them."""
+"""Whether latents are used often enough for a student to learn them, and so which size to take."""
 
-from collections.abc import Iterable
-from statistics import median
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from lar.vocabulary.latent import Latent
 
-# A student can learn latents if half of them have so many uses. SmolLM2-135M seldom preferred latents of
-# fewer where they belong (docs/evidence.md, "What rare latents cost").
+# A latent with so many uses can be learnt. SmolLM2-135M seldom preferred latents with fewer where they belong
+# (docs/evidence.md, "What rare latents cost").
 LEARNABLE = 40
+# A student can learn a vocabulary if this share of its latents can be learnt.
+ENOUGH_LEARNABLE = 0.5
+
+Found = TypeVar("Found")
 
 
-def are_learnable(latents: Iterable[Latent]) -> bool:
-    """Whether half of the latents have `LEARNABLE` uses or more."""
-    return typical_uses(latents) >= LEARNABLE
+def learnable_share(latents: Iterable[Latent], scale: float = 1.0) -> float:
+    """The share of the latents with `LEARNABLE` uses or more, 0.0 without latents.
+
+    scale: what the uses are multiplied by, where the latents were mined from a part of the logs. The share is
+    shown in place of the median of the uses, which can be near zero and then differs from split to split.
+    """
+    often = [latent.uses * scale >= LEARNABLE for latent in latents]
+    return sum(often) / len(often) if often else 0.0
 
 
-def typical_uses(latents: Iterable[Latent]) -> float:
-    """The median of the latents' uses: half of them have so many or more. 0.0 without latents."""
-    uses = [latent.uses for latent in latents]
-    return float(median(uses)) if uses else 0.0
+def are_learnable(share: float) -> bool:
+    """Whether a vocabulary with this `learnable_share` can be learnt."""
+    return share >= ENOUGH_LEARNABLE
+
+
+def largest_learnable(found: Iterable[Found], share: Callable[[Found], float]) -> Found:
+    """The largest size that can be learnt, else the last: `lar.mine` takes it, `lar.estimate` recommends it.
+
+    found: at least one result, the largest size first; none is asked for after the one that is taken. share:
+    a result's `learnable_share`.
+    """
+    for one in found:
+        if are_learnable(share(one)):
+            break
+    return one
