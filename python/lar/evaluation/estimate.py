@@ -13,8 +13,10 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Usage
-from lar.mining.options import SIZES, MiningKeywords
+from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
+from lar.utils.arguments import opened
+from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
@@ -22,6 +24,7 @@ from lar.vocabulary.learnable import LEARNABLE
 
 logger = logging.getLogger(__name__)
 
+CALL = "lar.estimate(corpus)"
 HELD_OUT = 0.2
 # A size is enough when it saves this share of what the largest one saves that can be learnt.
 ENOUGH = 0.9
@@ -221,6 +224,7 @@ def estimate(
     Raises:
         OptionError: there are no sizes, splits, gates or workers, or an option is out of its range.
         CorpusError: the corpus has fewer than five tasks, or no text of an agent.
+        TypeError: `corpus` is neither an object nor a path, as where trajectories are given.
 
     >>> found = lar.estimate(corpus, sizes=[4, 8], splits=2)
     >>> [point.size for point in found.points], found.points[1].reduction > found.points[0].reduction
@@ -229,7 +233,8 @@ def estimate(
     workers = cores() if workers is None else workers
     if not sizes or splits < 1 or not entropy_gates or workers < 1:
         raise OptionError("an estimate needs at least one size, one gate, one split and one worker")
-    whole = corpus if isinstance(corpus, Sample) else Sample.of(_loaded(corpus), most_tokens)
+    _check_options(sizes, options)
+    whole = corpus if isinstance(corpus, Sample) else Sample.of(opened(Corpus, corpus, CALL), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
     pairs = _splits(sample, splits)
     if warning := one_task(sample.task_counts()):
@@ -247,6 +252,14 @@ def estimate(
             teacher=None if sample.teacher is None else sample.teacher.name,
         )
         return _probed(found, pairs[:probed], minings) if probed else found
+
+
+def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
+    """Raise OptionError for an option that `mine` would refuse, before the logs are read."""
+    if not isinstance(options.get("gates", ""), str):
+        raise OptionError("gates takes engine gates as one string; gates by entropy are entropy_gates")
+    for size in sizes:
+        merge_options(MiningOptions, None, {**options, "size": size})
 
 
 def _curve(
@@ -292,10 +305,6 @@ def _probe(
     except CorpusError:
         return None
     return Probe(gate, usages, point.splits[: len(pairs)])
-
-
-def _loaded(corpus: Corpus | StrPath) -> Corpus:
-    return corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
 
 
 def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
