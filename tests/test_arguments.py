@@ -3,7 +3,7 @@
 import pytest
 
 import lar
-from lar.errors import LarError
+from lar.errors import CorpusError, LarError, OptionError, VocabularyError
 from testing import toy
 
 
@@ -39,6 +39,7 @@ CALLS = {
     "report": lambda _, vocabulary, out: lar.report(vocabulary, out),
     "score": lambda _, vocabulary, __: lar.score(vocabulary, "model"),
     "distill": lambda corpus, vocabulary, _: lar.distill(vocabulary, "model", corpus),
+    "estimate": lambda *_: lar.estimate(iter(toy.trajectories(3))),
     "held_out": lambda corpus, vocabulary, _: lar.distill(corpus, "model", vocabulary, held_out=vocabulary),
     "adapt": lambda _, vocabulary, __: lar.adapt(vocabulary, "model"),
     "generate": lambda *_: lar.generate(["a prompt"], "student"),
@@ -59,6 +60,42 @@ def test_paths_in_each_others_place_are_named(corpus, vocabulary_folder):
         lar.evaluate(vocabulary_folder, corpus.path)
     with pytest.raises(FileNotFoundError, match="no vocabulary"):
         lar.evaluate(corpus.path, corpus.path)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_logs_in_place_of_a_corpus_are_named_with_the_call_that_makes_one(is_folder, vocabulary, tmp_path):
+    logs = tmp_path / "logs.jsonl.gz"
+    lar.write_trajectories(toy.trajectories(3), logs)
+    given = tmp_path if is_folder else logs
+    for call in (lar.mine, lar.estimate, lambda path: lar.evaluate(path, vocabulary)):
+        with pytest.raises(CorpusError, match=r"not a corpus .*lar\.Corpus\.build.* makes one") as refused:
+            call(given)
+        assert str(refused.value).startswith(f"{given}: ")
+        assert "Errno" not in str(refused.value)
+
+
+WRONG_OPTIONS = {
+    "size": lambda corpus: lar.mine(corpus, size="64"),
+    "min_count": lambda corpus: lar.mine(corpus, min_count=2.5),
+    "max_entropy": lambda corpus: lar.mine(corpus, max_entropy=["p60"]),
+    "size ": lambda corpus: lar.estimate(corpus, sizes=[4, "8"]),
+    "gates": lambda corpus: lar.mine(corpus, gates=["border"]),
+    r"gates .* entropy_gates": lambda corpus: lar.estimate(corpus, gates=["p60"]),
+}
+
+
+@pytest.mark.parametrize("message", WRONG_OPTIONS)
+def test_an_option_of_another_type_is_named(message, corpus):
+    with pytest.raises(OptionError, match=message) as refused:
+        WRONG_OPTIONS[message](corpus)
+    assert "\n" not in str(refused.value)
+
+
+def test_text_and_ids_in_each_others_place_are_named(vocabulary):
+    with pytest.raises(VocabularyError, match="encode_text"):
+        vocabulary.encode("hello")
+    with pytest.raises(VocabularyError, match=r"encode\b"):
+        vocabulary.encode_text([1, 2])
 
 
 def test_trajectories_are_written_from_all_that_a_corpus_is_built_of(tmp_path):

@@ -3,8 +3,8 @@
     trajectories = lar.read_trajectories("logs/")
     corpus = lar.Corpus.build(trajectories, "Qwen3-8B/")
     vocabulary = lar.mine(corpus)
-    units = vocabulary.encode(ids)
-    assert (vocabulary.expand(units) == ids).all()
+    units = vocabulary.encode_text(text)  # what an engine reads for it
+    assert vocabulary.text(units) == text
 
 `import lar` is quick and needs no torch: each name is imported when it is first used.
 """

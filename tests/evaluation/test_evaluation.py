@@ -72,3 +72,28 @@ def test_a_reduction_far_below_the_vocabularys_own_is_warned_of_with_both(vocabu
     result = evaluate(Corpus.build(others, tokenizer), vocabulary)
     assert not result.in_sample
     assert f"is {result.total.reduction:.1%}, far below the {result.mined_reduction:.1%}" in caplog.text
+
+
+def test_a_low_reduction_on_the_corpuss_own_held_out_side_is_no_reason_to_update(tokenizer, tmp_path, caplog):
+    """The logs are the same, so it can only be that they are few."""
+    corpus = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", hold_out=0.2)
+    train = mine(corpus, size=12)
+    inflated = tuple(replace(latent, uses=5 * latent.uses) for latent in train)
+    boasting = LatentVocabulary(inflated, tokenizer, train.mining, train.mined_tasks)
+    assert evaluate(corpus, boasting).drift == []
+    assert "far below" in caplog.text
+    assert "lar estimate" in caplog.text
+    assert "--update" not in caplog.text
+    caplog.clear()
+    evaluate(Corpus.build(toy.trajectories(20, first=1000), tokenizer), boasting)
+    assert "--update" in caplog.text
+
+
+def test_an_evaluation_shows_its_reduction_in_one_line(corpus, vocabulary, caplog):
+    result = evaluate(corpus, vocabulary)
+    assert result.reduction == result.total.reduction
+    assert repr(result) == f"Evaluation(reduction={result.reduction:.4f}, tasks=60, in_sample=True)"
+    [record] = caplog.records
+    assert record.name.startswith("lar.")
+    assert record.levelname == "WARNING"
+    assert "every task was seen in mining" in record.getMessage()

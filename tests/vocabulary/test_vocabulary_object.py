@@ -72,3 +72,11 @@ def test_mine_takes_a_folder_and_a_size(corpus, vocabulary):
 def test_the_names_of_transformers_are_there(vocabulary, tmp_path):
     vocabulary.save_pretrained(tmp_path / "vocabulary")
     assert LatentVocabulary.from_pretrained(str(tmp_path / "vocabulary")) == vocabulary
+
+
+def test_a_vocabulary_is_a_sequence_of_its_latents(vocabulary):
+    latents = list(vocabulary)
+    assert [vocabulary[rank] for rank in range(-len(latents), len(latents))] == 2 * latents
+    for rank in (len(latents), -len(latents) - 1):
+        with pytest.raises(IndexError):
+            vocabulary[rank]

@@ -58,9 +58,11 @@ class Manifest:
         file = folder / MANIFEST_FILE
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise CorpusError(f"{folder}: not a corpus (no {MANIFEST_FILE})") from None
-        except (ValueError, RecursionError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError):
+            raise CorpusError(
+                f"{folder}: not a corpus (no folder with {MANIFEST_FILE}); lar.Corpus.build makes one of logs"
+            ) from None
+        except (ValueError, RecursionError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
         version = value.get("format_version") if isinstance(value, dict) else None
         if version not in (1, FORMAT_VERSION):

@@ -1,21 +1,27 @@
 """Drift: latents that mining used and that fresh logs no longer use, where chance does not explain it."""
 
-import math
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import exp, lgamma
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lar.corpus import Corpus
+from lar.corpus.backend import Backend
 from lar.vocabulary.latent import Latent
+from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-# Unused is surprising from this number on: of what occurs 5 times on average, independently, nothing occurs
-# with a probability of exp(-5) < 1%. Expected uses alone mislead, because one task may have many of them. 16
-# held-out tasks of tau_bench (K = 256) do not use 7 latents with 5 expected uses or more, though the agent is
-# the same. With the tasks counted too, none of them is reported.
-SURPRISING = 5.0
+logger = logging.getLogger(__name__)
+
+# The probability that a latent of the vocabulary is named although nothing has changed.
+FALSE_ALARM = 0.01
+
+Occurring = Callable[[Segments], NDArray[np.bool_]]
+"""Whether the measured text has each of k segments; bool (k)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +30,7 @@ class UnusedLatent:
 
     expected_uses: the uses in mining for each mined base token, times the measured base tokens. Tokens and
     uses are the agent's, or those of all text if prompts had a weight in mining.
-    drifted: whether chance does not explain that there are none. Uses come in clusters, several in one task,
-    so both numbers must be surprising: the expected uses, and the measured tasks, none of which has the
-    segment.
+    drifted: whether the text of the segment is gone, by more than chance (see `unused_latents`).
     """
 
     latent: Latent
@@ -50,29 +54,67 @@ class UnusedLatent:
 
 
 def unused_latents(
-    vocabulary: LatentVocabulary, used: NDArray[np.bool_], base_tokens: int, tasks: int
+    vocabulary: LatentVocabulary,
+    used: NDArray[np.bool_],
+    base_tokens: int,
+    tasks: int,
+    occurring: Occurring,
 ) -> list[UnusedLatent]:
     """The latents that mining used and `used`, bool (K), has not; those that would save most are first.
 
-    `used` and the number of `base_tokens` are of the agent's text in the measured tasks, or of all text where
-    `counts_prompts`. The list is empty where the vocabulary has no record of how much text it was mined on.
+    `used`, `occurring` and the number of `base_tokens` are of the agent's text in the measured tasks, or of
+    all text where `counts_prompts`. The list is empty where the vocabulary has no record of how much text it
+    was mined on.
+
+    A latent has drifted if its segment is in none of the measured tasks (not even where another latent
+    covers it), and `chance_of_absence` is at most `FALSE_ALARM` divided by the number of latents that mining
+    used (Bonferroni's correction). Uses are no evidence of their own, since one task may have many of them.
     """
     mined_tokens, mined_tasks = _mined(vocabulary.mining, "action_tokens"), _mined(vocabulary.mining, "tasks")
     if mined_tokens is None or mined_tasks is None:
+        logger.warning(
+            "drift is unknown: the vocabulary has no record of the tokens and tasks it was mined on"
+        )
         return []
     if counts_prompts(vocabulary):
         mined_tokens += _mined(vocabulary.mining, "prompt_tokens") or 0
-    found = []
-    for latent, is_used in zip(vocabulary, used.tolist(), strict=True):
-        uses = latent.uses + latent.prompt_uses
-        if is_used or not uses:
-            continue
-        expected = uses * base_tokens / mined_tokens
-        # + 1, because a segment of all mined tasks is not certain in the next one.
-        share = min(latent.support, mined_tasks) / (mined_tasks + 1)
-        surprise = min(expected, -tasks * math.log1p(-share))
-        found.append(UnusedLatent(latent, expected, surprise >= SURPRISING))
+    of_mining = np.array([latent.uses + latent.prompt_uses > 0 for latent in vocabulary], dtype=np.bool_)
+    level = FALSE_ALARM / max(int(of_mining.sum()), 1)
+    unused = [latent for latent, is_listed in zip(vocabulary, of_mining & ~used, strict=True) if is_listed]
+    suspects = [one for one in unused if chance_of_absence(one.support, mined_tasks, tasks) <= level]
+    there = occurring(Segments.of(one.tokens for one in suspects)) if suspects else ()
+    gone = {one.id for one, is_there in zip(suspects, there, strict=True) if not is_there}
+    scale = base_tokens / mined_tokens
+    found = [UnusedLatent(one, (one.uses + one.prompt_uses) * scale, one.id in gone) for one in unused]
     return sorted(found, key=lambda one: (-one.expected_saving, one.latent.id))
+
+
+def chance_of_absence(support: int, mined: int, measured: int) -> float:
+    """The probability that none of the `measured` tasks has what `support` of the `mined` tasks have.
+
+    The null hypothesis is that all N + n tasks are of one population, so that each choice of the m tasks that
+    have the segment is equally likely. All m are among the N mined ones with probability
+
+        C(N, m) / C(N + n, m)
+
+    This is the one-sided p-value of Fisher's exact test (Fisher, Statistical Methods for Research Workers,
+    section 21.02) for a table in which one cell is 0. It includes the error of a share that is estimated from
+    N tasks. Tasks are counted, not runs or uses: those of one task are alike.
+    """
+    total, m = mined + measured, min(support, mined)
+    return exp(lgamma(mined + 1) - lgamma(mined - m + 1) + lgamma(total - m + 1) - lgamma(total + 1))
+
+
+def occurring_in(
+    segments: Segments, corpora: Iterable[Corpus], backend: Backend, *, prompts: bool
+) -> NDArray[np.bool_]:
+    """Whether each of k segments occurs in the agent's text, with `prompts` in all text; bool (k)."""
+    found = np.zeros(len(segments), dtype=np.bool_)
+    for corpus in corpora:
+        for prompt in (False, True) if prompts else (False,):
+            runs = backend.fold(corpus, None, prompt=prompt)
+            found |= runs.count_occurrences(segments.tokens, segments.offsets) > 0
+    return found
 
 
 def counts_prompts(vocabulary: LatentVocabulary) -> bool:

@@ -16,6 +16,8 @@ from lar.evaluation.usage import Usage
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
+from lar.utils.arguments import opened
+from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
@@ -23,6 +25,7 @@ from lar.vocabulary.learnable import largest_learnable, learnable_share
 
 logger = logging.getLogger(__name__)
 
+CALL = "lar.estimate(corpus)"
 HELD_OUT = 0.2
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
@@ -220,6 +223,7 @@ def estimate(
     Raises:
         OptionError: there are no sizes, splits, gates or workers, or an option is out of its range.
         CorpusError: the corpus has fewer than five tasks, or no text of an agent.
+        TypeError: `corpus` is neither an object nor a path, as where trajectories are given.
 
     >>> found = lar.estimate(corpus, sizes=[4, 8], splits=2)
     >>> [point.size for point in found.points], found.points[1].reduction > found.points[0].reduction
@@ -228,7 +232,8 @@ def estimate(
     workers = cores() if workers is None else workers
     if not sizes or splits < 1 or not entropy_gates or workers < 1:
         raise OptionError("an estimate needs at least one size, one gate, one split and one worker")
-    whole = corpus if isinstance(corpus, Sample) else Sample.of(_loaded(corpus), most_tokens)
+    _check_options(sizes, options)
+    whole = corpus if isinstance(corpus, Sample) else Sample.of(opened(Corpus, corpus, CALL), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
     for gate in entropy_gates:
         parse_gate(gate, sample.tokenizer.base_size)
@@ -249,6 +254,14 @@ def estimate(
             prompt_weight=options.get("prompt_weight", MiningOptions.prompt_weight),
         )
         return _probed(found, pairs[:probed], minings) if probed else found
+
+
+def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
+    """Raise OptionError for an option that `mine` would refuse, before the logs are read."""
+    if not isinstance(options.get("gates", ""), str):
+        raise OptionError("gates takes engine gates as one string; gates by entropy are entropy_gates")
+    for size in sizes:
+        merge_options(MiningOptions, None, {**options, "size": size})
 
 
 def _curve(
@@ -295,10 +308,6 @@ def _probe(
     except CorpusError:
         return None
     return Probe(gate, usages, point.splits[: len(pairs)])
-
-
-def _loaded(corpus: Corpus | StrPath) -> Corpus:
-    return corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
 
 
 def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
-from lar.corpus.seen_tasks import check_unseen
+from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.corpus.selection import Split
 from lar.errors import CorpusError
-from lar.evaluation.drift import UnusedLatent, counts_prompts, mined_reduction, unused_latents
+from lar.evaluation.drift import (
+    UnusedLatent,
+    counts_prompts,
+    mined_reduction,
+    occurring_in,
+    unused_latents,
+)
 from lar.evaluation.text_agreement import TextLevel, TextLevelComparison
+from lar.mining.one_machine import OneMachine
 from lar.utils.arguments import opened
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -24,6 +31,8 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 logger = logging.getLogger(__name__)
 
 FAR = 0.5  # of the reduction in mining; held-out tasks of the same logs have nearly all of it
+OTHER_LOGS = "these logs are of another agent, model or time (lar mine on these logs, or lar mine --update)"
+FEW_LOGS = "those are too few to show what recurs (more logs, or fewer latents: lar estimate)"
 CALL = "lar.evaluate(corpus, vocabulary)"
 
 
@@ -95,7 +104,7 @@ class Counts:
         return self
 
 
-@dataclass
+@dataclass(repr=False)
 class Evaluation:
     """The result of `evaluate`.
 
@@ -117,6 +126,15 @@ class Evaluation:
     unused: list[UnusedLatent] = field(default_factory=list)
     splits: dict[str, Split | None] = field(default_factory=dict)
     mined_split: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        numbers = f"reduction={self.reduction:.4f}, tasks={len(self.tasks)}"
+        return f"Evaluation({numbers}, in_sample={self.in_sample})"
+
+    @property
+    def reduction(self) -> float:
+        """1 - units / base tokens of the agent, over all corpora: `total.reduction`."""
+        return self.total.reduction
 
     def measures(self, task: str) -> bool:
         """Whether the task is measured."""
@@ -175,6 +193,7 @@ def evaluate(
     for name, one in corpora.items():
         check_same_tokenizer(one, vocabulary, name)
         check_unseen(one.held_out, vocabulary.mined_tasks, "the vocabulary was mined on")
+    of_mined_logs = all(_has_mined_side(one, vocabulary) for one in corpora.values())
     corpora = {name: one.held_out or one for name, one in corpora.items()}
     tasks = {task for one in corpora.values() for task in one.tasks}
     seen = {task for task in tasks if vocabulary.has_seen(task)}
@@ -199,25 +218,36 @@ def evaluate(
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
     result.mined_reduction = mined_reduction(vocabulary)
-    _warn_of(result)
     if not result.in_sample:
         whole = counts_prompts(vocabulary)
         base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
         found = used_anywhere if whole else used
-        result.unused = unused_latents(vocabulary, found, base_tokens, len(measured))
+        occurring = partial(
+            occurring_in, corpora=selections.values(), backend=backend or OneMachine(), prompts=whole
+        )
+        result.unused = unused_latents(vocabulary, found, base_tokens, len(measured), occurring)
+    _warn_of(result, of_mined_logs)
     return result
 
 
-def _warn_of(result: Evaluation) -> None:
-    """Log why the figures may not be what they seem to be: tasks that were mined, or logs of another kind."""
+def _has_mined_side(corpus: Corpus, vocabulary: LatentVocabulary) -> bool:
+    """Whether the vocabulary was mined on the training side of this very corpus."""
+    return corpus.held_out is not None and digests_of(corpus.training) <= vocabulary.mined_tasks
+
+
+def _warn_of(result: Evaluation, of_mined_logs: bool) -> None:
+    """Log why the figures may not be what they seem to be: tasks that were mined, or logs of another kind.
+
+    `of_mined_logs`: the measured tasks were held out of the logs that were mined, so these are of one kind.
+    """
     own, found = result.mined_reduction, result.total.reduction
     if result.in_sample:
         logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     elif own is not None and found < FAR * own:
+        cause = OTHER_LOGS if result.drift or not of_mined_logs else FEW_LOGS
         logger.warning(
-            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined: these logs are of "
-            "another agent, model or time (lar mine on these logs, or lar mine --update)",
-            *(100 * found, 100 * own),
+            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined: %s",
+            *(100 * found, 100 * own, cause),
         )
 
 

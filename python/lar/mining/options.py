@@ -8,6 +8,7 @@ from lar.errors import OptionError
 from lar.mining.engine_gates.static import parse_gates
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.token_weights import TokenWeights
+from lar.utils.checked import check_fields
 from lar.utils.paths import StrPath
 
 # Candidates for each latent. With twice as many, the choice is the same; with half as many, the loss is 0.1
@@ -71,6 +72,7 @@ class MiningOptions:
     tools: StrPath | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.size < 1:
             raise OptionError(f"size must be at least 1, not {self.size}")
         _ = self.limits  # checked as they are made

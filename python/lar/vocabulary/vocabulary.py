@@ -42,13 +42,13 @@ class Reparameterized:
 class LatentVocabulary:
     """Latents over the ids of one tokenizer; immutable, and safe to share between threads and processes.
 
-    Latent i has the id base_size + i, in training as in an engine. Iteration yields the latents, `len` is
-    their number. Two vocabularies are equal if they hold the same latents over the same ids. Make one with
-    `lar.mine` or `load`.
+    Latent i has the id base_size + i, in training as in an engine; it is `vocabulary[i]`. Iteration yields
+    the latents, `len` is their number. Two vocabularies are equal if they hold the same latents over the same
+    ids. Make one with `lar.mine` or `load`.
 
-    >>> ids = vocabulary.tokenizer.encode("The temperature in Oslo is 3 degrees Celsius.")
-    >>> units = vocabulary.encode(ids)
-    >>> units.dtype, len(units) <= len(ids), bool((vocabulary.expand(units) == ids).all())
+    >>> text = "The temperature in Oslo is 3 degrees Celsius."
+    >>> units = vocabulary.encode_text(text)
+    >>> units.dtype, len(units) <= len(vocabulary.tokenizer.encode(text)), vocabulary.text(units) == text
     (dtype('uint32'), True, True)
     """
 
@@ -62,6 +62,9 @@ class LatentVocabulary:
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def __getitem__(self, index: int) -> Latent:
+        return self.latents[index]
 
     def __iter__(self) -> Iterator[Latent]:
         return iter(self.latents)
@@ -123,14 +126,21 @@ class LatentVocabulary:
         return _core.GuardTable(self._compiled, *self._token_bytes([]), self.tokenizer.barriers)
 
     def encode(self, ids: ArrayLike) -> NDArray[np.uint32]:
-        """The units of base ids, by the longest segment of tokens at each place, from left to right; uint32.
+        """The units of any base ids, quickly; uint32. For what an engine reads, call `encode_text`.
 
-        It takes any ids, at more than 100 million a second. An engine finds latents in text and not in
-        tokens: it reads the units of `reparameterize` and `encode_text`.
+        An engine finds latents in text and not in tokens, so its units can differ: `encode_text` has them for
+        a text, and `reparameterize` for the ids of conversations. `encode` takes the longest segment of
+        tokens at each place, from left to right, at more than 100 million ids a second.
 
         Raises:
             VocabularyError: an id is no base id.
+
+        >>> ids = vocabulary.tokenizer.encode("The temperature in Oslo is 3 degrees Celsius.")
+        >>> bool((vocabulary.expand(vocabulary.encode(ids)) == ids).all())
+        True
         """
+        if isinstance(ids, str):
+            raise VocabularyError("encode takes base ids, not text: encode_text takes text")
         return self._compiled.encode(as_ids(ids))
 
     def expand(self, units: ArrayLike) -> NDArray[np.uint32]:
@@ -162,11 +172,16 @@ class LatentVocabulary:
         return Reparameterized(units, action[starts], np.append(starts, len(ids)), np.append(begins, [True]))
 
     def encode_text(self, text: str) -> NDArray[np.uint32]:
-        """The units that an engine reads for `text`; uint32.
+        """The units that an engine reads for `text`; uint32. For base ids, see `encode`.
 
         Raises:
             TokenizerError: the tokenizer changes a text that added tokens divide.
+            VocabularyError: `text` is no string.
         """
+        if not isinstance(text, str):
+            raise VocabularyError(
+                f"encode_text takes text, not a {type(text).__name__}: encode takes base ids"
+            )
         ids = self.tokenizer.encode(text)
         return self.reparameterize(ids, np.zeros(len(ids), dtype=np.bool_)).units
 
