@@ -82,7 +82,7 @@ def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
         "batch_tokens": options.batch_tokens,
         "device": options.device,
         "seed": options.seed,
-        # Twice the default, which is too low for models this small (docs/results/training.md, after 40 steps).
+        # Twice the default, too low for models this small (docs/results/training.md, after 40 steps).
         "learning_rate": 1e-3,
         "save_steps": 50,
     }

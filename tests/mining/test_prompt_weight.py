@@ -118,5 +118,5 @@ def test_weights_are_the_nearest_whole_numbers(weight):
 
 @pytest.mark.parametrize("weight", [-0.1, 0.0001, 1001, float("nan"), float("inf")])
 def test_a_weight_out_of_range_is_refused(weight):
-    with pytest.raises(OptionError, match="prompt_weight must be (0, or from|a finite)"):
+    with pytest.raises(OptionError, match=r"prompt_weight must be (0, or from|a finite)"):
         MiningOptions(prompt_weight=weight)

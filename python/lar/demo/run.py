@@ -29,7 +29,7 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """The size of the demo. The defaults were chosen by measurements; docs/results/success.md has their results.
+    """The size of the demo. The defaults were chosen by measurements (docs/results/success.md).
 
     tasks: held-out tickets for each agent. training_tasks: tickets that the expert demonstrates. latents,
     max_entropy, min_support: see `lar.mine`. distillation: options of the student and of its control.
