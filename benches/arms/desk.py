@@ -2,7 +2,7 @@
 
 lar demo -o demo
 lar sweep demo/corpus --model demo/model --hold-out 0.1 --options demo/student/distillation.json \
-    --success benches/arms/desk.py:solved --tolerance 0.03 -o sweep/
+    --max-steps 150 --success benches/arms/desk.py:solved --tolerance 0.03 -o sweep/
 """
 
 from lar.demo.online import run_online

@@ -39,12 +39,12 @@ class DemoOptions:
     training_tasks: int = 1500
     seed: int = 0
     latents: int = 128
-    max_entropy: float | str = "p60"
+    max_entropy: float | str | None = None
     min_support: int = 20
     base_model: BaseModelOptions = field(default_factory=BaseModelOptions)
     distillation: DistillOptions = field(
         default_factory=lambda: DistillOptions(
-            max_steps=150,
+            max_steps=400,
             max_length=512,
             batch_tokens=1024,
             learning_rate=1e-3,

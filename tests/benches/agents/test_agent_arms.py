@@ -93,7 +93,7 @@ def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monk
     assert again.measure(CONTROL, arms[CONTROL]) == json.loads(json.dumps(first))
     monkeypatch.undo()
     for name in ("small", "gated"):
-        assert again.measure(name, arms[name])["latents"] == 8
+        assert 0 < again.measure(name, arms[name])["latents"] <= 8
     episodes = list(read_trajectories(tmp_path / "weather" / "episodes" / "small.parquet"))
     assert [episode.task for episode in episodes] == [task.id for task in world.tasks("test", 5)]
     records = again.records()
