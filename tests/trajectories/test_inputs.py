@@ -149,6 +149,12 @@ def test_each_file_once_and_in_order(folder):
     assert read(folder)[0] == names(3, 4, 1, 2, 5)
 
 
+def test_a_link_to_nothing_is_an_error(folder, tmp_path):
+    (folder / "a" / "gone.jsonl").symlink_to(tmp_path / "nothing.jsonl")
+    with pytest.raises(FileNotFoundError, match=r"gone\.jsonl"):
+        list(read_trajectories(folder))
+
+
 def test_links_to_folders_are_followed_and_each_folder_is_read_once(folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "7.jsonl").write_bytes(lines(7))

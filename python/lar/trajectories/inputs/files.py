@@ -152,7 +152,8 @@ def _files_at(path: Path) -> Iterator[Source]:
 def _files_below(folder: Path) -> list[Path]:
     """The regular files in `folder` and its folders, sorted, without hidden ones that are no logs.
 
-    A link to a folder is followed; a folder to which several lead, or a circle of links, is read once.
+    A link to a folder is followed; a folder to which several lead, or a circle of links, is read once. A link
+    to nothing is among them, so that it raises an error and no log is missed.
     """
     found: list[Path] = []
     seen = {os.path.realpath(folder)}
@@ -162,7 +163,7 @@ def _files_below(folder: Path) -> list[Path]:
         folders[:] = sorted(first.values())
         seen.update(first)
         found += [Path(parent, name) for name in names if not name.startswith(".") or name in HIDDEN_LOGS]
-    return sorted(file for file in found if file.is_file())
+    return sorted(file for file in found if file.is_file() or not file.exists())
 
 
 def _raise(error: OSError) -> None:
