@@ -53,6 +53,13 @@ def test_the_whole_way_in_two_parts(whole, folder, run):
     assert json.loads(out)["next"] == [["vllm", "serve", str(folder / "run" / "export")]]
 
 
+def test_a_gate_that_gates_nothing_is_refused_before_the_first_stage(whole, folder):
+    code, _, err = whole("--max-entropy", "60")
+    assert code == 2
+    assert "write p60" in err
+    assert not (folder / "run").exists()
+
+
 def test_what_contradicts_the_run_or_the_folder_is_refused(whole, folder, run):
     code, _, err = whole("--until", "import")
     assert code == 0, err

@@ -64,6 +64,9 @@ def command(
     """
     if count() > 1:
         raise OptionError("lar run is one process: use lar distill with accelerate launch or torchrun")
+    from lar.mining.entropy_gate import parse_gate
+
+    parse_gate(options["max_entropy"])  # mining, which would refuse it, comes after scoring
     chosen = STAGES[: STAGES.index(until) + 1]
     if "score" in chosen:
         needs_train_extra()
