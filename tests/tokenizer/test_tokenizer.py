@@ -73,6 +73,13 @@ def test_added_tokens_in_a_text_are_recognised_and_written_out():
     assert BYTE_LEVEL.decode(ids) == "a<|im_end|>\n<tool_call>"
 
 
+@pytest.mark.parametrize("wrong", [BYTE_LEVEL.base_size, -1, 2**40])
+def test_an_id_of_no_token_is_refused_and_not_left_out(wrong):
+    with pytest.raises(TokenizerError, match=f"id {wrong} is none of the tokenizer's"):
+        BYTE_LEVEL.decode([*BYTE_LEVEL.encode("a"), wrong])
+    assert BYTE_LEVEL.decode([]) == ""
+
+
 def test_barriers_are_the_added_tokens_in_order():
     names = [BYTE_LEVEL.backend.id_to_token(int(index)) for index in BYTE_LEVEL.barriers]
     assert names == ["<|im_start|>", "<|im_end|>", "<tool_call>", "né"]

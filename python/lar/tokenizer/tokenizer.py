@@ -220,8 +220,19 @@ class Tokenizer:
         return np.array(encoding.ids, dtype=np.uint32), starts
 
     def decode(self, ids: ArrayLike) -> str:
-        """The exact text of `ids`, with special tokens and unchanged spaces."""
-        text: str = self.backend.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+        """The exact text of `ids`, with special tokens and unchanged spaces.
+
+        Raises:
+            TokenizerError: an id is none of this tokenizer's, such as that of a latent, which is expanded
+            first (`LatentVocabulary.expand`). The library would leave out its text without a word.
+        """
+        array = np.asarray(ids)
+        wrong = array[(array < 0) | (array >= self.base_size)]
+        if wrong.size:
+            raise TokenizerError(
+                f"id {wrong[0]} is none of the tokenizer's {self.base_size:,}; latents are expanded first"
+            )
+        text: str = self.backend.decode(array.tolist(), skip_special_tokens=False)
         return text
 
     @cached_property
