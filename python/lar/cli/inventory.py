@@ -17,6 +17,7 @@ from lar.corpus.selection import Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import LarError
 from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
+from lar.utils.files import read_json
 from lar.utils.task_digests import TRAINED_FILE, read_digests
 from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
@@ -111,7 +112,7 @@ def _read_corpus(found: Found) -> None:
 
 
 def _read_vocabulary(found: Found) -> None:
-    content = _json(found.path / FILE_NAME)
+    content = read_json(found.path / FILE_NAME)
     mining = content["mining"]
     names = ("size", "max_entropy", "max_entropy_nats", "prompt_weight", "gates", "split", "tasks")
     options = {name: mining.get(name) for name in names if not isinstance(mining.get(name), list)}
@@ -122,35 +123,35 @@ def _read_vocabulary(found: Found) -> None:
 
 
 def _read_student(found: Found) -> None:
-    record = _json(found.path / OPTIONS_FILE)
+    record = read_json(found.path / OPTIONS_FILE)
     found.kind = "control" if record["options"]["control"] else "student"
-    found.keys |= _latents_of(_json(found.path / VOCABULARY_FOLDER / FILE_NAME))
+    found.keys |= _latents_of(read_json(found.path / VOCABULARY_FOLDER / FILE_NAME))
     found.facts |= {name: record.get(name) for name in ("steps", "split", "tasks", "options")}
     found.keys["model"] = record["base_fingerprint"]
-    found.facts["teacher"] = _json(found.path / "adapter_config.json").get("base_model_name_or_path")
+    found.facts["teacher"] = read_json(found.path / "adapter_config.json").get("base_model_name_or_path")
     found.tasks = read_digests(found.path / TRAINED_FILE)
 
 
 def _read_adapted(found: Found) -> None:
-    record = _json(found.path / ADAPTATION_FILE)
+    record = read_json(found.path / ADAPTATION_FILE)
     found.facts |= {name: record.get(name) for name in ("steps", "split", "tasks", "merged", "options")}
     found.tasks = read_digests(found.path / TRAINED_FILE)
 
 
 def _read_export(found: Found) -> None:
-    record = _json(found.path / EXPORT_FILE)
+    record = read_json(found.path / EXPORT_FILE)
     found.facts |= {name: record.get(name) for name in ("latents", "form", "dtype", "split")}
     found.facts["gguf"] = (found.path / "model.gguf").is_file()
-    found.keys |= _latents_of(_json(found.path / _EXPORTED_VOCABULARY / FILE_NAME))
+    found.keys |= _latents_of(read_json(found.path / _EXPORTED_VOCABULARY / FILE_NAME))
     found.tasks = read_digests(found.path / TRAINED_FILE)
 
 
 def _read_model(found: Found) -> None:
-    found.facts["architecture"] = (_json(found.path / "config.json").get("architectures") or [None])[0]
+    found.facts["architecture"] = (read_json(found.path / "config.json").get("architectures") or [None])[0]
 
 
 def _read_demo(found: Found) -> None:
-    record = _json(found.path / DEMO_FILE)
+    record = read_json(found.path / DEMO_FILE)
     found.facts |= {name: record.get(name) for name in ("tasks", "reduction", "success_change")}
 
 
@@ -167,17 +168,6 @@ def _latents_of(content: dict[str, Any]) -> dict[str, str]:
     if tokens := [entry["tokens"] for entry in content["latents"]]:
         keys["latents"] = hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]
     return keys
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; ValueError, with the file's name, where there is none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{file}: not a record")
-    return value
 
 
 def split_of(found: Found) -> Split | None:

@@ -24,7 +24,7 @@ from lar.models.causal_lm import Head, check_rows, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.utils.files import atomic_folder
+from lar.utils.files import atomic_folder, read_json
 from lar.utils.paths import StrPath
 from lar.utils.task_digests import TRAINED_FILE, read_digests, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -232,12 +232,7 @@ def read_student(folder: Path) -> tuple[LatentVocabulary, dict[str, Any]]:
     file = folder / OPTIONS_FILE
     if not (folder / "adapter_config.json").is_file() or not file.is_file():
         raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TrainingError(f"{file}: not JSON ({error})") from None
-    if not isinstance(record, dict):
-        raise TrainingError(f"{file}: not the record of a run")
+    record = read_json(file, TrainingError)
     return LatentVocabulary.load(folder / VOCABULARY_FOLDER), record
 
 

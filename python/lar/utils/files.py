@@ -52,18 +52,19 @@ def write_json(target: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file that `write_json` wrote.
+def read_json(file: Path, error: type[Exception] = OptionError) -> dict[str, Any]:
+    """The object in a JSON file.
 
     Raises:
-        OptionError: the file holds something else.
+        error: the file holds something else.
+        OSError: it cannot be read.
     """
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise OptionError(f"{file}: not JSON ({error})") from None
+    except (ValueError, RecursionError) as found:
+        raise error(f"{file}: not JSON ({found})") from None
     if not isinstance(value, dict):
-        raise OptionError(f"{file}: not a JSON object")
+        raise error(f"{file}: not a JSON object")
     return value
 
 

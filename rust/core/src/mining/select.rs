@@ -99,6 +99,7 @@ impl Selector {
                 added /= 2;
             }
         }
+        // Until here, uses that longer segments are not expected to have again were enough to stay.
         let is_used = |&place: &usize| best.usage.uses[place] > 0;
         best.by_loss().into_iter().filter(is_used).map(|place| best.chosen()[place]).collect()
     }
@@ -134,7 +135,7 @@ impl<'a> Present<'a> {
     }
 
     /// The vocabulary of other candidates without the segments that cost least. They are dropped a share at a
-    /// time, until at most `size` are left and all are used.
+    /// time, until at most `size` are left and something is expected to be lost without each.
     fn replaced(&self, chosen: Vec<usize>, size: usize) -> Self {
         let mut present = self.with(chosen);
         loop {
@@ -211,7 +212,7 @@ impl<'a> Present<'a> {
         (0..self.chosen().len()).map(saved).sum()
     }
 
-    /// The places of the used segments, the largest loss first.
+    /// The places of the segments without which units are expected to be lost, the largest loss first.
     fn by_loss(&self) -> Vec<usize> {
         let losses = self.losses();
         let mut order: Vec<usize> = (0..losses.len()).filter(|&place| losses[place] > 0.0).collect();
