@@ -23,9 +23,9 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use lar_core::mining::limits::Limits;
+//! use lar_core::mining::search::limits::Limits;
 //! use lar_core::mining::mine::{MiningOptions, Selection, mine};
-//! use lar_core::mining::parts::RunParts;
+//! use lar_core::mining::runs::parts::RunParts;
 //! use lar_core::mining::runs::{RunFolder, Trajectories};
 //! use lar_core::stream::expander::Expander;
 //! use lar_core::stream::stop_strings::StopStrings;
@@ -87,7 +87,7 @@
 //! searched by a sample, and supports are counted up to 128 ([`mining::search`]). Selection
 //! among candidates uses estimates ([`mining::select`]). All results are independent of the number of threads
 //! and of the order of the runs, so parts of a corpus can be folded separately: on other machines, or in
-//! memory that spills to disk ([`mining::spill`]).
+//! memory that spills to disk ([`mining::runs::spill`]).
 #![deny(rustdoc::broken_intra_doc_links)]
 
 pub mod chat_lines;

@@ -1,33 +1,13 @@
 //! From the runs of a corpus to the segments that become latents.
 //!
 //! ```text
-//! tokens --runs--> distinct runs --trie--> candidates --select--> segments
+//! tokens --runs--> distinct runs --gates--> cut runs --search--> candidates --select--> segments
 //! ```
+//!
+//! Each module uses those to its left only; [`mine`] calls all of them.
 
-mod automaton;
-pub mod candidates;
-mod counting;
-mod flat_text;
-mod frequency;
-pub mod limits;
-mod marginals;
-pub mod match_trie;
-mod matches;
+pub mod gates;
 pub mod mine;
-pub mod ngram;
-pub mod ngram_gate;
-pub mod occurrences;
-mod parser;
-pub mod parts;
-mod quantile;
 pub mod runs;
-mod sample;
-mod scale;
 pub mod search;
 pub mod select;
-mod shares;
-pub mod spill;
-pub mod text_cuts;
-pub mod trie;
-pub mod turn_borders;
-pub mod worth;

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lar_core::mining::limits::Limits;
 use lar_core::mining::mine::{MiningOptions, Selection, mine};
-use lar_core::mining::occurrences::{as_candidates, count_occurrences};
-use lar_core::mining::parts::RunParts;
 use lar_core::mining::runs::Trajectories;
-use lar_core::mining::spill::{MemoryBound, SpillingFolder};
+use lar_core::mining::runs::parts::RunParts;
+use lar_core::mining::runs::spill::{MemoryBound, SpillingFolder};
+use lar_core::mining::search::limits::Limits;
+use lar_core::mining::search::occurrences::{as_candidates, count_occurrences};
 use lar_core::tokens::barriers::Barriers;
 use lar_core::tokens::bytes::TokenBytes;
 use lar_core::{Result, Segments};

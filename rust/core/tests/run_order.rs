@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use lar_core::Segments;
-use lar_core::mining::candidates::Candidates;
-use lar_core::mining::limits::Limits;
+use lar_core::mining::gates::ngram::ngram_entropies;
 use lar_core::mining::mine::Selection;
-use lar_core::mining::ngram::ngram_entropies;
-use lar_core::mining::parts::RunParts;
+use lar_core::mining::runs::parts::RunParts;
 use lar_core::mining::runs::{RunFolder, Runs, Trajectories};
+use lar_core::mining::search::candidates::Candidates;
 use lar_core::mining::search::find_candidates;
+use lar_core::mining::search::limits::Limits;
 use lar_core::tokens::barriers::Barriers;
 use proptest::prelude::*;
 

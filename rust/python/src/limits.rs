@@ -1,6 +1,6 @@
 //! `Limits`.
 
-use lar_core::mining::limits::Limits as CoreLimits;
+use lar_core::mining::search::limits::Limits as CoreLimits;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict, PyTuple};
 

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lar_core::mining::candidates::Candidates as CoreCandidates;
+use lar_core::mining::gates::ngram_gate::{Gate, gated};
+use lar_core::mining::gates::{ngram, text_cuts};
 use lar_core::mining::mine::Selection as CoreSelection;
-use lar_core::mining::ngram_gate::{Gate, gated};
-use lar_core::mining::parts::RunParts;
+use lar_core::mining::runs::parts::RunParts;
+use lar_core::mining::runs::spill::{MemoryBound, SpillingFolder};
 use lar_core::mining::runs::{Runs as CoreRuns, Trajectories};
+use lar_core::mining::search::candidates::Candidates as CoreCandidates;
 use lar_core::mining::search::find_candidates;
-use lar_core::mining::spill::{MemoryBound, SpillingFolder};
-use lar_core::mining::{ngram, occurrences, text_cuts};
+use lar_core::mining::search::occurrences;
+use lar_core::mining::select::uses::count_uses;
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -202,7 +204,7 @@ impl Runs {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Bound<'py, PyArray1<u64>>> {
         let segments = segments_from(&tokens, &offsets)?;
-        let uses = py.detach(|| occurrences::count_uses(&self.runs, &segments)).map_err(to_python)?;
+        let uses = py.detach(|| count_uses(&self.runs, &segments)).map_err(to_python)?;
         Ok(uses.into_pyarray(py))
     }
 

@@ -1,6 +1,6 @@
 //! `TurnBorders`.
 
-use lar_core::mining::turn_borders::TurnBorders as CoreTurnBorders;
+use lar_core::mining::gates::turn_borders::TurnBorders as CoreTurnBorders;
 use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::mining::candidates::Candidates;
-use crate::mining::limits::Limits;
-use crate::mining::occurrences::count_uses;
-use crate::mining::parts::RunParts;
+use crate::mining::runs::parts::RunParts;
+use crate::mining::search::candidates::Candidates;
 use crate::mining::search::find_candidates;
+use crate::mining::search::limits::Limits;
 use crate::mining::select::Selector;
+use crate::mining::select::uses::count_uses;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;

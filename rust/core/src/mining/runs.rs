@@ -13,6 +13,11 @@ use crate::tokens::segments::Segments;
 
 mod finding;
 mod folder;
+pub(crate) mod frequency;
+pub mod parts;
+pub(crate) mod sample;
+pub(crate) mod shares;
+pub mod spill;
 
 use finding::for_each_run;
 pub use folder::RunFolder;

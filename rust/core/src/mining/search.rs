@@ -5,13 +5,23 @@
 //! only a matter of chance which candidates are found. The draw depends on the runs alone, so the same corpus has
 //! the same candidates.
 
+mod automaton;
+pub mod candidates;
+mod counting;
+mod flat_text;
+pub mod limits;
+pub mod occurrences;
+mod scale;
+pub mod trie;
+pub mod worth;
+
 use crate::error::Result;
-use crate::mining::candidates::Candidates;
-use crate::mining::counting::Counter;
-use crate::mining::limits::Limits;
-use crate::mining::parts::RunParts;
-use crate::mining::sample::{Draw, sampled};
-use crate::mining::trie::{find_exactly, find_in_sample};
+use crate::mining::runs::parts::RunParts;
+use crate::mining::runs::sample::{Draw, sampled};
+use crate::mining::search::candidates::Candidates;
+use crate::mining::search::counting::Counter;
+use crate::mining::search::limits::Limits;
+use crate::mining::search::trie::{find_exactly, find_in_sample};
 use crate::tokens::segments::Segments;
 
 /// Tokens of the distinct runs up to which a corpus is searched as a whole.
@@ -94,9 +104,9 @@ fn limits_of_sample(limits: &Limits, step: u64) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::occurrences::as_candidates;
-    use crate::mining::parts::tests::on_disk;
     use crate::mining::runs::Runs;
+    use crate::mining::runs::parts::tests::on_disk;
+    use crate::mining::search::occurrences::as_candidates;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

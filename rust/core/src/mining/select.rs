@@ -10,16 +10,22 @@
 //! that would encode the same text. So a short segment is worth more than its own uses. What has none is not
 //! chosen.
 
+pub(crate) mod marginals;
+pub mod match_trie;
+pub(crate) mod matches;
+mod parser;
+pub mod uses;
+
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::mining::candidates::Candidates;
-use crate::mining::marginals::{Gains, Usage};
-use crate::mining::matches::{MatchedRuns, Matcher};
-use crate::mining::parser::{Parser, TOKEN};
-use crate::mining::parts::RunParts;
-use crate::mining::sample::WeightedRuns;
-use crate::mining::worth::trust;
+use crate::mining::runs::parts::RunParts;
+use crate::mining::runs::sample::WeightedRuns;
+use crate::mining::search::candidates::Candidates;
+use crate::mining::search::worth::trust;
+use crate::mining::select::marginals::{Gains, Usage};
+use crate::mining::select::matches::{MatchedRuns, Matcher};
+use crate::mining::select::parser::{Parser, TOKEN};
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
@@ -248,10 +254,10 @@ impl<'a> Present<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::limits::Limits;
-    use crate::mining::occurrences::count_uses;
     use crate::mining::runs::{RunFolder, Trajectories};
     use crate::mining::search::find_candidates;
+    use crate::mining::search::limits::Limits;
+    use crate::mining::select::uses::count_uses;
     use crate::tokens::barriers::Barriers;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;

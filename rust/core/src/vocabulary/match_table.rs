@@ -1,5 +1,5 @@
 //! The token parse at memory speed: the matches of
-//! [`MatchingTrie`](crate::mining::match_trie::MatchingTrie) in a layout for fast reading.
+//! [`MatchingTrie`](crate::mining::select::match_trie::MatchingTrie) in a layout for fast reading.
 //!
 //! A segment has at least two tokens, so the next two tokens decide whether a segment may begin at a
 //! position. First, a [`PairFilter`] finds these positions in a block, for all of them at once and without a
@@ -412,7 +412,7 @@ fn pair(first: u32, second: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::match_trie::{MatchingTrie, Unit};
+    use crate::mining::select::match_trie::{MatchingTrie, Unit};
     use proptest::prelude::*;
 
     /// The parse by the trie of mining.

@@ -1,7 +1,7 @@
 //! The trie of segments, level by level: the suffixes of a node's string come before the node.
 
 use super::NONE;
-use crate::mining::frequency::{frequencies, numbered};
+use crate::mining::runs::frequency::{frequencies, numbered};
 use crate::tokens::segments::Segments;
 
 /// A trie whose nodes are numbered from the root, which is 0, by their depth. The children of a node are

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::mining::worth::expected_savings;
+use crate::mining::search::worth::expected_savings;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::{check_ids, check_length};
 use crate::tokens::segments::Segments;

@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use rustc_hash::FxBuildHasher;
 
 use crate::error::Result;
-use crate::mining::match_trie::MatchingTrie;
-use crate::mining::sample::WeightedRuns;
+use crate::mining::runs::sample::WeightedRuns;
+use crate::mining::select::match_trie::MatchingTrie;
 use crate::tokens::segments::Segments;
 
 /// Fewest runs for one task of the thread pool.
@@ -215,8 +215,8 @@ fn folded(parts: &[WeightedRuns]) -> WeightedRuns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::marginals::Usage;
-    use crate::mining::parser::Parser;
+    use crate::mining::select::marginals::Usage;
+    use crate::mining::select::parser::Parser;
     use proptest::prelude::*;
 
     proptest! {

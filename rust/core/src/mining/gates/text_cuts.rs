@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::mining::parts::RunParts;
 use crate::mining::runs::Runs;
+use crate::mining::runs::parts::RunParts;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_ids;
 use crate::tokens::text_matcher::{REACH, TextMatcher};
@@ -83,7 +83,7 @@ fn cuts_of<'a>(
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::mining::parts::tests::on_disk;
+    use crate::mining::runs::parts::tests::on_disk;
     use crate::mining::runs::{RunFolder, Trajectories};
     use crate::tokens::barriers::Barriers;
     use proptest::prelude::*;

@@ -7,10 +7,10 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::mining::frequency::{frequencies, numbered};
 use crate::mining::runs::Runs;
-use crate::mining::scale::Scale;
-use crate::mining::shares::shares;
+use crate::mining::runs::frequency::{frequencies, numbered};
+use crate::mining::runs::shares::shares;
+use crate::mining::search::scale::Scale;
 
 /// The token before the first run and after each run.
 pub(crate) const END: u32 = 0;

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::mining::automaton::{Automaton, ROOT};
 use crate::mining::runs::Runs;
+use crate::mining::search::automaton::{Automaton, ROOT};
 use crate::tokens::segments::Segments;
 
 /// Tokens after which the runs of further tasks are left to another thread.

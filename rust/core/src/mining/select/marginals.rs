@@ -17,8 +17,8 @@
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use crate::mining::matches::{MatchedRuns, Matcher};
-use crate::mining::parser::{ParsedUnit, Parser, TOKEN};
+use crate::mining::select::matches::{MatchedRuns, Matcher};
+use crate::mining::select::parser::{ParsedUnit, Parser, TOKEN};
 
 /// Fewest runs for one task of the thread pool, whose sums are as long as the vocabulary.
 pub(crate) const RUNS_A_TASK: usize = 1024;
@@ -261,8 +261,8 @@ pub(crate) fn add<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::match_trie::{MatchingTrie, Unit};
-    use crate::mining::sample::WeightedRuns;
+    use crate::mining::runs::sample::WeightedRuns;
+    use crate::mining::select::match_trie::{MatchingTrie, Unit};
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeSet;

@@ -12,9 +12,9 @@
 //! context is up to [`LONGEST_CONTEXT`] tokens of the same run. The end of a run counts as a token, since it is
 //! predicted too.
 //!
-//! A context is held as the list of the places where it ends. (A node of the trie of candidates is the list of
-//! those where it begins, see [`crate::mining::trie`].) One more token in front divides the list, so contexts
-//! are visited right after the shorter one that smooths them. A token that does not follow a context keeps
+//! A context is held as the list of the places where it ends. (A node of the candidates' trie is the list of those
+//! where it begins, see [`crate::mining::search::trie`].) One more token in front divides the list, so contexts are
+//! visited right after the shorter one that smooths them. A token that does not follow a context keeps
 //! its share of the shorter one's distribution. So an entropy takes as many steps as there are different
 //! followers, and not as there are tokens. The lists of different last tokens share no place, so they are
 //! worked on in parallel. Nothing is hashed.
@@ -29,9 +29,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::mining::frequency::frequencies;
 use crate::mining::runs::Runs;
-use crate::mining::shares::shares;
+use crate::mining::runs::frequency::frequencies;
+use crate::mining::runs::shares::shares;
 
 /// Most tokens of a context. Of several lengths and weights, these agreed well with a teacher's entropies
 /// (docs/results/reduction.md).

@@ -4,9 +4,9 @@
 //! their runs, so each is a sample of the corpus. It is a large one: a part holds a quarter of the bound of memory.
 
 use crate::error::Result;
-use crate::mining::ngram::ngram_entropies;
-use crate::mining::parts::RunParts;
-use crate::mining::quantile::quantile;
+use crate::mining::gates::ngram::ngram_entropies;
+use crate::mining::gates::quantile::quantile;
+use crate::mining::runs::parts::RunParts;
 
 /// The largest entropy before a token that may continue a segment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +41,7 @@ pub fn gated(runs: &RunParts, gate: Gate) -> Result<(RunParts, Option<f32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::parts::tests::{counted, on_disk};
+    use crate::mining::runs::parts::tests::{counted, on_disk};
     use crate::mining::runs::{RunFolder, Runs, Trajectories};
     use crate::tokens::barriers::Barriers;
     use proptest::prelude::*;

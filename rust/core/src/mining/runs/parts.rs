@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
+use crate::mining::runs::sample::{Draw, Sizes, sampled};
+use crate::mining::runs::spill::file::{Extent, SpillFile};
+use crate::mining::runs::spill::{MemoryBound, SpillingFolder, groups_of};
 use crate::mining::runs::{Room, Runs, sum_of_occurrences};
-use crate::mining::sample::{Draw, Sizes, sampled};
-use crate::mining::spill::file::{Extent, SpillFile};
-use crate::mining::spill::{MemoryBound, SpillingFolder, groups_of};
 #[cfg(test)]
 use crate::tokens::checks::check_length;
 

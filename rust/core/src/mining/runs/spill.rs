@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::mining::parts::{PartsWriter, RunParts};
+use crate::mining::runs::parts::{PartsWriter, RunParts};
 use crate::mining::runs::{Room, RunFolder, Runs, Trajectories};
 use crate::tokens::barriers::Barriers;
 
@@ -218,7 +218,7 @@ pub(crate) fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::parts::tests::bound;
+    use crate::mining::runs::parts::tests::bound;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::path::Path;

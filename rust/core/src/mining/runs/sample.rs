@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::hash;
-use crate::mining::parts::RunParts;
+use crate::mining::runs::parts::RunParts;
 use crate::mining::runs::{Room, Runs};
 use crate::tokens::segments::Segments;
 
@@ -124,7 +124,7 @@ fn is_taken(random: u32, count: u64, step: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::parts::tests::on_disk;
+    use crate::mining::runs::parts::tests::on_disk;
     use crate::mining::runs::{RunFolder, Trajectories};
     use crate::tokens::barriers::Barriers;
     use std::collections::BTreeSet;

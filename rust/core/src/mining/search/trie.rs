@@ -17,12 +17,12 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::hash;
-use crate::mining::candidates::Candidates;
-use crate::mining::flat_text::{END, Occurrence, Text};
-use crate::mining::limits::Limits;
 use crate::mining::runs::Runs;
-use crate::mining::scale::Scale;
-use crate::mining::worth::{expected_savings, most_savings, most_trust};
+use crate::mining::search::candidates::Candidates;
+use crate::mining::search::flat_text::{END, Occurrence, Text};
+use crate::mining::search::limits::Limits;
+use crate::mining::search::scale::Scale;
+use crate::mining::search::worth::{expected_savings, most_savings, most_trust};
 
 /// Largest length of segments that are candidates although they are not closed. In unseen tasks, long
 /// segments often occur only in part. Without unclosed candidates a vocabulary of 4,096 saves half a point

@@ -1,15 +1,10 @@
-//! How often given segments occur in the runs of a corpus, in how many tasks, and how often a parse uses them.
-
-use rayon::prelude::*;
+//! How often given segments occur in the runs of a corpus, and in how many tasks.
 
 use crate::error::Result;
-use crate::mining::candidates::Candidates;
-use crate::mining::counting::Counter;
-use crate::mining::marginals::{RUNS_A_TASK, add};
-use crate::mining::parts::RunParts;
-use crate::mining::runs::Runs;
+use crate::mining::runs::parts::RunParts;
+use crate::mining::search::candidates::Candidates;
+use crate::mining::search::counting::Counter;
 use crate::tokens::segments::Segments;
-use crate::vocabulary::Vocabulary;
 
 /// The occurrences of each segment in all runs, overlapping ones included.
 ///
@@ -44,57 +39,27 @@ fn count(runs: &RunParts, segments: &Segments, most_tasks: u32) -> Result<(Vec<u
     Ok(counter.finish())
 }
 
-/// How often the token parse of all runs, with these segments as the vocabulary, uses each segment.
-///
-/// # Errors
-/// If the segments are no vocabulary; see [`Vocabulary::new`].
-pub fn count_uses(runs: &RunParts, segments: &Segments) -> Result<Vec<u64>> {
-    let mut uses = vec![0; segments.len()];
-    runs.for_each(|part| {
-        uses = add(std::mem::take(&mut uses), uses_in(part, segments)?);
-        Ok(())
-    })?;
-    Ok(uses)
-}
-
-fn uses_in(runs: &Runs, segments: &Segments) -> Result<Vec<u64>> {
-    let (tokens, offsets) = (runs.strings().tokens(), runs.strings().offsets());
-    let largest = tokens.par_iter().chain(segments.tokens()).max();
-    let base_size = largest.map_or(0, |largest| largest.saturating_add(1));
-    let vocabulary = Vocabulary::new(base_size, segments.clone())?;
-    let none = || vec![0; segments.len()];
-    let counted = |(mut uses, mut units): (Vec<u64>, Vec<u32>), run: usize| {
-        for &unit in vocabulary.encode_part(tokens, offsets[run]..offsets[run + 1], &mut units) {
-            if unit >= base_size {
-                uses[(unit - base_size) as usize] += runs.count(run);
-            }
-        }
-        (uses, units)
-    };
-    let indices = (0..runs.len()).into_par_iter().with_min_len(RUNS_A_TASK);
-    Ok(indices.fold(|| (none(), Vec::new()), counted).map(|(uses, _)| uses).reduce(none, add))
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::mining::limits::Limits;
+    use crate::mining::runs::Runs;
     use crate::mining::search::find_candidates;
+    use crate::mining::search::limits::Limits;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn runs_of(parts: &[(Vec<u32>, u64, u32)]) -> RunParts {
+    pub(crate) fn runs_of(parts: &[(Vec<u32>, u64, u32)]) -> RunParts {
         let strings = parts.iter().map(|(run, ..)| run.as_slice()).collect();
         let tasks = parts.iter().map(|(_, _, task)| [*task]).collect::<Vec<_>>();
         let tasks = tasks.iter().map(<[u32; 1]>::as_slice).collect();
         Runs::from_parts(strings, parts.iter().map(|part| part.1).collect(), tasks).unwrap().into()
     }
 
-    fn parts() -> impl Strategy<Value = Vec<(Vec<u32>, u64, u32)>> {
+    pub(crate) fn parts() -> impl Strategy<Value = Vec<(Vec<u32>, u64, u32)>> {
         prop::collection::vec((prop::collection::vec(0u32..3, 1..20), 1u64..5, 0u32..4), 0..8)
     }
 
-    fn segments() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
+    pub(crate) fn segments() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
         prop::collection::btree_set(prop::collection::vec(0u32..3, 2..5), 0..8)
     }
 
@@ -125,21 +90,6 @@ mod tests {
             let limits = Limits { min_count: 1, min_support: 1, max_length: 6, most: 1000 };
             let candidates = find_candidates(&runs, &limits).unwrap();
             prop_assert_eq!(as_candidates(&runs, candidates.segments()).unwrap(), candidates);
-        }
-
-        #[test]
-        fn uses_are_those_of_the_parse(parts in parts(), segments in segments()) {
-            let list: Segments = segments.iter().map(Vec::as_slice).collect();
-            let vocabulary = Vocabulary::new(3, list.clone()).unwrap();
-            let mut expected = vec![0; list.len()];
-            for (run, count, _) in &parts {
-                for unit in vocabulary.encode(run).unwrap() {
-                    if unit >= 3 {
-                        expected[unit as usize - 3] += count;
-                    }
-                }
-            }
-            prop_assert_eq!(count_uses(&runs_of(&parts), &list).unwrap(), expected);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Parses by a vocabulary that is chosen from the candidates, where the matches of all candidates are known.
 
-use crate::mining::matches::Matcher;
+use crate::mining::select::matches::Matcher;
 
 /// One step of a parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Parser {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::match_trie::{MatchingTrie, Unit as TrieUnit};
+    use crate::mining::select::match_trie::{MatchingTrie, Unit as TrieUnit};
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
 
