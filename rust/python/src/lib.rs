@@ -2,13 +2,14 @@
 #![allow(missing_docs)] // The public face is documented in python/lar/_core.pyi.
 
 mod arrays;
+mod candidates;
 mod chat_lines;
 mod errors;
 mod guard;
 mod ids;
 mod limits;
-mod mining;
 mod numbers;
+mod runs;
 mod selection;
 mod served;
 mod stream;
@@ -20,10 +21,10 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<mining::RunFolder>()?;
-    module.add_class::<mining::Runs>()?;
+    module.add_class::<runs::RunFolder>()?;
+    module.add_class::<runs::Runs>()?;
     module.add_class::<limits::Limits>()?;
-    module.add_class::<mining::Candidates>()?;
+    module.add_class::<candidates::Candidates>()?;
     module.add_class::<selection::Selection>()?;
     module.add_class::<turn_borders::TurnBorders>()?;
     module.add_class::<served::ServedParse>()?;

@@ -8,8 +8,8 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::arrays::{contiguous, offsets_to};
+use crate::candidates::Candidates;
 use crate::errors::to_python;
-use crate::mining::Candidates;
 
 type SegmentArrays<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 

@@ -5,10 +5,7 @@ Harbor writes `trial/agent/trajectory.json`, and the task and the reward of the 
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lar.trajectories.inputs.files import Source
+from typing import Any
 
 TRIAL = "trial"  # the member of a record's context that holds the result of its trial
 _FOLDERS = 2  # from the log upwards
@@ -17,12 +14,11 @@ _LOG = Path("agent", "trajectory.json")  # within the folder of a trial
 _NOTES = ("config.json", "result.json", "job.log")  # of a job, beside the folders of its trials
 
 
-def context_of(source: "Source") -> dict[str, Any]:
+def context_of(path: Path | str) -> dict[str, Any]:
     """The context of a log's records that files beside it give; empty where there are none.
 
-    Only the local disk is looked at.
+    Only the local disk is looked at: a log behind a URL, which is a string, has none.
     """
-    path = source.path
     if not isinstance(path, Path) or not path.name.startswith("trajectory"):
         return {}
     for folder in path.absolute().parents[:_FOLDERS]:

@@ -58,7 +58,7 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
             return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
     if start[:1] in (b"{", b"[") or hint:
         records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
-        context = context_of(source)
+        context = context_of(source.path)
         return _with_context(records, context) if context else records
     if _YAML.search(head):
         return _yaml_records(stream)
@@ -81,7 +81,7 @@ def are_separate_lines(source: Source, opened: Opened, forced: Format | None) ->
         return False
     if start[:1] not in (b"{", b"[") and not hint:
         return False
-    if csv_rows.is_csv(source.full_name) or context_of(source):
+    if csv_rows.is_csv(source.full_name) or context_of(source.path):
         return False
     text = opened.head.decode("utf-8", "replace")
     if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):

@@ -1,4 +1,4 @@
-//! `RunFolder`, `Runs` and `Candidates`.
+//! `RunFolder` and `Runs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use lar_core::mining::mine::Selection as CoreSelection;
 use lar_core::mining::runs::parts::RunParts;
 use lar_core::mining::runs::spill::{MemoryBound, SpillingFolder};
 use lar_core::mining::runs::{Runs as CoreRuns, Trajectories};
-use lar_core::mining::search::candidates::Candidates as CoreCandidates;
 use lar_core::mining::search::find_candidates;
 use lar_core::mining::search::occurrences;
 use lar_core::mining::select::uses::count_uses;
@@ -19,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::arrays::{contiguous, offsets_from, offsets_to, segments_from, token_bytes_from};
+use crate::candidates::Candidates;
 use crate::errors::{OptionError, to_python};
 use crate::limits::Limits;
 use crate::numbers::Number;
@@ -30,13 +30,6 @@ type RunArrays<'py> = (
     Bound<'py, PyArray1<u64>>,
     Bound<'py, PyArray1<u32>>,
     Bound<'py, PyArray1<i64>>,
-);
-
-type CandidateArrays<'py> = (
-    Bound<'py, PyArray1<u32>>,
-    Bound<'py, PyArray1<i64>>,
-    Bound<'py, PyArray1<u64>>,
-    Bound<'py, PyArray1<u32>>,
 );
 
 #[pyclass(module = "lar._core")]
@@ -234,74 +227,5 @@ impl Runs {
         };
         let choose = || CoreSelection::choose_holding(runs, pool, held, size.0);
         Ok(Selection { selection: py.detach(choose).map_err(to_python)? })
-    }
-}
-
-#[pyclass(module = "lar._core", frozen)]
-pub struct Candidates {
-    pub(crate) candidates: Arc<CoreCandidates>,
-}
-
-#[pymethods]
-impl Candidates {
-    #[staticmethod]
-    fn from_arrays(
-        py: Python<'_>,
-        tokens: PyReadonlyArray1<'_, u32>,
-        offsets: PyReadonlyArray1<'_, i64>,
-        counts: PyReadonlyArray1<'_, u64>,
-        supports: PyReadonlyArray1<'_, u32>,
-    ) -> PyResult<Self> {
-        let segments = segments_from(&tokens, &offsets)?;
-        let (counts, supports) = (contiguous(&counts)?.to_vec(), contiguous(&supports)?.to_vec());
-        let candidates =
-            py.detach(|| CoreCandidates::from_parts(segments, counts, supports)).map_err(to_python)?;
-        Ok(Candidates { candidates: Arc::new(candidates) })
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py).into_pyobject(py)?))
-    }
-
-    fn __len__(&self) -> usize {
-        self.candidates.len()
-    }
-
-    fn to_arrays<'py>(&self, py: Python<'py>) -> CandidateArrays<'py> {
-        let segments = self.candidates.segments();
-        (
-            PyArray1::from_slice(py, segments.tokens()),
-            offsets_to(py, segments.offsets()),
-            PyArray1::from_slice(py, self.candidates.counts()),
-            PyArray1::from_slice(py, self.candidates.supports()),
-        )
-    }
-
-    #[staticmethod]
-    fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: Number<usize>) -> Candidates {
-        let parts: Vec<_> = parts.iter().map(|part| Arc::clone(&part.candidates)).collect();
-        let best = || CoreCandidates::best(parts.iter().map(Arc::as_ref), most.0);
-        Candidates { candidates: Arc::new(py.detach(best)) }
-    }
-
-    fn union(&self, py: Python<'_>, other: &Candidates) -> Candidates {
-        Candidates { candidates: Arc::new(py.detach(|| self.candidates.union(&other.candidates))) }
-    }
-
-    fn are_whole_characters<'py>(
-        &self,
-        py: Python<'py>,
-        token_bytes: PyReadonlyArray1<'_, u8>,
-        byte_offsets: PyReadonlyArray1<'_, i64>,
-    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
-        let whole = py.detach(|| self.candidates.are_whole_characters(&bytes)).map_err(to_python)?;
-        Ok(whole.into_pyarray(py))
-    }
-
-    fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {
-        let keep = contiguous(&keep)?;
-        let kept = py.detach(|| self.candidates.filter(keep)).map_err(to_python)?;
-        Ok(Candidates { candidates: Arc::new(kept) })
     }
 }
