@@ -37,8 +37,8 @@ use crate::vocabulary::found_texts::found_texts;
 use crate::vocabulary::served::reader::Reader;
 use crate::vocabulary::served::windows::Windows;
 
-/// Most cached windows, after which all are dropped: about 100 MB of texts and ids.
-const MOST_WINDOWS: usize = 1 << 20;
+/// Most bytes of cached windows, after which all are dropped.
+const MOST_CACHED: usize = 1 << 27;
 
 /// The parse of text by the latents of a vocabulary; ids as in [`Vocabulary`](super::Vocabulary).
 ///
@@ -72,8 +72,8 @@ pub struct ServedParse {
     latents: Vec<(u32, usize)>,
     /// Shared with parses of other segments until one of them learns more.
     windows: Arc<Windows>,
-    /// [`MOST_WINDOWS`], and fewer in tests.
-    most_windows: usize,
+    /// [`MOST_CACHED`], and fewer in tests.
+    most_cached: usize,
 }
 
 impl ServedParse {
@@ -96,7 +96,7 @@ impl ServedParse {
             texts: TextMatcher::new([]),
             latents: Vec::new(),
             windows: Arc::default(),
-            most_windows: MOST_WINDOWS,
+            most_cached: MOST_CACHED,
         };
         empty.with_segments(segments)
     }
@@ -124,7 +124,7 @@ impl ServedParse {
             texts,
             latents,
             windows: Arc::clone(&self.windows),
-            most_windows: self.most_windows,
+            most_cached: self.most_cached,
         })
     }
 
@@ -158,7 +158,7 @@ impl ServedParse {
         texts.sort_unstable();
         texts.dedup();
         let is_new = |text: &&[u8]| self.windows.get(text).is_none();
-        if self.has_room(texts.iter().filter(|text| is_new(text)).count()) {
+        if self.has_room(texts.iter().copied().filter(is_new)) {
             texts.retain(is_new);
         }
         texts.into_iter().map(|text| str::from_utf8(text).map_err(|_| not_text(text))).collect()
@@ -177,7 +177,7 @@ impl ServedParse {
                 return Err(Error::OtherText { text: (*text).into() });
             }
         }
-        if !self.has_room(texts.len()) {
+        if !self.has_room(texts.iter().map(|text| text.as_bytes())) {
             self.windows = Arc::default();
         }
         let windows = Arc::make_mut(&mut self.windows);
@@ -200,9 +200,9 @@ impl ServedParse {
         Ok(served)
     }
 
-    /// Whether so many more windows can be cached.
-    fn has_room(&self, windows: usize) -> bool {
-        self.windows.len() + windows <= self.most_windows
+    /// Whether these texts can be cached beside what is.
+    fn has_room<'t>(&self, texts: impl Iterator<Item = &'t [u8]>) -> bool {
+        self.windows.bytes() + texts.map(Windows::bytes_of).sum::<usize>() <= self.most_cached
     }
 }
 
@@ -415,7 +415,8 @@ mod tests {
     #[test]
     fn a_full_cache_drops_no_window_that_a_plan_needs() {
         let latents = [String::from("..")];
-        let mut parse = ServedParse { most_windows: 3, ..new_parse(&latents, Joints::default()) };
+        let room = ["a", "b", "1"].iter().map(|text| Windows::bytes_of(text.as_bytes())).sum();
+        let mut parse = ServedParse { most_cached: room, ..new_parse(&latents, Joints::default()) };
         let plan_of = |parse: &ServedParse, texts: &[&str]| {
             let tokens = tokens_of(&texts.join(".."));
             parse.plan(&tokens, &vec![true; tokens.len()], &[0, tokens.len()]).unwrap()
@@ -427,7 +428,7 @@ mod tests {
         };
         let (first, second) = (plan_of(&parse, &["a", "b", "1"]), plan_of(&parse, &["1", "ab", "é"]));
         learn(&mut parse, &first);
-        assert_eq!(parse.windows.len(), 3);
+        assert_eq!(parse.windows.bytes(), room);
         learn(&mut parse, &second);
         assert_eq!(parse.units(&second).unwrap().units.len(), 5);
         assert_eq!(parse.units(&first), Err(Error::NotLearnt { text: "a".into() }));

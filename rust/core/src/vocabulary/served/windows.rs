@@ -5,6 +5,11 @@ use std::hash::Hasher;
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
+/// Bytes of a text's entries in the tables: two ends, and its index with a byte of its hash.
+const AROUND_A_TEXT: usize = 24;
+/// Bytes of one byte of a text: the byte, and an id, for none has fewer bytes than one.
+const A_BYTE: usize = 1 + size_of::<u32>();
+
 /// Distinct texts, each with the ids that the base tokenizer gives it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Windows {
@@ -15,8 +20,14 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub(super) fn len(&self) -> usize {
-        self.table.len()
+    /// Bytes of the texts with their ids and entries, at most.
+    pub(super) fn bytes(&self) -> usize {
+        self.table.len() * AROUND_A_TEXT + self.texts.items.len() * A_BYTE
+    }
+
+    /// What a text adds to [`Windows::bytes`].
+    pub(super) fn bytes_of(text: &[u8]) -> usize {
+        AROUND_A_TEXT + text.len() * A_BYTE
     }
 
     pub(super) fn get(&self, text: &[u8]) -> Option<&[u32]> {
