@@ -322,6 +322,8 @@ def test_what_is_not_there_is_named_before_anything_else(folder, tmp_path):
         ("evaluate", tmp_path / "no", folder / "vocabulary"),
     ):
         assert "no' does not exist" in refused(*command)
+    adapt = ("adapt", folder / "corpus", "--model", "Qwen/Qwen3-8B", "-o", tmp_path / "teacher")
+    assert "hf download Qwen/Qwen3-8B " in refused(*adapt)
 
 
 @pytest.mark.parametrize("size", [2, 40])

@@ -106,18 +106,6 @@ def test_the_file_stands_for_its_folder(tmp_path):
         Tokenizer.load(tmp_path / "tokenizer_config.json")
 
 
-@pytest.mark.parametrize(
-    ("name", "is_on_a_hub"),
-    [("Qwen/Qwen3-8B", True), ("a/b.c_d", True), ("Qwen3-8B", False), ("a/b/c", False), ("../b", False)],
-)
-def test_a_name_on_a_hub_is_told_how_to_download_it(tmp_path, monkeypatch, name, is_on_a_hub):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(TokenizerError) as caught:
-        Tokenizer.load(name)
-    assert str(caught.value).startswith(f"{name}: ")
-    assert (f"hf download {name} " in str(caught.value)) == is_on_a_hub
-
-
 def test_a_truncation_in_the_file_is_ignored(tmp_path):
     backend = byte_level()
     backend.enable_truncation(4)

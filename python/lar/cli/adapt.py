@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_adapt, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -28,7 +28,7 @@ from lar.utils.processes import is_main
 
 @click.command("adapt")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option("--model", required=True, type=EXISTING_PATH, help="The folder of the model to fine-tune.")
+@click.option("--model", required=True, type=MODEL, help="The folder of the model to fine-tune.")
 @click.option("-o", "--output", required=True, type=PATH, help="The folder to write.")
 @overwrite_option
 @click.option("--keep-adapter", is_flag=True, help="Write a PEFT LoRA folder instead of a merged checkpoint.")

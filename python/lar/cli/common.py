@@ -24,6 +24,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from lar.trajectories.inputs.remote import is_url
+from lar.utils.hub import download_advice
 from lar.utils.processes import is_main
 
 PATH = click.Path(path_type=Path)
@@ -50,6 +51,17 @@ class _TokenizerFolder(click.Path):
         return tokenizer_folder(value)
 
 
+class _ModelFolder(click.Path):
+    """A model's folder, which exists; for a name on a hub, the error has the download."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The folder."""
+        if not Path(value).exists() and (advice := download_advice(value)):
+            self.fail(advice, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+MODEL = _ModelFolder(exists=True, path_type=Path)
 TOKENIZER = _TokenizerFolder(path_type=Path)
 LOGS = _Logs(path_type=Path)
 EXISTING_LOGS = _Logs(exists=True, allow_dash=True, path_type=Path)

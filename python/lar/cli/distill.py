@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_distill, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -29,7 +29,7 @@ from lar.utils.processes import is_main
 @click.command("distill")
 @click.argument("corpus", type=EXISTING_PATH)
 @click.option(
-    "--model", required=True, type=EXISTING_PATH, help="The teacher's folder: a checkpoint or a PEFT adapter."
+    "--model", required=True, type=MODEL, help="The teacher's folder: a checkpoint or a PEFT adapter."
 )
 @click.option(
     "--vocabulary", type=EXISTING_PATH, help="The vocabulary's folder; needed unless the run is a --control."

@@ -7,7 +7,7 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, MODEL, json_option, print_json, progress_bar
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
@@ -20,9 +20,7 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
 @click.command("evaluate")
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING_LOGS, metavar="CORPUS...")
 @click.argument("vocabulary", type=EXISTING_PATH)
-@click.option(
-    "--model", type=EXISTING_PATH, help="The teacher's folder; adds bits per byte of the agent's text."
-)
+@click.option("--model", type=MODEL, help="The teacher's folder; adds bits per byte of the agent's text.")
 @click.option(
     "--control", type=EXISTING_PATH, help="The folder of a control that was distilled from --model."
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lar.cli.common import EXISTING_PATH, PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, progress_bar
 from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.prose import print_prose
 from lar.cli.training import needs_train_extra
@@ -19,7 +19,7 @@ from lar.serving.latent_control import RECORD_FILE
 @overwrite_option
 @click.option(
     "--model",
-    type=EXISTING_PATH,
+    type=MODEL,
     help="The teacher's folder.  [default: the folder that the student's adapter_config.json names]",
 )
 @click.option(

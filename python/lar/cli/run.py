@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lar.cli.common import EXISTING_PATH, LOGS, PATH, SHARE, json_option, note, print_json
+from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
 from lar.cli.prose import print_prose
 from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
@@ -22,7 +22,7 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 @click.command("run")
 @click.argument("logs", nargs=-1, required=True, type=LOGS)
-@click.option("--model", required=True, type=EXISTING_PATH, help="The folder of the model to distil.")
+@click.option("--model", required=True, type=MODEL, help="The folder of the model to distil.")
 @click.option("-o", "--output", required=True, type=PATH, help="The folder of all results.")
 @click.option(
     "--until",

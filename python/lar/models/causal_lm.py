@@ -24,6 +24,7 @@ from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.out_of_memory import advise_on_memory
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.hub import download_advice
 from lar.utils.paths import StrPath
 from lar.utils.processes import count, local_rank
 
@@ -56,7 +57,8 @@ def load_model(
 
     Raises:
         OptionError: the dtype or the attention is unknown.
-        TrainingError: the folder contains no causal language model, or memory is too small for it.
+        TrainingError: the folder does not exist (of a name on a hub, the message has the download) or
+            contains no causal language model, or memory is too small for it.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if str(target) == "cuda" and count() > 1:
@@ -67,7 +69,7 @@ def load_model(
         return model.to(target)
     folder = Path(model)
     if not folder.is_dir():
-        raise TrainingError(f"{model}: no such model folder")
+        raise TrainingError(download_advice(model) or f"{model}: no such model folder")
     with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
         # Merged in float32: a merged checkpoint is the rounded version of the same result.
         loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)

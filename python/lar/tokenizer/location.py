@@ -1,13 +1,12 @@
 """Where a tokenizer lies: a folder on this machine, which a user may also name by its tokenizer.json."""
 
-import re
 from pathlib import Path
 
 from lar.errors import TokenizerError
+from lar.utils.hub import download_advice
 from lar.utils.paths import StrPath
 
 TOKENIZER_FILE = "tokenizer.json"
-_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def tokenizer_folder(path: StrPath) -> Path:
@@ -22,8 +21,7 @@ def tokenizer_folder(path: StrPath) -> Path:
         return folder
     if given.exists():
         raise TokenizerError(f"{given}: no {TOKENIZER_FILE} (a tokenizer is a Hugging Face folder)")
-    if _HUB_NAME.fullmatch(str(path)):
-        # `*.j*` is tokenizer.json and its configuration, config.json, and chat_template.jinja of new models.
-        download = f"hf download {path} --include '*.j*' --local-dir {given.name}"
-        raise TokenizerError(f"{path}: no such folder; names on a hub are not looked up: {download}")
+    # `*.j*` is tokenizer.json and its configuration, config.json, and chat_template.jinja of new models.
+    if advice := download_advice(path, include="*.j*"):
+        raise TokenizerError(advice)
     raise TokenizerError(f"{given}: does not exist (a tokenizer is a folder with {TOKENIZER_FILE})")
