@@ -108,6 +108,7 @@ ARMS: dict[str, Arm] = {
     "lar-256-p75": Arm(Latents(256, "p75")),
     "lar-64-guarded": Arm(student="lar-64", agent=_guarded),
     "lar-64-sft": Arm(Latents(64), options={"loss": "sft"}),
+    "lar-256-sft": Arm(Latents(256), options={"loss": "sft"}),
     "lar-64-dropout": Arm(Latents(64), options={"latent_dropout": 0.2}),
     "lar-64-sft-dropout": Arm(Latents(64), options={"loss": "sft", "latent_dropout": 0.2}),
     "lar-64-paper": Arm(Latents(64), options={"loss": "paper"}),
