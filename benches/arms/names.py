@@ -1,7 +1,7 @@
 """The arms: the base model, controls, and students of one loss, row start and entropy gate. A name is an arm.
 
 base                                the base model, which is the teacher of all other arms
-control-sft                         trained with that loss on the same data for the same steps, no latents
+control                             trained on the same data for the same steps, without latents
 marginal-mean-p75                   a student: loss, row start, gate (p75, 0.05 nats, or `none`)
 marginal-mean-p75,unit_weight=0.5   the same with other values of `DistillOptions`
 """
@@ -37,12 +37,12 @@ class ArmName:
         more = tuple(map(_setting, settings))
         if parts == [BASE] and not more:
             return cls(text)
-        if len(parts) == 2 and parts[0] == CONTROL:
-            arm = cls(text, loss=parts[1], more=more)
+        if parts == [CONTROL]:
+            arm = cls(text, more=more)
         elif len(parts) == 3:
             arm = cls(text, *parts, more=more)
         else:
-            raise SystemExit(f"{text!r} names no arm: base, control-LOSS or LOSS-START-GATE")
+            raise SystemExit(f"{text!r} names no arm: base, control or LOSS-START-GATE")
         try:
             parse_gate(arm.max_entropy)
             arm.options(DistillOptions(), seed=0)
@@ -57,12 +57,10 @@ class ArmName:
 
     def options(self, common: DistillOptions, seed: int) -> DistillOptions:
         """The options of this arm: `common` with what the arm's name changes."""
-        changed: dict[str, Any] = {"loss": self.loss, "seed": seed, **dict(self.more)}
-        if self.start is None:
-            changed["control"] = True
-        else:
-            changed["row_start"] = self.start
-        return replace(common, **changed)
+        common = replace(common, seed=seed, **dict(self.more))
+        if self.text.startswith(CONTROL):
+            return common.as_control()
+        return replace(common, loss=self.loss, row_start=self.start)
 
 
 def plan(gates: list[str], default_gate: str) -> list[ArmName]:
@@ -74,9 +72,8 @@ def plan(gates: list[str], default_gate: str) -> list[ArmName]:
     all_gates = [default_gate, UNGATED, *[gate for gate in gates if gate != default_gate]]
     others = [loss for loss in LOSSES if loss != default.loss]
     starts = [start for start in ROW_STARTS if start != default.row_start]
-    names = [BASE, f"{CONTROL}-{default.loss}"]
+    names = [BASE, CONTROL]
     names += [f"{default.loss}-{default.row_start}-{gate}" for gate in all_gates]
-    names += [f"{CONTROL}-sft"]
     names += [f"{loss}-{default.row_start}-{gate}" for gate in all_gates[:2] for loss in others]
     names += [f"{default.loss}-{start}-{gate}" for gate in all_gates[:2] for start in starts]
     names += [f"{loss}-{default.row_start}-{gate}" for gate in all_gates[2:] for loss in others]

@@ -79,7 +79,7 @@ class Planned:
 def planned(sizes: tuple[int, int]) -> list[Planned]:
     """The arms, the most important first."""
     few, many = sizes
-    named = [(few, "control:marginal"), (few, "none:marginal"), (few, "control:sft"), (few, "p60:marginal")]
+    named = [(few, "control:sft"), (few, "none:marginal"), (few, "p60:marginal")]
     named += [(many, "none:marginal"), (many, "p60:marginal")]
     return [Planned(size, Arm.parse(text)) for size, text in named]
 
@@ -180,10 +180,6 @@ class Work:
     def _arm_options(self, one: Planned, steps: int) -> argparse.Namespace:
         options = self.options(one.size)
         options.steps = steps
-        if one.arm.gate == "control" and one.arm.loss == "marginal":
-            # It equals its teacher, so its gradients are rounding errors, which Adam scales to full steps.
-            # One step, whose learning rate is 0, gives the teacher's own figure.
-            options.steps = 1
         options.evaluate_steps = options.save_steps = math.ceil(options.steps / self.scale.evaluations)
         return options
 

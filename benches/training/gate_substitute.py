@@ -9,7 +9,7 @@ For each corpus:
 3. A vocabulary of --size latents behind the teacher's gate. Its reduction on the held-out tasks is the aim
    for the others: the substitute's quantile, and the number of latents without a gate, come as near as they
    can. Held-out text is used for nothing else before the end.
-4. A student of each vocabulary, and a control without latents: the same data, steps and loss.
+4. A student of each vocabulary, and a control without latents: the same data and steps.
 
 Bits per byte are of the agent's text in one sample of held-out windows. Each stage writes a file or a folder
 and is skipped if that exists, so a stopped run continues.

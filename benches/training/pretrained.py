@@ -6,14 +6,12 @@ r"""A real pretrained model: one adapted teacher, vocabularies at several gates,
 Stages:
 1. A corpus of at most --attempts trajectories a task, or the one of --corpus.
 2. A teacher adapted to the training tasks, since another model wrote the logs. With --patience it stops when
-a
-   tenth of these, the validation tasks, gain nothing.
+   a tenth of these, the validation tasks, gain nothing.
 3. The teacher's entropies and likeliest tokens, for all arms. With --live-teacher the teacher reads every
-batch
-   instead, and without entropy gates nothing is scored.
+   batch instead, and without entropy gates nothing is scored.
 4. A vocabulary at each gate; "none@0.1" is mined without a gate and with a prompt weight of 0.1.
-5. An arm for each gate and loss, and two controls without latents: `marginal` (nothing to learn) and `sft`.
-   All arms read the same windows in the same order.
+5. An arm for each gate and loss, and a control without latents. All arms read the same windows in the same
+   order.
 
 Bits per byte are of the agent's text in one sample of held-out windows. The held-out tasks are a fifth, split
 off once by their names; no stage learns or chooses from them. Each stage and arm writes a folder and is
@@ -53,8 +51,11 @@ class Arm:
 
     @classmethod
     def parse(cls, text: str) -> "Arm":
-        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]."""
-        return cls(*text.split(":"))
+        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]; SystemExit for a control by another loss than `sft`."""
+        arm = cls(*text.split(":"))
+        if arm.gate == "control" and arm.loss != "sft":
+            raise SystemExit(f"{text}: a control learns by plain cross-entropy (control:sft)")
+        return arm
 
     @property
     def name(self) -> str:
@@ -178,11 +179,10 @@ def saved(options: argparse.Namespace, gate: str) -> dict[str, Any]:
 
 
 def chosen_arms(options: argparse.Namespace) -> list[Arm]:
-    """The arms of --arms, or all gates by all losses with two controls."""
+    """The arms of --arms, or all gates by all losses with a control."""
     if options.arms:
         return [Arm.parse(text) for text in options.arms]
-    controls = [Arm("control", "marginal"), Arm("control", "sft")]
-    return controls + [Arm(gate, loss) for gate in options.gates for loss in LOSSES]
+    return [Arm("control", "sft")] + [Arm(gate, loss) for gate in options.gates for loss in LOSSES]
 
 
 def arms(options: argparse.Namespace) -> None:

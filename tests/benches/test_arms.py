@@ -37,7 +37,7 @@ def test_the_plan_holds_losses_by_gates_and_starts_by_two_gates():
         assert {f"{loss}-{default.row_start}-{gate}" for loss in LOSSES} <= set(names)
     for gate in ("p70", "none"):
         assert {f"{default.loss}-{start}-{gate}" for start in ROW_STARTS} <= set(names)
-    assert names[:2] == ["base", f"control-{default.loss}"]
+    assert names[:2] == ["base", "control"]
 
 
 def test_a_name_changes_the_common_options():
@@ -48,20 +48,20 @@ def test_a_name_changes_the_common_options():
     assert (options.unit_weight, options.lora_rank, options.control) == (0.5, 4, False)
     assert arm.max_entropy == "0.05"
     assert ArmName.parse("sft-mean-none").max_entropy is None
-    assert ArmName.parse("control-sft").options(common, 0).control
+    assert ArmName.parse("control").options(common, 0) == replace(common, seed=0).as_control()
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         "",
-        "control",
+        "control-sft",
         "kl-mean-p70",
         "sft-mean",
         "sft-last-p70",
         "sft-mean-p101",
         "base-sft",
-        "control-sft,x=1",
+        "control,x=1",
     ],
 )
 def test_other_names_are_refused(wrong):

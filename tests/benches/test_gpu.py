@@ -84,7 +84,7 @@ def test_a_piece_that_time_cuts_keeps_what_it_has_and_goes_on(tmp_path):
     assert len(arms) == len(pretrained_piece.planned(scale.sizes))
     for name, arm in arms.items():
         assert arm["steps"] == arm["planned_steps"]
-        assert len(arm["curve"]) == (1 if name == "control, marginal" else scale.evaluations)
+        assert len(arm["curve"]) == scale.evaluations
         assert (arm["reduction"] > 0) == ("student" in name)
 
 

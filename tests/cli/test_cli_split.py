@@ -68,7 +68,8 @@ def test_the_whole_way_needs_it_once(done, folder):
     done(*common, "--vocabulary", vocabulary, "-o", folder / "student")
     as_the_student = ("--options", folder / "student" / "distillation.json")
     done("distill", corpus, "--model", teacher, "--control", *as_the_student, "-o", folder / "control")
-    assert record(folder, "control")["options"] == {**record(folder, "student")["options"], "control": True}
+    of_control = {**record(folder, "student")["options"], "control": True, "loss": "sft"}
+    assert record(folder, "control")["options"] == of_control
     assert "held-out tasks (hold out 0.3, seed 3)" in done("evaluate", corpus, vocabulary)
     arms = [f"--{name}={folder / name}" for name in ("control", "student")]
     found = done("evaluate", corpus, vocabulary, "--model", teacher, *arms, "--json")

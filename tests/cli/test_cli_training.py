@@ -143,6 +143,7 @@ def test_mistakes_are_one_clear_line_and_leave_nothing(run, folders, tokenizer):
         [*common, "--model", folders / "narrow", "--vocabulary", folders / "vocabulary"],
         [*common, "--model", folders / "corpus", "--vocabulary", folders / "vocabulary"],
         [*common, "--model", folders / "model", "--control", "--learning-rate", "0"],
+        [*common, "--model", folders / "model", "--control", "--loss", "paper"],
         [*common, "--model", folders / "model", "--control", "--evaluate-steps", "1"],
         [*common, "--model", folders / "model", "--control", "--patience", "1"],
         [*common, "--model", folders / "model", "--control", "--report-to", "paper"],

@@ -1,5 +1,7 @@
 """The student: new rows, training, resumption, saving; each arm on a tiny model."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -157,13 +159,22 @@ def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):
     assert after.bits_per_byte < 0.6 * before.bits_per_byte
 
 
-def test_a_control_takes_the_same_steps_without_latents(corpus, vocabulary, teacher_folder):
-    options = DistillOptions(**FEW, max_steps=4, control=True)
+def test_a_control_learns_as_an_adapted_model_does(corpus, vocabulary, teacher_folder, tmp_path):
+    options = DistillOptions(**FEW, max_steps=4, control=True, hidden_weight=1.0, cached_teacher=True)
     control = distill(corpus, str(teacher_folder), vocabulary, options)
     assert control.rows is None
     assert len(control.vocabulary) == 0
     assert control.record["steps"] == 4
-    assert control.record["log"][0]["loss"] == pytest.approx(0, abs=1e-4)  # it starts equal to its teacher
+    assert control.record["options"] == options.as_control().to_dict()
+    adapt(corpus, str(teacher_folder), AdaptOptions(**FEW, max_steps=4), tmp_path / "adapted")
+    adapted = json.loads((tmp_path / "adapted" / "adaptation.json").read_text(encoding="utf-8"))
+    losses = [
+        [line["loss"] for line in log if "loss" in line] for log in (control.record["log"], adapted["log"])
+    ]
+    assert losses[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    with pytest.raises(OptionError, match="plain cross-entropy"):
+        distill(corpus, str(teacher_folder), None, control=True, loss="marginal")
 
 
 def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder, tmp_path):

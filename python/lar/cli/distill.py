@@ -42,7 +42,11 @@ from lar.utils.processes import is_main
     type=EXISTING_PATH,
     help="Start from an earlier student of the same --model: its adapter, and its rows of kept latents.",
 )
-@click.option("--control", is_flag=True, help="Train a control: the same data and steps, without latents.")
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Train a control: the same data and steps, without latents, by cross-entropy (--loss sft).",
+)
 @hold_out_options
 @options_file_option
 @option_flags(DistillOptions)
@@ -82,6 +86,9 @@ def command(
     chosen = chosen_options(DistillOptions, options_file, flags)
     if vocabulary is None and not chosen.control:
         raise OptionError("--vocabulary is needed, unless the run is a --control")
+    given = click.get_current_context().get_parameter_source("loss") is ParameterSource.COMMANDLINE
+    if chosen.control and given and chosen.loss != "sft":
+        raise OptionError("a control learns by plain cross-entropy: leave --loss out")
     check_output(output, OPTIONS_FILE, overwrite=overwrite)
     from lar.corpus import Corpus
     from lar.distillation.distill import distill

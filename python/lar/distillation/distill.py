@@ -64,7 +64,7 @@ def distill(
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again).
         vocabulary: the latents, as an object or a folder; ignored (and allowed to be None) where
-            `options.control` is set.
+            `options.control` is set. Such a run learns as `DistillOptions.as_control` says.
         options: see `DistillOptions`; `keywords` are its fields, and override those of `options`.
         output: where the student is saved; None keeps it in memory only. Checkpoints are written to
             `<output>.checkpoints` until the student is saved. The same call resumes from the last one.
@@ -87,6 +87,8 @@ def distill(
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
+    if options.control and keywords.get("loss", "sft") != "sft":
+        raise OptionError("a control learns by plain cross-entropy: leave `loss` out")
     corpus = opened(Corpus, corpus, CALL)
     held_out = None if held_out is None else opened(Corpus, held_out, "lar.distill(held_out=...)")
     vocabulary = None if vocabulary is None else opened(LatentVocabulary, vocabulary, CALL)
@@ -100,6 +102,7 @@ def distill(
         earlier.check(corpus.tokenizer, control=options.control)
         options = earlier.with_its_lora(options)
     if options.control:
+        options = options.as_control()
         vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")

@@ -1,7 +1,7 @@
 """Every option of `adapt` and `distill` with its default: one home for Python, command line and record."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -113,7 +113,7 @@ class DistillOptions(AdaptOptions):
     """How a student learns its latents: the fields of `AdaptOptions` and these.
 
     The loss (formulas in `lar.distillation.loss`)
-        loss: "marginal", "paper" or "sft".
+        loss: of a student: "marginal", "paper" or "sft". A control learns by "sft".
         unit_weight: the weight `a` of the loss's second term.
         hidden_weight: the weight of a third term. It pulls the student's last hidden state at every unit
             towards the teacher's at the unit's last token. It needs the teacher's pass with any loss.
@@ -132,7 +132,7 @@ class DistillOptions(AdaptOptions):
         output_start: how its output row starts: as the row of its first token ("first"), or fitted from
             there on `fitted_batches` batches ("fitted").
 
-    control: train on the same data for the same steps, without latents.
+    control: train on the same data for the same steps, without latents and with the options of `as_control`.
     """
 
     loss: Loss = "marginal"
@@ -146,3 +146,11 @@ class DistillOptions(AdaptOptions):
     fitted_batches: PositiveInt = 100
     cached_teacher: bool = False
     control: bool = False
+
+    def as_control(self) -> "DistillOptions":
+        """The same training for a control: by plain cross-entropy, without a teacher.
+
+        By the other losses it would have nothing to learn, for without latents it begins as its teacher. All
+        of its gradients would be rounding errors, which Adam scales to steps of full size.
+        """
+        return replace(self, control=True, loss="sft", hidden_weight=0.0, cached_teacher=False)

@@ -84,7 +84,7 @@ def sweep(
             students are compared by bits per byte.
         progress: counts the steps of all students; its notes name them.
         announce: gets one line before the work begins: how many students there are, and about how long their
-            training takes, by the time of a few steps of the control.
+            training takes, by the time of a few steps of the first one with latents.
 
     Raises:
         CorpusError: the corpus has no split.
@@ -182,12 +182,16 @@ class _Work:
             return f"each for {self._distillation.epochs:g} epochs"
         times: list[float] = []
         few = replace(
-            self._distillation, control=True, max_steps=min(TIMED_STEPS, steps), evaluate_steps=None
+            self._distillation, max_steps=min(TIMED_STEPS, steps), evaluate_steps=None, patience=None
         )
-        few = replace(few, patience=None)
-        distill(
-            self._corpus, str(self._model), None, few, progress=lambda *_: times.append(time.perf_counter())
-        )
+        few = replace(few, row_start="exponential", output_start="first")  # only steps are timed
+        gate, size = self._settings[0]
+        vocabulary = self._mined(name_of(gate, size), gate, size)
+
+        def end_of_step(*_: object) -> None:
+            times.append(time.perf_counter())
+
+        distill(self._corpus, str(self._model), vocabulary, few, progress=end_of_step)
         if len(times) < 2:
             return f"{steps} steps each"
         hours = students * steps * (times[-1] - times[0]) / (len(times) - 1) / 3600
