@@ -8,7 +8,7 @@ import torch
 
 from lar import adapt, distill
 from lar.distillation import AdaptOptions, DistillOptions, Student
-from lar.distillation.data import Examples, pack
+from lar.distillation.data import Examples, PackedExamples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.step import DistillationStep
@@ -220,6 +220,66 @@ def test_a_killed_run_goes_on_to_the_same_student(corpus, vocabulary, teacher_fo
         assert torch.equal(value, resumed.state_dict()[name]), name
     losses = [[line["loss"] for line in s.record["log"] if "loss" in line] for s in (whole, resumed)]
     assert losses[0] == losses[1]
+
+
+def test_a_run_that_is_killed_in_its_second_epoch_goes_on_in_it(corpus, vocabulary, teacher_folder, tmp_path):
+    few = corpus.split(0.8)[0]
+    rows = len(PackedExamples(Examples(few, vocabulary, 256), 256))
+    assert 2 <= rows <= 20
+    options = DistillOptions(
+        **FEW, latent_dropout=0.5, max_steps=2 * rows, save_steps=rows + 1, fitted_batches=1, seed=1
+    )
+    arguments = few, str(teacher_folder), vocabulary
+    whole = distill(*arguments, options, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        distill(*arguments, options, tmp_path / "killed", progress=kill_at(rows + 2))
+    resumed = distill(*arguments, options, tmp_path / "killed")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert resumed.record["start"] == whole.record["start"]
+    assert "fitted" in whole.record["start"]
+
+
+def test_before_its_first_checkpoint_a_run_may_begin_again_with_other_options(
+    corpus, vocabulary, teacher_folder, tmp_path
+):
+    arguments = corpus, str(teacher_folder), vocabulary
+    options = DistillOptions(**FEW, max_steps=2, output_start="first")
+    with pytest.raises(KilledError):
+        distill(*arguments, options, tmp_path / "s", progress=kill_at(1))
+    assert distill(*arguments, options, tmp_path / "s", batch_tokens=512).record["steps"] == 2
+
+
+def test_two_runs_do_not_write_the_same_checkpoints(corpus, vocabulary, teacher_folder, tmp_path):
+    arguments = corpus, str(teacher_folder), vocabulary
+    options = DistillOptions(**FEW, max_steps=2, output_start="first")
+
+    def beside(*_):
+        with pytest.raises(OptionError, match="another process is writing"):
+            distill(*arguments, options, tmp_path / "s")
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        distill(*arguments, options, tmp_path / "s", progress=beside)
+    assert distill(*arguments, options, tmp_path / "s").record["steps"] == 2
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("epochs", [0.5, 2.0])
+def test_epochs_are_passes_over_the_data(corpus, vocabulary, teacher_folder, epochs, accumulation):
+    few = corpus.split(0.8)[0]
+    rows = len(PackedExamples(Examples(few, vocabulary, 256), 256))
+    options = DistillOptions(**FEW, epochs=epochs, gradient_accumulation=accumulation, output_start="first")
+    log = distill(few, str(teacher_folder), vocabulary, options).record["log"]
+    read = max(line["epoch"] for line in log)
+    assert epochs <= read < epochs + accumulation / rows + 1e-6
+
+
+def test_a_student_is_not_put_onto_another_teacher(corpus, vocabulary, teacher_folder, tmp_path):
+    distill(corpus, str(teacher_folder), vocabulary, DistillOptions(**FEW, max_steps=1), tmp_path / "s")
+    tiny.model(vocabulary.base_size, seed=1).save_pretrained(tmp_path / "other")
+    with pytest.raises(TrainingError, match="distilled from another model"):
+        Student.load(tmp_path / "s", tmp_path / "other")
 
 
 def test_checkpoints_of_another_run_are_refused(corpus, vocabulary, teacher_folder, tmp_path):

@@ -7,8 +7,10 @@ import torch
 from lar import distill
 from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError, TrainingError, VocabularyError
+from lar.generation.batch import ConversationBatch
 from lar.generation.conversation import Conversation
 from lar.generation.generate import as_units, generate
+from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.generation.streamer import UnitStreamer
 from testing import tiny
@@ -137,6 +139,55 @@ def test_a_reply_needs_a_prompt(student):
     conversation = Conversation(student)
     with pytest.raises(TrainingError, match="nothing was appended"):
         conversation.reply()
+    conversation.append(PROMPTS[0])
+    whole = conversation.reply(max_units=200)
+    assert whole.finish_reason == "end"
+    with pytest.raises(TrainingError, match="nothing was appended"):
+        conversation.reply()
+
+
+def test_a_turn_that_a_limit_ended_goes_on(student):
+    whole, parts = Conversation(student), Conversation(student)
+    for conversation in (whole, parts):
+        conversation.append(PROMPTS[0])
+    first, second = parts.reply(max_units=2), parts.reply(max_units=4)
+    assert first.finish_reason == "length"
+    assert [*first.units, *second.units] == whole.reply(max_units=6).units.tolist()
+
+
+@pytest.mark.parametrize("kind", ["one", "batch"])
+def test_an_interrupted_reply_leaves_the_conversation_as_it_was(student, monkeypatch, kind):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    if kind == "one":
+        conversation = Conversation(student, GREEDY)
+        conversation.append(PROMPTS[0])
+        reply = conversation.reply
+    else:
+        batch = ConversationBatch(student, 1, GREEDY)
+
+        def reply():
+            return batch.reply(PROMPTS[:1])[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Requests, "_emit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            reply()
+    assert reply().units.tolist() == generate(student, PROMPTS[:1], GREEDY)[0].units.tolist()
+
+
+def test_the_models_own_generation_configuration_changes_nothing(student, base):
+    for arm in (student, base):
+        expected = generate(arm, PROMPTS, GREEDY)
+        own = arm.base.generation_config
+        own.repetition_penalty, own.no_repeat_ngram_size = 5.0, 1
+        try:
+            found = generate(arm, PROMPTS, GREEDY)
+            assert arm.base.generation_config is own
+        finally:
+            own.repetition_penalty, own.no_repeat_ngram_size = None, None
+        assert [one.text for one in found] == [one.text for one in expected]
 
 
 @pytest.mark.parametrize(

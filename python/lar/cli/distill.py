@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split

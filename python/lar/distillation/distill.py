@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,7 +19,13 @@ from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
 from lar.distillation.sides import Sides
 from lar.distillation.student import Student
-from lar.distillation.training.checkpoints import claim, last_checkpoint, run_identity
+from lar.distillation.training.checkpoints import (
+    claim,
+    last_checkpoint,
+    record_start,
+    recorded_start,
+    run_identity,
+)
 from lar.distillation.training.distributed import check_launch, from_main, start
 from lar.distillation.training.faults import memory_advice
 from lar.distillation.training.held_out import HeldOut
@@ -29,7 +36,7 @@ from lar.models.causal_lm import check_tokenizer, fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.arguments import opened
-from lar.utils.files import check_replaceable
+from lar.utils.files import check_replaceable, only_writer
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -83,7 +90,8 @@ def distill(
             seen before.
         TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
             student of this model.
-        OptionError: the checkpoints are another run's, or an option contradicts the earlier student's LoRA.
+        OptionError: the checkpoints are another run's, or are being written by one, or an option contradicts
+            the earlier student's LoRA.
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
@@ -153,8 +161,9 @@ def train(
     student = Student.begin(base, vocabulary, options)
     student.trained_tasks = sides.trained_tasks
     taken = None if earlier is None else earlier.hand_over(student)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as held:
         folder = checkpoints or Path(temporary)
+        from_main(lambda: held.enter_context(only_writer(folder)))
         from_main(lambda: claim(folder, identity))
         trainer = DistillationTrainer(student, data, options, folder, progress, evaluated)
         for callback in reporting_callbacks(options.report_to, checkpoints):
@@ -166,6 +175,9 @@ def train(
             if last is None:
                 # Every process does this with the same batches, before the model is sharded.
                 started |= start_rows(trainer.model, data, options, progress, taken and taken.new)
+                from_main(lambda: record_start(folder, started))
+            else:
+                started |= recorded_start(folder)
             student.record = {
                 "base_fingerprint": identity["model"],
                 "start": started,

@@ -130,7 +130,7 @@ class DistillOptions(AdaptOptions):
             "exponential", "first"; see `lar.distillation.rows.rows`), or "hidden": "exponential", then fitted
             on `hidden_batches` batches so that the model's hidden states are those after the segment.
         output_start: how its output row starts: as the row of its first token ("first"), or fitted from
-            there on `fitted_batches` batches ("fitted").
+            there on `fitted_batches` batches, or on fewer with 65,536 units ("fitted").
 
     control: train on the same data for the same steps, without latents and with the options of `as_control`.
     """

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from lar.distillation.files import OPTIONS_FILE, ROWS_FILE, VOCABULARY_FOLDER
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.rows import LatentRows
-from lar.distillation.training.sharding import whole
+from lar.distillation.training.sharding import like, whole
 from lar.errors import OptionError, TrainingError
-from lar.models.adapter import base_folder
-from lar.models.causal_lm import Head, check_rows, head_of, load_model
+from lar.models.adapter import base_folder, is_adapter
+from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
@@ -155,16 +155,20 @@ class Student(nn.Module):
     ) -> "Student":
         """The saved student on `model`, the teacher's folder or object.
 
-        Without `model`, the teacher is the base folder in the adapter's configuration.
+        Without `model`, the teacher is the base folder in the adapter's configuration. A folder has to hold
+        the model that the student was distilled from; an object is taken as it is.
 
         Raises:
-            TrainingError: `folder` is no student, or the teacher's folder is missing.
+            TrainingError: `folder` is no student, or the teacher's folder is missing or holds another model.
             TokenizerError: the model has fewer rows than the vocabulary has base ids.
         """
         folder = Path(folder)
         vocabulary, record = read_student(folder)
-        base = load_model(base_folder(folder) if model is None else model, dtype=dtype, device=device)
+        teacher = base_folder(folder) if model is None else model
+        base = load_model(teacher, dtype=dtype, device=device)
         check_rows(base, vocabulary.base_size)
+        if not isinstance(teacher, nn.Module):
+            _check_teacher(folder, record, Path(teacher), base)
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
         with quiet_peft():
             adapted = PeftModel.from_pretrained(base, str(folder))
@@ -236,6 +240,17 @@ def read_student(folder: Path) -> tuple[LatentVocabulary, dict[str, Any]]:
     return LatentVocabulary.load(folder / VOCABULARY_FOLDER), record
 
 
+def _check_teacher(folder: Path, record: dict[str, Any], teacher: Path, base: nn.Module) -> None:
+    """Raise TrainingError if the weights in a teacher's folder are not those of the student's training.
+
+    An adapter is merged when it is loaded, and other machines may round the sums in another way. So nothing
+    is said of it, nor of a student whose record, of an older version, has no fingerprint.
+    """
+    own = record.get("base_fingerprint")
+    if own is not None and not is_adapter(teacher) and own != fingerprint(base):
+        raise TrainingError(f"{folder}: the student was distilled from another model than {teacher}")
+
+
 def load_rows(rows: LatentRows, folder: Path) -> None:
     """Load a student's rows into `rows`, in place.
 
@@ -245,8 +260,10 @@ def load_rows(rows: LatentRows, folder: Path) -> None:
     file = folder / ROWS_FILE
     if not file.is_file():
         raise TrainingError(f"{file}: the latents' rows are missing")
+    own = dict(rows.named_parameters())
     try:
-        rows.load_state_dict(load_file(file))
+        stored = load_file(file)
+        rows.load_state_dict({name: like(value, own.get(name)) for name, value in stored.items()})
     except (RuntimeError, SafetensorError) as error:
         raise TrainingError(f"{file}: not the rows of this vocabulary and model: {error}") from error
 

@@ -63,11 +63,18 @@ class ConversationBatch:
         rows = [as_units(self.student.vocabulary, prompt) for prompt in prompts]
         if any(len(row) == 0 for row in rows):
             raise OptionError("a prompt is empty")
+        before = self._ids, self._mask
         self._append(*pad_left(rows))
         requests = Requests(self.student, self.sampling, len(self), None)
         device = self.student.device
         ids, mask = self._ids.to(device), self._mask.to(device)
-        write(self.student, self.sampling, requests, ids, mask, cache=self._cache)
+        try:
+            write(self.student, self.sampling, requests, ids, mask, cache=self._cache)
+        except BaseException:
+            # The conversations are as before; what the cache holds of the reply is read anew.
+            self._ids, self._mask = before
+            self._cache = growing_cache(self.student.base.config)
+            raise
         written = requests.results()
         self._append(*_pad_right([generation.units for generation in written]))
         return written

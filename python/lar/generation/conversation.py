@@ -30,6 +30,7 @@ class Conversation:
         self.sampling = merge_options(Sampling, sampling, keywords)
         self.units = np.zeros(0, dtype=np.uint32)
         self._cache = growing_cache(student.base.config)
+        self._is_complete = False  # the last turn; one that a limit ended can go on
 
     @property
     def base_ids(self) -> NDArray[np.uint32]:
@@ -43,6 +44,7 @@ class Conversation:
         agent's turn.
         """
         self.units = np.concatenate([self.units, as_units(self.student.vocabulary, prompt)])
+        self._is_complete = False
 
     def reply(
         self,
@@ -53,23 +55,32 @@ class Conversation:
     ) -> Generation:
         """Return the student's next turn, and add it to the conversation.
 
+        A turn that `max_units` ended goes on in the next reply, if nothing is appended before it. If an error
+        interrupts a reply, such as one of `on_text`, nothing of it is added.
+
         `on_text` is called with each piece of text once it is final. A turn that a stop string ends keeps all
         its units, including those of the stop string.
 
         `sampling` and `keywords` override the conversation's, for this turn.
 
         Raises:
-            TrainingError: nothing was appended since the last reply.
+            TrainingError: nothing was appended since the last reply, whose turn is complete.
             OptionError: a keyword is no field of `Sampling`, or a value is out of its range.
         """
-        if not len(self.units) or self._cache.get_seq_length() >= len(self.units):
+        if not len(self.units) or self._is_complete:
             raise TrainingError("nothing was appended since the last reply")
         sampling = merge_options(Sampling, sampling or self.sampling, keywords)
         listen = None if on_text is None else lambda _, text: on_text(text)
         requests = Requests(self.student, sampling, 1, listen)
         ids, mask = pad_left([self.units])
         device = self.student.device
-        write(self.student, sampling, requests, ids.to(device), mask.to(device), cache=self._cache)
+        try:
+            write(self.student, sampling, requests, ids.to(device), mask.to(device), cache=self._cache)
+        except BaseException:
+            # It holds a part of a reply that is none. The next reply reads the conversation anew.
+            self._cache = growing_cache(self.student.base.config)
+            raise
         result = requests.results()[0]
         self.units = np.concatenate([self.units, result.units])
+        self._is_complete = result.finish_reason != "length"
         return result

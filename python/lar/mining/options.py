@@ -35,7 +35,8 @@ class MiningKeywords(TypedDict, total=False):
 class MiningOptions:
     """The options of `mine`.
 
-    size: most latents; there are fewer if fewer segments recur or are used. `lar.mine` chooses the size where none is given.
+    size: most latents; there are fewer if fewer segments recur or are used. `lar.mine` chooses the size where
+        none is given.
     min_support: fewest distinct tasks in which a segment must occur. With two, the names and retries of a
         single task stay out of the vocabulary. Selection gives rare segments less weight anyway, so 1 chooses
         as well, and better if the corpus is small for that many latents. Use more if the student must see

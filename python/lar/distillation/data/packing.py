@@ -33,7 +33,7 @@ class PackedExamples(torch.utils.data.Dataset[dict[str, Tensor]]):
         return {**packed, "row": torch.tensor([index])}
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer's data loader; see `Examples.set_epoch`."""
+        """See `Examples.set_epoch`."""
         self.examples.set_epoch(epoch)
 
     def conversations(self, row: int) -> list[str]:

@@ -28,6 +28,8 @@ LEARNING_RATE = 5e-3
 # Weights of the ridge, strong to weak. Held-back positions choose one, or leave the rows as they were.
 RIDGES = (1e-4, 1e-5, 1e-6, 1e-7)
 HELD_BACK = 0.2
+# More are not read. All are held on the device in float32, each with its width and two times U + 2 outcomes.
+MOST_POSITIONS = 1 << 16
 # The logit of an excluded outcome: its exp is 0 in float32, and 0 times it is not NaN.
 _NOTHING = -1e4
 
@@ -58,6 +60,8 @@ def fit_output_rows(
     new: Tensor | None = None,
 ) -> dict[str, Any]:
     """Fit the student's output rows on `batches`, in place; a head's bias stays that of the first token.
+
+    Batches are read up to `MOST_POSITIONS`.
 
     A row changes only if `new`, bool (K), is true for it or None. The last fifth of the positions chooses the
     ridge. Returns the number of positions, the chosen ridge, and the mean loss on the held-back positions
@@ -135,13 +139,18 @@ class _Problem:
 
 @torch.no_grad()
 def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress) -> Positions:
-    """The positions of all batches, in one pass of teacher and student."""
+    """The positions of the batches, in one pass of teacher and student."""
     pieces: list[Positions] = []
+    read = 0
     step.student.eval()
     with autocast(step.student.base):
         for done, batch in enumerate(batches):
-            pieces += _pieces(step, batch)
+            found = list(_pieces(step, batch))
+            pieces += found
+            read += sum(len(piece.labels) for piece in found)
             progress(done + 1, None)
+            if read >= MOST_POSITIONS:
+                break
     step.student.train()
     teachers = [piece.teacher for piece in pieces if piece.teacher is not None]
     return Positions(

@@ -12,6 +12,12 @@ from lar.errors import OptionError
 from lar.utils.processes import count
 
 
+def _steps_of(epochs: float, rows: int, gradient_accumulation: int) -> int:
+    """The optimizer steps of `epochs` passes. Each pass begins with a new step; its last one may be short."""
+    of_each_process = math.ceil(rows / count())
+    return math.ceil(epochs * math.ceil(of_each_process / gradient_accumulation))
+
+
 def training_arguments(
     options: AdaptOptions, folder: Path, rows: int, device: torch.device
 ) -> TrainingArguments:
@@ -20,7 +26,7 @@ def training_arguments(
     Raises:
         OptionError: an option that the Trainer refuses.
     """
-    steps = options.max_steps or math.ceil(rows * options.epochs / options.gradient_accumulation / count())
+    steps = options.max_steps or _steps_of(options.epochs, rows, options.gradient_accumulation)
     try:
         arguments = TrainingArguments(
             output_dir=str(folder),

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from lar.distillation.data import PackedExamples
 from lar.utils.progress import Progress, annotate
 
 _NOTES = {
@@ -30,6 +31,21 @@ class ClockCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
     def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
         """Stop the clock."""
         self.sums["seconds"] += time.perf_counter() - self.began
+
+
+class EpochCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Tells the data which epoch begins.
+
+    The data loader of accelerate tells it too, but neither in several processes nor in the epoch in which a
+    run goes on.
+    """
+
+    def __init__(self, data: PackedExamples) -> None:
+        self.data = data
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Tell it; a run that goes on begins within its epoch."""
+        self.data.set_epoch(int(state.epoch or 0))
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here

@@ -11,10 +11,11 @@ from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions
 from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint
-from lar.utils.files import atomic_file, read_json
+from lar.utils.files import read_json, write_json
 from lar.utils.processes import count
 
 RUN_FILE = "run.json"
+START_FILE = "start.json"
 STATE_FILE = "trainer_state.json"
 
 
@@ -23,7 +24,9 @@ def run_identity(
 ) -> dict[str, Any]:
     """What must be the same for a run to resume: model, latents, options and data."""
     # How often a run saves or reports, and on which device it runs, does not change the weights.
+    # Nor does whether activations are kept or computed again.
     same = replace(options, save_steps=1, logging_steps=1, report_to=(), device=None, sharding="none")
+    same = replace(same, gradient_checkpointing=False)
     if options.patience is None:  # without patience, evaluation does not change them either
         same = replace(same, evaluate_steps=None, evaluated_windows=None, min_improvement=0.0)
         held_out = None
@@ -39,11 +42,13 @@ def run_identity(
 
 
 def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Write the run's identity beside its checkpoints; those of another run are an OptionError."""
+    """Write the run's identity beside its checkpoints; those of another run are an OptionError.
+
+    Without a checkpoint the folder holds nothing of a run yet, and belongs to the next one.
+    """
     file = folder / RUN_FILE
-    if not file.exists():
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    if not file.exists() or last_checkpoint(folder) is None:
+        write_json(file, identity)
         return
     found = read_json(file)
     found.setdefault("processes", 1)  # of a version without several processes
@@ -53,6 +58,17 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
             f"{folder}: checkpoints of a run with other {' and '.join(different)}; "
             "remove the folder or choose another output"
         )
+
+
+def record_start(folder: Path, started: dict[str, Any]) -> None:
+    """Write what is known of the run's start beside its checkpoints, for the record of a run that goes on."""
+    write_json(folder / START_FILE, started)
+
+
+def recorded_start(folder: Path) -> dict[str, Any]:
+    """What `record_start` has written; empty where an older version has written nothing."""
+    file = folder / START_FILE
+    return read_json(file) if file.is_file() else {}
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -75,18 +75,18 @@ def load_whole_state(optimizer: Any, content: dict[str, Any]) -> None:
     """Load the result of `whole_state`; each process takes its own part."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = {
-        index: {name: _like(value, parameters[index]) for name, value in values.items()}
+        index: {name: like(value, parameters[index]) for name, value in values.items()}
         for index, values in content["state"].items()
     }
     optimizer.load_state_dict({**content, "state": state})
 
 
-def _on_cpu(value: Any) -> Any:
-    return whole(value).cpu() if isinstance(value, Tensor) else value
-
-
-def _like(value: Any, parameter: Tensor) -> Any:
-    """The value sharded like its parameter if it is a moment; a count of steps as it is."""
+def like(value: Any, parameter: Tensor | None) -> Any:
+    """A tensor with the parameter's shape, sharded like it; all else, such as a count of steps, as it is."""
     if not isinstance(parameter, DTensor) or not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
     return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+
+
+def _on_cpu(value: Any) -> Any:
+    return whole(value).cpu() if isinstance(value, Tensor) else value

@@ -14,7 +14,12 @@ from lar.distillation.data import PackedExamples
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.arguments import training_arguments
-from lar.distillation.training.callbacks import ClockCallback, ProgressCallback, ScheduleCallback
+from lar.distillation.training.callbacks import (
+    ClockCallback,
+    EpochCallback,
+    ProgressCallback,
+    ScheduleCallback,
+)
 from lar.distillation.training.checkpoints import STATE_FILE
 from lar.distillation.training.distributed import summed, wait
 from lar.distillation.training.faults import not_finite
@@ -54,7 +59,11 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         self.held_out = held_out
         self.sums: defaultdict[str, float] = defaultdict(float)
         self.step_rows: list[Tensor] = []  # of the data, since the last optimizer step
-        callbacks = [ClockCallback(self.sums), ScheduleCallback(options.evaluate_steps)]
+        callbacks = [
+            EpochCallback(data),
+            ClockCallback(self.sums),
+            ScheduleCallback(options.evaluate_steps),
+        ]
         if options.patience is not None:
             callbacks.append(StoppingCallback(options, folder, self.save_model))
         super().__init__(
