@@ -71,10 +71,10 @@ engines: ## Install them in .engines/: vLLM for CPUs (6 GB, suffix decoding), ll
 engine-models: $(INSTALLED) ## SMOLLM2=checkpoint: distil and export what the engine tests serve (an hour or two)
 	@test -f "$(SMOLLM2)/config.json" || { echo 'make engine-models SMOLLM2=folder: a checkpoint of SmolLM2-135M-Instruct' >&2; exit 2; }
 	$(BIN)/python -m benches.training.pretrained --model $(SMOLLM2) --trajectories $(SHARED)/data/tau_bench.jsonl.gz \
-		--attempts 4 --gates none --live-teacher --arms none:marginal control:marginal \
+		--attempts 4 --gates none --live-teacher --arms none:marginal control:sft \
 		--learning-rate 1e-3 --row-learning-rate 1e-3 --steps 500 --evaluate-steps 100 -o $(ENGINES)/training
-	for pair in none:student control:control; do \
-		$(BIN)/lar export --overwrite $(ENGINES)/training/arms/$${pair%%:*}-marginal-exponential-fitted \
+	for pair in none-marginal:student control-sft:control; do \
+		$(BIN)/lar export --overwrite $(ENGINES)/training/arms/$${pair%%:*}-exponential-fitted \
 			-o $(ENGINES)/models/$${pair##*:} --chat-template tests/engines/chatml_tools.jinja \
 			$(if $(LAR_LLAMA_CPP),--gguf $(LAR_LLAMA_CPP) --gguf-type f32) || exit; \
 	done

@@ -13,6 +13,7 @@ from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.sharding import readable
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
+from lar.mining.mine import mine
 from lar.models.compatibility import shards_exactly
 from lar.utils.processes import count, is_main
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -101,6 +102,16 @@ class Runs:
         options = self.options(sharding=sharding, max_steps=2)
         return self.distill(options, vocabulary=latents, start_from=self.folder / "earlier")
 
+    def stopped_run(self, sharding):
+        """Stop when an evaluation brings nothing, and keep the weights of the best one, the first."""
+        learnt, held_out = self.corpus.split(0.3)
+        options = self.options(
+            sharding=sharding, latent_dropout=0.5, evaluate_steps=1, patience=1, min_improvement=100.0
+        )
+        student = distill(learnt, self.model, mine(learnt, size=8), options, held_out=held_out)
+        assert student.record["kept"]["step"] == 1
+        return {"learnt": student.learnt(), "log": student.record["log"]}
+
     def adapted(self, sharding):
         merged = adapt(self.corpus, self.model, self.options(AdaptOptions, sharding=sharding, max_steps=2))
         return {"learnt": dict(merged.state_dict()), "log": []}
@@ -112,6 +123,7 @@ class Runs:
             self.accumulating_run,
             self.bfloat16_run,
             self.started_run,
+            self.stopped_run,
             self.adapted,
         )
         return {run.__name__: run(sharding) for run in runs}

@@ -94,7 +94,9 @@ def losses(run, name="loss"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
-@pytest.mark.parametrize("run", ["whole_run", "killed_run", "accumulating_run", "started_run", "adapted"])
+@pytest.mark.parametrize(
+    "run", ["whole_run", "killed_run", "accumulating_run", "started_run", "stopped_run", "adapted"]
+)
 def test_two_processes_learn_what_one_does(alone, together, sharding, run):
     expected = alone[run]
     for of_process in together:
@@ -104,7 +106,7 @@ def test_two_processes_learn_what_one_does(alone, together, sharding, run):
         assert found["learnt"].keys() == expected["learnt"].keys()
         for name, value in expected["learnt"].items():
             assert torch.allclose(found["learnt"][name], value, rtol=1e-5, atol=1e-5), name
-    assert len(losses(expected)) == {"adapted": 0, "accumulating_run": 2, "started_run": 2}.get(run, 4)
+    assert len(losses(expected)) == {"adapted": 0, "killed_run": 4, "whole_run": 4}.get(run, 2)
 
 
 @pytest.mark.slow
