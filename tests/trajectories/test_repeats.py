@@ -51,6 +51,41 @@ def test_any_log_of_calls_gives_the_conversations_that_are_no_beginnings(talks, 
     assert report.formats["chat"].trajectories == len(records)
 
 
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=4), st.randoms())
+@settings(deadline=None, max_examples=60)
+def test_a_turn_is_context_where_all_records_that_hold_it_say_so(weights, random):
+    """Each record is the conversation up to a turn, with a weight for each turn of the agent."""
+    records = [
+        {"messages": [message for place, own in enumerate(record) for message in turn_at(place, own)]}
+        for record in weights
+    ]
+    records += [{"messages": [*turn_at(0, True), *turn_at(1, False), *turn_at(2, False), *turn_at(3, False)]}]
+    records += [{"messages": [*records[-1]["messages"], *turn_at(4, True)]}]
+    random.shuffle(records)
+    [found], report = read(*records)
+    own = [place for place in range(4) if any(record[place : place + 1] == [True] for record in weights)]
+    assert [place for place in range(5) if "weight" not in found.messages[2 * place + 1]] == sorted(
+        {0, 4, *own}
+    )
+    assert report.repeated == len(records) - 1
+
+
+def turn_at(place: int, is_agents: bool) -> list[dict[str, Any]]:
+    return [user(str(place)), reply(f"said {place}", weight=int(is_agents))]
+
+
+def test_a_turn_that_two_conversations_share_is_given_back_once() -> None:
+    first, others = [user("a"), reply("b", weight=1)], [user("a"), reply("b", weight=0)]
+    found, report = read(
+        *({"messages": [*others, user(text), reply(text)]} for text in "cd"), {"messages": first}
+    )
+    assert [message.get("weight") for item in found for message in item if message["content"] == "b"] == [
+        None,
+        0,
+    ]
+    assert report.repeated == 1
+
+
 def test_also_across_files(tmp_path: Path) -> None:
     first = exchange([SYSTEM, user("a")], reply("b"))
     second = exchange([SYSTEM, user("a"), reply("b"), user("c")], reply("d"))

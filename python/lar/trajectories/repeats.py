@@ -200,7 +200,7 @@ class _Replies:
         for place, digest in chain(messages):
             numbers = self._find(digest)
             if numbers and messages[place]["role"] == "assistant" and place < len(messages) - 1:
-                messages[place] = {**messages[place], **self._rows.read(numbers[0])[0].messages[-1]}
+                messages[place] = _as_written(messages[place], self._rows.read(numbers[0])[0].messages[-1])
             found += numbers
         if not found:
             return trajectory
@@ -209,7 +209,9 @@ class _Replies:
         for number in found:
             if number not in self._counted:
                 self._counted.add(number)
-                self._count_lost(*self._rows.read(number), kept)
+                dropped, place_of_dropped = self._rows.read(number)
+                self._count_lost(dropped, place_of_dropped, kept)
+                _give_back(kept.messages, dropped.messages)
         return kept
 
     def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
@@ -223,6 +225,27 @@ class _Replies:
         start = np.searchsorted(self._digests, wanted, side="left")
         end = np.searchsorted(self._digests, wanted, side="right")
         return [int(number) for number in self._numbers[start:end]]
+
+
+def _as_written(repeated: Message, reply: Message) -> Message:
+    """The reply in the place of its repetition, and context only where the repetition is."""
+    written: Message = {**repeated, **reply}
+    if "weight" not in repeated:
+        written.pop("weight", None)
+    return written
+
+
+def _give_back(messages: list[Message], dropped: list[Message]) -> None:
+    """Make turns of the agent out of those that `messages` has as context and `dropped`, its beginning, not.
+
+    A log may count each turn once: where the conversation that goes on repeats it, it has the weight 0.
+    """
+    places = (place for place, message in enumerate(messages) if message["role"] != "system")
+    begun = (message for message in dropped if message["role"] != "system")
+    for place, message in zip(places, begun, strict=False):
+        if message.get("weight") != 0 and "weight" in messages[place]:
+            messages[place] = messages[place].copy()
+            del messages[place]["weight"]
 
 
 def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:
