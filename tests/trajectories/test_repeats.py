@@ -1,6 +1,8 @@
 """A log of single model calls: the history that each call repeats is kept once, with nothing of it lost."""
 
 import json
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.record import Found
+from lar.trajectories.repeats import Repeats, WaitingRows, opening
 
 SYSTEM = {"role": "system", "content": "You count."}
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
@@ -126,6 +130,25 @@ def test_a_changed_system_text_does_not_hide_the_history() -> None:
         exchange([later, user("a"), reply("b"), user("c")], reply("d")),
     )
     assert found.messages[0] == later
+
+
+def test_texts_of_dropped_calls_are_counted_and_not_held() -> None:
+    """A clock in the system's text: each dropped call has a text that is lost."""
+    calls = [
+        Trajectory("i", "t", [{"role": "system", "content": f"It is {number}."}, user("a"), reply("b")])
+        for number in range(200)
+    ]
+    report, openings = Report(), b"".join(opening(Found(call, is_call=True)) for call in calls)
+    with closing(WaitingRows()) as rows:
+        for call in calls:
+            rows.add(call, "log.jsonl")
+        repeats = Repeats(rows, openings, report)
+        tracemalloc.start()
+        repeats.restored(calls[0], "log.jsonl")
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert report.left_out["(repeated)", "messages[].content"].records == 199
+    assert held / 199 < 28
 
 
 def test_runs_are_attempts_and_stay() -> None:

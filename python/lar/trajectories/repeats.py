@@ -101,10 +101,10 @@ class Repeats:
     """Which of the trajectories in `rows` are the beginning of another one, by their `openings`.
 
     repeated: bool (n), which are dropped. touched: bool (n), which of the others may have been repeated by
-    one that is dropped: see `restored`.
+    one that is dropped: see `restored`, which counts in `report` the texts that only dropped ones have.
     """
 
-    def __init__(self, rows: Rows, openings: bytes) -> None:
+    def __init__(self, rows: Rows, openings: bytes, report: Report) -> None:
         known = np.frombuffer(openings, OPENING)
         self._rows = rows
         self.repeated = np.zeros(len(known), dtype=np.bool_)
@@ -122,16 +122,11 @@ class Repeats:
             )
         self.repeated[numbers] = again
         self.touched[numbers] = ~again & bool(again.any())
-        self._replies = _Replies(rows, digests[again], numbers[again])
+        self._replies = _Replies(rows, digests[again], numbers[again], report)
 
     def restored(self, trajectory: Trajectory, place: str) -> Trajectory:
         """The trajectory with the replies as the model wrote them, and with what its repetitions lack."""
         return self._replies.restored(trajectory, place)
-
-    def report_lost(self, report: Report) -> None:
-        """Report the texts of dropped trajectories that no restored one has."""
-        for place, texts in self._replies.left_out:
-            report.leave_out(REPEATED, texts, place)
 
 
 def _related(known: _Openings) -> NDArray[np.bool_]:
@@ -186,45 +181,48 @@ class _Replies:
     may also leave out what the first request had: the system's text and the tools.
     """
 
-    def __init__(self, rows: Rows, digests: _Digests, numbers: NDArray[np.int64]) -> None:
+    def __init__(self, rows: Rows, digests: _Digests, numbers: NDArray[np.int64], report: Report) -> None:
         self._rows = rows
+        self._report = report
         order = np.argsort(digests, kind="stable")
         self._numbers, self._digests = numbers[order], digests[order]
-        self._counted: set[int] = set()
-        self.left_out: list[tuple[str, dict[str, int]]] = []
+        self._counted = np.zeros(len(digests), dtype=np.bool_)
 
     def restored(self, trajectory: Trajectory, place_in_log: str) -> Trajectory:
         """The trajectory with the replies in the place of their repetitions, and what it lacks."""
         messages = list(trajectory.messages)
         found: list[int] = []
         for place, digest in chain(messages):
-            numbers = self._find(digest)
-            if numbers and messages[place]["role"] == "assistant" and place < len(messages) - 1:
-                messages[place] = _as_written(messages[place], self._rows.read(numbers[0])[0].messages[-1])
-            found += numbers
+            dropped = self._find(digest)
+            if dropped and messages[place]["role"] == "assistant" and place < len(messages) - 1:
+                messages[place] = _as_written(messages[place], self._read(dropped[0])[0].messages[-1])
+            found += dropped
         if not found:
             return trajectory
-        kept = _completed(replace(trajectory, messages=messages), self._rows.read(found[0])[0])
+        kept = _completed(replace(trajectory, messages=messages), self._read(found[0])[0])
         self._count_lost(trajectory, place_in_log, kept)
-        for number in found:
-            if number not in self._counted:
-                self._counted.add(number)
-                dropped, place_of_dropped = self._rows.read(number)
-                self._count_lost(dropped, place_of_dropped, kept)
-                _give_back(kept.messages, dropped.messages)
+        for at in found:
+            if not self._counted[at]:
+                self._counted[at] = True
+                beginning, place_of_beginning = self._read(at)
+                self._count_lost(beginning, place_of_beginning, kept)
+                _give_back(kept.messages, beginning.messages)
         return kept
 
     def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
         """Count the texts of a trajectory that `kept` has not: another text of the system, say."""
         if texts := left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept]):
-            self.left_out.append((place, texts))
+            self._report.leave_out(REPEATED, texts, place)
 
-    def _find(self, digest: bytes) -> list[int]:
-        """The dropped trajectories with this digest."""
+    def _read(self, at: int) -> tuple[Trajectory, str]:
+        return self._rows.read(int(self._numbers[at]))
+
+    def _find(self, digest: bytes) -> range:
+        """The dropped trajectories with this digest, by their places in the order of digests."""
         wanted = np.bytes_(digest)
         start = np.searchsorted(self._digests, wanted, side="left")
         end = np.searchsorted(self._digests, wanted, side="right")
-        return [int(number) for number in self._numbers[start:end]]
+        return range(int(start), int(end))
 
 
 def _as_written(repeated: Message, reply: Message) -> Message:
