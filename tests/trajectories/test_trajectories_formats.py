@@ -178,6 +178,23 @@ def test_swe_agent(path: Path) -> None:
     assert found.messages[-1] == {"role": "tool", "content": "a.py", "tool_call_id": "c1"}
 
 
+def test_a_demonstration_in_a_swe_agent_log_is_context(path: Path) -> None:
+    content = swe_agent_file("django-1")
+    content["history"].insert(1, {"role": "assistant", "content": "DEMO: look.", "is_demo": True})
+    (found,) = read(path, content)
+    assert [message.get("weight") for message in found if message["role"] == "assistant"] == [0, None]
+
+
+def test_thinking_blocks_of_swe_agent_are_the_agents_reasoning(path: Path) -> None:
+    content = swe_agent_file("django-1")
+    content["history"][3]["thinking_blocks"] = [
+        {"type": "thinking", "thinking": "Let me reason.", "signature": "s"},
+        {"type": "redacted_thinking", "data": "zzz"},
+    ]
+    (found,) = read(path, content)
+    assert found.messages[3]["reasoning_content"] == "Let me reason."
+
+
 def test_swe_agent_without_an_instance_is_not_one_task_for_all(tmp_path: Path) -> None:
     for number in range(2):
         content = swe_agent_file() | {"replay_config": None}
