@@ -160,6 +160,24 @@ def test_tau2(tmp_path: Path, text: str, name: str) -> None:
     assert found[0].messages[3]["tool_call_id"] == "c1"
 
 
+def test_calls_of_tau2s_simulated_user_are_counted_and_not_read(path: Path) -> None:
+    content = tau2_file()
+    asked = {"id": "u1", "name": "check_status_bar", "arguments": {"at": "the top"}, "requestor": "user"}
+    of_the_user = [
+        {"role": "user", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "id": "u1", "content": "No signal", "requestor": "user"},
+        {"role": "user", "content": "I look again.", "tool_calls": [asked]},
+    ]
+    simulation = content["simulations"][0]
+    simulation["messages"] = [*simulation["messages"], *of_the_user]
+    path.write_text(json.dumps(content))
+    report = Report()
+    with_calls, without = read_trajectories(path, strict=True, report=report)
+    assert with_calls.messages == [*without.messages, {"role": "user", "content": "I look again."}]
+    assert report.left_out["tau2", "messages[].content"].characters == len("No signal")
+    assert report.left_out["tau2", "messages[].tool_calls[].arguments.at"].characters == 2 * len("the top")
+
+
 def swe_agent_file(identifier: str | None = None) -> dict[str, Any]:
     history = [
         {"role": "system", "content": "You are an engineer.", "agent": "main"},
