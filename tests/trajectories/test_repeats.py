@@ -90,6 +90,44 @@ def test_a_turn_that_two_conversations_share_is_given_back_once() -> None:
     assert report.repeated == 1
 
 
+run = st.tuples(st.lists(turn, min_size=1, max_size=3).map(tuple), st.sampled_from([None, "1", "2"]))
+
+
+@given(st.lists(run, min_size=1, max_size=6))
+@settings(deadline=None, max_examples=60)
+def test_a_run_that_names_its_task_begins_no_run_of_another_one(runs):
+    """Against brute force; a task is another one only where both runs name theirs."""
+
+    def begins(run, other):
+        is_of_it = run[1] is None or other[1] in (None, run[1])
+        return is_of_it and len(run[0]) < len(other[0]) and other[0][: len(run[0])] == run[0]
+
+    records = [
+        {"messages": [message for asked, said in talk for message in (user(asked), reply(said))]}
+        | ({} if task is None else {"task_id": task})
+        for talk, task in runs
+    ]
+    found, report = read(*records)
+    kept = [run for run in runs if not any(begins(run, other) for other in runs)]
+    assert [len(item) for item in found] == [2 * len(talk) for talk, _ in kept]
+    assert [item.task.startswith("chat/") for item in found] == [task is not None for _, task in kept]
+    assert report.repeated == len(runs) - len(kept)
+
+
+def test_a_session_that_goes_on_under_another_name_is_one(tmp_path: Path) -> None:
+    """Claude Code copies the history when it goes on with a session."""
+    for name, length in {"s1": 2, "s2": 4}.items():
+        lines = [
+            {"uuid": str(place), "parentUuid": str(place - 1) if place else None, "sessionId": name}
+            | {"type": message["role"], "message": message}
+            for place, message in enumerate([user("a"), reply("b"), user("c"), reply("d")][:length])
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    report = Report()
+    [found] = read_trajectories(tmp_path, report=report)
+    assert (found.task, len(found), report.repeated) == ("s2", 4, 1)
+
+
 def test_also_across_files(tmp_path: Path) -> None:
     first = exchange([SYSTEM, user("a")], reply("b"))
     second = exchange([SYSTEM, user("a"), reply("b"), user("c")], reply("d"))

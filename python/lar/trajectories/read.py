@@ -307,7 +307,7 @@ class Reader:
             except TrajectoryError as error:
                 self.note(Problem(path, str(error), line, number))
             else:
-                yield Found(trajectory, found.is_call)
+                yield replace(found, trajectory=trajectory)
 
     def _redacted(self, found: Found) -> Found:
         if self.redact is None:

@@ -2,7 +2,7 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 16 bytes more for those
+trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 48 bytes more for those
 that begin as others do.
 """
 
@@ -24,6 +24,7 @@ from lar.trajectories.schema import Message, Trajectory
 
 _DIGEST = 16  # bytes
 _CHUNK = 1 << 15  # digests that are looked up at a time
+_NO_TASK = bytes(8)
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
@@ -62,7 +63,7 @@ OPENING = np.dtype(
     [
         ("first", np.uint64),  # a digest of the first message but the system's
         ("second", np.uint64),  # a digest of the first two
-        ("task", np.uint64),  # a digest of the task
+        ("task", np.uint64),  # a digest of the task, 0 where the log names none
         ("links", np.uint8),  # how many of the two messages there are
         ("is_call", np.bool_),
         ("is_open", np.bool_),  # whether it may be a repetition
@@ -80,14 +81,10 @@ def opening(found: Found) -> bytes:
     first, second = (*links, bytes(8), bytes(8))[:2]
     # A run whose result is recorded is an attempt of its own, whatever others begin with.
     is_open = trajectory.success is None and bool(links)
-    return b"".join(
-        (first, second, task_digest(trajectory.task), bytes((len(links), found.is_call, is_open)))
-    )
-
-
-def task_digest(task: str) -> bytes:
-    """The digest of a task in an `OPENING`."""
-    return hashlib.blake2b(task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    task = _NO_TASK
+    if found.names_task:
+        task = hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return b"".join((first, second, task, bytes((len(links), found.is_call, is_open))))
 
 
 class Rows(Protocol):
@@ -110,16 +107,18 @@ class Repeats:
         self.repeated = np.zeros(len(known), dtype=np.bool_)
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
-        own = bytearray()
+        own, ends = bytearray(), bytearray()
         with tempfile.TemporaryFile() as prefixes:
             for number in numbers.tolist():
                 links = chain(rows.read(number)[0].messages)
-                prefixes.write(b"".join(digest for _, digest in links[:-1]))
-                own += links[-1][1] if links else bytes(_DIGEST)
-            digests = np.frombuffer(bytes(own), dtype=f"S{_DIGEST}")
-            again = known["is_open"][numbers] & (
-                _begins_another(digests, prefixes) | _is_second(digests, known[numbers])
-            )
+                task = known["task"][number].tobytes()
+                prefixes.write(b"".join(digest + _of_task(digest, task) for _, digest in links[:-1]))
+                end = links[-1][1] if links else bytes(_DIGEST)
+                own += end
+                ends += _in_longer(end, task, is_call=bool(known["is_call"][number]))
+            digests, wanted = (np.frombuffer(bytes(data), dtype=f"S{_DIGEST}") for data in (own, ends))
+            begins_another = _begins_another(wanted, prefixes).reshape(-1, 2).any(axis=1)
+            again = known["is_open"][numbers] & (begins_another | _is_second(digests, known[numbers]))
         self.repeated[numbers] = again
         self.touched[numbers] = ~again & bool(again.any())
         self._replies = _Replies(rows, digests[again], numbers[again], report)
@@ -141,6 +140,22 @@ def _related(known: _Openings) -> NDArray[np.bool_]:
     # A conversation of one message may be the beginning of any that begins with it.
     short = known["first"][(links == 1) & is_open]
     return related | (np.isin(known["first"], short) & (links > 0))
+
+
+def _of_task(digest: bytes, task: bytes) -> bytes:
+    """The digest of a conversation at a task."""
+    return hashlib.blake2b(task, key=digest, digest_size=_DIGEST).digest()
+
+
+def _in_longer(end: bytes, task: bytes, *, is_call: bool) -> bytes:
+    """Two digests, of which a conversation that goes on from this one has at least one among its prefixes.
+
+    A run that names its task goes on at this task, or where no task is named: two runs may begin alike. A
+    call goes on anywhere.
+    """
+    if is_call or task == _NO_TASK:
+        return end + end
+    return _of_task(end, task) + _of_task(end, _NO_TASK)
 
 
 def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
