@@ -45,6 +45,8 @@ def test_brackets_in_a_log_are_no_markup(tmp_path):
 def test_a_text_that_looks_like_a_reply_is_warned_of(tmp_path, caplog):
     run(tmp_path, [{"messages": TALK, "response": "An answer that nobody has read."}])
     assert "response looks like text of the conversation" in caplog.text
+    run(tmp_path, [{"messages": TALK, "blocks": [{"thinking": "A thought that nobody has read."}]}])
+    assert "blocks[].thinking looks like text of the conversation" in caplog.text
     caplog.clear()
     run(tmp_path, [{"messages": TALK, "review": "An answer that nobody has read."}])
     assert "looks like" not in caplog.text

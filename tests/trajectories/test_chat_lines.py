@@ -208,7 +208,7 @@ def test_openings_drop_the_white_space_that_python_drops(role):
     ]
     lines = ChatLines(json.dumps({"task": "t", "messages": messages}).encode(), "log", 1, 1)
     assert len(lines) == 1
-    assert lines.openings.tobytes() == opening(Found(Trajectory("i", "t", messages)))
+    assert lines.openings.tobytes() == opening(Found(Trajectory("i", "t", messages), names_task=True))
 
 
 def test_plain_lines_are_found():

@@ -1,6 +1,8 @@
 """A log of single model calls: the history that each call repeats is kept once, with nothing of it lost."""
 
 import json
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.record import Found
+from lar.trajectories.repeats import Repeats, WaitingRows, opening
 
 SYSTEM = {"role": "system", "content": "You count."}
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
@@ -51,6 +55,79 @@ def test_any_log_of_calls_gives_the_conversations_that_are_no_beginnings(talks, 
     assert report.formats["chat"].trajectories == len(records)
 
 
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=4), st.randoms())
+@settings(deadline=None, max_examples=60)
+def test_a_turn_is_context_where_all_records_that_hold_it_say_so(weights, random):
+    """Each record is the conversation up to a turn, with a weight for each turn of the agent."""
+    records = [
+        {"messages": [message for place, own in enumerate(record) for message in turn_at(place, own)]}
+        for record in weights
+    ]
+    records += [{"messages": [*turn_at(0, True), *turn_at(1, False), *turn_at(2, False), *turn_at(3, False)]}]
+    records += [{"messages": [*records[-1]["messages"], *turn_at(4, True)]}]
+    random.shuffle(records)
+    [found], report = read(*records)
+    own = [place for place in range(4) if any(record[place : place + 1] == [True] for record in weights)]
+    assert [place for place in range(5) if "weight" not in found.messages[2 * place + 1]] == sorted(
+        {0, 4, *own}
+    )
+    assert report.repeated == len(records) - 1
+
+
+def turn_at(place: int, is_agents: bool) -> list[dict[str, Any]]:
+    return [user(str(place)), reply(f"said {place}", weight=int(is_agents))]
+
+
+def test_a_turn_that_two_conversations_share_is_given_back_once() -> None:
+    first, others = [user("a"), reply("b", weight=1)], [user("a"), reply("b", weight=0)]
+    found, report = read(
+        *({"messages": [*others, user(text), reply(text)]} for text in "cd"), {"messages": first}
+    )
+    assert [message.get("weight") for item in found for message in item if message["content"] == "b"] == [
+        None,
+        0,
+    ]
+    assert report.repeated == 1
+
+
+run = st.tuples(st.lists(turn, min_size=1, max_size=3).map(tuple), st.sampled_from([None, "1", "2"]))
+
+
+@given(st.lists(run, min_size=1, max_size=6))
+@settings(deadline=None, max_examples=60)
+def test_a_run_that_names_its_task_begins_no_run_of_another_one(runs):
+    """Against brute force; a task is another one only where both runs name theirs."""
+
+    def begins(run, other):
+        is_of_it = run[1] is None or other[1] in (None, run[1])
+        return is_of_it and len(run[0]) < len(other[0]) and other[0][: len(run[0])] == run[0]
+
+    records = [
+        {"messages": [message for asked, said in talk for message in (user(asked), reply(said))]}
+        | ({} if task is None else {"task_id": task})
+        for talk, task in runs
+    ]
+    found, report = read(*records)
+    kept = [run for run in runs if not any(begins(run, other) for other in runs)]
+    assert [len(item) for item in found] == [2 * len(talk) for talk, _ in kept]
+    assert [item.task.startswith("chat/") for item in found] == [task is not None for _, task in kept]
+    assert report.repeated == len(runs) - len(kept)
+
+
+def test_a_session_that_goes_on_under_another_name_is_one(tmp_path: Path) -> None:
+    """Claude Code copies the history when it goes on with a session."""
+    for name, length in {"s1": 2, "s2": 4}.items():
+        lines = [
+            {"uuid": str(place), "parentUuid": str(place - 1) if place else None, "sessionId": name}
+            | {"type": message["role"], "message": message}
+            for place, message in enumerate([user("a"), reply("b"), user("c"), reply("d")][:length])
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    report = Report()
+    [found] = read_trajectories(tmp_path, report=report)
+    assert (found.task, len(found), report.repeated) == ("s2", 4, 1)
+
+
 def test_also_across_files(tmp_path: Path) -> None:
     first = exchange([SYSTEM, user("a")], reply("b"))
     second = exchange([SYSTEM, user("a"), reply("b"), user("c")], reply("d"))
@@ -91,6 +168,25 @@ def test_a_changed_system_text_does_not_hide_the_history() -> None:
         exchange([later, user("a"), reply("b"), user("c")], reply("d")),
     )
     assert found.messages[0] == later
+
+
+def test_texts_of_dropped_calls_are_counted_and_not_held() -> None:
+    """A clock in the system's text: each dropped call has a text that is lost."""
+    calls = [
+        Trajectory("i", "t", [{"role": "system", "content": f"It is {number}."}, user("a"), reply("b")])
+        for number in range(200)
+    ]
+    report, openings = Report(), b"".join(opening(Found(call, is_call=True)) for call in calls)
+    with closing(WaitingRows()) as rows:
+        for call in calls:
+            rows.add(call, "log.jsonl")
+        repeats = Repeats(rows, openings, report)
+        tracemalloc.start()
+        repeats.restored(calls[0], "log.jsonl")
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert report.left_out["(repeated)", "messages[].content"].records == 199
+    assert held / 199 < 28
 
 
 def test_runs_are_attempts_and_stay() -> None:

@@ -160,6 +160,24 @@ def test_tau2(tmp_path: Path, text: str, name: str) -> None:
     assert found[0].messages[3]["tool_call_id"] == "c1"
 
 
+def test_calls_of_tau2s_simulated_user_are_counted_and_not_read(path: Path) -> None:
+    content = tau2_file()
+    asked = {"id": "u1", "name": "check_status_bar", "arguments": {"at": "the top"}, "requestor": "user"}
+    of_the_user = [
+        {"role": "user", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "id": "u1", "content": "No signal", "requestor": "user"},
+        {"role": "user", "content": "I look again.", "tool_calls": [asked]},
+    ]
+    simulation = content["simulations"][0]
+    simulation["messages"] = [*simulation["messages"], *of_the_user]
+    path.write_text(json.dumps(content))
+    report = Report()
+    with_calls, without = read_trajectories(path, strict=True, report=report)
+    assert with_calls.messages == [*without.messages, {"role": "user", "content": "I look again."}]
+    assert report.left_out["tau2", "messages[].content"].characters == len("No signal")
+    assert report.left_out["tau2", "messages[].tool_calls[].arguments.at"].characters == 2 * len("the top")
+
+
 def swe_agent_file(identifier: str | None = None) -> dict[str, Any]:
     history = [
         {"role": "system", "content": "You are an engineer.", "agent": "main"},
@@ -176,6 +194,23 @@ def test_swe_agent(path: Path) -> None:
     (found,) = read(path, swe_agent_file("django-1"))
     assert (found.task, found.model) == ("swe/django-1", "m")
     assert found.messages[-1] == {"role": "tool", "content": "a.py", "tool_call_id": "c1"}
+
+
+def test_a_demonstration_in_a_swe_agent_log_is_context(path: Path) -> None:
+    content = swe_agent_file("django-1")
+    content["history"].insert(1, {"role": "assistant", "content": "DEMO: look.", "is_demo": True})
+    (found,) = read(path, content)
+    assert [message.get("weight") for message in found if message["role"] == "assistant"] == [0, None]
+
+
+def test_thinking_blocks_of_swe_agent_are_the_agents_reasoning(path: Path) -> None:
+    content = swe_agent_file("django-1")
+    content["history"][3]["thinking_blocks"] = [
+        {"type": "thinking", "thinking": "Let me reason.", "signature": "s"},
+        {"type": "redacted_thinking", "data": "zzz"},
+    ]
+    (found,) = read(path, content)
+    assert found.messages[3]["reasoning_content"] == "Let me reason."
 
 
 def test_swe_agent_without_an_instance_is_not_one_task_for_all(tmp_path: Path) -> None:

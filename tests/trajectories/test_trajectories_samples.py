@@ -9,6 +9,7 @@ import pytest
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.schema import Message
 
 # File -> (its number of trajectories, the corpus that has all of them too).
 SAMPLES = {
@@ -52,12 +53,27 @@ def corpus(path: Path) -> dict[str, list[Trajectory]]:
     """The trajectories of a corpus by their messages."""
     found = defaultdict(list)
     for trajectory in read_trajectories(path, strict=True):
-        found[key(trajectory)].append(trajectory)
+        found[as_text(of_the_agent(trajectory.messages))].append(trajectory)
     return found
 
 
 def key(trajectory: Trajectory) -> str:
-    return json.dumps(trajectory.messages, sort_keys=True)
+    return as_text(trajectory.messages)
+
+
+def as_text(messages: list[Message]) -> str:
+    return json.dumps(messages, sort_keys=True)
+
+
+def of_the_agent(messages: list[Message]) -> list[Message]:
+    """The messages of a corpus without the calls of a simulated user, which the agent did not read."""
+    users = [message for message in messages if message["role"] == "user"]
+    ids = {call["id"] for message in users for call in message.get("tool_calls", ())}
+    kept = [message.copy() for message in messages if message.get("tool_call_id") not in ids]
+    for message in kept:
+        if message["role"] == "user":
+            message.pop("tool_calls", None)
+    return [message for message in kept if message["role"] != "user" or message["content"]]
 
 
 @pytest.mark.parametrize("name", SAMPLES)

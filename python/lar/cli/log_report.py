@@ -18,6 +18,7 @@ SHORT = 16
 _REPLIES = {
     *("response", "output", "outputs", "completion", "completions", "reply", "generation", "generations"),
     *("choices", "answer", "message", "messages", "content", "parts", "text", "arguments", "tool_calls"),
+    "thinking",
 }
 
 

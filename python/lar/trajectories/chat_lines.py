@@ -16,7 +16,7 @@ from lar.trajectories import buffers
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.layouts.json_stream import decode_line
-from lar.trajectories.repeats import OPENING, task_digest
+from lar.trajectories.repeats import OPENING
 from lar.trajectories.report import Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Message
 from lar.trajectories.tasks import first_message_task
@@ -107,7 +107,6 @@ class ChatLines:
         for row, name in enumerate(names):
             if name is None:
                 names[row] = first_message_task(_Conversation(self, row))
-                self.openings["task"][row] = np.frombuffer(task_digest(names[row]), np.uint64)[0]
         return buffers.texts(names)
 
     def conversation(self, row: int) -> Iterator[Message]:

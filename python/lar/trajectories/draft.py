@@ -27,6 +27,7 @@ class Draft:
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
     is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    is_session: bool = False  # the task is a session, which a session of another name may go on from
     problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
 
 

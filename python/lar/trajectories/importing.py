@@ -226,7 +226,7 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
     """Write what is not repeated: first the records that this package wrote, then the others."""
     own = spool.own
     others = np.flatnonzero(~own)
-    repeats = Repeats(spool.rows(others), spool.openings[others].tobytes())
+    repeats = Repeats(spool.rows(others), spool.openings[others].tobytes(), report)
     kept, touched = ~own, np.zeros(len(own), dtype=np.bool_)
     kept[others], touched[others] = ~repeats.repeated, repeats.touched
     tally, groups = Tally(found=int((own | kept).sum())), _Groups(writer)
@@ -245,7 +245,6 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
             tally.add(chosen)
             groups.add(encoded(chosen), chosen.column("_characters"))
     groups.finish()
-    repeats.report_lost(report)
     if tally.trajectories == 0:
         raise OptionError(
             f"no task of {tally.found:,} trajectories falls into a sample of {sample}; give more"

@@ -112,14 +112,13 @@ def _read_all(
             else:
                 rows_read.add(item.found.trajectory, item.place)
                 openings += opening(item.found)
-        repeats = Repeats(rows_read, bytes(openings))
+        repeats = Repeats(rows_read, bytes(openings), report)
         for number, (repeated, touched) in enumerate(zip(repeats.repeated, repeats.touched, strict=True)):
             trajectory, place = rows_read.read(number)
             if repeated:
                 report.repeat(place)
             else:
                 yield repeats.restored(trajectory, place) if touched else trajectory
-        repeats.report_lost(report)
     problems = report.problems
     check_count(count, report)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
@@ -308,7 +307,7 @@ class Reader:
             except TrajectoryError as error:
                 self.note(Problem(path, str(error), line, number))
             else:
-                yield Found(trajectory, found.is_call)
+                yield replace(found, trajectory=trajectory)
 
     def _redacted(self, found: Found) -> Found:
         if self.redact is None:

@@ -16,10 +16,14 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, Recur
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A trajectory, and whether it is one call of a model and not a whole run."""
+    """A trajectory as it was found in a log.
+
+    is_call: it is one call of a model and not a whole run. names_task: the log says which task it is about.
+    """
 
     trajectory: Trajectory
     is_call: bool = False
+    names_task: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ def read_record(
         except TrajectoryError as error:
             reading.problems.append(str(error))
         else:
-            reading.found.append(Found(trajectory, draft.is_call))
+            names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
+            reading.found.append(Found(trajectory, draft.is_call, names_task))
     if not reading.found and (reading.problems or not format_.may_be_empty):
         raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
     return reading

@@ -2,7 +2,7 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 16 bytes more for those
+trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 48 bytes more for those
 that begin as others do.
 """
 
@@ -24,6 +24,7 @@ from lar.trajectories.schema import Message, Trajectory
 
 _DIGEST = 16  # bytes
 _CHUNK = 1 << 15  # digests that are looked up at a time
+_NO_TASK = bytes(8)
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
@@ -62,7 +63,7 @@ OPENING = np.dtype(
     [
         ("first", np.uint64),  # a digest of the first message but the system's
         ("second", np.uint64),  # a digest of the first two
-        ("task", np.uint64),  # a digest of the task
+        ("task", np.uint64),  # a digest of the task, 0 where the log names none
         ("links", np.uint8),  # how many of the two messages there are
         ("is_call", np.bool_),
         ("is_open", np.bool_),  # whether it may be a repetition
@@ -80,14 +81,10 @@ def opening(found: Found) -> bytes:
     first, second = (*links, bytes(8), bytes(8))[:2]
     # A run whose result is recorded is an attempt of its own, whatever others begin with.
     is_open = trajectory.success is None and bool(links)
-    return b"".join(
-        (first, second, task_digest(trajectory.task), bytes((len(links), found.is_call, is_open)))
-    )
-
-
-def task_digest(task: str) -> bytes:
-    """The digest of a task in an `OPENING`."""
-    return hashlib.blake2b(task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    task = _NO_TASK
+    if found.names_task:
+        task = hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return b"".join((first, second, task, bytes((len(links), found.is_call, is_open))))
 
 
 class Rows(Protocol):
@@ -101,37 +98,34 @@ class Repeats:
     """Which of the trajectories in `rows` are the beginning of another one, by their `openings`.
 
     repeated: bool (n), which are dropped. touched: bool (n), which of the others may have been repeated by
-    one that is dropped: see `restored`.
+    one that is dropped: see `restored`, which counts in `report` the texts that only dropped ones have.
     """
 
-    def __init__(self, rows: Rows, openings: bytes) -> None:
+    def __init__(self, rows: Rows, openings: bytes, report: Report) -> None:
         known = np.frombuffer(openings, OPENING)
         self._rows = rows
         self.repeated = np.zeros(len(known), dtype=np.bool_)
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
-        own = bytearray()
+        own, ends = bytearray(), bytearray()
         with tempfile.TemporaryFile() as prefixes:
             for number in numbers.tolist():
                 links = chain(rows.read(number)[0].messages)
-                prefixes.write(b"".join(digest for _, digest in links[:-1]))
-                own += links[-1][1] if links else bytes(_DIGEST)
-            digests = np.frombuffer(bytes(own), dtype=f"S{_DIGEST}")
-            again = known["is_open"][numbers] & (
-                _begins_another(digests, prefixes) | _is_second(digests, known[numbers])
-            )
+                task = known["task"][number].tobytes()
+                prefixes.write(b"".join(digest + _of_task(digest, task) for _, digest in links[:-1]))
+                end = links[-1][1] if links else bytes(_DIGEST)
+                own += end
+                ends += _in_longer(end, task, is_call=bool(known["is_call"][number]))
+            digests, wanted = (np.frombuffer(bytes(data), dtype=f"S{_DIGEST}") for data in (own, ends))
+            begins_another = _begins_another(wanted, prefixes).reshape(-1, 2).any(axis=1)
+            again = known["is_open"][numbers] & (begins_another | _is_second(digests, known[numbers]))
         self.repeated[numbers] = again
         self.touched[numbers] = ~again & bool(again.any())
-        self._replies = _Replies(rows, digests[again], numbers[again])
+        self._replies = _Replies(rows, digests[again], numbers[again], report)
 
     def restored(self, trajectory: Trajectory, place: str) -> Trajectory:
         """The trajectory with the replies as the model wrote them, and with what its repetitions lack."""
         return self._replies.restored(trajectory, place)
-
-    def report_lost(self, report: Report) -> None:
-        """Report the texts of dropped trajectories that no restored one has."""
-        for place, texts in self._replies.left_out:
-            report.leave_out(REPEATED, texts, place)
 
 
 def _related(known: _Openings) -> NDArray[np.bool_]:
@@ -146,6 +140,22 @@ def _related(known: _Openings) -> NDArray[np.bool_]:
     # A conversation of one message may be the beginning of any that begins with it.
     short = known["first"][(links == 1) & is_open]
     return related | (np.isin(known["first"], short) & (links > 0))
+
+
+def _of_task(digest: bytes, task: bytes) -> bytes:
+    """The digest of a conversation at a task."""
+    return hashlib.blake2b(task, key=digest, digest_size=_DIGEST).digest()
+
+
+def _in_longer(end: bytes, task: bytes, *, is_call: bool) -> bytes:
+    """Two digests, of which a conversation that goes on from this one has at least one among its prefixes.
+
+    A run that names its task goes on at this task, or where no task is named: two runs may begin alike. A
+    call goes on anywhere.
+    """
+    if is_call or task == _NO_TASK:
+        return end + end
+    return _of_task(end, task) + _of_task(end, _NO_TASK)
 
 
 def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
@@ -186,43 +196,69 @@ class _Replies:
     may also leave out what the first request had: the system's text and the tools.
     """
 
-    def __init__(self, rows: Rows, digests: _Digests, numbers: NDArray[np.int64]) -> None:
+    def __init__(self, rows: Rows, digests: _Digests, numbers: NDArray[np.int64], report: Report) -> None:
         self._rows = rows
+        self._report = report
         order = np.argsort(digests, kind="stable")
         self._numbers, self._digests = numbers[order], digests[order]
-        self._counted: set[int] = set()
-        self.left_out: list[tuple[str, dict[str, int]]] = []
+        self._counted = np.zeros(len(digests), dtype=np.bool_)
 
     def restored(self, trajectory: Trajectory, place_in_log: str) -> Trajectory:
         """The trajectory with the replies in the place of their repetitions, and what it lacks."""
         messages = list(trajectory.messages)
         found: list[int] = []
         for place, digest in chain(messages):
-            numbers = self._find(digest)
-            if numbers and messages[place]["role"] == "assistant" and place < len(messages) - 1:
-                messages[place] = {**messages[place], **self._rows.read(numbers[0])[0].messages[-1]}
-            found += numbers
+            dropped = self._find(digest)
+            if dropped and messages[place]["role"] == "assistant" and place < len(messages) - 1:
+                messages[place] = _as_written(messages[place], self._read(dropped[0])[0].messages[-1])
+            found += dropped
         if not found:
             return trajectory
-        kept = _completed(replace(trajectory, messages=messages), self._rows.read(found[0])[0])
+        kept = _completed(replace(trajectory, messages=messages), self._read(found[0])[0])
         self._count_lost(trajectory, place_in_log, kept)
-        for number in found:
-            if number not in self._counted:
-                self._counted.add(number)
-                self._count_lost(*self._rows.read(number), kept)
+        for at in found:
+            if not self._counted[at]:
+                self._counted[at] = True
+                beginning, place_of_beginning = self._read(at)
+                self._count_lost(beginning, place_of_beginning, kept)
+                _give_back(kept.messages, beginning.messages)
         return kept
 
     def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
         """Count the texts of a trajectory that `kept` has not: another text of the system, say."""
         if texts := left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept]):
-            self.left_out.append((place, texts))
+            self._report.leave_out(REPEATED, texts, place)
 
-    def _find(self, digest: bytes) -> list[int]:
-        """The dropped trajectories with this digest."""
+    def _read(self, at: int) -> tuple[Trajectory, str]:
+        return self._rows.read(int(self._numbers[at]))
+
+    def _find(self, digest: bytes) -> range:
+        """The dropped trajectories with this digest, by their places in the order of digests."""
         wanted = np.bytes_(digest)
         start = np.searchsorted(self._digests, wanted, side="left")
         end = np.searchsorted(self._digests, wanted, side="right")
-        return [int(number) for number in self._numbers[start:end]]
+        return range(int(start), int(end))
+
+
+def _as_written(repeated: Message, reply: Message) -> Message:
+    """The reply in the place of its repetition, and context only where the repetition is."""
+    written: Message = {**repeated, **reply}
+    if "weight" not in repeated:
+        written.pop("weight", None)
+    return written
+
+
+def _give_back(messages: list[Message], dropped: list[Message]) -> None:
+    """Make turns of the agent out of those that `messages` has as context and `dropped`, its beginning, not.
+
+    A log may count each turn once: where the conversation that goes on repeats it, it has the weight 0.
+    """
+    places = (place for place, message in enumerate(messages) if message["role"] != "system")
+    begun = (message for message in dropped if message["role"] != "system")
+    for place, message in zip(places, begun, strict=False):
+        if message.get("weight") != 0 and "weight" in messages[place]:
+            messages[place] = messages[place].copy()
+            del messages[place]["weight"]
 
 
 def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:

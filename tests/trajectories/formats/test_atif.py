@@ -45,6 +45,18 @@ def test_copied_steps_are_context() -> None:
     assert found.success is False
 
 
+def test_copied_steps_are_the_agents_where_the_trajectory_they_are_from_is_dropped(tmp_path: Path) -> None:
+    head = {"schema_version": "ATIF-v1.6", "agent": {"name": "a"}}
+    asked = [{"source": "user", "message": "Count."}, {"source": "agent", "message": "Bay 4?"}]
+    more = [{"source": "user", "message": "Yes."}, {"source": "agent", "message": "Twelve."}]
+    copied = [step | {"is_copied_context": True} for step in asked]
+    for name, steps in {"trajectory.json": asked, "trajectory.cont-1.json": [*copied, *more]}.items():
+        (tmp_path / name).write_text(json.dumps({**head, "steps": steps}))
+    (found,), report = read(tmp_path, strict=True)
+    assert found.messages == [user("Count."), agent("Bay 4?"), user("Yes."), agent("Twelve.")]
+    assert report.repeated == 1
+
+
 def test_embedded_agents_before_the_steps(tmp_path: Path) -> None:
     document = json.loads((FILES / "trajectory.json").read_text())
     inner = {"subagent_trajectories": document["subagent_trajectories"]}

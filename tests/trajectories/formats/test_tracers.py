@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
-from lar.trajectories import Report, read_trajectories
+from lar.trajectories import Report, Trajectory, read_trajectories
 from tests.trajectories.formats.bay import (
     ANSWER,
     LOGS,
@@ -58,6 +58,71 @@ def test_litellm() -> None:
     assert found.messages == talk(name="count")
     assert (found.id, found.task, found.model, found.tools) == ("chatcmpl-2", "l-1", "demo", TOOLS)
     assert (report.repeated, report.problems.count) == (1, 0)  # an embedding is no call of the agent
+
+
+ERRORS: list[Any] = [
+    {"error": {"message": "Rate limit reached", "code": 429}},
+    {
+        "type": "error",
+        "error": {"type": "overloaded_error", "message": "Rate limit reached"},
+        "request_id": "r",
+    },
+    [{"error": {"code": 429, "message": "Rate limit reached", "status": "RESOURCE_EXHAUSTED"}}],
+    {"object": "error", "message": "Rate limit reached", "type": "RateLimitError", "code": 429},
+]
+BARE: list[Any] = [
+    {"error": "Rate limit reached"},
+    {"statusCode": 429, "error": "x", "message": "Rate limit reached"},
+]
+EMBEDDINGS: list[Any] = [
+    {"object": "list", "data": [{"embedding": [0.1, 0.2]}], "model": "embed"},
+    {"embedding": {"values": [0.1, 0.2]}},
+]
+
+
+def logged(answer: Any, kind: str = "acompletion") -> list[dict[str, Any]]:
+    """A call of a model with this answer, as LiteLLM, Helicone and LangSmith log it."""
+    given = {"messages": [user()]}
+    return [
+        {"id": "1", "call_type": kind, "response": answer, **given},
+        {"request_id": "1", "request_created_at": "x", "request_body": given, "response_body": answer},
+        {"id": "1", "trace_id": "1", "run_type": "llm", "inputs": given, "outputs": answer},
+    ]
+
+
+def kept(record: Any, other: Any) -> tuple[list[Trajectory], Report]:
+    """What is read of two records; of the first, what is in no trajectory."""
+    report = Report()
+    return list(read_trajectories([record, other], report=report, strict=True)), report
+
+
+@pytest.mark.parametrize("answer", [*ERRORS, *BARE, *map(json.dumps, ERRORS), *EMBEDDINGS])
+def test_an_error_and_embeddings_are_no_reply_and_are_counted(answer: Any) -> None:
+    for record, good in zip(logged(answer), logged({"content": "Twelve.", "model": "demo"}), strict=True):
+        (found,), report = kept(record, good)
+        assert found.messages == [user(), {"role": "assistant", "content": "Twelve."}]
+        (counts,) = report.formats.values()
+        assert (counts.records, counts.trajectories) == (2, 1)
+        if answer not in EMBEDDINGS:
+            assert any(left.characters == len("Rate limit reached") for left in report.left_out.values())
+
+
+def test_an_answer_in_json_with_an_error_in_it_is_the_agents() -> None:
+    answer = '{"error": "no such bay"}'
+    for record in logged(answer):
+        (found,) = read_trajectories([record])
+        assert found.messages[-1] == {"role": "assistant", "content": answer}
+
+
+@pytest.mark.parametrize(
+    "kind", ["aembedding", "amoderation", "atranscription", "arerank", "image_generation"]
+)
+def test_a_call_of_litellm_that_is_no_chat_gives_no_trajectory(kind: str) -> None:
+    good, *_ = logged({"content": "Twelve.", "model": "demo"})
+    record, *_ = logged({"text": "Twelve crates."}, kind)
+    (found,), report = kept(record, good)
+    assert found.messages[-1]["content"] == "Twelve."
+    assert report.left_out["litellm", "response.text"].characters == len("Twelve crates.")
 
 
 def test_helicone() -> None:

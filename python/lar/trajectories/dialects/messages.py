@@ -205,7 +205,7 @@ def _other_ids(value: dict[str, Any]) -> list[Any]:
 
 
 def _reasoning(value: dict[str, Any]) -> str:
-    keys = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+    keys = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
     return next((text for key in keys if (text := thought_of(value.get(key)))), "")
 
 

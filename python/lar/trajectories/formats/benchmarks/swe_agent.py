@@ -33,11 +33,17 @@ def _read_swe_agent(record: Record) -> list[Draft]:
     name = _instance(value, config)
     return [
         Draft(
-            normalize_messages(raw),
+            normalize_messages(list(map(_demonstrated, raw))),
             task=f"swe/{name}" if name else _task_without_demonstrations(raw),
             model=text_or_none(_dig(config, "agent", "model", "name")),
         )
     ]
+
+
+def _demonstrated(message: Any) -> Any:
+    """The message; a turn of a demonstration is context, because another run wrote it."""
+    is_demo = isinstance(message, dict) and message.get("is_demo")
+    return {**message, "weight": 0} if is_demo else message
 
 
 def _from_steps(steps: Any) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def _read_tau2(record: Record) -> list[Draft]:
     task = _PERSONA.sub("", str(value["task_id"]))
     return [
         Draft(
-            normalize_messages(value["messages"]),
+            normalize_messages(_of_the_agent(value["messages"])),
             id=identifier(value.get("id")),
             task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
             success=solved(_part(value, "reward_info").get("reward")),
@@ -46,6 +46,24 @@ def _read_tau2(record: Record) -> list[Draft]:
             tools=parse_tools(environment.get("tool_defs")),
         )
     ]
+
+
+def _of_the_agent(messages: Any) -> Any:
+    """The messages without the calls of the simulated user and their results, which the agent never reads."""
+    if not isinstance(messages, list):
+        return messages
+    return [message for message in map(_without_calls_of_the_user, messages) if message is not None]
+
+
+def _without_calls_of_the_user(message: Any) -> Any:
+    """The message without the user's own calls; None where nothing is left of it."""
+    if not isinstance(message, dict):
+        return message
+    if message.get("role") == "tool":
+        return None if message.get("requestor") == "user" else message
+    if message.get("role") != "user" or not message.get("tool_calls"):
+        return message
+    return {**message, "tool_calls": None} if message.get("content") else None
 
 
 def _part(value: Any, key: str) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class _Session:
             messages,
             id=f"{name}:{count + 1}" if name and count else name,
             task=_origin(self.meta) or name,
+            is_session=True,
             model=self.model,
             tools=self._tools(),
             problems=problems,

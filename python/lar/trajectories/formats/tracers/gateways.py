@@ -1,8 +1,10 @@
 """What gateways log of a request: LiteLLM (its logging payload, its spend logs) and Helicone.
 
-The task is the session or the trace where the log has one.
+The task is the session or the trace where the log has one. A call that failed or that is no chat (embeddings,
+moderation, ...) gives no trajectory.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.layouts.json_stream import Record
 
+_CHAT = re.compile(r"completion|responses|messages|generate_content|pass_?through")
 _OF_HELICONE = ("request_properties", "request_created_at", "response_created_at", "llmSchema")
 
 
@@ -22,6 +25,9 @@ def _is_litellm(value: Any) -> bool:
 
 def _read_litellm(record: Record) -> list[Draft]:
     value = record.value
+    kind = value["call_type"]
+    if isinstance(kind, str) and kind and not _CHAT.search(kind):
+        return []
     request = from_json_text(value.get("proxy_server_request")) or {}
     body = request.get("body") or request
     given = from_json_text(value.get("messages")) or body.get("messages") or body

@@ -4,6 +4,7 @@ An input is a text, a message, a list of messages or a request: `{messages, syst
 `contents`, the `input` and `instructions` of OpenAI's Responses. An output is a text, a message, a list of
 messages or a response: `choices`, `candidates`, `generations`, `output`, `message` and others. Both may be
 JSON text. What has none of these forms is kept whole: an input as the user's text, an output as the agent's.
+An error and embeddings are no answer.
 """
 
 import re
@@ -31,6 +32,8 @@ TOOLS = ("tools", "functions", "tool_definitions", "function_tools", "toolConfig
 INNER = ("kwargs", "request", "body", "llm_request", "config", "invocation_params", "data")
 REPLIES = ("message", "messages", "output", "outputs", "response", "completion", "content", "generation")
 TEXTS = ("text", "output_text", "generated_text", "result")
+# What a service writes beside the text of an error.
+_ABOUT_ERRORS = ABOUT | {"message", "detail", "code", "statusCode", "status_code", "request_id", "traceback"}
 _MESSAGE_IN_JSON = re.compile(r'\s*(\[\s*)?\{\s*"(role|messages|choices|parts)"\s*:')
 _MOST_ANSWERS = 8  # more texts are the pieces of a stream (BeeAI's spans)
 _STOPPED = ("stop", "end_turn", "length", "max_tokens", "stop_sequence", "STOP", "MAX_TOKENS")
@@ -87,7 +90,8 @@ def read_output(value: Any) -> Side:
     if isinstance(given, dict):
         side = _response(given, was_text=isinstance(value, str))
     if side is None:
-        return Side([{"role": "assistant", "content": _whole(value)}])
+        is_none = _is_no_answer(given, was_text=isinstance(value, str))
+        return Side() if is_none else Side([{"role": "assistant", "content": _whole(value)}])
     return Side(_chosen(side.messages), side.tools, side.system)
 
 
@@ -114,6 +118,32 @@ def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:
         return None
     own = was_text and isinstance(given[key], str)
     return read_output(given[key]) if others & RESPONSE or not (own or others) else None
+
+
+def _is_no_answer(given: Any, *, was_text: bool) -> bool:
+    """Whether a response of no known form is an error or holds embeddings: the model has said nothing."""
+    if isinstance(given, list):
+        return bool(given) and all(_is_no_answer(item, was_text=was_text) for item in given)
+    if not isinstance(given, dict):
+        return False
+    return _is_error(given, was_text=was_text) or _is_embedding(given)
+
+
+def _is_error(given: dict[str, Any], *, was_text: bool) -> bool:
+    """Whether a response is the error of a service; an agent that answers in JSON may write `error` too."""
+    if any(given.get(key) for key in (*REPLIES, *TEXTS) if key != "message"):
+        return False
+    error = given.get("error")
+    if given.get("object") == "error" or (isinstance(error, dict) and "message" in error):
+        return True
+    return bool(error) and not was_text and set(given) <= _ABOUT_ERRORS
+
+
+def _is_embedding(given: dict[str, Any]) -> bool:
+    data = given.get("data")
+    items = data if given.get("object") == "list" and isinstance(data, list) else [given]
+    keys = ("embedding", "embeddings")
+    return any(isinstance(item, dict) and any(map(item.get, keys)) for item in items)
 
 
 def _choice(choice: dict[str, Any]) -> Side:
