@@ -8,14 +8,16 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
 from lar.trajectories.layouts.json_stream import Record
 
+# Without case and underscores: sessionId, conversation_id, threadID.
 _CONVERSATIONS = (
-    "session_id",
-    "sessionId",
-    "sessionID",
-    "conversation_id",
-    "thread_id",
-    "trace_id",
-    "run_id",
+    "sessionid",
+    "conversationid",
+    "threadid",
+    "chatid",
+    "dialogid",
+    "dialogueid",
+    "traceid",
+    "runid",
 )
 
 
@@ -31,7 +33,10 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _conversation(entry: dict[str, Any]) -> str | None:
-    return next((name for key in _CONVERSATIONS if (name := identifier(entry.get(key)))), None)
+    named = {
+        key.replace("_", "").lower(): name for key, value in entry.items() if (name := identifier(value))
+    }
+    return next((named[key] for key in _CONVERSATIONS if key in named), None)
 
 
 FORMAT = Format(
