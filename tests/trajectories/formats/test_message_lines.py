@@ -44,3 +44,20 @@ def test_a_message_in_a_run_of_a_thread_is_the_threads(tmp_path: Path) -> None:
     ]
     (found,), _ = read(write_lines(tmp_path / "log.jsonl", entries), strict=True)
     assert (found.id, found.messages) == ("t", [user("Count bay 4"), agent("Twelve."), agent("Right.")])
+
+
+def test_a_broken_message_costs_itself_alone(tmp_path: Path) -> None:
+    nameless = {"id": "1", "type": "function", "function": {"arguments": "{}"}}
+    said = {"a": agent("12"), "b": {**agent(), "tool_calls": [nameless]}, "c": agent("13")}
+    entries = [
+        {**message, "sessionId": name} for name in said for message in (user(f"Count {name}"), said[name])
+    ]
+    entries.insert(5, {**agent("I count."), "sessionId": "b"})
+    found, report = read(write_lines(tmp_path / "log.jsonl", entries))
+    assert [(item.id, item.messages[1:]) for item in found] == [
+        ("a", [agent("12")]),
+        ("b", [agent("I count.")]),
+        ("c", [agent("13")]),
+    ]
+    (problem,) = report.problems.records
+    assert problem.reason == "message 2 of the session: a tool call without a function name"
