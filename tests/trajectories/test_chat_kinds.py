@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.draft import solved
 
 SYSTEM = {"role": "system", "content": "You run a warehouse."}
 USER = {"role": "user", "content": "How many crates?"}
@@ -292,9 +295,41 @@ def test_results_among_the_parts_keep_their_order():
     assert after == {"role": "assistant", "content": "After."}
 
 
-def test_a_reward_that_is_no_number_leaves_the_success_open():
-    for reward, success in ((float("nan"), None), (1.0, True), (0.2, False), (True, True), ("1", None)):
-        assert read_all({"messages": [USER, SAID], "reward": reward})[0].success is success
+OUTCOMES = [
+    *((float("nan"), None), ("nan", None), ("pending", None), ("", None), ([1], None)),
+    *((1, True), (1.0, True), (True, True), ("1", True), (" 1.0 ", True), ("True", True), ("true", True)),
+    *((0, False), (0.2, False), (False, False), ("0", False), ("FALSE", False), ("0.9", False)),
+]
+REQUEST = {"model": "m", "messages": [USER], "tools": [{"name": "count", "input_schema": {}}]}
+WRAPPINGS = {
+    "chat": {"messages": [USER, SAID]},
+    "responses": {
+        "responses_create_params": {"input": [USER]},
+        "response": {"output": [{"type": "message", **SAID}]},
+    },
+    "anthropic": {"request": REQUEST, "response": {"type": "message", **SAID}},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("key", ["success", "resolved", "reward"])
+@pytest.mark.parametrize(("value", "success"), OUTCOMES)
+def test_an_outcome_however_it_is_written(wrapping, key, value, success):
+    found, report = read_all({**WRAPPINGS[wrapping], key: value})
+    assert set(report.formats) == {wrapping}
+    assert found.success is success
+    left = {path for _, path in report.left_out}
+    assert (key in left) == (success is None and isinstance(value, str) and value != "")
+
+
+def test_the_first_outcome_that_is_known_counts():
+    record = {"messages": [USER, SAID], "success": "unknown", "resolved": 1, "reward": 0}
+    assert read_all(record)[0].success is True
+
+
+@given(st.booleans() | st.integers() | st.floats(allow_infinity=False), st.sampled_from([str, json.dumps]))
+def test_an_outcome_as_text_is_the_outcome(value, written):
+    assert solved(written(value)) is solved(value)
 
 
 def test_ids_may_be_numbers():

@@ -190,6 +190,13 @@ def test_a_block_gives_the_same_with_and_without_the_columns(tmp_path_factory, d
     assert read(data, folder, short=True) == read(data, folder, short=False)
 
 
+@pytest.mark.parametrize("success", [1, 0, -1, 0.5, 1.0, "True", "false", "1", "many", "", [], {}])
+def test_an_outcome_that_is_no_truth_value_is_left_to_the_long_way(tmp_path, success):
+    data = json.dumps({"messages": [{"role": "assistant", "content": "a"}], "success": success}).encode()
+    assert len(ChatLines(data, "log", 1, 1)) == 0
+    assert read(data, tmp_path, short=True) == read(data, tmp_path, short=False)
+
+
 SPACES = [chr(code) for code in range(0x110000) if chr(code).isspace()]
 
 

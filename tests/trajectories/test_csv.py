@@ -44,6 +44,16 @@ def test_messages_in_a_column(tmp_path: Path, name: str, delimiter: str) -> None
     assert ("chat", "notes") in report.left_out
 
 
+def test_outcomes_in_a_column(tmp_path: Path) -> None:
+    outcomes = {"True": True, "False": False, "1": True, "0": False, "": None}
+    with (tmp_path / "log.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["instruction", "output", "success"])
+        rows.writerows([f"question {value}", "yes", value] for value in outcomes)
+    found, _ = read(tmp_path / "log.csv", strict=True)
+    assert [one.success for one in found] == list(outcomes.values())
+
+
 @pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\x1e", "\r", "\n", "\r\n"])
 def test_a_field_may_hold_any_sign_that_parts_lines_elsewhere(tmp_path: Path, sign: str) -> None:
     with (tmp_path / "log.csv").open("w", encoding="utf-8", newline="") as file:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text, lines_of, strings_of
+from lar.trajectories.draft import solved
 from lar.trajectories.schema import Trajectory
 
 # Members that name things and hold no text of a conversation.
@@ -30,6 +31,8 @@ LABELS = frozenset(
         "key",  # of an attribute, beside its value
     )
 )
+# Members that tell the outcome of a run, as text in tables; another text there is none.
+_OUTCOMES = frozenset(("success", "resolved", "reward"))
 # Names and times that a program gives: no text of a conversation, and many in a log of a session.
 _STAMP = re.compile(
     r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:?\d\d)?"
@@ -148,7 +151,7 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
             yield from _missing(value["value"], (*path, value["key"]), held)
             return
         for key, item in value.items():
-            if isinstance(item, dict | list) or (isinstance(item, str) and key not in LABELS):
+            if isinstance(item, dict | list) or (isinstance(item, str) and not _is_label(key, item)):
                 yield from _missing(item, (*path, str(key)), held)
     elif isinstance(value, list):
         if id(value) not in held.objects:
@@ -160,6 +163,10 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
             yield from _missing(inner, (*path, "(json)"), held)
         elif characters := held.missing(value):
             yield path, characters
+
+
+def _is_label(key: Any, text: str) -> bool:
+    return key in LABELS or (key in _OUTCOMES and solved(text) is not None)
 
 
 def _opened(text: str) -> Any:

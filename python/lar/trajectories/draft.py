@@ -94,9 +94,27 @@ def identifier(value: Any) -> str | None:
 
 
 def solved(reward: Any) -> bool | None:
-    """Whether a reward is at least 1, the full reward; None where there is none, or it is no number (NaN)."""
+    """Whether a reward is at least 1, the full reward; None where there is none, or it is no number (NaN).
+
+    Text counts as what it says, because a table as text has no other values.
+
+    >>> [solved(reward) for reward in (True, 0.5, "1", "False", "many", None)]
+    [True, False, True, False, None, None]
+    """
+    if isinstance(reward, str):
+        reward = _value_of(reward.strip().lower())
     if isinstance(reward, bool):
         return reward
     if isinstance(reward, float) and reward != reward:
         return None
     return reward >= 1 - 1e-6 if isinstance(reward, int | float) else None
+
+
+def _value_of(text: str) -> bool | float | None:
+    """The truth value or the number that a text stands for."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return None

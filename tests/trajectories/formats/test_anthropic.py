@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.formats.interfaces.streams import whole_reply
 
 LOGS = Path(__file__).parents[1] / "logs" / "anthropic"
 
@@ -171,6 +174,44 @@ def test_a_stream_of_openai_chat_is_put_together(tmp_path):
     )
     (found,) = read_trajectories(path, strict=True)
     assert found.messages == [ASKED, _without_thought()]
+
+
+CALLS = st.lists(
+    st.tuples(st.sampled_from("fgh"), st.lists(st.text("ab", min_size=1), max_size=3)), max_size=4
+)
+
+
+def _streamed(deltas):
+    """The calls of a stream of `deltas`, each of one call, as (id, name, arguments)."""
+    chunks = [
+        {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]}
+        for delta in deltas
+    ]
+    calls = whole_reply(chunks).get("tool_calls", []) if chunks else []
+    return [(call["id"], call["name"], call["arguments"]) for call in calls]
+
+
+@given(CALLS, st.sampled_from([{"index": 0}, {"index": None}, {}, None]))
+def test_calls_of_one_index_are_told_apart_by_their_ids(calls, place):
+    deltas = []
+    for number, (name, pieces) in enumerate(calls):
+        at = {"index": number} if place is None else place
+        deltas.append({**at, "id": f"c{number}", "function": {"name": name, "arguments": ""}})
+        deltas += [{**at, "function": {"arguments": piece}} for piece in pieces]
+    assert _streamed(deltas) == [
+        (f"c{number}", name, "".join(pieces)) for number, (name, pieces) in enumerate(calls)
+    ]
+
+
+def test_the_deltas_of_a_call_may_repeat_its_id_or_have_an_empty_one():
+    begin = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{"}}
+    deltas = [begin, {"index": 0, "id": "c1", "function": {"arguments": "}"}}, {"index": 0, "id": ""}]
+    assert _streamed(deltas) == [("c1", "f", "{}")]
+
+
+def test_calls_without_index_and_id_are_told_apart_by_their_names():
+    deltas = [{"function": {"name": name, "arguments": "{}"}} for name in "fg"]
+    assert _streamed(deltas) == [(None, "f", "{}"), (None, "g", "{}")]
 
 
 # Signs at which `str.splitlines` parts a text, and which JSON need not escape.

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Message, write_trajectories
 from lar.trajectories.formats.frameworks import names
+from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
 COUNT = call("count", '{"bay": 4}', "c1")
@@ -119,12 +122,65 @@ def test_whose_turns_a_name_has(name: str, part: str) -> None:
         ([("user", "user", "x"), ("assistant", "assistant", "y")], False),
         ([("user", "alice", "x"), ("user", "bob", "x"), ("assistant", "helper", "y")], False),
         ([("assistant", "Planner", "x"), ("assistant", "Planner", "y")], False),
+        ([("assistant", "cathy", "x"), ("user", "assistant", "y")], True),
+        ([("user", "Research_Agent", "x"), ("user", "Law_Agent", "y"), ("assistant", "helper", "z")], True),
+        ([("user", "Alice", "x"), ("assistant", "ToolAgent", "y")], False),
+        ([("user", "user", "x"), ("assistant", "Planner", "y"), ("assistant", "ToolAgent", "z")], False),
+        ([("user", "ops_engineer", "x"), ("assistant", "helper", "y")], False),
+        ([("user", "ops_engineer", "x"), ("assistant", "assistant", "y")], False),
+        ([("user", "ops_engineer", "x"), ("assistant", "terminal_helper", "exit code: 1")], False),
     ],
 )
 def test_names_decide_where_they_contradict_the_roles(
     said: list[tuple[str, str, str]], decides: bool
 ) -> None:
     assert names.decide(said) is decides
+
+
+PEOPLE = st.sampled_from(["Alice", "bob", "Maria Lopez", "u-17", "user"])
+HELPERS = st.sampled_from(["ToolAgent", "terminal_helper", "SupportBot", "code_reviewer", "helper", "Bob"])
+CONTENTS = st.sampled_from(["Restart node 4", "exit code: 1", "", None])
+
+
+@given(st.lists(st.tuples(PEOPLE, CONTENTS), min_size=1), st.lists(st.tuples(HELPERS, CONTENTS), min_size=1))
+def test_the_roles_stand_where_people_ask(
+    asked: list[tuple[str, str | None]], said: list[tuple[str, str | None]]
+) -> None:
+    if any(name == "user" and content == "exit code: 1" for name, content in asked):
+        return  # a user's proxy that ran code
+    messages = [{"role": "user", "name": name, "content": content} for name, content in asked]
+    messages += [{"role": "assistant", "name": name, "content": content} for name, content in said]
+    assert cast_where_names_decide(messages) == messages
+
+
+@pytest.mark.parametrize("is_lines", [True, False])
+@pytest.mark.parametrize(
+    ("asker", "helper"),
+    [("Alice", "ToolAgent"), ("Alice", "terminal_helper"), ("ops_engineer", "helper")],
+)
+def test_a_chat_of_two_keeps_its_roles(tmp_path: Path, asker: str, helper: str, is_lines: bool) -> None:
+    asked, said = named(user("Please restart node 4"), asker), agent("I will restart it.", name=helper)
+    messages = [asked, said, named(user("Thanks"), asker), agent("Done.", name=helper)]
+    log = messages if is_lines else [{"messages": messages}]
+    (found,), _ = read(write_lines(tmp_path / "log.jsonl", log), strict=True)
+    assert found.messages == messages
+
+
+@pytest.mark.parametrize(
+    ("said", "roles"),
+    [
+        # The log of a user's proxy, where all others are a user.
+        (["assistant user_proxy", "user cathy", "user Terminal"], ["user", "assistant", "tool"]),
+        # The thread of a group, where all are.
+        (["user user_proxy", "user cathy", "user Planner"], ["user", "assistant", "assistant"]),
+        # A person beside a team keeps the role.
+        (["user Alice", "user Planner", "assistant Coder"], ["user", "assistant", "assistant"]),
+    ],
+)
+def test_the_role_of_a_name_that_tells_nothing(said: list[str], roles: list[str]) -> None:
+    speakers = [one.split() for one in said]
+    messages = [{"role": role, "name": name, "content": "x"} for role, name in speakers]
+    assert [message["role"] for message in cast_where_names_decide(messages)] == roles
 
 
 @pytest.mark.parametrize(

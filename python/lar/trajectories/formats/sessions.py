@@ -9,22 +9,22 @@ from lar.trajectories.dialects.responses import turns_of_items
 from lar.trajectories.schema import Message
 
 # What the reading of a malformed message raises; a TrajectoryError is a ValueError.
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 def readable_messages(raw: list[dict[str, Any]]) -> tuple[list[Message], list[str]]:
     """The normalized messages of a session, and for each that cannot be read what is wrong with it."""
     try:
         return normalize_messages(raw), []
-    except _MALFORMED:
+    except MALFORMED:
         pass
     messages: list[Message] = []
     problems: list[str] = []
     for number, one in enumerate(raw, start=1):
         try:
             messages += normalize_message(one)
-        except _MALFORMED as error:
-            problems.append(f"message {number} of the session: {_reason(error)}")
+        except MALFORMED as error:
+            problems.append(f"message {number} of the session: {reason_of(error)}")
     return messages, problems
 
 
@@ -35,14 +35,14 @@ def readable_items(items: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]
     for item in items:
         try:
             turns_of_items([item])
-        except _MALFORMED as error:
-            problems.append(f"an item of the session: {_reason(error)}")
+        except MALFORMED as error:
+            problems.append(f"an item of the session: {reason_of(error)}")
         else:
             found.append(item)
     return found, problems
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What is wrong with a malformed entry, in one line."""
     if isinstance(error, TrajectoryError):
         return str(error)

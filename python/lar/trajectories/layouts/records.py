@@ -154,13 +154,16 @@ def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
 
 
 def _as_one(records: Records) -> Records:
-    """Yield the broken records, then all others as one."""
+    """Yield the broken records, then the others as one. Its entries are objects; a null is nothing."""
     entries: list[Any] = []
     for record in records:
         if isinstance(record, BrokenRecordError):
             yield record
-        else:
+        elif isinstance(record.value, dict):
             entries.append(record.value)
+        elif isinstance(record.value, str | list):
+            kind = type(record.value).__name__
+            yield BrokenRecordError(f"expected an object, found {kind}", record.line, record.number)
     yield Record(entries, 1, 1, whole_file=True)
 
 

@@ -295,14 +295,9 @@ def _values(value: Any) -> list[Any]:
 
 
 def _grade(value: Any) -> bool | None:
-    if not isinstance(value, str):
-        return solved(value)
-    if value.lower() in _GRADES or value in _GRADES:
-        return solved(_GRADES.get(value, _GRADES.get(value.lower())))
-    try:
-        return solved(float(value))
-    except ValueError:
-        return None
+    if isinstance(value, str) and (value in _GRADES or value.lower() in _GRADES):
+        value = _GRADES.get(value, _GRADES.get(value.lower()))
+    return solved(value)
 
 
 def _recognises(value: Any) -> bool:

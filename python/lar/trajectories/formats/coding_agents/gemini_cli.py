@@ -6,12 +6,14 @@ own. Qwen Code writes an entry a line, in a tree by `parentUuid`. Notices of the
 left out.
 """
 
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches, sessions
 from lar.trajectories.formats.interfaces.gemini import raw_messages, raw_parts, request_task
@@ -138,8 +140,10 @@ def _drafts_of_states(name: str, states: list[dict[str, _Raw]]) -> list[Draft]:
 
 
 def _read_qwen(record: Record) -> list[Draft]:
-    found = sessions(record.value, "sessionId")
-    return [draft for name, entries in found.items() for draft in _qwen_session(name, entries)]
+    attempts = Attempts("session")
+    found = sessions(record.value, "sessionId").items()
+    drafts = [attempts.read(name, entries, partial(_qwen_session, name)) or [] for name, entries in found]
+    return attempts.reported(chain.from_iterable(drafts))
 
 
 def _qwen_session(name: str, entries: list[_Raw]) -> list[Draft]:

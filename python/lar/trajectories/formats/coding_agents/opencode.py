@@ -6,10 +6,12 @@ at `step-start`; a tool's part holds the call and its result. Notes for the prog
 steps) are left out.
 """
 
+from functools import partial
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.coding_agents.branches import sessions
 from lar.trajectories.layouts.json_stream import Record
@@ -134,19 +136,22 @@ def _session_of(entry: _Raw) -> Any:
 
 def _read_entries(record: Record) -> list[Draft]:
     known = [{"session": _session_of(entry), "entry": entry} for entry in record.value]
-    drafts = []
-    for name, of_session in sessions(known, "session").items():
-        entries = [item["entry"] for item in of_session]
-        flat = [entry for entry in entries if has(entry, "role", "content")]
-        if flat:
-            drafts.append(Draft(normalize_messages(flat), id=name or None))
-        elif any(has(entry, "part") for entry in entries):
-            drafts.append(_draft(name or None, _of_stream(entries)))
-        else:
-            whole = [entry for entry in entries if isinstance(entry.get("parts"), list)]
-            if whole:
-                drafts.append(_draft(name or None, [(_info_of(entry), entry["parts"]) for entry in whole]))
-    return drafts
+    attempts = Attempts("session")
+    return attempts.reported(
+        attempts.read(name, [item["entry"] for item in entries], partial(_session_draft, name or None))
+        for name, entries in sessions(known, "session").items()
+    )
+
+
+def _session_draft(name: str | None, entries: list[_Raw]) -> Draft | None:
+    """The trajectory of a session's entries; None where no entry is a message or a part of one."""
+    flat = [entry for entry in entries if has(entry, "role", "content")]
+    if flat:
+        return Draft(normalize_messages(flat), id=name)
+    if any(has(entry, "part") for entry in entries):
+        return _draft(name, _of_stream(entries))
+    whole = [entry for entry in entries if isinstance(entry.get("parts"), list)]
+    return _draft(name, [(_info_of(entry), entry["parts"]) for entry in whole]) if whole else None
 
 
 def _of_stream(entries: list[_Raw]) -> list[tuple[_Raw, list[_Raw]]]:

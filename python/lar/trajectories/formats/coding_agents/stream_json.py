@@ -4,10 +4,12 @@ A text of the Gemini CLI comes in pieces (`delta`). Calls in a row belong to the
 event of Droid repeats the agent's last text, or has it alone. `pi` and `gemini_cli` read session files.
 """
 
+from functools import partial
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.layouts.json_stream import Record
 
@@ -40,7 +42,8 @@ def _read(record: Record) -> list[Draft]:
             runs.append((name, []))
         runs[-1][1].append(entry)
         runs[-1] = (runs[-1][0] or name, runs[-1][1])
-    return [_draft(name, entries) for name, entries in runs]
+    attempts = Attempts("session")
+    return attempts.reported(attempts.read(name, entries, partial(_draft, name)) for name, entries in runs)
 
 
 def _draft(name: str | None, entries: list[_Raw]) -> Draft:

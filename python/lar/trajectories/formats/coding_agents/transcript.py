@@ -4,10 +4,12 @@ They are like Claude Code's entries, but a tool has an entry of its own: a call 
 tool_input, tool_output}, or a message of the role `tool`. Such a call belongs to the turn just before it.
 """
 
+from functools import partial
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.coding_agents.branches import sessions
 from lar.trajectories.layouts.json_stream import Record
@@ -37,7 +39,9 @@ def _is_entry(value: Any) -> bool:
 
 def _read(record: Record) -> list[Draft]:
     spoken = [entry for entry in record.value if isinstance(entry.get("message"), dict)]
-    return [_draft(name, entries) for name, entries in sessions(spoken, "sessionId").items()]
+    attempts = Attempts("session")
+    found = sessions(spoken, "sessionId").items()
+    return attempts.reported(attempts.read(name, entries, partial(_draft, name)) for name, entries in found)
 
 
 def _draft(name: str, entries: list[_Raw]) -> Draft:

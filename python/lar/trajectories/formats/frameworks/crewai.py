@@ -8,6 +8,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.layouts.json_stream import Record
 
@@ -60,16 +61,16 @@ def _read_log(record: Record) -> list[Draft]:
     ended = [entry for entry in record.value if _is_entry(entry) and text_or_none(entry.get("output"))]
     if not ended:
         raise TrajectoryError("a log of a crew without a task that ended")
-    return [
-        _draft(
-            [
-                {"role": "user", "content": entry["task"]},
-                {"role": "assistant", "name": entry["agent"], "content": entry["output"]},
-            ],
-            entry["task_name"],
-        )
-        for entry in ended
-    ]
+    attempts = Attempts("task")
+    return attempts.reported(
+        attempts.read(text_or_none(entry["task_name"]), entry, _of_task) for entry in ended
+    )
+
+
+def _of_task(entry: _Raw) -> Draft:
+    asked = {"role": "user", "content": entry["task"]}
+    answer = {"role": "assistant", "name": entry["agent"], "content": entry["output"]}
+    return _draft([asked, answer], entry["task_name"])
 
 
 CREWAI = Format(

@@ -81,13 +81,18 @@ def _content(message: _Raw) -> Any:
 
 def _has_names(messages: list[_Raw]) -> bool:
     """Whether every user's and every agent's message has a name, and the names decide."""
-    said = [message for message in messages if _role(message).lower() in _CHAT_ROLES]
-    named = [
-        (_role(message).lower(), name, _content(message))
-        for message in said
-        if (name := _name(message)) is not None
+    said = sum(_role(message).lower() in _CHAT_ROLES for message in messages)
+    named = _named_turns(messages)
+    return len(named) == said and names.decide(named)
+
+
+def _named_turns(messages: list[_Raw]) -> list[tuple[str, str, Any]]:
+    """The role, name and content of each user's and each agent's message that has a name."""
+    return [
+        (role, name, _content(message))
+        for message in messages
+        if (role := _role(message).lower()) in _CHAT_ROLES and (name := _name(message)) is not None
     ]
-    return len(named) == len(said) and names.decide(named)
 
 
 def _has_names_as_roles(messages: list[_Raw]) -> bool:
@@ -104,8 +109,10 @@ def _without_note(role: str) -> str:
 
 def cast(messages: list[_Raw]) -> list[_Raw]:
     """The messages with the roles that the names of their speakers give."""
-    turn = _in_role if _has_names_as_roles(messages) else _named
-    return [part for message in messages for part in turn(message)]
+    if _has_names_as_roles(messages):
+        return [part for message in messages for part in _in_role(message)]
+    are_views = names.are_views(_named_turns(messages))
+    return [part for message in messages for part in _named(message, are_views)]
 
 
 def cast_where_names_decide(messages: list[_Raw]) -> list[_Raw]:
@@ -131,15 +138,19 @@ def _read(record: Record) -> list[Draft]:
     ]
 
 
-def _named(message: _Raw) -> list[_Raw]:
-    """A message of AutoGen 0.2 with the role that its speaker's name gives."""
+def _named(message: _Raw, are_views: bool) -> list[_Raw]:
+    """A message of AutoGen 0.2 with the role that its speaker's name gives.
+
+    A person's name gives none: its role stands, but where roles are views it is an agent's.
+    """
     if isinstance(message.get("tool_responses"), list):
         return [{"role": "tool", **response} for response in message["tool_responses"]]
     role, name, content = _role(message).lower(), _name(message), _content(message)
     if role not in _CHAT_ROLES or name is None:
         return [message]
     calls = any(message.get(key) for key in _CALLS)
-    part = "assistant" if calls else names.part_in(name, content)
+    gives = are_views or names.is_plain(name)
+    part = "assistant" if calls else names.part_in(name, content) if gives else role
     kept = {key: message[key] for key in _KEPT if message.get(key) is not None}
     return [{"role": part, "name": name, "content": content, **kept}]
 

@@ -6,9 +6,9 @@ from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.interfaces.chat import parts_of, task_of
+from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields
 from lar.trajectories.layouts.json_stream import Record
 
@@ -36,14 +36,13 @@ def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any])
     """The trajectory of an exchange: `conversation` in raw messages, `value` the fields of the record."""
     request = exchange.request
     raw = [_converted(message) for message in [*_system(request), *conversation]]
-    success = value.get("success")
     tools = request.get("toolConfig")
     name = exchange.reply.get("id") if isinstance(exchange.reply, dict) else None
     return Draft(
         normalize_messages(raw),
         id=identifier(value.get("id")) or identifier(name),
         task=task_of(value),
-        success=success if isinstance(success, bool) else solved(value.get("reward")),
+        success=success_of(value),
         model=_model(exchange) or text_or_none(value.get("model")) or text_or_none(value.get("modelId")),
         tools=parse_tools(tools.get("tools") if isinstance(tools, dict) else request.get("tools")),
         is_call=True,

@@ -34,7 +34,7 @@ MESSAGE_KEYS = (
     "chat",
     "dialog",
 )
-_RESULTS = ("success", "resolved")  # the second of SWE-smith and SWE-gym
+_RESULTS = ("success", "resolved", "reward")  # the second of SWE-smith and SWE-gym
 TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 # Where a log keeps the request.
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
@@ -174,6 +174,12 @@ def task_of(value: dict[str, Any]) -> str | None:
     return None
 
 
+def success_of(value: dict[str, Any]) -> bool | None:
+    """Whether the run solved its task, as its record says."""
+    results = (solved(value.get(key)) for key in _RESULTS)
+    return next((result for result in results if result is not None), None)
+
+
 def _read(record: Record) -> list[Draft]:
     value = record.value
     if record.plain is not None:
@@ -203,13 +209,12 @@ def _draft(
     *,
     is_call: bool = False,
 ) -> Draft:
-    success = next((value[key] for key in _RESULTS if isinstance(value.get(key), bool)), None)
     return Draft(
         messages,
         is_call=is_call,
         id=identifier(value.get("id")),
         task=task_of(value),
-        success=success if success is not None else solved(value.get("reward")),
+        success=success_of(value),
         model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
         source=text_or_none(value.get("source")),
         keep_source="source" in value,

@@ -2,20 +2,23 @@
 
 from typing import Any
 
-from lar.trajectories.dialects.messages import is_message, normalize_messages
+from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.draft import Draft, identifier
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
+from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.layouts.json_stream import Record
 
+# Without case and underscores: sessionId, conversation_id, threadID.
 _CONVERSATIONS = (
-    "session_id",
-    "sessionId",
-    "sessionID",
-    "conversation_id",
-    "thread_id",
-    "trace_id",
-    "run_id",
+    "sessionid",
+    "conversationid",
+    "threadid",
+    "chatid",
+    "dialogid",
+    "dialogueid",
+    "traceid",
+    "runid",
 )
 
 
@@ -24,14 +27,19 @@ def _read(record: Record) -> list[Draft]:
     for entry in record.value:
         if is_message(entry):
             conversations.setdefault(_conversation(entry), []).append(entry)
-    return [
-        Draft(normalize_messages(cast_where_names_decide(raw)), id=name, task=name)
-        for name, raw in conversations.items()
-    ]
+    return [_draft(name, raw) for name, raw in conversations.items()]
+
+
+def _draft(name: str | None, raw: list[dict[str, Any]]) -> Draft:
+    messages, problems = readable_messages(cast_where_names_decide(raw))
+    return Draft(messages, id=name, task=name, problems=problems)
 
 
 def _conversation(entry: dict[str, Any]) -> str | None:
-    return next((name for key in _CONVERSATIONS if (name := identifier(entry.get(key)))), None)
+    named = {
+        key.replace("_", "").lower(): name for key, value in entry.items() if (name := identifier(value))
+    }
+    return next((named[key] for key in _CONVERSATIONS if key in named), None)
 
 
 FORMAT = Format(

@@ -10,9 +10,9 @@ from lar.trajectories.dialects.messages import from_json_text, normalize_message
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.responses import has_calls, is_items, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.interfaces.chat import task_of
+from lar.trajectories.formats.interfaces.chat import success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, body_of, exchanges_of, outer_fields
 from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
@@ -92,13 +92,12 @@ def _of_reply(exchange: Exchange, key: str) -> Any:
 
 
 def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
-    success = value.get("success")
     sources = (exchange.request, exchange.reply if isinstance(exchange.reply, dict) else {}, value)
     return Draft(
         _with_instructions(normalize_messages(said), sources),
         id=identifier(value.get("id")) or identifier(_of_reply(exchange, "id")),
         task=task_of(value),
-        success=success if isinstance(success, bool) else solved(value.get("reward")),
+        success=success_of(value),
         model=next((model for at in sources if (model := text_or_none(at.get("model")))), None),
         tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
         is_call="responses_create_params" not in value,

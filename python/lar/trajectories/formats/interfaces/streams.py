@@ -89,14 +89,19 @@ def _response(events: list[_Event]) -> Any:
 def _completion(events: list[_Event]) -> Any:
     """A message of OpenAI chat, from the deltas of its first choice."""
     message: dict[str, Any] = {"role": "assistant", "content": ""}
-    calls: dict[Any, dict[str, Any]] = {}
+    calls: list[dict[str, Any]] = []
+    known: dict[Any, dict[str, Any]] = {}  # the last call of each index
     for delta in _deltas(events):
         for key in ("content", "reasoning_content", "reasoning", "refusal"):
             if isinstance(delta.get(key), str):
                 message[key] = message.get(key, "") + delta[key]
         for call in delta.get("tool_calls") or ():
-            _extend_call(calls.setdefault(call.get("index", len(calls)), {"name": "", "arguments": ""}), call)
-    return message | ({"tool_calls": list(calls.values())} if calls else {})
+            index = call.get("index")
+            if _begins_call(call, known.get(index)):
+                calls.append({"id": None, "name": "", "arguments": ""})
+                known[index] = calls[-1]
+            _extend_call(known[index], call)
+    return message | ({"tool_calls": calls} if calls else {})
 
 
 def _deltas(events: list[_Event]) -> Iterator[dict[str, Any]]:
@@ -104,6 +109,18 @@ def _deltas(events: list[_Event]) -> Iterator[dict[str, Any]]:
         for choice in event.get("choices") or ():
             if choice.get("index", 0) == 0 and isinstance(choice.get("delta"), dict):
                 yield choice["delta"]
+
+
+def _begins_call(delta: dict[str, Any], known: dict[str, Any] | None) -> bool:
+    """Whether a delta begins a call, where `known` is the last one of its index.
+
+    Some servers give every call the index 0, or none, so an id tells calls apart; without both a name does.
+    """
+    if known is None:
+        return True
+    if delta.get("id"):
+        return bool(known["id"]) and delta["id"] != known["id"]
+    return delta.get("index") is None and bool((delta.get("function") or {}).get("name"))
 
 
 def _extend_call(call: dict[str, Any], delta: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.tracers.calls import conventions
-from lar.trajectories.formats.tracers.calls.attempts import Attempts
 from lar.trajectories.formats.tracers.calls.call import make_draft, read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
@@ -68,7 +68,7 @@ def _read_trace(record: Record) -> list[Draft]:
     trace = value["trace"] if isinstance(value.get("trace"), dict) else value
     scores = [*_scores(trace), *(_scores(value) if value is not trace else ())]
     rows = [row for row in value.get("observations") or [] if isinstance(row, dict)]
-    attempts = Attempts()
+    attempts = Attempts("call")
 
     def read(row: dict[str, Any]) -> Draft | None:
         return _generation(row, trace, scores)

@@ -9,8 +9,8 @@ from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.tracers.calls.attempts import Attempts
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace
@@ -41,7 +41,7 @@ def _read(record: Record) -> list[Draft]:
     for root in roots:
         for run in _tree(root, root.get("trace_id") or _id(root), root.get("parent_run_id")):
             traces.setdefault(run["trace_id"], []).append(run)
-    attempts = Attempts()
+    attempts = Attempts("call")
     return attempts.reported([draft for runs in traces.values() for draft in _read_trace(runs, attempts)])
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.draft import Draft
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.tracers.calls import conventions, spans
-from lar.trajectories.formats.tracers.calls.attempts import Attempts
 from lar.trajectories.formats.tracers.calls.call import read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
@@ -41,7 +41,7 @@ def read_document(record: Record) -> list[Draft]:
 
 def read_spans(found: Iterable[Span], success: bool | None = None) -> list[Draft]:
     """Return the calls in the spans; `success` is that of their traces, where the spans have no scores."""
-    attempts = Attempts()
+    attempts = Attempts("call")
     drafts = [draft for trace in spans.by_trace(found) for draft in _read_trace(trace, success, attempts)]
     return attempts.reported(drafts)
 

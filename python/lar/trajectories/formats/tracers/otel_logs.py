@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.draft import Draft
+from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers import otel
-from lar.trajectories.formats.tracers.calls.attempts import Attempts
 from lar.trajectories.formats.tracers.calls.conventions import read_call
 from lar.trajectories.formats.tracers.calls.spans import Span, first_of, id_of, plain, plain_attributes
 from lar.trajectories.layouts.json_stream import Record
@@ -40,7 +40,7 @@ def _read(record: Record) -> list[Draft]:
         span.attributes |= {key: value for key, value in attributes.items() if key not in _CONTENT}
         body = plain(entry.get("body"))
         span.events.append((name, attributes | (body if isinstance(body, dict) else {"content": body})))
-    attempts = Attempts()
+    attempts = Attempts("call")
     drafts = [draft for span in spans.values() if (draft := attempts.read(span.id, span, read_call))]
     others = (Record(entry, record.number) for entry in documents if otel.is_document(entry))
     return attempts.reported(drafts + [draft for other in others for draft in otel.read_document(other)])

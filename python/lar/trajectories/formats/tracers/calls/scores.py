@@ -44,4 +44,4 @@ def _verdict(value: Any) -> bool | None:
     if not isinstance(value, str):
         return solved(value)
     word = value.strip().lower()
-    return True if word in _GOOD else False if word in _BAD else None
+    return True if word in _GOOD else False if word in _BAD else solved(word)
