@@ -46,6 +46,33 @@ def report_summary(report: Report) -> dict[str, Any]:
     }
 
 
+def losses_summary(report: Report) -> dict[str, Any]:
+    """The report as "reading", for a command that does more than reading; {} where all was read."""
+    if _losses(report) or report.redacted or report.problems.count:
+        return {"reading": report_summary(report)}
+    return {}
+
+
+def print_losses(report: Report) -> None:
+    """Print what reading lost, for such a command; bad records are warned of (`warn_of`)."""
+    if losses := _losses(report):
+        print_prose(f"{', '.join(losses)} (lar import shows them)")
+    _print_redacted(report)
+
+
+def _losses(report: Report) -> list[str]:
+    losses = [f"{report.repeated:,} repeated"] if report.repeated else []
+    if report.left_out:
+        characters = sum(found.characters for found in report.left_out.values())
+        fields = len(report.left_out)
+        losses.append(f"{characters:,} characters of {fields:,} {_fields(fields)} in no trajectory")
+    return losses
+
+
+def _fields(number: int) -> str:
+    return "field" if number == 1 else "fields"
+
+
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
     """Bad records as JSON-ready values: counts of all by file and reason, and the first ones one by one."""
     return {
@@ -75,11 +102,15 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
         written = "written, without repeats" if report.repeated else "written"
         table.add_row(written, "", f"{trajectories:,}", f"{agent_turns:,}", "", "")
     print_table(table)
+    _print_redacted(report)
+    if report.left_out:
+        print_table(_fields_table(report))
+
+
+def _print_redacted(report: Report) -> None:
     if report.redacted:
         values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
         print_prose(f"redacted: {', '.join(values)}")
-    if report.left_out:
-        print_table(_fields_table(report))
 
 
 def _fields_table(report: Report) -> Table:
