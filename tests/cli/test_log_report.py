@@ -151,3 +151,19 @@ def test_what_was_redacted_is_counted_by_every_command(run, folder):
     command = ("corpus", "private.jsonl", "--tokenizer", "model", "--redact", "-o", "corpus")
     assert "redacted: 1 EMAIL" in run(*command)[1]
     assert json.loads(run(*command, "--json")[1])["reading"]["redacted"] == {"EMAIL": 1}
+
+
+def test_files_that_are_no_logs_are_counted_and_named(run, folder):
+    job = folder / "job"
+    (job / "t" / "agent").mkdir(parents=True)
+    steps = [{"source": "user", "message": "Count."}, {"source": "agent", "message": "Twelve."}]
+    trajectory = {"schema_version": "ATIF-v1.6", "agent": {"name": "a"}, "steps": steps}
+    (job / "t" / "agent" / "trajectory.json").write_text(json.dumps(trajectory))
+    for name in ("config.json", "result.json"):
+        (job / "t" / name).write_text("{}")
+    _, out, _ = run("import", "job", "-o", "out.jsonl")
+    assert "not read: 2 files, Harbor's notes; the first: job/t/config.json" in out.splitlines()
+    found = json.loads(run("import", "job", "-o", "out.jsonl", "--overwrite", "--json")[1])
+    assert found["not_read"] == [{"what": "Harbor's notes", "files": 2, "first": "job/t/config.json"}]
+    _, out, _ = run("corpus", "job", "--tokenizer", "model", "-o", "corpus")
+    assert out.splitlines()[-1].endswith(", 2 files beside logs not read (lar import shows them)")

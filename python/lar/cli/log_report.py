@@ -42,6 +42,10 @@ def report_summary(report: Report) -> dict[str, Any]:
             for (name, path), texts in _by_characters(report)
         ],
         "redacted": dict(report.redacted),
+        "not_read": [
+            {"what": what, "files": found.files, "first": found.first}
+            for what, found in report.not_read.items()
+        ],
         **bad_records_summary(report.problems),
     }
 
@@ -64,13 +68,15 @@ def _losses(report: Report) -> list[str]:
     losses = [f"{report.repeated:,} repeated"] if report.repeated else []
     if report.left_out:
         characters = sum(found.characters for found in report.left_out.values())
-        fields = len(report.left_out)
-        losses.append(f"{characters:,} characters of {fields:,} {_fields(fields)} in no trajectory")
+        fields = _number(len(report.left_out), "field")
+        losses.append(f"{characters:,} characters of {fields} in no trajectory")
+    if files := sum(found.files for found in report.not_read.values()):
+        losses.append(f"{_number(files, 'file')} beside logs not read")
     return losses
 
 
-def _fields(number: int) -> str:
-    return "field" if number == 1 else "fields"
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
@@ -103,6 +109,8 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
         table.add_row(written, "", f"{trajectories:,}", f"{agent_turns:,}", "", "")
     print_table(table)
     _print_redacted(report)
+    for what, found in report.not_read.items():
+        print_prose(f"not read: {_number(found.files, 'file')}, {what}; the first: {found.first}")
     if report.left_out:
         print_table(_fields_table(report))
 

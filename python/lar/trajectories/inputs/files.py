@@ -97,11 +97,14 @@ def _standard_input() -> io.BufferedReader:
     return sys.stdin.buffer  # type: ignore[return-value]
 
 
-def find_sources(paths: Iterable[StrPath]) -> list[Source]:
+def find_sources(
+    paths: Iterable[StrPath], pass_over: Callable[[str, Path], object] | None = None
+) -> list[Source]:
     """List the files of `paths`: files, folders, glob patterns, URLs of these, and "-" for standard input.
 
     A folder gives all its files, sorted, but hidden ones. A file that several of `paths` give is listed once,
-    at its first place. Labels are short, and no two files have the same.
+    at its first place. Labels are short, and no two files have the same. `pass_over` is called with each file
+    of a folder that is no log (`logs_among`), unless `paths` names it, after what it is.
 
     Raises:
         FileNotFoundError: a path is not there, or a pattern fits no file.
@@ -110,8 +113,13 @@ def find_sources(paths: Iterable[StrPath]) -> list[Source]:
         OSError: a folder cannot be listed.
     """
     found: dict[object, Source] = {}
-    for source in (source for path in paths for source in _sources_of(path)):
+    notes: dict[Path, str] = {}
+    for source in (source for path in paths for source in _sources_of(path, notes)):
         found.setdefault(source.identity, source)
+    if pass_over is not None:
+        for note, what in notes.items():
+            if note.resolve() not in found:
+                pass_over(what, note)
     sources = list(found.values())
     times = Counter(source.label for source in sources)
     return [
@@ -119,7 +127,7 @@ def find_sources(paths: Iterable[StrPath]) -> list[Source]:
     ]
 
 
-def _sources_of(given: StrPath) -> Iterator[Source]:
+def _sources_of(given: StrPath, notes: dict[Path, str]) -> Iterator[Source]:
     if remote.is_url(given):
         for url, label, size, system in remote.list_files(given):
             yield Source(url, label, size, system)
@@ -128,11 +136,11 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
     if str(path) in STDIN:
         yield Source(STDIN[0], "stdin", 0, shown=STDIN_NAME)
     elif path.exists():
-        yield from _files_at(path)
+        yield from _files_at(path, notes)
     elif glob.has_magic(str(path)):
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (absolute patterns)
         # `**` gives folders and the files in them: each file is listed once.
-        files = {source.path: source for at in found for source in _files_at(at)}
+        files = {source.path: source for at in found for source in _files_at(at, notes)}
         if not files:
             raise FileNotFoundError(f"{path}: no file fits this pattern")
         yield from files.values()
@@ -140,11 +148,14 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
         raise FileNotFoundError(f"{path}: no such file or folder")
 
 
-def _files_at(path: Path) -> Iterator[Source]:
+def _files_at(path: Path, notes: dict[Path, str]) -> Iterator[Source]:
+    """The file, or the logs in the folder; what is no log there is added to `notes`."""
     if not path.is_dir():  # pipes have no size
         yield Source(path, path.name, path.stat().st_size if path.is_file() else 0)
         return
-    for file in logs_among(_files_below(path)):
+    logs, beside = logs_among(_files_below(path))
+    notes.update(beside)
+    for file in logs:
         inner = file.relative_to(path).as_posix()
         yield Source(file, path.name if file == path else f"{path.name}/{inner}", file.stat().st_size)
 
