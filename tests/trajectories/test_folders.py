@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,27 @@ def test_notes_are_counted_once_and_the_first_is_named(tmp_path: Path) -> None:
     _, named = read_both(folder, folder / "two" / "verifier" / "reward.txt")
     assert named.not_read["Harbor's notes"].files == 6
     assert named.problems.count == 1
+
+
+@pytest.mark.parametrize("root", ["logs", "logs/job/one"])
+def test_an_archive_gives_what_its_folder_gives(tmp_path: Path, root: str) -> None:
+    job(tmp_path / "logs" / "job")
+    path = tmp_path / "job.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted((tmp_path / root).rglob("*")):
+            archive.write(file, file.relative_to(tmp_path / root))
+    of_folder, expected = read(tmp_path / root, strict=True)
+    found, report = read(path, strict=True)
+    assert [(one.task, one.success, one.messages) for one in found] == [
+        (one.task, one.success, one.messages) for one in of_folder
+    ]
+    assert {one.success for one in found} == {True, None}
+    counts = {what: files.files for what, files in report.not_read.items()}
+    assert counts == {what: files.files for what, files in expected.not_read.items()}
+    assert str(path) in next(iter(report.not_read.values())).first
+    imported = Report()
+    import_logs([path], tmp_path / "out.jsonl", workers=1, report=imported)
+    assert imported == report
 
 
 def read_both(*paths: Path) -> tuple[list[object], Report]:

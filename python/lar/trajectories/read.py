@@ -199,6 +199,9 @@ class Reader:
 
     def read(self, source: Source) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
+        if source.note is not None:
+            self.report.pass_over(source.note, source.full_name)
+            return
         broken = None
         try:
             with open_source(source) as opened:

@@ -97,7 +97,7 @@ class Report:
         self.repeated += 1
         self.first_repeated = self.first_repeated or place
 
-    def pass_over(self, what: str, file: Path) -> None:
+    def pass_over(self, what: str, file: Path | str) -> None:
         """Count a file that is not read."""
         self.not_read.setdefault(what, NotRead(0, str(file))).files += 1
 

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lar.trajectories.inputs import opencode_storage, openhands_storage, remote
 from lar.trajectories.inputs.archives import ZIP, ZIP_NAMES, Member, list_members, open_member
+from lar.trajectories.inputs.beside import NOTES, Trials, results_beside
 from lar.trajectories.inputs.compression import (
     HEAD,
     MAGIC_BYTES,
@@ -37,7 +38,8 @@ class Source:
     """A file to read, its size in bytes (0: unknown), and the short name that its trajectories get.
 
     `path` is a URL where fsspec reads the file, by the file system `system`, and "-" for standard input. A
-    `member` is a file in the archive at `path`. `shown` is the name in messages, where it is not the path.
+    `member` is a file in the archive at `path`; `results` are those that may hold the result of its trial,
+    and `note` is what it is if it is no log. `shown` is the name in messages, where it is not the path.
     """
 
     path: Path | str
@@ -46,6 +48,8 @@ class Source:
     system: Any = None
     member: Member | None = None
     shown: str | None = None
+    results: tuple[Member, ...] = ()
+    note: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -265,6 +269,8 @@ def zip_members(source: Source) -> tuple[list[Source], str | None]:
     """
     with source.open() as archive:
         members, broken = list_members(archive)
+    named = {_inner(member): member for member in members}
+    trials = Trials(named, named.__contains__)
     return [
         replace(
             source,
@@ -272,13 +278,15 @@ def zip_members(source: Source) -> tuple[list[Source], str | None]:
             shown=f"{source.full_name}/{_inner(member)}",
             size=member.packed or 0,
             member=member,
+            results=tuple(named[file] for file in results_beside(_inner(member)) if file in named),
+            note=NOTES if trials.have_note(_inner(member)) else None,
         )
         for member in members
     ], broken
 
 
-def _inner(member: Member) -> str:
-    return PurePath(member.name.replace("\\", "/")).as_posix()
+def _inner(member: Member) -> PurePosixPath:
+    return PurePosixPath(member.name.replace("\\", "/"))
 
 
 def has_archive_name(source: Source) -> bool:

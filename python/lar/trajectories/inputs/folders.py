@@ -28,15 +28,15 @@ def logs_among(files: list[Path]) -> tuple[list[Path], dict[Path, str]]:
     folders = {file.parent for file in files}
     events = {folder for folder in folders if openhands_storage.is_events(folder)}
     storages = {folder: opencode_storage.storage_of(folder) for folder in folders}
-    notes = _notes_of_datasets(files)
+    notes, trials = _notes_of_datasets(files), beside.Trials(files, Path.is_file)
     logs = [*events]
-    for storage in set(storages.values()) - {None}:
-        logs += opencode_storage.find_sessions(storage)
+    for at in {at for at in storages.values() if at is not None}:
+        logs += opencode_storage.find_sessions(at)
     for file in files:
         storage = storages[file.parent]
         if _is_part(file, storage, events):
             continue
-        if what := _kind_of_note(file, storage):
+        if what := _kind_of_note(file, storage, trials):
             notes[file] = what
         elif file not in notes:
             logs.append(file)
@@ -52,13 +52,13 @@ def _is_part(file: Path, storage: Path | None, events: set[Path]) -> bool:
     return file.parent in events and openhands_storage.is_event(file)
 
 
-def _kind_of_note(file: Path, storage: Path | None) -> str | None:
+def _kind_of_note(file: Path, storage: Path | None, trials: beside.Trials) -> str | None:
     """What a file beside logs is; None for one that may be a log."""
     if storage is not None and opencode_storage.is_note(storage, file):
         return "OpenCode's notes"
     if openhands_storage.is_note(file):
         return "OpenHands' notes"
-    return "Harbor's notes" if beside.is_note(file) else None
+    return beside.NOTES if trials.have_note(file) else None
 
 
 def _notes_of_datasets(files: list[Path]) -> dict[Path, str]:
