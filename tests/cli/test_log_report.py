@@ -1,15 +1,17 @@
-"""What `lar import` prints of a log: counts by format, what was left out, and warnings of it."""
+"""What commands print of a log: counts by format, what was left out, and warnings of it."""
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from lar.cli.import_ import command
+from testing import toy
 
 TALK = [{"role": "user", "content": "How many crates?"}, {"role": "assistant", "content": "Twelve."}]
 
 
-def run(tmp_path, records, *options):
+def imported(tmp_path, records, *options):
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(record) + "\n" for record in records))
     arguments = [str(log), "-o", str(tmp_path / "out.jsonl"), "--overwrite", *options]
@@ -18,10 +20,10 @@ def run(tmp_path, records, *options):
 
 def test_counts_and_fields_that_were_left_out(tmp_path):
     records = [{"messages": TALK, "review": "A long review of this run, by hand."}] * 2
-    shown = run(tmp_path, records).output
+    shown = imported(tmp_path, records).output
     assert "chat" in shown
     assert "review" in shown
-    found = json.loads(run(tmp_path, records, "--json").stdout)
+    found = json.loads(imported(tmp_path, records, "--json").stdout)
     assert found["formats"]["chat"] == {
         "records": 2,
         "trajectories": 2,
@@ -35,7 +37,7 @@ def test_counts_and_fields_that_were_left_out(tmp_path):
 
 
 def test_brackets_in_a_log_are_no_markup(tmp_path):
-    done = run(
+    done = imported(
         tmp_path, [{"messages": TALK, "[/INST]": "A long review of this run.", "[bold]": "Another one."}]
     )
     assert done.exception is None
@@ -43,12 +45,12 @@ def test_brackets_in_a_log_are_no_markup(tmp_path):
 
 
 def test_a_text_that_looks_like_a_reply_is_warned_of(tmp_path, caplog):
-    run(tmp_path, [{"messages": TALK, "response": "An answer that nobody has read."}])
+    imported(tmp_path, [{"messages": TALK, "response": "An answer that nobody has read."}])
     assert "response looks like text of the conversation" in caplog.text
-    run(tmp_path, [{"messages": TALK, "blocks": [{"thinking": "A thought that nobody has read."}]}])
+    imported(tmp_path, [{"messages": TALK, "blocks": [{"thinking": "A thought that nobody has read."}]}])
     assert "blocks[].thinking looks like text of the conversation" in caplog.text
     caplog.clear()
-    run(tmp_path, [{"messages": TALK, "review": "An answer that nobody has read."}])
+    imported(tmp_path, [{"messages": TALK, "review": "An answer that nobody has read."}])
     assert "looks like" not in caplog.text
 
 
@@ -58,20 +60,20 @@ def test_repeated_histories_and_records_without_the_agent_are_counted(tmp_path):
         "request": {"messages": [*TALK, TALK[0]]},
         "response": {"role": "assistant", "content": "Still."},
     }
-    found = json.loads(run(tmp_path, [call, longer, {"messages": TALK[:1]}], "--json").stdout)
+    found = json.loads(imported(tmp_path, [call, longer, {"messages": TALK[:1]}], "--json").stdout)
     assert (found["trajectories"], found["repeated"], found["bad_records"]) == (1, 1, 1)
     assert "no turn of the agent" in found["problems"][0]
     assert (found["formats"]["chat"]["agent_turns"], found["agent_turns"]) == (3, 2)
-    shown = run(tmp_path, [call, longer]).output.splitlines()
+    shown = imported(tmp_path, [call, longer]).output.splitlines()
     read, written = (line.split() for line in shown if line.startswith(("chat", "written")))
     assert (read[2:4], written) == (["2", "3"], ["written,", "without", "repeats", "1", "2"])
-    assert "written," not in run(tmp_path, [longer]).output
+    assert "written," not in imported(tmp_path, [longer]).output
 
 
 def test_each_bad_record_is_in_a_counted_group_that_names_the_file(tmp_path, caplog):
     broken = [{"messages": TALK[:1], "id": str(number)} for number in range(150)]
     records = [{"messages": TALK}, *broken, {"messages": [{**TALK[0], "role": "judge"}, TALK[1]]}]
-    done = run(tmp_path, records, "--json")
+    done = imported(tmp_path, records, "--json")
     found = json.loads(done.stdout)
     many, one = found["bad_record_groups"]
     assert (many["records"], one["records"], found["bad_records"]) == (150, 1, 151)
@@ -88,8 +90,82 @@ def test_each_bad_record_is_in_a_counted_group_that_names_the_file(tmp_path, cap
 def test_many_groups_of_bad_records_are_counted_on_one_line(tmp_path, caplog):
     for number in range(25):
         (tmp_path / f"{number:02}.jsonl").write_text("{broken\n" * (1 + (number == 24)))
-    run(tmp_path, [{"messages": TALK}], str(tmp_path))
+    imported(tmp_path, [{"messages": TALK}], str(tmp_path))
     bad = [line for line in caplog.messages if "bad record" in line]
     assert bad[0].startswith(f"bad records: {tmp_path}/24.jsonl: 2, the first at record 1, line 1: not JSON")
     assert len(bad) == 21
     assert bad[-1] == "5 more bad records, of 5 other files and reasons (lar import --json counts them)"
+
+
+READERS = {
+    "corpus": ["corpus", "LOG", "--tokenizer", "model", "-o", "LOG.corpus"],
+    "estimate": ["estimate", "LOG", "--tokenizer", "model", "--size", "2", "--splits", "1"],
+    "mine": ["mine", "LOG", "--tokenizer", "model", "--size", "2", "-o", "mined", "--overwrite"],
+    "evaluate": ["evaluate", "LOG", "vocabulary"],
+    "report": ["report", "LOG", "vocabulary"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, vocabulary):
+    """A model, a vocabulary, a log that is read whole and one that is not."""
+    monkeypatch.chdir(tmp_path)
+    vocabulary.tokenizer.save("model")
+    vocabulary.save("vocabulary")
+    records = [
+        {"messages": run.messages, "split_key": f"new/{number}"}
+        for number, run in enumerate(toy.trajectories(12))
+    ]
+    lossy = [
+        {"messages": [*records[0]["messages"], *TALK], "split_key": "new/0", "rejected": "Another reply."},
+        *({**record, "note": "A note by hand."} for record in records),
+    ]
+    for name, rows in {"whole": records, "lossy": lossy}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", READERS)
+def test_every_command_that_reads_logs_counts_as_import_does(run, name):
+    def called(log, *more):
+        code, out, err = run(*(word.replace("LOG", log) for word in READERS[name]), *more)
+        assert code == 0, err
+        return out
+
+    found = json.loads(run("import", "lossy.jsonl", "-o", "lossy.parquet", "--json")[1])
+    assert (found["repeated"], len(found["left_out"])) == (1, 2)
+    reading = json.loads(called("lossy.jsonl", "--json"))["reading"]
+    assert reading.items() <= found.items()
+    assert reading.keys() >= {"formats", "repeated", "left_out", "redacted", "bad_records"}
+    line = "1 repeated, 194 characters of 2 fields in no trajectory (lar import shows them)"
+    assert line in called("lossy.jsonl").splitlines()
+    assert "reading" not in json.loads(called("whole.jsonl", "--json"))
+    assert "in no trajectory" not in called("whole.jsonl")
+
+
+def test_what_was_redacted_is_counted_by_every_command(run, folder):
+    pytest.importorskip("kingfisher_sdk", reason="needs lar[redact]")
+    pytest.importorskip("phonenumbers", reason="needs lar[redact]")
+    text = (folder / "whole.jsonl").read_text()
+    talk = [{"role": "user", "content": "Write to jane@example.com"}, TALK[1]]
+    (folder / "private.jsonl").write_text(text + json.dumps({"messages": talk}) + "\n")
+    command = ("corpus", "private.jsonl", "--tokenizer", "model", "--redact", "-o", "corpus")
+    assert "redacted: 1 EMAIL" in run(*command)[1]
+    assert json.loads(run(*command, "--json")[1])["reading"]["redacted"] == {"EMAIL": 1}
+
+
+def test_files_that_are_no_logs_are_counted_and_named(run, folder):
+    job = folder / "job"
+    (job / "t" / "agent").mkdir(parents=True)
+    steps = [{"source": "user", "message": "Count."}, {"source": "agent", "message": "Twelve."}]
+    trajectory = {"schema_version": "ATIF-v1.6", "agent": {"name": "a"}, "steps": steps}
+    (job / "t" / "agent" / "trajectory.json").write_text(json.dumps(trajectory))
+    for name in ("config.json", "result.json"):
+        (job / "t" / name).write_text("{}")
+    _, out, _ = run("import", "job", "-o", "out.jsonl")
+    assert "not read: 2 files, Harbor's notes; the first: job/t/config.json" in out.splitlines()
+    found = json.loads(run("import", "job", "-o", "out.jsonl", "--overwrite", "--json")[1])
+    assert found["not_read"] == [{"what": "Harbor's notes", "files": 2, "first": "job/t/config.json"}]
+    _, out, _ = run("corpus", "job", "--tokenizer", "model", "-o", "corpus")
+    assert out.splitlines()[-1].endswith(", 2 files beside logs not read (lar import shows them)")

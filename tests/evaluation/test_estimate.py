@@ -6,14 +6,16 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 import lar
 from lar.cli.estimate import command
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.estimate import ENOUGH, estimate
+from lar.evaluation.estimate import ENOUGH, Estimate, Point, estimate
 from lar.evaluation.money import Machine, Prices, realised
 from lar.evaluation.training_cost import training_cost
-from lar.evaluation.usage import Tokens, usage
+from lar.evaluation.usage import Tokens, Usage, usage
 from lar.mining.mine import mine_each
 
 
@@ -68,6 +70,18 @@ def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corp
     assert found.recommended.size == 12  # with a prompt weight, the largest: as lar.mine
     enough = [size for size, saved in reductions.items() if saved >= ENOUGH * reductions[12]]
     assert found.knee.size == min(enough)
+
+
+@given(st.lists(st.integers(0, 300), min_size=1), st.floats(0, 0.2))
+def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(units, weight):
+    points = tuple(
+        Point(2**number, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), 1.0)
+        for number, of_100 in enumerate(units)
+    )
+    found = Estimate(points, 1, 1, 100, None, None, weight)
+    assert found.knee in points
+    assert found.knee.size <= found.recommended.size
+    assert found.knee.reduction >= min(found.recommended.reduction, ENOUGH * found.recommended.reduction)
 
 
 def test_the_share_is_that_of_latents_with_enough_uses_in_all_logs(corpus, monkeypatch):

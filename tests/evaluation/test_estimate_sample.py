@@ -25,7 +25,7 @@ logs_of_tasks = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.text(max_si
 
 
 @given(logs_of_tasks, st.integers(1, 1500), st.integers(0, 4), st.randoms(use_true_random=False))
-def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(rows, most, fewest, chance):
+def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(tokenizer, rows, most, fewest, chance):
     logs = [short(task, text, number) for number, (task, text) in enumerate(rows)]
     lengths = Counter[str]()
     for one in logs:
@@ -40,7 +40,7 @@ def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(rows, mos
     def kept(given):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sampling, "FEWEST", fewest)
-            found = _Kept(most)
+            found = _Kept(most, tokenizer)
             for one in given:
                 found.add(one)
         return found
@@ -52,6 +52,41 @@ def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(rows, mos
     other = logs.copy()
     chance.shuffle(other)
     assert kept(other).trajectories() == found.trajectories()
+
+
+@given(logs_of_tasks, st.integers(1, 1500), st.integers(0, 4), st.integers(1, 20))
+def test_the_weights_are_those_of_all_pieces_tokenized_at_once(tokenizer, rows, most, fewest, at_once):
+    logs = [short(task, 40 * text, number) for number, (task, text) in enumerate(rows)]
+
+    def weights(size):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {"FEWEST": fewest, "PIECE": 5, "STRETCH": 50, "PIECES": size}.items():
+                patch.setattr(sampling, name, value)
+            found = _Kept(most, tokenizer)
+            for one in logs:
+                found.add(one)
+            return found.weights()
+
+    assert weights(at_once) == weights(10**9)
+
+
+def test_few_pieces_wait_to_be_tokenized(tokenizer, monkeypatch):
+    monkeypatch.setattr(sampling, "PIECES", 10)
+    batches = []
+
+    class Counting:
+        def encode_batch(self, texts):
+            batches.append(len(texts))
+            return tokenizer.encode_batch(texts)
+
+    kept = _Kept(2_000, Counting())
+    for number in range(500):
+        kept.add(short(f"t{number}", "do " * 30, number))
+    kept.weights()
+    assert sum(batches) == 500
+    # Before the first task is left out, the pieces are a small part of what is kept.
+    assert batches[0] < 50
+    assert set(batches[1:-1]) == {10}
 
 
 @pytest.mark.parametrize("most", [500, 2_000, 5_000])

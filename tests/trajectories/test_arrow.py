@@ -88,6 +88,7 @@ def test_a_saved_dataset(tmp_path: Path) -> None:
     found, report = read(save(tmp_path / "bays"), strict=True)
     assert [item.messages for item in found] == EXPECTED
     assert report.problems.count == 0
+    assert report.not_read["notes and caches of datasets"].files == 3
 
 
 def test_a_saved_dataset_of_splits(tmp_path: Path) -> None:

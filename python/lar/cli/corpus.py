@@ -94,7 +94,7 @@ def command(
         raise OptionError("--workers is for one machine: it does not go with --ray")
     if split_seed is not None and hold_out is None:
         raise OptionError("--split-seed needs --hold-out")
-    from lar.cli.log_report import bad_records_summary, warn_of
+    from lar.cli.log_report import bad_records_summary, losses_summary, print_losses, warn_of
     from lar.cli.next_step import after_corpus, print_next
     from lar.cli.reading import ReadingBar
     from lar.corpus import Corpus
@@ -127,9 +127,10 @@ def command(
     summary = _summary(corpus, bad_records_summary(report.problems), time.perf_counter() - began)
     warn_of(report)
     if as_json:
-        print_json(summary)
+        print_json(summary | losses_summary(report))
     else:
         _print(summary)
+        print_losses(report)
     _warn_of_few_held_out(summary)
     print_next(*after_corpus(corpus, tokenizer), as_json=as_json)
 

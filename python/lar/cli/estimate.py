@@ -93,16 +93,19 @@ def command(
       lar estimate corpus/
       lar estimate logs/ --tokenizer Qwen3-8B/ --price-input 0.2 --price-output 0.6 --runs-per-month 100000
     """
+    from lar.cli.log_report import losses_summary, print_losses
     from lar.cli.next_step import print_next
     from lar.evaluation.estimate import estimate
     from lar.evaluation.training_cost import training_cost
     from lar.mining.options import SIZES, MiningOptions
+    from lar.trajectories import Report
 
     bill = _bill(**prices)
     gates_read = [None if gate == "none" else gate for gate in gates] or [None]
     for gate in gates_read:  # checked before anything is read
         MiningOptions(max_entropy=gate, prompt_weight=prompt_weight)
-    sample = sample_of(logs, tokenizer, task_key, most_tokens)
+    report = Report()
+    sample = sample_of(logs, tokenizer, task_key, most_tokens, report)
     with progress_bar("estimating", unit="minings") as progress:
         found = estimate(
             sample,
@@ -121,9 +124,10 @@ def command(
         "training": None if cost is None else cost.to_dict(),
     }
     if as_json:
-        print_json(summary)
+        print_json(summary | losses_summary(report))
     else:
         print_estimate(found, summary)
+        print_losses(report)
     print_next(*_next_steps(logs, tokenizer, task_key, found), as_json=as_json, label="then")
 
 

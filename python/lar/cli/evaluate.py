@@ -60,7 +60,9 @@ def command(
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
     from lar.cli.inputs import check_for_cluster, open_corpora
+    from lar.cli.log_report import losses_summary, print_losses
     from lar.evaluation.reduction import evaluate
+    from lar.trajectories import Report
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     if any((Path(path) / FILE_NAME).is_file() for path in inputs):
@@ -68,7 +70,8 @@ def command(
     if ray_address is not None:
         check_for_cluster(inputs)
     loaded = LatentVocabulary.load(vocabulary)
-    corpora = open_corpora(inputs, loaded.tokenizer)
+    report = Report()
+    corpora = open_corpora(inputs, loaded.tokenizer, report)
     with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(corpora, loaded, backend=cluster, progress=progress)
     measured = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
@@ -76,11 +79,13 @@ def command(
         _check_unseen(measured, folders)
     bits = _bits_per_byte(measured, max_length, result.in_sample, **folders)
     if as_json:
-        print_json({**result.to_dict(), **({"bits_per_byte": bits} if bits else {})})
+        more = {"bits_per_byte": bits} if bits else {}
+        print_json(result.to_dict() | more | losses_summary(report))
     else:
         _print(result, loaded.size)
         for arm, value in bits.items():
             print_prose(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
+        print_losses(report)
 
 
 def _check_unseen(corpora: dict[str, Any], folders: dict[str, Path | None]) -> None:

@@ -73,7 +73,7 @@ def check_for_cluster(paths: tuple[Path | str, ...]) -> None:
         raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
 
 
-def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Report | None = None) -> Corpus:
+def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Report) -> Corpus:
     """One corpus folder, or a temporary corpus of all the given trajectories; `report` gets what was read.
 
     Raises:
@@ -87,7 +87,6 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
         raise OptionError(
             f"{paths[0]}: no corpus folder (no {MANIFEST_FILE}), and trajectories need --tokenizer"
         )
-    report = Report() if report is None else report
     with progress_bar("tokenizing") as bar:
         reading = ReadingBar(bar, paths, report)
         logs = read_trajectories(paths, report=report, progress=reading.read)
@@ -96,9 +95,14 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
     return corpus
 
 
-def open_corpora(paths: Sequence[Path | str], tokenizer: Any) -> dict[str, Corpus]:
-    """Each path as a corpus of its own, by its name."""
-    return {name: open_corpus((path,), tokenizer) for name, path in by_name(paths).items()}
+def open_corpora(paths: Sequence[Path | str], tokenizer: Any, report: Report) -> dict[str, Corpus]:
+    """Each path as a corpus of its own, by its name; `report` gets what was read of all."""
+    corpora = {}
+    for name, path in by_name(paths).items():
+        own = Report()
+        corpora[name] = open_corpus((path,), tokenizer, own)
+        report.merge(own)
+    return corpora
 
 
 def by_name(paths: Sequence[Path | str]) -> dict[str, Path | str]:

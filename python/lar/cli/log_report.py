@@ -43,8 +43,41 @@ def report_summary(report: Report) -> dict[str, Any]:
             for (name, path), texts in _by_characters(report)
         ],
         "redacted": dict(report.redacted),
+        "not_read": [
+            {"what": what, "files": found.files, "first": found.first}
+            for what, found in report.not_read.items()
+        ],
         **bad_records_summary(report.problems),
     }
+
+
+def losses_summary(report: Report) -> dict[str, Any]:
+    """The report as "reading", for a command that does more than reading; {} where all was read."""
+    if _losses(report) or report.redacted or report.problems.count:
+        return {"reading": report_summary(report)}
+    return {}
+
+
+def print_losses(report: Report) -> None:
+    """Print what reading lost, for such a command; bad records are warned of (`warn_of`)."""
+    if losses := _losses(report):
+        print_prose(f"{', '.join(losses)} (lar import shows them)")
+    _print_redacted(report)
+
+
+def _losses(report: Report) -> list[str]:
+    losses = [f"{report.repeated:,} repeated"] if report.repeated else []
+    if report.left_out:
+        characters = sum(found.characters for found in report.left_out.values())
+        fields = _number(len(report.left_out), "field")
+        losses.append(f"{characters:,} characters of {fields} in no trajectory")
+    if files := sum(found.files for found in report.not_read.values()):
+        losses.append(f"{_number(files, 'file')} beside logs not read")
+    return losses
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
@@ -76,11 +109,17 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
         written = "written, without repeats" if report.repeated else "written"
         table.add_row(written, "", f"{trajectories:,}", f"{agent_turns:,}", "", "")
     print_table(table)
+    _print_redacted(report)
+    for what, found in report.not_read.items():
+        print_prose(f"not read: {_number(found.files, 'file')}, {what}; the first: {found.first}")
+    if report.left_out:
+        print_table(_fields_table(report))
+
+
+def _print_redacted(report: Report) -> None:
     if report.redacted:
         values = (f"{number:,} {kind}" for kind, number in report.redacted.most_common())
         print_prose(f"redacted: {', '.join(values)}")
-    if report.left_out:
-        print_table(_fields_table(report))
 
 
 def _fields_table(report: Report) -> Table:

@@ -19,6 +19,7 @@ from lar.cli.common import (
     progress_bar,
 )
 from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
+from lar.cli.log_report import losses_summary, print_losses
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
 from lar.cli.outputs import check_output, overwrite_option
@@ -27,6 +28,7 @@ from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.mining.options import SIZES, MiningOptions
+from lar.trajectories import Report
 from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.storage import FILE_NAME
 
@@ -165,7 +167,8 @@ def command(
         check_for_cluster(inputs)
     began = time.perf_counter()
     own = tokenizer or (before and before.tokenizer)
-    corpus = with_split(open_corpus(inputs, own), hold_out, split_seed)
+    report = Report()
+    corpus = with_split(open_corpus(inputs, own, report), hold_out, split_seed)
     check_enough_tasks(corpus, options["min_support"])
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         backend = cluster or here
@@ -179,9 +182,10 @@ def command(
     vocabulary.save(output)
     summary = _summary(vocabulary, output, time.perf_counter() - began)
     if as_json:
-        print_json(summary)
+        print_json(summary | losses_summary(report))
     else:
         _print(vocabulary, summary, asked=size is not None or before is not None)
+        print_losses(report)
     print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 
 

@@ -59,8 +59,9 @@ def command(
       lar report logs/ --tokenizer Qwen3-8B/
       lar report corpus/ vocabulary/ student/ estimate.json evaluation.json -o report.html
     """
+    from lar.cli.log_report import losses_summary, print_losses, report_summary
     from lar.evaluation.reporting import charts, report
-    from lar.evaluation.reporting.evidence import read_evidence
+    from lar.evaluation.reporting.evidence import ReadingFile, read_evidence
     from lar.evaluation.reporting.write import check_is_ours
 
     check_is_ours(output)
@@ -68,10 +69,10 @@ def command(
     evidence = read_evidence(found.evidence)
     vocabulary = _vocabulary(found)
     corpora, reading = _corpora(found, tokenizer, vocabulary)
-    if reading is not None:
+    if found.logs:
         if evidence.reading is not None:
             raise OptionError("give the logs or what lar import printed about them, not both")
-        evidence = evidence._replace(reading=reading)
+        evidence = evidence._replace(reading=ReadingFile.model_validate(report_summary(reading)))
     given = ["lar", "report", *map(str, inputs), *(["--tokenizer", str(tokenizer)] if tokenizer else [])]
     with progress_bar("reporting", unit="tokens") as progress:
         written = report(
@@ -89,9 +90,11 @@ def command(
         logger.warning("no pictures, their figures are in tables: pip install vl-convert-python")
     missing = [one._asdict() for one in written.missing]
     if as_json:
-        print_json({"report": str(output), "sections": list(written.sections), "missing": missing})
+        summary = {"report": str(output), "sections": list(written.sections), "missing": missing}
+        print_json(summary | losses_summary(reading))
     else:
         print_prose(f"{output}: {', '.join(written.sections)}")
+        print_losses(reading)
         print_prose(f"Next: open it in a browser; its end lists {len(missing)} parts to add")
 
 
@@ -159,13 +162,11 @@ def _vocabulary(found: _Found) -> Any:
 
 
 def _corpora(found: _Found, tokenizer: Path | None, vocabulary: Any) -> tuple[dict[str, Any], Any]:
-    """The corpora by name, and what reading the logs gave, None without logs.
+    """The corpora by name, and the report of reading the logs.
 
     Without a vocabulary, all logs are one corpus, from which one is mined.
     """
     from lar.cli.inputs import by_name, open_corpus
-    from lar.cli.log_report import report_summary
-    from lar.evaluation.reporting.evidence import ReadingFile
     from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Report
 
@@ -179,5 +180,4 @@ def _corpora(found: _Found, tokenizer: Path | None, vocabulary: Any) -> tuple[di
         report = Report()
         corpora[name] = open_corpus(paths, loaded, report)
         together.merge(report)
-    reading = ReadingFile.model_validate(report_summary(together)) if found.logs else None
-    return corpora, reading
+    return corpora, together

@@ -11,6 +11,7 @@ from lar.errors import OptionError
 
 if TYPE_CHECKING:
     from lar.evaluation.sample import Sample
+    from lar.trajectories import Report
 
 tokenizer_option = click.option(
     "--tokenizer", type=TOKENIZER, help="The model's folder, for logs; a corpus folder has its own."
@@ -29,9 +30,13 @@ def most_tokens_option(default: int) -> Callable[[Callable[..., Any]], Callable[
 
 
 def sample_of(
-    paths: Sequence[Path | str], tokenizer: Path | None, task_key: str | None, most_tokens: int
+    paths: Sequence[Path | str],
+    tokenizer: Path | None,
+    task_key: str | None,
+    most_tokens: int,
+    report: "Report",
 ) -> "Sample":
-    """A sample of the training side of a corpus folder, or of logs, which are all read.
+    """A sample of the training side of a corpus folder, or of logs, which are all read; `report` gets that.
 
     Raises:
         OptionError: corpora are mixed with others, logs come without a tokenizer, or a corpus comes with
@@ -42,13 +47,13 @@ def sample_of(
     from lar.cli.reading import ReadingBar
     from lar.evaluation.sample import Sample
     from lar.tokenizer.tokenizer import Tokenizer
-    from lar.trajectories import Report, read_trajectories
+    from lar.trajectories import read_trajectories
 
     if tokenizer is None or any(map(is_corpus, paths)):
         if task_key is not None:
             raise OptionError("--task-key is for logs: a corpus has its tasks")
-        return Sample.of(open_corpus(tuple(paths), None), most_tokens)
-    loaded, report = Tokenizer.load(tokenizer), Report()
+        return Sample.of(open_corpus(tuple(paths), None, report), most_tokens)
+    loaded = Tokenizer.load(tokenizer)
     with progress_bar("reading") as bar:
         reading = ReadingBar(bar, paths, report)
         logs = read_trajectories(paths, task_key=task_key, report=report, progress=reading.read)

@@ -149,9 +149,12 @@ class Estimate:
 
     @property
     def knee(self) -> Point:
-        """The smallest size that saves `ENOUGH` of what the recommended one saves, with the same gate."""
+        """The smallest size that saves `ENOUGH` of what the recommended one saves, with the same gate.
+
+        The recommended one where it saves nothing: below 0, `ENOUGH` of a figure is more than the figure.
+        """
         best = self.recommended
-        return next(point for point in self._curve if point.reduction >= ENOUGH * best.reduction)
+        return next((point for point in self._curve if point.reduction >= ENOUGH * best.reduction), best)
 
     @property
     def _curve(self) -> list[Point]:

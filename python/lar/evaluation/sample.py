@@ -30,6 +30,8 @@ CHARACTERS = 6
 # To estimate the tokens of what is left out, a piece of so many characters is tokenized in each stretch. By
 # the characters alone the estimate for mini_swe_gemini3 was 6% too low: one run of 343 has 7% of all tokens.
 PIECE, STRETCH = 200, 5_000
+# Pieces that are tokenized at once, and that wait in memory until then.
+PIECES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,15 @@ class Sample:
             TrajectoryError: there are none.
             TokenizerError: the chat template refuses one of the sample.
         """
-        kept, tokenizer = _Kept(most_tokens * CHARACTERS), Tokenizer.of(tokenizer)
+        tokenizer = Tokenizer.of(tokenizer)
+        kept = _Kept(most_tokens * CHARACTERS, tokenizer)
         for trajectory in logs:
             kept.add(trajectory)
         if not kept.runs:
             raise TrajectoryError("the logs hold no trajectory")
         corpus = Corpus.build(kept.trajectories(), tokenizer, progress=progress)
         counted = tokens_by_task(corpus)
-        weights = kept.characters if len(counted) == len(kept.characters) else kept.weights(tokenizer)
+        weights = kept.characters if len(counted) == len(kept.characters) else kept.weights()
         tokens, error = _ratio(counted, weights)
         return cls(sampled(corpus, most_tokens), kept.runs, len(kept.characters), tokens, error)
 
@@ -116,12 +119,13 @@ def _first_left_out(sizes: Mapping[str, int], most: int) -> float | None:
 class _Kept:
     """The trajectories of a sample of at most `most` characters, while all of them are read once."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, tokenizer: Tokenizer) -> None:
         self.runs = 0
         self.characters: Counter[str] = Counter()  # of each task
-        self._pieces: list[
-            tuple[str, int, list[str]]
-        ] = []  # of all runs: task, characters, parts of the text
+        self._tokenizer = tokenizer
+        self._weights: dict[str, float] = defaultdict(float)
+        self._waiting: list[tuple[str, int, list[str]]] = []  # of runs: task, characters, parts of the text
+        self._pieces = 0  # of these runs
         self._most = most
         self._of_task: dict[str, list[Trajectory]] = defaultdict(list)
         self._last: list[tuple[float, str]] = []  # a heap of (-place, task) of the tasks that are kept
@@ -134,7 +138,10 @@ class _Kept:
         length = len(text)
         first = int(place_of(trajectory.id, SEED) * min(STRETCH, length))
         pieces = [text[at : at + PIECE] for at in range(first, length, STRETCH)]
-        self._pieces.append((task, length, pieces))
+        self._waiting.append((task, length, pieces))
+        self._pieces += len(pieces)
+        if self._pieces >= PIECES and self._left_out < 1:  # until then, the trajectories themselves wait
+            self._weigh()
         self.runs += 1
         self.characters[task] += length
         place = place_of(task, SEED)
@@ -151,14 +158,20 @@ class _Kept:
             self._held -= self.characters[name]
             del self._of_task[name]
 
-    def weights(self, tokenizer: Tokenizer) -> dict[str, float]:
+    def weights(self) -> dict[str, float]:
         """About the tokens of each task, all tasks included, by the pieces of its runs and their lengths."""
-        found = dict.fromkeys(self.characters, 0.0)
-        encoded = iter(tokenizer.encode_batch([piece for *_, pieces in self._pieces for piece in pieces]))
-        for task, length, pieces in self._pieces:
+        self._weigh()
+        return self._weights
+
+    def _weigh(self) -> None:
+        """Tokenize the pieces that wait."""
+        encoded = iter(
+            self._tokenizer.encode_batch([piece for *_, pieces in self._waiting for piece in pieces])
+        )
+        for task, length, pieces in self._waiting:
             tokens = sum(len(next(encoded)) for _ in pieces)
-            found[task] += tokens * length / sum(map(len, pieces))
-        return found
+            self._weights[task] += tokens * length / sum(map(len, pieces))
+        self._waiting, self._pieces = [], 0
 
     def trajectories(self) -> list[Trajectory]:
         """The trajectories of the sample, in an order that does not depend on that in which they came."""

@@ -101,6 +101,9 @@ def is_small(block: Block) -> bool:
 
 def blocks_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
     """Cut a file; `forced` is the format of all records. Copies of piped files are made in `folder`."""
+    if source.note is not None:
+        yield Whole(source, source.size)  # counted where it would be read
+        return
     try:
         with open_source(source) as opened:
             yield from _blocks(source, opened, forced, folder)

@@ -98,8 +98,8 @@ def import_logs(
         no task falls into the sample.
     """
     output = Path(output)
-    forced, kind, sources = get_format(format), output_kind(output), find_sources(paths)
     found = Report() if report is None else report
+    forced, kind, sources = get_format(format), output_kind(output), find_sources(paths, found.pass_over)
     with (
         atomic_file(output) as temporary,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,

@@ -90,9 +90,11 @@ def read_trajectories(
     """
     forced = get_format(format)
     paths, rows = paths_or_rows(source)
-    sources = find_sources(paths)
+    beside = Report()
+    sources = find_sources(paths, beside.pass_over)
 
     def read(rows: Iterator[Any], found: Report) -> Iterator[Trajectory]:
+        found.merge(beside)
         reader = Reader(forced, task_key, strict, found, redact)
         return _read_all(sources, rows, reader, progress, warn=report is None)
 
@@ -196,6 +198,9 @@ class Reader:
 
     def read(self, source: Source) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of a file, each with how many of the file's bytes have been read."""
+        if source.note is not None:
+            self.report.pass_over(source.note, source.full_name)
+            return
         broken = None
         try:
             with open_source(source) as opened:

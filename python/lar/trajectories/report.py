@@ -3,6 +3,7 @@
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.problems import Problems
@@ -49,12 +50,21 @@ class LeftOut:
 
 
 @dataclass(slots=True)
+class NotRead:
+    """Files of one kind in the given folders that are no logs and were not read."""
+
+    files: int
+    first: str
+
+
+@dataclass(slots=True)
 class Report:
     """What reading logs gave, beside the trajectories; `merge` adds another part of the same logs.
 
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
-    redacted: private values that were replaced, by kind. problems: records that could not be read.
+    redacted: private values that were replaced, by kind. not_read: by what they are, files of folders that
+    are no logs. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -68,6 +78,7 @@ class Report:
     repeated: int = 0
     first_repeated: str | None = None
     redacted: Counter[str] = field(default_factory=Counter)
+    not_read: dict[str, NotRead] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -85,6 +96,10 @@ class Report:
         """Count a trajectory that is the beginning of another one."""
         self.repeated += 1
         self.first_repeated = self.first_repeated or place
+
+    def pass_over(self, what: str, file: Path | str) -> None:
+        """Count a file that is not read."""
+        self.not_read.setdefault(what, NotRead(0, str(file))).files += 1
 
     def become(self, other: "Report") -> None:
         """Take over the counts of `other`, in place of all that was counted."""
@@ -107,4 +122,6 @@ class Report:
         self.repeated += other.repeated
         self.first_repeated = self.first_repeated or other.first_repeated
         self.redacted.update(other.redacted)
+        for what, files in other.not_read.items():
+            self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files
         self.problems.merge(other.problems)

@@ -54,6 +54,7 @@ def test_a_storage_folder_gives_its_sessions(tmp_path: Path) -> None:
     assert found.messages == MESSAGES
     assert found.id == "ses_a1"
     assert report.problems.count == 0
+    assert report.not_read["OpenCode's notes"].first == str(tmp_path / "storage/todo/list.json")
 
 
 def test_a_broken_file_of_a_storage_costs_its_session_alone(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def test_a_folder_of_events_is_one_conversation(tmp_path: Path, given: str) -> N
     (found,), report = read(tmp_path / given, strict=True)
     assert len(found) == 9
     assert found.id.endswith("events:1")
+    assert [files.files for files in report.not_read.values()] == ([] if given else [2])
     # One file that is broken costs its own event.
     (folder / "event-00003-e3.json").write_text("{")
     (found,), report = read(tmp_path / given)

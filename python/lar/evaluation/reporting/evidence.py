@@ -169,6 +169,14 @@ class FieldRow(BaseModel):
     first: str
 
 
+class NotReadRow(BaseModel):
+    """Files of one kind in the folders of the logs that were not read."""
+
+    what: str
+    files: int
+    first: str
+
+
 class ReadingFile(BaseModel):
     """What `lar import --json` prints about reading logs."""
 
@@ -176,6 +184,7 @@ class ReadingFile(BaseModel):
     repeated: int
     left_out: list[FieldRow]
     redacted: dict[str, int]
+    not_read: list[NotReadRow] = []
     bad_records: int
     problems: list[str]
 

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lar.trajectories.inputs import opencode_storage, openhands_storage, remote
 from lar.trajectories.inputs.archives import ZIP, ZIP_NAMES, Member, list_members, open_member
+from lar.trajectories.inputs.beside import NOTES, Trials, results_beside
 from lar.trajectories.inputs.compression import (
     HEAD,
     MAGIC_BYTES,
@@ -37,7 +38,8 @@ class Source:
     """A file to read, its size in bytes (0: unknown), and the short name that its trajectories get.
 
     `path` is a URL where fsspec reads the file, by the file system `system`, and "-" for standard input. A
-    `member` is a file in the archive at `path`. `shown` is the name in messages, where it is not the path.
+    `member` is a file in the archive at `path`; `results` are those that may hold the result of its trial,
+    and `note` is what it is if it is no log. `shown` is the name in messages, where it is not the path.
     """
 
     path: Path | str
@@ -46,6 +48,8 @@ class Source:
     system: Any = None
     member: Member | None = None
     shown: str | None = None
+    results: tuple[Member, ...] = ()
+    note: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -97,11 +101,14 @@ def _standard_input() -> io.BufferedReader:
     return sys.stdin.buffer  # type: ignore[return-value]
 
 
-def find_sources(paths: Iterable[StrPath]) -> list[Source]:
+def find_sources(
+    paths: Iterable[StrPath], pass_over: Callable[[str, Path], object] | None = None
+) -> list[Source]:
     """List the files of `paths`: files, folders, glob patterns, URLs of these, and "-" for standard input.
 
     A folder gives all its files, sorted, but hidden ones. A file that several of `paths` give is listed once,
-    at its first place. Labels are short, and no two files have the same.
+    at its first place. Labels are short, and no two files have the same. `pass_over` is called with each file
+    of a folder that is no log (`logs_among`), unless `paths` names it, after what it is.
 
     Raises:
         FileNotFoundError: a path is not there, or a pattern fits no file.
@@ -110,8 +117,13 @@ def find_sources(paths: Iterable[StrPath]) -> list[Source]:
         OSError: a folder cannot be listed.
     """
     found: dict[object, Source] = {}
-    for source in (source for path in paths for source in _sources_of(path)):
+    notes: dict[Path, str] = {}
+    for source in (source for path in paths for source in _sources_of(path, notes)):
         found.setdefault(source.identity, source)
+    if pass_over is not None:
+        for note, what in notes.items():
+            if note.resolve() not in found:
+                pass_over(what, note)
     sources = list(found.values())
     times = Counter(source.label for source in sources)
     return [
@@ -119,7 +131,7 @@ def find_sources(paths: Iterable[StrPath]) -> list[Source]:
     ]
 
 
-def _sources_of(given: StrPath) -> Iterator[Source]:
+def _sources_of(given: StrPath, notes: dict[Path, str]) -> Iterator[Source]:
     if remote.is_url(given):
         for url, label, size, system in remote.list_files(given):
             yield Source(url, label, size, system)
@@ -128,11 +140,11 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
     if str(path) in STDIN:
         yield Source(STDIN[0], "stdin", 0, shown=STDIN_NAME)
     elif path.exists():
-        yield from _files_at(path)
+        yield from _files_at(path, notes)
     elif glob.has_magic(str(path)):
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (absolute patterns)
         # `**` gives folders and the files in them: each file is listed once.
-        files = {source.path: source for at in found for source in _files_at(at)}
+        files = {source.path: source for at in found for source in _files_at(at, notes)}
         if not files:
             raise FileNotFoundError(f"{path}: no file fits this pattern")
         yield from files.values()
@@ -140,11 +152,14 @@ def _sources_of(given: StrPath) -> Iterator[Source]:
         raise FileNotFoundError(f"{path}: no such file or folder")
 
 
-def _files_at(path: Path) -> Iterator[Source]:
+def _files_at(path: Path, notes: dict[Path, str]) -> Iterator[Source]:
+    """The file, or the logs in the folder; what is no log there is added to `notes`."""
     if not path.is_dir():  # pipes have no size
         yield Source(path, path.name, path.stat().st_size if path.is_file() else 0)
         return
-    for file in logs_among(_files_below(path)):
+    logs, beside = logs_among(_files_below(path))
+    notes.update(beside)
+    for file in logs:
         inner = file.relative_to(path).as_posix()
         yield Source(file, path.name if file == path else f"{path.name}/{inner}", file.stat().st_size)
 
@@ -254,6 +269,8 @@ def zip_members(source: Source) -> tuple[list[Source], str | None]:
     """
     with source.open() as archive:
         members, broken = list_members(archive)
+    named = {_inner(member): member for member in members}
+    trials = Trials(named, named.__contains__)
     return [
         replace(
             source,
@@ -261,13 +278,15 @@ def zip_members(source: Source) -> tuple[list[Source], str | None]:
             shown=f"{source.full_name}/{_inner(member)}",
             size=member.packed or 0,
             member=member,
+            results=tuple(named[file] for file in results_beside(_inner(member)) if file in named),
+            note=NOTES if trials.have_note(_inner(member)) else None,
         )
         for member in members
     ], broken
 
 
-def _inner(member: Member) -> str:
-    return PurePath(member.name.replace("\\", "/")).as_posix()
+def _inner(member: Member) -> PurePosixPath:
+    return PurePosixPath(member.name.replace("\\", "/"))
 
 
 def has_archive_name(source: Source) -> bool:

@@ -23,6 +23,17 @@ def find_sessions(storage: Path) -> list[Path]:
     return sorted(folder for folder in (storage / "message").iterdir() if folder.is_dir())
 
 
+def is_part(storage: Path, file: Path) -> bool:
+    """Whether a file of the storage is read as part of a session."""
+    folder, *rest = file.relative_to(storage).parts
+    return file.suffix == ".json" and folder in _FOLDERS and (folder != "message" or len(rest) == 2)
+
+
+def is_note(storage: Path, file: Path) -> bool:
+    """Whether a file is one that OpenCode keeps beside the sessions, such as its lists of things to do."""
+    return file.suffix in (".json", "") and file.relative_to(storage).parts[0] not in _FOLDERS
+
+
 def open_session(messages: Path) -> io.BufferedReader:
     """A session as JSON, from the folder of its messages.
 

@@ -10,19 +10,24 @@ from pathlib import Path
 
 _FOLDER = "events"
 _EVENT = re.compile(r"(?:event-)?(\d+)(?:-[\w-]+)?\.json")
-# What stands beside the folder: the state of the program, and pages of the same events.
+# What stands beside the folder: the state of the program, and pages of the same events (`0-25.json`).
 _NOTES = ("base_state.json", "metadata.json", "meta.json", "agent_state.pkl", "conversation_stats.pkl")
-_CACHE = "event_cache"
+_CACHE, _PAGE = "event_cache", re.compile(r"\d+-\d+\.json")
 
 
 def is_events(folder: Path) -> bool:
     """Whether a folder holds the events of a conversation, one a file."""
-    return folder.name == _FOLDER and any(_EVENT.fullmatch(file.name) for file in folder.glob("*.json"))
+    return folder.name == _FOLDER and any(map(is_event, folder.glob("*.json")))
+
+
+def is_event(file: Path) -> bool:
+    """Whether a file in such a folder is one of the events, by its name."""
+    return _EVENT.fullmatch(file.name) is not None
 
 
 def is_note(file: Path) -> bool:
     """Whether a file stands beside a folder of events and holds no conversation of its own."""
-    cached = file.parent.name == _CACHE
+    cached = file.parent.name == _CACHE and _PAGE.fullmatch(file.name) is not None
     if not cached and file.name not in _NOTES:
         return False
     return is_events((file.parent.parent if cached else file.parent) / _FOLDER)

@@ -17,9 +17,9 @@ from lar.trajectories.formats import (
     recognise_record,
 )
 from lar.trajectories.formats.base import Format
-from lar.trajectories.inputs.beside import context_of
+from lar.trajectories.inputs.beside import context_by, context_of
 from lar.trajectories.inputs.compression import HEAD, BrokenDataError
-from lar.trajectories.inputs.files import PARQUET, Opened, Source, seekable
+from lar.trajectories.inputs.files import PARQUET, Opened, Source, open_source, seekable
 from lar.trajectories.layouts import arrow, csv_rows, json_stream, parquet, session_databases
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 
@@ -58,11 +58,26 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
             return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
     if start[:1] in (b"{", b"[") or hint:
         records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
-        context = context_of(source.path)
+        context = _context(source)
         return _with_context(records, context) if context else records
     if _YAML.search(head):
         return _yaml_records(stream)
     raise BrokenRecordError(f"not a log of a known format ({WHERE_LISTED})", 1)
+
+
+def _context(source: Source) -> dict[str, Any]:
+    """The context of the file's records that files beside it give, in the folder or in the archive."""
+    if source.member is None:
+        return context_of(source.path)
+    return context_by(_content, [replace(source, member=member) for member in source.results])
+
+
+def _content(source: Source) -> bytes:
+    try:
+        with open_source(source) as opened:
+            return opened.stream.read()
+    except BrokenDataError:
+        return b""
 
 
 def _with_context(records: Records, context: dict[str, Any]) -> Records:
@@ -81,7 +96,7 @@ def are_separate_lines(source: Source, opened: Opened, forced: Format | None) ->
         return False
     if start[:1] not in (b"{", b"[") and not hint:
         return False
-    if csv_rows.is_csv(source.full_name) or context_of(source.path):
+    if csv_rows.is_csv(source.full_name) or _context(source):
         return False
     text = opened.head.decode("utf-8", "replace")
     if any(log.looks_like(text) for log in TEXT_FORMATS) or not json_stream.looks_like_lines(start, hint):
