@@ -177,7 +177,7 @@ def train(
                 started |= start_rows(trainer.model, data, options, progress, taken and taken.new)
                 from_main(lambda: record_start(folder, started))
             else:
-                started |= recorded_start(folder)
+                started = recorded_start(folder) | started
             student.record = {
                 "base_fingerprint": identity["model"],
                 "start": started,
