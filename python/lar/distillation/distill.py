@@ -26,7 +26,7 @@ from lar.distillation.training.checkpoints import (
     recorded_start,
     run_identity,
 )
-from lar.distillation.training.distributed import check_launch, from_main, start
+from lar.distillation.training.distributed import check_launch, from_main, start, wait
 from lar.distillation.training.faults import memory_advice
 from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
@@ -162,7 +162,7 @@ def train(
     student.trained_tasks = sides.trained_tasks
     taken = None if earlier is None else earlier.hand_over(student)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as held:
-        folder = checkpoints or Path(temporary)
+        folder = checkpoints or Path(from_main(lambda: temporary))
         from_main(lambda: held.enter_context(only_writer(folder)))
         from_main(lambda: claim(folder, identity))
         trainer = DistillationTrainer(student, data, options, folder, progress, evaluated)
@@ -184,6 +184,7 @@ def train(
                 **sides.to_dict(),
                 **trainer.run(last),
             }
+        wait()  # others may still read the main process's temporary folder
     return student.eval()
 
 
