@@ -188,7 +188,7 @@ class _Work:
         gate, size = self._settings[0]
         vocabulary = self._mined(name_of(gate, size), gate, size)
 
-        def end_of_step(*_: object) -> None:
+        def end_of_step(done: int, total: int | None) -> None:  # noqa: ARG001 (of Progress)
             times.append(time.perf_counter())
 
         distill(self._corpus, str(self._model), vocabulary, few, progress=end_of_step)
