@@ -69,13 +69,9 @@ class Arm:
     is_trained: bool = True
 
     def distill_options(self, common: DistillOptions) -> DistillOptions:
-        """The world's options with the arm's own.
-
-        Without latents the loss is plain cross-entropy: a teacher's distribution would teach such an arm
-        neither more than the teacher can nor what its rewritten runs leave out.
-        """
-        own = {"control": True, "loss": "sft"} if self.latents is None else {}
-        return replace(common, **{**own, **self.options})
+        """The world's options with the arm's own; an arm without latents learns as a control."""
+        options = replace(common, **self.options)
+        return options.as_control() if self.latents is None else options
 
 
 def _random_segments(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
