@@ -12,7 +12,7 @@ from transformers import set_seed
 from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
-from lar.distillation.earlier import EarlierStudent
+from lar.distillation.earlier import EarlierStudent, HandedOver
 from lar.distillation.files import OPTIONS_FILE, checkpoints_beside
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
@@ -169,15 +169,7 @@ def train(
         for callback in reporting_callbacks(options.report_to, checkpoints):
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
-            last = from_main(lambda: last_checkpoint(folder))
-            started: dict[str, Any] = {} if taken is None else {"from": taken.to_dict()}
-            logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
-            if last is None:
-                # Every process does this with the same batches, before the model is sharded.
-                started |= start_rows(trainer.model, data, options, progress, taken and taken.new)
-                from_main(lambda: record_start(folder, started))
-            else:
-                started = recorded_start(folder) | started
+            last, started = _begun(trainer, data, folder, taken, progress)
             student.record = {
                 "base_fingerprint": identity["model"],
                 "start": started,
@@ -186,6 +178,28 @@ def train(
             }
         wait()  # others may still read the main process's temporary folder
     return student.eval()
+
+
+def _begun(
+    trainer: DistillationTrainer,
+    data: PackedExamples,
+    folder: Path,
+    taken: HandedOver | None,
+    progress: Progress,
+) -> tuple[Path | None, dict[str, Any]]:
+    """The checkpoint to go on from, None at the start, and the record of the start.
+
+    The rows of a new run are started here. Every process does this with the same batches, before the model is
+    sharded.
+    """
+    last = from_main(lambda: last_checkpoint(folder))
+    logger.info("checkpoints in %s; going on from %s", folder, last.name if last else "the start")
+    started: dict[str, Any] = {} if taken is None else {"from": taken.to_dict()}
+    if last is not None:
+        return last, recorded_start(folder) | started
+    started |= start_rows(trainer.model, data, trainer.options, progress, taken and taken.new)
+    from_main(lambda: record_start(folder, started))
+    return None, started
 
 
 def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:
