@@ -81,6 +81,7 @@ def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
         "max_length": options.max_length or choice.max_length,
         "batch_tokens": options.batch_tokens,
         "device": options.device,
+        "dtype": options.dtype,
         "seed": options.seed,
         # Twice the default, too low for models this small (docs/results/training.md, after 40 steps).
         "learning_rate": 1e-3,
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-tokens", type=int, help="base tokens of a step (default: one window)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
+    parser.add_argument("--dtype", default="auto", help="of the weights in training (%(default)s)")
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
     parser.add_argument(
         "--timed", type=int, help="let the arms work in turns on so many tasks, and time them"
