@@ -93,6 +93,8 @@ def _without_thoughts(runs: Runs, teacher: Path, device: str | None) -> Iterator
 DATA: dict[str, Rewrite | None] = {"runs": None, "no-thoughts": _without_thoughts, "skipped": skipped}
 """The data of the arms: the world's runs, or a rewriting of them."""
 
+MARGINAL = {"loss": "marginal"}
+
 ARMS: dict[str, Arm] = {
     "base": Arm(is_trained=False),
     CONTROL: Arm(),
@@ -102,11 +104,10 @@ ARMS: dict[str, Arm] = {
     "lar-1024": Arm(Latents(1024)),
     "lar-64-p75": Arm(Latents(64, "p75")),
     "lar-256-p75": Arm(Latents(256, "p75")),
-    "lar-64-guarded": Arm(student="lar-64", agent=_guarded),
-    "lar-64-sft": Arm(Latents(64), options={"loss": "sft"}),
-    "lar-256-sft": Arm(Latents(256), options={"loss": "sft"}),
     "lar-64-dropout": Arm(Latents(64), options={"latent_dropout": 0.2}),
-    "lar-64-sft-dropout": Arm(Latents(64), options={"loss": "sft", "latent_dropout": 0.2}),
+    **{f"lar-{size}-marginal": Arm(Latents(size), options=MARGINAL) for size in (64, 256, 1024)},
+    "lar-64-marginal-dropout": Arm(Latents(64), options={**MARGINAL, "latent_dropout": 0.2}),
+    "lar-64-marginal-guarded": Arm(student="lar-64-marginal", agent=_guarded),
     "lar-64-paper": Arm(Latents(64), options={"loss": "paper"}),
     "lar-64-published": Arm(Latents(64, maker=by_next_word), options=LOSS),
     "bpe-64": Arm(Latents(64, maker=vocabularies.bpe)),
@@ -116,6 +117,7 @@ ARMS: dict[str, Arm] = {
     "concise-hint": Arm(student=CONTROL, agent=HintedAgent),
     **{f"{CONTROL}-seed-{seed}": Arm(options={"seed": seed}) for seed in (1, 2)},
     **{f"lar-64-seed-{seed}": Arm(Latents(64), options={"seed": seed}) for seed in (1, 2)},
+    "lar-64-marginal-seed-1": Arm(Latents(64), options={**MARGINAL, "seed": 1}),
 }
 """The arms by their names. Those with another's student need no training.
 

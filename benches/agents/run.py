@@ -11,7 +11,8 @@ OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds 
 all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file, and a
 picture of them beside it (SVG and PNG).
 
---split unseen takes the students to further held-out tasks, and prints and records their figures alone.
+--split unseen takes the students to further held-out tasks, and prints and records their figures alone;
+--split fresh to those that no default was chosen on, which only search_qa has.
 
 Seconds of arms that ran one after another compare only on a quiet machine. --timed lets the chosen arms and
 the control work in turns, one episode at a time, and prints the ratios of their seconds.
@@ -49,6 +50,8 @@ def main() -> None:
     choice = WORLDS[options.world]
     tokenizer = lar.Tokenizer.load(options.model)
     world = choice.make(options.shared, tokenizer)
+    if options.split not in world.splits:
+        parser.error(f"{world.name} has no split {options.split!r}, but {', '.join(world.splits)}")
     bench = Bench(world, _settings(options, choice), options.output, _Steps(), options.split)
     if options.server:
         url, model = options.server

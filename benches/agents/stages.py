@@ -8,7 +8,7 @@ OUTPUT/WORLD/students/ARM/         an arm's student
 OUTPUT/WORLD/results/ARM.json      an arm's figures, with one entry for each task
 OUTPUT/WORLD/episodes/ARM.parquet  an arm's episodes, as trajectories
 
-The last two are of the split `test`; those of `unseen` are in results_unseen/ and episodes_unseen/.
+The last two are of the split `test`; those of another are in results_SPLIT/ and episodes_SPLIT/.
 """
 
 import json

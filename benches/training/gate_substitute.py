@@ -60,6 +60,7 @@ class Settings:
     def distillation(self) -> DistillOptions:
         """The options of every arm but for its vocabulary."""
         return DistillOptions(
+            loss="marginal",
             cached_teacher=True,
             learning_rate=1e-3,
             max_steps=self.steps,

@@ -243,7 +243,7 @@ def settings_of(options: argparse.Namespace, arm: Arm) -> DistillOptions:
         control=arm.gate == "control",
         learning_rate=options.learning_rate,
         row_learning_rate=options.row_learning_rate,
-        cached_teacher=not options.live_teacher,
+        cached_teacher=arm.loss != "sft" and not options.live_teacher,
         max_steps=options.steps,
         max_length=options.max_length,
         batch_tokens=options.batch_tokens,

@@ -285,6 +285,7 @@ def bench_of(setting: Setting, options: argparse.Namespace) -> Bench:
         setting.trained,
         setting.vocabulary,
         DistillOptions(
+            loss="marginal",  # the dearest: with a teacher's pass
             output_start=options.output_start,
             max_length=options.max_length,
             batch_tokens=options.batch_tokens,

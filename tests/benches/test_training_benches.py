@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 def bench(corpus, vocabulary, tmp_path_factory):
     copied = tiny.copy(corpus, tmp_path_factory.mktemp("bench") / "corpus")  # to be scored
     model = random_model(TINY, vocabulary.base_size, torch.device("cpu"))
-    options = DistillOptions(max_length=256, max_steps=3, logging_steps=1, device="cpu")
+    options = DistillOptions(loss="marginal", max_length=256, max_steps=3, logging_steps=1, device="cpu")
     return Bench(model, copied, vocabulary, options)
 
 

@@ -163,7 +163,7 @@ def cached(vocabulary, teacher_folder, tmp_path):
     return score(found, str(teacher_folder), top_k=4, max_length=256, device="cpu")
 
 
-CACHED = {**FEW, "max_steps": 1, "cached_teacher": True}
+CACHED = {**FEW, "max_steps": 1, "loss": "marginal", "cached_teacher": True}
 
 
 def test_a_teacher_cache_of_something_else_is_refused(cached, vocabulary, teacher_folder, tmp_path):

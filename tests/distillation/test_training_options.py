@@ -58,9 +58,10 @@ def test_yaml_and_overrides(tmp_path):
         ("max_length: 7", "max_length must be greater than or equal to 8, not 7"),
         ("1: 2", "1 is no option"),
         ("max_step: 2", "'max_step' is no option; did you mean 'max_steps'?"),
-        ("loss: mse", "loss must be 'marginal', 'paper' or 'sft', not 'mse'"),
+        ("loss: mse", "loss must be 'sft', 'marginal' or 'paper', not 'mse'"),
         ("patience: 2", "evaluate_steps"),
         ("min_improvement: -1", "min_improvement"),
+        ("cached_teacher: true", "needs a loss with a teacher"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, named):

@@ -65,7 +65,7 @@ def test_it_is_accepted_as_a_model(kept, corpus, vocabulary, teacher_folder, tmp
     small = Corpus.load(shutil.copytree(corpus.path, tmp_path / "corpus"))
     score(small, kept, top_k=4, max_length=256, device="cpu")
     score(small, merged, top_k=4, max_length=256, device="cpu")  # the same teacher, so no scoring is needed
-    options = DistillOptions(**FEW, max_steps=2, cached_teacher=True)
+    options = DistillOptions(**FEW, max_steps=2, loss="marginal", cached_teacher=True)
     student = distill(small, str(kept), vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(merged))
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in student.state_dict().items())

@@ -69,7 +69,9 @@ def test_a_store_of_all_tokens_trains_the_student_that_the_teacher_trains(
             whole,
             tmp_path / "model",
             vocabulary,
-            DistillOptions(**FEW, max_length=256, cached_teacher=cached, output_start="first"),
+            DistillOptions(
+                **FEW, max_length=256, loss="marginal", cached_teacher=cached, output_start="first"
+            ),
         )
         for cached in (False, True)
     ]
@@ -127,14 +129,19 @@ def test_a_corpus_built_anew_in_the_same_folder_is_not_scored(scored, model, tok
 
 
 def test_another_teachers_store_is_refused(scored, vocabulary):
-    options = DistillOptions(**FEW, max_length=64, cached_teacher=True)
+    options = DistillOptions(**FEW, max_length=64, loss="marginal", cached_teacher=True)
     with pytest.raises(CorpusError, match="another model"):
         distill(scored, tiny.model(vocabulary.base_size, seed=5), vocabulary, options)
 
 
 def test_other_windows_are_refused(scored, model, vocabulary):
     with pytest.raises(CorpusError, match="same max_length"):
-        distill(scored, model, vocabulary, DistillOptions(**FEW, max_length=128, cached_teacher=True))
+        distill(
+            scored,
+            model,
+            vocabulary,
+            DistillOptions(**FEW, max_length=128, loss="marginal", cached_teacher=True),
+        )
 
 
 def test_missing_and_broken_scores_are_refused(scored, corpus):

@@ -38,6 +38,7 @@ _NEITHER = "This turn has neither <execute> nor <answer>. Write one of them."
 class Code:
     """The world of the problems of one set. `shared` holds tasks/kodcode and tasks/mbpp."""
 
+    splits: tuple[Split, ...] = ("test", "unseen")
     max_turns = 6
 
     def __init__(self, shared: Path, problems: Problems, limits: Limits = DEFAULT_LIMITS) -> None:

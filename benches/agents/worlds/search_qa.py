@@ -7,6 +7,9 @@ Qwen2.5-3B (`v1`) that answered other questions right. Two things make scores co
 - The runs always search once, and their thoughts follow one template, so they are easy to compress.
 Set-up `v0` of the same source is left out: it ran without a chat template, and in 23% of its runs the model
 invents documents.
+
+Splits. `test` and `unseen` are 200 questions each. `fresh` has all others of which the source has no run:
+1,776 of Natural Questions and PopQA, and none of TriviaQA, whose questions have runs.
 """
 
 import re
@@ -37,6 +40,7 @@ class SearchQA:
     """The world of questions. `shared` holds tasks/search_qa; `tokenizer` cuts long results."""
 
     name = "search_qa"
+    splits: tuple[Split, ...] = ("test", "unseen", "fresh")
     max_turns = 10
 
     def __init__(self, shared: Path, tokenizer: Tokenizer) -> None:
@@ -44,7 +48,7 @@ class SearchQA:
         self._tokenizer = tokenizer
 
     def tasks(self, split: Split, count: int | None = None) -> list[Task]:
-        """The held-out questions of all three datasets, mixed."""
+        """The questions of a split, in a mixed order."""
         return [Task(name, self._questions[name]) for name in self._names(split)[:count]]
 
     def reset(self, task: Task) -> "Question":
@@ -67,6 +71,9 @@ class SearchQA:
                 )
 
     def _names(self, split: Split) -> list[str]:
+        if split == "fresh":
+            asked = {record["split_key"] for record in self._runs}
+            return [name for name in self._order[sum(HELD_OUT.values()) :] if name not in asked]
         first = 0 if split == "test" else HELD_OUT["test"]
         return self._order[first : first + HELD_OUT[split]]
 

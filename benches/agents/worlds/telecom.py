@@ -40,6 +40,7 @@ class Telecom:
     """The world of tickets."""
 
     name = "tau2_telecom"
+    splits: tuple[Split, ...] = ("test", "unseen")
     max_turns = 60  # the expert needs 26 on average
 
     def __init__(self, shared: Path, wording_seed: int = 0) -> None:

@@ -6,10 +6,10 @@ from typing import Any, Literal, Protocol
 
 from lar.trajectories import Message, Tool, Trajectory
 
-Split = Literal["test", "unseen"]
-"""`test`: the tasks of the table. `unseen`: further held-out tasks."""
+Split = Literal["test", "unseen", "fresh"]
+"""`test`: the tasks of the table. `unseen`: further held-out tasks. `fresh`: tasks that chose no default."""
 
-Runs = Literal["training", "test", "unseen"]
+Runs = Literal["training", "test", "unseen", "fresh"]
 """The tasks that runs are of: those that agents learn from, or those of a split."""
 
 
@@ -63,10 +63,12 @@ class Episode(Protocol):
 class World(Protocol):
     """An environment with tasks and with runs to learn from.
 
-    name: of its figures. max_turns: replies after which an episode ends without success.
+    name: of its figures. splits: those that it has. max_turns: replies after which an episode ends without
+    success.
     """
 
     name: str
+    splits: tuple[Split, ...]
     max_turns: int
 
     def tasks(self, split: Split, count: int | None = None) -> list[Task]:

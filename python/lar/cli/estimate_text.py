@@ -165,7 +165,7 @@ def _print_training(cost: dict[str, Any] | None) -> None:
         f"Training: one pass over all logs, the default, is {cost['tokens'] / 1e6:,.1f} M tokens, with"
         f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100, and as"
         f" much for the control. Memory: {cost['weights_gib']:.1f} GiB for the weights,"
-        f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic (6"
+        f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic (4"
         " operations a token and parameter at 40% of the GPU's peak); docs/howto/one-gpu.md has what was"
         " measured."
     )

@@ -43,17 +43,18 @@ _HELP = {
     "hidden_batches": "The number of batches to match hidden states on, with --row-start hidden.",
     "fitted_batches": "The number of batches to fit output rows on, with --output-start fitted.",
     "row_learning_rate": "The learning rate of the new rows.",
-    "cached_teacher": "Read the likely tokens that score --top-k stored, instead of running the teacher.",
+    "cached_teacher": "With --loss marginal or paper: read the likely tokens that score --top-k stored, "
+    "instead of running the teacher.",
     "hidden_weight": "The weight of the distance between hidden states in the loss.",
     "unit_weight": "The weight of the loss's second term, which trains the choice between a latent and its "
     "first token (with paper: all of what is learnt on latents). Raise it if latents are written too seldom.",
     "latent_dropout": "The share of the agent's latents that the student reads spelled out.",
     "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
-    "loss": "The training loss of a student; a control learns by sft. marginal: follow the teacher at every "
-    "unit, where latents count as their first token, and train the choice of the latent. paper: follow it at "
-    "base tokens only, cross-entropy on latents. sft: cross-entropy on all units, with no teacher: for runs "
-    "that are better than the teacher (docs/training.md has what was measured). The formulas are in "
-    "docs/how-it-works.md.",
+    "loss": "The training loss of a student; a control learns by sft. sft: cross-entropy on all units, "
+    "with no teacher. marginal: follow the teacher at every unit, where latents count as their first token, "
+    "and train the choice of the latent: for runs that the student shall not imitate. paper: follow the "
+    "teacher at base tokens only, cross-entropy on latents. docs/training.md has what was measured, "
+    "docs/how-it-works.md the formulas.",
     "row_start": "The start value of a latent's input row. exponential: a mean of its tokens' rows, the last "
     "ones weighted most. mean: all alike. first: the row of its first token. hidden: exponential, then "
     "fitted on --hidden-batches so that the model reads a latent like its segment, which takes time. No "

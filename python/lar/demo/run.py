@@ -44,7 +44,6 @@ class DemoOptions:
     base_model: BaseModelOptions = field(default_factory=BaseModelOptions)
     distillation: DistillOptions = field(
         default_factory=lambda: DistillOptions(
-            loss="sft",  # an expert wrote the runs, and closes more tickets than the base does
             max_steps=400,
             max_length=512,
             batch_tokens=1024,

@@ -12,7 +12,7 @@ from lar.utils.checked import check_fields
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 
-Loss = Literal["marginal", "paper", "sft"]
+Loss = Literal["sft", "marginal", "paper"]
 RowStart = Literal["exponential", "mean", "first", "hidden"]
 OutputStart = Literal["fitted", "first"]
 Sharding = Literal["none", "full"]
@@ -113,12 +113,12 @@ class DistillOptions(AdaptOptions):
     """How a student learns its latents: the fields of `AdaptOptions` and these.
 
     The loss (formulas in `lar.distillation.loss`)
-        loss: of a student: "marginal", "paper" or "sft". A control learns by "sft".
-        unit_weight: the weight `a` of the loss's second term.
+        loss: "sft", as a control learns too, or with a teacher: "marginal" or "paper".
+        unit_weight: the weight `a` of the loss's second term, which is all there is of "sft".
         hidden_weight: the weight of a third term. It pulls the student's last hidden state at every unit
             towards the teacher's at the unit's last token. It needs the teacher's pass with any loss.
         cached_teacher: read the probabilities that `lar.score` stored with `top_k` and the same max_length,
-            instead of running the teacher over each batch.
+            instead of running the teacher over each batch. For the losses with a teacher.
 
     The data
         latent_dropout: the share of the agent's latents that the student reads spelled out, in base tokens,
@@ -135,7 +135,7 @@ class DistillOptions(AdaptOptions):
     control: train on the same data for the same steps, without latents and with the options of `as_control`.
     """
 
-    loss: Loss = "marginal"
+    loss: Loss = "sft"
     unit_weight: NonNegativeFloat = 1.0
     hidden_weight: NonNegativeFloat = 0.0
     latent_dropout: Share = 0.0
@@ -146,6 +146,13 @@ class DistillOptions(AdaptOptions):
     fitted_batches: PositiveInt = 100
     cached_teacher: bool = False
     control: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cached_teacher and self.loss == "sft" and not self.control:
+            raise OptionError(
+                'cached_teacher needs a loss with a teacher, "marginal" or "paper"; sft has none'
+            )
 
     def as_control(self) -> "DistillOptions":
         """The same training for a control: by plain cross-entropy, without a teacher.

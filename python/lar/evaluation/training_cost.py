@@ -9,9 +9,9 @@ from typing import Any
 # them that training runs usually reach. Neither was measured with this package.
 PEAK = 989e12
 UTILISATION = 0.4
-# For each token and parameter: the teacher's forward pass 2, the student's 2, its backward pass through
-# frozen weights 2 (activations alone) and through the new ones almost nothing.
-OPERATIONS = 6
+# For each token and parameter: the forward pass 2, the backward pass through frozen weights 2 (activations
+# alone) and through the new ones almost nothing. A loss with a teacher takes 2 more for the teacher's pass.
+OPERATIONS = 4
 RANK = 16  # of LoRA, the default of distilling
 # Of each parameter that is trained, in float32: itself, its gradient and Adam's two moments.
 TRAINED_BYTES = 16

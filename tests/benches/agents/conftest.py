@@ -2,7 +2,7 @@
 
 import pytest
 
-from benches.agents.worlds.world import Opening, Step, Task
+from benches.agents.worlds.world import Opening, Split, Step, Task
 from testing import toy
 
 CITIES = [f"city {number}" for number in range(7)]
@@ -12,6 +12,7 @@ class Weather:
     """Ends when the agent has said "warm"; `told` observations at most, then success depends on the task."""
 
     name = "weather"
+    splits: tuple[Split, ...] = ("test", "unseen")
     max_turns = 4
 
     def __init__(self):

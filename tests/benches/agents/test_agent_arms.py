@@ -174,7 +174,7 @@ def test_a_server_has_no_arms_to_time(monkeypatch, capsys):
 
 def test_patterns_name_arms():
     assert matching(["*"]) == list(ARMS)
-    assert matching(["lar-256*", CONTROL]) == [CONTROL, "lar-256", "lar-256-p75", "lar-256-sft"]
+    assert matching(["lar-256*", CONTROL]) == [CONTROL, "lar-256", "lar-256-p75", "lar-256-marginal"]
     with pytest.raises(SystemExit, match="'lor-\\*' names no arm; there are base, react, "):
         matching(["lor-*"])
 

@@ -57,9 +57,11 @@ def test_a_wording_changes_no_fact():
 
 
 def test_no_question_of_a_split_is_learnt_from(search_qa):
-    test, unseen = (search_qa.tasks(split) for split in ("test", "unseen"))
-    asked = {re.sub(r"\W", "", task.source["question"].lower()) for task in [*test, *unseen]}
-    assert (len(test), len(unseen), len({task.id for task in [*test, *unseen]})) == (200, 200, 400)
+    test, unseen, fresh = (search_qa.tasks(split) for split in search_qa.splits)
+    every = [*test, *unseen, *fresh]
+    asked = {re.sub(r"\W", "", task.source["question"].lower()) for task in every}
+    assert (len(test), len(unseen), len(fresh), len({task.id for task in every})) == (200, 200, 1776, 2176)
+    assert list(search_qa.runs("fresh")) == []
     learnt = list(search_qa.runs())
     for run in learnt:
         question = run.messages[1]["content"].partition("Question: ")[2]
