@@ -14,18 +14,20 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lar import distill
+from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
+from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
 from lar.serving.export import checkpoint, export
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
-from lar.serving.export.self_check import self_check
-from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend
+from lar.serving.export.self_check import check_tokenizer, self_check
+from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
 from lar.serving.export.weights import ROWS_MULTIPLE
 from lar.vocabulary.vocabulary import LatentVocabulary
-from testing import tiny
+from testing import tiny, toy
 
 TEXTS = [
     "I will look up the weather in Lima.",
@@ -192,6 +194,19 @@ def test_a_tokenizer_that_lost_its_latents_is_found(merged, corpus, tmp_path):
     corpus.tokenizer.save(folder)
     with pytest.raises(ExportError, match="latents are missing"):
         self_check(folder)
+
+
+def test_latents_that_begin_with_a_dropped_space_are_checked_within_a_text(tmp_path):
+    vocabulary = mine(Corpus.build(toy.trajectories(60), toy.metaspace_tokenizer()), size=12)
+    assert any(latent.text.startswith(" ") for latent in vocabulary)
+    vocabulary.tokenizer.save(tmp_path / "base")
+    for make in (exported_backend, decode_only_backend):
+        write_tokenizer(make(vocabulary), tmp_path / "base", tmp_path)
+        checked = check_tokenizer(tmp_path, vocabulary, decode_only=make is decode_only_backend)
+        assert checked["latents"] == len(vocabulary)
+    stripped = (replace(latent, text=latent.text.lstrip(" ")) for latent in vocabulary)
+    with pytest.raises(ExportError, match=r"latent \d+ decodes to ' .* within a text"):
+        check_tokenizer(tmp_path, replace(vocabulary, latents=tuple(stripped)), decode_only=True)
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

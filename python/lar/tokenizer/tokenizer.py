@@ -222,6 +222,9 @@ class Tokenizer:
     def decode(self, ids: ArrayLike) -> str:
         """The exact text of `ids`, with special tokens and unchanged spaces.
 
+        A tokenizer that puts a space before every text drops it again, and so the first space of any ids;
+        `texts_within` keeps it.
+
         Raises:
             TokenizerError: an id is none of this tokenizer's, such as that of a latent, which is expanded
             first (`LatentVocabulary.expand`). The library would leave out its text without a word.
@@ -293,6 +296,17 @@ class Tokenizer:
         moves = starts - (np.cumsum(lengths) - lengths)
         text: bytes = flat[np.repeat(moves, lengths) + np.arange(lengths.sum())].tobytes()
         return text
+
+    def texts_within(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> list[str]:
+        """The texts that k lists of ids have within a text; list i is tokens[offsets[i]:offsets[i + 1]].
+
+        Unlike `decode`, this keeps a space at the beginning, which decoders of the Llama 2 kind drop where a
+        text begins. Bytes that are no whole character become U+FFFD.
+        """
+        content = self.bytes_of(tokens)
+        lengths = np.diff(self.token_bytes()[1].astype(np.int64))[tokens]
+        ends = np.concatenate([[0], np.cumsum(lengths)])[offsets].tolist()
+        return [content[start:end].decode(errors="replace") for start, end in pairwise(ends)]
 
     def added_texts(self) -> list[str]:
         """The texts of the added tokens, by id."""

@@ -202,7 +202,12 @@ class LatentVocabulary:
         return np.concatenate([lengths, latents])
 
     def text(self, units: ArrayLike) -> str:
-        """The text of units, without special tokens."""
+        """The text of units, without special tokens.
+
+        Tokenizers of the Llama 2 kind put a space before every text (`Tokenizer.puts_space_before`). The
+        units of such a text, and so this text of them, begin with that space; so does a stream's. Units from
+        the middle of a text begin with a space of its own, so neither can be removed here.
+        """
         return self._expander(skip_special_tokens=True).text(as_ids(units))
 
     def stream(
