@@ -23,7 +23,7 @@ from lar.serving.export.model_card import write_model_card
 from lar.serving.export.options import ExportKeywords, ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
 from lar.serving.export.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
-from lar.serving.export.tokenizer_files import header_ids, write_tokenizer
+from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
 from lar.serving.export.weights import plain_model
 from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
@@ -122,7 +122,7 @@ def _write(
         "first_latent": vocabulary.base_size,
         "latents": len(vocabulary),
         "split": student.record.get("split"),
-        "agent_header": header_ids(vocabulary.tokenizer),
+        **turn_ids(folder, vocabulary.base_size),
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_digests(folder / TRAINED_FILE, student.trained_tasks)
