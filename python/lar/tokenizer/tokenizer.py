@@ -105,10 +105,10 @@ class Tokenizer:
         except Exception as error:  # the library raises a bare Exception
             raise TokenizerError(f"{file}: {error}") from None
         config = read_json(folder / TOKENIZER_CONFIG_FILE)
+        named = {**read_json(folder / "special_tokens_map.json"), **config}
         with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
-            _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
-        legacy = read_json(folder / "special_tokens_map.json")
-        return cls(backend, config={**legacy, **config}, chat_template=_chat_template(folder, config))
+            _obey_added_tokens(backend, named, folder / TOKENIZER_CONFIG_FILE)
+        return cls(backend, config=named, chat_template=_chat_template(folder, config))
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
@@ -332,20 +332,31 @@ class Tokenizer:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
 
 
-def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
-    """Add the tokens that only tokenizer_config.json names (transformers gives those precedence)."""
+def _obey_added_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
+    """Give the added tokens the form that tokenizer_config.json lists (transformers gives it precedence).
+
+    Tokens that only this file names are added. Where a flag such as `rstrip` differs, it decides.
+    """
     listed = config.get("added_tokens_decoder") or {}
     known = backend.get_added_tokens_decoder()
+    named = {_content(value) for name, value in config.items() if name.endswith("_token")}
     for index, entry in sorted((int(index), entry) for index, entry in listed.items()):
-        if index in known:
-            continue
         fields = {key: value for key, value in entry.items() if key not in {"content", "special", "__type"}}
-        token = tokenizers.AddedToken(entry["content"], special=bool(entry.get("special")), **fields)
-        (backend.add_special_tokens if token.special else backend.add_tokens)([token])
-        logger.info("%s: added token %r is missing from %s", file, token.content, TOKENIZER_FILE)
+        is_special = bool(entry.get("special"))
+        token = tokenizers.AddedToken(entry["content"], special=is_special, **fields)
+        token.special = is_special or token.content in named  # after `normalized` has got its default
+        if index in known and _flags(known[index]) == _flags(token):
+            continue
+        backend.add_tokens([token])
+        logger.info("%s: added token %r is missing from %s, or another", file, token.content, TOKENIZER_FILE)
         if backend.token_to_id(token.content) != index:
             got = backend.token_to_id(token.content)
             raise TokenizerError(f"{file}: added token {token.content!r} has id {index} but would get {got}")
+
+
+def _flags(token: tokenizers.AddedToken) -> tuple[str | bool, ...]:
+    kind = (token.content, token.special, token.normalized)
+    return *kind, token.lstrip, token.rstrip, token.single_word
 
 
 @contextmanager
