@@ -130,6 +130,34 @@ def test_narrow_weights_pass_within_their_rounding(dtype, student_folder, tmp_pa
     assert 0 < done.report["logits_difference"] < 0.05
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_auto_is_the_dtype_of_the_teachers_base(dtype, teacher_folder, tmp_path):
+    base = tmp_path / "base"
+    model = AutoModelForCausalLM.from_pretrained(teacher_folder)
+    model.to(getattr(torch, dtype)).save_pretrained(base)
+    names = [base]
+    for name in ("adapted", "adapted-again"):
+        adapter = tmp_path / name
+        adapter.mkdir()
+        (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(names[-1])}))
+        names.append(adapter)
+    for teacher in names:
+        assert checkpoint._dtype("auto", teacher) == getattr(torch, dtype)
+        assert checkpoint._dtype("float16", teacher) == torch.float16
+
+
+def test_auto_writes_a_teacher_in_bfloat16_as_it_was(corpus, vocabulary, tmp_path):
+    teacher = tmp_path / "teacher"
+    tiny.model(vocabulary.base_size).to(torch.bfloat16).save_pretrained(teacher)
+    corpus.tokenizer.save(teacher)
+    options = DistillOptions(control=True, loss="sft", max_steps=1, max_length=256, device="cpu")
+    distill(corpus, teacher, None, options, tmp_path / "control")
+    done = export(tmp_path / "control", tmp_path / "export")
+    assert done.record["dtype"] == "bfloat16"
+    weights = load_file(done.folder / "model.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.bfloat16}
+
+
 @pytest.mark.slow
 def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
     student_folder, merged, vocabulary, tmp_path
@@ -285,6 +313,21 @@ def _swapped(student, *, merge_lora):
     rows = model.get_output_embeddings().weight.data
     rows[[first, first + 1]] = rows[[first + 1, first]]
     return model
+
+
+def test_a_damaged_adapter_of_a_student_is_one_line(student_folder, teacher_folder, tmp_path):
+    changed = shutil.copytree(student_folder, tmp_path / "student")
+    file = changed / "adapter_model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(TrainingError, match="adapter is damaged, or of another model") as found:
+        student_of(changed, teacher_folder)
+    assert str(found.value).startswith(str(changed))
+    tensors = load_file(student_folder / "adapter_model.safetensors")
+    save_file({name: value[:, :-1].contiguous() for name, value in tensors.items()}, file)
+    with pytest.raises(TrainingError, match="adapter is damaged, or of another model") as found:
+        student_of(changed, teacher_folder)
+    assert "\n" not in str(found.value)
 
 
 def test_bad_input_has_one_line(student_folder, tmp_path):

@@ -11,11 +11,12 @@ from typing import Any, Unpack
 
 import torch
 from tokenizers import Tokenizer as Backend
-from transformers import GenerationConfig
+from transformers import AutoConfig, GenerationConfig
 
 import lar
 from lar.distillation.student import Student
 from lar.errors import ExportError
+from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES, no_bar
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import fitting_tokenizer, teacher_of
@@ -91,12 +92,14 @@ def export(
     logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
+    dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=RECORD_FILE) as folder:
-        return _write(loaded, backend, tokenizer_source, folder, target, options, progress)
+        return _write(loaded, dtype, backend, tokenizer_source, folder, target, options, progress)
 
 
 def _write(
     student: Student,
+    dtype: torch.dtype,
     backend: Backend,
     tokenizer_source: Path,
     folder: Path,
@@ -105,7 +108,6 @@ def _write(
     progress: Progress,
 ) -> Export:
     vocabulary = student.vocabulary
-    dtype = _dtype(options.dtype, student)
     reference = folder / REFERENCE_FILE
     write_reference(student, reference, dtype)
     progress(2, _STEPS)
@@ -137,11 +139,16 @@ def _write(
     return Export(target, record, report)
 
 
-def _dtype(name: str, student: Student) -> torch.dtype:
-    if name != "auto":
-        return torch.float16 if name == "float16" else DTYPES[name]
-    own = getattr(student.base.config, "dtype", None)
-    return own if isinstance(own, torch.dtype) else torch.float32
+def _dtype(name: str, teacher: Path) -> torch.dtype:
+    """The dtype of an option; of "auto", that in the configuration of the teacher's base, else float32.
+
+    The student's own configuration does not have it: it was loaded in float32.
+    """
+    if name == "auto":
+        base, _ = base_and_adapters(teacher)
+        config = AutoConfig.from_pretrained(str(base), local_files_only=True)
+        name = str(config.dtype or config.get_text_config().dtype).removeprefix("torch.")
+    return {**DTYPES, "float16": torch.float16}.get(name, torch.float32)
 
 
 def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:
