@@ -335,14 +335,22 @@ def test_bad_input_has_one_line(student_folder, tmp_path):
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(OptionError, match="something else"):
         export(student_folder, tmp_path / "taken")
-    with pytest.raises(TrainingError, match="no student"):
-        export(tmp_path / "taken", tmp_path / "export")
+    for model in (None, tmp_path):
+        with pytest.raises(TrainingError, match="no student"):
+            export(tmp_path / "taken", tmp_path / "export", model=model)
     with pytest.raises(OptionError, match="convert_hf_to_gguf"):
         export(student_folder, tmp_path / "export", ExportOptions(llama_cpp=tmp_path))
     with pytest.raises(OptionError, match="merged"):
         ExportOptions(form="lora", llama_cpp=tmp_path)
     with pytest.raises(OptionError, match="dtype"):
         ExportOptions(dtype="int4")
+    with pytest.raises(OptionError, match="gates must be one of engines, none, not 'engine'"):
+        ExportOptions(gates="engine")
+    with pytest.raises(OptionError, match="needs --gguf"):
+        ExportOptions(gguf_type="f16")
+    (tmp_path / "latin.jinja").write_bytes(b"\xff{{ messages }}")
+    with pytest.raises(OptionError, match=r"latin\.jinja: not UTF-8"):
+        export(student_folder, tmp_path / "export", chat_template=tmp_path / "latin.jinja")
     moved = shutil.copytree(student_folder, tmp_path / "moved")
     config = json.loads((moved / "adapter_config.json").read_text())
     (moved / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone"}))

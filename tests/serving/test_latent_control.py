@@ -66,13 +66,13 @@ def test_an_export_records_what_opens_turns_in_the_template_that_is_written(
     (tmp_path / "template.jinja").write_text(template)
     first = max(backend.get_vocab().values()) + 1
     write_tokenizer(backend, tmp_path / "base", tmp_path, tmp_path / "template.jinja")
-    found = turn_ids(tmp_path, first)
+    exported = Tokenizer.load(tmp_path)
+    found = turn_ids(exported, first)
     assert backend.decode(found["agent_header"], skip_special_tokens=False) == "".join(header)
     assert found["other_openings"] == sorted(map(backend.token_to_id, others))
     record = {"first_latent": first, "latents": 4, **found}
     (tmp_path / RECORD_FILE).write_text(json.dumps(record))
     follower = LatentControl.of_export(tmp_path).follow("agent")
-    exported = Tokenizer.load(tmp_path)
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
     for roles, is_agents in ((messages, True), ([*messages, messages[0]], False)):
         text = ChatTemplate(template).render(roles)

@@ -20,7 +20,8 @@ from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-VOCABULARY_FOLDER = "latent_vocabulary"
+# In an export; a student has its vocabulary in another folder (`lar.distillation.files`).
+EXPORTED_VOCABULARY = "latent_vocabulary"
 ADAPTER_FOLDER = "adapter"
 OLDEST_TRANSFORMERS = (4, 57)
 
@@ -53,7 +54,7 @@ def self_check(folder: Path, reference: Path | None = None) -> dict[str, Any]:
     """
     check_version()
     record = _record(folder)
-    vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
+    vocabulary = LatentVocabulary.load(folder / EXPORTED_VOCABULARY)
     report = check_tokenizer(folder, vocabulary, decode_only=record["decode_only"])
     if reference is not None:
         report |= check_weights(folder, vocabulary, reference, record)

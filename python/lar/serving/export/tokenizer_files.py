@@ -62,14 +62,13 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     return backend
 
 
-def turn_ids(export: Path, first_latent: int) -> dict[str, list[int]]:
-    """The ids that open turns, by the tokenizer and the template in an export's folder.
+def turn_ids(tokenizer: Tokenizer, first_latent: int) -> dict[str, list[int]]:
+    """The ids that open turns, by an export's own tokenizer and template.
 
     agent_header: the ids that open the agent's turn; empty if no added token opens it. White space at the
     end is left out: with the text after it, it may be another token. other_openings: the added tokens that
     are written before the text of other speakers, and never before the agent's.
     """
-    tokenizer = Tokenizer.load(export)
     header: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
     barriers = {index for index in tokenizer.barriers.tolist() if index < first_latent}
 
