@@ -1,7 +1,7 @@
 """Small tokenizers of the sentencepiece kind."""
 
 import tokenizers
-from tokenizers import decoders, models, normalizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 
 def metaspace() -> tokenizers.Tokenizer:
@@ -18,6 +18,19 @@ def metaspace() -> tokenizers.Tokenizer:
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     backend.add_special_tokens(["<s>", "</s>"])
+    return backend
+
+
+def metaspace_first(decoder: str = "strip") -> tokenizers.Tokenizer:
+    """A tokenizer like newer files of Llama 2 and Mistral: a space before a text, none after added tokens.
+
+    The decoder drops a space where a text begins: "strip" from the text, "metaspace" from the first token.
+    """
+    backend = metaspace()
+    backend.normalizer = None
+    backend.pre_tokenizer = pre_tokenizers.Metaspace("▁", "first", split=False)
+    if decoder == "metaspace":
+        backend.decoder = decoders.Metaspace("▁", "first")
     return backend
 
 

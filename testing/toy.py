@@ -61,6 +61,23 @@ def tokenizer(template: str = CHATML, size: int = 400) -> Tokenizer:
     return Tokenizer(backend, config=config, chat_template=template)
 
 
+def metaspace_tokenizer() -> Tokenizer:
+    """A tokenizer of the Llama 2 kind for the same runs, whose decoder drops the first space of a text."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace("▁", "first")
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=["\n", "▁", *map(chr, range(ord("!"), ord("~") + 1))],
+        show_progress=False,
+    )
+    backend.train_from_iterator(_texts(), trainer)
+    return Tokenizer(backend, config={"eos_token": "<|im_end|>"}, chat_template=CHATML)
+
+
 def _texts() -> Iterator[str]:
     for run in trajectories(50):
         yield from (message["content"] for message in run.messages)

@@ -46,13 +46,15 @@ def from_segments(corpus: lar.Corpus, segments: Iterable[Sequence[int]], name: s
     """The segments as latents, in their order. Those that cut a character are left out and counted."""
     chosen = [tuple(segment) for segment in segments]
     whole = [segment for segment in chosen if _is_text(corpus, segment)]
-    counts, supports = frequencies(agent_runs(corpus), Segments.of(whole))
+    segments = Segments.of(whole)
+    counts, supports = frequencies(agent_runs(corpus), segments)
     tokenizer = corpus.tokenizer
+    texts = tokenizer.texts_within(segments.tokens, segments.offsets)
     latents = tuple(
         Latent(
             id=tokenizer.base_size + rank,
             tokens=segment,
-            text=tokenizer.decode(np.array(segment, dtype=np.uint32)),
+            text=texts[rank],
             count=int(counts[rank]),
             support=int(supports[rank]),
             uses=0,

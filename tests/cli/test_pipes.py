@@ -112,7 +112,7 @@ def test_what_a_pipe_cannot_carry_is_one_line(pipe, vocabulary_folder, tmp_path)
     np.save(array, np.arange(3))
     code, printed, shown = pipe(array.getvalue(), "encode", vocabulary_folder, "-", "-o", "-")
     assert (code, printed) == (2, "")
-    assert "standard input: not UTF-8" in shown
+    assert "standard input: line 1 is not UTF-8" in shown
     assert "file that ends in .npy" in shown
     code, _, shown = pipe(b"[1]\n", "encode", vocabulary_folder, "-", "-o", "-", "--json")
     assert code == 2
@@ -147,9 +147,10 @@ def test_bytes_that_are_no_characters_are_counted(pipe, vocabulary, vocabulary_f
 
 @pytest.mark.parametrize("command", [("encode",), ("expand",), ("expand", "--text")])
 def test_an_id_that_is_none_is_named_with_its_list(pipe, vocabulary_folder, command):
-    code, _, shown = pipe(b"[1, 2]\n[9999999]\n", command[0], vocabulary_folder, "-", "-o", "-", *command[1:])
+    given = b"[1, 2]\n\n[9999999]\n"
+    code, _, shown = pipe(given, command[0], vocabulary_folder, "-", "-o", "-", *command[1:])
     assert code == 2
-    assert "standard input: list 2: " in shown
+    assert "standard input: line 3: " in shown
     assert "9999999" in shown
 
 
@@ -157,6 +158,37 @@ def test_reading_names_the_line(tmp_path):
     (tmp_path / "ids.jsonl").write_text("[1]\n\n[2.5]\n")
     with pytest.raises(OptionError, match="line 3"):
         list(read_ids(tmp_path / "ids.jsonl"))
+    (tmp_path / "ids.jsonl").write_bytes(b"[1]\n\xff\n")
+    with pytest.raises(OptionError, match=r"line 2 is not UTF-8 .*ends in \.npy"):
+        list(read_ids(tmp_path / "ids.jsonl"))
+    with pytest.raises(OptionError, match="line 2 is not UTF-8") as found:
+        list(read_lines(tmp_path / "ids.jsonl"))
+    assert ".npy" not in str(found.value)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=3), max_size=5), st.data())
+def test_list_n_is_that_of_line_n(tmp_path_factory, lists, data):
+    file = tmp_path_factory.mktemp("lines") / "ids.jsonl"
+    blank = st.sampled_from(["", " ", "[]"])
+    lines = [json.dumps(ids) if ids else data.draw(blank) for ids in lists]
+    file.write_text("".join(f"{line}\n" for line in lines))
+    assert [ids.tolist() for ids in read_ids(file)] == lists
+
+
+def test_a_second_list_for_an_array_is_refused_before_the_others_are_made(tmp_path):
+    made = []
+
+    def lists():
+        for number in range(100):
+            made.append(number)
+            yield np.zeros(1, np.uint32)
+
+    with pytest.raises(OptionError, match=r"holds one list of ids, not several; use \.jsonl"):
+        write_results(lists(), tmp_path / "x.npy")
+    assert made == [0, 1]
+    with pytest.raises(OptionError, match="not none"):
+        write_results(iter(()), tmp_path / "x.npy")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nested_json_is_no_list_of_ids(tmp_path):
@@ -173,7 +205,16 @@ def npy_of(shape):
     return b"\x93NUMPY\x01\x00v\x00" + header.encode().ljust(117) + b"\n"
 
 
-@pytest.mark.parametrize("content", [b"", npy_of("(5,)"), npy_of(f"({10**14},)"), npy_of("(((")])
+def zipped():
+    file = io.BytesIO()
+    np.savez(file, ids=np.zeros(2, np.uint32))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04 no archive", zipped(), npy_of("(5,)"), npy_of(f"({10**14},)"), npy_of("(((")],
+)
 def test_a_damaged_array_is_refused(tmp_path, content):
     (tmp_path / "ids.npy").write_bytes(content)
     with pytest.raises(OptionError, match=r"ids\.npy: "):

@@ -24,6 +24,7 @@ from lar.mining.engine_gates.static import (
     header,
     normal,
     parse_gates,
+    texts_of,
     token,
     whole_characters,
 )
@@ -41,6 +42,7 @@ from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
+from testing.metaspace import metaspace_first
 
 # After this many audits, failing latents are not replaced, so the next audit finds none.
 ROUNDS = 6
@@ -197,6 +199,31 @@ def test_a_text_must_decode_to_itself(tokenizer):
     backend = tokenizer.backend_with(["café"])
     is_mended = backend.decode([backend.token_to_id("café")]) == "café"
     assert kept(decoding, tokenizer, "café") == ["café"] * is_mended
+
+
+@pytest.mark.parametrize("decoder", ["strip", "metaspace"])
+def test_a_space_that_a_decoder_drops_at_the_beginning_of_a_text_is_no_fault(decoder):
+    speaking = Tokenizer(metaspace_first(decoder))
+    texts = [" a b", "a b", "  b"]
+    assert kept(decoding, speaking, *texts) == texts
+    segments = Segments.of([speaking.encode(f"</s>{text}")[1:].tolist() for text in texts])
+    assert texts_of(segments, speaking) == texts
+
+
+def test_a_text_that_byte_fallback_decodes_as_a_byte_is_dropped():
+    assert kept(decoding, Tokenizer(metaspace_first()), "<0x61>", "a<0x61>") == ["a<0x61>"]
+
+
+def test_latents_with_a_space_before_them_are_mined_and_read_where_a_decoder_drops_it():
+    corpus = Corpus.build(toy.trajectories(60), toy.metaspace_tokenizer())
+    vocabulary = mine(corpus, size=12)
+    assert any(latent.text.startswith(" ") for latent in vocabulary)
+    backend = exported_backend(vocabulary)
+    for row in corpus:
+        text = vocabulary.tokenizer.decode(row.tokens)
+        units = vocabulary.encode_text(text).tolist()
+        assert backend.encode(text, add_special_tokens=False).ids == units
+        assert backend.decode(units, skip_special_tokens=False) == text
 
 
 def test_no_text_swallows_the_header_before_itself(tokenizer):

@@ -14,18 +14,20 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lar import distill
+from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
+from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
 from lar.serving.export import checkpoint, export
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
-from lar.serving.export.self_check import self_check
-from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend
+from lar.serving.export.self_check import check_tokenizer, self_check
+from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
 from lar.serving.export.weights import ROWS_MULTIPLE
 from lar.vocabulary.vocabulary import LatentVocabulary
-from testing import tiny
+from testing import tiny, toy
 
 TEXTS = [
     "I will look up the weather in Lima.",
@@ -128,6 +130,34 @@ def test_narrow_weights_pass_within_their_rounding(dtype, student_folder, tmp_pa
     assert 0 < done.report["logits_difference"] < 0.05
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_auto_is_the_dtype_of_the_teachers_base(dtype, teacher_folder, tmp_path):
+    base = tmp_path / "base"
+    model = AutoModelForCausalLM.from_pretrained(teacher_folder)
+    model.to(getattr(torch, dtype)).save_pretrained(base)
+    names = [base]
+    for name in ("adapted", "adapted-again"):
+        adapter = tmp_path / name
+        adapter.mkdir()
+        (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(names[-1])}))
+        names.append(adapter)
+    for teacher in names:
+        assert checkpoint._dtype("auto", teacher) == getattr(torch, dtype)
+        assert checkpoint._dtype("float16", teacher) == torch.float16
+
+
+def test_auto_writes_a_teacher_in_bfloat16_as_it_was(corpus, vocabulary, tmp_path):
+    teacher = tmp_path / "teacher"
+    tiny.model(vocabulary.base_size).to(torch.bfloat16).save_pretrained(teacher)
+    corpus.tokenizer.save(teacher)
+    options = DistillOptions(control=True, loss="sft", max_steps=1, max_length=256, device="cpu")
+    distill(corpus, teacher, None, options, tmp_path / "control")
+    done = export(tmp_path / "control", tmp_path / "export")
+    assert done.record["dtype"] == "bfloat16"
+    weights = load_file(done.folder / "model.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.bfloat16}
+
+
 @pytest.mark.slow
 def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
     student_folder, merged, vocabulary, tmp_path
@@ -192,6 +222,19 @@ def test_a_tokenizer_that_lost_its_latents_is_found(merged, corpus, tmp_path):
     corpus.tokenizer.save(folder)
     with pytest.raises(ExportError, match="latents are missing"):
         self_check(folder)
+
+
+def test_latents_that_begin_with_a_dropped_space_are_checked_within_a_text(tmp_path):
+    vocabulary = mine(Corpus.build(toy.trajectories(60), toy.metaspace_tokenizer()), size=12)
+    assert any(latent.text.startswith(" ") for latent in vocabulary)
+    vocabulary.tokenizer.save(tmp_path / "base")
+    for make in (exported_backend, decode_only_backend):
+        write_tokenizer(make(vocabulary), tmp_path / "base", tmp_path)
+        checked = check_tokenizer(tmp_path, vocabulary, decode_only=make is decode_only_backend)
+        assert checked["latents"] == len(vocabulary)
+    stripped = (replace(latent, text=latent.text.lstrip(" ")) for latent in vocabulary)
+    with pytest.raises(ExportError, match=r"latent \d+ decodes to ' .* within a text"):
+        check_tokenizer(tmp_path, replace(vocabulary, latents=tuple(stripped)), decode_only=True)
 
 
 def test_weights_of_another_are_found(merged, tmp_path):
@@ -272,19 +315,42 @@ def _swapped(student, *, merge_lora):
     return model
 
 
+def test_a_damaged_adapter_of_a_student_is_one_line(student_folder, teacher_folder, tmp_path):
+    changed = shutil.copytree(student_folder, tmp_path / "student")
+    file = changed / "adapter_model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(TrainingError, match="adapter is damaged, or of another model") as found:
+        student_of(changed, teacher_folder)
+    assert str(found.value).startswith(str(changed))
+    tensors = load_file(student_folder / "adapter_model.safetensors")
+    save_file({name: value[:, :-1].contiguous() for name, value in tensors.items()}, file)
+    with pytest.raises(TrainingError, match="adapter is damaged, or of another model") as found:
+        student_of(changed, teacher_folder)
+    assert "\n" not in str(found.value)
+
+
 def test_bad_input_has_one_line(student_folder, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(OptionError, match="something else"):
         export(student_folder, tmp_path / "taken")
-    with pytest.raises(TrainingError, match="no student"):
-        export(tmp_path / "taken", tmp_path / "export")
+    for model in (None, tmp_path):
+        with pytest.raises(TrainingError, match="no student"):
+            export(tmp_path / "taken", tmp_path / "export", model=model)
     with pytest.raises(OptionError, match="convert_hf_to_gguf"):
         export(student_folder, tmp_path / "export", ExportOptions(llama_cpp=tmp_path))
     with pytest.raises(OptionError, match="merged"):
         ExportOptions(form="lora", llama_cpp=tmp_path)
     with pytest.raises(OptionError, match="dtype"):
         ExportOptions(dtype="int4")
+    with pytest.raises(OptionError, match="gates must be one of engines, none, not 'engine'"):
+        ExportOptions(gates="engine")
+    with pytest.raises(OptionError, match="needs --gguf"):
+        ExportOptions(gguf_type="f16")
+    (tmp_path / "latin.jinja").write_bytes(b"\xff{{ messages }}")
+    with pytest.raises(OptionError, match=r"latin\.jinja: not UTF-8"):
+        export(student_folder, tmp_path / "export", chat_template=tmp_path / "latin.jinja")
     moved = shutil.copytree(student_folder, tmp_path / "moved")
     config = json.loads((moved / "adapter_config.json").read_text())
     (moved / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone"}))

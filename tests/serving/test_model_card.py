@@ -1,13 +1,17 @@
 """The README.md of an export: metadata that the Hub reads, the latents' texts, the base's licence."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from huggingface_hub import ModelCard
 
+from lar.cli.next_step import after_export
 from lar.serving.export.model_card import write_model_card
+from testing import toy
 
 RECORD = {"decode_only": False, "form": "merged"}
+HERMES = "vllm serve FOLDER --enable-auto-tool-choice --tool-call-parser hermes\n"
 
 
 @pytest.fixture
@@ -17,8 +21,9 @@ def base(tmp_path):
     return folder
 
 
-def card_of(base, vocabulary):
-    write_model_card(base.parent, vocabulary, RECORD, base)
+def card_of(base, vocabulary, template=None, form="merged"):
+    exported = vocabulary.tokenizer if template is None else toy.tokenizer(template)
+    write_model_card(base.parent, vocabulary, RECORD | {"form": form}, base, exported)
     return ModelCard.load(base.parent / "README.md")
 
 
@@ -36,9 +41,38 @@ def test_the_metadata_is_what_the_hub_reads(base, vocabulary):
 
 
 def test_a_text_cannot_break_the_table(base, vocabulary):
-    odd = replace(vocabulary.latents[0], text="a|b\n{x} {{ y }}\\", uses=10**6)
+    odd = replace(vocabulary.latents[0], text="a|b\n{x} {{ y }}\\\r\x85\u2028\t é", uses=10**6)
     text = card_of(base, replace(vocabulary, latents=(odd, *vocabulary.latents[1:]))).text
-    assert "`` a\\|b\\n{x} {{ y }}\\\\ ``" in text
+    assert "`` a\\|b\\n{x} {{ y }}\\\\\\r\\x85\\u2028\\t é ``" in text
+
+
+def test_the_parser_of_tool_calls_is_named_where_it_fits_the_template(base, vocabulary):
+    assert HERMES in card_of(base, vocabulary).text
+    xml = toy.CHATML.replace('<tool_call>\n{"name": "', "<function=")
+    other = card_of(base, vocabulary, xml).text
+    assert "hermes" not in other
+    assert "the `--tool-call-parser` of the base's family" in other
+    without_calls = card_of(base, vocabulary, "{% for m in messages %}{{ m.content }}{% endfor %}").text
+    assert "parser" not in without_calls
+
+
+@pytest.mark.parametrize(
+    ("config", "flag"),
+    [
+        ({"r": 16}, ""),
+        ({"r": 17}, " --max-lora-rank 32"),
+        ({"r": 8, "rank_pattern": {"q_proj": 100}}, " --max-lora-rank 128"),
+        ({"r": 256, "rank_pattern": {}}, " --max-lora-rank 256"),
+    ],
+)
+def test_a_lora_of_a_high_rank_needs_a_flag(base, vocabulary, config, flag):
+    adapter = base.parent / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    text = card_of(base, vocabulary, form="lora").text
+    assert f"--enable-lora --lora-modules student=FOLDER/adapter{flag}\n" in text
+    (serve,) = after_export(base.parent, lora=True, gguf=False)
+    assert " ".join(map(str, serve)).endswith(f"student={adapter}{flag}")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.errors import TokenizerError
 from lar.tokenizer import ChatTemplate, TemplateRefusalError, render
 from lar.tokenizer import spans as spans_module
+from lar.tokenizer import turns as turns_module
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import NAMED_TOKENS, SMOLLM2, TEMPLATES, WITH_TOOLS, with_marks, without_tags
@@ -329,3 +331,24 @@ def test_qwen3_is_rendered_as_transformers_does(qwen3, shared):
 def test_the_dialect_is_found_once_for_each_tokenizer():
     tokenizer = tokenizer_with(without_tags(TEMPLATES["chatml"]))
     assert spans_module.speaker(tokenizer) is spans_module.speaker(tokenizer)
+
+
+def cut_by_definition(rendered: str, sentinels: list[str]) -> list[str] | None:
+    pieces = []
+    for sentinel in sentinels:
+        piece, found, rendered = rendered.partition(sentinel)
+        if not found or sentinel in rendered:
+            return None
+        pieces.append(piece)
+    return [*pieces, rendered]
+
+
+@given(st.lists(st.one_of(st.integers(0, 3), st.sampled_from(["", "x", "m0x", "m0x0000", "1x"])), max_size=8))
+def test_a_rendering_is_cut_where_each_sentinel_is(parts: list[int | str]) -> None:
+    mark = "m0x"
+    sentinels = [f"{mark}{number:06d}x" for number in range(4)]
+    text = "".join(part if isinstance(part, str) else sentinels[part] for part in parts)
+    for number in range(1, 5):
+        if not any(f"{other}" in text for other in sentinels[number:]):
+            found = turns_module._split_at(text, mark, sentinels[:number])
+            assert found == cut_by_definition(text, sentinels[:number])

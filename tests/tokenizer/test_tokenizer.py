@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tokenizers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -168,6 +168,32 @@ def test_tokens_that_only_the_config_names_are_added(tmp_path):
     listed = {str(size): {"content": "<extra>", "special": True, "lstrip": False, "rstrip": False}}
     tokenizer = Tokenizer.load(folder_with(tmp_path, tokenizer_config={"added_tokens_decoder": listed}))
     assert tokenizer.encode("<extra>").tolist() == [size]
+
+
+FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
+MARKED = ["hi<|im_end|>\n  foo", "a <|im_end|> <|im_start|>b", "<|im_start|><|im_end|>", "x <tool_call>  né"]
+
+
+@given(changed=st.dictionaries(st.integers(0, 3), st.dictionaries(st.sampled_from(FLAGS), st.booleans())))
+@settings(max_examples=20)
+def test_flags_of_added_tokens_are_those_that_transformers_obeys(changed, tmp_path_factory):
+    known = sorted(byte_level().get_added_tokens_decoder().items())
+    listed = {
+        index: {name: getattr(token, name) for name in ("content", *FLAGS)} | changed.get(n, {})
+        for n, (index, token) in enumerate(known)
+    }
+    config = {"added_tokens_decoder": listed, "eos_token": "<|im_end|>"}
+    folder = folder_with(tmp_path_factory.mktemp("flags"), tokenizer_config=config)
+    transformers = pytest.importorskip("transformers", reason="needs a tokenizer of transformers")
+    expected = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = Tokenizer.load(folder)
+    found = tokenizer.backend.get_added_tokens_decoder()
+    assert str(sorted(found.items())) == str(sorted(expected.added_tokens_decoder.items()))
+    tokenizer.save(folder / "again")
+    for text in MARKED:
+        ids = expected.encode(text, add_special_tokens=False)
+        assert tokenizer.encode(text).tolist() == ids
+        assert Tokenizer.load(folder / "again").encode(text).tolist() == ids
 
 
 @pytest.mark.parametrize(

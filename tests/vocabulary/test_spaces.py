@@ -2,16 +2,18 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.cli import main
+from lar.errors import VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
-from testing.metaspace import metaspace, with_spaces_as_tokens
+from testing.metaspace import metaspace, metaspace_first, with_spaces_as_tokens
 
 CODE = "if x:\n    return  b\n\n  (y)"
 texts = st.text(st.sampled_from("ab: \n\té"), max_size=30)
@@ -64,6 +66,18 @@ def test_text_and_stream_are_the_text(text):
 def test_stop_strings_with_spaces_are_found(stop):
     for units in (SPACES.encode_text(CODE), SPACES.tokenizer.encode(CODE)):
         assert streamed(units, stop=stop) == (CODE[: CODE.index(stop)], "stop")
+
+
+@pytest.mark.parametrize("decoder", ["strip", "metaspace"])
+def test_a_saved_latents_text_keeps_its_first_space(decoder, tmp_path):
+    tokenizer = Tokenizer(metaspace_first(decoder))
+    ids = tuple(tokenizer.encode("</s> a b")[1:].tolist())
+    latent = Latent(tokenizer.base_size, ids, " a b", count=2, support=2, uses=2)
+    LatentVocabulary((latent,), tokenizer).save(tmp_path / "right")
+    assert LatentVocabulary.load(tmp_path / "right")[0].text == " a b"
+    LatentVocabulary((replace(latent, text="a b"),), tokenizer).save(tmp_path / "wrong")
+    with pytest.raises(VocabularyError, match=r"has the text 'a b', .* is ' a b'"):
+        LatentVocabulary.load(tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("backend", [metaspace, with_spaces_as_tokens])

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from lar.errors import VocabularyError
+from lar.errors import OptionError, VocabularyError
 from lar.mining import mine
 from lar.vocabulary import LatentVocabulary
 from lar.vocabulary.storage import FILE_NAME
@@ -48,6 +48,24 @@ def test_a_string_is_one_stop(vocabulary, stop):
         if batch.finish_reasons() == [None]:
             batch.push([int(unit)])
     assert batch.stop_reasons() == ["weather"]
+
+
+@pytest.mark.parametrize("stop", ["\ud800", ["a", "x\ud83d"], [5]])
+def test_what_is_no_text_is_no_stop(vocabulary, stop):
+    for make in (vocabulary.stream, lambda stop: vocabulary.stream_batch(1, stop=stop)):
+        with pytest.raises(OptionError, match="is no stop string"):
+            make(stop=stop)
+
+
+def test_none_is_no_stop(vocabulary):
+    units = vocabulary.encode_text("look up the weather")
+    stream = vocabulary.stream(stop=None)
+    assert "".join(stream.push(int(unit)) for unit in units) + stream.flush() == "look up the weather"
+
+
+def test_a_lone_surrogate_is_no_text(vocabulary):
+    with pytest.raises(VocabularyError, match=r"lone surrogate \('\\ud83d'\)"):
+        vocabulary.encode_text("x\ud83d")
 
 
 def test_a_text_that_is_not_its_tokens_is_refused(vocabulary, tmp_path):

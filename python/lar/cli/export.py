@@ -9,7 +9,7 @@ from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, 
 from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.prose import print_prose
 from lar.cli.training import needs_train_extra
-from lar.serving.export.options import DTYPES, GGUF_TYPES, ExportOptions
+from lar.serving.export.options import DTYPES, GATES, GGUF_TYPES, ExportOptions
 from lar.serving.latent_control import RECORD_FILE
 
 
@@ -41,7 +41,7 @@ from lar.serving.latent_control import RECORD_FILE
 )
 @click.option(
     "--gates",
-    type=click.Choice(["engines", "none"]),
+    type=click.Choice(GATES),
     default="engines",
     show_default=True,
     help="Whether to refuse latents that engines handle wrongly.",

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, TypeVar
@@ -28,21 +29,24 @@ TEXTS = (".txt", ".jsonl")
 def read_ids(path: Path, hint: str = "") -> Iterator[NDArray[np.uint32]]:
     """Yield the lists of ids in a file: one list of a .npy file, else one JSON array on each line.
 
+    A blank line is an empty list, so that list n is always that of line n.
+
     Raises:
         OptionError: the array or a line is not a list of ids; the message names it, and ends in `hint`.
     """
     if path.suffix == ".npy":
         try:
-            yield as_ids(np.load(path))
+            with path.open("rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+            yield as_ids(array)
         # A header can end early, ask for more memory than there is, or be no Python.
         except (ValueError, OSError, EOFError, MemoryError, TokenError) as error:
             raise OptionError(f"{path}: {error}") from error
         return
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
+    not_text = "; an array is read from a file that ends in .npy"
+    for number, line in enumerate(read_lines(path, not_text), start=1):
         try:
-            yield as_ids(json.loads(line))
+            yield as_ids(json.loads(line) if line.strip() else [])
         except (ValueError, TypeError, RecursionError) as error:
             place = f"{_name(path)}: line {number}"
             raise OptionError(f"{place} is not a JSON list of ids: {error}{hint}") from error
@@ -51,26 +55,29 @@ def read_ids(path: Path, hint: str = "") -> Iterator[NDArray[np.uint32]]:
 def each_list(
     function: Callable[[NDArray[np.uint32]], Result], path: Path, hint: str = ""
 ) -> Iterator[Result]:
-    """Yield what `function` gives for each list of ids in a file; an error names the list."""
+    """Yield what `function` gives for each list of ids in a file; an error names the line."""
     for number, ids in enumerate(read_ids(path, hint), start=1):
         try:
             yield function(ids)
         except VocabularyError as error:
-            raise VocabularyError(f"{_name(path)}: list {number}: {error}") from error
+            place = "" if path.suffix == ".npy" else f": line {number}"
+            raise VocabularyError(f"{_name(path)}{place}: {error}") from error
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, hint: str = "") -> Iterator[str]:
     r"""Yield the lines of UTF-8 text without the "\n" that ends each; all else, "\r" too, is text.
 
     Raises:
-        OptionError: the text is not UTF-8.
+        OptionError: a line is not UTF-8; the message names it, and ends in `hint`.
     """
-    try:
-        with nullcontext(sys.stdin.buffer) if path == PIPE else path.open("rb") as lines:
-            yield from (line.removesuffix(b"\n").decode() for line in lines)
-    except UnicodeDecodeError as error:
-        hint = "; an array is read from a file that ends in .npy"
-        raise OptionError(f"{_name(path)}: not UTF-8 text: {error}{hint}") from error
+    with nullcontext(sys.stdin.buffer) if path == PIPE else path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                text = line.removesuffix(b"\n").decode()
+            except UnicodeDecodeError as error:
+                place = f"{_name(path)}: line {number}"
+                raise OptionError(f"{place} is not UTF-8 text: {error}{hint}") from error
+            yield text
 
 
 def text_of(vocabulary: LatentVocabulary, units: NDArray[np.uint32]) -> bytes:
@@ -117,11 +124,11 @@ def write_results(results: Iterable[NDArray[np.uint32] | str], output: Path) -> 
     """
     with _opened(output) as file:
         if output.suffix == ".npy":
-            arrays = list(results)
+            # The second list is refused before the others are made.
+            arrays = list(islice(results, 2))
             if len(arrays) != 1:
-                raise OptionError(
-                    f"{output}: a .npy file holds one list of ids, not {len(arrays)}; use .jsonl"
-                )
+                found = "several" if arrays else "none"
+                raise OptionError(f"{output}: a .npy file holds one list of ids, not {found}; use .jsonl")
             np.save(file, arrays[0])
             return 1
         lists = 0

@@ -114,6 +114,8 @@ def by_name(paths: Sequence[Path | str]) -> dict[str, Path | str]:
     named: dict[str, Path | str] = {}
     for path in paths:
         last = STDIN_NAME if str(path) in STDIN else Path(path).name
+        if last in ("", ".."):  # the working directory, or a folder above it
+            last = Path(path).resolve().name or "logs"
         stem = last.split(".")[0] or last
         names = chain([stem], (f"{stem}-{number}" for number in count(2)))
         named[next(name for name in names if name not in named)] = path

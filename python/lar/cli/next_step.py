@@ -90,7 +90,9 @@ def after_distill(corpus: Path, model: Path, output: Path, *, control: bool) -> 
 
 def after_export(output: Path, *, lora: bool, gguf: bool) -> list[Command]:
     """Serve the export."""
-    adapter = ("--enable-lora", "--lora-modules", f"student={output / 'adapter'}") if lora else ()
+    from lar.serving.export.serve_flags import lora_flags
+
+    adapter = lora_flags(output, output) if lora else ()
     serve: list[Command] = [("vllm", "serve", output, *adapter)]
     return [("llama-server", "-m", output / "model.gguf"), *serve] if gguf else serve
 

@@ -20,6 +20,7 @@ from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.sharding import like, whole
 from lar.errors import OptionError, TrainingError
 from lar.models.adapter import base_folder, is_adapter
+from lar.models.broken_files import as_training_error
 from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.models.trained_tasks import trained_tasks_of
@@ -170,8 +171,8 @@ class Student(nn.Module):
         if not isinstance(teacher, nn.Module):
             _check_teacher(folder, record, Path(teacher), base)
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
-        with quiet_peft():
-            adapted = PeftModel.from_pretrained(base, str(folder))
+        with as_training_error(f"{folder}: its adapter is damaged, or of another model"), quiet_peft():
+            adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
         placed = None if rows is None else rows.to(base.device)
         student = cls(adapted, vocabulary, placed, record, read_digests(folder / TRAINED_FILE))
         if student.rows is not None:

@@ -14,7 +14,7 @@ from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.mining.corpus_runs import CorpusRuns
-from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates
+from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates, texts_of
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
@@ -281,18 +281,19 @@ class _Mining:
         """The segments as latents, with their frequencies."""
         tokenizer = self._corpus.tokenizer
         columns = (*runs.frequencies(segments), *runs.uses(segments))
-        rows = zip(segments.to_lists(), *(column.tolist() for column in columns), strict=True)
+        texts = texts_of(segments, tokenizer)
+        rows = zip(segments.to_lists(), texts, *(column.tolist() for column in columns), strict=True)
         return tuple(
             Latent(
                 id=tokenizer.base_size + rank,
                 tokens=tuple(segment),
-                text=tokenizer.decode(segment),
+                text=text,
                 count=count,
                 support=support,
                 uses=uses,
                 prompt_uses=prompt_uses,
             )
-            for rank, (segment, count, support, uses, prompt_uses) in enumerate(rows)
+            for rank, (segment, text, count, support, uses, prompt_uses) in enumerate(rows)
         )
 
 

@@ -130,7 +130,7 @@ def _behind_added(tokenizer: Tokenizer, text: str) -> str:
     """The text after the last added token in `text`; all of it where there is none."""
     ids = tokenizer.encode(text)
     last = np.flatnonzero(np.isin(ids, tokenizer.barriers))
-    return tokenizer.decode(ids[last[-1] + 1 :]) if len(last) else text
+    return tokenizer.bytes_of(ids[last[-1] + 1 :]).decode() if len(last) else text
 
 
 def _mean(numbers: NDArray[np.int64]) -> int:

@@ -14,7 +14,7 @@ _LATENTS_FILE = "latent_rows.safetensors"
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether the folder contains an adapter, and no whole model."""
+    """Whether the folder contains an adapter's configuration; a whole model beside it is not looked at."""
     return (folder / CONFIG_FILE).is_file()
 
 
@@ -27,16 +27,30 @@ def load_merged(folder: Path, load_base: Callable[[Path], Any]) -> Any:
         TrainingError: the base is missing, the adapter does not fit it, or the folder is a student with
         latents.
     """
-    adapters = [folder]
-    while is_adapter(base := _base_of_adapter(adapters[-1])):
-        if base.resolve() in {known.resolve() for known in adapters}:
-            raise TrainingError(f"{base}: the chain of adapter bases leads back to this adapter")
-        adapters.append(base)
+    base, adapters = base_and_adapters(folder)
     model = load_base(base)
-    for adapter in reversed(adapters):
+    for adapter in adapters:
         model = _merge(model, adapter)
     model.name_or_path = str(folder)
     return model
+
+
+def base_and_adapters(folder: Path) -> tuple[Path, list[Path]]:
+    """The whole model below a folder, which is `folder` itself without an adapter, and the adapters on it.
+
+    The adapters are in the order in which they were made.
+
+    Raises:
+        TrainingError: a base is missing, or the folder is a student with latents.
+    """
+    adapters: list[Path] = []
+    base = folder
+    while is_adapter(base):
+        if base.resolve() in {known.resolve() for known in adapters}:
+            raise TrainingError(f"{base}: the chain of adapter bases leads back to this adapter")
+        adapters.append(base)
+        base = _base_of_adapter(base)
+    return base, adapters[::-1]
 
 
 def base_folder(folder: Path) -> Path:
@@ -73,13 +87,8 @@ def _base_of_adapter(folder: Path) -> Path:
 
 def _merge(model: Any, folder: Path) -> Any:
     from peft import PeftModel
-    from safetensors import SafetensorError
 
-    try:
-        with quiet_peft():
-            return PeftModel.from_pretrained(model, str(folder), local_files_only=True).merge_and_unload()
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()
-        raise TrainingError(
-            f"{folder}: not an adapter of its base ({reason[0] if reason else error!r})"
-        ) from error
+    from lar.models.broken_files import as_training_error
+
+    with as_training_error(f"{folder}: not an adapter of its base"), quiet_peft():
+        return PeftModel.from_pretrained(model, str(folder), local_files_only=True).merge_and_unload()

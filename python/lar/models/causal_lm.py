@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
+from lar.models.broken_files import as_training_error
 from lar.models.out_of_memory import advise_on_memory
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
@@ -81,13 +82,8 @@ def load_model(
 
 
 def _from_folder(folder: Path) -> Any:
-    try:
-        with no_bar():
-            return AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=torch.float32, local_files_only=True
-            )
-    except (ValueError, OSError) as error:
-        raise TrainingError(f"{folder}: not a causal language model's folder: {error}") from error
+    with as_training_error(f"{folder}: not a causal language model's folder, or damaged"), no_bar():
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
 
 
 @contextmanager
@@ -239,8 +235,10 @@ def check_rows(model: Any, base_size: int) -> None:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """SHA-256 (hex) over every parameter's name, shape and 64 of its values, spread evenly.
+    """SHA-256 (hex) over every parameter's name, shape and 64 of its n values: each (n // 64)-th.
 
+    They begin with the first, and of fewer than 128 values they are the first 64. (Other places would give
+    other fingerprints than those that students have recorded.)
     The values are rounded to bfloat16, so that float32 and bfloat16 copies of a model have the same one.
     """
     digest = hashlib.sha256()

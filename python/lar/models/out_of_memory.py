@@ -27,12 +27,13 @@ def advise_on_memory(doing: str, advice: str) -> Iterator[None]:
     except LarError:
         raise
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory while {doing}: {advice}") from error
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory does not suffice, of the CPU or a GPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     message = str(error).lower()

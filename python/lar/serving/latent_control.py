@@ -14,15 +14,16 @@ MODES = ("allow", "agent", "forbid")
 
 @dataclass(frozen=True)
 class LatentControl:
-    """The latents of an export: the ids first to first + count - 1, and the header of the agent's turn.
+    """The latents of an export: the ids first to first + count - 1, and what opens the speakers' turns.
 
-    `agent_header` are the ids that open the agent's turn; the first opens any speaker's turn. It is empty if
-    the chat template has no such header.
+    `agent_header` are the ids that open the agent's turn. It is empty if the chat template has no such
+    header. Its first id ends a turn of the agent, as do `other_openings`, which open turns of other speakers.
     """
 
     first: int
     count: int
     agent_header: tuple[int, ...] = ()
+    other_openings: frozenset[int] = frozenset()
 
     @classmethod
     def of_export(cls, folder: StrPath) -> "LatentControl":
@@ -34,10 +35,12 @@ class LatentControl:
         file = Path(folder) / RECORD_FILE
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-            return cls(record["first_latent"], record["latents"], tuple(record["agent_header"]))
+            # Exports of older versions have no other openings.
+            others = frozenset(record.get("other_openings", ()))
+            return cls(record["first_latent"], record["latents"], tuple(record["agent_header"]), others)
         except FileNotFoundError:
             raise EngineError(f"{folder}: not an export (a folder that `lar export` has written)") from None
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(f"{file}: not the record of an export ({error!r})") from None
 
     def follow(self, mode: str) -> "LatentFollower":
@@ -60,6 +63,7 @@ class LatentFollower:
 
     def __init__(self, control: LatentControl, mode: str) -> None:
         self._header = control.agent_header
+        self._others = control.other_openings
         self._mode = mode
         self._place: int | None = None  # in the agent's header, while all ids match it
         self._agent = False
@@ -78,8 +82,11 @@ class LatentFollower:
 
     def _step(self, unit: int) -> None:
         if unit == self._header[0]:
-            self._place, self._agent = 1, len(self._header) == 1
-        elif self._place is not None:
-            self._place = self._place + 1 if unit == self._header[self._place] else None
-            if self._place == len(self._header):
-                self._place, self._agent = None, True
+            self._place, self._agent = 1, False
+        elif self._place is not None and unit == self._header[self._place]:
+            self._place += 1
+        else:
+            self._place = None
+            self._agent = self._agent and unit not in self._others
+        if self._place == len(self._header):
+            self._place, self._agent = None, True

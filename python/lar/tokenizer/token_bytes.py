@@ -9,6 +9,9 @@ import tokenizers
 
 from lar.errors import TokenizerError
 
+# A text after which a token is decoded as within any text.
+CONTEXT = "a"
+
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -42,6 +45,15 @@ def _added_text(content: str, parts: list[dict[str, Any]]) -> str:
     if any(part["type"] == "ByteLevel" for part in parts) or not parts:
         return content
     return content.replace(_space(parts), " ")
+
+
+def decodes_to(text: str, within: str, alone: str) -> bool:
+    """Whether a token decodes to `text`: `within` a text, after `CONTEXT`, and `alone`.
+
+    Alone, its first space may be missing: decoders of the Llama 2 kind drop one where a text begins, of
+    every token.
+    """
+    return within == text and alone in (text, text.removeprefix(" "))
 
 
 def token_of_text(backend: tokenizers.Tokenizer, text: str) -> str:

@@ -105,10 +105,10 @@ class Tokenizer:
         except Exception as error:  # the library raises a bare Exception
             raise TokenizerError(f"{file}: {error}") from None
         config = read_json(folder / TOKENIZER_CONFIG_FILE)
+        named = {**read_json(folder / "special_tokens_map.json"), **config}
         with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
-            _add_missing_tokens(backend, config, folder / TOKENIZER_CONFIG_FILE)
-        legacy = read_json(folder / "special_tokens_map.json")
-        return cls(backend, config={**legacy, **config}, chat_template=_chat_template(folder, config))
+            _obey_added_tokens(backend, named, folder / TOKENIZER_CONFIG_FILE)
+        return cls(backend, config=named, chat_template=_chat_template(folder, config))
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
@@ -222,6 +222,9 @@ class Tokenizer:
     def decode(self, ids: ArrayLike) -> str:
         """The exact text of `ids`, with special tokens and unchanged spaces.
 
+        A tokenizer that puts a space before every text drops it again, and so the first space of any ids;
+        `texts_within` keeps it.
+
         Raises:
             TokenizerError: an id is none of this tokenizer's, such as that of a latent, which is expanded
             first (`LatentVocabulary.expand`). The library would leave out its text without a word.
@@ -294,6 +297,17 @@ class Tokenizer:
         text: bytes = flat[np.repeat(moves, lengths) + np.arange(lengths.sum())].tobytes()
         return text
 
+    def texts_within(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> list[str]:
+        """The texts that k lists of ids have within a text; list i is tokens[offsets[i]:offsets[i + 1]].
+
+        Unlike `decode`, this keeps a space at the beginning, which decoders of the Llama 2 kind drop where a
+        text begins. Bytes that are no whole character become U+FFFD.
+        """
+        content = self.bytes_of(tokens)
+        lengths = np.diff(self.token_bytes()[1].astype(np.int64))[tokens]
+        ends = np.concatenate([[0], np.cumsum(lengths)])[offsets].tolist()
+        return [content[start:end].decode(errors="replace") for start, end in pairwise(ends)]
+
     def added_texts(self) -> list[str]:
         """The texts of the added tokens, by id."""
         added = self.backend.get_added_tokens_decoder()
@@ -318,20 +332,31 @@ class Tokenizer:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
 
 
-def _add_missing_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
-    """Add the tokens that only tokenizer_config.json names (transformers gives those precedence)."""
+def _obey_added_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
+    """Give the added tokens the form that tokenizer_config.json lists (transformers gives it precedence).
+
+    Tokens that only this file names are added. Where a flag such as `rstrip` differs, it decides.
+    """
     listed = config.get("added_tokens_decoder") or {}
     known = backend.get_added_tokens_decoder()
+    named = {_content(value) for name, value in config.items() if name.endswith("_token")}
     for index, entry in sorted((int(index), entry) for index, entry in listed.items()):
-        if index in known:
-            continue
         fields = {key: value for key, value in entry.items() if key not in {"content", "special", "__type"}}
-        token = tokenizers.AddedToken(entry["content"], special=bool(entry.get("special")), **fields)
-        (backend.add_special_tokens if token.special else backend.add_tokens)([token])
-        logger.info("%s: added token %r is missing from %s", file, token.content, TOKENIZER_FILE)
+        is_special = bool(entry.get("special"))
+        token = tokenizers.AddedToken(entry["content"], special=is_special, **fields)
+        token.special = is_special or token.content in named  # after `normalized` has got its default
+        if index in known and _flags(known[index]) == _flags(token):
+            continue
+        backend.add_tokens([token])
+        logger.info("%s: added token %r is missing from %s, or another", file, token.content, TOKENIZER_FILE)
         if backend.token_to_id(token.content) != index:
             got = backend.token_to_id(token.content)
             raise TokenizerError(f"{file}: added token {token.content!r} has id {index} but would get {got}")
+
+
+def _flags(token: tokenizers.AddedToken) -> tuple[str | bool, ...]:
+    kind = (token.content, token.special, token.normalized)
+    return *kind, token.lstrip, token.rstrip, token.single_word
 
 
 @contextmanager

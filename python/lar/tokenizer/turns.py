@@ -8,6 +8,7 @@ result). Then the turns are tried in smaller groups, then one by one, then as th
 and finally with a sentinel for the reasoning too. Nearly every conversation needs only the two renderings.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -107,7 +108,7 @@ class Conversation:
         except TemplateRefusalError:
             return None
         before, _, turn = rendered.partition(thought)
-        pieces = _split_at(before + turn[max(turn.find(sentinels[0]), 0) :], sentinels)
+        pieces = _split_at(before + turn[max(turn.find(sentinels[0]), 0) :], mark, sentinels)
         if pieces is None:
             return None
         for number, place in enumerate(places):
@@ -181,15 +182,10 @@ def _unused_word(text: str) -> str:
     return word
 
 
-def _split_at(rendered: str, sentinels: list[str]) -> list[str] | None:
-    """Cut at the sentinels; None unless each occurs once and they are in order."""
-    pieces = []
-    for sentinel in sentinels:
-        piece, found, rendered = rendered.partition(sentinel)
-        if not found or sentinel in rendered:
-            return None
-        pieces.append(piece)
-    return [*pieces, rendered]
+def _split_at(rendered: str, mark: str, sentinels: list[str]) -> list[str] | None:
+    """Cut at the sentinels, `mark` with a number each; None unless each occurs once and they are in order."""
+    parts = re.split(rf"({mark}[0-9]+x)", rendered)
+    return parts[::2] if parts[1::2] == sentinels else None
 
 
 def _strip(pieces: list[str], number: int, closer: str, openers: list[str]) -> bool:

@@ -19,6 +19,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder
 from lar.utils.task_digests import read_digests, write_digests
 from lar.vocabulary.latent import Latent
+from lar.vocabulary.segments import Segments
 
 FORMAT_VERSION = 2
 FILE_NAME = "latent_vocabulary.json"
@@ -132,10 +133,11 @@ def check_texts(latents: Sequence[Latent], tokenizer: Tokenizer, file: Path) -> 
     Nor may it hold an added token: an engine would find the latent instead, and never the end of a turn.
     """
     barriers = frozenset(tokenizer.barriers.tolist())
-    for index, latent in enumerate(latents):
+    segments = Segments.of(latent.tokens for latent in latents)
+    texts = tokenizer.texts_within(segments.tokens, segments.offsets) if latents else []
+    for index, (latent, text) in enumerate(zip(latents, texts, strict=True)):
         if not barriers.isdisjoint(latent.tokens):
             raise VocabularyError(f"{file}: latent {index} holds an added token of the tokenizer")
-        text = tokenizer.decode(list(latent.tokens))
         if latent.text != text:
             raise VocabularyError(
                 f"{file}: latent {index} has the text {latent.text!r}, but the text of its tokens is {text!r}"

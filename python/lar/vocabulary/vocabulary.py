@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lar import _core
-from lar.errors import VocabularyError
+from lar.errors import OptionError, VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
 from lar.utils.task_digests import task_digest
@@ -176,12 +176,14 @@ class LatentVocabulary:
 
         Raises:
             TokenizerError: the tokenizer changes a text that added tokens divide.
-            VocabularyError: `text` is no string.
+            VocabularyError: `text` is no string, or has a lone surrogate, which no text in UTF-8 has.
         """
         if not isinstance(text, str):
             raise VocabularyError(
                 f"encode_text takes text, not a {type(text).__name__}: encode takes base ids"
             )
+        if (fault := _surrogate_in(text)) is not None:
+            raise VocabularyError(f"the text has a lone surrogate ({fault!a}), which is no character")
         ids = self.tokenizer.encode(text)
         return self.reparameterize(ids, np.zeros(len(ids), dtype=np.bool_)).units
 
@@ -202,14 +204,19 @@ class LatentVocabulary:
         return np.concatenate([lengths, latents])
 
     def text(self, units: ArrayLike) -> str:
-        """The text of units, without special tokens."""
+        """The text of units, without special tokens.
+
+        Tokenizers of the Llama 2 kind put a space before every text (`Tokenizer.puts_space_before`). The
+        units of such a text, and so this text of them, begin with that space; so does a stream's. Units from
+        the middle of a text begin with a space of its own, so neither can be removed here.
+        """
         return self._expander(skip_special_tokens=True).text(as_ids(units))
 
     def stream(
         self,
         tokenizer: object = None,
         *,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = (),
         max_units: int | None = None,
         max_base_tokens: int | None = None,
         skip_special_tokens: bool = True,
@@ -218,11 +225,11 @@ class LatentVocabulary:
 
         Characters are returned whole. Text is held back only while a stop string may still be completed. The
         text ends exactly where a stop string begins, even inside an expansion. `stop` is one string or
-        several. The default tokenizer is the vocabulary's.
+        several, or None for no stop. The default tokenizer is the vocabulary's.
 
         Raises:
             VocabularyError: the tokenizer is not the vocabulary's.
-            OptionError: a stop string is empty, or both budgets are given.
+            OptionError: a stop string is empty, no string or has a lone surrogate, or both budgets are given.
         """
         self.check_tokenizer(tokenizer)
         return self._expander(skip_special_tokens).stream(_stops(stop), max_units, max_base_tokens)
@@ -231,7 +238,7 @@ class LatentVocabulary:
         self,
         requests: int,
         *,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = (),
         max_units: int | None = None,
         max_base_tokens: int | None = None,
         skip_special_tokens: bool = True,
@@ -317,9 +324,22 @@ class LatentVocabulary:
         return kept, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _stops(stop: str | Sequence[str]) -> list[str]:
-    """The stop strings as a list; a single string is one stop string."""
-    return [stop] if isinstance(stop, str) else list(stop)
+def _stops(stop: str | Sequence[str] | None) -> list[str]:
+    """The stop strings as a list; a single string is one stop string, None is none."""
+    stops = [stop] if isinstance(stop, str) else list(stop or ())
+    for one in stops:
+        if not isinstance(one, str) or _surrogate_in(one) is not None:
+            raise OptionError(f"{one!a} is no stop string: it must be text without lone surrogates")
+    return stops
+
+
+def _surrogate_in(text: str) -> str | None:
+    """A lone surrogate in `text`, which has no form in UTF-8; None without one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return text[error.start]
+    return None
 
 
 def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:

@@ -119,7 +119,7 @@ def _unit(shard: Shard, unit: np.uint32, bounds: list[int], vocabulary: LatentVo
     entropies = [] if shard.entropy is None else shard.entropy[start:end].astype(float).tolist()
     latent = int(unit) - vocabulary.base_size
     return Unit(
-        vocabulary.tokenizer.decode(vocabulary.expand([unit])),
+        vocabulary.tokenizer.bytes_of(vocabulary.expand([unit])).decode(errors="replace"),
         latent if latent >= 0 else None,
         end - start,
         tuple(None if np.isnan(value) else value for value in entropies),

@@ -188,5 +188,6 @@ def _around(form: Reparameterized, turns: Turns, place: int, vocabulary: LatentV
         form.units[max(first, place - _AROUND) : place],
         form.units[place + 1 : min(last, place + 1 + _AROUND)],
     )
-    before, after = (vocabulary.tokenizer.decode(vocabulary.expand(side)) for side in sides)
+    contents = (vocabulary.tokenizer.bytes_of(vocabulary.expand(side)) for side in sides)
+    before, after = (content.decode(errors="replace") for content in contents)
     return before[-120:], after[:120]

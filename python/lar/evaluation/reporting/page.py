@@ -5,6 +5,8 @@ from math import sqrt
 from statistics import mean
 from typing import Any
 
+import numpy as np
+
 from lar.evaluation.estimate import ENOUGH
 from lar.evaluation.reporting import charts, origin
 from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, StudentRow, SweepFile
@@ -126,7 +128,8 @@ def _stretches(example: Example, vocabulary: LatentVocabulary) -> list[charts.St
             if unit.latent is not None:
                 tokens = vocabulary.latents[unit.latent].tokens
                 if len(tokens) == len(texts):  # else it begins or ends inside a token
-                    texts = [vocabulary.tokenizer.decode([token]) for token in tokens]
+                    ids, places = np.array(tokens, np.uint32), np.arange(len(tokens) + 1)
+                    texts = vocabulary.tokenizer.texts_within(ids, places)
                 colour = f"c{unit.latent % COLOURS}"
             found.append(charts.Stretch(tuple(texts), unit.entropies, colour, place == 0))
     return found

@@ -16,6 +16,7 @@ from lar import _core
 from lar.errors import OptionError
 from lar.mining.engine_gates.tool_call import cut_at_names, tool_call
 from lar.tokenizer.generation_prompt import generation_prompt
+from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
@@ -40,8 +41,7 @@ def whole_characters(candidates: _core.Candidates, tokenizer: Tokenizer) -> Keep
 
 def texts_of(segments: Segments, tokenizer: Tokenizer) -> list[str]:
     """The texts of k segments, which are whole characters."""
-    texts: list[str] = tokenizer.backend.decode_batch(segments.to_lists(), skip_special_tokens=False)
-    return texts
+    return tokenizer.texts_within(segments.tokens, segments.offsets)
 
 
 def normal(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
@@ -74,17 +74,25 @@ def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 
 
 def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
-    """The added token decodes to its text; bool (n).
+    """The added token decodes to its text, after other tokens and alone; bool (n).
 
     In tokenizers 0.23 some do not. A byte-level tokenizer decodes a text as bytes if all its characters are
-    of the byte-level alphabet and one is not ASCII (`café`).
+    of the byte-level alphabet and one is not ASCII (`café`); one with byte fallback decodes `<0x41>` as `A`.
     """
     backend = tokenizer.backend_with(texts)
     found = [backend.token_to_id(text) for text in texts]
-    decoded = backend.decode_batch(
-        [[] if index is None else [index] for index in found], skip_special_tokens=False
+    ids = [[] if index is None else [index] for index in found]
+    context = tokenizer.encode(CONTEXT).tolist()
+    before = tokenizer.decode(context)
+    within = backend.decode_batch([[*context, *index] for index in ids], skip_special_tokens=False)
+    alone = backend.decode_batch(ids, skip_special_tokens=False)
+    return np.array(
+        [
+            decodes_to(text, inner.removeprefix(before), outer)
+            for text, inner, outer in zip(texts, within, alone, strict=True)
+        ],
+        dtype=np.bool_,
     )
-    return np.array([a == b for a, b in zip(decoded, texts, strict=True)], dtype=np.bool_)
 
 
 def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:

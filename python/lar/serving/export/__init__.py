@@ -3,7 +3,7 @@
     from lar.serving.export import export
     export("student/", "export/")          # then: vllm serve export/
 
-`tokenizer_files` and `vocabulary_folder` need no torch; `export` does, and is imported when first used.
+`tokenizer_files` needs no torch; `export` does, and is imported when first used.
 """
 
 from typing import TYPE_CHECKING, Any

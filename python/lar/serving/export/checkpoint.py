@@ -11,23 +11,25 @@ from typing import Any, Unpack
 
 import torch
 from tokenizers import Tokenizer as Backend
-from transformers import GenerationConfig
+from transformers import AutoConfig, GenerationConfig
 
 import lar
 from lar.distillation.student import Student
-from lar.errors import ExportError
+from lar.errors import ExportError, OptionError
+from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES, no_bar
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
 from lar.serving.export.options import ExportKeywords, ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
-from lar.serving.export.self_check import ADAPTER_FOLDER, VOCABULARY_FOLDER, check_version
-from lar.serving.export.tokenizer_files import header_ids, write_tokenizer
+from lar.serving.export.self_check import ADAPTER_FOLDER, EXPORTED_VOCABULARY, check_version
+from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
 from lar.serving.export.weights import plain_model
 from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
 from lar.tokenizer.location import TOKENIZER_FILE
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -83,7 +85,7 @@ def export(
     check_version()
     check_replaceable(target, RECORD_FILE)
     if options.chat_template is not None:
-        ChatTemplate(Path(options.chat_template).read_text(encoding="utf-8"))  # raises if it is no template
+        _check_template(Path(options.chat_template))
     if options.llama_cpp is not None:
         check_converter(Path(options.llama_cpp))
     teacher = teacher_of(source, model)
@@ -91,12 +93,22 @@ def export(
     logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
+    dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=RECORD_FILE) as folder:
-        return _write(loaded, backend, tokenizer_source, folder, target, options, progress)
+        return _write(loaded, dtype, backend, tokenizer_source, folder, target, options, progress)
+
+
+def _check_template(file: Path) -> None:
+    """Raise OptionError, or what `ChatTemplate` raises, unless a file holds a chat template."""
+    try:
+        ChatTemplate(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{file}: not UTF-8 text: {error}") from error
 
 
 def _write(
     student: Student,
+    dtype: torch.dtype,
     backend: Backend,
     tokenizer_source: Path,
     folder: Path,
@@ -105,7 +117,6 @@ def _write(
     progress: Progress,
 ) -> Export:
     vocabulary = student.vocabulary
-    dtype = _dtype(options.dtype, student)
     reference = folder / REFERENCE_FILE
     write_reference(student, reference, dtype)
     progress(2, _STEPS)
@@ -113,7 +124,8 @@ def _write(
     progress(3, _STEPS)
     template = None if options.chat_template is None else Path(options.chat_template)
     write_tokenizer(backend, tokenizer_source, folder, template)
-    vocabulary.save(folder / VOCABULARY_FOLDER)
+    vocabulary.save(folder / EXPORTED_VOCABULARY)
+    exported = Tokenizer.load(folder)
     record = {
         "format_version": FORMAT_VERSION,
         "form": options.form,
@@ -122,11 +134,11 @@ def _write(
         "first_latent": vocabulary.base_size,
         "latents": len(vocabulary),
         "split": student.record.get("split"),
-        "agent_header": header_ids(vocabulary.tokenizer),
+        **turn_ids(exported, vocabulary.base_size),
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_digests(folder / TRAINED_FILE, student.trained_tasks)
-    write_model_card(folder, vocabulary, record, tokenizer_source)
+    write_model_card(folder, vocabulary, record, tokenizer_source, exported)
     report = _checked(folder, target, reference)
     reference.unlink()
     _share(folder)
@@ -137,11 +149,16 @@ def _write(
     return Export(target, record, report)
 
 
-def _dtype(name: str, student: Student) -> torch.dtype:
-    if name != "auto":
-        return torch.float16 if name == "float16" else DTYPES[name]
-    own = getattr(student.base.config, "dtype", None)
-    return own if isinstance(own, torch.dtype) else torch.float32
+def _dtype(name: str, teacher: Path) -> torch.dtype:
+    """The dtype of an option; of "auto", that in the configuration of the teacher's base, else float32.
+
+    The student's own configuration does not have it: it was loaded in float32.
+    """
+    if name == "auto":
+        base, _ = base_and_adapters(teacher)
+        config = AutoConfig.from_pretrained(str(base), local_files_only=True)
+        name = str(config.dtype or config.get_text_config().dtype).removeprefix("torch.")
+    return {**DTYPES, "float16": torch.float16}.get(name, torch.float32)
 
 
 def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
-from lar.distillation.files import VOCABULARY_FOLDER
+from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import TrainingError, VocabularyError
 from lar.mining.engine_gates.static import STATIC_GATES
 from lar.models.adapter import base_folder, is_adapter
@@ -22,10 +22,10 @@ def teacher_of(student: Path, model: StrPath | None) -> Path:
     Raises:
         TrainingError: `student` is no student, or the folder that it names is not here.
     """
+    if not is_adapter(student) or not (student / OPTIONS_FILE).is_file():
+        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)")
     if model is not None:
         return Path(model)
-    if not is_adapter(student):
-        raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)")
     try:
         return base_folder(student)
     except TrainingError as error:

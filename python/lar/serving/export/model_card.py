@@ -6,6 +6,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from huggingface_hub import ModelCard, ModelCardData
 
+from lar.serving.export.self_check import EXPORTED_VOCABULARY
+from lar.serving.export.serve_flags import lora_flags
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.tool_call_opener import tool_call_opener
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -44,18 +48,27 @@ All of them are in `{vocabulary}/latent_vocabulary.json`.
 {notes}
 """
 
-_MERGED = """    vllm serve {folder} --enable-auto-tool-choice --tool-call-parser hermes
+_MERGED = """    vllm serve {folder}{parser}
     transformers serve {folder}"""
 _LORA = """The folder is the base with the latents' rows, `adapter/` a plain LoRA; alone, the base has
 the latents as tokens but was not trained to use them.
 
-    vllm serve {folder} --enable-lora --lora-modules student={folder}/adapter"""
+    vllm serve {folder}{parser} {lora}"""
+# Of calls as `<tool_call>` with a JSON object; for those of other families vLLM has other parsers.
+_HERMES = " --enable-auto-tool-choice --tool-call-parser hermes"
+_OTHER_CALLS = """
+
+For tool calls, add `--enable-auto-tool-choice` and the `--tool-call-parser` of the base's family."""
 
 
 def write_model_card(
-    folder: Path, vocabulary: LatentVocabulary, record: dict[str, Any], tokenizer_source: Path
+    folder: Path,
+    vocabulary: LatentVocabulary,
+    record: dict[str, Any],
+    tokenizer_source: Path,
+    tokenizer: Tokenizer,
 ) -> None:
-    """Write README.md into an export; `vocabulary` has the ids of the export."""
+    """Write README.md into an export; `vocabulary` has its ids, `tokenizer` its template."""
     licence = _licence(tokenizer_source)
     metadata = ModelCardData(
         library_name="transformers",
@@ -69,7 +82,7 @@ def write_model_card(
         title=f"{tokenizer_source.resolve().name} with {len(vocabulary)} latents",
         latents=len(vocabulary),
         tokenizer=_tokenizer_note(record["decode_only"]),
-        serving=(_MERGED if record["form"] == "merged" else _LORA).format(folder="FOLDER"),
+        serving=_serving(folder, record["form"], tokenizer),
         mining=" ".join(
             filter(
                 None,
@@ -78,10 +91,22 @@ def write_model_card(
         ),
         shown=len(best),
         table="\n".join(_row(latent) for latent in best),
-        vocabulary="latent_vocabulary",
+        vocabulary=EXPORTED_VOCABULARY,
         notes=_licence_note(licence.get("license_name") or licence.get("license")),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _serving(folder: Path, form: str, tokenizer: Tokenizer) -> str:
+    """How to serve an export with the template of `tokenizer`."""
+    template = tokenizer.chat_template or ""
+    opener = tool_call_opener(tokenizer) if "tool_calls" in template else ""
+    is_hermes = opener.startswith("<tool_call>") and "{" in opener and "<tool_call>" in template
+    lora = " ".join(lora_flags(folder, "FOLDER")) if form == "lora" else ""
+    text = (_LORA if lora else _MERGED).format(
+        folder="FOLDER", parser=_HERMES if is_hermes else "", lora=lora
+    )
+    return text + ("" if is_hermes or not opener else _OTHER_CALLS)
 
 
 def _tokenizer_note(decode_only: bool) -> str:
@@ -116,7 +141,9 @@ def _split_note(split: dict[str, Any] | None, mined: dict[str, Any] | None) -> s
 
 
 def _row(latent: Latent) -> str:
-    text = latent.text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("|", "\\|")
+    # Line ends of all kinds and other control characters would break the table.
+    escaped = latent.text.replace("\\", "\\\\").replace("|", "\\|")
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escaped)
     return f"| {latent.id} | `` {text} `` | {len(latent.tokens)} | {latent.uses} | {latent.saving} |"
 
 

@@ -8,6 +8,7 @@ from lar.utils.paths import StrPath
 
 FORMS = ("merged", "lora")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+GATES = ("engines", "none")
 GGUF_TYPES = ("auto", "f32", "f16", "bf16", "q8_0")
 
 
@@ -48,8 +49,11 @@ class ExportOptions:
     chat_template: StrPath | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("form", FORMS), ("dtype", DTYPES), ("gguf_type", GGUF_TYPES)):
+        choices = {"form": FORMS, "dtype": DTYPES, "gates": GATES, "gguf_type": GGUF_TYPES}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.llama_cpp is not None and self.form != "merged":
             raise OptionError("a GGUF is written from a merged checkpoint: leave --lora or --gguf out")
+        if self.llama_cpp is None and self.gguf_type != "auto":
+            raise OptionError("--gguf-type (gguf_type) needs --gguf (llama_cpp), or no GGUF is written")

@@ -17,9 +17,11 @@ from typing import Any
 from lar.errors import EngineError, ExportError, LarError
 from lar.models.compatibility import quiet_peft
 from lar.serving.latent_control import RECORD_FILE
+from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-VOCABULARY_FOLDER = "latent_vocabulary"
+# In an export; a student has its vocabulary in another folder (`lar.distillation.files`).
+EXPORTED_VOCABULARY = "latent_vocabulary"
 ADAPTER_FOLDER = "adapter"
 OLDEST_TRANSFORMERS = (4, 57)
 
@@ -52,7 +54,7 @@ def self_check(folder: Path, reference: Path | None = None) -> dict[str, Any]:
     """
     check_version()
     record = _record(folder)
-    vocabulary = LatentVocabulary.load(folder / VOCABULARY_FOLDER)
+    vocabulary = LatentVocabulary.load(folder / EXPORTED_VOCABULARY)
     report = check_tokenizer(folder, vocabulary, decode_only=record["decode_only"])
     if reference is not None:
         report |= check_weights(folder, vocabulary, reference, record)
@@ -80,9 +82,16 @@ def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: 
             f"{folder}: its tokenizer has {len(tokenizer)} ids, not {expected}: latents are missing "
             "or there are other ids (was it saved again by another version? export again)"
         )
+    context = tokenizer.encode(CONTEXT, add_special_tokens=False)
+    before = tokenizer.decode(context)
     for index, latent in enumerate(vocabulary.latents):
-        if (text := tokenizer.decode([latent.id])) != latent.text:
-            raise ExportError(f"{folder}: latent {index} decodes to {text!r}, not to {latent.text!r}")
+        within, alone = tokenizer.decode([*context, latent.id]), tokenizer.decode([latent.id])
+        within = within.removeprefix(before)
+        if not decodes_to(latent.text, within, alone):
+            raise ExportError(
+                f"{folder}: latent {index} decodes to {within!r} within a text and to {alone!r} alone, "
+                f"not to {latent.text!r}"
+            )
         ids = tokenizer.encode(latent.text, add_special_tokens=False)
         if not decode_only and ids != [latent.id]:
             raise ExportError(f"{folder}: latent {index} ({latent.text!r}) is encoded as {ids[:8]}")

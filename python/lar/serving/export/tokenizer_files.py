@@ -14,7 +14,7 @@ from typing import Any
 import tokenizers
 
 from lar.errors import TokenizerError, VocabularyError
-from lar.tokenizer.generation_prompt import agent_header
+from lar.tokenizer.generation_prompt import agent_header, answer_opening, other_openings
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.token_bytes import token_of_text
 from lar.tokenizer.tokenizer import TEMPLATE_FILE, TOKENIZER_CONFIG_FILE, Tokenizer, read_json
@@ -62,13 +62,25 @@ def decode_only_backend(vocabulary: LatentVocabulary) -> tokenizers.Tokenizer:
     return backend
 
 
-def header_ids(tokenizer: Tokenizer) -> list[int]:
-    """The ids that open the agent's turn, from an added token on; empty if no added token opens it.
+def turn_ids(tokenizer: Tokenizer, first_latent: int) -> dict[str, list[int]]:
+    """The ids that open turns, by an export's own tokenizer and template.
 
-    White space at the end of the header is left out: with the text after it, it may be another token.
+    agent_header: the ids that open the agent's turn; empty if no added token opens it. White space at the
+    end is left out: with the text after it, it may be another token. other_openings: the added tokens that
+    are written before the text of other speakers, and never before the agent's.
     """
-    ids: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
-    return ids if ids and ids[0] in tokenizer.barriers else []
+    header: list[int] = tokenizer.encode(agent_header(tokenizer).rstrip()).tolist()
+    barriers = {index for index in tokenizer.barriers.tolist() if index < first_latent}
+
+    def added(text: str) -> set[int]:
+        return barriers.intersection(tokenizer.encode(text).tolist())
+
+    others = set().union(*map(added, other_openings(tokenizer)))
+    own = added(answer_opening(tokenizer)).union(header)
+    return {
+        "agent_header": header if header and header[0] in barriers else [],
+        "other_openings": sorted(others - own),
+    }
 
 
 def write_tokenizer(
