@@ -21,7 +21,7 @@ from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextEr
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
 from lar.trajectories.outcomes import Run, Successes
-from lar.utils.files import only_writer
+from lar.utils.files import atomic_folder, only_writer
 from lar.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -101,9 +101,28 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded:
     else:
         manifest = fresh
         manifest.write(folder)
-    if not (folder / TOKENIZER_FOLDER).exists():
-        tokenizer.save(folder / TOKENIZER_FOLDER)
+    _keep_tokenizer(tokenizer, folder / TOKENIZER_FOLDER)
     return manifest
+
+
+def _keep_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Store the corpus's own copy of its tokenizer in one step; one that is whole stays as it is."""
+    if folder.exists():
+        if _is_copy(folder, tokenizer):
+            return
+        logger.warning("%s: not the tokenizer that the corpus is made with, so it is stored anew", folder)
+        shutil.rmtree(folder)
+    with atomic_folder(folder, holds=None) as temporary:
+        tokenizer.save(temporary)
+
+
+def _is_copy(folder: Path, tokenizer: Tokenizer) -> bool:
+    try:
+        found = Tokenizer.load(folder)
+    except TokenizerError:
+        return False
+    same = (tokenizer.fingerprint, tokenizer.template_hash)
+    return (found.fingerprint, found.template_hash) == same
 
 
 def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:
@@ -230,5 +249,5 @@ class _Build:
 
     def _remove_leftovers(self) -> None:
         """Remove the temporary files of a build that was killed while it wrote."""
-        for file in self._folder.glob(".*.partial"):
+        for file in [*self._folder.glob(".*.partial"), *self._folder.glob(".*.finished")]:
             shutil.rmtree(file) if file.is_dir() else file.unlink()

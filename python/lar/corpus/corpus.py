@@ -293,13 +293,19 @@ class Corpus:
         """The tokenizer that made the corpus, read from the corpus's own copy.
 
         Raises:
-            CorpusError: the copy is of another tokenizer.
+            CorpusError: the copy is of another tokenizer, or has another chat template.
         """
         if self._whole is not None:
             return self._whole.tokenizer
-        tokenizer = Tokenizer.load(self.path / TOKENIZER_FOLDER)
+        folder = self.path / TOKENIZER_FOLDER
+        tokenizer = Tokenizer.load(folder)
         if tokenizer.fingerprint != self.manifest.tokenizer_fingerprint:
-            raise CorpusError(f"{self.path / TOKENIZER_FOLDER}: not the tokenizer that made the corpus")
+            raise CorpusError(f"{folder}: not the tokenizer that made the corpus")
+        if tokenizer.template_hash != self.manifest.chat_template_hash:
+            raise CorpusError(
+                f"{folder}: not the chat template that made the corpus; build the corpus again with the same "
+                "logs and tokenizer, which stores it anew"
+            )
         return tokenizer
 
     def to_arrow(self) -> pa.Table:
