@@ -319,8 +319,8 @@ class Corpus:
         Raises:
             CorpusError: the scores are broken, or were computed for another corpus.
         """
-        scored = all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
-        return tables.to_table(self.shard_files(), self.manifest.tokenizer_fingerprint, scored=scored)
+        fingerprint = self.manifest.tokenizer_fingerprint
+        return tables.to_table(self.shard_files(), fingerprint, scored=self.is_scored)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The corpus as a `pandas.DataFrame` with the columns of `to_arrow`; lists become numpy arrays.
@@ -364,9 +364,11 @@ class Corpus:
 
         The side of a task depends on its name and `seed` alone (SHA-256), not on its place or on other tasks.
 
+        With 0, nothing is held out: the second view is empty.
+
         Raises:
             OptionError: `held_out` is not in [0, 1).
-            CorpusError: a side would have no task.
+            CorpusError: `held_out` is above 0, and a side would have no task.
         """
         try:
             Split(held_out, seed).check_sides(self.tasks, self.path)
@@ -466,6 +468,11 @@ class Corpus:
                 f"run lar score {self.path} --model MODEL"
             )
         return record
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether each shard of the folder has scores: False before `lar.score` has finished."""
+        return all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
 
     @property
     def teacher_tasks(self) -> frozenset[str]:
