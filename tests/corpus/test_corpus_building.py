@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from lar.corpus import Corpus, Manifest
-from lar.errors import CorpusError, OptionError
+from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.tokenizer.tokenizer import Tokenizer
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import tokenizer_with
@@ -246,3 +246,30 @@ def test_a_template_keeps_its_line_ends_in_the_copy(tmp_path):
     dos = Tokenizer(CHATML.backend, chat_template="{# two #}\r\n" + CHATML.chat_template)
     corpus = Corpus.build(make_trajectories(4), dos, tmp_path / "corpus")
     assert Corpus.load(corpus.path).tokenizer.template_hash == dos.template_hash
+
+
+def test_a_first_build_that_failed_does_not_block_the_corrected_one(tmp_path):
+    without = Tokenizer(CHATML.backend)
+    with pytest.raises(TokenizerError):
+        Corpus.build(make_trajectories(), without, tmp_path / "corpus", shard_tokens=99)
+    assert contents(build(tmp_path).path) == contents(build(tmp_path, "alone").path)
+
+
+def test_a_build_killed_before_its_first_manifest_goes_on(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/.manifest.json.abc.partial").write_text("{")
+    assert contents(build(tmp_path).path) == contents(build(tmp_path, "alone").path)
+
+
+def test_what_an_earlier_build_has_left_out_is_refused_where_nothing_may_be(tmp_path):
+    template = "{% if messages[0].content == 'do 7' %}{{ raise_exception('no sevens') }}{% endif %}"
+    strict = Tokenizer(CHATML.backend, chat_template=template + CHATML.chat_template)
+
+    def built(**options):
+        return Corpus.build(make_trajectories(20), strict, tmp_path / "corpus", **options)
+
+    before = contents(built(skip_refused=True).path)
+    with pytest.raises(TokenizerError, match="no sevens"):
+        built()
+    assert contents(tmp_path / "corpus") == before
+    assert len(built(skip_refused=True)) == 19

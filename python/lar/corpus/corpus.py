@@ -370,12 +370,7 @@ class Corpus:
             OptionError: `held_out` is not in [0, 1).
             CorpusError: `held_out` is above 0, and a side would have no task.
         """
-        try:
-            Split(held_out, seed).check_sides(self.tasks, self.path)
-        except CorpusError:
-            if warning := one_task(self.task_counts()):
-                raise CorpusError(f"{self.path}: {warning}") from None
-            raise
+        Split(held_out, seed).check_sides(self.task_counts(), self.path)
         train = self.select(OnSide(held_out, seed, is_held_out=False))
         held = self.select(OnSide(held_out, seed, is_held_out=True))
         return train, held
