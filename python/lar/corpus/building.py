@@ -101,9 +101,7 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded:
     differences = [] if manifest is None else manifest.differences(fresh)
     if manifest is not None and manifest.parts and differences:
         raise _other_corpus(folder, f"its {', '.join(differences)} differ")
-    if (
-        manifest is None or differences
-    ):  # a build without a shard, such as one that failed at once, is no corpus
+    if manifest is None or differences:  # a build without a shard, which may have failed at once, is none
         manifest = fresh
         manifest.write(folder)
     _keep_tokenizer(tokenizer, folder / TOKENIZER_FOLDER)
@@ -226,9 +224,8 @@ class _Build:
     def check_refused(self) -> None:
         """Raise TokenizerError for what an earlier build has left out, where nothing may be left out."""
         if self._manifest.left_out and not self._skip_refused:
-            raise TokenizerError(
-                next(iter(self._manifest.left_out_examples), "the chat template refuses some")
-            )
+            examples = self._manifest.left_out_examples or ["the chat template refuses some trajectories"]
+            raise TokenizerError(examples[0])
 
     def _count(self, digest_of_one: bytes) -> None:
         self._digest.update(digest_of_one)
