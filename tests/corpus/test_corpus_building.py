@@ -1,5 +1,6 @@
 """A resumed build ends in the same bytes; a folder with other files is not changed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ import textwrap
 import pytest
 
 from lar.corpus import Corpus, Manifest
-from lar.errors import CorpusError, OptionError
+from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.tokenizer.tokenizer import Tokenizer
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import tokenizer_with
 from testing.corpora import CHATML, build, contents, make_trajectories
@@ -190,3 +192,84 @@ def test_two_builds_do_not_write_to_one_folder(tmp_path):
 
     Corpus.build(trajectories(), CHATML, tmp_path / "shared", shard_tokens=2000, workers=1)
     assert contents(tmp_path / "shared") == contents(expected.path)
+
+
+def unbuilt(folder):
+    """Make a finished corpus one whose build was killed before its first shard."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"complete": False, "parts": [], "inputs": 0, "input_digest": "", "unwritten": {}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for file in folder.glob("part-*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    "lost", [["tokenizer.json"], ["chat_template.jinja"], ["chat_template.jinja", "tokenizer_config.json"]]
+)
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_broken_copy_of_the_tokenizer_is_stored_anew(tmp_path, caplog, lost, is_finished):
+    expected = contents(build(tmp_path).path)
+    folder = tmp_path / "corpus"
+    for name in lost:
+        (folder / "tokenizer" / name).unlink()
+    if not is_finished:
+        unbuilt(folder)
+    build(tmp_path)
+    assert contents(folder) == expected
+    assert "tokenizer: not the tokenizer that the corpus is made with" in caplog.text
+
+
+def test_a_build_killed_while_it_stores_the_tokenizer_leaves_no_part_of_it(tmp_path, monkeypatch):
+    def stopped(_, folder):
+        (folder / "tokenizer.json").write_text("{")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lar.tokenizer.tokenizer.Tokenizer.save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build(tmp_path)
+    assert not (tmp_path / "corpus/tokenizer").exists()
+    assert contents(build(tmp_path).path) == contents(build(tmp_path, "whole").path)
+
+
+@pytest.mark.parametrize("template", [None, "{{ messages[0].content }}"])
+def test_another_chat_template_in_the_copy_is_refused(tmp_path, template):
+    file = build(tmp_path).path / "tokenizer/chat_template.jinja"
+    file.unlink()
+    if template is not None:
+        file.write_text(template)
+    with pytest.raises(CorpusError, match="tokenizer: not the chat template that made the corpus"):
+        _ = Corpus.load(tmp_path / "corpus").tokenizer
+
+
+def test_a_template_keeps_its_line_ends_in_the_copy(tmp_path):
+    dos = Tokenizer(CHATML.backend, chat_template="{# two #}\r\n" + CHATML.chat_template)
+    corpus = Corpus.build(make_trajectories(4), dos, tmp_path / "corpus")
+    assert Corpus.load(corpus.path).tokenizer.template_hash == dos.template_hash
+
+
+def test_a_first_build_that_failed_does_not_block_the_corrected_one(tmp_path):
+    without = Tokenizer(CHATML.backend)
+    with pytest.raises(TokenizerError):
+        Corpus.build(make_trajectories(), without, tmp_path / "corpus", shard_tokens=99)
+    assert contents(build(tmp_path).path) == contents(build(tmp_path, "alone").path)
+
+
+def test_a_build_killed_before_its_first_manifest_goes_on(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/.manifest.json.abc.partial").write_text("{")
+    assert contents(build(tmp_path).path) == contents(build(tmp_path, "alone").path)
+
+
+def test_what_an_earlier_build_has_left_out_is_refused_where_nothing_may_be(tmp_path):
+    template = "{% if messages[0].content == 'do 7' %}{{ raise_exception('no sevens') }}{% endif %}"
+    strict = Tokenizer(CHATML.backend, chat_template=template + CHATML.chat_template)
+
+    def built(**options):
+        return Corpus.build(make_trajectories(20), strict, tmp_path / "corpus", **options)
+
+    before = contents(built(skip_refused=True).path)
+    with pytest.raises(TokenizerError, match="no sevens"):
+        built()
+    assert contents(tmp_path / "corpus") == before
+    assert len(built(skip_refused=True)) == 19

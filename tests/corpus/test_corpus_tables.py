@@ -132,6 +132,20 @@ def test_columns_may_have_other_names_and_masks_may_be_numbers(caplog):
 TABLE = {"id": ["x", "y"], "task": ["a", "b"], "tokens": [[1, 2], [3]], "action": [[True, False], [True]]}
 
 
+KINDS = [pa.string(), pa.large_string(), pa.int64(), pa.uint8()]
+KINDS += [pa.string_view()] if hasattr(pa, "string_view") else []
+KINDS += [pa.dictionary(pa.int32(), kind) for kind in (pa.string(), pa.int64())]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_names_are_texts_or_integers(kind):
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    values = pa.array([7, 8] if pa.types.is_integer(plain) else ["7", "8"], plain)
+    names = values.dictionary_encode() if pa.types.is_dictionary(kind) else values
+    corpus = Corpus.from_arrow(pa.table({**TABLE, "id": names, "task": names}), TOKENIZER)
+    assert [(row.id, row.task) for row in corpus] == [("7", "7"), ("8", "8")]
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -144,7 +158,12 @@ TABLE = {"id": ["x", "y"], "task": ["a", "b"], "tokens": [[1, 2], [3]], "action"
         ({"tokens": [[1, 2], None]}, "column 'tokens' holds a null in the rows from 0 on"),
         ({"action": [[1, 0], [2]]}, "row 1, position 0: 2 in a mask is neither 0 nor 1"),
         ({"task": ["a", None]}, "column 'task' holds a null in the rows from 0 on"),
-        ({"task": [["a"], ["b"]]}, "column 'task' holds list<item: string>, not texts"),
+        ({"task": [["a"], ["b"]]}, "column 'task' holds list<item: string>, not texts or integers"),
+        ({"task": [1.0, 2.0]}, "column 'task' holds double, not texts or integers"),
+        ({"task": [True, False]}, "column 'task' holds bool, not texts or integers"),
+        ({"task": [b"a", b"b"]}, "column 'task' holds binary, not texts or integers"),
+        ({"id": [1.5, 2.5]}, "column 'id' holds double, not texts or integers"),
+        ({"task": pa.array([1.5, 2.5]).dictionary_encode()}, "column 'task' holds dictionary<values=double"),
         ({"success": ["yes", "no"]}, "column 'success' holds string, not truth values"),
         ({"task": None}, "the table has no column 'task'; its columns are ['id', 'tokens', 'action']"),
     ],

@@ -133,8 +133,10 @@ def test_a_share_out_of_range_is_refused_before_anything_is_written(tmp_path, sh
 
 
 def test_a_side_without_a_task_is_an_error_that_another_seed_corrects(tmp_path, monkeypatch):
-    with pytest.raises(CorpusError, match="held-out side; try another seed"):
+    with pytest.raises(CorpusError, match=r"held-out side; try another seed \(.* stored without a split\)"):
         build(tmp_path, hold_out=1e-9)
+    assert stored(Corpus.load(tmp_path / "corpus")) is None
+    assert contents(build(tmp_path).path) == contents(build(tmp_path, "without").path)
     monkeypatch.setattr("lar.corpus.encoding.encode_chunk", None)  # would fail
     before = contents(build(tmp_path, hold_out=0.3).path)
     with pytest.raises(CorpusError, match="held-out side; try another seed"):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.corpus import Corpus
+from lar.corpus.scores import scores_file
 from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
-from lar.mining.mine import mine
+from lar.mining.mine import _entropy_sums, mine
 from lar.mining.options import MiningOptions
 from lar.trajectories import Trajectory
 from lar.vocabulary.learnable import learnable_share
@@ -193,3 +194,48 @@ def test_a_corpus_without_an_agent_is_refused(tokenizer):
     run = Trajectory(id="1", task="1", messages=[{"role": "user", "content": "anybody there?"}])
     with pytest.raises(CorpusError, match="no token of an agent"):
         mine(Corpus.build([run], tokenizer))
+
+
+def test_scores_that_are_not_finished_give_no_entropies_and_refuse_a_gate(tokenizer, caplog):
+    corpus = Corpus.build(toy.trajectories(20), tokenizer, shard_tokens=500)
+    unscored = mine(corpus, size=8).latents
+    corpus = scored(corpus, lambda shard: shard.tokens == 0)
+    scores_file(corpus.path / corpus.manifest.parts[-1].file).unlink()
+    caplog.clear()
+    assert mine(corpus, size=8).latents == unscored
+    assert [line for line in caplog.text.splitlines() if "the scoring by made up has not finished" in line]
+    with pytest.raises(CorpusError, match="the scoring by made up has not finished; run lar score again"):
+        mine(corpus, size=8, max_entropy=0.5)
+
+
+def test_a_gate_is_not_rounded_to_the_precision_of_the_scores(tokenizer):
+    """In float16, 0.5001 is 0.5, and the next number is 0.5005: such a score is above the gate."""
+    corpus = Corpus.build(toy.trajectories(20), tokenizer)
+    high = float(np.nextafter(np.float16(0.5), np.float16(1)))
+    corpus = score_with(corpus, lambda shard: np.full(len(shard.tokens), high))
+    below, above = high - 1e-5, high + 1e-5
+    assert np.float16(below) == high
+    assert mine(corpus, size=4, max_entropy=below).size == 0
+    assert mine(corpus, size=4, max_entropy=above).size == 4
+
+
+def test_a_latents_mean_entropy_is_never_of_less_than_no_tokens():
+    """Two units may begin within one base token: the first of them continues none."""
+
+    class Form:
+        units = np.array([5, 6, 1], dtype=np.uint32)
+        starts = np.array([0, 0, 2, 3])
+        action = np.array([True, True, True])
+
+    class Vocabulary:
+        base_size, size = 5, 2
+
+        def reparameterize(self, *_):
+            return Form
+
+    class OneShard:
+        tokens = action = offsets = None
+        entropy = np.array([1.0, 2.0, 4.0], dtype=np.float16)
+
+    sums, numbers = _entropy_sums(Vocabulary(), OneShard())
+    assert (sums.tolist(), numbers.tolist()) == ([0.0, 2.0], [0.0, 1.0])

@@ -257,6 +257,18 @@ def test_tools_are_read_as_the_interfaces_write_them(tmp_path, entry, wrapped):
     assert read_tools(file) == [ToolSchema("look", SCHEMA), ToolSchema("wait", {})]
 
 
+def tool_with(schema):
+    """A file with one tool, whose only argument has this schema."""
+    parameters = f'{{"properties": {{"at": {schema}}}, "required": ["at"]}}'
+    return f'[{{"name": "look", "parameters": {parameters}}}]'
+
+
+def nested(levels):
+    """A schema of objects in objects, each required."""
+    opening = '{"type": "object", "required": ["at"], "properties": {"at": '
+    return opening * levels + "{}" + "}}" * levels
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -276,6 +288,13 @@ def test_tools_are_read_as_the_interfaces_write_them(tmp_path, entry, wrapped):
         ('[{"name": "look", "parameters": {"required": "at"}}]', "tool 1: required is not a list of keys"),
         ('[{"name": "look", "parameters": {"required": [1]}}]', "tool 1: required is not a list of keys"),
         ('[{"name": "a"}, {"name": "a", "parameters": {"required": ["x"]}}]', "tool 2: another tool has"),
+        (tool_with(r'{"enum": ["\ud800", "b"]}'), "tool 1: a value of an enum or a const is no text"),
+        (tool_with(r'{"const": {"\ud800": 1}}'), "tool 1: a value of an enum or a const is no text"),
+        (tool_with(nested(100)), "tool 1: the schema of 'look' is nested deeper than 100 levels"),
+        (
+            tool_with('{"const": ' + "[" * 300 + "]" * 300 + "}"),
+            "tool 1: the schema of 'look' is nested deeper",
+        ),
     ],
 )
 def test_what_is_no_list_of_tools_is_refused_in_one_line(tmp_path, content, message):

@@ -11,6 +11,7 @@ from lar.mining.mine import mine
 from lar.mining.update import rows_of
 from lar.trajectories import Trajectory
 from lar.vocabulary.latent import Latent
+from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
 
@@ -96,3 +97,37 @@ def test_a_vocabulary_of_another_tokenizer_is_refused(corpus, tmp_path):
     other = Corpus.build(toy.trajectories(6), toy.tokenizer(size=300), tmp_path / "corpus")
     with pytest.raises(VocabularyError, match="the vocabulary was mined with tokenizer"):
         mine(corpus, update=mine(other, size=2))
+
+
+def test_latents_that_still_pay_are_candidates_however_many_others_save_more(tokenizer, monkeypatch):
+    """Of a long text that recurs, the parts alone are more candidates than a small vocabulary takes."""
+    monkeypatch.setattr("lar.mining.options.CANDIDATES_A_LATENT", 2)
+    words = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho tau"
+    logs = [
+        Trajectory(
+            id=str(n),
+            task=str(n),
+            messages=[
+                message
+                for text in [words] * 8 + [f"please restart {'abcdef'[n]}"] * 3
+                for message in ({"role": "user", "content": "go"}, {"role": "assistant", "content": text})
+            ],
+        )
+        for n in range(6)
+    ]
+    corpus = Corpus.build(logs, tokenizer)
+    held = corpus.tokenizer.encode_batch([words, "please restart"])
+    before = LatentVocabulary(
+        tuple(
+            Latent(tokenizer.base_size + row, tuple(ids.tolist()), tokenizer.decode(ids), 1, 1, 1)
+            for row, ids in enumerate(held)
+        ),
+        tokenizer,
+    )
+    updated = mine(corpus, update=before, gates="none")
+    assert [latent.tokens for latent in updated] == [latent.tokens for latent in before]
+
+
+def test_an_update_of_an_empty_vocabulary_chooses_the_size(corpus, tokenizer):
+    updated = mine(corpus, update=LatentVocabulary((), tokenizer), gates="none")
+    assert updated.latents == mine(corpus, gates="none").latents

@@ -1,14 +1,19 @@
 """Scores equal those of a float64 reference for every batching; runs go on; what does not fit is refused."""
 
+import sys
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from lar import adapt, distill
 from lar.corpus import Corpus
+from lar.corpus.scores import Scores, TeacherIdentity
 from lar.corpus.windows import windows
 from lar.distillation.training.bits_per_byte import bits_per_byte
-from lar.errors import CorpusError, TokenizerError
+from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.mining.mine import mine
 from lar.scoring import store
 from lar.scoring.distribution import THRESHOLDS, entropy_quantiles
 from lar.scoring.score import batches_by_length, entropies, score
@@ -37,7 +42,7 @@ def reference(corpus, model, max_length=None):
             ids = torch.from_numpy(shard.tokens[begin:end].astype(np.int64))
             action = shard.action[begin:end]
             row = np.full(len(ids), np.nan)
-            for window in windows(action, max_length or len(ids)):
+            for window in windows(action, max_length or max(8, 2 * len(ids))):
                 positions = window.positions()
                 with torch.no_grad():
                     p = model(ids[positions][None]).logits[0].double().softmax(-1)
@@ -170,3 +175,71 @@ def test_a_model_of_another_tokenizer_is_refused(small, model, tmp_path):
     with pytest.raises(TokenizerError, match="another than the corpus's"):
         distill(small, folder, None, control=True)
     assert small.teacher is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is held there")
+def test_two_runs_do_not_write_to_one_corpus(small, model, tokenizer, monkeypatch):
+    """The second would remove what the first is writing, and the record would name one of two teachers."""
+    write, tried = store.write, []
+
+    def write_and_score(shard, scores):
+        for other in (model, tiny.model(tokenizer.base_size, seed=1)):
+            with pytest.raises(OptionError, match="corpus: another process is writing to it"):
+                score(small, other, overwrite=True)
+            tried.append(other)
+        write(shard, scores)
+
+    monkeypatch.setattr(store, "write", write_and_score)
+    score(small, model)
+    assert tried
+    np.testing.assert_allclose(entropies_of(small), reference(small, model), rtol=2e-3, atol=2e-3)
+
+
+def test_scores_of_another_teacher_than_the_recorded_one_are_not_read(small, model):
+    score(small, model)
+    shard = next(small.shards())
+    store.write(shard, Scores(TeacherIdentity("another", None), shard.scores.entropy, None))
+    for read in (entropies_of, entropy_quantiles, lambda corpus: mine(corpus, size=4, max_entropy=1.0)):
+        with pytest.raises(CorpusError, match=r"part-00000\.arrow: the scores of another teacher than"):
+            read(small)
+    score(small, model)  # computes them
+    np.testing.assert_allclose(entropies_of(small), reference(small, model), rtol=2e-3, atol=2e-3)
+
+
+def test_the_record_has_the_dtype_of_the_scores(small, tokenizer):
+    wide, narrow = tiny.model(tokenizer.base_size), tiny.model(tokenizer.base_size).to(torch.bfloat16)
+    score(small, wide)
+    score(small, narrow)
+    assert small.teacher.dtype == "float32"
+    (small.path / "teacher/part-00001.arrow").unlink()
+    with pytest.raises(CorpusError, match="scored in part, in float32, and this run computes in bfloat16"):
+        score(small, narrow)
+    score(small, wide)
+    assert small.teacher.dtype == "float32"
+    (small.path / "teacher/part-00001.arrow").unlink()
+    score(small, narrow, overwrite=True)
+    assert small.teacher.dtype == "bfloat16"
+    assert all(shard.entropy is not None for shard in small.shards())
+
+
+@pytest.mark.parametrize("max_length", [1, 3, 7])
+def test_windows_that_are_too_short_are_refused(small, model, max_length):
+    with pytest.raises(OptionError, match="max_length must be at least 8"):
+        score(small, model, max_length=max_length)
+
+
+def test_conversations_of_a_few_tokens_have_their_own_entropies(tokenizer, model, monkeypatch):
+    """Without a bound on the windows, each is read whole: one with its only action at the end, too."""
+    monkeypatch.setattr("lar.scoring.score.context_length", lambda _: None)
+    masks = [[0, 1], [0, 0, 1], [1, 1, 1], [0] * 20 + [1, 1], [1]]
+    tokens = [list(range(5, 5 + len(mask))) for mask in masks]
+    table = pa.table({"tokens": tokens, "action": masks, "task": [str(n) for n in range(len(masks))]})
+    corpus = score(Corpus.from_arrow(table, tokenizer), model)
+    assert corpus.teacher.max_length is None
+    expected = []
+    for row, mask in zip(tokens, masks, strict=True):
+        with torch.no_grad():
+            p = model(torch.tensor([row])).logits[0].double().softmax(-1)
+        of_next = -(p * p.log()).sum(-1).numpy()
+        expected += [of_next[at - 1] if mask[at] and at else np.nan for at in range(len(row))]
+    np.testing.assert_allclose(entropies_of(corpus), expected, rtol=2e-3, atol=2e-3)

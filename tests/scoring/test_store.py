@@ -1,6 +1,7 @@
 """The store of a teacher's scores: one teacher's, complete after any stop, read as its distributions."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -265,3 +266,23 @@ def test_a_cleared_store_is_empty(scored):
     assert contents(scored.path / TEACHER_FOLDER) == {}
     assert TeacherRecord.read(scored.path) is None
     assert next(scored.shards()).entropy is None
+
+
+def test_tasks_that_the_teacher_has_seen_stay_recorded(scored):
+    """The same weights may come again from a folder without the list of tasks."""
+    record = scored.teacher
+    for trained_tasks in ({"a" * 16}, set(), {"b" * 16}):
+        store.claim(scored, record, overwrite=False, trained_tasks=frozenset(trained_tasks))
+        assert "a" * 16 in scored.teacher_tasks
+    assert scored.teacher_tasks == {"a" * 16, "b" * 16}
+    other = replace(record, fingerprint="another")
+    store.claim(scored, other, overwrite=True)
+    assert scored.teacher_tasks == frozenset()
+
+
+def test_a_broken_list_of_seen_tasks_is_refused_and_can_be_replaced(scored, model):
+    (scored.path / TEACHER_FOLDER / "trained_tasks.txt").write_text("a lot")
+    with pytest.raises(CorpusError, match="not a list of digests"):
+        score(scored, model, max_length=64)
+    score(scored, model, max_length=64, overwrite=True)
+    assert scored.teacher_tasks == frozenset()

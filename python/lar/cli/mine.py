@@ -110,7 +110,8 @@ _DEFAULTS = MiningOptions()
     "--memory",
     metavar="SIZE",
     help="About how much memory the corpus's runs may take, such as 2GiB, beside some hundred MB for the "
-    "search; the rest is spilled to files in TMPDIR.  [default: no limit]",
+    "search; the rest is spilled to files in TMPDIR. The result is the same, but for --max-entropy on a "
+    "corpus that is not scored.  [default: no limit]",
 )
 @ray_option
 @hold_out_options
@@ -166,7 +167,7 @@ def command(
             raise OptionError("--memory is for one machine: it does not go with --ray")
         check_for_cluster(inputs)
     began = time.perf_counter()
-    own = tokenizer or (before and before.tokenizer)
+    own = tokenizer or (None if before is None else before.tokenizer)
     report = Report()
     corpus = with_split(open_corpus(inputs, own, report), hold_out, split_seed)
     check_enough_tasks(corpus, options["min_support"])
@@ -184,7 +185,7 @@ def command(
     if as_json:
         print_json(summary | losses_summary(report))
     else:
-        _print(vocabulary, summary, asked=size is not None or before is not None)
+        _print(vocabulary, summary, asked=size is not None or bool(before))
         print_losses(report)
     print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
 

@@ -6,6 +6,7 @@ only where the corpus stores no split.
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def teacher_of(corpus: Corpus) -> Path | str:
 def hold_out_flags(tasks: Iterable[str]) -> tuple[str, ...]:
     """The flags that hold out a fifth of these tasks; none where one side would be empty."""
     try:
-        Split(HOLD_OUT).check_sides(list(tasks), Path())
+        Split(HOLD_OUT).check_sides(Counter(tasks), Path())
     except CorpusError:
         return ()
     return "--hold-out", f"{HOLD_OUT:g}"

@@ -26,7 +26,7 @@ from lar.cli.training import device_options, needs_train_extra
 )
 @click.option(
     "--max-length",
-    type=click.IntRange(2),
+    type=click.IntRange(8),
     help="The number of tokens that the teacher reads at a time.  [default: the model's context]",
 )
 @click.option(

@@ -16,6 +16,7 @@ from lar.corpus.shards import read_shard
 from lar.models.trained_tasks import trained_tasks_of
 from lar.scoring import store
 from lar.scoring.score import Scorer
+from lar.utils.files import only_writer
 from lar.utils.progress import Progress, silent
 
 
@@ -23,6 +24,13 @@ def score(
     corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress = silent
 ) -> Corpus:
     """Score the corpus as `lar.score` does; `loading` are further arguments of `Scorer.load`."""
+    with only_writer(corpus.path):
+        return _score(corpus, model, loading, overwrite=overwrite, progress=progress)
+
+
+def _score(
+    corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress
+) -> Corpus:
     loading = {**loading, "base_size": corpus.manifest.base_size}
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
     described = result(teachers[0].record.remote())

@@ -2,7 +2,8 @@
 
 Each stage over a corpus takes a `Backend` by the keyword `backend`; None is this process. The result is the
 same on every backend, to the bit: shards are worked on apart or together, and what is summed over shards is
-summed in their order. `lar.mining.one_machine.OneMachine` and `lar.cluster.Cluster` are the two backends.
+summed in their order. (One exception, n-gram entropies within a bound of memory: see `lar.mine`.)
+`lar.mining.one_machine.OneMachine` and `lar.cluster.Cluster` are the two backends.
 """
 
 from collections.abc import Callable, Iterable, Iterator

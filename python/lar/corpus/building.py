@@ -8,6 +8,7 @@ bytes.
 import hashlib
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,12 +17,12 @@ from typing import TypeVar
 from lar.corpus.encoding import Encoded
 from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
 from lar.corpus.selection import Split
-from lar.corpus.shards import Row, task_names, write_rows
+from lar.corpus.shards import Row, ShardFile, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
 from lar.trajectories.outcomes import Run, Successes
-from lar.utils.files import only_writer
+from lar.utils.files import atomic_folder, only_writer
 from lar.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def build_folder(
 
     Raises:
         OptionError: `shard_tokens` is out of its range, or another process is writing to the folder.
-        CorpusError: there are no trajectories, none succeeded, or the folder contains other files.
+        CorpusError: there are no trajectories, none succeeded, the folder contains other files, or a side of
+            the split has no task. The corpus is stored without that split then.
         TokenizerError: the chat template refuses a trajectory and `skip_refused` is false.
         UnwrittenTextError: the chat template leaves out text of the agent and `strict` is true.
     """
@@ -74,6 +76,7 @@ def build_folder(
         build = _Build(folder, manifest, skip_refused, strict, successes, progress)
         source = chain([first], source)
         build.skip_done(source, digest)
+        build.check_refused()
         build.check_written(manifest.unwritten)
         if manifest.complete and next(source, None) is not None:
             raise _other_corpus(folder, "it was built of fewer trajectories")
@@ -92,18 +95,37 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded:
         shard_tokens=shard_tokens,
         only_succeeded=only_succeeded,
     )
-    if (folder / MANIFEST_FILE).exists():
-        manifest = Manifest.read(folder)
-        if differences := manifest.differences(fresh):
-            raise _other_corpus(folder, f"its {', '.join(differences)} differ")
-    elif folder.exists() and any(folder.iterdir()):
+    manifest = Manifest.read(folder) if (folder / MANIFEST_FILE).exists() else None
+    if manifest is None and set(folder.iterdir()) - set(folder.glob(".*.partial")):
         raise CorpusError(f"{folder}: not empty and not a corpus; choose another folder")
-    else:
+    differences = [] if manifest is None else manifest.differences(fresh)
+    if manifest is not None and manifest.parts and differences:
+        raise _other_corpus(folder, f"its {', '.join(differences)} differ")
+    if manifest is None or differences:  # a build without a shard, which may have failed at once, is none
         manifest = fresh
         manifest.write(folder)
-    if not (folder / TOKENIZER_FOLDER).exists():
-        tokenizer.save(folder / TOKENIZER_FOLDER)
+    _keep_tokenizer(tokenizer, folder / TOKENIZER_FOLDER)
     return manifest
+
+
+def _keep_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Store the corpus's own copy of its tokenizer in one step; one that is whole stays as it is."""
+    if folder.exists():
+        if _is_copy(folder, tokenizer):
+            return
+        logger.warning("%s: not the tokenizer that the corpus is made with, so it is stored anew", folder)
+        shutil.rmtree(folder)
+    with atomic_folder(folder, holds=None) as temporary:
+        tokenizer.save(temporary)
+
+
+def _is_copy(folder: Path, tokenizer: Tokenizer) -> bool:
+    try:
+        found = Tokenizer.load(folder)
+    except TokenizerError:
+        return False
+    same = (tokenizer.fingerprint, tokenizer.template_hash)
+    return (found.fingerprint, found.template_hash) == same
 
 
 def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:
@@ -112,7 +134,7 @@ def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:
     if manifest.split == before:
         return
     if manifest.complete:
-        split.check_sides(task_names(folder / part.file for part in manifest.parts), folder)
+        _check_split(folder, manifest)
     manifest.write(folder)
     if manifest.complete:
         logger.warning(
@@ -122,6 +144,15 @@ def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:
             manifest.split or "none",
             before or "none",
         )
+
+
+def _check_split(folder: Path, manifest: Manifest) -> None:
+    """Raise CorpusError if a side of a finished corpus's split has no task."""
+    if manifest.split is None:
+        return
+    files = [ShardFile(folder / part.file) for part in manifest.parts]
+    counts = Counter(task for file in files for task in file.tasks())
+    manifest.split.check_sides(counts, folder)
 
 
 def _other_corpus(folder: Path, reason: str) -> CorpusError:
@@ -190,6 +221,12 @@ class _Build:
         if self._strict and unwritten.losses:
             raise UnwrittenTextError(next(unwritten.lines()))
 
+    def check_refused(self) -> None:
+        """Raise TokenizerError for what an earlier build has left out, where nothing may be left out."""
+        if self._manifest.left_out and not self._skip_refused:
+            examples = self._manifest.left_out_examples or ["the chat template refuses some trajectories"]
+            raise TokenizerError(examples[0])
+
     def _count(self, digest_of_one: bytes) -> None:
         self._digest.update(digest_of_one)
         self._inputs += 1
@@ -226,9 +263,15 @@ class _Build:
         self._manifest.failed_left_out = self._successes.failed
         self._manifest.unknown_left_out = self._successes.unknown
         self._manifest.complete = True
-        self._write_manifest()
+        try:
+            _check_split(self._folder, self._manifest)
+        except CorpusError as error:
+            self._manifest.split = None  # no stage could read the corpus
+            raise CorpusError(f"{error} (the corpus is stored without a split)") from None
+        finally:
+            self._write_manifest()
 
     def _remove_leftovers(self) -> None:
         """Remove the temporary files of a build that was killed while it wrote."""
-        for file in self._folder.glob(".*.partial"):
+        for file in [*self._folder.glob(".*.partial"), *self._folder.glob(".*.finished")]:
             shutil.rmtree(file) if file.is_dir() else file.unlink()

@@ -293,13 +293,19 @@ class Corpus:
         """The tokenizer that made the corpus, read from the corpus's own copy.
 
         Raises:
-            CorpusError: the copy is of another tokenizer.
+            CorpusError: the copy is of another tokenizer, or has another chat template.
         """
         if self._whole is not None:
             return self._whole.tokenizer
-        tokenizer = Tokenizer.load(self.path / TOKENIZER_FOLDER)
+        folder = self.path / TOKENIZER_FOLDER
+        tokenizer = Tokenizer.load(folder)
         if tokenizer.fingerprint != self.manifest.tokenizer_fingerprint:
-            raise CorpusError(f"{self.path / TOKENIZER_FOLDER}: not the tokenizer that made the corpus")
+            raise CorpusError(f"{folder}: not the tokenizer that made the corpus")
+        if tokenizer.template_hash != self.manifest.chat_template_hash:
+            raise CorpusError(
+                f"{folder}: not the chat template that made the corpus; build the corpus again with the same "
+                "logs and tokenizer, which stores it anew"
+            )
         return tokenizer
 
     def to_arrow(self) -> pa.Table:
@@ -313,8 +319,8 @@ class Corpus:
         Raises:
             CorpusError: the scores are broken, or were computed for another corpus.
         """
-        scored = all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
-        return tables.to_table(self.shard_files(), self.manifest.tokenizer_fingerprint, scored=scored)
+        fingerprint = self.manifest.tokenizer_fingerprint
+        return tables.to_table(self.shard_files(), fingerprint, scored=self.is_scored)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The corpus as a `pandas.DataFrame` with the columns of `to_arrow`; lists become numpy arrays.
@@ -358,16 +364,13 @@ class Corpus:
 
         The side of a task depends on its name and `seed` alone (SHA-256), not on its place or on other tasks.
 
+        With 0, nothing is held out: the second view is empty.
+
         Raises:
             OptionError: `held_out` is not in [0, 1).
-            CorpusError: a side would have no task.
+            CorpusError: `held_out` is above 0, and a side would have no task.
         """
-        try:
-            Split(held_out, seed).check_sides(self.tasks, self.path)
-        except CorpusError:
-            if warning := one_task(self.task_counts()):
-                raise CorpusError(f"{self.path}: {warning}") from None
-            raise
+        Split(held_out, seed).check_sides(self.task_counts(), self.path)
         train = self.select(OnSide(held_out, seed, is_held_out=False))
         held = self.select(OnSide(held_out, seed, is_held_out=True))
         return train, held
@@ -460,6 +463,11 @@ class Corpus:
                 f"run lar score {self.path} --model MODEL"
             )
         return record
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether each shard of the folder has scores: False before `lar.score` has finished."""
+        return all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
 
     @property
     def teacher_tasks(self) -> frozenset[str]:

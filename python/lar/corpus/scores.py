@@ -138,7 +138,8 @@ def read_scores(shard_file: Path, digest: str, rows: int) -> Scores | None:
     """Map the scores of a shard with this `digest` and so many of the agent's tokens; None: it has no scores.
 
     Raises:
-        CorpusError: the file is broken, or was computed for another shard.
+        CorpusError: the file is broken, or was computed for another shard or by another teacher than the
+        recorded one.
     """
     file = scores_file(shard_file)
     try:
@@ -147,13 +148,17 @@ def read_scores(shard_file: Path, digest: str, rows: int) -> Scores | None:
             made_of = json.loads((reader.schema.metadata or {}).get(_KEY, b"{}"))
             batch = reader.get_batch(0)
             batch.validate(full=True)
-            return _scores(batch, made_of if isinstance(made_of, dict) else {}, digest, rows)
+            scores = _scores(batch, made_of if isinstance(made_of, dict) else {}, digest, rows)
     except FileNotFoundError:
         return None
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: broken scores ({str(error).splitlines()[0]})") from None
+    record = TeacherRecord.read(shard_file.parent)
+    if record is not None and record.identity != scores.teacher:
+        raise CorpusError(f"{file}: the scores of another teacher than {record.name}; run lar score again")
+    return scores
 
 
 def _scores(batch: Any, made_of: Mapping[str, Any], digest: str, rows: int) -> Scores:

@@ -1,12 +1,13 @@
 """Which tasks a view of a corpus holds: objects and no closures, so that views can be pickled."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from lar.errors import CorpusError, OptionError
+from lar.trajectories.tasks import one_task
 
 Keep = Callable[[str], bool]
 """Whether a task is selected."""
@@ -53,10 +54,15 @@ class Split:
             raise OptionError("split_seed needs hold_out: it is the seed of that share")
         return None if hold_out is None else cls(hold_out, seed)
 
-    def check_sides(self, tasks: Collection[str], corpus: Path) -> None:
-        """Raise CorpusError if a side would have none of the tasks; `corpus` is their folder."""
+    def check_sides(self, tasks: Mapping[str, int], corpus: Path) -> None:
+        """Raise CorpusError if a side would have none of the tasks; `corpus` is their folder.
+
+        tasks: how many trajectories each has.
+        """
         out = sum(map(self.holds_out, tasks))
         if self.hold_out and out in (0, len(tasks)):
+            if warning := one_task(tasks):
+                raise CorpusError(f"{corpus}: {warning}")
             side = "training" if out else "held-out"
             raise CorpusError(f"{corpus}: no task of {len(tasks)} falls on the {side} side; try another seed")
 

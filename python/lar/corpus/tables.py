@@ -184,10 +184,16 @@ def _texts(batch: Any, name: str, first: int) -> list[str]:
     column = batch.column(name)
     if column.null_count:
         raise CorpusError(f"column {name!r} holds a null in the rows from {first} on")
-    try:
-        return [str(value) for value in column.cast(pa.string()).to_pylist()]
-    except pa.ArrowException:
-        raise CorpusError(f"column {name!r} holds {column.type}, not texts") from None
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    # Not all that Arrow can write as text: floats and truth values are no names.
+    if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise CorpusError(f"column {name!r} holds {column.type}, not texts or integers")
+    return [str(value) for value in column.to_pylist()]
+
+
+def _is_text(kind: Any) -> bool:
+    names = ("is_string", "is_large_string", "is_string_view")  # old versions of Arrow lack the last one
+    return any(getattr(pa.types, name, lambda _: False)(kind) for name in names)
 
 
 def _success(batch: Any) -> list[bool | None]:

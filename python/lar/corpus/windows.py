@@ -16,6 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# The least `max_length`, here and in training. Below 4, a window has no head, and nothing may be before its
+# first new token.
+LEAST_LENGTH = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -13,6 +13,7 @@ from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.corpus.seen_tasks import check_unseen, digests_of
+from lar.errors import CorpusError
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates, texts_of
 from lar.mining.new_tools import NewTools
@@ -53,22 +54,24 @@ def mine(
 
     `update` is an earlier vocabulary or its folder, mined from older logs. Its latents that still pay keep
     their ids. The others are retired, and new latents take their rows. `size` None is then the size of that
-    vocabulary.
+    vocabulary, unless it is empty.
 
-    Without `size` and `update`, the logs choose: the largest of 1,024, 512, 256, 128 and 64 of which half of
+    Else, without `size`, the logs choose: the largest of 1,024, 512, 256, 128 and 64 of which half of
     the latents have `lar.vocabulary.learnable.LEARNABLE` uses or more, and 64 where none has. So small logs
     get few latents, which a student can learn. With a `prompt_weight` it is 1,024, because latents of prompts
     need not be written. `vocabulary.mining["size"]` is the size that was chosen.
 
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
-    and on any `backend` (None: `OneMachine()`).
+    and on any `backend` (None: `OneMachine()`). One exception: `OneMachine(memory)` whose bound the runs
+    exceed, with an entropy gate on a corpus that is not scored. Each part of the runs has n-gram entropies of
+    its own then.
 
     Raises:
         OptionError: an option is out of its range, or `tools` is no list of tools; or a gate by n-gram
             entropies is asked of a corpus that is too large for it.
         TokenizerError: `tools` is given, and the chat template cannot write calls.
         CorpusError: the corpus holds no token of the agent, or holds out tasks that `update` was mined on or
-        that the teacher which scored it was trained on.
+        that the teacher which scored it was trained on; or there is a gate, and scoring has not finished.
         VocabularyError: `update` was mined with another tokenizer.
         TypeError: `corpus` or `update` is neither the object nor a path.
 
@@ -88,6 +91,7 @@ def mine(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
         )
     _warn_of_one_task(corpus.training)
+    _check_scores(corpus, chosen[0])
     mined = (
         _Mining(corpus.training, of_size, before, backend or OneMachine(), progress).run(of_size.size)
         for of_size in chosen
@@ -113,6 +117,7 @@ def mine_each(
     """
     chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
     _warn_of_one_task(corpus)
+    _check_scores(corpus, chosen)
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
     mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
     for size in sizes:
@@ -121,7 +126,7 @@ def mine_each(
 
 def _sizes(before: LatentVocabulary | None, prompt_weight: float | None) -> tuple[int, ...]:
     """The sizes to try where none is given, the largest first."""
-    if before is not None:
+    if before is not None and before.size:
         return (before.size,)
     return SIZES[-1:] if prompt_weight else SIZES[::-1]
 
@@ -131,12 +136,23 @@ def _warn_of_one_task(corpus: Corpus) -> None:
         logger.warning("%s", warning)
 
 
+def _check_scores(corpus: Corpus, options: MiningOptions) -> None:
+    """Refuse a gate by scores that are there in part; without a gate, log that latents get no entropies."""
+    if corpus.teacher is None or corpus.is_scored:
+        return
+    unfinished = f"{corpus.path}: the scoring by {corpus.teacher.name} has not finished; run lar score again"
+    if options.max_entropy is not None:
+        raise CorpusError(unfinished)
+    logger.warning("%s (the latents get no mean entropies)", unfinished)
+
+
 @dataclass(frozen=True)
 class _Search:
     """What a vocabulary of any size is chosen from.
 
     runs: the corpus's. mined: the same with the calls of new tools. candidates: those that the entropy gate
-    lets the agent write; gated: the number of those that it does not.
+    lets the agent write, `held` among them; gated: the number of those that it does not. held: the latents of
+    the vocabulary that is updated; None without one.
     """
 
     runs: CorpusRuns
@@ -144,6 +160,7 @@ class _Search:
     new_tools: NewTools | None
     candidates: _core.Candidates
     gated: int
+    held: _core.Candidates | None
 
 
 class _Mining:
@@ -202,14 +219,16 @@ class _Mining:
         return vocabulary
 
     def _pool(self, most: int) -> _core.Candidates:
-        """At most `most` candidates: those that are left of a search for a larger size may be more."""
+        """At most `most` candidates, and those that are held: a search for a larger size has found more."""
         candidates = self._search.candidates
         if self._failed:
             tokens, offsets, *_ = candidates.to_arrays()
             listed = Segments(tokens, offsets).to_lists()
             is_open = [tuple(segment) not in self._failed for segment in listed]
             candidates = candidates.filter(np.array(is_open, dtype=np.bool_))
-        return candidates if len(candidates) <= most else _core.Candidates.best([candidates], most)
+        if len(candidates) > most:
+            candidates = _core.Candidates.best([candidates], most)
+        return candidates if self._search.held is None else candidates.union(self._search.held)
 
     def gate_once(self, static: TextGates) -> None:
         """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
@@ -238,12 +257,13 @@ class _Mining:
         new_tools = self._new_tools(runs)
         mined = new_tools.added_to(runs, self._cut) if new_tools else runs
         annotate(self._progress, "candidates")
-        candidates = mined.searched.candidates(self._options.limits)
+        candidates, held = mined.searched.candidates(self._options.limits), None
         if self._before is not None:
-            held = self._before.segments
-            candidates = candidates.union(mined.searched.as_candidates(held.tokens, held.offsets))
+            segments = self._before.segments
+            held = mined.searched.as_candidates(segments.tokens, segments.offsets)
+            candidates, held = candidates.union(held), held.filter(runs.writable(held))
         writable = runs.writable(candidates)
-        return _Search(runs, mined, new_tools, candidates.filter(writable), int((~writable).sum()))
+        return _Search(runs, mined, new_tools, candidates.filter(writable), int((~writable).sum()), held)
 
     def _new_tools(self, runs: CorpusRuns) -> NewTools | None:
         """What the file of tools adds to the runs; None without a file."""
@@ -300,18 +320,22 @@ class _Mining:
 def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpus) -> int:
     """The number of passes that mining takes."""
     passes = 3 + (BORDER in gates) + (SERVED in gates) + bool(options.prompt_weight)
-    if corpus.teacher is not None:
+    if _has_entropies(corpus):
         passes += 1  # the latents' entropies
         if options.max_entropy is not None:
             passes += 2 if str(options.max_entropy).startswith("p") else 1
     return passes
 
 
+def _has_entropies(corpus: Corpus) -> bool:
+    return corpus.teacher is not None and corpus.is_scored
+
+
 def _with_entropies(
     vocabulary: LatentVocabulary, corpus: Corpus, backend: Backend, progress: Progress
 ) -> LatentVocabulary:
     """The vocabulary with each latent's mean entropy over its uses, where the corpus has a teacher's."""
-    if corpus.teacher is None or vocabulary.size == 0:
+    if not _has_entropies(corpus) or vocabulary.size == 0:
         return vocabulary
     annotate(progress, "entropies of the latents")
     sums = np.zeros(vocabulary.size)
@@ -338,7 +362,7 @@ def _entropy_sums(
     used = form.action & (form.units >= vocabulary.base_size)
     latents = form.units[used] - vocabulary.base_size
     totals = np.add.reduceat(entropies, form.starts[:-1])[used]
-    continued = np.diff(form.starts)[used] - 1
+    continued = np.maximum(np.diff(form.starts)[used] - 1, 0)  # two units may begin within one token
     sums = np.bincount(latents, weights=totals, minlength=vocabulary.size)
     numbers = np.bincount(latents, weights=continued, minlength=vocabulary.size)
     return sums.astype(np.float64), numbers.astype(np.float64)

@@ -102,7 +102,8 @@ def add_shard(
     Raises:
         CorpusError: `nats` is given and the shard is not scored.
     """
-    continues = None if nats is None else entropies_of(shard) <= nats
+    # Not as float16, to which a comparison would round `nats`.
+    continues = None if nats is None else entropies_of(shard).astype(np.float32) <= nats
     folder.add(shard.tokens, shard.offsets, ~shard.action if prompt else shard.action, tasks, continues)
 
 

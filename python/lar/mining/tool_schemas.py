@@ -23,6 +23,7 @@ _FILLINGS = {
     "object": ("{}", '{"k": 1}', '{"7": "k"}'),
 }
 _ANY = ('"k"', "7", "true", "null", "[1]", "{}")
+_MOST_LEVELS = 100  # within a schema, which is read and written by recursion
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,19 @@ def _tool(entry: Any) -> ToolSchema:
     parameters: Any = next((function[key] for key in _SCHEMA_KEYS if function.get(key) is not None), {})
     if not isinstance(parameters, dict):
         raise OptionError(f"the schema of {name!r} is not an object")
+    if _is_deep(parameters):
+        raise OptionError(f"the schema of {name!r} is nested deeper than {_MOST_LEVELS} levels")
     tool = ToolSchema(name, parameters)
     example_call(tool)  # what is wrong within the schema
     return tool
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
+    return bool(level)
 
 
 def example_call(tool: ToolSchema) -> tuple[dict[str, Any], list[Slot]]:
@@ -93,7 +104,8 @@ def example_call(tool: ToolSchema) -> tuple[dict[str, Any], list[Slot]]:
     The value of a slot is its word, as a string or as a number.
 
     Raises:
-        OptionError: the keys or the required keys of an object are not given as JSON schemas give them.
+        OptionError: the keys, the required keys or the allowed values of an object are not given as JSON
+            schemas give them.
     """
     slots: list[Slot] = []
     return _object(tool.parameters, slots), slots
@@ -115,6 +127,8 @@ def _value(schema: Any, slots: list[Slot]) -> Any:
     schema = schema if isinstance(schema, dict) else {}
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(choices, list) and choices:
+        if not is_utf8(json.dumps(choices, ensure_ascii=False)):
+            raise OptionError("a value of an enum or a const is no text, but half of a character")
         return choices[0] if len(choices) == 1 else _choice(choices, slots)
     kind = _kind(schema)
     if kind == "object" and schema.get("required"):

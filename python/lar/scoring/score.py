@@ -24,7 +24,7 @@ from torch import Tensor
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.corpus.scores import LikelyTokens, Scores, TeacherRecord
-from lar.corpus.windows import windows
+from lar.corpus.windows import LEAST_LENGTH, windows
 from lar.errors import OptionError
 from lar.models.causal_lm import (
     Head,
@@ -40,6 +40,7 @@ from lar.models.out_of_memory import advise_on_memory
 from lar.models.trained_tasks import check_model_unseen, trained_tasks_of
 from lar.scoring import store
 from lar.utils.arguments import opened
+from lar.utils.files import only_writer
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
@@ -70,8 +71,8 @@ def score(
             the corpus's tokenizer; scores are over those ids, further rows of the model are ignored.
         batch_tokens: tokens of a batch, padding included (a longer trajectory is a batch alone);
             None for 4,096 on a CPU and 32,768 on a GPU.
-        max_length: tokens that the teacher reads at a time (see `lar.corpus.windows`); None for the model's
-            own context. For a distillation that reads `top_k`, give the max_length of the distillation.
+        max_length: tokens that the teacher reads at a time (see `lar.corpus.windows`), 8 or more; None for
+            the model's own context. For a distillation that reads `top_k`, give that of the distillation.
         top_k: store this many of the teacher's likeliest tokens before each of the agent's, for distillations
             with `cached_teacher` (6 k + 4 bytes each); None stores only the entropies (2 bytes each).
             Scores that are there are kept, unless they have fewer likely tokens than this.
@@ -85,6 +86,7 @@ def score(
         CorpusError: the corpus is a selection, has the scores of another teacher, or holds out tasks that the
         model was trained on.
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
+        OptionError: a number is out of its range, or another process is writing to the corpus's folder.
     """
     loading: dict[str, Any] = {
         "batch_tokens": batch_tokens,
@@ -98,16 +100,18 @@ def score(
     check_model_unseen(corpus.held_out, model)
     if backend is not None:
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
-    scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
-    record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks_of(model))
-    done = 0
-    for shard in corpus.shards():
-        if store.is_scored(shard, record):
-            logger.info("%s: scored already", shard.path)
-        else:
-            store.write(shard, scorer.score(shard, record.top_k, progress, done, corpus.num_tokens))
-        done += len(shard.tokens)
-        progress(done, corpus.num_tokens)
+    with only_writer(corpus.path):
+        scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
+        trained_tasks = trained_tasks_of(model)
+        record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks)
+        done = 0
+        for shard in corpus.shards():
+            if store.is_scored(shard, record):
+                logger.info("%s: scored already", shard.path)
+            else:
+                store.write(shard, scorer.score(shard, record.top_k, progress, done, corpus.num_tokens))
+            done += len(shard.tokens)
+            progress(done, corpus.num_tokens)
     return corpus
 
 
@@ -155,12 +159,16 @@ class Scorer:
     ) -> "Scorer":
         """The scorer for the arguments of `score`, over the `base_size` ids of the corpus's tokenizer.
 
-        Raises OptionError for a number that is not positive, TokenizerError for a model with too few rows.
+        Raises OptionError for a number that is too small, TokenizerError for a model with too few rows.
         """
-        given = (("batch_tokens", batch_tokens), ("max_length", max_length), ("top_k", top_k))
-        for name, value in given:
-            if value is not None and value < 1:
-                raise OptionError(f"{name} must be positive, not {value}")
+        given = (
+            ("batch_tokens", batch_tokens, 1),
+            ("max_length", max_length, LEAST_LENGTH),
+            ("top_k", top_k, 1),
+        )
+        for name, value, least in given:
+            if value is not None and value < least:
+                raise OptionError(f"{name} must be at least {least}, not {value}")
         teacher = load_model(model, dtype=dtype, device=device)
         name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
@@ -256,7 +264,8 @@ class _Reading:
 def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
     for begin, end in pairwise(shard.offsets.tolist()):
         action = shard.action[begin:end]
-        for window in windows(action, max_length or len(action)):
+        # A window of twice the length is never begun anew within the conversation.
+        for window in windows(action, max_length or max(2 * len(action), LEAST_LENGTH)):
             positions = window.positions()
             scored = np.flatnonzero(action[positions] & (positions >= window.new))
             yield _Reading(begin + positions, scored)

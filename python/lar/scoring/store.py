@@ -29,14 +29,18 @@ def claim(
 ) -> TeacherRecord:
     """Record the teacher before its first score; with `overwrite` remove the scores of another.
 
-    `trained_tasks` are the digests of the tasks that the teacher was trained on.
+    `trained_tasks` are the digests of the tasks that the teacher was trained on. Those that are recorded for
+    the same teacher stay recorded: a copy of its weights may lie in a folder without them. The caller holds
+    the corpus's folder (`only_writer`).
 
     Returns:
         The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So a
-        resumed run writes as many likely tokens as the files before it.
+        resumed run writes as many likely tokens as the files before it. Where all shards are scored, it has
+        their `dtype`.
 
     Raises:
-        CorpusError: the corpus is a selection, or has the scores of another teacher.
+        CorpusError: the corpus is a selection, or has the scores of another teacher, or some of this one in
+        another `dtype`.
     """
     if len(corpus) < sum(part.trajectories for part in corpus.manifest.parts):
         raise CorpusError(f"{corpus.path}: a selection of tasks cannot be scored; score the whole corpus")
@@ -50,22 +54,42 @@ def claim(
         clear(corpus)
         found = None
     if found is not None:
+        trained_tasks |= corpus.teacher_tasks
         teacher = replace(teacher, top_k=max(found.top_k or 0, teacher.top_k or 0) or None)
+        teacher = _with_dtype(corpus, teacher, found.dtype, overwrite=overwrite)
     for leftover in (corpus.path / TEACHER_FOLDER).glob(".*.partial"):
         leftover.unlink()
     teacher = replace(teacher, split=corpus.own_split)
     seen = corpus.path / TEACHER_FOLDER / TRAINED_FILE
-    seen.unlink(missing_ok=True)
     if trained_tasks:
-        seen.parent.mkdir(exist_ok=True)
         write_digests(seen, trained_tasks)
+    else:
+        seen.unlink(missing_ok=True)
     teacher.write(corpus.path)
+    return teacher
+
+
+def _with_dtype(corpus: Corpus, teacher: TeacherRecord, before: str, *, overwrite: bool) -> TeacherRecord:
+    """The record with the dtype of the scores: that of `before` where all shards are scored already."""
+    if teacher.dtype == before:
+        return teacher
+    scored = [is_scored(shard, teacher) for shard in corpus.shards()]
+    if all(scored):
+        return replace(teacher, dtype=before)
+    if any(scored):
+        if not overwrite:
+            raise CorpusError(
+                f"{corpus.path}: scored in part, in {before}, and this run computes in {teacher.dtype}; pass "
+                f"dtype={before} (--dtype {before}) to go on, or overwrite (--overwrite) to begin anew"
+            )
+        clear(corpus)
     return teacher
 
 
 def _found(corpus: Corpus, *, overwrite: bool) -> TeacherRecord | None:
     """The record in the corpus's folder; with `overwrite`, scores whose record is broken are removed."""
     try:
+        _ = corpus.teacher_tasks
         return TeacherRecord.read(corpus.path)
     except CorpusError:
         if not overwrite:

@@ -375,7 +375,8 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     file = folder / TEMPLATE_FILE
     if file.is_file():
         with _as_tokenizer_error(file):
-            return file.read_text(encoding="utf-8")
+            # With its line ends as they are: a copy has the hash of what it was copied from.
+            return file.read_bytes().decode("utf-8")
     template = config.get("chat_template")
     if isinstance(template, list):
         with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
@@ -408,4 +409,4 @@ def _json_text(value: dict[str, Any]) -> str:
 
 def _write_text(file: Path, text: str) -> None:
     with atomic_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8"))

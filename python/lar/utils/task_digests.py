@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lar.errors import CorpusError
+from lar.utils.files import atomic_file
 
 # In the folder of a student, a control, an adapted teacher and an export, and in a corpus's `teacher/`.
 TRAINED_FILE = "trained_tasks.txt"
@@ -18,8 +19,9 @@ def task_digest(task: str) -> str:
 
 
 def write_digests(file: Path, digests: Iterable[str]) -> None:
-    """Write digests to a file, sorted."""
-    file.write_text("".join(f"{digest}\n" for digest in sorted(digests)), encoding="ascii")
+    """Write digests to a file, sorted, in one step."""
+    with atomic_file(file) as temporary:
+        temporary.write_text("".join(f"{digest}\n" for digest in sorted(digests)), encoding="ascii")
 
 
 def read_digests(file: Path) -> frozenset[str]:
