@@ -66,8 +66,9 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Distil a student that writes latents: LoRA and new rows, with the frozen model itself as the teacher.
+    """Train a student that writes latents: LoRA and new rows on the frozen MODEL.
 
+    It learns from the agent's text, or with --loss marginal from MODEL itself as the teacher.
     Always distil a control too, and compare the two. The tasks that CORPUS holds out are not learnt. A run
     that was stopped goes on when you start it again.
     After lar mine --update, --from starts where the earlier student ended.

@@ -1,4 +1,4 @@
-"""Distillation: LoRA and new rows let a model use a latent vocabulary; the frozen model is the teacher.
+"""Distillation: LoRA and new rows let a frozen model use a latent vocabulary, by its teaching or the logs'.
 
 The functions are `lar.distill` and `lar.adapt`. Names are imported when they are first used, so that the
 options can be read without torch.

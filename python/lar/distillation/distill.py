@@ -59,7 +59,7 @@ def distill(
     progress: Progress = silent,
     **keywords: Unpack[DistillKeywords],
 ) -> Student:
-    """A student: `model` trained to use `vocabulary`, with the frozen model itself as the teacher.
+    """A student: `model` trained to use `vocabulary`; with `loss="marginal"` the frozen model is its teacher.
 
     Several processes, started by `accelerate launch` or `torchrun`, call this with the same arguments and
     share the work: each trains on its own rows, only the main process writes, and all return the student.
