@@ -211,12 +211,10 @@ def _head(point: "Point", bill: dict[str, Any]) -> str:
 
 def _billed(row: dict[str, Any], kind: str, bill: dict[str, Any]) -> Iterator[tuple[float, str, float]]:
     """What a run pays for: how many tokens or units, what they are, and the price of a million."""
-    sent, new = row[f"{kind}_sent"], row[f"{kind}_prompt"]
     cached = bill["price_cached"]
-    of_input = [(sent, "sent")] if cached is None else [(new, "new"), (max(sent - new, 0), "cached")]
     prices = {"sent": bill["price_input"], "new": bill["price_input"], "cached": cached}
-    for tokens, name in of_input:
+    for name in ("sent",) if cached is None else ("new", "cached"):
         if prices[name] is not None:
-            yield tokens, name, prices[name]
+            yield row[f"{kind}_{name}"], name, prices[name]
     if bill["price_output"] is not None:
         yield row[f"{kind}_generated"], "written", bill["price_output"]

@@ -20,9 +20,13 @@ class PointRow(BaseModel):
     prompt_reduction: float
     base_generated: float
     base_prompt: float
+    base_new: float
+    base_cached: float
     base_sent: float
     units_generated: float
     units_prompt: float
+    units_new: float
+    units_cached: float
     units_sent: float
 
 
