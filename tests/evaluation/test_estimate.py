@@ -283,6 +283,12 @@ def test_the_parameters_of_known_models(tmp_path, config, billions):
     assert training_cost(tmp_path / "nothing", tokens=1, latents=1) is None
 
 
+def test_a_model_without_heads_is_of_an_unknown_shape(tmp_path):
+    names = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size")
+    (tmp_path / "config.json").write_text(json.dumps(dict.fromkeys(names, 8) | {"num_attention_heads": 0}))
+    assert training_cost(tmp_path, tokens=1, latents=1) is None
+
+
 @pytest.mark.parametrize(
     "experts",
     [

@@ -11,6 +11,7 @@ from lar.corpus import Corpus
 from lar.corpus.selection import OnSide
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
+from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Tokens, Usage, base_usage
 from lar.mining.entropy_gate import parse_gate
@@ -197,6 +198,7 @@ class Estimate:
             "teacher": self.teacher,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},
+            "words": in_words(self),
             "knee": self.knee.size,
             "half": None if self.half is None else self.half.to_dict(),
             "gated": None if self.gated is None else self.gated.to_dict(),

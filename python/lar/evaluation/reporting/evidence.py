@@ -63,10 +63,13 @@ class EstimateFile(BaseModel):
     runs: int
     tasks: int
     tokens: int
+    runs_in_all: int
+    tasks_in_all: int
     tokens_in_all: int
     teacher: str | None
     points: list[PointRow] = Field(min_length=1)
     recommended: Choice
+    words: str
     realised: tuple[float, float] = (1.0, 1.0)
     bill: BillRow | None = None
     training: TrainingRow | None = None

@@ -5,7 +5,6 @@ from math import sqrt
 from statistics import mean
 from typing import Any
 
-from lar.evaluation.estimate import ENOUGH
 from lar.evaluation.reporting import charts, origin
 from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, StudentRow, SweepFile
 from lar.evaluation.reporting.example import Example
@@ -57,8 +56,8 @@ def content(given: Given, measured: Measured, example: Example | None) -> dict[s
         "example": example,
         "gate": given.vocabulary.mining.get("max_entropy_nats"),
         "evidence": evidence,
+        "doubts": given.doubts,
         "colours": COLOURS,
-        "enough": ENOUGH,
         "bill": bill,
         "arms": arms,
         "student": student,
