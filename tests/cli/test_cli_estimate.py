@@ -1,7 +1,9 @@
 """`lar estimate` on the command line: logs and corpora, bad input in one line, narrow terminals."""
 
+import io
 import json
 import re
+import sys
 import tempfile
 
 import pytest
@@ -66,6 +68,16 @@ def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monk
     ]
 
 
+def test_the_next_command_has_the_weight_and_no_pipe(run, logs, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(logs.read_bytes())))
+    key = ("--task-key", "meta.issue")
+    _, _, err = run("estimate", "-", "--tokenizer", model, *key, *SMALL, "--prompt-weight", "0.05")
+    first, mine = [line.split(": ", 1)[1] for line in err.splitlines()]
+    assert first.startswith(f"lar corpus LOGS --tokenizer {model} ")
+    assert mine == "lar mine corpus --size 8 --prompt-weight 0.05 -o vocabulary"
+
+
 def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corpus):
     _, out, err = run("estimate", corpus.path, *SMALL, "--max-entropy", "p60")
     assert "The gates are by the n-gram entropy of these logs." in out
@@ -126,6 +138,7 @@ def test_logs_of_few_tasks_end_in_one_line(run, model, tmp_path, tasks, expected
     ("options", "expected"),
     [
         (["LOGS"], "trajectories need --tokenizer"),
+        (["absent.jsonl"], "absent.jsonl: no such file or folder"),
         (["EMPTY", "--tokenizer", "MODEL"], "no trajectory could be read"),
         (["LOGS", "--tokenizer", "MODEL", "--price-input", "much"], "'much' is not a valid float"),
         (["LOGS", "--tokenizer", "MODEL", "--price-output", "inf"], "a price must be a number"),

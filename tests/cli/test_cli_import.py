@@ -1,13 +1,15 @@
 """`lar import` as a person or a script calls it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from lar.cli import main
-from lar.trajectories import read_trajectories
+from lar.trajectories import read_trajectories, write_trajectories
+from testing import toy
 
 
 def lar(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -47,6 +49,30 @@ def test_a_log_becomes_parquet_and_a_summary(
     assert numbers["messages"] == "6"
     assert numbers["bad records"] == "1"
     assert f"{log}, record 4, line 4: not JSON" in shown.err
+
+
+def test_a_file_whose_name_is_no_utf8_is_read_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trajectories(toy.trajectories(3), tmp_path / "own.jsonl")
+    named = tmp_path / os.fsdecode(b"log\xff.jsonl")
+    try:
+        (tmp_path / "own.jsonl").rename(named)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    with named.open("a") as file:
+        file.write("{broken\n")
+    output = tmp_path / "out.parquet"
+    assert lar(monkeypatch, "import", named, "-o", output, "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["trajectories"] == 3
+    assert "\\udcff.jsonl, record 4" in shown.out
+    assert [one.task for one in read_trajectories(output, strict=True)] == [
+        one.task for one in toy.trajectories(3)
+    ]
+    assert lar(monkeypatch, "import", named, "-o", tmp_path / os.fsdecode(b"out\xff.parquet")) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "not valid UTF-8; choose another output" in line
 
 
 def test_json_for_machines(

@@ -73,13 +73,19 @@ def test_logs_alone_are_mined_and_how_they_were_read_is_shown(run, folder):
     found = report(run, "logs.jsonl", "--tokenizer", "model", "--size", 8, "-o", "new/out.html")
     text = (folder / "new" / "out.html").read_text()
     assert "They were mined for this report." in text
+    assert "lar report logs.jsonl --tokenizer model --size 8 -o new/out.html" in text
+    assert "lar mine logs" not in text
     assert "Records that could not be read: 1." in text
     assert "how the logs were read" not in {one["what"] for one in found["missing"]}
 
 
 def test_logs_with_a_vocabulary_are_sources_of_their_own(run, folder):
     lar.write_trajectories(toy.trajectories(5, first=100), folder / "more.jsonl")
-    report(run, "logs.jsonl", "more.jsonl", "vocabulary")
+    report(run, "logs.jsonl", "more.jsonl", "vocabulary", "--most-tokens", 9_000)
+    assert (
+        "lar report logs.jsonl more.jsonl vocabulary --most-tokens 9000 -o report.html"
+        in (folder / "report.html").read_text()
+    )
     assert "What latents save: logs, more" in (folder / "report.html").read_text()
 
 

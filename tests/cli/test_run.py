@@ -53,6 +53,23 @@ def test_the_whole_way_in_two_parts(whole, folder, run):
     assert json.loads(out)["next"] == [["vllm", "serve", str(folder / "run" / "export")]]
 
 
+def test_all_stages_with_a_model_compute_where_they_are_told_to(whole, monkeypatch):
+    from lar.distillation import Student
+    from lar.distillation.training.bits_per_byte import bits_per_byte
+
+    loaded, load = [], bits_per_byte.__globals__["load_model"]
+
+    def noted(*arguments, **keywords):
+        loaded.append(keywords)
+        return load(*arguments, **keywords)
+
+    monkeypatch.setitem(bits_per_byte.__globals__, "load_model", noted)
+    monkeypatch.setitem(Student.load.__func__.__globals__, "load_model", noted)
+    code, _, err = whole("--dtype", "bfloat16", "--until", "evaluate")
+    assert code == 0, err
+    assert loaded == [{"dtype": "bfloat16", "device": "cpu"}] * 3
+
+
 def test_a_gate_that_gates_nothing_is_refused_before_the_first_stage(whole, folder):
     code, _, err = whole("--max-entropy", "60")
     assert code == 2

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from lar.corpus.manifest import Manifest
+from lar.corpus.seen_tasks import digests_of
 from lar.trajectories import write_trajectories
+from lar.utils.task_digests import TRAINED_FILE, write_digests
 from testing import tiny, toy
 
 STEPS = ("--max-steps", "1", "--max-length", "200", "--device", "cpu", "--lora-rank", "4")
@@ -107,6 +109,32 @@ def test_what_was_stopped_or_is_broken_is_named(run, done, status, folder):
     assert shown.count("run the same command again to continue") == 2
     assert "latent_vocabulary.json: not JSON" in shown
     assert "1 temporary file" in shown
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"steps": "many", "options": {"control": False}},
+        {"steps": 1, "tasks": [1], "options": {"control": False}},
+        {"steps": 1, "split": {"hold_out": "x", "seed": 0}, "options": {"control": False}},
+        {"steps": 1, "split": 3, "options": {"control": False}},
+    ],
+)
+def test_values_of_wrong_types_make_a_record_broken(run, folder, corpus, vocabulary, record):
+    student = folder / "student"
+    vocabulary.save(student / "vocabulary")
+    write_digests(student / TRAINED_FILE, digests_of(corpus))
+    (student / "adapter_config.json").write_text("{}")
+    file = student / "distillation.json"
+    file.write_text(json.dumps({"base_fingerprint": "0" * 8, "steps": 1, "options": {"control": False}}))
+    assert "student: " in run("status", folder)[1]
+    assert "broken" not in run("status", folder)[1]
+    file.write_text(json.dumps({"base_fingerprint": "0" * 8, **record}))
+    code, shown, err = run("status", folder)
+    assert code == 0, err
+    assert f"{student} (broken)" in shown
+    code, _, err = run("status", folder, "--json")
+    assert code == 0, err
 
 
 def test_an_empty_folder_and_none(run, tmp_path):

@@ -1,6 +1,7 @@
 """The demo: its tokenizer and chat template, its base model's initialization, and all stages in miniature."""
 
 import json
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,16 +15,18 @@ pytest.importorskip("transformers", reason="the demo needs the extra `train`")
 import torch
 
 import lar
-from lar.cli.demo import command
+from lar.cli.demo import _print, command
 from lar.cli.report import command as report
 from lar.demo.base_model import BaseModelOptions, new_model
 from lar.demo.base_tokenizer import END_OF_TURN, train_tokenizer
 from lar.demo.expert import demonstrate, text_of
-from lar.demo.result import useful_latents
+from lar.demo.online import Arm
+from lar.demo.result import DemoResult, useful_latents
 from lar.demo.run import DemoOptions, run_demo
 from lar.demo.tasks import make_task
 from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError
+from lar.evaluation.canonicity import Canonicity
 from lar.tokenizer import render
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Trajectory
@@ -43,6 +46,20 @@ def test_the_tokenizer_gives_back_every_text(demo_tokenizer: Tokenizer) -> None:
     for seed in range(1000, 1020):
         text = "".join(span.text for span in render(demo_tokenizer, demonstrate(make_task(seed))))
         assert demo_tokenizer.decode(demo_tokenizer.encode(text)) == text
+
+
+def test_a_lost_ticket_of_many_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    solved = {"base": 1000, "control": 1000, "student": 999}
+    arms = {
+        name: Arm(
+            of / 1000, 2.0, 9.0, 20.0, 1.0, (True,) * of + (False,) * (1000 - of), Counter(), Canonicity()
+        )
+        for name, of in solved.items()
+    }
+    _print(DemoResult(Path("demo"), arms, [], {}))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "99.9%" in shown
+    assert "Success against the control's: -0.1 points" in shown
 
 
 def test_the_agents_spans_are_what_the_expert_wrote(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lar.demo.environment import MAX_TURNS, Environment, Outcome
 from lar.demo.expert import Move, demonstrate, text_of, work
-from lar.demo.tasks import Kind, Task, held_out_tasks, make_task, training_tasks
+from lar.demo.tasks import Kind, Task, held_out_tasks, make_task, number_of_requests, training_tasks
+from lar.errors import OptionError
 
 TOOLS = (
     "find_order",
@@ -72,6 +73,16 @@ def test_no_held_out_ticket_was_trained_on() -> None:
     assert len({task.request for task in held_out}) == 300
     assert not {task.request for task in held_out} & {task.request for task in training}
     assert not {task.name for task in held_out} & {task.name for task in training}
+
+
+def test_more_tickets_than_there_are_texts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert number_of_requests() == 24_000
+    with pytest.raises(OptionError, match="at most 23,999, the number of different tickets, not 30,000"):
+        held_out_tasks(30_000, 0, training_tasks(1, 0))
+    for name, few in {"_CUSTOMERS": ("Ada", "Ben", "Cleo", "Dan"), "_ITEMS": ("lamp", "chair")}.items():
+        monkeypatch.setattr(f"lar.demo.tasks.{name}", few)
+    most = number_of_requests()
+    assert len({task.request for task in held_out_tasks(most, 0, [])}) == most
 
 
 def test_held_out_tickets_skip_those_that_were_trained_on() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,32 +17,54 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import ENOUGH, Estimate, Point, estimate
 from lar.evaluation.money import Machine, Prices, realised
 from lar.evaluation.training_cost import training_cost
-from lar.evaluation.usage import Tokens, Usage, usage
+from lar.evaluation.usage import Tokens, Usage, _tokens, base_usage, usage
 from lar.mining.mine import mine_each
 
 
 def count(rows):
-    """By hand: (generated, prompt, sent, turns) of conversations, each a list of the agent's flags."""
-    generated = sum(sum(row) for row in rows)
+    """By hand: the tokens and turns of conversations, each a list of the agent's flags."""
+    tokens, turns = Counter(generated=0, prompt=0, new=0, again=0, resent=0), 0
+    for row in rows:
+        seen = 0  # by the requests before
+        for place, own in enumerate(row):
+            tokens["generated" if own else "prompt"] += 1
+            if own and (place == 0 or not row[place - 1]):
+                turns += 1
+                tokens["resent"] += sum(row[:place])
+                tokens["again"] += seen - sum(row[:seen])
+                tokens["new"] += place - seen - sum(row[seen:place])
+                seen = place
+    return Tokens(**tokens), turns
+
+
+def shard_of(rows):
+    """Tokens of runs that are given as lists of the agent's flags."""
+    flags = np.array([flag for row in rows for flag in row], dtype=bool)
+    return _tokens(flags, np.cumsum([0, *map(len, rows)]))
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=12), max_size=5))
+def test_tokens_are_those_of_a_count_by_hand(rows):
+    found, turns = shard_of(rows)
+    assert (found, turns) == count(rows)
     starts = [
-        [place for place, own in enumerate(row) if own and (place == 0 or not row[place - 1])] for row in rows
+        place for row in rows for place, own in enumerate(row) if own and (place == 0 or not row[place - 1])
     ]
-    sent, turns = sum(map(sum, starts)), sum(map(len, starts))
-    return generated, sum(map(len, rows)) - generated, sent, turns
+    assert found.sent == sum(starts)
 
 
 def test_usage_is_what_a_count_by_hand_gives(corpus, vocabulary):
     found = usage(corpus, vocabulary)
     rows = [row.action.tolist() for row in corpus]
-    *base, turns = count(rows)
-    assert (found.base, found.turns, found.runs) == (Tokens(*base), turns, len(rows))
+    base, turns = count(rows)
+    assert (found.base, found.turns, found.runs) == (base, turns, len(rows))
+    assert base_usage(corpus) == replace(found, units=base)
     forms = []
     for row in corpus:
         ends = np.array([0, len(row.tokens)], dtype=np.int64)
         forms.append(vocabulary.reparameterize(row.tokens, row.action, ends).action.tolist())
-    *units, turns_in_units = count(forms)
-    assert found.units == Tokens(*units)
-    assert turns_in_units == turns
+    assert found.units == count(forms)[0]
+    assert count(forms)[1] == turns
 
 
 def test_each_split_is_what_evaluate_gives(corpus):
@@ -53,6 +77,19 @@ def test_each_split_is_what_evaluate_gives(corpus):
         assert split.base.generated == total.base_tokens
         assert split.units.generated == total.units
         assert split.prompt_reduction == pytest.approx(total.prompt_reduction)
+
+
+def test_the_tokens_of_a_row_are_those_of_all_runs_less_its_percentages(corpus):
+    found = estimate(corpus, sizes=[4, 8], splits=3, probes=False)
+    logs = base_usage(corpus)
+    for point in found.points:
+        row = point.to_dict()
+        assert (point.usage.runs, point.usage.turns, point.usage.base) == (60, logs.turns, logs.base)
+        for name, saved in (("generated", point.reduction), ("prompt", point.prompt_reduction)):
+            base = getattr(logs.base, name) / logs.runs
+            assert row[f"base_{name}"] == round(base, 1)
+            assert row[f"units_{name}"] == pytest.approx(base * (1 - saved), abs=0.06)
+        assert row["units_new"] + row["units_cached"] == pytest.approx(row["units_sent"], abs=0.11)
 
 
 def test_mining_several_sizes_is_mining_each(corpus):
@@ -72,16 +109,16 @@ def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corp
     assert found.knee.size == min(enough)
 
 
-@given(st.lists(st.integers(0, 300), min_size=1), st.floats(0, 0.2))
-def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(units, weight):
+@given(st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1), st.floats(0, 0.2))
+def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(rows, weight):
     points = tuple(
-        Point(2**number, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), 1.0)
-        for number, of_100 in enumerate(units)
+        Point(2**number, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, Usage())
+        for number, (of_100, share) in enumerate(rows)
     )
     found = Estimate(points, 1, 1, 100, None, None, weight)
-    assert found.knee in points
-    assert found.knee.size <= found.recommended.size
-    assert found.knee.reduction >= min(found.recommended.reduction, ENOUGH * found.recommended.reduction)
+    best = found.recommended
+    enough = [one for one in points if one.size <= best.size and one.reduction >= ENOUGH * best.reduction > 0]
+    assert found.knee == (enough or [best])[0]
 
 
 def test_the_share_is_that_of_latents_with_enough_uses_in_all_logs(corpus, monkeypatch):
@@ -119,7 +156,7 @@ def test_too_few_tasks_are_refused(corpus):
 
 
 def test_a_month_is_tokens_times_prices():
-    tokens = Tokens(generated=1_000, prompt=4_000, sent=20_000)
+    tokens = Tokens(generated=1_000, prompt=4_500, new=4_000, again=9_000, resent=7_000)
     assert Prices(10, input=1.0, output=2.0).month(tokens, runs=2) == pytest.approx(
         (20_000 + 2_000) / 1e6 * 5
     )
@@ -132,12 +169,29 @@ def test_a_month_is_tokens_times_prices():
             Prices(**wrong)
 
 
+@given(st.lists(st.lists(st.booleans(), max_size=12), min_size=1, max_size=5), st.floats(0, 9))
+def test_a_cache_at_the_price_of_input_is_no_cache(rows, price):
+    found, _ = shard_of(rows)
+    plain, cached = (Prices(10, input=price, output=2.0, cached=each) for each in (None, price))
+    assert cached.month(found, len(rows)) == pytest.approx(plain.month(found, len(rows)))
+
+
 def test_what_is_not_realised_stays_base_tokens(corpus, vocabulary):
     found = usage(corpus, vocabulary)
     assert realised(found, 1.0) == found
     none = realised(found, 0.0).units
-    assert none.generated == found.base.generated
-    assert found.units.sent <= none.sent <= found.base.sent
+    assert (none.generated, none.resent) == (found.base.generated, found.base.resent)
+    assert (none.new, none.again) == (found.units.new, found.units.again)
+
+
+def test_what_is_sent_again_is_counted_run_by_run():
+    """A long run has more turns and more to send again, so the mean of all runs' turns is no measure."""
+    short, long = [False, True], [False, True, True, True] * 9
+    base, turns = shard_of([short] * 9 + [long])
+    units, _ = shard_of([short] * 9 + [[False, True] * 9])
+    half = realised(Usage(10, turns, base, units), 0.5).units
+    by_hand, _ = shard_of([short] * 9 + [[False, True, True] * 9])
+    assert half == by_hand
 
 
 def run(*arguments):
@@ -227,6 +281,12 @@ def test_the_parameters_of_known_models(tmp_path, config, billions):
     assert 0.003 < cost.trained_gib / 8 / cost.weights_gib < 0.05  # LoRA of rank 16: 0.5% of a large model
     assert cost.hours == pytest.approx(4 * cost.parameters * 1e6 / (989e12 * 0.4) / 3600)
     assert training_cost(tmp_path / "nothing", tokens=1, latents=1) is None
+
+
+def test_a_model_without_heads_is_of_an_unknown_shape(tmp_path):
+    names = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size")
+    (tmp_path / "config.json").write_text(json.dumps(dict.fromkeys(names, 8) | {"num_attention_heads": 0}))
+    assert training_cost(tmp_path, tokens=1, latents=1) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.evaluation.boundary import Point, Sweep
+from lar.evaluation.boundary.points import ROUNDING
 
 CONTROL = Point(None, 0, 0, 0.0, 0.0, 1.0)
 POINTS = st.lists(st.tuples(st.floats(0, 0.9), st.floats(0.5, 2)), min_size=1, max_size=8)
@@ -20,12 +21,14 @@ def point(reduction, bits, success=None, size=64):
 @given(POINTS, st.floats(0, 0.5))
 def test_the_boundary_is_the_last_point_before_the_first_that_loses_more(drawn, tolerance):
     found = Sweep(CONTROL, tuple(point(*one) for one in drawn), tolerance).boundary
-    lost = [reduction for reduction, bits in drawn if bits - 1 > tolerance]
+    lost = [reduction for reduction, bits in drawn if bits - 1 > tolerance + ROUNDING]
     assert (found.collapse is None) == (not lost)
     if lost:
         assert found.collapse.reduction == min(lost)
     kept = [
-        reduction for reduction, bits in drawn if bits - 1 <= tolerance and reduction <= min(lost, default=1)
+        reduction
+        for reduction, bits in drawn
+        if bits - 1 <= tolerance + ROUNDING and reduction <= min(lost, default=1)
     ]
     assert (found.best is None) == (not kept)
     if kept:
@@ -40,6 +43,24 @@ def test_success_is_paired_by_task(pairs):
     assert sweep.loss(sweep.points[0]) == pytest.approx(differences.mean())
     assert sweep.error(sweep.points[0]) == pytest.approx(differences.std(ddof=1) / sqrt(len(pairs)))
     assert Point.from_dict(sweep.points[0].to_dict()) == sweep.points[0]
+
+
+@given(st.integers(1, 300), st.data())
+def test_a_loss_of_as_many_tasks_as_the_tolerance_is_within_it(tasks, data):
+    lost = data.draw(st.integers(0, tasks))
+    control = Point(None, 0, 0, 0.0, 0.0, 1.0, (True,) * tasks)
+    own = point(0.3, 1.0, (True,) * (tasks - lost) + (False,) * lost)
+    for tolerance, within in ((lost / tasks, True), ((lost - 0.5) / tasks, False)):
+        assert (Sweep(control, (own,), tolerance).boundary.best is not None) == within
+
+
+def test_the_words_name_what_is_within_where_the_smallest_reduction_is_not():
+    points = (point(0.2, 1.1, size=64), point(0.3, 1.01, size=256), point(0.5, 1.2, size=1024))
+    assert Sweep(CONTROL, points, 0.05).in_words() == (
+        "The smallest reduction already loses more than 5.0% of bits per byte: 64 latents, gate p75"
+        " (20.0% fewer units) loses 10.0% of bits per byte. Within that: 256 latents, gate p75"
+        " (30.0% fewer units) loses 1.0% of bits per byte. Train longer, or use a stricter gate."
+    )
 
 
 def test_the_words_name_the_setting_and_the_collapse():

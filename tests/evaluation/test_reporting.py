@@ -234,6 +234,48 @@ def test_the_page_has_the_parts_whose_data_is_there(written, corpus, vocabulary,
     assert "12.2 hours" in text
 
 
+def test_the_recommendation_is_that_of_the_estimate(written, corpus, vocabulary, evidence):
+    page = Page(written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
+    [section] = page.all("section", **{"aria-labelledby": "sizes"})
+    assert evidence.estimate.words.startswith("Take 8 latents by lar mine's rule: ")
+    assert evidence.estimate.words in section[2]
+
+
+def test_evidence_of_other_logs_is_named(written, corpus, vocabulary, evidence, tokenizer, tmp_path, caplog):
+    half = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "half", hold_out=0.5)
+    of_half = evidence._replace(
+        estimate=EstimateFile.model_validate(lar.estimate(half, sizes=[2], splits=1, probes=False).to_dict()),
+        evaluation=EvaluationFile.model_validate(lar.evaluate(half, lar.mine(half, size=8)).to_dict()),
+    )
+    assert "of other logs" not in written(corpus, vocabulary=vocabulary, evidence=evidence)[1]
+    assert "of other logs" not in written(half, size=8, evidence=of_half)[1]
+    assert caplog.messages == []
+    _, text = written(corpus, vocabulary=vocabulary, evidence=of_half)
+    [estimate, evaluation] = caplog.messages
+    assert estimate.startswith(f"the estimate is of other logs: of {len(half.training.tasks)} runs at ")
+    assert evaluation.startswith(f"the evaluation is of other logs: of {len(half.held_out.tasks)} tasks")
+    for line in caplog.messages:
+        assert line in text
+
+
+def test_the_listed_commands_have_what_was_mined_with(written, corpus, tmp_path):
+    parameters = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
+    tool = {"type": "function", "function": {"name": "new_tool", "parameters": parameters}}
+    (tmp_path / "tools.json").write_text(json.dumps([tool]))
+    plain = lar.mine(corpus, size=8)
+    for options, shown in (
+        ({}, "--size 8 -o VOCABULARY"),
+        ({"gates": "none"}, "--size 8 --gates characters -o"),
+        ({"gates": "served"}, "--size 8 --gates characters,served -o"),
+        ({"prompt_weight": 0.1}, "--size 8 --prompt-weight 0.1 -o"),
+        ({"update": plain}, "--size 8 --update UPDATE -o"),
+        ({"tools": tmp_path / "tools.json"}, "--size 8 --tools TOOLS -o"),
+    ):
+        text = written(corpus, vocabulary=lar.mine(corpus, size=8, **options))[1]
+        [commands] = Page(text).all("pre", **{"aria-label": "Commands"})
+        assert shown in commands[2]
+
+
 def test_links_lead_somewhere_and_ids_are_there_once(written, corpus, vocabulary, evidence):
     page = Page(written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
     ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]

@@ -2,7 +2,10 @@
 
 import json
 from dataclasses import replace
+from math import inf, nan
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
@@ -10,12 +13,16 @@ pytest.importorskip("transformers", reason="needs the extra `train`")
 
 from lar.corpus import Corpus
 from lar.distillation import DistillOptions
+from lar.distillation.distill import distill as trained_by
+from lar.distillation.distill import number_of_steps
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.boundary import SweepOptions, sweep
 from lar.evaluation.boundary import sweep as package
 from lar.evaluation.boundary.plot import picture
+from lar.mining.mine import mine
 from testing import toy
 
+_bools = package.__globals__["_bools"]
 STEPS = DistillOptions(max_steps=3, max_length=128, device="cpu", fitted_batches=2)
 OPTIONS = SweepOptions(sizes=(4, 8), gates=(None, "p75"))
 
@@ -78,17 +85,70 @@ def test_students_whose_measuring_was_stopped_are_not_trained_again(
     split_corpus, teacher_folder, tmp_path, trained
 ):
     options, arguments = SweepOptions(sizes=(4,), gates=(None,)), (split_corpus, teacher_folder)
+    answers = [KeyboardInterrupt(), KeyboardInterrupt(), [True], [True, False], [True]]
 
-    def stopped(_student):
-        raise KeyboardInterrupt
+    def solved(_student):
+        if isinstance(answer := answers.pop(0), BaseException):
+            raise answer
+        return answer
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            sweep(*arguments, tmp_path / "out", options, STEPS, success=stopped)
-    result = sweep(*arguments, tmp_path / "out", options, STEPS, success=lambda _: [True])
+            sweep(*arguments, tmp_path / "out", options, STEPS, success=solved)
+    with pytest.raises(OptionError, match=r"solved returned 2 tasks, and 1 for the control"):
+        sweep(*arguments, tmp_path / "out", options, STEPS, success=solved)
+    result = sweep(*arguments, tmp_path / "out", options, STEPS, success=solved)
     assert trained == ["control", "none-4"]
     assert (result.control.latents, result.points[0].latents) == (0, 4)
     assert result.points[0].success == (True,)
+    recorded = json.loads((tmp_path / "out" / "sweep.json").read_text())["success"]
+    assert recorded == f"{Path(__file__).resolve()}:{solved.__qualname__}"
+    with pytest.raises(OptionError, match="a sweep with another success"):
+        sweep(*arguments, tmp_path / "out", replace(options, sizes=(8,)), STEPS, success=lambda _: [True])
+    assert trained == ["control", "none-4"]
+
+
+@pytest.mark.parametrize("returned", [0.9, (), [0.9], None, "01", [[True], [False]], np.eye(2)])
+def test_what_is_no_bool_for_each_task_is_one_line(returned):
+    with pytest.raises(OptionError, match=r"solved must return one bool for each task, not ") as caught:
+        _bools(solved, returned)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("returned", [[True, False], (1, 0), np.array([True, False]), iter([True, False])])
+def test_bools_of_several_kinds_are_taken(returned):
+    assert _bools(solved, returned) == (True, False)
+
+
+def solved(_student):
+    return [True]
+
+
+def test_a_result_has_the_points_of_all_calls(done, split_corpus, teacher_folder, trained):
+    output, before, _ = done
+    result = sweep(split_corpus, teacher_folder, output, replace(OPTIONS, sizes=(8,)), STEPS)
+    assert trained == []
+    assert {point.name for point in before.points} <= {point.name for point in result.points}
+    assert [point.name for point in result.points[:2]] == ["none-8", "p75-8"]
+    written = json.loads((output / "result.json").read_text())
+    assert len(written["points"]) == len(picture(result)["data"]["values"]) == len(result.points)
+    (output / "none-9.json").write_text('{"size": 9}')
+    with pytest.raises(OptionError, match=r"none-9\.json: no point of a sweep"):
+        sweep(split_corpus, teacher_folder, output, OPTIONS, STEPS)
+    (output / "none-9.json").unlink()
+
+
+def test_the_steps_of_an_epoch_are_those_that_are_taken(split_corpus, teacher_folder, tmp_path):
+    steps = replace(STEPS, max_steps=None, epochs=1.5, max_length=64, gradient_accumulation=2)
+    vocabulary = mine(split_corpus, 4)
+    student = trained_by(split_corpus, str(teacher_folder), vocabulary, steps)
+    assert student.record["steps"] == number_of_steps(split_corpus.training, vocabulary, steps)
+
+    def stop(line):
+        raise InterruptedError(line)
+
+    with pytest.raises(InterruptedError, match=rf"{student.record['steps']} steps each: about \d+ minutes"):
+        sweep(split_corpus, teacher_folder, tmp_path / "out", OPTIONS, steps, announce=stop)
 
 
 def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_path):
@@ -110,7 +170,15 @@ def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_pat
 def test_what_has_no_meaning_is_refused(split_corpus, teacher_folder, tmp_path, corpus, done):
     with pytest.raises(CorpusError, match="holds out no tasks"):
         sweep(corpus, teacher_folder, tmp_path / "out", OPTIONS, STEPS)
-    for wrong in ({"sizes": ()}, {"sizes": (0,)}, {"gates": ()}, {"gates": ("p101",)}, {"tolerance": -1.0}):
+    for wrong in (
+        {"sizes": ()},
+        {"sizes": (0,)},
+        {"gates": ()},
+        {"gates": ("p101",)},
+        {"tolerance": -1.0},
+        {"tolerance": nan},
+        {"tolerance": inf},
+    ):
         with pytest.raises(OptionError):
             SweepOptions(**wrong)
     (tmp_path / "file").write_text("x")

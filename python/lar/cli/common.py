@@ -25,6 +25,7 @@ from rich.text import Text
 
 from lar.trajectories.inputs.remote import is_url
 from lar.utils.hub import download_advice
+from lar.utils.paths import printable
 from lar.utils.processes import is_main
 
 PATH = click.Path(path_type=Path)
@@ -172,5 +173,5 @@ def note(message: str) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print `value` as one JSON object on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print `value` as one JSON object on standard output; bytes of a path that are no UTF-8 as escapes."""
+    click.echo(printable(json.dumps(value, ensure_ascii=False, indent=2)))

@@ -77,7 +77,7 @@ def _print(result: "DemoResult") -> None:
     print_prose(
         f"The student writes {student.units:.1f} units a ticket where the base writes {base.base_tokens:.1f} "
         f"tokens: {result.reduction:.1%} fewer. Success against the control's: "
-        f"{100 * result.success_change:+.0f} points.\n"
+        f"{100 * result.success_change:+.1f} points.\n"
         f"Everything is in {result.folder} ({sum(result.seconds.values()):.0f} s in all); "
         f"to look at it, open {result.folder / 'report.html'}."
     )
@@ -89,7 +89,7 @@ def _agents(result: "DemoResult") -> Table:
     for name in ("agent", "success", "units / ticket", "base tokens / ticket", "turns", "seconds"):
         table.add_column(name, justify="left" if name == "agent" else "right")
     for name, arm in result.arms.items():
-        numbers = (f"{arm.success:.0%}", f"{arm.units:.1f}", f"{arm.base_tokens:.1f}", f"{arm.turns:.1f}")
+        numbers = (f"{arm.success:.1%}", f"{arm.units:.1f}", f"{arm.base_tokens:.1f}", f"{arm.turns:.1f}")
         table.add_row(name, *numbers, f"{arm.seconds:.1f}")
     return table
 

@@ -186,7 +186,7 @@ def _next_steps(
 ) -> "list[Command]":
     """The commands that go on from here: build a corpus, score it for a gate, mine what is recommended."""
     from lar.cli.inputs import is_corpus
-    from lar.cli.next_step import MODEL, beside, hold_out_flags, new_split_flags
+    from lar.cli.next_step import MODEL, beside, hold_out_flags, lasting, new_split_flags
     from lar.corpus import Corpus
 
     steps: list[Command] = []
@@ -198,11 +198,17 @@ def _next_steps(
         key = () if task_key is None else ("--task-key", task_key)
         flags = (*key, *hold_out_flags(found.whole.corpus.tasks))
         folder = beside(Path(), "corpus")
-        steps.append(("lar", "corpus", *logs, "--tokenizer", tokenizer or MODEL, *flags, "-o", folder))
+        given = ("--tokenizer", tokenizer or MODEL, *flags)
+        steps.append(("lar", "corpus", *lasting(logs), *given, "-o", folder))
     gate = found.recommended.gate
     if gate is not None and found.teacher is None:
         steps.append(("lar", "score", folder, "--model", _model(tokenizer)))
-    options = ("--size", str(found.recommended.size), *(() if gate is None else ("--max-entropy", str(gate))))
+    weight = found.prompt_weight
+    options = (
+        *("--size", str(found.recommended.size)),
+        *(() if gate is None else ("--max-entropy", str(gate))),
+        *(("--prompt-weight", f"{weight:g}") if weight else ()),
+    )
     return [*steps, ("lar", "mine", folder, *options, *hold_out, "-o", beside(folder, "vocabulary"))]
 
 

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.vocabulary.learnable import LEARNABLE, are_learnable
+from lar.evaluation.recommendation import in_words
+from lar.vocabulary.learnable import LEARNABLE
 
 if TYPE_CHECKING:
     from lar.evaluation.estimate import Estimate, Point
@@ -89,7 +90,7 @@ def _units(row: dict[str, Any], kind: str) -> tuple[str, str, str]:
 
 
 def _print_choice(found: "Estimate") -> None:
-    print_prose(_choice(found))
+    print_prose(in_words(found))
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
     if found.gated is not None:
         saved = found.gated.reduction
@@ -106,37 +107,6 @@ def _print_choice(found: "Estimate") -> None:
                 "The n-gram entropy stands in for a teacher's, and does not show what a model finds hard: run"
                 " lar score, and estimate again, before you decide on a gate."
             )
-
-
-def _choice(found: "Estimate") -> str:
-    """What to take and by which rule, and whether its latents are too rare."""
-    best, knee = found.recommended, found.knee
-    named = f"{best.size} latents" + ("" if best.gate is None else f" behind the gate {best.gate}")
-    saved = f"{best.reduction:.1%} of what the agent writes"
-    if knee is not best:
-        saved += f"; {knee.size} latents save {knee.reduction:.1%}"
-    if found.prompt_weight:
-        return f"Take {named}, the largest number: lar mine's rule with a prompt weight ({saved})."
-    uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
-    if are_learnable(best.learnable):
-        return (
-            f"Take {named} by lar mine's rule: the largest number of which half or more have {uses}"
-            f" ({saved})."
-        )
-    return (
-        f"Take {named} by lar mine's rule: the smallest number, because no number has enough uses ({saved})."
-        f" Only {best.learnable:.0%} of them have {uses}, too few to learn from: more logs would help"
-        " (docs/howto/choose.md)."
-    )
-
-
-def _counted_on(found: "Estimate") -> str:
-    """The tasks that the latents' uses are counted on."""
-    if found.is_sample:
-        return "these tasks, scaled to all logs"
-    if found.whole.held_out:
-        return f"the {found.tasks:,} tasks that are not held out"
-    return f"all {found.tasks:,} tasks, with none held out"
 
 
 def _print_more(found: "Estimate") -> None:
@@ -211,12 +181,10 @@ def _head(point: "Point", bill: dict[str, Any]) -> str:
 
 def _billed(row: dict[str, Any], kind: str, bill: dict[str, Any]) -> Iterator[tuple[float, str, float]]:
     """What a run pays for: how many tokens or units, what they are, and the price of a million."""
-    sent, new = row[f"{kind}_sent"], row[f"{kind}_prompt"]
     cached = bill["price_cached"]
-    of_input = [(sent, "sent")] if cached is None else [(new, "new"), (max(sent - new, 0), "cached")]
     prices = {"sent": bill["price_input"], "new": bill["price_input"], "cached": cached}
-    for tokens, name in of_input:
+    for name in ("sent",) if cached is None else ("new", "cached"):
         if prices[name] is not None:
-            yield tokens, name, prices[name]
+            yield row[f"{kind}_{name}"], name, prices[name]
     if bill["price_output"] is not None:
         yield row[f"{kind}_generated"], "written", bill["price_output"]

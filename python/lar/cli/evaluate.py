@@ -10,7 +10,7 @@ from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, MODEL, json_option, print_json, progress_bar
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.cli.training import needs_train_extra
+from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
 
@@ -34,12 +34,15 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
     show_default=True,
     help="The number of base tokens that a model reads at a time.",
 )
+@device_options
 @ray_option
 @json_option
 def command(
     inputs: tuple[Path | str, ...],
     vocabulary: Path,
     max_length: int,
+    dtype: str,
+    device: str | None,
     ray_address: str | None,
     as_json: bool,
     **folders: Path | None,
@@ -77,7 +80,8 @@ def command(
     measured = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
     if not result.in_sample:
         _check_unseen(measured, folders)
-    bits = _bits_per_byte(measured, max_length, result.in_sample, **folders)
+    on = {"dtype": dtype, "device": device}
+    bits = _bits_per_byte(measured, max_length, result.in_sample, on, **folders)
     if as_json:
         more = {"bits_per_byte": bits} if bits else {}
         print_json(result.to_dict() | more | losses_summary(report))
@@ -101,11 +105,12 @@ def _bits_per_byte(
     corpora: dict[str, Any],
     max_length: int,
     in_sample: bool,
+    on: dict[str, Any],
     model: Path | None,
     control: Path | None,
     student: Path | None,
 ) -> dict[str, float]:
-    """Bits per byte over all corpora, for each arm whose folder was given."""
+    """Bits per byte over all corpora, for each arm whose folder was given; `on` is the dtype and device."""
     if model is None:
         return {}
     needs_train_extra()
@@ -117,10 +122,11 @@ def _bits_per_byte(
     for name, folder in folders.items():
         if folder is None and name != "base":
             continue
-        arm: Any = str(model) if folder is None else Student.load(folder, str(model))
+        arm: Any = str(model) if folder is None else Student.load(folder, str(model), **on)
         with progress_bar(name, unit="windows") as progress:
+            common = {"max_length": max_length, "allow_seen": in_sample, "progress": progress, **on}
             found = [
-                bits_per_byte(corpus, arm, max_length=max_length, allow_seen=in_sample, progress=progress)
+                bits_per_byte(corpus, arm, **common)
                 for corpus in corpora.values()
                 if corpus.num_action_tokens
             ]

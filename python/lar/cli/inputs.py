@@ -1,6 +1,6 @@
 """Open what a command was given: corpus folders, or trajectory files of any format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
             raise OptionError("give one corpus folder, or any number of trajectory files, not both")
         return Corpus.load(paths[0])
     if tokenizer is None:
+        check_exist(paths)
         raise OptionError(
             f"{paths[0]}: no corpus folder (no {MANIFEST_FILE}), and trajectories need --tokenizer"
         )
@@ -93,6 +94,13 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
         corpus = Corpus.build(logs, tokenizer, progress=reading.built)
     warn_of(report)
     return corpus
+
+
+def check_exist(paths: Iterable[Path | str]) -> None:
+    """Raise OptionError for a path that is not there; URLs, patterns and pipes are no such paths."""
+    for path in paths:
+        if isinstance(path, Path) and not path.exists() and str(path) not in STDIN and "*" not in str(path):
+            raise OptionError(f"{path}: no such file or folder")
 
 
 def open_corpora(paths: Sequence[Path | str], tokenizer: Any, report: Report) -> dict[str, Corpus]:

@@ -23,6 +23,7 @@ from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
 COMPLETE, STOPPED, BROKEN = "complete", "stopped", "broken"
 DEMO_FILE = "demo.json"
+COUNTS = ("trajectories", "tokens", "latents", "steps", "tasks")  # facts that are whole numbers
 _CHECKPOINTS = ".checkpoints"
 _EXPORTED_VOCABULARY = "latent_vocabulary"
 
@@ -82,10 +83,21 @@ def _recognized(entry: Path) -> Found | None:
             found = Found(entry, kind)
             try:
                 read(found)
+                _check(found.facts)
             except (LarError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 found.state, found.facts = BROKEN, {"fault": " ".join(str(error).split())}
             return found
     return None
+
+
+def _check(facts: dict[str, Any]) -> None:
+    """Raise ValueError for a fact that is of another type than commands write."""
+    Split.of_json(facts.get("split"))
+    for name in COUNTS:
+        if not isinstance(facts.get(name), int | None):
+            raise ValueError(f"{name}: {facts[name]!r} is no whole number")
+    if not isinstance(facts.get("teacher"), str | dict | None):
+        raise ValueError(f"teacher: {facts['teacher']!r} is no folder")
 
 
 def _read_trajectories(found: Found) -> None:

@@ -189,7 +189,8 @@ def _arm_beside(output: Path, *, control: bool) -> Path | None:
     for folder in sorted(output.parent.iterdir()):
         record = _record(folder)
         same = record.get("base_fingerprint") == own.get("base_fingerprint")
-        if folder != output and record and same and record["options"]["control"] is control:
+        options = record.get("options")
+        if folder != output and same and isinstance(options, dict) and options.get("control") is control:
             return folder
     return None
 

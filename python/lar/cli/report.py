@@ -15,6 +15,7 @@ from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
 
+MOST_TOKENS = 2_000_000
 _STUDENT_FILE = "latent_rows.safetensors"
 
 
@@ -36,7 +37,7 @@ _STUDENT_FILE = "latent_rows.safetensors"
     type=click.IntRange(1),
     help="The number of latents to mine if INPUTS has no vocabulary.",
 )
-@most_tokens_option(2_000_000)
+@most_tokens_option(MOST_TOKENS)
 @json_option
 def command(
     inputs: tuple[Path | str, ...],
@@ -60,6 +61,7 @@ def command(
       lar report corpus/ vocabulary/ student/ estimate.json evaluation.json -o report.html
     """
     from lar.cli.log_report import losses_summary, print_losses, report_summary
+    from lar.cli.next_step import lasting
     from lar.evaluation.reporting import charts, report
     from lar.evaluation.reporting.evidence import ReadingFile, read_evidence
     from lar.evaluation.reporting.write import check_is_ours
@@ -73,7 +75,10 @@ def command(
         if evidence.reading is not None:
             raise OptionError("give the logs or what lar import printed about them, not both")
         evidence = evidence._replace(reading=ReadingFile.model_validate(report_summary(reading)))
-    given = ["lar", "report", *map(str, inputs), *(["--tokenizer", str(tokenizer)] if tokenizer else [])]
+    given = ["lar", "report", *map(str, lasting(inputs))]
+    given += ["--tokenizer", str(tokenizer)] if tokenizer else []
+    given += ["--size", str(size)] if vocabulary is None else []
+    given += [] if most_tokens == MOST_TOKENS else ["--most-tokens", str(most_tokens)]
     with progress_bar("reporting", unit="tokens") as progress:
         written = report(
             corpora,
@@ -118,10 +123,11 @@ class _Found:
 
 def _sorted(inputs: Iterable[Path | str]) -> _Found:
     """What each input is: by the files in a folder, or by the content of a JSON file."""
-    found = _Found()
+    from lar.cli.inputs import check_exist
+
+    found, inputs = _Found(), tuple(inputs)
+    check_exist(inputs)
     for path in inputs:
-        if isinstance(path, Path) and not path.exists() and str(path) != "-" and "*" not in str(path):
-            raise OptionError(f"{path}: no such file or folder")
         kind = _kind(path)
         if kind == "logs" and isinstance(path, Path) and path.is_dir():
             children = [(child, _kind(child)) for child in sorted(path.iterdir())]

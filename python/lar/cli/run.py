@@ -154,6 +154,7 @@ class _Run:
             "evaluate": [
                 *("evaluate", at / "corpus", at / "vocabulary", *model),
                 *("--control", at / "control", "--student", at / "student"),
+                *self._given("device", "dtype"),
             ],
             "export": ["export", at / "student", *model, "-o", at / "export"],
         }

@@ -70,6 +70,8 @@ def _print(found: "Found") -> None:
 
 def _fact(name: str, value: Any) -> str:
     """A figure or an option in words; empty for what only --json lists."""
+    from lar.cli.inventory import COUNTS
+
     if value in (None, False) or name in ("options", "format_version", "size"):
         return ""
     if name == "split":
@@ -80,7 +82,7 @@ def _fact(name: str, value: Any) -> str:
     label = name.replace("_", " ")
     if isinstance(value, float):
         return f"{label} {value:.3g}"
-    if name in ("trajectories", "tokens", "latents", "steps", "tasks"):
+    if name in COUNTS:
         return f"{value:,} {label}"
     return str(value) if name in ("fault", "architecture") else f"{label} {value}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lar.demo.environment import Environment, Order, Outcome, Status, Window, World
+from lar.errors import OptionError
 
 # As with a real agent, the prompt contains the policy, which determines the outcome of each ticket.
 SYSTEM_PROMPT = (
@@ -128,8 +129,14 @@ def training_tasks(count: int, seed: int) -> list[Task]:
 
 
 def held_out_tasks(count: int, seed: int, training: list[Task]) -> list[Task]:
-    """Return `count` tickets with texts that differ from each other's and from those of `training`."""
+    """Return `count` tickets with texts that differ from each other's and from those of `training`.
+
+    Raises:
+        OptionError: there are not so many texts.
+    """
     seen = {task.request for task in training}
+    if count > (most := number_of_requests() - len(seen)):
+        raise OptionError(f"tasks must be at most {most:,}, the number of different tickets, not {count:,}")
     fresh: list[Task] = []
     for task in _tasks_from(FIRST_HELD_OUT_SEED + seed * 1_000_000):
         if len(fresh) == count:
@@ -138,6 +145,14 @@ def held_out_tasks(count: int, seed: int, training: list[Task]) -> list[Task]:
             seen.add(task.request)
             fresh.append(task)
     return fresh
+
+
+def number_of_requests() -> int:
+    """The number of different texts of tickets."""
+    of_an_item = sum(
+        len(_CITIES) if "{city}" in text else 1 for texts in _REQUESTS.values() for text in texts
+    )
+    return len(_CUSTOMERS) * len(_ITEMS) * of_an_item
 
 
 def solve(task: Task) -> World:

@@ -19,6 +19,7 @@ from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
 from lar.distillation.sides import Sides
 from lar.distillation.student import Student
+from lar.distillation.training.arguments import steps_of
 from lar.distillation.training.checkpoints import (
     claim,
     last_checkpoint,
@@ -151,10 +152,7 @@ def train(
     evaluated = None if sides.held_out is None else HeldOut(sides.held_out, vocabulary, options)
     corpus = sides.training
     teacher = _cached_teacher(base, corpus, options)
-    source = Examples(
-        corpus, vocabulary, options.max_length, teacher, options.latent_dropout, seed=options.seed
-    )
-    data = PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
+    data = _packed(corpus, vocabulary, options, teacher)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     identity["start_from"] = earlier and earlier.digest()
     set_seed(options.seed)
@@ -200,6 +198,20 @@ def _begun(
     started |= start_rows(trainer.model, data, trainer.options, progress, taken and taken.new)
     from_main(lambda: record_start(folder, started))
     return None, started
+
+
+def number_of_steps(corpus: Corpus, vocabulary: LatentVocabulary, options: DistillOptions) -> int:
+    """The optimizer steps of a run in one process that learns all tasks of `corpus`."""
+    return options.max_steps or steps_of(options, len(_packed(corpus, vocabulary, options, None)))
+
+
+def _packed(
+    corpus: Corpus, vocabulary: LatentVocabulary, options: DistillOptions, teacher: CachedTeacher | None
+) -> PackedExamples:
+    source = Examples(
+        corpus, vocabulary, options.max_length, teacher, options.latent_dropout, seed=options.seed
+    )
+    return PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
 
 
 def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:

@@ -3,7 +3,7 @@
 import logging
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from typing import Any, Unpack
 
@@ -11,8 +11,9 @@ from lar.corpus import Corpus
 from lar.corpus.selection import OnSide
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
+from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
-from lar.evaluation.usage import Usage
+from lar.evaluation.usage import Tokens, Usage, base_usage
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
@@ -41,13 +42,14 @@ class Point:
     """One size and entropy gate: the usage on the held-out tasks of each split.
 
     learnable: the share of the latents with `LEARNABLE` uses or more in all logs (see `learnable_share`),
-    where all tasks of the sample are mined.
+    where all tasks of the sample are mined. base: the usage of all runs of the sample without latents.
     """
 
     size: int
     gate: float | str | None
     splits: tuple[Usage, ...]
     learnable: float
+    base: Usage
 
     @property
     def reductions(self) -> tuple[float, ...]:
@@ -57,17 +59,26 @@ class Point:
     @property
     def reduction(self) -> float:
         """The median over the splits."""
-        return statistics.median(self.reductions)
+        return self._median("generated")
 
     @property
     def prompt_reduction(self) -> float:
         """The median reduction of what the agent reads."""
-        return statistics.median(split.prompt_reduction for split in self.splits)
+        return self._median("prompt")
 
     @property
     def usage(self) -> Usage:
-        """The usage of all splits together."""
-        return sum(self.splits, Usage())
+        """The usage of all runs of the sample, each once: its base tokens, less the median reductions.
+
+        A run is held out in several splits or in none, so the splits' own tokens are not those of the logs.
+        """
+        tokens = asdict(self.base.base)
+        units = {name: round(count * (1 - self._median(name))) for name, count in tokens.items()}
+        return replace(self.base, units=Tokens(**units))
+
+    def _median(self, name: str) -> float:
+        """The median reduction of a field of `Tokens` over the splits."""
+        return statistics.median(split.reduction_of(name) for split in self.splits)
 
     def to_dict(self) -> dict[str, Any]:
         """The point as JSON-ready values; tokens are those of a run, on average."""
@@ -75,7 +86,7 @@ class Point:
         of_run = {
             f"{kind}_{name}": round(getattr(getattr(found, kind), name) / found.runs, 1)
             for kind in ("base", "units")
-            for name in ("generated", "prompt", "sent")
+            for name in ("generated", "prompt", "new", "cached", "sent")
         }
         return {
             "size": self.size,
@@ -151,10 +162,13 @@ class Estimate:
     def knee(self) -> Point:
         """The smallest size that saves `ENOUGH` of what the recommended one saves, with the same gate.
 
-        The recommended one where it saves nothing: below 0, `ENOUGH` of a figure is more than the figure.
+        The recommended one where it saves nothing: then every size that saves nothing would be enough.
         """
         best = self.recommended
-        return next((point for point in self._curve if point.reduction >= ENOUGH * best.reduction), best)
+        if best.reduction <= 0:
+            return best
+        smaller = (point for point in self._curve if point.size <= best.size)
+        return next(point for point in smaller if point.reduction >= ENOUGH * best.reduction)
 
     @property
     def _curve(self) -> list[Point]:
@@ -184,6 +198,7 @@ class Estimate:
             "teacher": self.teacher,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},
+            "words": in_words(self),
             "knee": self.knee.size,
             "half": None if self.half is None else self.half.to_dict(),
             "gated": None if self.gated is None else self.gated.to_dict(),
@@ -280,12 +295,13 @@ def _curve(
     than four fifths of the uses.
     """
     scale = whole.tokens / whole.corpus.num_tokens
+    base = base_usage(whole.corpus)
     points: list[Point] = []
     for gate in gates:
         every, *rows = minings.run([(*pair, sizes, gate) for pair in ((whole.corpus, None), *pairs)])
         for size, of_all, *column in zip(sizes, every, *rows, strict=True):
             share = learnable_share(of_all.latents, scale)
-            points.append(Point(size, gate, tuple(one.usage for one in column), share))
+            points.append(Point(size, gate, tuple(one.usage for one in column), share, base))
     return tuple(points)
 
 

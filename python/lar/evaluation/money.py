@@ -1,6 +1,6 @@
 """What a month of runs costs, without and with latents, from the user's own prices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lar.errors import OptionError
 from lar.evaluation.usage import Tokens, Usage
@@ -34,9 +34,8 @@ class Prices:
 
     def month(self, tokens: Tokens, runs: int) -> float:
         """What a month costs if its runs are like the `runs` whose `tokens` are given."""
-        new = tokens.prompt if self.cached is not None else tokens.sent
-        again = tokens.sent - new
-        sent = max(new, 0) * (self.input or 0.0) + max(again, 0) * (self.cached or 0.0)
+        price = self.input or 0.0
+        sent = tokens.new * price + tokens.cached * (price if self.cached is None else self.cached)
         return sent / MILLION * self.runs / runs + self.written(tokens, runs)
 
     def written(self, tokens: Tokens, runs: int) -> float:
@@ -70,10 +69,5 @@ def realised(usage: Usage, share: float) -> Usage:
     base, units = usage.base, usage.units
     # What it wrote in base tokens comes back in later requests; the prompt is parsed as ever.
     generated = between(base.generated, units.generated)
-    sent = units.sent + round((generated - units.generated) * _resent(usage))
-    return Usage(usage.runs, usage.turns, base, Tokens(generated, units.prompt, sent))
-
-
-def _resent(usage: Usage) -> float:
-    """How often a generated token is sent again, on average: it is in half of the later turns' requests."""
-    return max(usage.turns / usage.runs - 1, 0) / 2
+    resent = between(base.resent, units.resent)
+    return replace(usage, units=replace(units, generated=generated, resent=resent))

@@ -50,7 +50,7 @@ def training_cost(folder: Path, tokens: int, latents: int) -> TrainingCost | Non
         layers, matrices = config["num_hidden_layers"], _matrices(config)
         width, tied = config["hidden_size"], bool(config.get("tie_word_embeddings"))
         parameters = layers * sum(a * b for a, b in matrices) + config["vocab_size"] * width * (2 - tied)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
     if any(config.get(name) for name in EXPERTS):
         return None

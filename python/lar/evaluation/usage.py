@@ -15,14 +15,27 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 class Tokens:
     """Sums over runs, in base tokens or in units.
 
-    generated: what the agent writes. prompt: what it reads, each text once. sent: what its requests hold, in
-    sum over turns: each turn's request is the whole conversation before it. So a prefix cache computes
-    `prompt` tokens, and without one `sent` tokens are computed.
+    generated: what the agent writes. prompt: all the other text, once. A turn's request is the whole
+    conversation before it, so `sent`, the sum over all requests, has three parts. new: the prompt before the
+    last turn of a run, each text once: what a prefix cache does not have; the text after that turn is in no
+    request. again: the same text in later requests. resent: what the agent wrote, in later requests.
     """
 
     generated: int = 0
     prompt: int = 0
-    sent: int = 0
+    new: int = 0
+    again: int = 0
+    resent: int = 0
+
+    @property
+    def cached(self) -> int:
+        """What the requests hold and a prefix cache has."""
+        return self.again + self.resent
+
+    @property
+    def sent(self) -> int:
+        """What the requests hold, in sum over turns."""
+        return self.new + self.cached
 
     def __add__(self, other: "Tokens") -> "Tokens":
         return Tokens(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -48,20 +61,33 @@ class Usage:
     @property
     def reduction(self) -> float:
         """1 - units / base tokens of what the agent writes."""
-        return 1 - self.units.generated / self.base.generated if self.base.generated else 0.0
+        return self.reduction_of("generated")
 
     @property
     def prompt_reduction(self) -> float:
         """1 - units / base tokens of what the agent reads."""
-        return 1 - self.units.prompt / self.base.prompt if self.base.prompt else 0.0
+        return self.reduction_of("prompt")
+
+    def reduction_of(self, name: str) -> float:
+        """1 - units / base tokens of a field of `Tokens`; 0 where there are no tokens."""
+        base: int = getattr(self.base, name)
+        units: int = getattr(self.units, name)
+        return 1 - units / base if base else 0.0
 
 
 def usage(corpus: Corpus, vocabulary: LatentVocabulary) -> Usage:
     """The tokens and units of all runs of a corpus, as an engine with the vocabulary reads them."""
-    total = Usage()
-    for of_shard in map_shards(partial(_of_shard, vocabulary), corpus, None):
-        total += of_shard
-    return total
+    return sum(map_shards(partial(_of_shard, vocabulary), corpus, None), Usage())
+
+
+def base_usage(corpus: Corpus) -> Usage:
+    """The usage of all runs of a corpus without latents: its units are its base tokens."""
+    return sum(map_shards(_base_of_shard, corpus, None), Usage())
+
+
+def _base_of_shard(shard: Shard) -> Usage:
+    base, turns = _tokens(shard.action, shard.offsets.astype(np.int64))
+    return Usage(len(shard.tasks), turns, base, base)
 
 
 def _of_shard(vocabulary: LatentVocabulary, shard: Shard) -> Usage:
@@ -79,6 +105,12 @@ def _tokens(action: NDArray[np.bool_], offsets: NDArray[np.int64]) -> tuple[Toke
     starts = offsets[:-1][np.diff(offsets) > 0]
     begins[starts] = action[starts]  # a conversation may begin where the last one ended: with the agent
     turns = np.flatnonzero(begins)
-    before = offsets[np.searchsorted(offsets, turns, side="right") - 1]
-    generated = int(action.sum())
-    return Tokens(generated, len(action) - generated, int((turns - before).sum())), len(turns)
+    runs = np.searchsorted(offsets, turns, side="right") - 1
+    before = offsets[runs]
+    written = np.concatenate([[0], np.cumsum(action, dtype=np.int64)])
+    own = written[turns] - written[before]  # of what a turn's request holds
+    read = turns - before - own
+    new = int(read[np.diff(runs, append=-1) != 0].sum())
+    generated = int(written[-1])
+    parts = Tokens(generated, len(action) - generated, new, int(read.sum()) - new, int(own.sum()))
+    return parts, len(turns)

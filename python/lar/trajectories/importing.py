@@ -45,7 +45,7 @@ from lar.trajectories.write import (
     output_kind,
 )
 from lar.utils.files import atomic_file
-from lar.utils.paths import StrPath
+from lar.utils.paths import StrPath, printable
 from lar.utils.pool import cores, in_order
 from lar.utils.progress import Progress, silent
 
@@ -95,9 +95,11 @@ def import_logs(
 
     Raises:
         What `read_trajectories` and `write_trajectories` raise. WorkerError: a process has died. OptionError:
-        no task falls into the sample.
+        no task falls into the sample, or the output's path is not valid UTF-8, which pyarrow needs.
     """
     output = Path(output)
+    if printable(str(output)) != str(output):
+        raise OptionError(f"{printable(str(output))}: not valid UTF-8; choose another output")
     found = Report() if report is None else report
     forced, kind, sources = get_format(format), output_kind(output), find_sources(paths, found.pass_over)
     with (

@@ -28,6 +28,7 @@ from lar.trajectories.repeats import OPENING, opening
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encoding, encoding_of
+from lar.utils.paths import printable
 
 # Columns beside the encoded trajectories.
 _EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_turns", "_own")
@@ -142,7 +143,7 @@ def _plain_part(lines: ChatLines, block: Lines) -> _Part:
 def _part(items: list[Item], encoding: Encoding) -> _Part:
     trajectories = [item.found.trajectory for item in items]
     extra = (
-        pa.array([item.place for item in items], pa.string()),
+        pa.array([printable(item.place) for item in items], pa.string()),
         pa.array([trajectory.task for trajectory in trajectories], pa.string()),
         pa.array([trajectory.success for trajectory in trajectories], pa.bool_()),
         *_lengths(trajectories).values(),

@@ -3,3 +3,12 @@
 import os
 
 StrPath = str | os.PathLike[str]
+
+
+def printable(text: str) -> str:
+    r"""The text in UTF-8: bytes of a file's name that are none become escapes, as Python names them.
+
+    >>> printable("a\udcff.jsonl")
+    'a\\udcff.jsonl'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -12,10 +12,13 @@ from lar.errors import OptionError
 from lar.utils.processes import count
 
 
-def _steps_of(epochs: float, rows: int, gradient_accumulation: int) -> int:
-    """The optimizer steps of `epochs` passes. Each pass begins with a new step; its last one may be short."""
+def steps_of(options: AdaptOptions, rows: int) -> int:
+    """The optimizer steps of `options.epochs` passes over packed rows.
+
+    Each pass begins with a new step; its last one may be short.
+    """
     of_each_process = math.ceil(rows / count())
-    return math.ceil(epochs * math.ceil(of_each_process / gradient_accumulation))
+    return math.ceil(options.epochs * math.ceil(of_each_process / options.gradient_accumulation))
 
 
 def training_arguments(
@@ -26,7 +29,7 @@ def training_arguments(
     Raises:
         OptionError: an option that the Trainer refuses.
     """
-    steps = options.max_steps or _steps_of(options.epochs, rows, options.gradient_accumulation)
+    steps = options.max_steps or steps_of(options, rows)
     try:
         arguments = TrainingArguments(
             output_dir=str(folder),

@@ -77,6 +77,8 @@ def bits_per_byte(
     *,
     max_length: int = 2048,
     batch_tokens: int | None = None,
+    dtype: str = "auto",
+    device: str | None = None,
     allow_seen: bool = False,
     progress: Progress = silent,
 ) -> BitsPerByte:
@@ -92,6 +94,8 @@ def bits_per_byte(
         model: a Student, or a plain model (its folder or object) over base tokens.
         max_length: base tokens of a window.
         batch_tokens: base tokens in a packed batch; None for `max_length`.
+        dtype: of a model that is given as its folder (see `DistillOptions`).
+        device: of such a model, too.
         allow_seen: measure tasks that the model has seen all the same.
         progress: counts examples.
 
@@ -104,7 +108,10 @@ def bits_per_byte(
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
     check_tokenizer(model, corpus.tokenizer)
-    student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
+    if isinstance(model, Student):
+        student = model
+    else:
+        student = Student.plain(load_model(model, dtype=dtype, device=device), corpus.tokenizer)
     if not allow_seen:
         _check_seen(corpus, student)
     source = Examples(corpus, student.vocabulary, max_length)

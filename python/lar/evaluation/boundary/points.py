@@ -5,6 +5,8 @@ from math import sqrt
 from statistics import mean, stdev
 from typing import Any
 
+ROUNDING = 1e-9  # 1 - 97/100 is more than 0.03 by the error of floating point alone
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -84,6 +86,10 @@ class Sweep:
             return point.bits_per_byte / self.control.bits_per_byte - 1
         return mean(self.control.success) - mean(point.success)
 
+    def is_within(self, point: Point) -> bool:
+        """Whether a point loses no more than the tolerance; a loss that equals it is within."""
+        return self.loss(point) <= self.tolerance + ROUNDING
+
     def error(self, point: Point) -> float | None:
         """The standard error of a loss of success, paired by task; None without a world or with one task."""
         if self.control.success is None or point.success is None or len(point.success) < 2:
@@ -96,7 +102,7 @@ class Sweep:
         """The points in the order of their reduction, up to the first that loses more than the tolerance."""
         best = None
         for point in self.by_reduction():
-            if self.loss(point) > self.tolerance:
+            if not self.is_within(point):
                 return Boundary(best, point)
             best = point
         return Boundary(best, None)
@@ -125,17 +131,29 @@ class Sweep:
         """The recommendation as one or two sentences."""
         boundary, limit = self.boundary, self._amount(self.tolerance)
         if boundary.best is None:
-            first = self.by_reduction()[0]
-            return (
-                f"No setting loses less than {limit}: {_described(first)} loses {self._lost(first)}."
-                " Train longer, or use a stricter gate."
-            )
+            return f"{self._too_much(limit)} Train longer, or use a stricter gate."
         best = f"The setting to take: {_described(boundary.best)} loses {self._lost(boundary.best)}."
         if boundary.collapse is None:
             return f"{best} No setting loses more than {limit}, so a larger reduction may be possible."
         collapse = boundary.collapse
         return (
             f"{best} The first that loses more than {limit}: {_described(collapse)}, {self._lost(collapse)}."
+        )
+
+    def _too_much(self, limit: str) -> str:
+        """That the smallest reduction loses too much, and which points do not."""
+        first = self.by_reduction()[0]
+        lost = f"{_described(first)} loses {self._lost(first)}."
+        within = [
+            f"{_described(point)} loses {self._lost(point)}"
+            for point in self.by_reduction()
+            if self.is_within(point)
+        ]
+        if not within:
+            return f"No setting loses less than {limit}: {lost}"
+        return (
+            f"The smallest reduction already loses more than {limit}: {lost} Within that:"
+            f" {'; '.join(within)}."
         )
 
     def _lost(self, point: Point) -> str:

@@ -1,12 +1,15 @@
 """Trains a student for each entropy gate and size of vocabulary, beside one control, and compares them."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from lar.corpus import Corpus
-from lar.distillation.distill import distill
+from lar.distillation.distill import distill, number_of_steps
 from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
@@ -50,8 +53,8 @@ class SweepOptions:
             raise OptionError("gates: give one or more; none is one too")
         for gate in self.gates:
             parse_gate(gate)
-        if self.tolerance is not None and self.tolerance < 0:
-            raise OptionError(f"tolerance must be at least 0, not {self.tolerance:g}")
+        if self.tolerance is not None and not 0 <= self.tolerance < inf:
+            raise OptionError(f"tolerance must be a number of at least 0, not {self.tolerance:g}")
 
     def settings(self) -> Iterator[tuple[str | None, int]]:
         """Each gate with each size, once."""
@@ -77,18 +80,21 @@ def sweep(
         model: the teacher's folder.
         output: the folder of all students and figures. A student that is there is not trained again, so a
             sweep that was stopped goes on. `result.json` and the pictures `sweep.svg` and `sweep.png` are
-            written at the end; the pictures need the extra `report`.
+            written at the end, with all points of the folder, also those of other settings that were measured
+            before; the pictures need the extra `report`.
         options: see `SweepOptions`.
         distillation: the options of all students and of the control.
         success: measures a student by a world's tasks, which none of the students has learnt; without it,
-            students are compared by bits per byte.
+            students are compared by bits per byte. A folder's students are measured by one function, and by
+            as many tasks as its control.
         progress: counts the steps of all students; its notes name them.
         announce: gets one line before the work begins: how many students there are, and about how long their
             training takes, by the time of a few steps of the first one with latents.
 
     Raises:
         CorpusError: the corpus has no split.
-        OptionError: an option has no meaning, or `output` holds something else or a sweep with other options.
+        OptionError: an option has no meaning, or `output` holds something else or a sweep with other options;
+            or `success` returns something else than one bool for each of the control's tasks.
     """
     work = _Work(corpus, Path(model), Path(output), options, distillation, success, progress)
     work.claim()
@@ -135,7 +141,7 @@ class _Work:
             "tokens": self._corpus.num_tokens,
             "model": str(self._model),
             "distillation": self._distillation.to_dict(),
-            "success": self._success is not None,
+            "success": None if self._success is None else _place_of(self._success),
         }
         file = self._output / SWEEP_FILE
         if not file.is_file():
@@ -156,12 +162,19 @@ class _Work:
     def run(self) -> Sweep:
         """All points."""
         control = self._point(CONTROL, None, 0)
-        points = tuple(self._point(name_of(gate, size), gate, size) for gate, size in self._settings)
+        points = [self._point(name_of(gate, size), gate, size) for gate, size in self._settings]
         self._progress.end()
+        points += self._earlier()
         tolerance = self._options.tolerance
         if tolerance is None:
             tolerance = 0.01 if self._success else 0.05
-        return Sweep(control, points, tolerance)
+        return Sweep(control, tuple(points), tolerance)
+
+    def _earlier(self) -> list[Point]:
+        """The points of the folder that are of other settings, by gate and size."""
+        files = {self._file(name) for name in self._names()}
+        found = [_stored(file) for file in self._output.glob("*-*.json") if file not in files]
+        return sorted(found, key=lambda point: (point.gate or "", point.size))
 
     def _names(self) -> list[str]:
         return [CONTROL, *(name_of(gate, size) for gate, size in self._settings)]
@@ -177,16 +190,14 @@ class _Work:
 
     def _time(self, students: int) -> str:
         """About how long the training of so many students takes."""
-        steps = self._distillation.max_steps
-        if steps is None:
-            return f"each for {self._distillation.epochs:g} epochs"
+        gate, size = self._settings[0]
+        vocabulary = self._mined(name_of(gate, size), gate, size)
+        steps = number_of_steps(self._corpus.training, vocabulary, self._distillation)
         times: list[float] = []
         few = replace(
             self._distillation, max_steps=min(TIMED_STEPS, steps), evaluate_steps=None, patience=None
         )
         few = replace(few, row_start="exponential", output_start="first")  # only steps are timed
-        gate, size = self._settings[0]
-        vocabulary = self._mined(name_of(gate, size), gate, size)
 
         def end_of_step(done: int, total: int | None) -> None:  # noqa: ARG001 (of Progress)
             times.append(time.perf_counter())
@@ -202,7 +213,7 @@ class _Work:
         file = self._file(name)
         annotate(self._progress, name)
         if file.is_file():
-            return Point.from_dict(read_json(file))
+            return _stored(file)
         vocabulary = None if name == CONTROL else self._mined(name, gate, size)
         point = self._measured(self._student(name, vocabulary), vocabulary, gate, size)
         write_json(file, point.to_dict())
@@ -232,8 +243,49 @@ class _Work:
             reduction=0.0 if counts is None else counts.reduction,
             prompt_reduction=0.0 if counts is None else counts.prompt_reduction,
             bits_per_byte=bits.bits_per_byte,
-            success=None if self._success is None else tuple(map(bool, self._success(student))),
+            success=None if self._success is None else self._solved(self._success, student),
         )
+
+    def _solved(self, success: Success, student: Student) -> tuple[bool, ...]:
+        """For each task whether it was solved; OptionError unless these are as many as the control's."""
+        solved = _bools(success, success(student))
+        control = self._file(CONTROL)
+        if control.is_file() and len(of_control := _stored(control).success or ()) != len(solved):
+            raise OptionError(
+                f"{_place_of(success)} returned {len(solved)} tasks, and {len(of_control)} for the control:"
+                " students are compared by the same tasks"
+            )
+        return solved
+
+
+def _bools(success: Success, returned: Any) -> tuple[bool, ...]:
+    """What a function returned as bools; OptionError where it is something else."""
+    try:
+        values = tuple(returned)
+        if values and all(value in (0, 1) for value in values):
+            return tuple(map(bool, values))
+    except (TypeError, ValueError):
+        pass  # no sequence, or one of things that are no numbers
+    shown = repr(returned).splitlines()[0][:60]
+    raise OptionError(f"{_place_of(success)} must return one bool for each task, not {shown}")
+
+
+def _place_of(success: Success) -> str:
+    """A function as FILE:FUNCTION; of other things that can be called, their class."""
+    function: Any = success if hasattr(success, "__qualname__") else type(success)
+    try:
+        file = inspect.getsourcefile(function)
+    except (OSError, TypeError):  # it is of the interpreter, or was typed into it
+        file = None
+    return f"{Path(file).resolve() if file else function.__module__}:{function.__qualname__}"
+
+
+def _stored(file: Path) -> Point:
+    """The point in a file; OptionError where it holds something else."""
+    try:
+        return Point.from_dict(read_json(file))
+    except (KeyError, TypeError):
+        raise OptionError(f"{file}: no point of a sweep; remove it") from None
 
 
 def _duration(hours: float) -> str:

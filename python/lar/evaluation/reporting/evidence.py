@@ -20,9 +20,13 @@ class PointRow(BaseModel):
     prompt_reduction: float
     base_generated: float
     base_prompt: float
+    base_new: float
+    base_cached: float
     base_sent: float
     units_generated: float
     units_prompt: float
+    units_new: float
+    units_cached: float
     units_sent: float
 
 
@@ -59,10 +63,13 @@ class EstimateFile(BaseModel):
     runs: int
     tasks: int
     tokens: int
+    runs_in_all: int
+    tasks_in_all: int
     tokens_in_all: int
     teacher: str | None
     points: list[PointRow] = Field(min_length=1)
     recommended: Choice
+    words: str
     realised: tuple[float, float] = (1.0, 1.0)
     bill: BillRow | None = None
     training: TrainingRow | None = None

@@ -4,6 +4,7 @@ import platform
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from lar.errors import OptionError
 from lar.evaluation.estimate import HELD_OUT
 from lar.evaluation.reporting.evidence import Evidence, json_of
 from lar.evaluation.reporting.example import Example
+from lar.evaluation.reporting.same_logs import doubts
+from lar.mining.engine_gates.static import parse_gates
 from lar.mining.options import MiningOptions
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -46,6 +49,11 @@ class Given:
     evidence: Evidence
     student: Path | None
     command: str | None
+
+    @cached_property
+    def doubts(self) -> dict[str, str | None]:
+        """See `same_logs.doubts`."""
+        return doubts(self.corpora, self.evidence)
 
     @property
     def title(self) -> str:
@@ -87,7 +95,8 @@ def commands(given: Given) -> list[str]:
     corpus, found = given.first, []
     if teacher := next((c.teacher for c in given.corpora.values() if c.teacher), None):
         found.append(f"lar score {corpus} --model {shlex.quote(teacher.name)}")
-    if mining := given.vocabulary.mining:
+    # A vocabulary that was mined for the report alone comes from the report's own command, and of a sample.
+    if (mining := given.vocabulary.mining) and not (given.is_mined and given.command):
         found.append(f"lar mine {corpus} {_mining_options(mining)} -o VOCABULARY")
     if given.student is not None:
         options = shlex.quote(str(given.student / "distillation.json"))
@@ -106,6 +115,10 @@ def _mining_options(mining: Mapping[str, Any]) -> str:
         if item.name in ("size", "gates", "tools") or value in (None, getattr(defaults, item.name)):
             continue
         shown.append(f"--{item.name.replace('_', '-')} {shlex.quote(str(value))}")
+    gates = ",".join(gate["name"] for gate in mining.get("gates", []))
+    if gates != ",".join(parse_gates(defaults.gates)):
+        shown.append(f"--gates {gates}")
+    shown += [f"--{name} {name.upper()}" for name in ("tools", "update") if mining.get(name)]
     if split := mining.get("split"):
         shown.append(f"--hold-out {split['hold_out']:g} --split-seed {split['seed']}")
     return " ".join(shown)

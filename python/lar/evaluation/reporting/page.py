@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from lar.evaluation.estimate import ENOUGH
 from lar.evaluation.reporting import charts, origin
 from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, StudentRow, SweepFile
 from lar.evaluation.reporting.example import Example
@@ -59,8 +58,8 @@ def content(given: Given, measured: Measured, example: Example | None) -> dict[s
         "example": example,
         "gate": given.vocabulary.mining.get("max_entropy_nats"),
         "evidence": evidence,
+        "doubts": given.doubts,
         "colours": COLOURS,
-        "enough": ENOUGH,
         "bill": bill,
         "arms": arms,
         "student": student,
@@ -162,10 +161,11 @@ def _bill(estimate: EstimateFile) -> dict[str, Any] | None:
         ("base", "without latents", bill.without),
         ("units", f"with {best.size:,} latents", bill.with_latents[0]),
     ):
-        written, new, sent = (getattr(best, f"{kind}_{name}") for name in ("generated", "prompt", "sent"))
+        names = ("generated", "sent", "new", "cached")
+        written, sent, new, cached = (getattr(best, f"{kind}_{name}") for name in names)
         parts = [("sent", sent, bill.price_input)]
         if bill.price_cached is not None:
-            parts = [("new", new, bill.price_input), ("cached", max(sent - new, 0), bill.price_cached)]
+            parts = [("new", new, bill.price_input), ("cached", cached, bill.price_cached)]
         rows.append((label, [*parts, ("written", written, bill.price_output)], cost))
     saved = sorted(bill.without - cost for cost in bill.with_latents)
     return {"rows": rows, "runs": bill.runs, "saved": saved, "without": bill.without}

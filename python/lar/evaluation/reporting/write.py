@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, annotate, silent
 from lar.vocabulary.vocabulary import LatentVocabulary
+
+logger = logging.getLogger(__name__)
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 GENERATOR = '<meta name="generator" content="lar report'
@@ -96,13 +99,12 @@ def report(
     to_measure = frozenset(task for corpus in given.values() for task in (corpus.held_out or corpus).tasks)
     annotate(progress, "measuring")
     measured = measure(chosen, vocabulary, progress, to_measure)
-    made = page.content(
-        Given(
-            given, vocabulary, is_mined, evidence or Evidence(), Path(student) if student else None, command
-        ),
-        measured,
-        example(chosen, vocabulary, measured.tasks),
+    source = Given(
+        given, vocabulary, is_mined, evidence or Evidence(), Path(student) if student else None, command
     )
+    for doubt in filter(None, source.doubts.values()):
+        logger.warning("%s", doubt)
+    made = page.content(source, measured, example(chosen, vocabulary, measured.tasks))
     with atomic_file(target) as file:
         file.write_text(_render(made), encoding="utf-8")
     return ReportFile(target, tuple(made["sections"]), tuple(made["missing"]))

@@ -1,0 +1,39 @@
+"""The sentence about the recommended size: what `lar estimate` prints, and its report too."""
+
+from typing import TYPE_CHECKING
+
+from lar.vocabulary.learnable import LEARNABLE, are_learnable
+
+if TYPE_CHECKING:
+    from lar.evaluation.estimate import Estimate
+
+
+def in_words(found: "Estimate") -> str:
+    """What to take and by which rule, and whether its latents are too rare."""
+    best, knee = found.recommended, found.knee
+    named = f"{best.size} latents" + ("" if best.gate is None else f" behind the gate {best.gate}")
+    saved = f"{best.reduction:.1%} of what the agent writes"
+    if knee is not best:
+        saved += f"; {knee.size} latents save {knee.reduction:.1%}"
+    if found.prompt_weight:
+        return f"Take {named}, the largest number: lar mine's rule with a prompt weight ({saved})."
+    uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
+    if are_learnable(best.learnable):
+        return (
+            f"Take {named} by lar mine's rule: the largest number of which half or more have {uses}"
+            f" ({saved})."
+        )
+    return (
+        f"Take {named} by lar mine's rule: the smallest number, because no number has enough uses ({saved})."
+        f" Only {best.learnable:.0%} of them have {uses}, too few to learn from: more logs would help"
+        " (docs/howto/choose.md)."
+    )
+
+
+def _counted_on(found: "Estimate") -> str:
+    """The tasks that the latents' uses are counted on."""
+    if found.is_sample:
+        return "these tasks, scaled to all logs"
+    if found.whole.held_out:
+        return f"the {found.tasks:,} tasks that are not held out"
+    return f"all {found.tasks:,} tasks, with none held out"

@@ -1,0 +1,51 @@
+"""Whether what other commands found is about the logs of the report: by the numbers of runs and tasks."""
+
+from collections.abc import Iterable, Mapping
+
+from lar.corpus import Corpus
+from lar.evaluation.reporting.evidence import EstimateFile, EvaluationFile, Evidence
+
+
+def doubts(corpora: Mapping[str, Corpus], evidence: Evidence) -> dict[str, str | None]:
+    """By the field of `Evidence`: a line where its counts are those of no corpus, nor of all; None else."""
+    estimate, evaluation = evidence.estimate, evidence.evaluation
+    return {
+        "estimate": None if estimate is None else _of_estimate(corpora, estimate),
+        "evaluation": None if evaluation is None else _of_evaluation(corpora, evaluation),
+    }
+
+
+def _of_estimate(corpora: Mapping[str, Corpus], found: EstimateFile) -> str | None:
+    """An estimate is of a corpus's training side; of its whole, where the logs were not split yet."""
+    whole, training = corpora.values(), [one.training for one in corpora.values()]
+    known = [_counts(each) for side in (whole, training) for each in _each_and_all(side)]
+    counts = found.runs_in_all, found.tasks_in_all
+    if counts in known:
+        return None
+    return (
+        f"the estimate is of other logs: of {counts[0]:,} runs at {counts[1]:,} tasks, and the report of"
+        f" {known[-1][0]:,} runs at {known[-1][1]:,} tasks"
+    )
+
+
+def _of_evaluation(corpora: Mapping[str, Corpus], found: EvaluationFile) -> str | None:
+    """An evaluation counts the tasks of the held-out side, or of a whole corpus without a split."""
+    known = [_counts(each)[1] for each in _each_and_all([one.held_out or one for one in corpora.values()])]
+    tasks = found.tasks if found.in_sample else found.tasks + found.seen_tasks
+    if tasks in known:
+        return None
+    return (
+        f"the evaluation is of other logs: of {tasks:,} tasks, and the report has {known[-1]:,} to evaluate"
+    )
+
+
+def _each_and_all(corpora: Iterable[Corpus]) -> list[list[Corpus]]:
+    """Each corpus alone, then all together."""
+    listed = list(corpora)
+    return [*([one] for one in listed), listed]
+
+
+def _counts(corpora: Iterable[Corpus]) -> tuple[int, int]:
+    """Runs, and tasks by their names."""
+    listed = list(corpora)
+    return sum(one.num_trajectories for one in listed), len({task for one in listed for task in one.tasks})
