@@ -58,9 +58,9 @@ def command(
     """Import LOGS, make a corpus, mine, distil student and control, evaluate and export.
 
     The corpus is scored before it is mined if something reads the scores: --max-entropy, or the option
-    cached_teacher. Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was stopped goes on
-    when you start it again: finished stages are not repeated. If another model wrote the logs, make a teacher
-    by lar adapt first, and give it as the model.
+    cached_teacher. Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was
+    stopped goes on when you start it again: finished stages are not repeated. If another model wrote the
+    logs, make a teacher by lar adapt first, and give it as the model.
 
     \b
     Examples:
