@@ -99,13 +99,24 @@ def test_options_that_no_student_takes_are_refused_before_the_first_stage(whole,
     assert not (folder / "run").exists()
 
 
+def test_a_model_without_weights_is_refused_before_the_first_stage(whole, folder):
+    (folder / "model" / "model.safetensors").unlink()
+    code, _, err = whole("--until", "mine")  # for which the tokenizer is enough
+    assert code == 0, err
+    code, _, err = whole()
+    assert code == 2
+    assert "no weights" in err
+    assert err.count("\n") == 1
+
+
 def test_a_stage_that_fails_is_done_again(whole, folder):
-    weights = folder / "model" / "model.safetensors"
-    weights.rename(folder / "hidden")
-    code, _, err = whole("--until", "score")
+    tokenizer = folder / "model" / "tokenizer.json"
+    tokenizer.rename(folder / "hidden")
+    code, _, err = whole("--until", "corpus")
     assert code == 2
     assert "Traceback" not in err
-    assert not (folder / "run" / "score.json").exists()
-    (folder / "hidden").rename(weights)
-    code, _, err = whole("--until", "score")
+    assert (folder / "run" / "import.json").exists()
+    assert not (folder / "run" / "corpus.json").exists()
+    (folder / "hidden").rename(tokenizer)
+    code, _, err = whole("--until", "corpus")
     assert code == 0, err

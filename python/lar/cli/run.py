@@ -80,6 +80,9 @@ def command(
     chosen = [name for name in STAGES[: STAGES.index(until) + 1] if name != "score" or scored]
     if not {"score", *STAGES[STAGES.index("distill") :]}.isdisjoint(chosen):
         needs_train_extra()
+        from lar.models.folder import check_causal_lm
+
+        check_causal_lm(model)
     _claim(output, {"logs": list(map(str, logs)), "model": str(model), **_plain(options)})
     run = _Run(output, model, logs, options, training)
     reports = {name: run.stage(name) for name in chosen}

@@ -27,16 +27,30 @@ def load_merged(folder: Path, load_base: Callable[[Path], Any]) -> Any:
         TrainingError: the base is missing, the adapter does not fit it, or the folder is a student with
         latents.
     """
-    adapters = [folder]
-    while is_adapter(base := _base_of_adapter(adapters[-1])):
-        if base.resolve() in {known.resolve() for known in adapters}:
-            raise TrainingError(f"{base}: the chain of adapter bases leads back to this adapter")
-        adapters.append(base)
+    base, adapters = base_and_adapters(folder)
     model = load_base(base)
-    for adapter in reversed(adapters):
+    for adapter in adapters:
         model = _merge(model, adapter)
     model.name_or_path = str(folder)
     return model
+
+
+def base_and_adapters(folder: Path) -> tuple[Path, list[Path]]:
+    """The whole model below a folder, which is `folder` itself without an adapter, and the adapters on it.
+
+    The adapters are in the order in which they were made.
+
+    Raises:
+        TrainingError: a base is missing, or the folder is a student with latents.
+    """
+    adapters: list[Path] = []
+    base = folder
+    while is_adapter(base):
+        if base.resolve() in {known.resolve() for known in adapters}:
+            raise TrainingError(f"{base}: the chain of adapter bases leads back to this adapter")
+        adapters.append(base)
+        base = _base_of_adapter(base)
+    return base, adapters[::-1]
 
 
 def base_folder(folder: Path) -> Path:

@@ -19,8 +19,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from lar.errors import OptionError, TokenizerError, TrainingError
-from lar.models.adapter import is_adapter, load_merged
+from lar.models.adapter import base_and_adapters, is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
+from lar.models.folder import check_weights
 from lar.models.out_of_memory import advise_on_memory
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
@@ -70,6 +71,7 @@ def load_model(
     folder = Path(model)
     if not folder.is_dir():
         raise TrainingError(download_advice(model) or f"{model}: no such model folder")
+    check_weights(base_and_adapters(folder)[0])
     with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
         # Merged in float32: a merged checkpoint is the rounded version of the same result.
         loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
