@@ -8,6 +8,7 @@ import click
 
 from lar.cli.common import json_option, print_json
 from lar.cli.prose import print_prose
+from lar.utils.words import counted
 
 if TYPE_CHECKING:
     from lar.cli.inventory import Found
@@ -49,9 +50,10 @@ def command(folder: Path, as_json: bool) -> None:
     if not found:
         print_prose(f"{folder}: nothing that lar has written")
     if partial:
-        files = "1 temporary file" if len(partial) == 1 else f"{len(partial)} temporary files"
         removal = shlex.join(["rm", "-r", *map(str, partial)])
-        click.echo(f"{files} of stopped commands; if none is running: {removal}")
+        click.echo(
+            f"{counted(len(partial), 'temporary file')} of stopped commands; if none is running: {removal}"
+        )
     for number, step in enumerate(steps):
         click.echo(f"{label if number else 'Next'}: {shlex.join(map(str, step))}")
 
