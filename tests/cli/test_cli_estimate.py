@@ -50,11 +50,26 @@ def test_logs_give_what_their_corpus_gives_and_leave_nothing_behind(run, logs, m
     assert not list(temporary.iterdir())
 
 
+def next_lines(err):
+    return [line.split(": ", 1)[1] for line in err.splitlines() if line.startswith(("Next:", "then:"))]
+
+
+def test_without_sizes_mining_is_left_to_choose_of_the_tasks_that_are_not_held_out(run, corpus, tmp_path):
+    _, _, err = run("estimate", corpus.path, "--splits", "1")
+    (mine,) = next_lines(err)
+    assert "--hold-out 0.2" in mine
+    assert "--size" not in mine
+    Corpus.build(toy.trajectories(40), corpus.tokenizer, tmp_path / "split", hold_out=0.25)
+    for path, holds_out in ((corpus.path, False), (tmp_path / "split", True)):
+        shown = run("estimate", path, "--splits", "1", "--size", "4")[1]
+        assert ("When tasks are held out, fewer uses are left" in shown) is not holds_out
+
+
 def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     key = ("--task-key", "meta.issue")
     _, out, err = run("estimate", logs, "--tokenizer", model, *key, *SMALL)
-    first, mine = [line.split(": ", 1)[1] for line in err.splitlines()]
+    first, mine = next_lines(err)
     assert first == f"lar corpus {logs} --tokenizer {model} --task-key meta.issue --hold-out 0.2 -o corpus"
     size = re.search(r"Take (\d+) latents", out)[1]
     assert mine == f"lar mine corpus --size {size} -o vocabulary"
@@ -64,6 +79,27 @@ def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monk
         "lar score corpus --model MODEL",
         f"lar mine corpus --size {size} --max-entropy p60 -o vocabulary",
     ]
+
+
+def test_with_a_gpu_the_training_has_a_price_and_is_paid_back(run, logs, model):
+    names = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size")
+    (model / "config.json").write_text(
+        json.dumps(dict(zip(names, (4096, 32, 12288, 32, 151936), strict=True)))
+    )
+    given = ("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue", *SMALL)
+    gpu = ("--gpu-hour", "2.5", "--tokens-per-second", "2000", "--runs-per-month")
+    for runs, paid_back in (
+        ("1", r"paid back in [\d.,]+ to [\d.,]+ months"),
+        ("1000000", "in under 0.1 months"),
+    ):
+        shown = run(*given, *gpu, runs)[1]
+        assert re.search(rf"less than a minute of one H100.* at your price of an hour, .*{paid_back}", shown)
+        found = json.loads(run(*given, *gpu, runs, "--json")[1])
+        training, bill = found["training"], found["bill"]
+        assert training["price"] == pytest.approx(2 * 2.5 * training["hours"], abs=1e-6)
+        for months, month in zip(training["months"], bill["with"], strict=True):
+            assert months * (bill["without"] - month) == pytest.approx(training["price"], rel=0.2)
+    assert "price" not in json.loads(run(*given, *PRICES, "--json")[1])["training"]
 
 
 def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corpus):
@@ -81,7 +117,7 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
             r"Take 8 latents by lar mine's rule: .* in all 60 tasks, with none held out \(.*; 4 latents .*\)",
         ),
         ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\.$"),
-        ((40,), r"Take 40 latents by lar mine's rule: the smallest .* Only \d+% of them have 40 uses"),
+        ((40,), r"Too few logs: even of 40 latents only \d+% have 40 uses or more in all .*\. Take 40 \("),
     ],
 )
 def test_latents_that_are_too_rare_are_not_recommended(run, corpus, sizes, expected):
@@ -96,6 +132,7 @@ def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):
     _, out, _ = run("estimate", logs, "--tokenizer", model, *key, *SMALL, "--most-tokens", "1500")
     assert "40 runs at 40 tasks, about " in out
     assert re.search(r"^Measured on a sample: (\d+) runs at \1 tasks", out, re.MULTILINE)
+    assert "mini_swe" not in out  # figures of other logs are in the documentation
 
 
 @pytest.mark.parametrize("columns", [40, 60])
