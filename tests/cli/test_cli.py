@@ -268,6 +268,19 @@ def test_generated_prompt_and_total_are_stated_apart(folder, tmp_path):
     assert "prompt_weight must be 0" in refused(*mined, "--prompt-weight", -1, "-o", tmp_path / "wrong")
 
 
+def test_another_tokenizer_than_that_of_the_corpus_is_refused(folder, tmp_path):
+    assert (
+        lar(
+            "corpus", folder / "test.parquet", "--tokenizer", folder / "model", "-o", tmp_path / "c"
+        ).returncode
+        == 0
+    )
+    toy.tokenizer(size=350).save(tmp_path / "other")
+    said = refused("mine", tmp_path / "c", "--tokenizer", tmp_path / "other", "-o", tmp_path / "v")
+    assert f"which lies in {tmp_path / 'c' / 'tokenizer'}: leave it out" in said
+    assert lar("mine", tmp_path / "c", "--tokenizer", folder / "model", "-o", tmp_path / "v").returncode == 0
+
+
 def test_a_vocabulary_is_updated_with_its_own_tokenizer(folder, tmp_path):
     command = ("mine", folder / "test.parquet", "--update", folder / "vocabulary", "-o", tmp_path / "new")
     result = lar(*command)

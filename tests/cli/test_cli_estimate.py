@@ -116,7 +116,7 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
             (4, 8),
             r"Take 8 latents by lar mine's rule: .* in all 60 tasks, with none held out \(.*; 4 latents .*\)",
         ),
-        ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\.$"),
+        ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\. When tasks"),
         ((40,), r"Too few logs: even of 40 latents only \d+% have 40 uses or more in all .*\. Take 40 \("),
     ],
 )
@@ -171,6 +171,7 @@ def test_logs_of_few_tasks_end_in_one_line(run, model, tmp_path, tasks, expected
         (["LOGS", "--tokenizer", "MODEL", "--prompt-weight", "nan"], "prompt_weight must be"),
         (["CORPUS", "LOGS", "--tokenizer", "MODEL"], "not both"),
         (["CORPUS", "--task-key", "meta.issue"], "--task-key is for logs"),
+        (["CORPUS", "--tokenizer", "OTHER"], "corpus/tokenizer: leave it out"),
         (["VOCABULARY"], "no corpus folder"),
         (["SILENT", "--tokenizer", "MODEL"], "no turn of the agent"),
     ],
@@ -180,8 +181,10 @@ def test_bad_input_ends_in_one_line(run, logs, model, corpus, vocabulary, tmp_pa
     users = [{"messages": [{"role": "user", "content": f"Hello {n}"}]} for n in range(20)]
     (tmp_path / "silent.jsonl").write_text("".join(json.dumps(one) + "\n" for one in users))
     vocabulary.save(tmp_path / "vocabulary")
+    toy.tokenizer(size=300).save(tmp_path / "other")
     named = {
         "LOGS": logs,
+        "OTHER": tmp_path / "other",
         "MODEL": model,
         "CORPUS": corpus.path,
         "EMPTY": tmp_path / "empty.jsonl",

@@ -18,7 +18,7 @@ from lar.cli.common import (
     print_json,
     progress_bar,
 )
-from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
+from lar.cli.inputs import check_for_cluster, check_tokenizer, hold_out_options, open_corpus, with_split
 from lar.cli.log_report import losses_summary, print_losses
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
@@ -161,6 +161,7 @@ def command(
     if options["tools"]:
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
+    check_tokenizer(inputs, tokenizer)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
         if memory is not None:

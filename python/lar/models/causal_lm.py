@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from lar.corpus import Corpus
+from lar.corpus.manifest import TOKENIZER_FOLDER
 from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import base_and_adapters, is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
@@ -215,18 +217,19 @@ def embedding_rows(model: Any) -> int:
     return int(model.get_input_embeddings().weight.shape[0])
 
 
-def check_tokenizer(model: Any, tokenizer: Tokenizer) -> None:
-    """Raise TokenizerError where `model` is a folder with another tokenizer than the corpus's `tokenizer`.
+def check_tokenizer(model: Any, corpus: Corpus) -> None:
+    """Raise TokenizerError where `model` is a folder with another tokenizer than the corpus's.
 
     Otherwise, a model with enough rows would train on any ids. An object, or a folder without a tokenizer,
     is not checked.
     """
     if not isinstance(model, str | PathLike) or not (Path(model) / TOKENIZER_FILE).is_file():
         return
-    own = Tokenizer.load(model).fingerprint
-    if own != tokenizer.fingerprint:
+    own, theirs = Tokenizer.load(model).fingerprint, corpus.tokenizer.fingerprint
+    if own != theirs:
         raise TokenizerError(
-            f"{model}: its tokenizer ({own[:12]}) is another than the corpus's ({tokenizer.fingerprint[:12]})"
+            f"{model}: its tokenizer ({own[:12]}) is another than the corpus's ({theirs[:12]}), which lies in"
+            f" {corpus.path / TOKENIZER_FOLDER}"
         )
 
 

@@ -103,7 +103,7 @@ def bits_per_byte(
     corpus = corpus.held_out or corpus
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
-    check_tokenizer(model, corpus.tokenizer)
+    check_tokenizer(model, corpus)
     student = model if isinstance(model, Student) else Student.plain(load_model(model), corpus.tokenizer)
     if not allow_seen:
         _check_seen(corpus, student)
