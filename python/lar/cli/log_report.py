@@ -8,6 +8,7 @@ from lar.cli.common import logger
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Problems, Report
+from lar.trajectories.formats import SMALLEST, WHERE_LISTED
 from lar.utils.words import counted
 
 SHOWN_GROUPS = 20
@@ -179,6 +180,8 @@ def _warn_of_problems(problems: Problems) -> None:
             "%s more bad records, of %s other files and reasons (lar import --json counts them)",
             *(f"{sum(group.count for group in more):,}", f"{len(more):,}"),
         )
+    if any(WHERE_LISTED in group.reason for group in groups):
+        logger.warning("%s", SMALLEST)
 
 
 def _by_characters(report: Report) -> list[tuple[tuple[str, str], Any]]:
