@@ -187,26 +187,34 @@ main()
 """
 
 
+def without_room(*arguments, folder):
+    """The one line with which a command ends that cannot write its files."""
+    command = [sys.executable, "-c", LIMITED, *map(str, arguments), "--tokenizer", str(folder / "model")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result
+    assert result.stderr.startswith("lar: error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize("name", ["corpus", "estimate"])
+def test_a_disk_that_fills_is_named_where_it_is_that_of_temporary_files(folder, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    write_trajectories(toy.trajectories(60), tmp_path / "own.jsonl")
+    log = tmp_path / "log.jsonl"  # of another program: those of this one wait in no temporary file
+    runs = map(json.loads, (tmp_path / "own.jsonl").read_text().splitlines())
+    log.write_text("".join(json.dumps({"messages": run["messages"]}) + "\n" for run in runs))
+    output = ["-o", tmp_path / "corpus"] if name == "corpus" else []
+    assert f"{tmp_path} (temporary files; TMPDIR names" in without_room(name, log, *output, folder=folder)
+
+
 def test_a_disk_that_fills_leaves_what_was_there(folder, tmp_path):
     """A limit on the size of files replaces a full disk."""
     target = tmp_path / "vocabulary"
     shutil.copytree(folder / "vocabulary", target)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    arguments = [
-        "mine",
-        folder / "train.jsonl.gz",
-        "--tokenizer",
-        folder / "model",
-        "-o",
-        target,
-        "--overwrite",
-    ]
-    command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2, result
-    assert result.stderr.startswith("lar: error: ")
-    assert result.stderr.count("\n") == 1
-    assert "tokenizer.json" in result.stderr  # the file that did not fit is named
+    said = without_room("mine", folder / "train.jsonl.gz", "-o", target, "--overwrite", folder=folder)
+    assert "tokenizer.json" in said  # the file that did not fit is named
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

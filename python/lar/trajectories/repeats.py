@@ -22,6 +22,7 @@ from lar.trajectories.audit import left_out
 from lar.trajectories.record import Found
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Message, Trajectory
+from lar.utils.files import temporary_files
 
 _DIGEST = 16  # bytes
 _CHUNK = 1 << 15  # digests that are looked up at a time
@@ -109,7 +110,7 @@ class Repeats:
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
         own, ends, same = bytearray(), bytearray(), bytearray()
-        with tempfile.TemporaryFile() as prefixes:
+        with temporary_files(), tempfile.TemporaryFile() as prefixes:
             for number in numbers.tolist():
                 trajectory, _ = rows.read(number)
                 links = chain(trajectory.messages)
@@ -294,19 +295,22 @@ class WaitingRows:
 
     def close(self) -> None:
         """Remove the temporary file."""
-        self._file.close()
+        with temporary_files():  # what is not written yet is written now
+            self._file.close()
 
     def add(self, trajectory: Trajectory, place: str) -> None:
         """Hold a trajectory; `place` is where it stands in the log."""
         # The fastest of all ways; it takes exact built-in types alone, as `exact` has made them.
         data = marshal.dumps({**trajectory.to_dict(), "place": place})
-        self._file.write(data)
+        with temporary_files():
+            self._file.write(data)
         self._starts.append(self._starts[-1] + len(data))
 
     def read(self, number: int) -> tuple[Trajectory, str]:
         """The trajectory with this number, counted from 0, and its place in the log."""
         start, end = self._starts[number], self._starts[number + 1]
-        self._file.seek(start)
+        with temporary_files():  # what was added is written before
+            self._file.seek(start)
         fields: dict[str, Any] = marshal.loads(self._file.read(end - start))
         place = fields.pop("place")
         return Trajectory(**fields), place
