@@ -11,6 +11,7 @@ from testing import toy
 # Their examples need torch and minutes: docs and README have them.
 WITHOUT = {"Student", "adapt", "distill", "export", "generate", "score", "sweep"}
 MODULES = [
+    "lar.utils.words",
     "lar.trajectories.schema",
     "lar.trajectories.read",
     "lar.trajectories.write",

@@ -187,26 +187,34 @@ main()
 """
 
 
+def without_room(*arguments, folder):
+    """The one line with which a command ends that cannot write its files."""
+    command = [sys.executable, "-c", LIMITED, *map(str, arguments), "--tokenizer", str(folder / "model")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result
+    assert result.stderr.startswith("lar: error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize("name", ["corpus", "estimate"])
+def test_a_disk_that_fills_is_named_where_it_is_that_of_temporary_files(folder, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    write_trajectories(toy.trajectories(60), tmp_path / "own.jsonl")
+    log = tmp_path / "log.jsonl"  # of another program: those of this one wait in no temporary file
+    runs = map(json.loads, (tmp_path / "own.jsonl").read_text().splitlines())
+    log.write_text("".join(json.dumps({"messages": run["messages"]}) + "\n" for run in runs))
+    output = ["-o", tmp_path / "corpus"] if name == "corpus" else []
+    assert f"{tmp_path} (temporary files; TMPDIR names" in without_room(name, log, *output, folder=folder)
+
+
 def test_a_disk_that_fills_leaves_what_was_there(folder, tmp_path):
     """A limit on the size of files replaces a full disk."""
     target = tmp_path / "vocabulary"
     shutil.copytree(folder / "vocabulary", target)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    arguments = [
-        "mine",
-        folder / "train.jsonl.gz",
-        "--tokenizer",
-        folder / "model",
-        "-o",
-        target,
-        "--overwrite",
-    ]
-    command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2, result
-    assert result.stderr.startswith("lar: error: ")
-    assert result.stderr.count("\n") == 1
-    assert "tokenizer.json" in result.stderr  # the file that did not fit is named
+    said = without_room("mine", folder / "train.jsonl.gz", "-o", target, "--overwrite", folder=folder)
+    assert "tokenizer.json" in said  # the file that did not fit is named
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -266,6 +274,19 @@ def test_generated_prompt_and_total_are_stated_apart(folder, tmp_path):
     measured = lar("evaluate", folder / "test.parquet", out).stdout
     assert all(kind in measured for kind in ("generated", "prompt", "total"))
     assert "prompt_weight must be 0" in refused(*mined, "--prompt-weight", -1, "-o", tmp_path / "wrong")
+
+
+def test_another_tokenizer_than_that_of_the_corpus_is_refused(folder, tmp_path):
+    assert (
+        lar(
+            "corpus", folder / "test.parquet", "--tokenizer", folder / "model", "-o", tmp_path / "c"
+        ).returncode
+        == 0
+    )
+    toy.tokenizer(size=350).save(tmp_path / "other")
+    said = refused("mine", tmp_path / "c", "--tokenizer", tmp_path / "other", "-o", tmp_path / "v")
+    assert f"which lies in {tmp_path / 'c' / 'tokenizer'}: leave it out" in said
+    assert lar("mine", tmp_path / "c", "--tokenizer", folder / "model", "-o", tmp_path / "v").returncode == 0
 
 
 def test_a_vocabulary_is_updated_with_its_own_tokenizer(folder, tmp_path):

@@ -52,11 +52,26 @@ def test_logs_give_what_their_corpus_gives_and_leave_nothing_behind(run, logs, m
     assert not list(temporary.iterdir())
 
 
+def next_lines(err):
+    return [line.split(": ", 1)[1] for line in err.splitlines() if line.startswith(("Next:", "then:"))]
+
+
+def test_without_sizes_mining_is_left_to_choose_of_the_tasks_that_are_not_held_out(run, corpus, tmp_path):
+    _, _, err = run("estimate", corpus.path, "--splits", "1")
+    (mine,) = next_lines(err)
+    assert "--hold-out 0.2" in mine
+    assert "--size" not in mine
+    Corpus.build(toy.trajectories(40), corpus.tokenizer, tmp_path / "split", hold_out=0.25)
+    for path, holds_out in ((corpus.path, False), (tmp_path / "split", True)):
+        shown = run("estimate", path, "--splits", "1", "--size", "4")[1]
+        assert ("When tasks are held out, fewer uses are left" in shown) is not holds_out
+
+
 def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     key = ("--task-key", "meta.issue")
     _, out, err = run("estimate", logs, "--tokenizer", model, *key, *SMALL)
-    first, mine = [line.split(": ", 1)[1] for line in err.splitlines()]
+    first, mine = next_lines(err)
     assert first == f"lar corpus {logs} --tokenizer {model} --task-key meta.issue --hold-out 0.2 -o corpus"
     size = re.search(r"Take (\d+) latents", out)[1]
     assert mine == f"lar mine corpus --size {size} -o vocabulary"
@@ -78,6 +93,27 @@ def test_the_next_command_has_the_weight_and_no_pipe(run, logs, model, tmp_path,
     assert mine == "lar mine corpus --size 8 --prompt-weight 0.05 -o vocabulary"
 
 
+def test_with_a_gpu_the_training_has_a_price_and_is_paid_back(run, logs, model):
+    names = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads", "vocab_size")
+    (model / "config.json").write_text(
+        json.dumps(dict(zip(names, (4096, 32, 12288, 32, 151936), strict=True)))
+    )
+    given = ("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue", *SMALL)
+    gpu = ("--gpu-hour", "2.5", "--tokens-per-second", "2000", "--runs-per-month")
+    for runs, paid_back in (
+        ("1", r"paid back in [\d.,]+ to [\d.,]+ months"),
+        ("1000000", "in under 0.1 months"),
+    ):
+        shown = run(*given, *gpu, runs)[1]
+        assert re.search(rf"less than a minute of one H100.* at your price of an hour, .*{paid_back}", shown)
+        found = json.loads(run(*given, *gpu, runs, "--json")[1])
+        training, bill = found["training"], found["bill"]
+        assert training["price"] == pytest.approx(2 * 2.5 * training["hours"], abs=1e-6)
+        for months, month in zip(training["months"], bill["with"], strict=True):
+            assert months * (bill["without"] - month) == pytest.approx(training["price"], rel=0.2)
+    assert "price" not in json.loads(run(*given, *PRICES, "--json")[1])["training"]
+
+
 def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corpus):
     _, out, err = run("estimate", corpus.path, *SMALL, "--max-entropy", "p60")
     assert "The gates are by the n-gram entropy of these logs." in out
@@ -92,8 +128,8 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
             (4, 8),
             r"Take 8 latents by lar mine's rule: .* in all 60 tasks, with none held out \(.*; 4 latents .*\)",
         ),
-        ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\.$"),
-        ((40,), r"Take 40 latents by lar mine's rule: the smallest .* Only \d+% of them have 40 uses"),
+        ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\. When tasks"),
+        ((40,), r"Too few logs: even of 40 latents only \d+% have 40 uses or more in all .*\. Take 40 \("),
     ],
 )
 def test_latents_that_are_too_rare_are_not_recommended(run, corpus, sizes, expected):
@@ -108,6 +144,7 @@ def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):
     _, out, _ = run("estimate", logs, "--tokenizer", model, *key, *SMALL, "--most-tokens", "1500")
     assert "40 runs at 40 tasks, about " in out
     assert re.search(r"^Measured on a sample: (\d+) runs at \1 tasks", out, re.MULTILINE)
+    assert "mini_swe" not in out  # figures of other logs are in the documentation
 
 
 @pytest.mark.parametrize("columns", [40, 60])
@@ -147,6 +184,7 @@ def test_logs_of_few_tasks_end_in_one_line(run, model, tmp_path, tasks, expected
         (["LOGS", "--tokenizer", "MODEL", "--prompt-weight", "nan"], "prompt_weight must be"),
         (["CORPUS", "LOGS", "--tokenizer", "MODEL"], "not both"),
         (["CORPUS", "--task-key", "meta.issue"], "--task-key is for logs"),
+        (["CORPUS", "--tokenizer", "OTHER"], "corpus/tokenizer: leave it out"),
         (["VOCABULARY"], "no corpus folder"),
         (["SILENT", "--tokenizer", "MODEL"], "no turn of the agent"),
     ],
@@ -156,8 +194,10 @@ def test_bad_input_ends_in_one_line(run, logs, model, corpus, vocabulary, tmp_pa
     users = [{"messages": [{"role": "user", "content": f"Hello {n}"}]} for n in range(20)]
     (tmp_path / "silent.jsonl").write_text("".join(json.dumps(one) + "\n" for one in users))
     vocabulary.save(tmp_path / "vocabulary")
+    toy.tokenizer(size=300).save(tmp_path / "other")
     named = {
         "LOGS": logs,
+        "OTHER": tmp_path / "other",
         "MODEL": model,
         "CORPUS": corpus.path,
         "EMPTY": tmp_path / "empty.jsonl",

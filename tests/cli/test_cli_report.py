@@ -104,6 +104,13 @@ def test_a_folder_of_stages_is_taken_whole(run, folder):
 
 
 @pytest.mark.usefixtures("folder")
+def test_without_a_vocabulary_or_a_size_there_are_as_many_latents_as_mining_takes(run, corpus, folder):
+    run("report", corpus.path)
+    mined = lar.mine(corpus.with_split(0.2)).size
+    assert f"{mined} latents" in (folder / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("folder")
 def test_it_prints_where_the_report_is_and_replaces_an_older_one(run, corpus):
     for _ in range(2):
         assert run("report", corpus.path, "vocabulary").startswith("report.html: overview, ")
@@ -118,6 +125,7 @@ def test_it_prints_where_the_report_is_and_replaces_an_older_one(run, corpus):
         (["CORPUS", "vocabulary", "-o", "model"], "model: a folder"),
         (["CORPUS", "vocabulary", "other"], "hold different latents"),
         (["CORPUS", "foreign"], "tokenizer"),
+        (["CORPUS", "--tokenizer", "other corpus/tokenizer"], "corpus/tokenizer: leave it out"),
         (["CORPUS", "broken.json"], "broken.json: a broken estimate: runs: "),
         (["CORPUS", "arms.json", "again.json"], "again.json: there is another arms"),
         (["logs.jsonl", "import.json", "vocabulary"], "not both"),

@@ -40,8 +40,8 @@ def follow(run, words):
 def test_the_lines_lead_from_the_logs_to_an_export(run, folder):
     (corpus,) = follow(run, ["lar", "import", folder / "logs.jsonl", "-o", folder / "t.parquet"])
     assert corpus[1] == "corpus"
-    score, _ = follow(run, corpus)
-    assert score[1] == "score"
+    mine, score = follow(run, corpus)
+    assert [mine[1], score[1]] == ["mine", "score"]
     mine, gated = follow(run, score)
     assert "--hold-out" not in mine  # the corpus stores its split
     assert [words[-2:] for words in (mine, gated)] == [["-o", str(folder / "vocabulary")]] * 2

@@ -7,7 +7,7 @@ import pytest
 from lar.trajectories import write_trajectories
 from testing import tiny, toy
 
-STAGES = ["import", "corpus", "score", "mine", "distill", "control", "evaluate", "export"]
+STAGES = ["import", "corpus", "mine", "distill", "control", "evaluate", "export"]
 
 
 @pytest.fixture
@@ -34,10 +34,11 @@ def test_the_whole_way_in_two_parts(whole, folder, run):
     assert "4 latents" in shown
     assert not (folder / "run" / "student").exists()
     assert "Next:" not in err
+    assert not (folder / "run" / "corpus" / "teacher").exists()  # nothing would read the scores
     before = (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat()
     code, shown, err = whole()
     assert code == 0, err
-    assert [line.split(":")[0] for line in err.splitlines() if line.endswith("done already")] == STAGES[:4]
+    assert [line.split(":")[0] for line in err.splitlines() if line.endswith("done already")] == STAGES[:3]
     assert (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat().st_mtime == before.st_mtime
     for word in ("held-out tasks", "control", "student", "bits for each byte", "export"):
         assert word in shown
@@ -91,13 +92,48 @@ def test_what_contradicts_the_run_or_the_folder_is_refused(whole, folder, run):
     assert "already contains something else" in err
 
 
+@pytest.mark.parametrize("flags", [("--max-entropy", "p90"), ("--until", "score")])
+def test_a_corpus_is_scored_for_those_who_read_the_scores(whole, folder, flags):
+    code, out, err = whole("--until", "mine", *flags, "--json")
+    assert code == 0, err
+    assert "score" in json.loads(out)["stages"]
+    assert (folder / "run" / "corpus" / "teacher" / "teacher.json").exists()
+
+
+def test_a_cached_teacher_is_scored_as_the_student_will_read_it(whole, folder):
+    with (folder / "options.yaml").open("a") as file:
+        file.write("cached_teacher: true\nloss: marginal\n")
+    code, out, err = whole("--until", "distill", "--json")
+    assert code == 0, err
+    assert json.loads(out)["stages"]["score"]["teacher"]["max_length"] == 200
+
+
+def test_options_that_no_student_takes_are_refused_before_the_first_stage(whole, folder):
+    (folder / "options.yaml").write_text("lora_rang: 4\n")
+    code, _, err = whole()
+    assert code == 2
+    assert "options.yaml: 'lora_rang' is no option" in err
+    assert not (folder / "run").exists()
+
+
+def test_a_model_without_weights_is_refused_before_the_first_stage(whole, folder):
+    (folder / "model" / "model.safetensors").unlink()
+    code, _, err = whole("--until", "mine")  # for which the tokenizer is enough
+    assert code == 0, err
+    code, _, err = whole()
+    assert code == 2
+    assert "no weights" in err
+    assert err.count("\n") == 1
+
+
 def test_a_stage_that_fails_is_done_again(whole, folder):
-    weights = folder / "model" / "model.safetensors"
-    weights.rename(folder / "hidden")
-    code, _, err = whole("--until", "score")
+    tokenizer = folder / "model" / "tokenizer.json"
+    tokenizer.rename(folder / "hidden")
+    code, _, err = whole("--until", "corpus")
     assert code == 2
     assert "Traceback" not in err
-    assert not (folder / "run" / "score.json").exists()
-    (folder / "hidden").rename(weights)
-    code, _, err = whole("--until", "score")
+    assert (folder / "run" / "import.json").exists()
+    assert not (folder / "run" / "corpus.json").exists()
+    (folder / "hidden").rename(tokenizer)
+    code, _, err = whole("--until", "corpus")
     assert code == 0, err

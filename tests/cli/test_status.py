@@ -54,7 +54,7 @@ def test_each_stage_is_seen_with_what_it_was_made_of(done, status, folder):
     done("corpus", folder / "t.parquet", "--tokenizer", model, "--hold-out", "0.3", "-o", corpus)
     found, steps = status()
     assert found["corpus"]["facts"]["split"] == {"hold_out": 0.3, "seed": 0}
-    assert steps == ["score", "mine"]
+    assert steps == ["mine", "score"]
     done("score", corpus, "--model", model)
     assert status()[1] == ["mine", "mine"]  # without an entropy gate, or with one
     done("mine", corpus, "--size", "4", "--max-entropy", "p60", "-o", vocabulary)
@@ -135,6 +135,41 @@ def test_values_of_wrong_types_make_a_record_broken(run, folder, corpus, vocabul
     assert f"{student} (broken)" in shown
     code, _, err = run("status", folder, "--json")
     assert code == 0, err
+
+
+def test_a_stopped_score_is_to_go_on(done, run, folder):
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    corpus, model = folder / "corpus", folder / "model"
+    done("corpus", folder / "logs.jsonl", "--tokenizer", model, "-o", corpus)
+    done("score", corpus, "--model", model, "--max-length", "64")
+    _, shown, _ = run("status", folder)
+    assert "Next: lar mine" in shown
+    assert "or: lar mine" in shown  # a gate is another way to the same vocabulary
+    assert "then:" not in shown
+    next((corpus / "teacher").glob("part-*.arrow")).unlink()
+    _, shown, _ = run("status", folder)
+    next_line = f"Next: lar score {corpus} --model {model} --max-length 64"
+    assert shown.splitlines()[-1] == next_line
+    done(*next_line.split()[2:])
+    assert "Next: lar mine" in run("status", folder)[1]
+
+
+def test_a_run_that_was_stopped_is_to_go_on(done, run, folder):
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    given = (folder / "logs.jsonl", "--model", folder / "model", "--size", "4", "--device", "cpu")
+    done("run", *given, "-o", folder / "run", "--until", "corpus")
+    for place in ("run", "."):
+        code, out, _ = run("status", folder / place, "--json")
+        value = json.loads(out)
+        (found,) = [one for one in value["found"] if one["kind"] == "run"]
+        assert found["facts"] == {"done": ["import", "corpus"]}
+        ((*again, output),) = value["next"]
+        assert again[:3] == ["lar", "run", str(folder / "logs.jsonl")]
+        done(*again[1:], output, "--until", "corpus")
+    (folder / "run" / "run.json").write_text("{}")
+    code, shown, _ = run("status", folder / "run")
+    assert code == 0
+    assert "not the record of a run" in shown
 
 
 def test_an_empty_folder_and_none(run, tmp_path):

@@ -170,9 +170,9 @@ def test_a_model_of_another_tokenizer_is_refused(small, model, tmp_path):
     model.save_pretrained(folder)
     toy.tokenizer(size=350).save(folder)
     for run in (score, adapt, bits_per_byte):
-        with pytest.raises(TokenizerError, match="another than the corpus's"):
+        with pytest.raises(TokenizerError, match=r"another than the corpus's .* lies in .*tokenizer$"):
             run(small, folder)
-    with pytest.raises(TokenizerError, match="another than the corpus's"):
+    with pytest.raises(TokenizerError, match=r"another than the corpus's .* lies in .*tokenizer$"):
         distill(small, folder, None, control=True)
     assert small.teacher is None
 

@@ -24,6 +24,7 @@ from lar.trajectories import (
     read_trajectories,
     write_trajectories,
 )
+from lar.trajectories.formats import SMALLEST
 from lar.trajectories.layouts import json_stream
 
 
@@ -145,12 +146,30 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path: Path, kind: str) -> None
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert ("the smallest record that is read" in str(caught.value)) is ("known format" in message)
+
+
+def test_the_smallest_record_of_the_message_is_read() -> None:
+    record = SMALLEST[SMALLEST.index("{") : SMALLEST.rindex("}") + 1]
+    for value in ("the task", "assistant", "hello"):
+        record = record.replace("...", json.dumps(value), 1)
+    [found] = read_trajectories([json.loads(record)])
+    assert (found.task, found.messages) == ("the task", [{"role": "assistant", "content": "hello"}])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("openai", "chat"), ("claude", "claude_code"), ("open_code", "opencode"), ("Gemini", "gemini_cli")],
+)
+def test_an_unknown_format_is_told_those_that_are_like_it(name: str, expected: str) -> None:
+    with pytest.raises(OptionError, match=rf"unknown format '{name}'; did you mean .*\b{expected} \("):
+        read_trajectories([], format=name)
 
 
 def test_missing_files_and_unknown_formats_are_refused_before_reading(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         read_trajectories([tmp_path / "nowhere"])
-    with pytest.raises(OptionError, match="unknown format 'xml'; known: auto, react"):
+    with pytest.raises(OptionError, match="unknown format 'xml'; lar import --help lists them"):
         read_trajectories(tmp_path, format="xml")
     with pytest.raises(TrajectoryError, match="there is nothing to read"):
         list(read_trajectories(tmp_path))

@@ -48,9 +48,10 @@ _AFTER_STOP = dict.fromkeys(("corpus", "score", "adapt", "distill", "sweep", "ru
 EPILOG = """\b
 From logs to an engine:
   estimate, before all: worth it?
-  import -> corpus -> score -> mine
+  import -> corpus -> mine
   -> distill, and with --control
   -> evaluate -> export -> vllm serve
+For an entropy gate: score, then mine
 Each command names the next;
 lar status: where you are.
 

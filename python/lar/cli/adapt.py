@@ -24,6 +24,7 @@ from lar.cli.training import (
 from lar.distillation.files import ADAPTATION_FILE
 from lar.distillation.options import AdaptOptions
 from lar.utils.processes import is_main
+from lar.utils.words import counted
 
 
 @click.command("adapt")
@@ -84,5 +85,5 @@ def command(
     if as_json:
         print_json({"model": str(output), "seconds": seconds, **record})
     else:
-        print_prose(f"{output}: {record['steps']} steps in {seconds} s{course(record)}")
+        print_prose(f"{output}: {counted(record['steps'], 'step')} in {seconds} s{course(record)}")
     print_next(*after_adapt(corpus, output), as_json=as_json)

@@ -25,6 +25,7 @@ from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.utils.processes import is_main
+from lar.utils.words import counted
 
 
 @click.command("distill")
@@ -122,7 +123,8 @@ def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool)
     earlier = record["start"].get("from")
     if earlier is not None:
         print_prose(
-            f"started from {earlier['student']}: {earlier['kept_rows']} latents keep their rows, "
-            f"{earlier['new_rows']} are new"
+            f"started from {earlier['student']}: "
+            f"{counted(earlier['kept_rows'], 'latent keeps its row', 'latents keep their rows')}, "
+            f"{counted(earlier['new_rows'], 'is new', 'are new')}"
         )
-    print_prose(f"{output}: {record['steps']} steps in {seconds:.1f} s{course(record)}")
+    print_prose(f"{output}: {counted(record['steps'], 'step')} in {seconds:.1f} s{course(record)}")

@@ -117,18 +117,21 @@ def command(
         )
     folder = tokenizer or sample.corpus.path
     cost = training_cost(folder, found.tokens_in_all, found.recommended.size)
+    month = _bill_of(found.recommended, bill)
     summary = {
         **found.to_dict(),
         "realised": list(REALISED),
-        "bill": _bill_of(found.recommended, bill),
-        "training": None if cost is None else cost.to_dict(),
+        "bill": month,
+        "training": None if cost is None else cost.to_dict() | _training_price(cost.hours, month),
     }
     if as_json:
         print_json(summary | losses_summary(report))
     else:
         print_estimate(found, summary)
         print_losses(report)
-    print_next(*_next_steps(logs, tokenizer, task_key, found), as_json=as_json, label="then")
+    print_next(
+        *_next_steps(logs, tokenizer, task_key, found, sized=bool(sizes)), as_json=as_json, label="then"
+    )
 
 
 def _bill(
@@ -181,10 +184,32 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
     }
 
 
+def _training_price(hours: float, bill: dict[str, Any] | None) -> dict[str, Any]:
+    """What student and control cost by the GPU's hours, and after how many months that is saved.
+
+    months: at both ends of what students realised, as the bill's `with`; None where nothing is saved. Empty
+    without the price of a GPU.
+    """
+    if bill is None or bill["gpu"] is None:
+        return {}
+    price = 2 * hours * bill["gpu"]["hour"]
+    saved = [bill["without"] - month for month in bill["with"]]
+    return {"price": round(price, 6), "months": [price / month if month > 0 else None for month in saved]}
+
+
 def _next_steps(
-    logs: tuple[Path | str, ...], tokenizer: Path | None, task_key: str | None, found: "Estimate"
+    logs: tuple[Path | str, ...],
+    tokenizer: Path | None,
+    task_key: str | None,
+    found: "Estimate",
+    *,
+    sized: bool,
 ) -> "list[Command]":
-    """The commands that go on from here: build a corpus, score it for a gate, mine what is recommended."""
+    """The commands that go on from here: build a corpus, score it for a gate, mine what is recommended.
+
+    sized: whether sizes were given. Where they were not, mining chooses by the same rule as the estimate, of
+    the tasks that are then left: a size of all tasks can be too large for them.
+    """
     from lar.cli.inputs import is_corpus
     from lar.cli.next_step import MODEL, beside, hold_out_flags, lasting, new_split_flags
     from lar.corpus import Corpus
@@ -205,7 +230,7 @@ def _next_steps(
         steps.append(("lar", "score", folder, "--model", _model(tokenizer)))
     weight = found.prompt_weight
     options = (
-        *("--size", str(found.recommended.size)),
+        *(("--size", str(found.recommended.size)) if sized else ()),
         *(() if gate is None else ("--max-entropy", str(gate))),
         *(("--prompt-weight", f"{weight:g}") if weight else ()),
     )

@@ -8,6 +8,7 @@ from rich.table import Table
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.evaluation.recommendation import in_words
+from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 # latent's first token in 41% on SmolLM2 and in 0.3% on the demo (docs/engines.md, "A student beside its
 # control").
 REALISED = (0.59, 1.0)
-SAMPLE_ERROR = (
-    "A sample of 1 M of mini_swe_gemini3's 8.5 M tokens saved 0.4 points less than all, with 1,024 latents"
-)
 _SOURCE = "SmolLM2-135M did after 500 steps on tau_bench"
 
 
@@ -47,8 +45,8 @@ def _print_size(found: "Estimate") -> None:
     )
     if found.is_sample:
         print_prose(
-            f"Measured on a sample: {found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,} tokens."
-            f" {SAMPLE_ERROR} (docs/howto/estimate.md)."
+            f"Measured on a sample: {found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,} tokens"
+            " (docs/howto/estimate.md)."
         )
 
 
@@ -133,12 +131,31 @@ def _print_training(cost: dict[str, Any] | None) -> None:
         return
     print_prose(
         f"Training: one pass over all logs, the default, is {cost['tokens'] / 1e6:,.1f} M tokens, with"
-        f" {cost['parameters'] / 1e9:.2f} B parameters about {cost['hours']:,.1f} hours of one H100, and as"
-        f" much for the control. Memory: {cost['weights_gib']:.1f} GiB for the weights,"
+        f" {cost['parameters'] / 1e9:.2f} B parameters {about_hours(cost['hours'])} of one H100, and as"
+        f" much for the control.{_price(cost)} Memory: {cost['weights_gib']:.1f} GiB for the weights,"
         f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic (4"
         " operations a token and parameter at 40% of the GPU's peak); docs/howto/one-gpu.md has what was"
         " measured."
     )
+
+
+def _price(cost: dict[str, Any]) -> str:
+    """What the training costs, and when that is saved; empty where the price of a GPU is unknown."""
+    if "price" not in cost:
+        return ""
+    text = f" Both cost {max(cost['price'], 0.01):,.2f} at your price of an hour"
+    soonest, latest = cost["months"]
+    if soonest is None:
+        return f"{text}, which latents do not pay back."
+    if latest is None:
+        return f"{text}, which {_months(soonest)} pay back at best."
+    begin, end = (_months(number) for number in (soonest, latest))
+    shown = end if begin == end else f"{begin.removesuffix(' months')} to {end}"
+    return f"{text}, paid back in {shown}."
+
+
+def _months(number: float) -> str:
+    return "under 0.1 months" if number < 0.1 else f"{number:,.1f} months"
 
 
 def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
@@ -174,8 +191,8 @@ def _head(point: "Point", bill: dict[str, Any]) -> str:
     only, prefill = ("", "") if bill["price_input"] is not None else (" only", "; prefill is not counted")
     return (
         f"The bill of a month, with {point.size} latents and {gate}, for decoding{only} on a GPU at"
-        f" {gpu['hour']:g} an hour. Assumed: {gpu['tokens_a_second']:,g} units a second with latents, as many"
-        f" as tokens without, so that half as many take half the hours{prefill}:"
+        f" {gpu['hour']:g} an hour. Assumed: a unit takes as long as a token,"
+        f" {gpu['tokens_a_second']:,g} a second{prefill}:"
     )
 
 

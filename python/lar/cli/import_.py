@@ -14,6 +14,7 @@ from lar.cli.redaction import redact_options, redactor_of
 from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
+from lar.trajectories.formats import get_format
 from lar.trajectories.importing import Tally, import_logs
 from lar.trajectories.inputs.files import find_sources
 from lar.trajectories.tasks import one_task
@@ -51,7 +52,6 @@ Examples:
     "format_",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", *FORMATS]),
     metavar="NAME",
     help="The format of all records; auto recognizes each by its content.",
 )
@@ -89,6 +89,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
+    get_format(format_)  # an unknown one is refused before anything is read
     if output.exists() and any(
         source.on_disk and output.samefile(source.path) for source in find_sources(paths)
     ):

@@ -11,10 +11,11 @@ from lar.cli.common import SHARE, progress_bar
 from lar.cli.log_report import warn_of
 from lar.cli.reading import ReadingBar
 from lar.corpus import Corpus
-from lar.corpus.manifest import MANIFEST_FILE
+from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest
 from lar.corpus.selection import Split
 from lar.distillation.option_files import recorded_split
 from lar.errors import OptionError
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Report, read_trajectories
 from lar.trajectories.inputs.files import STDIN, STDIN_NAME
 
@@ -65,6 +66,19 @@ def with_split(
 def is_corpus(path: Path | str) -> bool:
     """Whether `path` is a corpus folder and not a file, folder or URL of trajectories."""
     return isinstance(path, Path) and (path / MANIFEST_FILE).is_file()
+
+
+def check_tokenizer(paths: Iterable[Path | str], tokenizer: Path | None) -> None:
+    """Raise OptionError if --tokenizer is another one than that of a corpus folder among the paths."""
+    for path in filter(is_corpus, paths):
+        if tokenizer is None:
+            return
+        own, given = Manifest.read(Path(path)).tokenizer_fingerprint, Tokenizer.load(tokenizer).fingerprint
+        if own != given:
+            raise OptionError(
+                f"--tokenizer {tokenizer} ({given[:12]}) is another than that of the corpus ({own[:12]}),"
+                f" which lies in {Path(path) / TOKENIZER_FOLDER}: leave it out, or build a corpus with it"
+            )
 
 
 def check_for_cluster(paths: tuple[Path | str, ...]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lar.cli.next_step import is_model
 from lar.cli.reading import is_trajectories, number_of_trajectories
+from lar.cli.run import RUN_FILE, STAGES, again
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE, Manifest
 from lar.corpus.scores import TeacherRecord, scores_file
@@ -98,6 +99,11 @@ def _check(facts: dict[str, Any]) -> None:
             raise ValueError(f"{name}: {facts[name]!r} is no whole number")
     if not isinstance(facts.get("teacher"), str | dict | None):
         raise ValueError(f"teacher: {facts['teacher']!r} is no folder")
+
+
+def _read_run(found: Found) -> None:
+    again(found.path)  # raises where the record is broken
+    found.facts["done"] = [name for name in STAGES if (found.path / f"{name}.json").is_file()]
 
 
 def _read_trajectories(found: Found) -> None:
@@ -194,6 +200,7 @@ def _has(name: str) -> Callable[[Path], bool]:
 # Kind -> (whether an entry is one, what reads it). A student's folder is called a control when it is read.
 _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
     "demo": (_has(DEMO_FILE), _read_demo),
+    "run": (_has(RUN_FILE), _read_run),
     "trajectories": (is_trajectories, _read_trajectories),
     "corpus": (_has(MANIFEST_FILE), _read_corpus),
     "export": (_has(EXPORT_FILE), _read_export),
@@ -204,7 +211,7 @@ _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
     "checkpoints": (lambda entry: entry.is_dir() and entry.name.endswith(_CHECKPOINTS), _read_checkpoints),
 }
 _ORDER = [
-    *("demo", "trajectories", "model", "adapted model", "corpus", "vocabulary", "checkpoints"),
+    *("demo", "run", "trajectories", "model", "adapted model", "corpus", "vocabulary", "checkpoints"),
     *("student", "control", "export"),
 ]
 _PARTNERS = {

@@ -8,6 +8,8 @@ from lar.cli.common import logger
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Problems, Report
+from lar.trajectories.formats import SMALLEST, WHERE_LISTED
+from lar.utils.words import counted
 
 SHOWN_GROUPS = 20
 SHOWN_REPLIES = 5
@@ -69,15 +71,11 @@ def _losses(report: Report) -> list[str]:
     losses = [f"{report.repeated:,} repeated"] if report.repeated else []
     if report.left_out:
         characters = sum(found.characters for found in report.left_out.values())
-        fields = _number(len(report.left_out), "field")
+        fields = counted(len(report.left_out), "field")
         losses.append(f"{characters:,} characters of {fields} in no trajectory")
     if files := sum(found.files for found in report.not_read.values()):
-        losses.append(f"{_number(files, 'file')} beside logs not read")
+        losses.append(f"{counted(files, 'file')} beside logs not read")
     return losses
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
@@ -111,7 +109,7 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
     print_table(table)
     _print_redacted(report)
     for what, found in report.not_read.items():
-        print_prose(f"not read: {_number(found.files, 'file')}, {what}; the first: {found.first}")
+        print_prose(f"not read: {counted(found.files, 'file')}, {what}; the first: {found.first}")
     if report.left_out:
         print_table(_fields_table(report))
 
@@ -135,7 +133,8 @@ def _fields_table(report: Report) -> Table:
     shown = {key for key, _ in texts[:SHOWN_FIELDS]}
     if rest := [found for key, found in fields if key not in shown]:
         characters = sum(found.characters for found in rest)
-        table.add_row(f"{len(rest)} shorter fields (--json lists them)", "", "", f"{characters:,}", "")
+        fields_left = f"{counted(len(rest), 'shorter field')} (--json lists them)"
+        table.add_row(fields_left, "", "", f"{characters:,}", "")
     return table
 
 
@@ -181,6 +180,8 @@ def _warn_of_problems(problems: Problems) -> None:
             "%s more bad records, of %s other files and reasons (lar import --json counts them)",
             *(f"{sum(group.count for group in more):,}", f"{len(more):,}"),
         )
+    if any(WHERE_LISTED in group.reason for group in groups):
+        logger.warning("%s", SMALLEST)
 
 
 def _by_characters(report: Report) -> list[tuple[tuple[str, str], Any]]:

@@ -18,7 +18,7 @@ from lar.cli.common import (
     print_json,
     progress_bar,
 )
-from lar.cli.inputs import check_for_cluster, hold_out_options, open_corpus, with_split
+from lar.cli.inputs import check_for_cluster, check_tokenizer, hold_out_options, open_corpus, with_split
 from lar.cli.log_report import losses_summary, print_losses
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
@@ -29,6 +29,7 @@ from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Report
+from lar.utils.words import counted
 from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.storage import FILE_NAME
 
@@ -161,6 +162,7 @@ def command(
     if options["tools"]:
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
+    check_tokenizer(inputs, tokenizer)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
         if memory is not None:
@@ -246,8 +248,8 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
     if "update" in mining:
         _print_update(mining["update"])
     print_prose(
-        f"{summary['latents']} latents: {summary['reduction']:.1%} fewer units on the tasks that they were "
-        f"mined on ({mining['tasks']}; see lar evaluate for others)"
+        f"{counted(summary['latents'], 'latent')}: {summary['reduction']:.1%} fewer units on the tasks that"
+        f" they were mined on ({mining['tasks']}; see lar evaluate for others)"
     )
     print_prose(_uses(vocabulary, asked=asked))
     if weight:
@@ -280,9 +282,10 @@ def _uses(vocabulary: Any, *, asked: bool) -> str:
 def _print_tools(tools: dict[str, Any]) -> None:
     new = tools["new"]
     print_prose(
-        f"{tools['tools']} tools, {len(new)} of them without a call in the logs"
+        f"{counted(tools['tools'], 'tool')}, {len(new)} of them without a call in the logs"
         + (
-            f": each was taken to be called {tools['count']:,} times in {tools['support']} tasks"
+            f": each was taken to be called {counted(tools['count'], 'time')} in"
+            f" {counted(tools['support'], 'task')}"
             if new
             else ""
         )
@@ -293,8 +296,10 @@ def _print_update(update: dict[str, Any]) -> None:
     retired = update["retired"]
     shown = ", ".join(map(repr, retired[:5])) + (", ..." if len(retired) > 5 else "")
     print_prose(
-        f"{update['kept']} latents keep their ids, {update['moved']} are kept with another id, "
-        f"{update['new']} are new; {len(retired)} retired" + (f": {shown}" if retired else "")
+        f"{counted(update['kept'], 'latent keeps its id', 'latents keep their ids')}, "
+        f"{counted(update['moved'], 'is kept', 'are kept')} with another id, "
+        f"{counted(update['new'], 'is new', 'are new')}; {len(retired)} retired"
+        + (f": {shown}" if retired else "")
     )
 
 

@@ -42,10 +42,10 @@ def after_import(output: Path, tasks: Iterable[str]) -> list[Command]:
 
 
 def after_corpus(corpus: Corpus, tokenizer: Path) -> list[Command]:
-    """Score the corpus if its tokenizer is a model's, and mine it."""
+    """Mine the corpus, or score it first, for an entropy gate, if its tokenizer is a model's."""
     score = ("lar", "score", corpus.path, "--model", tokenizer)
     mine = _mine_command(corpus)
-    return [score, mine] if is_model(tokenizer) else [mine]
+    return [mine, score] if is_model(tokenizer) else [mine]
 
 
 def after_score(corpus: Corpus) -> list[Command]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.errors import OptionError
+from lar.utils.words import counted
 
 
 def check_enough_tasks(corpus: Corpus, min_support: int) -> None:
@@ -15,10 +16,10 @@ def check_enough_tasks(corpus: Corpus, min_support: int) -> None:
     if tasks < min_support:
         held_out = " that are not held out" if corpus.own_split else ""
         raise OptionError(
-            f"no latent can occur in {_tasks(min_support)} (--min-support), since there "
-            f"{'is' if tasks == 1 else 'are'} {_tasks(tasks)}{held_out}. If the logs have more, name the "
-            "field that holds a record's task: lar corpus --task-key, or lar import --task-key. To mine them "
-            f"as they are: --min-support {max(tasks, 1)}"
+            f"no latent can occur in {counted(min_support, 'task')} (--min-support), since there "
+            f"{'is' if tasks == 1 else 'are'} {counted(tasks, 'task')}{held_out}. If the logs have more, "
+            "name the field that holds a record's task: lar corpus --task-key, or lar import --task-key. To "
+            f"mine them as they are: --min-support {max(tasks, 1)}"
         )
 
 
@@ -33,7 +34,7 @@ def _reason(mining: dict[str, Any]) -> str:
         gate = " of tokens that pass the entropy gate (--max-entropy)" if mining["max_entropy"] else ""
         return (
             f"no segment{gate} occurs {mining['min_count']:,} times (--min-count) in "
-            f"{_tasks(mining['min_support'])} (--min-support); give smaller numbers or more logs"
+            f"{counted(mining['min_support'], 'task')} (--min-support); give smaller numbers or more logs"
         )
     gate = max(mining["gates"], key=lambda gate: int(gate["candidates_dropped"]))
     if gate["candidates_dropped"] == 0:
@@ -42,7 +43,3 @@ def _reason(mining: dict[str, Any]) -> str:
         f"most were dropped by the gate {gate['name']} ({gate['candidates_dropped']:,} segments); "
         "--gates none, or a list of the others, shows what there is"
     )
-
-
-def _tasks(number: int) -> str:
-    return f"{number:,} task{'' if number == 1 else 's'}"

@@ -32,10 +32,8 @@ _STUDENT_FILE = "latent_rows.safetensors"
 @tokenizer_option
 @click.option(
     "--size",
-    default=256,
-    show_default=True,
     type=click.IntRange(1),
-    help="The number of latents to mine if INPUTS has no vocabulary.",
+    help="The number of latents to mine if INPUTS has no vocabulary.  [default: as lar mine chooses it]",
 )
 @most_tokens_option(MOST_TOKENS)
 @json_option
@@ -43,7 +41,7 @@ def command(
     inputs: tuple[Path | str, ...],
     output: Path,
     tokenizer: Path | None,
-    size: int,
+    size: int | None,
     most_tokens: int,
     as_json: bool,
 ) -> None:
@@ -172,10 +170,11 @@ def _corpora(found: _Found, tokenizer: Path | None, vocabulary: Any) -> tuple[di
 
     Without a vocabulary, all logs are one corpus, from which one is mined.
     """
-    from lar.cli.inputs import by_name, open_corpus
+    from lar.cli.inputs import by_name, check_tokenizer, open_corpus
     from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Report
 
+    check_tokenizer(found.corpora, tokenizer)
     loaded = Tokenizer.load(tokenizer) if tokenizer else vocabulary and vocabulary.tokenizer
     together, corpora = Report(), {}
     for name, path in by_name([*found.corpora, *found.logs]).items():

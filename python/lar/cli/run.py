@@ -5,7 +5,7 @@ import json
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +15,12 @@ from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
 from lar.utils.processes import count
 
+if TYPE_CHECKING:
+    from lar.distillation.options import DistillOptions
+
 STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
 RUN_FILE = "run.json"
+TOP_K = 64  # likely tokens at a position, for students that learn from a cached teacher
 _OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 
@@ -51,11 +55,12 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
 def command(
     logs: tuple[Path | str, ...], model: Path, output: Path, until: str, as_json: bool, **options: Any
 ) -> None:
-    """Import LOGS, make a corpus, score it, mine, distil student and control, evaluate and export.
+    """Import LOGS, make a corpus, mine, distil student and control, evaluate and export.
 
-    Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was stopped goes on
-    when you start it again: finished stages are not repeated. If another model wrote the logs, make a teacher
-    by lar adapt first, and give it as the model.
+    The corpus is scored before it is mined if something reads the scores: --max-entropy, or the option
+    cached_teacher. Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was
+    stopped goes on when you start it again: finished stages are not repeated. If another model wrote the
+    logs, make a teacher by lar adapt first, and give it as the model.
 
     \b
     Examples:
@@ -64,19 +69,47 @@ def command(
     """
     if count() > 1:
         raise OptionError("lar run is one process: use lar distill with accelerate launch or torchrun")
+    from lar.distillation.options import DistillOptions
     from lar.mining.entropy_gate import parse_gate
 
-    parse_gate(options["max_entropy"])  # mining, which would refuse it, comes after scoring
-    chosen = STAGES[: STAGES.index(until) + 1]
-    if "score" in chosen:
+    # What is wrong must not wait for the stage that would refuse it.
+    parse_gate(options["max_entropy"])
+    file = options["options_file"]
+    training = DistillOptions() if file is None else DistillOptions.from_file(file)
+    scored = until == "score" or options["max_entropy"] is not None or training.cached_teacher
+    chosen = [name for name in STAGES[: STAGES.index(until) + 1] if name != "score" or scored]
+    if not {"score", *STAGES[STAGES.index("distill") :]}.isdisjoint(chosen):
         needs_train_extra()
+        from lar.models.folder import check_causal_lm
+
+        check_causal_lm(model)
     _claim(output, {"logs": list(map(str, logs)), "model": str(model), **_plain(options)})
-    run = _Run(output, model, logs, options)
+    run = _Run(output, model, logs, options, training)
     reports = {name: run.stage(name) for name in chosen}
     if as_json:
         print_json({"folder": str(output), "stages": reports})
     else:
         _print(reports, output)
+
+
+def again(folder: Path) -> list[Path | str]:
+    """The command line that goes on with the run in a folder, to its last stage.
+
+    Raises:
+        OptionError: its record is broken.
+    """
+    from lar.utils.files import read_json
+
+    file = folder / RUN_FILE
+    record = read_json(file)
+    if not isinstance(record.get("logs"), list):
+        raise OptionError(f"{file}: not the record of a run")
+    words: list[Path | str] = ["lar", "run", *map(str, record["logs"])]
+    for option in command.params:
+        value = record.get(option.name)
+        if isinstance(option, click.Option) and value not in (None, option.default):
+            words += [option.opts[0], str(value)]
+    return [*words, "-o", folder]
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +140,7 @@ class _Run:
     model: Path
     logs: tuple[Path | str, ...]
     options: dict[str, Any]
+    training: "DistillOptions"
 
     def stage(self, name: str) -> dict[str, Any]:
         """Do a stage, unless its report is there already; return the report."""
@@ -147,10 +181,10 @@ class _Run:
                 *("corpus", at / "trajectories.parquet", "--tokenizer", self.model, *split),
                 *("-o", at / "corpus"),
             ],
-            "score": ["score", at / "corpus", *model, *self._given("device", "dtype")],
+            "score": ["score", at / "corpus", *model, *self._given("device", "dtype"), *self._likely()],
             "mine": ["mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"],
-            "distill": [*self._training(), "--vocabulary", at / "vocabulary", "-o", at / "student"],
-            "control": [*self._training(), "--control", "-o", at / "control"],
+            "distill": [*self._distill(), "--vocabulary", at / "vocabulary", "-o", at / "student"],
+            "control": [*self._distill(), "--control", "-o", at / "control"],
             "evaluate": [
                 *("evaluate", at / "corpus", at / "vocabulary", *model),
                 *("--control", at / "control", "--student", at / "student"),
@@ -160,7 +194,13 @@ class _Run:
         }
         return lines[name]
 
-    def _training(self) -> list[Path | str]:
+    def _likely(self) -> list[str]:
+        """The flags for the scores that a cached teacher is made of."""
+        if not self.training.cached_teacher:
+            return []
+        return ["--top-k", str(TOP_K), "--max-length", str(self.training.max_length)]
+
+    def _distill(self) -> list[Path | str]:
         file = self.options["options_file"]
         flags = () if file is None else ("--options", file)
         return [

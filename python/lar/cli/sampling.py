@@ -40,9 +40,9 @@ def sample_of(
 
     Raises:
         OptionError: corpora are mixed with others, logs come without a tokenizer, or a corpus comes with
-            --task-key.
+            --task-key or another tokenizer.
     """
-    from lar.cli.inputs import is_corpus, open_corpus
+    from lar.cli.inputs import check_tokenizer, is_corpus, open_corpus
     from lar.cli.log_report import warn_of
     from lar.cli.reading import ReadingBar
     from lar.evaluation.sample import Sample
@@ -52,6 +52,7 @@ def sample_of(
     if tokenizer is None or any(map(is_corpus, paths)):
         if task_key is not None:
             raise OptionError("--task-key is for logs: a corpus has its tasks")
+        check_tokenizer(paths, tokenizer)
         return Sample.of(open_corpus(tuple(paths), None, report), most_tokens)
     loaded = Tokenizer.load(tokenizer)
     with progress_bar("reading") as bar:

@@ -8,6 +8,7 @@ import click
 
 from lar.cli.common import json_option, print_json
 from lar.cli.prose import print_prose
+from lar.utils.words import counted
 
 if TYPE_CHECKING:
     from lar.cli.inventory import Found
@@ -33,7 +34,7 @@ def command(folder: Path, as_json: bool) -> None:
     from lar.cli.inventory import inventory, leftovers
 
     found, partial = inventory(folder), leftovers(folder)
-    steps = _next_steps(folder, found)
+    label, steps = _next_steps(folder, found)
     if as_json:
         print_json(
             {
@@ -49,11 +50,12 @@ def command(folder: Path, as_json: bool) -> None:
     if not found:
         print_prose(f"{folder}: nothing that lar has written")
     if partial:
-        files = "1 temporary file" if len(partial) == 1 else f"{len(partial)} temporary files"
         removal = shlex.join(["rm", "-r", *map(str, partial)])
-        click.echo(f"{files} of stopped commands; if none is running: {removal}")
+        click.echo(
+            f"{counted(len(partial), 'temporary file')} of stopped commands; if none is running: {removal}"
+        )
     for number, step in enumerate(steps):
-        click.echo(f"{'then' if number else 'Next'}: {shlex.join(map(str, step))}")
+        click.echo(f"{label if number else 'Next'}: {shlex.join(map(str, step))}")
 
 
 def _print(found: "Found") -> None:
@@ -80,6 +82,8 @@ def _fact(name: str, value: Any) -> str:
         stopped = "" if value["state"] == "complete" else " (stopped: run lar score again)"
         return f"scored by {value['name']}{stopped}"
     label = name.replace("_", " ")
+    if isinstance(value, list):
+        return f"{label}: {' '.join(value) or 'nothing yet'}"
     if isinstance(value, float):
         return f"{label} {value:.3g}"
     if name in COUNTS:
@@ -87,23 +91,33 @@ def _fact(name: str, value: Any) -> str:
     return str(value) if name in ("fault", "architecture") else f"{label} {value}"
 
 
-def _next_steps(folder: Path, found: list["Found"]) -> list["Command"]:
-    """The commands that go on from the result that is furthest in the pipeline."""
+def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"]]:
+    """The commands that go on from the result that is furthest in the pipeline.
+
+    Also whether one of the later ones may be run instead ("or"), or is to follow ("then").
+    """
     from lar.cli import next_step
     from lar.cli.inventory import COMPLETE
+    from lar.cli.run import STAGES, again
 
     of = {kind: [one for one in found if (one.kind, one.state) == (kind, COMPLETE)] for kind in _STAGES}
+    runs = [run for run in of["run"] if STAGES[-1] not in run.facts["done"]]
+    if runs and (runs[-1].path == folder or not of["corpus"]):
+        return "or", [tuple(again(runs[-1].path))]
     if of["export"]:
         last = of["export"][-1]
-        return next_step.after_export(
-            last.path, lora=last.facts.get("form") == "lora", gguf=last.facts["gguf"]
-        )
+        lora = last.facts.get("form") == "lora"
+        return "or", next_step.after_export(last.path, lora=lora, gguf=last.facts["gguf"])
     if not of["corpus"]:
-        return _to_a_corpus(folder, of["trajectories"])
-    return _from_a_corpus(of)
+        return "or", _to_a_corpus(folder, of["trajectories"])
+    corpus = of["corpus"][-1]
+    students = [one for one in of["student"] if one.keys["tokenizer"] == corpus.keys["tokenizer"]]
+    if students:
+        return "then", _from_a_student(corpus.path, students[-1])
+    return "or", _from_a_corpus(corpus, of["vocabulary"])
 
 
-_STAGES = ("trajectories", "corpus", "vocabulary", "student", "export")
+_STAGES = ("run", "trajectories", "corpus", "vocabulary", "student", "export")
 
 
 def _to_a_corpus(folder: Path, trajectories: list["Found"]) -> list["Command"]:
@@ -117,25 +131,32 @@ def _to_a_corpus(folder: Path, trajectories: list["Found"]) -> list["Command"]:
     return after_import(path, set(pq.read_table(path, columns=["task"])["task"].to_pylist()))
 
 
-def _from_a_corpus(of: dict[str, list["Found"]]) -> list["Command"]:
+def _from_a_student(corpus: Path, student: "Found") -> list["Command"]:
     from lar.cli import next_step
-    from lar.cli.inventory import split_of
     from lar.corpus import Corpus
 
-    chosen = of["corpus"][-1]
+    recorded = student.facts["teacher"]
+    known = bool(recorded) and Path(recorded).is_dir()
+    teacher = Path(recorded if known else next_step.teacher_of(Corpus.load(corpus)))
+    return next_step.after_distill(corpus, teacher, student.path, control=False)
+
+
+def _from_a_corpus(chosen: "Found", vocabularies: list["Found"]) -> list["Command"]:
+    from lar.cli import next_step
+    from lar.cli.inventory import STOPPED, split_of
+    from lar.corpus import Corpus
+
     corpus = Corpus.load(chosen.path)
     model = next_step.teacher_of(corpus)
-    mine = [one for one in of["vocabulary"] if str(chosen.path) in one.goes_with]
-    students = [one for one in of["student"] if one.keys["tokenizer"] == chosen.keys["tokenizer"]]
-    if students:
-        last = students[-1]
-        recorded = last.facts["teacher"]
-        teacher = Path(recorded if recorded and Path(recorded).is_dir() else model)
-        return next_step.after_distill(chosen.path, teacher, last.path, control=False)
+    mine = [one for one in vocabularies if str(chosen.path) in one.goes_with]
     if mine:
         if (split := split_of(mine[-1])) is not None:
             corpus = corpus.with_split(split.hold_out, split.seed)
         return next_step.after_mine((chosen.path,), corpus, mine[-1].path, None)
     if corpus.teacher is not None:
+        if chosen.facts["teacher"]["state"] == STOPPED:
+            windows = corpus.teacher.max_length
+            flags = () if windows is None else ("--max-length", str(windows))
+            return [("lar", "score", chosen.path, "--model", model, *flags)]
         return next_step.after_score(corpus)
     return next_step.after_corpus(corpus, Path(model))

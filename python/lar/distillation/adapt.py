@@ -84,7 +84,7 @@ def adapt(
         check_replaceable(Path(output), ADAPTATION_FILE)
     check_launch(model, options)
     check_report_to(options.report_to)
-    check_tokenizer(model, corpus.tokenizer)
+    check_tokenizer(model, corpus)
     nothing = LatentVocabulary((), corpus.tokenizer)
     sides = Sides.of(corpus, held_out, options, model, nothing)
     base = load_model(model, dtype=options.dtype, device=options.device)

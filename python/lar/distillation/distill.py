@@ -105,7 +105,7 @@ def distill(
         check_replaceable(Path(output), OPTIONS_FILE)
     check_launch(model, options)
     check_report_to(options.report_to)
-    check_tokenizer(model, corpus.tokenizer)
+    check_tokenizer(model, corpus)
     earlier = None if start_from is None else EarlierStudent.load(start_from)
     if earlier is not None:
         earlier.check(corpus.tokenizer, control=options.control)

@@ -19,14 +19,14 @@ def in_words(found: "Estimate") -> str:
         return f"Take {named}, the largest number: lar mine's rule with a prompt weight ({saved})."
     uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
     if are_learnable(best.learnable):
-        return (
-            f"Take {named} by lar mine's rule: the largest number of which half or more have {uses}"
-            f" ({saved})."
-        )
+        largest = f"the largest number of which half or more have {uses}"
+        rule = f"Take {named} by lar mine's rule: {largest} ({saved})."
+        if found.whole.held_out:
+            return rule
+        return f"{rule} When tasks are held out, fewer uses are left, and lar mine may take fewer latents."
     return (
-        f"Take {named} by lar mine's rule: the smallest number, because no number has enough uses ({saved})."
-        f" Only {best.learnable:.0%} of them have {uses}, too few to learn from: more logs would help"
-        " (docs/howto/choose.md)."
+        f"Too few logs: even of {named} only {best.learnable:.0%} have {uses}. Take {best.size} ({saved}), as"
+        " lar mine does; more logs would help (docs/howto/choose.md)."
     )
 
 

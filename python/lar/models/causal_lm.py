@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from lar.corpus import Corpus
+from lar.corpus.manifest import TOKENIZER_FOLDER
 from lar.errors import OptionError, TokenizerError, TrainingError
-from lar.models.adapter import is_adapter, load_merged
+from lar.models.adapter import base_and_adapters, is_adapter, load_merged
 from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.broken_files import as_training_error
+from lar.models.folder import check_weights
 from lar.models.out_of_memory import advise_on_memory
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
@@ -71,6 +74,7 @@ def load_model(
     folder = Path(model)
     if not folder.is_dir():
         raise TrainingError(download_advice(model) or f"{model}: no such model folder")
+    check_weights(base_and_adapters(folder)[0])
     with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
         # Merged in float32: a merged checkpoint is the rounded version of the same result.
         loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
@@ -209,18 +213,19 @@ def embedding_rows(model: Any) -> int:
     return int(model.get_input_embeddings().weight.shape[0])
 
 
-def check_tokenizer(model: Any, tokenizer: Tokenizer) -> None:
-    """Raise TokenizerError where `model` is a folder with another tokenizer than the corpus's `tokenizer`.
+def check_tokenizer(model: Any, corpus: Corpus) -> None:
+    """Raise TokenizerError where `model` is a folder with another tokenizer than the corpus's.
 
     Otherwise, a model with enough rows would train on any ids. An object, or a folder without a tokenizer,
     is not checked.
     """
     if not isinstance(model, str | PathLike) or not (Path(model) / TOKENIZER_FILE).is_file():
         return
-    own = Tokenizer.load(model).fingerprint
-    if own != tokenizer.fingerprint:
+    own, theirs = Tokenizer.load(model).fingerprint, corpus.tokenizer.fingerprint
+    if own != theirs:
         raise TokenizerError(
-            f"{model}: its tokenizer ({own[:12]}) is another than the corpus's ({tokenizer.fingerprint[:12]})"
+            f"{model}: its tokenizer ({own[:12]}) is another than the corpus's ({theirs[:12]}), which lies in"
+            f" {corpus.path / TOKENIZER_FOLDER}"
         )
 
 

@@ -96,7 +96,7 @@ def score(
         "device": device,
     }
     corpus = opened(Corpus, corpus, "lar.score(corpus, model)")
-    check_tokenizer(model, corpus.tokenizer)
+    check_tokenizer(model, corpus)
     check_model_unseen(corpus.held_out, model)
     if backend is not None:
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)

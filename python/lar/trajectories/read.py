@@ -11,7 +11,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
 from lar.trajectories.exact import exact
-from lar.trajectories.formats import get_format
+from lar.trajectories.formats import SMALLEST, WHERE_LISTED, get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
 from lar.trajectories.inputs.beside import TRIAL
@@ -134,7 +134,8 @@ def check_count(count: int, report: Report) -> None:
     if count == 0:
         first = problems.records[0] if problems.records else "there is nothing to read"
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
-        raise TrajectoryError(f"no trajectory could be read: {first}{more}")
+        hint = f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
+        raise TrajectoryError(f"no trajectory could be read: {first}{more}{hint}")
 
 
 def _items(

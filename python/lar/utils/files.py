@@ -1,5 +1,6 @@
 """Writes files and folders in one step: to a temporary name beside the target, then a rename."""
 
+import errno
 import json
 import os
 import shutil
@@ -22,6 +23,9 @@ def _umask() -> int:
 
 # Read once: while it is being read, files that another thread makes can be written by everybody.
 _UMASK = _umask()
+
+# What a full disk raises, and a limit on the size of files or of what a user may store.
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT") if hasattr(errno, name)}
 
 
 @contextmanager
@@ -164,6 +168,17 @@ def _replace(target: Path, temporary: Path) -> None:
 def _resolved(target: Path) -> Path:
     """`target` without symlinks: a link cannot be replaced, and the place beside it may be another disk."""
     return Path(os.path.realpath(target))
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Give an error of a full disk within the block the folder of temporary files, and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = f"{tempfile.gettempdir()} (temporary files; TMPDIR names another folder)"
+        raise
 
 
 def _name(error: OSError, target: Path) -> None:

@@ -107,7 +107,7 @@ def bits_per_byte(
     corpus = corpus.held_out or corpus
     if max_length < 8:
         raise OptionError(f"max_length must be at least 8, not {max_length}")
-    check_tokenizer(model, corpus.tokenizer)
+    check_tokenizer(model, corpus)
     if isinstance(model, Student):
         student = model
     else:

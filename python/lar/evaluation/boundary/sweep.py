@@ -23,6 +23,7 @@ from lar.mining.mine import mine
 from lar.utils.files import check_usable, read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
+from lar.utils.words import about_hours, counted
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 SWEEP_FILE = "sweep.json"
@@ -204,9 +205,9 @@ class _Work:
 
         distill(self._corpus, str(self._model), vocabulary, few, progress=end_of_step)
         if len(times) < 2:
-            return f"{steps} steps each"
+            return f"{counted(steps, 'step')} each"
         hours = students * steps * (times[-1] - times[0]) / (len(times) - 1) / 3600
-        return f"{steps} steps each: about {_duration(hours)} of training, and the evaluations"
+        return f"{counted(steps, 'step')} each: {about_hours(hours)} of training, and the evaluations"
 
     def _point(self, name: str, gate: str | None, size: int) -> Point:
         """A point; its student is trained unless it is there, and measured unless that was done."""
@@ -286,7 +287,3 @@ def _stored(file: Path) -> Point:
         return Point.from_dict(read_json(file))
     except (KeyError, TypeError):
         raise OptionError(f"{file}: no point of a sweep; remove it") from None
-
-
-def _duration(hours: float) -> str:
-    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"

@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 GENERATOR = '<meta name="generator" content="lar report'
-SIZE = 256
 CALL = "lar.report(corpora, path, vocabulary=...)"
 
 
@@ -52,7 +51,7 @@ def report(
     vocabulary: LatentVocabulary | StrPath | None = None,
     evidence: Evidence | None = None,
     student: StrPath | None = None,
-    size: int = SIZE,
+    size: int | None = None,
     most_tokens: int = 2_000_000,
     command: str | None = None,
     progress: Progress = silent,
@@ -64,11 +63,12 @@ def report(
     Args:
         corpora: the logs, one corpus or its folder, or several by name.
         path: the file to write.
-        vocabulary: the latents, or their folder; None to mine `size` of them for the report on four fifths of
-            the tasks, which needs a single corpus.
+        vocabulary: the latents, or their folder; None to mine some for the report on four fifths of the
+            tasks, which needs a single corpus.
         evidence: what other commands found: an estimate, an evaluation, agents at work, the reading of logs.
         student: the folder of a distilled student.
-        size: the number of latents to mine if no vocabulary is given.
+        size: the number of latents to mine if no vocabulary is given; None for the number that `lar.mine`
+            takes without a size.
         most_tokens: a larger corpus is sampled down to about so many tokens, by whole tasks.
         command: the command line to name in the report.
         progress: counts the tokens of each pass.
@@ -130,7 +130,7 @@ def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
 
 
 def _mined(
-    corpora: Mapping[str, Corpus], most_tokens: int, size: int, progress: Progress
+    corpora: Mapping[str, Corpus], most_tokens: int, size: int | None, progress: Progress
 ) -> LatentVocabulary:
     """A vocabulary of the corpus's training side, or of four fifths of the tasks if it has no split."""
     if len(corpora) > 1:
@@ -142,7 +142,7 @@ def _mined(
             _ = divided.training
             corpus = divided
     annotate(progress, "mining")
-    return mine(_sampled(corpus.training, most_tokens), size=size, progress=progress)
+    return mine(_sampled(corpus.training, most_tokens), size, progress=progress)
 
 
 def _render(made: Mapping[str, Any]) -> str:

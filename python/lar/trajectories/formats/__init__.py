@@ -4,6 +4,7 @@ A format recognises a record by its content and reads it into drafts. The order 
 recognises a record reads it, so formats with more required keys come first.
 """
 
+import difflib
 from dataclasses import replace
 from typing import Any
 
@@ -150,6 +151,11 @@ _ALL = (*_BENCHMARKS, *_CODING_AGENTS, *_FRAMEWORKS, *_TRACES, *_INTERFACES)
 _RECORDS = tuple(format_ for format_ in _ALL if not format_.whole_file)
 _WHOLE_FILES = tuple(format_ for format_ in _ALL if format_.whole_file)
 WHERE_LISTED = "lar import --help lists them"
+SMALLEST = (
+    'the smallest record that is read: {"task": ..., "messages": [{"role": ..., "content": ...}]}'
+    " (docs/logs.md, Not in the list?)"
+)
+_MOST_NEAR = 5
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
 TEXT_FORMATS = (
     TextFormat(aider.looks_like_aider, aider.read_runs),
@@ -161,8 +167,17 @@ FORMATS: dict[str, Format] = {format_.name: format_ for format_ in _ALL}
 def get_format(name: str) -> Format | None:
     """Return the format called `name`, None for "auto"; raises OptionError for an unknown name."""
     if name != "auto" and name not in FORMATS:
-        raise OptionError(f"unknown format {name!r}; known: auto, {', '.join(FORMATS)}")
+        near = [f"{known} ({FORMATS[known].title})" for known in _near(name)]
+        hint = f"did you mean {' or '.join(near)}?" if near else WHERE_LISTED
+        raise OptionError(f"unknown format {name!r}; {hint}")
     return FORMATS.get(name)
+
+
+def _near(name: str) -> list[str]:
+    """The names of formats that are like `name`, or whose names or titles have it in them."""
+    within = [known for known, one in FORMATS.items() if name.lower() in f"{known} {one.title}".lower()]
+    close = difflib.get_close_matches(name, FORMATS, n=_MOST_NEAR)
+    return list(dict.fromkeys([*within, *close]))[:_MOST_NEAR]
 
 
 def recognise(value: Any) -> Format | None:

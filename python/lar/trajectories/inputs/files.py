@@ -26,6 +26,7 @@ from lar.trajectories.inputs.compression import (
     unpacked,
 )
 from lar.trajectories.inputs.folders import HIDDEN_LOGS, logs_among
+from lar.utils.files import temporary_files
 from lar.utils.paths import StrPath
 
 PARQUET = b"PAR1"
@@ -254,8 +255,9 @@ def seekable(source: Source, opened: Opened) -> Iterator[Source]:
         yield source
         return
     with tempfile.NamedTemporaryFile(prefix="lar-") as copy:
-        shutil.copyfileobj(opened.stream, copy, HEAD)
-        copy.flush()
+        with temporary_files():
+            shutil.copyfileobj(opened.stream, copy, HEAD)
+            copy.flush()
         yield replace(
             source, path=Path(copy.name), system=None, member=None, shown=source.full_name, size=copy.tell()
         )
