@@ -41,6 +41,15 @@ def test_windows_hold_each_of_the_agents_tokens_once(speakers, max_length):
     assert new == [position for position in range(1, len(action)) if action[position]]
 
 
+@given(SPEAKERS, st.integers(0, 20))
+def test_a_conversation_that_fits_is_one_window(speakers, spare):
+    action = mask(speakers)
+    if action[1:].any():
+        end = int(np.flatnonzero(action)[-1]) + 1
+        (window,) = windows(action, max(8, end + spare))
+        assert window.positions().tolist() == list(range(end))
+
+
 @given(SPEAKERS, st.integers(16, 96), st.data())
 def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, data):
     """Groups of one to four tokens of one speaker in one or two units; the second begins inside a token."""

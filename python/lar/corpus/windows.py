@@ -1,10 +1,11 @@
 """Windows: the parts in which a model reads a conversation that is too long for it.
 
-Together the windows contain all of the agent's tokens. A window begins with the conversation's head (a
-quarter of the window: the system prompt with the agent's instructions). Then comes a stretch of the
-conversation, whose first part (another quarter) is context. Cutting conversations at the end would lose most
-of what an agent generates late in a long task. The tokens between the head and the stretch are left out, and
-so are other speakers' tokens far from the agent's next turn.
+A conversation that fits is one window. Else, together the windows contain all of the agent's tokens. A window
+begins with the conversation's head (a quarter of the window: the system prompt with the agent's
+instructions). Then comes a stretch of the conversation, whose first part (another quarter) is context.
+Cutting conversations at the end would lose most of what an agent generates late in a long task. The tokens
+between the head and the stretch are left out, and so are other speakers' tokens far from the agent's next
+turn.
 
 Windows depend only on the base tokens and the agent's mask, and not on a vocabulary. So every model and
 every arm of an experiment reads the same text, and a teacher's scores can be used in all later runs.
@@ -56,7 +57,7 @@ def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
     head, context, new = 0, 0, 1
     while (turn := int(np.searchsorted(ends, new, side="right"))) < len(ends):
         new = max(new, int(begins[turn]))
-        if new > max_length // 2:
+        if new > max_length // 2 and ends[-1] > max_length:
             head, context = max_length // 4, new - max_length // 4
         end = _end(begins, ends, new, context + max_length - head)
         yield Window(head, context, new, end, end - max_length // 4)
