@@ -1,13 +1,12 @@
-"""Trajectories that are the beginning of another one, or a copy of it, are kept once.
+"""Trajectories that are the beginning of another one are kept once.
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 64 bytes more for those
+trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 48 bytes more for those
 that begin as others do.
 """
 
 import hashlib
-import json
 import marshal
 import re
 import tempfile
@@ -109,23 +108,18 @@ class Repeats:
         self.repeated = np.zeros(len(known), dtype=np.bool_)
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
-        own, ends, same = bytearray(), bytearray(), bytearray()
+        own, ends = bytearray(), bytearray()
         with temporary_files(), tempfile.TemporaryFile() as prefixes:
             for number in numbers.tolist():
-                trajectory, _ = rows.read(number)
-                links = chain(trajectory.messages)
+                links = chain(rows.read(number)[0].messages)
                 task = known["task"][number].tobytes()
                 prefixes.write(b"".join(digest + _of_task(digest, task) for _, digest in links[:-1]))
                 end = links[-1][1] if links else bytes(_DIGEST)
-                is_call = bool(known["is_call"][number])
                 own += end
-                ends += _in_longer(end, task, is_call=is_call)
-                same += end if is_call else _of_run(trajectory)
-            digests, wanted, equal = (
-                np.frombuffer(bytes(data), dtype=f"S{_DIGEST}") for data in (own, ends, same)
-            )
+                ends += _in_longer(end, task, is_call=bool(known["is_call"][number]))
+            digests, wanted = (np.frombuffer(bytes(data), dtype=f"S{_DIGEST}") for data in (own, ends))
             begins_another = _begins_another(wanted, prefixes).reshape(-1, 2).any(axis=1)
-            again = known["is_open"][numbers] & (begins_another | _is_second(equal, known["task"][numbers]))
+            again = known["is_open"][numbers] & (begins_another | _is_second(digests, known[numbers]))
         self.repeated[numbers] = again
         self.touched[numbers] = ~again & bool(again.any())
         self._replies = _Replies(rows, digests[again], numbers[again], report)
@@ -174,23 +168,13 @@ def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
     return inside
 
 
-def _of_run(run: Trajectory) -> bytes:
-    """The digest of a whole run: runs with the same one are copies of a record.
-
-    Runs that differ in anything that a message holds, in their results or in the ids that the log gives them
-    are attempts of their own. The id of a run to which the log gives none is its place in the log.
-    """
-    is_placed = run.source is not None and run.id.startswith(f"{run.source}:")
-    content = [None if is_placed else run.id, run.success, run.messages]
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
-
-
-def _is_second(equal: _Digests, tasks: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Whether it is a model call, or a copy of a run, that was there before at this task."""
-    order = np.lexsort((np.arange(len(equal)), tasks, equal))
-    same = (equal[order][1:] == equal[order][:-1]) & (tasks[order][1:] == tasks[order][:-1])
-    second = np.zeros(len(equal), dtype=np.bool_)
+def _is_second(own: _Digests, known: _Openings) -> NDArray[np.bool_]:
+    """Whether it is a model call that was there before; two equal runs are two attempts at a task."""
+    tasks = known["task"]
+    order = np.lexsort((np.arange(len(own)), tasks, own))
+    order = order[known["is_call"][order]]
+    same = (own[order][1:] == own[order][:-1]) & (tasks[order][1:] == tasks[order][:-1])
+    second = np.zeros(len(own), dtype=np.bool_)
     second[order[1:]] = same
     return second
 
