@@ -73,8 +73,8 @@ def test_patterns_choose_among_the_planned_and_names_add_to_them():
     planned = plan(["p50", "p70"], "p70")
     assert chosen(["*"], planned) == planned
     assert [arm.text for arm in chosen(["*-hidden-*", "sft-mean-p60"], planned)] == [
-        "marginal-hidden-p70",
-        "marginal-hidden-none",
+        "sft-hidden-p70",
+        "sft-hidden-none",
         "sft-mean-p60",
     ]
 

@@ -1,6 +1,7 @@
 """`lar import` as a person or a script calls it."""
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -63,6 +64,8 @@ def test_a_file_whose_name_is_no_utf8_is_read_and_named(
     with named.open("a") as file:
         file.write("{broken\n")
     output = tmp_path / "out.parquet"
+    # Workers of pytest-xdist cannot send what pytest would record of this name.
+    monkeypatch.setattr(logging.getLogger("lar"), "propagate", False)
     assert lar(monkeypatch, "import", named, "-o", output, "--json") == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["trajectories"] == 3

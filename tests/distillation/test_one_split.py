@@ -174,7 +174,8 @@ def test_scores_of_a_teacher_that_has_seen_held_out_tasks_are_refused(folder, to
     again = build(tmp_path / "corpus", tokenizer, hold_out=0.3, split_seed=4)
     with pytest.raises(CorpusError, match=r"its teacher teacher was trained on"):
         mine(again, size=4)
-    score(again, str(folder / "model"), device="cpu", overwrite=True)
+    tiny.model(tokenizer.base_size, seed=5).save_pretrained(tmp_path / "untrained")
+    score(again, str(tmp_path / "untrained"), device="cpu", overwrite=True)
     assert asdict(again.teacher)["split"] == {"hold_out": 0.3, "seed": 4}
     assert mine(again, size=4).size == 4
 

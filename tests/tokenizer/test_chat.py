@@ -335,9 +335,11 @@ def test_the_dialect_is_found_once_for_each_tokenizer():
 
 def cut_by_definition(rendered: str, sentinels: list[str]) -> list[str] | None:
     pieces = []
+    if any(rendered.count(sentinel) != 1 for sentinel in sentinels):
+        return None
     for sentinel in sentinels:
         piece, found, rendered = rendered.partition(sentinel)
-        if not found or sentinel in rendered:
+        if not found:
             return None
         pieces.append(piece)
     return [*pieces, rendered]
