@@ -52,7 +52,9 @@ def test_what_the_commands_print_fits(run, tmp_path, monkeypatch, tokenizer, col
         wide = [
             line
             for line in printed.splitlines()
-            if len(line) > columns and not line.startswith(("Next:", "or:", "then:")) and "COMPLETE" not in line
+            if len(line) > columns
+            and not line.startswith(("Next:", "or:", "then:"))
+            and "COMPLETE" not in line
         ]
         assert wide == [], command
         assert "…" not in printed
