@@ -184,8 +184,15 @@ def _unused_word(text: str) -> str:
 
 def _split_at(rendered: str, mark: str, sentinels: list[str]) -> list[str] | None:
     """Cut at the sentinels, `mark` with a number each; None unless each occurs once and they are in order."""
-    parts = re.split(rf"({mark}[0-9]+x)", rendered)
-    return parts[::2] if parts[1::2] == sentinels else None
+    known = set(sentinels)
+    found = [match for match in re.finditer(f"{mark}[0-9]+x", rendered) if match.group() in known]
+    if [match.group() for match in found] != sentinels:
+        return None
+    begins, ends = (
+        [0, *(match.end() for match in found)],
+        [*(match.start() for match in found), len(rendered)],
+    )
+    return [rendered[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
 
 def _strip(pieces: list[str], number: int, closer: str, openers: list[str]) -> bool:
