@@ -42,7 +42,7 @@ def reference(corpus, model, max_length=None):
             ids = torch.from_numpy(shard.tokens[begin:end].astype(np.int64))
             action = shard.action[begin:end]
             row = np.full(len(ids), np.nan)
-            for window in windows(action, max_length or max(8, 2 * len(ids))):
+            for window in windows(action, max_length or len(ids)):
                 positions = window.positions()
                 with torch.no_grad():
                     p = model(ids[positions][None]).logits[0].double().softmax(-1)

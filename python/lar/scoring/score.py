@@ -264,8 +264,7 @@ class _Reading:
 def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
     for begin, end in pairwise(shard.offsets.tolist()):
         action = shard.action[begin:end]
-        # A window of twice the length is never begun anew within the conversation.
-        for window in windows(action, max_length or max(2 * len(action), LEAST_LENGTH)):
+        for window in windows(action, max_length or len(action)):
             positions = window.positions()
             scored = np.flatnonzero(action[positions] & (positions >= window.new))
             yield _Reading(begin + positions, scored)

@@ -12,7 +12,7 @@ def counted(number: float, noun: str, nouns: str | None = None) -> str:
 
 
 def about_hours(hours: float) -> str:
-    """A time as a person says it: hours, of less than one minutes.
+    """A time as a person says it: in hours, or in minutes if it is under an hour.
 
     >>> about_hours(0.001), about_hours(1 / 60), about_hours(0.7), about_hours(2.25)
     ('less than a minute', 'about 1 minute', 'about 42 minutes', 'about 2.2 hours')
