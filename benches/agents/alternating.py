@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from benches.agents.agent import Agent
-from benches.agents.episodes import run_episodes
+from benches.agents.episodes import run_batch
 from benches.agents.worlds.world import Task, World
 from lar.distillation import Student
 
@@ -76,7 +76,7 @@ def timed(
     for number, task in enumerate([tasks[0], *tasks]):
         for name in sorted(agents, reverse=bool(number % 2)):
             with ReadingClock(students[name].base) as reading:
-                (result,) = run_episodes(world, [task], agents[name])
+                (result,) = run_batch(world, [task], agents[name])
             if number > 0:
                 rows[name].append((result.seconds, result.seconds - reading.seconds, result.units))
     return {name: Timed(*zip(*found, strict=True)) for name, found in rows.items()}

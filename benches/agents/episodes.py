@@ -1,6 +1,6 @@
-"""Runs an agent through the tasks of a world, many at once, and keeps what each episode cost."""
+"""Runs an agent through tasks of a world, all at once, and keeps what each episode cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -68,13 +68,8 @@ class _Running:
         return step.observation is None or self.result.cut_off
 
 
-def run_episodes(world: World, tasks: Sequence[Task], agent: Agent, batch: int = 16) -> Iterator[Result]:
-    """Yield a result for each of `tasks`, in their order; `batch` episodes run at once."""
-    for first in range(0, len(tasks), batch):
-        yield from _run_batch(world, tasks[first : first + batch], agent)
-
-
-def _run_batch(world: World, tasks: Sequence[Task], agent: Agent) -> list[Result]:
+def run_batch(world: World, tasks: Sequence[Task], agent: Agent) -> list[Result]:
+    """A result for each of `tasks`, in their order; their episodes run at once."""
     running = [_begun(world, task) for task in tasks]
     everyone = list(running)
     try:

@@ -7,8 +7,9 @@ OUTPUT/WORLD/vocabularies/ARM/     an arm's latents
 OUTPUT/WORLD/students/ARM/         an arm's student
 OUTPUT/WORLD/results/ARM.json      an arm's figures, with one entry for each task
 OUTPUT/WORLD/episodes/ARM.parquet  an arm's episodes, as trajectories
+OUTPUT/WORLD/episodes/ARM.jsonl    the same while it works, and its figures (`journal.py`)
 
-The last two are of the split `test`; those of another are in results_SPLIT/ and episodes_SPLIT/.
+The last three are of the split `test`; those of another are in results_SPLIT/ and episodes_SPLIT/.
 """
 
 import json
@@ -21,7 +22,8 @@ from typing import Any
 import lar
 from benches.agents.agent import Agent
 from benches.agents.arms import ARMS, DATA, Arm
-from benches.agents.episodes import Result, run_episodes
+from benches.agents.episodes import Result, run_batch
+from benches.agents.journal import Journal
 from benches.agents.worlds.world import Runs, Split, World
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -75,14 +77,15 @@ class Bench:
 
     def record(self, name: str) -> dict[str, Any] | None:
         """An arm's figures; None where it has not been measured."""
-        file = self._result_file(name)
+        file = self._file("results", name, ".json")
         return json.loads(file.read_text()) if file.exists() else None
 
     def records(self) -> dict[str, dict[str, Any]]:
         """The figures of all measured arms: those of `ARMS` in their order, then the others."""
-        names = [file.stem for file in sorted(self._of_split("results").glob("*.json"))]
-        ordered = [name for name in ARMS if name in names] + [name for name in names if name not in ARMS]
-        return {name: json.loads(self._result_file(name).read_text()) for name in ordered}
+        files = sorted(self._of_split("results").glob("*.json"))
+        found = {record["arm"]: record for record in (json.loads(file.read_text()) for file in files)}
+        ordered = [name for name in ARMS if name in found] + [name for name in found if name not in ARMS]
+        return {name: found[name] for name in ordered}
 
     def measure(self, name: str, arm: Arm) -> dict[str, Any]:
         """An arm's figures; it is trained and works on the tasks unless they exist."""
@@ -101,16 +104,26 @@ class Bench:
         """The figures of any agent on the tasks; `about` is kept with them."""
         if (known := self.record(name)) is not None:
             return known
-        tasks = self.world.tasks(self.split, self.settings.tasks)
-        results = []
-        for result in run_episodes(self.world, tasks, agent, self.settings.batch):
-            results.append(result)
-            print(f"{name}: {len(results)} of {len(tasks)} tasks, {_solved(results)} solved", flush=True)
+        journal = Journal(self._file("episodes", name, ".jsonl"))
+        results = self._worked(name, agent, journal)
         absent = {"data": None, "latents": None, "training": None, "bits_per_byte": None}
         found = {"arm": name, **absent, **(about or {}), "tasks": [result.to_dict() for result in results]}
         self._write_episodes(name, [result.trajectory(self.world, agent) for result in results])
-        write_json(self._result_file(name), found)
+        write_json(self._file("results", name, ".json"), found)
+        journal.remove()
         return found
+
+    def _worked(self, name: str, agent: Agent, journal: Journal) -> list[Result]:
+        """The agent's results on all tasks; those in the journal are taken from it."""
+        tasks = self.world.tasks(self.split, self.settings.tasks)
+        results = journal.results()
+        while len(results) < len(tasks):
+            batch = tasks[len(results) : len(results) + self.settings.batch]
+            ended = run_batch(self.world, batch, agent)
+            journal.append(ended)
+            results += ended
+            print(f"{name}: {len(results)} of {len(tasks)} tasks, {_solved(results)} solved", flush=True)
+        return results
 
     def student(self, name: str, arm: Arm) -> Student:
         """An arm's student."""
@@ -180,14 +193,15 @@ class Bench:
         runs = list(self.world.runs(of))[:most]
         return runs if rewrite is None else list(rewrite(runs, self.teacher, self.settings.distill.device))
 
-    def _result_file(self, name: str) -> Path:
-        return self._of_split("results") / f"{name}.json"
+    def _file(self, kind: str, name: str, ending: str) -> Path:
+        # A model behind a server may have a name with a slash, such as Qwen/Qwen3-8B.
+        return self._of_split(kind) / f"{name.replace('/', '--')}{ending}"
 
     def _of_split(self, kind: str) -> Path:
         return self.folder / (kind if self.split == "test" else f"{kind}_{self.split}")
 
     def _write_episodes(self, name: str, episodes: Sequence[Trajectory]) -> None:
-        file = self._of_split("episodes") / f"{name}.parquet"
+        file = self._file("episodes", name, ".parquet")
         file.parent.mkdir(parents=True, exist_ok=True)
         lar.write_trajectories(episodes, file)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from benches.agents import stages, vocabularies
 from benches.agents.agent import Turn
 from benches.agents.alternating import timed
 from benches.agents.arms import ARMS, CONTROL, Arm, Latents, matching
-from benches.agents.episodes import run_episodes
+from benches.agents.episodes import run_batch
 from benches.agents.run import main
 from benches.agents.stages import Bench, Settings, results_of
 from benches.agents.student_agent import StudentAgent
@@ -42,7 +43,8 @@ def settings(teacher_folder):
 def test_a_student_works_alike_alone_and_in_a_batch(world, corpus, vocabulary):
     student = Student.begin(tiny.teacher(corpus), vocabulary, DistillOptions(device="cpu")).eval()
     agent, tasks = StudentAgent("student", student, SAMPLING), world.tasks("test")
-    alone, together = (list(run_episodes(world, tasks, agent, batch)) for batch in (1, 4))
+    alone = [result for task in tasks for result in run_batch(world, [task], agent)]
+    together = run_batch(world, tasks, agent)
     for one, other in zip(alone, together, strict=True):
         same = {"seconds": 0.0, "passes": None}
         assert replace(one, **same) == replace(other, **same)
@@ -88,7 +90,7 @@ def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monk
     first = bench.measure(CONTROL, arms[CONTROL])
     assert len(first["tasks"]) == settings.tasks
     assert first["bits_per_byte"]["bits_per_byte"] > 0
-    monkeypatch.setattr(stages, "run_episodes", None)  # nothing is run again
+    monkeypatch.setattr(stages, "run_batch", None)  # nothing is run again
     again = Bench(world, settings, tmp_path)
     assert again.measure(CONTROL, arms[CONTROL]) == json.loads(json.dumps(first))
     monkeypatch.undo()
@@ -162,6 +164,41 @@ def test_any_agent_can_be_measured(world, settings, tmp_path):
     found = bench.measure_agent("silent", Silent())
     assert [task["cut_off"] for task in found["tasks"]] == [True] * settings.tasks
     assert "| silent | 0.0 ± 0.0 |" in table(bench.records())
+
+
+def test_a_stopped_arm_goes_on_to_the_same_figures(
+    world, settings, tmp_path, monkeypatch, corpus, vocabulary
+):
+    student = Student.begin(tiny.teacher(corpus), vocabulary, DistillOptions(device="cpu")).eval()
+    agent = StudentAgent("Qwen/Qwen3-8B", student, SAMPLING)
+    whole = Bench(world, settings, tmp_path / "whole").measure_agent(agent.name, agent)
+    worked = []
+
+    def stopping(world, tasks, agent):
+        if worked == [["city 0", "city 1"], ["city 2", "city 3"]]:
+            raise KeyboardInterrupt
+        worked.append([task.id for task in tasks])
+        return run_batch(world, tasks, agent)
+
+    monkeypatch.setattr(stages, "run_batch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        Bench(world, settings, tmp_path / "stopped").measure_agent(agent.name, agent)
+    monkeypatch.undo()
+    journal = tmp_path / "stopped" / "weather" / "episodes" / "Qwen--Qwen3-8B.jsonl"
+    first, _ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(journal.read_bytes()[: len(first) + 40])  # and the second batch was being written
+    bench = Bench(world, settings, tmp_path / "stopped")
+    found = bench.measure_agent(agent.name, agent)
+    assert _without_seconds(found) == _without_seconds(whole)
+    assert list(bench.records()) == [agent.name]
+    assert not journal.exists()
+    files = [Path(run, "weather", "episodes", "Qwen--Qwen3-8B.parquet") for run in ("whole", "stopped")]
+    expected, episodes = (list(read_trajectories(tmp_path / file)) for file in files)
+    assert episodes == expected
+
+
+def _without_seconds(found):
+    return {**found, "tasks": [{**task, "seconds": None} for task in found["tasks"]]}
 
 
 def test_a_server_has_no_arms_to_time(monkeypatch, capsys):

@@ -46,7 +46,7 @@ def test_arms_take_turns_and_the_first_task_warms_up(world, monkeypatch):
         students[agent].base(torch.zeros(1, 3))
         yield Result(tasks[0].id, repeated=False, units=len(agent), seconds=10.0)
 
-    monkeypatch.setattr(alternating, "run_episodes", episodes)
+    monkeypatch.setattr(alternating, "run_batch", episodes)
     students = {name: SimpleNamespace(base=Slow()) for name in ("abc", "de")}
     tasks = world.tasks("test", 3)
     found = timed(world, tasks, {name: name for name in students}, students)

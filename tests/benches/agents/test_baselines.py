@@ -19,7 +19,7 @@ from benches.agents.baselines.concise_hint import HINT, HintedAgent, action_begi
 from benches.agents.baselines.published import by_next_word, entropy, ranked
 from benches.agents.baselines.token_skip import most_important, parts_of, skipped
 from benches.agents.baselines.vanilla import without_thoughts
-from benches.agents.episodes import run_episodes
+from benches.agents.episodes import run_batch
 from benches.agents.student_agent import StudentAgent
 from benches.agents.worlds.world import Opening
 from lar.distillation import Student
@@ -180,7 +180,7 @@ def test_a_long_conversation_begins_anew_with_compressed_observations():
 def test_compression_changes_nothing_below_its_bound(world, student):
     agent = StudentAgent("student", student, Sampling(max_units=12))
     agents = agent, CompressingAgent(agent, bound=10_000)
-    plain, never = (list(run_episodes(world, world.tasks("test"), one)) for one in agents)
+    plain, never = (run_batch(world, world.tasks("test"), one) for one in agents)
     for one, other in zip(plain, never, strict=True):
         assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
 
@@ -188,7 +188,7 @@ def test_compression_changes_nothing_below_its_bound(world, student):
 def test_hints_are_read_and_not_generated(world, student, monkeypatch):
     agents = StudentAgent("plain", student, SAMPLING), HintedAgent("hinted", student, SAMPLING)
     monkeypatch.setattr(concise_hint, "FIRST", 10_000)
-    plain, without = (list(run_episodes(world, world.tasks("test", 3), agent)) for agent in agents)
+    plain, without = (run_batch(world, world.tasks("test", 3), agent) for agent in agents)
     for one, other in zip(plain, without, strict=True):
         assert (one.messages, one.units, one.read, one.sent) == (
             other.messages,
@@ -197,7 +197,7 @@ def test_hints_are_read_and_not_generated(world, student, monkeypatch):
             other.sent,
         )
     monkeypatch.setattr(concise_hint, "FIRST", 5)
-    hinted = list(run_episodes(world, world.tasks("test", 3), agents[1]))
+    hinted = run_batch(world, world.tasks("test", 3), agents[1])
     opening = len(student.vocabulary.encode_text(HINT))
     assert sum(result.read for result in hinted) > sum(result.read for result in without) + opening - 1
     assert all(HINT not in message["content"] for result in hinted for message in result.messages)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benches.agents.agent import Turn
-from benches.agents.episodes import run_episodes
+from benches.agents.episodes import run_batch
 
 
 class Scripted:
@@ -42,7 +42,8 @@ class Replies:
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 100])
 def test_a_batch_of_any_size_gives_each_task_the_same_result(world, batch):
     tasks = world.tasks("test")
-    results = list(run_episodes(world, tasks, Scripted(), batch))
+    starts = range(0, len(tasks), batch)
+    results = [result for at in starts for result in run_batch(world, tasks[at : at + batch], Scripted())]
     assert [result.task for result in results] == [task.id for task in tasks]
     for city, result in enumerate(results):
         turns = min(city + 1, world.max_turns)
@@ -60,7 +61,7 @@ def test_a_batch_of_any_size_gives_each_task_the_same_result(world, batch):
 
 
 def test_what_a_batch_took_is_divided_among_its_episodes(world):
-    results = list(run_episodes(world, world.tasks("test"), Scripted(), 7))
+    results = run_batch(world, world.tasks("test"), Scripted())
     assert sum(result.seconds for result in results) == pytest.approx(world.max_turns)
     assert sum(result.passes for result in results) == pytest.approx(10 * world.max_turns)
 
@@ -71,13 +72,13 @@ def test_episodes_are_closed_where_the_agent_fails(world):
             raise RuntimeError("no model")
 
     with pytest.raises(RuntimeError, match="no model"):
-        list(run_episodes(world, world.tasks("test"), Broken()))
+        run_batch(world, world.tasks("test"), Broken())
     assert world.open == 0
 
 
 def test_an_episode_is_a_trajectory(world):
     agent = Scripted()
-    result = next(run_episodes(world, world.tasks("test"), agent))
+    result = run_batch(world, world.tasks("test"), agent)[0]
     trajectory = result.trajectory(world, agent)
     assert (trajectory.task, trajectory.success, trajectory.model) == ("city 0", True, "scripted")
     assert trajectory.messages == result.messages

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("openai", reason="needs the extra `engines`")
 
-from benches.agents.episodes import run_episodes
+from benches.agents.episodes import run_batch
 from benches.agents.server_agent import ServerAgent
 from lar.generation.sampling import Sampling
 from testing import toy
@@ -61,7 +61,7 @@ def test_the_server_gets_the_whole_conversation_and_its_counts_are_kept(world):
         agent = ServerAgent(
             url, "student", tokenizer, Sampling(max_units=7, temperature=0.5, seed=3, stop="x")
         )
-        results = list(run_episodes(world, world.tasks("test", 3), agent, batch=2))
+        results = run_batch(world, world.tasks("test", 3), agent)
     assert [result.turns for result in results] == [2, 2, 2]
     assert [(result.units, result.sent, result.passes) for result in results] == [(4, 30, None)] * 3
     written = sum(len(tokenizer.encode(text)) + 1 for text in ("How is it?", "warm"))
@@ -78,7 +78,7 @@ def test_a_server_that_is_not_there_is_one_line(world):
     with pytest.raises(
         SystemExit, match=r"http://127\.0\.0\.1:9/v1, model student: Connection error"
     ) as caught:
-        list(run_episodes(world, world.tasks("test", 1), agent))
+        run_batch(world, world.tasks("test", 1), agent)
     assert "\n" not in str(caught.value)
     assert world.open == 0
 
@@ -94,4 +94,4 @@ def test_what_a_server_refuses_is_one_line(world, answer, message):
     with serving(lambda _: answer) as (url, _):
         agent = ServerAgent(url, "student", toy.tokenizer(), Sampling())
         with pytest.raises(SystemExit, match=message):
-            list(run_episodes(world, world.tasks("test", 1), agent))
+            run_batch(world, world.tasks("test", 1), agent)
