@@ -6,7 +6,7 @@ from typing import TypeVar
 from lar.vocabulary.latent import Latent
 
 # A latent with so many uses can be learnt. SmolLM2-135M seldom preferred latents with fewer where they belong
-# (docs/evidence.md, "What rare latents cost").
+# (docs/results/agents.md, "What rare latents cost").
 LEARNABLE = 40
 # A student can learn a vocabulary if this share of its latents can be learnt.
 ENOUGH_LEARNABLE = 0.5
