@@ -30,7 +30,7 @@ def steps_of(err):
 def follow(run, words):
     """Run a command of a line, with few steps where it trains; the commands that it names."""
     assert words[0] == "lar"
-    training = STEPS if words[1] == "distill" and "--control" not in words else ()
+    training = STEPS if words[1] in ("adapt", "distill") and "--control" not in words else ()
     small = ("--size", "4") if words[1] == "mine" else ()
     code, _, err = run(*words[1:], *training, *small)
     assert code == 0, err
@@ -72,15 +72,17 @@ def test_a_split_that_no_corpus_stores_goes_on_in_the_flags(run, folder):
     assert (alone[1], "--hold-out" in alone) == ("distill", False)
 
 
-def test_an_adapted_model_is_to_score_the_corpus(run, folder):
+@pytest.mark.parametrize("flags", [[], ["--hold-out", "0.25", "--split-seed", "2"]])
+def test_a_student_of_an_adapted_model_learns_from_the_tasks_that_it_has_learnt(run, folder, flags):
     follow(run, ["lar", "corpus", folder / "logs.jsonl", "--tokenizer", folder / "model", "-o", folder / "c"])
-    code, _, err = run("adapt", folder / "c", "--model", folder / "model", "-o", folder / "teacher", *STEPS)
-    assert code == 0, err
-    (score,) = steps_of(err)
-    mine, _ = follow(run, score)
-    assert "--hold-out" not in mine  # the teacher has learnt all tasks
-    (distill,) = follow(run, mine)
-    assert str(folder / "teacher") in distill  # the model that scored the corpus
+    adapt = ["lar", "adapt", folder / "c", "--model", folder / "model", *flags, "-o", folder / "teacher"]
+    mine, distill = follow(run, adapt)
+    assert [mine[-len(flags) - 2 : -2], distill[-len(flags) - 2 : -2]] == [flags, flags]
+    follow(run, mine)
+    assert follow(run, [*adapt, "--overwrite"]) == [distill]
+    control, compare, _ = follow(run, distill)
+    follow(run, control)
+    follow(run, compare)
 
 
 @pytest.mark.parametrize("silent", ["--json", "-q"])

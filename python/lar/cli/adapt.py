@@ -86,4 +86,4 @@ def command(
         print_json({"model": str(output), "seconds": seconds, **record})
     else:
         print_prose(f"{output}: {counted(record['steps'], 'step')} in {seconds} s{course(record)}")
-    print_next(*after_adapt(corpus, output), as_json=as_json)
+    print_next(*after_adapt(corpus, output), as_json=as_json, label="then")

@@ -15,9 +15,10 @@ from lar.cli.common import note
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.selection import Split
-from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import CorpusError
 from lar.tokenizer.location import TOKENIZER_FILE
+from lar.utils.files import read_json
 from lar.utils.processes import is_main
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known
@@ -68,9 +69,17 @@ def after_mine(
 
 
 def after_adapt(corpus: Path, output: Path) -> list[Command]:
-    """Score the corpus with the adapted model."""
-    score: Command = ("lar", "score", corpus, "--model", output)
-    return [(*score, "--overwrite") if Corpus.load(corpus).teacher else score]
+    """Mine the corpus, unless it has been mined, and distil a student from the adapted model.
+
+    Both learn from the tasks that the model was adapted to: it has learnt no other split's.
+    """
+    split = read_json(output / ADAPTATION_FILE)["split"]
+    stored = Manifest.read(corpus).split is not None
+    flags = () if split is None or stored else _flags_of(Split(**split))
+    vocabulary = corpus.parent / "vocabulary"
+    mine: Command = ("lar", "mine", corpus, *flags, "-o", vocabulary)
+    distill: Command = ("lar", "distill", corpus, "--model", output, "--vocabulary", vocabulary, *flags)
+    return [*([] if vocabulary.exists() else [mine]), (*distill, "-o", beside(output, "student"))]
 
 
 def after_distill(corpus: Path, model: Path, output: Path, *, control: bool) -> list[Command]:
