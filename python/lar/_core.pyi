@@ -123,9 +123,9 @@ class RunFolder:
 
         tokens (n), offsets (m + 1), action (n): the agent's tokens, tasks (m): a number for each task,
         continues (n): whether the token may continue a segment; None where every token may.
-        Raises OptionError where the arrays do not fit together, VocabularyError where a run holds the id
-        2^32 - 1. Where there is no room for all of them, some runs have been added. After an OSError runs are
-        missing, so all later calls raise it too.
+        Raises OptionError where the arrays do not fit together, VocabularyError where a run holds an
+        id of 2^26 or more. Where there is no room for all of them, some runs have been added. After an
+        OSError runs are missing, so all later calls raise it too.
         """
 
     def add_runs(self, runs: Runs) -> None:
@@ -152,7 +152,7 @@ class Runs:
         """The runs whose `to_arrays` these were; raises OptionError where they do not fit together.
 
         Each run has a token, an occurrence and a task; its tasks ascend. Raises VocabularyError where an id
-        is 2^32 - 1.
+        is 2^26 or more.
         """
 
     @staticmethod
@@ -233,11 +233,15 @@ class Runs:
     def count_uses(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
         """How often the parse of the runs by k distinct segments uses each of them; uint64 (k).
 
-        Raises VocabularyError where the segments hold more than 2^32 - 2 tokens.
+        Raises VocabularyError where the segments hold more than 2^26 tokens, or one holds less than two or
+        equals another.
         """
 
     def as_candidates(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Candidates:
-        """Those of k segments that occur in the runs, with their frequencies."""
+        """Those of k segments that occur in the runs, with their frequencies.
+
+        Raises VocabularyError where a segment holds an id of 2^26 or more.
+        """
 
     def select(self, candidates: Candidates, size: int, held: NDArray[np.bool_] | None = None) -> Selection:
         """Choose at most `size` candidates by the units that the parse of these runs would lose without them.
@@ -326,7 +330,7 @@ class Selection:
         """The selection without segments that fail, how many failed, and how often `fails` was called.
 
         `fails` is called with a selection, and returns for each of its segments whether it fails; bool (k).
-        Other candidates take the place of those, up to six times, and are audited too. Raises what `fails`
+        Other candidates take the place of those, up to five times, and are audited too. Raises what `fails`
         raises, and OptionError where it returns an array of another length.
         """
 

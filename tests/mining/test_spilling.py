@@ -306,3 +306,22 @@ def test_what_is_no_size_is_refused(text):
 def test_memory_must_be_positive():
     with pytest.raises(OptionError, match="memory must be"):
         OneMachine(0)
+
+
+def test_flags_of_other_bytes_are_refused():
+    folder = _core.RunFolder(NO_BARRIERS)
+    tokens, offsets, tasks = np.array([1, 2], np.uint32), np.array([0, 2]), np.zeros(1, np.uint32)
+    flags = np.full(2, 2, np.uint8).view(np.bool_)  # numpy takes them for true
+    with pytest.raises(OptionError, match="bytes other than 0 and 1"):
+        folder.add(tokens, offsets, flags, tasks)
+    folder.add(tokens, offsets, np.ones(2, np.bool_), tasks)
+
+
+def test_an_id_that_no_run_can_have_is_refused():
+    folder = _core.RunFolder(NO_BARRIERS)
+    tokens, offsets = np.array([1, 2**32 - 1], np.uint32), np.array([0, 2])
+    folder.add(np.array([1, 2], np.uint32), offsets, np.ones(2, np.bool_), np.zeros(1, np.uint32))
+    runs = folder.finish()
+    for count in (runs.count_occurrences, runs.as_candidates):
+        with pytest.raises(VocabularyError, match="id 4294967295 at position 1"):
+            count(tokens, offsets)

@@ -43,6 +43,19 @@ pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResul
     array.as_slice().map_err(|error| OptionError::new_err(error.to_string()))
 }
 
+/// A contiguous view of flags.
+///
+/// # Errors
+/// If the array is not contiguous, or a byte in it is neither 0 nor 1: numpy takes such bytes for true where an
+/// array of bytes is viewed as flags, and Rust must not.
+pub fn flags<'a>(array: &'a PyReadonlyArray1<'_, bool>) -> PyResult<&'a [bool]> {
+    let bytes: PyReadonlyArray1<'_, u8> = array.call_method1("view", ("u1",))?.extract()?;
+    if contiguous(&bytes)?.iter().any(|&byte| byte > 1) {
+        return Err(OptionError::new_err("an array of flags has bytes other than 0 and 1"));
+    }
+    contiguous(array)
+}
+
 /// A new array of numbers to be written in place; what is in it before is arbitrary.
 ///
 /// The memory is numpy's, which asks for huge pages and is not cleared first. On fresh memory, clearing and

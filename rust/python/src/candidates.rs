@@ -7,7 +7,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arrays::{contiguous, offsets_to, segments_from, token_bytes_from};
+use crate::arrays::{contiguous, flags, offsets_to, segments_from, token_bytes_from};
 use crate::errors::to_python;
 use crate::numbers::Number;
 
@@ -81,7 +81,7 @@ impl Candidates {
     }
 
     fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {
-        let keep = contiguous(&keep)?;
+        let keep = flags(&keep)?;
         let kept = py.detach(|| self.candidates.filter(keep)).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(kept) })
     }

@@ -17,7 +17,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arrays::{contiguous, offsets_from, offsets_to, segments_from, token_bytes_from};
+use crate::arrays::{contiguous, flags, offsets_from, offsets_to, segments_from, token_bytes_from};
 use crate::candidates::Candidates;
 use crate::errors::{OptionError, to_python};
 use crate::limits::Limits;
@@ -63,8 +63,8 @@ impl RunFolder {
         let part = Trajectories {
             tokens: contiguous(&tokens)?,
             offsets: &offsets,
-            action: contiguous(&action)?,
-            continues: continues.as_ref().map(contiguous).transpose()?,
+            action: flags(&action)?,
+            continues: continues.as_ref().map(flags).transpose()?,
             tasks: contiguous(&tasks)?,
         };
         let barriers = &self.barriers;
@@ -222,7 +222,7 @@ impl Runs {
     ) -> PyResult<Selection> {
         let (runs, pool) = (Arc::clone(&self.runs), Arc::clone(&candidates.candidates));
         let held = match &held {
-            Some(held) => contiguous(held)?.to_vec(),
+            Some(held) => flags(held)?.to_vec(),
             None => vec![false; pool.len()],
         };
         let choose = || CoreSelection::choose_holding(runs, pool, held, size.0);

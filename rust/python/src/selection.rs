@@ -7,7 +7,7 @@ use lar_core::mining::mine::Selection as CoreSelection;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_to};
+use crate::arrays::{flags, offsets_to};
 use crate::candidates::Candidates;
 use crate::errors::to_python;
 
@@ -52,7 +52,7 @@ impl Selection {
     }
 
     fn without(&self, py: Python<'_>, dropped: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {
-        let dropped = contiguous(&dropped)?;
+        let dropped = flags(&dropped)?;
         let selection = py.detach(|| self.selection.without(dropped)).map_err(to_python)?;
         Ok(Selection { selection })
     }
@@ -84,5 +84,5 @@ impl From<Error> for Failure {
 fn ask(fails: &Bound<'_, PyAny>, selection: &CoreSelection) -> Result<Vec<bool>, Failure> {
     let answer = fails.call1((Selection { selection: selection.clone() },))?;
     let answer: PyReadonlyArray1<'_, bool> = answer.extract()?;
-    Ok(contiguous(&answer)?.to_vec())
+    Ok(flags(&answer)?.to_vec())
 }

@@ -7,7 +7,7 @@ use lar_core::vocabulary::served::{Joints, Plan as CorePlan, ServedParse as Core
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_from, segments_from, token_bytes_from};
+use crate::arrays::{contiguous, flags, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
 
 type Served<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<bool>>);
@@ -68,7 +68,7 @@ impl ServedParse {
         action: PyReadonlyArray1<'_, bool>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<ServedPlan> {
-        let (tokens, action) = (contiguous(&tokens)?, contiguous(&action)?);
+        let (tokens, action) = (contiguous(&tokens)?, flags(&action)?);
         let offsets = offsets_from(&offsets)?;
         let plan = py.detach(|| self.read().plan(tokens, action, &offsets));
         Ok(ServedPlan { plan: plan.map_err(to_python)? })

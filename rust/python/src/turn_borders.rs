@@ -5,7 +5,7 @@ use lar_core::tokens::barriers::Barriers;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, offsets_from, token_bytes_from};
+use crate::arrays::{contiguous, flags, offsets_from, token_bytes_from};
 use crate::errors::to_python;
 
 #[pyclass(module = "lar._core", frozen)]
@@ -33,7 +33,7 @@ impl TurnBorders {
         action: PyReadonlyArray1<'_, bool>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-        let (tokens, action, offsets) = (contiguous(&tokens)?, contiguous(&action)?, offsets_from(&offsets)?);
+        let (tokens, action, offsets) = (contiguous(&tokens)?, flags(&action)?, offsets_from(&offsets)?);
         let find = || self.borders.crossed_by(&texts, tokens, action, &offsets);
         Ok(py.detach(find).map_err(to_python)?.into_pyarray(py))
     }

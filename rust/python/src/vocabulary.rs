@@ -7,7 +7,7 @@ use lar_core::vocabulary::align::AlignedRoom;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{contiguous, cut, new_array, new_array_to_cut, offsets_from, segments_from};
+use crate::arrays::{contiguous, cut, flags, new_array, new_array_to_cut, offsets_from, segments_from};
 use crate::errors::to_python;
 
 type Aligned<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<i64>>);
@@ -70,7 +70,7 @@ impl Vocabulary {
         action: PyReadonlyArray1<'_, bool>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Aligned<'py>> {
-        let (tokens, action, offsets) = (contiguous(&tokens)?, contiguous(&action)?, offsets_from(&offsets)?);
+        let (tokens, action, offsets) = (contiguous(&tokens)?, flags(&action)?, offsets_from(&offsets)?);
         let starts = new_array_to_cut(py, tokens.len() + 1)?;
         let units = new_array_to_cut(py, tokens.len())?;
         // Arbitrary bytes would be no booleans.

@@ -25,7 +25,7 @@ pub use folder::RunFolder;
 /// Ids that runs may hold, many more than any tokenizer has. Tables are as long as the largest id, so one of a
 /// damaged file would ask for more memory than there is. (The largest of 32 bits is no id in any case: the core
 /// uses it for the end of a run and for "none".)
-const IDS: u32 = 1 << 26;
+pub(crate) const IDS: u32 = 1 << 26;
 
 /// Entries of a table that is short for any corpus.
 const MOST_TABLE: usize = 1 << 16;

@@ -13,7 +13,8 @@ mod double_array;
 mod levels;
 
 use crate::error::Result;
-use crate::tokens::checks::check_tokens;
+use crate::mining::runs::IDS;
+use crate::tokens::checks::{check_ids, check_tokens};
 use crate::tokens::segments::Segments;
 
 use double_array::place_nodes;
@@ -71,9 +72,10 @@ impl Automaton {
     /// none of less than two tokens.
     ///
     /// # Errors
-    /// If the segments hold more tokens than there can be places.
+    /// If the segments hold more tokens than there can be places, or an id that no run can have.
     pub(crate) fn new(segments: &Segments) -> Result<Self> {
         check_tokens(segments, MOST_TOKENS)?;
+        check_ids(segments.tokens(), 0, IDS)?;
         let levels = Levels::new(segments);
         let (places, nodes) = place_nodes(&levels);
         let mut ends = vec![End { segment: NONE, shorter: ROOT }; nodes.len()];

@@ -37,7 +37,7 @@ impl Counter {
     /// have none.
     ///
     /// # Errors
-    /// If the segments hold more tokens than the automaton can have states.
+    /// If the segments hold more tokens than the automaton can have states, or an id that no run can have.
     pub(crate) fn new(segments: &Segments, most_tasks: u32) -> Result<Self> {
         Ok(Counter {
             automaton: Automaton::new(segments)?,

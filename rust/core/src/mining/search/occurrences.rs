@@ -11,7 +11,8 @@ use crate::tokens::segments::Segments;
 /// Of equal segments, the first has all occurrences; segments of less than two tokens have none.
 ///
 /// # Errors
-/// If the segments hold more tokens than can be looked up, or runs cannot be read from disk.
+/// If the segments hold more tokens than can be looked up or an id that no run can have, or runs cannot be read
+/// from disk.
 pub fn count_occurrences(runs: &RunParts, segments: &Segments) -> Result<Vec<u64>> {
     Ok(count(runs, segments, 0)?.0)
 }
@@ -47,6 +48,13 @@ pub(crate) mod tests {
     use crate::mining::search::limits::Limits;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn an_id_that_no_run_can_have_is_refused() {
+        let segments = Segments::from_flat(vec![1, u32::MAX], vec![0, 2]).unwrap();
+        let found = count_occurrences(&runs_of(&[(vec![1, 2], 1, 0)]), &segments);
+        assert!(matches!(found, Err(crate::error::Error::IdOutOfRange { id: u32::MAX, .. })));
+    }
 
     pub(crate) fn runs_of(parts: &[(Vec<u32>, u64, u32)]) -> RunParts {
         let strings = parts.iter().map(|(run, ..)| run.as_slice()).collect();

@@ -107,6 +107,9 @@ impl DoubleArray {
                 break;
             }
         }
+        if several && tried < TRIED {
+            self.cursor = self.taken.len(); // the few free places before it would be sought each time
+        }
         (self.taken.len() as u32).wrapping_sub(tokens[0])
     }
 }
