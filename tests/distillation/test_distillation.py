@@ -1,6 +1,7 @@
 """The student: new rows, training, resumption, saving; each arm on a tiny model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,6 +162,7 @@ def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):
 
 def test_a_control_learns_as_an_adapted_model_does(corpus, vocabulary, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=4, control=True, hidden_weight=1.0, cached_teacher=True)
+    options = replace(options, unit_weight=0.0)  # of a student that learns from its teacher alone
     control = distill(corpus, str(teacher_folder), vocabulary, options)
     assert control.rows is None
     assert len(control.vocabulary) == 0
@@ -177,10 +179,18 @@ def test_a_control_learns_as_an_adapted_model_does(corpus, vocabulary, teacher_f
         distill(corpus, str(teacher_folder), None, control=True, loss="marginal")
 
 
+def test_plain_cross_entropy_without_weight_is_refused():
+    with pytest.raises(OptionError, match="nothing would be learnt"):
+        DistillOptions(unit_weight=0.0)
+    assert DistillOptions(unit_weight=0.0, loss="marginal").as_control().unit_weight == 1.0
+
+
 def test_a_saved_student_comes_back_the_same(corpus, vocabulary, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=3)
     student = distill(corpus, str(teacher_folder), vocabulary, options, tmp_path / "student")
     loaded = Student.load(tmp_path / "student", str(teacher_folder))
+    with pytest.raises(TrainingError, match="already has an adapter"):
+        Student.load(tmp_path / "student", loaded.base)
     by_itself = Student.from_pretrained(
         tmp_path / "student", device="cpu"
     )  # the adapter has the teacher's folder

@@ -56,6 +56,9 @@ def test_in_bfloat16_it_is_the_merged_checkpoint_too(corpus, teacher_folder, tmp
         for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True)
     ]
     assert max(far) < 1e-2
+    for a, b in zip(models[0].buffers(), models[1].buffers(), strict=True):
+        assert (a.dtype, b.dtype) == (torch.float32, torch.float32)
+        assert torch.equal(a, b)
 
 
 def test_it_is_accepted_as_a_model(kept, corpus, vocabulary, teacher_folder, tmp_path):

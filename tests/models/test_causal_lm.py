@@ -59,7 +59,22 @@ def test_too_little_memory_is_told_as_that(error, monkeypatch, tmp_path):
     monkeypatch.setattr(causal_lm.AutoModelForCausalLM, "from_pretrained", fail)
     monkeypatch.setattr(causal_lm, "check_weights", lambda _: None)
     with pytest.raises(TrainingError, match="out of memory while loading"):
-        load_model(tmp_path, device="cpu")
+        load_model(tmp_path, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parameters_and_rotary_frequencies_have_the_dtypes_of_transformers(dtype, tmp_path):
+    tiny.model(40).save_pretrained(tmp_path)
+    found = load_model(tmp_path, device="cpu", dtype=dtype)
+    expected = causal_lm.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=causal_lm.DTYPES[dtype])
+    assert {buffer.dtype for buffer in found.buffers()} == {torch.float32}
+    for (name, value), (_, other) in zip(_tensors(found), _tensors(expected), strict=True):
+        assert value.dtype == other.dtype, name
+        assert torch.equal(value, other), name
+
+
+def _tensors(model):
+    return [*model.named_parameters(), *model.named_buffers()]
 
 
 def test_an_unknown_dtype_is_refused():

@@ -153,6 +153,8 @@ class DistillOptions(AdaptOptions):
             raise OptionError(
                 'cached_teacher needs a loss with a teacher, "marginal" or "paper"; sft has none'
             )
+        if self.unit_weight == 0 and self.loss == "sft" and not self.control:
+            raise OptionError("with unit_weight 0 the loss sft has no term, so nothing would be learnt")
 
     def as_control(self) -> "DistillOptions":
         """The same training for a control: by plain cross-entropy, without a teacher.
@@ -160,4 +162,6 @@ class DistillOptions(AdaptOptions):
         By the other losses it would have nothing to learn, for without latents it begins as its teacher. All
         of its gradients would be rounding errors, which Adam scales to steps of full size.
         """
-        return replace(self, control=True, loss="sft", hidden_weight=0.0, cached_teacher=False)
+        return replace(
+            self, control=True, loss="sft", unit_weight=1.0, hidden_weight=0.0, cached_teacher=False
+        )

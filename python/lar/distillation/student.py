@@ -65,8 +65,7 @@ class Student(nn.Module):
     @classmethod
     def begin(cls, model: Any, vocabulary: LatentVocabulary, options: DistillOptions) -> "Student":
         """A new student: puts a LoRA into `model`, in place (see `unload`), and starts the new rows."""
-        if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
-            raise TrainingError("the model already has an adapter: merge it first, as a part of the teacher")
+        _check_has_no_adapter(model)
         check_rows(model, vocabulary.base_size)
         method = "exponential" if options.row_start == "hidden" else options.row_start
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
@@ -160,13 +159,15 @@ class Student(nn.Module):
         the model that the student was distilled from; an object is taken as it is.
 
         Raises:
-            TrainingError: `folder` is no student, or the teacher's folder is missing or holds another model.
+            TrainingError: `folder` is no student, the teacher's folder is missing or holds another model, or
+                the object has an adapter already, such as another student's.
             TokenizerError: the model has fewer rows than the vocabulary has base ids.
         """
         folder = Path(folder)
         vocabulary, record = read_student(folder)
         teacher = base_folder(folder) if model is None else model
         base = load_model(teacher, dtype=dtype, device=device)
+        _check_has_no_adapter(base)
         check_rows(base, vocabulary.base_size)
         if not isinstance(teacher, nn.Module):
             _check_teacher(folder, record, Path(teacher), base)
@@ -285,3 +286,10 @@ def _lora(options: AdaptOptions) -> LoraConfig:
         lora_dropout=options.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
+
+
+def _check_has_no_adapter(model: nn.Module) -> None:
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        raise TrainingError(
+            "the model already has an adapter: unload it, or merge it first, as a part of the teacher"
+        )

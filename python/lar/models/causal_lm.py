@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from lar.corpus import Corpus
@@ -74,20 +74,49 @@ def load_model(
     folder = Path(model)
     if not folder.is_dir():
         raise TrainingError(download_advice(model) or f"{model}: no such model folder")
-    check_weights(base_and_adapters(folder)[0])
+    base = base_and_adapters(folder)[0]
+    check_weights(base)
+    chosen = choose_dtype(dtype, target, _parameters(base) if dtype == "auto" else 0)
     with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
-        # Merged in float32: a merged checkpoint is the rounded version of the same result.
-        loaded = load_merged(folder, _from_folder) if is_adapter(folder) else _from_folder(folder)
-        loaded = loaded.to(target, dtype=choose_dtype(dtype, target, loaded.num_parameters()))
+        if is_adapter(folder):
+            # Merged in float32: a merged checkpoint is the rounded version of the same result.
+            loaded = _rounded(load_merged(folder, _from_folder), chosen)
+        else:
+            loaded = _from_folder(folder, chosen)
+        loaded = loaded.to(target)
     choose_attention(loaded, attention)
     parameters = loaded.num_parameters() / 1e6
     logger.info("loaded %s: %.1f million parameters, %s, on %s", model, parameters, loaded.dtype, target)
     return loaded
 
 
-def _from_folder(folder: Path) -> Any:
-    with as_training_error(f"{folder}: not a causal language model's folder, or damaged"), no_bar():
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
+def _from_folder(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    with _of_folder(folder), no_bar():
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+
+
+def _parameters(folder: Path) -> int:
+    """The number of a model's parameters; its weights are not read."""
+    with _of_folder(folder), torch.device("meta"):
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        return int(AutoModelForCausalLM.from_config(config).num_parameters())
+
+
+def _of_folder(folder: Path) -> AbstractContextManager[Any]:
+    return as_training_error(f"{folder}: not a causal language model's folder, or damaged")
+
+
+def _rounded(model: Any, dtype: torch.dtype) -> Any:
+    """A float32 model with the dtypes that loading it with `dtype` would give.
+
+    `model.to(dtype)` would round too much: the frequencies of rotary positions, whose error grows with the
+    position, and weights that transformers keeps in float32, such as a router's.
+    """
+    kept = model._keep_in_fp32_modules_strict or ()
+    for name, parameter in model.named_parameters():
+        if not any(part in name for part in kept):
+            parameter.data = parameter.data.to(dtype)
+    return model
 
 
 @contextmanager

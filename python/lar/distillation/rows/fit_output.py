@@ -162,8 +162,13 @@ def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progr
 
 
 def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positions]:
-    """The positions of a batch with a teacher's distribution; whole logits only for a chunk at a time."""
+    """The positions of a batch that the loss can learn from; whole logits only for a chunk at a time.
+
+    These are all of them without a teacher, and else those with a teacher's distribution.
+    """
     first, student, chosen = step.first, step.student, batch["has_teacher"]
+    if step.loss == "sft":
+        chosen = torch.ones_like(chosen)
     labels = batch["labels"][chosen]
     top = {name: batch[name][chosen] for name in ("top_ids", "top_probabilities", "tail") if name in batch}
     states = None

@@ -124,6 +124,8 @@ class DistillationStep(nn.Module):
         latent = base[:, :0]
         if student.rows is not None:
             latent = student.head.finish(student.rows.logits(hidden, *rows).float())
+        if self.loss == "sft":
+            return sft(base, latent, None, labels, self.first)
         rows_with = _rows_at(has_teacher, base, latent, teacher, labels)
         terms: Terms = LOSS_FUNCTIONS[self.loss](*rows_with, self.first)
         if bool(has_teacher.all()):
