@@ -53,6 +53,17 @@ def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(
     assert bits_per_byte(held_out, step.student).bits_per_byte < 0.9 * text
 
 
+@pytest.mark.parametrize("loss", ["marginal", "sft"])
+def test_fitting_reads_the_positions_that_the_loss_can_learn_from(corpus, vocabulary, teacher, loss):
+    step, data, _ = begin(corpus, vocabulary, teacher, loss=loss)
+    batch = data[0]
+    batch["has_teacher"][::3] = False
+    known = int(batch["has_teacher"].sum())
+    assert 0 < known < len(batch["labels"])
+    record = fit_output_rows(step, [batch])
+    assert record["positions"] == (len(batch["labels"]) if loss == "sft" else known)
+
+
 def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, vocabulary, teacher):
     step, data, _ = begin(corpus, vocabulary, teacher)
     before, batches = state(step), [data[i] for i in range(8)]

@@ -47,7 +47,8 @@ _HELP = {
     "instead of running the teacher.",
     "hidden_weight": "The weight of the distance between hidden states in the loss.",
     "unit_weight": "The weight of the loss's second term, which trains the choice between a latent and its "
-    "first token (with paper: all of what is learnt on latents). Raise it if latents are written too seldom.",
+    "first token (with paper: all of what is learnt on latents). With --loss marginal or paper, raise it if "
+    "latents are written too seldom; sft has no other term, so there it changes nothing.",
     "latent_dropout": "The share of the agent's latents that the student reads spelled out.",
     "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
     "loss": "The training loss of a student; a control learns by sft. sft: cross-entropy on all units, "

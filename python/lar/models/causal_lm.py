@@ -112,7 +112,7 @@ def _rounded(model: Any, dtype: torch.dtype) -> Any:
     `model.to(dtype)` would round too much: the frequencies of rotary positions, whose error grows with the
     position, and weights that transformers keeps in float32, such as a router's.
     """
-    kept = model._keep_in_fp32_modules_strict or ()
+    kept = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
     for name, parameter in model.named_parameters():
         if not any(part in name for part in kept):
             parameter.data = parameter.data.to(dtype)

@@ -139,7 +139,7 @@ class _Problem:
 
 @torch.no_grad()
 def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress) -> Positions:
-    """The positions of the batches, in one pass of teacher and student."""
+    """The positions of the batches, in one pass of the student, and of the teacher if the loss has one."""
     pieces: list[Positions] = []
     read = 0
     step.student.eval()

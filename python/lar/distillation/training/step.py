@@ -115,8 +115,8 @@ class DistillationStep(nn.Module):
     ) -> Terms:
         """The loss of a chunk of positions, from the student's hidden states.
 
-        Where the teacher has no distribution before a unit, the unit's own cross-entropy replaces both terms,
-        with the weight of the unit's term.
+        Where a loss needs the teacher and it has no distribution before a unit, the unit's own cross-entropy
+        replaces both terms, with the weight of the unit's term.
         """
         student = self.student
         with student.base_rows_only():
