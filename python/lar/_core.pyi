@@ -196,7 +196,8 @@ class Runs:
         `most` is in nats, or a quantile (0 to 1) of the entropies of all tokens, each counted as often as its
         run occurs. The gate is None if it is a quantile and no run has two tokens. Runs in parts on disk are
         gated a part at a time: the model is that of the part, and the quantile that of the first part. Raises
-        OptionError where a token occurs in more than 2^32 places of a part.
+        OptionError for a gate that is negative, no number or no quantile, and where a token occurs in more
+        than 2^32 places of a part.
         """
 
     def sample(self, most: int) -> Runs:
@@ -405,6 +406,7 @@ class ServedParse:
 
         Raises:
             VocabularyError: one is no UTF-8, so that the ids are not those of a text.
+            OptionError: the plan is of another parse.
         """
 
     def learn(self, texts: list[str], ids: NDArray[np.uint32], offsets: NDArray[np.int64]) -> None:
@@ -421,6 +423,7 @@ class ServedParse:
 
         Raises:
             VocabularyError: a text that the plan lacks has not been learnt.
+            OptionError: the plan is of another parse.
         """
 
 @final

@@ -38,10 +38,12 @@ main()
 """
 
 
+# A program that is started in the background ignores Ctrl-C, and what it starts inherits that.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def stopped(program, *arguments):
-    # A program that is started in the background ignores Ctrl-C, and what it starts inherits that.
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    command = [sys.executable, "-c", heard + program, *map(str, arguments)]
+    command = [sys.executable, "-c", HEARD + program, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 130, result
     assert "Traceback" not in result.stderr
@@ -83,3 +85,36 @@ def test_the_handler_is_left_as_it_was(run):
     before = signal.getsignal(signal.SIGINT)
     run("--help")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# A call into compiled code that takes minutes, during which Python hears no signal.
+LONG = (
+    HEARD
+    + """
+import hashlib, sys
+from lar.corpus import Corpus
+def long(*_, **__):
+    print("running", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"text", b"salt", 2**30)
+Corpus.build = long
+sys.argv = ["lar", "mine", *sys.argv[1:]]
+from lar.__main__ import main
+main()
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the test sends Ctrl-C as a signal")
+def test_a_second_ctrl_c_ends_a_long_call(tmp_path, tokenizer):
+    write_trajectories(toy.trajectories(3), tmp_path / "t.jsonl")
+    tokenizer.save(tmp_path / "model")
+    arguments = (tmp_path / "t.jsonl", "--tokenizer", tmp_path / "model", "-o", tmp_path / "out")
+    command = [sys.executable, "-c", LONG, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(signal.SIGINT)
+        expected = "lar: stopping after this step; press Ctrl-C again to stop at once\n"
+        assert process.stderr.readline() == expected
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readlines() == ["lar: stopped\n"]
+        assert process.wait() == 130

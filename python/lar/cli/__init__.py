@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lar.cli.help import HelpContext
+from lar.cli.interrupt import watch_interrupts
 from lar.errors import LarError
 from lar.utils.processes import first_to_fail, is_main
 
@@ -144,6 +145,7 @@ def main() -> None:
     Of several processes the first that fails prints the reason. The others fail for the same reason, or
     because it is gone.
     """
+    watch_interrupts()
     try:
         sys.exit(group.main(prog_name="lar", standalone_mode=False))
     except (click.exceptions.Abort, KeyboardInterrupt):

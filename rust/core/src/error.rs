@@ -80,6 +80,17 @@ pub enum Error {
         /// The text.
         text: String,
     },
+    /// A plan has the units of one parse, and another was asked to complete it.
+    #[error("the conversations were read by another parse")]
+    OtherParse,
+    /// A gate is no number that entropies can be compared with, or no quantile.
+    #[error("a gate of {found} is not {expected}")]
+    Gate {
+        /// The gate, as text: errors can be compared, and NaN cannot.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// A limit of a search is too small.
     #[error("{what} must be at least {least}, not {found}")]
     Limit {

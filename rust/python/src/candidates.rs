@@ -10,6 +10,7 @@ use pyo3::types::PyTuple;
 use crate::arrays::{contiguous, flags, offsets_to, segments_from, token_bytes_from};
 use crate::errors::to_python;
 use crate::numbers::Number;
+use crate::threads::detached;
 
 type CandidateArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
@@ -36,7 +37,7 @@ impl Candidates {
         let segments = segments_from(&tokens, &offsets)?;
         let (counts, supports) = (contiguous(&counts)?.to_vec(), contiguous(&supports)?.to_vec());
         let candidates =
-            py.detach(|| CoreCandidates::from_parts(segments, counts, supports)).map_err(to_python)?;
+            detached(py, || CoreCandidates::from_parts(segments, counts, supports)).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(candidates) })
     }
 
@@ -62,11 +63,11 @@ impl Candidates {
     fn best(py: Python<'_>, parts: Vec<PyRef<'_, Candidates>>, most: Number<usize>) -> Candidates {
         let parts: Vec<_> = parts.iter().map(|part| Arc::clone(&part.candidates)).collect();
         let best = || CoreCandidates::best(parts.iter().map(Arc::as_ref), most.0);
-        Candidates { candidates: Arc::new(py.detach(best)) }
+        Candidates { candidates: Arc::new(detached(py, best)) }
     }
 
     fn union(&self, py: Python<'_>, other: &Candidates) -> Candidates {
-        Candidates { candidates: Arc::new(py.detach(|| self.candidates.union(&other.candidates))) }
+        Candidates { candidates: Arc::new(detached(py, || self.candidates.union(&other.candidates))) }
     }
 
     fn are_whole_characters<'py>(
@@ -76,13 +77,13 @@ impl Candidates {
         byte_offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
-        let whole = py.detach(|| self.candidates.are_whole_characters(&bytes)).map_err(to_python)?;
+        let whole = detached(py, || self.candidates.are_whole_characters(&bytes)).map_err(to_python)?;
         Ok(whole.into_pyarray(py))
     }
 
     fn filter(&self, py: Python<'_>, keep: PyReadonlyArray1<'_, bool>) -> PyResult<Candidates> {
         let keep = flags(&keep)?;
-        let kept = py.detach(|| self.candidates.filter(keep)).map_err(to_python)?;
+        let kept = detached(py, || self.candidates.filter(keep)).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(kept) })
     }
 }

@@ -20,6 +20,8 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::EmptyRun { .. }
         | Error::EmptyCandidate { .. }
         | Error::Limit { .. }
+        | Error::OtherParse
+        | Error::Gate { .. }
         | Error::EmptyStop { .. }
         | Error::TooManyPositions { .. }
         | Error::TooManyPlaces { .. }

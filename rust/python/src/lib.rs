@@ -14,6 +14,7 @@ mod selection;
 mod served;
 mod stream;
 mod texts;
+mod threads;
 mod turn_borders;
 mod vocabulary;
 
@@ -21,6 +22,7 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    threads::count_forks(module)?;
     module.add_class::<runs::RunFolder>()?;
     module.add_class::<runs::Runs>()?;
     module.add_class::<limits::Limits>()?;

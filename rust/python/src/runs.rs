@@ -23,6 +23,7 @@ use crate::errors::{OptionError, to_python};
 use crate::limits::Limits;
 use crate::numbers::Number;
 use crate::selection::Selection;
+use crate::threads::detached;
 
 type RunArrays<'py> = (
     Bound<'py, PyArray1<u32>>,
@@ -68,17 +69,17 @@ impl RunFolder {
             tasks: contiguous(&tasks)?,
         };
         let barriers = &self.barriers;
-        py.detach(|| folder.add(&part, barriers)).map_err(to_python)
+        detached(py, || folder.add(&part, barriers)).map_err(to_python)
     }
 
     fn add_runs(&mut self, py: Python<'_>, runs: &Runs) -> PyResult<()> {
         let folder = self.folder.as_mut().ok_or_else(finished)?;
-        py.detach(|| folder.add_runs(&runs.runs)).map_err(to_python)
+        detached(py, || folder.add_runs(&runs.runs)).map_err(to_python)
     }
 
     fn finish(&mut self, py: Python<'_>) -> PyResult<Runs> {
         let folder = self.folder.take().ok_or_else(finished)?;
-        Ok(Runs { runs: Arc::new(py.detach(|| folder.finish()).map_err(to_python)?) })
+        Ok(Runs { runs: Arc::new(detached(py, || folder.finish()).map_err(to_python)?) })
     }
 }
 
@@ -105,7 +106,7 @@ impl Runs {
         let segments = segments_from(&tokens, &offsets)?;
         let tasks = segments_from(&tasks, &task_offsets)?;
         let counts = contiguous(&counts)?.to_vec();
-        let runs = py.detach(|| CoreRuns::from_parts(segments, counts, tasks)).map_err(to_python)?;
+        let runs = detached(py, || CoreRuns::from_parts(segments, counts, tasks)).map_err(to_python)?;
         Ok(Runs { runs: Arc::new(runs.into()) })
     }
 
@@ -113,7 +114,7 @@ impl Runs {
     fn weighted(py: Python<'_>, parts: Vec<(PyRef<'_, Runs>, Number<u64>)>) -> PyResult<Self> {
         let parts: Vec<_> = parts.iter().map(|(runs, factor)| (Arc::clone(&runs.runs), factor.0)).collect();
         let parts: Vec<_> = parts.iter().map(|(runs, factor)| (runs.as_ref(), *factor)).collect();
-        Ok(Runs { runs: Arc::new(py.detach(|| RunParts::weighted(&parts)).map_err(to_python)?) })
+        Ok(Runs { runs: Arc::new(detached(py, || RunParts::weighted(&parts)).map_err(to_python)?) })
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
@@ -135,7 +136,7 @@ impl Runs {
     }
 
     fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<RunArrays<'py>> {
-        let runs = py.detach(|| self.runs.whole()).map_err(to_python)?;
+        let runs = detached(py, || self.runs.whole()).map_err(to_python)?;
         let (segments, tasks) = (runs.strings(), runs.task_sets());
         Ok((
             PyArray1::from_slice(py, segments.tokens()),
@@ -148,17 +149,17 @@ impl Runs {
 
     fn ngram_entropies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let entropies = || ngram::ngram_entropies(&*self.runs.whole()?);
-        Ok(py.detach(entropies).map_err(to_python)?.into_pyarray(py))
+        Ok(detached(py, entropies).map_err(to_python)?.into_pyarray(py))
     }
 
     fn gated_by_ngrams(&self, py: Python<'_>, most: f64, is_quantile: bool) -> PyResult<(Runs, Option<f32>)> {
         let gate = if is_quantile { Gate::Quantile(most) } else { Gate::Nats(most as f32) };
-        let (runs, nats) = py.detach(|| gated(&self.runs, gate)).map_err(to_python)?;
+        let (runs, nats) = detached(py, || gated(&self.runs, gate)).map_err(to_python)?;
         Ok((Runs { runs: Arc::new(runs) }, nats))
     }
 
     fn sample(&self, py: Python<'_>, most: Number<u64>) -> PyResult<Runs> {
-        let runs = py.detach(|| self.runs.sample(most.0)).map_err(to_python)?;
+        let runs = detached(py, || self.runs.sample(most.0)).map_err(to_python)?;
         Ok(Runs { runs: Arc::new(runs.into()) })
     }
 
@@ -170,13 +171,13 @@ impl Runs {
         text: &[u8],
     ) -> PyResult<Runs> {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
-        let cut = py.detach(|| text_cuts::cut_after(&self.runs, &bytes, text)).map_err(to_python)?;
+        let cut = detached(py, || text_cuts::cut_after(&self.runs, &bytes, text)).map_err(to_python)?;
         Ok(Runs { runs: cut.map_or_else(|| Arc::clone(&self.runs), Arc::new) })
     }
 
     fn candidates(&self, py: Python<'_>, limits: &Limits) -> PyResult<Candidates> {
         let find = || find_candidates(&self.runs, &limits.limits);
-        Ok(Candidates { candidates: Arc::new(py.detach(find).map_err(to_python)?) })
+        Ok(Candidates { candidates: Arc::new(detached(py, find).map_err(to_python)?) })
     }
 
     fn count_occurrences<'py>(
@@ -186,7 +187,7 @@ impl Runs {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Bound<'py, PyArray1<u64>>> {
         let segments = segments_from(&tokens, &offsets)?;
-        let counts = py.detach(|| occurrences::count_occurrences(&self.runs, &segments));
+        let counts = detached(py, || occurrences::count_occurrences(&self.runs, &segments));
         Ok(counts.map_err(to_python)?.into_pyarray(py))
     }
 
@@ -197,7 +198,7 @@ impl Runs {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Bound<'py, PyArray1<u64>>> {
         let segments = segments_from(&tokens, &offsets)?;
-        let uses = py.detach(|| count_uses(&self.runs, &segments)).map_err(to_python)?;
+        let uses = detached(py, || count_uses(&self.runs, &segments)).map_err(to_python)?;
         Ok(uses.into_pyarray(py))
     }
 
@@ -208,7 +209,7 @@ impl Runs {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Candidates> {
         let segments = segments_from(&tokens, &offsets)?;
-        let found = py.detach(|| occurrences::as_candidates(&self.runs, &segments)).map_err(to_python)?;
+        let found = detached(py, || occurrences::as_candidates(&self.runs, &segments)).map_err(to_python)?;
         Ok(Candidates { candidates: Arc::new(found) })
     }
 
@@ -226,6 +227,6 @@ impl Runs {
             None => vec![false; pool.len()],
         };
         let choose = || CoreSelection::choose_holding(runs, pool, held, size.0);
-        Ok(Selection { selection: py.detach(choose).map_err(to_python)? })
+        Ok(Selection { selection: detached(py, choose).map_err(to_python)? })
     }
 }

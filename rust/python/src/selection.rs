@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use crate::arrays::{flags, offsets_to};
 use crate::candidates::Candidates;
 use crate::errors::to_python;
+use crate::threads::detached;
 
 type SegmentArrays<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
@@ -43,7 +44,7 @@ impl Selection {
     }
 
     fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<ChosenArrays<'py>> {
-        let uses = py.detach(|| self.selection.uses()).map_err(to_python)?;
+        let uses = detached(py, || self.selection.uses()).map_err(to_python)?;
         let (pool, chosen) = (self.selection.pool(), self.selection.chosen());
         let counts: Vec<u64> = chosen.iter().map(|&candidate| pool.counts()[candidate]).collect();
         let supports: Vec<u32> = chosen.iter().map(|&candidate| pool.supports()[candidate]).collect();
@@ -53,14 +54,14 @@ impl Selection {
 
     fn without(&self, py: Python<'_>, dropped: PyReadonlyArray1<'_, bool>) -> PyResult<Self> {
         let dropped = flags(&dropped)?;
-        let selection = py.detach(|| self.selection.without(dropped)).map_err(to_python)?;
+        let selection = detached(py, || self.selection.without(dropped)).map_err(to_python)?;
         Ok(Selection { selection })
     }
 
     fn audited(&self, py: Python<'_>, fails: Py<PyAny>) -> PyResult<(Self, usize, usize)> {
         let selection = self.selection.clone();
         let audit = |selection: &CoreSelection| Python::attach(|py| ask(fails.bind(py), selection));
-        let audited = py.detach(|| selection.audited(audit)).map_err(|failure| failure.0)?;
+        let audited = detached(py, || selection.audited(audit)).map_err(|failure| failure.0)?;
         Ok((Selection { selection: audited.selection }, audited.dropped, audited.audits))
     }
 }

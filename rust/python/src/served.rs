@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::{contiguous, flags, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
+use crate::threads::detached;
 
 type Served<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<bool>>);
 
@@ -46,7 +47,7 @@ impl ServedParse {
         let segments = segments_from(&tokens, &offsets)?;
         let barriers = Barriers::new(contiguous(&barriers)?);
         let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
-        let parse = py.detach(|| CoreParse::new(bytes, barriers, joints, &segments));
+        let parse = detached(py, || CoreParse::new(bytes, barriers, joints, &segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
     }
 
@@ -57,7 +58,7 @@ impl ServedParse {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
-        let parse = py.detach(|| self.read().with_segments(&segments));
+        let parse = detached(py, || self.read().with_segments(&segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
     }
 
@@ -70,12 +71,12 @@ impl ServedParse {
     ) -> PyResult<ServedPlan> {
         let (tokens, action) = (contiguous(&tokens)?, flags(&action)?);
         let offsets = offsets_from(&offsets)?;
-        let plan = py.detach(|| self.read().plan(tokens, action, &offsets));
+        let plan = detached(py, || self.read().plan(tokens, action, &offsets));
         Ok(ServedPlan { plan: plan.map_err(to_python)? })
     }
 
     fn missing(&self, py: Python<'_>, plan: &ServedPlan) -> PyResult<Vec<String>> {
-        py.detach(|| {
+        detached(py, || {
             let parse = self.read();
             Ok(parse.missing(&plan.plan)?.into_iter().map(String::from).collect())
         })
@@ -90,7 +91,7 @@ impl ServedParse {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<()> {
         let ids = segments_from(&ids, &offsets)?;
-        py.detach(|| {
+        detached(py, || {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids)
         })
@@ -98,7 +99,7 @@ impl ServedParse {
     }
 
     fn units<'py>(&self, py: Python<'py>, plan: &ServedPlan) -> PyResult<Served<'py>> {
-        let served = py.detach(|| self.read().units(&plan.plan)).map_err(to_python)?;
+        let served = detached(py, || self.read().units(&plan.plan)).map_err(to_python)?;
         Ok((served.units.into_pyarray(py), served.starts.into_pyarray(py), served.begins.into_pyarray(py)))
     }
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::{contiguous, flags, offsets_from, token_bytes_from};
 use crate::errors::to_python;
+use crate::threads::detached;
 
 #[pyclass(module = "lar._core", frozen)]
 pub struct TurnBorders {
@@ -35,6 +36,6 @@ impl TurnBorders {
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let (tokens, action, offsets) = (contiguous(&tokens)?, flags(&action)?, offsets_from(&offsets)?);
         let find = || self.borders.crossed_by(&texts, tokens, action, &offsets);
-        Ok(py.detach(find).map_err(to_python)?.into_pyarray(py))
+        Ok(detached(py, find).map_err(to_python)?.into_pyarray(py))
     }
 }

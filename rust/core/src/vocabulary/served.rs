@@ -69,7 +69,7 @@ pub struct ServedParse {
     joints: Joints,
     texts: TextMatcher,
     /// The id of each text's latent, and its number of bytes.
-    latents: Vec<(u32, usize)>,
+    latents: Arc<[(u32, usize)]>,
     /// Shared with parses of other segments until one of them learns more.
     windows: Arc<Windows>,
     /// [`MOST_CACHED`], and fewer in tests.
@@ -94,7 +94,7 @@ impl ServedParse {
             barriers,
             joints,
             texts: TextMatcher::new([]),
-            latents: Vec::new(),
+            latents: Arc::default(),
             windows: Arc::default(),
             most_cached: MOST_CACHED,
         };
@@ -143,7 +143,7 @@ impl ServedParse {
             reader.read(&tokens[conversation.clone()], &action[conversation], range[0])
         };
         let parts = offsets.par_windows(2).map_init(|| Reader::new(self, &self.windows), read).collect();
-        Ok(Plan { parts })
+        Ok(Plan { parts, latents: Arc::clone(&self.latents) })
     }
 
     /// The distinct texts whose base ids a plan lacks, in alphabetical order.
@@ -152,8 +152,9 @@ impl ServedParse {
     /// plan lacks are among them, also those that were learnt since it was made.
     ///
     /// # Errors
-    /// If one is not UTF-8: then the tokens are not those of a text.
+    /// If the plan is of another parse; if a text is not UTF-8: then the tokens are not those of a text.
     pub fn missing<'a>(&self, plan: &'a Plan) -> Result<Vec<&'a str>> {
+        self.check_plan(plan)?;
         let mut texts: Vec<&[u8]> = plan.parts.iter().flat_map(|part| part.missing()).collect();
         texts.sort_unstable();
         texts.dedup();
@@ -190,14 +191,21 @@ impl ServedParse {
     /// The units of the conversations that were read.
     ///
     /// # Errors
-    /// If a missing text of the plan has not been added by `learn`, or was dropped since then.
+    /// If the plan is of another parse; if a missing text of it has not been added by `learn`, or was dropped
+    /// since then.
     pub fn units(&self, plan: &Plan) -> Result<Served> {
+        self.check_plan(plan)?;
         let mut served = Served::default();
         for part in &plan.parts {
             part.fill_into(&mut served, &self.token_bytes, |text| self.windows.get(text))
                 .map_err(|text| Error::NotLearnt { text: String::from_utf8_lossy(text).into() })?;
         }
         Ok(served)
+    }
+
+    /// Checks that a plan was made by this parse, or by a clone of it.
+    fn check_plan(&self, plan: &Plan) -> Result<()> {
+        if Arc::ptr_eq(&self.latents, &plan.latents) { Ok(()) } else { Err(Error::OtherParse) }
     }
 
     /// Whether these texts can be cached beside what is.
@@ -432,6 +440,16 @@ mod tests {
         learn(&mut parse, &second);
         assert_eq!(parse.units(&second).unwrap().units.len(), 5);
         assert_eq!(parse.units(&first), Err(Error::NotLearnt { text: "a".into() }));
+    }
+
+    #[test]
+    fn a_plan_is_completed_by_the_parse_that_has_read_it() {
+        let parse = new_parse(&["ab".into()], Joints::default());
+        let plan = parse.plan(&[1, 2], &[true, true], &[0, 2]).unwrap();
+        assert!(parse.clone().units(&plan).is_ok());
+        let other = parse.with_segments(&[[2, 1].as_slice()].into_iter().collect()).unwrap();
+        assert_eq!(other.units(&plan), Err(Error::OtherParse));
+        assert_eq!(other.missing(&plan), Err(Error::OtherParse));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Runs in parts are gated a part at a time, each by a model of that part alone. Parts are divided by the hash of
 //! their runs, so each is a sample of the corpus. It is a large one: a part holds a quarter of the bound of memory.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mining::gates::ngram::ngram_entropies;
 use crate::mining::gates::quantile::quantile;
 use crate::mining::runs::parts::RunParts;
@@ -17,13 +17,26 @@ pub enum Gate {
     Quantile(f64),
 }
 
+impl Gate {
+    fn check(self) -> Result<()> {
+        let (is_gate, found, expected) = match self {
+            Gate::Nats(nats) => (nats >= 0.0, nats.to_string(), "a number of nats from 0 on"),
+            Gate::Quantile(share) => {
+                ((0.0..=1.0).contains(&share), share.to_string(), "a quantile between 0 and 1")
+            }
+        };
+        if is_gate { Ok(()) } else { Err(Error::Gate { found, expected }) }
+    }
+}
+
 /// The runs, cut before each token whose n-gram entropy is above the gate, and the gate in nats.
 ///
 /// It has none if it is a quantile and no token has an entropy: then no run has two tokens.
 ///
 /// # Errors
-/// If one token occurs in more than 2^32 places of a part, or runs cannot be read from disk or written.
+/// If the gate is negative, a quantile above 1, or no number; if one token occurs in more than 2^32 places of a part, or runs cannot be read from disk or written.
 pub fn gated(runs: &RunParts, gate: Gate) -> Result<(RunParts, Option<f32>)> {
+    gate.check()?;
     let (mut folder, mut nats) = (runs.folder(), None);
     runs.for_each(|part| {
         let entropies = ngram_entropies(part)?;
@@ -59,6 +72,15 @@ mod tests {
             folder.add(&part, &Barriers::default()).unwrap();
         }
         folder.finish()
+    }
+
+    #[test]
+    fn a_gate_that_is_no_entropy_and_no_share_is_refused() {
+        let runs = RunParts::from(runs_of(&[vec![1, 2, 3]]));
+        for gate in [Gate::Nats(f32::NAN), Gate::Nats(-1.0), Gate::Quantile(f64::NAN), Gate::Quantile(1.5)] {
+            assert!(matches!(gated(&runs, gate), Err(Error::Gate { .. })), "{gate:?}");
+        }
+        assert!(gated(&runs, Gate::Nats(f32::INFINITY)).is_ok());
     }
 
     proptest! {

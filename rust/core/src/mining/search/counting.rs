@@ -99,9 +99,10 @@ impl Counter {
 /// A task and one of its runs.
 type Visit = (u32, u32);
 
-/// All runs with each of their tasks, by task. Only with the first of them if no tasks are counted.
+/// All runs with their tasks, by task: of each run the first tasks up to the bound, which is as many as a
+/// segment in it can have; at least one.
 fn by_task(runs: &Runs, most_tasks: usize) -> Vec<Visit> {
-    let of_each = if most_tasks == 0 { 1 } else { usize::MAX };
+    let of_each = most_tasks.max(1);
     let of_run = |run: u32| runs.tasks(run as usize).iter().take(of_each).map(move |&task| (task, run));
     let mut visits: Vec<Visit> = (0..runs.len() as u32).flat_map(of_run).collect();
     // Stable, because this sort is fast where most runs are in the order of their tasks already.

@@ -386,15 +386,28 @@ impl<'a> Grower<'a> {
     }
 
     /// The number of distinct tasks at `positions`, counted up to `most`.
+    ///
+    /// A run may recur in very many tasks, so those of a run are counted once for all positions in it, and not
+    /// one by one if all positions are.
     fn support(&mut self, positions: &[u32], most: u32) -> u32 {
+        let first = self.text.tasks_at(positions[0]);
+        // Positions ascend, so all between two of a run are in it.
+        if std::ptr::eq(first, self.text.tasks_at(positions[positions.len() - 1])) {
+            return first.len() as u32;
+        }
         if self.epoch == u32::MAX {
             self.stamps.fill(0);
             self.epoch = 0;
         }
         self.epoch += 1;
-        let mut support = 0;
+        let (mut support, mut last): (u32, &[u32]) = (0, &[]);
         for &position in positions {
-            for &task in self.text.tasks_at(position) {
+            let tasks = self.text.tasks_at(position);
+            if std::ptr::eq(tasks, last) {
+                continue;
+            }
+            last = tasks;
+            for &task in tasks {
                 let stamp = &mut self.stamps[task as usize];
                 support += u32::from(*stamp != self.epoch);
                 *stamp = self.epoch;

@@ -1,6 +1,7 @@
 //! Conversations in units, with holes where a window is not encoded yet.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::tokens::bytes::TokenBytes;
 
@@ -125,7 +126,9 @@ fn append<T: Copy>(list: &mut Vec<T>, items: &[T]) -> Range<usize> {
 /// Conversations that were read, in order: the input of [`ServedParse::units`].
 ///
 /// [`ServedParse::units`]: super::ServedParse::units
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
     pub(super) parts: Vec<Part>,
+    /// Those of the parse that has read them.
+    pub(super) latents: Arc<[(u32, usize)]>,
 }
