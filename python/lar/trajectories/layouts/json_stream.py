@@ -86,7 +86,7 @@ def decode_line(line: bytes) -> Any:
 
     msgspec takes half of its time. It refuses NaN, infinities, halves of surrogate pairs and a byte order
     mark, which the standard library takes; what it takes it decodes to the same values, large integers too
-    (orjson makes floats of these).
+    (orjson makes floats of these). Invalid bytes become lone surrogates, as `Scanner` has them.
 
     Raises:
         ValueError, RecursionError: as `json.loads` does.
@@ -94,7 +94,7 @@ def decode_line(line: bytes) -> Any:
     try:
         return _DECODER.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return json.loads(line.strip().decode("utf-8-sig"))
+        return json.loads(line.strip().decode("utf-8-sig", "surrogateescape"))
 
 
 def read_lines(
@@ -116,8 +116,6 @@ def read_line(line: bytes, line_number: int, number: int) -> Record | BrokenReco
     """The record of a line, with these numbers, or what is wrong with it."""
     try:
         return Record(decode_line(line), number, line_number)
-    except UnicodeDecodeError as error:
-        return BrokenRecordError(f"not UTF-8: {error.reason} at byte {error.start}", line_number, number)
     except RecursionError:
         return BrokenRecordError("JSON nested too deeply", line_number, number)
     except ValueError as error:
@@ -127,7 +125,7 @@ def read_line(line: bytes, line_number: int, number: int) -> Record | BrokenReco
 class Scanner:
     """Decodes one JSON value at a time out of a stream of UTF-8.
 
-    Invalid bytes become lone surrogates: they are refused with the record that holds them, not with the file.
+    Invalid bytes become lone surrogates: they are repaired or refused with the text that holds them.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
