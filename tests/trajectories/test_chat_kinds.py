@@ -293,6 +293,10 @@ def test_results_among_the_parts_keep_their_order():
     assert (before["content"], before["tool_calls"][0]["function"]["name"]) == ("Before.", "web_search")
     assert result == {"role": "tool", "content": "found", "tool_call_id": "s1"}
     assert after == {"role": "assistant", "content": "After."}
+    for excludes in ({"weight": 0}, {"loss": False}, {"weight": 1}):
+        context = {"role": "assistant", "content": parts, **excludes}
+        weights = [message.get("weight") for message in read({"messages": [USER, context, SAID]})]
+        assert weights == ([None] * 5 if excludes == {"weight": 1} else [None, 0, None, 0, None])
 
 
 OUTCOMES = [

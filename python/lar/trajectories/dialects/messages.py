@@ -219,12 +219,13 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
     """Read content as a list of parts, as OpenAI's and Anthropic's interfaces have it."""
     pieces = read_parts(role, parts)
     messages: list[Message] = []
+    about_all = {key: value[key] for key in ("role", *_EXCLUDES) if key in value}
     own = next((piece for piece in reversed(pieces) if piece.result is None), None)
     for piece in pieces:
         if piece.result is not None:
             messages += normalize_message(piece.result)
             continue
-        message = _message(role, "".join(piece.texts), value if piece is own else {"role": value.get("role")})
+        message = _message(role, "".join(piece.texts), value if piece is own else about_all)
         if piece.thoughts:
             message.setdefault("reasoning_content", "".join(piece.thoughts))
         if piece.calls:  # LangChain has the calls of a message twice: as parts, and beside them
