@@ -118,3 +118,13 @@ def test_plain_messages_in_their_wrappings(tmp_path: Path, form: str) -> None:
     )
     (found,) = read_trajectories(path, strict=True)
     assert [message["content"] for message in found] == ["Hi", "Hello!"]
+
+
+@pytest.mark.parametrize(
+    ("said", "weight"), [("Sorry, need more steps to process this request.", 0), ("No.", None)]
+)
+def test_what_langgraph_writes_at_its_limit_of_steps_is_context(said: str, weight: int | None) -> None:
+    asked = {"type": "human", "content": "Count."}
+    called = {"type": "ai", "content": "", "tool_calls": [{"name": "count", "args": {}, "id": "c1"}]}
+    [found] = read_trajectories([{"messages": [asked, called, {"type": "ai", "content": said}]}])
+    assert [message.get("weight") for message in found] == [None, None, weight]

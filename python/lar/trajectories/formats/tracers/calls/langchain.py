@@ -15,6 +15,8 @@ ROLES = {
     "function": "tool",
 }
 
+_OUT_OF_STEPS = "Sorry, need more steps to process this request."  # LangGraph's, in place of the last answer
+
 
 def kind_of(value: Any) -> str | None:
     """Return the kind of a LangChain message ("human", "ai", "chat", ...), or None where it is none."""
@@ -54,6 +56,8 @@ def raw_message(value: dict[str, Any]) -> dict[str, Any]:
     if calls := _calls(body, extra):
         raw["tool_calls"] = calls
         raw["content"] = _without_calls(raw["content"])
+    elif kind == "ai" and raw["content"] == _OUT_OF_STEPS:
+        raw["weight"] = 0
     return raw
 
 
