@@ -173,7 +173,7 @@ def _is_reference(reply: list[Any], value: dict[str, Any]) -> bool:
     return reply[0].get("content") in [value[key] for key in REPLIES if isinstance(value.get(key), str)]
 
 
-def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
+def with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
     """The messages after the system's text, where the record keeps it beside them."""
     if is_message(messages[0]) and messages[0].get("role", messages[0].get("from")) in (
         "system",
@@ -219,7 +219,7 @@ def _read(record: Record) -> list[Draft]:
     if reply and history and _is_agents(history[-1]):
         is_whole = inner is value and _is_reference(reply, value)
         history, reply = (history, []) if is_whole else _continued(history, reply)
-    messages = normalize_messages(_with_system(history + reply, inner or value))
+    messages = normalize_messages(with_system(history + reply, inner or value))
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
     return [_draft(value, messages, inner, next(filter(None, schemas), None), is_call=bool(reply))]
 
