@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -128,3 +129,35 @@ def test_what_langgraph_writes_at_its_limit_of_steps_is_context(said: str, weigh
     called = {"type": "ai", "content": "", "tool_calls": [{"name": "count", "args": {}, "id": "c1"}]}
     [found] = read_trajectories([{"messages": [asked, called, {"type": "ai", "content": said}]}])
     assert [message.get("weight") for message in found] == [None, None, weight]
+
+
+SUMMARY = [{"type": "summary_text", "text": "Hm."}]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"additional_kwargs": {"reasoning_content": "Hm."}},
+        {"additional_kwargs": {"reasoning": "Hm."}},
+        {"additional_kwargs": {"reasoning": {"id": "rs_1", "type": "reasoning", "summary": SUMMARY}}},
+        {"additional_kwargs": {"reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}},
+        {"content": [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "No."}]},
+        {"content": [{"type": "reasoning", "summary": SUMMARY}, {"type": "text", "text": "No."}]},
+        {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "No."}]},
+        {
+            "content": [{"type": "thinking", "thinking": "Hm."}],
+            "additional_kwargs": {"refusal": "No."},
+        },
+    ],
+)
+def test_thoughts_and_refusals_of_langchain_are_the_agents(fields: dict[str, Any]) -> None:
+    said = {"type": "ai", "content": "No.", **fields}
+    [found] = read_trajectories([{"messages": [{"type": "human", "content": "Count."}, said]}])
+    assert found.messages[1] == {"role": "assistant", "content": "No.", "reasoning_content": "Hm."}
+
+
+@pytest.mark.parametrize("content", ["", None, []])
+def test_a_refusal_of_langchain_stands_for_the_content(content: Any) -> None:
+    said = {"type": "ai", "content": content, "additional_kwargs": {"refusal": "I may not."}}
+    [found] = read_trajectories([{"messages": [{"type": "human", "content": "Count."}, said]}])
+    assert found.messages[1] == {"role": "assistant", "content": "I may not."}
