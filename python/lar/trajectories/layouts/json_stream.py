@@ -21,6 +21,7 @@ from lar.trajectories.inputs.compression import Breakable
 WINDOW = 1 << 20  # characters; grows for a value that is longer
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
 SPACE = " \t\n\r"
+NUL = b"\0"
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
@@ -109,11 +110,24 @@ def read_lines(
         if line.isspace():
             continue
         number += 1
-        yield read_line(line, line_number, number)
+        yield from read_line(line, line_number, number)
 
 
-def read_line(line: bytes, line_number: int, number: int) -> Record | BrokenRecordError:
-    """The record of a line, with these numbers, or what is wrong with it."""
+def read_line(line: bytes, line_number: int, number: int) -> Iterator[Record | BrokenRecordError]:
+    """Yield the record of a line, with these numbers, or what is wrong with it.
+
+    A crash may leave NUL bytes in a file, in place of what was not on the disk yet. They are an error of
+    their own, so that they do not cost the record beside them.
+    """
+    if NUL in line:
+        lost = f"{line.count(NUL)} NUL bytes, as a crash leaves them: what was written there is lost"
+        yield BrokenRecordError(lost, line_number, number)
+        line = line.strip(NUL + b" \t\r\n")
+    if line:
+        yield _record(line, line_number, number)
+
+
+def _record(line: bytes, line_number: int, number: int) -> Record | BrokenRecordError:
     try:
         return Record(decode_line(line), number, line_number)
     except RecursionError:
