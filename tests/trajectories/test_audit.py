@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories
 from lar.trajectories.audit import LABELS, left_out
 
@@ -95,6 +96,39 @@ def test_characters_in_are_characters_kept_and_characters_left_out(fields, extra
         if text not in kept and json.dumps(text)[1:-1] not in kept and text not in named
     ]
     assert sum(counts.values()) == sum(map(len, missing))
+
+
+HALF = st.sampled_from(["\ud83d", "\udc80"])  # of an emoji; a byte that is not UTF-8, as text logs are read
+
+
+@given(st.lists(HALF, min_size=1, max_size=3), word, st.sampled_from(["user", "tool", "system"]))
+def test_half_a_character_is_counted_where_it_stood(halves, text, role):
+    written = text.join([*halves, ""])
+    raw = {"role": role, "content": written}
+    for copy in ({}, {"copy": written}):
+        [found], counts = read({"messages": [USER, raw, SAID], **copy})
+        assert found.messages[1] == {"role": role, "content": text.join([*"\ufffd" * len(halves), ""])}
+        assert counts == {f"{path} (half a character)": len(halves) for path in ("messages[].content", *copy)}
+
+
+def test_half_a_character_of_a_text_that_is_left_out_counts_once():
+    [_], counts = read({"messages": [USER, SAID], "note": "no \ud83d"})
+    assert counts == {"note": 4}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": "a\ud83d"},
+        {"reasoning_content": "a\ud83d"},
+        {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "\ud83d"}}]},
+    ],
+)
+def test_half_a_character_of_the_agent_refuses_its_run(fields):
+    with pytest.raises(TrajectoryError, match="message 2: a text of the agent that is not valid UTF-8"):
+        read({"messages": [USER, {**SAID, **fields}]})
+    [found], _ = read({"messages": [USER, {**SAID, **fields, "weight": 0}, SAID]})  # context is not learnt
+    assert "\ufffd" in json.dumps(found.messages, ensure_ascii=False)
 
 
 def test_a_text_cut_into_messages_is_held():

@@ -15,6 +15,7 @@ SYSTEM = {"role": "system", "content": "You run a warehouse."}
 USER = {"role": "user", "content": "How many crates?"}
 SAID = {"role": "assistant", "content": "Twelve."}
 CALL = {"id": "c1", "type": "function", "function": {"name": "count", "arguments": '{"bay":4}'}}
+LIGHT = {"name": "light", "arguments": "{}"}
 TOOL = {
     "type": "function",
     "function": {"name": "count", "description": "Count", "parameters": {"type": "object"}},
@@ -239,6 +240,43 @@ def test_a_finished_turn_is_not_continued():
     assert [path for _, path in report.left_out] == ["answer"]
 
 
+def answered(*history: Any, reply: Any) -> Any:
+    return read({"request": {"messages": [USER, *history]}, "response": reply})
+
+
+def test_a_reply_to_a_finished_turn_is_another_turn():
+    called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    other = {"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": "c2", "function": LIGHT}]}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "12"}
+    hello = {"role": "assistant", "content": "Hello! What do you need?"}
+    for before, reply in [
+        (called, [SAID]),
+        (called, [other]),
+        (called, [result, SAID]),
+        (hello, [SAID]),
+        (hello, [other]),
+        ({"role": "assistant", "content": "I say: Twelve."}, [SAID]),  # not a turn that holds the reply
+    ]:
+        assert answered(before, reply=reply) == [USER, before, *reply]
+
+
+def test_only_the_first_message_of_a_reply_can_be_in_the_history():
+    called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "12"}
+    assert answered(called, reply=[called, result, SAID]) == [USER, called, result, SAID]
+    assert answered(SAID, reply=[{**SAID, "content": "<think>Bay 4.</think>Twelve."}]) == [
+        USER,
+        {**SAID, "content": "<think>Bay 4.</think>Twelve."},
+    ]
+
+
+@pytest.mark.parametrize("text", ["Twelve crates stand in bay 4, and one more.", "and one more."])
+def test_a_turn_that_the_request_says_is_begun_is_continued(text):
+    begun = {"role": "assistant", "content": "All in all.", "prefix": True}
+    assert answered(begun, reply=f" {text}") == [USER, {**SAID, "content": f"All in all. {text}"}]
+    assert answered(begun, reply="Twelve.") == [USER, {**SAID, "content": "All in all.Twelve."}]
+
+
 @pytest.mark.parametrize("key", ["system", "system_prompt", "instructions"])
 @pytest.mark.parametrize("text", ["You run a warehouse.", [{"type": "text", "text": "You run a warehouse."}]])
 def test_a_system_text_beside_the_messages(key, text):
@@ -293,6 +331,10 @@ def test_results_among_the_parts_keep_their_order():
     assert (before["content"], before["tool_calls"][0]["function"]["name"]) == ("Before.", "web_search")
     assert result == {"role": "tool", "content": "found", "tool_call_id": "s1"}
     assert after == {"role": "assistant", "content": "After."}
+    for excludes in ({"weight": 0}, {"loss": False}, {"weight": 1}):
+        context = {"role": "assistant", "content": parts, **excludes}
+        weights = [message.get("weight") for message in read({"messages": [USER, context, SAID]})]
+        assert weights == ([None] * 5 if excludes == {"weight": 1} else [None, 0, None, 0, None])
 
 
 OUTCOMES = [

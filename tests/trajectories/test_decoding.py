@@ -42,5 +42,5 @@ def decoded(decode, line):
     )
 )
 def test_lines_are_decoded_as_the_standard_library_does(line):
-    expected = decoded(lambda text: json.loads(text.strip().decode("utf-8-sig")), line)
+    expected = decoded(lambda text: json.loads(text.strip().decode("utf-8-sig", "surrogateescape")), line)
     assert decoded(decode_line, line) == expected

@@ -8,6 +8,8 @@ import lzma
 import os
 import struct
 import sys
+import tarfile
+import tempfile
 import threading
 import zipfile
 import zlib
@@ -16,9 +18,12 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories, write_trajectories
+from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import find_sources, zip_members
 
 
@@ -356,6 +361,85 @@ def test_archives_of_other_programs_are_no_logs(tmp_path):
     path = zipped(tmp_path / "weights.pt", {"1.jsonl": lines(1)})
     with pytest.raises(TrajectoryError, match="binary data"):
         read(path)
+
+
+def test_a_tar_archive_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "log.jsonl").write_bytes(line(1))
+    for mode, name in (("w", "logs.tar"), ("w:gz", "logs.tgz")):
+        with tarfile.open(tmp_path / name, mode) as archive:
+            archive.add(tmp_path / "log.jsonl", "log.jsonl")
+        with pytest.raises(TrajectoryError, match=r"a tar archive: unpack it \(tar -xf\)"):
+            list(read_trajectories(tmp_path / name))
+
+
+ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32"]  # the first and the last with a byte order mark
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_other_encodings_are_read_as_utf_8_is(tmp_path, encoding, pack):
+    messages = [{"role": "user", "content": "Zähle 🙂"}, {"role": "assistant", "content": "\u2028Zwölf"}]
+    lines = "".join(
+        json.dumps({"messages": messages, "id": f"{n}"}, ensure_ascii=False) + "\n" for n in range(1000)
+    )
+    document = json.dumps([{"messages": messages}] * 2, indent=1, ensure_ascii=False)
+    for text in (lines, document):
+        found = []
+        for name in ("utf-8", encoding):
+            (tmp_path / "log").write_bytes(pack(text.encode(name)))
+            found.append(list(read_trajectories(tmp_path / "log", strict=True)))
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 41])
+def test_utf_16_that_is_cut_off_costs_its_last_record(tmp_path, cut):
+    text = b"".join(map(line, range(3))).decode()
+    (tmp_path / "log").write_bytes(text.rstrip().encode("utf-16")[:-cut])
+    report = Report()
+    found = list(read_trajectories(tmp_path / "log", report=report))
+    assert (len(found), report.problems.count) == (2, 1)
+
+
+@pytest.mark.parametrize("layout", ["lines", "document", "array"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_nul_bytes_of_a_crash_cost_no_record_beside_them(tmp_path, layout, suffix):
+    whole = [line(number).strip() for number in range(3)]
+    content = {
+        "lines": b"\n".join(whole) + b"\n",
+        "document": json.dumps(json.loads(whole[0]), indent=1).encode(),
+        "array": b"[" + b",\n".join(whole) + b"]\n",
+    }[layout]
+    path = tmp_path / f"log{suffix}"
+    path.write_bytes((gzip.compress if suffix else bytes)(content + bytes(700)))
+    report = Report()
+    found = list(read_trajectories(path, report=report))
+    assert (len(found), report.problems.count) == (1 if layout == "document" else 3, 1)
+    if layout == "lines":
+        assert "line 4: 700 NUL bytes, as a crash leaves them" in report.problems.summary()
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=4))
+@settings(deadline=None, max_examples=10)
+def test_nul_bytes_between_records_are_counted(counts):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "log.jsonl")
+        first, *others = counts
+        path.write_bytes(
+            line(0) + b"".join(bytes(many) + line(at) for at, many in enumerate(others)) + bytes(first)
+        )
+        report, written = Report(), Path(folder, "out.parquet")
+        found = list(read_trajectories(path, report=report))
+        imported = Report()
+        import_logs([path], written, report=imported)
+        assert len(found) == 4
+        assert report.problems.count == imported.problems.count == sum(map(bool, counts))
+        assert list(read_trajectories(written)) == found
+
+
+def test_a_file_of_nul_bytes_alone_is_named(tmp_path):
+    (tmp_path / "log.jsonl").write_bytes(bytes(70))
+    with pytest.raises(TrajectoryError, match="NUL bytes alone, as a crash leaves them"):
+        list(read_trajectories(tmp_path / "log.jsonl"))
 
 
 def test_the_members_of_an_archive_can_be_opened_one_by_one(tmp_path):

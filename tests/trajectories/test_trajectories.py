@@ -208,13 +208,13 @@ def test_records_on_one_line_are_told_apart(tmp_path: Path) -> None:
     assert (path, texts.characters) == ("(file).note", 2 * len("of both"))
 
 
-def test_invalid_utf8_costs_its_record(tmp_path: Path) -> None:
-    good, bad = json.dumps(talk("a")).encode(), json.dumps(talk("X")).encode().replace(b"X", b"\xff\xfe")
-    half = json.dumps(talk("\ud83d")).encode()
-    (tmp_path / "lines.jsonl").write_bytes(b"\n".join([good, bad, half, good]))
-    (tmp_path / "array.json").write_bytes(b"[" + b",\n".join([good, bad, half, good]) + b"]")
+def test_invalid_utf8_is_repaired_but_in_the_agents_text_it_costs_its_record(tmp_path: Path) -> None:
+    asked = json.dumps(talk("X")).encode().replace(b"X", b"\xff\\udead")
+    said = [json.dumps(talk("a")).encode().replace(b"yes", half) for half in (b"\xff\xfe", b"\\ud83d")]
+    (tmp_path / "lines.jsonl").write_bytes(b"\n".join([asked, *said, asked]))
+    (tmp_path / "array.json").write_bytes(b"[" + b",\n".join([asked, *said, asked]) + b"]")
     found, problems = read(tmp_path)
-    assert len(found) == 4
+    assert [item.messages[0]["content"] for item in found] == ["\ufffd\ufffd"] * 4
     assert [(problem.path.name, problem.line) for problem in problems.records] == [
         ("array.json", 2),
         ("array.json", 3),

@@ -160,6 +160,20 @@ def test_tau2(tmp_path: Path, text: str, name: str) -> None:
     assert found[0].messages[3]["tool_call_id"] == "c1"
 
 
+def test_a_turn_of_tau2_that_no_model_wrote_is_context(path: Path) -> None:
+    content = tau2_file()
+    greeting, _, turn, _ = content["simulations"][0]["messages"]
+    turn["usage"] = {"completion_tokens": 5}
+    assert [found.messages[0] for found in read(path, content)] == [
+        {"role": "assistant", "content": "Hi!", "weight": 0}
+    ] * 2
+    assert "weight" not in read(path, content)[0].messages[2]
+    del turn["usage"]  # nothing tells them apart then, but tau2's own greeting
+    assert "weight" not in read(path, content)[0].messages[0]
+    greeting["content"] = "Hi! How can I help you today?"
+    assert read(path, content)[0].messages[0]["weight"] == 0
+
+
 def test_calls_of_tau2s_simulated_user_are_counted_and_not_read(path: Path) -> None:
     content = tau2_file()
     asked = {"id": "u1", "name": "check_status_bar", "arguments": {"at": "the top"}, "requestor": "user"}
@@ -201,6 +215,19 @@ def test_a_demonstration_in_a_swe_agent_log_is_context(path: Path) -> None:
     content["history"].insert(1, {"role": "assistant", "content": "DEMO: look.", "is_demo": True})
     (found,) = read(path, content)
     assert [message.get("weight") for message in found if message["role"] == "assistant"] == [0, None]
+
+
+@pytest.mark.parametrize("status", ["exit_cost", "submitted (exit_context)", "submitted", None])
+def test_the_last_turn_of_a_run_that_swe_agent_ended_is_context(path: Path, status: str | None) -> None:
+    said = {"role": "assistant", "content": "Exit due to cost limit", "agent": "main"}
+    content = swe_agent_file("django-1") | {"info": {"exit_status": status}}
+    content["history"] += [said, {"role": "user", "content": "Exited (autosubmitted)", "agent": "main"}]
+    step = {"action": "", "observation": "", "response": said["content"]}
+    steps = {**content, "history": [], "trajectory": [{**step, "response": "Look."}, step]}
+    for raw in (content, steps):
+        (found,) = read(path, raw)
+        weights = [message.get("weight") for message in found if message["role"] == "assistant"]
+        assert weights == [None, 0 if status and "exit_" in status else None]
 
 
 def test_thinking_blocks_of_swe_agent_are_the_agents_reasoning(path: Path) -> None:

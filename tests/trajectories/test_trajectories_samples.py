@@ -62,7 +62,9 @@ def key(trajectory: Trajectory) -> str:
 
 
 def as_text(messages: list[Message]) -> str:
-    return json.dumps(messages, sort_keys=True)
+    """The messages without weights: the corpora count what a harness wrote as the agent's."""
+    unweighted = [{key: value for key, value in message.items() if key != "weight"} for message in messages]
+    return json.dumps(unweighted, sort_keys=True)
 
 
 def of_the_agent(messages: list[Message]) -> list[Message]:
@@ -86,6 +88,13 @@ def test_a_sample_reads_as_the_corpus_has_it(shared: Path, name: str) -> None:
         assert key(trajectory) in known, f"{trajectory.id} differs from the corpus"
         same = known[key(trajectory)]
         assert trajectory.success is None or any(trajectory.success == other.success for other in same)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name.startswith("tau2")])
+def test_the_greeting_of_tau2_is_context(shared: Path, name: str) -> None:
+    for trajectory in read_trajectories(shared / "data" / "RAW_SAMPLES" / name, strict=True):
+        turns = [message for message in trajectory if message["role"] == "assistant"]
+        assert [message.get("weight") for message in turns] == [0] + [None] * (len(turns) - 1)
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, lines_of, strings_of
+from lar.trajectories.dialects.messages import from_json_text, lines_of, repaired, strings_of
 from lar.trajectories.draft import solved
 from lar.trajectories.schema import Trajectory
 
@@ -45,6 +45,7 @@ _ATTRIBUTE = frozenset(("key", "value"))  # of a span
 # left out. A snapshot of a file has thousands, and each search reads all texts.
 _SEARCHED = 32
 _NUMBER = re.compile(r"\d+")
+_HALVES = " (half a character)"  # behind the path of a text in which U+FFFD stands for these
 _Path = tuple[str, ...]
 
 
@@ -53,7 +54,8 @@ def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
 
     A path is that of the members, `messages[].content`; list indices and numbers in names do not count. JSON
     within a string is opened. A text counts as held where it stands in a text of a trajectory, as it is or as
-    JSON writes it; of a text that was cut into messages, the lines that are missing are counted.
+    JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
+    characters, for which a trajectory has U+FFFD, are counted at a path of their own.
     """
     held = _Held(trajectories)
     counts: dict[str, int] = {}
@@ -158,6 +160,10 @@ def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]
             for item in value:
                 yield from _missing(item, (*path, "[]"), held)
     elif isinstance(value, str) and value and not held.holds(value) and not _STAMP.fullmatch(value):
+        whole = repaired(value)
+        if whole is not value and held.missing(whole) < len(whole):
+            yield (*path, _HALVES), sum(map(str.__ne__, whole, value))
+            value = whole
         inner = _opened(value)
         if inner is not value:
             yield from _missing(inner, (*path, "(json)"), held)
@@ -186,7 +192,7 @@ def _name(path: _Path) -> str:
 
     So a tree of any depth has one path, and so have attributes such as `messages.0.content`.
     """
-    steps = [step if step in ("[]", "(json)") else f".{_NUMBER.sub('N', step)}" for step in path]
+    steps = [step if step in ("[]", "(json)", _HALVES) else f".{_NUMBER.sub('N', step)}" for step in path]
     kept: list[str] = []
     for step in steps:
         kept.append(step)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import check_text, is_spoken, is_utf8
+from lar.trajectories.dialects.messages import is_spoken, is_utf8, repair_text, repaired
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
@@ -29,27 +29,28 @@ class Draft:
     is_call: bool = False  # one call of a model: the history and the reply, not a whole run
     is_session: bool = False  # the task is a session, which a session of another name may go on from
     problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
+    is_repaired: bool = False  # half a character of a text that is not the agent's became U+FFFD
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None, place: str = "") -> Trajectory:
     """Return the draft as a trajectory with its defaults.
 
     `label` names the record's source; `task_key` is that of `read_trajectories`; `place` tells the drafts of
-    one record apart.
+    one record apart. Texts that are not valid UTF-8 are repaired in the draft, but for the agent's.
 
     Raises:
-        TrajectoryError: there are no messages or no turn of the agent, a text is not valid UTF-8, or the task
-            key is missing.
+        TrajectoryError: there are no messages or no turn of the agent, a text of the agent or a name is not
+            valid UTF-8, or the task key is missing.
     """
     if not draft.messages:
         raise TrajectoryError("no messages")
     if not is_spoken(draft.messages[-1]) and not any(map(is_spoken, draft.messages)):
         raise TrajectoryError(NO_AGENT)
-    check_text(draft.messages)
+    draft.is_repaired = repair_text(draft.messages)
     if task_key is not None:
         task = look_up(record, task_key)
     else:
-        task = draft.task or first_message_task(draft.messages)
+        task = repaired(draft.task or first_message_task(draft.messages))
     name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}{place}"
     source = draft.source if draft.source is not None or draft.keep_source else label
     if not all(text is None or is_utf8(text) for text in (task, name, source, draft.model)):

@@ -59,19 +59,21 @@ def read_record(
         raise TrajectoryError(
             f"not a well-formed record of its format ({type(error).__name__}: {error})"
         ) from None
-    reading = Reading(format_.name, [], [], record.plain is not None)
+    found: list[Found] = []
+    problems: list[str] = []
     for place, draft in enumerate(drafts):
-        reading.problems.extend(draft.problems)
+        problems.extend(draft.problems)
         try:
             trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
         except TrajectoryError as error:
-            reading.problems.append(str(error))
+            problems.append(str(error))
         else:
             names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
-            reading.found.append(Found(trajectory, draft.is_call, names_task))
-    if not reading.found and (reading.problems or not format_.may_be_empty):
-        raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
-    return reading
+            found.append(Found(trajectory, draft.is_call, names_task))
+    if not found and (problems or not format_.may_be_empty):
+        raise TrajectoryError(problems[0] if problems else NO_AGENT)
+    is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)
+    return Reading(format_.name, found, problems, is_plain)
 
 
 def _describe(value: Any) -> str:

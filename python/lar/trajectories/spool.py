@@ -123,7 +123,7 @@ def _other_records(reader: Reader, lines: ChatLines) -> Iterator[Record | Broken
     for data, line, number in lines.other_lines():
         if number > first:  # formats are reported in the order in which they come
             reader.report.counts(chat.FORMAT.name)
-        yield json_stream.read_line(data, line, number)
+        yield from json_stream.read_line(data, line, number)
 
 
 def _plain_part(lines: ChatLines, block: Lines) -> _Part:

@@ -60,6 +60,34 @@ def test_a_newer_session_has_its_system_prompt(tmp_path: Path) -> None:
     assert (found.id, found.model) == ("s1", "acme-1")
 
 
+NOTICES = ["user", "API Error", "a tool use result. Only one tool may be used at a time."]
+
+
+@pytest.mark.parametrize("notice", [f"[Response interrupted by {by}]" for by in NOTICES])
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_what_cline_writes_as_the_agent_is_context(tmp_path: Path, notice: str, in_parts: bool) -> None:
+    path = tmp_path / "api_conversation_history.json"
+    asked = "<task>Count</task><environment_details>x</environment_details>"
+
+    def turns(*parts: Any) -> Any:
+        content: Any = list(parts) if in_parts else "".join(part.get("text", "") for part in parts)
+        path.write_text(json.dumps([user(asked), {"role": "assistant", "content": content}]))
+        (found,), _ = read(path, strict=True)
+        return found.messages[1:]
+
+    def text(said: str) -> dict[str, str]:
+        return {"type": "text", "text": said}
+
+    assert turns(text(f"I cou\n\n{notice}")) == [agent("I cou"), agent(notice, weight=0)]
+    assert turns(text(notice)) == [agent(notice, weight=0)]
+    failure = "Failure: I did not provide a response."
+    assert turns(text(failure)) == [agent(failure, weight=0)]
+    assert turns(text(f"It says {notice} here")) == [agent(f"It says {notice} here")]
+    if in_parts:
+        called = {"type": "tool_use", "id": "c1", "name": "count", "input": {}}
+        assert turns(text(f"I count\n\n{notice}"), called) == [agent("I count", call("count", "{}", "c1"))]
+
+
 def test_messages_for_the_screen_are_refused() -> None:
     found, report = read(FILE.parent)
     assert len(found) == 1

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
 GOOSE = LOGS / "goose" / "20260301_1.jsonl"
@@ -33,6 +35,23 @@ def test_goose_exported_and_as_events(tmp_path: Path) -> None:
     events += [{"type": "message", "message": half} for half in halves] + [{"type": "complete"}]
     (found,), _ = read(write_lines(tmp_path / "events.jsonl", events), strict=True)
     assert found.messages == [*MESSAGES, agent("ab")]
+
+
+NOTES = [
+    "The previous message contains a summary that was prepared because a context limit was reached.\n"
+    "Do not mention that you read a summary or that conversation summarization occurred\nJust continue.",
+    "Your context was compacted at the user's request. The previous message contains a summary.\n"
+    "Do not mention that you read a summary or that conversation summarization occurred.\nJust continue.",
+    "Ran into this error: overloaded.\n\nPlease retry if you think this is a transient or recoverable error.",
+]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_what_goose_writes_as_the_agent_is_context(tmp_path: Path, note: str) -> None:
+    entries = [json.loads(line) for line in GOOSE.read_text().splitlines()]
+    entries.append({"role": "assistant", "created": 9, "content": [{"type": "text", "text": note}]})
+    (found,), _ = read(write_lines(tmp_path / "session.jsonl", entries), strict=True)
+    assert found.messages == [*MESSAGES, agent(note, weight=0)]
 
 
 def test_continue() -> None:

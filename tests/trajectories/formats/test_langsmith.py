@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,3 +119,45 @@ def test_plain_messages_in_their_wrappings(tmp_path: Path, form: str) -> None:
     )
     (found,) = read_trajectories(path, strict=True)
     assert [message["content"] for message in found] == ["Hi", "Hello!"]
+
+
+@pytest.mark.parametrize(
+    ("said", "weight"), [("Sorry, need more steps to process this request.", 0), ("No.", None)]
+)
+def test_what_langgraph_writes_at_its_limit_of_steps_is_context(said: str, weight: int | None) -> None:
+    asked = {"type": "human", "content": "Count."}
+    called = {"type": "ai", "content": "", "tool_calls": [{"name": "count", "args": {}, "id": "c1"}]}
+    [found] = read_trajectories([{"messages": [asked, called, {"type": "ai", "content": said}]}])
+    assert [message.get("weight") for message in found] == [None, None, weight]
+
+
+SUMMARY = [{"type": "summary_text", "text": "Hm."}]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"additional_kwargs": {"reasoning_content": "Hm."}},
+        {"additional_kwargs": {"reasoning": "Hm."}},
+        {"additional_kwargs": {"reasoning": {"id": "rs_1", "type": "reasoning", "summary": SUMMARY}}},
+        {"additional_kwargs": {"reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}},
+        {"content": [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "No."}]},
+        {"content": [{"type": "reasoning", "summary": SUMMARY}, {"type": "text", "text": "No."}]},
+        {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "No."}]},
+        {
+            "content": [{"type": "thinking", "thinking": "Hm."}],
+            "additional_kwargs": {"refusal": "No."},
+        },
+    ],
+)
+def test_thoughts_and_refusals_of_langchain_are_the_agents(fields: dict[str, Any]) -> None:
+    said = {"type": "ai", "content": "No.", **fields}
+    [found] = read_trajectories([{"messages": [{"type": "human", "content": "Count."}, said]}])
+    assert found.messages[1] == {"role": "assistant", "content": "No.", "reasoning_content": "Hm."}
+
+
+@pytest.mark.parametrize("content", ["", None, []])
+def test_a_refusal_of_langchain_stands_for_the_content(content: Any) -> None:
+    said = {"type": "ai", "content": content, "additional_kwargs": {"refusal": "I may not."}}
+    [found] = read_trajectories([{"messages": [{"type": "human", "content": "Count."}, said]}])
+    assert found.messages[1] == {"role": "assistant", "content": "I may not."}

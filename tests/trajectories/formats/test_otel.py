@@ -191,3 +191,59 @@ def test_which_spans_are_calls(is_read: bool, attributes: dict[str, Any]) -> Non
     assert len(found) == is_read
     for item in found:
         assert [message["content"] for message in item] == ["Hi", "Hello!"]
+
+
+def said(*parts: dict[str, Any], end: str | None = None) -> dict[str, Any]:
+    return {"role": "assistant", "parts": list(parts), **({"finish_reason": end} if end else {})}
+
+
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "content": content}
+
+
+def counting(bay: int) -> dict[str, Any]:
+    return {"type": "tool_call", "id": f"c{bay}", "name": "count", "arguments": {"bay": bay}}
+
+
+def answer_in_span(messages: list[Any], **attributes: Any) -> tuple[list[Any], dict[str, int]]:
+    """The messages after the request, and what was left out of the reply."""
+    asked = [{"role": "user", "parts": [text("Count.")]}]
+    fields = {"gen_ai.input.messages": asked, "gen_ai.output.messages": messages, **attributes}
+    span = {"trace_id": TRACE, "span_id": "1", "name": "chat", "attributes": fields}
+    report = Report()
+    [found] = read_trajectories([span], report=report)
+    left = {path: texts.characters for (_, path), texts in report.left_out.items() if "output" in path}
+    return found.messages[1:], left
+
+
+TWO_CHOICES = [
+    [said(text("A"), end="stop"), said(text("B"), end="content_filter")],
+    [said(counting(1), end="tool_call"), said(counting(2), end="tool_call")],
+    [said(text("A"), counting(1), end="tool_call"), said(text("B"), counting(2), end="tool_call")],
+    [said(text("A"), end="stop"), said(counting(2), end="tool_call")],
+    [said(counting(1), end="tool_call"), said(text("B"), end="stop")],
+]
+
+
+@pytest.mark.parametrize("choices", TWO_CHOICES)
+def test_of_several_choices_the_first_is_read_and_the_others_are_counted(choices: list[Any]) -> None:
+    [alone], left = answer_in_span(choices[:1])
+    [found], more = answer_in_span(choices)
+    assert (found, left) == (alone, {})
+    assert sum(more.values()) >= 1 or "B" not in json.dumps(choices)
+
+
+@pytest.mark.parametrize("end", [None, "tool_call"])
+def test_a_text_and_a_call_with_one_end_are_one_reply(end: str | None) -> None:
+    [found], left = answer_in_span([said(text("A"), end=end), said(counting(1), end=end)])
+    assert (found["content"], len(found["tool_calls"]), left) == ("A", 1, {})
+
+
+@pytest.mark.parametrize(
+    "count",
+    [{"gen_ai.request.choice.count": 2}, {"llm.invocation_parameters": '{"n": 2, "temperature": 1}'}],
+)
+def test_as_many_messages_as_choices_were_asked_for_are_choices(count: dict[str, Any]) -> None:
+    [found], left = answer_in_span([said(text("A")), said(text("B"))], **count)
+    assert found == {"role": "assistant", "content": "A"}
+    assert sum(left.values()) == 1

@@ -38,6 +38,7 @@ _PLAIN_KEYS = frozenset(("role", "content", "name", "tool_call_id", "tool_calls"
 _CALLING = ("function_call", "tool_call", "tool_calls")
 _CONTENT = ("content", "value", "text")
 _BODY = (*_CONTENT, "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal")
+_HALVES = re.compile("[\ud800-\udfff]")  # a byte that is not UTF-8 is read as one of these too
 _LINE_BREAK = re.compile(r"[\r\n]+")
 # What a training library calls a turn that is context only: {key: the value that excludes it}.
 _EXCLUDES = ("weight", "loss_weight", "loss", "train", "trainable")
@@ -218,12 +219,13 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
     """Read content as a list of parts, as OpenAI's and Anthropic's interfaces have it."""
     pieces = read_parts(role, parts)
     messages: list[Message] = []
+    about_all = {key: value[key] for key in ("role", *_EXCLUDES) if key in value}
     own = next((piece for piece in reversed(pieces) if piece.result is None), None)
     for piece in pieces:
         if piece.result is not None:
             messages += normalize_message(piece.result)
             continue
-        message = _message(role, "".join(piece.texts), value if piece is own else {"role": value.get("role")})
+        message = _message(role, "".join(piece.texts), value if piece is own else about_all)
         if piece.thoughts:
             message.setdefault("reasoning_content", "".join(piece.thoughts))
         if piece.calls:  # LangChain has the calls of a message twice: as parts, and beside them
@@ -234,14 +236,35 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
     return messages
 
 
-def check_text(messages: list[Message]) -> None:
-    """Raise TrajectoryError where a string cannot be written as UTF-8 (bad bytes, half a character)."""
+def repair_text(messages: list[Message]) -> bool:
+    """Repair the texts that are not the agent's in place, as `repaired` does; return whether there was any.
+
+    The agent's texts are learnt, so they must be what it wrote.
+
+    Raises:
+        TrajectoryError: a text of the agent cannot be written as UTF-8 (bad bytes, half a character).
+    """
+    found = False
     for number, message in enumerate(messages, start=1):
         if len(message) == 2 and message["content"].isascii():
             continue
-        for text in strings_of(message):
-            if not text.isascii() and not is_utf8(text):
-                raise TrajectoryError(f"message {number}: text that is not valid UTF-8")
+        if all(repaired(text) is text for text in strings_of(message)):
+            continue
+        if is_spoken(message) and "weight" not in message:
+            raise TrajectoryError(f"message {number}: a text of the agent that is not valid UTF-8")
+        _repair(message)
+        found = True
+    return found
+
+
+def _repair(message: Message) -> None:
+    for key in ("content", "name", "tool_call_id", "reasoning_content"):
+        if key in message:
+            message[key] = repaired(message[key])
+    for call in message.get("tool_calls", ()):
+        call["id"] = call["id"] and repaired(call["id"])
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        call["function"] = {"name": repaired(name), "arguments": repaired(arguments)}
 
 
 def strings_of(message: Message) -> list[str]:
@@ -259,6 +282,11 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def repaired(text: str) -> str:
+    """`text` with U+FFFD for each byte or half a character that UTF-8 cannot hold."""
+    return text if text.isascii() or is_utf8(text) else _HALVES.sub("\ufffd", text)
 
 
 def lines_of(text: str) -> list[str]:

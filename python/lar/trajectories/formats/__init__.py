@@ -51,6 +51,7 @@ from lar.trajectories.formats.interfaces import (
     message_lines,
     responses,
     sharegpt,
+    vercel_ui,
 )
 from lar.trajectories.formats.tracers import (
     agents_sdk,
@@ -136,6 +137,8 @@ _TRACES = (
     gateways.LITELLM,
 )
 _INTERFACES = (
+    vercel_ui.FORMAT,
+    vercel_ui.LINES,
     gemini.GEMINI,
     gemini.CONTENTS,
     responses.FORMAT,

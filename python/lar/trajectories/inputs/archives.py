@@ -18,6 +18,8 @@ from lar.trajectories.inputs.compression import PACKED_PIECE, BrokenDataError, F
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an archive without members
 ZIP_NAMES = (".zip", ".eval")
 
+_TAR = slice(257, 262)  # where a tar archive has its magic
+
 _METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 93: "zstandard"}
 _HEADER = struct.Struct(
     "<4s2xHH4xIIIHH"
@@ -35,6 +37,11 @@ class Member:
     offset: int
     packed: int | None
     crc: int | None
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a tar archive, which is not read."""
+    return head[_TAR] == b"ustar"
 
 
 def list_members(archive: IO[bytes]) -> tuple[list[Member], str | None]:

@@ -25,6 +25,7 @@ from lar.trajectories.inputs.compression import (
     compression_of,
     unpacked,
 )
+from lar.trajectories.inputs.encodings import decoded
 from lar.trajectories.inputs.folders import HIDDEN_LOGS, logs_among
 from lar.utils.files import temporary_files
 from lar.utils.paths import StrPath
@@ -208,14 +209,14 @@ class Opened:
 
 @contextmanager
 def open_source(source: Source) -> Iterator[Opened]:
-    """Open a file; what is compressed is unpacked.
+    """Open a file; what is compressed is unpacked, and UTF-16 becomes UTF-8.
 
     Raises:
         MissingExtraError: the compression needs a package.
         BrokenDataError: at once, or while reading, where the compressed data or the archive breaks.
     """
     with source.open() as raw:
-        stream: IO[bytes] = raw
+        stream: io.BufferedReader = raw
         if raw.seekable():
             magic = raw.read(MAGIC_BYTES)
             raw.seek(0)
@@ -224,16 +225,17 @@ def open_source(source: Source) -> Iterator[Opened]:
         compression = compression_of(magic)
         if compression is not None:
             stream = unpacked(stream, compression, source.full_name)
+        encoding, stream = decoded(stream)
         broken = None
         if stream.seekable():
             head = stream.read(HEAD)
             stream.seek(0)
         else:
             head, stream, broken = _peeked(stream, HEAD)
-        yield Opened(stream, head, _position(raw), compression is not None, broken)
+        yield Opened(stream, head, _position(raw), bool(compression or encoding), broken)
 
 
-def _peeked(stream: IO[bytes], size: int) -> tuple[bytes, IO[bytes], BrokenDataError | None]:
+def _peeked(stream: IO[bytes], size: int) -> tuple[bytes, io.BufferedReader, BrokenDataError | None]:
     replayed = Replayed(stream, size)
     return replayed.head, io.BufferedReader(Pieces(replayed.read), HEAD), replayed.broken
 

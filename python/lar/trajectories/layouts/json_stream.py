@@ -21,6 +21,7 @@ from lar.trajectories.inputs.compression import Breakable
 WINDOW = 1 << 20  # characters; grows for a value that is longer
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
 SPACE = " \t\n\r"
+NUL = b"\0"
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
@@ -86,7 +87,7 @@ def decode_line(line: bytes) -> Any:
 
     msgspec takes half of its time. It refuses NaN, infinities, halves of surrogate pairs and a byte order
     mark, which the standard library takes; what it takes it decodes to the same values, large integers too
-    (orjson makes floats of these).
+    (orjson makes floats of these). Invalid bytes become lone surrogates, as `Scanner` has them.
 
     Raises:
         ValueError, RecursionError: as `json.loads` does.
@@ -94,7 +95,7 @@ def decode_line(line: bytes) -> Any:
     try:
         return _DECODER.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return json.loads(line.strip().decode("utf-8-sig"))
+        return json.loads(line.strip().decode("utf-8-sig", "surrogateescape"))
 
 
 def read_lines(
@@ -109,15 +110,26 @@ def read_lines(
         if line.isspace():
             continue
         number += 1
-        yield read_line(line, line_number, number)
+        yield from read_line(line, line_number, number)
 
 
-def read_line(line: bytes, line_number: int, number: int) -> Record | BrokenRecordError:
-    """The record of a line, with these numbers, or what is wrong with it."""
+def read_line(line: bytes, line_number: int, number: int) -> Iterator[Record | BrokenRecordError]:
+    """Yield the record of a line, with these numbers, or what is wrong with it.
+
+    A crash may leave NUL bytes in a file, in place of what was not on the disk yet. They are an error of
+    their own, so that they do not cost the record beside them.
+    """
+    if NUL in line:
+        lost = f"{line.count(NUL)} NUL bytes, as a crash leaves them: what was written there is lost"
+        yield BrokenRecordError(lost, line_number, number)
+        line = line.strip(NUL + b" \t\r\n")
+    if line:
+        yield _record(line, line_number, number)
+
+
+def _record(line: bytes, line_number: int, number: int) -> Record | BrokenRecordError:
     try:
         return Record(decode_line(line), number, line_number)
-    except UnicodeDecodeError as error:
-        return BrokenRecordError(f"not UTF-8: {error.reason} at byte {error.start}", line_number, number)
     except RecursionError:
         return BrokenRecordError("JSON nested too deeply", line_number, number)
     except ValueError as error:
@@ -127,7 +139,7 @@ def read_line(line: bytes, line_number: int, number: int) -> Record | BrokenReco
 class Scanner:
     """Decodes one JSON value at a time out of a stream of UTF-8.
 
-    Invalid bytes become lone surrogates: they are refused with the record that holds them, not with the file.
+    Invalid bytes become lone surrogates: they are repaired or refused with the text that holds them.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:

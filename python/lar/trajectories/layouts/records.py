@@ -17,6 +17,7 @@ from lar.trajectories.formats import (
     recognise_record,
 )
 from lar.trajectories.formats.base import Format
+from lar.trajectories.inputs.archives import is_tar
 from lar.trajectories.inputs.beside import context_by, context_of
 from lar.trajectories.inputs.compression import HEAD, BrokenDataError
 from lar.trajectories.inputs.files import PARQUET, Opened, Source, open_source, seekable
@@ -50,7 +51,13 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
         return csv_rows.read_rows(stream, source.full_name)
     if not start:
         raise BrokenRecordError("the file is empty", None)
-    if b"\x00" in head:
+    if not start.strip(json_stream.NUL):
+        raise BrokenRecordError(
+            "NUL bytes alone, as a crash leaves them: what was written here is lost", None
+        )
+    if is_tar(head):
+        raise BrokenRecordError("a tar archive: unpack it (tar -xf) and give its folder", None)
+    if _is_binary(start):
         raise BrokenRecordError(f"binary data, of no known format ({WHERE_LISTED})", None)
     text = head.decode("utf-8", "replace")
     for log in TEXT_FORMATS:
@@ -63,6 +70,13 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     if _YAML.search(head):
         return _yaml_records(stream)
     raise BrokenRecordError(f"not a log of a known format ({WHERE_LISTED})", 1)
+
+
+def _is_binary(start: bytes) -> bool:
+    """Whether the start of a file has NUL bytes, but not those that a crash leaves behind records of JSON."""
+    whole = start.rstrip(json_stream.NUL)
+    is_json = whole[:1] in (b"{", b"[") and json_stream.NUL not in whole.split(b"\n", 1)[0]
+    return json_stream.NUL in start and not is_json
 
 
 def _context(source: Source) -> dict[str, Any]:

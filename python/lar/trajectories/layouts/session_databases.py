@@ -47,7 +47,7 @@ def read_rows(path: Path) -> Iterator[Record | BrokenRecordError]:
 
 
 def _text(data: bytes) -> str:
-    """Invalid bytes become lone surrogates, and are refused with the record that holds them."""
+    """Invalid bytes become lone surrogates, and are repaired or refused with the text that holds them."""
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -14,6 +14,8 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.tasks import first_message_task
 
+_EXIT = "Exit due to "
+
 
 def _is_swe_agent(value: Any) -> bool:
     if has(value, "history") and is_conversation(value["history"]):
@@ -31,9 +33,10 @@ def _read_swe_agent(record: Record) -> list[Draft]:
     config = value.get("replay_config") or {}
     config = json.loads(config) if isinstance(config, str) else config
     name = _instance(value, config)
+    said = _without_exit(list(map(_demonstrated, raw)), _dig(value, "info", "exit_status"))
     return [
         Draft(
-            normalize_messages(list(map(_demonstrated, raw))),
+            normalize_messages(said),
             task=f"swe/{name}" if name else _task_without_demonstrations(raw),
             model=text_or_none(_dig(config, "agent", "model", "name")),
         )
@@ -44,6 +47,17 @@ def _demonstrated(message: Any) -> Any:
     """The message; a turn of a demonstration is context, because another run wrote it."""
     is_demo = isinstance(message, dict) and message.get("is_demo")
     return {**message, "weight": 0} if is_demo else message
+
+
+def _without_exit(messages: list[Any], status: Any) -> list[Any]:
+    """The messages; where SWE-agent itself ended the run, it wrote the last turn, which then is context."""
+    if not isinstance(status, str) or "exit_" not in status:
+        return messages
+    turns = [at for at, message in enumerate(messages) if message.get("role") == "assistant"]
+    text = messages[turns[-1]].get("content") if turns else None
+    if isinstance(text, str) and text.startswith(_EXIT):
+        messages[turns[-1]] = {**messages[turns[-1]], "weight": 0}
+    return messages
 
 
 def _from_steps(steps: Any) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message
 
 _POLICY = re.compile(r"^#\s*(\w+)\s+agent\s+policy", re.IGNORECASE | re.MULTILINE)
+_GREETING = "Hi! How can I help you today?"  # tau2 writes it before the agent has a turn
 _PERSONA = re.compile(r"\[PERSONA:[^\]]*\]$")
 
 
@@ -29,7 +30,10 @@ def _domain(messages: list[Message]) -> str:
 
 
 def _read_tau2(record: Record) -> list[Draft]:
-    """Read a simulation; the policy in the file's `info` does not become a message."""
+    """Read a simulation; the policy in the file's `info` does not become a message.
+
+    A turn of the agent that no model wrote (tau2's greeting) is context: others have their usage beside them.
+    """
     value, info = record.value, record.context.get("info")
     environment = _part(info, "environment_info")
     if "task_id" not in value:
@@ -38,7 +42,7 @@ def _read_tau2(record: Record) -> list[Draft]:
     task = _PERSONA.sub("", str(value["task_id"]))
     return [
         Draft(
-            normalize_messages(_of_the_agent(value["messages"])),
+            normalize_messages(_without_loss(_of_the_agent(value["messages"]))),
             id=identifier(value.get("id")),
             task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
             success=solved(_part(value, "reward_info").get("reward")),
@@ -64,6 +68,28 @@ def _without_calls_of_the_user(message: Any) -> Any:
     if message.get("role") != "user" or not message.get("tool_calls"):
         return message
     return {**message, "tool_calls": None} if message.get("content") else None
+
+
+def _without_loss(messages: Any) -> Any:
+    """The messages; a turn of the agent that no model wrote is context."""
+    if not isinstance(messages, list):
+        return messages
+    recorded = any(map(_is_recorded, messages))
+    return [
+        {**message, "weight": 0}
+        if has(message, "role")
+        and message["role"] == "assistant"
+        and ((recorded and not _is_recorded(message)) or (at == 0 and message.get("content") == _GREETING))
+        else message
+        for at, message in enumerate(messages)
+    ]
+
+
+def _is_recorded(message: Any) -> bool:
+    """Whether a turn of the agent has what its model's provider sent beside it."""
+    if not has(message, "role") or message["role"] != "assistant":
+        return False
+    return message.get("usage") is not None or message.get("raw_data") is not None
 
 
 def _part(value: Any, key: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Cline's newer sessions (`SESSION.messages.json`) hold such a list, the system prompt and the session's name.
 Calls that stand in the text as XML stay there, character for character. Roo's entries of type `reasoning`
 belong to the turn after them. The task is what the user asked, without the details of the editor, which hold
-the time. `ui_messages.json` beside it holds the same task for the screen, and is refused.
+the time. What Cline itself writes as the agent is context: that there was no answer, and behind the text of a
+turn what interrupted it. `ui_messages.json` beside it holds the same task for the screen, and is refused.
 """
 
 import re
@@ -18,6 +19,8 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.layouts.json_stream import Record
 
 _DETAILS = "<environment_details>"
+_NO_ANSWER = "Failure: I did not provide a response."
+_INTERRUPTED = re.compile(r"\s*(\[Response interrupted by [^\]]+\])\s*$")
 _ASKED = re.compile(r"<(task|user_message)>\s*(.*?)\s*</\1>", re.DOTALL)
 
 
@@ -58,11 +61,34 @@ def _draft(messages: list[Any], system: Iterable[dict[str, Any]] = ()) -> Draft:
         if thoughts and message.get("role") == "assistant":
             message = {"reasoning_content": thoughts, **message}
             thoughts = []
-        raw.append(_with_files(message))
+        raw += _turns(_with_files(message))
     asked = next((found for text in _texts(raw[0]) if (found := _ASKED.search(text))), None)
     task = question_task(asked[2]) if asked else None
     model = next(filter(None, map(_model, raw)), None)
     return Draft(normalize_messages([*system, *raw]), task=task, model=model)
+
+
+def _turns(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The message; as context what no model wrote in it.
+
+    Nothing may stand between calls and their results, so a notice beside calls is left out, and counted.
+    """
+    texts = _texts(message)
+    if message.get("role") != "assistant" or not texts:
+        return [message]
+    if "".join(texts).strip() == _NO_ANSWER:
+        return [{**message, "weight": 0}]
+    notice = _INTERRUPTED.search(texts[-1])
+    if notice is None:
+        return [message]
+    parts = message["content"] if isinstance(message["content"], list) else [message["content"]]
+    at = max(at for at, part in enumerate(parts) if _texts({"content": [part]}))
+    said = texts[-1][: notice.start()]
+    parts = [*parts[:at], *([{"type": "text", "text": said}] if said else []), *parts[at + 1 :]]
+    turns = [{**message, "content": parts}] if parts or message.get("reasoning_content") else []
+    if any(has(part, "type") and part["type"] == "tool_use" for part in parts):
+        return turns
+    return [*turns, {"role": "assistant", "content": notice[1], "weight": 0}]
 
 
 def _with_files(message: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Read are session files (a message a line, after a line about the session), expor
 and the outputs of `goose run` (`messages`; events of type `message`, in which a message may come in pieces).
 """
 
+import re
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +14,14 @@ from lar.trajectories.formats.base import Format, has
 from lar.trajectories.layouts.json_stream import Record
 
 _OWN = ("toolRequest", "toolResponse")
+# What Goose itself says as the agent: after a compaction, at an error of the service, at a limit of turns.
+_NOTES = re.compile(
+    r"(The previous message contains|The message above is|Your context was compacted)[^\n]*"
+    r"\n([^\n]*\n)?Do not mention that you read a summary"
+    r"|Ran into this error: .*\n\nPlease retry if you think this is a transient or recoverable error"
+    r"|I've reached the maximum number of actions I can do without user input",
+    re.DOTALL,
+)
 
 _Raw = dict[str, Any]
 
@@ -59,6 +68,12 @@ def _answer(part: _Raw) -> Any:
     return content["content"] if isinstance(content, dict) and "content" in content else content
 
 
+def _is_note(parts: list[Any]) -> bool:
+    """Whether a message is a note of Goose, which no model wrote."""
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    return isinstance(texts[0], str) and _NOTES.match(texts[0]) is not None and all(texts)
+
+
 def _draft(entries: list[Any], name: str | None = None, model: str | None = None) -> Draft:
     messages = [message for message in map(_message, entries) if message is not None]
     raw: list[_Raw] = []
@@ -67,7 +82,8 @@ def _draft(entries: list[Any], name: str | None = None, model: str | None = None
         pieces = list(of_one)
         parts = [part for piece in pieces for one in piece["content"] for part in _part(one)]
         if parts:
-            raw.append({"role": pieces[0]["role"], "content": parts})
+            context = {"weight": 0} if _is_note(parts) else {}
+            raw.append({"role": pieces[0]["role"], "content": parts, **context})
     return Draft(normalize_messages(raw), id=name, model=model)
 
 

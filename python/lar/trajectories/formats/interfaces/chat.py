@@ -6,6 +6,7 @@ Read are `{"messages": [...]}` with or without tools (fine-tuning lines too, cal
 success, model, source, tools, messages`, with `split_key` before `task`).
 """
 
+import re
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -40,7 +41,9 @@ TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
 _TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
 _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
-
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+_UNLIKELY = 20  # characters that two turns do not both end with by chance
+_ENDS = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
 
 # A record with no other keys, and plain messages, is of no other format.
 _OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
@@ -121,22 +124,42 @@ def _is_agents(message: Any) -> bool:
 def _continued(history: list[Any], reply: list[Any]) -> tuple[list[Any], list[Any]]:
     """A history whose last turn is the agent's, and a reply: one that goes on with this turn is joined to it.
 
-    Some logs have the reply in the history already: then no reply is left. Some servers repeat the beginning
-    of the turn in the reply: then none is left in the history.
+    Some logs have the reply in the history already: then it is there once. Some servers repeat the beginning
+    of the turn in the reply: then none is left in the history. A reply to a finished turn is another turn.
     """
     begun, said = history[-1], reply[0]
     (before, calls_before), (after, calls_after) = _text_and_calls(begun), _text_and_calls(said)
-    is_there = not calls_after and before.rstrip().endswith(after.strip())
-    if is_there or calls_before or not _is_agents(said):
-        return history, []
+    if _is_agents(said) and calls_before == calls_after and _is_same(before, after):
+        return (history[:-1], reply) if len(after) > len(before) else (history, reply[1:])
+    if calls_before or not _is_agents(said) or (not _is_prefix(begun) and _is_finished(before, after)):
+        return history, reply
     if not after.lstrip().startswith(before.strip()):
         said = {**begun, **said, "content": [*parts_of(begun), *parts_of(said)]}
     return history[:-1], [said, *reply[1:]]
 
 
-def _text_and_calls(message: Any) -> tuple[str, bool]:
+def _text_and_calls(message: Any) -> tuple[str, list[tuple[str, str]]]:
     messages = normalize_messages([message])
-    return "".join(one["content"] for one in messages), any("tool_calls" in one for one in messages)
+    calls = [call["function"] for one in messages for call in one.get("tool_calls", ())]
+    written = [(call["name"], "".join(call["arguments"].split())) for call in calls]
+    return "".join(one["content"] for one in messages), written
+
+
+def _is_same(before: str, after: str) -> bool:
+    """Whether two texts are one turn, without the thoughts in them, or the one ends with all of the other."""
+    before, after = (_THOUGHT.sub("", text).strip() for text in (before, after))
+    return before == after or (len(after) >= _UNLIKELY and before.endswith(after))
+
+
+def _is_prefix(message: dict[str, Any]) -> bool:
+    """Whether the request says that the model goes on with this turn (DeepSeek, Mistral; Moonshot)."""
+    return bool(message.get("prefix") or message.get("partial"))
+
+
+def _is_finished(before: str, after: str) -> bool:
+    """Whether a turn ends as a sentence does, and the reply begins one."""
+    goes_on = after.startswith(before.strip()) or after[:1].isspace() or after[:1].islower()
+    return before.rstrip("\r\n").endswith(_ENDS) and not goes_on
 
 
 def parts_of(message: dict[str, Any]) -> list[Any]:
@@ -150,7 +173,7 @@ def _is_reference(reply: list[Any], value: dict[str, Any]) -> bool:
     return reply[0].get("content") in [value[key] for key in REPLIES if isinstance(value.get(key), str)]
 
 
-def _with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
+def with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
     """The messages after the system's text, where the record keeps it beside them."""
     if is_message(messages[0]) and messages[0].get("role", messages[0].get("from")) in (
         "system",
@@ -196,7 +219,7 @@ def _read(record: Record) -> list[Draft]:
     if reply and history and _is_agents(history[-1]):
         is_whole = inner is value and _is_reference(reply, value)
         history, reply = (history, []) if is_whole else _continued(history, reply)
-    messages = normalize_messages(_with_system(history + reply, inner or value))
+    messages = normalize_messages(with_system(history + reply, inner or value))
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
     return [_draft(value, messages, inner, next(filter(None, schemas), None), is_call=bool(reply))]
 

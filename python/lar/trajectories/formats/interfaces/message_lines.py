@@ -26,7 +26,7 @@ def _read(record: Record) -> list[Draft]:
     conversations: dict[str | None, list[dict[str, Any]]] = {}
     for entry in record.value:
         if is_message(entry):
-            conversations.setdefault(_conversation(entry), []).append(entry)
+            conversations.setdefault(conversation_of(entry), []).append(entry)
     return [_draft(name, raw) for name, raw in conversations.items()]
 
 
@@ -35,7 +35,8 @@ def _draft(name: str | None, raw: list[dict[str, Any]]) -> Draft:
     return Draft(messages, id=name, task=name, problems=problems)
 
 
-def _conversation(entry: dict[str, Any]) -> str | None:
+def conversation_of(entry: dict[str, Any]) -> str | None:
+    """The name of the conversation that a message belongs to, where it has one."""
     named = {
         key.replace("_", "").lower(): name for key, value in entry.items() if (name := identifier(value))
     }

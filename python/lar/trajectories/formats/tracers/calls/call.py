@@ -38,7 +38,8 @@ def _one_turn(messages: list[Message]) -> list[Message]:
     for message in messages:
         last = turns[-1] if turns else None
         both = last is not None and last["role"] == message["role"] == "assistant"
-        if last is None or not both or (last["content"] and message["content"]):
+        is_context = last is not None and "weight" in (last.keys() ^ message.keys())
+        if last is None or not both or is_context or (last["content"] and message["content"]):
             turns.append(message)
             continue
         last["content"] += message["content"]

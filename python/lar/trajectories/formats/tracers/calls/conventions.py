@@ -45,6 +45,7 @@ TOOLS = (
     *("gen_ai.request.configuration", "llm.invocation_parameters"),
 )
 MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id", "model_name")
+_COUNTS = ("n", "candidate_count", "candidateCount")  # of the answers that a request asks for
 _IN_AN_OBJECT = ("tools", "functions", "function_tools", "output_tools")
 
 
@@ -80,7 +81,7 @@ def _draft(span: Span, given: Any, answered: Any) -> Draft | None:
         return None
     return make_draft(
         _with_system(given, span.get(*SYSTEM)),
-        answered,
+        _first_choice(span, answered),
         tools=tools_of(span),
         id=span.id,
         task=span.trace,
@@ -97,6 +98,16 @@ def _with_system(given: Any, system: Any) -> Any:
     if any(isinstance(item, dict) and item.get("role") == "system" for item in messages or []):
         return given
     return {"system": system_messages(system), "messages": messages or []}
+
+
+def _first_choice(span: Span, answered: Any) -> Any:
+    """Return the first of as many answers as the request asks for."""
+    parameters = from_json_text(span.get("llm.invocation_parameters"))
+    counts = [parameters.get(name) for name in _COUNTS] if isinstance(parameters, dict) else []
+    answers = from_json_text(answered)
+    is_several = isinstance(answers, list) and len(answers) > 1
+    counts.append(span.get("gen_ai.request.choice.count"))
+    return answers[:1] if is_several and str(len(answers)) in map(str, counts) else answered
 
 
 def input_of(span: Span) -> Any:

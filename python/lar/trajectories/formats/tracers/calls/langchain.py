@@ -15,6 +15,10 @@ ROLES = {
     "function": "tool",
 }
 
+# Where the integrations put a model's thoughts: DeepSeek's, Groq's and OpenAI's, OpenRouter's.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_OUT_OF_STEPS = "Sorry, need more steps to process this request."  # LangGraph's, in place of the last answer
+
 
 def kind_of(value: Any) -> str | None:
     """Return the kind of a LangChain message ("human", "ai", "chat", ...), or None where it is none."""
@@ -49,12 +53,24 @@ def raw_message(value: dict[str, Any]) -> dict[str, Any]:
     for key in ("name", "tool_call_id"):
         if body.get(key):
             raw[key] = body[key]
-    if thought := extra.get("reasoning_content") or body.get("reasoning_content"):
-        raw["reasoning_content"] = thought
+    for key in _THOUGHTS:
+        if thought := extra.get(key) or body.get(key):
+            raw[key] = thought
+    if extra.get("refusal") and not _has_text(raw["content"]):
+        beside = raw["content"] if isinstance(raw["content"], list) else []
+        raw["content"] = [*beside, {"type": "refusal", "refusal": extra["refusal"]}]
     if calls := _calls(body, extra):
         raw["tool_calls"] = calls
         raw["content"] = _without_calls(raw["content"])
+    elif kind == "ai" and raw["content"] == _OUT_OF_STEPS:
+        raw["weight"] = 0
     return raw
+
+
+def _has_text(content: Any) -> bool:
+    """Whether a content has a text of the model, and not a refusal or a thought alone."""
+    parts = content if isinstance(content, list) else [content]
+    return any(part.get("text") if isinstance(part, dict) else part for part in parts)
 
 
 def _calls(body: dict[str, Any], extra: dict[str, Any]) -> list[Any]:

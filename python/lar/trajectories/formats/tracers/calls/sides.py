@@ -12,7 +12,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
-from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.dialects.messages import from_json_text, normalize_messages
 from lar.trajectories.dialects.responses import turns_of_items
 from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.message import (
@@ -36,7 +36,6 @@ TEXTS = ("text", "output_text", "generated_text", "result")
 _ABOUT_ERRORS = ABOUT | {"message", "detail", "code", "statusCode", "status_code", "request_id", "traceback"}
 _MESSAGE_IN_JSON = re.compile(r'\s*(\[\s*)?\{\s*"(role|messages|choices|parts)"\s*:')
 _MOST_ANSWERS = 8  # more texts are the pieces of a stream (BeeAI's spans)
-_STOPPED = ("stop", "end_turn", "length", "max_tokens", "stop_sequence", "STOP", "MAX_TOKENS")
 
 
 def read_input(value: Any) -> Side:
@@ -156,13 +155,26 @@ def _choice(choice: dict[str, Any]) -> Side:
 
 
 def _chosen(messages: list[Any]) -> list[Any]:
-    """Keep the first of several answers to one prompt, texts of which each has stopped; join a stream."""
+    """Keep the first of several answers to one prompt; join a stream."""
     if len(messages) > _MOST_ANSWERS and all(set(message) <= {"role", "content"} for message in messages):
         texts = [message["content"] for message in messages]
         if all(isinstance(text, str) for text in texts):
             return [{"role": "assistant", "content": "".join(texts)}]
-    stopped = [message.get("finish_reason") in _STOPPED and message.get("content") for message in messages]
-    return messages[:1] if len(messages) > 1 and all(stopped) else messages
+    return messages[:1] if len(messages) > 1 and _are_choices(messages) else messages
+
+
+def _are_choices(messages: list[Any]) -> bool:
+    """Whether messages are several answers: each has ended, and they are not the parts of one.
+
+    Some tracers write the thought, the text and the calls of one answer as messages, each with its end.
+    """
+    ends = [message.get("finish_reason") or message.get("finishReason") for message in messages]
+    turns = [normalize_messages([message]) for message in messages] if all(ends) else []
+    calls = [any("tool_calls" in one for one in turn) for turn in turns]
+    texts = [any(one["content"] for one in turn) for turn in turns]
+    if not turns or not all(map(max, calls, texts)):
+        return False
+    return len(set(map(str, ends))) > 1 or all(calls) or not any(calls)
 
 
 def listed(value: Any) -> list[Any]:
