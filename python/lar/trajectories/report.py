@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lar.trajectories.dialects.messages import is_spoken
+from lar.trajectories.dialects.messages import is_own
 from lar.trajectories.problems import Problems
 from lar.trajectories.schema import Trajectory
 
@@ -28,7 +28,7 @@ class FormatCounts:
                 continue
             if len(message) == 2:
                 length = len(message["content"])
-            elif is_spoken(message):
+            elif is_own(message):
                 calls = message.get("tool_calls", [])
                 length = len(message["content"]) + len(message.get("reasoning_content", ""))
                 length += sum(len(call["function"]["arguments"]) for call in calls)

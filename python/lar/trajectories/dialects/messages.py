@@ -64,6 +64,11 @@ def is_spoken(message: Message) -> bool:
     return message["role"] == "assistant" and bool(said)
 
 
+def is_own(message: Message) -> bool:
+    """Whether a message is a turn that the agent wrote and may learn: its log does not exclude it."""
+    return is_spoken(message) and "weight" not in message
+
+
 def normalize_messages(values: Any) -> list[Message]:
     """Normalize a conversation; raises TrajectoryError, which names the message by its number from 1.
 
@@ -250,7 +255,7 @@ def repair_text(messages: list[Message]) -> bool:
             continue
         if all(repaired(text) is text for text in strings_of(message)):
             continue
-        if is_spoken(message) and "weight" not in message:
+        if is_own(message):
             raise TrajectoryError(f"message {number}: a text of the agent that is not valid UTF-8")
         _repair(message)
         found = True
