@@ -31,6 +31,15 @@ def read(record: Any) -> tuple[list[Trajectory], dict[str, int]]:
         ({"blob": '{"inner": "of JSON text"}'}, {"blob(json).inner": 12}),
         ({"blob": '{"inner": "a\u2028b"}\n{"inner": "zz"}\r\n'}, {"blob(json)[].inner": 5}),
         ({"blob": 'data: {"inner": "a\u2028b"}\n\ndata: {"inner": "zz"}\n'}, {"blob(json)[].inner": 5}),
+        (
+            {"blob": 'event: a.b\ndata: {"inner": "zz"}\n\ndata: {"inner": "cut'},
+            {"blob(json)[].inner": 2, "blob(json)[]": 14},
+        ),
+        ({"blob": '{"inner": "zz"}\n{"inner": "cut'}, {"blob(json)[].inner": 2, "blob(json)[]": 14}),
+        ({"blob": 'data: {"inner": "zz"}\nand more'}, {"blob(json)[].inner": 2, "blob(json)[]": 8}),
+        ({"blob": "data: 12 crates"}, {"blob": 15}),
+        ({"blob": "id: 12 crates"}, {"blob": 13}),
+        ({"lines": ["event: a.b", "data: [DONE]", "data:image/png;base64,Zm9v"]}, {}),
         ({"llm.0.text": "flat", "llm.1.text": "names"}, {"llm.N.text": 9}),
         ({"both": "Twelve.\nand more"}, {"both": 8}),  # line by line
         ({"model": "m", "status": "done"}, {}),  # labels

@@ -45,6 +45,9 @@ _ATTRIBUTE = frozenset(("key", "value"))  # of a span
 # left out. A snapshot of a file has thousands, and each search reads all texts.
 _SEARCHED = 32
 _NUMBER = re.compile(r"\d+")
+# Server-sent text, and its lines without a text.
+_SENT = re.compile(r"\s*(data|event|id|retry)?:")
+_NO_DATA = re.compile(r"event: *[\w.]+$|data: *(\[DONE\])?$|data:[\w.+-]+/[\w.+-]+[;,]")
 _Path = tuple[str, ...]
 
 
@@ -170,15 +173,26 @@ def _is_label(key: Any, text: str) -> bool:
 
 
 def _opened(text: str) -> Any:
-    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
-    if text.startswith(("event:", "data:")):
-        events = (from_json_text(line[5:].strip()) for line in lines_of(text) if line.startswith("data:"))
-        return [event for event in events if isinstance(event, dict)]
+    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself.
+
+    A line that cannot be read, as the last one of a stream that was cut, stays a text among the values.
+    """
+    if _SENT.match(text):
+        return _sent(text)
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner
     lines = [from_json_text(line) for line in lines_of(text)]
-    return text if any(isinstance(line, str) for line in lines) else lines
+    return text if isinstance(lines[0], str) else lines
+
+
+def _sent(text: str) -> Any:
+    """The data of server-sent text, else the text; the name of an event and an image in a URL have none."""
+    lines = [line for line in lines_of(text) if not _NO_DATA.match(line)]
+    data = [from_json_text(line[5:].strip()) for line in lines if line.startswith("data:")]
+    if lines and all(isinstance(one, str) and one[:1] != "{" for one in data):
+        return text
+    return data + [line for line in lines if not _SENT.match(line)]
 
 
 def _name(path: _Path) -> str:

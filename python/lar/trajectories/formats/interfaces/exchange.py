@@ -57,6 +57,7 @@ _WRAPPINGS = (
     "data",
     "chunks",
     "events",
+    "stream",
 )
 _GZIP = b"\x1f\x8b"
 
