@@ -48,6 +48,7 @@ from lar.trajectories.formats.interfaces import (
     chat,
     exchanges,
     gemini,
+    har,
     message_lines,
     responses,
     sharegpt,
@@ -136,6 +137,7 @@ _TRACES = (
     gateways.LITELLM,
 )
 _INTERFACES = (
+    har.FORMAT,
     gemini.GEMINI,
     gemini.CONTENTS,
     responses.FORMAT,
