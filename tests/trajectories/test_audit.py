@@ -1,5 +1,6 @@
 """No text of a record is lost without a count: characters in are characters kept and characters left out."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -32,6 +33,15 @@ def read(record: Any) -> tuple[list[Trajectory], dict[str, int]]:
         ({"blob": '{"inner": "of JSON text"}'}, {"blob(json).inner": 12}),
         ({"blob": '{"inner": "a\u2028b"}\n{"inner": "zz"}\r\n'}, {"blob(json)[].inner": 5}),
         ({"blob": 'data: {"inner": "a\u2028b"}\n\ndata: {"inner": "zz"}\n'}, {"blob(json)[].inner": 5}),
+        (
+            {"blob": 'event: a.b\ndata: {"inner": "zz"}\n\ndata: {"inner": "cut'},
+            {"blob(json)[].inner": 2, "blob(json)[]": 14},
+        ),
+        ({"blob": '{"inner": "zz"}\n{"inner": "cut'}, {"blob(json)[].inner": 2, "blob(json)[]": 14}),
+        ({"blob": 'data: {"inner": "zz"}\nand more'}, {"blob(json)[].inner": 2, "blob(json)[]": 8}),
+        ({"blob": "data: 12 crates"}, {"blob": 15}),
+        ({"blob": "id: 12 crates"}, {"blob": 13}),
+        ({"lines": ["event: a.b", "data: [DONE]", "data:image/png;base64,Zm9v"]}, {}),
         ({"llm.0.text": "flat", "llm.1.text": "names"}, {"llm.N.text": 9}),
         ({"both": "Twelve.\nand more"}, {"both": 8}),  # line by line
         ({"model": "m", "status": "done"}, {}),  # labels
@@ -55,27 +65,32 @@ value = st.recursive(
 )
 
 
-def strings(value: Any) -> list[str]:
+def strings(value: Any, path: tuple[str, ...], is_own: bool | None) -> list[tuple[str, bool]]:
+    """The strings of a value, each with whether it must be the agent's: a reply in `choices`, for example."""
     if isinstance(value, dict):
-        return [text for name, item in value.items() if name not in LABELS for text in strings(item)]
+        return [
+            found
+            for name, item in value.items()
+            if name not in LABELS
+            for found in strings(item, (*path, name), _owner(path, name, is_own))
+        ]
     if isinstance(value, list):
-        return [text for item in value for text in strings(item)]
+        return [found for item in value for found in strings(item, path, is_own)]
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             inner = json.loads(value)
-        except ValueError:
-            return [value]
-        return strings(inner) if isinstance(inner, dict | list) else [value]
+            if isinstance(inner, dict | list):
+                return strings(inner, path, is_own)
+        return [(value, bool(is_own) and (len(path) == 1 or path[-1] in ("content", "choices")))]
     return []
 
 
-@given(st.dictionaries(key, value, max_size=4), st.lists(value, max_size=3))
-@example({"note": '"true"'}, ['"null"', True, '"null"'])
-@settings(deadline=None, max_examples=200)
-def test_characters_in_are_characters_kept_and_characters_left_out(fields, extra):
-    """Whatever stands around and in a chat record, every word is in the trajectory or counted."""
-    messages = [USER, *({"role": "tool", "content": item} for item in extra), SAID]
-    found, counts = read({**fields, "messages": messages})
+def _owner(path: tuple[str, ...], name: str, is_own: bool | None) -> bool | None:
+    is_reply = name == "choices" or (not path and name in ("output", "response"))
+    return True if is_own is None and is_reply else is_own
+
+
+def kept_texts(messages: list[Any]) -> str:
     kept = "\n".join(
         "\n".join(
             [
@@ -84,16 +99,28 @@ def test_characters_in_are_characters_kept_and_characters_left_out(fields, extra
                 *(call["function"]["arguments"] for call in message.get("tool_calls", ())),
             ]
         )
-        for item in found
-        for message in item.messages
+        for message in messages
     )
     # A text that was cut into messages is held: also one that only stands across their borders by chance.
-    kept += "\n" + "".join(message["content"] for item in found for message in item.messages)
-    named = f"{found[0].id}{found[0].task}{json.dumps(found[0].tools or '')}"
+    return kept + "\n" + "".join(message["content"] for message in messages)
+
+
+@given(st.dictionaries(key, value, max_size=4), st.lists(value, max_size=3))
+@example({"note": '"true"'}, ['"null"', True, '"null"'])
+@example({"system": "abcdef", "output": "abcdef"}, [])
+@example({"choices": [{"content": "How many"}]}, [])
+@settings(deadline=None, max_examples=200)
+def test_characters_in_are_characters_kept_and_characters_left_out(fields, extra):
+    """Whatever stands around and in a chat record, every word is in the trajectory or counted."""
+    messages = [USER, *({"role": "tool", "content": item} for item in extra), SAID]
+    found, counts = read({**fields, "messages": messages})
+    every = [message for item in found for message in item.messages]
+    own = kept_texts([message for message in every if message["role"] == "assistant"])
+    kept = kept_texts(every) + f"{found[0].id}{found[0].task}{json.dumps(found[0].tools or '')}"
     missing = [
         text
-        for text in strings({**fields, "messages": messages})
-        if text not in kept and json.dumps(text)[1:-1] not in kept and text not in named
+        for text, is_own in strings(fields, (), None) + strings(messages, ("messages",), False)
+        if all(one not in (own if is_own else kept) for one in (text, json.dumps(text)[1:-1]))
     ]
     assert sum(counts.values()) == sum(map(len, missing))
 
@@ -129,6 +156,65 @@ def test_half_a_character_of_the_agent_refuses_its_run(fields):
         read({"messages": [USER, {**SAID, **fields}]})
     [found], _ = read({"messages": [USER, {**SAID, **fields, "weight": 0}, SAID]})  # context is not learnt
     assert "\ufffd" in json.dumps(found.messages, ensure_ascii=False)
+
+
+YES = {"role": "user", "content": "Is it 4 or 5, yes or no?"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"completions": ["yes", "no"]}, {"completions[]": 5}),
+        ({"completions": [{"message": {"content": "yes"}}] * 2}, {"completions[].message.content": 6}),
+        ({"more": {"choices": [{"text": "yes"}]}}, {"more.choices[].text": 3}),
+        ({"output": "yes"}, {"output": 3}),
+        ({"output": {"messages": [{"role": "tool", "name": "f", "content": "yes"}]}}, {}),
+        ({"more": {"role": "assistant", "content": "yes"}}, {"more.content": 3}),
+        ({"more": {"role": "assistant", "content": [{"text": "yes"}]}}, {"more.content[].text": 3}),
+        ({"more": {"role": "assistant", "content": SAID["content"]}}, {}),
+        ({"more": {"role": "assistant", "name": "Critic", "content": "yes"}}, {}),  # of several speakers
+        ({"more": {"role": "user", "raw": {"role": "assistant", "content": "yes"}}}, {}),  # a simulator's
+        ({"more": {"type": "human", "content": "yes"}}, {}),
+    ],
+)
+def test_a_reply_is_held_by_a_text_of_the_agent_alone(fields, expected):
+    _, counts = read({"messages": [YES, SAID], **fields})
+    assert counts == expected
+
+
+CALL = {"name": "count", "arguments": '{"bay": 4, "deep": true}'}
+CALLING = {"role": "assistant", "content": "I look.", "tool_calls": [{"id": "c", "function": CALL}]}
+MCP = {"type": "mcp_approval_request", "name": "count", "arguments": '{"bay": 4}', "server_label": ""}
+
+
+def gemini(name, bay):
+    return {"functionCall": {"name": name, "args": {"bay": bay}}}
+
+
+def openai(name, arguments):
+    return {"tool_calls": [{"function": {"name": name, "arguments": arguments}}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (gemini("count", 4), {}),
+        (gemini("count", 4.0), {}),
+        (gemini("count", 5), {"functionCall.args": 1}),
+        (gemini("close", 4), {"functionCall.name": 5, "functionCall.args": 1}),
+        (openai("mcp__s__count", {"deep": True}), {}),
+        (openai("count", '{"bay": 5, "deep": true}'), {"tool_calls[].function.arguments": 5}),
+        ({"function_call": {"name": "close", "arguments": ""}}, {"function_call.name": 5}),
+        (MCP, {}),
+        (MCP | {"name": "close"}, {"name": 5, "arguments": 1}),
+        ({"type": "tool_use", "name": "run", "input": "I look."}, {}),  # read out of the agent's text
+        ({"role": "user", **openai("close", {"bay": 7})}, {}),  # the user's
+        ({"type": "tool", "name": "close", "input": {"bay": 7}}, {}),  # no call
+    ],
+)
+def test_the_name_and_the_numbers_of_a_call_are_held_by_one_call(fields, expected):
+    _, counts = read({"messages": [YES, CALLING], "more": [fields]})
+    assert counts == {f"more[].{path}": characters for path, characters in expected.items()}
 
 
 def test_a_text_cut_into_messages_is_held():

@@ -4,14 +4,13 @@ The audit does not depend on the formats. It compares the strings of the record 
 so a format that forgets a field cannot hide it.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, lines_of, repaired, strings_of
+from lar.trajectories.dialects.messages import from_json_text, lines_of, repaired
 from lar.trajectories.draft import solved
+from lar.trajectories.held import Held
 from lar.trajectories.schema import Trajectory
 
 # Members that name things and hold no text of a conversation.
@@ -41,11 +40,27 @@ _STAMP = re.compile(
 # A message with no other keys is in the trajectory if its content is.
 _PLAIN = frozenset(("role", "content"))
 _ATTRIBUTE = frozenset(("key", "value"))  # of a span
-# Of a text's lines that are no line of a trajectory, so many are searched within lines; the rest counts as
-# left out. A snapshot of a file has thousands, and each search reads all texts.
-_SEARCHED = 32
+# Who the agent is in a raw message, and where its own texts stand.
+_AGENT = frozenset(("assistant", "model", "gpt", "ai"))
+_SAID = frozenset(("content", "text", "value", "reasoning_content", "reasoning", "thinking", "refusal"))
+_REPLIES = frozenset(("choices", "completions", "generations"))
+# The same in a record that has the conversation beside them; elsewhere they may be a tool's.
+_ANSWERS = frozenset(("response", "completion", "reply", "generation", "output"))
+_ASKED = ("messages", "prompt", "request", "input", "contents")
+_OTHERS = frozenset(("human", "system", "tool"))  # LangChain's kinds of messages
+_RESULTS = ("_result", "-result", "_call_output")
+# What holds calls, and what a call holds.
+_CALLS = frozenset(
+    ("tool_calls", "toolCalls", "tool_call", "toolCall", "function_call", "functionCall", "toolUse")
+)
+_CALL_TYPES = ("_call", "tool_use", "tool-call", "toolCall", "_approval_request")
+_NAMES = ("name", "tool_name", "toolName")
+_ARGUMENTS = ("arguments", "args", "input", "parameters", "action")
 _NUMBER = re.compile(r"\d+")
 _HALVES = " (half a character)"  # behind the path of a text in which U+FFFD stands for these
+# Server-sent text, and its lines without a text.
+_SENT = re.compile(r"\s*(data|event|id|retry)?:")
+_NO_DATA = re.compile(r"event: *[\w.]+$|data: *(\[DONE\])?$|data:[\w.+-]+/[\w.+-]+[;,]")
 _Path = tuple[str, ...]
 
 
@@ -57,118 +72,103 @@ def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
     JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
     characters, for which a trajectory has U+FFFD, are counted at a path of their own.
     """
-    held = _Held(trajectories)
+    held = Held(trajectories)
     counts: dict[str, int] = {}
-    for path, characters in _missing(value, (), held):
+    for path, characters in _missing(value, (), held, is_own=None):
         name = _name(path)
         counts[name] = counts.get(name, 0) + characters
     return counts
 
 
-class _Held:
-    """The texts of trajectories, to look strings up in."""
+def _missing(value: Any, path: _Path, held: Held, *, is_own: bool | None) -> Iterator[tuple[_Path, int]]:
+    """What is missing of a value.
 
-    def __init__(self, trajectories: Iterable[Trajectory]) -> None:
-        self._trajectories = list(trajectories)
-        self.names: set[str] = set()
-        self.objects: set[int] = set()  # ids of raw objects that the trajectories hold as they are
-        for trajectory in self._trajectories:
-            self.names.update(
-                (trajectory.id, trajectory.task, trajectory.model or "", trajectory.source or "")
-            )
-            for tool in trajectory.tools or ():
-                self._hold_tool(tool)
-        self._all: str | None = None
-        self._found: dict[str, bool] = {}  # a log says the same again and again
-
-    @cached_property
-    def exact(self) -> set[str]:
-        """Every text of the trajectories, whole."""
-        exact = set(self.names)
-        for trajectory in self._trajectories:
-            exact.update([message["content"] for message in trajectory.messages])
-            for message in trajectory.messages:
-                if len(message) > 2:
-                    exact.update(strings_of(message))
-        return exact
-
-    def holds(self, text: str) -> bool:
-        """Whether `text` is one of the texts, whole."""
-        return text in self.names or text in self.exact
-
-    def _hold_tool(self, tool: Any) -> None:
-        function = tool.get("function", tool)
-        for value in (tool, function, *(function.values() if isinstance(function, dict) else ())):
-            if isinstance(value, dict | list):
-                self.objects.add(id(value))
-            elif isinstance(value, str):
-                self.names.add(value)
-
-    def missing(self, text: str) -> int:
-        """How many characters of `text` the trajectories do not hold."""
-        if text in self.exact or text.strip() in self.exact or self._has(text):
-            return 0
-        if "\n" not in text:
-            return len(text)
-        unknown = [line for line in text.split("\n") if line not in self._lines]
-        return sum(len(line) for line in unknown[_SEARCHED:]) + sum(
-            len(line) for line in unknown[:_SEARCHED] if not self._has(line)
-        )
-
-    @cached_property
-    def _lines(self) -> set[str]:
-        """Every line of the texts."""
-        texts = (message["content"] for trajectory in self._trajectories for message in trajectory.messages)
-        return {line for text in texts for line in text.split("\n")}
-
-    def _has(self, text: str) -> bool:
-        if self._all is None:
-            self._all = "".join(self._texts())
-        if text not in self._found:
-            written = json.dumps(text, ensure_ascii=False)[1:-1]
-            self._found[text] = text in self._all or (written != text and written in self._all)
-        return self._found[text]
-
-    def _texts(self) -> Iterator[str]:
-        for trajectory in self._trajectories:
-            # The contents on end: a text that was cut into messages stands there whole.
-            yield from (message["content"] for message in trajectory.messages)
-            for message in trajectory.messages:
-                yield "\n"
-                yield message.get("reasoning_content", "")
-                for call in message.get("tool_calls", ()):
-                    yield f"\n{call['function']['arguments']}"
-            yield f"\n{trajectory.id}\n{trajectory.task}\n"
-            if trajectory.tools:
-                yield json.dumps(trajectory.tools, ensure_ascii=False)
-
-
-def _missing(value: Any, path: _Path, held: _Held) -> Iterator[tuple[_Path, int]]:
+    Whether it `is_own`, the agent's, is None where nothing around it says so.
+    """
     if isinstance(value, dict):
-        if id(value) in held.objects:
-            return
-        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in held.exact:
-            return
-        if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
-            yield from _missing(value["value"], (*path, value["key"]), held)
-            return
-        for key, item in value.items():
-            if isinstance(item, dict | list) or (isinstance(item, str) and not _is_label(key, item)):
-                yield from _missing(item, (*path, str(key)), held)
+        if id(value) not in held.objects:
+            yield from _missing_of_object(value, path, held, is_own=is_own)
     elif isinstance(value, list):
         if id(value) not in held.objects:
             for item in value:
-                yield from _missing(item, (*path, "[]"), held)
-    elif isinstance(value, str) and value and not held.holds(value) and not _STAMP.fullmatch(value):
+                yield from _missing(item, (*path, "[]"), held, is_own=is_own)
+    elif isinstance(value, str) and value:
+        texts = held.own if is_own and _is_said(path) else held.all
+        if texts.holds(value) or _STAMP.fullmatch(value):
+            return
         whole = repaired(value)
-        if whole is not value and held.missing(whole) < len(whole):
+        if whole is not value and texts.missing(whole) < len(whole):
             yield (*path, _HALVES), sum(map(str.__ne__, whole, value))
             value = whole
         inner = _opened(value)
         if inner is not value:
-            yield from _missing(inner, (*path, "(json)"), held)
-        elif characters := held.missing(value):
+            yield from _missing(inner, (*path, "(json)"), held, is_own=is_own)
+        elif characters := texts.missing(value):
             yield path, characters
+
+
+def _missing_of_object(
+    value: dict[Any, Any], path: _Path, held: Held, *, is_own: bool | None
+) -> Iterator[tuple[_Path, int]]:
+    is_own = _is_agents(value, is_own=is_own)
+    texts = held.own if is_own else held.all
+    if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in texts.exact:
+        return
+    if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
+        yield from _missing(value["value"], (*path, value["key"]), held, is_own=is_own)
+        return
+    if is_own is not False and _is_call(value, _member(path)):
+        yield from _missing_of_call(value, path, held)
+    for key, item in value.items():
+        if isinstance(item, dict | list) or (isinstance(item, str) and not _is_label(key, item)):
+            is_reply = key in _REPLIES or (key in _ANSWERS and not path and any(map(value.get, _ASKED)))
+            owner = True if is_own is None and is_reply else is_own
+            yield from _missing(item, (*path, str(key)), held, is_own=owner)
+
+
+def _is_agents(value: dict[Any, Any], *, is_own: bool | None) -> bool | None:
+    """Whether an object is the agent's, as it says itself, or else as that around it does.
+
+    A message of someone else may hold the one that a simulator's model wrote for it. Of several speakers with
+    names, the role does not say which is the agent.
+    """
+    role, kind = value.get("role", value.get("from")), value.get("type")
+    if isinstance(kind, str) and (kind in _OTHERS or kind.endswith(_RESULTS)):
+        return False
+    if is_own is False or not isinstance(role, str):
+        return is_own
+    if role.lower() not in _AGENT:
+        return False
+    return is_own if isinstance(value.get("name"), str) else True
+
+
+def _is_call(value: dict[Any, Any], member: str) -> bool:
+    kind = value.get("type")
+    return member in _CALLS or (isinstance(kind, str) and kind.endswith(_CALL_TYPES))
+
+
+def _missing_of_call(value: dict[Any, Any], path: _Path, held: Held) -> Iterator[tuple[_Path, int]]:
+    """What is missing of a call's name and of the numbers in its arguments; texts are looked up as others."""
+    function = value.get("function")
+    if isinstance(function, dict):
+        value, path = function, (*path, "function")
+    name = next((key for key in _NAMES if isinstance(value.get(key), str)), None)
+    arguments = next((key for key in _ARGUMENTS if value.get(key)), "arguments")
+    named, numbers = held.missing_call(None if name is None else value[name], value.get(arguments))
+    if named:
+        yield (*path, str(name)), named
+    if numbers:
+        yield (*path, arguments), numbers
+
+
+def _is_said(path: _Path) -> bool:
+    """Whether a string of the agent's stands where its texts do; another may be a name or a time."""
+    return _member(path) in _SAID | _REPLIES or (path[0] in _ANSWERS and _member(path[1:]) == "")
+
+
+def _member(path: _Path) -> str:
+    """The last member on a path, with which the elements of its list and the JSON in it are named too."""
+    return next((step for step in reversed(path) if step not in ("[]", "(json)")), "")
 
 
 def _is_label(key: Any, text: str) -> bool:
@@ -176,15 +176,26 @@ def _is_label(key: Any, text: str) -> bool:
 
 
 def _opened(text: str) -> Any:
-    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself."""
-    if text.startswith(("event:", "data:")):
-        events = (from_json_text(line[5:].strip()) for line in lines_of(text) if line.startswith("data:"))
-        return [event for event in events if isinstance(event, dict)]
+    """The values within a text that is JSON, JSON lines or the events of a stream; else the text itself.
+
+    A line that cannot be read, as the last one of a stream that was cut, stays a text among the values.
+    """
+    if _SENT.match(text):
+        return _sent(text)
     inner = from_json_text(text)
     if inner is not text or not text.startswith("{") or "\n" not in text:
         return inner
     lines = [from_json_text(line) for line in lines_of(text)]
-    return text if any(isinstance(line, str) for line in lines) else lines
+    return text if isinstance(lines[0], str) else lines
+
+
+def _sent(text: str) -> Any:
+    """The data of server-sent text, else the text; the name of an event and an image in a URL have none."""
+    lines = [line for line in lines_of(text) if not _NO_DATA.match(line)]
+    data = [from_json_text(line[5:].strip()) for line in lines if line.startswith("data:")]
+    if lines and all(isinstance(one, str) and one[:1] != "{" for one in data):
+        return text
+    return data + [line for line in lines if not _SENT.match(line)]
 
 
 def _name(path: _Path) -> str:

@@ -48,6 +48,7 @@ from lar.trajectories.formats.interfaces import (
     chat,
     exchanges,
     gemini,
+    har,
     message_lines,
     responses,
     sharegpt,
@@ -139,6 +140,7 @@ _TRACES = (
 _INTERFACES = (
     vercel_ui.FORMAT,
     vercel_ui.LINES,
+    har.FORMAT,
     gemini.GEMINI,
     gemini.CONTENTS,
     responses.FORMAT,

@@ -39,7 +39,7 @@ _REPLIES = (
     "result",
     "completion",
 )
-_CONVERSATIONS = ("messages", "input", "contents")  # what a request holds its conversation in
+_CONVERSATIONS = ("messages", "input", "contents", "prompt")  # what a request holds its conversation in
 _REPLY_NAMES = frozenset(_REPLIES)
 _REQUEST_NAMES = frozenset((*_REQUESTS, *_CONVERSATIONS))
 # What makes an object the body itself, and what holds a body.
@@ -57,6 +57,7 @@ _WRAPPINGS = (
     "data",
     "chunks",
     "events",
+    "stream",
 )
 _GZIP = b"\x1f\x8b"
 
@@ -74,7 +75,7 @@ def exchanges_of(value: Any) -> list[Exchange]:
     global _latest
     latest = _latest
     if latest[0] is not value:
-        one = _exchange(value)
+        one = exchange_of(value)
         _latest = latest = value, list(_listed(value)) if one is None else [one]
     return latest[1]
 
@@ -92,19 +93,33 @@ _latest: tuple[Any, list[Exchange]] = (None, [])
 
 def _listed(value: Any) -> Iterator[Exchange]:
     if isinstance(value, dict):
-        log = value["log"] if isinstance(value.get("log"), dict) else value  # HAR
-        value = next((item for item in log.values() if _begins(item)), None)
+        entries = http_entries(value)
+        value = next(filter(_begins, value.values()), None) if entries is None else entries
     for item in value if isinstance(value, list) else ():
-        exchange = _exchange(item)
+        exchange = exchange_of(item)
         if exchange is not None:
             yield exchange
 
 
 def _begins(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and _exchange(value[0]) is not None
+    return isinstance(value, list) and bool(value) and exchange_of(value[0]) is not None
 
 
-def _exchange(value: Any) -> Exchange | None:
+def http_entries(value: Any) -> list[Any] | None:
+    """The entries of a HAR file or of the log in it, requests of HTTP of any kind; None for other values."""
+    log = value.get("log", value) if isinstance(value, dict) else None
+    entries = log.get("entries") if isinstance(log, dict) else None
+    return entries if isinstance(entries, list) and any(map(_is_http, entries)) else None
+
+
+def _is_http(entry: Any) -> bool:
+    request = entry.get("request") if isinstance(entry, dict) else None
+    is_asked = isinstance(request, dict) and any(key in request for key in ("method", "url", "postData"))
+    return is_asked and isinstance(entry.get("response"), dict)
+
+
+def exchange_of(value: Any) -> Exchange | None:
+    """The one exchange that a value is: a pair of bodies, or an object that holds them; else None."""
     value = from_json_text(value)
     if isinstance(value, list):
         # Two requests are no pair, but two records.

@@ -1,4 +1,4 @@
-"""Exchanges of OpenAI chat that `chat` does not find: pairs, lists of exchanges, HAR files."""
+"""Exchanges of OpenAI chat that `chat` does not find: pairs and lists of exchanges."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def _chats(value: Any) -> list[Exchange]:
 
 FORMAT = Format(
     "exchanges",
-    "OpenAI chat in pairs, lists of exchanges and HAR files",
+    "OpenAI chat in pairs and lists of exchanges",
     lambda value: bool(_chats(value)),
     _read,
 )

@@ -13,6 +13,7 @@ from lar.trajectories.dialects.messages import from_json_text, normalize_message
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
@@ -176,13 +177,14 @@ def _request(value: dict[str, Any]) -> dict[str, Any] | None:
     return next((part for part in _inside(value, _REQUESTS) if _contents(part) is not None), None)
 
 
-def _response(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The response, in one piece or as the chunks of a stream; empty where there is none."""
+def _response(value: dict[str, Any]) -> dict[str, Any]:
+    """The response, the chunks of a stream put together; empty where there is none."""
     for found in _inside(value, _RESPONSES):
-        chunks = found if isinstance(found, list) else [found]
-        if any(map(_candidate, chunks)):
-            return [chunk for chunk in chunks if isinstance(chunk, dict)]
-    return []
+        response = whole_reply(found) if isinstance(found, str | list) else found
+        if _candidate(response):
+            inner = response.get("response", response)
+            return dict(inner)
+    return {}
 
 
 def _candidate(response: Any) -> Any:
@@ -192,14 +194,14 @@ def _candidate(response: Any) -> Any:
     return first if has(first, "content") or has(first, "finishReason") else None
 
 
-def _reply(value: dict[str, Any], chunks: list[dict[str, Any]]) -> list[Any]:
+def _reply(value: dict[str, Any], response: dict[str, Any]) -> list[Any]:
     """The contents that answer the request: of a response, else the best of a preference tuning line."""
     ranked = value.get("completions")
-    if not chunks and isinstance(ranked, list) and ranked:
+    if not response and isinstance(ranked, list) and ranked:
         best = max(ranked, key=lambda item: item.get("score") or 0)
         return [{"role": "model", "parts": best["completion"]["parts"]}]
-    contents = [_candidate(chunk).get("content") for chunk in chunks if _candidate(chunk)]
-    return [{**content, "role": "model"} for content in contents if isinstance(content, dict)]
+    content = (_candidate(response) or {}).get("content")
+    return [{**content, "role": "model"}] if isinstance(content, dict) else []
 
 
 def _recognises(value: Any) -> bool:
@@ -211,13 +213,13 @@ def _recognises(value: Any) -> bool:
 
 def _read(record: Record) -> list[Draft]:
     value = record.value
-    request, chunks = _request(value) or {}, _response(value)
-    contents = [*(_contents(request) or []), *_reply(value, chunks)]
+    request, response = _request(value) or {}, _response(value)
+    contents = [*(_contents(request) or []), *_reply(value, response)]
     instruction = system_messages(_either(request, "systemInstruction"))
     messages = normalize_messages(instruction + raw_messages(contents))
     settings = request.get("runSettings") or request.get("meta") or {}
-    versions = [_either(chunk, "modelVersion") for chunk in chunks]
-    names = (request.get("model"), value.get("model"), *versions, settings.get("model"))
+    version = _either(response, "modelVersion")
+    names = (request.get("model"), value.get("model"), version, settings.get("model"))
     return [
         Draft(
             messages,

@@ -1,35 +1,55 @@
 """Replies that a log has as the events of a stream -> the reply as one object.
 
-Events stand as server-sent text (`data: {...}` lines), as a list of such lines, or as a list of objects.
+Events stand as server-sent text (`data: {...}` lines), as lines of JSON (Ollama), as a list of such lines, or
+as a list of objects.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text, lines_of
+from lar.trajectories.formats.interfaces import stream_events, stream_items
+from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
+from lar.trajectories.formats.sessions import MALFORMED
 
-_Event = dict[str, Any]
+# The first line of server-sent text; some servers begin with a comment. Its data must be an object.
+_SENT = re.compile(r"\s*(data|event|id|retry)?:")
+_OBJECT = re.compile(r"(^|[\r\n])data: *\{")
+# What stands for a stream that cannot be read: the form of a service's error, which is no text of the agent.
+_UNREAD = {"error": {"message": "a stream of no known interface"}}
 
 
 def whole_reply(value: Any) -> Any:
     """The reply that the events of a stream add up to; `value` itself where it is no stream.
 
-    Streams of Anthropic Messages, OpenAI Responses and OpenAI chat give a message, a response and a message.
+    Server-sent text of no known interface gives an error, so that nobody takes it for text of the agent.
     """
+    is_sent = _is_sent(value)
     events = _events(value)
-    for begins, assemble in _DIALECTS:
-        if any(map(begins, events)):
-            return assemble(events)
-    return value
+    for dialect in _DIALECTS:
+        if any(map(dialect.is_mine, events)):
+            try:
+                return dialect.assemble(events)
+            except MALFORMED:
+                return _UNREAD
+    return _UNREAD if is_sent else value
 
 
-def _events(value: Any) -> list[_Event]:
-    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+def _is_sent(value: Any) -> bool:
+    text = "\n".join(value) if _are_lines(value) else value
+    return isinstance(text, str) and _SENT.match(text) is not None and _OBJECT.search(text) is not None
+
+
+def _are_lines(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(line, str) for line in value)
+
+
+def _events(value: Any) -> list[Event]:
+    if _are_lines(value):
         value = "\n".join(value)
     if isinstance(value, str):
-        if "data:" not in value[:4096]:
-            return []
-        return [event for event in map(_event, lines_of(value)) if event is not None]
+        return _of_text(value)
     if isinstance(value, dict) and isinstance(value.get("response"), dict) and "type" in value:
         return [value]  # the last event alone
     if not isinstance(value, list):
@@ -37,13 +57,24 @@ def _events(value: Any) -> list[_Event]:
     return [inner for event in value if (inner := _inner(event)) is not None]
 
 
-def _event(line: str) -> _Event | None:
-    _, _, data = line.partition("data:")
-    event = from_json_text(data.strip()) if line.startswith("data:") else None
-    return event if isinstance(event, dict) else None
+def _of_text(text: str) -> list[Event]:
+    """The events in server-sent text or in lines of JSON, of which the last may be cut.
+
+    An agent may write lines of JSON too, so the first must be an event of a known interface.
+    """
+    if _is_sent(text):
+        return _objects(line[5:].strip() for line in lines_of(text) if line.startswith("data:"))
+    first = from_json_text(lines_of(text)[0]) if text.startswith("{") and "\n" in text else None
+    if isinstance(first, dict) and any(dialect.is_mine(first) for dialect in _DIALECTS):
+        return _objects(lines_of(text))
+    return []
 
 
-def _inner(event: Any) -> _Event | None:
+def _objects(lines: Iterable[str]) -> list[Event]:
+    return [event for event in map(from_json_text, lines) if isinstance(event, dict)]
+
+
+def _inner(event: Any) -> Event | None:
     """The event in a wrapping of its own: `{event, data}`, or `{chunk: {...}}`."""
     for key in ("data", "chunk", "event"):
         if isinstance(event, dict) and "type" not in event and isinstance(event.get(key), str | dict):
@@ -51,91 +82,12 @@ def _inner(event: Any) -> _Event | None:
     return event if isinstance(event, dict) else None
 
 
-def _message(events: list[_Event]) -> Any:
-    """A message of Anthropic, its blocks put together."""
-    message: dict[str, Any] = {"role": "assistant", "type": "message"}
-    blocks: dict[Any, dict[str, Any]] = {}
-    for event in events:
-        if event.get("type") == "message_start" and isinstance(event.get("message"), dict):
-            message |= event["message"]
-        elif event.get("type") == "content_block_start" and isinstance(event.get("content_block"), dict):
-            blocks[event.get("index")] = dict(event["content_block"])
-        elif event.get("type") == "content_block_delta" and isinstance(event.get("delta"), dict):
-            _extend(blocks.setdefault(event.get("index"), {"type": "text"}), event["delta"])
-    return message | {"content": list(blocks.values())}
-
-
-def _extend(block: dict[str, Any], delta: dict[str, Any]) -> None:
-    for key in ("text", "thinking", "partial_json"):
-        piece = delta.get(key)
-        if isinstance(piece, str):
-            name = "input" if key == "partial_json" else key
-            before = block.get(name)
-            block[name] = (before if isinstance(before, str) else "") + piece
-
-
-def _response(events: list[_Event]) -> Any:
-    """A response of the Responses interface: that of the last event which has one, or its finished items."""
-    response: dict[str, Any] = {"object": "response"}
-    items: dict[Any, Any] = {}
-    for place, event in enumerate(events):
-        if isinstance(event.get("response"), dict):
-            response |= event["response"]
-        elif event.get("type") == "response.output_item.done":
-            items[event.get("output_index", f"event {place}")] = event.get("item")
-    return response if response.get("output") else response | {"output": list(items.values())}
-
-
-def _completion(events: list[_Event]) -> Any:
-    """A message of OpenAI chat, from the deltas of its first choice."""
-    message: dict[str, Any] = {"role": "assistant", "content": ""}
-    calls: list[dict[str, Any]] = []
-    known: dict[Any, dict[str, Any]] = {}  # the last call of each index
-    for delta in _deltas(events):
-        for key in ("content", "reasoning_content", "reasoning", "refusal"):
-            if isinstance(delta.get(key), str):
-                message[key] = message.get(key, "") + delta[key]
-        for call in delta.get("tool_calls") or ():
-            index = call.get("index")
-            if _begins_call(call, known.get(index)):
-                calls.append({"id": None, "name": "", "arguments": ""})
-                known[index] = calls[-1]
-            _extend_call(known[index], call)
-    return message | ({"tool_calls": calls} if calls else {})
-
-
-def _deltas(events: list[_Event]) -> Iterator[dict[str, Any]]:
-    for event in events:
-        for choice in event.get("choices") or ():
-            if choice.get("index", 0) == 0 and isinstance(choice.get("delta"), dict):
-                yield choice["delta"]
-
-
-def _begins_call(delta: dict[str, Any], known: dict[str, Any] | None) -> bool:
-    """Whether a delta begins a call, where `known` is the last one of its index.
-
-    Some servers give every call the index 0, or none, so an id tells calls apart; without both a name does.
-    """
-    if known is None:
-        return True
-    if delta.get("id"):
-        return bool(known["id"]) and delta["id"] != known["id"]
-    return delta.get("index") is None and bool((delta.get("function") or {}).get("name"))
-
-
-def _extend_call(call: dict[str, Any], delta: dict[str, Any]) -> None:
-    function = delta.get("function") or {}
-    call["id"] = call.get("id") or delta.get("id")
-    call["name"] += function.get("name") or ""
-    call["arguments"] += function.get("arguments") or ""
-
-
-def _is_typed(prefixes: tuple[str, ...]) -> Callable[[_Event], bool]:
-    return lambda event: str(event.get("type")).startswith(prefixes)
-
-
-_DIALECTS: tuple[tuple[Callable[[_Event], bool], Callable[[list[_Event]], Any]], ...] = (
-    (_is_typed(("message_start", "content_block_")), _message),
-    (_is_typed(("response.",)), _response),
-    (lambda event: event.get("object") == "chat.completion.chunk", _completion),
+_DIALECTS: tuple[Dialect, ...] = (
+    stream_events.ANTHROPIC,
+    stream_events.CONVERSE,
+    stream_items.RESPONSES,
+    stream_events.CHAT,
+    stream_events.TEXT,
+    stream_events.OLLAMA,
+    stream_events.GEMINI,
 )

@@ -1,0 +1,221 @@
+"""A reply that a log has as the events of a stream is the reply as one object, in every interface."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.formats.interfaces.streams import whole_reply
+from testing.sessions import agent, call, user
+
+Event = dict[str, Any]
+ASKED = user("How many crates stand in bay 4?")
+CHAT = {"model": "m", "messages": [ASKED]}
+GEMINI = {"contents": [{"role": "user", "parts": [{"text": ASKED["content"]}]}]}
+CONVERSE = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": ASKED["content"]}]}]}
+RESPONSES = {"model": "m", "input": ASKED["content"]}
+COUNT = {"bay": 4}
+
+
+def chat(said: list[str], calls: int) -> Iterator[Event]:
+    yield from ({"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in said)
+    for index in range(calls):
+        for delta in (
+            {"id": f"c{index}", "function": {"name": "count"}},
+            *map(arguments, ('{"bay"', ": 4}")),
+        ):
+            yield {"choices": [{"delta": {"tool_calls": [{"index": index, **delta}]}}]}
+
+
+def arguments(piece: str) -> Event:
+    return {"function": {"arguments": piece}}
+
+
+def ollama(said: list[str], calls: int) -> Iterator[Event]:
+    tools = [{"function": {"name": "count", "arguments": COUNT}}]
+    for more in (*({"content": piece} for piece in said), *({"content": "", "tool_calls": tools},) * calls):
+        yield {"model": "m", "message": {"role": "assistant", **more}, "done": False}
+    yield {"model": "m", "message": {"role": "assistant", "content": ""}, "done": True}
+
+
+def gemini(said: list[str], calls: int) -> Iterator[Event]:
+    for part in (
+        *({"text": piece} for piece in said),
+        *({"functionCall": {"name": "count", "args": COUNT}},) * calls,
+    ):
+        yield {"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}]}
+    yield {"candidates": [{"content": {"role": "model", "parts": []}, "finishReason": "STOP"}]}
+
+
+def converse(said: list[str], calls: int) -> Iterator[Event]:
+    yield {"messageStart": {"role": "assistant"}}
+    for piece in said:
+        yield {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": 0}}
+    yield {"contentBlockStop": {"contentBlockIndex": 0}}
+    for index in range(1, calls + 1):
+        start = {"toolUse": {"toolUseId": f"c{index - 1}", "name": "count"}}
+        yield {"contentBlockStart": {"start": start, "contentBlockIndex": index}}
+        for piece in ('{"bay"', ": 4}"):
+            yield {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}}
+        yield {"contentBlockStop": {"contentBlockIndex": index}}
+    yield {"messageStop": {"stopReason": "tool_use"}}
+
+
+def responses(said: list[str], calls: int) -> Iterator[Event]:
+    """A stream that breaks off: no item is done, and there is no whole response."""
+    yield {"type": "response.created", "response": {"id": "r", "object": "response", "output": []}}
+    item: Event = {"type": "message", "role": "assistant", "content": []}
+    yield {"type": "response.output_item.added", "output_index": 0, "item": item}
+    for piece in said:
+        at = {"output_index": 0, "content_index": 0}
+        yield {"type": "response.output_text.delta", **at, "delta": piece}
+    for index in range(1, calls + 1):
+        item = {"type": "function_call", "call_id": f"c{index - 1}", "name": "count", "arguments": ""}
+        yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        for piece in ('{"bay"', ": 4}"):
+            kind = "response.function_call_arguments.delta"
+            yield {"type": kind, "output_index": index, "delta": piece}
+
+
+def sent(events: list[Event]) -> str:
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+
+
+def lines(events: list[Event]) -> str:
+    return "".join(json.dumps(event) + "\n" for event in events)
+
+
+FORMS: dict[str, Callable[[list[Event]], Any]] = {
+    "sent": sent,
+    "named": lambda events: ": OPENROUTER\n\nevent: message\n" + sent(events) + "data: [DONE]\n\n",
+    "list": list,
+    "list of lines": lambda events: sent(events).split("\n"),
+    "body": lambda events: {"status": 200, "body": sent(events)},
+}
+STREAMS = {
+    "chat": (CHAT, chat, FORMS),
+    "ollama": (CHAT, ollama, FORMS | {"lines": lines}),
+    "gemini": (GEMINI, gemini, FORMS),
+    "converse": (CONVERSE, converse, FORMS | {"stream": lambda events: {"stream": events}}),
+    "responses": (RESPONSES, responses, FORMS),
+}
+
+
+def read(record: Any) -> tuple[list[Trajectory], Report]:
+    report = Report()
+    return list(read_trajectories([record], strict=True, report=report)), report
+
+
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in STREAMS for form in STREAMS[name][2]])
+@given(said=st.lists(st.text("ab \n", min_size=1), max_size=3), calls=st.integers(0, 2))
+@settings(deadline=None, max_examples=25)
+def test_the_pieces_are_joined_in_any_interface_and_form(name, form, said, calls):
+    request, stream, forms = STREAMS[name]
+    if not "".join(said) and not calls:
+        return
+    (found,), report = read({"request": request, "response": forms[form](list(stream(said, calls)))})
+    is_named = name in ("chat", "converse", "responses")
+    made = [call("count", '{"bay": 4}', f"c{number}" if is_named else None) for number in range(calls)]
+    assert found.messages == [ASKED, agent("".join(said), *made)]
+    assert not [
+        path for _, path in report.left_out if path.endswith(("text", "content", "delta", "arguments"))
+    ]
+
+
+def test_thoughts_are_joined():
+    deltas = [
+        {"reasoningContent": {"text": "Hm"}},
+        {"reasoningContent": {"text": "."}},
+        {"reasoningContent": {"signature": "c2ln"}},
+    ]
+    events = [{"contentBlockDelta": {"delta": delta, "contentBlockIndex": 0}} for delta in deltas]
+    (found,), _ = read({"request": CONVERSE, "response": [*events, *list(converse(["Twelve."], 0))[1:]]})
+    assert found.messages[1]["reasoning_content"] == "Hm."
+
+
+REASONED = [
+    {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "summary": []}},
+    {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "Hm"},
+    {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 1, "delta": "So"},
+]  # fmt: skip
+DONE = {
+    "type": "response.output_item.done",
+    "output_index": 0,
+    "item": {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm!"}]},
+}
+
+
+@pytest.mark.parametrize(("events", "thought"), [(REASONED, "Hm\n\nSo"), ([*REASONED, DONE], "Hm!")])
+def test_a_done_item_replaces_its_pieces(events, thought):
+    rest = [{**event, "output_index": 1} for event in responses(["Twelve."], 0) if "delta" in event]
+    (found,), _ = read({"request": RESPONSES, "response": [*events, *rest]})
+    assert found.messages == [ASKED, agent("Twelve.", thought=thought)]
+
+
+def test_a_stream_in_the_older_form_of_calls():
+    deltas = [{"name": "count", "arguments": ""}, {"arguments": '{"bay"'}, {"arguments": ": 4}"}]
+    events = [{"choices": [{"index": 0, "delta": {"function_call": delta}}]} for delta in deltas]
+    (found,), _ = read({"request": CHAT, "response": sent(events)})
+    assert found.messages == [ASKED, agent("", call("count", '{"bay": 4}'))]
+
+
+TEXTS = [
+    {"object": "text_completion", "choices": [{"text": "Twel", "index": 0, "finish_reason": None}]},
+    {"object": "text_completion", "choices": [{"text": "An", "index": 1, "finish_reason": None}]},
+    {"object": "text_completion", "choices": [{"text": "ve.", "index": 0, "finish_reason": "stop"}]},
+]
+PIECES = [{"model": "m", "response": piece, "done": not piece} for piece in ("Twel", "ve.", "")]
+
+
+@pytest.mark.parametrize("response", [sent(TEXTS) + "data: [DONE]\n\n", TEXTS, lines(PIECES), PIECES])
+def test_streams_of_completions(response):
+    (found,), _ = read({"prompt": ASKED["content"], "response": response})
+    assert found.messages == [ASKED, agent("Twelve.")]
+
+
+@pytest.mark.parametrize(
+    ("response", "counted"),
+    [
+        (sent(list(chat(["Twelve."], 0))) + 'data: {"choices": [{"delta": {"con', ("response(json)[]", 28)),
+        (lines(list(ollama(["Twelve."], 0))) + '{"model": "m", "mes', ("response(json)[]", 19)),
+    ],
+)
+def test_the_line_where_a_stream_was_cut_is_counted(response, counted):
+    (found,), report = read({"request": CHAT, "response": response})
+    assert found.messages == [ASKED, agent("Twelve.")]
+    assert {path: left.characters for (_, path), left in report.left_out.items()} == dict([counted])
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        sent([{"token": {"text": "Twelve crates"}}]),
+        sent([*chat(["Twelve crates"], 0), {"choices": [{"delta": {"tool_calls": [7]}}]}]),
+        'data: {"choices": [{"delta": {"content": "Twelve crates',
+    ],
+)
+def test_a_stream_that_cannot_be_read_is_no_text_of_the_agent(response):
+    history = [ASKED, agent("I look."), user("And?")]
+    report = Report()
+    record = {"request": {"messages": history}, "response": response}
+    assert [one.messages for one in read_trajectories([record], report=report)] == [history]
+    assert sum(left.characters for left in report.left_out.values()) >= len("Twelve crates")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'The server sends:\ndata: {"choices": [{"delta": {"content": "a"}}]}\n',
+        '{"name": "bay 4", "candidates": ["a"]}\n{"name": "bay 5"}',
+        "data: 12 crates",
+        "event: a delivery",
+    ],
+)
+def test_what_an_agent_writes_is_no_stream(text):
+    assert whole_reply(text) == text
+    (found,), _ = read({"request": CHAT, "response": text})
+    assert found.messages == [ASKED, agent(text)]
