@@ -14,7 +14,12 @@ from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.coding_agents.codex_events import Events, Item, printed_items
+from lar.trajectories.formats.coding_agents.codex_events import (
+    USER_COMMAND,
+    Events,
+    Item,
+    printed_items,
+)
 from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Tool
@@ -28,6 +33,7 @@ _OWN = (
     "<turn_aborted>",
     "<skill>",
     "<INSTRUCTIONS>",
+    USER_COMMAND,
 )
 
 
