@@ -1,6 +1,7 @@
 """Sessions of Copilot, Kimi and Grok, and the event streams of Droid and the Gemini CLI."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,50 @@ def test_copilot() -> None:
     assert helper.messages == [agent("", call("count", '{"bay":4}', "c2")), result("12", "count", "c2")]
     assert (found.id, helper.id, found.model) == ("cp-1", "cp-1/1", "acme-1")
     assert ("copilot", "[].data.message") in report.left_out
+
+
+@pytest.mark.parametrize("place", ["agentId", "parentToolCallId"])
+def test_the_agents_of_a_copilot_session_do_not_mix(tmp_path: Path, place: str) -> None:
+    """Two helpers work at the same time; the name of each stands beside the data, or is the call within."""
+
+    def event(kind: str, name: str | None, **data: Any) -> dict[str, Any]:
+        inner = {"parentToolCallId": name} if name and place == "parentToolCallId" else {}
+        outer = {"agentId": f"agent of {name}"} if name and place == "agentId" else {}
+        return {"type": kind, "data": {**data, **inner}, **outer}
+
+    def answers(name: str | None, *texts: str) -> list[dict[str, Any]]:
+        return [event("assistant.message", name, content=text, toolRequests=[]) for text in texts]
+
+    asked = [{"toolCallId": name, "name": "task", "arguments": {"bay": name}} for name in ("c1", "c2")]
+    started = [
+        {"type": "subagent.started", "data": {"toolCallId": name, "model": f"small-{name}"}, **outer}
+        for name in ("c1", "c2")
+        for outer in [{"agentId": f"agent of {name}"} if place == "agentId" else {}]
+    ]
+    ended = [
+        event("tool.execution_complete", None, toolCallId=name, result={"content": "1"})
+        for name in ("c1", "c2")
+    ]
+    events = [
+        event("session.start", None, sessionId="s", selectedModel="large"),
+        event("user.message", None, content="Count"),
+        event("assistant.message", None, content="", toolRequests=asked),
+        *started,
+        *answers("c1", "One."),
+        *answers("c2", "Two."),
+        *answers("c1", "Really one."),
+        *ended,
+        # An event of the first helper as an older version writes it, among the others.
+        {"type": "assistant.message", "data": {"content": "Bye.", "parentToolCallId": "c1"}},
+        *answers(None, "Both."),
+    ]
+    (main, first, second), _ = read(write_lines(tmp_path / "events.jsonl", events), strict=True)
+    calls = [call("task", '{"bay": "c1"}', "c1"), call("task", '{"bay": "c2"}', "c2")]
+    results = [result("1", "task", "c1"), result("1", "task", "c2")]
+    assert main.messages == [user("Count"), agent("", *calls), *results, agent("Both.")]
+    assert first.messages == [agent("One."), agent("Really one."), agent("Bye.")]
+    assert second.messages == [agent("Two.")]
+    assert [run.model for run in (main, first, second)] == ["large", "small-c1", "small-c2"]
 
 
 @pytest.mark.parametrize("name", ["wire.jsonl", "context.jsonl"])
