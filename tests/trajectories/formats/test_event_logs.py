@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
@@ -84,6 +86,108 @@ def test_kimi(name: str) -> None:
         assert found.model == "acme-1"
         assert found.tools is not None
         assert found.tools[0]["function"]["name"] == "count"
+
+
+def kimi(*events: dict[str, Any]) -> list[dict[str, Any]]:
+    """The lines of `wire.jsonl` for messages, events of the loop and changes of the context."""
+    kinds = {"message": "context.append_message", "event": "context.append_loop_event"}
+    return [
+        {"type": kinds[key], key: entry[key]} if (key := next(iter(entry))) in kinds else entry
+        for entry in events
+    ]
+
+
+def asked(text: str, kind: str = "user") -> dict[str, Any]:
+    parts = [{"type": "text", "text": text}]
+    return {"message": {"role": "user", "content": parts, "toolCalls": [], "origin": {"kind": kind}}}
+
+
+def step(name: str, text: str) -> list[dict[str, Any]]:
+    part = {"type": "content.part", "stepUuid": name, "part": {"type": "text", "text": text}}
+    begun, ended = ({"event": {"type": f"step.{edge}", "uuid": name}} for edge in ("begin", "end"))
+    return [begun, {"event": part}, ended]
+
+
+def compaction(**fields: Any) -> dict[str, Any]:
+    return {"type": "context.apply_compaction", "summary": "Summed up.", **fields}
+
+
+def undo(count: int) -> dict[str, Any]:
+    return {"type": "context.undo", "count": count}
+
+
+change = st.one_of(
+    st.sampled_from(["ask", "answer", "remind", "clear", "compact", "compact all"]),
+    st.integers(1, 3).map(lambda count: f"undo {count}"),
+)
+
+
+@given(st.lists(change, max_size=25))
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_turn_of_a_kimi_session_counts_once_whatever_replaces_the_context(
+    tmp_path: Path, changes: list[str]
+) -> None:
+    events = [asked("first"), *step("s", "answer -1")]
+    for number, kind in enumerate(changes):
+        events += {
+            "ask": [asked(f"ask {number}")],
+            "remind": [asked(f"remind {number}", "injection")],
+            "answer": step(f"s{number}", f"answer {number}"),
+            "clear": [{"type": "context.clear"}],
+            "compact": [compaction(compactedCount=2)],
+            "compact all": [compaction(compactedCount=2, keptUserMessageCount=1)],
+        }.get(kind) or [undo(int(kind[-1]))]
+    found, _ = read(write_lines(tmp_path / "wire.jsonl", kimi(*events)), strict=True)
+    own = [message["content"] for run in found for message in run if message.get("weight") != 0]
+    wrote = [f"answer {number}" for number, kind in enumerate(changes) if kind == "answer"]
+    assert [text for text in own if text.startswith("answer")] == ["answer -1", *wrote]
+
+
+def test_a_kimi_session_goes_on_with_what_was_left_of_the_context(tmp_path: Path) -> None:
+    first = [asked("One?"), *step("s1", "One.")]
+    undone = [asked("Two?"), *step("s2", "Two."), asked("Now.", "injection"), undo(1)]
+    more = [asked("Three?"), *step("s3", "Three.")]
+    kept = [compaction(compactedCount=4, keptUserMessageCount=2, contextSummary="In short: three.")]
+    last = [asked("Four?"), *step("s4", "Four."), compaction(compactedCount=1), *step("s5", "Five.")]
+    cleared = [{"type": "context.clear"}, asked("Anew?"), *step("s6", "Anew.")]
+    log = write_lines(tmp_path / "wire.jsonl", kimi(*first, *undone, *more, *kept, *last, *cleared))
+    found, _ = read(log, strict=True)
+    said = [user("One?"), agent("One."), user("Two?"), agent("Two."), user("Now.")]
+    rest = [user("One?"), agent("One.", weight=0), user("Three?")]
+    short = [user("One?"), user("Three?"), user("In short: three."), user("Four?")]
+    assert [run.messages for run in found] == [
+        said,
+        [*rest, agent("Three.")],
+        [*short, agent("Four.")],
+        [user("Summed up."), *short[1:], agent("Four.", weight=0), agent("Five.")],
+        [user("Anew?"), agent("Anew.")],
+    ]
+    assert len({run.task for run in found[:4]}) == 1
+    assert found[4].task != found[0].task
+
+
+def test_the_calls_of_a_kimi_step_are_one_turn(tmp_path: Path) -> None:
+    """A tool runs while the model still writes the next call."""
+    begun, part, ended = step("s1", "I count.")
+    calls = [
+        {"event": {"type": "tool.call", "stepUuid": "s1", "toolCallId": name, "name": "count", "args": {}}}
+        for name in ("c1", "c2")
+    ]
+    results = [
+        {"event": {"type": "tool.result", "toolCallId": name, "result": {"output": "1"}}}
+        for name in ("c1", "c2")
+    ]
+    events = [begun, part, calls[0], asked("Hurry.", "injection"), results[0], calls[1], results[1], ended]
+    log = write_lines(tmp_path / "wire.jsonl", kimi(asked("Count"), *events, *step("s2", "Two.")))
+    (found,), _ = read(log, strict=True)
+    assert found.messages == [
+        user("Count"),
+        agent("I count.", call("count", "{}", "c1"), call("count", "{}", "c2")),
+        result("1", None, "c1"),
+        result("1", None, "c2"),
+        user("Hurry."),
+        agent("Two."),
+    ]
 
 
 def test_grok() -> None:

@@ -90,7 +90,7 @@ class Events:
 
 
 def _shown(text: str) -> Iterator[str]:
-    """Yield what the screen may show of a text of the agent, without white space: lines are taken out whole."""
+    """Yield what the screen may show of a text of the agent; without white space, for lines go as a whole."""
     cited = _CITATION.sub("", text)
     if cited != text or "<proposed_plan>" in text:
         yield _without_space(cited)
