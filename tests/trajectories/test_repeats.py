@@ -152,6 +152,31 @@ def test_a_reply_is_kept_as_the_model_wrote_it() -> None:
     assert report.repeated == 1
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4))
+def test_each_result_names_its_call_where_a_client_renames_them(named: list[tuple[bool, bool]]) -> None:
+    """Of each call, whether the reply and its repetition have an id; a result names that of its history."""
+
+    def calls(owner: int) -> list[dict[str, Any]]:
+        return [
+            {"id": f"{owner}-{place}" if ids[owner] else None, "type": "function"}
+            | {"function": {"name": "count", "arguments": f'{{"bay":{place}}}'}}
+            for place, ids in enumerate(named)
+        ]
+
+    results = [
+        {"role": "tool", "content": str(place)} | ({"tool_call_id": call["id"]} if call["id"] else {})
+        for place, call in enumerate(calls(1))
+    ]
+    [found], report = read(
+        exchange([user("a")], reply("I look.", reasoning_content="Hm.", tool_calls=calls(0))),
+        exchange([user("a"), reply("I look.", tool_calls=calls(1)), *results], reply("Done.")),
+    )
+    assert report.repeated == 1
+    assert found.messages[1]["reasoning_content"] == "Hm."
+    ids = [call["id"] for call in found.messages[1]["tool_calls"]]
+    assert ids == [again["id"] or first["id"] for first, again in zip(calls(0), calls(1), strict=True)]
+
+
 def test_what_only_the_first_request_has_is_kept() -> None:
     [found], _ = read(
         exchange([SYSTEM, user("a")], reply("b"), tools=TOOLS),

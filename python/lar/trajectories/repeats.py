@@ -242,10 +242,16 @@ class _Replies:
 
 
 def _as_written(repeated: Message, reply: Message) -> Message:
-    """The reply in the place of its repetition, and context only where the repetition is."""
+    """The reply in the place of its repetition, and context only where the repetition is.
+
+    Its calls keep the ids that they have in the repetition: the results that follow name these.
+    """
     written: Message = {**repeated, **reply}
     if "weight" not in repeated:
         written.pop("weight", None)
+    pairs = zip(reply.get("tool_calls", ()), repeated.get("tool_calls", ()), strict=False)  # as many
+    if calls := [call | {"id": again["id"] or call["id"]} for call, again in pairs]:
+        written["tool_calls"] = calls
     return written
 
 
