@@ -19,11 +19,14 @@ class Found:
     """A trajectory as it was found in a log.
 
     is_call: it is one call of a model and not a whole run. names_task: the log says which task it is about.
+    is_fork and is_part: see `Draft`.
     """
 
     trajectory: Trajectory
     is_call: bool = False
     names_task: bool = False
+    is_fork: bool = False
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def read_record(
             reading.problems.append(str(error))
         else:
             names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
-            reading.found.append(Found(trajectory, draft.is_call, names_task))
+            found = Found(trajectory, draft.is_call, names_task, draft.is_fork, draft.is_part)
+            reading.found.append(found)
     if not reading.found and (reading.problems or not format_.may_be_empty):
         raise TrajectoryError(reading.problems[0] if reading.problems else NO_AGENT)
     return reading

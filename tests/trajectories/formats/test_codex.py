@@ -177,6 +177,44 @@ def test_forks_and_subagents_have_the_task_of_their_origin():
     assert (helper.id, helper.task, len(helper)) == ("sub-1", "fork-1", 2)
 
 
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_what_a_fork_has_from_its_origin_counts_once(tmp_path, name):
+    """Files of two forks before and after that of their origin; each goes on in another way."""
+
+    def rollout(session, *texts, **meta):
+        spoken = zip(("user", "assistant") * len(texts), texts, strict=False)
+        items = [{"type": "message", "role": role, "content": text} for role, text in spoken]
+        metas = [("session_meta", {"id": session, **meta})] + [META] * bool(meta)
+        write(tmp_path / f"{session}.jsonl", *metas, *(("response_item", item) for item in items))
+
+    rollout("s", "Hi.", "Hello.", "One?", "One.")
+    rollout(name, "Hi.", "Hello.", "Two?", "Two.", forked_from_id="s")
+    rollout("other", "Hi.", "Hello.", "Three?", "Three.", forked_from_id="s")
+    rollout("copy", "Hi.", "Hello.", "One?", "One.", forked_from_id="s")
+    rollout("again", "Hi.", "Hello.", "Four?", "Four.")  # says the same, and is no fork
+    report = Report()
+    found = {run.id: run.messages for run in read_trajectories(tmp_path, strict=True, report=report)}
+    shared = [user("Hi."), said("Hello.", weight=0)]
+    assert found == {
+        "s": [user("Hi."), said("Hello."), user("One?"), said("One.")],
+        name: [*shared, user("Two?"), said("Two.")],
+        "other": [*shared, user("Three?"), said("Three.")],
+        "again": [user("Hi."), said("Hello."), user("Four?"), said("Four.")],
+    }
+    assert (report.repeated, report.repeated_turns) == (1, 2)
+    assert report.first_repeated.startswith(str(tmp_path / "copy.jsonl"))
+
+
+def test_two_forks_of_a_session_that_is_not_there_have_its_turns_once(tmp_path):
+    for name, text in {"b": "One?", "c": "Two?"}.items():
+        spoken = (user("Hi."), said("Hello."), user(text), said(text))
+        items = [("response_item", {"type": "message", **message}) for message in spoken]
+        write(tmp_path / f"{name}.jsonl", ("session_meta", {"id": name, "forked_from_id": "s"}), *items)
+    first, second = read_trajectories(tmp_path, strict=True)
+    assert first.messages == [user("Hi."), said("Hello."), user("One?"), said("One?")]
+    assert second.messages == [user("Hi."), said("Hello.", weight=0), user("Two?"), said("Two?")]
+
+
 def write(path: Path, *payloads) -> Path:
     lines = [{"type": kind, "payload": payload} for kind, payload in payloads]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -190,6 +190,32 @@ def test_the_calls_of_a_kimi_step_are_one_turn(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_kimi_session_was_forked_from_counts_once(tmp_path: Path) -> None:
+    said = [asked("One?"), *step("s1", "One.")]
+    write_lines(tmp_path / "wire.jsonl", kimi(*said, asked("Two?"), *step("s2", "Two.")))
+    fork = [*said, {"type": "forked"}, asked("Three?"), *step("s3", "Three.")]
+    write_lines(tmp_path / "fork.jsonl", kimi(*fork))
+    (forked, whole), report = read(tmp_path, strict=True)
+    assert whole.messages == [user("One?"), agent("One."), user("Two?"), agent("Two.")]
+    assert forked.messages == [user("One?"), agent("One.", weight=0), user("Three?"), agent("Three.")]
+    assert report.repeated_turns == 1
+
+
+def test_the_files_of_a_kimi_context_that_went_back_share_their_turns(tmp_path: Path) -> None:
+    def context(name: str, time: str, *messages: Any) -> None:
+        lines = [{"role": "_system_prompt", "content": f"It is {time}."}, {"role": "_checkpoint", "id": 0}]
+        write_lines(tmp_path / f"{name}.jsonl", [*lines, *messages])
+
+    said = [user("One?"), agent("One.")]
+    context("context", "ten", *said, user("Two?"), agent("Two."))
+    context("context_1", "ten", *said, user("Three?"), agent("Three."))
+    context("other", "noon", *said, user("Four?"), agent("Four."))
+    found, report = read(tmp_path, strict=True)
+    weights = [[message.get("weight") for message in run.messages[2::2]] for run in found]
+    assert weights == [[None, None], [0, None], [None, None]]
+    assert report.repeated_turns == 1
+
+
 def test_grok() -> None:
     (found,), _ = read(LOGS / "grok", strict=True)
     assert found.messages == [

@@ -40,6 +40,8 @@ class _Session:
     model: str | None = None
     tools: list[Any] | None = None
     context: Context = field(default_factory=Context)
+    is_fork: bool = False
+    is_part: bool = False
 
     def add(self, entry: _Raw) -> None:
         """Take over what an entry says."""
@@ -50,6 +52,8 @@ class _Session:
         elif kind == "llm.tools_snapshot":
             offered = entry.get("tools")
             self.tools = self.tools or (offered if isinstance(offered, list) else None)
+        elif kind == "forked":
+            self.is_fork = True
         elif kind == "context.clear":
             self.context.clear()
         elif kind == "context.undo":
@@ -62,6 +66,7 @@ class _Session:
             self.context.add_event(entry["event"])
         elif kind is None and entry.get("role") == "_system_prompt":
             self.system = self.system or text_or_none(entry.get("content"))
+            self.is_part = True  # going back begins another file; the prompt holds the session's time
         elif kind is None and has(entry, "role") and entry["role"] not in _NOTES:
             self.context.append(entry)
 
@@ -83,7 +88,15 @@ def _read(record: Record) -> list[Draft]:
         messages = session.messages(context)
         task = first_message_task(messages) if begins or task is None else task
         drafts.append(
-            Draft(messages, task=task, is_session=True, model=session.model, tools=parse_tools(session.tools))
+            Draft(
+                messages,
+                task=task,
+                is_session=True,
+                is_fork=session.is_fork,
+                is_part=session.is_part,
+                model=session.model,
+                tools=parse_tools(session.tools),
+            )
         )
     return drafts
 

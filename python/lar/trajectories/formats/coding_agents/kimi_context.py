@@ -70,9 +70,9 @@ class Context:
 
     def compact(self, entry: _Raw) -> None:
         """A summary replaced the context, but for some messages: now the user's, once all after a place."""
-        text = next((entry[key] for key in ("contextSummary", "summary") if entry.get(key)), None)
-        summary = text if has(text, "role", "content") else {"role": "user", "content": text}
-        summary = {**summary, "origin": {"kind": _COMPACTED}}
+        text: Any = next((entry[key] for key in ("contextSummary", "summary") if entry.get(key)), None)
+        message: _Raw = text if has(text, "role", "content") else {"role": "user", "content": text}
+        summary = {**message, "origin": {"kind": _COMPACTED}}
         kept, head = entry.get("keptUserMessageCount"), entry.get("keptHeadUserMessageCount")
         if not isinstance(kept, int):
             count = entry.get("compactedCount", entry.get("count"))
