@@ -16,6 +16,7 @@ from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.importing import import_logs
 from lar.trajectories.record import Found
 from lar.trajectories.repeats import Repeats, WaitingRows, opening
+from lar.trajectories.report import is_own
 
 SYSTEM = {"role": "system", "content": "You count."}
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
@@ -62,7 +63,7 @@ def test_any_log_of_calls_gives_the_conversations_that_are_no_beginnings(talks, 
 
 
 def own_turns(found: list[Trajectory]) -> int:
-    return sum(message.get("weight") != 0 for item in found for message in item if is_spoken(message))
+    return sum(is_own(message) for item in found for message in item)
 
 
 @given(st.lists(st.sets(st.integers(0, 5)), min_size=1, max_size=6), st.randoms())
@@ -160,9 +161,10 @@ def test_what_an_import_makes_of_repeated_turns_is_what_reading_makes(tmp_path: 
         (tmp_path / f"{number}.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in first + records))
     report, imported = Report(), Report()
     found = list(read_trajectories(tmp_path, report=report))
-    import_logs([tmp_path], tmp_path / "out.parquet", report=imported, workers=1)
+    tally = import_logs([tmp_path], tmp_path / "out.parquet", report=imported, workers=1)
     assert list(read_trajectories(tmp_path / "out.parquet")) == found
     assert imported.repeated_turns == report.repeated_turns == 2
+    assert tally.agent_turns == own_turns(found)
     assert imported.first_repeated_turn == report.first_repeated_turn
 
 

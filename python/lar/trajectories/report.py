@@ -7,12 +7,20 @@ from pathlib import Path
 
 from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.problems import Problems
-from lar.trajectories.schema import Trajectory
+from lar.trajectories.schema import Message, Trajectory
+
+
+def is_own(message: Message) -> bool:
+    """Whether a message counts as a turn of the agent: it says something, and is no context."""
+    return is_spoken(message) and message.get("weight") != 0
 
 
 @dataclass(slots=True)
 class FormatCounts:
-    """What was read of one format. Characters are those of the agent: content, reasoning and arguments."""
+    """What was read of one format. Characters are those of the agent: content, reasoning and arguments.
+
+    A turn that is context (weight 0) is not counted as the agent's.
+    """
 
     records: int = 0
     trajectories: int = 0
@@ -28,7 +36,7 @@ class FormatCounts:
                 continue
             if len(message) == 2:
                 length = len(message["content"])
-            elif is_spoken(message):
+            elif is_own(message):
                 calls = message.get("tool_calls", [])
                 length = len(message["content"]) + len(message.get("reasoning_content", ""))
                 length += sum(len(call["function"]["arguments"]) for call in calls)

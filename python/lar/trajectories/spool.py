@@ -14,7 +14,7 @@ import pyarrow as pa
 from lar.trajectories import buffers
 from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
-from lar.trajectories.dialects.messages import is_spoken, is_utf8
+from lar.trajectories.dialects.messages import is_utf8
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.groups import characters_of, grouped
@@ -25,7 +25,7 @@ from lar.trajectories.problems import places_of
 from lar.trajectories.read import Item, Reader
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import OPENING, opening
-from lar.trajectories.report import Report
+from lar.trajectories.report import Report, is_own
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encoding, encoding_of
 from lar.utils.paths import printable
@@ -158,7 +158,7 @@ def _lengths(trajectories: list[Trajectory]) -> dict[str, pa.Array]:
     return {
         "_messages": pa.array(map(len, trajectories), pa.int64()),
         "_characters": pa.array(map(characters_of, trajectories), pa.int64()),
-        "_turns": pa.array([sum(map(is_spoken, trajectory)) for trajectory in trajectories], pa.int64()),
+        "_turns": pa.array([sum(map(is_own, trajectory)) for trajectory in trajectories], pa.int64()),
     }
 
 
