@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from lar._core import count_lines
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
-from lar.trajectories.dialects.messages import is_spoken, normalize_message, plain_messages
+from lar.trajectories.dialects.messages import normalize_message, plain_messages
 from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import Source
+from lar.trajectories.report import is_own
 from lar.utils import pool
 
 
@@ -110,7 +111,7 @@ def test_an_import_gives_what_reading_and_writing_gives(logs, tmp_path, suffix):
     found = list(read_trajectories(output))
     assert tally.trajectories == len(found)
     assert tally.messages == sum(map(len, found))
-    assert tally.agent_turns == sum(sum(map(is_spoken, one)) for one in found)
+    assert tally.agent_turns == sum(sum(map(is_own, one)) for one in found)
     assert set(tally.tasks) == {trajectory.task for trajectory in found}
     assert names_in(tmp_path) == sorted(["logs", f"serial.{suffix}", f"import.{suffix}"])
 

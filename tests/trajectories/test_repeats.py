@@ -1,17 +1,22 @@
 """A log of single model calls: the history that each call repeats is kept once, with nothing of it lost."""
 
+import gc
 import json
 import tracemalloc
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.trajectories import Report, Trajectory, read_trajectories
+from lar.trajectories.dialects.messages import is_spoken
+from lar.trajectories.importing import import_logs
 from lar.trajectories.record import Found
 from lar.trajectories.repeats import Repeats, WaitingRows, opening
+from lar.trajectories.report import is_own
 
 SYSTEM = {"role": "system", "content": "You count."}
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
@@ -53,6 +58,114 @@ def test_any_log_of_calls_gives_the_conversations_that_are_no_beginnings(talks, 
     assert sorted(texts) == sorted(tuple(text for pair in call for text in pair) for call in longest)
     assert report.repeated == len(records) - len(longest)
     assert report.formats["chat"].trajectories == len(records)
+    assert own_turns(found) == len(calls)
+    assert report.repeated_turns == sum(map(len, longest)) - len(calls)
+
+
+def own_turns(found: list[Trajectory]) -> int:
+    return sum(is_own(message) for item in found for message in item)
+
+
+@given(st.lists(st.sets(st.integers(0, 5)), min_size=1, max_size=6), st.randoms())
+@settings(deadline=None, max_examples=60)
+def test_each_turn_counts_once_whichever_results_a_client_clears(
+    cleared: list[set[int]], random: Random
+) -> None:
+    """Each call has a history in which other results of tools are replaced."""
+
+    def turn(number: int) -> dict[str, Any]:
+        called = {"id": str(number), "type": "function", "function": {"name": "count", "arguments": "{}"}}
+        return reply(f"step {number}", tool_calls=[called])
+
+    def result(number: int, is_cleared: bool) -> dict[str, Any]:
+        text = "[cleared]" if is_cleared else f"result {number}"
+        return {"role": "tool", "content": text, "tool_call_id": str(number)}
+
+    records = [
+        exchange(
+            [user("a")]
+            + [one for place in range(end) for one in (turn(place), result(place, place in gone))],
+            turn(end),
+        )
+        for end, gone in enumerate(cleared)
+    ]
+    random.shuffle(records)
+    found, report = read(*records)
+    assert own_turns(found) == len(records)
+    assert report.repeated_turns == sum(is_spoken(one) for item in found for one in item) - len(records)
+    assert len(found) + report.repeated == len(records)
+    for item in found:  # each turn counts where it was written: with what the model read
+        assert item.messages[-1].get("weight") != 0
+
+
+called = st.tuples(*[st.sampled_from("xyz")] * 3)
+
+
+@given(st.lists(called, min_size=1, max_size=6), st.lists(called, max_size=2))
+@settings(deadline=None, max_examples=60)
+def test_equal_texts_of_another_model_system_or_thought_are_another_reply(
+    replies: list[tuple[str, ...]], longer: list[tuple[str, ...]]
+) -> None:
+    """Against brute force; each longer conversation goes on from the call that has the most in common."""
+
+    def record(call: tuple[str, ...], *after: Any) -> dict[str, Any]:
+        model, system, thought = call
+        said = reply("b", **({} if after else {"reasoning_content": thought}))  # clients leave it out
+        turns = [{"role": "system", "content": system}, user("a"), said, *after]
+        return exchange(turns[:-1], turns[-1], model=model)
+
+    tails = [(user(f"c{number}"), reply("d")) for number in range(len(longer))]
+    records = [record(call) for call in replies]
+    records += [record(call, *tail) for call, tail in zip(longer, tails, strict=True)]
+    found, report = read(*records)
+    kinds = list(dict.fromkeys(replies))
+    gone_on = {max(kinds, key=lambda kind: (kind[0] == call[0], kind[1] == call[1])) for call in longer}
+    assert len(found) == len(kinds) - len(gone_on) + len(longer)
+    assert report.repeated == len(records) - len(found)
+    assert own_turns(found) == len(kinds) + len(longer)
+
+
+def test_two_runs_that_begin_alike_have_their_turns_where_ids_tell_them_apart() -> None:
+    def run(name: str, answer: str) -> list[dict[str, Any]]:
+        called = {"id": name, "type": "function", "function": {"name": "count", "arguments": "{}"}}
+        first = reply("", tool_calls=[called])
+        result = {"role": "tool", "content": answer, "tool_call_id": name}
+        return [exchange([user("a")], first), exchange([user("a"), first, result], reply(answer))]
+
+    for names, turns in {("1", "2"): 4, ("1", "1"): 3}.items():
+        found, report = read(*run(names[0], "twelve"), *run(names[1], "none"))
+        assert (len(found), report.repeated) == (2, 2)
+        assert own_turns(found) == turns
+        assert [item.messages[1]["tool_calls"][0]["id"] for item in found] == list(names)
+
+
+def test_a_call_that_two_loggers_hold_is_one_where_one_of_them_lacks_something() -> None:
+    told = exchange([SYSTEM, user("a")], reply("b", reasoning_content="Hm."), model="m")
+    plain = exchange([user("a")], reply("b"))
+    other = exchange([SYSTEM, user("a")], reply("b"), model="n")
+    found, report = read(told, plain, other)
+    assert [item.model for item in found] == ["m", "n"]
+    assert report.repeated == 1
+
+
+def test_what_an_import_makes_of_repeated_turns_is_what_reading_makes(tmp_path: Path) -> None:
+    """A folder with calls that share turns: the file has what `read_trajectories` gives."""
+    history = [user("a"), reply("b"), user("c")]
+    for number in range(3):
+        last = user(f"d{number}")
+        records = [
+            exchange(history, reply(f"{number}")),
+            exchange([*history, reply(f"{number}"), last], reply("e")),
+        ]
+        first = [exchange(history[:1], reply("b", reasoning_content="Hm."))] if number == 1 else []
+        (tmp_path / f"{number}.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in first + records))
+    report, imported = Report(), Report()
+    found = list(read_trajectories(tmp_path, report=report))
+    tally = import_logs([tmp_path], tmp_path / "out.parquet", report=imported, workers=1)
+    assert list(read_trajectories(tmp_path / "out.parquet")) == found
+    assert imported.repeated_turns == report.repeated_turns == 2
+    assert tally.agent_turns == own_turns(found)
+    assert imported.first_repeated_turn == report.first_repeated_turn
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=4), st.randoms())
@@ -152,6 +265,31 @@ def test_a_reply_is_kept_as_the_model_wrote_it() -> None:
     assert report.repeated == 1
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4))
+def test_each_result_names_its_call_where_a_client_renames_them(named: list[tuple[bool, bool]]) -> None:
+    """Of each call, whether the reply and its repetition have an id; a result names that of its history."""
+
+    def calls(owner: int) -> list[dict[str, Any]]:
+        return [
+            {"id": f"{owner}-{place}" if ids[owner] else None, "type": "function"}
+            | {"function": {"name": "count", "arguments": f'{{"bay":{place}}}'}}
+            for place, ids in enumerate(named)
+        ]
+
+    results = [
+        {"role": "tool", "content": str(place)} | ({"tool_call_id": call["id"]} if call["id"] else {})
+        for place, call in enumerate(calls(1))
+    ]
+    [found], report = read(
+        exchange([user("a")], reply("I look.", reasoning_content="Hm.", tool_calls=calls(0))),
+        exchange([user("a"), reply("I look.", tool_calls=calls(1)), *results], reply("Done.")),
+    )
+    assert report.repeated == 1
+    assert found.messages[1]["reasoning_content"] == "Hm."
+    ids = [call["id"] for call in found.messages[1]["tool_calls"]]
+    assert ids == [again["id"] or first["id"] for first, again in zip(calls(0), calls(1), strict=True)]
+
+
 def test_what_only_the_first_request_has_is_kept() -> None:
     [found], _ = read(
         exchange([SYSTEM, user("a")], reply("b"), tools=TOOLS),
@@ -172,8 +310,9 @@ def test_a_changed_system_text_does_not_hide_the_history() -> None:
 
 def test_texts_of_dropped_calls_are_counted_and_not_held() -> None:
     """A clock in the system's text: each dropped call has a text that is lost."""
+    said = [message for number in range(200) for message in (user(f"a{number}"), reply(f"b{number}"))]
     calls = [
-        Trajectory("i", "t", [{"role": "system", "content": f"It is {number}."}, user("a"), reply("b")])
+        Trajectory("i", "t", [{"role": "system", "content": f"It is {number}."}, *said[: 400 - 2 * number]])
         for number in range(200)
     ]
     report, openings = Report(), b"".join(opening(Found(call, is_call=True)) for call in calls)
@@ -182,7 +321,8 @@ def test_texts_of_dropped_calls_are_counted_and_not_held() -> None:
             rows.add(call, "log.jsonl")
         repeats = Repeats(rows, openings, report)
         tracemalloc.start()
-        repeats.restored(calls[0], "log.jsonl")
+        repeats.restored(0, calls[0], "log.jsonl")
+        gc.collect()
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert report.left_out["(repeated)", "messages[].content"].records == 199

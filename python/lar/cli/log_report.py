@@ -39,6 +39,8 @@ def report_summary(report: Report) -> dict[str, Any]:
         },
         "repeated": report.repeated,
         "first_repeated": report.first_repeated,
+        "repeated_turns": report.repeated_turns,
+        "first_repeated_turn": report.first_repeated_turn,
         "left_out": [
             {"format": name, "field": path, "records": texts.records, "characters": texts.characters}
             | {"first": texts.first}
@@ -69,6 +71,8 @@ def print_losses(report: Report) -> None:
 
 def _losses(report: Report) -> list[str]:
     losses = [f"{report.repeated:,} repeated"] if report.repeated else []
+    if report.repeated_turns:
+        losses.append(f"{counted(report.repeated_turns, 'turn')} repeated in others")
     if report.left_out:
         characters = sum(found.characters for found in report.left_out.values())
         fields = counted(len(report.left_out), "field")
@@ -103,8 +107,9 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
     for name, counts in report.formats.items():
         figures = (counts.records, counts.trajectories, counts.agent_turns, counts.calls)
         table.add_row(name, *(f"{figure:,}" for figure in (*figures, counts.agent_characters)))
-    if report.repeated or trajectories < sum(counts.trajectories for counts in report.formats.values()):
-        written = "written, without repeats" if report.repeated else "written"
+    repeats = report.repeated or report.repeated_turns
+    if repeats or trajectories < sum(counts.trajectories for counts in report.formats.values()):
+        written = "written, without repeats" if repeats else "written"
         table.add_row(written, "", f"{trajectories:,}", f"{agent_turns:,}", "", "")
     print_table(table)
     _print_redacted(report)
@@ -154,6 +159,11 @@ def warn_of(report: Report) -> None:
         logger.info(
             "%s trajectories are the beginning of another one, which is kept; the first: %s",
             *(f"{report.repeated:,}", report.first_repeated),
+        )
+    if report.repeated_turns:
+        logger.info(
+            "%s turns of the agent count in another trajectory and are context in this one; the first: %s",
+            *(f"{report.repeated_turns:,}", report.first_repeated_turn),
         )
 
 

@@ -27,6 +27,8 @@ class Draft:
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
     is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    is_fork: bool = False  # its beginning may be copied from another session, which it names
+    is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from
     problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
     is_repaired: bool = False  # half a character of a text that is not the agent's became U+FFFD

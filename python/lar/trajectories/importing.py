@@ -231,19 +231,21 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
     repeats = Repeats(spool.rows(others), spool.openings[others].tobytes(), report)
     kept, touched = ~own, np.zeros(len(own), dtype=np.bool_)
     kept[others], touched[others] = ~repeats.repeated, repeats.touched
+    number = np.cumsum(~own) - 1  # of each of the others, counted from 0
     tally, groups = Tally(found=int((own | kept).sum())), _Groups(writer)
     share = 1.0 if sample is None else sample / tally.found
     for wanted in (own, kept):
         if not wanted.any():
             continue
         for start, batch in spool.batches():
-            rows = wanted[start : start + batch.num_rows]
+            here = slice(start, start + batch.num_rows)
             if wanted is kept:
-                for place in _chosen(batch, ~rows & ~own[start : start + batch.num_rows]).column("_place"):
+                for place in _chosen(batch, ~kept[here] & ~own[here]).column("_place"):
                     report.repeat(place.as_py())
-            chosen = _sampled(_chosen(batch, rows), share)
-            if touched[start : start + batch.num_rows].any():
-                chosen = _restored(chosen, spool.encoding, repeats)
+            rows = wanted[here] & _sampled(batch, share)
+            chosen = _chosen(batch, rows)
+            if wanted is kept and touched[here].any():
+                chosen = _restored(chosen, spool.encoding, repeats, number[here][rows])
             tally.add(chosen)
             groups.add(encoded(chosen), chosen.column("_characters"))
     groups.finish()
@@ -254,12 +256,12 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
     return tally
 
 
-def _sampled(batch: pa.RecordBatch, share: float) -> pa.RecordBatch:
-    """The rows of about this share of the tasks, by a digest of their names; whole tasks."""
+def _sampled(batch: pa.RecordBatch, share: float) -> NDArray[np.bool_]:
+    """Bool (rows): those of about this share of the tasks, by a digest of their names; whole tasks."""
     if share >= 1:
-        return batch
+        return np.ones(batch.num_rows, dtype=np.bool_)
     rows = [int(digest(task), 16) < share * 2**64 for task in batch.column("_task").to_pylist()]
-    return _chosen(batch, np.array(rows, dtype=np.bool_))
+    return np.array(rows, dtype=np.bool_)
 
 
 def _chosen(batch: pa.RecordBatch, rows: NDArray[np.bool_]) -> pa.RecordBatch:
@@ -269,10 +271,12 @@ def _chosen(batch: pa.RecordBatch, rows: NDArray[np.bool_]) -> pa.RecordBatch:
     return batch.filter(flags(rows)) if rows.any() else batch.slice(0, 0)
 
 
-def _restored(batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats) -> pa.RecordBatch:
+def _restored(
+    batch: pa.RecordBatch, encoding: Encoding, repeats: Repeats, numbers: NDArray[np.int64]
+) -> pa.RecordBatch:
     places = batch.column("_place").to_pylist()
-    rows = zip(encoded(batch).to_pylist(), places, strict=True)
-    restored = [repeats.restored(encoding.decode(row), place) for row, place in rows]
+    rows = zip(numbers.tolist(), encoded(batch).to_pylist(), places, strict=True)
+    restored = [repeats.restored(number, encoding.decode(row), place) for number, row, place in rows]
     return with_others(batch, restored, encoding)
 
 

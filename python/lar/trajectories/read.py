@@ -115,12 +115,12 @@ def _read_all(
                 rows_read.add(item.found.trajectory, item.place)
                 openings += opening(item.found)
         repeats = Repeats(rows_read, bytes(openings), report)
-        for number, (repeated, touched) in enumerate(zip(repeats.repeated, repeats.touched, strict=True)):
+        for number, repeated in enumerate(repeats.repeated):
             trajectory, place = rows_read.read(number)
             if repeated:
                 report.repeat(place)
             else:
-                yield repeats.restored(trajectory, place) if touched else trajectory
+                yield repeats.restored(number, trajectory, place)
     problems = report.problems
     check_count(count, report)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())

@@ -2,13 +2,12 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 48 bytes more for those
+trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 96 bytes more for those
 that begin as others do.
 """
 
 import hashlib
 import marshal
-import re
 import tempfile
 from array import array
 from dataclasses import replace
@@ -17,48 +16,19 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.trajectories.audit import left_out
+from lar.trajectories.chains import DIGEST, chain, chain_without_results, digest_of
+from lar.trajectories.copies import Copies
+from lar.trajectories.origins import ORIGIN, closest, origin_of, unified
 from lar.trajectories.record import Found
+from lar.trajectories.replies import Dropped, Replies
 from lar.trajectories.report import Report
-from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.schema import Trajectory
 from lar.utils.files import temporary_files
 
-_DIGEST = 16  # bytes
 _CHUNK = 1 << 15  # digests that are looked up at a time
 _NO_TASK = bytes(8)
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
-REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
 _Digests = NDArray[np.bytes_]
-
-
-def chain(messages: list[Message], most: int | None = None) -> list[tuple[int, bytes]]:
-    """The place of each message but the system's, with a digest of the conversation up to it; `most` of them.
-
-    Two conversations with the same digest differ at most in what clients change when they send a history
-    again: the system's text, reasoning, white space at the ends, names and ids.
-    """
-    digest, links = b"", []
-    for place, message in enumerate(messages):
-        if message["role"] != "system":
-            digest = hashlib.blake2b(_repeated(message), key=digest, digest_size=_DIGEST).digest()
-            links.append((place, digest))
-            if len(links) == most:
-                break
-    return links
-
-
-def _repeated(message: Message) -> bytes:
-    """What of a message a later request repeats."""
-    content = message["content"].strip()
-    parts = [message["role"], content]
-    if message["role"] == "assistant":
-        if content.startswith("<think>"):
-            parts[1] = _THOUGHT.sub("", content, count=1).strip()
-        for call in message.get("tool_calls", ()):
-            parts += [call["function"]["name"], "".join(call["function"]["arguments"].split())]
-    return "\0".join(parts).encode("utf-8", "surrogatepass")
-
 
 OPENING = np.dtype(
     [
@@ -66,11 +36,13 @@ OPENING = np.dtype(
         ("second", np.uint64),  # a digest of the first two
         ("task", np.uint64),  # a digest of the task, 0 where the log names none
         ("links", np.uint8),  # how many of the two messages there are
-        ("is_call", np.bool_),
+        ("kind", np.uint8),  # one of the four below
         ("is_open", np.bool_),  # whether it may be a repetition
     ]
 )
 """What is in memory of each trajectory: trajectories that begin differently are not compared further."""
+
+_RUN, _CALL, _FORK, _PART = range(4)
 
 _Openings = NDArray[np.void]
 
@@ -84,8 +56,9 @@ def opening(found: Found) -> bytes:
     is_open = trajectory.success is None and bool(links)
     task = _NO_TASK
     if found.names_task:
-        task = hashlib.blake2b(trajectory.task.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return b"".join((first, second, task, bytes((len(links), found.is_call, is_open))))
+        task = digest_of(trajectory.task, 8)
+    kind = _CALL if found.is_call else _FORK if found.is_fork else _PART if found.is_part else _RUN
+    return b"".join((first, second, task, bytes((len(links), kind, is_open))))
 
 
 class Rows(Protocol):
@@ -98,35 +71,85 @@ class Rows(Protocol):
 class Repeats:
     """Which of the trajectories in `rows` are the beginning of another one, by their `openings`.
 
-    repeated: bool (n), which are dropped. touched: bool (n), which of the others may have been repeated by
-    one that is dropped: see `restored`, which counts in `report` the texts that only dropped ones have.
+    repeated: bool (n), which are dropped. touched: bool (n), which of the others may repeat turns, or may
+    have been repeated by one that is dropped: see `restored`, which counts in `report` what is repeated.
     """
 
     def __init__(self, rows: Rows, openings: bytes, report: Report) -> None:
         known = np.frombuffer(openings, OPENING)
-        self._rows = rows
+        self._report = report
+        self._kinds = known["kind"]
         self.repeated = np.zeros(len(known), dtype=np.bool_)
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
-        own, ends = bytearray(), bytearray()
+        kinds, is_open = self._kinds[numbers], known["is_open"][numbers]
+        ends = _Ends(rows, numbers, known)
+        self._copies = Copies(rows, numbers[kinds != _CALL], self._kinds, forks=_FORK, parts=_PART)
+        second = _is_second(ends, known[numbers]) | np.isin(numbers, self._copies.second)
+        begins = is_open & ends.begins_another
+        begins &= ~_of_others(rows, numbers, ends, begins & (kinds == _CALL))
+        again = begins | (is_open & second)
+        self.repeated[numbers] = again
+        self.touched[numbers] = ~again & (bool(again.any()) | (kinds != _RUN))
+        self._copies.take(numbers[~again & (kinds == _RUN)])
+        dropped = Dropped(numbers[again], ends.own[again], ends.origins[again], begins[again])
+        self._replies = Replies(rows, dropped, np.unique(ends.replies), report)
+
+    def restored(self, number: int, trajectory: Trajectory, place: str) -> Trajectory:
+        """The trajectory with this number with what its repetitions lack, and each turn counted once.
+
+        The replies are as the model wrote them. A turn that counts in another trajectory has weight 0.
+        """
+        if not self.touched[number]:
+            return trajectory
+        kind = self._kinds[number]
+        copied = []
+        if kind in (_FORK, _PART):
+            copied = self._copies.shared(trajectory, is_part=kind == _PART)
+        restored, shared = self._replies.restored(trajectory, place, is_call=kind == _CALL)
+        moved = len(restored) - len(trajectory)  # by the system's text
+        return self._without_turns(restored, {at + moved for at in copied} | shared, place)
+
+    def _without_turns(self, trajectory: Trajectory, shared: set[int], place: str) -> Trajectory:
+        """The trajectory with the turns at the places `shared` as context."""
+        messages = list(trajectory.messages)
+        for at in shared:
+            if messages[at].get("weight") != 0:
+                messages[at] = messages[at] | {"weight": 0}
+                self._report.repeat_turn(place)
+        return replace(trajectory, messages=messages)
+
+
+class _Ends:
+    """The ends of trajectories that may repeat others, in the order of `numbers`, r of them.
+
+    own: bytes (r), the digest of each whole conversation. begins_another: bool (r). origins: ORIGIN (r), of
+    its last message. replies: bytes, the digests of all that are calls, without the results of tools.
+    """
+
+    def __init__(self, rows: Rows, numbers: NDArray[np.int64], known: _Openings) -> None:
+        own, wanted, origins, replies = bytearray(), bytearray(), bytearray(), bytearray()
         with temporary_files(), tempfile.TemporaryFile() as prefixes:
             for number in numbers.tolist():
-                links = chain(rows.read(number)[0].messages)
-                task = known["task"][number].tobytes()
+                trajectory = rows.read(number)[0]
+                links = chain(trajectory.messages)
+                last, end = links[-1]  # a trajectory without a link is related to none
+                task, is_call = known["task"][number].tobytes(), known["kind"][number] == _CALL
                 prefixes.write(b"".join(digest + _of_task(digest, task) for _, digest in links[:-1]))
-                end = links[-1][1] if links else bytes(_DIGEST)
                 own += end
-                ends += _in_longer(end, task, is_call=bool(known["is_call"][number]))
-            digests, wanted = (np.frombuffer(bytes(data), dtype=f"S{_DIGEST}") for data in (own, ends))
-            begins_another = _begins_another(wanted, prefixes).reshape(-1, 2).any(axis=1)
-            again = known["is_open"][numbers] & (begins_another | _is_second(digests, known[numbers]))
-        self.repeated[numbers] = again
-        self.touched[numbers] = ~again & bool(again.any())
-        self._replies = _Replies(rows, digests[again], numbers[again], report)
+                wanted += _in_longer(end, task, is_call=bool(is_call))
+                origins += np.array(origin_of(trajectory, last), np.uint64).tobytes()
+                if is_call:
+                    replies += chain_without_results(trajectory.messages)[-1][1]
+            self.own, self.replies = _digests(own), _digests(replies)
+            begins = _begins_another(_digests(wanted), prefixes)
+        self.begins_another = begins[::2] | begins[1::2]
+        calls = np.flatnonzero(known["kind"][numbers] == _CALL)
+        self.origins = unified(np.frombuffer(bytes(origins), ORIGIN), self.own, calls)
 
-    def restored(self, trajectory: Trajectory, place: str) -> Trajectory:
-        """The trajectory with the replies as the model wrote them, and with what its repetitions lack."""
-        return self._replies.restored(trajectory, place)
+
+def _digests(data: bytearray) -> _Digests:
+    return np.frombuffer(bytes(data), dtype=f"S{DIGEST}")
 
 
 def _related(known: _Openings) -> NDArray[np.bool_]:
@@ -145,7 +168,7 @@ def _related(known: _Openings) -> NDArray[np.bool_]:
 
 def _of_task(digest: bytes, task: bytes) -> bytes:
     """The digest of a conversation at a task."""
-    return hashlib.blake2b(task, key=digest, digest_size=_DIGEST).digest()
+    return hashlib.blake2b(task, key=digest, digest_size=DIGEST).digest()
 
 
 def _in_longer(end: bytes, task: bytes, *, is_call: bool) -> bytes:
@@ -163,20 +186,45 @@ def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
     order = np.argsort(own, kind="stable")
     inside = np.zeros(len(own), dtype=np.bool_)
     prefixes.seek(0)
-    while data := prefixes.read(_CHUNK * _DIGEST):
+    while data := prefixes.read(_CHUNK * DIGEST):
         inside |= _contained(own, order, np.frombuffer(data, dtype=own.dtype))
     return inside
 
 
-def _is_second(own: _Digests, known: _Openings) -> NDArray[np.bool_]:
+def _is_second(ends: _Ends, known: _Openings) -> NDArray[np.bool_]:
     """Whether it is a model call that was there before; two equal runs are two attempts at a task."""
-    tasks = known["task"]
-    order = np.lexsort((np.arange(len(own)), tasks, own))
-    order = order[known["is_call"][order]]
-    same = (own[order][1:] == own[order][:-1]) & (tasks[order][1:] == tasks[order][:-1])
-    second = np.zeros(len(own), dtype=np.bool_)
+    keys = [*(ends.origins[name] for name in ORIGIN.names or ()), known["task"], ends.own]
+    order = np.lexsort((np.arange(len(known)), *keys))
+    order = order[known["kind"][order] == _CALL]
+    same = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
+    second = np.zeros(len(known), dtype=np.bool_)
     second[order[1:]] = same
     return second
+
+
+def _of_others(
+    rows: Rows, numbers: NDArray[np.int64], ends: _Ends, calls: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which of `calls`, bool (r), have the texts of a beginning of a longer conversation by chance.
+
+    Of several with equal texts the longer conversation goes on from the one with its model, its system's text
+    and its reasoning, as far as it has them. The replies of the others are no repetitions.
+    """
+    places = np.flatnonzero(calls)
+    groups: dict[bytes, dict[tuple[int, ...], bool]] = {}  # of each text: whether the call was gone on from
+    for place in places.tolist():
+        groups.setdefault(ends.own[place], {}).setdefault(tuple(ends.origins[place].tolist()), False)
+    groups = {digest: group for digest, group in groups.items() if len(group) > 1}
+    for number in numbers.tolist() if groups else ():
+        trajectory = rows.read(number)[0]
+        for at, digest in chain(trajectory.messages)[:-1]:
+            if group := groups.get(np.bytes_(digest).rstrip(b"\0")):
+                group[closest(group, origin_of(trajectory, at))] = True
+    others = np.zeros(len(numbers), dtype=np.bool_)
+    for place in places.tolist():
+        if group := groups.get(ends.own[place]):
+            others[place] = not group[tuple(ends.origins[place].tolist())]
+    return others
 
 
 def _contained(own: _Digests, order: NDArray[np.int64], wanted: _Digests) -> NDArray[np.bool_]:
@@ -188,86 +236,6 @@ def _contained(own: _Digests, order: NDArray[np.int64], wanted: _Digests) -> NDA
     for start, end in {(int(a), int(b)) for a, b in zip(left, right, strict=True) if a < b}:
         inside[order[start:end]] = True
     return inside
-
-
-class _Replies:
-    """The replies of dropped trajectories, which are as the model wrote them.
-
-    A later request repeats a reply as its client has stored it: without reasoning, perhaps written anew. It
-    may also leave out what the first request had: the system's text and the tools.
-    """
-
-    def __init__(self, rows: Rows, digests: _Digests, numbers: NDArray[np.int64], report: Report) -> None:
-        self._rows = rows
-        self._report = report
-        order = np.argsort(digests, kind="stable")
-        self._numbers, self._digests = numbers[order], digests[order]
-        self._counted = np.zeros(len(digests), dtype=np.bool_)
-
-    def restored(self, trajectory: Trajectory, place_in_log: str) -> Trajectory:
-        """The trajectory with the replies in the place of their repetitions, and what it lacks."""
-        messages = list(trajectory.messages)
-        found: list[int] = []
-        for place, digest in chain(messages):
-            dropped = self._find(digest)
-            if dropped and messages[place]["role"] == "assistant" and place < len(messages) - 1:
-                messages[place] = _as_written(messages[place], self._read(dropped[0])[0].messages[-1])
-            found += dropped
-        if not found:
-            return trajectory
-        kept = _completed(replace(trajectory, messages=messages), self._read(found[0])[0])
-        self._count_lost(trajectory, place_in_log, kept)
-        for at in found:
-            if not self._counted[at]:
-                self._counted[at] = True
-                beginning, place_of_beginning = self._read(at)
-                self._count_lost(beginning, place_of_beginning, kept)
-                _give_back(kept.messages, beginning.messages)
-        return kept
-
-    def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
-        """Count the texts of a trajectory that `kept` has not: another text of the system, say."""
-        if texts := left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept]):
-            self._report.leave_out(REPEATED, texts, place)
-
-    def _read(self, at: int) -> tuple[Trajectory, str]:
-        return self._rows.read(int(self._numbers[at]))
-
-    def _find(self, digest: bytes) -> range:
-        """The dropped trajectories with this digest, by their places in the order of digests."""
-        wanted = np.bytes_(digest)
-        start = np.searchsorted(self._digests, wanted, side="left")
-        end = np.searchsorted(self._digests, wanted, side="right")
-        return range(int(start), int(end))
-
-
-def _as_written(repeated: Message, reply: Message) -> Message:
-    """The reply in the place of its repetition, and context only where the repetition is."""
-    written: Message = {**repeated, **reply}
-    if "weight" not in repeated:
-        written.pop("weight", None)
-    return written
-
-
-def _give_back(messages: list[Message], dropped: list[Message]) -> None:
-    """Make turns of the agent out of those that `messages` has as context and `dropped`, its beginning, not.
-
-    A log may count each turn once: where the conversation that goes on repeats it, it has the weight 0.
-    """
-    places = (place for place, message in enumerate(messages) if message["role"] != "system")
-    begun = (message for message in dropped if message["role"] != "system")
-    for place, message in zip(places, begun, strict=False):
-        if message.get("weight") != 0 and "weight" in messages[place]:
-            messages[place] = messages[place].copy()
-            del messages[place]["weight"]
-
-
-def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:
-    """The trajectory with the tools and the system's text of its `beginning`, where it has none."""
-    first = beginning.messages[0]
-    if first["role"] == "system" and trajectory.messages[0]["role"] != "system":
-        trajectory = replace(trajectory, messages=[first, *trajectory.messages])
-    return trajectory if trajectory.tools is not None else replace(trajectory, tools=beginning.tools)
 
 
 class WaitingRows:

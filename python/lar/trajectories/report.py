@@ -12,7 +12,10 @@ from lar.trajectories.schema import Trajectory
 
 @dataclass(slots=True)
 class FormatCounts:
-    """What was read of one format. Characters are those of the agent: content, reasoning and arguments."""
+    """What was read of one format. Characters are those of the agent: content, reasoning and arguments.
+
+    A turn that is context (weight 0) is not counted as the agent's.
+    """
 
     records: int = 0
     trajectories: int = 0
@@ -63,6 +66,7 @@ class Report:
 
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
+    repeated_turns: turns of the agent that count in another trajectory and are context in this one.
     redacted: private values that were replaced, by kind. not_read: by what they are, files of folders that
     are no logs. problems: records that could not be read.
 
@@ -77,6 +81,8 @@ class Report:
     left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)
     repeated: int = 0
     first_repeated: str | None = None
+    repeated_turns: int = 0
+    first_repeated_turn: str | None = None
     redacted: Counter[str] = field(default_factory=Counter)
     not_read: dict[str, NotRead] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
@@ -96,6 +102,11 @@ class Report:
         """Count a trajectory that is the beginning of another one."""
         self.repeated += 1
         self.first_repeated = self.first_repeated or place
+
+    def repeat_turn(self, place: str) -> None:
+        """Count a turn of a trajectory that counts in another one."""
+        self.repeated_turns += 1
+        self.first_repeated_turn = self.first_repeated_turn or place
 
     def pass_over(self, what: str, file: Path | str) -> None:
         """Count a file that is not read."""
@@ -121,6 +132,8 @@ class Report:
             known.characters += texts.characters
         self.repeated += other.repeated
         self.first_repeated = self.first_repeated or other.first_repeated
+        self.repeated_turns += other.repeated_turns
+        self.first_repeated_turn = self.first_repeated_turn or other.first_repeated_turn
         self.redacted.update(other.redacted)
         for what, files in other.not_read.items():
             self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files

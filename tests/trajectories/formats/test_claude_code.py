@@ -186,6 +186,29 @@ def test_a_fork_has_the_task_of_its_origin(tmp_path):
     assert (found.id, found.task) == ("s", "first")
 
 
+def test_what_a_fork_has_from_its_origin_counts_once(tmp_path):
+    def session(name, *lines, **more):
+        entries = [{**line, "sessionId": name, **more} for line in lines]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+    use = [{"type": "tool_use", "id": "t1", "name": "Count", "input": {}}]
+    shared = [
+        entry("a", None, "user", "Hi."),
+        entry("b", "a", "assistant", use),
+        entry("c", "b", "user", [{"type": "tool_result", "tool_use_id": "t1", "content": "12"}]),
+        entry("d", "c", "assistant", "Twelve."),
+    ]
+    more = [entry("e", "d", "user", "And now?"), entry("f", "e", "assistant", "Now too.")]
+    other = [entry("g", "d", "user", "Why?"), entry("h", "g", "assistant", "So.")]
+    session("s", *shared, *more)
+    session("fork", *shared, *other, forkedFrom={"sessionId": "s", "messageUuid": "d"})
+    report = Report()
+    fork, whole = read_trajectories(tmp_path, strict=True, report=report)
+    weights = [[one.get("weight") for one in run if one["role"] == "assistant"] for run in (whole, fork)]
+    assert weights == [[None, None, None], [0, 0, None]]
+    assert (report.repeated, report.repeated_turns) == (0, 2)
+
+
 def test_a_cleared_context_is_a_trajectory_of_its_own(tmp_path):
     first, second = read_entries(
         tmp_path,

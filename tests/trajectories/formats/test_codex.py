@@ -177,6 +177,44 @@ def test_forks_and_subagents_have_the_task_of_their_origin():
     assert (helper.id, helper.task, len(helper)) == ("sub-1", "fork-1", 2)
 
 
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_what_a_fork_has_from_its_origin_counts_once(tmp_path, name):
+    """Files of two forks before and after that of their origin; each goes on in another way."""
+
+    def rollout(session, *texts, **meta):
+        spoken = zip(("user", "assistant") * len(texts), texts, strict=False)
+        items = [{"type": "message", "role": role, "content": text} for role, text in spoken]
+        metas = [("session_meta", {"id": session, **meta})] + [META] * bool(meta)
+        write(tmp_path / f"{session}.jsonl", *metas, *(("response_item", item) for item in items))
+
+    rollout("s", "Hi.", "Hello.", "One?", "One.")
+    rollout(name, "Hi.", "Hello.", "Two?", "Two.", forked_from_id="s")
+    rollout("other", "Hi.", "Hello.", "Three?", "Three.", forked_from_id="s")
+    rollout("copy", "Hi.", "Hello.", "One?", "One.", forked_from_id="s")
+    rollout("again", "Hi.", "Hello.", "Four?", "Four.")  # says the same, and is no fork
+    report = Report()
+    found = {run.id: run.messages for run in read_trajectories(tmp_path, strict=True, report=report)}
+    shared = [user("Hi."), said("Hello.", weight=0)]
+    assert found == {
+        "s": [user("Hi."), said("Hello."), user("One?"), said("One.")],
+        name: [*shared, user("Two?"), said("Two.")],
+        "other": [*shared, user("Three?"), said("Three.")],
+        "again": [user("Hi."), said("Hello."), user("Four?"), said("Four.")],
+    }
+    assert (report.repeated, report.repeated_turns) == (1, 2)
+    assert report.first_repeated.startswith(str(tmp_path / "copy.jsonl"))
+
+
+def test_two_forks_of_a_session_that_is_not_there_have_its_turns_once(tmp_path):
+    for name, text in {"b": "One?", "c": "Two?"}.items():
+        spoken = (user("Hi."), said("Hello."), user(text), said(text))
+        items = [("response_item", {"type": "message", **message}) for message in spoken]
+        write(tmp_path / f"{name}.jsonl", ("session_meta", {"id": name, "forked_from_id": "s"}), *items)
+    first, second = read_trajectories(tmp_path, strict=True)
+    assert first.messages == [user("Hi."), said("Hello."), user("One?"), said("One?")]
+    assert second.messages == [user("Hi."), said("Hello.", weight=0), user("Two?"), said("Two?")]
+
+
 def write(path: Path, *payloads) -> Path:
     lines = [{"type": kind, "payload": payload} for kind, payload in payloads]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -203,6 +241,62 @@ def test_a_call_that_only_an_event_has(tmp_path):
         tool("1", "c"),
         said("Done."),
     ]
+
+
+CITED = "<oai-mem-citation>\n<rollout_ids>\n</rollout_ids>\n</oai-mem-citation>"
+PLAN = "<proposed_plan>\n# Count\n- bay 4\n</proposed_plan>\n"
+
+
+@pytest.mark.parametrize(
+    ("wrote", "shown"),
+    [
+        (f"Twelve.\n\n{CITED}", "Twelve.\n\n"),
+        (f"Twelve.\n\n{CITED}", "Twelve."),
+        (f"I plan.\n{PLAN}Shall I?", "I plan.\nShall I?"),
+        (f"I plan.\n{PLAN}{CITED}", "I plan.\n"),
+        (f"I plan.\n{PLAN}{CITED}", f"I plan.\n{PLAN}"),
+        (f"Twelve. {CITED[:30]}", "Twelve. "),  # never closed
+    ],
+)
+def test_a_text_that_the_screen_shows_without_its_marks_counts_once(tmp_path, wrote, shown):
+    path = write(
+        tmp_path / "r.jsonl",
+        META,
+        ("response_item", {"type": "message", "role": "user", "content": "Go."}),
+        ("event_msg", {"type": "agent_message", "message": shown}),
+        ("response_item", {"type": "message", "role": "assistant", "content": wrote}),
+        ("event_msg", {"type": "agent_message", "message": "Something else."}),
+    )
+    (found,) = read_trajectories(path, strict=True)
+    assert found.messages == [user("Go."), said(f"{wrote}\n\nSomething else.")]
+
+
+def test_a_command_that_the_user_ran_is_no_call(tmp_path):
+    event = {"call_id": "u", "command": ["bash", "-lc", "ls"], "source": "user_shell"}
+    events = [
+        ("event_msg", {"type": "user_message", "message": "Go."}),
+        ("event_msg", {"type": "exec_command_begin", **event}),
+        ("event_msg", {"type": "exec_command_end", **event, "formatted_output": "bay4", "exit_code": 0}),
+        ("event_msg", {"type": "agent_message", "message": "Done."}),
+    ]
+    (found,) = read_trajectories(write(tmp_path / "r.jsonl", META, *events), strict=True)
+    ran = "<user_shell_command>\n<command>\nls\n</command>\n<result>\nExit code: 0\nOutput:\nbay4\n</result>"
+    assert found.messages == [user("Go."), user(f"{ran}\n</user_shell_command>"), said("Done.")]
+    # The item, where there is one, is what the agent read.
+    item = ran.replace("Output", "Duration: 0.1 seconds\nOutput") + "\n</user_shell_command>"
+    items = [("response_item", {"type": "message", "role": "user", "content": item})]
+    (found,) = read_trajectories(write(tmp_path / "r.jsonl", META, *events, *items), strict=True)
+    assert found.messages == [user("Go."), said("Done."), user(item)]
+
+
+def test_a_command_that_the_user_ran_begins_no_turn(tmp_path):
+    ran = "<user_shell_command>\n<command>\nls\n</command>\n</user_shell_command>"
+    spoken = (("user", "Hi."), ("assistant", "Hello."), ("user", "Count."), ("user", ran), ("assistant", "1"))
+    items = [("response_item", {"type": "message", "role": role, "content": text}) for role, text in spoken]
+    back = ("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+    more = [("response_item", {"type": "message", "role": "user", "content": "Sum."}), (items[-1])]
+    _, found = read_trajectories(write(tmp_path / "r.jsonl", META, *items, back, *more), strict=True)
+    assert found.messages == [user("Hi."), said("Hello.", weight=0), user("Sum."), said("1")]
 
 
 def test_a_prompt_that_was_taken_back_without_an_answer_is_no_trajectory(tmp_path):

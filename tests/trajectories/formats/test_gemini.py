@@ -28,6 +28,15 @@ def test_calls_of_a_proxy_are_one_trajectory() -> None:
     assert report.repeated == 1
 
 
+def test_a_call_that_was_tried_again_is_one_and_two_equal_requests_are_two(tmp_path: Path) -> None:
+    pair = {"request": ASKED, "response": ANSWER}
+    found, report = read(write_lines(tmp_path / "pairs.jsonl", [pair, pair]), strict=True)
+    assert (len(found), report.repeated) == (1, 1)
+    told = {"contents": [*ASKED["contents"], ANSWER["candidates"][0]["content"]]}
+    found, report = read(write_lines(tmp_path / "told.jsonl", [told, told]), strict=True)
+    assert (len(found), report.repeated) == (2, 0)
+
+
 def test_tuning_lines() -> None:
     (first, second), _ = read(FOLDER / "tuning.jsonl", strict=True)
     code = '{"language": "PYTHON", "code": "print(3 * 4)"}'

@@ -175,6 +175,7 @@ def _draft(path: list[_Node]) -> Draft:
         id=f"{session}/{agent}" if session and agent else text_or_none(session),
         task=text_or_none(origin) or text_or_none(session),
         is_session=True,
+        is_fork=text_or_none(origin) is not None,
         model=next(filter(None, map(text_or_none, models)), None),
         problems=problems,
     )

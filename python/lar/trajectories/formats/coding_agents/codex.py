@@ -14,7 +14,12 @@ from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.coding_agents.codex_events import Events, Item, printed_items
+from lar.trajectories.formats.coding_agents.codex_events import (
+    USER_COMMAND,
+    Events,
+    Item,
+    printed_items,
+)
 from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Tool
@@ -28,6 +33,7 @@ _OWN = (
     "<turn_aborted>",
     "<skill>",
     "<INSTRUCTIONS>",
+    USER_COMMAND,
 )
 
 
@@ -36,6 +42,7 @@ class _Session:
     """A session while it is read: what its context held before, and what came since."""
 
     meta: dict[str, Any] = field(default_factory=dict)
+    is_fork: bool = False
     model: str | None = None
     tools: list[Any] = field(default_factory=list)
     kept: list[Item] = field(default_factory=list)
@@ -89,6 +96,7 @@ class _Session:
             id=f"{name}:{count + 1}" if name and count else name,
             task=_origin(self.meta) or name,
             is_session=True,
+            is_fork=self.is_fork,
             model=self.model,
             tools=self._tools(),
             problems=problems,
@@ -155,6 +163,8 @@ def _is_other(session: _Session, meta: dict[str, Any]) -> bool:
 
 def _add(session: _Session, kind: str, payload: dict[str, Any], events: Events) -> None:
     if kind == "session_meta":
+        follows = bool(session.meta) and payload.get("id") != session.meta.get("id")  # that of its origin
+        session.is_fork = session.is_fork or follows or bool(text_or_none(payload.get("forked_from_id")))
         session.meta = session.meta or payload
         session.model = session.model or text_or_none(payload.get("model"))
     elif kind == "turn_context":

@@ -5,6 +5,7 @@ the screen. The items are what the model wrote, so an event counts only where no
 `codex exec --json` prints events alone.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,12 +14,17 @@ from lar.trajectories.formats.base import has
 
 Item = dict[str, Any]
 
+USER_COMMAND = "<user_shell_command>"  # how the message begins that tells the agent what the user ran
+
 _SPOKEN = {
     "user_message": "user",
     "agent_message": "assistant",
     "agent_reasoning": "thought",
     "agent_reasoning_raw_content": "thought",
 }
+# What the screen does not show of the agent's text: always citations, while the agent plans its plan too.
+_CITATION = re.compile(r"<oai-mem-citation>.*?(?:</oai-mem-citation>|\Z)", re.DOTALL)
+_PLAN = re.compile(r"<proposed_plan>.*?(?:</proposed_plan>|\Z)", re.DOTALL)
 
 
 class Events:
@@ -26,6 +32,7 @@ class Events:
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._texts: dict[str, set[str]] = {role: set() for role in _SPOKEN.values()}
+        self._shown: set[str] = set()
         self._calls: set[Any] = set()
         self._has_calls = False
         for item in items:
@@ -34,6 +41,8 @@ class Events:
             if role in self._texts:
                 texts = list(_texts(item))
                 self._texts[role] |= {*texts, "".join(texts), "\n".join(texts)}
+                if role == "assistant":
+                    self._shown |= {shown for text in (*texts, "".join(texts)) for shown in _shown(text)}
             self._has_calls = self._has_calls or kind.endswith("_call")
 
     def items_of(self, event: dict[str, Any]) -> Iterator[Item]:
@@ -41,6 +50,8 @@ class Events:
         kind = event.get("type")
         if kind in _SPOKEN:
             yield from self._spoken(_SPOKEN[kind], event.get("message", event.get("text")))
+        elif event.get("source") == "user_shell" or event.get("is_user_shell_command") is True:
+            yield from self._run_by_user(str(kind), event)
         elif not self._has_calls and is_item(event):
             yield event
         elif not self._has_calls and isinstance(kind, str) and event.get("call_id") is not None:
@@ -50,12 +61,23 @@ class Events:
         known = self._texts[role]
         if not isinstance(text, str) or not text or text in known:
             return
+        if role == "assistant" and _without_space(text) in self._shown:
+            return
         if role == "user" and any(text in longer for longer in known):
             return  # an editor puts its own text around the user's
         if role == "thought":
             yield {"type": "reasoning", "summary": [text]}
         else:
             yield {"type": "message", "role": role, "content": text}
+
+    def _run_by_user(self, kind: str, event: dict[str, Any]) -> Iterator[Item]:
+        """Yield what the agent reads of a command that the user ran, at its end: a message of the user."""
+        command = _command_of_user(event)
+        known = any(text.startswith(USER_COMMAND) and command in text for text in self._texts["user"])
+        if kind.endswith("_end") and not known:
+            result = f"<result>\nExit code: {event.get('exit_code')}\nOutput:\n{_result(event)}\n</result>"
+            text = f"{USER_COMMAND}\n<command>\n{command}\n</command>\n{result}\n</user_shell_command>"
+            yield {"type": "message", "role": "user", "content": text}
 
     def _call(self, kind: str, event: dict[str, Any]) -> Iterator[Item]:
         """Yield a call at the first event that names it, and its result at the event that ends it."""
@@ -65,6 +87,18 @@ class Events:
             yield {"type": "function_call", "call_id": event["call_id"], **call}
         if kind.endswith("_end") and event["call_id"] in self._calls:
             yield {"type": "function_call_output", "call_id": event["call_id"], "output": _result(event)}
+
+
+def _shown(text: str) -> Iterator[str]:
+    """Yield what the screen may show of a text of the agent; without white space, for lines go as a whole."""
+    cited = _CITATION.sub("", text)
+    if cited != text or "<proposed_plan>" in text:
+        yield _without_space(cited)
+        yield _without_space(_PLAN.sub("", cited))
+
+
+def _without_space(text: str) -> str:
+    return "".join(text.split())
 
 
 def _called(kind: str, event: dict[str, Any]) -> Item | None:
@@ -79,6 +113,12 @@ def _called(kind: str, event: dict[str, Any]) -> Item | None:
     if kind.startswith("web_search") and event.get("query"):
         return {"name": "web_search", "arguments": {"query": event["query"]}}
     return None
+
+
+def _command_of_user(event: dict[str, Any]) -> str:
+    """The line that the user wrote: the last argument of the shell, `["bash", "-lc", "ls"]`."""
+    command = event.get("command")
+    return str(command[-1] if isinstance(command, list) and command else command)
 
 
 def _server_call(value: Any) -> Item:

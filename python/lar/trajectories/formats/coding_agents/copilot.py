@@ -1,6 +1,7 @@
 """Sessions of GitHub's Copilot CLI (`events.jsonl`): an event a line.
 
-Of an agent that another one called (`parentToolCallId`) the messages are a trajectory of their own.
+Of an agent that another one called the messages are a trajectory of their own. It has a name beside the data
+of its events (`agentId`); in older sessions it is the call within the data (`parentToolCallId`).
 """
 
 from typing import Any
@@ -25,27 +26,53 @@ def _recognises(value: Any) -> bool:
 
 
 def _read(record: Record) -> list[Draft]:
-    session, model, asked = "", None, None
+    session, asked = "", None
     names: dict[str, str] = {}
     agents: dict[str, list[_Raw]] = {"": []}
-    for entry in record.value:
-        kind, data = entry.get("type"), entry.get("data")
-        if not isinstance(data, dict):
-            continue
+    models: dict[str, str] = {}
+    entries = [entry for entry in record.value if isinstance(entry.get("data"), dict)]
+    started = _started(entries)
+    for entry in entries:
+        kind, data = entry.get("type"), entry["data"]
+        agent = _agent(entry, started)
         session = text_or_none(data.get("sessionId")) or session if kind == "session.start" else session
-        model = model or text_or_none(data.get("model") or data.get("newModel") or data.get("selectedModel"))
-        if kind == "user.message" and asked is None:
+        if model := text_or_none(data.get("model") or data.get("newModel") or data.get("selectedModel")):
+            models.setdefault(agent, model)
+        if kind == "user.message" and asked is None and not agent:
             asked = {"role": "user", "content": data.get("content")}
         names |= {call["toolCallId"]: call["name"] for call in data.get("toolRequests") or []}
         raw = _message(str(kind), data, names)
         if raw is not None:
-            agents.setdefault(text_or_none(data.get("parentToolCallId")) or "", []).append(raw)
+            agents.setdefault(agent, []).append(raw)
     task = first_message_task(normalize_messages([asked])) if asked else f"copilot/{session}"
-    found = [raw for raw in agents.values() if any(message["role"] == "assistant" for message in raw)]
+    found = [
+        (models.get(agent, models.get("")), raw)
+        for agent, raw in agents.items()
+        if any(message["role"] == "assistant" for message in raw)
+    ]
     return [
         Draft(normalize_messages(raw), id=branch_name(session, number), task=task, model=model)
-        for number, raw in enumerate(found)
+        for number, (model, raw) in enumerate(found)
     ]
+
+
+def _started(entries: list[_Raw]) -> dict[str, str]:
+    """The name of each agent that another one started, by the call that started it."""
+    found = {}
+    for entry in entries:
+        if entry.get("type") == "subagent.started":
+            call, name = text_or_none(entry["data"].get("toolCallId")), text_or_none(entry.get("agentId"))
+            if call and name:
+                found[call] = name
+    return found
+
+
+def _agent(entry: _Raw, started: dict[str, str]) -> str:
+    """The name of the agent that an event is about; "" for the main one."""
+    own, data = text_or_none(entry.get("agentId")), entry["data"]
+    is_about = str(entry.get("type")).startswith("subagent.")
+    call = text_or_none(data.get("toolCallId" if is_about else "parentToolCallId")) or ""
+    return own or started.get(call, call)
 
 
 def _message(kind: str, data: _Raw, names: dict[str, str]) -> _Raw | None:

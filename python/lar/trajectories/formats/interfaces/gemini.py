@@ -230,6 +230,7 @@ def _read(record: Record) -> list[Draft]:
             success=solved(value.get("reward")),
             model=next(filter(None, map(text_or_none, names)), None),
             tools=parse_tools(request.get("tools")),
+            is_call=bool(response),
         )
     ]
 

@@ -1,0 +1,154 @@
+"""What dropped trajectories give to the kept ones: replies as the model wrote them, and texts they lack."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.trajectories.audit import left_out
+from lar.trajectories.chains import chain, chain_without_results
+from lar.trajectories.origins import Origin, closest, origin_of
+from lar.trajectories.report import Report
+from lar.trajectories.schema import Message, Trajectory
+
+REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
+
+
+class _Rows(Protocol):
+    def read(self, number: int) -> tuple[Trajectory, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Dropped trajectories, d of them.
+
+    Their numbers, digests (bytes) and origins (ORIGIN), and whether each is the beginning of another one, and
+    not only equal to one (bool).
+    """
+
+    numbers: NDArray[np.int64]
+    digests: NDArray[np.bytes_]
+    origins: NDArray[np.void]
+    begins: NDArray[np.bool_]
+
+
+class Replies:
+    """The replies of dropped trajectories, which are as the model wrote them.
+
+    A later request repeats a reply as its client has stored it: without reasoning, perhaps written anew. It
+    may also leave out what the first request had: the system's text and the tools.
+
+    `calls` are the digests of all model calls of the log, without results of tools.
+    """
+
+    def __init__(self, rows: _Rows, dropped: Dropped, calls: NDArray[np.bytes_], report: Report) -> None:
+        self._rows = rows
+        self._report = report
+        order = np.argsort(dropped.digests, kind="stable")
+        self._numbers, self._digests = dropped.numbers[order], dropped.digests[order]
+        self._origins: list[Origin] = dropped.origins[order].tolist()
+        self._begins = dropped.begins[order]
+        self._calls = calls
+        self._counted = np.zeros(len(order), dtype=np.bool_)
+        self._taken = np.zeros(len(order), dtype=np.bool_)
+
+    def restored(
+        self, trajectory: Trajectory, place_in_log: str, *, is_call: bool
+    ) -> tuple[Trajectory, set[int]]:
+        """The trajectory with the replies in the place of their repetitions, and what it lacks.
+
+        Beside it, which turns count elsewhere: those of a call's history that another conversation has taken,
+        or that stand in another call's history with other results of tools.
+        """
+        messages = list(trajectory.messages)
+        without = dict(chain_without_results(messages)) if is_call else {}
+        found: list[int] = []
+        shared: set[int] = set()
+        for place, digest in chain(messages):
+            dropped = _range(self._digests, digest)
+            found += dropped
+            if messages[place]["role"] != "assistant" or place == len(messages) - 1:
+                continue
+            reply, is_taken = self._take(dropped, trajectory, place)
+            if reply is not None:
+                messages[place] = _as_written(messages[place], self._read(reply)[0].messages[-1])
+            if is_call and (is_taken if reply is not None else _range(self._calls, without[place])):
+                shared.add(place)
+        if not found:
+            return trajectory, shared
+        kept = _completed(replace(trajectory, messages=messages), self._read(found[0])[0])
+        self._count_lost(trajectory, place_in_log, kept)
+        for at in found:
+            if not self._counted[at]:
+                self._counted[at] = True
+                beginning, place_of_beginning = self._read(at)
+                self._count_lost(beginning, place_of_beginning, kept)
+                _give_back(kept.messages, beginning.messages)
+        moved = len(kept.messages) - len(messages)  # by the system's text
+        return kept, {place + moved for place in shared}
+
+    def _take(self, dropped: range, trajectory: Trajectory, place: int) -> tuple[int | None, bool]:
+        """Which of the dropped ones has the reply at `place`, and whether another conversation took it."""
+        known = [at for at in dropped if self._begins[at]]
+        free = [at for at in known if not self._taken[at]]
+        origins = {self._origins[at]: None for at in free or known}
+        if not origins:
+            return None, False
+        origin = next(iter(origins))
+        if len(origins) > 1:
+            origin = closest(origins, origin_of(trajectory, place))
+        same = [at for at in known if self._origins[at] == origin]
+        self._taken[same] = True
+        return same[0], not free
+
+    def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
+        """Count the texts of a trajectory that `kept` has not: another text of the system, say."""
+        if texts := left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept]):
+            self._report.leave_out(REPEATED, texts, place)
+
+    def _read(self, at: int) -> tuple[Trajectory, str]:
+        return self._rows.read(int(self._numbers[at]))
+
+
+def _range(ordered: NDArray[np.bytes_], digest: bytes) -> range:
+    """Where a digest stands among ordered ones."""
+    wanted = np.bytes_(digest)
+    start = np.searchsorted(ordered, wanted, side="left")
+    end = np.searchsorted(ordered, wanted, side="right")
+    return range(int(start), int(end))
+
+
+def _as_written(repeated: Message, reply: Message) -> Message:
+    """The reply in the place of its repetition, and context only where the repetition is.
+
+    Its calls keep the ids that they have in the repetition: the results that follow name these.
+    """
+    written: Message = {**repeated, **reply}
+    if "weight" not in repeated:
+        written.pop("weight", None)
+    pairs = zip(reply.get("tool_calls", ()), repeated.get("tool_calls", ()), strict=False)  # as many
+    if calls := [call | {"id": again["id"] or call["id"]} for call, again in pairs]:
+        written["tool_calls"] = calls
+    return written
+
+
+def _give_back(messages: list[Message], dropped: list[Message]) -> None:
+    """Make turns of the agent out of those that `messages` has as context and `dropped`, its beginning, not.
+
+    A log may count each turn once: where the conversation that goes on repeats it, it has the weight 0.
+    """
+    places = (place for place, message in enumerate(messages) if message["role"] != "system")
+    begun = (message for message in dropped if message["role"] != "system")
+    for place, message in zip(places, begun, strict=False):
+        if message.get("weight") != 0 and "weight" in messages[place]:
+            messages[place] = messages[place].copy()
+            del messages[place]["weight"]
+
+
+def _completed(trajectory: Trajectory, beginning: Trajectory) -> Trajectory:
+    """The trajectory with the tools and the system's text of its `beginning`, where it has none."""
+    first = beginning.messages[0]
+    if first["role"] == "system" and trajectory.messages[0]["role"] != "system":
+        trajectory = replace(trajectory, messages=[first, *trajectory.messages])
+    return trajectory if trajectory.tools is not None else replace(trajectory, tools=beginning.tools)
