@@ -147,6 +147,20 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, latent
     assert (without_teacher > 0) == (latents == "cut")
 
 
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out:UserWarning", "ignore:The following .*_pattern")
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_the_loss_of_a_packed_row_is_that_of_its_runs_alone(corpus, vocabulary, family):
+    targets = ("in_proj",) if family == "mamba2" else "all-linear"  # PEFT refuses the other linear layers
+    options = DistillOptions(**FEW, loss="marginal", target_modules=targets)
+    model = tiny.of_family(family, vocabulary.base_size)
+    step = DistillationStep(Student.begin(model, vocabulary, options), options).eval()
+    group = list(Examples(corpus, vocabulary, 64))[:4]
+    assert len({len(example.units) for example in group}) > 1
+    packed = float(step(**pack(group))["loss"].detach())
+    alone = sum(float(step(**pack([example]))["loss"].detach()) for example in group)
+    assert packed == pytest.approx(alone, rel=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
 def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):

@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -26,6 +28,7 @@ from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.broken_files import as_training_error
 from lar.models.folder import check_weights
 from lar.models.out_of_memory import advise_on_memory
+from lar.models.packing import separates_packed
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.hub import download_advice
@@ -163,8 +166,29 @@ def autocast(model: nn.Module) -> AbstractContextManager[Any]:
 def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> Tensor:
     """The last hidden states (batch, length, width) of ids (batch, length), which are the head's input.
 
-    One row may pack several sequences; `positions` (batch, length) start again at 0 for each. transformers
-    then separates them itself, provided that it gets no mask and no cache.
+    One row may pack several sequences; `positions` (1, length) start again at 0 for each. Most models then
+    separate them. For the others they become the rows of a batch, padded on the right.
+    """
+    if positions is None or reads_packed(model):
+        return _last_states(model, ids, positions)
+    lengths = packed_lengths(positions).tolist()
+    # Without a mask: causal models do not see what comes later.
+    rows = _last_states(model, pad_sequence(ids[0].split(lengths), batch_first=True))
+    return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])[None]
+
+
+def reads_packed(model: Any) -> bool:
+    """Whether the model separates packed sequences; it is run for this once, and warns if it does not.
+
+    A model that is to be sharded is asked before, while it can still be used by itself.
+    """
+    return separates_packed(model, partial(_last_states, model))
+
+
+def _last_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> Tensor:
+    """As `hidden_states`, from the model itself.
+
+    transformers separates packed sequences by `positions`, provided that it gets no mask and no cache.
     """
     keywords = {}
     if ids.shape[0] == 1 and model.config.get_text_config()._attn_implementation == PACKED:

@@ -10,7 +10,7 @@ from lar.distillation.chunked_sum import sum_over_chunks
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities, sft
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
-from lar.models.causal_lm import autocast, hidden_states
+from lar.models.causal_lm import autocast, hidden_states, reads_packed
 
 
 class DistillationStep(nn.Module):
@@ -27,7 +27,8 @@ class DistillationStep(nn.Module):
         vocabulary = student.vocabulary
         first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
         self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
-        _ = student.head  # checked before the first step
+        with autocast(student.base):  # both are found out before the first step, and before sharding
+            _ = student.head, reads_packed(student.base)
 
     def forward(
         self,
