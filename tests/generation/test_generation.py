@@ -13,6 +13,7 @@ from lar.generation.generate import as_units, generate
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.generation.streamer import UnitStreamer
+from lar.tokenizer.tokenizer import Tokenizer
 from testing import tiny
 
 PROMPTS = [
@@ -133,6 +134,20 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
         )
     handle.remove()
     assert (conversation.base_ids == arm.vocabulary.expand(history)).all()
+
+
+def test_a_turn_ends_where_the_chat_template_ends_it(base):
+    """Also if the end of a turn is no end-of-sequence token, of the tokenizer or of the model."""
+    known = base.vocabulary.tokenizer
+    other = Tokenizer(known.backend, config={}, chat_template=known.chat_template)
+    found = generate(Student.plain(base.base, other), PROMPTS, max_units=200)
+    assert [one.finish_reason for one in found] == ["end"] * len(PROMPTS)
+    assert [one.units.tolist() for one in found] == [
+        one.units.tolist() for one in generate(base, PROMPTS, max_units=200)
+    ]
+    without = Tokenizer(known.backend, config={}, chat_template=None)
+    found = generate(Student.plain(base.base, without), PROMPTS, max_units=30)
+    assert {one.finish_reason for one in found} == {"length"}
 
 
 def test_a_reply_needs_a_prompt(student):

@@ -10,6 +10,7 @@ from transformers import StoppingCriteria
 
 from lar.distillation.student import Student
 from lar.generation.sampling import Generation, Sampling
+from lar.tokenizer.spans import end_of_turn
 
 OnText = Callable[[int, str], None]
 
@@ -65,10 +66,10 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
 
 
 def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
-    """The ids that end a turn: the model's, the tokenizer's end-of-sequence token, and `sampling.end`."""
+    """The ids that end a turn: those of the model, the tokenizer, its chat template and `sampling`."""
     own = getattr(student.base.generation_config, "eos_token_id", None)
     own = [] if own is None else [own] if isinstance(own, int) else list(own)
     tokenizer = student.vocabulary.tokenizer
-    named = tokenizer.special_tokens.get("eos_token")
-    found = None if named is None else tokenizer.backend.token_to_id(named)
-    return frozenset([*own, *sampling.end, *([] if found is None else [found])])
+    named = [tokenizer.special_tokens.get("eos_token"), end_of_turn(tokenizer)]
+    found = [tokenizer.backend.token_to_id(name) for name in named if name is not None]
+    return frozenset([*own, *sampling.end, *(index for index in found if index is not None)])
