@@ -170,6 +170,42 @@ def test_a_turn_that_a_limit_ended_goes_on(student):
     assert [*first.units, *second.units] == whole.reply(max_units=6).units.tolist()
 
 
+@pytest.mark.parametrize("canonical", [False, True])
+@pytest.mark.parametrize("arm", ["student", "base"])
+def test_a_turn_in_parts_is_the_whole_turn(arm, canonical, request):
+    """Wherever it is cut: the same units under the guard, and the same end by a stop string."""
+    arm = request.getfixturevalue(arm)
+    whole = Conversation(arm, max_units=24, canonical=canonical)
+    whole.append(PROMPTS[0])
+    text = whole.reply().text
+    for stop in ((), text[7:12], text[7:9]):
+        expected = Conversation(arm, max_units=24, canonical=canonical, stop=stop)
+        expected.append(PROMPTS[0])
+        turn = expected.reply()
+        for cut in range(1, len(turn.units)):
+            parts, heard = Conversation(arm, canonical=canonical, stop=stop), []
+            parts.append(PROMPTS[0])
+            first = parts.reply(max_units=cut)
+            second = parts.reply(max_units=24 - cut, on_text=heard.append)
+            assert [*first.units, *second.units] == turn.units.tolist()
+            assert (first.finish_reason, second.finish_reason) == ("length", turn.finish_reason)
+            assert "".join(heard) == second.text
+            both = first.text + second.text  # perhaps with the beginning of the stop string
+            assert both.startswith(turn.text)
+            assert both == turn.text or (stop.startswith(both.removeprefix(turn.text)) and not second.text)
+
+
+def test_a_turn_that_goes_on_may_get_another_stop_string(student):
+    whole, parts = Conversation(student, GREEDY), Conversation(student, GREEDY)
+    for conversation in (whole, parts):
+        conversation.append(PROMPTS[0])
+    expected = whole.reply()
+    first = parts.reply(max_units=6)
+    second = parts.reply(stop=first.text[2:4])
+    assert second.finish_reason != "stop"
+    assert first.text + second.text == expected.text
+
+
 @pytest.mark.parametrize("kind", ["one", "batch"])
 def test_an_interrupted_reply_leaves_the_conversation_as_it_was(student, monkeypatch, kind):
     def interrupt(*_):
