@@ -63,13 +63,11 @@ def load_model(
         attention: one of `lar.models.attention.ATTENTIONS`; with "auto" a model object keeps its own.
 
     Raises:
-        OptionError: the dtype or the attention is unknown.
+        OptionError: the dtype or the attention is unknown, or this machine lacks the device.
         TrainingError: the folder does not exist (of a name on a hub, the message has the download) or
             contains no causal language model, or memory is too small for it.
     """
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if str(target) == "cuda" and count() > 1:
-        target = torch.device("cuda", local_rank() % torch.cuda.device_count())
+    target = choose_device(device)
     if isinstance(model, nn.Module):
         if attention != "auto":
             choose_attention(model, attention)
@@ -132,6 +130,27 @@ def no_bar() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The torch device of an option; see `load_model`. Nothing is put on it.
+
+    Raises:
+        OptionError: the name is unknown, or this machine has no such device.
+    """
+    gpus = torch.cuda.device_count()
+    try:
+        target = torch.device(device or ("cuda" if gpus else "cpu"))
+        if target.type not in ("cpu", "cuda"):
+            torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    if target.type == "cuda" and (target.index or 0) >= gpus:
+        found = {0: "no GPU", 1: "one GPU, cuda:0"}.get(gpus, f"{gpus} GPUs, cuda:0 to cuda:{gpus - 1}")
+        raise OptionError(f"device {device!r} is not there: torch finds {found}")
+    if str(target) == "cuda" and count() > 1:
+        return torch.device("cuda", local_rank() % gpus)
+    return target
 
 
 def choose_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
