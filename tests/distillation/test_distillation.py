@@ -59,6 +59,26 @@ def test_only_lora_and_the_new_rows_learn_and_rows_are_never_shared(corpus, voca
     assert student.rows.output.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("frozen", [(), ("lm_head.weight", "model.embed_tokens.weight")])
+def test_the_base_is_as_trainable_as_before(corpus, vocabulary, tmp_path, frozen):
+    model = tiny.model(vocabulary.base_size)
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    before = {name: value.requires_grad for name, value in model.named_parameters()}
+
+    def found(model):
+        return {name: value.requires_grad for name, value in model.named_parameters()}
+
+    student = Student.begin(model, vocabulary, DistillOptions(**FEW))
+    student.save(tmp_path / "student")
+    assert found(student.unload()) == before
+    assert found(Student.load(tmp_path / "student", model).unload()) == before
+    with pytest.raises(OptionError, match="no LoRA"):
+        Student.begin(model, vocabulary, DistillOptions(**FEW, target_modules=("none",)))
+    assert found(model) == before
+    assert found(adapt(corpus, model, AdaptOptions(**FEW, max_steps=1))) == before
+
+
 def test_rows_start_from_their_tokens(vocabulary):
     model = tiny.model(vocabulary.base_size)
     for method in ("mean", "first", "exponential"):
