@@ -363,6 +363,21 @@ def test_a_loss_that_is_not_finite_stops_the_run(corpus, vocabulary):
         distill(corpus, model, vocabulary, DistillOptions(**FEW, max_steps=2))
 
 
+def test_latents_that_windows_may_cut_are_counted_and_the_longest_is_named(corpus, vocabulary, caplog):
+    model = tiny.model(vocabulary.base_size)
+    student = distill(corpus, model, vocabulary, DistillOptions(**{**FEW, "max_length": 80, "max_steps": 1}))
+    (said,) = [record.message for record in caplog.records if "quarter" in record.message]
+    longest = max(vocabulary.latents, key=len)
+    count = sum(len(latent) > 20 for latent in vocabulary.latents)
+    assert 0 < count < len(vocabulary)
+    counted = f"{count} of {len(vocabulary)} latents are longer than a quarter of max_length (80)"
+    assert said.startswith(counted)
+    assert f"at most {len(longest)} base tokens ({longest.text[:8]!r}"[:-1] in said
+    caplog.clear()
+    distill(corpus, student.unload(), vocabulary, DistillOptions(**FEW, max_steps=1))
+    assert "quarter" not in caplog.text  # each conversation is one window
+
+
 def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):
     with pytest.raises(OptionError, match="vocabulary"):
         distill(corpus, tiny.model(corpus.tokenizer.base_size), None, DistillOptions(**FEW))

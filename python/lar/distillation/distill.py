@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, Unpack
 
 from transformers import set_seed
@@ -153,6 +154,7 @@ def train(
     corpus = sides.training
     teacher = _cached_teacher(base, corpus, options)
     data = _packed(corpus, vocabulary, options, teacher)
+    _warn_of_cuts(data.examples)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     identity["start_from"] = earlier and earlier.digest()
     set_seed(options.seed)
@@ -212,6 +214,21 @@ def _packed(
         corpus, vocabulary, options.max_length, teacher, options.latent_dropout, seed=options.seed
     )
     return PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
+
+
+def _warn_of_cuts(examples: Examples) -> None:
+    """Warn of latents that windows may cut, with their number, the longest and what helps."""
+    if cut := examples.latents_cut():
+        longest = max(cut, key=len)
+        logger.warning(
+            "%d of %d latents are longer than a quarter of max_length (%d), at most %d base tokens (%s):"
+            " where windows cut one, its text is learnt in base tokens; raise max_length",
+            len(cut),
+            len(examples.vocabulary),
+            examples.max_length,
+            len(longest),
+            shortened(longest.text),
+        )
 
 
 def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:
