@@ -1,4 +1,4 @@
-"""One training step: the teacher's pass over base tokens, the student's over units, and the loss."""
+"""One training step: the student's pass over units, the teacher's over base tokens where needed, the loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from lar.models.causal_lm import autocast, hidden_states, reads_packed
 
 
 class DistillationStep(nn.Module):
-    """The loss of one batch: the teacher's pass over base tokens, the student's over units, compared."""
+    """The loss of one batch, from the student's pass over units, and the teacher's if the loss has one."""
 
     accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
 
