@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 import lar
 from lar.distillation import AdaptOptions, DistillOptions
+from lar.distillation.data import Examples
 from lar.distillation.option_files import read_options
 from lar.distillation.options import Scheduler
+from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import OptionError
-from lar.models.causal_lm import load_model
+from lar.models.causal_lm import check_context, load_model
 from testing import tiny
 from testing.damage import loads_or_explains
 from testing.few_steps import FEW
@@ -145,6 +147,27 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(tmp_pat
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(OptionError, match="torch finds 2 GPUs, cuda:0 to cuda:1"):
         lar.adapt(corpus, nowhere, device="cuda:2")
+
+
+def test_a_window_longer_than_the_models_context_is_refused(corpus, vocabulary):
+    model = tiny.model(corpus.tokenizer.base_size)
+    longest = int(Examples(corpus, vocabulary, 2048).lengths.max())
+    few = {**FEW, "max_length": 2048, "max_steps": 1}  # what counts is the windows that there are
+    model.config.max_position_embeddings = longest
+    lar.adapt(corpus, model, AdaptOptions(**few))
+    model.config.max_position_embeddings = longest - 1
+    said = f"a window has {longest} base tokens, but the model's context is {longest - 1}"
+    for stage in (
+        lambda: lar.adapt(corpus, model, AdaptOptions(**few)),
+        lambda: lar.distill(corpus, model, vocabulary, DistillOptions(**few)),
+        lambda: bits_per_byte(corpus, model),
+    ):
+        with pytest.raises(OptionError, match=said) as caught:
+            stage()
+        assert "\n" not in str(caught.value)
+    original = {"original_max_position_embeddings": longest // 2 + 1}
+    model.config.rope_parameters = {"rope_type": "yarn", "factor": 2.0, **original}
+    check_context(model, longest)
 
 
 def test_a_misspelled_keyword_is_refused_before_anything_is_loaded(tmp_path):

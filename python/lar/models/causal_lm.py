@@ -192,7 +192,7 @@ def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> T
         return _last_states(model, ids, positions)
     lengths = packed_lengths(positions).tolist()
     # Without a mask: causal models do not see what comes later.
-    rows = _last_states(model, pad_sequence(ids[0].split(lengths), batch_first=True))
+    rows = _last_states(model, pad_sequence(torch.split(ids[0], lengths), batch_first=True))
     return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])[None]
 
 
@@ -278,6 +278,26 @@ def context_length(model: Any) -> int | None:
     """Maximum number of positions in the model's configuration; None where it has none."""
     length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
+
+
+def check_context(model: Any, longest: int) -> None:
+    """Raise OptionError where a window of `longest` base tokens has more positions than the model has.
+
+    Scaled rotary positions (YaRN and the like) reach further than the configuration's maximum.
+    """
+    context = context_length(model)
+    if context is None:
+        return
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # or one for each layer type
+    original = [(kind.get("factor"), kind.get("original_max_position_embeddings")) for kind in kinds]
+    context = max([context, *(int(factor * (length or context)) for factor, length in original if factor)])
+    if longest > context:
+        raise OptionError(
+            f"a window has {longest} base tokens, but the model's context is {context} (its configuration's"
+            f" max_position_embeddings): lower max_length to {context}"
+        )
 
 
 def embedding_rows(model: Any) -> int:

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 # Of the result in an attribute of the model, by its attention.
 _ATTRIBUTE = "lar_separates_packed"
-_LENGTHS = (8, 8)
+_LENGTHS = [8, 8]
 # Largest distance of a hidden state, relative to its norm, that counts as rounding. Rounding gave 1e-6, in
 # bfloat16 1e-2; a second sequence that sees the first one 0.05 to 1.5 (random weights of 13 families).
 _ROUNDING = {torch.float32: 1e-4}
@@ -51,7 +51,7 @@ def _compare(model: Any, states: States) -> bool:
     model.eval()
     try:
         packed = states(ids, positions)[0].float()
-        alone = torch.cat([states(part, None)[0] for part in ids.split(_LENGTHS, dim=1)]).float()
+        alone = torch.cat([states(part, None)[0] for part in torch.split(ids, _LENGTHS, dim=1)]).float()
     finally:
         model.train(training)
     distance = (packed - alone).norm(dim=-1) / alone.norm(dim=-1)
