@@ -192,7 +192,7 @@ def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> T
         return _last_states(model, ids, positions)
     lengths = packed_lengths(positions).tolist()
     # Without a mask: causal models do not see what comes later.
-    rows = _last_states(model, pad_sequence(torch.split(ids[0], lengths), batch_first=True))
+    rows = _last_states(model, pad_sequence(list(torch.split(ids[0], lengths)), batch_first=True))
     return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])[None]
 
 
