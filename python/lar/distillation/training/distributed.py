@@ -27,7 +27,6 @@ _PATIENCE = timedelta(minutes=30)
 
 def check_launch(model: Any, options: AdaptOptions) -> None:
     """Raise OptionError where the options do not fit the machine or how the processes were started."""
-    choose_device(options.device)
     if (
         os.environ.get("ACCELERATE_USE_FSDP") == "true"
         or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
@@ -38,6 +37,7 @@ def check_launch(model: Any, options: AdaptOptions) -> None:
         )
     if count() > 1 and options.device is not None and ":" in options.device:
         raise OptionError(f"device {options.device!r} is one device, but there are {count()} processes")
+    choose_device(options.device)
     if options.sharding == "none":
         return
     if count() == 1:
