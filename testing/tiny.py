@@ -5,8 +5,18 @@ from contextlib import contextmanager
 from copy import deepcopy as copied
 from pathlib import Path
 
+import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM, set_seed
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    set_seed,
+)
 
 from lar.corpus import Corpus
 from lar.distillation.data import Examples
@@ -17,7 +27,14 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0):
     """A model with random weights in float32."""
     set_seed(seed)
-    shape = {
+    shape = _shape(rows, tied=tied)
+    if family == "qwen3":
+        return Qwen3ForCausalLM(Qwen3Config(**shape, head_dim=12)).eval()
+    return LlamaForCausalLM(LlamaConfig(**shape)).eval()
+
+
+def _shape(rows: int, *, tied: bool = False):
+    return {
         "vocab_size": rows,
         "hidden_size": 48,
         "intermediate_size": 96,
@@ -31,9 +48,37 @@ def model(rows: int, *, tied: bool = False, family: str = "llama", seed: int = 0
         "eos_token_id": None,
         "pad_token_id": None,
     }
-    if family == "qwen3":
-        return Qwen3ForCausalLM(Qwen3Config(**shape, head_dim=12)).eval()
-    return LlamaForCausalLM(LlamaConfig(**shape)).eval()
+
+
+# What the configurations of other families need for a small model.
+_LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
+_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32}
+FAMILIES = {
+    "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 1024},
+    "gemma3_text": {"head_dim": 16, "sliding_window": 8},
+    "qwen2_moe": {"num_experts": 4, **_EXPERTS},
+    "bloom": {"n_layer": 2, "n_head": 4},
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8, "head_dim": 16},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "mamba2": {"num_heads": 6, "head_dim": 16, "state_size": 16, "n_groups": 1, "chunk_size": 16},
+    "qwen3_5_text": {"head_dim": 16, **_LINEAR},
+    "qwen3_next": {"head_dim": 16, "num_experts": 4, **_EXPERTS, **_LINEAR},
+}
+
+
+def of_family(family: str, rows: int):
+    """A model of one of FAMILIES, with random weights in float32; skips what this transformers has not."""
+    if family not in CONFIG_MAPPING:
+        pytest.skip(f"this version of transformers has no {family}")
+    set_seed(0)
+    config = AutoConfig.for_model(family, **{**_shape(rows), **FAMILIES[family]})
+    return AutoModelForCausalLM.from_config(config).float().eval()
 
 
 @torch.no_grad()

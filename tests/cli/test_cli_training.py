@@ -46,6 +46,20 @@ def test_the_whole_way(run, folders):
     assert Student.load(folders / "control", str(folders / "teacher")).rows is None
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_work(run, folders, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    corpus, model, out = folders / "corpus", folders / "model", folders / "out"
+    for command in (
+        ("run", folders / "logs", "--model", model, "-o", out),
+        ("adapt", corpus, "--model", model, "-o", out),
+        ("evaluate", corpus, folders / "vocabulary", "--model", model),
+    ):
+        code, _, err = run(*command, "--device", "cuda")
+        assert code == 2
+        assert err == "lar: error: device 'cuda' is not there: torch finds no GPU\n"
+        assert not out.exists()
+
+
 def test_from_an_earlier_student(run, folders, vocabulary):
     common = ["distill", folders / "corpus", "--model", folders / "model", *STEPS]
     common += ["--vocabulary", folders / "vocabulary"]

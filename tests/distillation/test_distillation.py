@@ -59,6 +59,26 @@ def test_only_lora_and_the_new_rows_learn_and_rows_are_never_shared(corpus, voca
     assert student.rows.output.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("frozen", [(), ("lm_head.weight", "model.embed_tokens.weight")])
+def test_the_base_is_as_trainable_as_before(corpus, vocabulary, tmp_path, frozen):
+    model = tiny.model(vocabulary.base_size)
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    before = {name: value.requires_grad for name, value in model.named_parameters()}
+
+    def found(model):
+        return {name: value.requires_grad for name, value in model.named_parameters()}
+
+    student = Student.begin(model, vocabulary, DistillOptions(**FEW))
+    student.save(tmp_path / "student")
+    assert found(student.unload()) == before
+    assert found(Student.load(tmp_path / "student", model).unload()) == before
+    with pytest.raises(OptionError, match="no LoRA"):
+        Student.begin(model, vocabulary, DistillOptions(**FEW, target_modules=("none",)))
+    assert found(model) == before
+    assert found(adapt(corpus, model, AdaptOptions(**FEW, max_steps=1))) == before
+
+
 def test_rows_start_from_their_tokens(vocabulary):
     model = tiny.model(vocabulary.base_size)
     for method in ("mean", "first", "exponential"):
@@ -145,6 +165,20 @@ def test_a_step_is_the_loss_of_the_whole_models(corpus, vocabulary, loss, latent
     found = float(step(**pack(group))["loss"].detach())
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * units)
     assert (without_teacher > 0) == (latents == "cut")
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out:UserWarning", "ignore:The following .*_pattern")
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_the_loss_of_a_packed_row_is_that_of_its_runs_alone(corpus, vocabulary, family):
+    targets = ("in_proj",) if family == "mamba2" else "all-linear"  # PEFT refuses the other linear layers
+    options = DistillOptions(**FEW, loss="marginal", target_modules=targets)
+    model = tiny.of_family(family, vocabulary.base_size)
+    step = DistillationStep(Student.begin(model, vocabulary, options), options).eval()
+    group = list(Examples(corpus, vocabulary, 64))[:4]
+    assert len({len(example.units) for example in group}) > 1
+    packed = float(step(**pack(group))["loss"].detach())
+    alone = sum(float(step(**pack([example]))["loss"].detach()) for example in group)
+    assert packed == pytest.approx(alone, rel=1e-4)
 
 
 @pytest.mark.slow
@@ -327,6 +361,21 @@ def test_a_loss_that_is_not_finite_stops_the_run(corpus, vocabulary):
         model.lm_head.weight[5] = torch.nan
     with pytest.raises(TrainingError, match="loss is"):
         distill(corpus, model, vocabulary, DistillOptions(**FEW, max_steps=2))
+
+
+def test_latents_that_windows_may_cut_are_counted_and_the_longest_is_named(corpus, vocabulary, caplog):
+    model = tiny.model(vocabulary.base_size)
+    student = distill(corpus, model, vocabulary, DistillOptions(**{**FEW, "max_length": 80, "max_steps": 1}))
+    (said,) = [record.message for record in caplog.records if "quarter" in record.message]
+    longest = max(vocabulary.latents, key=len)
+    count = sum(len(latent) > 20 for latent in vocabulary.latents)
+    assert 0 < count < len(vocabulary)
+    counted = f"{count} of {len(vocabulary)} latents are longer than a quarter of max_length (80)"
+    assert said.startswith(counted)
+    assert f"at most {len(longest)} base tokens ({longest.text[:8]!r}"[:-1] in said
+    caplog.clear()
+    distill(corpus, student.unload(), vocabulary, DistillOptions(**FEW, max_steps=1))
+    assert "quarter" not in caplog.text  # each conversation is one window
 
 
 def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):

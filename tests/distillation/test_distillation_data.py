@@ -52,12 +52,16 @@ def test_a_conversation_that_fits_is_one_window(speakers, spare):
 
 @given(SPEAKERS, st.integers(16, 96), st.data())
 def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, data):
-    """Groups of one to four tokens of one speaker in one or two units; the second begins inside a token."""
+    """Groups of tokens of one speaker in one or two units; the second begins inside a token.
+
+    They have at most four tokens, or 64: longer than half of a window, or than all of it.
+    """
     action = mask(speakers)
+    most = data.draw(st.sampled_from([4, 64]))
     borders = [0]
     while borders[-1] < len(action):
         longest = next(
-            (n for n in range(1, 4) if action[borders[-1]] != action[borders[-1] + n :][:1].any()), 4
+            (n for n in range(1, most) if action[borders[-1]] != action[borders[-1] + n :][:1].any()), most
         )
         limit = min(longest, len(action) - borders[-1])
         borders.append(borders[-1] + data.draw(st.integers(1, limit)))
@@ -104,8 +108,9 @@ def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, dat
         assert example.has_teacher.tolist() == [
             unit < 1000 or (unit < 2000 and unit % 3 > 0) for unit in loss_on
         ]
-    # What stands at the very start cannot be supervised.
-    assert supervised == [position for position in range(borders[1], len(action)) if action[position]]
+    # What stands at the very start cannot be supervised: a group, or its first token if no window holds it.
+    start = borders[1] if borders[1] <= max_length else 1
+    assert supervised == [position for position in range(start, len(action)) if action[position]]
 
 
 def test_units_face_the_base_tokens_before_them(corpus, vocabulary):

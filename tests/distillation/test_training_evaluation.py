@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lar import adapt, distill
 from lar.cli.common import console, progress_bar
 from lar.distillation import AdaptOptions, DistillOptions, Student
-from lar.distillation.data import Examples
+from lar.distillation.data import Examples, PackedExamples
+from lar.distillation.training import callbacks
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.callbacks import ScheduleCallback
 from lar.distillation.training.held_out import HeldOut
@@ -65,6 +66,34 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
     plain = bits_per_byte(sides[1], str(teacher_folder))
     assert plain.latents == 0
     assert plain.shares() == {"bits_per_byte": plain.bits_per_byte}
+
+
+def test_the_speed_counts_the_preparation_of_data_and_no_evaluation(
+    sides, vocabulary, teacher_folder, monkeypatch
+):
+    """By a clock that moves only when a batch is made, or when something is measured or written."""
+    now = [0.0]
+
+    def moves(kind, name, seconds):
+        plain = getattr(kind, name)
+
+        def moved(*arguments):
+            now[0] += seconds
+            return plain(*arguments)
+
+        monkeypatch.setattr(kind, name, moved)
+
+    moves(PackedExamples, "__getitem__", 1.0)
+    moves(HeldOut, "measure", 1e4)
+    moves(Student, "save_weights", 1e6)
+    monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+    few = {**FEW, "max_steps": 6, "save_steps": 2, "output_start": "first"}
+    options = DistillOptions(**few, evaluate_steps=2, patience=3)
+    student = distill(sides[0], str(teacher_folder), vocabulary, options, held_out=sides[1])
+    lines = [line for line in student.record["log"] if "loss" in line]
+    seconds = sum(line["base_tokens"] / line["base_tokens_per_second"] for line in lines)
+    assert len(lines) == 3
+    assert seconds == pytest.approx(6, abs=1.1)  # the loader is a batch ahead
 
 
 def test_evaluations_are_logged_and_change_nothing_that_is_learnt(sides, vocabulary, teacher_folder):

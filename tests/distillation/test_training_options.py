@@ -1,16 +1,24 @@
 """Options in files: written options read back the same, and each mistake is one line."""
 
 import json
+from typing import get_args
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lar
 from lar.distillation import AdaptOptions, DistillOptions
+from lar.distillation.data import Examples
 from lar.distillation.option_files import read_options
+from lar.distillation.options import Scheduler
+from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import OptionError
+from lar.models.causal_lm import check_context, load_model
+from testing import tiny
 from testing.damage import loads_or_explains
+from testing.few_steps import FEW
 
 
 def test_options_survive_a_file(tmp_path):
@@ -62,6 +70,11 @@ def test_yaml_and_overrides(tmp_path):
         ("patience: 2", "evaluate_steps"),
         ("min_improvement: -1", "min_improvement"),
         ("cached_teacher: true", "needs a loss with a teacher"),
+        ("scheduler: cosine_with_min_lr", "scheduler must be 'linear', 'cosine', .*not 'cosine_with_min_lr'"),
+        ("scheduler: warmup_stable_decay", "scheduler must be"),
+        ("scheduler: reduce_lr_on_plateau", "scheduler must be"),
+        ("seed: -1", "seed must be greater than or equal to 0, not -1"),
+        ("seed: 4294967296", "seed must be less than 4294967296"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, named):
@@ -113,6 +126,48 @@ def test_any_file_is_read_or_refused(tmp_path, content, suffix):
     file = tmp_path / f"options{suffix}"
     file.write_bytes(content)
     loads_or_explains(DistillOptions.from_file, file)
+
+
+@pytest.mark.parametrize("scheduler", get_args(Scheduler))
+def test_every_scheduler_trains(corpus, scheduler):
+    options = AdaptOptions(**FEW, max_steps=3, scheduler=scheduler, seed=2**32 - 1)
+    assert lar.adapt(corpus, tiny.model(corpus.tokenizer.base_size), options) is not None
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(tmp_path, monkeypatch, corpus):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(OptionError, match="device 'tpu9' cannot be used here"):
+        lar.distill(corpus, nowhere, None, device="tpu9")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for device in ("cuda", "cuda:0"):
+        with pytest.raises(OptionError, match=f"^device '{device}' is not there: torch finds no GPU$"):
+            lar.adapt(corpus, nowhere, device=device)
+        with pytest.raises(OptionError, match="torch finds no GPU"):
+            load_model(nowhere, device=device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(OptionError, match="torch finds 2 GPUs, cuda:0 to cuda:1"):
+        lar.adapt(corpus, nowhere, device="cuda:2")
+
+
+def test_a_window_longer_than_the_models_context_is_refused(corpus, vocabulary):
+    model = tiny.model(corpus.tokenizer.base_size)
+    longest = int(Examples(corpus, vocabulary, 2048).lengths.max())
+    few = {**FEW, "max_length": 2048, "max_steps": 1}  # what counts is the windows that there are
+    model.config.max_position_embeddings = longest
+    lar.adapt(corpus, model, AdaptOptions(**few))
+    model.config.max_position_embeddings = longest - 1
+    said = f"a window has {longest} base tokens, but the model's context is {longest - 1}"
+    for stage in (
+        lambda: lar.adapt(corpus, model, AdaptOptions(**few)),
+        lambda: lar.distill(corpus, model, vocabulary, DistillOptions(**few)),
+        lambda: bits_per_byte(corpus, model),
+    ):
+        with pytest.raises(OptionError, match=said) as caught:
+            stage()
+        assert "\n" not in str(caught.value)
+    original = {"original_max_position_embeddings": longest // 2 + 1}
+    model.config.rope_parameters = {"rope_type": "yarn", "factor": 2.0, **original}
+    check_context(model, longest)
 
 
 def test_a_misspelled_keyword_is_refused_before_anything_is_loaded(tmp_path):

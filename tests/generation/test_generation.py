@@ -13,6 +13,7 @@ from lar.generation.generate import as_units, generate
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.generation.streamer import UnitStreamer
+from lar.tokenizer.tokenizer import Tokenizer
 from testing import tiny
 
 PROMPTS = [
@@ -135,6 +136,20 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
     assert (conversation.base_ids == arm.vocabulary.expand(history)).all()
 
 
+def test_a_turn_ends_where_the_chat_template_ends_it(base):
+    """Also if the end of a turn is no end-of-sequence token, of the tokenizer or of the model."""
+    known = base.vocabulary.tokenizer
+    other = Tokenizer(known.backend, config={}, chat_template=known.chat_template)
+    found = generate(Student.plain(base.base, other), PROMPTS, max_units=200)
+    assert [one.finish_reason for one in found] == ["end"] * len(PROMPTS)
+    assert [one.units.tolist() for one in found] == [
+        one.units.tolist() for one in generate(base, PROMPTS, max_units=200)
+    ]
+    without = Tokenizer(known.backend, config={}, chat_template=None)
+    found = generate(Student.plain(base.base, without), PROMPTS, max_units=30)
+    assert {one.finish_reason for one in found} == {"length"}
+
+
 def test_a_reply_needs_a_prompt(student):
     conversation = Conversation(student)
     with pytest.raises(TrainingError, match="nothing was appended"):
@@ -153,6 +168,42 @@ def test_a_turn_that_a_limit_ended_goes_on(student):
     first, second = parts.reply(max_units=2), parts.reply(max_units=4)
     assert first.finish_reason == "length"
     assert [*first.units, *second.units] == whole.reply(max_units=6).units.tolist()
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+@pytest.mark.parametrize("arm", ["student", "base"])
+def test_a_turn_in_parts_is_the_whole_turn(arm, canonical, request):
+    """Wherever it is cut: the same units under the guard, and the same end by a stop string."""
+    arm = request.getfixturevalue(arm)
+    whole = Conversation(arm, max_units=24, canonical=canonical)
+    whole.append(PROMPTS[0])
+    text = whole.reply().text
+    for stop in ((), text[7:12], text[7:9]):
+        expected = Conversation(arm, max_units=24, canonical=canonical, stop=stop)
+        expected.append(PROMPTS[0])
+        turn = expected.reply()
+        for cut in range(1, len(turn.units)):
+            parts, heard = Conversation(arm, canonical=canonical, stop=stop), []
+            parts.append(PROMPTS[0])
+            first = parts.reply(max_units=cut)
+            second = parts.reply(max_units=24 - cut, on_text=heard.append)
+            assert [*first.units, *second.units] == turn.units.tolist()
+            assert (first.finish_reason, second.finish_reason) == ("length", turn.finish_reason)
+            assert "".join(heard) == second.text
+            both = first.text + second.text  # perhaps with the beginning of the stop string
+            assert both.startswith(turn.text)
+            assert both == turn.text or (stop.startswith(both.removeprefix(turn.text)) and not second.text)
+
+
+def test_a_turn_that_goes_on_may_get_another_stop_string(student):
+    whole, parts = Conversation(student, GREEDY), Conversation(student, GREEDY)
+    for conversation in (whole, parts):
+        conversation.append(PROMPTS[0])
+    expected = whole.reply()
+    first = parts.reply(max_units=6)
+    second = parts.reply(stop=first.text[2:4])
+    assert second.finish_reason != "stop"
+    assert first.text + second.text == expected.text
 
 
 @pytest.mark.parametrize("kind", ["one", "batch"])

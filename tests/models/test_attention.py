@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lar.errors import OptionError
 from lar.models.attention import PACKED, choose_attention, packed_lengths
-from lar.models.causal_lm import hidden_states, load_model
+from lar.models.causal_lm import hidden_states, load_model, reads_packed
 from testing import tiny
 
 ON_CPU = ["eager", "sdpa", PACKED]
@@ -44,6 +44,22 @@ def test_packed_is_unpacked(attention, family, lengths, seed):
         # The same for callers that pass only position ids, as collators do.
         plain = model(input_ids=ids, position_ids=positions, use_cache=False).logits
     assert torch.allclose(plain, model.lm_head(packed), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_packed_is_unpacked_in_families_that_read_on_over_the_border(family, caplog):
+    model = tiny.of_family(family, 100)
+    choose_attention(model)
+    warned = []
+    for lengths in ([20, 3, 40], [1, 30], [25]):
+        ids, positions = row_of(lengths)
+        with torch.no_grad():
+            packed = hidden_states(model, ids, positions)
+            assert torch.allclose(packed, states_apart(model, ids, lengths), atol=1e-4), lengths
+        warned.append(sum(record.name == "lar.models.packing" for record in caplog.records))
+    separates = family in ("gpt2", "gemma3_text", "qwen2_moe")
+    assert warned == ([0] * 3 if separates else [1] * 3)  # it is found out once
+    assert reads_packed(model) or "does not separate" in caplog.text
 
 
 @pytest.mark.parametrize("attention", ON_CPU)

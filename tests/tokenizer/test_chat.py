@@ -12,6 +12,7 @@ from lar.errors import TokenizerError
 from lar.tokenizer import ChatTemplate, TemplateRefusalError, render
 from lar.tokenizer import spans as spans_module
 from lar.tokenizer import turns as turns_module
+from lar.tokenizer.spans import end_of_turn
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import NAMED_TOKENS, SMOLLM2, TEMPLATES, WITH_TOOLS, with_marks, without_tags
@@ -154,6 +155,17 @@ def test_smollm2_takes_tools_in_place_of_its_default_system_message():
         )
         assert ("named SmolLM" in text) is is_default
         assert ("# Tools" in text) is not is_default
+
+
+@pytest.mark.parametrize(("name", "tokenizer"), PLAIN.items())
+def test_the_end_of_a_turn_is_what_follows_the_last_answer(name, tokenizer):
+    text = ChatTemplate(tokenizer.chat_template, NAMED_TOKENS).render(
+        [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    )
+    expected = {"llama3": "<|eot_id|>", "phi3": "<|end|>", "chatml": "<|im_end|>", "bare": None}
+    found = end_of_turn(tokenizer)
+    assert found == expected.get(name, "</s>")
+    assert found is None or text.rpartition("two")[2].lstrip().startswith(found)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

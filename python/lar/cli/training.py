@@ -142,7 +142,9 @@ def course(record: dict[str, Any]) -> str:
 def device_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --dtype and --device."""
     function = click.option(
-        "--device", help="The device to compute on, such as cpu or cuda:0.  [default: a GPU if there is one]"
+        "--device",
+        callback=_there,
+        help="The device to compute on, such as cpu or cuda:0.  [default: a GPU if there is one]",
     )(function)
     return click.option(
         "--dtype",
@@ -151,3 +153,12 @@ def device_options(function: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="The type of the frozen weights; auto is bfloat16 where the device computes in it natively.",
     )(function)
+
+
+def _there(context: click.Context, parameter: click.Parameter, device: str | None) -> str | None:  # noqa: ARG001
+    """The given device, checked before a command begins; without torch, the command says what is missing."""
+    if device is not None and importlib.util.find_spec("torch"):
+        from lar.models.causal_lm import choose_device
+
+        choose_device(device)
+    return device

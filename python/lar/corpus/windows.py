@@ -12,7 +12,7 @@ every arm of an experiment reads the same text, and a teacher's scores can be us
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Window:
     """Positions [0, head) and [begin, end) of a conversation, of which [new, end) are new.
 
     head <= begin <= new < end. Positions before `new` are context. Where a window ends within a turn of the
-    agent, the next one contains the positions from `next_begin` on.
+    agent, the next one contains the positions from `next_begin` to `next_end`, or to the end of the turn.
     """
 
     head: int
@@ -35,6 +35,7 @@ class Window:
     new: int
     end: int
     next_begin: int
+    next_end: int = field(repr=False)  # of what is given otherwise; checkpoints have a digest of the rest
 
     def __len__(self) -> int:
         """Number of tokens in the window."""
@@ -60,7 +61,8 @@ def windows(action: NDArray[np.bool_], max_length: int) -> Iterator[Window]:
         if new > max_length // 2 and ends[-1] > max_length:
             head, context = max_length // 4, new - max_length // 4
         end = _end(begins, ends, new, context + max_length - head)
-        yield Window(head, context, new, end, end - max_length // 4)
+        next_begin = end - max_length // 4
+        yield Window(head, context, new, end, next_begin, next_begin + max_length - max_length // 4)
         new = end
 
 

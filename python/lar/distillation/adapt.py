@@ -74,7 +74,7 @@ def adapt(
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
         TrainingError: loss or gradients are not finite, or memory does not suffice.
         OptionError: the checkpoints are another run's, `output` is a folder of another kind, or `merge` is
-        False and the model has no folder.
+        False and the model has no folder, or a window is longer than the model's context.
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(AdaptOptions, options, keywords)

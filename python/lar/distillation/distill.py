@@ -1,10 +1,11 @@
-"""Distillation from end to end: load the teacher, start the rows, train, save the student."""
+"""Distillation from end to end: load the model, start the rows, train, save the student."""
 
 import logging
 import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, Unpack
 
 from transformers import set_seed
@@ -33,7 +34,7 @@ from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import check_tokenizer, fingerprint, load_model
+from lar.models.causal_lm import check_context, check_tokenizer, fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.arguments import opened
@@ -91,8 +92,8 @@ def distill(
             seen before.
         TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
             student of this model.
-        OptionError: the checkpoints are another run's, or are being written by one, or an option contradicts
-            the earlier student's LoRA.
+        OptionError: the checkpoints are another run's, or are being written by one, an option contradicts the
+            earlier student's LoRA, or a window is longer than the model's context.
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
@@ -153,6 +154,9 @@ def train(
     corpus = sides.training
     teacher = _cached_teacher(base, corpus, options)
     data = _packed(corpus, vocabulary, options, teacher)
+    for windows in [data.examples, *([evaluated.examples] if evaluated else [])]:
+        check_context(base, int(windows.lengths.max()))
+    _warn_of_cuts(data.examples)
     identity = run_identity(base, options, data, None if evaluated is None else evaluated.examples)
     identity["start_from"] = earlier and earlier.digest()
     set_seed(options.seed)
@@ -212,6 +216,21 @@ def _packed(
         corpus, vocabulary, options.max_length, teacher, options.latent_dropout, seed=options.seed
     )
     return PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
+
+
+def _warn_of_cuts(examples: Examples) -> None:
+    """Warn of latents that windows may cut, with their number, the longest and what helps."""
+    if cut := examples.latents_cut():
+        longest = max(cut, key=len)
+        logger.warning(
+            "%d of %d latents are longer than a quarter of max_length (%d), at most %d base tokens (%s):"
+            " where windows cut one, its text is learnt in base tokens; raise max_length",
+            len(cut),
+            len(examples.vocabulary),
+            examples.max_length,
+            len(longest),
+            shortened(longest.text),
+        )
 
 
 def _cached_teacher(base: Any, corpus: Corpus, options: DistillOptions) -> CachedTeacher | None:

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from lar.distillation.options import Loss, OutputStart, RowStart, Sharding
+from lar.distillation.options import Loss, OutputStart, RowStart, Scheduler, Sharding
 
 
 class AdaptKeywords(TypedDict, total=False):
@@ -15,7 +15,7 @@ class AdaptKeywords(TypedDict, total=False):
     learning_rate: float
     weight_decay: float
     warmup_ratio: float
-    scheduler: str
+    scheduler: Scheduler
     max_grad_norm: float
     epochs: float
     max_steps: int | None

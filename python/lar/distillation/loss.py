@@ -1,12 +1,13 @@
 """The losses of a student: three functions over units, each summed over the agent's positions.
 
-At every position, p is the teacher's distribution over base tokens, s the student's over units (base tokens
-and K latents), u the unit that follows, and f(u) its first base token. All losses take float32 logits:
-`base` (n, B) and `latent` (n, K) of the student, and `teacher` (n, B) or a cache's `TopProbabilities`; and
-`units` (n). K is 0 for the control. `paper` is the loss of arXiv 2605.18597.
+At every position, s is the student's distribution over units (base tokens and K latents), u the unit that
+follows, and f(u) its first base token. `sft`, the default, is the cross-entropy of u and has no teacher. For
+`marginal` and `paper`, p is the teacher's distribution over base tokens; `paper` is the loss of arXiv
+2605.18597. All losses take float32 logits: `base` (n, B) and `latent` (n, K) of the student, and `teacher`
+(n, B), a cache's `TopProbabilities` or, for `sft`, None; and `units` (n). K is 0 for the control.
 
-These functions need the teacher's distribution at each of the n positions. Positions that have none are
-separated in `lar.distillation.training.step`, which computes `sft` there.
+`marginal` and `paper` need the teacher's distribution at each of the n positions. Positions that have none
+are separated in `lar.distillation.training.step`, which computes `sft` there.
 
 A cached teacher has k tokens and one probability for all others together. Teacher and student are then
 compared over k + 1 outcomes: a lower bound of the divergence, exact for k = B.

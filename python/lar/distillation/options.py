@@ -16,6 +16,16 @@ Loss = Literal["sft", "marginal", "paper"]
 RowStart = Literal["exponential", "mean", "first", "hidden"]
 OutputStart = Literal["fitted", "first"]
 Sharding = Literal["none", "full"]
+# Those of transformers that need no arguments of their own.
+Scheduler = Literal[
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+]
 LOSSES: tuple[str, ...] = get_args(Loss)
 ROW_STARTS: tuple[str, ...] = get_args(RowStart)
 OUTPUT_STARTS: tuple[str, ...] = get_args(OutputStart)
@@ -60,7 +70,7 @@ class AdaptOptions:
     learning_rate: PositiveFloat = 5e-4
     weight_decay: NonNegativeFloat = 0.0
     warmup_ratio: Share = 0.05
-    scheduler: str = "cosine"
+    scheduler: Scheduler = "cosine"
     max_grad_norm: PositiveFloat = 1.0
     epochs: PositiveFloat = 1.0
     max_steps: PositiveInt | None = None
@@ -69,7 +79,7 @@ class AdaptOptions:
     gradient_accumulation: PositiveInt = 1
     gradient_checkpointing: bool = False
     sharding: Sharding = "none"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # the range of numpy's seeds
     dtype: str = "auto"
     device: str | None = None
     save_steps: PositiveInt = 100

@@ -53,6 +53,7 @@ class Student(nn.Module):
         self.record = record or {}
         self.trained_tasks = trained_tasks  # digests, see lar.utils.task_digests
         self._head: Head | None = None
+        self._base_learns: frozenset[str] = frozenset()  # the base's parameters that were not frozen before
         if rows is not None:
             rows.attach(model)
 
@@ -69,13 +70,16 @@ class Student(nn.Module):
         check_rows(model, vocabulary.base_size)
         method = "exponential" if options.row_start == "hidden" else options.row_start
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
-        model.requires_grad_(False)
+        learns = _freeze(model)
         try:
             with quiet_peft():
                 adapted = get_peft_model(model, _lora(options))
         except ValueError as error:
+            _unfreeze(model, learns)
             raise OptionError(f"no LoRA can be put into this model: {str(error).splitlines()[0]}") from error
-        return cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
+        student = cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
+        student._base_learns = learns
+        return student
 
     @property
     def base(self) -> Any:
@@ -172,10 +176,12 @@ class Student(nn.Module):
         if not isinstance(teacher, nn.Module):
             _check_teacher(folder, record, Path(teacher), base)
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
+        learns = _freeze(base)
         with as_training_error(f"{folder}: its adapter is damaged, or of another model"), quiet_peft():
             adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
         placed = None if rows is None else rows.to(base.device)
         student = cls(adapted, vocabulary, placed, record, read_digests(folder / TRAINED_FILE))
+        student._base_learns = learns
         if student.rows is not None:
             load_rows(student.rows, folder)
         return student.eval()
@@ -210,7 +216,7 @@ class Student(nn.Module):
     def on(self, model: Any, options: AdaptOptions) -> "Student":
         """The same student on another copy of its base; all processes of a sharded student must call it."""
         rows, lora = _by_prefix(self.learnt())
-        model.requires_grad_(False)
+        learns = _freeze(model)
         with quiet_peft():
             adapted = get_peft_model(model, _lora(options))
         adapted.load_state_dict(lora, strict=False)
@@ -218,19 +224,37 @@ class Student(nn.Module):
         if rows:
             own = LatentRows(self.vocabulary.base_size, rows["input"], rows["output"], rows.get("bias"))
         placed = None if own is None else own.to(model.device)
-        return Student(adapted, self.vocabulary, placed, self.record, self.trained_tasks)
+        student = Student(adapted, self.vocabulary, placed, self.record, self.trained_tasks)
+        student._base_learns = learns
+        return student
 
     def unload(self) -> Any:
         """The base model as it was before: LoRA and latents are taken off."""
         if self.rows is not None:
             self.rows.detach()
-        return self.model.unload() if isinstance(self.model, PeftModel) else self.model
+        if not isinstance(self.model, PeftModel):
+            return self.model
+        return _unfreeze(self.model.unload(), self._base_learns)
 
     def merge(self) -> Any:
         """The base model with LoRA added to its weights; only for a student without latents."""
         if self.rows is not None:
             raise TrainingError("a student with latents cannot be merged into a model of base rows")
-        return self.model.merge_and_unload()
+        return _unfreeze(self.model.merge_and_unload(), self._base_learns)
+
+
+def _freeze(model: nn.Module) -> frozenset[str]:
+    """Freeze all parameters; returns the names of those that were not."""
+    learns = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
+    model.requires_grad_(False)
+    return learns
+
+
+def _unfreeze(model: Any, learns: frozenset[str]) -> Any:
+    """The model with the parameters as trainable as before `_freeze`, which has returned `learns`."""
+    for name, value in model.named_parameters():
+        value.requires_grad_(name in learns)
+    return model
 
 
 def read_student(folder: Path) -> tuple[LatentVocabulary, dict[str, Any]]:

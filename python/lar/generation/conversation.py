@@ -31,6 +31,7 @@ class Conversation:
         self.units = np.zeros(0, dtype=np.uint32)
         self._cache = growing_cache(student.base.config)
         self._is_complete = False  # the last turn; one that a limit ended can go on
+        self._begun = 0  # the units of such a turn
 
     @property
     def base_ids(self) -> NDArray[np.uint32]:
@@ -45,6 +46,7 @@ class Conversation:
         """
         self.units = np.concatenate([self.units, as_units(self.student.vocabulary, prompt)])
         self._is_complete = False
+        self._begun = 0
 
     def reply(
         self,
@@ -55,8 +57,9 @@ class Conversation:
     ) -> Generation:
         """Return the student's next turn, and add it to the conversation.
 
-        A turn that `max_units` ended goes on in the next reply, if nothing is appended before it. If an error
-        interrupts a reply, such as one of `on_text`, nothing of it is added.
+        A turn that `max_units` ended goes on in the next reply, if nothing is appended before it. So may a
+        stop string, whose beginning is then in the earlier reply's text. If an error interrupts a reply, such
+        as one of `on_text`, nothing of it is added.
 
         `on_text` is called with each piece of text once it is final. A turn that a stop string ends keeps all
         its units, including those of the stop string.
@@ -71,7 +74,8 @@ class Conversation:
             raise TrainingError("nothing was appended since the last reply")
         sampling = merge_options(Sampling, sampling or self.sampling, keywords)
         listen = None if on_text is None else lambda _, text: on_text(text)
-        requests = Requests(self.student, sampling, 1, listen)
+        earlier = self.units[len(self.units) - self._begun :].tolist()
+        requests = Requests(self.student, sampling, 1, listen, earlier)
         ids, mask = pad_left([self.units])
         device = self.student.device
         try:
@@ -83,4 +87,5 @@ class Conversation:
         result = requests.results()[0]
         self.units = np.concatenate([self.units, result.units])
         self._is_complete = result.finish_reason != "length"
+        self._begun += len(result.units)
         return result

@@ -94,7 +94,7 @@ def write(
             input_ids=ids,
             attention_mask=mask,
             generation_config=_configuration(sampling, requests.ends, _padding_ids(student)),
-            logits_processor=LogitsProcessorList(_processors(student, sampling)),
+            logits_processor=LogitsProcessorList(_processors(student, sampling, requests.earlier)),
             stopping_criteria=StoppingCriteriaList([requests]),
             **cache_argument(growing_cache(student.base.config) if cache is None else cache),
         )
@@ -118,10 +118,10 @@ def _own_configuration(student: Student) -> Iterator[None]:
             model.generation_config = configuration
 
 
-def _processors(student: Student, sampling: Sampling) -> list[CanonicalProcessor]:
+def _processors(student: Student, sampling: Sampling, earlier: int) -> list[CanonicalProcessor]:
     """The guard, if `sampling` has it and there are latents; it is applied before top-k and top-p."""
     guarded = sampling.canonical and len(student.vocabulary) > 0
-    return [CanonicalProcessor(student.vocabulary)] if guarded else []
+    return [CanonicalProcessor(student.vocabulary, earlier)] if guarded else []
 
 
 def _padding_ids(student: Student) -> list[int]:

@@ -15,15 +15,17 @@ class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers
     """Masks, in each row, the units after which an engine would find other latents than were written.
 
     Make one for each call of `generate`. The ids of its first step are the prompt; the units after it are one
-    turn, so the prompt's length and padding have no effect. If rows are reordered or shortened, as in beam
+    turn, so the prompt's length and padding have no effect. Of a turn that goes on, the last `earlier` ids of
+    the prompt are the turn's first units. If rows are reordered or shortened, as in beam
     search and assisted generation, they are read again. If all units of a row would be masked, its scores
     stay unchanged, and an engine may find other latents in the row's text.
 
         student.model.generate(..., logits_processor=LogitsProcessorList([CanonicalProcessor(vocabulary)]))
     """
 
-    def __init__(self, vocabulary: LatentVocabulary) -> None:
+    def __init__(self, vocabulary: LatentVocabulary, earlier: int = 0) -> None:
         self.vocabulary = vocabulary
+        self._earlier = earlier
         self._prompt = 0
         self._read: Tensor | None = None
         self._guards: list[CanonicalGuard] = []
@@ -46,7 +48,7 @@ class CanonicalProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers
     def _follow(self, input_ids: Tensor) -> None:
         """Pass each row's new units to its guard; start over if earlier units changed."""
         if self._read is None:
-            self._prompt = input_ids.shape[1]
+            self._prompt = input_ids.shape[1] - self._earlier
         if self._read is None or not torch.equal(input_ids[:, : self._read.shape[1]], self._read):
             self._guards = [self.vocabulary.guard() for _ in input_ids]
             self._read = input_ids[:, : self._prompt]

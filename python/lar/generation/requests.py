@@ -1,6 +1,7 @@
 """The requests of a batch while transformers generates: streams, ends and results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from transformers import StoppingCriteria
 
 from lar.distillation.student import Student
 from lar.generation.sampling import Generation, Sampling
+from lar.tokenizer.spans import end_of_turn
 
 OnText = Callable[[int, str], None]
 
@@ -21,11 +23,23 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
     first.
     """
 
-    def __init__(self, student: Student, sampling: Sampling, count: int, on_text: OnText | None) -> None:
+    def __init__(
+        self,
+        student: Student,
+        sampling: Sampling,
+        count: int,
+        on_text: OnText | None,
+        earlier: Sequence[int] = (),
+    ) -> None:
+        """Begin `count` turns, or go on with one, of which the units `earlier` have been returned."""
         self.ends = _end_ids(student, sampling)
         self.vocabulary = student.vocabulary
         self.on_text = on_text
         self.streams = [self.vocabulary.stream(stop=sampling.stop) for _ in range(count)]
+        self.earlier = len(earlier)
+        self.returned = ""  # text of `earlier` that the stream holds back, in case a stop string goes on
+        if earlier:
+            self._go_on(earlier, sampling)
         self.units: list[list[int]] = [[] for _ in range(count)]
         self.texts: list[list[str]] = [[] for _ in range(count)]
         self.reasons: list[str | None] = [None] * count
@@ -44,6 +58,17 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
                 self._emit(row, stream.flush())
         return [self._result(row) for row in range(len(self.streams))]
 
+    def _go_on(self, earlier: Sequence[int], sampling: Sampling) -> None:
+        stream, copy = self.streams[0], self.vocabulary.stream(stop=sampling.stop)
+        for unit in earlier:
+            if stream.finish_reason is None:
+                stream.push(unit)
+                copy.push(unit)
+        if stream.finish_reason is None:
+            self.returned = copy.flush()
+        else:  # another stop string than that of the earlier reply; it ended no turn there
+            self.streams[0] = self.vocabulary.stream(stop=sampling.stop)
+
     def _take(self, row: int, unit: int) -> None:
         self.units[row].append(unit)
         self._emit(row, self.streams[row].push(unit))
@@ -53,6 +78,10 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
             self.reasons[row] = "end"
 
     def _emit(self, row: int, text: str) -> None:
+        if self.returned and text:
+            known = commonprefix([self.returned, text])  # noqa: RUF071 (of characters)
+            self.returned = self.returned[len(known) :] if known == text else ""
+            text = text[len(known) :]
         if text:
             self.texts[row].append(text)
             if self.on_text is not None:
@@ -65,10 +94,10 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
 
 
 def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
-    """The ids that end a turn: the model's, the tokenizer's end-of-sequence token, and `sampling.end`."""
+    """The ids that end a turn: those of the model, the tokenizer, its chat template and `sampling`."""
     own = getattr(student.base.generation_config, "eos_token_id", None)
     own = [] if own is None else [own] if isinstance(own, int) else list(own)
     tokenizer = student.vocabulary.tokenizer
-    named = tokenizer.special_tokens.get("eos_token")
-    found = None if named is None else tokenizer.backend.token_to_id(named)
-    return frozenset([*own, *sampling.end, *([] if found is None else [found])])
+    named = [tokenizer.special_tokens.get("eos_token"), end_of_turn(tokenizer)]
+    found = [tokenizer.backend.token_to_id(name) for name in named if name is not None]
+    return frozenset([*own, *sampling.end, *(index for index in found if index is not None)])

@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -26,6 +28,7 @@ from lar.models.attention import PACKED, choose_attention, packed_lengths
 from lar.models.broken_files import as_training_error
 from lar.models.folder import check_weights
 from lar.models.out_of_memory import advise_on_memory
+from lar.models.packing import separates_packed
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.hub import download_advice
@@ -60,13 +63,11 @@ def load_model(
         attention: one of `lar.models.attention.ATTENTIONS`; with "auto" a model object keeps its own.
 
     Raises:
-        OptionError: the dtype or the attention is unknown.
+        OptionError: the dtype or the attention is unknown, or this machine lacks the device.
         TrainingError: the folder does not exist (of a name on a hub, the message has the download) or
             contains no causal language model, or memory is too small for it.
     """
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if str(target) == "cuda" and count() > 1:
-        target = torch.device("cuda", local_rank() % torch.cuda.device_count())
+    target = choose_device(device)
     if isinstance(model, nn.Module):
         if attention != "auto":
             choose_attention(model, attention)
@@ -131,6 +132,27 @@ def no_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def choose_device(device: str | None) -> torch.device:
+    """The torch device of an option; see `load_model`. Nothing is put on it.
+
+    Raises:
+        OptionError: the name is unknown, or this machine has no such device.
+    """
+    gpus = torch.cuda.device_count()
+    try:
+        target = torch.device(device or ("cuda" if gpus else "cpu"))
+        if target.type not in ("cpu", "cuda"):
+            torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    if target.type == "cuda" and (target.index or 0) >= gpus:
+        found = {0: "no GPU", 1: "one GPU, cuda:0"}.get(gpus, f"{gpus} GPUs, cuda:0 to cuda:{gpus - 1}")
+        raise OptionError(f"device {device!r} is not there: torch finds {found}")
+    if str(target) == "cuda" and count() > 1:
+        return torch.device("cuda", local_rank() % gpus)
+    return target
+
+
 def choose_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
     """The torch dtype of an option. "auto" avoids bfloat16 where float32 is faster.
 
@@ -163,8 +185,29 @@ def autocast(model: nn.Module) -> AbstractContextManager[Any]:
 def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> Tensor:
     """The last hidden states (batch, length, width) of ids (batch, length), which are the head's input.
 
-    One row may pack several sequences; `positions` (batch, length) start again at 0 for each. transformers
-    then separates them itself, provided that it gets no mask and no cache.
+    One row may pack several sequences; `positions` (1, length) start again at 0 for each. Most models then
+    separate them. For the others they become the rows of a batch, padded on the right.
+    """
+    if positions is None or reads_packed(model):
+        return _last_states(model, ids, positions)
+    lengths = packed_lengths(positions).tolist()
+    # Without a mask: causal models do not see what comes later.
+    rows = _last_states(model, pad_sequence(list(torch.split(ids[0], lengths)), batch_first=True))
+    return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])[None]
+
+
+def reads_packed(model: Any) -> bool:
+    """Whether the model separates packed sequences; it is run for this once, and warns if it does not.
+
+    A model that is to be sharded is asked before, while it can still be used by itself.
+    """
+    return separates_packed(model, partial(_last_states, model))
+
+
+def _last_states(model: Any, ids: Tensor, positions: Tensor | None = None) -> Tensor:
+    """As `hidden_states`, from the model itself.
+
+    transformers separates packed sequences by `positions`, provided that it gets no mask and no cache.
     """
     keywords = {}
     if ids.shape[0] == 1 and model.config.get_text_config()._attn_implementation == PACKED:
@@ -235,6 +278,26 @@ def context_length(model: Any) -> int | None:
     """Maximum number of positions in the model's configuration; None where it has none."""
     length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
+
+
+def check_context(model: Any, longest: int) -> None:
+    """Raise OptionError where a window of `longest` base tokens has more positions than the model has.
+
+    Scaled rotary positions (YaRN and the like) reach further than the configuration's maximum.
+    """
+    context = context_length(model)
+    if context is None:
+        return
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # or one for each layer type
+    original = [(kind.get("factor"), kind.get("original_max_position_embeddings")) for kind in kinds]
+    context = max([context, *(int(factor * (length or context)) for factor, length in original if factor)])
+    if longest > context:
+        raise OptionError(
+            f"a window has {longest} base tokens, but the model's context is {context} (its configuration's"
+            f" max_position_embeddings): lower max_length to {context}"
+        )
 
 
 def embedding_rows(model: Any) -> int:

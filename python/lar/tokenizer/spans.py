@@ -88,6 +88,15 @@ def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
     return template, Dialect.of(template, tokenizer)
 
 
+def end_of_turn(tokenizer: Tokenizer) -> str | None:
+    """The token that ends an answer at the end of a conversation; None without one, or without a template."""
+    if tokenizer.chat_template is None:
+        return None
+    _, dialect = speaker(tokenizer)
+    found = dialect.turn_end.match(dialect.closing)
+    return found and found.group().strip()
+
+
 def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Border]:
     """Return the borders with the token that ends each turn; raises InexactTurnError if turns overlap."""
     borders: list[Border] = []

@@ -18,6 +18,7 @@ from lar.corpus.windows import Window, windows
 from lar.distillation.data.latent_dropout import drawn, spelled
 from lar.errors import CorpusError
 from lar.scoring.store import CachedTeacher, TopTokens
+from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
 
@@ -72,6 +73,7 @@ class Examples(Sequence[Example]):
         if corpus.manifest.tokenizer_fingerprint != vocabulary.tokenizer_fingerprint:
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
         self.vocabulary = vocabulary
+        self.max_length = max_length
         self._teacher = teacher
         self._latent_dropout, self._seed, self._epoch = latent_dropout, seed, 0
         self._plan: list[tuple[Shard, int, Window]] = []
@@ -121,6 +123,16 @@ class Examples(Sequence[Example]):
         shard, row, _ = self._plan[index]
         return shard.ids[row]
 
+    def latents_cut(self) -> list[Latent]:
+        """The latents that a window's edge may cut: those longer than what two windows share, a quarter.
+
+        Where no window holds one whole, its text is learnt and measured in base tokens (see `cut`). Empty if
+        each conversation is one window.
+        """
+        if len({(id(shard), row) for shard, row, _ in self._plan}) == len(self):
+            return []
+        return [latent for latent in self.vocabulary.latents if len(latent) > self.max_length // 4]
+
     def digest(self) -> str:
         """SHA-256 (hex) of the windows' positions and tokens and of the vocabulary's segments."""
         digest = hashlib.sha256(self.vocabulary.segments.tokens.tobytes())
@@ -148,7 +160,7 @@ def cut(
     parts = [(0, window.head), (window.begin, window.end)]
     if window.begin == window.head:
         parts = [(0, window.end)]
-    pieces = [_piece(tokens, parsed, begin, end, window.next_begin) for begin, end in parts]
+    pieces = [_piece(tokens, parsed, begin, end, window) for begin, end in parts]
     before = np.cumsum([0, *(end - begin for begin, end in parts)])
     moves = [place - begin for place, (begin, _) in zip(before.tolist(), parts, strict=False)]
     starts = np.concatenate([piece.starts + move for piece, move in zip(pieces, moves, strict=True)])
@@ -175,7 +187,7 @@ class _Piece(NamedTuple):
 
 
 def _piece(
-    tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int, next_begin: int
+    tokens: NDArray[np.uint32], parsed: Reparameterized, begin: int, end: int, window: Window
 ) -> _Piece:
     """The units of the base positions [begin, end); `action`: whether they may be supervised."""
     # Where groups begin, as units and as positions; the last entry is the conversation's end.
@@ -188,7 +200,12 @@ def _piece(
     before, after = np.arange(begin, inner[0]), np.arange(inner[1], end)
     # The group before `first` began too early for this window; the one after `last` ends too late.
     cut_before = len(before) > 0 and parsed.action[first - 1]
-    cut_after = last < len(parsed.units) and parsed.action[last] and parsed.starts[last] < next_begin
+    cut_after = (
+        last < len(parsed.units)
+        and parsed.action[last]
+        # Otherwise the next window holds it whole.
+        and (borders[last_group] < window.next_begin or borders[last_group + 1] > window.next_end)
+    )
     group_of = np.searchsorted(groups, np.arange(first, last), side="right")
     return _Piece(
         np.concatenate([tokens[before], parsed.units[first:last], tokens[after]]),

@@ -17,7 +17,7 @@ from lar.distillation.data import Example, Examples, pack
 from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
-from lar.models.causal_lm import autocast, check_tokenizer, hidden_states, load_model
+from lar.models.causal_lm import autocast, check_context, check_tokenizer, hidden_states, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.utils.progress import Progress, silent
 
@@ -103,6 +103,7 @@ def bits_per_byte(
         CorpusError: the corpus has another tokenizer, no text of the agent, or tasks that the model has seen
         (a warning where it has seen all of a corpus without a split).
         TokenizerError: the model has fewer rows than the tokenizer has ids.
+        OptionError: `max_length` is too small, or a window is longer than the model's context.
     """
     corpus = corpus.held_out or corpus
     if max_length < 8:
@@ -117,6 +118,7 @@ def bits_per_byte(
     source = Examples(corpus, student.vocabulary, max_length)
     if not len(source):
         raise CorpusError(f"{corpus.path}: holds no text of the agent")
+    check_context(student.base, int(source.lengths.max()))
     return measure(student, source, batch_tokens or max_length, progress)
 
 

@@ -18,19 +18,26 @@ _NOTES = {
 
 
 class ClockCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Adds up the seconds that steps take, evaluation and saving left out, in `sums["seconds"]`."""
+    """Adds up the seconds of steps and of the data's preparation between them, in `sums["seconds"]`.
+
+    Evaluation, saving and logging are left out: they come after a step's end, and restart the clock.
+    """
 
     def __init__(self, sums: defaultdict[str, float]) -> None:
         self.sums = sums
         self.began = 0.0
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
         """Start the clock."""
         self.began = time.perf_counter()
 
+    on_log = on_evaluate = on_save = on_train_begin
+
     def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
-        """Stop the clock."""
-        self.sums["seconds"] += time.perf_counter() - self.began
+        """Add what has passed."""
+        now = time.perf_counter()
+        self.sums["seconds"] += now - self.began
+        self.began = now
 
 
 class EpochCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here

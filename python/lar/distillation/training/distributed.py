@@ -15,6 +15,7 @@ from torch import distributed
 
 from lar.distillation.options import AdaptOptions
 from lar.errors import LarError, OptionError, TrainingError
+from lar.models.causal_lm import choose_device
 from lar.models.compatibility import shards_exactly
 from lar.utils.processes import count, is_main
 
@@ -25,7 +26,7 @@ _PATIENCE = timedelta(minutes=30)
 
 
 def check_launch(model: Any, options: AdaptOptions) -> None:
-    """Raise OptionError where the options do not fit how the processes were started."""
+    """Raise OptionError where the options do not fit the machine or how the processes were started."""
     if (
         os.environ.get("ACCELERATE_USE_FSDP") == "true"
         or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
@@ -36,6 +37,7 @@ def check_launch(model: Any, options: AdaptOptions) -> None:
         )
     if count() > 1 and options.device is not None and ":" in options.device:
         raise OptionError(f"device {options.device!r} is one device, but there are {count()} processes")
+    choose_device(options.device)
     if options.sharding == "none":
         return
     if count() == 1:

@@ -1,4 +1,4 @@
-"""One training step: the teacher's pass over base tokens, the student's over units, and the loss."""
+"""One training step: the student's pass over units, the teacher's over base tokens where needed, the loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from lar.distillation.chunked_sum import sum_over_chunks
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities, sft
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
-from lar.models.causal_lm import autocast, hidden_states
+from lar.models.causal_lm import autocast, hidden_states, reads_packed
 
 
 class DistillationStep(nn.Module):
-    """The loss of one batch: the teacher's pass over base tokens, the student's over units, compared."""
+    """The loss of one batch, from the student's pass over units, and the teacher's if the loss has one."""
 
     accepts_loss_kwargs = True  # the Trainer counts the batch's labels over accumulated batches for us
 
@@ -27,7 +27,8 @@ class DistillationStep(nn.Module):
         vocabulary = student.vocabulary
         first = torch.from_numpy(vocabulary.first_tokens.astype("int64"))
         self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
-        _ = student.head  # checked before the first step
+        with autocast(student.base):  # both are found out before the first step, and before sharding
+            _ = student.head, reads_packed(student.base)
 
     def forward(
         self,

@@ -59,11 +59,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         self.held_out = held_out
         self.sums: defaultdict[str, float] = defaultdict(float)
         self.step_rows: list[Tensor] = []  # of the data, since the last optimizer step
-        callbacks = [
-            EpochCallback(data),
-            ClockCallback(self.sums),
-            ScheduleCallback(options.evaluate_steps),
-        ]
+        callbacks = [EpochCallback(data), ScheduleCallback(options.evaluate_steps)]
         if options.patience is not None:
             callbacks.append(StoppingCallback(options, folder, self.save_model))
         super().__init__(
@@ -71,7 +67,11 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
             args=training_arguments(options, folder, len(data), student.device),
             train_dataset=data,
             data_collator=_only,
-            callbacks=[*callbacks, ProgressCallback(progress if is_main() else silent)],
+            callbacks=[
+                *callbacks,
+                ClockCallback(self.sums),  # after those that write weights
+                ProgressCallback(progress if is_main() else silent),
+            ],
         )
         self.remove_callback(PrinterCallback)  # only the command line prints
         if options.gradient_checkpointing:
