@@ -11,13 +11,15 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lar import distill
 from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
+from lar.generation.requests import Requests
+from lar.generation.sampling import Sampling
 from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
 from lar.serving.export import checkpoint, export
@@ -75,6 +77,23 @@ def test_what_transformers_reads_is_the_student(merged, student_folder, teacher_
         assert tokenizer.decode(ids) == text
         expected, found = logits_of(student, ids), exported_logits(merged.folder, ids)
         assert torch.allclose(found[:, : expected.shape[1]], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("own", [None, 5, [7, 5]])
+def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, vocabulary, tmp_path):
+    student = student_of(student_folder, teacher_folder)
+    student.base.generation_config.eos_token_id = own
+    checkpoint._write_generation(student, vocabulary.tokenizer, tmp_path)
+    ends = GenerationConfig.from_pretrained(tmp_path).eos_token_id
+    first = [] if own is None else [own] if own == 5 else own
+    assert ends == [*first, vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
+    assert set(ends) == Requests(student, Sampling(), 1, None).ends
+    assert student.base.generation_config.eos_token_id == own
+
+
+def test_an_export_ends_its_turns(merged, vocabulary):
+    ends = GenerationConfig.from_pretrained(merged.folder).eos_token_id
+    assert ends == [vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
 
 
 def test_the_report_says_what_was_checked(merged, vocabulary):

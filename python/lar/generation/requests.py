@@ -11,7 +11,7 @@ from transformers import StoppingCriteria
 
 from lar.distillation.student import Student
 from lar.generation.sampling import Generation, Sampling
-from lar.tokenizer.spans import end_of_turn
+from lar.models.turn_ends import end_ids
 
 OnText = Callable[[int, str], None]
 
@@ -94,10 +94,4 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
 
 
 def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
-    """The ids that end a turn: those of the model, the tokenizer, its chat template and `sampling`."""
-    own = getattr(student.base.generation_config, "eos_token_id", None)
-    own = [] if own is None else [own] if isinstance(own, int) else list(own)
-    tokenizer = student.vocabulary.tokenizer
-    named = [tokenizer.special_tokens.get("eos_token"), end_of_turn(tokenizer)]
-    found = [tokenizer.backend.token_to_id(name) for name in named if name is not None]
-    return frozenset([*own, *sampling.end, *(index for index in found if index is not None)])
+    return frozenset([*end_ids(student.base, student.vocabulary.tokenizer), *sampling.end])

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,6 +19,7 @@ from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES, no_bar
+from lar.models.turn_ends import end_ids
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
@@ -126,6 +128,7 @@ def _write(
     write_tokenizer(backend, tokenizer_source, folder, template)
     vocabulary.save(folder / EXPORTED_VOCABULARY)
     exported = Tokenizer.load(folder)
+    _write_generation(student, exported, folder)
     record = {
         "format_version": FORMAT_VERSION,
         "form": options.form,
@@ -163,7 +166,6 @@ def _dtype(name: str, teacher: Path) -> torch.dtype:
 
 def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:
     """The checkpoint, and the adapter's folder beside it if it is not merged."""
-    generation: GenerationConfig = student.base.generation_config
     if options.form == "lora":
         # Otherwise PEFT checks over the network whether the base's embedding was resized.
         student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
@@ -172,6 +174,12 @@ def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: 
     model.config.dtype = dtype
     with no_bar():
         model.save_pretrained(str(folder))
+
+
+def _write_generation(student: Student, tokenizer: Tokenizer, folder: Path) -> None:
+    """The base's generation configuration, by which engines end a turn where `lar.generate` does."""
+    generation: GenerationConfig = deepcopy(student.base.generation_config)
+    generation.eos_token_id = end_ids(student.base, tokenizer) or None
     generation.save_pretrained(str(folder))
 
 
