@@ -52,6 +52,7 @@ def test_what_no_trajectory_has_is_counted_by_its_path(fields, expected):
     assert counts == expected
 
 
+Found = list[tuple[str, bool]]
 word = st.text("abcdefghij", min_size=6, max_size=6)
 key = st.sampled_from(
     ["note", "output", "response", "a", "data", "content", "system", "outputs", "choices", "args"]
@@ -65,23 +66,27 @@ value = st.recursive(
 )
 
 
-def strings(value: Any, path: tuple[str, ...], is_own: bool | None) -> list[tuple[str, bool]]:
-    """The strings of a value, each with whether it must be the agent's: a reply in `choices`, for example."""
+def strings(value: Any, whole: list[set[str]], path: tuple[str, ...], is_own: bool | None) -> Found:
+    """The strings of a value, each with whether it must be the agent's: a reply in `choices`, for example.
+
+    `whole`: the texts of everyone, and of the agent. JSON that is one of them as it is, is not opened.
+    """
     if isinstance(value, dict):
         return [
             found
             for name, item in value.items()
             if name not in LABELS
-            for found in strings(item, (*path, name), _owner(path, name, is_own))
+            for found in strings(item, whole, (*path, name), _owner(path, name, is_own))
         ]
     if isinstance(value, list):
-        return [found for item in value for found in strings(item, path, is_own)]
+        return [found for item in value for found in strings(item, whole, path, is_own)]
     if isinstance(value, str):
+        must = bool(is_own) and (len(path) == 1 or path[-1] in ("content", "choices"))
         with contextlib.suppress(ValueError):
             inner = json.loads(value)
-            if isinstance(inner, dict | list):
-                return strings(inner, path, is_own)
-        return [(value, bool(is_own) and (len(path) == 1 or path[-1] in ("content", "choices")))]
+            if isinstance(inner, dict | list) and value not in whole[must]:
+                return strings(inner, whole, path, is_own)
+        return [(value, must)]
     return []
 
 
@@ -109,17 +114,20 @@ def kept_texts(messages: list[Any]) -> str:
 @example({"note": '"true"'}, ['"null"', True, '"null"'])
 @example({"system": "abcdef", "output": "abcdef"}, [])
 @example({"choices": [{"content": "How many"}]}, [])
+@example({"system": '{"choices": "aaaaaa"}'}, [])
+@example({"system": '{"choices": "aaaaaa"}', "output": '{"choices": "aaaaaa"}'}, [])
 @settings(deadline=None, max_examples=200)
 def test_characters_in_are_characters_kept_and_characters_left_out(fields, extra):
     """Whatever stands around and in a chat record, every word is in the trajectory or counted."""
     messages = [USER, *({"role": "tool", "content": item} for item in extra), SAID]
     found, counts = read({**fields, "messages": messages})
     every = [message for item in found for message in item.messages]
-    own = kept_texts([message for message in every if message["role"] == "assistant"])
+    spoken = [message for message in every if message["role"] == "assistant"]
+    own, whole = kept_texts(spoken), [{message["content"] for message in of} for of in (every, spoken)]
     kept = kept_texts(every) + f"{found[0].id}{found[0].task}{json.dumps(found[0].tools or '')}"
     missing = [
         text
-        for text, is_own in strings(fields, (), None) + strings(messages, ("messages",), False)
+        for text, is_own in strings(fields, whole, (), None) + strings(messages, whole, ("messages",), False)
         if all(one not in (own if is_own else kept) for one in (text, json.dumps(text)[1:-1]))
     ]
     assert sum(counts.values()) == sum(map(len, missing))
