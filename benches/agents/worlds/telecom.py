@@ -168,7 +168,10 @@ class Ticket:
         self._called.add(name)
         if name == "done":
             return Step(None, self._is_solved())
-        answer, _ = self._face.call(self._environment, name, **arguments)
+        try:
+            answer, _ = self._face.call(self._environment, name, **arguments)
+        except TypeError as error:  # an argument is called as one of this function's own; no tool has it
+            answer = f"Error: {error}"
         return _observed(answer or "(no output)")
 
     def close(self) -> None:

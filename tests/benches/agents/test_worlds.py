@@ -119,7 +119,13 @@ def test_no_held_out_problem_of_telecom_is_learnt_from(telecom):
 
 @pytest.mark.parametrize(
     "reply",
-    ["", "Action: {", 'Action: {"name": 1, "arguments": {}}', "Action: []", 'Action: {"name": "done"}'],
+    [
+        *("", "Action: {", 'Action: {"name": 1, "arguments": {}}', "Action: []", 'Action: {"name": "done"}'),
+        *(
+            f'Action: {{"name": "toggle_data", "arguments": {{"{key}": 1}}}}'
+            for key in ("name", "env", "more")
+        ),
+    ],
 )
 def test_a_turn_that_is_no_call_is_told_so(telecom, reply):
     step = telecom.reset(telecom.tasks("test", 1)[0]).step(reply)
