@@ -15,8 +15,9 @@ from lar.trajectories import Report, Trajectory, read_trajectories
 from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.importing import import_logs
 from lar.trajectories.record import Found
-from lar.trajectories.repeats import Repeats, WaitingRows, opening
+from lar.trajectories.repeats import Repeats, opening
 from lar.trajectories.report import is_own
+from lar.trajectories.waiting import WaitingRows
 
 SYSTEM = {"role": "system", "content": "You count."}
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]

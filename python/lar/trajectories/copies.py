@@ -7,17 +7,13 @@ forks. Copies have equal ids and reasoning, which two runs that say the same do 
 """
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar.trajectories.chains import DIGEST, Links, exact_chain, system_of
 from lar.trajectories.schema import Trajectory
-
-
-class _Rows(Protocol):
-    def read(self, number: int) -> tuple[Trajectory, str]: ...
+from lar.trajectories.waiting import Rows
 
 
 class Copies:
@@ -28,7 +24,7 @@ class Copies:
     """
 
     def __init__(
-        self, rows: _Rows, numbers: NDArray[np.int64], kinds: NDArray[np.uint8], *, forks: int, parts: int
+        self, rows: Rows, numbers: NDArray[np.int64], kinds: NDArray[np.uint8], *, forks: int, parts: int
     ) -> None:
         self._rows = rows
         is_copy = np.isin(kinds[numbers], (forks, parts))

@@ -31,10 +31,11 @@ from lar.trajectories.layouts.records import Records, raw_records
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
-from lar.trajectories.repeats import Repeats, WaitingRows, opening
+from lar.trajectories.repeats import Repeats, opening
 from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
+from lar.trajectories.waiting import WaitingRows
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 

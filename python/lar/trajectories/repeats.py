@@ -7,11 +7,9 @@ that begin as others do.
 """
 
 import hashlib
-import marshal
 import tempfile
-from array import array
 from dataclasses import replace
-from typing import IO, Any, Protocol
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +21,7 @@ from lar.trajectories.record import Found
 from lar.trajectories.replies import Dropped, Replies
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
+from lar.trajectories.waiting import Rows
 from lar.utils.files import temporary_files
 
 _CHUNK = 1 << 15  # digests that are looked up at a time
@@ -59,13 +58,6 @@ def opening(found: Found) -> bytes:
         task = digest_of(trajectory.task, 8)
     kind = _CALL if found.is_call else _FORK if found.is_fork else _PART if found.is_part else _RUN
     return b"".join((first, second, task, bytes((len(links), kind, is_open))))
-
-
-class Rows(Protocol):
-    """Trajectories that wait, in an order."""
-
-    def read(self, number: int) -> tuple[Trajectory, str]:
-        """The trajectory with this number, counted from 0, and its place in the log."""
 
 
 class Repeats:
@@ -236,33 +228,3 @@ def _contained(own: _Digests, order: NDArray[np.int64], wanted: _Digests) -> NDA
     for start, end in {(int(a), int(b)) for a, b in zip(left, right, strict=True) if a < b}:
         inside[order[start:end]] = True
     return inside
-
-
-class WaitingRows:
-    """Trajectories in a temporary file, to be read by number."""
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
-        self._starts = array("q", [0])
-
-    def close(self) -> None:
-        """Remove the temporary file."""
-        with temporary_files():  # what is not written yet is written now
-            self._file.close()
-
-    def add(self, trajectory: Trajectory, place: str) -> None:
-        """Hold a trajectory; `place` is where it stands in the log."""
-        # The fastest of all ways; it takes exact built-in types alone, as `exact` has made them.
-        data = marshal.dumps({**trajectory.to_dict(), "place": place})
-        with temporary_files():
-            self._file.write(data)
-        self._starts.append(self._starts[-1] + len(data))
-
-    def read(self, number: int) -> tuple[Trajectory, str]:
-        """The trajectory with this number, counted from 0, and its place in the log."""
-        start, end = self._starts[number], self._starts[number + 1]
-        with temporary_files():  # what was added is written before
-            self._file.seek(start)
-        fields: dict[str, Any] = marshal.loads(self._file.read(end - start))
-        place = fields.pop("place")
-        return Trajectory(**fields), place

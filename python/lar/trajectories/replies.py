@@ -1,7 +1,6 @@
 """What dropped trajectories give to the kept ones: replies as the model wrote them, and texts they lack."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,9 @@ from lar.trajectories.chains import chain, chain_without_results
 from lar.trajectories.origins import Origin, closest, origin_of
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.waiting import Rows
 
 REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
-
-
-class _Rows(Protocol):
-    def read(self, number: int) -> tuple[Trajectory, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ class Replies:
     `calls` are the digests of all model calls of the log, without results of tools.
     """
 
-    def __init__(self, rows: _Rows, dropped: Dropped, calls: NDArray[np.bytes_], report: Report) -> None:
+    def __init__(self, rows: Rows, dropped: Dropped, calls: NDArray[np.bytes_], report: Report) -> None:
         self._rows = rows
         self._report = report
         order = np.argsort(dropped.digests, kind="stable")
