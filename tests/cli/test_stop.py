@@ -95,7 +95,11 @@ import hashlib, sys
 from lar.corpus import Corpus
 def long(*_, **__):
     print("running", flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"text", b"salt", 2**30)
+    while True:
+        try:
+            hashlib.pbkdf2_hmac("sha256", b"text", b"salt", 2**30)
+        except KeyboardInterrupt:
+            pass  # it came before the call had begun
 Corpus.build = long
 sys.argv = ["lar", "mine", *sys.argv[1:]]
 from lar.__main__ import main
