@@ -94,9 +94,9 @@ LONG = (
 import hashlib, sys
 from lar.corpus import Corpus
 def long(*_, **__):
-    print("running", flush=True)
     while True:
         try:
+            print("running", flush=True)
             hashlib.pbkdf2_hmac("sha256", b"text", b"salt", 2**30)
         except KeyboardInterrupt:
             pass  # it came before the call had begun
