@@ -48,6 +48,7 @@ fn pool_after(forks: u32) -> Arc<ThreadPool> {
     {
         return Arc::clone(found);
     }
+    // Where there are none, rayon's own pool panics as well.
     let new = ThreadPoolBuilder::new().build().expect("the system has no more threads");
     let new = Arc::new(new);
     // A pool of the process before has no threads here that could be told to end.
