@@ -37,13 +37,20 @@ MakeAgent = Callable[[str, Student, Sampling], Agent]
 class Latents:
     """The latents of an arm.
 
-    size: how many. gate: the entropy gate of `lar.mine`, None without one. maker: makes the vocabulary from
-    the corpus in place of `lar.mine`.
+    size: how many. gate: the entropy gate of `lar.mine`, None without one. by_ngrams: the gate is by the
+    n-gram entropies of the runs, as `lar.mine` takes them where there are no scores, and not by the base's.
+    maker: makes the vocabulary from the corpus in place of `lar.mine`.
     """
 
     size: int
     gate: str | None = None
+    by_ngrams: bool = False
     maker: Callable[[lar.Corpus, int], lar.LatentVocabulary] | None = None
+
+    @property
+    def need_scores(self) -> bool:
+        """Whether they are mined from a corpus that the base has scored."""
+        return self.gate is not None and not self.by_ngrams
 
     def mined(self, corpus: lar.Corpus) -> lar.LatentVocabulary:
         """The vocabulary, from the training side of a corpus."""
@@ -104,6 +111,7 @@ ARMS: dict[str, Arm] = {
     "lar-1024": Arm(Latents(1024)),
     "lar-64-p75": Arm(Latents(64, "p75")),
     "lar-256-p75": Arm(Latents(256, "p75")),
+    "lar-64-p75-ngram": Arm(Latents(64, "p75", by_ngrams=True)),
     "lar-64-dropout": Arm(Latents(64), options={"latent_dropout": 0.2}),
     **{f"lar-{size}-marginal": Arm(Latents(size), options=MARGINAL) for size in (64, 256, 1024)},
     "lar-64-marginal-dropout": Arm(Latents(64), options={**MARGINAL, "latent_dropout": 0.2}),

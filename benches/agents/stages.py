@@ -146,18 +146,13 @@ class Bench:
             return None
         folder = self.folder / "vocabularies" / name
         if not folder.exists():
-            corpus = self.corpus(arm.data)
-            if arm.latents.gate is not None:
-                corpus = self._scored(corpus)
+            corpus = self._scored(arm.data) if arm.latents.need_scores else self.corpus(arm.data)
             arm.latents.mined(corpus).save(folder)
         return lar.LatentVocabulary.load(folder)
 
     def corpus(self, data: str) -> lar.Corpus:
         """The runs that arms learn from, in one of their forms."""
-        folder = self.folder / "corpora" / data
-        if not folder.exists():
-            lar.Corpus.build(self._runs(data, "training"), self._tokenizer, folder)
-        return lar.Corpus.load(folder)
+        return self._built(data, data)
 
     @cached_property
     def teacher(self) -> Path:
@@ -173,11 +168,17 @@ class Bench:
     def _tokenizer(self) -> lar.Tokenizer:
         return lar.Tokenizer.load(self.settings.model)
 
-    def _scored(self, corpus: lar.Corpus) -> lar.Corpus:
-        if corpus.teacher is not None:
-            return corpus
+    def _scored(self, data: str) -> lar.Corpus:
+        """The runs, scored by the base, in a folder of their own: other gates need them without scores."""
+        corpus = self._built(data, f"{data}-scored")
         length, device = self.settings.distill.max_length, self.settings.distill.device
         return lar.score(corpus, self.teacher, max_length=length, device=device, progress=self._progress)
+
+    def _built(self, data: str, name: str) -> lar.Corpus:
+        folder = self.folder / "corpora" / name
+        if not folder.exists():
+            lar.Corpus.build(self._runs(data, "training"), self._tokenizer, folder)
+        return lar.Corpus.load(folder)
 
     def _bits(self, arm: Arm, student: Student) -> dict[str, Any] | None:
         """Bits per byte of the runs of the split's tasks; None where these have none."""

@@ -86,6 +86,7 @@ def test_random_segments_have_the_lengths_of_the_latents(corpus, vocabulary):
 
 def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monkeypatch):
     arms = {CONTROL: Arm(), "small": Arm(Latents(8)), "gated": Arm(Latents(8, "p75"))}
+    arms["ngram"] = Arm(Latents(8, "p75", by_ngrams=True))
     bench = Bench(world, settings, tmp_path)
     first = bench.measure(CONTROL, arms[CONTROL])
     assert len(first["tasks"]) == settings.tasks
@@ -94,8 +95,12 @@ def test_an_arm_is_measured_once_and_others_join(world, settings, tmp_path, monk
     again = Bench(world, settings, tmp_path)
     assert again.measure(CONTROL, arms[CONTROL]) == json.loads(json.dumps(first))
     monkeypatch.undo()
-    for name in ("small", "gated"):
+    for name in ("small", "gated", "ngram"):
         assert 0 < again.measure(name, arms[name])["latents"] <= 8
+    mined = {name: again.vocabulary(name, arms[name]).mining for name in ("gated", "ngram")}
+    assert mined["gated"]["teacher"] is not None
+    assert mined["ngram"]["teacher"] is None
+    assert mined["ngram"]["max_entropy_nats"] != mined["gated"]["max_entropy_nats"]
     episodes = list(read_trajectories(tmp_path / "weather" / "episodes" / "small.parquet"))
     assert [episode.task for episode in episodes] == [task.id for task in world.tasks("test", 5)]
     records = again.records()
