@@ -39,6 +39,17 @@ def student(corpus, vocabulary):
 
 @pytest.mark.parametrize("kept", [[0, 1, 2], [0, 2], [2, 0], [1]])
 def test_each_conversation_equals_the_same_one_alone(student, kept):
+    _check_equal_alone(student, kept)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_each_conversation_of_any_family_equals_the_same_one_alone(vocabulary, family):
+    """Sliding windows and recurrent states must not read the padding between turns."""
+    model = tiny.of_family(family, vocabulary.base_size)
+    _check_equal_alone(Student.plain(model, vocabulary.tokenizer), [2, 0])
+
+
+def _check_equal_alone(student, kept):
     alone = [Conversation(student, SAMPLING) for _ in range(3)]
     together = ConversationBatch(student, 3, SAMPLING)
     rows = [0, 1, 2]
@@ -79,3 +90,9 @@ def test_wrong_prompts_are_refused(student):
         ConversationBatch(student, 2).reply(["one"])
     with pytest.raises(OptionError, match="empty"):
         ConversationBatch(student, 2).reply(["one", ""])
+
+
+@pytest.mark.parametrize("rows", [[], [2], [-1], [True, False], [0.5]])
+def test_rows_that_there_are_not_cannot_be_kept(student, rows):
+    with pytest.raises(OptionError, match="rows must be one or more of 0 to 1"):
+        ConversationBatch(student, 2).keep(rows)

@@ -1,5 +1,8 @@
 """Generation: streamed text equals the generated text, and batches and caches do not change it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +91,22 @@ def test_a_streamer_serves_transformers_own_generate(student):
         streamer=UnitStreamer(student.vocabulary, pieces.append),
     )
     assert "".join(pieces) == student.vocabulary.text(out[0, units.shape[1] :].numpy().astype(np.uint32))
+
+
+def test_a_streamer_takes_one_call_after_another(student):
+    """Also after a turn that its length ended within a character."""
+    units = student.vocabulary.encode_text(PROMPTS[0])
+    half = student.vocabulary.tokenizer.encode("é")[0]
+    assert student.vocabulary.text([half]) == "\ufffd"
+    pieces = []
+    streamer = UnitStreamer(student.vocabulary, pieces.append)
+    for _ in range(2):
+        pieces.clear()
+        streamer.put(torch.tensor([units.tolist()]))
+        streamer.put(torch.tensor([int(units[0])]))
+        streamer.put(torch.tensor([int(half)]))
+        streamer.end()
+        assert "".join(pieces) == student.vocabulary.text([units[0], half])
 
 
 def test_sampling_is_reproducible_and_differs_between_seeds(student):
@@ -239,6 +258,51 @@ def test_the_models_own_generation_configuration_changes_nothing(student, base):
         finally:
             own.repetition_penalty, own.no_repeat_ngram_size = None, None
         assert [one.text for one in found] == [one.text for one in expected]
+
+
+def test_calls_of_several_threads_give_the_configuration_back(corpus):
+    """The call that began last ends last; both have seen the ids that end a turn."""
+    student = Student.plain(tiny.model(corpus.tokenizer.base_size), corpus.tokenizer)
+    own = student.base.generation_config
+    own.eos_token_id = [7, 9]
+    ends = sorted(Requests(student, GREEDY, 1, None).ends)
+    second_runs, first_is_done, inside = Event(), Event(), []
+
+    def first():
+        generate(student, PROMPTS[:1], max_units=5, on_text=lambda *_: second_runs.wait(60))
+        first_is_done.set()
+
+    def on_second(*_):
+        inside.append(sorted(Requests(student, GREEDY, 1, None).ends))
+        second_runs.set()
+        first_is_done.wait(60)
+
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(first), threads.submit(generate, student, ["Hi"], on_text=on_second)]
+        for call in calls:
+            call.result(timeout=120)
+    assert student.base.generation_config is own
+    assert inside[0] == ends == sorted(Requests(student, GREEDY, 1, None).ends)
+    assert {7, 9} <= set(ends)
+
+
+def test_the_text_of_a_turn_that_has_ended_does_not_wait_for_the_others(student):
+    """A stop string may begin at the end of a turn, whose text is held back until the turn ends."""
+    end, text = end_of_turn(student), student.vocabulary.encode_text("ab")
+    pieces = []
+    sampling = Sampling(stop=("abc",))
+    requests = Requests(student, sampling, 2, lambda row, piece: pieces.append((row, piece)))
+    for unit in [*text.tolist(), end]:
+        requests(torch.tensor([[unit], [int(text[0])]]), None)
+    assert "".join(piece for row, piece in pieces if row == 0) == "ab"
+    assert requests.results()[0].text == "ab"
+
+
+def test_a_student_in_training_trains_on_after_a_reply(base):
+    for training in (True, False):
+        base.train(training)
+        generate(base, PROMPTS[:1], max_units=1)
+        assert base.training is training
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 Each turn appends the same number of columns to all rows: the prompts, padded on the left, and the written
 units, padded on the right. Padding stays in the cache and is masked. Positions count units without padding,
 so every row gets the same inputs as a single conversation.
+
+A sliding window would count that padding, and a recurrent state would read it. Models with such layers read
+the conversations anew in each turn, padded on the left alone.
 """
 
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from torch import Tensor
 from lar.distillation.student import Student
 from lar.errors import OptionError
 from lar.generation.generate import Prompt, as_units, pad_left, write
-from lar.generation.growing_cache import growing_cache
+from lar.generation.growing_cache import growing_cache, keeps_all_positions
 from lar.generation.requests import Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.utils.keywords import merge_options
@@ -65,6 +68,8 @@ class ConversationBatch:
             raise OptionError("a prompt is empty")
         before = self._ids, self._mask
         self._append(*pad_left(rows))
+        if not keeps_all_positions(self._cache):
+            self._begin_anew()
         requests = Requests(self.student, self.sampling, len(self), None)
         device = self.student.device
         ids, mask = self._ids.to(device), self._mask.to(device)
@@ -80,13 +85,26 @@ class ConversationBatch:
         return written
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep only the conversations `rows`, in this order."""
+        """Keep only the conversations `rows`, in this order.
+
+        Raises:
+            OptionError: there is no row, or one is no number of a conversation (0 to `len(self)` - 1).
+        """
+        # A mask of bools would be read as rows 0 and 1.
+        if not len(rows) or any(isinstance(row, bool) or row not in range(len(self)) for row in rows):
+            raise OptionError(f"rows must be one or more of 0 to {len(self) - 1}, not {list(rows)}")
         if list(rows) == list(range(len(self))):
             return
         chosen = torch.tensor(rows, dtype=torch.int64)
         self._ids, self._mask = self._ids[chosen], self._mask[chosen]
-        if self._cache.get_seq_length():
+        if keeps_all_positions(self._cache) and self._cache.get_seq_length():
             self._cache.batch_select_indices(chosen.to(self.student.device))
+
+    def _begin_anew(self) -> None:
+        """Take out the padding between turns, and forget what was read."""
+        rows = zip(self._ids, self._mask.bool(), strict=True)
+        self._ids, self._mask = pad_left([ids[mask].numpy().astype(np.uint32) for ids, mask in rows])
+        self._cache = growing_cache(self.student.base.config)
 
     def _append(self, ids: Tensor, mask: Tensor) -> None:
         self._ids = torch.cat([self._ids, ids], dim=1)

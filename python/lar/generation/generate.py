@@ -1,7 +1,6 @@
 """Generation with a student: units from `transformers.generate`, expanded into text while they arrive."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
@@ -17,6 +16,7 @@ from transformers import (
 
 from lar.distillation.student import Student
 from lar.errors import OptionError
+from lar.generation.calls import blank_configuration, evaluating
 from lar.generation.growing_cache import growing_cache
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
@@ -86,10 +86,9 @@ def write(
     cache: DynamicCache | None = None,
 ) -> None:
     """Run transformers' `generate`; `requests` receives the units, `cache` the keys and values."""
-    student.eval()
     if sampling.seed is not None:
         torch.manual_seed(sampling.seed)
-    with autocast(student.base), _own_configuration(student):
+    with evaluating(student), autocast(student.base), blank_configuration(student):
         student.model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -98,24 +97,6 @@ def write(
             stopping_criteria=StoppingCriteriaList([requests]),
             **cache_argument(growing_cache(student.base.config) if cache is None else cache),
         )
-
-
-@contextmanager
-def _own_configuration(student: Student) -> Iterator[None]:
-    """Within the block the models have no generation configuration of their own.
-
-    transformers takes what a call leaves open from it. A penalty for repetitions would then fall on each use
-    of one latent, where a model without latents has many different tokens; and no reply would be greedy.
-    """
-    models = [model for model in {student.model, student.base} if "generation_config" in vars(model)]
-    kept = [model.generation_config for model in models]
-    for model in models:
-        model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        for model, configuration in zip(models, kept, strict=True):
-            model.generation_config = configuration
 
 
 def _processors(student: Student, sampling: Sampling, earlier: int) -> list[CanonicalProcessor]:

@@ -23,6 +23,11 @@ def growing_cache(config: Any) -> DynamicCache:
     return cache
 
 
+def keeps_all_positions(cache: DynamicCache) -> bool:
+    """Whether each layer of a cache of `growing_cache` keeps all positions, so that a mask can hide some."""
+    return all(isinstance(layer, _GrowingLayer) for layer in cache.layers)
+
+
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed here
     """`keys` and `values` are views of memory with room for more positions."""
 

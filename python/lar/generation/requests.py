@@ -52,9 +52,9 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
         return torch.tensor([reason is not None for reason in self.reasons], device=input_ids.device)
 
     def results(self) -> list[Generation]:
-        """Flush the streams and return the result of each request."""
+        """The result of each request; what a turn that its length ended holds back is emitted."""
         for row, stream in enumerate(self.streams):
-            if self.reasons[row] != "stop":
+            if self.reasons[row] is None:
                 self._emit(row, stream.flush())
         return [self._result(row) for row in range(len(self.streams))]
 
@@ -76,6 +76,7 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
             self.reasons[row] = "stop"
         elif unit in self.ends:
             self.reasons[row] = "end"
+            self._emit(row, self.streams[row].flush())
 
     def _emit(self, row: int, text: str) -> None:
         if self.returned and text:

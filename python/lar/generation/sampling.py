@@ -47,7 +47,8 @@ class Sampling:
 
     max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
     end a turn, in addition to the model's end-of-sequence ids and the end of a turn in the chat template.
-    seed: None leaves torch's random state unchanged. canonical: mask the units after which an engine would
+    seed: each reply draws from it anew, as a request to an engine does; None leaves torch's random state as
+    it is, so that the replies of a conversation draw on. canonical: mask the units after which an engine would
     find other latents in the turn's text than were written (`lar.generation.guard`). It changes the text:
     agents broke the form of their turns and began to loop, so it is off.
     """
@@ -58,7 +59,7 @@ class Sampling:
     top_k: NonNegativeInt = 0
     stop: str | Texts = ()
     end: Ids = ()
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None  # what torch takes
     canonical: bool = False
 
     def __post_init__(self) -> None:

@@ -12,13 +12,13 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not typed here
     """A streamer for your own call of `student.model.generate` with one prompt.
 
-    It calls `on_text` with each piece of text once that is final.
+    It calls `on_text` with each piece of text once that is final. After a call it can be given to the next.
     """
 
     def __init__(self, vocabulary: LatentVocabulary, on_text: Callable[[str], None]) -> None:
-        self._stream = vocabulary.stream()
+        self._vocabulary = vocabulary
         self._on_text = on_text
-        self._prompt_is_next = True
+        self._begin()
 
     def put(self, value: Tensor) -> None:
         """Take the prompt (in the first call, which emits nothing), then each new unit."""
@@ -32,6 +32,11 @@ class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not t
     def end(self) -> None:
         """Emit the text that was held back."""
         self._emit(self._stream.flush())
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stream = self._vocabulary.stream()
+        self._prompt_is_next = True
 
     def _emit(self, text: str) -> None:
         if text:
