@@ -1,7 +1,9 @@
 """`lar status`: what lies in a folder, what belongs together, what is stopped, and the next command."""
 
 import json
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from lar.corpus.manifest import Manifest
@@ -135,6 +137,47 @@ def test_values_of_wrong_types_make_a_record_broken(run, folder, corpus, vocabul
     assert f"{student} (broken)" in shown
     code, _, err = run("status", folder, "--json")
     assert code == 0, err
+
+
+def test_an_export_whose_lora_is_damaged_is_named(run, folder):
+    export = folder / "export"
+    (export / "adapter").mkdir(parents=True)
+    (export / "lar_export.json").write_text(json.dumps({"form": "lora", "latents": 4, "dtype": "float32"}))
+    (export / "adapter" / "adapter_config.json").write_text("{")
+    code, shown, err = run("status", folder)
+    assert code == 0, err
+    assert f"export: {export} (broken)" in shown
+
+
+def test_trajectories_whose_tasks_are_damaged_are_named(run, folder):
+    file = folder / "t.parquet"
+    write_trajectories(toy.trajectories(40), file)
+    column = pq.ParquetFile(file).metadata.row_group(0)
+    places = [column.column(index) for index in range(column.num_columns)]
+    task = next(place for place in places if place.path_in_schema == "task")
+    content = bytearray(file.read_bytes())
+    start = task.dictionary_page_offset or task.data_page_offset
+    content[start : start + task.total_compressed_size] = b"\xff" * task.total_compressed_size
+    file.write_bytes(content)
+    code, shown, err = run("status", folder)
+    assert code == 0, err
+    assert f"trajectories: {file} (broken)" in shown
+
+
+def test_folders_that_may_not_be_entered_are_nothing_of_lars(run, folder, monkeypatch):
+    (folder / "private").mkdir()
+    stat = Path.stat
+
+    def guarded(path, **keywords):
+        if path.parent.name == "private":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **keywords)
+
+    monkeypatch.setattr(Path, "stat", guarded)
+    write_trajectories(toy.trajectories(10), folder / "logs.jsonl")
+    for command in (["status", folder], ["import", folder / "logs.jsonl", "-o", folder / "t.parquet"]):
+        code, _, err = run(*command)
+        assert code == 0, err
 
 
 def test_a_stopped_score_is_to_go_on(done, run, folder):

@@ -19,6 +19,7 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.boundary import SweepOptions, sweep
 from lar.evaluation.boundary import sweep as package
 from lar.evaluation.boundary.plot import picture
+from lar.evaluation.boundary.points import name_of
 from lar.mining.mine import mine
 from testing import toy
 
@@ -132,10 +133,26 @@ def test_a_result_has_the_points_of_all_calls(done, split_corpus, teacher_folder
     assert [point.name for point in result.points[:2]] == ["none-8", "p75-8"]
     written = json.loads((output / "result.json").read_text())
     assert len(written["points"]) == len(picture(result)["data"]["values"]) == len(result.points)
+
+
+def test_files_beside_the_points_are_no_points(done, split_corpus, teacher_folder, trained):
+    output, before, _ = done
+    (output / "sweep-log.json").write_text("{")
+    result = sweep(split_corpus, teacher_folder, output, OPTIONS, STEPS)
+    assert {point.name for point in before.points} <= {point.name for point in result.points}
+    (output / "none-9" / "student").mkdir(parents=True)
+    (output / "none-9" / "student" / "distillation.json").write_text("{}")
     (output / "none-9.json").write_text('{"size": 9}')
     with pytest.raises(OptionError, match=r"none-9\.json: no point of a sweep"):
         sweep(split_corpus, teacher_folder, output, OPTIONS, STEPS)
     (output / "none-9.json").unlink()
+    assert trained == []
+
+
+def test_gates_that_are_numbers_have_names_of_their_own():
+    options = SweepOptions(sizes=(64,), gates=(None, 0.0, 0.25, "0.25", "p75"))
+    names = [name_of(gate, size) for gate, size in options.settings()]
+    assert names == ["none-64", "0-64", "0.25-64", "p75-64"]
 
 
 def test_the_steps_of_an_epoch_are_those_that_are_taken(split_corpus, teacher_folder, tmp_path):

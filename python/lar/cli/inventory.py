@@ -17,8 +17,10 @@ from lar.corpus.seen_tasks import digests_of
 from lar.corpus.selection import Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import LarError
+from lar.serving.export.serve_flags import lora_flags
 from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
 from lar.utils.files import read_json
+from lar.utils.paths import is_file
 from lar.utils.task_digests import TRAINED_FILE, read_digests
 from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
@@ -86,9 +88,14 @@ def _recognized(entry: Path) -> Found | None:
                 read(found)
                 _check(found.facts)
             except (LarError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                found.state, found.facts = BROKEN, {"fault": " ".join(str(error).split())}
+                mark_broken(found, error)
             return found
     return None
+
+
+def mark_broken(found: Found, error: Exception) -> None:
+    """Say of a result that it cannot be read, and why."""
+    found.state, found.facts = BROKEN, {"fault": " ".join(str(error).split())}
 
 
 def _check(facts: dict[str, Any]) -> None:
@@ -160,6 +167,8 @@ def _read_export(found: Found) -> None:
     record = read_json(found.path / EXPORT_FILE)
     found.facts |= {name: record.get(name) for name in ("latents", "form", "dtype", "split")}
     found.facts["gguf"] = (found.path / "model.gguf").is_file()
+    if found.facts["form"] == "lora":
+        lora_flags(found.path, found.path)  # raises where the LoRA's configuration is broken
     found.keys |= _latents_of(read_json(found.path / _EXPORTED_VOCABULARY / FILE_NAME))
     found.tasks = read_digests(found.path / TRAINED_FILE)
 
@@ -194,7 +203,7 @@ def split_of(found: Found) -> Split | None:
 
 
 def _has(name: str) -> Callable[[Path], bool]:
-    return lambda entry: (entry / name).is_file()
+    return lambda entry: is_file(entry / name)
 
 
 # Kind -> (whether an entry is one, what reads it). A student's folder is called a control when it is read.

@@ -19,6 +19,7 @@ from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOL
 from lar.errors import CorpusError
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.utils.files import read_json
+from lar.utils.paths import entries, is_file
 from lar.utils.processes import is_main
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known
@@ -124,14 +125,14 @@ def beside(path: Path, name: str) -> Path:
 def is_model(folder: Path) -> bool:
     """Whether a folder has a model's configuration and its tokenizer, and is no export."""
     return (
-        all((folder / name).is_file() for name in ("config.json", TOKENIZER_FILE))
+        all(is_file(folder / name) for name in ("config.json", TOKENIZER_FILE))
         and not (folder / "lar_export.json").exists()
     )
 
 
 def model_beside(path: Path) -> Path | str:
     """The only model's folder beside `path`, else a word that stands for it."""
-    found = [entry for entry in sorted(path.parent.iterdir()) if is_model(entry)]
+    found = [entry for entry in entries(path.parent) if is_model(entry)]
     return found[0] if len(found) == 1 else MODEL
 
 
@@ -195,7 +196,7 @@ def _corpus_command(
 def _arm_beside(output: Path, *, control: bool) -> Path | None:
     """A student or control beside `output` that was distilled from the same model; None without one."""
     own = _record(output)
-    for folder in sorted(output.parent.iterdir()):
+    for folder in entries(output.parent):
         record = _record(folder)
         same = record.get("base_fingerprint") == own.get("base_fingerprint")
         options = record.get("options")

@@ -6,6 +6,7 @@ from pathlib import Path
 from lar.cli.common import Bar
 from lar.trajectories import Report
 from lar.trajectories.schema import PARQUET_SCHEMA
+from lar.utils.paths import is_file
 
 
 class ReadingBar:
@@ -58,7 +59,7 @@ def number_of_trajectories(paths: Iterable[Path | str]) -> int | None:
 
 def is_trajectories(file: Path) -> bool:
     """Whether a file is Parquet with the columns of `lar import`."""
-    if file.suffix != ".parquet" or not file.is_file():
+    if file.suffix != ".parquet" or not is_file(file):
         return False
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -121,14 +121,21 @@ _STAGES = ("run", "trajectories", "corpus", "vocabulary", "student", "export")
 
 
 def _to_a_corpus(folder: Path, trajectories: list["Found"]) -> list["Command"]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from lar.cli.inventory import mark_broken
     from lar.cli.next_step import after_import
 
     if not trajectories:
         return [("lar", "import", "LOGS", "-o", folder / "trajectories.parquet")]
     path = trajectories[-1].path
-    return after_import(path, set(pq.read_table(path, columns=["task"])["task"].to_pylist()))
+    try:
+        tasks = pq.read_table(path, columns=["task"])["task"].to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        mark_broken(trajectories[-1], error)
+        return []
+    return after_import(path, set(tasks))
 
 
 def _from_a_student(corpus: Path, student: "Found") -> list["Command"]:

@@ -48,9 +48,9 @@ class Sampling:
     max_units: maximum units of a turn. temperature: 0 is greedy. stop: strings that end a turn. end: ids that
     end a turn, in addition to the model's end-of-sequence ids and the end of a turn in the chat template.
     seed: each reply draws from it anew, as a request to an engine does; None leaves torch's random state as
-    it is, so that the replies of a conversation draw on. canonical: mask the units after which an engine would
-    find other latents in the turn's text than were written (`lar.generation.guard`). It changes the text:
-    agents broke the form of their turns and began to loop, so it is off.
+    it is, so that the replies of a conversation draw on. canonical: mask the units after which an engine
+    would find other latents in the turn's text than were written (`lar.generation.guard`). It changes the
+    text: agents broke the form of their turns and began to loop, so it is off.
     """
 
     max_units: PositiveInt = 256

@@ -48,7 +48,7 @@ class Point:
 
 def name_of(gate: str | None, size: int) -> str:
     """The name of a point: "none-256", "p75-1024"."""
-    return f"{gate or 'none'}-{size}"
+    return f"{'none' if gate is None else gate}-{size}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,12 @@ class SweepOptions:
     """What is compared.
 
     sizes: the numbers of latents. gates: the entropy gates, as `lar.mine` takes them; None without one.
+    Numbers become text, by which points are named.
     tolerance: see `Sweep`; None for 0.01 of the tasks with a world, for 0.05 of the bits per byte without.
     """
 
     sizes: tuple[int, ...] = (64, 256, 1024)
-    gates: tuple[str | None, ...] = (None, "p75", "p50")
+    gates: tuple[float | str | None, ...] = (None, "p75", "p50")
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
@@ -54,12 +55,15 @@ class SweepOptions:
             raise OptionError("gates: give one or more; none is one too")
         for gate in self.gates:
             parse_gate(gate)
+        named = tuple(gate if gate is None or isinstance(gate, str) else f"{gate:g}" for gate in self.gates)
+        object.__setattr__(self, "gates", named)
         if self.tolerance is not None and not 0 <= self.tolerance < inf:
             raise OptionError(f"tolerance must be a number of at least 0, not {self.tolerance:g}")
 
     def settings(self) -> Iterator[tuple[str | None, int]]:
         """Each gate with each size, once."""
-        yield from dict.fromkeys((gate, size) for gate in self.gates for size in self.sizes)
+        gates = [None if gate is None else str(gate) for gate in self.gates]
+        yield from dict.fromkeys((gate, size) for gate in gates for size in self.sizes)
 
 
 def sweep(
@@ -173,8 +177,10 @@ class _Work:
 
     def _earlier(self) -> list[Point]:
         """The points of the folder that are of other settings, by gate and size."""
-        files = {self._file(name) for name in self._names()}
-        found = [_stored(file) for file in self._output.glob("*-*.json") if file not in files]
+        names = set(self._names())
+        # A file without a student was not written by a sweep.
+        files = [file for file in self._output.glob("*-*.json") if file.stem not in names]
+        found = [_stored(file) for file in files if self._trained(file.stem)]
         return sorted(found, key=lambda point: (point.gate or "", point.size))
 
     def _names(self) -> list[str]:
