@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tokenizers
 
+from lar.errors import TokenizerError
 from lar.tokenizer.tokenizer import Tokenizer
 from testing import toy
 
@@ -89,3 +90,11 @@ def test_a_latent_is_as_long_as_its_segment(vocabulary):
         assert pickle.loads(pickle.dumps(latent)) == latent
         assert repr(latent.text) in repr(latent)
     assert len(set(vocabulary)) == len(vocabulary)
+
+
+def test_text_and_ids_are_not_taken_for_each_other(tokenizer):
+    with pytest.raises(TokenizerError, match="encode_batch takes a list"):
+        tokenizer.encode_batch("abc")
+    with pytest.raises(TokenizerError, match="decode takes ids"):
+        tokenizer.decode("abc")
+    assert tokenizer.decode([]) == ""

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,11 +51,29 @@ def test_a_string_is_one_stop(vocabulary, stop):
     assert batch.stop_reasons() == ["weather"]
 
 
-@pytest.mark.parametrize("stop", ["\ud800", ["a", "x\ud83d"], [5]])
+@pytest.mark.parametrize("stop", ["\ud800", ["a", "x\ud83d"], [5], 5])
 def test_what_is_no_text_is_no_stop(vocabulary, stop):
     for make in (vocabulary.stream, lambda stop: vocabulary.stream_batch(1, stop=stop)):
         with pytest.raises(OptionError, match="is no stop string"):
             make(stop=stop)
+
+
+def test_latents_have_the_ids_of_their_places(vocabulary):
+    """Else a folder would be saved that cannot be loaded, and ids would name other latents."""
+    with pytest.raises(VocabularyError, match="latent 0 has id"):
+        LatentVocabulary(vocabulary.latents[1:], vocabulary.tokenizer)
+    wrong = replace(vocabulary.latents[0], tokens=(-1, 2))
+    with pytest.raises(VocabularyError, match="latent 0 holds a negative token"):
+        LatentVocabulary((wrong,), vocabulary.tokenizer)
+
+
+def test_the_mask_of_an_action_holds_bools(vocabulary):
+    ids = vocabulary.tokenizer.encode("look up the weather")
+    mask = [True] * len(ids)
+    units = vocabulary.reparameterize(ids, np.array(mask)).units
+    assert vocabulary.reparameterize(ids, mask).units.tolist() == units.tolist()
+    with pytest.raises(OptionError, match="must hold bools, not uint8"):
+        vocabulary.reparameterize(ids, np.ones(len(ids), dtype=np.uint8))
 
 
 def test_none_is_no_stop(vocabulary):

@@ -6,8 +6,9 @@ every word, and there it *shadows* `"<answer>"`, which then saves nothing. The o
 the second.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,31 +43,32 @@ def at_fault(
 
 def _shadows(texts: Sequence[str], failing: Sequence[int], others: Sequence[int]) -> dict[int, list[int]]:
     """For each of `failing` the `others` that contain its text, or end in its beginning."""
-    whole = {texts[one]: one for one in failing}
-    begins: defaultdict[str, list[int]] = defaultdict(list)
-    for one in failing:
-        for end in range(1, len(texts[one])):
-            begins[texts[one][:end]].append(one)
+    ordered = sorted(failing, key=texts.__getitem__)
+    sought = [texts[one] for one in ordered]
     found: dict[int, list[int]] = {one: [] for one in failing}
     for other in others:
-        for one in _overlapped(texts[other], whole, begins) - {other}:
+        for one in {ordered[rank] for rank in _overlapped(texts[other], sought)} - {other}:
             found[one].append(other)
     return found
 
 
-def _overlapped(text: str, whole: Mapping[str, int], begins: Mapping[str, list[int]]) -> set[int]:
-    """What `whole` has for the parts of a text, and `begins` for its ends."""
+def _overlapped(text: str, sought: Sequence[str]) -> set[int]:
+    """The indices in `sought`, which is sorted, of what `text` contains and of what its end begins."""
     found: set[int] = set()
     for start in range(len(text)):
-        end = start + 1
-        while True:
-            part = text[start:end]
-            if part in whole:
-                found.add(whole[part])
-            if part not in begins:
+        low, high = 0, len(sought)  # those that begin with what `text` has from `start` on
+        for end in range(start, len(text)):
+            at = partial(_character, end - start)
+            low = bisect_left(sought, text[end], low, high, key=at)
+            high = bisect_right(sought, text[end], low, high, key=at)
+            if low == high:
                 break
-            if end == len(text):
-                found.update(begins[part])
-                break
-            end += 1
+            whole = bisect_right(sought, "", low, high, key=partial(_character, end - start + 1))
+            found.update(range(low, whole))
+        else:
+            found.update(range(low, high))
     return found
+
+
+def _character(index: int, text: str) -> str:
+    return text[index : index + 1]

@@ -209,7 +209,13 @@ class Tokenizer:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        """The ids of many texts, encoded by RAYON_NUM_THREADS threads (default: all cores), GIL released."""
+        """The ids of many texts, encoded by RAYON_NUM_THREADS threads (default: all cores), GIL released.
+
+        Raises:
+            TokenizerError: `texts` is one text, whose characters would be taken for texts.
+        """
+        if isinstance(texts, str):
+            raise TokenizerError("encode_batch takes a list of texts; encode takes one text")
         encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
@@ -227,9 +233,12 @@ class Tokenizer:
 
         Raises:
             TokenizerError: an id is none of this tokenizer's, such as that of a latent, which is expanded
-            first (`LatentVocabulary.expand`). The library would leave out its text without a word.
+            first (`LatentVocabulary.expand`). The library would leave out its text without a word. Or `ids`
+            holds something else than integers.
         """
         array = np.asarray(ids)
+        if array.size and array.dtype.kind not in "iu":
+            raise TokenizerError(f"decode takes ids, not {array.dtype}")
         wrong = array[(array < 0) | (array >= self.base_size)]
         if wrong.size:
             raise TokenizerError(

@@ -29,7 +29,7 @@ class Served(NamedTuple):
 class ServedParse:
     """The parse of one vocabulary: finds latents in text, and encodes the text between them piece by piece.
 
-    Safe to share between threads. It caches the ids of at most a million encoded texts.
+    Safe to share between threads. It caches the ids of encoded texts, in at most 128 MiB.
     """
 
     def __init__(self, tokenizer: Tokenizer, segments: Segments) -> None:

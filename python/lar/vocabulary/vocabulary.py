@@ -1,6 +1,6 @@
 """The latent vocabulary: segments and their ids, tied to one tokenizer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +58,12 @@ class LatentVocabulary:
     mined_tasks: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        _ = self._compiled  # raises if the vocabulary is invalid
+        for index, latent in enumerate(self.latents):
+            if latent.id != self.base_size + index:
+                raise VocabularyError(f"latent {index} has id {latent.id}, expected {self.base_size + index}")
+            if min(latent.tokens, default=0) < 0:
+                raise VocabularyError(f"latent {index} holds a negative token")
+        _ = self._compiled  # raises for what else is invalid
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -160,13 +165,15 @@ class LatentVocabulary:
 
         Raises:
             VocabularyError: an id is no base id, or the ids are not those of a text.
-            OptionError: the arrays do not fit together.
+            OptionError: the arrays do not fit together, or `action` holds no bools.
             TokenizerError: the tokenizer changes a text that added tokens divide.
         """
-        ids = as_ids(tokens)
+        ids, action = as_ids(tokens), np.ascontiguousarray(action)
+        if action.dtype != np.bool_:
+            raise OptionError(f"action must hold bools, not {action.dtype}")
         bounds = np.array([0, len(ids)], dtype=np.int64) if offsets is None else offsets
         if not self.latents:  # of a control, which may have any tokenizer
-            parsed = self._compiled.align(ids, np.ascontiguousarray(action), bounds)
+            parsed = self._compiled.align(ids, action, bounds)
             return Reparameterized(*parsed, np.ones(len(ids) + 1, dtype=np.bool_))
         units, starts, begins = self._served_parse.parse(ids, action, bounds)
         return Reparameterized(units, action[starts], np.append(starts, len(ids)), np.append(begins, [True]))
@@ -326,6 +333,8 @@ class LatentVocabulary:
 
 def _stops(stop: str | Sequence[str] | None) -> list[str]:
     """The stop strings as a list; a single string is one stop string, None is none."""
+    if not isinstance(stop, str | Iterable | None):
+        raise OptionError(f"{stop!a} is no stop string")
     stops = [stop] if isinstance(stop, str) else list(stop or ())
     for one in stops:
         if not isinstance(one, str) or _surrogate_in(one) is not None:
