@@ -60,6 +60,20 @@ def test_the_folder_that_a_symlink_leads_to_is_replaced(tmp_path, before):
     assert names(real.parent) == ["student"]
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_the_file_that_a_symlink_leads_to_is_replaced(tmp_path, is_there):
+    real, link = tmp_path / "disk" / "units.jsonl", tmp_path / "link.jsonl"
+    if is_there:
+        real.parent.mkdir()
+        real.write_text("old")
+    link.symlink_to(real)
+    write_json(link, {"new": True})
+    assert link.is_symlink()
+    assert read_json(real) == {"new": True}
+    assert names(tmp_path) == ["disk", "link.jsonl"]
+    assert names(real.parent) == ["units.jsonl"]
+
+
 def test_a_mount_point_is_refused_before_the_work_but_may_collect_results(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path)
     check_usable(tmp_path, KIND)

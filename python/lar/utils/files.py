@@ -33,8 +33,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` when the block ends without an error.
 
     A missing parent folder is made. On any error the temporary file is removed, and an existing `target` is
-    unchanged.
+    unchanged. Of a symlink, the file that it leads to is replaced.
     """
+    target = _resolved(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
     os.close(handle)
