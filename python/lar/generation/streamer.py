@@ -18,7 +18,8 @@ class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not t
     def __init__(self, vocabulary: LatentVocabulary, on_text: Callable[[str], None]) -> None:
         self._vocabulary = vocabulary
         self._on_text = on_text
-        self._begin()
+        self._stream = vocabulary.stream()
+        self._prompt_is_next = True
 
     def put(self, value: Tensor) -> None:
         """Take the prompt (in the first call, which emits nothing), then each new unit."""
@@ -32,9 +33,6 @@ class UnitStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is not t
     def end(self) -> None:
         """Emit the text that was held back."""
         self._emit(self._stream.flush())
-        self._begin()
-
-    def _begin(self) -> None:
         self._stream = self._vocabulary.stream()
         self._prompt_is_next = True
 
