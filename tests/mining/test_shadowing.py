@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lar
+from lar.mining import selection
 from lar.mining.shadowing import SHADOW_WORTH, at_fault
 from lar.trajectories import Trajectory
 from testing import toy
@@ -52,15 +53,28 @@ def _says(task: int, text: str) -> Trajectory:
     return Trajectory(id=str(task), task=str(task), messages=messages)
 
 
-def test_a_space_at_the_end_takes_nothing_from_a_latent_that_is_worth_more():
+def _space_before_numbers():
     """Before a number there are two spaces, so the first is a token, with which a latent may end."""
     words = [*toy.CITIES, "Anything", "else", "is", "it", "look", "the", "war", "weath", "wil", "temperature"]
     runs = [_says(number, f"The temperature in  {number}") for number in range(2)]
     runs += [_says(10 + number, f"The temperature in {word}") for number, word in enumerate(words)]
-    corpus = lar.Corpus.build(runs, toy.tokenizer())
+    return lar.Corpus.build(runs, toy.tokenizer())
+
+
+def test_a_space_at_the_end_takes_nothing_from_a_latent_that_is_worth_more():
+    corpus = _space_before_numbers()
     vocabulary = lar.mine(corpus, size=100)
     texts = [latent.text for latent in vocabulary.latents]
     assert "The temperature in" in texts
     assert "The temperature in " not in texts
     counts = lar.evaluate(corpus, vocabulary).total
-    assert counts.units == counts.base_tokens - 2 * len(runs)
+    assert counts.units == counts.base_tokens - 2 * corpus.num_trajectories
+
+
+def test_after_some_audits_no_other_latent_is_blamed(monkeypatch):
+    """So that the audits end sooner, what fails goes itself; what is left still saves its share."""
+    monkeypatch.setattr(selection, "_BLAMING_AUDITS", 0)
+    corpus = _space_before_numbers()
+    texts = [latent.text for latent in lar.mine(corpus, size=100).latents]
+    assert "The temperature in " in texts
+    assert "The temperature in" not in texts
