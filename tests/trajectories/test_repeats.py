@@ -149,6 +149,29 @@ def test_a_call_that_two_loggers_hold_is_one_where_one_of_them_lacks_something()
     assert report.repeated == 1
 
 
+@given(st.lists(st.sampled_from([None, True, False]), min_size=2, max_size=5), st.sampled_from(["n", "a"]))
+@settings(deadline=None, max_examples=60)
+def test_the_outcome_of_a_call_hides_no_history(outcomes: list[bool | None], interface: str) -> None:
+    """A proxy's flag tells whether the service answered; the conversation has that of its last call."""
+    tools = [{"name": "count", "input_schema": {}}] if interface == "a" else []
+    said = [message for place in range(len(outcomes)) for message in (user(f"a{place}"), reply(f"b{place}"))]
+    pairs = zip(said[::2], said[1::2], strict=True)
+    records = [
+        {
+            "request": {"messages": [*said[: 2 * place], asked], "tools": tools},
+            "response": {**({"type": "message"} if tools else {}), **answer},
+            "success": outcomes[place],
+        }
+        for place, (asked, answer) in enumerate(pairs)
+    ]
+    [found], report = read(*records)
+    assert (found.messages, found.success) == (said, outcomes[-1])
+    assert report.repeated == len(records) - 1
+    lost = report.left_out.get(("(repeated)", "success"))
+    others = [one for one in outcomes if one not in (None, outcomes[-1])]
+    assert (lost.records if lost else 0) == len(others)
+
+
 def test_what_an_import_makes_of_repeated_turns_is_what_reading_makes(tmp_path: Path) -> None:
     """A folder with calls that share turns: the file has what `read_trajectories` gives."""
     history = [user("a"), reply("b"), user("c")]
@@ -336,6 +359,8 @@ def test_runs_are_attempts_and_stay() -> None:
     found, report = read(run, run)
     assert (len(found), report.repeated) == (2, 0)
     found, report = read({**run, "success": False}, longer)
+    assert (len(found), report.repeated) == (2, 0)
+    found, report = read(*[exchange([user("a")], reply("b")) | {"success": True}] * 2)
     assert (len(found), report.repeated) == (2, 0)
     found, report = read(
         exchange([user("a")], reply("b")) | {"task": "1"}, exchange([user("a")], reply("b")) | {"task": "2"}

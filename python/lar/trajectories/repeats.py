@@ -36,7 +36,7 @@ OPENING = np.dtype(
         ("task", np.uint64),  # a digest of the task, 0 where the log names none
         ("links", np.uint8),  # how many of the two messages there are
         ("kind", np.uint8),  # one of the four below
-        ("is_open", np.bool_),  # whether it may be a repetition
+        ("is_open", np.bool_),  # whether it has a message and no recorded result
     ]
 )
 """What is in memory of each trajectory: trajectories that begin differently are not compared further."""
@@ -51,7 +51,8 @@ def opening(found: Found) -> bytes:
     trajectory = found.trajectory
     links = [digest[:8] for _, digest in chain(trajectory.messages, most=2)]
     first, second = (*links, bytes(8), bytes(8))[:2]
-    # A run whose result is recorded is an attempt of its own, whatever others begin with.
+    # A run whose result is recorded is an attempt of its own, whatever others begin with. The flag of a call
+    # may tell no more than that the service answered, so it hides no history that another call repeats.
     is_open = trajectory.success is None and bool(links)
     task = _NO_TASK
     if found.names_task:
@@ -75,10 +76,11 @@ class Repeats:
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
         kinds, is_open = self._kinds[numbers], known["is_open"][numbers]
+        may_begin = is_open | (kinds == _CALL)
         ends = _Ends(rows, numbers, known)
         self._copies = Copies(rows, numbers[kinds != _CALL], self._kinds, forks=_FORK, parts=_PART)
         second = _is_second(ends, known[numbers]) | np.isin(numbers, self._copies.second)
-        begins = is_open & ends.begins_another
+        begins = may_begin & ends.begins_another
         begins &= ~_of_others(rows, numbers, ends, begins & (kinds == _CALL))
         again = begins | (is_open & second)
         self.repeated[numbers] = again
@@ -146,15 +148,16 @@ def _digests(data: bytearray) -> _Digests:
 
 def _related(known: _Openings) -> NDArray[np.bool_]:
     """Which trajectories share their beginning with others of which one may be a repetition."""
-    links, is_open = known["links"], known["is_open"]
+    links = known["links"]
+    may_begin = known["is_open"] | ((known["kind"] == _CALL) & (links > 0))
     related = np.zeros(len(known), dtype=np.bool_)
     two = np.flatnonzero(links == 2)
     if len(two):
         _, group, size = np.unique(known["second"][two], return_inverse=True, return_counts=True)
-        some_open = np.bincount(group, weights=is_open[two], minlength=len(size)) > 0
-        related[two] = ((size > 1) & some_open)[group]
+        some_begin = np.bincount(group, weights=may_begin[two], minlength=len(size)) > 0
+        related[two] = ((size > 1) & some_begin)[group]
     # A conversation of one message may be the beginning of any that begins with it.
-    short = known["first"][(links == 1) & is_open]
+    short = known["first"][(links == 1) & may_begin]
     return related | (np.isin(known["first"], short) & (links > 0))
 
 
