@@ -3,11 +3,13 @@
 import gc
 import json
 import tracemalloc
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +172,66 @@ def test_the_outcome_of_a_call_hides_no_history(outcomes: list[bool | None], int
     lost = report.left_out.get(("(repeated)", "success"))
     others = [one for one in outcomes if one not in (None, outcomes[-1])]
     assert (lost.records if lost else 0) == len(others)
+
+
+def of_anthropic(name: str, text: str) -> dict[str, Any]:
+    request = {"messages": [user("a")], "tools": [{"name": "count", "input_schema": {}}]}
+    return {"request": request, "response": {"type": "message", "id": name, **reply(text)}}
+
+
+def of_responses(name: str, text: str) -> dict[str, Any]:
+    output = [{"type": "message", **reply(text)}]
+    return {"request": {"input": "a"}, "response": {"object": "response", "id": name, "output": output}}
+
+
+def of_gemini(name: str, text: str) -> dict[str, Any]:
+    content = {"role": "model", "parts": [{"text": text}]}
+    asked = {"contents": [{"role": "user", "parts": [{"text": "a"}]}]}
+    return {"request": asked, "response": {"responseId": name, "candidates": [{"content": content}]}}
+
+
+def of_stream(name: str, text: str) -> dict[str, Any]:
+    chunk = {"id": name, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
+    events = [{key: value for key, value in chunk.items() if value}]
+    sent = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return {"request": {"messages": [user("a")]}, "response": f"{sent}data: [DONE]\n\n"}
+
+
+def of_chat(name: str, text: str) -> dict[str, Any]:
+    return {
+        "request": {"messages": [user("a")]},
+        "response": {"id": name, "choices": [{"message": reply(text)}]},
+    }
+
+
+def of_litellm(name: str, text: str) -> dict[str, Any]:
+    return {"call_type": "completion", "messages": [user("a")], "response": of_chat(name, text)["response"]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [of_chat, of_stream, of_anthropic, of_responses, of_gemini, of_litellm],
+    ids=lambda one: one.__name__,
+)
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "1", "2", "3"]), st.sampled_from("xy")), min_size=1, max_size=7)
+)
+@settings(deadline=None, max_examples=25)
+def test_replies_with_different_ids_are_different_calls(record, calls):
+    """A call without an id may be any of those with its text."""
+    found, report = read(*(record(name, text) for name, text in calls))
+    names = {text: {name for name, said in calls if said == text} - {""} for _, text in calls}
+    expected = {text: max(1, len(ids)) for text, ids in names.items()}
+    assert Counter(one.messages[-1]["content"] for one in found) == expected
+    assert report.repeated == len(calls) - len(found)
+
+
+def test_a_history_has_no_ids_of_replies() -> None:
+    """However many calls have the beginning of a longer conversation, they are no conversations beside it."""
+    longer = exchange([user("a"), reply("x"), user("b")], reply("y"))
+    found, report = read(*(of_chat(str(number), "x") for number in range(3)), longer)
+    assert [len(one) for one in found] == [4]
+    assert report.repeated == 3
 
 
 def test_what_an_import_makes_of_repeated_turns_is_what_reading_makes(tmp_path: Path) -> None:

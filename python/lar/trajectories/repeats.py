@@ -2,7 +2,7 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 96 bytes more for those
+trajectories wait in a temporary file. In memory are 35 bytes for each of them, and 96 bytes more for those
 that begin as others do.
 """
 
@@ -25,7 +25,7 @@ from lar.trajectories.waiting import Rows
 from lar.utils.files import temporary_files
 
 _CHUNK = 1 << 15  # digests that are looked up at a time
-_NO_TASK = bytes(8)
+_NO_TASK = _NO_REPLY = bytes(8)
 
 _Digests = NDArray[np.bytes_]
 
@@ -37,6 +37,10 @@ OPENING = np.dtype(
         ("links", np.uint8),  # how many of the two messages there are
         ("kind", np.uint8),  # one of the four below
         ("is_open", np.bool_),  # whether it has a message and no recorded result
+        (
+            "reply",
+            np.uint64,
+        ),  # a digest of the id of a call's reply, 0 where none is known
     ]
 )
 """What is in memory of each trajectory: trajectories that begin differently are not compared further."""
@@ -58,7 +62,8 @@ def opening(found: Found) -> bytes:
     if found.names_task:
         task = digest_of(trajectory.task, 8)
     kind = _CALL if found.is_call else _FORK if found.is_fork else _PART if found.is_part else _RUN
-    return b"".join((first, second, task, bytes((len(links), kind, is_open))))
+    reply = digest_of(found.reply_id, 8) if found.is_call and found.reply_id else _NO_REPLY
+    return b"".join((first, second, task, bytes((len(links), kind, is_open)), reply))
 
 
 class Repeats:
@@ -187,11 +192,16 @@ def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
 
 
 def _is_second(ends: _Ends, known: _Openings) -> NDArray[np.bool_]:
-    """Whether it is a model call that was there before; two equal runs are two attempts at a task."""
+    """Whether it is a model call that was there before; two equal runs are two attempts at a task.
+
+    Calls whose replies have different ids are different ones. A call without an id may be any of them.
+    """
     keys = [*(ends.origins[name] for name in ORIGIN.names or ()), known["task"], ends.own]
-    order = np.lexsort((np.arange(len(known)), *keys))
+    replies = known["reply"]
+    order = np.lexsort((np.arange(len(known)), replies, replies == 0, *keys))
     order = order[known["kind"][order] == _CALL]
     same = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
+    same &= (replies[order][1:] == replies[order][:-1]) | (replies[order][1:] == 0)
     second = np.zeros(len(known), dtype=np.bool_)
     second[order[1:]] = same
     return second

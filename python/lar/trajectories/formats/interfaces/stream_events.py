@@ -74,6 +74,8 @@ def _completion(events: list[Event]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     calls: list[dict[str, Any]] = []
     known: dict[Any, dict[str, Any]] = {}  # the last call of each index
+    if name := next((event["id"] for event in events if isinstance(event.get("id"), str)), None):
+        message["id"] = name
     for delta in _deltas(events):
         for key in ("content", "reasoning_content", "reasoning", "refusal"):
             if isinstance(delta.get(key), str):
