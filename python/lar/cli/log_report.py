@@ -41,6 +41,8 @@ def report_summary(report: Report) -> dict[str, Any]:
         "first_repeated": report.first_repeated,
         "repeated_turns": report.repeated_turns,
         "first_repeated_turn": report.first_repeated_turn,
+        "cut_streams": report.cut,
+        "first_cut_stream": report.first_cut,
         "left_out": [
             {"format": name, "field": path, "records": texts.records, "characters": texts.characters}
             | {"first": texts.first}
@@ -73,6 +75,8 @@ def _losses(report: Report) -> list[str]:
     losses = [f"{report.repeated:,} repeated"] if report.repeated else []
     if report.repeated_turns:
         losses.append(f"{counted(report.repeated_turns, 'turn')} repeated in others")
+    if report.cut:
+        losses.append(f"{counted(report.cut, 'reply', 'replies')} cut off")
     if report.left_out:
         characters = sum(found.characters for found in report.left_out.values())
         fields = counted(len(report.left_out), "field")
@@ -155,6 +159,11 @@ def warn_of(report: Report) -> None:
         )
     if len(replies) > SHOWN_REPLIES:
         logger.warning("%d more fields look like text and were not used", len(replies) - SHOWN_REPLIES)
+    if report.cut:
+        logger.warning(
+            "%s without an end: the text is kept, a call that is not complete is not; the first: %s",
+            *(counted(report.cut, "reply is a stream", "replies are streams"), report.first_cut),
+        )
     if report.repeated:
         logger.info(
             "%s trajectories are the beginning of another one, which is kept; the first: %s",

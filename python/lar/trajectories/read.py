@@ -301,6 +301,8 @@ class Reader:
         counts.records += 1
         for found in kept:
             counts.add(found.trajectory)
+            if found.is_cut:
+                self.report.cut_stream(place)
         if not is_own:
             rest = {**value, "messages": None} if reading.is_plain else value
             if texts := left_out(rest, [found.trajectory for found in reading.found]):

@@ -10,6 +10,7 @@ from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
+from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
 
 # Parts of messages that only Anthropic has.
@@ -47,6 +48,7 @@ def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any])
         tools=parse_tools(tools.get("tools") if isinstance(tools, dict) else request.get("tools")),
         is_call=True,
         reply_id=name,
+        is_cut=is_cut(exchange.reply),
     )
 
 

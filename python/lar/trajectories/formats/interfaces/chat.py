@@ -24,6 +24,7 @@ from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
+from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 
@@ -224,7 +225,8 @@ def _read(record: Record) -> list[Draft]:
     messages = normalize_messages(with_system(history + reply, inner or value))
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
     draft = _draft(value, messages, inner, next(filter(None, schemas), None))
-    return [replace(draft, is_call=bool(reply), reply_id=_reply_id(value))]
+    raw = _raw_reply(value)
+    return [replace(draft, is_call=bool(reply), reply_id=reply_id(raw), is_cut=is_cut(raw))]
 
 
 def _draft(
@@ -245,10 +247,10 @@ def _draft(
     )
 
 
-def _reply_id(value: dict[str, Any]) -> str | None:
-    """The id of the reply, which may be the record itself."""
+def _raw_reply(value: dict[str, Any]) -> Any:
+    """The body of the reply, which may be the record itself; None where there is no one exchange."""
     found = exchanges_of(value)
-    return reply_id(value if "choices" in value else found[0].reply if len(found) == 1 else None)
+    return value if "choices" in value else found[0].reply if len(found) == 1 else None
 
 
 FORMAT = Format(

@@ -20,6 +20,7 @@ from lar.trajectories.formats.interfaces.exchange import (
     outer_fields,
     reply_id,
 )
+from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message
@@ -104,6 +105,7 @@ def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
         tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
         is_call="responses_create_params" not in value,
         reply_id=reply_id(exchange.reply),
+        is_cut=is_cut(exchange.reply),
     )
 
 
