@@ -5,6 +5,7 @@ import json
 import tracemalloc
 from collections import Counter
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from lar.trajectories import Report, Trajectory, read_trajectories
 from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.importing import import_logs
+from lar.trajectories.long_turns import LONG
 from lar.trajectories.record import Found
 from lar.trajectories.repeats import Repeats, opening
 from lar.trajectories.report import is_own
@@ -325,6 +327,54 @@ def test_a_session_that_goes_on_under_another_name_is_one(tmp_path: Path) -> Non
     report = Report()
     [found] = read_trajectories(tmp_path, report=report)
     assert (found.task, len(found), report.repeated) == ("s2", 4, 1)
+
+
+def windows(talk: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The calls of a conversation whose client sends the last messages alone."""
+    return [exchange(talk[max(0, at - most) : at], talk[at]) for at in range(1, len(talk), 2)]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 9), st.integers(-1, 1))
+@settings(deadline=None, max_examples=60)
+def test_long_turns_that_windows_repeat_are_counted(lengths: list[int], most: int, more: int) -> None:
+    """Against brute force: turns of histories, each with the message before it, that another call has."""
+    records = []
+    for talk, length in enumerate(lengths):
+        said = [(user(f"{talk} asks {turn}"), reply(f"{turn}".ljust(LONG + more))) for turn in range(length)]
+        records += windows([message for pair in said for message in pair], most)
+    found, report = read(*records)
+    turns = [
+        (name, (before["content"], after["content"]), after is not one.messages[-1])
+        for name, one in enumerate(found)
+        for before, after in pairwise(one.messages)
+        if is_own(after) and after["role"] == "assistant" and more >= 0
+    ]
+    resent = [
+        turn
+        for name, turn, is_history in turns
+        if is_history and any(turn == b and name != a for a, b, _ in turns)
+    ]
+    assert (report.long_turns, report.resent_turns) == (len(turns), len(resent))
+
+
+def test_equal_long_replies_to_equal_questions_are_no_histories() -> None:
+    """A router's calls: each answer stands alone."""
+    found, report = read(*(of_chat(str(number), "x" * LONG) for number in range(5)))
+    assert (len(found), report.long_turns, report.resent_turns) == (5, 5, 0)
+
+
+def test_an_import_counts_the_turns_that_windows_repeat(tmp_path: Path) -> None:
+    """Beside plain lines, whose turns are no calls'."""
+    talk = [message for turn in range(6) for message in (user(f"{turn}?"), reply(f"{turn}".ljust(LONG, ".")))]
+    plain = [{"messages": talk[4:8]}] * 2
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in plain + windows(talk, 5)))
+    for name in ("out.parquet", "out.jsonl"):
+        report, imported = Report(), Report()
+        found = list(read_trajectories(tmp_path / "log.jsonl", report=report))
+        import_logs([tmp_path / "log.jsonl"], tmp_path / name, report=imported, workers=1)
+        assert list(read_trajectories(tmp_path / name)) == found
+        assert imported == report
+        assert report.resent_turns > 0
 
 
 def test_also_across_files(tmp_path: Path) -> None:

@@ -94,6 +94,10 @@ class Repeats:
         dropped = Dropped(numbers[again], ends.own[again], ends.origins[again], begins[again])
         self._replies = Replies(rows, dropped, np.unique(ends.replies), report)
 
+    def is_call(self, number: int) -> bool:
+        """Whether the trajectory with this number is a call of a model."""
+        return bool(self._kinds[number] == _CALL)
+
     def restored(self, number: int, trajectory: Trajectory, place: str) -> Trajectory:
         """The trajectory with this number with what its repetitions lack, and each turn counted once.
 

@@ -66,9 +66,11 @@ class Report:
 
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
-    repeated_turns: turns of the agent that count in another trajectory and are context in this one. cut:
-    calls whose reply is a stream without an end. redacted: private values that were replaced, by kind.
-    not_read: by what they are, files of folders that are no logs. problems: records that could not be read.
+    repeated_turns: turns of the agent that count in another trajectory and are context in this one.
+    long_turns: the agent's long turns in single calls that were kept. resent_turns: those of them that stand
+    in the history of a call and in another call too, and count in both. cut: calls whose reply is a stream
+    without an end. redacted: private values that were replaced, by kind. not_read: by what they are, files
+    of folders that are no logs. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -83,6 +85,8 @@ class Report:
     first_repeated: str | None = None
     repeated_turns: int = 0
     first_repeated_turn: str | None = None
+    long_turns: int = 0
+    resent_turns: int = 0
     cut: int = 0
     first_cut: str | None = None
     redacted: Counter[str] = field(default_factory=Counter)
@@ -141,6 +145,8 @@ class Report:
         self.first_repeated = self.first_repeated or other.first_repeated
         self.repeated_turns += other.repeated_turns
         self.first_repeated_turn = self.first_repeated_turn or other.first_repeated_turn
+        self.long_turns += other.long_turns
+        self.resent_turns += other.resent_turns
         self.cut += other.cut
         self.first_cut = self.first_cut or other.first_cut
         self.redacted.update(other.redacted)
