@@ -70,6 +70,27 @@ def test_repeated_histories_and_records_without_the_agent_are_counted(tmp_path):
     assert "written," not in imported(tmp_path, [longer]).output
 
 
+def test_replies_that_were_cut_and_turns_that_windows_repeat_are_warned_of(tmp_path, caplog):
+    talk = [{**one, "content": f"{turn}".ljust(200, ".")} for turn in range(8) for one in TALK]
+    for most, is_warned in ((4, True), (16, False)):
+        calls = [
+            {"request": {"messages": talk[max(0, at - most) : at]}, "response": talk[at]}
+            for at in range(1, len(talk), 2)
+        ]
+        caplog.clear()
+        found = json.loads(imported(tmp_path, calls, "--json").stdout)
+        turns = found["long_turns_of_calls"]
+        assert (3 * turns["resent"] > turns["turns"]) is is_warned
+        assert ("word for word, in another call too" in caplog.text) is is_warned
+    cut = {
+        "request": {"messages": TALK[:1]},
+        "response": 'data: {"choices": [{"delta": {"content": "Twelve."}}]}\n',
+    }
+    found = json.loads(imported(tmp_path, [cut], "--json").stdout)
+    assert (found["cut_streams"], found["first_cut_stream"].endswith("record 1, line 1")) == (1, True)
+    assert "1 reply is a stream without an end" in caplog.text
+
+
 def test_each_bad_record_is_in_a_counted_group_that_names_the_file(tmp_path, caplog):
     broken = [{"messages": TALK[:1], "id": str(number)} for number in range(150)]
     records = [{"messages": TALK}, *broken, {"messages": [{**TALK[0], "role": "judge"}, TALK[1]]}]

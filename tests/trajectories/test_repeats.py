@@ -3,17 +3,21 @@
 import gc
 import json
 import tracemalloc
+from collections import Counter
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.trajectories import Report, Trajectory, read_trajectories
 from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.importing import import_logs
+from lar.trajectories.long_turns import LONG
 from lar.trajectories.record import Found
 from lar.trajectories.repeats import Repeats, opening
 from lar.trajectories.report import is_own
@@ -149,6 +153,89 @@ def test_a_call_that_two_loggers_hold_is_one_where_one_of_them_lacks_something()
     assert report.repeated == 1
 
 
+@given(st.lists(st.sampled_from([None, True, False]), min_size=2, max_size=5), st.sampled_from(["n", "a"]))
+@settings(deadline=None, max_examples=60)
+def test_the_outcome_of_a_call_hides_no_history(outcomes: list[bool | None], interface: str) -> None:
+    """A proxy's flag tells whether the service answered; the conversation has that of its last call."""
+    tools = [{"name": "count", "input_schema": {}}] if interface == "a" else []
+    said = [message for place in range(len(outcomes)) for message in (user(f"a{place}"), reply(f"b{place}"))]
+    pairs = zip(said[::2], said[1::2], strict=True)
+    records = [
+        {
+            "request": {"messages": [*said[: 2 * place], asked], "tools": tools},
+            "response": {**({"type": "message"} if tools else {}), **answer},
+            "success": outcomes[place],
+        }
+        for place, (asked, answer) in enumerate(pairs)
+    ]
+    [found], report = read(*records)
+    assert (found.messages, found.success) == (said, outcomes[-1])
+    assert report.repeated == len(records) - 1
+    lost = report.left_out.get(("(repeated)", "success"))
+    others = [one for one in outcomes if one not in (None, outcomes[-1])]
+    assert (lost.records if lost else 0) == len(others)
+
+
+def of_anthropic(name: str, text: str) -> dict[str, Any]:
+    request = {"messages": [user("a")], "tools": [{"name": "count", "input_schema": {}}]}
+    return {"request": request, "response": {"type": "message", "id": name, **reply(text)}}
+
+
+def of_responses(name: str, text: str) -> dict[str, Any]:
+    output = [{"type": "message", **reply(text)}]
+    return {"request": {"input": "a"}, "response": {"object": "response", "id": name, "output": output}}
+
+
+def of_gemini(name: str, text: str) -> dict[str, Any]:
+    content = {"role": "model", "parts": [{"text": text}]}
+    asked = {"contents": [{"role": "user", "parts": [{"text": "a"}]}]}
+    return {"request": asked, "response": {"responseId": name, "candidates": [{"content": content}]}}
+
+
+def of_stream(name: str, text: str) -> dict[str, Any]:
+    chunk = {"id": name, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
+    events = [{key: value for key, value in chunk.items() if value}]
+    sent = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return {"request": {"messages": [user("a")]}, "response": f"{sent}data: [DONE]\n\n"}
+
+
+def of_chat(name: str, text: str) -> dict[str, Any]:
+    return {
+        "request": {"messages": [user("a")]},
+        "response": {"id": name, "choices": [{"message": reply(text)}]},
+    }
+
+
+def of_litellm(name: str, text: str) -> dict[str, Any]:
+    return {"call_type": "completion", "messages": [user("a")], "response": of_chat(name, text)["response"]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [of_chat, of_stream, of_anthropic, of_responses, of_gemini, of_litellm],
+    ids=lambda one: one.__name__,
+)
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "1", "2", "3"]), st.sampled_from("xy")), min_size=1, max_size=7)
+)
+@settings(deadline=None, max_examples=25)
+def test_replies_with_different_ids_are_different_calls(record, calls):
+    """A call without an id may be any of those with its text."""
+    found, report = read(*(record(name, text) for name, text in calls))
+    names = {text: {name for name, said in calls if said == text} - {""} for _, text in calls}
+    expected = {text: max(1, len(ids)) for text, ids in names.items()}
+    assert Counter(one.messages[-1]["content"] for one in found) == expected
+    assert report.repeated == len(calls) - len(found)
+
+
+def test_a_history_has_no_ids_of_replies() -> None:
+    """However many calls have the beginning of a longer conversation, they are no conversations beside it."""
+    longer = exchange([user("a"), reply("x"), user("b")], reply("y"))
+    found, report = read(*(of_chat(str(number), "x") for number in range(3)), longer)
+    assert [len(one) for one in found] == [4]
+    assert report.repeated == 3
+
+
 def test_what_an_import_makes_of_repeated_turns_is_what_reading_makes(tmp_path: Path) -> None:
     """A folder with calls that share turns: the file has what `read_trajectories` gives."""
     history = [user("a"), reply("b"), user("c")]
@@ -240,6 +327,54 @@ def test_a_session_that_goes_on_under_another_name_is_one(tmp_path: Path) -> Non
     report = Report()
     [found] = read_trajectories(tmp_path, report=report)
     assert (found.task, len(found), report.repeated) == ("s2", 4, 1)
+
+
+def windows(talk: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The calls of a conversation whose client sends the last messages alone."""
+    return [exchange(talk[max(0, at - most) : at], talk[at]) for at in range(1, len(talk), 2)]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 9), st.integers(-1, 1))
+@settings(deadline=None, max_examples=60)
+def test_long_turns_that_windows_repeat_are_counted(lengths: list[int], most: int, more: int) -> None:
+    """Against brute force: turns of histories, each with the message before it, that another call has."""
+    records = []
+    for talk, length in enumerate(lengths):
+        said = [(user(f"{talk} asks {turn}"), reply(f"{turn}".ljust(LONG + more))) for turn in range(length)]
+        records += windows([message for pair in said for message in pair], most)
+    found, report = read(*records)
+    turns = [
+        (name, (before["content"], after["content"]), after is not one.messages[-1])
+        for name, one in enumerate(found)
+        for before, after in pairwise(one.messages)
+        if is_own(after) and after["role"] == "assistant" and more >= 0
+    ]
+    resent = [
+        turn
+        for name, turn, is_history in turns
+        if is_history and any(turn == b and name != a for a, b, _ in turns)
+    ]
+    assert (report.long_turns, report.resent_turns) == (len(turns), len(resent))
+
+
+def test_equal_long_replies_to_equal_questions_are_no_histories() -> None:
+    """A router's calls: each answer stands alone."""
+    found, report = read(*(of_chat(str(number), "x" * LONG) for number in range(5)))
+    assert (len(found), report.long_turns, report.resent_turns) == (5, 5, 0)
+
+
+def test_an_import_counts_the_turns_that_windows_repeat(tmp_path: Path) -> None:
+    """Beside plain lines, whose turns are no calls'."""
+    talk = [message for turn in range(6) for message in (user(f"{turn}?"), reply(f"{turn}".ljust(LONG, ".")))]
+    plain = [{"messages": talk[4:8]}] * 2
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in plain + windows(talk, 5)))
+    for name in ("out.parquet", "out.jsonl"):
+        report, imported = Report(), Report()
+        found = list(read_trajectories(tmp_path / "log.jsonl", report=report))
+        import_logs([tmp_path / "log.jsonl"], tmp_path / name, report=imported, workers=1)
+        assert list(read_trajectories(tmp_path / name)) == found
+        assert imported == report
+        assert report.resent_turns > 0
 
 
 def test_also_across_files(tmp_path: Path) -> None:
@@ -336,6 +471,8 @@ def test_runs_are_attempts_and_stay() -> None:
     found, report = read(run, run)
     assert (len(found), report.repeated) == (2, 0)
     found, report = read({**run, "success": False}, longer)
+    assert (len(found), report.repeated) == (2, 0)
+    found, report = read(*[exchange([user("a")], reply("b")) | {"success": True}] * 2)
     assert (len(found), report.repeated) == (2, 0)
     found, report = read(
         exchange([user("a")], reply("b")) | {"task": "1"}, exchange([user("a")], reply("b")) | {"task": "2"}

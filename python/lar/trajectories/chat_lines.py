@@ -41,7 +41,7 @@ class ChatLines:
         self.numbers, self.lines = self._numbers["number"], self._numbers["line"]
         self.lengths: NDArray[np.int64] = np.diff(self._numbers["messages"]).astype(np.int64)
         self.characters = self._numbers["characters"]
-        self.openings: NDArray[np.void] = self._numbers["opening"].view(OPENING)
+        self.openings = _openings(self._numbers["opening"])
         self._roles, self._contents = self._column("role"), self._column("content")
         self.tasks = self._named_tasks()
 
@@ -144,6 +144,13 @@ class ChatLines:
         structs = pa.StructArray.from_arrays(members, fields=list(_CALLS.value_type))
         parts = [pa.py_buffer(self._numbers[name]) for name in ("has_calls", "calls")]
         return pa.Array.from_buffers(_CALLS, len(self._roles), parts, children=[structs])
+
+
+def _openings(data: NDArray[np.uint8]) -> NDArray[np.void]:
+    """OPENING (n), of the core's bytes: a plain line is no call, so the core writes no id of a reply."""
+    written = OPENING.itemsize - OPENING["reply"].itemsize
+    rows = np.pad(data.reshape(-1, written), ((0, 0), (0, OPENING.itemsize - written)))
+    return rows.view(OPENING).ravel()
 
 
 class _Conversation:

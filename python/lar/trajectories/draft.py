@@ -27,6 +27,8 @@ class Draft:
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
     is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    reply_id: str | None = None  # which the provider gave the reply of a call
+    is_cut: bool = False  # the reply of a call is a stream without an end
     is_fork: bool = False  # its beginning may be copied from another session, which it names
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from

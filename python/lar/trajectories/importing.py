@@ -28,6 +28,7 @@ from lar.trajectories.buffers import flags
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.inputs.files import Source, find_sources
+from lar.trajectories.long_turns import LongTurns
 from lar.trajectories.read import check_count
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import OPENING, Repeats
@@ -232,7 +233,7 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
     kept, touched = ~own, np.zeros(len(own), dtype=np.bool_)
     kept[others], touched[others] = ~repeats.repeated, repeats.touched
     number = np.cumsum(~own) - 1  # of each of the others, counted from 0
-    tally, groups = Tally(found=int((own | kept).sum())), _Groups(writer)
+    tally, groups, turns = Tally(found=int((own | kept).sum())), _Groups(writer), LongTurns()
     share = 1.0 if sample is None else sample / tally.found
     for wanted in (own, kept):
         if not wanted.any():
@@ -247,8 +248,10 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
             if wanted is kept and touched[here].any():
                 chosen = _restored(chosen, spool.encoding, repeats, number[here][rows])
             tally.add(chosen)
+            turns.add(chosen.column("_long").flatten().to_numpy(zero_copy_only=False))
             groups.add(encoded(chosen), chosen.column("_characters"))
     groups.finish()
+    turns.count(report)
     if tally.trajectories == 0:
         raise OptionError(
             f"no task of {tally.found:,} trajectories falls into a sample of {sample}; give more"

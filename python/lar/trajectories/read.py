@@ -28,6 +28,7 @@ from lar.trajectories.inputs.files import (
 )
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, raw_records
+from lar.trajectories.long_turns import LongTurns, long_turns
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
@@ -115,13 +116,16 @@ def _read_all(
             else:
                 rows_read.add(item.found.trajectory, item.place)
                 openings += opening(item.found)
-        repeats = Repeats(rows_read, bytes(openings), report)
+        repeats, turns = Repeats(rows_read, bytes(openings), report), LongTurns()
         for number, repeated in enumerate(repeats.repeated):
             trajectory, place = rows_read.read(number)
             if repeated:
                 report.repeat(place)
             else:
-                yield repeats.restored(number, trajectory, place)
+                kept = repeats.restored(number, trajectory, place)
+                turns.add(long_turns(kept) if repeats.is_call(number) else [])
+                yield kept
+        turns.count(report)
     problems = report.problems
     check_count(count, report)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
@@ -301,6 +305,8 @@ class Reader:
         counts.records += 1
         for found in kept:
             counts.add(found.trajectory)
+            if found.is_cut:
+                self.report.cut_stream(place)
         if not is_own:
             rest = {**value, "messages": None} if reading.is_plain else value
             if texts := left_out(rest, [found.trajectory for found in reading.found]):

@@ -19,7 +19,7 @@ class Found:
     """A trajectory as it was found in a log.
 
     is_call: it is one call of a model and not a whole run. names_task: the log says which task it is about.
-    is_fork and is_part: see `Draft`.
+    is_fork, is_part, reply_id and is_cut: see `Draft`.
     """
 
     trajectory: Trajectory
@@ -27,6 +27,8 @@ class Found:
     names_task: bool = False
     is_fork: bool = False
     is_part: bool = False
+    reply_id: str | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def read_record(
             problems.append(str(error))
         else:
             names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
-            found.append(Found(trajectory, draft.is_call, names_task, draft.is_fork, draft.is_part))
+            kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
+            found.append(Found(trajectory, *kinds, draft.reply_id, draft.is_cut))
     if not found and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)

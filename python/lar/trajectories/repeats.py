@@ -2,7 +2,7 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 27 bytes for each of them, and 96 bytes more for those
+trajectories wait in a temporary file. In memory are 35 bytes for each of them, and 96 bytes more for those
 that begin as others do.
 """
 
@@ -25,7 +25,7 @@ from lar.trajectories.waiting import Rows
 from lar.utils.files import temporary_files
 
 _CHUNK = 1 << 15  # digests that are looked up at a time
-_NO_TASK = bytes(8)
+_NO_TASK = _NO_REPLY = bytes(8)
 
 _Digests = NDArray[np.bytes_]
 
@@ -36,7 +36,11 @@ OPENING = np.dtype(
         ("task", np.uint64),  # a digest of the task, 0 where the log names none
         ("links", np.uint8),  # how many of the two messages there are
         ("kind", np.uint8),  # one of the four below
-        ("is_open", np.bool_),  # whether it may be a repetition
+        ("is_open", np.bool_),  # whether it has a message and no recorded result
+        (
+            "reply",
+            np.uint64,
+        ),  # a digest of the id of a call's reply, 0 where none is known
     ]
 )
 """What is in memory of each trajectory: trajectories that begin differently are not compared further."""
@@ -51,13 +55,15 @@ def opening(found: Found) -> bytes:
     trajectory = found.trajectory
     links = [digest[:8] for _, digest in chain(trajectory.messages, most=2)]
     first, second = (*links, bytes(8), bytes(8))[:2]
-    # A run whose result is recorded is an attempt of its own, whatever others begin with.
+    # A run whose result is recorded is an attempt of its own, whatever others begin with. The flag of a call
+    # may tell no more than that the service answered, so it hides no history that another call repeats.
     is_open = trajectory.success is None and bool(links)
     task = _NO_TASK
     if found.names_task:
         task = digest_of(trajectory.task, 8)
     kind = _CALL if found.is_call else _FORK if found.is_fork else _PART if found.is_part else _RUN
-    return b"".join((first, second, task, bytes((len(links), kind, is_open))))
+    reply = digest_of(found.reply_id, 8) if found.is_call and found.reply_id else _NO_REPLY
+    return b"".join((first, second, task, bytes((len(links), kind, is_open)), reply))
 
 
 class Repeats:
@@ -75,10 +81,11 @@ class Repeats:
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
         kinds, is_open = self._kinds[numbers], known["is_open"][numbers]
+        may_begin = is_open | (kinds == _CALL)
         ends = _Ends(rows, numbers, known)
         self._copies = Copies(rows, numbers[kinds != _CALL], self._kinds, forks=_FORK, parts=_PART)
         second = _is_second(ends, known[numbers]) | np.isin(numbers, self._copies.second)
-        begins = is_open & ends.begins_another
+        begins = may_begin & ends.begins_another
         begins &= ~_of_others(rows, numbers, ends, begins & (kinds == _CALL))
         again = begins | (is_open & second)
         self.repeated[numbers] = again
@@ -86,6 +93,10 @@ class Repeats:
         self._copies.take(numbers[~again & (kinds == _RUN)])
         dropped = Dropped(numbers[again], ends.own[again], ends.origins[again], begins[again])
         self._replies = Replies(rows, dropped, np.unique(ends.replies), report)
+
+    def is_call(self, number: int) -> bool:
+        """Whether the trajectory with this number is a call of a model."""
+        return bool(self._kinds[number] == _CALL)
 
     def restored(self, number: int, trajectory: Trajectory, place: str) -> Trajectory:
         """The trajectory with this number with what its repetitions lack, and each turn counted once.
@@ -146,15 +157,16 @@ def _digests(data: bytearray) -> _Digests:
 
 def _related(known: _Openings) -> NDArray[np.bool_]:
     """Which trajectories share their beginning with others of which one may be a repetition."""
-    links, is_open = known["links"], known["is_open"]
+    links = known["links"]
+    may_begin = known["is_open"] | ((known["kind"] == _CALL) & (links > 0))
     related = np.zeros(len(known), dtype=np.bool_)
     two = np.flatnonzero(links == 2)
     if len(two):
         _, group, size = np.unique(known["second"][two], return_inverse=True, return_counts=True)
-        some_open = np.bincount(group, weights=is_open[two], minlength=len(size)) > 0
-        related[two] = ((size > 1) & some_open)[group]
+        some_begin = np.bincount(group, weights=may_begin[two], minlength=len(size)) > 0
+        related[two] = ((size > 1) & some_begin)[group]
     # A conversation of one message may be the beginning of any that begins with it.
-    short = known["first"][(links == 1) & is_open]
+    short = known["first"][(links == 1) & may_begin]
     return related | (np.isin(known["first"], short) & (links > 0))
 
 
@@ -184,11 +196,16 @@ def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
 
 
 def _is_second(ends: _Ends, known: _Openings) -> NDArray[np.bool_]:
-    """Whether it is a model call that was there before; two equal runs are two attempts at a task."""
+    """Whether it is a model call that was there before; two equal runs are two attempts at a task.
+
+    Calls whose replies have different ids are different ones. A call without an id may be any of them.
+    """
     keys = [*(ends.origins[name] for name in ORIGIN.names or ()), known["task"], ends.own]
-    order = np.lexsort((np.arange(len(known)), *keys))
+    replies = known["reply"]
+    order = np.lexsort((np.arange(len(known)), replies, replies == 0, *keys))
     order = order[known["kind"][order] == _CALL]
     same = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
+    same &= (replies[order][1:] == replies[order][:-1]) | (replies[order][1:] == 0)
     second = np.zeros(len(known), dtype=np.bool_)
     second[order[1:]] = same
     return second

@@ -1,5 +1,6 @@
 """What dropped trajectories give to the kept ones: replies as the model wrote them, and texts they lack."""
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,8 +100,11 @@ class Replies:
         return same[0], not free
 
     def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
-        """Count the texts of a trajectory that `kept` has not: another text of the system, say."""
-        if texts := left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept]):
+        """Count the texts of a trajectory that `kept` has not: another text of the system or outcome, say."""
+        texts = left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept])
+        if trajectory.success not in (None, kept.success):
+            texts["success"] = len(json.dumps(trajectory.success))
+        if texts:
             self._report.leave_out(REPEATED, texts, place)
 
     def _read(self, at: int) -> tuple[Trajectory, str]:

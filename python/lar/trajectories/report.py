@@ -67,8 +67,10 @@ class Report:
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
     repeated_turns: turns of the agent that count in another trajectory and are context in this one.
-    redacted: private values that were replaced, by kind. not_read: by what they are, files of folders that
-    are no logs. problems: records that could not be read.
+    long_turns: the agent's long turns in single calls that were kept. resent_turns: those of them that stand
+    in the history of a call and in another call too, and count in both. cut: calls whose reply is a stream
+    without an end. redacted: private values that were replaced, by kind. not_read: by what they are, files
+    of folders that are no logs. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -83,6 +85,10 @@ class Report:
     first_repeated: str | None = None
     repeated_turns: int = 0
     first_repeated_turn: str | None = None
+    long_turns: int = 0
+    resent_turns: int = 0
+    cut: int = 0
+    first_cut: str | None = None
     redacted: Counter[str] = field(default_factory=Counter)
     not_read: dict[str, NotRead] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
@@ -107,6 +113,11 @@ class Report:
         """Count a turn of a trajectory that counts in another one."""
         self.repeated_turns += 1
         self.first_repeated_turn = self.first_repeated_turn or place
+
+    def cut_stream(self, place: str) -> None:
+        """Count a call whose reply is a stream without an end."""
+        self.cut += 1
+        self.first_cut = self.first_cut or place
 
     def pass_over(self, what: str, file: Path | str) -> None:
         """Count a file that is not read."""
@@ -134,6 +145,10 @@ class Report:
         self.first_repeated = self.first_repeated or other.first_repeated
         self.repeated_turns += other.repeated_turns
         self.first_repeated_turn = self.first_repeated_turn or other.first_repeated_turn
+        self.long_turns += other.long_turns
+        self.resent_turns += other.resent_turns
+        self.cut += other.cut
+        self.first_cut = self.first_cut or other.first_cut
         self.redacted.update(other.redacted)
         for what, files in other.not_read.items():
             self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files

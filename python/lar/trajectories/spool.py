@@ -21,6 +21,7 @@ from lar.trajectories.groups import characters_of, grouped
 from lar.trajectories.layouts import json_stream, parquet
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, each_record
+from lar.trajectories.long_turns import long_turns
 from lar.trajectories.problems import places_of
 from lar.trajectories.read import Item, Reader
 from lar.trajectories.redact import Redactor
@@ -31,7 +32,8 @@ from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encodin
 from lar.utils.paths import printable
 
 # Columns beside the encoded trajectories.
-_EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_turns", "_own")
+_EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_turns", "_long", "_own")
+_DIGESTS = pa.list_(pa.int64())  # of the `long_turns` of a call; null for other trajectories
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +137,24 @@ def _plain_part(lines: ChatLines, block: Lines) -> _Part:
         buffers.numbers(lines.lengths),
         buffers.numbers(lines.characters),
         buffers.numbers(lines.turns),
+        pa.nulls(len(lines), _DIGESTS),
         buffers.flags(np.zeros(len(lines), np.bool_)),
     )
     return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(len(lines)))
 
 
 def _part(items: list[Item], encoding: Encoding) -> _Part:
-    trajectories = [item.found.trajectory for item in items]
+    found = [item.found for item in items]
+    trajectories = [one.trajectory for one in found]
     extra = (
         pa.array([printable(item.place) for item in items], pa.string()),
         pa.array([trajectory.task for trajectory in trajectories], pa.string()),
         pa.array([trajectory.success for trajectory in trajectories], pa.bool_()),
         *_lengths(trajectories).values(),
+        pa.array([long_turns(one.trajectory) if one.is_call else None for one in found], _DIGESTS),
         pa.array([item.is_own for item in items], pa.bool_()),
     )
-    openings = b"".join(opening(item.found) for item in items)
+    openings = b"".join(map(opening, found))
     own = bytes(item.is_own for item in items)
     return _Part(_beside(encoding.encode(trajectories), extra), openings, own)
 
@@ -236,6 +241,9 @@ def read_spooled(block: Spooled) -> Iterator[pa.RecordBatch]:
 def with_others(batch: pa.RecordBatch, trajectories: list[Trajectory], encoding: Encoding) -> pa.RecordBatch:
     """The batch with `trajectories` in place of its own, and their lengths beside them."""
     extra = {name: batch.column(name) for name in _EXTRA} | _lengths(trajectories)
+    are_calls = extra["_long"].is_valid().to_pylist()
+    turns = [long_turns(one) if call else None for one, call in zip(trajectories, are_calls, strict=True)]
+    extra["_long"] = pa.array(turns, _DIGESTS)
     return _beside(encoding.encode(trajectories), tuple(extra.values()))
 
 

@@ -187,6 +187,7 @@ def _streamed(deltas):
         {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]}
         for delta in deltas
     ]
+    chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}] if chunks else []
     calls = whole_reply(chunks).get("tool_calls", []) if chunks else []
     return [(call["id"], call["name"], call["arguments"]) for call in calls]
 

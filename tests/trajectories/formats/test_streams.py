@@ -65,6 +65,21 @@ def converse(said: list[str], calls: int) -> Iterator[Event]:
     yield {"messageStop": {"stopReason": "tool_use"}}
 
 
+def anthropic(said: list[str], calls: int) -> Iterator[Event]:
+    yield {"type": "message_start", "message": {"type": "message", "role": "assistant", "content": []}}
+    yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    for piece in said:
+        yield {"type": "content_block_delta", "index": 0, "delta": {"text": piece}}
+    yield {"type": "content_block_stop", "index": 0}
+    for index in range(1, calls + 1):
+        block = {"type": "tool_use", "id": f"c{index - 1}", "name": "count", "input": {}}
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        for piece in ('{"bay"', ": 4}"):
+            yield {"type": "content_block_delta", "index": index, "delta": {"partial_json": piece}}
+        yield {"type": "content_block_stop", "index": index}
+    yield {"type": "message_stop"}
+
+
 def responses(said: list[str], calls: int) -> Iterator[Event]:
     """A stream that breaks off: no item is done, and there is no whole response."""
     yield {"type": "response.created", "response": {"id": "r", "object": "response", "output": []}}
@@ -100,6 +115,7 @@ STREAMS = {
     "chat": (CHAT, chat, FORMS),
     "ollama": (CHAT, ollama, FORMS | {"lines": lines}),
     "gemini": (GEMINI, gemini, FORMS),
+    "anthropic": (CHAT, anthropic, FORMS),
     "converse": (CONVERSE, converse, FORMS | {"stream": lambda events: {"stream": events}}),
     "responses": (RESPONSES, responses, FORMS),
 }
@@ -118,12 +134,66 @@ def test_the_pieces_are_joined_in_any_interface_and_form(name, form, said, calls
     if not "".join(said) and not calls:
         return
     (found,), report = read({"request": request, "response": forms[form](list(stream(said, calls)))})
-    is_named = name in ("chat", "converse", "responses")
+    is_named = name in ("chat", "anthropic", "converse", "responses")
     made = [call("count", '{"bay": 4}', f"c{number}" if is_named else None) for number in range(calls)]
     assert found.messages == [ASKED, agent("".join(said), *made)]
     assert not [
         path for _, path in report.left_out if path.endswith(("text", "content", "delta", "arguments"))
     ]
+
+
+ENDS: dict[str, list[Event]] = {
+    "chat": [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}],
+    "responses": [{"type": "response.completed", "response": {"id": "r", "status": "completed"}}],
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("form", [sent, list, lambda events: sent(events).split("\n")])
+@given(
+    said=st.lists(st.text("ab", min_size=1), min_size=1, max_size=3), calls=st.integers(0, 2), data=st.data()
+)
+@settings(deadline=None, max_examples=25)
+def test_a_stream_that_was_cut_is_counted_and_has_no_call_that_it_does_not_hold(
+    name, form, said, calls, data
+):
+    request, stream, _ = STREAMS[name]
+    events = [*stream(said, calls), *ENDS.get(name, [])]
+    end = data.draw(st.integers(min(3, len(events)), len(events)))  # not before the first text
+    (whole,), uncut = read({"request": request, "response": form(events)})
+    (found,), report = read({"request": request, "response": form(events[:end])})
+    assert (uncut.cut, report.cut) == (0, int(end < len(events)))
+    made, told = (one.messages[-1].get("tool_calls", []) for one in (found, whole))
+    assert whole.messages[-1]["content"].startswith(found.messages[-1]["content"])
+    assert made == told[: len(made)]
+    if end >= len(events) - 1:
+        assert found.messages == whole.messages
+
+
+def test_a_call_without_arguments_is_one_only_where_its_end_is_there():
+    events = [event for event in anthropic(["I look."], 1) if "partial_json" not in event.get("delta", ())]
+    for end, calls in {len(events) - 1: 1, len(events) - 2: 0}.items():
+        (found,), report = read({"request": CHAT, "response": sent(events[:end])})
+        assert found.messages == [ASKED, agent("I look.", *[call("count", "{}", "c0")] * calls)]
+        assert report.cut == 1
+        assert sum(left.characters for left in report.left_out.values()) == (0 if calls else len("count"))
+
+
+def test_what_is_lost_of_a_call_that_was_cut_is_named():
+    """Both forms of calls in OpenAI's streams: broken arguments are not finished, and none are invented."""
+    deltas = [
+        {"content": "I look."},
+        {"tool_calls": [{"index": 0, "id": "c0", "function": {"name": "count", "arguments": '{"bay":'}}]},
+        {"tool_calls": [{"index": 1, "id": "c1", "function": {"name": "weigh", "arguments": ""}}]},
+    ]
+    older = [deltas[0], {"function_call": {"name": "count", "arguments": '{"bay":'}}]
+    for said in (deltas, older):
+        events = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in said]
+        (found,), report = read({"request": CHAT, "response": sent(events)})
+        assert found.messages == [ASKED, agent("I look.")]
+        assert report.cut == 1
+        lost = {path.rpartition(".")[2] for _, path in report.left_out}
+        assert lost == {"name", "arguments"}
 
 
 def test_thoughts_are_joined():

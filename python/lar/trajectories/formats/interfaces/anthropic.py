@@ -9,7 +9,8 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_of
-from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields
+from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
+from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
 
 # Parts of messages that only Anthropic has.
@@ -37,15 +38,17 @@ def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any])
     request = exchange.request
     raw = [_converted(message) for message in [*_system(request), *conversation]]
     tools = request.get("toolConfig")
-    name = exchange.reply.get("id") if isinstance(exchange.reply, dict) else None
+    name = reply_id(exchange.reply)
     return Draft(
         normalize_messages(raw),
-        id=identifier(value.get("id")) or identifier(name),
+        id=identifier(value.get("id")) or name,
         task=task_of(value),
         success=success_of(value),
         model=_model(exchange) or text_or_none(value.get("model")) or text_or_none(value.get("modelId")),
         tools=parse_tools(tools.get("tools") if isinstance(tools, dict) else request.get("tools")),
         is_call=True,
+        reply_id=name,
+        is_cut=is_cut(exchange.reply),
     )
 
 

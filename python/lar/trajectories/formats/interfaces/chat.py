@@ -7,6 +7,7 @@ success, model, source, tools, messages`, with `split_key` before `task`).
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -21,7 +22,9 @@ from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
+from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 
@@ -221,7 +224,9 @@ def _read(record: Record) -> list[Draft]:
         history, reply = (history, []) if is_whole else _continued(history, reply)
     messages = normalize_messages(with_system(history + reply, inner or value))
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
-    return [_draft(value, messages, inner, next(filter(None, schemas), None), is_call=bool(reply))]
+    draft = _draft(value, messages, inner, next(filter(None, schemas), None))
+    raw = _raw_reply(value)
+    return [replace(draft, is_call=bool(reply), reply_id=reply_id(raw), is_cut=is_cut(raw))]
 
 
 def _draft(
@@ -229,12 +234,9 @@ def _draft(
     messages: list[Message],
     inner: dict[str, Any],
     tools: list[Tool] | None,
-    *,
-    is_call: bool = False,
 ) -> Draft:
     return Draft(
         messages,
-        is_call=is_call,
         id=identifier(value.get("id")),
         task=task_of(value),
         success=success_of(value),
@@ -243,6 +245,12 @@ def _draft(
         keep_source="source" in value,
         tools=tools,
     )
+
+
+def _raw_reply(value: dict[str, Any]) -> Any:
+    """The body of the reply, which may be the record itself; None where there is no one exchange."""
+    found = exchanges_of(value)
+    return value if "choices" in value else found[0].reply if len(found) == 1 else None
 
 
 FORMAT = Format(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.draft import identifier
 from lar.trajectories.formats.interfaces.streams import whole_reply
 
 _REQUESTS = (
@@ -78,6 +79,13 @@ def exchanges_of(value: Any) -> list[Exchange]:
         one = exchange_of(value)
         _latest = latest = value, list(_listed(value)) if one is None else [one]
     return latest[1]
+
+
+def reply_id(reply: Any) -> str | None:
+    """The id that the provider gave a reply; None for a text, or where the log has none."""
+    if not isinstance(reply, dict):
+        return None
+    return next((name for key in ("id", "responseId") if (name := identifier(reply.get(key)))), None)
 
 
 def outer_fields(value: Any, exchanges: list[Exchange]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from lar.trajectories.dialects.messages import from_json_text, normalize_message
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.interfaces.streams import whole_reply
+from lar.trajectories.formats.interfaces.exchange import reply_id
+from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
@@ -231,6 +232,8 @@ def _read(record: Record) -> list[Draft]:
             model=next(filter(None, map(text_or_none, names)), None),
             tools=parse_tools(request.get("tools")),
             is_call=bool(response),
+            reply_id=reply_id(response),
+            is_cut=is_cut(response),
         )
     ]
 

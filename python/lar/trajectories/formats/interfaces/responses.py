@@ -13,7 +13,14 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.chat import success_of, task_of
-from lar.trajectories.formats.interfaces.exchange import Exchange, body_of, exchanges_of, outer_fields
+from lar.trajectories.formats.interfaces.exchange import (
+    Exchange,
+    body_of,
+    exchanges_of,
+    outer_fields,
+    reply_id,
+)
+from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message
@@ -34,7 +41,7 @@ def _read(record: Record) -> list[Draft]:
         before = histories.get(str(exchange.request.get("previous_response_id")), [])
         for said in _conversations(exchange, before):
             drafts.append(_draft(said, exchange, fields))
-            histories[str(_of_reply(exchange, "id"))] = said
+            histories[str(reply_id(exchange.reply))] = said
     return drafts
 
 
@@ -87,20 +94,18 @@ def _output(reply: Any) -> list[Any]:
     return reply if isinstance(reply, list) else []
 
 
-def _of_reply(exchange: Exchange, key: str) -> Any:
-    return exchange.reply.get(key) if isinstance(exchange.reply, dict) else None
-
-
 def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
     sources = (exchange.request, exchange.reply if isinstance(exchange.reply, dict) else {}, value)
     return Draft(
         _with_instructions(normalize_messages(said), sources),
-        id=identifier(value.get("id")) or identifier(_of_reply(exchange, "id")),
+        id=identifier(value.get("id")) or reply_id(exchange.reply),
         task=task_of(value),
         success=success_of(value),
         model=next((model for at in sources if (model := text_or_none(at.get("model")))), None),
         tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
         is_call="responses_create_params" not in value,
+        reply_id=reply_id(exchange.reply),
+        is_cut=is_cut(exchange.reply),
     )
 
 

@@ -5,22 +5,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
+from lar.trajectories.dialects.messages import from_json_text
 
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one interface streams: which events only it has, and the reply that all events add up to."""
+    """How one interface streams: which events only it has, and the reply that all events add up to.
+
+    is_end: whether an event ends the reply. assemble: the reply, by the events and whether one of them is the
+    end; without it, calls whose arguments are not complete are left out.
+    """
 
     is_mine: Callable[[Event], bool]
-    assemble: Callable[[list[Event]], dict[str, Any]]
+    is_end: Callable[[Event], bool]
+    assemble: Callable[[list[Event], bool], dict[str, Any]]
 
 
-def _message(events: list[Event]) -> dict[str, Any]:
+def is_complete(arguments: Any) -> bool:
+    """Whether the arguments of a call are a whole object; empty text may be the beginning of one."""
+    return bool(arguments) and isinstance(from_json_text(arguments), dict)
+
+
+def _message(events: list[Event], is_whole: bool) -> dict[str, Any]:
     """A message of Anthropic, its blocks put together."""
     message: dict[str, Any] = {"role": "assistant", "type": "message"}
     blocks: dict[Any, dict[str, Any]] = {}
+    ended = {event.get("index") for event in events if event.get("type") == "content_block_stop"}
     for event in events:
         if event.get("type") == "message_start" and isinstance(event.get("message"), dict):
             message |= event["message"]
@@ -30,7 +42,12 @@ def _message(events: list[Event]) -> dict[str, Any]:
             delta = event["delta"]
             new = {"type": "thinking" if "thinking" in delta else "text"}
             _extend(blocks.setdefault(event.get("index"), new), delta)
-    return message | {"content": list(blocks.values())}
+    content = [block for at, block in blocks.items() if is_whole or at in ended or not _is_begun_call(block)]
+    return message | {"content": content}
+
+
+def _is_begun_call(block: dict[str, Any]) -> bool:
+    return str(block.get("type")).endswith("tool_use") and not is_complete(block.get("input"))
 
 
 def _extend(block: dict[str, Any], delta: dict[str, Any]) -> None:
@@ -42,9 +59,9 @@ def _extend(block: dict[str, Any], delta: dict[str, Any]) -> None:
             block[name] = (before if isinstance(before, str) else "") + piece
 
 
-def _converse(events: list[Event]) -> dict[str, Any]:
+def _converse(events: list[Event], is_whole: bool) -> dict[str, Any]:
     """A message of Anthropic from the events of Bedrock's ConverseStream."""
-    return _message([one for event in events for one in _anthropic_event(event)])
+    return _message([one for event in events for one in _anthropic_event(event)], is_whole)
 
 
 def _anthropic_event(event: Event) -> Iterator[Event]:
@@ -63,17 +80,21 @@ def _anthropic_event(event: Event) -> Iterator[Event]:
         said = {name: piece for name, piece in pieces.items() if piece is not None}
         if said:
             yield _of_block("content_block_delta", going, {"delta": said})
+    elif isinstance(ended := event.get("contentBlockStop"), dict):
+        yield _of_block("content_block_stop", ended, {})
 
 
 def _of_block(kind: str, event: Event, more: Event) -> Event:
     return {"type": kind, "index": event.get("contentBlockIndex"), **more}
 
 
-def _completion(events: list[Event]) -> dict[str, Any]:
+def _completion(events: list[Event], is_whole: bool) -> dict[str, Any]:
     """A message of OpenAI chat, from the deltas of its first choice."""
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     calls: list[dict[str, Any]] = []
     known: dict[Any, dict[str, Any]] = {}  # the last call of each index
+    if name := next((event["id"] for event in events if isinstance(event.get("id"), str)), None):
+        message["id"] = name
     for delta in _deltas(events):
         for key in ("content", "reasoning_content", "reasoning", "refusal"):
             if isinstance(delta.get(key), str):
@@ -87,6 +108,10 @@ def _completion(events: list[Event]) -> dict[str, Any]:
         if isinstance(delta.get("function_call"), dict):  # OpenAI's older form: one call, without an id
             older = message.setdefault("function_call", {"name": "", "arguments": ""})
             _extend_call(older, {"function": delta["function_call"]})
+    if not is_whole:
+        calls = [call for call in calls if is_complete(call["arguments"])]
+        if not is_complete(message.get("function_call", {}).get("arguments")):
+            message.pop("function_call", None)
     return message | ({"tool_calls": calls} if calls else {})
 
 
@@ -124,7 +149,7 @@ def _extend_call(call: dict[str, Any], delta: dict[str, Any]) -> None:
     call["arguments"] += arguments if isinstance(arguments, str) else to_json(arguments)
 
 
-def _completed_text(events: list[Event]) -> dict[str, Any]:
+def _completed_text(events: list[Event], is_whole: bool) -> dict[str, Any]:  # noqa: ARG001
     """A message from the pieces of OpenAI's older text completions; of several completions the first."""
     pieces: list[str] = []
     for choice in _first_choices(events):
@@ -134,7 +159,7 @@ def _completed_text(events: list[Event]) -> dict[str, Any]:
     return {"role": "assistant", "content": "".join(pieces)}
 
 
-def _ollama(events: list[Event]) -> dict[str, Any]:
+def _ollama(events: list[Event], is_whole: bool) -> dict[str, Any]:  # noqa: ARG001 (its calls come whole)
     """A message of Ollama, from pieces of its chat (`message`) or of its completions (`response`)."""
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     for event in filter(_is_ollama, events):
@@ -153,7 +178,7 @@ def _is_ollama(event: Event) -> bool:
     return said and "model" in event and isinstance(event.get("done"), bool)
 
 
-def _gemini(events: list[Event]) -> dict[str, Any]:
+def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:  # noqa: ARG001 (its calls come whole)
     """A response of Gemini whose first candidate has the parts of all chunks."""
     response: dict[str, Any] = {}
     parts: list[Any] = []
@@ -192,12 +217,32 @@ def is_typed(*prefixes: str) -> Callable[[Event], bool]:
     return lambda event: str(event.get("type")).startswith(prefixes)
 
 
-ANTHROPIC = Dialect(is_typed("message_start", "content_block_"), _message)
-CONVERSE = Dialect(lambda event: "messageStart" in event or "contentBlockDelta" in event, _converse)
+def _ends_message(event: Event) -> bool:
+    delta = event.get("delta")
+    return event.get("type") == "message_stop" or (isinstance(delta, dict) and bool(delta.get("stop_reason")))
+
+
+def _ends_choice(event: Event) -> bool:
+    return any(choice.get("finish_reason") for choice in _first_choices([event]))
+
+
+def _ends_candidate(event: Event) -> bool:
+    candidates = _chunk(event).get("candidates") or ()
+    return any(one.get("finishReason") for one in candidates if not one.get("index"))
+
+
+ANTHROPIC = Dialect(is_typed("message_start", "content_block_"), _ends_message, _message)
+CONVERSE = Dialect(
+    lambda event: "messageStart" in event or "contentBlockDelta" in event,
+    lambda event: "messageStop" in event,
+    _converse,
+)
 # By the deltas, because some servers leave out `object`; a stream may also have no choice at all.
 CHAT = Dialect(
-    lambda event: _has_choice("delta")(event) or event.get("object") == "chat.completion.chunk", _completion
+    lambda event: _has_choice("delta")(event) or event.get("object") == "chat.completion.chunk",
+    _ends_choice,
+    _completion,
 )
-TEXT = Dialect(_has_choice("text"), _completed_text)
-OLLAMA = Dialect(_is_ollama, _ollama)
-GEMINI = Dialect(_is_gemini, _gemini)
+TEXT = Dialect(_has_choice("text"), _ends_choice, _completed_text)
+OLLAMA = Dialect(_is_ollama, lambda event: event.get("done") is True, _ollama)
+GEMINI = Dialect(_is_gemini, _ends_candidate, _gemini)

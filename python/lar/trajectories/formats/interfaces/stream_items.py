@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_typed
+from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_complete, is_typed
 
 # Deltas of an item's own text, and the member that they add to.
 _MEMBERS = {
@@ -21,21 +21,40 @@ _PARTS = {
 }
 
 
-def _response(events: list[Event]) -> dict[str, Any]:
+# Of the event, or of the response in it.
+_ENDS = frozenset(("completed", "incomplete", "failed", "cancelled", "done"))
+
+
+def _response(events: list[Event], is_whole: bool) -> dict[str, Any]:
     """The response of the last event which has one; of a stream that breaks off, its items so far."""
     response: dict[str, Any] = {"object": "response"}
     items: dict[Any, dict[str, Any]] = {}  # by their index in the output
+    done: set[Any] = set()
     for place, event in enumerate(events):
         if isinstance(event.get("response"), dict):
             response |= event["response"]
         elif event.get("type") == "response.output_item.done":
             items.pop(None, None)
-            items[event.get("output_index", f"event {place}")] = event["item"]
+            done.add(index := event.get("output_index", f"event {place}"))
+            items[index] = event["item"]
         elif event.get("type") == "response.output_item.added":
             items[event.get("output_index")] = deepcopy(event["item"])
         else:
             _extend(items, event)
-    return response if response.get("output") else response | {"output": list(items.values())}
+    if response.get("output"):
+        return response
+    output = [item for at, item in items.items() if is_whole or at in done or not _is_begun_call(item)]
+    return response | {"output": output}
+
+
+def _is_begun_call(item: dict[str, Any]) -> bool:
+    return str(item.get("type")).endswith("_call") and not is_complete(item.get("arguments"))
+
+
+def _ends(event: Event) -> bool:
+    response = event.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    return status in _ENDS or str(event.get("type")).removeprefix("response.") in _ENDS
 
 
 def _extend(items: dict[Any, dict[str, Any]], event: Event) -> None:
@@ -57,4 +76,4 @@ def _extend(items: dict[Any, dict[str, Any]], event: Event) -> None:
         parts[event.get(index) or 0][text] += piece
 
 
-RESPONSES = Dialect(is_typed("response."), _response)
+RESPONSES = Dialect(is_typed("response."), _ends, _response)

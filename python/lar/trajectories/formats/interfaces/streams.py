@@ -16,12 +16,16 @@ from lar.trajectories.formats.sessions import MALFORMED
 # The first line of server-sent text; some servers begin with a comment. Its data must be an object.
 _SENT = re.compile(r"\s*(data|event|id|retry)?:")
 _OBJECT = re.compile(r"(^|[\r\n])data: *\{")
+_DONE = re.compile(r"(^|[\r\n])data: *\[DONE\]")
+_CUT = "the stream has no end"  # a member of such replies
 # What stands for a stream that cannot be read: the form of a service's error, which is no text of the agent.
 _UNREAD = {"error": {"message": "a stream of no known interface"}}
 
 
 def whole_reply(value: Any) -> Any:
     """The reply that the events of a stream add up to; `value` itself where it is no stream.
+
+    Of a stream that was cut (`is_cut`), calls that are not complete are left out.
 
     Server-sent text of no known interface gives an error, so that nobody takes it for text of the agent.
     """
@@ -30,10 +34,25 @@ def whole_reply(value: Any) -> Any:
     for dialect in _DIALECTS:
         if any(map(dialect.is_mine, events)):
             try:
-                return dialect.assemble(events)
+                is_whole = _is_done(value) or any(map(dialect.is_end, events))
+                reply = dialect.assemble(events, is_whole)
             except MALFORMED:
                 return _UNREAD
+            return reply if is_whole else {**reply, _CUT: True}
     return _UNREAD if is_sent else value
+
+
+def is_cut(reply: Any) -> bool:
+    """Whether a reply is that of a stream without an end."""
+    return isinstance(reply, dict) and _CUT in reply
+
+
+def _is_done(value: Any) -> bool:
+    """Whether a stream has the line with which OpenAI's streams end."""
+    text = "\n".join(value) if _are_lines(value) else value
+    if isinstance(text, list):
+        return any("[DONE]" in (item, item.get("data") if isinstance(item, dict) else None) for item in text)
+    return isinstance(text, str) and _DONE.search(text) is not None
 
 
 def _is_sent(value: Any) -> bool:

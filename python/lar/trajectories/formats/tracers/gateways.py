@@ -11,6 +11,7 @@ from typing import Any
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.layouts.json_stream import Record
@@ -39,6 +40,7 @@ def _read_litellm(record: Record) -> list[Draft]:
         id=identifier(value.get("id") or value.get("request_id")),
         task=identifier(value.get("session_id") or value.get("trace_id")),
         model=text_or_none(value.get("model")),
+        reply_id=reply_id(from_json_text(value["response"])),
     )
     return [draft] if draft else []
 
@@ -56,6 +58,7 @@ def _read_helicone(record: Record) -> list[Draft]:
         id=identifier(value.get("request_id")),
         task=text_or_none(properties.get("Helicone-Session-Id")),
         success=solved_by(_scores(value.get("scores") or {})),
+        reply_id=reply_id(from_json_text(value["response_body"])),
         model=text_or_none(value.get("request_model") or value.get("model")),
     )
     return [draft] if draft else []

@@ -25,7 +25,7 @@ def make_draft(given: Any, answered: Any, *, tools: Any = None, **fields: Any) -
     if not any(map(is_spoken, messages)):
         return None
     schemas = read_tools(tools) or read_tools(history.tools or reply.tools)
-    return Draft(messages, tools=schemas, is_call=True, **fields)
+    return Draft(messages, tools=schemas, is_call=True, is_cut=reply.is_cut, **fields)
 
 
 def _normalized(raw: list[Any]) -> list[Message]:

@@ -45,6 +45,7 @@ class Side:
     messages: list[Any] = field(default_factory=list)
     tools: list[Any] = field(default_factory=list)
     system: list[Any] = field(default_factory=list)
+    is_cut: bool = False  # it is a stream without an end
 
 
 def read_list(items: list[Any], role: str) -> Side | None:

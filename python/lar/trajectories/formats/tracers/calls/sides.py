@@ -14,7 +14,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import from_json_text, normalize_messages
 from lar.trajectories.dialects.responses import turns_of_items
-from lar.trajectories.formats.interfaces.streams import whole_reply
+from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.formats.tracers.calls.message import (
     ABOUT,
     RESPONSE,
@@ -91,7 +91,7 @@ def read_output(value: Any) -> Side:
     if side is None:
         is_none = _is_no_answer(given, was_text=isinstance(value, str))
         return Side() if is_none else Side([{"role": "assistant", "content": _whole(value)}])
-    return Side(_chosen(side.messages), side.tools, side.system)
+    return Side(_chosen(side.messages), side.tools, side.system, is_cut(given))
 
 
 def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:

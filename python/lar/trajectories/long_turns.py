@@ -1,0 +1,53 @@
+"""Long turns of the agent in the histories of calls that stand in another call too, word for word.
+
+Where a client cuts the beginning of a history off, or changes messages in it, no call is the beginning of
+another one. Then each turn counts as often as it was sent. Such turns are counted, and stay: two
+conversations may have equal turns.
+"""
+
+from array import array
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lar.trajectories.chains import digest_of
+from lar.trajectories.dialects.messages import is_own
+from lar.trajectories.report import Report
+from lar.trajectories.schema import Message, Trajectory
+
+LONG = 200  # characters, with reasoning and arguments; shorter turns are equal by chance
+
+
+def long_turns(trajectory: Trajectory) -> list[int]:
+    """Digests of the agent's long turns, each with the message before it; odd ones are of the history."""
+    said = [message for message in trajectory.messages if message["role"] != "system"]
+    found: dict[int, int] = {}  # a turn counts once
+    for place, (before, turn) in enumerate(pairwise(said), start=2):
+        if turn["role"] == "assistant" and is_own(turn) and len(text := _text(turn)) >= LONG:
+            digest = int.from_bytes(digest_of(f"{before['content']}\0{text}", 8), "little", signed=True) >> 1
+            found[digest] = found.get(digest, 0) | (place < len(said))
+    return [2 * digest + is_history for digest, is_history in found.items()]
+
+
+def _text(turn: Message) -> str:
+    arguments = [call["function"]["arguments"] for call in turn.get("tool_calls", ())]
+    return "".join([turn["content"], turn.get("reasoning_content", ""), *arguments])
+
+
+class LongTurns:
+    """The long turns of all calls, 8 bytes each."""
+
+    def __init__(self) -> None:
+        self._digests = array("q")
+
+    def add(self, digests: list[int] | NDArray[np.int64]) -> None:
+        """Add the `long_turns` of calls."""
+        self._digests.extend(digests)
+
+    def count(self, report: Report) -> None:
+        """Count them, and those of histories that stand in another call too."""
+        found = np.frombuffer(self._digests, np.int64)
+        _, kinds, sizes = np.unique(found >> 1, return_inverse=True, return_counts=True)
+        report.long_turns += len(found)
+        report.resent_turns += int(((sizes[kinds] > 1) & (found & 1 == 1)).sum())
