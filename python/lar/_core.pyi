@@ -59,8 +59,8 @@ def read_chat_lines(
         recorded. `tools` int32 (n): the index among the distinct ones, or -1. `messages` int32 (n + 1) and
         `calls` int32 (m + 1): offsets. `has_calls` uint8: a bit for each message. `characters` int64 (n): of
         the contents. `opening` uint8 (n * 27): `OPENING` of `lar.trajectories.repeats` without its last
-        member, where the digest of a missing task is zero. `other` int64 (4 * o): the line, the record's number, the start and the end in
-        the block of each line that is not plain.
+        member, where the digest of a missing task is zero. `other` int64 (4 * o): the line, the record's
+        number, the start and the end in the block of each line that is not plain.
 
         What the agent wrote: turns, calls and characters.
     """

@@ -37,10 +37,7 @@ OPENING = np.dtype(
         ("links", np.uint8),  # how many of the two messages there are
         ("kind", np.uint8),  # one of the four below
         ("is_open", np.bool_),  # whether it has a message and no recorded result
-        (
-            "reply",
-            np.uint64,
-        ),  # a digest of the id of a call's reply, 0 where none is known
+        ("reply", np.uint64),  # a digest of the id of a call's reply, 0 where none is known
     ]
 )
 """What is in memory of each trajectory: trajectories that begin differently are not compared further."""
