@@ -97,6 +97,7 @@ def test_mining_several_sizes_is_mining_each(corpus):
         alone = lar.mine(corpus, size=len(vocabulary))
         saved = [usage(corpus, each).reduction for each in (vocabulary, alone)]
         assert saved[0] == pytest.approx(saved[1], abs=0.02)
+    assert [one.size for one in mine_each(corpus, [8, 2], size=1)] == [8, 2]
 
 
 def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corpus):
@@ -139,6 +140,20 @@ def test_the_recommended_size_is_the_one_that_mine_takes(corpus, monkeypatch, le
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", sizes)
     found = estimate(corpus, sizes=sizes, splits=1, probes=False, prompt_weight=weight)
     assert found.recommended.size == lar.mine(corpus, prompt_weight=weight).mining["size"]
+
+
+def test_equal_gates_are_mined_once_in_the_order_of_the_first(corpus):
+    seen = []
+    found = estimate(
+        corpus,
+        sizes=[4, 4],
+        splits=1,
+        entropy_gates=["p60", None, "p60.0", 0.25, "0.25", None],
+        probes=False,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [(point.size, point.gate) for point in found.points] == [(4, "p60"), (4, None), (4, 0.25)]
+    assert seen[-1] == (6, 6)
 
 
 def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):

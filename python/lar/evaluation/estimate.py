@@ -14,7 +14,7 @@ from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Tokens, Usage, base_usage
-from lar.mining.entropy_gate import parse_gate
+from lar.mining.entropy_gate import EntropyGate, parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
 from lar.utils.arguments import opened
@@ -228,7 +228,8 @@ def estimate(
         corpus: the logs as a corpus, or its folder; of one with a split only the training side is used. Or a
             sample that was taken before: `Sample.of_logs` takes one of logs that are no corpus yet.
         sizes: numbers of latents, in any order.
-        entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation.
+        entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation, and equal
+            ones are mined once.
         splits: the number of splits, at least one.
         most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
             `FEWEST` tasks.
@@ -236,10 +237,11 @@ def estimate(
             tasks, and behind `USUAL_GATE` where there is no other gate.
         workers: splits that are mined at a time, in threads; None for one a core. The result is the same.
         progress: counts minings; called by those threads, one at a time.
-        options: the other options of `mine`; `max_entropy` is not used.
+        options: the other options of `mine`.
 
     Raises:
-        OptionError: there are no sizes, splits, gates or workers, or an option is out of its range.
+        OptionError: there are no sizes, splits, gates or workers, an option is out of its range, or `size` or
+            `max_entropy` is given.
         CorpusError: the corpus has fewer than five tasks, or no text of an agent.
         TypeError: `corpus` is neither an object nor a path, as where trajectories are given.
 
@@ -253,17 +255,16 @@ def estimate(
     _check_options(sizes, options)
     whole = corpus if isinstance(corpus, Sample) else Sample.of(opened(Corpus, corpus, CALL), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
-    for gate in entropy_gates:
-        parse_gate(gate, sample.tokenizer.base_size)
+    gates = _distinct(entropy_gates, sample.tokenizer.base_size)
     pairs = _splits(sample, splits)
     if warning := one_task(sample.task_counts()):
         logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
-    total = len(entropy_gates) * (splits + 1) * len(ordered) + 2 * probed
+    total = len(gates) * (splits + 1) * len(ordered) + 2 * probed
     with Minings(options, workers, progress, total) as minings, without_warnings():
         _ = sample.tokenizer  # read before the threads, of which each would read it
         found = Estimate(
-            _curve(whole, pairs, ordered, entropy_gates, minings),
+            _curve(whole, pairs, ordered, gates, minings),
             runs=sample.num_trajectories,
             tasks=len(sample.tasks),
             tokens=sample.num_tokens,
@@ -276,10 +277,21 @@ def estimate(
 
 def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
     """Raise OptionError for an option that `mine` would refuse, before the logs are read."""
+    for name, plural in (("size", "sizes"), ("max_entropy", "entropy_gates")):
+        if name in options:
+            raise OptionError(f"an estimate takes {plural}, a list, in place of {name}")
     if not isinstance(options.get("gates", ""), str):
         raise OptionError("gates takes engine gates as one string; gates by entropy are entropy_gates")
     for size in sizes:
         merge_options(MiningOptions, None, {**options, "size": size})
+
+
+def _distinct(gates: Sequence[float | str | None], ids: int) -> list[float | str | None]:
+    """The gates in their order, each once: "p60" and "p60.0" are one, and so are 0.25 and "0.25"."""
+    found: dict[EntropyGate | None, float | str | None] = {}
+    for gate in gates:
+        found.setdefault(parse_gate(gate, ids), gate)
+    return list(found.values())
 
 
 def _curve(
