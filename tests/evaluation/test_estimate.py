@@ -19,6 +19,7 @@ from lar.evaluation.money import Machine, Prices, realised
 from lar.evaluation.training_cost import training_cost
 from lar.evaluation.usage import Tokens, Usage, _tokens, base_usage, usage
 from lar.mining.mine import mine_each
+from testing import toy
 
 
 def count(rows):
@@ -140,6 +141,31 @@ def test_the_recommended_size_is_the_one_that_mine_takes(corpus, monkeypatch, le
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", sizes)
     found = estimate(corpus, sizes=sizes, splits=1, probes=False, prompt_weight=weight)
     assert found.recommended.size == lar.mine(corpus, prompt_weight=weight).mining["size"]
+
+
+def thinking(characters):
+    """Runs whose first turn has reasoning, which the chat template leaves out."""
+    runs = toy.trajectories(20)
+    for run in runs:
+        first = next(message for message in run.messages if message["role"] == "assistant")
+        first["reasoning_content"] = "x" * characters
+    return runs
+
+
+def test_what_the_chat_template_leaves_out_is_named_beside_what_is_saved(tokenizer):
+    for characters, is_named in ((200, True), (2, False)):
+        corpus = lar.Corpus.build(thinking(characters), tokenizer)
+        counts = corpus.manifest.unwritten
+        lost = 20 * characters / (counts.reasoning + counts.text + counts.calls)
+        assert (lost >= 0.05) is is_named
+        arguments = [corpus.path, "--size", 8, "--splits", 1, "--price-output", 1]
+        found = json.loads(run(*arguments, "--json").output)
+        assert found["unwritten"] == round(lost, 4)
+        missing = f"{lost:.1%} of the agent's characters, which the chat template leaves out"
+        assert (f"of what the agent writes, without {missing})" in found["words"]) is is_named
+        shown = run(*arguments).output
+        assert found["words"] in shown
+        assert (f"not in the bill {missing}\n" in shown) is is_named
 
 
 def test_equal_gates_are_mined_once_in_the_order_of_the_first(corpus):

@@ -241,6 +241,19 @@ def test_the_recommendation_is_that_of_the_estimate(written, corpus, vocabulary,
     assert evidence.estimate.words in section[2]
 
 
+def test_what_is_in_no_figure_stands_beside_the_percentage_and_the_bill(
+    written, corpus, vocabulary, evidence
+):
+    share = "50.0% of the agent's characters, which the chat template leaves out"
+    assert share not in written(corpus, vocabulary=vocabulary, evidence=evidence)[1]
+    estimate = evidence.estimate.model_copy(update={"unwritten": 0.5})
+    text = written(corpus, vocabulary=vocabulary, evidence=evidence._replace(estimate=estimate))[1]
+    page = Page(text)
+    [overview], [money] = (page.all("section", **{"aria-labelledby": name}) for name in ("overview", "money"))
+    assert overview[2].count(f", without {share}") == 2
+    assert f"Not in the bill: {share}." in money[2]
+
+
 def test_evidence_of_other_logs_is_named(written, corpus, vocabulary, evidence, tokenizer, tmp_path, caplog):
     half = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "half", hold_out=0.5)
     of_half = evidence._replace(

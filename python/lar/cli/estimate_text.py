@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.evaluation.recommendation import in_words
+from lar.evaluation.recommendation import in_words, unwritten_in_words
 from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
 
@@ -28,7 +28,7 @@ def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
     _print_choice(found)
     _print_more(found)
     if summary["bill"]:
-        _print_bill(found.recommended, summary["bill"])
+        _print_bill(found.recommended, summary["bill"], unwritten_in_words(found.unwritten))
     _print_training(summary["training"])
     if found.whole.held_out:
         print_prose(f"Left out: the {found.whole.held_out:,} tasks that the corpus holds out.")
@@ -158,7 +158,8 @@ def _months(number: float) -> str:
     return "under 0.1 months" if number < 0.1 else f"{number:,.1f} months"
 
 
-def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
+def _print_bill(point: "Point", bill: dict[str, Any], unwritten: str) -> None:
+    """Print the arithmetic of a bill, and what it leaves out; `unwritten` of the agent's text, in words."""
     row = point.to_dict()
     print_prose(_head(point, bill))
     for kind, label in (("base", "without latents"), ("units", "with latents")):
@@ -178,8 +179,9 @@ def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
         high, low = bill["saved_written"]
         text += f"; of this {low:,.2f} to {high:,.2f} are for what is written, the rest for what is sent"
     print_prose(text, hanging=16)
-    if missing:
-        print_prose(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})", hanging=16)
+    left_out = [f"tokens without a price ({', '.join(missing)})"] if missing else []
+    for text in [*left_out, *filter(None, [unwritten])]:
+        print_prose(f"{'not in the bill':<16}{text}", hanging=16)
 
 
 def _head(point: "Point", bill: dict[str, Any]) -> str:

@@ -181,6 +181,14 @@ class Estimate:
         return self.whole.tokens
 
     @property
+    def unwritten(self) -> float:
+        """The share of the agent's characters that the chat template leaves out: they are in no figure.
+
+        It is that of the whole corpus of which the sample is a part.
+        """
+        return self.whole.corpus.manifest.unwritten.share
+
+    @property
     def is_sample(self) -> bool:
         """Whether some tasks were not measured."""
         return self.tasks < self.whole.tasks
@@ -195,6 +203,7 @@ class Estimate:
             "tasks_in_all": self.whole.tasks,
             "tokens_in_all": self.tokens_in_all,
             "tokens_in_all_error": round(self.whole.error, 4),
+            "unwritten": round(self.unwritten, 4),
             "teacher": self.teacher,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},

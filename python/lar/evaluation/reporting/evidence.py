@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, ValidationError
 
 from lar.errors import OptionError
+from lar.evaluation.recommendation import unwritten_in_words
 
 
 class PointRow(BaseModel):
@@ -66,6 +67,7 @@ class EstimateFile(BaseModel):
     runs_in_all: int
     tasks_in_all: int
     tokens_in_all: int
+    unwritten: float = 0.0
     teacher: str | None
     points: list[PointRow] = Field(min_length=1)
     recommended: Choice
@@ -80,6 +82,11 @@ class EstimateFile(BaseModel):
         chosen = self.recommended
         same = [one for one in self.points if (one.size, one.gate) == (chosen.size, chosen.gate)]
         return (same or self.points)[0]
+
+    @property
+    def left_out(self) -> str:
+        """What of the agent's text is in no figure, in words; empty where that is little."""
+        return unwritten_in_words(self.unwritten)
 
 
 class CountsRow(BaseModel):
