@@ -113,7 +113,7 @@ def _print_more(found: "Estimate") -> None:
         part = " So expect more of all logs than of this sample." if found.is_sample else ""
         saved = found.half.reduction
         print_prose(
-            f"Mined on half of the tasks, {best.size} latents save {saved:.1%} in place of"
+            f"Mined on half as many tasks, {best.size} latents save {saved:.1%} in place of"
             f" {saved - found.half.difference:.1%} ({len(found.half.splits)} splits).{part}"
         )
     print_prose(

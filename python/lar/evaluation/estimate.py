@@ -32,7 +32,7 @@ HELD_OUT = 0.2
 ENOUGH = 0.9
 # The gate whose price is measured beside a curve without one.
 USUAL_GATE = "p60"
-# Splits on which that gate and half of the tasks are tried, beside the full mining of the same splits.
+# Splits on which that gate and half as many tasks are tried, beside the full mining of the same splits.
 PROBED = 2
 _HALF_SEED = -2  # another one than those of splits and samples
 
@@ -134,7 +134,7 @@ class Estimate:
 
     runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
     are of; None: the n-gram entropy of the logs stands in for them. prompt_weight: of the mining. half: the
-    recommended size, mined on half of the tasks. gated: the same behind `USUAL_GATE`. Both are None where
+    recommended size, mined on half as many tasks. gated: the same behind `USUAL_GATE`. Both are None where
     they were not tried.
     """
 
@@ -242,8 +242,8 @@ def estimate(
         splits: the number of splits, at least one.
         most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
             `FEWEST` tasks.
-        probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half of the
-            tasks, and behind `USUAL_GATE` where there is no other gate.
+        probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half
+            as many tasks, and behind `USUAL_GATE` where there is no other gate.
         workers: splits that are mined at a time, in threads; None for one a core. The result is the same.
         progress: counts minings; called by those threads, one at a time.
         options: the other options of `mine`.
