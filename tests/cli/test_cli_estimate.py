@@ -133,7 +133,7 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
         ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\. When tasks"),
         (
             (40,),
-            r"Too few logs: even of 40 latents only \d+% have 40 uses or more in all .*\. Take 40 \(.*\);"
+            r"Too few logs: even of 40 latents \(\d+ found\) only \d+% have .*\. Take 40 \(.*\);"
             " fewer latents or more logs would help",
         ),
     ],

@@ -1,6 +1,7 @@
 """The estimate before any training: usage against brute force, the curve against `lar.evaluate`, the bill."""
 
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -114,8 +115,8 @@ def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corp
 @given(st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1), st.floats(0, 0.2))
 def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(rows, weight):
     points = tuple(
-        Point(2**number, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, Usage())
-        for number, (of_100, share) in enumerate(rows)
+        Point(2**n, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, Usage(), 2**n)
+        for n, (of_100, share) in enumerate(rows)
     )
     found = Estimate(points, 1, 1, 100, None, None, weight)
     best = found.recommended
@@ -166,6 +167,24 @@ def test_what_the_chat_template_leaves_out_is_named_beside_what_is_saved(tokeniz
         shown = run(*arguments).output
         assert found["words"] in shown
         assert (f"not in the bill {missing}\n" in shown) is is_named
+
+
+def test_where_fewer_latents_are_found_than_asked_for_their_number_is_named(corpus):
+    sides = [corpus.split(0.2, seed)[0] for seed in range(2)]
+    mined = [vocabulary.size for side in sides for vocabulary in mine_each(side, [500])]
+    mean = sum(mined) / 2
+    assert 0 < mean < 400
+    found = estimate(corpus, sizes=[8, 500], splits=2, probes=False)
+    assert [point["latents"] for point in found.to_dict()["points"]] == [8, mean]
+    for sizes in ([8], [8, 500], [500]):
+        options = [text for size in sizes for text in ("--size", size)]
+        shown = run(corpus.path, *options, "--splits", 2, "--price-output", 1).output
+        line = f"Fewer latents were found than asked for: {mean:,.0f} of 500 (mean over the splits)."
+        assert (line in shown) is (500 in sizes)
+        assert (f"of 500 latents ({mean:,.0f} found) only" in shown) is (sizes == [500])
+        assert (f"with 500 latents ({mean:,.0f} found) and no entropy gate:" in shown) is (sizes == [500])
+    shown = run(corpus.path, "--size", 500, "--splits", 1, "--max-entropy", "p60").output
+    assert re.search(r"asked for: \d+ of 500 behind p60 ", shown)
 
 
 def test_equal_gates_are_mined_once_in_the_order_of_the_first(corpus):

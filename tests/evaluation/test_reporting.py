@@ -241,6 +241,18 @@ def test_the_recommendation_is_that_of_the_estimate(written, corpus, vocabulary,
     assert evidence.estimate.words in section[2]
 
 
+def test_fewer_latents_than_asked_for_are_counted_where_they_are_recommended(written, corpus, vocabulary):
+    found = lar.estimate(corpus, sizes=[500], splits=2, probes=False)
+    prices = {"runs": 1000, "price_input": None, "price_cached": None, "price_output": 0.6}
+    bill = {**prices, "without": 2.0, "with": [1.0, 1.5]}
+    estimate = EstimateFile.model_validate({**found.to_dict(), "bill": bill})
+    text = written(corpus, vocabulary=vocabulary, evidence=Evidence(estimate=estimate))[1]
+    number = f"({found.points[0].latents:.0f} found)"
+    assert f"500 latents {number}, by your prices" in text
+    assert f"<dd>500 latents {number}</dd>" in text
+    assert f"500 {number} (recommended)" in text
+
+
 def test_what_is_in_no_figure_stands_beside_the_percentage_and_the_bill(
     written, corpus, vocabulary, evidence
 ):

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.evaluation.recommendation import in_words, unwritten_in_words
+from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
 from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
 
@@ -25,6 +25,7 @@ def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
     """Print an estimate; `summary` is what --json would print of it."""
     _print_size(found)
     print_table(_curve(found))
+    _print_short(found)
     _print_choice(found)
     _print_more(found)
     if summary["bill"]:
@@ -85,6 +86,17 @@ def _curve(found: "Estimate") -> Table:
 def _units(row: dict[str, Any], kind: str) -> tuple[str, str, str]:
     written, read = row[f"{kind}_generated"], row[f"{kind}_prompt"]
     return f"{written:,.0f}", f"{read:,.0f}", f"{written + read:,.0f}"
+
+
+def _print_short(found: "Estimate") -> None:
+    """Print how many latents there are where fewer were found than asked for."""
+    short = [
+        f"{point.latents:,.0f} of {point.size:,}" + ("" if point.gate is None else f" behind {point.gate}")
+        for point in found.points
+        if found_in_words(point.size, point.latents)
+    ]
+    if short:
+        print_prose(f"Fewer latents were found than asked for: {', '.join(short)} (mean over the splits).")
 
 
 def _print_choice(found: "Estimate") -> None:
@@ -188,11 +200,12 @@ def _head(point: "Point", bill: dict[str, Any]) -> str:
     """What the bill is for, and what it takes for granted with a GPU of one's own."""
     gate = "no entropy gate" if point.gate is None else f"the entropy gate {point.gate}"
     gpu = bill["gpu"]
+    latents = f"{point.size} latents{found_in_words(point.size, point.latents)}"
     if gpu is None:
-        return f"The bill of a month, with {point.size} latents and {gate}:"
+        return f"The bill of a month, with {latents} and {gate}:"
     only, prefill = ("", "") if bill["price_input"] is not None else (" only", "; prefill is not counted")
     return (
-        f"The bill of a month, with {point.size} latents and {gate}, for decoding{only} on a GPU at"
+        f"The bill of a month, with {latents} and {gate}, for decoding{only} on a GPU at"
         f" {gpu['hour']:g} an hour. Assumed: a unit takes as long as a token,"
         f" {gpu['tokens_a_second']:,g} a second{prefill}:"
     )

@@ -43,6 +43,7 @@ class Point:
 
     learnable: the share of the latents with `LEARNABLE` uses or more in all logs (see `learnable_share`),
     where all tasks of the sample are mined. base: the usage of all runs of the sample without latents.
+    latents: how many were found, the mean over the splits.
     """
 
     size: int
@@ -50,6 +51,7 @@ class Point:
     splits: tuple[Usage, ...]
     learnable: float
     base: Usage
+    latents: float
 
     @property
     def reductions(self) -> tuple[float, ...]:
@@ -90,6 +92,7 @@ class Point:
         }
         return {
             "size": self.size,
+            "latents": round(self.latents, 1),
             "gate": self.gate,
             "reduction": round(self.reduction, 4),
             "reductions": [round(value, 4) for value in self.reductions],
@@ -322,7 +325,8 @@ def _curve(
         every, *rows = minings.run([(*pair, sizes, gate) for pair in ((whole.corpus, None), *pairs)])
         for size, of_all, *column in zip(sizes, every, *rows, strict=True):
             share = learnable_share(of_all.latents, scale)
-            points.append(Point(size, gate, tuple(one.usage for one in column), share, base))
+            found = statistics.fmean(len(one.latents) for one in column)
+            points.append(Point(size, gate, tuple(one.usage for one in column), share, base, found))
     return tuple(points)
 
 

@@ -15,7 +15,8 @@ CONSIDERABLE = 0.05
 def in_words(found: "Estimate") -> str:
     """What to take and by which rule, and whether its latents are too rare."""
     best = found.recommended
-    named = f"{best.size} latents" + ("" if best.gate is None else f" behind the gate {best.gate}")
+    named = f"{best.size} latents{found_in_words(best.size, best.latents)}"
+    named += "" if best.gate is None else f" behind the gate {best.gate}"
     is_of_mine = {point.size for point in found.points} == set(SIZES)  # it chooses of these, and no others
     if found.prompt_weight:
         rule = "the largest number: lar mine's rule" if is_of_mine else "the largest of these: the rule"
@@ -44,6 +45,13 @@ def _saved(found: "Estimate") -> str:
     if knee is not best:
         saved += f"; {knee.size} latents save {knee.reduction:.1%}"
     return saved
+
+
+def found_in_words(size: int, latents: float | None) -> str:
+    """How many latents were found, where they are fewer than the size, to stand after it; else empty."""
+    if latents is None or round(latents) >= size:
+        return ""
+    return f" ({latents:,.0f} found)"
 
 
 def unwritten_in_words(share: float) -> str:

@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, ValidationError
 
 from lar.errors import OptionError
-from lar.evaluation.recommendation import unwritten_in_words
+from lar.evaluation.recommendation import found_in_words, unwritten_in_words
 
 
 class PointRow(BaseModel):
     """A point of an estimate; tokens are those of a run."""
 
     size: int
+    latents: float | None = None
     gate: float | str | None
     reduction: float
     reductions: list[float] = Field(min_length=1)
@@ -29,6 +30,11 @@ class PointRow(BaseModel):
     units_new: float
     units_cached: float
     units_sent: float
+
+    @property
+    def found(self) -> str:
+        """How many latents were found where they are fewer than the size, in words; else empty."""
+        return found_in_words(self.size, self.latents)
 
 
 class Choice(BaseModel):
