@@ -283,6 +283,38 @@ def test_evidence_of_other_logs_is_named(written, corpus, vocabulary, evidence, 
         assert line in text
 
 
+def test_the_head_has_no_figures_of_other_logs(written, corpus, vocabulary, evidence):
+    foreign = evidence.estimate.model_copy(update={"runs_in_all": 7})
+    for estimate in (evidence.estimate, foreign):
+        own = evidence._replace(estimate=estimate)
+        page = Page(written(corpus, vocabulary=vocabulary, evidence=own)[1])
+        [overview], [money] = (
+            page.all("section", **{"aria-labelledby": name}) for name in ("overview", "money")
+        )
+        is_own = estimate is not foreign
+        assert ("by your prices" in overview[2]) is is_own
+        assert ("recommended" in overview[2]) is is_own
+        assert ("Do not compare" in money[2]) is not is_own
+
+
+def test_a_reading_of_other_logs_is_named_where_its_number_is_another(
+    written, vocabulary, evidence, tokenizer, tmp_path, caplog
+):
+    runs = [
+        Trajectory(run.id, run.task, run.messages, success=seed % 2 == 0)
+        for seed, run in enumerate(toy.trajectories(20))
+    ]
+    corpus = Corpus.build(runs, tokenizer, tmp_path / "succeeded", only_succeeded=True)
+    assert corpus.num_trajectories == 10
+    for number, is_named in ((20, False), (None, False), (10, True), (351, True)):
+        caplog.clear()
+        reading = evidence.reading.model_copy(update={"trajectories": number})
+        text = written(corpus, vocabulary=vocabulary, evidence=Evidence(reading=reading))[1]
+        line = f"what lar import read is other logs: {number} trajectories, and the report's corpora were"
+        assert [message.startswith(line) for message in caplog.messages] == [True] * is_named
+        assert ("Do not compare: what lar import read" in text) is is_named
+
+
 def test_the_listed_commands_have_what_was_mined_with(written, corpus, tmp_path):
     parameters = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
     tool = {"type": "function", "function": {"name": "new_tool", "parameters": parameters}}

@@ -198,8 +198,9 @@ class NotReadRow(BaseModel):
 
 
 class ReadingFile(BaseModel):
-    """What `lar import --json` prints about reading logs."""
+    """What `lar import --json` prints about reading logs; trajectories: how many it wrote."""
 
+    trajectories: int | None = None
     formats: dict[str, FormatRow]
     repeated: int
     left_out: list[FieldRow]
