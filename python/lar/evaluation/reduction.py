@@ -111,9 +111,10 @@ class Evaluation:
 
     tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
     in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the
-    reduction in the mined corpus, None where the vocabulary has no record of it. unused: the latents that
-    mining used and the measured text does not use, the most expensive first; empty if `in_sample`. splits: of
-    each corpus by its name, None without one. mined_split: that of the vocabulary, as its record has it.
+    reduction in the mined corpus, counted in tokens (see `mined_reduction` of `lar.evaluation.drift`); None
+    where the vocabulary has no record of it. unused: the latents that mining used and the measured text does
+    not use, the most expensive first; empty if `in_sample`. splits: of each corpus by its name, None without
+    one. mined_split: that of the vocabulary, as its record has it.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -247,7 +248,7 @@ def _warn_of(result: Evaluation, of_mined_logs: bool) -> None:
     elif own is not None and found < FAR * own:
         cause = OTHER_LOGS if result.drift or not of_mined_logs else FEW_LOGS
         logger.warning(
-            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined: %s",
+            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined, in tokens: %s",
             *(100 * found, 100 * own, cause),
         )
 
