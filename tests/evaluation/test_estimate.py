@@ -17,6 +17,7 @@ from lar.cli.estimate import command
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import ENOUGH, Estimate, Point, estimate
 from lar.evaluation.money import Machine, Prices, realised
+from lar.evaluation.recommendation import found_in_words
 from lar.evaluation.training_cost import training_cost
 from lar.evaluation.usage import Tokens, Usage, _tokens, base_usage, usage
 from lar.mining.mine import mine_each
@@ -183,6 +184,7 @@ def test_where_fewer_latents_are_found_than_asked_for_their_number_is_named(corp
         assert (line in shown) is (500 in sizes)
         assert (f"of 500 latents ({mean:,.0f} found) only" in shown) is (sizes == [500])
         assert (f"with 500 latents ({mean:,.0f} found) and no entropy gate:" in shown) is (sizes == [500])
+    assert found_in_words(1024, 1017.0) == ""  # some are dropped at last, of any logs
     shown = run(corpus.path, "--size", 500, "--splits", 1, "--max-entropy", "p60").output
     assert re.search(r"asked for: \d+ of 500 behind p60 ", shown)
 

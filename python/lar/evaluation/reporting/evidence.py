@@ -33,7 +33,7 @@ class PointRow(BaseModel):
 
     @property
     def found(self) -> str:
-        """How many latents were found where they are fewer than the size, in words; else empty."""
+        """How many latents were found where they are short of the size, in words; else empty."""
         return found_in_words(self.size, self.latents)
 
 
