@@ -81,6 +81,8 @@ WRONG_OPTIONS = {
     "size ": lambda corpus: lar.estimate(corpus, sizes=[4, "8"]),
     "gates": lambda corpus: lar.mine(corpus, gates=["border"]),
     r"gates .* entropy_gates": lambda corpus: lar.estimate(corpus, gates=["p60"]),
+    "sizes, .* in place of size": lambda corpus: lar.estimate(corpus, sizes=[4, 8], size=1),
+    "entropy_gates, .* in place of max_entropy": lambda corpus: lar.estimate(corpus, max_entropy="p60"),
 }
 
 

@@ -62,11 +62,16 @@ def test_what_fits_engines_is_printed_with_its_cost(folder, tmp_path):
     table = lar(*mined, "-o", tmp_path / "fit").stdout
     for name in ("header", "check_text", "border", "served", "points"):
         assert name in table
+    mined_on = r"(\S+)% fewer units on the tasks that they were mined on \(30\), counted in tokens;"
+    of_mining = re.search(mined_on, table)[1]
     found = json.loads(lar(*mined, "--gates", "none", "-o", tmp_path / "any", "--json").stdout)
     assert [gate["name"] for gate in found["mining"]["gates"]] == ["characters"]
     assert "points" not in lar(*mined, "--gates", "none", "-o", tmp_path / "any").stdout
     evaluated = lar("evaluate", folder / "test.parquet", tmp_path / "fit")
     assert "an engine's tokenizer gives other ids than the parse" in evaluated.stdout
+    assert f"% as engines read the text; it was {of_mining}% on the mined tasks, counted in tokens" in (
+        evaluated.stdout
+    )
     evaluated = json.loads(lar("evaluate", folder / "test.parquet", tmp_path / "fit", "--json").stdout)
     assert evaluated["text_level_difference"] <= 0.005
     assert evaluated["text_level_difference_action"] <= 0.005

@@ -57,14 +57,16 @@ def next_lines(err):
 
 
 def test_without_sizes_mining_is_left_to_choose_of_the_tasks_that_are_not_held_out(run, corpus, tmp_path):
-    _, _, err = run("estimate", corpus.path, "--splits", "1")
+    _, out, err = run("estimate", corpus.path, "--splits", "1")
+    assert "as lar mine does; more logs would help" in out
     (mine,) = next_lines(err)
     assert "--hold-out 0.2" in mine
     assert "--size" not in mine
     Corpus.build(toy.trajectories(40), corpus.tokenizer, tmp_path / "split", hold_out=0.25)
     for path, holds_out in ((corpus.path, False), (tmp_path / "split", True)):
         shown = run("estimate", path, "--splits", "1", "--size", "4")[1]
-        assert ("When tasks are held out, fewer uses are left" in shown) is not holds_out
+        assert ("When tasks are held out, fewer uses are left." in shown) is not holds_out
+        assert "lar mine may take" not in shown  # the next command has --size 4
 
 
 def test_the_next_commands_build_score_and_mine(run, logs, model, tmp_path, monkeypatch):
@@ -129,7 +131,11 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
             r"Take 8 latents by lar mine's rule: .* in all 60 tasks, with none held out \(.*; 4 latents .*\)",
         ),
         ((4, 40), r"Take 4 latents by lar mine's rule: .* \(.* writes\)\. When tasks"),
-        ((40,), r"Too few logs: even of 40 latents only \d+% have 40 uses or more in all .*\. Take 40 \("),
+        (
+            (40,),
+            r"Too few logs: even of 40 latents \(\d+ found\) only \d+% have .*\. Take 40 \(.*\);"
+            " fewer latents or more logs would help",
+        ),
     ],
 )
 def test_latents_that_are_too_rare_are_not_recommended(run, corpus, sizes, expected):

@@ -107,7 +107,9 @@ def test_a_folder_of_stages_is_taken_whole(run, folder):
 def test_without_a_vocabulary_or_a_size_there_are_as_many_latents_as_mining_takes(run, corpus, folder):
     run("report", corpus.path)
     mined = lar.mine(corpus.with_split(0.2)).size
-    assert f"{mined} latents" in (folder / "report.html").read_text()
+    text = (folder / "report.html").read_text()
+    assert f"{mined} latents" in text
+    assert f"lar report {corpus.path} -o report.html" in text
 
 
 @pytest.mark.usefixtures("folder")

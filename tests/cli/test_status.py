@@ -93,6 +93,21 @@ def test_results_of_other_logs_do_not_go_together(done, status, folder):
         assert found[f"{name}-vocabulary"]["goes_with"] == [str(folder / f"{name}-corpus")]
 
 
+def test_a_vocabulary_that_has_seen_held_out_tasks_is_not_gone_on_with(done, run, status, folder):
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    logs, corpus, model = folder / "logs.jsonl", folder / "corpus", folder / "model"
+    done("corpus", logs, "--tokenizer", model, "--hold-out", "0.3", "-o", corpus)
+    done("mine", logs, "--tokenizer", model, "--size", "4", "-o", folder / "of-all")
+    found, steps = status()
+    assert found["of-all"]["goes_with"] == [str(corpus)]
+    code, _, err = run("evaluate", corpus, folder / "of-all")
+    assert (code, "held-out tasks" in err) == (2, True)
+    assert steps == ["mine", "score"]
+    done("mine", corpus, "--size", "4", "-o", folder / "half")
+    assert status()[1] == ["evaluate", "distill"]
+    assert f"Next: lar evaluate {corpus} {folder / 'half'}" in run("status", folder)[1]
+
+
 def test_what_was_stopped_or_is_broken_is_named(run, done, status, folder):
     write_trajectories(toy.trajectories(10), folder / "logs.jsonl")
     done("corpus", folder / "logs.jsonl", "--tokenizer", folder / "model", "-o", folder / "corpus")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lar import cli
 from lar.corpus import Corpus
-from lar.evaluation.drift import FALSE_ALARM, chance_of_absence, unused_latents
+from lar.evaluation.drift import FALSE_ALARM, chance_of_absence, mined_reduction, unused_latents
 from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
 from lar.trajectories import write_trajectories
@@ -72,6 +72,16 @@ def test_latents_of_a_text_that_is_no_longer_written_have_drifted(fresh, vocabul
         assert any(piece in one.latent.text for piece in ("look", "weather", "will"))
     savings = [one.expected_saving for one in result.unused]
     assert savings == sorted(savings, reverse=True)
+
+
+def test_the_reduction_in_mining_is_that_of_the_token_parse(corpus):
+    vocabulary = mine(corpus, size=12, gates="none")
+    units = 0
+    for row in corpus:
+        borders = np.flatnonzero(np.diff(row.action)) + 1
+        turns = np.split(row.tokens, borders)[not row.action[0] :: 2]
+        units += sum(len(vocabulary.encode(turn)) for turn in turns)
+    assert mined_reduction(vocabulary) == pytest.approx(1 - units / corpus.num_action_tokens)
 
 
 def test_the_result_lists_unused_latents_and_the_reduction_in_mining(fresh, corpus, vocabulary):

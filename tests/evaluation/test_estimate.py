@@ -1,6 +1,7 @@
 """The estimate before any training: usage against brute force, the curve against `lar.evaluate`, the bill."""
 
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -16,9 +17,11 @@ from lar.cli.estimate import command
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import ENOUGH, Estimate, Point, estimate
 from lar.evaluation.money import Machine, Prices, realised
+from lar.evaluation.recommendation import found_in_words
 from lar.evaluation.training_cost import training_cost
 from lar.evaluation.usage import Tokens, Usage, _tokens, base_usage, usage
 from lar.mining.mine import mine_each
+from testing import toy
 
 
 def count(rows):
@@ -97,6 +100,7 @@ def test_mining_several_sizes_is_mining_each(corpus):
         alone = lar.mine(corpus, size=len(vocabulary))
         saved = [usage(corpus, each).reduction for each in (vocabulary, alone)]
         assert saved[0] == pytest.approx(saved[1], abs=0.02)
+    assert [one.size for one in mine_each(corpus, [8, 2], size=1)] == [8, 2]
 
 
 def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corpus):
@@ -112,8 +116,8 @@ def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corp
 @given(st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1), st.floats(0, 0.2))
 def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(rows, weight):
     points = tuple(
-        Point(2**number, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, Usage())
-        for number, (of_100, share) in enumerate(rows)
+        Point(2**n, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, Usage(), 2**n)
+        for n, (of_100, share) in enumerate(rows)
     )
     found = Estimate(points, 1, 1, 100, None, None, weight)
     best = found.recommended
@@ -139,6 +143,64 @@ def test_the_recommended_size_is_the_one_that_mine_takes(corpus, monkeypatch, le
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", sizes)
     found = estimate(corpus, sizes=sizes, splits=1, probes=False, prompt_weight=weight)
     assert found.recommended.size == lar.mine(corpus, prompt_weight=weight).mining["size"]
+
+
+def thinking(characters):
+    """Runs whose first turn has reasoning, which the chat template leaves out."""
+    runs = toy.trajectories(20)
+    for run in runs:
+        first = next(message for message in run.messages if message["role"] == "assistant")
+        first["reasoning_content"] = "x" * characters
+    return runs
+
+
+def test_what_the_chat_template_leaves_out_is_named_beside_what_is_saved(tokenizer):
+    for characters, is_named in ((200, True), (2, False)):
+        corpus = lar.Corpus.build(thinking(characters), tokenizer)
+        counts = corpus.manifest.unwritten
+        lost = 20 * characters / (counts.reasoning + counts.text + counts.calls)
+        assert (lost >= 0.05) is is_named
+        arguments = [corpus.path, "--size", 8, "--splits", 1, "--price-output", 1]
+        found = json.loads(run(*arguments, "--json").output)
+        assert found["unwritten"] == round(lost, 4)
+        missing = f"{lost:.1%} of the agent's characters, which the chat template leaves out"
+        assert (f"of what the agent writes, without {missing})" in found["words"]) is is_named
+        shown = run(*arguments).output
+        assert found["words"] in shown
+        assert (f"not in the bill {missing}\n" in shown) is is_named
+
+
+def test_where_fewer_latents_are_found_than_asked_for_their_number_is_named(corpus):
+    sides = [corpus.split(0.2, seed)[0] for seed in range(2)]
+    mined = [vocabulary.size for side in sides for vocabulary in mine_each(side, [500])]
+    mean = sum(mined) / 2
+    assert 0 < mean < 400
+    found = estimate(corpus, sizes=[8, 500], splits=2, probes=False)
+    assert [point["latents"] for point in found.to_dict()["points"]] == [8, mean]
+    for sizes in ([8], [8, 500], [500]):
+        options = [text for size in sizes for text in ("--size", size)]
+        shown = run(corpus.path, *options, "--splits", 2, "--price-output", 1).output
+        line = f"Fewer latents were found than asked for: {mean:,.0f} of 500 (mean over the splits)."
+        assert (line in shown) is (500 in sizes)
+        assert (f"of 500 latents ({mean:,.0f} found) only" in shown) is (sizes == [500])
+        assert (f"with 500 latents ({mean:,.0f} found) and no entropy gate:" in shown) is (sizes == [500])
+    assert found_in_words(1024, 1017.0) == ""  # some are dropped at last, of any logs
+    shown = run(corpus.path, "--size", 500, "--splits", 1, "--max-entropy", "p60").output
+    assert re.search(r"asked for: \d+ of 500 behind p60 ", shown)
+
+
+def test_equal_gates_are_mined_once_in_the_order_of_the_first(corpus):
+    seen = []
+    found = estimate(
+        corpus,
+        sizes=[4, 4],
+        splits=1,
+        entropy_gates=["p60", None, "p60.0", 0.25, "0.25", None],
+        probes=False,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [(point.size, point.gate) for point in found.points] == [(4, "p60"), (4, None), (4, 0.25)]
+    assert seen[-1] == (6, 6)
 
 
 def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lar.corpus import Corpus
@@ -33,6 +34,33 @@ def test_units_are_those_of_the_parse(corpus, vocabulary):
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert result.total.units == corpus.num_action_tokens - saved
     assert result.latents_used == vocabulary.size
+
+
+def another_unit(form, offsets):
+    """The first unit of the second conversation is another one."""
+    units = form.units.copy()
+    place = np.searchsorted(form.starts, offsets[1])
+    units[place] = 1 if units[place] == 0 else 0
+    return replace(form, units=units)
+
+
+def to_the_conversation_before(form, offsets):
+    """The same unit is the last of the first conversation: the bytes of both together are the same."""
+    starts = form.starts.copy()
+    starts[np.searchsorted(starts, offsets[1])] -= 1
+    return replace(form, starts=starts)
+
+
+@pytest.mark.parametrize("broken", [another_unit, to_the_conversation_before])
+def test_a_parse_that_changes_a_conversation_is_not_lossless(corpus, vocabulary, monkeypatch, broken):
+    assert evaluate(corpus, vocabulary).lossless
+    parse = LatentVocabulary.reparameterize
+
+    def parse_and_break(self, tokens, action, offsets):
+        return broken(parse(self, tokens, action, offsets), offsets)
+
+    monkeypatch.setattr(LatentVocabulary, "reparameterize", parse_and_break)
+    assert not evaluate(corpus, vocabulary).lossless
 
 
 def test_counts_are_per_corpus_and_add_up(vocabulary, tokenizer):

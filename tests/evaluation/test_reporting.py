@@ -241,6 +241,31 @@ def test_the_recommendation_is_that_of_the_estimate(written, corpus, vocabulary,
     assert evidence.estimate.words in section[2]
 
 
+def test_fewer_latents_than_asked_for_are_counted_where_they_are_recommended(written, corpus, vocabulary):
+    found = lar.estimate(corpus, sizes=[500], splits=2, probes=False)
+    prices = {"runs": 1000, "price_input": None, "price_cached": None, "price_output": 0.6}
+    bill = {**prices, "without": 2.0, "with": [1.0, 1.5]}
+    estimate = EstimateFile.model_validate({**found.to_dict(), "bill": bill})
+    text = written(corpus, vocabulary=vocabulary, evidence=Evidence(estimate=estimate))[1]
+    number = f"({found.points[0].latents:.0f} found)"
+    assert f"500 latents {number}, by your prices" in text
+    assert f"<dd>500 latents {number}</dd>" in text
+    assert f"500 {number} (recommended)" in text
+
+
+def test_what_is_in_no_figure_stands_beside_the_percentage_and_the_bill(
+    written, corpus, vocabulary, evidence
+):
+    share = "50.0% of the agent's characters, which the chat template leaves out"
+    assert share not in written(corpus, vocabulary=vocabulary, evidence=evidence)[1]
+    estimate = evidence.estimate.model_copy(update={"unwritten": 0.5})
+    text = written(corpus, vocabulary=vocabulary, evidence=evidence._replace(estimate=estimate))[1]
+    page = Page(text)
+    [overview], [money] = (page.all("section", **{"aria-labelledby": name}) for name in ("overview", "money"))
+    assert overview[2].count(f", without {share}") == 2
+    assert f"Not in the bill: {share}." in money[2]
+
+
 def test_evidence_of_other_logs_is_named(written, corpus, vocabulary, evidence, tokenizer, tmp_path, caplog):
     half = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "half", hold_out=0.5)
     of_half = evidence._replace(
@@ -256,6 +281,38 @@ def test_evidence_of_other_logs_is_named(written, corpus, vocabulary, evidence, 
     assert evaluation.startswith(f"the evaluation is of other logs: of {len(half.held_out.tasks)} tasks")
     for line in caplog.messages:
         assert line in text
+
+
+def test_the_head_has_no_figures_of_other_logs(written, corpus, vocabulary, evidence):
+    foreign = evidence.estimate.model_copy(update={"runs_in_all": 7})
+    for estimate in (evidence.estimate, foreign):
+        own = evidence._replace(estimate=estimate)
+        page = Page(written(corpus, vocabulary=vocabulary, evidence=own)[1])
+        [overview], [money] = (
+            page.all("section", **{"aria-labelledby": name}) for name in ("overview", "money")
+        )
+        is_own = estimate is not foreign
+        assert ("by your prices" in overview[2]) is is_own
+        assert ("recommended" in overview[2]) is is_own
+        assert ("Do not compare" in money[2]) is not is_own
+
+
+def test_a_reading_of_other_logs_is_named_where_its_number_is_another(
+    written, vocabulary, evidence, tokenizer, tmp_path, caplog
+):
+    runs = [
+        Trajectory(run.id, run.task, run.messages, success=seed % 2 == 0)
+        for seed, run in enumerate(toy.trajectories(20))
+    ]
+    corpus = Corpus.build(runs, tokenizer, tmp_path / "succeeded", only_succeeded=True)
+    assert corpus.num_trajectories == 10
+    for number, is_named in ((20, False), (None, False), (10, True), (351, True)):
+        caplog.clear()
+        reading = evidence.reading.model_copy(update={"trajectories": number})
+        text = written(corpus, vocabulary=vocabulary, evidence=Evidence(reading=reading))[1]
+        line = f"what lar import read is other logs: {number} trajectories, and the report's corpora were"
+        assert [message.startswith(line) for message in caplog.messages] == [True] * is_named
+        assert ("Do not compare: what lar import read" in text) is is_named
 
 
 def test_the_listed_commands_have_what_was_mined_with(written, corpus, tmp_path):

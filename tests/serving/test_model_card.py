@@ -36,6 +36,7 @@ def test_the_metadata_is_what_the_hub_reads(base, vocabulary):
     }
     assert f"# base with {len(vocabulary)} latents" in card.text
     assert "(not named beside its tokenizer)" in card.text
+    assert "% of the agent's tokens, counted in tokens (an engine finds latents in text" in card.text
     rows = [line for line in card.text.splitlines() if line.startswith("| ") and "`` " in line]
     assert len(rows) == min(20, len(vocabulary))
 

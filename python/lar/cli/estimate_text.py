@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.evaluation.recommendation import in_words
+from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
 from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
 
@@ -25,10 +25,11 @@ def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
     """Print an estimate; `summary` is what --json would print of it."""
     _print_size(found)
     print_table(_curve(found))
+    _print_short(found)
     _print_choice(found)
     _print_more(found)
     if summary["bill"]:
-        _print_bill(found.recommended, summary["bill"])
+        _print_bill(found.recommended, summary["bill"], unwritten_in_words(found.unwritten))
     _print_training(summary["training"])
     if found.whole.held_out:
         print_prose(f"Left out: the {found.whole.held_out:,} tasks that the corpus holds out.")
@@ -87,6 +88,17 @@ def _units(row: dict[str, Any], kind: str) -> tuple[str, str, str]:
     return f"{written:,.0f}", f"{read:,.0f}", f"{written + read:,.0f}"
 
 
+def _print_short(found: "Estimate") -> None:
+    """Print how many latents there are where fewer were found than asked for."""
+    short = [
+        f"{point.latents:,.0f} of {point.size:,}" + ("" if point.gate is None else f" behind {point.gate}")
+        for point in found.points
+        if found_in_words(point.size, point.latents)
+    ]
+    if short:
+        print_prose(f"Fewer latents were found than asked for: {', '.join(short)} (mean over the splits).")
+
+
 def _print_choice(found: "Estimate") -> None:
     print_prose(in_words(found))
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
@@ -113,7 +125,7 @@ def _print_more(found: "Estimate") -> None:
         part = " So expect more of all logs than of this sample." if found.is_sample else ""
         saved = found.half.reduction
         print_prose(
-            f"Mined on half of the tasks, {best.size} latents save {saved:.1%} in place of"
+            f"Mined on half as many tasks, {best.size} latents save {saved:.1%} in place of"
             f" {saved - found.half.difference:.1%} ({len(found.half.splits)} splits).{part}"
         )
     print_prose(
@@ -158,7 +170,8 @@ def _months(number: float) -> str:
     return "under 0.1 months" if number < 0.1 else f"{number:,.1f} months"
 
 
-def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
+def _print_bill(point: "Point", bill: dict[str, Any], unwritten: str) -> None:
+    """Print the arithmetic of a bill, and what it leaves out; `unwritten` of the agent's text, in words."""
     row = point.to_dict()
     print_prose(_head(point, bill))
     for kind, label in (("base", "without latents"), ("units", "with latents")):
@@ -178,19 +191,21 @@ def _print_bill(point: "Point", bill: dict[str, Any]) -> None:
         high, low = bill["saved_written"]
         text += f"; of this {low:,.2f} to {high:,.2f} are for what is written, the rest for what is sent"
     print_prose(text, hanging=16)
-    if missing:
-        print_prose(f"{'not in the bill':<16}tokens without a price ({', '.join(missing)})", hanging=16)
+    left_out = [f"tokens without a price ({', '.join(missing)})"] if missing else []
+    for text in [*left_out, *filter(None, [unwritten])]:
+        print_prose(f"{'not in the bill':<16}{text}", hanging=16)
 
 
 def _head(point: "Point", bill: dict[str, Any]) -> str:
     """What the bill is for, and what it takes for granted with a GPU of one's own."""
     gate = "no entropy gate" if point.gate is None else f"the entropy gate {point.gate}"
     gpu = bill["gpu"]
+    latents = f"{point.size} latents{found_in_words(point.size, point.latents)}"
     if gpu is None:
-        return f"The bill of a month, with {point.size} latents and {gate}:"
+        return f"The bill of a month, with {latents} and {gate}:"
     only, prefill = ("", "") if bill["price_input"] is not None else (" only", "; prefill is not counted")
     return (
-        f"The bill of a month, with {point.size} latents and {gate}, for decoding{only} on a GPU at"
+        f"The bill of a month, with {latents} and {gate}, for decoding{only} on a GPU at"
         f" {gpu['hour']:g} an hour. Assumed: a unit takes as long as a token,"
         f" {gpu['tokens_a_second']:,g} a second{prefill}:"
     )

@@ -176,7 +176,8 @@ def _print_drift(result: Any) -> None:
     if result.in_sample or result.mined_reduction is None:
         return
     print_prose(
-        f"reduction {result.total.reduction:.1%}; it was {result.mined_reduction:.1%} on the mined tasks"
+        f"reduction {result.total.reduction:.1%} as engines read the text; it was"
+        f" {result.mined_reduction:.1%} on the mined tasks, counted in tokens"
     )
     drift = result.drift
     if drift:

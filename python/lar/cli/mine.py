@@ -249,7 +249,8 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
         _print_update(mining["update"])
     print_prose(
         f"{counted(summary['latents'], 'latent')}: {summary['reduction']:.1%} fewer units on the tasks that"
-        f" they were mined on ({mining['tasks']}; see lar evaluate for others)"
+        f" they were mined on ({mining['tasks']}), counted in tokens; lar evaluate measures other tasks, as"
+        " engines read the text"
     )
     print_prose(_uses(vocabulary, asked=asked))
     if weight:

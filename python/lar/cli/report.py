@@ -75,7 +75,7 @@ def command(
         evidence = evidence._replace(reading=ReadingFile.model_validate(report_summary(reading)))
     given = ["lar", "report", *map(str, lasting(inputs))]
     given += ["--tokenizer", str(tokenizer)] if tokenizer else []
-    given += ["--size", str(size)] if vocabulary is None else []
+    given += ["--size", str(size)] if vocabulary is None and size is not None else []
     given += [] if most_tokens == MOST_TOKENS else ["--most-tokens", str(most_tokens)]
     with progress_bar("reporting", unit="tokens") as progress:
         written = report(

@@ -222,7 +222,7 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     """The figures of a run, one line for each stage that has some."""
     lines = {
         "corpus": "{trajectories:,} trajectories, {tokens:,} tokens, {held_out_tasks} tasks held out",
-        "mine": "{latents} latents, {reduction:.1%} fewer units on the tasks that were mined",
+        "mine": "{latents} latents, {reduction:.1%} fewer units on the tasks that were mined, in tokens",
         "evaluate": "{reduction:.1%} fewer units on {tasks} held-out tasks",
         "distill": "{steps} steps",
         "control": "{steps} steps",

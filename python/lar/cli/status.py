@@ -152,10 +152,13 @@ def _from_a_corpus(chosen: "Found", vocabularies: list["Found"]) -> list["Comman
     from lar.cli import next_step
     from lar.cli.inventory import STOPPED, split_of
     from lar.corpus import Corpus
+    from lar.corpus.seen_tasks import digests_of
 
     corpus = Corpus.load(chosen.path)
     model = next_step.teacher_of(corpus)
-    mine = [one for one in vocabularies if str(chosen.path) in one.goes_with]
+    # Every stage refuses a vocabulary that has seen a task which the corpus holds out.
+    held_out = frozenset() if corpus.held_out is None else digests_of(corpus.held_out)
+    mine = [one for one in vocabularies if str(chosen.path) in one.goes_with and not one.tasks & held_out]
     if mine:
         if (split := split_of(mine[-1])) is not None:
             corpus = corpus.with_split(split.hold_out, split.seed)

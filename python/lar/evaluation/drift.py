@@ -123,7 +123,11 @@ def counts_prompts(vocabulary: LatentVocabulary) -> bool:
 
 
 def mined_reduction(vocabulary: LatentVocabulary) -> float | None:
-    """The reduction of the agent's text in the corpus that was mined; None where it is not recorded."""
+    """The reduction of the agent's text in the corpus that was mined; None where it is not recorded.
+
+    It is that of the token parse, with which mining counts. An evaluation counts the canonical parse, which
+    can save a little more or less of the same text.
+    """
     mined_tokens = _mined(vocabulary.mining, "action_tokens")
     if mined_tokens is None:
         return None

@@ -14,7 +14,7 @@ from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Tokens, Usage, base_usage
-from lar.mining.entropy_gate import parse_gate
+from lar.mining.entropy_gate import EntropyGate, parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
 from lar.utils.arguments import opened
@@ -32,7 +32,7 @@ HELD_OUT = 0.2
 ENOUGH = 0.9
 # The gate whose price is measured beside a curve without one.
 USUAL_GATE = "p60"
-# Splits on which that gate and half of the tasks are tried, beside the full mining of the same splits.
+# Splits on which that gate and half as many tasks are tried, beside the full mining of the same splits.
 PROBED = 2
 _HALF_SEED = -2  # another one than those of splits and samples
 
@@ -43,6 +43,7 @@ class Point:
 
     learnable: the share of the latents with `LEARNABLE` uses or more in all logs (see `learnable_share`),
     where all tasks of the sample are mined. base: the usage of all runs of the sample without latents.
+    latents: how many were found, the mean over the splits.
     """
 
     size: int
@@ -50,6 +51,7 @@ class Point:
     splits: tuple[Usage, ...]
     learnable: float
     base: Usage
+    latents: float
 
     @property
     def reductions(self) -> tuple[float, ...]:
@@ -90,6 +92,7 @@ class Point:
         }
         return {
             "size": self.size,
+            "latents": round(self.latents, 1),
             "gate": self.gate,
             "reduction": round(self.reduction, 4),
             "reductions": [round(value, 4) for value in self.reductions],
@@ -134,7 +137,7 @@ class Estimate:
 
     runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
     are of; None: the n-gram entropy of the logs stands in for them. prompt_weight: of the mining. half: the
-    recommended size, mined on half of the tasks. gated: the same behind `USUAL_GATE`. Both are None where
+    recommended size, mined on half as many tasks. gated: the same behind `USUAL_GATE`. Both are None where
     they were not tried.
     """
 
@@ -181,6 +184,14 @@ class Estimate:
         return self.whole.tokens
 
     @property
+    def unwritten(self) -> float:
+        """The share of the agent's characters that the chat template leaves out: they are in no figure.
+
+        It is that of the whole corpus of which the sample is a part.
+        """
+        return self.whole.corpus.manifest.unwritten.share
+
+    @property
     def is_sample(self) -> bool:
         """Whether some tasks were not measured."""
         return self.tasks < self.whole.tasks
@@ -195,6 +206,7 @@ class Estimate:
             "tasks_in_all": self.whole.tasks,
             "tokens_in_all": self.tokens_in_all,
             "tokens_in_all_error": round(self.whole.error, 4),
+            "unwritten": round(self.unwritten, 4),
             "teacher": self.teacher,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},
@@ -228,18 +240,20 @@ def estimate(
         corpus: the logs as a corpus, or its folder; of one with a split only the training side is used. Or a
             sample that was taken before: `Sample.of_logs` takes one of logs that are no corpus yet.
         sizes: numbers of latents, in any order.
-        entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation.
+        entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation, and equal
+            ones are mined once.
         splits: the number of splits, at least one.
         most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
             `FEWEST` tasks.
-        probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half of the
-            tasks, and behind `USUAL_GATE` where there is no other gate.
+        probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half
+            as many tasks, and behind `USUAL_GATE` where there is no other gate.
         workers: splits that are mined at a time, in threads; None for one a core. The result is the same.
         progress: counts minings; called by those threads, one at a time.
-        options: the other options of `mine`; `max_entropy` is not used.
+        options: the other options of `mine`.
 
     Raises:
-        OptionError: there are no sizes, splits, gates or workers, or an option is out of its range.
+        OptionError: there are no sizes, splits, gates or workers, an option is out of its range, or `size` or
+            `max_entropy` is given.
         CorpusError: the corpus has fewer than five tasks, or no text of an agent.
         TypeError: `corpus` is neither an object nor a path, as where trajectories are given.
 
@@ -253,17 +267,16 @@ def estimate(
     _check_options(sizes, options)
     whole = corpus if isinstance(corpus, Sample) else Sample.of(opened(Corpus, corpus, CALL), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
-    for gate in entropy_gates:
-        parse_gate(gate, sample.tokenizer.base_size)
+    gates = _distinct(entropy_gates, sample.tokenizer.base_size)
     pairs = _splits(sample, splits)
     if warning := one_task(sample.task_counts()):
         logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
-    total = len(entropy_gates) * (splits + 1) * len(ordered) + 2 * probed
+    total = len(gates) * (splits + 1) * len(ordered) + 2 * probed
     with Minings(options, workers, progress, total) as minings, without_warnings():
         _ = sample.tokenizer  # read before the threads, of which each would read it
         found = Estimate(
-            _curve(whole, pairs, ordered, entropy_gates, minings),
+            _curve(whole, pairs, ordered, gates, minings),
             runs=sample.num_trajectories,
             tasks=len(sample.tasks),
             tokens=sample.num_tokens,
@@ -276,10 +289,21 @@ def estimate(
 
 def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
     """Raise OptionError for an option that `mine` would refuse, before the logs are read."""
+    for name, plural in (("size", "sizes"), ("max_entropy", "entropy_gates")):
+        if name in options:
+            raise OptionError(f"an estimate takes {plural}, a list, in place of {name}")
     if not isinstance(options.get("gates", ""), str):
         raise OptionError("gates takes engine gates as one string; gates by entropy are entropy_gates")
     for size in sizes:
         merge_options(MiningOptions, None, {**options, "size": size})
+
+
+def _distinct(gates: Sequence[float | str | None], ids: int) -> list[float | str | None]:
+    """The gates in their order, each once: "p60" and "p60.0" are one, and so are 0.25 and "0.25"."""
+    found: dict[EntropyGate | None, float | str | None] = {}
+    for gate in gates:
+        found.setdefault(parse_gate(gate, ids), gate)
+    return list(found.values())
 
 
 def _curve(
@@ -301,7 +325,8 @@ def _curve(
         every, *rows = minings.run([(*pair, sizes, gate) for pair in ((whole.corpus, None), *pairs)])
         for size, of_all, *column in zip(sizes, every, *rows, strict=True):
             share = learnable_share(of_all.latents, scale)
-            points.append(Point(size, gate, tuple(one.usage for one in column), share, base))
+            found = statistics.fmean(len(one.latents) for one in column)
+            points.append(Point(size, gate, tuple(one.usage for one in column), share, base, found))
     return tuple(points)
 
 

@@ -2,32 +2,66 @@
 
 from typing import TYPE_CHECKING
 
+from lar.mining.options import SIZES
 from lar.vocabulary.learnable import LEARNABLE, are_learnable
 
 if TYPE_CHECKING:
     from lar.evaluation.estimate import Estimate
 
+# A smaller share of what the agent wrote is not named beside what latents save of the rest.
+CONSIDERABLE = 0.05
+# A vocabulary with a smaller share of its size is named as short. Large logs lack a few latents too, as the
+# gate `served` drops those that fail at last without replacement: tau_bench has 1,017 of 1,024.
+SHORT = 0.95
+
 
 def in_words(found: "Estimate") -> str:
     """What to take and by which rule, and whether its latents are too rare."""
-    best, knee = found.recommended, found.knee
-    named = f"{best.size} latents" + ("" if best.gate is None else f" behind the gate {best.gate}")
-    saved = f"{best.reduction:.1%} of what the agent writes"
-    if knee is not best:
-        saved += f"; {knee.size} latents save {knee.reduction:.1%}"
+    best = found.recommended
+    named = f"{best.size} latents{found_in_words(best.size, best.latents)}"
+    named += "" if best.gate is None else f" behind the gate {best.gate}"
+    is_of_mine = {point.size for point in found.points} == set(SIZES)  # it chooses of these, and no others
     if found.prompt_weight:
-        return f"Take {named}, the largest number: lar mine's rule with a prompt weight ({saved})."
+        rule = "the largest number: lar mine's rule" if is_of_mine else "the largest of these: the rule"
+        return f"Take {named}, {rule} with a prompt weight ({_saved(found)})."
     uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
     if are_learnable(best.learnable):
         largest = f"the largest number of which half or more have {uses}"
-        rule = f"Take {named} by lar mine's rule: {largest} ({saved})."
+        rule = f"Take {named} by lar mine's rule: {largest} ({_saved(found)})."
         if found.whole.held_out:
             return rule
-        return f"{rule} When tasks are held out, fewer uses are left, and lar mine may take fewer latents."
+        fewer = ", and lar mine may take fewer latents" if is_of_mine else ""
+        return f"{rule} When tasks are held out, fewer uses are left{fewer}."
+    does = ", as lar mine does; more logs" if is_of_mine else "; fewer latents or more logs"
     return (
-        f"Too few logs: even of {named} only {best.learnable:.0%} have {uses}. Take {best.size} ({saved}), as"
-        " lar mine does; more logs would help (docs/howto/choose.md)."
+        f"Too few logs: even of {named} only {best.learnable:.0%} have {uses}. Take {best.size}"
+        f" ({_saved(found)}){does} would help (docs/howto/choose.md)."
     )
+
+
+def _saved(found: "Estimate") -> str:
+    """What the recommended size saves, of which part of the text, and what a smaller one saves."""
+    best, knee = found.recommended, found.knee
+    saved = f"{best.reduction:.1%} of what the agent writes"
+    if missing := unwritten_in_words(found.unwritten):
+        saved += f", without {missing}"
+    if knee is not best:
+        saved += f"; {knee.size} latents save {knee.reduction:.1%}"
+    return saved
+
+
+def found_in_words(size: int, latents: float | None) -> str:
+    """How many latents were found, where they are `SHORT` of the size, to stand after it; else empty."""
+    if latents is None or latents >= SHORT * size:
+        return ""
+    return f" ({latents:,.0f} found)"
+
+
+def unwritten_in_words(share: float) -> str:
+    """What of the agent's text is in no figure, where that is `CONSIDERABLE`; else empty."""
+    if share < CONSIDERABLE:
+        return ""
+    return f"{share:.1%} of the agent's characters, which the chat template leaves out"
 
 
 def _counted_on(found: "Estimate") -> str:

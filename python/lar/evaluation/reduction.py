@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from lar.mining.one_machine import OneMachine
 from lar.utils.arguments import opened
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
-from lar.vocabulary.vocabulary import LatentVocabulary
+from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +111,10 @@ class Evaluation:
 
     tasks: the measured tasks. seen_tasks: number of tasks of the input that were mined; they are left out.
     in_sample: all tasks of the input were mined, so they are measured after all. mined_reduction: the
-    reduction in the mined corpus, None where the vocabulary has no record of it. unused: the latents that
-    mining used and the measured text does not use, the most expensive first; empty if `in_sample`. splits: of
-    each corpus by its name, None without one. mined_split: that of the vocabulary, as its record has it.
+    reduction in the mined corpus, counted in tokens (see `mined_reduction` of `lar.evaluation.drift`); None
+    where the vocabulary has no record of it. unused: the latents that mining used and the measured text does
+    not use, the most expensive first; empty if `in_sample`. splits: of each corpus by its name, None without
+    one. mined_split: that of the vocabulary, as its record has it.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -174,8 +176,8 @@ def evaluate(
     `corpus` is one corpus or its folder, or several by name; `vocabulary` may be a folder, too. Of a whole
     corpus with a split, the held-out side is measured. Of others, the tasks that the vocabulary was mined on
     are left out; if that leaves nothing, they are measured after all, and `in_sample` is set. The shards are
-    measured on `backend` (None: this process). Every conversation is expanded again and compared token by
-    token. Its text is encoded by the exported tokenizer, and the ids are compared with the parse. `unused`
+    measured on `backend` (None: this process). Every conversation is expanded again and compared by its
+    bytes. Its text is encoded by the exported tokenizer, and the ids are compared with the parse. `unused`
     and `drift` are the latents that the measured text no longer uses.
 
     Raises:
@@ -246,7 +248,7 @@ def _warn_of(result: Evaluation, of_mined_logs: bool) -> None:
     elif own is not None and found < FAR * own:
         cause = OTHER_LOGS if result.drift or not of_mined_logs else FEW_LOGS
         logger.warning(
-            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined: %s",
+            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined, in tokens: %s",
             *(100 * found, 100 * own, cause),
         )
 
@@ -282,7 +284,7 @@ class _Measure:
         return _Measure, (self._vocabulary,)
 
     def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], NDArray[np.bool_], bool]:
-        """The counts, the n latents used, whether by the agent (bool (n)), and if all tokens came back."""
+        """The counts, the n latents used, whether by the agent (bool (n)), and if all text came back."""
         vocabulary = self._vocabulary
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         latents = np.unique(form.units[form.units >= vocabulary.base_size])
@@ -295,6 +297,17 @@ class _Measure:
             context_units=len(form.units),
             text_level=self._comparison.of(shard, form),
         )
-        text = vocabulary.tokenizer.bytes_of
-        lossless = text(vocabulary.expand(form.units)) == text(shard.tokens)
-        return counts, latents - vocabulary.base_size, of_agent, lossless
+        return counts, latents - vocabulary.base_size, of_agent, _is_lossless(vocabulary, shard, form)
+
+
+def _is_lossless(vocabulary: LatentVocabulary, shard: Shard, form: Reparameterized) -> bool:
+    """Whether the units of each conversation expand to its bytes.
+
+    Not to its tokens: a latent may end inside one, and the text after it is then tokenized in another way.
+    """
+    text = vocabulary.tokenizer.bytes_of
+    bounds = np.searchsorted(form.starts[:-1], shard.offsets)
+    return all(
+        text(vocabulary.expand(form.units[first:last])) == text(shard.tokens[start:end])
+        for (first, last), (start, end) in zip(pairwise(bounds), pairwise(shard.offsets), strict=True)
+    )

@@ -115,7 +115,7 @@ def mine_each(
 
     `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
     """
-    chosen = merge_options(MiningOptions, None, {"size": max(sizes), **options})
+    chosen = merge_options(MiningOptions, None, {**options, "size": max(sizes)})
     _warn_of_one_task(corpus)
     _check_scores(corpus, chosen)
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)

@@ -72,6 +72,12 @@ class Unwritten:
                 known[loss.kind] = Loss(loss.kind, loss.characters, loss.turns, loss.first, loss.first_turn)
         self.losses = sorted(known.values(), key=lambda loss: list(KINDS).index(loss.kind))
 
+    @property
+    def share(self) -> float:
+        """The share of the agent's characters that is not written; 0 where the log has none of them."""
+        characters = self.reasoning + self.text + self.calls
+        return sum(loss.characters for loss in self.losses) / characters if characters else 0.0
+
     def total(self, loss: Loss) -> int:
         """The characters in the log of the part (reasoning, text or calls) to which a loss belongs."""
         return int(getattr(self, KINDS[loss.kind]))

@@ -8,12 +8,14 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, ValidationError
 
 from lar.errors import OptionError
+from lar.evaluation.recommendation import found_in_words, unwritten_in_words
 
 
 class PointRow(BaseModel):
     """A point of an estimate; tokens are those of a run."""
 
     size: int
+    latents: float | None = None
     gate: float | str | None
     reduction: float
     reductions: list[float] = Field(min_length=1)
@@ -28,6 +30,11 @@ class PointRow(BaseModel):
     units_new: float
     units_cached: float
     units_sent: float
+
+    @property
+    def found(self) -> str:
+        """How many latents were found where they are short of the size, in words; else empty."""
+        return found_in_words(self.size, self.latents)
 
 
 class Choice(BaseModel):
@@ -66,6 +73,7 @@ class EstimateFile(BaseModel):
     runs_in_all: int
     tasks_in_all: int
     tokens_in_all: int
+    unwritten: float = 0.0
     teacher: str | None
     points: list[PointRow] = Field(min_length=1)
     recommended: Choice
@@ -80,6 +88,11 @@ class EstimateFile(BaseModel):
         chosen = self.recommended
         same = [one for one in self.points if (one.size, one.gate) == (chosen.size, chosen.gate)]
         return (same or self.points)[0]
+
+    @property
+    def left_out(self) -> str:
+        """What of the agent's text is in no figure, in words; empty where that is little."""
+        return unwritten_in_words(self.unwritten)
 
 
 class CountsRow(BaseModel):
@@ -185,8 +198,9 @@ class NotReadRow(BaseModel):
 
 
 class ReadingFile(BaseModel):
-    """What `lar import --json` prints about reading logs."""
+    """What `lar import --json` prints about reading logs; trajectories: how many it wrote."""
 
+    trajectories: int | None = None
     formats: dict[str, FormatRow]
     repeated: int
     left_out: list[FieldRow]

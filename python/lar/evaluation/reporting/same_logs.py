@@ -1,17 +1,21 @@
-"""Whether what other commands found is about the logs of the report: by the numbers of runs and tasks."""
+"""Whether what other commands found is about the logs of the report: by the numbers of runs and tasks.
+
+Logs with equal numbers are taken for the same.
+"""
 
 from collections.abc import Iterable, Mapping
 
 from lar.corpus import Corpus
-from lar.evaluation.reporting.evidence import EstimateFile, EvaluationFile, Evidence
+from lar.evaluation.reporting.evidence import EstimateFile, EvaluationFile, Evidence, ReadingFile
 
 
 def doubts(corpora: Mapping[str, Corpus], evidence: Evidence) -> dict[str, str | None]:
     """By the field of `Evidence`: a line where its counts are those of no corpus, nor of all; None else."""
-    estimate, evaluation = evidence.estimate, evidence.evaluation
+    estimate, evaluation, reading = evidence.estimate, evidence.evaluation, evidence.reading
     return {
         "estimate": None if estimate is None else _of_estimate(corpora, estimate),
         "evaluation": None if evaluation is None else _of_evaluation(corpora, evaluation),
+        "reading": None if reading is None else _of_reading(corpora, reading),
     }
 
 
@@ -37,6 +41,26 @@ def _of_evaluation(corpora: Mapping[str, Corpus], found: EvaluationFile) -> str 
     return (
         f"the evaluation is of other logs: of {tasks:,} tasks, and the report has {known[-1]:,} to evaluate"
     )
+
+
+def _of_reading(corpora: Mapping[str, Corpus], found: ReadingFile) -> str | None:
+    """What `lar import` wrote is what a corpus was built of, those that it left out included.
+
+    Logs that the report itself has read are its own, and come without a number of what was written.
+    """
+    known = [sum(map(_inputs, each)) for each in _each_and_all(corpora.values())]
+    if found.trajectories is None or found.trajectories in known:
+        return None
+    return (
+        f"what lar import read is other logs: {found.trajectories:,} trajectories, and the report's corpora"
+        f" were built of {known[-1]:,}"
+    )
+
+
+def _inputs(corpus: Corpus) -> int:
+    """The trajectories that a corpus was built of."""
+    manifest = corpus.manifest
+    return manifest.inputs + manifest.failed_left_out + manifest.unknown_left_out
 
 
 def _each_and_all(corpora: Iterable[Corpus]) -> list[list[Corpus]]:

@@ -128,7 +128,10 @@ def _mining_note(vocabulary: LatentVocabulary) -> str:
         )
     saved = sum(latent.saving for latent in vocabulary.latents)
     if parts and mining["action_tokens"]:
-        parts.append(f"there the latents save {saved / mining['action_tokens']:.1%} of the agent's tokens")
+        parts.append(
+            f"there the latents save {saved / mining['action_tokens']:.1%} of the agent's tokens, counted in"
+            " tokens (an engine finds latents in text, which can differ a little)"
+        )
     return "; ".join(parts) + "." if parts else "How it was mined is not recorded."
 
 
