@@ -91,9 +91,14 @@ def read_value(
         return Reading(OWN, [Found(kept)], [])
     if is_message(value):
         raise TrajectoryError("one message, not a conversation: give a list of lists of messages")
-    content = {"messages": value} if isinstance(value, list) else value
-    content = dict(content) if isinstance(content, Mapping) else content
-    return read_record(Record(content, number), LABEL, forced=forced, task_key=task_key)
+    return read_record(Record(as_record(value), number), LABEL, forced=forced, task_key=task_key)
+
+
+def as_record(value: Any) -> Any:
+    """`value` as a log would hold it: messages in a dict, a mapping as a dict, else as it is."""
+    if isinstance(value, list):
+        return {"messages": value}
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _is_normalized(message: Message) -> bool:

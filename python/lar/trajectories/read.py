@@ -13,7 +13,7 @@ from lar.trajectories.audit import left_out
 from lar.trajectories.exact import exact
 from lar.trajectories.formats import SMALLEST, WHERE_LISTED, get_format
 from lar.trajectories.formats.base import Format
-from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
+from lar.trajectories.given import LABEL, Given, as_record, paths_or_rows, read_value
 from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.eval_archive import samples_of
@@ -286,7 +286,7 @@ class Reader:
             except TrajectoryError as error:
                 self.note(Problem(Path(LABEL), str(error), record=number))
             else:
-                yield from self._reported(reading, row, Path(LABEL), number, None)
+                yield from self._reported(reading, as_record(row), Path(LABEL), number, None)
 
     def _reported(
         self, reading: Reading, value: Any, path: Path | str, number: int, line: int | None
