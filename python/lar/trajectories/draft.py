@@ -31,6 +31,8 @@ class Draft:
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from
     problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
+    keyed: str | None = None  # its task by the task key, where its record has several
+    fused_by: tuple[str, int] | None = None  # a field that may name several conversations in it, their number
     is_repaired: bool = False  # half a character of a text that is not the agent's became U+FFFD
 
 
@@ -50,7 +52,7 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None, place
         raise TrajectoryError(NO_AGENT)
     draft.is_repaired = repair_text(draft.messages)
     if task_key is not None:
-        task = look_up(record, task_key)
+        task = draft.keyed if draft.keyed is not None else look_up(record, task_key)
     else:
         task = repaired(draft.task or first_message_task(draft.messages))
     name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}{place}"
@@ -63,17 +65,21 @@ def finish(draft: Draft, record: Record, label: str, task_key: str | None, place
 def look_up(record: Record, path: str) -> str:
     """Return the value at the dotted `path` of the raw record (or of its file's context), as text."""
     for root in (record.value, record.context):
-        value = root
-        for step in path.split("."):
-            if isinstance(value, dict):
-                value = value.get(step)
-            elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-                value = value[int(step)]
-            else:
-                value = None
-        if isinstance(value, str | int | float) and value != "":
-            return str(value)
+        if (value := value_at(root, path)) is not None:
+            return value
     raise TrajectoryError(f"no text or number at the task key {path!r}")
+
+
+def value_at(value: Any, path: str) -> str | None:
+    """Return the text or number at the dotted `path` of a raw value, as text; None where there is none."""
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return str(value) if isinstance(value, str | int | float) and value != "" else None
 
 
 def question_task(question: str) -> str:

@@ -70,7 +70,8 @@ def read_trajectories(
         format: a name of `FORMATS`, by which every record is read; "auto" recognizes each by its content.
         task_key: the dotted path of the field of a raw record that names its task (a text log has
             `question` and `index`). None takes the task that the format gives, else a hash of what the first
-            user message asks, without boilerplate (times, folders, project rules).
+            user message asks, without boilerplate (times, folders, project rules). In a file with one message
+            a line, messages of different tasks are different trajectories.
         strict: raise at the first record that cannot be read.
         redact: replaces private values (e-mail addresses, phone numbers, keys, tokens) by placeholders.
         report: collects what was read, what was left out and which records cannot be read; the first complete
@@ -127,6 +128,8 @@ def _read_all(
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
     if warn and problems.count:
         warnings.warn(problems.summary(), BadRecordWarning, stacklevel=3)
+    for doubt in report.doubts() if warn else ():
+        logger.warning("%s", doubt)
 
 
 def check_count(count: int, report: Report) -> None:
@@ -294,6 +297,8 @@ class Reader:
         """Count what was read and what was left out, and yield the trajectories."""
         for problem in reading.problems:
             self.note(Problem(path, problem, line, number))
+        if reading.fused_by is not None:
+            self.report.fuse(*reading.fused_by, path)
         kept = list(self._exact(reading, path, number, line))
         place = place_of(path, number, line)
         is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)

@@ -1,6 +1,6 @@
 """One record of a log -> its trajectories, by the format that recognises it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -37,6 +37,7 @@ class Reading:
     found: list[Found]
     problems: list[str]
     is_plain: bool = False  # all text of the record's `messages` is in its trajectory
+    fused_by: tuple[str, int] | None = None  # see `Draft`
 
 
 def read_record(
@@ -54,6 +55,8 @@ def read_record(
     format_ = forced or record.format
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
+    if record.whole_file and task_key is not None:
+        record = replace(record, task_key=task_key)
     try:
         drafts = format_.read(record)
     except TrajectoryError:
@@ -76,7 +79,8 @@ def read_record(
     if not found and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)
-    return Reading(format_.name, found, problems, is_plain)
+    fused_by = next((draft.fused_by for draft in drafts if draft.fused_by), None)
+    return Reading(format_.name, found, problems, is_plain, fused_by)
 
 
 def _describe(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What reading logs gave: counts for each format, what was left out and where, and what could not be read."""
 
 from collections import Counter
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from lar.trajectories.dialects.messages import is_own
 from lar.trajectories.problems import Problems
 from lar.trajectories.schema import Trajectory
+from lar.utils.words import counted
 
 
 @dataclass(slots=True)
@@ -61,6 +63,18 @@ class NotRead:
 
 
 @dataclass(slots=True)
+class Fused:
+    """Files of messages that were read as one conversation each, and have a field that may name several.
+
+    values: how many values the field has in the first file.
+    """
+
+    files: int
+    values: int
+    first: str
+
+
+@dataclass(slots=True)
 class Report:
     """What reading logs gave, beside the trajectories; `merge` adds another part of the same logs.
 
@@ -68,7 +82,8 @@ class Report:
     trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
     repeated_turns: turns of the agent that count in another trajectory and are context in this one.
     redacted: private values that were replaced, by kind. not_read: by what they are, files of folders that
-    are no logs. problems: records that could not be read.
+    are no logs. fused: by the field that may name them, conversations that may have been read as one.
+    problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -85,6 +100,7 @@ class Report:
     first_repeated_turn: str | None = None
     redacted: Counter[str] = field(default_factory=Counter)
     not_read: dict[str, NotRead] = field(default_factory=dict)
+    fused: dict[str, Fused] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -112,6 +128,20 @@ class Report:
         """Count a file that is not read."""
         self.not_read.setdefault(what, NotRead(0, str(file))).files += 1
 
+    def fuse(self, name: str, values: int, file: Path | str) -> None:
+        """Count a file that was read as one conversation, where its field `name` may name several."""
+        self.fused.setdefault(name, Fused(0, values, str(file))).files += 1
+
+    def doubts(self) -> Iterator[str]:
+        """Yield what may have been read wrongly, a sentence each, with what to do."""
+        for name, found in self.fused.items():
+            more = f" (and {counted(found.files - 1, 'more file')})" if found.files > 1 else ""
+            yield (
+                f"{found.first}{more}: read as one conversation, but the field {name} of its messages has"
+                f" {found.values:,} values, each with messages of the user and of the agent; if it names the"
+                f" conversation, use --task-key {name}"
+            )
+
     def become(self, other: "Report") -> None:
         """Take over the counts of `other`, in place of all that was counted."""
         for name in self.__slots__:
@@ -137,4 +167,6 @@ class Report:
         self.redacted.update(other.redacted)
         for what, files in other.not_read.items():
             self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files
+        for name, found in other.fused.items():
+            self.fused.setdefault(name, Fused(0, found.values, found.first)).files += found.files
         self.problems.merge(other.problems)
