@@ -273,6 +273,24 @@ def test_task_key(tmp_path: Path) -> None:
     assert "no text or number at the task key 'meta.ids.1'" in str(problems.records[0])
 
 
+@pytest.mark.parametrize("task_key", [None, "task_id"])
+@pytest.mark.parametrize("name", ["log.jsonl", "log.parquet"])
+def test_a_column_of_numbers_with_a_gap_names_the_tasks(
+    tmp_path: Path, name: str, task_key: str | None
+) -> None:
+    tasks = [5.0, 5.0, None, 6.5]
+    rows = [{"task_id": task, **talk(f"{number}")} for number, task in enumerate(tasks)]
+    path = tmp_path / name
+    if name == "log.jsonl":
+        path.write_text(lines(*rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    found = [item.task for item in read(path, task_key=task_key)[0]]
+    assert found[:2] == (["5", "5"] if task_key else ["chat/5", "chat/5"])
+    assert len(found) == (3 if task_key else 4)  # without a value at the task key: a bad record
+    assert not task_key or found[2] == "6.5"
+
+
 def test_numbers_of_tasks_are_told_apart_by_their_dataset(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(lines(talk(task_id=0), talk(task_id=0, dataset="web"), talk("first"), talk("second")))

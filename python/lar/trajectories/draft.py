@@ -11,6 +11,7 @@ from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
 
 NO_AGENT = "no turn of the agent"
+EXACT = 2**53  # below it, a whole number as a float is that number
 MAX_QUESTION = 200  # most characters of a question in a task's name
 
 
@@ -79,7 +80,9 @@ def value_at(value: Any, path: str) -> str | None:
             value = value[int(step)]
         else:
             return None
-    return str(value) if isinstance(value, str | int | float) and value != "" else None
+    if isinstance(value, bool | float):
+        return identifier(value) or str(value)
+    return identifier(value)
 
 
 def question_task(question: str) -> str:
@@ -96,7 +99,15 @@ def text_or_none(value: Any) -> str | None:
 
 
 def identifier(value: Any) -> str | None:
-    """Return `value` as a name: a text that is not empty, or a whole number; None for anything else."""
+    """Return `value` as a name: a text that is not empty, or a whole number; None for anything else.
+
+    5.0 is 5, as pandas writes it in a column with a gap.
+
+    >>> [identifier(value) for value in ("a", 5, 5.0, 0.5, True, "", None)]
+    ['a', '5', '5', None, None, None, None]
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text_or_none(value)
