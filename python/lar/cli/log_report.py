@@ -55,13 +55,15 @@ def report_summary(report: Report) -> dict[str, Any]:
             {"field": name, "values": found.values, "files": found.files, "first": found.first}
             for name, found in report.fused.items()
         ],
+        "without_content": report.without_content,
+        "first_without_content": report.first_without_content,
         **bad_records_summary(report.problems),
     }
 
 
 def losses_summary(report: Report) -> dict[str, Any]:
     """The report as "reading", for a command that does more than reading; {} where all was read."""
-    if _losses(report) or report.redacted or report.problems.count:
+    if _losses(report) or report.redacted or report.problems.count or any(report.doubts()):
         return {"reading": report_summary(report)}
     return {}
 

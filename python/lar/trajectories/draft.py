@@ -27,7 +27,9 @@ class Draft:
     source: str | None = None
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
-    is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    is_call: bool = (
+        False  # one call of a model: the history and the reply, not a whole run (see `no_content`)
+    )
     is_fork: bool = False  # its beginning may be copied from another session, which it names
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from
@@ -35,6 +37,16 @@ class Draft:
     keyed: str | None = None  # its task by the task key, where its record has several
     fused_by: tuple[str, int] | None = None  # a field that may name several conversations in it, their number
     is_repaired: bool = False  # half a character of a text that is not the agent's became U+FFFD
+
+
+def no_content(id: str | None = None, task: str | None = None) -> Draft:  # noqa: A002 (as the field)
+    """What stands for a call of a model whose answer is not in the log: it is counted, and no trajectory."""
+    return Draft([], id, task, is_call=True)
+
+
+def has_content(draft: Draft) -> bool:
+    """Whether a draft is not `no_content`."""
+    return bool(draft.messages) or not draft.is_call
 
 
 def finish(draft: Draft, record: Record, label: str, task_key: str | None, place: str = "") -> Trajectory:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def check_count(count: int, report: Report) -> None:
     """Raise TrajectoryError, with the first problem, where the `count` of trajectories is 0."""
     problems = report.problems
     if count == 0:
-        first = problems.records[0] if problems.records else "there is nothing to read"
+        first = next(chain(problems.records, report.doubts()), "there is nothing to read")
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         hint = f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
         raise TrajectoryError(f"no trajectory could be read: {first}{more}{hint}")
@@ -299,6 +300,8 @@ class Reader:
             self.note(Problem(path, problem, line, number))
         if reading.fused_by is not None:
             self.report.fuse(*reading.fused_by, path)
+        if reading.without_content:
+            self.report.miss_content(reading.without_content, place_of(path, number, line))
         kept = list(self._exact(reading, path, number, line))
         place = place_of(path, number, line)
         is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)

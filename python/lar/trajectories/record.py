@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import NO_AGENT, finish
+from lar.trajectories.draft import NO_AGENT, finish, has_content
 from lar.trajectories.formats import WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
@@ -38,6 +38,7 @@ class Reading:
     problems: list[str]
     is_plain: bool = False  # all text of the record's `messages` is in its trajectory
     fused_by: tuple[str, int] | None = None  # see `Draft`
+    without_content: int = 0  # calls of a model whose answer is not in the log
 
 
 def read_record(
@@ -67,6 +68,9 @@ def read_record(
         ) from None
     found: list[Found] = []
     problems: list[str] = []
+    without_content = len(drafts) - sum(map(has_content, drafts))
+    problems += [problem for draft in drafts if not has_content(draft) for problem in draft.problems]
+    drafts = list(filter(has_content, drafts))
     for place, draft in enumerate(drafts):
         problems.extend(draft.problems)
         try:
@@ -76,11 +80,11 @@ def read_record(
         else:
             names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
             found.append(Found(trajectory, draft.is_call, names_task, draft.is_fork, draft.is_part))
-    if not found and (problems or not format_.may_be_empty):
+    if not found and not without_content and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)
     fused_by = next((draft.fused_by for draft in drafts if draft.fused_by), None)
-    return Reading(format_.name, found, problems, is_plain, fused_by)
+    return Reading(format_.name, found, problems, is_plain, fused_by, without_content)
 
 
 def _describe(value: Any) -> str:

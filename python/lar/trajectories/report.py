@@ -83,7 +83,8 @@ class Report:
     repeated_turns: turns of the agent that count in another trajectory and are context in this one.
     redacted: private values that were replaced, by kind. not_read: by what they are, files of folders that
     are no logs. fused: by the field that may name them, conversations that may have been read as one.
-    problems: records that could not be read.
+    without_content: calls of a model whose answer is not in the log. problems: records that could not be
+    read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -101,6 +102,8 @@ class Report:
     redacted: Counter[str] = field(default_factory=Counter)
     not_read: dict[str, NotRead] = field(default_factory=dict)
     fused: dict[str, Fused] = field(default_factory=dict)
+    without_content: int = 0
+    first_without_content: str | None = None
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -132,8 +135,21 @@ class Report:
         """Count a file that was read as one conversation, where its field `name` may name several."""
         self.fused.setdefault(name, Fused(0, values, str(file))).files += 1
 
+    def miss_content(self, calls: int, place: str) -> None:
+        """Count calls of a model whose answer is not in the log."""
+        self.without_content += calls
+        self.first_without_content = self.first_without_content or place
+
     def doubts(self) -> Iterator[str]:
-        """Yield what may have been read wrongly, a sentence each, with what to do."""
+        """Yield what may be missing or may have been read wrongly, a sentence each, with what to do."""
+        if self.without_content:
+            calls = counted(self.without_content, "model call")
+            yield (
+                f"{calls} without content: no answer was recorded, because the"
+                " call failed or because the tracer does not capture content (OpenTelemetry does with the"
+                " environment variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
+                f" {self.first_without_content}"
+            )
         for name, found in self.fused.items():
             more = f" (and {counted(found.files - 1, 'more file')})" if found.files > 1 else ""
             yield (
@@ -169,4 +185,6 @@ class Report:
             self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files
         for name, found in other.fused.items():
             self.fused.setdefault(name, Fused(0, found.values, found.first)).files += found.files
+        self.without_content += other.without_content
+        self.first_without_content = self.first_without_content or other.first_without_content
         self.problems.merge(other.problems)
