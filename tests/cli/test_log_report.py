@@ -188,8 +188,5 @@ def test_what_is_in_doubt_is_a_warning_of_every_command(run, folder, name):
     assert "use --task-key ticket" in said
     found = json.loads(out)
     found = found if name == "import" else found["reading"]
-    assert (found["without_content"], found["first_without_content"]) == (
-        1,
-        "logs/a.jsonl, record 13, line 13",
-    )
+    assert found["without_content"] == {"calls": 1, "first": "logs/a.jsonl, record 13, line 13"}
     assert found["fused"] == [{"field": "ticket", "values": 2, "files": 1, "first": "logs/b.jsonl"}]

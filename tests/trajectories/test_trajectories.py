@@ -4,13 +4,15 @@ import gzip
 import json
 import random
 import tracemalloc
+import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from lar.errors import OptionError, TrajectoryError
@@ -26,6 +28,7 @@ from lar.trajectories import (
 )
 from lar.trajectories.formats import SMALLEST
 from lar.trajectories.layouts import json_stream
+from testing.sessions import LOGS
 
 
 def talk(said: str = "hi", **fields: Any) -> dict[str, Any]:
@@ -249,6 +252,38 @@ def test_gzip_that_breaks_off_gives_what_stands_before(tmp_path: Path) -> None:
     assert 0 < len(found) < 300
     assert problems.records[0].record == len(found) + 1
     assert "broken compressed data" in str(problems.records[0])
+
+
+SESSIONS = [
+    LOGS / "claude_code" / "session.jsonl",
+    LOGS / "codex" / "rollout-events.jsonl",
+    LOGS / "aider" / ".aider.chat.history.md",
+]
+
+
+@pytest.mark.parametrize("name", SESSIONS, ids=lambda path: path.parent.name)
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_a_compressed_session_that_breaks_off_gives_what_stands_before(
+    data: st.DataObject, name: Path
+) -> None:
+    """As much as the plain file with the whole lines before the break."""
+    text = name.read_bytes()
+    packed = gzip.compress(text)
+    cut = packed[: data.draw(st.integers(min_value=len(packed) * 2 // 3, max_value=len(packed) - 1))]
+    before = zlib.decompressobj(wbits=31).decompress(cut)
+    with TemporaryDirectory() as folder:
+        plain, broken = Path(folder) / f"{name.name}", Path(folder) / f"{name.name}.gz"
+        plain.write_bytes(before[: before.rfind(b"\n") + 1])
+        broken.write_bytes(cut)
+        try:
+            expected, others = read(plain)
+        except TrajectoryError:
+            reject()  # before the first turn of the agent
+        found, problems = read(broken)
+    assert [one.messages for one in found] == [one.messages for one in expected]
+    assert problems.count == others.count + 1
+    assert "broken compressed data" in str(problems.records[-1])
 
 
 def test_zstandard(tmp_path: Path) -> None:
