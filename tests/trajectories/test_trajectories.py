@@ -5,6 +5,7 @@ import json
 import random
 import tracemalloc
 import zlib
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,7 @@ from lar.trajectories import (
     write_trajectories,
 )
 from lar.trajectories.formats import SMALLEST
+from lar.trajectories.importing import import_logs
 from lar.trajectories.layouts import json_stream
 from testing.sessions import LOGS
 
@@ -306,6 +308,44 @@ def test_task_key(tmp_path: Path) -> None:
     found, problems = read(path, task_key="meta.ids.1")
     assert [item.task for item in found] == ["7"]
     assert "no text or number at the task key 'meta.ids.1'" in str(problems.records[0])
+
+
+OUTCOMES: list[tuple[Any, bool | None]] = [
+    *((True, True), (1, True), (1.0, True), ("true", True), ("1", True), ("True", True), (2.5, True)),
+    *((False, False), (0, False), (0.0, False), (0.5, False), ("false", False), ("0.0", False)),
+    *((None, None), ("", None), (float("nan"), None)),
+]
+
+
+@pytest.mark.parametrize("key", ["passed", "meta.passed", "meta.0.passed"])
+def test_success_key(tmp_path: Path, key: str) -> None:
+    def record(outcome: Any) -> dict[str, Any]:
+        value: Any = outcome
+        for step in reversed(key.split(".")):
+            value = [value] if step == "0" else {step: value}
+        return talk(success=outcome is None, **value)  # the format's own outcome does not count
+
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(*[record(outcome) for outcome, _ in OUTCOMES], talk(success=True)))
+    expected = [*(success for _, success in OUTCOMES), None]
+    found, problems = read(path, success_key=key)
+    assert [item.success for item in found] == expected
+    assert problems.count == 0
+    report = Report()
+    tally = import_logs([path], tmp_path / "out.parquet", success_key=key, report=report)
+    assert [item.success for item in read_trajectories(tmp_path / "out.parquet")] == expected
+    assert tally.success == Counter(expected)
+
+
+@pytest.mark.parametrize("value", ["success", [], {}, [True], "0 of 3"])
+def test_what_is_no_outcome_at_the_success_key_is_a_bad_record(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(status=value), talk(status=True)))
+    found, problems = read(path, success_key="status")
+    assert [item.success for item in found] == [True]
+    (problem,) = problems.records
+    assert problem.reason == "neither a truth value nor a number at the success key 'status'"
+    assert problem.record == 1
 
 
 @pytest.mark.parametrize("task_key", [None, "task_id"])

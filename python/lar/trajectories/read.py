@@ -11,6 +11,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
+from lar.trajectories.draft import Keys
 from lar.trajectories.exact import exact
 from lar.trajectories.formats import SMALLEST, WHERE_LISTED, get_format
 from lar.trajectories.formats.base import Format
@@ -51,6 +52,7 @@ def read_trajectories(
     *,
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
+    success_key: str | None = None,
     strict: bool = False,
     redact: Redactor | None = None,
     report: Report | None = None,
@@ -73,6 +75,9 @@ def read_trajectories(
             `question` and `index`). None takes the task that the format gives, else a hash of what the first
             user message asks, without boilerplate (times, folders, project rules). In a file with one message
             a line, messages of different tasks are different trajectories.
+        success_key: the dotted path of the field of a raw record that tells whether the run succeeded: a
+            truth value or a number (1 or more is success), perhaps as text. Where it is missing or null, the
+            outcome is unknown; another value is a bad record. None takes the outcome that the format gives.
         strict: raise at the first record that cannot be read.
         redact: replaces private values (e-mail addresses, phone numbers, keys, tokens) by placeholders.
         report: collects what was read, what was left out and which records cannot be read; the first complete
@@ -98,7 +103,7 @@ def read_trajectories(
 
     def read(rows: Iterator[Any], found: Report) -> Iterator[Trajectory]:
         found.merge(beside)
-        reader = Reader(forced, task_key, strict, found, redact)
+        reader = Reader(forced, Keys(task_key, success_key), strict, found, redact)
         return _read_all(sources, rows, reader, progress, warn=report is None)
 
     return Trajectories(sources, rows, source, report, read)
@@ -190,13 +195,13 @@ class Reader:
     def __init__(
         self,
         forced: Format | None,
-        task_key: str | None,
+        keys: Keys,
         strict: bool,
         report: Report,
         redact: Redactor | None = None,
     ) -> None:
         self.forced = forced
-        self.task_key = task_key
+        self.keys = keys
         self.strict = strict
         self.report = report
         self.redact = redact
@@ -262,7 +267,7 @@ class Reader:
             self.note(Problem(source.place, str(record), record.line, record.number))
             return
         try:
-            reading = read_record(record, source.label, forced=self.forced, task_key=self.task_key)
+            reading = read_record(record, source.label, forced=self.forced, keys=self.keys)
         except TrajectoryError as error:
             self.note(Problem(source.place, str(error), record.line, record.number))
             return
@@ -286,7 +291,7 @@ class Reader:
         """Yield the trajectories of records in memory."""
         for number, row in enumerate(rows, start=1):
             try:
-                reading = read_value(row, number, forced=self.forced, task_key=self.task_key)
+                reading = read_value(row, number, forced=self.forced, keys=self.keys)
             except TrajectoryError as error:
                 self.note(Problem(Path(LABEL), str(error), record=number))
             else:

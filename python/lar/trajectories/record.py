@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import NO_AGENT, finish, has_content
+from lar.trajectories.draft import NO_AGENT, NO_KEYS, Keys, finish, has_content
 from lar.trajectories.formats import WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
@@ -41,9 +41,7 @@ class Reading:
     without_content: int = 0  # calls of a model whose answer is not in the log
 
 
-def read_record(
-    record: Record, label: str, *, forced: Format | None = None, task_key: str | None = None
-) -> Reading:
+def read_record(record: Record, label: str, *, forced: Format | None = None, keys: Keys = NO_KEYS) -> Reading:
     """Read a record by the format `forced`, or by the first that recognises it.
 
     `label` names the record's source.
@@ -56,8 +54,8 @@ def read_record(
     format_ = forced or record.format
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
-    if record.whole_file and task_key is not None:
-        record = replace(record, task_key=task_key)
+    if record.whole_file and keys.task is not None:
+        record = replace(record, task_key=keys.task)
     try:
         drafts = format_.read(record)
     except TrajectoryError:
@@ -74,11 +72,11 @@ def read_record(
     for place, draft in enumerate(drafts):
         problems.extend(draft.problems)
         try:
-            trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
+            trajectory = finish(draft, record, label, keys, f"/{place}" if place else "")
         except TrajectoryError as error:
             problems.append(str(error))
         else:
-            names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
+            names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
             found.append(Found(trajectory, draft.is_call, names_task, draft.is_fork, draft.is_part))
     if not found and not without_content and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)

@@ -190,3 +190,16 @@ def test_messages_without_the_task_key_are_an_error(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "log.jsonl", _each({"ticket": "x"}))
     with pytest.raises(TrajectoryError, match="no text or number at the task key 'case'"):
         read(path, task_key="case")
+
+
+def test_the_last_outcome_of_a_conversation_is_its_outcome(tmp_path: Path) -> None:
+    entries = [
+        {**user("Count"), "session": "a", "passed": False},
+        {**user("Count"), "session": "b"},
+        {**agent("12"), "session": "a", "passed": True},
+        {**agent("13"), "session": "b", "passed": 0},
+        {**user("Count"), "session": "c"},
+        {**agent("14"), "session": "c"},
+    ]
+    found, _ = read(write_lines(tmp_path / "log.jsonl", entries), strict=True, success_key="passed")
+    assert [(one.id, one.success) for one in found] == [("a", True), ("b", False), ("c", None)]

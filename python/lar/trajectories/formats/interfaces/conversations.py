@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from lar.trajectories.dialects.messages import ROLE_NAMES
-from lar.trajectories.draft import identifier, value_at
+from lar.trajectories.draft import identifier, text_at, value_at
 from lar.trajectories.layouts.json_stream import Record
 
 # Names of fields that name the conversation, without case and what joins words: sessionId, conversation_id.
@@ -42,12 +42,11 @@ _OF_TURNS = {
 class Conversation(NamedTuple):
     """The messages of one conversation.
 
-    name: what the messages call it. task: the one value of the messages at the task key. fused_by: a field
-    that may name several conversations, which these messages then are, and how many values it has.
+    name: what the messages call it. fused_by: a field that may name several conversations, which these
+    messages then are, and how many values it has.
     """
 
     name: str | None
-    task: str | None
     messages: list[dict[str, Any]]
     fused_by: tuple[str, int] | None = None
 
@@ -59,7 +58,7 @@ def conversations_of(record: Record, is_message: Callable[[Any], bool]) -> list[
         named.setdefault(_name_of(entry), []).append(entry)
     if record.task_key is not None:
         return [part for name, entries in named.items() for part in _by_task(name, entries, record.task_key)]
-    found = [Conversation(name, None, entries) for name, entries in named.items()]
+    found = [Conversation(name, entries) for name, entries in named.items()]
     if len(found) == 1 and found[0].name is None:
         return [found[0]._replace(fused_by=_field_of_several(found[0].messages))]
     return found
@@ -77,13 +76,10 @@ def _by_task(name: str | None, entries: list[dict[str, Any]], task_key: str) -> 
     """One conversation for each task; entries without one belong to the others', if these have but one."""
     parts: dict[str | None, list[dict[str, Any]]] = {}
     for entry in entries:
-        parts.setdefault(value_at(entry, task_key), []).append(entry)
-    tasks = [task for task in parts if task is not None]
-    if len(tasks) <= 1:
-        return [Conversation(name, tasks[0] if tasks else None, entries)]
-    return [
-        Conversation(name if name is None else f"{name}/{task}", task, part) for task, part in parts.items()
-    ]
+        parts.setdefault(text_at(entry, task_key), []).append(entry)
+    if len(parts.keys() - {None}) <= 1:
+        return [Conversation(name, entries)]
+    return [Conversation(name if name is None else f"{name}/{task}", part) for task, part in parts.items()]
 
 
 def _field_of_several(messages: list[dict[str, Any]]) -> tuple[str, int] | None:
@@ -97,7 +93,7 @@ def _field_of_several(messages: list[dict[str, Any]]) -> tuple[str, int] | None:
     for path in _scalars(messages[0]):
         said: dict[str | None, set[str]] = {}
         for message, speaker in zip(messages, speakers, strict=True):
-            said.setdefault(identifier(_member(message, path)), set()).add(speaker)
+            said.setdefault(identifier(value_at(message, path)), set()).add(speaker)
         is_name = None not in said and all({"user", "assistant"} <= by for by in said.values())
         if is_name and len(said) > (best[1] if best else 1):
             best = path, len(said)
@@ -115,9 +111,3 @@ def _scalars(value: dict[str, Any], before: str = "") -> Iterator[str]:
             yield from _scalars(item, f"{before}{key}.")
         elif identifier(item) and _OF_TURNS.isdisjoint(map(str.lower, _WORD.findall(key))):
             yield f"{before}{key}"
-
-
-def _member(value: Any, path: str) -> Any:
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value

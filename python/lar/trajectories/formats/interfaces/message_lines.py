@@ -16,7 +16,7 @@ def _read(record: Record) -> list[Draft]:
 def _draft(one: Conversation) -> Draft:
     messages, problems = readable_messages(cast_where_names_decide(one.messages))
     return Draft(
-        messages, id=one.name, task=one.name, keyed=one.task, fused_by=one.fused_by, problems=problems
+        messages, id=one.name, task=one.name, entries=one.messages, fused_by=one.fused_by, problems=problems
     )
 
 

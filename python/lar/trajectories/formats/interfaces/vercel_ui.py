@@ -171,7 +171,7 @@ def _read(record: Record) -> list[Draft]:
 
 def _read_lines(record: Record) -> list[Draft]:
     return [
-        _draft(one.messages, {}, id=one.name, task=one.name, keyed=one.task, fused_by=one.fused_by)
+        _draft(one.messages, {}, id=one.name, task=one.name, entries=one.messages, fused_by=one.fused_by)
         for one in conversations_of(record, lambda entry: "role" in entry)
     ]
 
