@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +170,28 @@ def test_standard_input_and_patterns(
     assert {trajectory.source for trajectory in read_trajectories(output)} == {"stdin"}
     assert lar(monkeypatch, "import", log.parent / "*.jsonl", "-o", output, "--overwrite", "--json") == 0
     assert json.loads(capsys.readouterr().out)["trajectories"] == 3
+
+
+def test_a_success_key_for_import_and_corpus(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    run: Any,
+    vocabulary: Any,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vocabulary.tokenizer.save("model")
+    messages = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "Twelve."}]
+    records = [{"messages": messages, "score": score} for score in (1.0, 0.0, None)]
+    Path("log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    code, out, _ = run("import", "log.jsonl", "-o", "a.jsonl", "--success-key", "score", "--json")
+    found = json.loads(out)
+    assert (code, found["succeeded"], found["failed"], found["unknown"]) == (0, 1, 1, 1)
+    run("import", "log.jsonl", "-o", "b.jsonl", "--success-key", "scores")
+    assert "no record has an outcome at the success key 'scores'" in caplog.messages
+    corpus = ("corpus", "log.jsonl", "--tokenizer", "model", "--only-succeeded", "--json", "-o")
+    code, out, _ = run(*corpus, "corpus", "--success-key", "score")
+    assert (code, json.loads(out)["trajectories"]) == (0, 1)
+    code, _, err = run(*corpus, "none")
+    assert code == 2
+    assert "--success-key names the field of a log that has it" in " ".join(err.split())

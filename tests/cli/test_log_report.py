@@ -190,3 +190,24 @@ def test_files_that_are_no_logs_are_counted_and_named(run, folder):
     assert found["not_read"] == [{"what": "Harbor's notes", "files": 2, "first": "job/t/config.json"}]
     _, out, _ = run("corpus", "job", "--tokenizer", "model", "-o", "corpus")
     assert out.splitlines()[-1].endswith(", 2 files beside logs not read (lar import shows them)")
+
+
+@pytest.mark.parametrize("name", ["import", "corpus", "mine", "estimate"])
+def test_what_is_in_doubt_is_a_warning_of_every_command(run, folder, name):
+    """Lines of several conversations without a known name, and a failed call of a model."""
+    text = (folder / "whole.jsonl").read_text()
+    failed = {"call_type": "acompletion", "messages": TALK[:1], "response": {}}
+    (folder / "logs").mkdir()
+    (folder / "logs/a.jsonl").write_text(text + json.dumps(failed) + "\n")
+    told = [{**message, "ticket": ticket} for ticket in "xy" for message in TALK]
+    (folder / "logs/b.jsonl").write_text("".join(json.dumps(message) + "\n" for message in told))
+    words = READERS.get(name, ["import", "LOG", "-o", "out.jsonl"])
+    code, out, err = run(*(word.replace("LOG", "logs") for word in words), "--json")
+    assert code == 0, err
+    said = " ".join(err.split())
+    assert "1 model call without content: " in said
+    assert "use --task-key ticket" in said
+    found = json.loads(out)
+    found = found if name == "import" else found["reading"]
+    assert found["without_content"] == {"calls": 1, "first": "logs/a.jsonl, record 13, line 13"}
+    assert found["fused"] == [{"field": "ticket", "values": 2, "files": 1, "first": "logs/b.jsonl"}]

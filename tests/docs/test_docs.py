@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -75,6 +76,33 @@ def test_commands_have_the_options_that_pages_use(page):
             command.make_parser(click.Context(command)).parse_args(words[2:])
         except click.UsageError as error:
             raise AssertionError(f"{' '.join(words)}: {error}") from error
+
+
+# A page that a program names, and of it an anchor, or a heading in quotes or up to the end of the brackets.
+NAMED = re.compile(r'docs/([\w/.-]+\.md)(?:#([\w-]+)|, "([^"]+)"|, ([A-Z][^()"]*)\))?')
+WRAPPED = re.compile(r'"\n\s*f?"|\n\s*# ')  # a text that goes on in the next line, and a comment
+
+
+def named_places():
+    """The pages that the sources of the package name, each with its anchor or heading, if it has one."""
+    for path in sorted(Path(lar.__file__).parent.rglob("*.py")):
+        source = WRAPPED.sub(lambda wrap: " " if "#" in wrap[0] else "", path.read_text("utf-8"))
+        for page, *parts in NAMED.findall(source):
+            yield page, "".join(parts)
+
+
+def anchor_of(heading):
+    """The anchor that the site gives a heading."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
+
+
+def test_the_pages_and_headings_that_the_package_names_are_there():
+    places = set(named_places())
+    assert ("logs.md", "Not in the list?") in places  # the pattern finds them
+    for page, part in sorted(places):
+        assert (DOCS / page).is_file(), page
+        headings = re.findall(r"(?m)^#+ (.*)$", (DOCS / page).read_text("utf-8"))
+        assert not part or anchor_of(part) in map(anchor_of, headings), f"{page}: no heading {part!r}"
 
 
 def test_the_reference_has_every_public_name():

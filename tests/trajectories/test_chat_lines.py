@@ -14,6 +14,7 @@ from lar.trajectories import Report, Trajectory, read_trajectories, spool, write
 from lar.trajectories.blocks import Lines
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.dialects.messages import ROLES
+from lar.trajectories.draft import NO_KEYS
 from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import Source
 from lar.trajectories.problems import place_of, places_of
@@ -167,7 +168,7 @@ def read(data, folder, *, short):
     """What a block gives, by the short way or without it."""
     source = Source(Path("some/log.jsonl"), "log.jsonl", len(data))
     block = Lines(source, 0, len(data), 7, 5, len(data), data, by_place=False)
-    options = Options("auto", None, False, None, "parquet", folder)
+    options = Options("auto", NO_KEYS, False, None, "parquet", folder)
     with pytest.MonkeyPatch.context() as patch:
         if not short:
             patch.setattr(spool, "_has_short_way", lambda *_: False)

@@ -44,6 +44,25 @@ def test_a_dict_a_list_and_an_object_are_read_as_a_log_is(tmp_path):
     assert (found[2].id, found[2].task) == ("x", "t")
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        MESSAGES,
+        [{"role": "user", "content": "Hi"}, MESSAGES[3]],
+        [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}],
+    ],
+)
+def test_a_list_of_messages_is_read_and_counted_like_a_dict_of_them(messages):
+    reports = Report(), Report()
+    found = [
+        list(read_trajectories([one], report=report))
+        for one, report in zip((messages, {"messages": messages}), reports, strict=True)
+    ]
+    assert found[0] == found[1]
+    assert reports[0] == reports[1]
+    assert reports[0].formats["chat"].trajectories == 1
+
+
 def test_what_is_normalized_stays_the_same_object():
     logs = toy.trajectories(3)
     assert all(found is given for found, given in zip(as_trajectories(logs), logs, strict=True))

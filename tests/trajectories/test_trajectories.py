@@ -4,13 +4,16 @@ import gzip
 import json
 import random
 import tracemalloc
+import zlib
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from lar.errors import OptionError, TrajectoryError
@@ -25,7 +28,9 @@ from lar.trajectories import (
     write_trajectories,
 )
 from lar.trajectories.formats import SMALLEST
+from lar.trajectories.importing import import_logs
 from lar.trajectories.layouts import json_stream
+from testing.sessions import LOGS
 
 
 def talk(said: str = "hi", **fields: Any) -> dict[str, Any]:
@@ -251,6 +256,38 @@ def test_gzip_that_breaks_off_gives_what_stands_before(tmp_path: Path) -> None:
     assert "broken compressed data" in str(problems.records[0])
 
 
+SESSIONS = [
+    LOGS / "claude_code" / "session.jsonl",
+    LOGS / "codex" / "rollout-events.jsonl",
+    LOGS / "aider" / ".aider.chat.history.md",
+]
+
+
+@pytest.mark.parametrize("name", SESSIONS, ids=lambda path: path.parent.name)
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_a_compressed_session_that_breaks_off_gives_what_stands_before(
+    data: st.DataObject, name: Path
+) -> None:
+    """As much as the plain file with the whole lines before the break."""
+    text = name.read_bytes()
+    packed = gzip.compress(text)
+    cut = packed[: data.draw(st.integers(min_value=len(packed) * 2 // 3, max_value=len(packed) - 1))]
+    before = zlib.decompressobj(wbits=31).decompress(cut)
+    with TemporaryDirectory() as folder:
+        plain, broken = Path(folder) / f"{name.name}", Path(folder) / f"{name.name}.gz"
+        plain.write_bytes(before[: before.rfind(b"\n") + 1])
+        broken.write_bytes(cut)
+        try:
+            expected, others = read(plain)
+        except TrajectoryError:
+            reject()  # before the first turn of the agent
+        found, problems = read(broken)
+    assert [one.messages for one in found] == [one.messages for one in expected]
+    assert problems.count == others.count + 1
+    assert "broken compressed data" in str(problems.records[-1])
+
+
 def test_zstandard(tmp_path: Path) -> None:
     zstandard = pytest.importorskip("zstandard", reason="the package zstandard is optional")
     path = tmp_path / "log.jsonl.zst"
@@ -271,6 +308,62 @@ def test_task_key(tmp_path: Path) -> None:
     found, problems = read(path, task_key="meta.ids.1")
     assert [item.task for item in found] == ["7"]
     assert "no text or number at the task key 'meta.ids.1'" in str(problems.records[0])
+
+
+OUTCOMES: list[tuple[Any, bool | None]] = [
+    *((True, True), (1, True), (1.0, True), ("true", True), ("1", True), ("True", True), (2.5, True)),
+    *((False, False), (0, False), (0.0, False), (0.5, False), ("false", False), ("0.0", False)),
+    *((None, None), ("", None), (float("nan"), None)),
+]
+
+
+@pytest.mark.parametrize("key", ["passed", "meta.passed", "meta.0.passed"])
+def test_success_key(tmp_path: Path, key: str) -> None:
+    def record(outcome: Any) -> dict[str, Any]:
+        value: Any = outcome
+        for step in reversed(key.split(".")):
+            value = [value] if step == "0" else {step: value}
+        return talk(success=outcome is None, **value)  # the format's own outcome does not count
+
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(*[record(outcome) for outcome, _ in OUTCOMES], talk(success=True)))
+    expected = [*(success for _, success in OUTCOMES), None]
+    found, problems = read(path, success_key=key)
+    assert [item.success for item in found] == expected
+    assert problems.count == 0
+    report = Report()
+    tally = import_logs([path], tmp_path / "out.parquet", success_key=key, report=report)
+    assert [item.success for item in read_trajectories(tmp_path / "out.parquet")] == expected
+    assert tally.success == Counter(expected)
+
+
+@pytest.mark.parametrize("value", ["success", [], {}, [True], "0 of 3"])
+def test_what_is_no_outcome_at_the_success_key_is_a_bad_record(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(status=value), talk(status=True)))
+    found, problems = read(path, success_key="status")
+    assert [item.success for item in found] == [True]
+    (problem,) = problems.records
+    assert problem.reason == "neither a truth value nor a number at the success key 'status'"
+    assert problem.record == 1
+
+
+@pytest.mark.parametrize("task_key", [None, "task_id"])
+@pytest.mark.parametrize("name", ["log.jsonl", "log.parquet"])
+def test_a_column_of_numbers_with_a_gap_names_the_tasks(
+    tmp_path: Path, name: str, task_key: str | None
+) -> None:
+    tasks = [5.0, 5.0, None, 6.5]
+    rows = [{"task_id": task, **talk(f"{number}")} for number, task in enumerate(tasks)]
+    path = tmp_path / name
+    if name == "log.jsonl":
+        path.write_text(lines(*rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    found = [item.task for item in read(path, task_key=task_key)[0]]
+    assert found[:2] == (["5", "5"] if task_key else ["chat/5", "chat/5"])
+    assert len(found) == (3 if task_key else 4)  # without a value at the task key: a bad record
+    assert not task_key or found[2] == "6.5"
 
 
 def test_numbers_of_tasks_are_told_apart_by_their_dataset(tmp_path: Path) -> None:

@@ -27,6 +27,12 @@ FEW_TASKS = 20  # held-out tasks; figures from fewer are uncertain
     help="The dotted path of the field that names a record's task, such as metadata.issue.",
 )
 @click.option(
+    "--success-key",
+    metavar="FIELD",
+    help="The dotted path of the field that tells whether a run succeeded, such as metadata.passed: true or "
+    "false, or a number, of which 1 or more is success.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     help="The number of chunks to encode at a time.  [default: one for each core, at most 8]",
@@ -68,6 +74,7 @@ def command(
     tokenizer: Path,
     output: Path,
     task_key: str | None,
+    success_key: str | None,
     workers: int | None,
     only_succeeded: bool,
     skip_refused: bool,
@@ -108,6 +115,7 @@ def command(
             read_trajectories(
                 trajectories,
                 task_key=task_key,
+                success_key=success_key,
                 strict=strict,
                 redact=redactor_of(redact, phone_region),
                 report=report,

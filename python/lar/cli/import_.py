@@ -60,6 +60,12 @@ Examples:
     metavar="FIELD",
     help="The dotted path of the field that names a record's task, such as metadata.issue.",
 )
+@click.option(
+    "--success-key",
+    metavar="FIELD",
+    help="The dotted path of the field that tells whether a run succeeded, such as metadata.passed: true or "
+    "false, or a number, of which 1 or more is success.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
 @redact_options
 @click.option(
@@ -81,6 +87,7 @@ def command(
     overwrite: bool,
     format_: str,
     task_key: str | None,
+    success_key: str | None,
     strict: bool,
     redact: bool,
     phone_region: str,
@@ -102,6 +109,7 @@ def command(
             output,
             format=format_,
             task_key=task_key,
+            success_key=success_key,
             strict=strict,
             redact=redactor_of(redact, phone_region),
             workers=workers,
@@ -116,6 +124,8 @@ def command(
         _print_table(summary)
         print_report(report, tally.trajectories, tally.agent_turns)
     warn_of(report)
+    if success_key is not None and not tally.success[True] and not tally.success[False]:
+        logger.warning("no record has an outcome at the success key %r", success_key)
     if task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
     print_next(*after_import(output, tally.tasks), as_json=as_json)

@@ -55,13 +55,18 @@ def report_summary(report: Report) -> dict[str, Any]:
             {"what": what, "files": found.files, "first": found.first}
             for what, found in report.not_read.items()
         ],
+        "fused": [
+            {"field": name, "values": found.values, "files": found.files, "first": found.first}
+            for name, found in report.fused.items()
+        ],
+        "without_content": {"calls": report.without_content, "first": report.first_without_content},
         **bad_records_summary(report.problems),
     }
 
 
 def losses_summary(report: Report) -> dict[str, Any]:
     """The report as "reading", for a command that does more than reading; {} where all was read."""
-    if _losses(report) or report.redacted or report.problems.count:
+    if _losses(report) or report.redacted or report.problems.count or any(report.doubts()):
         return {"reading": report_summary(report)}
     return {}
 
@@ -150,8 +155,10 @@ def _fields_table(report: Report) -> Table:
 
 
 def warn_of(report: Report) -> None:
-    """Log what a person should look at: bad records, fields that look like replies, repeated histories."""
+    """Log what a person should look at: bad records, doubts, fields like replies, repetitions."""
     _warn_of_problems(report.problems)
+    for doubt in report.doubts():
+        logger.warning("%s", doubt)
     replies = [item for item in _by_characters(report) if _looks_like_a_reply(*item)]
     for (name, path), found in replies[:SHOWN_REPLIES]:
         logger.warning(

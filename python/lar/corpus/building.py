@@ -66,8 +66,9 @@ def build_folder(
     source = successes.of(inputs) if only_succeeded else iter(inputs)
     first = next(source, None)
     if first is None and successes.left_out:
+        hint = "; --success-key names the field of a log that has it" if successes.unknown else ""
         raise CorpusError(
-            f"none of {successes.left_out:,} trajectories is known to have succeeded: {successes}"
+            f"none of {successes.left_out:,} trajectories is known to have succeeded: {successes}{hint}"
         )
     if first is None:
         raise CorpusError("no trajectories to build a corpus of")

@@ -1,6 +1,7 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,19 @@ from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
 
 NO_AGENT = "no turn of the agent"
+EXACT = 2**53  # below it, a whole number as a float is that number
 MAX_QUESTION = 200  # most characters of a question in a task's name
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The dotted paths of a raw record's fields with the task and the outcome; None: as the format says."""
+
+    task: str | None = None
+    success: str | None = None
+
+
+NO_KEYS = Keys()
 
 
 @dataclass(slots=True)
@@ -26,56 +39,98 @@ class Draft:
     source: str | None = None
     keep_source: bool = False  # the format has a field for the source, so None means none
     tools: list[Tool] | None = None
-    is_call: bool = False  # one call of a model: the history and the reply, not a whole run
+    is_call: bool = False  # one call of a model, with its history, not a whole run (see `no_content`)
     reply_id: str | None = None  # which the provider gave the reply of a call
     is_cut: bool = False  # the reply of a call is a stream without an end
     is_fork: bool = False  # its beginning may be copied from another session, which it names
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from
     problems: list[str] = field(default_factory=list)  # parts that could not be read and are left out
+    entries: Sequence[Any] = ()  # the entries that it is made of, where its record is a file of several runs
+    fused_by: tuple[str, int] | None = None  # a field that may name several conversations in it, their number
     is_repaired: bool = False  # half a character of a text that is not the agent's became U+FFFD
 
 
-def finish(draft: Draft, record: Record, label: str, task_key: str | None, place: str = "") -> Trajectory:
+def no_content(id: str | None = None, task: str | None = None) -> Draft:  # noqa: A002 (as the field)
+    """What stands for a call of a model whose answer is not in the log: it is counted, and no trajectory."""
+    return Draft([], id, task, is_call=True)
+
+
+def has_content(draft: Draft) -> bool:
+    """Whether a draft is not `no_content`."""
+    return bool(draft.messages) or not draft.is_call
+
+
+def finish(draft: Draft, record: Record, label: str, keys: Keys, place: str = "") -> Trajectory:
     """Return the draft as a trajectory with its defaults.
 
-    `label` names the record's source; `task_key` is that of `read_trajectories`; `place` tells the drafts of
-    one record apart. Texts that are not valid UTF-8 are repaired in the draft, but for the agent's.
+    `label` names the record's source; `place` tells the drafts of one record apart. Texts that are not valid
+    UTF-8 are repaired in the draft, but for the agent's.
 
     Raises:
         TrajectoryError: there are no messages or no turn of the agent, a text of the agent or a name is not
-            valid UTF-8, or the task key is missing.
+            valid UTF-8, the task key is missing, or no outcome is at the success key.
     """
     if not draft.messages:
         raise TrajectoryError("no messages")
     if not is_spoken(draft.messages[-1]) and not any(map(is_spoken, draft.messages)):
         raise TrajectoryError(NO_AGENT)
     draft.is_repaired = repair_text(draft.messages)
-    if task_key is not None:
-        task = look_up(record, task_key)
+    if keys.task is not None:
+        task = look_up(record, keys.task, draft.entries)
     else:
         task = repaired(draft.task or first_message_task(draft.messages))
     name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}{place}"
     source = draft.source if draft.source is not None or draft.keep_source else label
     if not all(text is None or is_utf8(text) for text in (task, name, source, draft.model)):
         raise TrajectoryError("its id, task, source or model is not valid UTF-8")
-    return Trajectory(name, task, draft.messages, draft.success, draft.model, source, draft.tools)
+    success = draft.success
+    if keys.success is not None:
+        success = look_up_success(record, keys.success, draft.entries)
+    return Trajectory(name, task, draft.messages, success, draft.model, source, draft.tools)
 
 
-def look_up(record: Record, path: str) -> str:
-    """Return the value at the dotted `path` of the raw record (or of its file's context), as text."""
-    for root in (record.value, record.context):
-        value = root
-        for step in path.split("."):
-            if isinstance(value, dict):
-                value = value.get(step)
-            elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-                value = value[int(step)]
-            else:
-                value = None
-        if isinstance(value, str | int | float) and value != "":
-            return str(value)
-    raise TrajectoryError(f"no text or number at the task key {path!r}")
+def look_up(record: Record, path: str, entries: Sequence[Any] = ()) -> str:
+    """Return the value at the dotted `path` of an entry, the raw record or its file's context, as text."""
+    roots = (*entries, record.value, record.context)
+    found = next((text for root in roots if (text := text_at(root, path)) is not None), None)
+    if found is None:
+        raise TrajectoryError(f"no text or number at the task key {path!r}")
+    return found
+
+
+def look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> bool | None:
+    """Return the outcome at the dotted `path`, that of the last entry that has one; None where there is none.
+
+    Raises:
+        TrajectoryError: the value is no outcome.
+    """
+    roots = (*reversed(entries), record.value, record.context)
+    value = next((value for root in roots if (value := value_at(root, path)) not in (None, "")), None)
+    success = solved(value)
+    if success is None and value is not None and value == value:  # NaN stands for nothing
+        raise TrajectoryError(f"neither a truth value nor a number at the success key {path!r}")
+    return success
+
+
+def text_at(value: Any, path: str) -> str | None:
+    """Return the text or number at the dotted `path` of a raw value, as text; None where there is none."""
+    value = value_at(value, path)
+    if isinstance(value, bool | float):
+        return identifier(value) or str(value)
+    return identifier(value)
+
+
+def value_at(value: Any, path: str) -> Any:
+    """Return what stands at the dotted `path` of a raw value; None where there is nothing."""
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
 
 
 def question_task(question: str) -> str:
@@ -92,7 +147,15 @@ def text_or_none(value: Any) -> str | None:
 
 
 def identifier(value: Any) -> str | None:
-    """Return `value` as a name: a text that is not empty, or a whole number; None for anything else."""
+    """Return `value` as a name: a text that is not empty, or a whole number; None for anything else.
+
+    5.0 is 5, as pandas writes it in a column with a gap.
+
+    >>> [identifier(value) for value in ("a", 5, 5.0, 0.5, True, "", None)]
+    ['a', '5', '5', None, None, None, None]
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text_or_none(value)

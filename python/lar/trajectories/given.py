@@ -12,6 +12,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import is_message, normalize_messages
+from lar.trajectories.draft import NO_KEYS, Keys
 from lar.trajectories.exact import exact
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
@@ -74,12 +75,10 @@ def as_trajectories(values: Given) -> Iterator[Trajectory]:
         yield from kept
 
 
-def read_value(
-    value: Any, number: int, *, forced: Format | None = None, task_key: str | None = None
-) -> Reading:
+def read_value(value: Any, number: int, *, forced: Format | None = None, keys: Keys = NO_KEYS) -> Reading:
     """Read the `number`-th value; a normalized `Trajectory` is returned as it is.
 
-    `forced` and `task_key` are those of `read_record`; a `Trajectory` has its task already.
+    `forced` and `keys` are those of `read_record`; a `Trajectory` has its task and outcome already.
 
     Raises:
         TrajectoryError: the value is of no known format, or malformed.
@@ -91,9 +90,14 @@ def read_value(
         return Reading(OWN, [Found(kept)], [])
     if is_message(value):
         raise TrajectoryError("one message, not a conversation: give a list of lists of messages")
-    content = {"messages": value} if isinstance(value, list) else value
-    content = dict(content) if isinstance(content, Mapping) else content
-    return read_record(Record(content, number), LABEL, forced=forced, task_key=task_key)
+    return read_record(Record(as_record(value), number), LABEL, forced=forced, keys=keys)
+
+
+def as_record(value: Any) -> Any:
+    """`value` as a log would hold it: messages in a dict, a mapping as a dict, else as it is."""
+    if isinstance(value, list):
+        return {"messages": value}
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _is_normalized(message: Message) -> bool:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from lar.errors import OptionError
 from lar.trajectories.blocks import Block, blocks_of, is_small
 from lar.trajectories.buffers import flags
+from lar.trajectories.draft import Keys
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.inputs.files import Source, find_sources
@@ -81,6 +82,7 @@ def import_logs(
     *,
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
+    success_key: str | None = None,
     strict: bool = False,
     redact: Redactor | None = None,
     workers: int | None = None,
@@ -107,7 +109,7 @@ def import_logs(
         atomic_file(output) as temporary,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,
     ):
-        options = Options(format, task_key, strict, redact, kind, Path(folder))
+        options = Options(format, Keys(task_key, success_key), strict, redact, kind, Path(folder))
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))

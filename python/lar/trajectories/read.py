@@ -5,15 +5,17 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
+from lar.trajectories.draft import Keys
 from lar.trajectories.exact import exact
 from lar.trajectories.formats import SMALLEST, WHERE_LISTED, get_format
 from lar.trajectories.formats.base import Format
-from lar.trajectories.given import LABEL, Given, paths_or_rows, read_value
+from lar.trajectories.given import LABEL, Given, as_record, paths_or_rows, read_value
 from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.eval_archive import samples_of
@@ -51,6 +53,7 @@ def read_trajectories(
     *,
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
+    success_key: str | None = None,
     strict: bool = False,
     redact: Redactor | None = None,
     report: Report | None = None,
@@ -71,7 +74,11 @@ def read_trajectories(
         format: a name of `FORMATS`, by which every record is read; "auto" recognizes each by its content.
         task_key: the dotted path of the field of a raw record that names its task (a text log has
             `question` and `index`). None takes the task that the format gives, else a hash of what the first
-            user message asks, without boilerplate (times, folders, project rules).
+            user message asks, without boilerplate (times, folders, project rules). In a file with one message
+            a line, messages of different tasks are different trajectories.
+        success_key: the dotted path of the field of a raw record that tells whether the run succeeded: a
+            truth value or a number (1 or more is success), perhaps as text. Where it is missing or null, the
+            outcome is unknown; another value is a bad record. None takes the outcome that the format gives.
         strict: raise at the first record that cannot be read.
         redact: replaces private values (e-mail addresses, phone numbers, keys, tokens) by placeholders.
         report: collects what was read, what was left out and which records cannot be read; the first complete
@@ -97,7 +104,7 @@ def read_trajectories(
 
     def read(rows: Iterator[Any], found: Report) -> Iterator[Trajectory]:
         found.merge(beside)
-        reader = Reader(forced, task_key, strict, found, redact)
+        reader = Reader(forced, Keys(task_key, success_key), strict, found, redact)
         return _read_all(sources, rows, reader, progress, warn=report is None)
 
     return Trajectories(sources, rows, source, report, read)
@@ -131,13 +138,15 @@ def _read_all(
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
     if warn and problems.count:
         warnings.warn(problems.summary(), BadRecordWarning, stacklevel=3)
+    for doubt in report.doubts() if warn else ():
+        logger.warning("%s", doubt)
 
 
 def check_count(count: int, report: Report) -> None:
     """Raise TrajectoryError, with the first problem, where the `count` of trajectories is 0."""
     problems = report.problems
     if count == 0:
-        first = problems.records[0] if problems.records else "there is nothing to read"
+        first = next(chain(problems.records, report.doubts()), "there is nothing to read")
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         hint = f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
         raise TrajectoryError(f"no trajectory could be read: {first}{more}{hint}")
@@ -190,13 +199,13 @@ class Reader:
     def __init__(
         self,
         forced: Format | None,
-        task_key: str | None,
+        keys: Keys,
         strict: bool,
         report: Report,
         redact: Redactor | None = None,
     ) -> None:
         self.forced = forced
-        self.task_key = task_key
+        self.keys = keys
         self.strict = strict
         self.report = report
         self.redact = redact
@@ -262,7 +271,7 @@ class Reader:
             self.note(Problem(source.place, str(record), record.line, record.number))
             return
         try:
-            reading = read_record(record, source.label, forced=self.forced, task_key=self.task_key)
+            reading = read_record(record, source.label, forced=self.forced, keys=self.keys)
         except TrajectoryError as error:
             self.note(Problem(source.place, str(error), record.line, record.number))
             return
@@ -286,11 +295,11 @@ class Reader:
         """Yield the trajectories of records in memory."""
         for number, row in enumerate(rows, start=1):
             try:
-                reading = read_value(row, number, forced=self.forced, task_key=self.task_key)
+                reading = read_value(row, number, forced=self.forced, keys=self.keys)
             except TrajectoryError as error:
                 self.note(Problem(Path(LABEL), str(error), record=number))
             else:
-                yield from self._reported(reading, row, Path(LABEL), number, None)
+                yield from self._reported(reading, as_record(row), Path(LABEL), number, None)
 
     def _reported(
         self, reading: Reading, value: Any, path: Path | str, number: int, line: int | None
@@ -298,6 +307,10 @@ class Reader:
         """Count what was read and what was left out, and yield the trajectories."""
         for problem in reading.problems:
             self.note(Problem(path, problem, line, number))
+        if reading.fused_by is not None:
+            self.report.fuse(*reading.fused_by, path)
+        if reading.without_content:
+            self.report.miss_content(reading.without_content, place_of(path, number, line))
         kept = list(self._exact(reading, path, number, line))
         place = place_of(path, number, line)
         is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)

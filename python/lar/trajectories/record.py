@@ -1,10 +1,10 @@
 """One record of a log -> its trajectories, by the format that recognises it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import NO_AGENT, finish
+from lar.trajectories.draft import NO_AGENT, NO_KEYS, Keys, finish, has_content
 from lar.trajectories.formats import WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
@@ -39,11 +39,11 @@ class Reading:
     found: list[Found]
     problems: list[str]
     is_plain: bool = False  # all text of the record's `messages` is in its trajectory
+    fused_by: tuple[str, int] | None = None  # see `Draft`
+    without_content: int = 0  # calls of a model whose answer is not in the log
 
 
-def read_record(
-    record: Record, label: str, *, forced: Format | None = None, task_key: str | None = None
-) -> Reading:
+def read_record(record: Record, label: str, *, forced: Format | None = None, keys: Keys = NO_KEYS) -> Reading:
     """Read a record by the format `forced`, or by the first that recognises it.
 
     `label` names the record's source.
@@ -56,6 +56,8 @@ def read_record(
     format_ = forced or record.format
     if format_ is None:
         raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
+    if record.whole_file and keys.task is not None:
+        record = replace(record, task_key=keys.task)
     try:
         drafts = format_.read(record)
     except TrajectoryError:
@@ -66,20 +68,24 @@ def read_record(
         ) from None
     found: list[Found] = []
     problems: list[str] = []
+    without_content = len(drafts) - sum(map(has_content, drafts))
+    problems += [problem for draft in drafts if not has_content(draft) for problem in draft.problems]
+    drafts = list(filter(has_content, drafts))
     for place, draft in enumerate(drafts):
         problems.extend(draft.problems)
         try:
-            trajectory = finish(draft, record, label, task_key, f"/{place}" if place else "")
+            trajectory = finish(draft, record, label, keys, f"/{place}" if place else "")
         except TrajectoryError as error:
             problems.append(str(error))
         else:
-            names_task = task_key is not None or (bool(draft.task) and not draft.is_session)
+            names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
             kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
             found.append(Found(trajectory, *kinds, draft.reply_id, draft.is_cut))
-    if not found and (problems or not format_.may_be_empty):
+    if not found and not without_content and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)
-    return Reading(format_.name, found, problems, is_plain)
+    fused_by = next((draft.fused_by for draft in drafts if draft.fused_by), None)
+    return Reading(format_.name, found, problems, is_plain, fused_by, without_content)
 
 
 def _describe(value: Any) -> str:

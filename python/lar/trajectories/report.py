@@ -1,6 +1,7 @@
 """What reading logs gave: counts for each format, what was left out and where, and what could not be read."""
 
 from collections import Counter
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from lar.trajectories.dialects.messages import is_own
 from lar.trajectories.problems import Problems
 from lar.trajectories.schema import Trajectory
+from lar.utils.words import counted
 
 
 @dataclass(slots=True)
@@ -61,6 +63,18 @@ class NotRead:
 
 
 @dataclass(slots=True)
+class Fused:
+    """Files of messages that were read as one conversation each, and have a field that may name several.
+
+    values: how many values the field has in the first file.
+    """
+
+    files: int
+    values: int
+    first: str
+
+
+@dataclass(slots=True)
 class Report:
     """What reading logs gave, beside the trajectories; `merge` adds another part of the same logs.
 
@@ -70,7 +84,9 @@ class Report:
     long_turns: the agent's long turns in single calls that were kept. resent_turns: those of them that stand
     in the history of a call and in another call too, and count in both. cut: calls whose reply is a stream
     without an end. redacted: private values that were replaced, by kind. not_read: by what they are, files
-    of folders that are no logs. problems: records that could not be read.
+    of folders that are no logs. fused: by the field that may name them, conversations that may have been read
+    as one. without_content: calls of a model whose answer is not in the log. problems: records that could not
+    be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -91,6 +107,9 @@ class Report:
     first_cut: str | None = None
     redacted: Counter[str] = field(default_factory=Counter)
     not_read: dict[str, NotRead] = field(default_factory=dict)
+    fused: dict[str, Fused] = field(default_factory=dict)
+    without_content: int = 0
+    first_without_content: str | None = None
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -123,6 +142,33 @@ class Report:
         """Count a file that is not read."""
         self.not_read.setdefault(what, NotRead(0, str(file))).files += 1
 
+    def fuse(self, name: str, values: int, file: Path | str) -> None:
+        """Count a file that was read as one conversation, where its field `name` may name several."""
+        self.fused.setdefault(name, Fused(0, values, str(file))).files += 1
+
+    def miss_content(self, calls: int, place: str) -> None:
+        """Count calls of a model whose answer is not in the log."""
+        self.without_content += calls
+        self.first_without_content = self.first_without_content or place
+
+    def doubts(self) -> Iterator[str]:
+        """Yield what may be missing or may have been read wrongly, a sentence each, with what to do."""
+        if self.without_content:
+            calls = counted(self.without_content, "model call")
+            yield (
+                f"{calls} without content: no answer was recorded, because the"
+                " call failed or because the tracer does not capture content (OpenTelemetry does with the"
+                " environment variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
+                f" {self.first_without_content}"
+            )
+        for name, found in self.fused.items():
+            more = f" (and {counted(found.files - 1, 'more file')})" if found.files > 1 else ""
+            yield (
+                f"{found.first}{more}: read as one conversation, but the field {name} of its messages has"
+                f" {found.values:,} values, each with messages of the user and of the agent; if it names the"
+                f" conversation, use --task-key {name}"
+            )
+
     def become(self, other: "Report") -> None:
         """Take over the counts of `other`, in place of all that was counted."""
         for name in self.__slots__:
@@ -152,4 +198,8 @@ class Report:
         self.redacted.update(other.redacted)
         for what, files in other.not_read.items():
             self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files
+        for name, found in other.fused.items():
+            self.fused.setdefault(name, Fused(0, found.values, found.first)).files += found.files
+        self.without_content += other.without_content
+        self.first_without_content = self.first_without_content or other.first_without_content
         self.problems.merge(other.problems)

@@ -15,6 +15,7 @@ from lar.trajectories import buffers
 from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.dialects.messages import is_own, is_utf8
+from lar.trajectories.draft import NO_KEYS, Keys
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.groups import characters_of, grouped
@@ -41,7 +42,7 @@ class Options:
     """How all blocks of an import are read (see `read_trajectories`), and the kind of file they are for."""
 
     format: str
-    task_key: str | None
+    keys: Keys
     strict: bool
     redact: Redactor | None
     kind: str
@@ -67,7 +68,7 @@ def read_block(options: Options, block: Block) -> Spooled:
         TrajectoryError: a record cannot be read, and reading is strict.
     """
     report = Report()
-    reader = Reader(get_format(options.format), options.task_key, options.strict, report, options.redact)
+    reader = Reader(get_format(options.format), options.keys, options.strict, report, options.redact)
     path = options.folder / uuid4().hex
     openings, own = bytearray(), bytearray()
     with _without_gc(), _Writer(path) as writer:
@@ -100,7 +101,7 @@ def _parts(options: Options, reader: Reader, block: Block) -> Iterator[_Part]:
 
 def _has_short_way(options: Options, block: Lines) -> bool:
     """Whether plain lines need no more than their columns."""
-    is_simple = options.format == "auto" and options.task_key is None and options.redact is None
+    is_simple = options.format == "auto" and options.keys == NO_KEYS and options.redact is None
     return is_simple and options.kind == "parquet" and is_utf8(block.source.label)
 
 

@@ -12,8 +12,8 @@ class Latent:
     parse of tokens used the latent in the agent's text; an engine finds latents in text, which may use it
     more or less often (`lar evaluate` counts those uses). mean_entropy: the teacher's mean next-token entropy
     in nats before the segment's second and later tokens, over its uses in text; None without a teacher or
-    without such uses. prompt_uses: the uses in what the agent only read; counted if prompts had a weight. `len` is the
-    number of base tokens.
+    without such uses. prompt_uses: the uses in what the agent only read; counted if prompts had a weight.
+    `len` is the number of base tokens.
 
     >>> latent = vocabulary.latents[0]
     >>> len(latent) == len(latent.tokens) >= 2

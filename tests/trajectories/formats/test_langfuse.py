@@ -173,7 +173,7 @@ def test_calls_recorded_twice_and_calls_that_failed() -> None:
     assert sum(row["type"] == "GENERATION" for row in document["observations"]) == 4
     report = Report()
     assert len(list(read_trajectories([document], report=report))) == 1
-    assert (report.repeated, report.problems.count) == (1, 0)
+    assert (report.repeated, report.problems.count, report.without_content) == (1, 0, 1)
 
 
 def test_malformed_generation_is_one_clear_problem(tmp_path: Path) -> None:

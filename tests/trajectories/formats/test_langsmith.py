@@ -52,6 +52,14 @@ def test_tree_of_runs(tmp_path: Path, wrap: str | None) -> None:
     assert (found.messages, found.task, found.tools) == (talk(name="count"), "t-1", TOOLS)
 
 
+def test_a_run_of_a_model_without_an_answer_is_counted() -> None:
+    run = {"id": "a", "trace_id": "t", "run_type": "llm", "inputs": {"prompt": "Hi"}}
+    report = Report()
+    runs = [{**run, "outputs": {"output": "Hello!"}}, {**run, "id": "b", "outputs": None}]
+    assert len(list(read_trajectories(runs, report=report))) == 1
+    assert (report.without_content, report.problems.count) == (1, 0)
+
+
 def test_run_in_two_pieces(tmp_path: Path) -> None:
     """The client posts a run when it starts, and patches its output in when it ends."""
     run = {"id": "r", "trace_id": "r", "dotted_order": "1", "name": "m", "run_type": "llm"}

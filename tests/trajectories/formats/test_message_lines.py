@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lar.errors import TrajectoryError
+from lar.trajectories import Report, read_trajectories
+from lar.trajectories.formats.interfaces.conversations import KNOWN
+from lar.trajectories.importing import import_logs
 from testing.sessions import agent, read, user, write_lines
 
 NAMES = [
     *("session_id", "sessionId", "SessionID", "conversation_id", "conversationId", "ConversationID"),
     *("thread_id", "threadId", "chat_id", "chatId", "dialog_id", "dialogueId"),
     *("trace_id", "traceId", "run_id", "runId"),
+    *("session", "conversation", "conv", "conv_id", "chat", "dialog", "dialogue", "episode", "episode-id"),
 ]
 
 
@@ -61,3 +66,140 @@ def test_a_broken_message_costs_itself_alone(tmp_path: Path) -> None:
     ]
     (problem,) = report.problems.records
     assert problem.reason == "message 2 of the session: a tool call without a function name"
+
+
+def test_the_docs_list_the_known_names() -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "logs.md").read_text()
+    assert [name for name in KNOWN if f"`{name}`" not in docs] == []
+    assert {name.replace("_", "").replace("-", "").lower() for name in NAMES} == set(KNOWN)
+
+
+TICKETS = ["5bc8fbbc-bde5", "d76d4330-f144", 7]
+
+
+@given(st.lists(st.tuples(st.sampled_from(TICKETS), st.booleans()), min_size=1, max_size=8))
+@settings(max_examples=40)
+def test_a_task_key_tells_conversations_apart(turns: list[tuple[str | int, bool]]) -> None:
+    said = [agent(f"Answer {number}.") for number in range(len(turns))]
+    entries = [
+        {**message, "meta": {"ticket": ticket}, "session_id": "a" if in_session else None}
+        for message, (ticket, in_session) in zip(said, turns, strict=True)
+    ]
+    with TemporaryDirectory() as folder:
+        path = write_lines(Path(folder) / "log.jsonl", entries)
+        found, report = read(path, strict=True, task_key="meta.ticket")
+    assert sorted(((one.task, one.messages) for one in found), key=str) == sorted(
+        (
+            (str(name), [said[at] for at, turn in enumerate(turns) if turn == (name, in_session)])
+            for name, in_session in set(turns)
+        ),
+        key=str,
+    )
+    assert len({one.id for one in found}) == len(found)
+    assert report.fused == {}
+
+
+def test_a_task_at_some_messages_is_that_of_their_conversation(tmp_path: Path) -> None:
+    entries = [
+        {**user("Count"), "session": "a", "ticket": "t1"},
+        {**agent("12"), "session": "a"},
+        {**user("Count"), "session": "b", "ticket": "t2"},
+        {**agent("13"), "session": "b"},
+    ]
+    found, _ = read(write_lines(tmp_path / "log.jsonl", entries), strict=True, task_key="ticket")
+    assert [(one.id, one.task, len(one.messages)) for one in found] == [("a", "t1", 2), ("b", "t2", 2)]
+    del entries[2]["ticket"]
+    found, report = read(write_lines(tmp_path / "log.jsonl", entries), task_key="ticket")
+    assert [one.task for one in found] == ["t1"]
+    assert report.problems.records[0].reason == "no text or number at the task key 'ticket'"
+
+
+def _asked_and_answered(number: int, **fields: object) -> list[dict[str, object]]:
+    return [{**user(f"Count {number}"), **fields}, {**agent(f"{number}"), **fields}]
+
+
+def _each(*fields: dict[str, object]) -> list[dict[str, object]]:
+    return [line for at, one in enumerate(fields) for line in _asked_and_answered(at, **one)]
+
+
+DOUBTED = {
+    "in blocks": ("ticket", _each({"ticket": "x"}, {"ticket": "x"}, {"ticket": "y"}, {"ticket": "z"})),
+    "interleaved": ("ticket", _each({"ticket": 1}, {"ticket": 2}, {"ticket": 3}, {"ticket": 1})),
+    "nested": (
+        "meta.case_id",
+        _each(*({"meta": {"case_id": name}} for name in "xyx"), {"meta": {"case_id": "z"}}),
+    ),
+    "the finest": (
+        "call",
+        _each(*({"user": at // 2, "call": f"c{at}"} for at in range(3)), {"user": 1, "call": "c2"}),
+    ),
+}
+SURE = {
+    "no field": _each({}, {}),
+    "one value": _each({"ticket": "x"}, {"ticket": "x"}),
+    "numbers of turns": _each(
+        {"turn": 1, "turnIndex": 1, "step_id": 1}, {"turn": 2, "turnIndex": 2, "step_id": 2}
+    ),
+    "a day": _each({"date": "2025-01-01"}, {"date": "2025-01-02"}),
+    "a known name": _each({"session": "a", "ticket": "x"}, {"session": "a", "ticket": "y"}),
+    "of each message": [{**line, "uuid": f"u{at}"} for at, line in enumerate(_each({}, {}))],
+    "of the agent alone": [{**user("Count"), "model": "m"}, *({**agent(n), "node": n} for n in "abc")],
+    "not at all messages": [*_each({"ticket": "x"}, {"ticket": "y"}), user("Thanks")],
+}
+
+
+@pytest.mark.parametrize(("field", "entries"), DOUBTED.values(), ids=DOUBTED)
+def test_a_field_that_may_name_several_conversations_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, field: str, entries: list[dict[str, object]]
+) -> None:
+    path = write_lines(tmp_path / "log.jsonl", entries)
+    (found,), report = read(path, strict=True)
+    assert len(found.messages) == len(entries)
+    assert [(name, one.files, one.values, one.first) for name, one in report.fused.items()] == [
+        (field, 1, 3, str(path))
+    ]
+    imported = Report()
+    import_logs([path], tmp_path / "out.parquet", report=imported)
+    assert imported == report
+    assert not caplog.messages
+    list(read_trajectories(path))  # without a report it is logged
+    (warning,) = caplog.messages
+    assert warning == (
+        f"{path}: read as one conversation, but the field {field} of its messages has 3 values, each with"
+        f" messages of the user and of the agent; if it names the conversation, use --task-key {field}"
+    )
+    assert len(read(path, strict=True, task_key=field)[0]) == 3
+
+
+@pytest.mark.parametrize("entries", SURE.values(), ids=SURE)
+def test_a_field_that_names_no_conversation_is_none(tmp_path: Path, entries: list[dict[str, object]]) -> None:
+    (_,), report = read(write_lines(tmp_path / "log.jsonl", entries), strict=True)
+    assert report.fused == {}
+
+
+def test_files_that_may_be_fused_are_counted_by_their_field(tmp_path: Path) -> None:
+    for number in range(3):
+        write_lines(tmp_path / f"{number}.jsonl", _each({"ticket": "x"}, {"ticket": "y"}))
+    _, report = read(tmp_path)
+    assert report.fused["ticket"].files == 3
+    (doubt,) = report.doubts()
+    assert doubt.startswith(f"{tmp_path / '0.jsonl'} (and 2 more files): read as one conversation")
+
+
+def test_messages_without_the_task_key_are_an_error(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "log.jsonl", _each({"ticket": "x"}))
+    with pytest.raises(TrajectoryError, match="no text or number at the task key 'case'"):
+        read(path, task_key="case")
+
+
+def test_the_last_outcome_of_a_conversation_is_its_outcome(tmp_path: Path) -> None:
+    entries = [
+        {**user("Count"), "session": "a", "passed": False},
+        {**user("Count"), "session": "b"},
+        {**agent("12"), "session": "a", "passed": True},
+        {**agent("13"), "session": "b", "passed": 0},
+        {**user("Count"), "session": "c"},
+        {**agent("14"), "session": "c"},
+    ]
+    found, _ = read(write_lines(tmp_path / "log.jsonl", entries), strict=True, success_key="passed")
+    assert [(one.id, one.success) for one in found] == [("a", True), ("b", False), ("c", None)]

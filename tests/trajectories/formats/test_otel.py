@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lar.errors import TrajectoryError
 from lar.trajectories import Report, read_trajectories
+from lar.trajectories.importing import import_logs
 from tests.trajectories.formats.bay import ANSWER, LOGS, SYSTEM, TOOLS, only, read, result, talk, turn, user
 
 TRACE = "5b8efff798038103d269b633813fc60c"
@@ -247,3 +249,78 @@ def test_as_many_messages_as_choices_were_asked_for_are_choices(count: dict[str,
     [found], left = answer_in_span([said(text("A")), said(text("B"))], **count)
     assert found == {"role": "assistant", "content": "A"}
     assert sum(left.values()) == 1
+
+
+WITHOUT: dict[str, dict[str, Any]] = {
+    "otel": {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 12},
+    "openinference": {"openinference.span.kind": "LLM", "llm.model_name": "m"},
+    "vercel": {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "m"},
+    "failed": {"gen_ai.operation.name": "chat", "gen_ai.prompt": "Hi", "error.type": "RateLimitError"},
+}
+WITH = {"gen_ai.operation.name": "chat", "gen_ai.prompt": "A", "gen_ai.completion": "B"}
+
+
+def document(*spans: tuple[str, str | None, dict[str, Any]]) -> dict[str, Any]:
+    """An OTLP document of one trace: of each span its id, the span around it, and its attributes."""
+    found = [
+        {"name": "x", "traceId": "t", "spanId": own, "parentSpanId": parent, "attributes": attributes}
+        for own, parent, attributes in spans
+    ]
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [_with_list(span) for span in found]}]}]}
+
+
+def _with_list(span: dict[str, Any]) -> dict[str, Any]:
+    pairs = [{"key": key, "value": {"stringValue": str(value)}} for key, value in span["attributes"].items()]
+    return {**span, "attributes": pairs}
+
+
+@pytest.mark.parametrize("attributes", WITHOUT.values(), ids=WITHOUT)
+@pytest.mark.parametrize("whole", [True, False])
+def test_calls_without_content_are_counted(tmp_path: Path, attributes: dict[str, Any], whole: bool) -> None:
+    path = tmp_path / "log.jsonl"
+    alone = document(("a", None, attributes), ("b", "a", {"gen_ai.operation.name": "execute_tool"}))
+    path.write_text(json.dumps(alone))
+    with pytest.raises(TrajectoryError) as error:
+        list(read_trajectories(path))
+    assert str(error.value).startswith("no trajectory could be read: 1 model call without content: ")
+    assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" in str(error.value)
+    assert str(error.value).endswith(f"; the first: {path}, record 1, line 1")
+    others = [document(("a", None, WITH), ("b", None, attributes), ("c", None, attributes))]
+    if not whole:
+        others = [document(("a", None, WITH)), *[document((name, None, attributes)) for name in "bc"]]
+    path.write_text("".join(json.dumps(one) + "\n" for one in others))
+    report, imported = Report(), Report()
+    (found,) = read_trajectories(path, report=report, strict=True)
+    assert [message["content"] for message in found] == ["A", "B"]
+    assert (report.without_content, report.problems.count) == (2, 0)
+    assert report.first_without_content == f"{path}, record {1 if whole else 2}, line {1 if whole else 2}"
+    import_logs([path], tmp_path / "out.parquet", report=imported)
+    assert imported == report
+    (doubt,) = report.doubts()
+    assert doubt.startswith("2 model calls without content: ")
+
+
+@pytest.mark.parametrize("outer", [WITH, WITHOUT["otel"]], ids=["outer", "inner"])
+def test_a_call_recorded_twice_has_the_content_of_either(outer: dict[str, Any]) -> None:
+    inner = WITHOUT["otel"] if outer is WITH else WITH
+    report = Report()
+    (_,) = read_trajectories([document(("a", None, outer), ("b", "a", inner))], report=report)
+    assert report.without_content == 0
+
+
+def test_the_conversation_of_an_agent_has_the_content_of_its_calls() -> None:
+    told = [*CHAT["messages"], {"role": "assistant", "content": "Hello!"}]
+    agent = {"gen_ai.operation.name": "invoke_agent", "pydantic_ai.all_messages": json.dumps(told)}
+    report = Report()
+    (found,) = read_trajectories([document(("a", None, agent), ("b", "a", WITHOUT["otel"]))], report=report)
+    assert (found.messages, report.without_content) == (told, 0)
+
+
+def test_a_broken_call_beside_one_without_content_is_a_problem() -> None:
+    call = [{"role": "assistant", "parts": [{"type": "tool_call", "id": "c1"}]}]
+    broken = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(call)}
+    whole = document(("a", None, broken), ("b", None, WITHOUT["otel"]), ("c", None, broken))
+    report = Report()
+    other = {"messages": [*CHAT["messages"], {"role": "assistant", "content": "Hello!"}]}
+    (_,) = read_trajectories([whole, other], report=report)
+    assert (report.without_content, report.problems.count) == (1, 2)

@@ -125,6 +125,14 @@ def test_a_call_of_litellm_that_is_no_chat_gives_no_trajectory(kind: str) -> Non
     assert report.left_out["litellm", "response.text"].characters == len("Twelve crates.")
 
 
+@pytest.mark.parametrize("kind", ["acompletion", "aembedding"])
+def test_a_failed_call_of_litellm_is_counted_and_an_embedding_is_not(kind: str) -> None:
+    good, *_ = logged({"content": "Twelve.", "model": "demo"})
+    failed, *_ = logged({}, kind)
+    _, report = kept(failed, good)
+    assert (report.without_content, report.problems.count) == (int(kind == "acompletion"), 0)
+
+
 def test_helicone() -> None:
     found = only("gateways", "helicone.jsonl")
     assert found.messages == talk(name="count")
@@ -158,6 +166,27 @@ def test_events_as_log_records() -> None:
     assert counted.messages == [SYSTEM, user(), told, result(), ANSWER]  # the span's, which has the reasoning
     assert detailed.messages == [user(5), {"role": "assistant", "content": "None."}]
     assert (detailed.model, report.repeated) == ("demo", 2)
+
+
+def test_a_span_has_the_content_of_its_log_records(tmp_path: Path) -> None:
+    lines = (LOGS / "otel" / "logs.jsonl").read_text().splitlines()
+    logs = [json.loads(line) for line in lines]
+    record = next(
+        record
+        for one in logs
+        for resource in one.get("resourceLogs", [])
+        for scope in resource["scopeLogs"]
+        for record in scope["logRecords"]
+        if str(record.get("eventName")).startswith("gen_ai.")
+    )
+    kind = {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}
+    span = {"name": "chat", "traceId": record["traceId"], "attributes": [kind]}
+    spans = [{**span, "spanId": record["spanId"]}, {**span, "spanId": "another"}]
+    document = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+    (tmp_path / "logs.jsonl").write_text("\n".join([*lines, json.dumps(document)]))
+    report = Report()
+    assert len(list(read_trajectories(tmp_path / "logs.jsonl", report=report))) == 2
+    assert report.without_content == 1
 
 
 FOLDERS = (

@@ -50,6 +50,7 @@ class Record:
     plain: list[Any] | None = (
         None  # its messages, normalized, if it is in OpenAI's form and holds little else
     )
+    task_key: str | None = None  # that of `read_trajectories`, for a format whose records hold many tasks
 
 
 class BrokenRecordError(Exception):

@@ -1,11 +1,11 @@
 """The raw records of a file of any layout: JSON lines or documents, Parquet, YAML, text logs, sessions."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.formats import (
@@ -28,6 +28,7 @@ _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
 
 Records = Iterator[Record | BrokenRecordError]
+_Part = TypeVar("_Part")
 
 
 def raw_records(source: Source, opened: Opened, forced: Format | None) -> Records:
@@ -62,7 +63,7 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     text = head.decode("utf-8", "replace")
     for log in TEXT_FORMATS:
         if log.looks_like(text):
-            return log.read_runs(line.decode("utf-8", "surrogateescape") for line in stream)
+            return _with_break((line.decode("utf-8", "surrogateescape") for line in stream), log.read_runs)
     if start[:1] in (b"{", b"[") or hint:
         records = _json_records(stream, forced, lines=json_stream.looks_like_lines(start, hint))
         context = _context(source)
@@ -144,7 +145,7 @@ def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> R
     records = json_stream.read_lines(stream) if lines else _to_the_break(stream, is_record)
     first, records = _head(records)
     if _is_one_record([record.value for record in first if isinstance(record, Record)], forced):
-        return _as_one(records)
+        return _with_break(records, _as_one)
     return each_record(records, forced) if lines else records
 
 
@@ -161,6 +162,24 @@ def _head(records: Records) -> tuple[list[Record | BrokenRecordError], Records]:
 def _raised(error: BrokenDataError) -> Records:
     yield from ()
     raise error
+
+
+def _with_break(parts: Iterable[_Part], read: Callable[[Iterable[_Part]], Records]) -> Records:
+    """Yield what `read` makes of the parts of a file before its data breaks, and raise BrokenDataError then.
+
+    For records of many parts: the break would else cost the parts that were read.
+    """
+    errors: list[BrokenDataError] = []
+
+    def before_the_break() -> Iterator[_Part]:
+        try:
+            yield from parts
+        except BrokenDataError as error:
+            errors.append(error)
+
+    yield from read(before_the_break())
+    if errors:
+        raise errors[0]
 
 
 def _to_the_break(stream: IO[bytes], is_record: Callable[[Any], bool]) -> Records:
@@ -182,7 +201,7 @@ def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
     return recognise_entries(entries) is not None
 
 
-def _as_one(records: Records) -> Records:
+def _as_one(records: Iterable[Record | BrokenRecordError]) -> Records:
     """Yield the broken records, then the others as one. Its entries are objects; a null is nothing."""
     entries: list[Any] = []
     for record in records:

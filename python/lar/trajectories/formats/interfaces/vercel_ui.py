@@ -15,7 +15,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.chat import MESSAGE_KEYS, success_of, task_of, with_system
-from lar.trajectories.formats.interfaces.message_lines import conversation_of
+from lar.trajectories.formats.interfaces.conversations import conversations_of
 from lar.trajectories.layouts.json_stream import Record
 
 _ROLES = ("system", "user", "assistant")
@@ -170,11 +170,10 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _read_lines(record: Record) -> list[Draft]:
-    chats: dict[str | None, list[Any]] = {}
-    for entry in record.value:
-        if "role" in entry:
-            chats.setdefault(conversation_of(entry), []).append(entry)
-    return [_draft(messages, {}, id=name, task=name) for name, messages in chats.items()]
+    return [
+        _draft(one.messages, {}, id=one.name, task=one.name, entries=one.messages, fused_by=one.fused_by)
+        for one in conversations_of(record, lambda entry: "role" in entry)
+    ]
 
 
 FORMAT = Format(

@@ -5,7 +5,7 @@ The spans of responses hold an id alone. The task is the trace.
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.layouts.json_stream import Record
@@ -30,7 +30,7 @@ def _read(record: Record) -> list[Draft]:
         task=identifier(value.get("trace_id")),
         model=text_or_none(data.get("model")),
     )
-    return [draft] if draft else []
+    return [draft or no_content()]
 
 
 FORMAT = Format("agents_sdk", "Spans of OpenAI's Agents SDK", _is_span, _read, may_be_empty=True)

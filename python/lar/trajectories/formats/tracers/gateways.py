@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.tracers.calls.call import make_draft
@@ -42,7 +42,7 @@ def _read_litellm(record: Record) -> list[Draft]:
         model=text_or_none(value.get("model")),
         reply_id=reply_id(from_json_text(value["response"])),
     )
-    return [draft] if draft else []
+    return [draft or no_content()]
 
 
 def _is_helicone(value: Any) -> bool:

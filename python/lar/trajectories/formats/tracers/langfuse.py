@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
 from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.tracers.calls import conventions
 from lar.trajectories.formats.tracers.calls.call import make_draft, read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
-from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace
+from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Tool
 
@@ -79,10 +79,10 @@ def _read_trace(record: Record) -> list[Draft]:
     ]
     success = solved_by(_pairs(scores, None))
     if calls := attempts.reported(calls_of_trace(nodes, success)):
-        return calls
+        return calls + calls_without_content(nodes)
     outermost = [trace, *(row for row in rows if _parent(row) is None and _type(row) != "TOOL")]
     drafts = (_row(row, task=trace.get("id"), success=success) for row in outermost)
-    return [draft for draft in drafts if draft][:1]
+    return [draft for draft in drafts if draft][:1] or calls_without_content(nodes)
 
 
 def _read_observation(record: Record) -> list[Draft]:
@@ -102,7 +102,7 @@ def _generation(row: dict[str, Any], trace: dict[str, Any], scores: list[Any]) -
     if _type(row) != "GENERATION":
         return None
     task = _get(row, "traceId", "trace_id") or trace.get("id")
-    return _row(row, task=task, success=solved_by(_pairs(scores, row.get("id"))))
+    return _row(row, task=task, success=solved_by(_pairs(scores, row.get("id")))) or no_content()
 
 
 def _row(row: dict[str, Any], *, task: Any, success: bool | None) -> Draft | None:

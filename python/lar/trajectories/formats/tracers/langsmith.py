@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft, no_content, text_or_none
 from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
-from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace
+from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.json_stream import Record
 
 _MODELS = ("llm", "chat_model")
@@ -85,13 +85,18 @@ def _read_trace(runs: list[_Run], attempts: Attempts) -> list[Draft]:
     success = solved_by(pair for run in runs for pair in _feedback(run))
 
     def node(run: _Run, *, is_call: bool) -> Node:
-        draft = attempts.read(_id(run), run, lambda run: _draft(run, task)) if is_call else None
+        draft = (
+            attempts.read(_id(run), run, lambda run: _draft(run, task) or no_content()) if is_call else None
+        )
         return Node(_id(run), run["parent_run_id"], draft)
 
-    if calls := calls_of_trace((node(run, is_call=run["run_type"] in _MODELS) for run in runs), success):
-        return calls
+    nodes = [node(run, is_call=run["run_type"] in _MODELS) for run in runs]
+    if calls := calls_of_trace(nodes, success):
+        return calls + calls_without_content(nodes)
     roots = [run for run in runs if not run["parent_run_id"] and run["run_type"] not in ("tool", *_MODELS)]
-    return calls_of_trace((node(run, is_call=True) for run in roots[:1]), success)
+    return calls_of_trace([node(run, is_call=True) for run in roots[:1]], success) or calls_without_content(
+        nodes
+    )
 
 
 def _draft(run: _Run, task: str | None) -> Draft | None:

@@ -8,14 +8,14 @@ of a trace that stands in one document.
 from collections.abc import Iterable
 from typing import Any
 
-from lar.trajectories.draft import Draft
+from lar.trajectories.draft import Draft, no_content
 from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.tracers.calls import conventions, spans
 from lar.trajectories.formats.tracers.calls.call import read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
-from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace
+from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.json_stream import Record
 
 _DOCUMENTS = ("resourceSpans", "resource_spans", "batches")
@@ -51,18 +51,22 @@ def _read_trace(trace: list[Span], success: bool | None, attempts: Attempts) -> 
     nodes, scores = [], []
     for span in trace:
         is_call = conventions.is_call(span)
-        call = attempts.read(span.id, span, conventions.read_call) if is_call else None
+        call = attempts.read(span.id, span, _read_call) if is_call else None
         tools = read_tools(conventions.tools_of(span)) if conventions.is_agent(span) else None
         nodes.append(Node(span.id, span.parent, call, tools))
         scores += [] if is_call else conventions.scores_of(span)
     judged = solved_by(scores)
     if calls := calls_of_trace(nodes, success if judged is None else judged):
-        return calls
+        return calls + calls_without_content(nodes)
     conversations = [draft for span in trace if (draft := conventions.read_conversation(span))]
-    if conversations or len(trace) == 1:
-        return conversations
-    roots = [span for span in trace if span.parent is None and conventions.is_agent(span)]
-    return [draft for span in roots if (draft := conventions.read_call(span))]
+    if not conversations and len(trace) > 1:
+        roots = [span for span in trace if span.parent is None and conventions.is_agent(span)]
+        conversations = [draft for span in roots if (draft := conventions.read_call(span))]
+    return conversations or calls_without_content(nodes)
+
+
+def _read_call(span: Span) -> Draft:
+    return conventions.read_call(span) or no_content(span.id, span.trace)
 
 
 def _read_span(record: Record) -> list[Draft]:

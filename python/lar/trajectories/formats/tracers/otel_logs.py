@@ -7,7 +7,7 @@ documents of spans in it.
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.draft import Draft
+from lar.trajectories.draft import Draft, has_content
 from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers import otel
@@ -43,7 +43,11 @@ def _read(record: Record) -> list[Draft]:
     attempts = Attempts("call")
     drafts = [draft for span in spans.values() if (draft := attempts.read(span.id, span, read_call))]
     others = (Record(entry, record.number) for entry in documents if otel.is_document(entry))
-    return attempts.reported(drafts + [draft for other in others for draft in otel.read_document(other)])
+    read = {(draft.task, draft.id) for draft in drafts}
+    of_spans = (draft for other in others for draft in otel.read_document(other))
+    # A span whose content stands in log records has none itself.
+    drafts += [draft for draft in of_spans if has_content(draft) or (draft.task, draft.id) not in read]
+    return attempts.reported(drafts)
 
 
 def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -4,19 +4,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lar.trajectories.draft import Draft
+from lar.trajectories.draft import Draft, has_content
 from lar.trajectories.formats.tracers.calls.call import key_of
 from lar.trajectories.schema import Tool
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A span in the tree of its trace: with its trajectory where it is a call, else with an agent's tools."""
+    """A span in the tree of its trace: with its draft where it is a call, else with an agent's tools."""
 
     id: str | None
     parent: str | None
     draft: Draft | None
     tools: list[Tool] | None = None
+
+    @property
+    def call(self) -> Draft | None:
+        """The draft of a call with content."""
+        return self.draft if self.draft is not None and has_content(self.draft) else None
 
 
 def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[Draft]:
@@ -41,6 +46,20 @@ def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[D
     return finished
 
 
+def calls_without_content(nodes: Iterable[Node]) -> list[Draft]:
+    """Return the calls whose content is nowhere: neither theirs nor that of a call around or within them."""
+    tree = _Tree(nodes)
+    around = {id(outer) for node in tree.nodes if node.call for outer in tree.around(node)}
+    return [
+        node.draft
+        for node in tree.nodes
+        if node.draft
+        and not node.call
+        and id(node) not in around
+        and not any(o.call for o in tree.around(node))
+    ]
+
+
 def _digests(draft: Draft) -> list[int]:
     """A digest of the conversation up to each message but the system's."""
     digests, digest = [], 0
@@ -63,14 +82,19 @@ class _Tree:
         for number, node in enumerate(nodes):
             self._by_id[number if node.id is None or node.id in self._by_id else node.id] = node
 
+    @property
+    def nodes(self) -> list[Node]:
+        """The spans in their order."""
+        return list(self._by_id.values())
+
     def distinct(self) -> list[tuple[Node, Draft]]:
         """Return the calls without those that were recorded twice."""
-        calls = [(node, node.draft) for node in self._by_id.values() if node.draft is not None]
+        calls = [(node, node.call) for node in self.nodes if node.call is not None]
         dropped: set[int] = set()
         for node, draft in calls:
             for outer in self.around(node):
-                if outer.draft and key_of(outer.draft.messages[-1]) == key_of(draft.messages[-1]):
-                    outer_is_longer = len(outer.draft.messages) >= len(draft.messages)
+                if outer.call and key_of(outer.call.messages[-1]) == key_of(draft.messages[-1]):
+                    outer_is_longer = len(outer.call.messages) >= len(draft.messages)
                     dropped.add(id(node if outer_is_longer else outer))
         return [(node, draft) for node, draft in calls if id(node) not in dropped]
 
