@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.seen_tasks import digests_of
 from lar.trajectories import write_trajectories
@@ -106,6 +107,20 @@ def test_a_vocabulary_that_has_seen_held_out_tasks_is_not_gone_on_with(done, run
     done("mine", corpus, "--size", "4", "-o", folder / "half")
     assert status()[1] == ["evaluate", "distill"]
     assert f"Next: lar evaluate {corpus} {folder / 'half'}" in run("status", folder)[1]
+
+
+def test_a_student_that_has_seen_held_out_tasks_is_not_gone_on_with(done, status, folder, vocabulary):
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    common = ("--tokenizer", folder / "model", "--hold-out", "0.3", "-o", folder / "corpus")
+    done("corpus", folder / "logs.jsonl", *common)
+    corpus = Corpus.load(folder / "corpus")
+    vocabulary.save(folder / "student" / "vocabulary")
+    (folder / "student" / "adapter_config.json").write_text("{}")
+    record = {"base_fingerprint": "0" * 8, "steps": 1, "options": {"control": False}}
+    (folder / "student" / "distillation.json").write_text(json.dumps(record))
+    for tasks, after in ((corpus.training, "distill"), (corpus, "mine")):
+        write_digests(folder / "student" / TRAINED_FILE, digests_of(tasks))
+        assert status()[1][0] == after
 
 
 def test_what_was_stopped_or_is_broken_is_named(run, done, status, folder):

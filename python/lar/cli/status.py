@@ -111,10 +111,24 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
     if not of["corpus"]:
         return "or", _to_a_corpus(folder, of["trajectories"])
     corpus = of["corpus"][-1]
-    students = [one for one in of["student"] if one.keys["tokenizer"] == corpus.keys["tokenizer"]]
+    held_out = _held_out(corpus.path)
+    students = [
+        one
+        for one in of["student"]
+        if one.keys["tokenizer"] == corpus.keys["tokenizer"] and not one.tasks & held_out
+    ]
     if students:
         return "then", _from_a_student(corpus.path, students[-1])
     return "or", _from_a_corpus(corpus, of["vocabulary"])
+
+
+def _held_out(corpus: Path) -> frozenset[str]:
+    """Digests of the tasks that a corpus holds out: every stage refuses what has seen one of them."""
+    from lar.corpus import Corpus
+    from lar.corpus.seen_tasks import digests_of
+
+    held_out = Corpus.load(corpus).held_out
+    return frozenset() if held_out is None else digests_of(held_out)
 
 
 _STAGES = ("run", "trajectories", "corpus", "vocabulary", "student", "export")
@@ -152,12 +166,10 @@ def _from_a_corpus(chosen: "Found", vocabularies: list["Found"]) -> list["Comman
     from lar.cli import next_step
     from lar.cli.inventory import STOPPED, split_of
     from lar.corpus import Corpus
-    from lar.corpus.seen_tasks import digests_of
 
     corpus = Corpus.load(chosen.path)
     model = next_step.teacher_of(corpus)
-    # Every stage refuses a vocabulary that has seen a task which the corpus holds out.
-    held_out = frozenset() if corpus.held_out is None else digests_of(corpus.held_out)
+    held_out = _held_out(chosen.path)
     mine = [one for one in vocabularies if str(chosen.path) in one.goes_with and not one.tasks & held_out]
     if mine:
         if (split := split_of(mine[-1])) is not None:
