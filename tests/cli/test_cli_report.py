@@ -126,6 +126,7 @@ def test_it_prints_where_the_report_is_and_replaces_an_older_one(run, corpus):
         (["CORPUS", "vocabulary", "-o", "logs.jsonl"], "logs.jsonl: there is something that is no report"),
         (["CORPUS", "vocabulary", "-o", "model"], "model: a folder"),
         (["CORPUS", "vocabulary", "other"], "hold different latents"),
+        (["CORPUS", "vocabulary", "--size", "8"], "--size is for logs alone"),
         (["CORPUS", "foreign"], "tokenizer"),
         (["CORPUS", "--tokenizer", "other corpus/tokenizer"], "corpus/tokenizer: leave it out"),
         (["CORPUS", "broken.json"], "broken.json: a broken estimate: runs: "),

@@ -68,6 +68,8 @@ def command(
     found = _sorted(inputs)
     evidence = read_evidence(found.evidence)
     vocabulary = _vocabulary(found)
+    if vocabulary is not None and size is not None:
+        raise OptionError("--size is for logs alone: the report has the latents of the vocabulary")
     corpora, reading = _corpora(found, tokenizer, vocabulary)
     if found.logs:
         if evidence.reading is not None:
@@ -75,7 +77,7 @@ def command(
         evidence = evidence._replace(reading=ReadingFile.model_validate(report_summary(reading)))
     given = ["lar", "report", *map(str, lasting(inputs))]
     given += ["--tokenizer", str(tokenizer)] if tokenizer else []
-    given += ["--size", str(size)] if vocabulary is None and size is not None else []
+    given += ["--size", str(size)] if size is not None else []
     given += [] if most_tokens == MOST_TOKENS else ["--most-tokens", str(most_tokens)]
     with progress_bar("reporting", unit="tokens") as progress:
         written = report(
