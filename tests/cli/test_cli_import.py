@@ -71,6 +71,7 @@ def test_a_file_whose_name_is_no_utf8_is_read_and_named(
     shown = capsys.readouterr()
     assert json.loads(shown.out)["trajectories"] == 3
     assert "\\udcff.jsonl, record 4" in shown.out
+    assert [line[:14] for line in shown.err.splitlines()] == ["lar: warning: "]
     assert [one.task for one in read_trajectories(output, strict=True)] == [
         one.task for one in toy.trajectories(3)
     ]

@@ -7,6 +7,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from lar.cli.common import console
+from lar.utils.paths import printable
 from lar.utils.processes import is_main
 
 _STYLES = {"WARNING": "yellow", "ERROR": "red"}
@@ -16,9 +17,9 @@ class _LineHandler(RichHandler):
     """Writes `lar: warning: ...` for a warning and `lar: ...` for what is merely done."""
 
     def render(self, *, record: logging.LogRecord, message_renderable: Any, **_: Any) -> Text:  # noqa: ARG002
-        """The record as one line."""
+        """The record as one line, also with a file's name that is no UTF-8: rich would fail from then on."""
         kind = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        line = " ".join(record.getMessage().split())
+        line = printable(" ".join(record.getMessage().split()))
         return Text.assemble((f"lar: {kind}", _STYLES.get(record.levelname, "")), line)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the bench needs the extra `train`")
 pytest.importorskip("transformers", reason="the bench needs the extra `train`")
+pytest.importorskip("openai", reason="the bench needs the extra `engines`")
 
 from benches.agents import stages, vocabularies
 from benches.agents.agent import Turn
