@@ -92,7 +92,16 @@ def test_wrong_prompts_are_refused(student):
         ConversationBatch(student, 2).reply(["one", ""])
 
 
-@pytest.mark.parametrize("rows", [[], [2], [-1], [True, False], [0.5]])
+@pytest.mark.parametrize("rows", [[2], [-1], [True, False], [0.5]])
 def test_rows_that_there_are_not_cannot_be_kept(student, rows):
-    with pytest.raises(OptionError, match="rows must be one or more of 0 to 1"):
+    with pytest.raises(OptionError, match="rows must be of 0 to 1"):
         ConversationBatch(student, 2).keep(rows)
+
+
+def test_where_all_have_ended_none_is_left(student):
+    together = ConversationBatch(student, 2, SAMPLING)
+    together.reply(["one", "two"])
+    together.keep([])
+    assert len(together) == 0
+    with pytest.raises(OptionError, match="no conversation is left"):
+        together.reply([])

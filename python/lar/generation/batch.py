@@ -57,10 +57,12 @@ class ConversationBatch:
         A turn that a stop string ends keeps all its units.
 
         Raises:
-            OptionError: a prompt is empty, or their number is not that of the conversations.
+            OptionError: a prompt is empty, their number is not that of the conversations, or none is left.
         """
         if isinstance(prompts, str):
             raise OptionError("prompts must be a list with one for each conversation")
+        if len(self) == 0:
+            raise OptionError("no conversation is left")
         if len(prompts) != len(self):
             raise OptionError(f"{len(prompts)} prompts for {len(self)} conversations")
         rows = [as_units(self.student.vocabulary, prompt) for prompt in prompts]
@@ -85,14 +87,14 @@ class ConversationBatch:
         return written
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep only the conversations `rows`, in this order.
+        """Keep only the conversations `rows`, in this order; none, where all have ended.
 
         Raises:
-            OptionError: there is no row, or one is no number of a conversation (0 to `len(self)` - 1).
+            OptionError: a row is no number of a conversation (0 to `len(self)` - 1).
         """
         # A mask of bools would be read as rows 0 and 1.
-        if not len(rows) or any(isinstance(row, bool) or row not in range(len(self)) for row in rows):
-            raise OptionError(f"rows must be one or more of 0 to {len(self) - 1}, not {list(rows)}")
+        if any(isinstance(row, bool) or row not in range(len(self)) for row in rows):
+            raise OptionError(f"rows must be of 0 to {len(self) - 1}, not {list(rows)}")
         if list(rows) == list(range(len(self))):
             return
         chosen = torch.tensor(rows, dtype=torch.int64)
