@@ -212,7 +212,9 @@ ROWS = [
 def tables() -> dict[str, object]:
     """The same rows as each kind of table that is installed."""
     arrow = pa.Table.from_pylist(ROWS)
-    found: dict[str, object] = {"list": ROWS, "generator": iter(ROWS), "pyarrow": arrow}
+    found: dict[str, object] = {"list": ROWS, "generator": iter(ROWS)}
+    if pa.array([{"b": 1, "a": 1}]).type[0].name == "b":  # pyarrow before 24 sorted the members of objects
+        found["pyarrow"] = arrow
     if importlib.util.find_spec("pandas"):
         pandas = pytest.importorskip("pandas")
         found["pandas"] = pandas.DataFrame(ROWS)
