@@ -95,7 +95,7 @@ def write(
             generation_config=_configuration(sampling, requests.ends, _padding_ids(student)),
             logits_processor=LogitsProcessorList(_processors(student, sampling, requests.earlier)),
             stopping_criteria=StoppingCriteriaList([requests]),
-            **cache_argument(growing_cache(student.base.config) if cache is None else cache),
+            **cache_argument(student.base, growing_cache(student.base.config) if cache is None else cache),
         )
 
 

@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 
-def cache_argument(cache: Any) -> dict[str, Any]:
-    """The keyword argument that gives `generate` an existing key-value cache.
+def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
+    """The keyword argument that gives the `generate` of `model` an existing key-value cache.
 
-    It is `cache` from transformers 5.24 on, where `past_key_values` warns, and `past_key_values` before.
+    It is `cache` from transformers 5.24 on, where `past_key_values` warns. Before, it is `past_key_values`,
+    or `cache_params` for models with recurrent states alone.
     """
     from transformers import GenerationMixin
 
     parameters = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
-    return {"cache" if "cache" in parameters else "past_key_values": cache}
+    if "cache" in parameters:
+        return {"cache": cache}
+    is_recurrent = "cache_params" in inspect.signature(model.forward).parameters
+    return {"cache_params" if is_recurrent else "past_key_values": cache}
 
 
 def shards_exactly() -> bool:
