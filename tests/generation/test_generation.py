@@ -305,6 +305,12 @@ def test_a_student_in_training_trains_on_after_a_reply(base):
         assert base.training is training
 
 
+def test_a_base_in_evaluation_mode_stays_in_it(corpus):
+    model = tiny.model(corpus.tokenizer.base_size).eval()
+    generate(Student.plain(model, corpus.tokenizer), PROMPTS[:1], max_units=1)
+    assert not any(module.training for module in model.modules())
+
+
 @pytest.mark.parametrize(
     ("prompts", "error"),
     [([], OptionError), ([""], OptionError), ([np.array([10**6])], VocabularyError)],

@@ -17,13 +17,14 @@ _BLANKED: WeakKeyDictionary[Any, tuple[GenerationConfig, int]] = WeakKeyDictiona
 
 @contextmanager
 def evaluating(student: Student) -> Iterator[None]:
-    """Within the block the student drops nothing out; a student in training trains on after it."""
-    training = student.training
+    """Within the block the student drops nothing out; after it each module is in the mode that it was in."""
+    trained = [module for module in student.modules() if module.training]
     student.eval()
     try:
         yield
     finally:
-        student.train(training)
+        for module in trained:  # not `student.train()`: the base may be in evaluation mode
+            module.training = True
 
 
 @contextmanager

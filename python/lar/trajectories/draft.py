@@ -12,7 +12,7 @@ from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
 
 NO_AGENT = "no turn of the agent"
-EXACT = 2**53  # below it, a whole number as a float is that number
+_EXACT = 2**53  # below it, a whole number as a float is that number
 MAX_QUESTION = 200  # most characters of a question in a task's name
 
 
@@ -154,7 +154,7 @@ def identifier(value: Any) -> str | None:
     >>> [identifier(value) for value in ("a", 5, 5.0, 0.5, True, "", None)]
     ['a', '5', '5', None, None, None, None]
     """
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

@@ -40,7 +40,7 @@ class SweepOptions:
     """What is compared.
 
     sizes: the numbers of latents. gates: the entropy gates, as `lar.mine` takes them; None without one.
-    Numbers become text, by which points are named.
+    A point names a number as text.
     tolerance: see `Sweep`; None for 0.01 of the tasks with a world, for 0.05 of the bits per byte without.
     """
 
@@ -55,14 +55,12 @@ class SweepOptions:
             raise OptionError("gates: give one or more; none is one too")
         for gate in self.gates:
             parse_gate(gate)
-        named = tuple(gate if gate is None or isinstance(gate, str) else f"{gate:g}" for gate in self.gates)
-        object.__setattr__(self, "gates", named)
         if self.tolerance is not None and not 0 <= self.tolerance < inf:
             raise OptionError(f"tolerance must be a number of at least 0, not {self.tolerance:g}")
 
     def settings(self) -> Iterator[tuple[str | None, int]]:
         """Each gate with each size, once."""
-        gates = [None if gate is None else str(gate) for gate in self.gates]
+        gates = [f"{gate:g}" if isinstance(gate, int | float) else gate for gate in self.gates]
         yield from dict.fromkeys((gate, size) for gate in gates for size in self.sizes)
 
 
