@@ -9,7 +9,6 @@ from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Problems, Report
 from lar.trajectories.formats import SMALLEST, WHERE_LISTED
-from lar.trajectories.long_turns import LONG
 from lar.utils.words import counted
 
 SHOWN_GROUPS = 20
@@ -168,17 +167,6 @@ def warn_of(report: Report) -> None:
         )
     if len(replies) > SHOWN_REPLIES:
         logger.warning("%d more fields look like text and were not used", len(replies) - SHOWN_REPLIES)
-    if _is_resent(report):
-        logger.warning(
-            "%s of %s turns of the agent with %d characters or more stand in the history of a call and, word "
-            "for word, in another call too, and count each time: clients may have cut or changed histories",
-            *(f"{report.resent_turns:,}", f"{report.long_turns:,}", LONG),
-        )
-    if report.cut:
-        logger.warning(
-            "%s without an end: the text is kept, a call that is not complete is not; the first: %s",
-            *(counted(report.cut, "reply is a stream", "replies are streams"), report.first_cut),
-        )
     if report.repeated:
         logger.info(
             "%s trajectories are the beginning of another one, which is kept; the first: %s",
@@ -189,15 +177,6 @@ def warn_of(report: Report) -> None:
             "%s turns of the agent count in another trajectory and are context in this one; the first: %s",
             *(f"{report.repeated_turns:,}", report.first_repeated_turn),
         )
-
-
-def _is_resent(report: Report) -> bool:
-    """Whether histories of calls repeat in a way that does not show: many long turns stand in several.
-
-    Measured as if each run were a call: 79 to 83% where a client cuts or changes histories; 0 to 7% of most
-    sets of runs, 16 to 31% where several attempts at a task begin alike.
-    """
-    return 3 * report.resent_turns > report.long_turns
 
 
 def _looks_like_a_reply(field: tuple[str, str], found: LeftOut) -> bool:

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from lar.trajectories.chains import digest_of
 from lar.trajectories.dialects.messages import is_own
-from lar.trajectories.report import Report
+from lar.trajectories.report import LONG, Report
 from lar.trajectories.schema import Message, Trajectory
-
-LONG = 200  # characters, with reasoning and arguments; shorter turns are equal by chance
 
 
 def long_turns(trajectory: Trajectory) -> list[int]:
