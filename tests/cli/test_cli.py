@@ -12,6 +12,7 @@ import pytest
 from lar.cli import COMMANDS
 from lar.cli.mine import _print_gates
 from lar.trajectories import write_trajectories
+from lar.vocabulary.turn_lengths import FEW_UNITS, turn_in_words
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
@@ -361,3 +362,24 @@ def test_mining_tells_whether_latents_have_enough_uses_to_learn_from(folder, tmp
     text = f"{sum(often) / len(often):.0%} of the latents have 40 uses or more"
     assert text in mined.stdout
     assert (f"{text}: fewer than half are too few" in mined.stdout) == (size == 40)
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_turns_of_few_units_are_named_by_mining_evaluation_and_estimate(folder, tmp_path, size):
+    vocabulary = tmp_path / "vocabulary"
+    of_size = (folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", size)
+    mined = lar("mine", *of_size, "-o", vocabulary).stdout
+    counts = json.loads(lar("evaluate", folder / "train.jsonl.gz", vocabulary, "--json").stdout)
+    units = counts["units"] / counts["turns"]
+    shown = f"a turn of the agent is {counts['base_tokens'] / counts['turns']:,.1f} tokens on average, and"
+    few = f"{shown} {units:,.1f} units: so few that a latent may decide most of a turn"
+    of_mining = f"{shown} {units:,.1f} units"
+    assert of_mining in mined
+    assert (few in mined) == (units < FEW_UNITS)
+    assert (few in lar("evaluate", folder / "train.jsonl.gz", vocabulary).stdout) == (units < FEW_UNITS)
+    assert f"With {size} latents, {shown}" in lar("estimate", *of_size).stdout
+
+
+def test_the_share_of_few_units_is_reached_on_both_sides():
+    assert turn_in_words(40, 5, 1) == "a turn of the agent is 40.0 tokens on average, and 5.0 units"
+    assert "docs/howto/choose.md" in turn_in_words(80, 9, 2)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from lar.corpus import Corpus
+from lar.corpus.turns import count_turns
 from lar.errors import CorpusError
 from lar.evaluation.reduction import evaluate
+from lar.evaluation.usage import base_usage
 from lar.mining.mine import mine
 from lar.vocabulary import LatentVocabulary
 from testing import toy
@@ -34,6 +36,17 @@ def test_units_are_those_of_the_parse(corpus, vocabulary):
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert result.total.units == corpus.num_action_tokens - saved
     assert result.latents_used == vocabulary.size
+
+
+def test_turns_are_counted_by_evaluation_mining_and_usage_alike(corpus, vocabulary):
+    begins = [
+        place
+        for row in corpus
+        for place, own in enumerate(row.action)
+        if own and (place == 0 or not row.action[place - 1])
+    ]
+    assert evaluate(corpus, vocabulary).total.turns == len(begins)
+    assert vocabulary.mining["turns"] == count_turns(corpus) == base_usage(corpus).turns == len(begins)
 
 
 def another_unit(form, offsets):

@@ -32,6 +32,7 @@ from lar.trajectories import Report
 from lar.utils.words import counted
 from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.storage import FILE_NAME
+from lar.vocabulary.turn_lengths import turn_in_words
 
 _DEFAULTS = MiningOptions()
 
@@ -199,6 +200,7 @@ def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
         "vocabulary": str(output),
         "latents": vocabulary.size,
         "base_size": vocabulary.base_size,
+        "turns": vocabulary.mining["turns"],
         "base_tokens": base_tokens,
         "units": base_tokens - saved,
         "reduction": round(saved / base_tokens, 6),
@@ -252,6 +254,7 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
         f" they were mined on ({mining['tasks']}), counted in tokens; lar evaluate measures other tasks, as"
         " engines read the text"
     )
+    print_prose(turn_in_words(summary["base_tokens"], summary["units"], summary["turns"]))
     print_prose(_uses(vocabulary, asked=asked))
     if weight:
         print_prose(

@@ -14,6 +14,7 @@ from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.corpus.selection import Split
+from lar.corpus.turns import turn_starts
 from lar.errors import CorpusError
 from lar.evaluation.drift import (
     UnusedLatent,
@@ -41,12 +42,13 @@ CALL = "lar.evaluate(corpus, vocabulary)"
 class Counts:
     """Sums over conversations.
 
-    base_tokens, units: the agent's. context_base_tokens, context_units: of all speakers. The difference is
-    the prompt's: what the agent only reads. text_level: the agreement of the exported tokenizer's ids with
-    the core's parse (`lar.evaluation.text_agreement`).
+    turns, base_tokens, units: the agent's. context_base_tokens, context_units: of all speakers. The
+    difference is the prompt's: what the agent only reads. text_level: the agreement of the exported
+    tokenizer's ids with the core's parse (`lar.evaluation.text_agreement`).
     """
 
     trajectories: int = 0
+    turns: int = 0
     base_tokens: int = 0
     units: int = 0
     context_base_tokens: int = 0
@@ -82,6 +84,7 @@ class Counts:
         """Sums and reductions as JSON-ready values."""
         return {
             "trajectories": self.trajectories,
+            "turns": self.turns,
             "base_tokens": self.base_tokens,
             "units": self.units,
             "reduction": round(self.reduction, 6),
@@ -97,6 +100,7 @@ class Counts:
 
     def __iadd__(self, other: "Counts") -> "Counts":
         self.trajectories += other.trajectories
+        self.turns += other.turns
         self.base_tokens += other.base_tokens
         self.units += other.units
         self.context_base_tokens += other.context_base_tokens
@@ -291,6 +295,7 @@ class _Measure:
         of_agent = np.isin(latents, form.units[form.action])
         counts = Counts(
             trajectories=len(shard.tasks),
+            turns=len(turn_starts(shard.action, shard.offsets)),
             base_tokens=int(shard.action.sum()),
             units=int(form.action.sum()),
             context_base_tokens=len(shard.tokens),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import map_shards
+from lar.corpus.turns import turn_starts
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
@@ -100,11 +101,7 @@ def _of_shard(vocabulary: LatentVocabulary, shard: Shard) -> Usage:
 
 def _tokens(action: NDArray[np.bool_], offsets: NDArray[np.int64]) -> tuple[Tokens, int]:
     """The tokens of conversations with `offsets` (m + 1), and the number of the agent's turns."""
-    begins = action.copy()
-    begins[1:] &= ~action[:-1]
-    starts = offsets[:-1][np.diff(offsets) > 0]
-    begins[starts] = action[starts]  # a conversation may begin where the last one ended: with the agent
-    turns = np.flatnonzero(begins)
+    turns = turn_starts(action, offsets)
     runs = np.searchsorted(offsets, turns, side="right") - 1
     before = offsets[runs]
     written = np.concatenate([[0], np.cumsum(action, dtype=np.int64)])

@@ -13,6 +13,7 @@ from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.corpus.seen_tasks import check_unseen, digests_of
+from lar.corpus.turns import count_turns
 from lar.errors import CorpusError
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates, texts_of
@@ -201,6 +202,7 @@ class _Mining:
             "split": corpus.own_split and asdict(corpus.own_split),
             "tasks": len(corpus.tasks),
             "trajectories": corpus.num_trajectories,
+            "turns": self._turns,
             "action_tokens": corpus.num_action_tokens,
             "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
             "distinct_runs": len(search.runs.searched),
@@ -282,6 +284,10 @@ class _Mining:
         """Which of k texts are found across borders of turns; bool (k)."""
         annotate(self._progress, "borders between turns")
         return crossed_in(self._corpus, texts, self._backend, self._progress)
+
+    @cached_property
+    def _turns(self) -> int:
+        return count_turns(self._corpus, self._backend)
 
     @cached_property
     def _audit(self) -> Audit:
