@@ -1,17 +1,22 @@
 """One chat message a line: which conversation each belongs to."""
 
+import csv
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, read_trajectories
 from lar.trajectories.formats.interfaces.conversations import KNOWN
 from lar.trajectories.importing import import_logs
-from testing.sessions import agent, read, user, write_lines
+from testing.sessions import agent, call, read, user, write_lines
 
 NAMES = [
     *("session_id", "sessionId", "SessionID", "conversation_id", "conversationId", "ConversationID"),
@@ -49,6 +54,54 @@ def test_a_message_in_a_run_of_a_thread_is_the_threads(tmp_path: Path) -> None:
     ]
     (found,), _ = read(write_lines(tmp_path / "log.jsonl", entries), strict=True)
     assert (found.id, found.messages) == ("t", [user("Count bay 4"), agent("Twelve."), agent("Right.")])
+
+
+def write_table(folder: Path, suffix: str, rows: list[dict[str, str | None]]) -> Path:
+    """Write `rows`, of equal columns, as a table of the kind that `suffix` names."""
+    path = folder / f"rows.{suffix}"
+    if suffix in ("csv", "tsv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]), delimiter="," if suffix == "csv" else "\t")
+            table.writeheader()
+            table.writerows(rows)
+    elif suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        feather.write_feather(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "feather"])
+@given(
+    said=st.lists(st.tuples(st.sampled_from("ab"), st.text('xy, \n\t"é', min_size=1)), min_size=1, max_size=6)
+)
+@settings(max_examples=15)
+def test_a_table_with_a_message_a_row_is_read_as_lines_are(suffix: str, said: list[tuple[str, str]]) -> None:
+    calls = json.dumps([call("count", "{}", "c1")])
+    head = [("a", "user", "Count.", None), ("a", "assistant", None, calls)]
+    names = ("conversation_id", "role", "content", "tool_calls")
+    cells = [*head, *((name, "assistant", text, None) for name, text in said)]
+    rows = [dict(zip(names, row, strict=True)) for row in cells]
+    with TemporaryDirectory() as folder:
+        lines, _ = read(write_lines(Path(folder) / "rows.jsonl", rows), strict=True)
+        table, report = read(write_table(Path(folder), suffix, rows), strict=True)
+    assert [(item.id, item.messages) for item in table] == [(item.id, item.messages) for item in lines]
+    assert set(report.formats) == {"message_lines"}
+    assert table[0].messages[1] == agent("", call("count", "{}", "c1"))
+
+
+def test_a_table_that_breaks_off_keeps_the_messages_before(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "csv", [{**user("Count"), "n": "1"}, {**agent("12"), "n": "2"}])
+    path.write_text(path.read_text() + 'user,"Count ag', encoding="utf-8")
+    (found,), report = read(path)
+    assert found.messages == [user("Count"), agent("12")]
+    assert "record 3, line 3: not a readable table: unexpected end of data" in report.problems.summary()
+
+
+def test_a_table_of_conversations_is_still_read_row_by_row(tmp_path: Path) -> None:
+    rows = [{"task": "a", "messages": json.dumps([user("Count"), agent("12")])}] * 2
+    found, report = read(write_table(tmp_path, "csv", rows), strict=True)
+    assert (len(found), set(report.formats)) == (2, {"chat"})
 
 
 def test_a_broken_message_costs_itself_alone(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
+# From here on the file cannot be read: its compression is broken, or the table in it.
+_BREAKS = (BrokenDataError, BrokenRecordError)
 
 Records = Iterator[Record | BrokenRecordError]
 _Part = TypeVar("_Part")
@@ -43,13 +45,13 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     hint = _LINE_NAMES.search(source.full_name) is not None
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(PARQUET):
-        return _parquet_rows(source, opened)
+        return _table(_parquet_rows(source, opened), forced)
     if arrow.is_arrow(head):
-        return arrow.read_rows(stream)
+        return _table(arrow.read_rows(stream), forced)
     if session_databases.is_database(head):
         return _database_rows(source, opened)
     if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
-        return csv_rows.read_rows(stream, source.full_name)
+        return _table(csv_rows.read_rows(stream, source.full_name), forced)
     if not start:
         raise BrokenRecordError("the file is empty", None)
     if not start.strip(json_stream.NUL):
@@ -140,6 +142,14 @@ def _database_rows(source: Source, opened: Opened) -> Records:
         yield from session_databases.read_rows(Path(file.path))
 
 
+def _table(rows: Records, forced: Format | None) -> Records:
+    """Yield the rows of a table; where each is one message, they are one record, as lines of messages are."""
+    first, rows = _head(rows)
+    values = [row.value for row in first if isinstance(row, Record)]
+    is_row = forced is None and any(recognise(value) is not None for value in values)
+    return rows if is_row or not _is_one_record(values, forced) else _with_break(rows, _as_one)
+
+
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:
     is_record = _is_record(forced)
     records = json_stream.read_lines(stream) if lines else _to_the_break(stream, is_record)
@@ -150,31 +160,31 @@ def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> R
 
 
 def _head(records: Records) -> tuple[list[Record | BrokenRecordError], Records]:
-    """The first records, and all; where compressed data breaks among the first, it does so behind them."""
+    """The first records, and all; where the file breaks among the first, it does so behind them."""
     first: list[Record | BrokenRecordError] = []
     try:
         first.extend(islice(records, HEAD_ENTRIES))
-    except BrokenDataError as error:
+    except _BREAKS as error:
         return first, chain(first, _raised(error))
     return first, chain(first, records)
 
 
-def _raised(error: BrokenDataError) -> Records:
+def _raised(error: Exception) -> Records:
     yield from ()
     raise error
 
 
 def _with_break(parts: Iterable[_Part], read: Callable[[Iterable[_Part]], Records]) -> Records:
-    """Yield what `read` makes of the parts of a file before its data breaks, and raise BrokenDataError then.
+    """Yield what `read` makes of the parts of a file before it breaks, and raise the error of the break then.
 
     For records of many parts: the break would else cost the parts that were read.
     """
-    errors: list[BrokenDataError] = []
+    errors: list[Exception] = []
 
     def before_the_break() -> Iterator[_Part]:
         try:
             yield from parts
-        except BrokenDataError as error:
+        except _BREAKS as error:
             errors.append(error)
 
     yield from read(before_the_break())
