@@ -56,6 +56,25 @@ def test_a_message_in_a_run_of_a_thread_is_the_threads(tmp_path: Path) -> None:
     assert (found.id, found.messages) == ("t", [user("Count bay 4"), agent("Twelve."), agent("Right.")])
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_messages_is_read_as_lines_are(tmp_path: Path, indent: int | None) -> None:
+    said = [("a", user("Count")), ("b", user("Add")), ("a", agent("12")), ("b", agent("3"))]
+    entries = [{**message, "session_id": name} for name, message in said]
+    (tmp_path / "log.json").write_text(json.dumps(entries, indent=indent), encoding="utf-8")
+    found, report = read(tmp_path / "log.json", strict=True)
+    lines, _ = read(write_lines(tmp_path / "log.jsonl", entries))
+    assert [(item.id, item.messages) for item in found] == [(item.id, item.messages) for item in lines]
+    assert [(item.id, item.messages[0]["content"]) for item in found] == [("a", "Count"), ("b", "Add")]
+    assert set(report.formats) == {"message_lines"}
+
+
+def test_an_array_of_one_conversation_is_one(tmp_path: Path) -> None:
+    entries = [user("Count"), {**agent("12"), "session_id": "a"}]
+    (tmp_path / "log.json").write_text(json.dumps(entries), encoding="utf-8")
+    (found,), report = read(tmp_path / "log.json", strict=True)
+    assert (found.messages, set(report.formats)) == ([user("Count"), agent("12")], {"chat"})
+
+
 def write_table(folder: Path, suffix: str, rows: list[dict[str, str | None]]) -> Path:
     """Write `rows`, of equal columns, as a table of the kind that `suffix` names."""
     path = folder / f"rows.{suffix}"

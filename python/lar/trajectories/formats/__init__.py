@@ -200,6 +200,8 @@ def recognise_record(record: Record, forced: Format | None) -> Record:
         return Record(
             value, record.number, record.line, record.key, record.context, False, chat.FORMAT, messages
         )
+    if forced is None and message_lines.has_several(value):
+        return replace(record, format=message_lines.FORMAT)
     format_ = recognise(value) if forced is None else forced if forced.recognises(value) else None
     return record if format_ is None else replace(record, format=format_)
 

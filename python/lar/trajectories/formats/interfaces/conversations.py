@@ -55,7 +55,7 @@ def conversations_of(record: Record, is_message: Callable[[Any], bool]) -> list[
     """The conversations in the lines of a file, told apart by a known field and by the task key."""
     named: dict[str | None, list[dict[str, Any]]] = {}
     for entry in filter(is_message, record.value):
-        named.setdefault(_name_of(entry), []).append(entry)
+        named.setdefault(name_of(entry), []).append(entry)
     if record.task_key is not None:
         return [part for name, entries in named.items() for part in _by_task(name, entries, record.task_key)]
     found = [Conversation(name, entries) for name, entries in named.items()]
@@ -64,8 +64,8 @@ def conversations_of(record: Record, is_message: Callable[[Any], bool]) -> list[
     return found
 
 
-def _name_of(entry: dict[str, Any]) -> str | None:
-    """The name of the conversation that a message belongs to, where it has one."""
+def name_of(entry: dict[str, Any]) -> str | None:
+    """The name of the conversation that a message belongs to, None without one."""
     named = {
         _JOINTS.sub("", key).lower(): name for key, value in entry.items() if (name := identifier(value))
     }
