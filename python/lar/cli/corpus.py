@@ -9,6 +9,7 @@ import click
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import LOGS, PATH, SHARE, TOKENIZER, json_option, logger, print_json, progress_bar
+from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
@@ -21,17 +22,8 @@ FEW_TASKS = 20  # held-out tasks; figures from fewer are uncertain
     "--tokenizer", required=True, type=TOKENIZER, help="The model's folder, which holds tokenizer.json."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
-@click.option(
-    "--task-key",
-    metavar="FIELD",
-    help="The dotted path of the field that names a record's task, such as metadata.issue.",
-)
-@click.option(
-    "--success-key",
-    metavar="FIELD",
-    help="The dotted path of the field that tells whether a run succeeded, such as metadata.passed: true or "
-    "false, or a number, of which 1 or more is success.",
-)
+@task_key_option
+@success_key_option
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -8,6 +8,7 @@ import click
 
 from lar.cli.common import LOGS, json_option, print_json, progress_bar
 from lar.cli.estimate_text import REALISED, print_estimate
+from lar.cli.fields import task_key_option
 from lar.cli.sampling import most_tokens_option, sample_of, tokenizer_option
 from lar.errors import OptionError
 
@@ -22,11 +23,7 @@ RUNS = 1000  # whose bill is shown where no number is given
 @click.command("estimate")
 @click.argument("logs", nargs=-1, required=True, type=LOGS)
 @tokenizer_option
-@click.option(
-    "--task-key",
-    metavar="FIELD",
-    help="For logs: the dotted path of the field that names a record's task, such as metadata.issue.",
-)
+@task_key_option
 @click.option(
     "--size",
     "sizes",

@@ -7,6 +7,7 @@ import click
 from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.cli.next_step import after_import, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -55,17 +56,8 @@ Examples:
     metavar="NAME",
     help="The format of all records; auto recognizes each by its content.",
 )
-@click.option(
-    "--task-key",
-    metavar="FIELD",
-    help="The dotted path of the field that names a record's task, such as metadata.issue.",
-)
-@click.option(
-    "--success-key",
-    metavar="FIELD",
-    help="The dotted path of the field that tells whether a run succeeded, such as metadata.passed: true or "
-    "false, or a number, of which 1 or more is success.",
-)
+@task_key_option
+@success_key_option
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
 @redact_options
 @click.option(
