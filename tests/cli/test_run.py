@@ -40,7 +40,7 @@ def test_the_whole_way_in_two_parts(whole, folder, run):
     assert code == 0, err
     assert [line.split(":")[0] for line in err.splitlines() if line.endswith("done already")] == STAGES[:3]
     assert (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat().st_mtime == before.st_mtime
-    for word in ("held-out tasks", "control", "student", "bits for each byte", "export"):
+    for word in ("held-out tasks", "a turn of the agent", "control", "student", "for each byte", "export"):
         assert word in shown
     code, out, err = whole("--json")
     assert code == 0, err
@@ -52,6 +52,19 @@ def test_the_whole_way_in_two_parts(whole, folder, run):
     code, out, _ = run("status", folder / "run", "--json")
     assert code == 0
     assert json.loads(out)["next"] == [["vllm", "serve", str(folder / "run" / "export")]]
+
+
+def test_fields_of_the_logs_may_name_task_and_outcome(folder, run):
+    said = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone to Linden street"}]
+    rows = [{"messages": said, "meta": {"issue": f"i{n // 2}", "passed": n % 2}} for n in range(40)]
+    (folder / "logs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    flags = ("--model", folder / "model", "-o", folder / "run", "--until", "corpus", "--json")
+    code, out, err = run(
+        *("run", folder / "logs.jsonl", *flags, "--task-key", "meta.issue", "--success-key", "meta.passed")
+    )
+    assert code == 0, err
+    imported = json.loads(out)["stages"]["import"]
+    assert (imported["tasks"], imported["succeeded"], imported["failed"]) == (20, 20, 20)
 
 
 def test_all_stages_with_a_model_compute_where_they_are_told_to(whole, monkeypatch):

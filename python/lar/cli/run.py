@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
+from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.prose import print_prose
 from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
 from lar.utils.processes import count
+from lar.vocabulary.turn_lengths import turn_in_words
 
 if TYPE_CHECKING:
     from lar.distillation.options import DistillOptions
@@ -35,6 +37,8 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
     show_default=True,
     help="The last stage to do.",
 )
+@task_key_option
+@success_key_option
 @click.option(
     "--hold-out",
     type=SHARE,
@@ -176,7 +180,10 @@ class _Run:
         model = ("--model", self.model)
         split = ("--hold-out", str(self.options["hold_out"]))
         lines: dict[str, list[Path | str]] = {
-            "import": ["import", *self.logs, "-o", at / "trajectories.parquet"],
+            "import": [
+                *("import", *self.logs, *self._given("task_key", "success_key")),
+                *("-o", at / "trajectories.parquet"),
+            ],
             "corpus": [
                 *("corpus", at / "trajectories.parquet", "--tokenizer", self.model, *split),
                 *("-o", at / "corpus"),
@@ -231,6 +238,10 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     for name, report in reports.items():
         if name in lines:
             print_prose(f"{name:<9} {lines[name].format(**report)}")
+    counts = reports.get("evaluate", {})
+    if counts.get("turns"):  # a stage that an earlier version has done has none
+        turn = turn_in_words(counts["base_tokens"], counts["units"], counts["turns"])
+        print_prose(f"{'':<9} {turn}")
     for arm, bits in reports.get("evaluate", {}).get("bits_per_byte", {}).items():
         print_prose(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
     print_prose(f"{'all':<9} in {output}")
