@@ -357,7 +357,8 @@ def test_what_is_not_there_is_named_before_anything_else(folder, tmp_path):
 def test_mining_tells_whether_latents_have_enough_uses_to_learn_from(folder, tmp_path, size):
     logs = tmp_path / "logs.jsonl"
     write_trajectories(toy.trajectories(60), logs)
-    mined = lar("mine", logs, "--tokenizer", folder / "model", "--size", size, "-o", tmp_path / "vocabulary")
+    options = ("--tokenizer", folder / "model", "--size", size, "--max-entropy", "none")
+    mined = lar("mine", logs, *options, "-o", tmp_path / "vocabulary")
     often = [latent.uses >= 40 for latent in LatentVocabulary.load(tmp_path / "vocabulary").latents]
     text = f"{sum(often) / len(often):.0%} of the latents have 40 uses or more"
     assert text in mined.stdout

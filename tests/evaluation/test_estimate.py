@@ -175,11 +175,12 @@ def test_where_fewer_latents_are_found_than_asked_for_their_number_is_named(corp
     mined = [vocabulary.size for side in sides for vocabulary in mine_each(side, [500])]
     mean = sum(mined) / 2
     assert 0 < mean < 400
-    found = estimate(corpus, sizes=[8, 500], splits=2, probes=False)
+    found = estimate(corpus, sizes=[8, 500], entropy_gates=[None], splits=2, probes=False)
     assert [point["latents"] for point in found.to_dict()["points"]] == [8, mean]
+    ungated = ("--max-entropy", "none")
     for sizes in ([8], [8, 500], [500]):
         options = [text for size in sizes for text in ("--size", size)]
-        shown = run(corpus.path, *options, "--splits", 2, "--price-output", 1).output
+        shown = run(corpus.path, *options, *ungated, "--splits", 2, "--price-output", 1).output
         line = f"Fewer latents were found than asked for: {mean:,.0f} of 500 (mean over the splits)."
         assert (line in shown) is (500 in sizes)
         assert (f"of 500 latents ({mean:,.0f} found) only" in shown) is (sizes == [500])
@@ -291,8 +292,9 @@ def test_what_is_recommended_is_priced_and_named_in_the_next_command(corpus):
         assert f"with {size} latents and {f'the entropy gate {gate}' if gate else 'no entropy gate'}" in shown
         command = shown[shown.index("lar mine") :].split(" -o ")[0]
         assert f"--size {size}" in command
-        assert ("--max-entropy p60" in command) == (gate is not None)
-        assert ("Behind p60" in shown) == (gates == ())
+        assert (f"--max-entropy {gates[0]}" if gates else "") in command
+        assert ("--max-entropy" in command) == (gates != ())
+        assert ("Behind p75" in shown) == (gates == ())
 
 
 def test_the_bill_of_a_gpu_is_for_decoding_only(corpus):

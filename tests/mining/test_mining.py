@@ -131,7 +131,9 @@ def test_without_a_teacher_the_corpus_says_what_is_surprising(corpus):
     # A city follows "in", with an n-gram entropy of about two nats: no segment continues over it.
     assert gated.size > 0
     assert not any(f"in {city}" in text for text in texts(gated) for city in toy.CITIES)
-    assert any(f"in {city}" in text for text in texts(mine(corpus, size=50)) for city in toy.CITIES)
+    assert any(
+        f"in {city}" in text for text in texts(mine(corpus, 50, max_entropy=None)) for city in toy.CITIES
+    )
 
 
 def test_no_segment_cuts_a_character(tokenizer):
@@ -146,10 +148,10 @@ def test_no_segment_cuts_a_character(tokenizer):
 def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable):
     monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (4, 8, 16, 32))
-    found = {size: mine(corpus, size) for size in (32, 16, 8, 4)}
+    found = {size: mine(corpus, size, max_entropy=None) for size in (32, 16, 8, 4)}
     sizes = [size for size, mined in found.items() if learnable_share(mined.latents) >= 0.5]
     expected = max(sizes, default=4)
-    chosen = mine(corpus)
+    chosen = mine(corpus, max_entropy=None)
     assert chosen == found[expected]
     assert chosen.mining["size"] == expected
 

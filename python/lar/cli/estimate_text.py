@@ -103,10 +103,20 @@ def _print_short(found: "Estimate") -> None:
 def _print_choice(found: "Estimate") -> None:
     print_prose(in_words(found))
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
+    best = found.recommended
+    if found.ungated is not None:
+        without = found.ungated
+        print_prose(
+            f"The gate {best.gate} is in this, by {by}, as in lar mine: without one, {without.size} latents"
+            f" would save {without.reduction:.1%}, but a turn of the agent would be"
+            f" {without.units_a_turn:.1f} units, so few that a latent may decide most of it"
+            " (docs/howto/choose.md)."
+        )
+        return
     if found.gated is not None:
         saved = found.gated.reduction
         print_prose(
-            f"No entropy gate is in this. Behind {found.gated.gate}, {found.recommended.size} latents would"
+            f"No entropy gate is in this. Behind {found.gated.gate}, {best.size} latents would"
             f" save {saved:.1%} in place of {saved - found.gated.difference:.1%}"
             f" ({len(found.gated.splits)} splits; by {by}). Try a gate if a student loses success"
             " (docs/howto/choose.md)."

@@ -2,7 +2,7 @@
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from typing import Any, Unpack
@@ -14,7 +14,8 @@ from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Tokens, Usage, base_usage
-from lar.mining.entropy_gate import EntropyGate, parse_gate
+from lar.mining.auto_gate import no_gate
+from lar.mining.entropy_gate import AUTO, USUAL_GATE, EntropyGate, Gate, parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
 from lar.utils.arguments import opened
@@ -23,6 +24,7 @@ from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
 from lar.vocabulary.learnable import largest_learnable, learnable_share
+from lar.vocabulary.turn_lengths import FEW_UNITS
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +32,7 @@ CALL = "lar.estimate(corpus)"
 HELD_OUT = 0.2
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
-# The gate whose price is measured beside a curve without one.
-USUAL_GATE = "p60"
-# Splits on which that gate and half as many tasks are tried, beside the full mining of the same splits.
+# Splits on which `USUAL_GATE` and half as many tasks are tried, beside the full mining of the same splits.
 PROBED = 2
 _HALF_SEED = -2  # another one than those of splits and samples
 
@@ -77,6 +77,11 @@ class Point:
         tokens = asdict(self.base.base)
         units = {name: round(count * (1 - self._median(name))) for name, count in tokens.items()}
         return replace(self.base, units=Tokens(**units))
+
+    @property
+    def units_a_turn(self) -> float:
+        """The units of a turn of the agent, on average over all runs of the sample."""
+        return self.usage.units.generated / self.usage.turns
 
     def _median(self, name: str) -> float:
         """The median reduction of a field of `Tokens` over the splits."""
@@ -138,7 +143,7 @@ class Estimate:
     runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
     are of; None: the n-gram entropy of the logs stands in for them. prompt_weight: of the mining. half: the
     recommended size, mined on half as many tasks. gated: the same behind `USUAL_GATE`. Both are None where
-    they were not tried.
+    they were not tried. ungated: what would be recommended without a gate, where "auto" has taken one.
     """
 
     points: tuple[Point, ...]
@@ -150,6 +155,7 @@ class Estimate:
     prompt_weight: float = 0.0
     half: Probe | None = None
     gated: Probe | None = None
+    ungated: Point | None = None
 
     @property
     def recommended(self) -> Point:
@@ -214,6 +220,7 @@ class Estimate:
             "knee": self.knee.size,
             "half": None if self.half is None else self.half.to_dict(),
             "gated": None if self.gated is None else self.gated.to_dict(),
+            "ungated": None if self.ungated is None else self.ungated.to_dict(),
         }
 
 
@@ -221,7 +228,7 @@ def estimate(
     corpus: Corpus | StrPath | Sample,
     *,
     sizes: Sequence[int] = SIZES,
-    entropy_gates: Sequence[float | str | None] = (None,),
+    entropy_gates: Sequence[Gate] = (AUTO,),
     splits: int = 5,
     most_tokens: int = 1_000_000,
     probes: bool = True,
@@ -241,7 +248,8 @@ def estimate(
             sample that was taken before: `Sample.of_logs` takes one of logs that are no corpus yet.
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation, and equal
-            ones are mined once.
+            ones are mined once. "auto" stands alone: it is none, or `USUAL_GATE` if a turn of the recommended
+            size would have fewer than `FEW_UNITS` units, as `lar.mine` does.
         splits: the number of splits, at least one.
         most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
             `FEWEST` tasks.
@@ -264,10 +272,11 @@ def estimate(
     workers = cores() if workers is None else workers
     if not sizes or splits < 1 or not entropy_gates or workers < 1:
         raise OptionError("an estimate needs at least one size, one gate, one split and one worker")
-    _check_options(sizes, options)
+    _check_options(sizes, entropy_gates, options)
     whole = corpus if isinstance(corpus, Sample) else Sample.of(opened(Corpus, corpus, CALL), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
-    gates = _distinct(entropy_gates, sample.tokenizer.base_size)
+    is_auto = AUTO in entropy_gates
+    gates = [None] if is_auto else _distinct(entropy_gates, sample.tokenizer.base_size)
     pairs = _splits(sample, splits)
     if warning := one_task(sample.task_counts()):
         logger.warning("%s", warning)
@@ -284,11 +293,16 @@ def estimate(
             teacher=None if sample.teacher is None else sample.teacher.name,
             prompt_weight=options.get("prompt_weight", MiningOptions.prompt_weight),
         )
+        if is_auto and found.recommended.units_a_turn < FEW_UNITS:
+            minings.expect((splits + 1) * len(ordered))
+            found = _gated(found, lambda: _curve(whole, pairs, ordered, [USUAL_GATE], minings))
         return _probed(found, pairs[:probed], minings) if probed else found
 
 
-def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
+def _check_options(sizes: Sequence[int], gates: Sequence[Gate], options: MiningKeywords) -> None:
     """Raise OptionError for an option that `mine` would refuse, before the logs are read."""
+    if AUTO in gates and len(gates) > 1:
+        raise OptionError(f"the gate {AUTO} stands alone: give it, or gates to compare")
     for name, plural in (("size", "sizes"), ("max_entropy", "entropy_gates")):
         if name in options:
             raise OptionError(f"an estimate takes {plural}, a list, in place of {name}")
@@ -298,9 +312,18 @@ def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
         merge_options(MiningOptions, None, {**options, "size": size})
 
 
-def _distinct(gates: Sequence[float | str | None], ids: int) -> list[float | str | None]:
+def _gated(found: Estimate, curve: Callable[[], tuple[Point, ...]]) -> Estimate:
+    """The estimate by the `curve` behind a gate; the same where the logs are too small or large for one."""
+    try:
+        return replace(found, points=curve(), ungated=found.recommended)
+    except (CorpusError, OptionError) as error:
+        logger.warning("%s", no_gate(found.recommended.units_a_turn, error))
+        return found
+
+
+def _distinct(gates: Sequence[Gate], ids: int) -> list[Gate]:
     """The gates in their order, each once: "p60" and "p60.0" are one, and so are 0.25 and "0.25"."""
-    found: dict[EntropyGate | None, float | str | None] = {}
+    found: dict[EntropyGate | None, Gate] = {}
     for gate in gates:
         found.setdefault(parse_gate(gate, ids), gate)
     return list(found.values())
@@ -310,7 +333,7 @@ def _curve(
     whole: Sample,
     pairs: Sequence[tuple[Corpus, Corpus]],
     sizes: Sequence[int],
-    gates: Sequence[float | str | None],
+    gates: Sequence[Gate],
     minings: Minings,
 ) -> tuple[Point, ...]:
     """A point for each gate and each of the ascending sizes, mined on the first of each pair.
@@ -343,7 +366,7 @@ def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: Mi
 
 
 def _probe(
-    point: Point, gate: float | str | None, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings
+    point: Point, gate: Gate, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings
 ) -> Probe | None:
     """The size of a point, mined on other pairs or with another gate; None where that leaves too little."""
     jobs: list[Job] = [(*pair, (point.size,), gate) for pair in pairs]
