@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+import lar
 from lar.corpus import Corpus
 from lar.trajectories import write_trajectories
 from testing import toy
@@ -57,7 +58,7 @@ def next_lines(err):
 
 
 def test_without_sizes_mining_is_left_to_choose_of_the_tasks_that_are_not_held_out(run, corpus, tmp_path):
-    _, out, err = run("estimate", corpus.path, "--splits", "1", "--max-entropy", "none")
+    _, out, err = run("estimate", corpus.path, "--splits", "1")
     assert "as lar mine does; more logs would help" in out
     (mine,) = next_lines(err)
     assert "--hold-out 0.2" in mine
@@ -140,8 +141,18 @@ def test_without_scores_the_stand_in_is_named_and_nothing_is_warned_of(run, corp
 )
 def test_latents_that_are_too_rare_are_not_recommended(run, corpus, sizes, expected):
     options = [text for size in sizes for text in ("--size", str(size))]
-    shown = run("estimate", corpus.path, "--splits", "1", "--max-entropy", "none", *options)[1]
+    shown = run("estimate", corpus.path, "--splits", "1", *options)[1]
     assert re.search(expected, shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("few", "size"), [(0, 8), (30, 4), (50, 4)])
+def test_a_size_that_leaves_turns_few_units_is_not_recommended_and_named(run, corpus, monkeypatch, few, size):
+    monkeypatch.setattr("lar.vocabulary.turn_lengths.FEW_UNITS", few)
+    shown = run("estimate", corpus.path, "--splits", "1", "--size", "4", "--size", "8")[1]
+    assert f"Take {size} latents by lar mine's rule" in shown
+    short = [point.turn.is_short for point in lar.estimate(corpus, sizes=[4, 8], splits=1).points]
+    assert ("; with more, a turn would be fewer than 5 units (" in shown) == (short == [False, True])
+    assert (", and the smallest here: none leaves a turn 5 units (" in shown) == all(short)
 
 
 def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):

@@ -101,7 +101,7 @@ def test_what_is_substituted_or_seen_already_is_a_warning(corpus, caplog):
         "every task was seen in mining: the figures do not hold for new ones (hold tasks out)",
     ]
     assert {record.name for record in caplog.records} <= {
-        "lar.mining.mine",
+        "lar.mining.entropy_gate",
         "lar.evaluation.reduction",
     }
 

@@ -21,6 +21,7 @@ from lar.evaluation.recommendation import found_in_words
 from lar.evaluation.training_cost import training_cost
 from lar.evaluation.usage import Tokens, Usage, _tokens, base_usage, usage
 from lar.mining.mine import mine_each
+from lar.vocabulary.turn_lengths import TurnLength
 from testing import toy
 
 
@@ -115,8 +116,9 @@ def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corp
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1), st.floats(0, 0.2))
 def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(rows, weight):
+    base, turn = Usage(runs=1, turns=4, base=Tokens(100)), TurnLength(100, 100, 4)
     points = tuple(
-        Point(2**n, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, Usage(), 2**n)
+        Point(2**n, None, (Usage(runs=1, base=Tokens(100), units=Tokens(of_100)),), share, base, 2**n, turn)
         for n, (of_100, share) in enumerate(rows)
     )
     found = Estimate(points, 1, 1, 100, None, None, weight)
@@ -137,8 +139,10 @@ def test_the_share_is_that_of_latents_with_enough_uses_in_all_logs(corpus, monke
 
 @pytest.mark.parametrize("learnable", [1, 6, 30, 60, 10**6])
 @pytest.mark.parametrize("weight", [0.0, 0.1])
-def test_the_recommended_size_is_the_one_that_mine_takes(corpus, monkeypatch, learnable, weight):
-    sizes = (4, 8, 16, 32)
+@pytest.mark.parametrize("few", [0, 5, 8, 100])
+def test_the_recommended_size_is_the_one_that_mine_takes(corpus, monkeypatch, learnable, weight, few):
+    sizes = (4, 8, 16, 18, 20, 32)
+    monkeypatch.setattr("lar.vocabulary.turn_lengths.FEW_UNITS", few)
     monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", sizes)
     found = estimate(corpus, sizes=sizes, splits=1, probes=False, prompt_weight=weight)
@@ -175,12 +179,11 @@ def test_where_fewer_latents_are_found_than_asked_for_their_number_is_named(corp
     mined = [vocabulary.size for side in sides for vocabulary in mine_each(side, [500])]
     mean = sum(mined) / 2
     assert 0 < mean < 400
-    found = estimate(corpus, sizes=[8, 500], entropy_gates=[None], splits=2, probes=False)
+    found = estimate(corpus, sizes=[8, 500], splits=2, probes=False)
     assert [point["latents"] for point in found.to_dict()["points"]] == [8, mean]
-    ungated = ("--max-entropy", "none")
     for sizes in ([8], [8, 500], [500]):
         options = [text for size in sizes for text in ("--size", size)]
-        shown = run(corpus.path, *options, *ungated, "--splits", 2, "--price-output", 1).output
+        shown = run(corpus.path, *options, "--splits", 2, "--price-output", 1).output
         line = f"Fewer latents were found than asked for: {mean:,.0f} of 500 (mean over the splits)."
         assert (line in shown) is (500 in sizes)
         assert (f"of 500 latents ({mean:,.0f} found) only" in shown) is (sizes == [500])
@@ -292,9 +295,8 @@ def test_what_is_recommended_is_priced_and_named_in_the_next_command(corpus):
         assert f"with {size} latents and {f'the entropy gate {gate}' if gate else 'no entropy gate'}" in shown
         command = shown[shown.index("lar mine") :].split(" -o ")[0]
         assert f"--size {size}" in command
-        assert (f"--max-entropy {gates[0]}" if gates else "") in command
-        assert ("--max-entropy" in command) == (gates != ())
-        assert ("Behind p75" in shown) == (gates == ())
+        assert ("--max-entropy p60" in command) == (gate is not None)
+        assert ("Behind p60" in shown) == (gates == ())
 
 
 def test_the_bill_of_a_gpu_is_for_decoding_only(corpus):

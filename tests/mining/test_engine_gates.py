@@ -67,7 +67,7 @@ def check_fit(vocabulary, corpus):
 
 @pytest.mark.parametrize("size", [1, 12, 60])
 def test_what_is_mined_is_fit_for_engines(corpus, size):
-    vocabulary = mine(corpus, size=size, max_entropy=None)
+    vocabulary = mine(corpus, size=size)
     assert vocabulary.size > size / 2
     check_fit(vocabulary, corpus)
     level = evaluate({"toy": corpus}, vocabulary).total.text_level
@@ -80,7 +80,7 @@ def test_without_gates_mining_is_a_selection_of_all_candidates(corpus):
     candidates = runs.candidates(MiningOptions(size=30).limits)
     selection = runs.select(candidates.filter(whole_characters(candidates, corpus.tokenizer)), 30)
     tokens, offsets, counts, supports, uses = selection.to_arrays()
-    vocabulary = mine(corpus, size=30, max_entropy=None, gates="none")
+    vocabulary = mine(corpus, size=30, gates="none")
     assert [list(latent.tokens) for latent in vocabulary.latents] == Segments(tokens, offsets).to_lists()
     found = [(latent.count, latent.support, latent.uses) for latent in vocabulary.latents]
     assert found == list(zip(counts.tolist(), supports.tolist(), uses.tolist(), strict=True))
@@ -101,13 +101,13 @@ def test_candidates_that_cut_characters_are_told(tokenizer):
 
 
 def test_each_gates_cost_is_told(corpus):
-    vocabulary = mine(corpus, size=30, max_entropy=None)
+    vocabulary = mine(corpus, size=30)
     gates = vocabulary.mining["gates"]
     assert [gate["name"] for gate in gates] == ["characters", *STATIC_GATES, "border", "served"]
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert gates[-1]["reduction"] == round(saved / corpus.num_action_tokens, 6)
-    # The gate that cuts runs comes first.
-    assert gates[0] == mine(corpus, 30, max_entropy=None, gates="tool_call").mining["gates"][0]
+    ungated = mine(corpus, size=30, gates="tool_call").mining["gates"][0]  # the gate that cuts runs first
+    assert gates[0] == ungated
     for before, gate in pairwise(gates):
         assert gate["candidates_dropped"] > 0 or gate["reduction"] == before["reduction"]
     assert gates[-1]["audits"] <= ROUNDS + 1
@@ -251,11 +251,11 @@ def test_no_text_names_the_tool_that_it_calls(tokenizer):
 
 
 def test_what_stands_on_either_side_of_an_opener_is_mined(corpus):
-    texts = [latent.text for latent in mine(corpus, 30, max_entropy=None, gates="tool_call").latents]
+    texts = [latent.text for latent in mine(corpus, size=30, gates="tool_call").latents]
     assert any(text.endswith('<tool_call>\n{"name": "') for text in texts)
     assert any(text.startswith('get_weather", "arguments": {') for text in texts)
     assert tool_call(texts, corpus.tokenizer).all()
-    crossing = [latent.text for latent in mine(corpus, 30, max_entropy=None, gates="none").latents]
+    crossing = [latent.text for latent in mine(corpus, size=30, gates="none").latents]
     assert not tool_call(crossing, corpus.tokenizer).all()
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lar
 from lar.corpus import Corpus
 from lar.corpus.scores import scores_file
 from lar.errors import CorpusError, OptionError
@@ -16,6 +17,7 @@ from lar.mining.mine import _entropy_sums, mine
 from lar.mining.options import MiningOptions
 from lar.trajectories import Trajectory
 from lar.vocabulary.learnable import learnable_share
+from lar.vocabulary.turn_lengths import FEW_UNITS, TurnLength
 from testing import toy
 from testing.scores import score_with
 
@@ -131,9 +133,7 @@ def test_without_a_teacher_the_corpus_says_what_is_surprising(corpus):
     # A city follows "in", with an n-gram entropy of about two nats: no segment continues over it.
     assert gated.size > 0
     assert not any(f"in {city}" in text for text in texts(gated) for city in toy.CITIES)
-    assert any(
-        f"in {city}" in text for text in texts(mine(corpus, 50, max_entropy=None)) for city in toy.CITIES
-    )
+    assert any(f"in {city}" in text for text in texts(mine(corpus, size=50)) for city in toy.CITIES)
 
 
 def test_no_segment_cuts_a_character(tokenizer):
@@ -145,15 +145,41 @@ def test_no_segment_cuts_a_character(tokenizer):
 
 
 @pytest.mark.parametrize("learnable", [1, 6, 30, 10**6])
-def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable):
+@pytest.mark.parametrize("few", [0, 5, 8, 100])
+def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable, few):
     monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
+    monkeypatch.setattr("lar.vocabulary.turn_lengths.FEW_UNITS", few)
     monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", (4, 8, 16, 32))
-    found = {size: mine(corpus, size, max_entropy=None) for size in (32, 16, 8, 4)}
-    sizes = [size for size, mined in found.items() if learnable_share(mined.latents) >= 0.5]
+    found = {size: mine(corpus, size) for size in (32, 16, 8, 4)}
+    sizes = [
+        size
+        for size, mined in found.items()
+        if learnable_share(mined.latents) >= 0.5 and not TurnLength.mined(mined).is_short
+    ]
     expected = max(sizes, default=4)
-    chosen = mine(corpus, max_entropy=None)
+    chosen = mine(corpus)
     assert chosen == found[expected]
     assert chosen.mining["size"] == expected
+
+
+def test_the_length_of_a_turn_is_that_of_an_evaluation(corpus):
+    vocabulary = mine(corpus, 12)
+    total = lar.evaluate(corpus, vocabulary).total
+    assert TurnLength.mined(vocabulary) == TurnLength(total.base_tokens, total.units, total.turns)
+
+
+@pytest.mark.parametrize(
+    ("base_tokens", "units", "is_short"),
+    [(80, 10, False), (80, 9.9, True), (10, 9.9, True), (9.9, 8, False), (6, 2, False)],
+)
+def test_a_turn_is_short_where_latents_make_it_so(base_tokens, units, is_short):
+    assert TurnLength(base_tokens, units, 2).is_short is is_short
+
+
+def test_agents_of_short_turns_have_the_size_by_their_uses(tokenizer):
+    corpus = Corpus.build([agent("a b", task) for task in range(60)], tokenizer)
+    assert corpus.num_action_tokens / 60 < FEW_UNITS
+    assert mine(corpus).mining["size"] == 1024
 
 
 def test_prompts_and_updates_keep_their_size(corpus):

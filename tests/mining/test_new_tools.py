@@ -97,7 +97,7 @@ def test_a_new_tool_gets_its_latent_and_counts_stay_those_of_the_logs(tools, tmp
     logs = toy.trajectories(40)
     corpus = corpus_with(map(compactly, logs) if compact else logs, tmp_path / "corpus")
     opening = '<tool_call>\n{"name": "get_traffic", "arguments": {"city":"' if compact else OPENING
-    found = mine(corpus, size=30, max_entropy=None, tools=tools(CALLED, NEW))
+    found = mine(corpus, size=30, tools=tools(CALLED, NEW))
     [latent] = [latent for latent in found if 'get_traffic", "arg' in latent.text]
     assert opening.endswith(latent.text)
     assert (latent.count, latent.support, latent.uses) == (0, 0, 0)
@@ -107,7 +107,7 @@ def test_a_new_tool_gets_its_latent_and_counts_stay_those_of_the_logs(tools, tmp
     assert sum(latent.saving for latent in found) == total.base_tokens - total.units
     assert found.mining["gates"][-1]["reduction"] == pytest.approx(total.reduction, abs=1e-6)
     call = f'{opening}Oslo"}}}}\n</tool_call>'
-    assert len(found.encode_text(call)) < len(mine(corpus, 30, max_entropy=None).encode_text(call))
+    assert len(found.encode_text(call)) < len(mine(corpus, size=30).encode_text(call))
 
 
 def test_tools_that_the_logs_call_change_nothing(corpus, vocabulary, tools):
@@ -137,7 +137,7 @@ def test_behind_an_entropy_gate_no_latent_decides_which_tool_is_called(tools, tm
 
 
 def test_prompts_with_a_weight_leave_new_tools_their_share(corpus, tools):
-    found = mine(corpus, size=40, max_entropy=None, prompt_weight=0.3, tools=tools(CALLED, NEW))
+    found = mine(corpus, size=40, prompt_weight=0.3, tools=tools(CALLED, NEW))
     assert any("get_traffic" in latent.text for latent in found)
     total = lar.evaluate(corpus, found).total
     assert sum(latent.saving for latent in found) == total.base_tokens - total.units

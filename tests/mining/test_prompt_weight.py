@@ -18,7 +18,7 @@ from testing.scores import score_with
 
 @pytest.fixture(scope="module")
 def weighted(corpus):
-    return mine(corpus, size=40, max_entropy=None, prompt_weight=0.5, gates="none")
+    return mine(corpus, size=40, prompt_weight=0.5, gates="none")
 
 
 def windows(corpus, latent, written):
@@ -103,7 +103,7 @@ def test_the_gate_holds_for_what_the_agent_writes(tokenizer, tmp_path):
 def test_shards_and_backends_give_the_same(corpus, tokenizer, tmp_path):
     sharded = lar.Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus", shard_tokens=500)
     whole, parts, spilled = (
-        mine(one, size=30, max_entropy=None, prompt_weight=0.2, backend=backend)
+        mine(one, size=30, prompt_weight=0.2, backend=backend)
         for one, backend in ((corpus, None), (sharded, None), (sharded, OneMachine(1)))
     )
     assert whole == parts == spilled

@@ -128,8 +128,7 @@ def test_a_large_corpus_is_audited_in_a_sample(corpus, monkeypatch):
 
 def test_more_latents_are_kept_where_less_must_be_saved(corpus):
     dropped = [
-        mine(corpus, size=60, max_entropy=None, min_kept=share).mining["gates"][-1]["candidates_dropped"]
-        for share in (0, 1)
+        mine(corpus, size=60, min_kept=share).mining["gates"][-1]["candidates_dropped"] for share in (0, 1)
     ]
     assert dropped[0] < dropped[1]
     for wrong in (-0.1, 1.1):

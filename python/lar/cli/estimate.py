@@ -9,7 +9,6 @@ import click
 from lar.cli.common import LOGS, json_option, print_json, progress_bar
 from lar.cli.estimate_text import REALISED, print_estimate
 from lar.cli.fields import task_key_option
-from lar.cli.gates import gate_of
 from lar.cli.sampling import most_tokens_option, sample_of, tokenizer_option
 from lar.errors import OptionError
 
@@ -35,11 +34,11 @@ RUNS = 1000  # whose bill is shown where no number is given
 @click.option(
     "--max-entropy",
     "gates",
-    metavar="auto|none|NATS|pN",
+    metavar="NATS|pN|none",
     multiple=True,
     help="An entropy gate: a token may continue a segment only if the next-token entropy is at most this, in "
     "nats (0.25) or as a quantile of the logs' own entropies (p60). May be repeated; the first one is in the "
-    "recommendation and in the bill.  [default: auto, see lar mine]",
+    "recommendation and in the bill.  [default: no gate]",
 )
 @click.option("--splits", default=5, show_default=True, type=click.IntRange(1), help="The number of splits.")
 @most_tokens_option(1_000_000)
@@ -79,8 +78,8 @@ def command(
     """Mine on four fifths of the tasks in LOGS, measure on the others, and do so for five splits.
 
     The recommended number of latents is the one that lar mine takes without --size: the largest of which half
-    or more have 40 uses or more. The bill and the next commands are for it, and for the entropy gate that
-    lar mine takes without --max-entropy.
+    or more have 40 uses or more. The bill and the next commands are for it, without an entropy gate unless
+    --max-entropy is given.
 
     LOGS is a corpus folder, or files of any known format with --tokenizer. All are read, and a sample of
     whole tasks is tokenized and mined. No model and no GPU are needed. With prices, a month's bill is shown
@@ -95,12 +94,11 @@ def command(
     from lar.cli.next_step import print_next
     from lar.evaluation.estimate import estimate
     from lar.evaluation.training_cost import training_cost
-    from lar.mining.entropy_gate import AUTO
     from lar.mining.options import SIZES, MiningOptions
     from lar.trajectories import Report
 
     bill = _bill(**prices)
-    gates_read = [gate_of(gate) for gate in gates] or [AUTO]
+    gates_read = [None if gate == "none" else gate for gate in gates] or [None]
     for gate in gates_read:  # checked before anything is read
         MiningOptions(max_entropy=gate, prompt_weight=prompt_weight)
     report = Report()
@@ -129,9 +127,7 @@ def command(
         print_estimate(found, summary)
         print_losses(report)
     print_next(
-        *_next_steps(logs, tokenizer, task_key, found, sized=bool(sizes), gated=bool(gates)),
-        as_json=as_json,
-        label="then",
+        *_next_steps(logs, tokenizer, task_key, found, sized=bool(sizes)), as_json=as_json, label="then"
     )
 
 
@@ -205,12 +201,11 @@ def _next_steps(
     found: "Estimate",
     *,
     sized: bool,
-    gated: bool,
 ) -> "list[Command]":
     """The commands that go on from here: build a corpus, score it for a gate, mine what is recommended.
 
     sized: whether sizes were given. Where they were not, mining chooses by the same rule as the estimate, of
-    the tasks that are then left: a size of all tasks can be too large for them. gated: the same of gates.
+    the tasks that are then left: a size of all tasks can be too large for them.
     """
     from lar.cli.inputs import is_corpus
     from lar.cli.next_step import MODEL, beside, hold_out_flags, lasting, new_split_flags
@@ -227,13 +222,13 @@ def _next_steps(
         folder = beside(Path(), "corpus")
         given = ("--tokenizer", tokenizer or MODEL, *flags)
         steps.append(("lar", "corpus", *lasting(logs), *given, "-o", folder))
-    gate = "none" if found.recommended.gate is None else str(found.recommended.gate)
-    if gated and gate != "none" and found.teacher is None:
+    gate = found.recommended.gate
+    if gate is not None and found.teacher is None:
         steps.append(("lar", "score", folder, "--model", _model(tokenizer)))
     weight = found.prompt_weight
     options = (
         *(("--size", str(found.recommended.size)) if sized else ()),
-        *(("--max-entropy", gate) if gated else ()),
+        *(() if gate is None else ("--max-entropy", str(gate))),
         *(("--prompt-weight", f"{weight:g}") if weight else ()),
     )
     return [*steps, ("lar", "mine", folder, *options, *hold_out, "-o", beside(folder, "vocabulary"))]

@@ -10,7 +10,7 @@ from lar.cli.tables import print_table
 from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
 from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
-from lar.vocabulary.turn_lengths import turn_in_words
+from lar.vocabulary.turn_lengths import TurnLength
 
 if TYPE_CHECKING:
     from lar.evaluation.estimate import Estimate, Point
@@ -103,20 +103,10 @@ def _print_short(found: "Estimate") -> None:
 def _print_choice(found: "Estimate") -> None:
     print_prose(in_words(found))
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
-    best = found.recommended
-    if found.ungated is not None:
-        without = found.ungated
-        print_prose(
-            f"The gate {best.gate} is in this, by {by}, as in lar mine: without one, {without.size} latents"
-            f" would save {without.reduction:.1%}, but a turn of the agent would be"
-            f" {without.units_a_turn:.1f} units, so few that a latent may decide most of it"
-            " (docs/howto/choose.md)."
-        )
-        return
     if found.gated is not None:
         saved = found.gated.reduction
         print_prose(
-            f"No entropy gate is in this. Behind {found.gated.gate}, {best.size} latents would"
+            f"No entropy gate is in this. Behind {found.gated.gate}, {found.recommended.size} latents would"
             f" save {saved:.1%} in place of {saved - found.gated.difference:.1%}"
             f" ({len(found.gated.splits)} splits; by {by}). Try a gate if a student loses success"
             " (docs/howto/choose.md)."
@@ -133,8 +123,8 @@ def _print_choice(found: "Estimate") -> None:
 def _print_more(found: "Estimate") -> None:
     best = found.recommended
     of_all = best.usage
-    turn = turn_in_words(of_all.base.generated, of_all.units.generated, of_all.turns)
-    print_prose(f"With {best.size} latents, {turn}.")
+    turn = TurnLength(of_all.base.generated, of_all.units.generated, of_all.turns)
+    print_prose(f"With {best.size} latents, {turn.in_words()}.")
     if found.half is not None:
         part = " So expect more of all logs than of this sample." if found.is_sample else ""
         saved = found.half.reduction

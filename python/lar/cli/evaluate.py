@@ -13,7 +13,7 @@ from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
-from lar.vocabulary.turn_lengths import turn_in_words
+from lar.vocabulary.turn_lengths import TurnLength
 
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
 
@@ -158,7 +158,8 @@ def _print(result: Any, size: int) -> None:
         f"{level.action.difference:.2%} of the agent's"
     )
     if result.total.turns:
-        print_prose(turn_in_words(result.total.base_tokens, result.total.units, result.total.turns))
+        total = result.total
+        print_prose(TurnLength(total.base_tokens, total.units, total.turns).in_words())
     _print_drift(result)
 
 

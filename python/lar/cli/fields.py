@@ -5,7 +5,7 @@ import click
 task_key_option = click.option(
     "--task-key",
     metavar="FIELD",
-    help="The dotted path of the field that names a record's task, such as metadata.issue.",
+    help="The dotted path of the field of the logs that names a record's task, such as metadata.issue.",
 )
 success_key_option = click.option(
     "--success-key",

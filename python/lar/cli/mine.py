@@ -18,7 +18,6 @@ from lar.cli.common import (
     print_json,
     progress_bar,
 )
-from lar.cli.gates import gate_of
 from lar.cli.inputs import check_for_cluster, check_tokenizer, hold_out_options, open_corpus, with_split
 from lar.cli.log_report import losses_summary, print_losses
 from lar.cli.next_step import after_mine, print_next
@@ -28,13 +27,12 @@ from lar.cli.prose import print_prose
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
-from lar.mining.entropy_gate import AUTO, USUAL_GATE
 from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Report
 from lar.utils.words import counted
 from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.storage import FILE_NAME
-from lar.vocabulary.turn_lengths import FEW_UNITS, turn_in_words
+from lar.vocabulary.turn_lengths import FEW_UNITS, TurnLength
 
 _DEFAULTS = MiningOptions()
 
@@ -71,12 +69,9 @@ _DEFAULTS = MiningOptions()
 )
 @click.option(
     "--max-entropy",
-    default=AUTO,
-    show_default=True,
-    metavar="auto|none|NATS|pN",
+    metavar="NATS|pN",
     help="The entropy gate: a token may continue a segment only if the teacher's next-token entropy is at "
-    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p60). auto is no gate, or "
-    f"{USUAL_GATE} where a turn of the agent would have fewer than {FEW_UNITS:g} units.",
+    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p60).  [default: no gate]",
 )
 @click.option(
     "--gates",
@@ -162,7 +157,6 @@ def command(
     from lar.mining.tool_schemas import read_tools
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    options["max_entropy"] = gate_of(options["max_entropy"])
     before = LatentVocabulary.load(update) if update else None
     # What is wrong must not wait for the corpus.
     MiningOptions(size=_DEFAULTS.size if size is None else size, **options)
@@ -260,10 +254,11 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
         f" they were mined on ({mining['tasks']}), counted in tokens; lar evaluate measures other tasks, as"
         " engines read the text"
     )
-    print_prose(turn_in_words(summary["base_tokens"], summary["units"], summary["turns"]))
-    if "ungated_turn_units" in mining:
-        print_prose(_auto_gate(mining))
+    turn = TurnLength.mined(vocabulary)
+    print_prose(turn.in_words())
     print_prose(_uses(vocabulary, asked=asked))
+    if turn.is_short and not asked:
+        print_prose(f"{mining['size']} is taken if no size leaves a turn {FEW_UNITS:g} units")
     if weight:
         print_prose(
             f"of what the agent only reads {summary['prompt_reduction']:.1%} fewer, "
@@ -287,18 +282,11 @@ def _uses(vocabulary: Any, *, asked: bool) -> str:
         elif asked:
             text += "; without --size, the logs choose a smaller number (docs/howto/choose.md)"
     elif not asked and most in SIZES[:-1]:
-        text += f"; with --size {2 * most}, fewer than half would have, too few to learn from"
+        text += (
+            f"; with --size {2 * most}, fewer than half would have, or a turn would be fewer than"
+            f" {FEW_UNITS:g} units (docs/howto/choose.md)"
+        )
     return text
-
-
-def _auto_gate(mining: dict[str, Any]) -> str:
-    """Why there is a gate though none was given."""
-    teacher = mining["teacher"]
-    by = f"the entropies of {teacher['name']}" if teacher else "the n-gram entropy of these logs"
-    return (
-        f"the entropy gate {mining['max_entropy']}, by {by}, was taken: without it a turn would be"
-        f" {mining['ungated_turn_units']:.1f} units (--max-entropy none takes no gate; docs/howto/choose.md)"
-    )
 
 
 def _print_tools(tools: dict[str, Any]) -> None:

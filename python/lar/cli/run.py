@@ -11,13 +11,11 @@ import click
 
 from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
 from lar.cli.fields import success_key_option, task_key_option
-from lar.cli.gates import gate_of
 from lar.cli.prose import print_prose
 from lar.cli.training import device_options, needs_train_extra
 from lar.errors import OptionError
-from lar.mining.entropy_gate import AUTO
 from lar.utils.processes import count
-from lar.vocabulary.turn_lengths import turn_in_words
+from lar.vocabulary.turn_lengths import TurnLength
 
 if TYPE_CHECKING:
     from lar.distillation.options import DistillOptions
@@ -49,13 +47,7 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
     help="The share of the tasks that only evaluate reads.",
 )
 @click.option("--size", type=click.IntRange(1), help="The largest number of latents, see lar mine.")
-@click.option(
-    "--max-entropy",
-    default=AUTO,
-    show_default=True,
-    metavar="auto|none|NATS|pN",
-    help="The entropy gate, see lar mine.",
-)
+@click.option("--max-entropy", metavar="NATS|pN", help="The entropy gate, see lar mine.  [default: no gate]")
 @click.option(
     "--options",
     "options_file",
@@ -82,14 +74,13 @@ def command(
     if count() > 1:
         raise OptionError("lar run is one process: use lar distill with accelerate launch or torchrun")
     from lar.distillation.options import DistillOptions
-    from lar.mining.options import MiningOptions
+    from lar.mining.entropy_gate import parse_gate
 
     # What is wrong must not wait for the stage that would refuse it.
-    gate = gate_of(options["max_entropy"])
-    MiningOptions(max_entropy=gate)
+    parse_gate(options["max_entropy"])
     file = options["options_file"]
     training = DistillOptions() if file is None else DistillOptions.from_file(file)
-    scored = until == "score" or gate not in (None, AUTO) or training.cached_teacher
+    scored = until == "score" or options["max_entropy"] is not None or training.cached_teacher
     chosen = [name for name in STAGES[: STAGES.index(until) + 1] if name != "score" or scored]
     if not {"score", *STAGES[STAGES.index("distill") :]}.isdisjoint(chosen):
         needs_train_extra()
@@ -249,8 +240,8 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
             print_prose(f"{name:<9} {lines[name].format(**report)}")
     counts = reports.get("evaluate", {})
     if counts.get("turns"):  # a stage that an earlier version has done has none
-        turn = turn_in_words(counts["base_tokens"], counts["units"], counts["turns"])
-        print_prose(f"{'':<9} {turn}")
+        turn = TurnLength(counts["base_tokens"], counts["units"], counts["turns"])
+        print_prose(f"{'':<9} {turn.in_words()}")
     for arm, bits in reports.get("evaluate", {}).get("bits_per_byte", {}).items():
         print_prose(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
     print_prose(f"{'all':<9} in {output}")

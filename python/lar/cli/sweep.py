@@ -9,7 +9,6 @@ import click
 from rich.table import Table
 
 from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, note, print_json, progress_bar
-from lar.cli.gates import gate_of
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import print_next
 from lar.cli.prose import print_prose
@@ -101,7 +100,7 @@ def command(
     default = SweepOptions()
     chosen = SweepOptions(
         sizes or default.sizes,
-        tuple(map(gate_of, gates)) or default.gates,
+        tuple(None if gate == "none" else gate for gate in gates) or default.gates,
         tolerance,
     )
     with progress_bar("sweeping", unit="steps") as progress:

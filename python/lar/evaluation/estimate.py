@@ -2,7 +2,7 @@
 
 import logging
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from typing import Any, Unpack
@@ -14,8 +14,7 @@ from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Tokens, Usage, base_usage
-from lar.mining.auto_gate import no_gate
-from lar.mining.entropy_gate import AUTO, USUAL_GATE, EntropyGate, Gate, parse_gate
+from lar.mining.entropy_gate import EntropyGate, parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
 from lar.utils.arguments import opened
@@ -23,8 +22,9 @@ from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.pool import cores
 from lar.utils.progress import Progress, silent
-from lar.vocabulary.learnable import largest_learnable, learnable_share
-from lar.vocabulary.turn_lengths import FEW_UNITS
+from lar.vocabulary.learnable import are_learnable, learnable_share
+from lar.vocabulary.size_rule import largest_fitting
+from lar.vocabulary.turn_lengths import TurnLength
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ CALL = "lar.estimate(corpus)"
 HELD_OUT = 0.2
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
-# Splits on which `USUAL_GATE` and half as many tasks are tried, beside the full mining of the same splits.
+# The gate whose price is measured beside a curve without one.
+USUAL_GATE = "p60"
+# Splits on which that gate and half as many tasks are tried, beside the full mining of the same splits.
 PROBED = 2
 _HALF_SEED = -2  # another one than those of splits and samples
 
@@ -43,7 +45,8 @@ class Point:
 
     learnable: the share of the latents with `LEARNABLE` uses or more in all logs (see `learnable_share`),
     where all tasks of the sample are mined. base: the usage of all runs of the sample without latents.
-    latents: how many were found, the mean over the splits.
+    latents: how many were found, the mean over the splits. turn: the length of a turn on the tasks of the
+    sample, where all of them are mined.
     """
 
     size: int
@@ -52,6 +55,7 @@ class Point:
     learnable: float
     base: Usage
     latents: float
+    turn: TurnLength
 
     @property
     def reductions(self) -> tuple[float, ...]:
@@ -77,11 +81,6 @@ class Point:
         tokens = asdict(self.base.base)
         units = {name: round(count * (1 - self._median(name))) for name, count in tokens.items()}
         return replace(self.base, units=Tokens(**units))
-
-    @property
-    def units_a_turn(self) -> float:
-        """The units of a turn of the agent, on average over all runs of the sample."""
-        return self.usage.units.generated / self.usage.turns
 
     def _median(self, name: str) -> float:
         """The median reduction of a field of `Tokens` over the splits."""
@@ -143,7 +142,7 @@ class Estimate:
     runs, tasks, tokens: what was measured. whole: what it is a sample of. teacher: whose entropies the gates
     are of; None: the n-gram entropy of the logs stands in for them. prompt_weight: of the mining. half: the
     recommended size, mined on half as many tasks. gated: the same behind `USUAL_GATE`. Both are None where
-    they were not tried. ungated: what would be recommended without a gate, where "auto" has taken one.
+    they were not tried.
     """
 
     points: tuple[Point, ...]
@@ -155,17 +154,23 @@ class Estimate:
     prompt_weight: float = 0.0
     half: Probe | None = None
     gated: Probe | None = None
-    ungated: Point | None = None
 
     @property
     def recommended(self) -> Point:
-        """The size that `lar.mine` takes of these, with the first gate: the largest that can be learnt.
+        """The size that `lar.mine` takes of these, with the first gate: see `largest_fitting`.
 
-        The smallest where none can be; the largest with a prompt weight.
+        The smallest where none fits; the largest with a prompt weight.
         """
         if self.prompt_weight:
             return self._curve[-1]
-        return largest_learnable(reversed(self._curve), attrgetter("learnable"))
+        return largest_fitting(reversed(self._curve), attrgetter("learnable", "turn"))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a larger size could be learnt, but would leave a turn too few units."""
+        best = self.recommended
+        larger = [point for point in self._curve if point.size > best.size]
+        return any(are_learnable(point.learnable) and point.turn.is_short for point in larger)
 
     @property
     def knee(self) -> Point:
@@ -220,7 +225,6 @@ class Estimate:
             "knee": self.knee.size,
             "half": None if self.half is None else self.half.to_dict(),
             "gated": None if self.gated is None else self.gated.to_dict(),
-            "ungated": None if self.ungated is None else self.ungated.to_dict(),
         }
 
 
@@ -228,7 +232,7 @@ def estimate(
     corpus: Corpus | StrPath | Sample,
     *,
     sizes: Sequence[int] = SIZES,
-    entropy_gates: Sequence[Gate] = (AUTO,),
+    entropy_gates: Sequence[float | str | None] = (None,),
     splits: int = 5,
     most_tokens: int = 1_000_000,
     probes: bool = True,
@@ -248,8 +252,7 @@ def estimate(
             sample that was taken before: `Sample.of_logs` takes one of logs that are no corpus yet.
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation, and equal
-            ones are mined once. "auto" stands alone: it is none, or `USUAL_GATE` if a turn of the recommended
-            size would have fewer than `FEW_UNITS` units, as `lar.mine` does.
+            ones are mined once.
         splits: the number of splits, at least one.
         most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
             `FEWEST` tasks.
@@ -272,11 +275,10 @@ def estimate(
     workers = cores() if workers is None else workers
     if not sizes or splits < 1 or not entropy_gates or workers < 1:
         raise OptionError("an estimate needs at least one size, one gate, one split and one worker")
-    _check_options(sizes, entropy_gates, options)
+    _check_options(sizes, options)
     whole = corpus if isinstance(corpus, Sample) else Sample.of(opened(Corpus, corpus, CALL), most_tokens)
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
-    is_auto = AUTO in entropy_gates
-    gates = [None] if is_auto else _distinct(entropy_gates, sample.tokenizer.base_size)
+    gates = _distinct(entropy_gates, sample.tokenizer.base_size)
     pairs = _splits(sample, splits)
     if warning := one_task(sample.task_counts()):
         logger.warning("%s", warning)
@@ -293,16 +295,11 @@ def estimate(
             teacher=None if sample.teacher is None else sample.teacher.name,
             prompt_weight=options.get("prompt_weight", MiningOptions.prompt_weight),
         )
-        if is_auto and found.recommended.units_a_turn < FEW_UNITS:
-            minings.expect((splits + 1) * len(ordered))
-            found = _gated(found, lambda: _curve(whole, pairs, ordered, [USUAL_GATE], minings))
         return _probed(found, pairs[:probed], minings) if probed else found
 
 
-def _check_options(sizes: Sequence[int], gates: Sequence[Gate], options: MiningKeywords) -> None:
+def _check_options(sizes: Sequence[int], options: MiningKeywords) -> None:
     """Raise OptionError for an option that `mine` would refuse, before the logs are read."""
-    if AUTO in gates and len(gates) > 1:
-        raise OptionError(f"the gate {AUTO} stands alone: give it, or gates to compare")
     for name, plural in (("size", "sizes"), ("max_entropy", "entropy_gates")):
         if name in options:
             raise OptionError(f"an estimate takes {plural}, a list, in place of {name}")
@@ -312,18 +309,9 @@ def _check_options(sizes: Sequence[int], gates: Sequence[Gate], options: MiningK
         merge_options(MiningOptions, None, {**options, "size": size})
 
 
-def _gated(found: Estimate, curve: Callable[[], tuple[Point, ...]]) -> Estimate:
-    """The estimate by the `curve` behind a gate; the same where the logs are too small or large for one."""
-    try:
-        return replace(found, points=curve(), ungated=found.recommended)
-    except (CorpusError, OptionError) as error:
-        logger.warning("%s", no_gate(found.recommended.units_a_turn, error))
-        return found
-
-
-def _distinct(gates: Sequence[Gate], ids: int) -> list[Gate]:
+def _distinct(gates: Sequence[float | str | None], ids: int) -> list[float | str | None]:
     """The gates in their order, each once: "p60" and "p60.0" are one, and so are 0.25 and "0.25"."""
-    found: dict[EntropyGate | None, Gate] = {}
+    found: dict[EntropyGate | None, float | str | None] = {}
     for gate in gates:
         found.setdefault(parse_gate(gate, ids), gate)
     return list(found.values())
@@ -333,7 +321,7 @@ def _curve(
     whole: Sample,
     pairs: Sequence[tuple[Corpus, Corpus]],
     sizes: Sequence[int],
-    gates: Sequence[Gate],
+    gates: Sequence[float | str | None],
     minings: Minings,
 ) -> tuple[Point, ...]:
     """A point for each gate and each of the ascending sizes, mined on the first of each pair.
@@ -349,7 +337,9 @@ def _curve(
         for size, of_all, *column in zip(sizes, every, *rows, strict=True):
             share = learnable_share(of_all.latents, scale)
             found = statistics.fmean(len(one.latents) for one in column)
-            points.append(Point(size, gate, tuple(one.usage for one in column), share, base, found))
+            saved = sum(latent.saving for latent in of_all.latents)
+            turn = TurnLength(base.base.generated, base.base.generated - saved, base.turns)
+            points.append(Point(size, gate, tuple(one.usage for one in column), share, base, found, turn))
     return tuple(points)
 
 
@@ -366,7 +356,7 @@ def _probed(found: Estimate, pairs: Sequence[tuple[Corpus, Corpus]], minings: Mi
 
 
 def _probe(
-    point: Point, gate: Gate, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings
+    point: Point, gate: float | str | None, pairs: Sequence[tuple[Corpus, Corpus]], minings: Minings
 ) -> Probe | None:
     """The size of a point, mined on other pairs or with another gate; None where that leaves too little."""
     jobs: list[Job] = [(*pair, (point.size,), gate) for pair in pairs]

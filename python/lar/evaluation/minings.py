@@ -11,14 +11,13 @@ from typing import Self
 from lar.corpus import Corpus
 from lar.evaluation.usage import Usage, usage
 from lar.mining.engine_gates.static import parse_gates
-from lar.mining.entropy_gate import Gate
 from lar.mining.mine import mine_each
 from lar.mining.options import MiningKeywords, MiningOptions
 from lar.mining.selection import TextGates
 from lar.utils.progress import Progress
 from lar.vocabulary.latent import Latent
 
-Job = tuple[Corpus, Corpus | None, Sequence[int], Gate]
+Job = tuple[Corpus, Corpus | None, Sequence[int], float | str | None]
 """What to mine, what to measure if anything, the sizes in ascending order, and the gate."""
 
 
@@ -49,11 +48,6 @@ class Minings:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()  # after an error or Ctrl-C the threads end with the size that they mine
         self._pool.shutdown(cancel_futures=True)
-
-    def expect(self, more: int) -> None:
-        """Count on so many minings more."""
-        with self._counting:
-            self._total += more
 
     def run(self, jobs: Sequence[Job]) -> list[tuple[Mined, ...]]:
         """What each job's sizes gave, in their order."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from lar.mining.options import SIZES
 from lar.vocabulary.learnable import LEARNABLE, are_learnable
+from lar.vocabulary.turn_lengths import FEW_UNITS
 
 if TYPE_CHECKING:
     from lar.evaluation.estimate import Estimate
@@ -27,7 +28,10 @@ def in_words(found: "Estimate") -> str:
     uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
     if are_learnable(best.learnable):
         largest = f"the largest number of which half or more have {uses}"
-        rule = f"Take {named} by lar mine's rule: {largest} ({_saved(found)})."
+        short = f"; with more, a turn would be fewer than {FEW_UNITS:g} units" if found.is_short else ""
+        if best.turn.is_short:
+            short = f", and the smallest here: none leaves a turn {FEW_UNITS:g} units"
+        rule = f"Take {named} by lar mine's rule: {largest}{short} ({_saved(found)})."
         if found.whole.held_out:
             return rule
         fewer = ", and lar mine may take fewer latents" if is_of_mine else ""

@@ -3,6 +3,7 @@
 For a corpus without a teacher's entropies, those of an n-gram model of its own tokens are used instead.
 """
 
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -14,16 +15,10 @@ from lar.errors import CorpusError, OptionError
 from lar.scoring.distribution import EntropyDistribution
 from lar.utils.progress import Progress, annotate
 
-# `lar.mine` takes a gate where it must: see `lar.mining.auto_gate`.
-AUTO = "auto"
-# The gate that it takes, and that `lar.estimate` shows the price of.
-USUAL_GATE = "p75"
+logger = logging.getLogger(__name__)
+
 # Where the tokenizer is not known: more than the entropy over any tokenizer's ids, ln(485 million).
 MOST_NATS = 20.0
-
-
-Gate = float | str | None
-"""A gate as options have it: nats, a quantile ("p60"), None for none, or `AUTO`."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +80,7 @@ def gated_runs(
             nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
         annotate(progress, "runs within the gate")
         return backend.fold(corpus, nats, progress), nats
+    logger.warning("the corpus is not scored: its n-gram entropy replaces a teacher's entropy")
     is_quantile = gate.nats is None
     gated, nats = stretches.gated_by_ngrams((gate.quantile if is_quantile else gate.nats) or 0.0, is_quantile)
     if nats is None:

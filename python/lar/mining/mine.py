@@ -15,10 +15,8 @@ from lar.corpus.backend import Backend
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.corpus.turns import count_turns
 from lar.errors import CorpusError
-from lar.mining.auto_gate import gated_where_needed
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates, texts_of
-from lar.mining.entropy_gate import AUTO, Gate
 from lar.mining.new_tools import NewTools
 from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
@@ -33,8 +31,10 @@ from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.vocabulary.latent import Latent
-from lar.vocabulary.learnable import largest_learnable, learnable_share
+from lar.vocabulary.learnable import learnable_share
 from lar.vocabulary.segments import Segments
+from lar.vocabulary.size_rule import largest_fitting
+from lar.vocabulary.turn_lengths import TurnLength
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
@@ -60,13 +60,10 @@ def mine(
     vocabulary, unless it is empty.
 
     Else, without `size`, the logs choose: the largest of 1,024, 512, 256, 128 and 64 of which half of
-    the latents have `lar.vocabulary.learnable.LEARNABLE` uses or more, and 64 where none has. So small logs
-    get few latents, which a student can learn. With a `prompt_weight` it is 1,024, because latents of prompts
-    need not be written. `vocabulary.mining["size"]` is the size that was chosen.
-
-    Without `max_entropy`, there is no entropy gate, unless a turn of the agent would have fewer than
-    `lar.vocabulary.turn_lengths.FEW_UNITS` units: then the corpus is mined again, behind "p75". An update
-    takes the gate of the vocabulary before, since behind another one most latents would be retired.
+    the latents have `lar.vocabulary.learnable.LEARNABLE` uses or more, and which leave a turn of the agent
+    `lar.vocabulary.turn_lengths.FEW_UNITS` units or more; 64 where none does. So small logs get few latents,
+    which a student can learn, and a turn seldom becomes a single latent. With a `prompt_weight` it is 1,024,
+    because latents of prompts need not be written. `vocabulary.mining["size"]` is the size that was chosen.
 
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`). One exception: `OneMachine(memory)` whose bound the runs
@@ -88,7 +85,7 @@ def mine(
     """
     before = None if update is None else opened(LatentVocabulary, update, "lar.mine(update=...)")
     sizes = _sizes(before, options.get("prompt_weight")) if size is None else (size,)
-    of_sizes = [merge_options(MiningOptions, None, {"size": most, **options}) for most in sizes]
+    chosen = [merge_options(MiningOptions, None, {"size": most, **options}) for most in sizes]
     corpus = opened(Corpus, corpus, "lar.mine(corpus)")
     if before is not None:
         check_tokenizer(before, corpus)
@@ -98,21 +95,12 @@ def mine(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
         )
     _warn_of_one_task(corpus.training)
-    gate = of_sizes[0].max_entropy
-    if gate == AUTO and before is not None and before.size:
-        gate = before.mining.get("max_entropy")
-    _check_scores(corpus, gate)
-
-    def mined(gate: Gate) -> LatentVocabulary:
-        found = (
-            _Mining(
-                corpus.training, replace(one, max_entropy=gate), before, backend or OneMachine(), progress
-            ).run(one.size)
-            for one in of_sizes
-        )
-        return largest_learnable(found, lambda vocabulary: learnable_share(vocabulary.latents))
-
-    return gated_where_needed(mined) if gate == AUTO else mined(gate)
+    _check_scores(corpus, chosen[0])
+    mined = (
+        _Mining(corpus.training, of_size, before, backend or OneMachine(), progress).run(of_size.size)
+        for of_size in chosen
+    )
+    return largest_fitting(mined, lambda one: (learnable_share(one.latents), TurnLength.mined(one)))
 
 
 def mine_each(
@@ -130,12 +118,10 @@ def mine_each(
     largest first. The latents may differ a little from those of `mine`.
 
     `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
-    The entropy gate "auto" is none here.
     """
     chosen = merge_options(MiningOptions, None, {**options, "size": max(sizes)})
-    chosen = replace(chosen, max_entropy=None if chosen.max_entropy == AUTO else chosen.max_entropy)
     _warn_of_one_task(corpus)
-    _check_scores(corpus, chosen.max_entropy)
+    _check_scores(corpus, chosen)
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
     mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
     for size in sizes:
@@ -154,15 +140,12 @@ def _warn_of_one_task(corpus: Corpus) -> None:
         logger.warning("%s", warning)
 
 
-def _check_scores(corpus: Corpus, gate: Gate) -> None:
-    """Refuse a gate by scores that are there in part, and log what an absence of scores means."""
-    is_gated = gate not in (None, AUTO)
-    if corpus.teacher is None and is_gated:
-        logger.warning("the corpus is not scored: its n-gram entropy replaces a teacher's entropy")
+def _check_scores(corpus: Corpus, options: MiningOptions) -> None:
+    """Refuse a gate by scores that are there in part; without a gate, log that latents get no entropies."""
     if corpus.teacher is None or corpus.is_scored:
         return
     unfinished = f"{corpus.path}: the scoring by {corpus.teacher.name} has not finished; run lar score again"
-    if is_gated:
+    if options.max_entropy is not None:
         raise CorpusError(unfinished)
     logger.warning("%s (the latents get no mean entropies)", unfinished)
 

@@ -6,7 +6,7 @@ from typing import TypedDict
 from lar import _core
 from lar.errors import OptionError
 from lar.mining.engine_gates.static import parse_gates
-from lar.mining.entropy_gate import AUTO, Gate, parse_gate
+from lar.mining.entropy_gate import parse_gate
 from lar.mining.token_weights import TokenWeights
 from lar.utils.checked import check_fields
 from lar.utils.paths import StrPath
@@ -24,7 +24,7 @@ class MiningKeywords(TypedDict, total=False):
     min_support: int
     min_count: int
     max_length: int
-    max_entropy: Gate
+    max_entropy: float | str | None
     gates: str
     min_kept: float
     prompt_weight: float
@@ -44,9 +44,9 @@ class MiningOptions:
     min_count: fewest occurrences of a segment.
     max_length: longest segment in base tokens.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
-        is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). Nats above any
-        entropy of the tokenizer, ln(its ids), are refused. If the corpus is not scored, its n-gram entropy is
-        used instead. None: no gate. "auto": `lar.mine` decides.
+        is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate. Nats
+        above any entropy of the tokenizer, ln(its ids), are refused.
+        If the corpus is not scored, its n-gram entropy is used instead.
     gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
         the names of some with commas between.
     min_kept: for the gate `served`: in the text that engines read, a latent must save at least this share of
@@ -65,7 +65,7 @@ class MiningOptions:
     min_support: int = 2
     min_count: int = 2
     max_length: int = 128
-    max_entropy: Gate = AUTO
+    max_entropy: float | str | None = None
     gates: str = "engines"
     min_kept: float = 0.5
     prompt_weight: float = 0.0
@@ -78,8 +78,7 @@ class MiningOptions:
         _ = self.limits  # checked as they are made
         if not 0 <= self.min_kept <= 1:
             raise OptionError(f"min_kept must be from 0 to 1, not {self.min_kept}")
-        if self.max_entropy != AUTO:
-            parse_gate(self.max_entropy)
+        parse_gate(self.max_entropy)
         parse_gates(self.gates)
 
     @property

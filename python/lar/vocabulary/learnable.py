@@ -1,7 +1,6 @@
-"""Whether latents are used often enough for a student to learn them, and so which size to take."""
+"""Whether latents are used often enough for a student to learn them."""
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from lar.vocabulary.latent import Latent
 
@@ -10,8 +9,6 @@ from lar.vocabulary.latent import Latent
 LEARNABLE = 40
 # A student can learn a vocabulary if this share of its latents can be learnt.
 ENOUGH_LEARNABLE = 0.5
-
-Found = TypeVar("Found")
 
 
 def learnable_share(latents: Iterable[Latent], scale: float = 1.0) -> float:
@@ -27,15 +24,3 @@ def learnable_share(latents: Iterable[Latent], scale: float = 1.0) -> float:
 def are_learnable(share: float) -> bool:
     """Whether a vocabulary with this `learnable_share` can be learnt."""
     return share >= ENOUGH_LEARNABLE
-
-
-def largest_learnable(found: Iterable[Found], share: Callable[[Found], float]) -> Found:
-    """The largest size that can be learnt, else the last: `lar.mine` takes it, `lar.estimate` recommends it.
-
-    found: at least one result, the largest size first; none is asked for after the one that is taken. share:
-    a result's `learnable_share`.
-    """
-    for one in found:
-        if are_learnable(share(one)):
-            break
-    return one

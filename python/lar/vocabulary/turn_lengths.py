@@ -1,5 +1,8 @@
 """How long a turn of the agent is in units: of few, each decides much of the turn."""
 
+from dataclasses import dataclass
+from typing import Self
+
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # Students lost success where the parse has 2.0 and 4.1 units for a turn of 40 tokens (docs/evidence.md,
@@ -7,25 +10,33 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 FEW_UNITS = 5.0
 
 
-def units_a_turn(vocabulary: LatentVocabulary) -> float:
-    """The units of a turn, on average over the tasks that the vocabulary was mined on."""
-    mining = vocabulary.mining
-    saved = sum(latent.saving for latent in vocabulary.latents)
-    units: float = (mining["action_tokens"] - saved) / mining["turns"]
-    return units
+@dataclass(frozen=True, slots=True)
+class TurnLength:
+    """The agent's base tokens and units, and its turns, at least one: sums over the same runs."""
 
+    base_tokens: float
+    units: float
+    turns: int
 
-def turn_in_words(base_tokens: float, units: float, turns: float) -> str:
-    """The tokens and the units of a turn on average, and what to mind where the units are few.
+    @classmethod
+    def mined(cls, vocabulary: LatentVocabulary) -> Self:
+        """That of the tasks which the vocabulary was mined on."""
+        base_tokens, turns = vocabulary.mining["action_tokens"], vocabulary.mining["turns"]
+        return cls(base_tokens, base_tokens - sum(latent.saving for latent in vocabulary.latents), turns)
 
-    base_tokens, units, turns: sums over the same runs, `turns` at least 1.
-    """
-    length = units / turns
-    text = f"a turn of the agent is {base_tokens / turns:,.1f} tokens on average, and {length:,.1f} units"
-    if length >= FEW_UNITS:
-        return text
-    return (
-        f"{text}: so few that a latent may decide most of a turn. Students with as few lost 17.5 and 37.5"
-        " points of success on telecom tickets: compare it, and take fewer latents or a gate if it is lost"
-        " (docs/howto/choose.md)"
-    )
+    @property
+    def is_short(self) -> bool:
+        """Whether latents make a turn fewer than `FEW_UNITS` units, on average."""
+        return self.units < FEW_UNITS * self.turns <= self.base_tokens
+
+    def in_words(self) -> str:
+        """The tokens and the units of a turn on average, and what to mind where latents leave few."""
+        tokens, units = self.base_tokens / self.turns, self.units / self.turns
+        text = f"a turn of the agent is {tokens:,.1f} tokens on average, and {units:,.1f} units"
+        if not self.is_short:
+            return text
+        return (
+            f"{text}: so few that a latent may decide most of a turn. Students with as few lost 17.5 and 37.5"
+            " points of success on telecom tickets: compare it, and take fewer latents if it is lost"
+            " (docs/howto/choose.md)"
+        )

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,11 +69,37 @@ def test_an_array_of_messages_is_read_as_lines_are(tmp_path: Path, indent: int |
     assert set(report.formats) == {"message_lines"}
 
 
-def test_an_array_of_one_conversation_is_one(tmp_path: Path) -> None:
-    entries = [user("Count"), {**agent("12"), "session_id": "a"}]
+@pytest.mark.parametrize(
+    "names",
+    [
+        [{}, {"session_id": "a"}, {}, {"session_id": "b"}],
+        [{"run_id": 1}, {"run_id": 1}, {"run_id": 2}, {"run_id": 2}],
+        [{"trace_id": "x"}, {"trace_id": "x"}, {"trace_id": "y"}, {"trace_id": "y"}],
+        [{"chat": "Alice"}, {"chat": "Bot"}, {"chat": "Alice"}, {"chat": "Bot"}],
+        [{"session_id": "a"}] * 4,
+    ],
+)
+def test_an_array_that_may_be_one_conversation_is_one(tmp_path: Path, names: list[dict[str, Any]]) -> None:
+    said = [user("Count"), agent("12"), user("Add"), agent("3")]
+    entries = [{**message, **name} for message, name in zip(said, names, strict=True)]
     (tmp_path / "log.json").write_text(json.dumps(entries), encoding="utf-8")
     (found,), report = read(tmp_path / "log.json", strict=True)
-    assert (found.messages, set(report.formats)) == ([user("Count"), agent("12")], {"chat"})
+    assert (found.messages, set(report.formats)) == (said, {"chat"})
+
+
+def test_an_array_is_read_as_lines_where_the_format_says_so(tmp_path: Path) -> None:
+    entries = [{**message, "run_id": 1} for message in (user("Count"), agent("12"))]
+    (tmp_path / "log.json").write_text(json.dumps(entries), encoding="utf-8")
+    (found,), _ = read(tmp_path / "log.json", format="message_lines", strict=True)
+    assert (found.id, found.messages) == ("1", [user("Count"), agent("12")])
+
+
+def test_a_row_that_is_no_message_is_counted(tmp_path: Path) -> None:
+    rows = [{"role": role, "content": "Count"} for role in ["user", "assistant"] * 12]
+    path = write_table(tmp_path, "csv", [*rows, {"role": "supervisor", "content": "Stop"}])
+    (found,), report = read(path)
+    assert len(found.messages) == 24
+    assert "record 25, line 26: no message, as the rows before it are" in report.problems.summary()
 
 
 def write_table(folder: Path, suffix: str, rows: list[dict[str, str | None]]) -> Path:

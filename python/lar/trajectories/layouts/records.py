@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from lar.trajectories.dialects.messages import is_message
+from lar.trajectories.dialects.messages import is_conversation, is_message
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
     TEXT_FORMATS,
@@ -147,7 +147,16 @@ def _table(rows: Records, forced: Format | None) -> Records:
     first, rows = _head(rows)
     values = [row.value for row in first if isinstance(row, Record)]
     is_row = forced is None and any(recognise(value) is not None for value in values)
-    return rows if is_row or not _is_one_record(values, forced) else _with_break(rows, _as_one)
+    if is_row or not all(map(is_message, values)) or not _is_one_record(values, forced):
+        return rows
+    return _with_break(map(_message_row, rows), _as_one)
+
+
+def _message_row(row: Record | BrokenRecordError) -> Record | BrokenRecordError:
+    """A row of a table of messages; broken where it is none."""
+    if isinstance(row, BrokenRecordError) or is_message(row.value):
+        return row
+    return BrokenRecordError("no message, as the rows before it are", row.line, row.number)
 
 
 def _json_records(stream: IO[bytes], forced: Format | None, *, lines: bool) -> Records:
@@ -219,6 +228,8 @@ def _as_one(records: Iterable[Record | BrokenRecordError]) -> Records:
             yield record
         elif isinstance(record.value, dict):
             entries.append(record.value)
+        elif is_conversation(record.value):
+            entries += filter(is_message, record.value)
         elif isinstance(record.value, str | list):
             kind = type(record.value).__name__
             yield BrokenRecordError(f"expected an object, found {kind}", record.line, record.number)

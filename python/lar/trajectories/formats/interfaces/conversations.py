@@ -29,6 +29,8 @@ KNOWN = (
     "dialogue",
     "episode",
 )
+# In a list of messages, which is one conversation unless it surely is not, these may name a part of it.
+_OF_CALLS = ("traceid", "runid")
 _JOINTS = re.compile(r"[_-]")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 # Fields with these words hold several values in one conversation: they count its turns, or describe them.
@@ -55,7 +57,7 @@ def conversations_of(record: Record, is_message: Callable[[Any], bool]) -> list[
     """The conversations in the lines of a file, told apart by a known field and by the task key."""
     named: dict[str | None, list[dict[str, Any]]] = {}
     for entry in filter(is_message, record.value):
-        named.setdefault(name_of(entry), []).append(entry)
+        named.setdefault(_name_of(entry), []).append(entry)
     if record.task_key is not None:
         return [part for name, entries in named.items() for part in _by_task(name, entries, record.task_key)]
     found = [Conversation(name, entries) for name, entries in named.items()]
@@ -64,12 +66,33 @@ def conversations_of(record: Record, is_message: Callable[[Any], bool]) -> list[
     return found
 
 
-def name_of(entry: dict[str, Any]) -> str | None:
-    """The name of the conversation that a message belongs to, None without one."""
+def are_several(messages: list[dict[str, Any]]) -> bool:
+    """Whether the messages of a list are surely of several conversations.
+
+    Each message names its conversation, by a field that no single call or step has, and both user and agent
+    speak in each.
+    """
+    said: dict[str, set[str]] = {}
+    for message in messages:
+        found = _named(message)
+        if found is None or found[0] in _OF_CALLS:
+            return False
+        said.setdefault(found[1], set()).add(_speaker(message))
+    return len(said) > 1 and all({"user", "assistant"} <= by for by in said.values())
+
+
+def _name_of(entry: dict[str, Any]) -> str | None:
+    """The name of the conversation that a message belongs to, where it has one."""
+    found = _named(entry)
+    return found and found[1]
+
+
+def _named(entry: dict[str, Any]) -> tuple[str, str] | None:
+    """The known field that names the conversation of a message, and the name."""
     named = {
         _JOINTS.sub("", key).lower(): name for key, value in entry.items() if (name := identifier(value))
     }
-    return next((named[key] for key in KNOWN if key in named), None)
+    return next(((key, named[key]) for key in KNOWN if key in named), None)
 
 
 def _by_task(name: str | None, entries: list[dict[str, Any]], task_key: str) -> list[Conversation]:

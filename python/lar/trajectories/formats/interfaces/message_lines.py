@@ -6,14 +6,14 @@ from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
-from lar.trajectories.formats.interfaces.conversations import Conversation, conversations_of, name_of
+from lar.trajectories.formats.interfaces.conversations import Conversation, are_several, conversations_of
 from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.layouts.json_stream import Record
 
 
 def has_several(value: Any) -> bool:
-    """Whether a value is a list of messages that name several conversations: an array in place of lines."""
-    return isinstance(value, list) and len(set(map(name_of, filter(is_message, value))) - {None}) > 1
+    """Whether a value is a list of messages of several conversations: an array in place of lines."""
+    return isinstance(value, list) and all(map(is_message, value)) and are_several(value)
 
 
 def _read(record: Record) -> list[Draft]:

@@ -1,0 +1,23 @@
+"""Which size to take where none is given: `lar.mine` takes it, and `lar.estimate` recommends it."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from lar.vocabulary.learnable import are_learnable
+from lar.vocabulary.turn_lengths import TurnLength
+
+Found = TypeVar("Found")
+
+
+def largest_fitting(found: Iterable[Found], measures: Callable[[Found], tuple[float, TurnLength]]) -> Found:
+    """The largest size that fits, else the last.
+
+    A size fits if a student can learn its latents, and if they leave a turn enough units.
+    found: at least one result, the largest size first; none is asked for after the one that is taken.
+    measures: the `learnable_share` of a result, and a turn's length on the mined tasks.
+    """
+    for one in found:
+        share, turn = measures(one)
+        if are_learnable(share) and not turn.is_short:
+            break
+    return one
