@@ -166,7 +166,7 @@ class Estimate:
         return largest_fitting(reversed(self._curve), attrgetter("learnable", "turn"))
 
     @property
-    def is_short(self) -> bool:
+    def is_limited_by_turns(self) -> bool:
         """Whether a larger size could be learnt, but would leave a turn too few units."""
         best = self.recommended
         larger = [point for point in self._curve if point.size > best.size]

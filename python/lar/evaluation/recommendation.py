@@ -28,10 +28,13 @@ def in_words(found: "Estimate") -> str:
     uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
     if are_learnable(best.learnable):
         largest = f"the largest number of which half or more have {uses}"
-        short = f"; with more, a turn would be fewer than {FEW_UNITS:g} units" if found.is_short else ""
+        few = f"a turn would be fewer than {FEW_UNITS:g} units"
+        rule = f"Take {named} by lar mine's rule: {largest}"
         if best.turn.is_short:
-            short = f", and the smallest here: none leaves a turn {FEW_UNITS:g} units"
-        rule = f"Take {named} by lar mine's rule: {largest}{short} ({_saved(found)})."
+            rule = f"Take {named}, the smallest number: with each, {few}"
+        elif found.is_limited_by_turns:
+            rule += f"; with more, {few}"
+        rule += f" ({_saved(found)})."
         if found.whole.held_out:
             return rule
         fewer = ", and lar mine may take fewer latents" if is_of_mine else ""
