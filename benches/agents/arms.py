@@ -82,7 +82,7 @@ class Arm:
 
 
 def _random_segments(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
-    return vocabularies.random_segments(corpus, lar.mine(corpus, size=size, max_entropy=None))
+    return vocabularies.random_segments(corpus, lar.mine(corpus, size=size))
 
 
 def _compressing(name: str, student: Student, sampling: Sampling) -> Agent:

@@ -142,7 +142,7 @@ class Side:
 def reached(sides: dict[str, Side], size: int) -> dict[str, Any]:
     """What vocabularies from the training tasks save."""
     train, held_out = sides["train"], sides["held_out"]
-    segments = lar.mine(train.corpus, size=size, max_entropy=None, gates="none").segments
+    segments = lar.mine(train.corpus, size=size, gates="none").segments
     arrays = segments.tokens, segments.offsets
     return {
         "bpe": BpeMerges.train(train.runs, size).saved(held_out.runs) / held_out.total,

@@ -375,4 +375,11 @@ def test_turns_of_few_units_are_named_by_mining_evaluation_and_estimate(folder, 
     assert f"{shown} {units:,.1f} units" in mined
     evaluated = lar("evaluate", folder / "train.jsonl.gz", vocabulary).stdout
     assert (few in mined, few in evaluated) == (is_few, is_few)
-    assert f"With {size} latents, {shown}" in lar("estimate", *of_size).stdout
+    assert f"With {size} latents mined on all of these tasks, {shown}" in lar("estimate", *of_size).stdout
+
+
+def test_the_size_with_a_prompt_weight_is_not_said_to_be_chosen_by_turns(folder, tmp_path):
+    inputs = (folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--prompt-weight", 0.1)
+    shown = lar("mine", *inputs, "-o", tmp_path / "vocabulary").stdout
+    assert "so few that a latent may decide most of a turn" in shown
+    assert "is taken if no size leaves" not in shown

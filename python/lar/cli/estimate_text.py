@@ -10,7 +10,6 @@ from lar.cli.tables import print_table
 from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
 from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
-from lar.vocabulary.turn_lengths import TurnLength
 
 if TYPE_CHECKING:
     from lar.evaluation.estimate import Estimate, Point
@@ -122,9 +121,7 @@ def _print_choice(found: "Estimate") -> None:
 
 def _print_more(found: "Estimate") -> None:
     best = found.recommended
-    of_all = best.usage
-    turn = TurnLength(of_all.base.generated, of_all.units.generated, of_all.turns)
-    print_prose(f"With {best.size} latents, {turn.in_words()}.")
+    print_prose(f"With {best.size} latents mined on all of these tasks, {best.turn.in_words()}.")
     if found.half is not None:
         part = " So expect more of all logs than of this sample." if found.is_sample else ""
         saved = found.half.reduction

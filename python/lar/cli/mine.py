@@ -257,7 +257,7 @@ def _print(vocabulary: Any, summary: dict[str, Any], *, asked: bool) -> None:
     turn = TurnLength.mined(vocabulary)
     print_prose(turn.in_words())
     print_prose(_uses(vocabulary, asked=asked))
-    if turn.is_short and not asked:
+    if turn.is_short and not asked and not weight:  # with a weight, the size is not chosen by turns
         print_prose(f"{mining['size']} is taken if no size leaves a turn {FEW_UNITS:g} units")
     if weight:
         print_prose(

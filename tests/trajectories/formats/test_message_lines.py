@@ -89,9 +89,10 @@ def test_an_array_that_may_be_one_conversation_is_one(tmp_path: Path, names: lis
 
 def test_an_array_is_read_as_lines_where_the_format_says_so(tmp_path: Path) -> None:
     entries = [{**message, "run_id": 1} for message in (user("Count"), agent("12"))]
-    (tmp_path / "log.json").write_text(json.dumps(entries), encoding="utf-8")
-    (found,), _ = read(tmp_path / "log.json", format="message_lines", strict=True)
+    (tmp_path / "log.json").write_text(json.dumps([*entries, "lost"]), encoding="utf-8")
+    (found,), report = read(tmp_path / "log.json", format="message_lines")
     assert (found.id, found.messages) == ("1", [user("Count"), agent("12")])
+    assert "expected an object, found str" in report.problems.summary()
 
 
 def test_a_row_that_is_no_message_is_counted(tmp_path: Path) -> None:

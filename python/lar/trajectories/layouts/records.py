@@ -223,17 +223,22 @@ def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
 def _as_one(records: Iterable[Record | BrokenRecordError]) -> Records:
     """Yield the broken records, then the others as one. Its entries are objects; a null is nothing."""
     entries: list[Any] = []
-    for record in records:
+    for record in chain.from_iterable(map(_messages_apart, records)):
         if isinstance(record, BrokenRecordError):
             yield record
         elif isinstance(record.value, dict):
             entries.append(record.value)
-        elif is_conversation(record.value):
-            entries += filter(is_message, record.value)
         elif isinstance(record.value, str | list):
             kind = type(record.value).__name__
             yield BrokenRecordError(f"expected an object, found {kind}", record.line, record.number)
     yield Record(entries, 1, 1, whole_file=True)
+
+
+def _messages_apart(record: Record | BrokenRecordError) -> list[Record | BrokenRecordError]:
+    """A record, or the elements of one that is an array of messages."""
+    if isinstance(record, BrokenRecordError) or not is_conversation(record.value):
+        return [record]
+    return [replace(record, value=element) for element in record.value]
 
 
 def each_record(records: Records, forced: Format | None) -> Records:
