@@ -77,11 +77,14 @@ def test_repeated_histories_and_records_without_the_agent_are_counted(tmp_path):
     assert "written," not in imported(tmp_path, [longer]).output
 
 
-def test_replies_that_were_cut_and_turns_that_windows_repeat_are_warned_of(tmp_path, caplog):
+def test_replies_that_were_cut_and_turns_that_changed_histories_repeat_are_warned_of(tmp_path, caplog):
     talk = [{**one, "content": f"{turn}".ljust(200, ".")} for turn in range(8) for one in TALK]
-    for most, is_warned in ((4, True), (16, False)):
+    for first, is_warned in (("It is now {}.", True), ("Hello.", False)):
         calls = [
-            {"request": {"messages": talk[max(0, at - most) : at]}, "response": talk[at]}
+            {
+                "request": {"messages": [{"role": "user", "content": first.format(at)}, *talk[1:at]]},
+                "response": talk[at],
+            }
             for at in range(1, len(talk), 2)
         ]
         caplog.clear()

@@ -329,19 +329,85 @@ def test_a_session_that_goes_on_under_another_name_is_one(tmp_path: Path) -> Non
     assert (found.task, len(found), report.repeated) == ("s2", 4, 1)
 
 
-def windows(talk: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """The calls of a conversation whose client sends the last messages alone."""
-    return [exchange(talk[max(0, at - most) : at], talk[at]) for at in range(1, len(talk), 2)]
+window = st.tuples(st.integers(0, 3), st.integers(2, 7), st.booleans())
+
+
+def window_of(history: list[Any], head: int, tail: int, has_note: bool) -> list[Any]:
+    """What a client sends of a history: its first messages, if any a note on those between, and the last."""
+    if len(history) <= head + tail:
+        return history
+    note = [user("(some messages are left out)")] if head and has_note else []
+    return [*history[:head], *note, *history[-tail:]]
+
+
+@given(st.lists(st.tuples(st.integers(1, 8), window), min_size=1, max_size=3), st.booleans(), st.randoms())
+@settings(deadline=None, max_examples=100)
+def test_each_turn_counts_once_and_for_one_task_whatever_windows_clients_send(
+    talks: list[tuple[int, tuple[int, int, bool]]], is_ordered: bool, random: Random
+) -> None:
+    calls = []
+    for name, (length, sent) in enumerate(talks):
+        talk = [user(f"{name} asks")]
+        for at in range(length):
+            answer = reply(f"{name} says {at} ".ljust(LONG, "."))
+            calls.append((random.random(), at, name, exchange(window_of(talk, *sent), answer)))
+            talk = [*talk, answer, {"role": "tool", "content": f"{name} has {at}"}]
+    calls.sort(key=lambda call: call[1] if is_ordered else call[0])
+    found, report = read(*(call[3] for call in calls))
+    counted = Counter(one["content"] for item in found for one in item if is_own(one))
+    assert counted == Counter(call[3]["response"]["choices"][0]["message"]["content"] for call in calls)
+    assert report.resent_turns == 0
+    assert len({(item.task, item.messages[-1]["content"][0]) for item in found}) == len(talks)
+    assert len({item.task for item in found}) == len(talks)
+
+
+def test_what_conversations_share_by_chance_is_no_window() -> None:
+    """The same short answers, the same beginning at two tasks, and another try at a task."""
+    rules = [
+        reply("I read the rules."),
+        {"role": "tool", "content": "Rules. " * LONG},
+        reply("Read. " * LONG),
+    ]
+    short = [user("And now?"), reply("Yes.")]
+    records = [
+        exchange([user("a"), *rules[:2]], rules[2]),
+        exchange([user("b"), *rules, user("c")], reply("d")),
+        exchange([user("e"), reply("f"), *short[:1]], short[1]),
+        exchange([*short, user("g")], reply("h")),
+        exchange([user("a"), reply("I look."), user("i"), reply("Found. " * LONG), user("j")], reply("k")),
+    ]
+    found, report = read(*records)
+    assert report.repeated_turns == report.repeated == 0
+    assert len({item.task for item in found}) == 4
+
+
+def test_a_window_keeps_the_task_that_its_log_names() -> None:
+    talk = [user("a"), reply("b" * LONG), user("c"), reply("d" * LONG), user("e"), reply("f")]
+    first, second = exchange(talk[:3], talk[3]), exchange(talk[2:5], talk[5])
+    found, report = read({**first, "task_id": "1"}, {**second, "task_id": "2"})
+    assert ([item.task for item in found], report.repeated_turns) == (["chat/1", "chat/2"], 1)
+
+
+def changed(talk: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The calls of a conversation whose client sends the last messages and writes a time into the first."""
+    calls = []
+    for at in range(1, len(talk), 2):
+        first, *others = talk[max(0, at - most) : at]
+        first = {**first, "content": f"At {at}: {first['content']}"}
+        calls.append(exchange([first, *others], talk[at]))
+    return calls
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 9), st.integers(-1, 1))
 @settings(deadline=None, max_examples=60)
-def test_long_turns_that_windows_repeat_are_counted(lengths: list[int], most: int, more: int) -> None:
+def test_long_turns_that_changed_histories_repeat_are_counted(
+    lengths: list[int], most: int, more: int
+) -> None:
     """Against brute force: turns of histories, each with the message before it, that another call has."""
     records = []
     for talk, length in enumerate(lengths):
         said = [(user(f"{talk} asks {turn}"), reply(f"{turn}".ljust(LONG + more))) for turn in range(length)]
-        records += windows([message for pair in said for message in pair], most)
+        records += changed([message for pair in said for message in pair], most)
     found, report = read(*records)
     turns = [
         (name, (before["content"], after["content"]), after is not one.messages[-1])
@@ -363,18 +429,20 @@ def test_equal_long_replies_to_equal_questions_are_no_histories() -> None:
     assert (len(found), report.long_turns, report.resent_turns) == (5, 5, 0)
 
 
-def test_an_import_counts_the_turns_that_windows_repeat(tmp_path: Path) -> None:
+def test_an_import_makes_of_windows_and_changed_histories_what_reading_makes(tmp_path: Path) -> None:
     """Beside plain lines, whose turns are no calls'."""
     talk = [message for turn in range(6) for message in (user(f"{turn}?"), reply(f"{turn}".ljust(LONG, ".")))]
-    plain = [{"messages": talk[4:8]}] * 2
-    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in plain + windows(talk, 5)))
+    records = [{"messages": talk[4:8]}] * 2 + changed(talk, 5)
+    talk = [user("Hello."), *talk[1:]]
+    records += [exchange(window_of(talk[:at], 1, 4, True), talk[at]) for at in range(1, len(talk), 2)]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
     for name in ("out.parquet", "out.jsonl"):
         report, imported = Report(), Report()
         found = list(read_trajectories(tmp_path / "log.jsonl", report=report))
         import_logs([tmp_path / "log.jsonl"], tmp_path / name, report=imported, workers=1)
         assert list(read_trajectories(tmp_path / name)) == found
         assert imported == report
-        assert report.resent_turns > 0
+        assert min(report.resent_turns, report.repeated_turns) > 0
 
 
 def test_also_across_files(tmp_path: Path) -> None:

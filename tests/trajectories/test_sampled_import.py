@@ -77,3 +77,18 @@ def test_a_sample_without_a_task_is_refused_and_writes_nothing(tmp_path):
     with pytest.raises(OptionError, match="no task of 1,000 trajectories"):
         import_logs([tmp_path / "log.jsonl"], tmp_path / "out.parquet", sample=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl"]
+
+
+def test_the_windows_of_a_conversation_are_sampled_together(tmp_path):
+    """Calls whose client sends the last three messages: each with a first message of its own."""
+    with (tmp_path / "calls.jsonl").open("w") as file:
+        for talk in range(40):
+            said = [{"role": "user", "content": f"{talk} asks"}]
+            for turn in range(6):
+                answer = {"role": "assistant", "content": f"{talk} says {turn} ".ljust(200, ".")}
+                print(json.dumps({"request": {"messages": said[-3:]}, "response": answer}), file=file)
+                said += [answer, {"role": "user", "content": f"{talk} has {turn}"}]
+    import_logs([tmp_path / "calls.jsonl"], tmp_path / "part.jsonl", sample=80)
+    found = Counter(one.task for one in read_trajectories(tmp_path / "part.jsonl"))
+    assert 0 < len(found) < 40
+    assert set(found.values()) == {5}  # the first call is the beginning of the second

@@ -45,6 +45,11 @@ def _chain(
     return links
 
 
+def digest_of_message(message: Message) -> int:
+    """A digest, uint64, of what of a message a later request repeats."""
+    return int.from_bytes(hashlib.blake2b(_repeated(message), digest_size=8).digest(), "little")
+
+
 def _repeated(message: Message) -> bytes:
     """What of a message a later request repeats."""
     content = message["content"].strip()

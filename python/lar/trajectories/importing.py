@@ -245,6 +245,7 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
             if wanted is kept:
                 for place in _chosen(batch, ~kept[here] & ~own[here]).column("_place"):
                     report.repeat(place.as_py())
+                batch = _with_tasks(batch, number[here], repeats.tasks)
             rows = wanted[here] & _sampled(batch, share)
             chosen = _chosen(batch, rows)
             if wanted is kept and touched[here].any():
@@ -259,6 +260,15 @@ def _write(spool: _Spool, writer: Writer, report: Report, sample: int | None) ->
             f"no task of {tally.found:,} trajectories falls into a sample of {sample}; give more"
         )
     return tally
+
+
+def _with_tasks(batch: pa.RecordBatch, numbers: NDArray[np.int64], tasks: dict[int, str]) -> pa.RecordBatch:
+    """The batch with the `tasks` of trajectories, by their numbers, in place of those that it names."""
+    if not tasks:
+        return batch
+    known = batch.column("_task").to_pylist()
+    joined = [tasks.get(number, task) for number, task in zip(numbers.tolist(), known, strict=True)]
+    return batch.set_column(batch.schema.names.index("_task"), "_task", pa.array(joined, pa.string()))
 
 
 def _sampled(batch: pa.RecordBatch, share: float) -> NDArray[np.bool_]:

@@ -1,8 +1,8 @@
 """Long turns of the agent in the histories of calls that stand in another call too, word for word.
 
-Where a client cuts the beginning of a history off, or changes messages in it, no call is the beginning of
-another one. Then each turn counts as often as it was sent. Such turns are counted, and stay: two
-conversations may have equal turns.
+Where a client changes messages of a history, no call is the beginning of another one, and none holds a
+window of another one (see `lar.trajectories.windows`). Then each turn counts as often as it was sent. Such
+turns are counted, and stay: two conversations may have equal turns.
 """
 
 from array import array
@@ -22,13 +22,14 @@ def long_turns(trajectory: Trajectory) -> list[int]:
     said = [message for message in trajectory.messages if message["role"] != "system"]
     found: dict[int, int] = {}  # a turn counts once
     for place, (before, turn) in enumerate(pairwise(said), start=2):
-        if turn["role"] == "assistant" and is_own(turn) and len(text := _text(turn)) >= LONG:
+        if turn["role"] == "assistant" and is_own(turn) and len(text := text_of(turn)) >= LONG:
             digest = int.from_bytes(digest_of(f"{before['content']}\0{text}", 8), "little", signed=True) >> 1
             found[digest] = found.get(digest, 0) | (place < len(said))
     return [2 * digest + is_history for digest, is_history in found.items()]
 
 
-def _text(turn: Message) -> str:
+def text_of(turn: Message) -> str:
+    """The text of a message, its reasoning and the arguments of its calls."""
     arguments = [call["function"]["arguments"] for call in turn.get("tool_calls", ())]
     return "".join([turn["content"], turn.get("reasoning_content", ""), *arguments])
 

@@ -22,6 +22,7 @@ from lar.trajectories.replies import Dropped, Replies
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.waiting import Rows
+from lar.trajectories.windows import Windows
 from lar.utils.files import temporary_files
 
 _CHUNK = 1 << 15  # digests that are looked up at a time
@@ -68,6 +69,8 @@ class Repeats:
 
     repeated: bool (n), which are dropped. touched: bool (n), which of the others may repeat turns, or may
     have been repeated by one that is dropped: see `restored`, which counts in `report` what is repeated.
+    tasks: of calls that hold a window of another conversation and name no task, by number, the task of that
+    conversation.
     """
 
     def __init__(self, rows: Rows, openings: bytes, report: Report) -> None:
@@ -90,6 +93,11 @@ class Repeats:
         self._copies.take(numbers[~again & (kinds == _RUN)])
         dropped = Dropped(numbers[again], ends.own[again], ends.origins[again], begins[again])
         self._replies = Replies(rows, dropped, np.unique(ends.replies), report)
+        are_kept_calls = ~self.repeated & (self._kinds == _CALL) & (known["links"] > 0)
+        self._windows = Windows(rows, np.flatnonzero(are_kept_calls))
+        self.touched[self._windows.numbers] = True
+        is_named = known["task"] != np.frombuffer(_NO_TASK, np.uint64)
+        self.tasks = {number: task for number, task in self._windows.tasks().items() if not is_named[number]}
 
     def is_call(self, number: int) -> bool:
         """Whether the trajectory with this number is a call of a model."""
@@ -103,18 +111,20 @@ class Repeats:
         if not self.touched[number]:
             return trajectory
         kind = self._kinds[number]
-        copied = []
+        shared = self._windows.places(number)
         if kind in (_FORK, _PART):
-            copied = self._copies.shared(trajectory, is_part=kind == _PART)
-        restored, shared = self._replies.restored(trajectory, place, is_call=kind == _CALL)
+            shared = self._copies.shared(trajectory, is_part=kind == _PART)
+        restored, elsewhere = self._replies.restored(trajectory, place, is_call=kind == _CALL)
         moved = len(restored) - len(trajectory)  # by the system's text
-        return self._without_turns(restored, {at + moved for at in copied} | shared, place)
+        elsewhere = {at + moved: True for at in shared} | elsewhere
+        kept = self._without_turns(restored, elsewhere, place)
+        return replace(kept, task=self.tasks.get(number, kept.task))
 
-    def _without_turns(self, trajectory: Trajectory, shared: set[int], place: str) -> Trajectory:
-        """The trajectory with the turns at the places `shared` as context."""
+    def _without_turns(self, trajectory: Trajectory, elsewhere: dict[int, bool], place: str) -> Trajectory:
+        """The trajectory with the turns that count elsewhere, by their places, as context."""
         messages = list(trajectory.messages)
-        for at in shared:
-            if messages[at].get("weight") != 0:
+        for at, is_elsewhere in elsewhere.items():
+            if is_elsewhere and messages[at].get("weight") != 0:
                 messages[at] = messages[at] | {"weight": 0}
                 self._report.repeat_turn(place)
         return replace(trajectory, messages=messages)

@@ -52,16 +52,17 @@ class Replies:
 
     def restored(
         self, trajectory: Trajectory, place_in_log: str, *, is_call: bool
-    ) -> tuple[Trajectory, set[int]]:
+    ) -> tuple[Trajectory, dict[int, bool]]:
         """The trajectory with the replies in the place of their repetitions, and what it lacks.
 
-        Beside it, which turns count elsewhere: those of a call's history that another conversation has taken,
-        or that stand in another call's history with other results of tools.
+        Beside it, by their places, the turns of a call's history of which the log has the reply, and whether
+        they count elsewhere: those that another conversation has taken, or that stand in another call's
+        history with other results of tools.
         """
         messages = list(trajectory.messages)
         without = dict(chain_without_results(messages)) if is_call else {}
         found: list[int] = []
-        shared: set[int] = set()
+        counts_elsewhere: dict[int, bool] = {}
         for place, digest in chain(messages):
             dropped = _range(self._digests, digest)
             found += dropped
@@ -70,10 +71,10 @@ class Replies:
             reply, is_taken = self._take(dropped, trajectory, place)
             if reply is not None:
                 messages[place] = _as_written(messages[place], self._read(reply)[0].messages[-1])
-            if is_call and (is_taken if reply is not None else _range(self._calls, without[place])):
-                shared.add(place)
+            if is_call and (reply is not None or _range(self._calls, without[place])):
+                counts_elsewhere[place] = reply is None or is_taken
         if not found:
-            return trajectory, shared
+            return trajectory, counts_elsewhere
         kept = _completed(replace(trajectory, messages=messages), self._read(found[0])[0])
         self._count_lost(trajectory, place_in_log, kept)
         for at in found:
@@ -83,7 +84,7 @@ class Replies:
                 self._count_lost(beginning, place_of_beginning, kept)
                 _give_back(kept.messages, beginning.messages)
         moved = len(kept.messages) - len(messages)  # by the system's text
-        return kept, {place + moved for place in shared}
+        return kept, {place + moved: elsewhere for place, elsewhere in counts_elsewhere.items()}
 
     def _take(self, dropped: range, trajectory: Trajectory, place: int) -> tuple[int | None, bool]:
         """Which of the dropped ones has the reply at `place`, and whether another conversation took it."""
