@@ -1,7 +1,7 @@
 """Long turns of the agent in the histories of calls that stand in another call too, word for word.
 
-Where a client changes messages of a history, no call is the beginning of another one, and none holds a
-window of another one (see `lar.trajectories.windows`). Then each turn counts as often as it was sent. Such
+Where a client changes the first message of each history, no call is the beginning of another one, and none
+is a shortened one (see `lar.trajectories.shortened`). Then each turn counts as often as it was sent. Such
 turns are counted, and stay: two conversations may have equal turns.
 """
 

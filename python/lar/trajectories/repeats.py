@@ -21,8 +21,8 @@ from lar.trajectories.record import Found
 from lar.trajectories.replies import Dropped, Replies
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
+from lar.trajectories.shortened import ShortenedHistories
 from lar.trajectories.waiting import Rows
-from lar.trajectories.windows import Windows
 from lar.utils.files import temporary_files
 
 _CHUNK = 1 << 15  # digests that are looked up at a time
@@ -69,8 +69,8 @@ class Repeats:
 
     repeated: bool (n), which are dropped. touched: bool (n), which of the others may repeat turns, or may
     have been repeated by one that is dropped: see `restored`, which counts in `report` what is repeated.
-    tasks: of calls that hold a window of another conversation and name no task, by number, the task of that
-    conversation.
+    tasks: by number, of calls that go on from another one with a shortened history and name no task, the task
+    of that other one.
     """
 
     def __init__(self, rows: Rows, openings: bytes, report: Report) -> None:
@@ -94,10 +94,11 @@ class Repeats:
         dropped = Dropped(numbers[again], ends.own[again], ends.origins[again], begins[again])
         self._replies = Replies(rows, dropped, np.unique(ends.replies), report)
         are_kept_calls = ~self.repeated & (self._kinds == _CALL) & (known["links"] > 0)
-        self._windows = Windows(rows, np.flatnonzero(are_kept_calls))
-        self.touched[self._windows.numbers] = True
+        self._shortened = ShortenedHistories(rows, np.flatnonzero(are_kept_calls))
+        self.touched[self._shortened.numbers] = True
         is_named = known["task"] != np.frombuffer(_NO_TASK, np.uint64)
-        self.tasks = {number: task for number, task in self._windows.tasks().items() if not is_named[number]}
+        tasks = self._shortened.tasks()
+        self.tasks = {number: task for number, task in tasks.items() if not is_named[number]}
 
     def is_call(self, number: int) -> bool:
         """Whether the trajectory with this number is a call of a model."""
@@ -111,7 +112,7 @@ class Repeats:
         if not self.touched[number]:
             return trajectory
         kind = self._kinds[number]
-        shared = self._windows.places(number)
+        shared = self._shortened.places(number)
         if kind in (_FORK, _PART):
             shared = self._copies.shared(trajectory, is_part=kind == _PART)
         restored, elsewhere = self._replies.restored(trajectory, place, is_call=kind == _CALL)

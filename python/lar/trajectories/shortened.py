@@ -1,8 +1,8 @@
-"""Calls whose history is a window: the end of another call's conversation, perhaps behind its beginning.
+"""Calls with a shortened history: the end of another call's conversation, perhaps behind its beginning.
 
-A client that shortens a history sends the last messages alone; or the first ones, a note or a summary, and
-the last ones. Such a call goes on from the call whose reply ends what both have. What the window has of that
-conversation counts there, and its task is that call's.
+A client sends the last messages alone, a sliding window; or the first ones, a note or a summary, and the last
+ones. Such a call goes on from the call whose reply ends what both have. What it has of that conversation
+counts there, and its task is that call's.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ from lar.trajectories.schema import Message, Trajectory
 from lar.trajectories.waiting import Rows
 from lar.utils.files import temporary_files
 
-_MOST = 64  # calls with the same reply that are compared with a window, the nearest in the log
+_MOST = 64  # calls with the same reply that are compared with a history, the nearest in the log
 
 _NONE, _ODD = np.uint64(0), np.uint64(1)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit of a digest is lost; of the golden ratio
@@ -30,7 +30,7 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit of a digest is lo
 _Digests = NDArray[np.uint64]
 
 
-class Windows:
+class ShortenedHistories:
     """Which of the calls with these numbers, int64 (n), ascending, go on from others that they have in part.
 
     What both have must be at least `LONG` characters: less may be equal by chance.
@@ -38,8 +38,8 @@ class Windows:
 
     def __init__(self, rows: Rows, numbers: NDArray[np.int64]) -> None:
         self._rows = rows
-        self._places: dict[int, list[int]] = {}  # of each window, the agent's turns that the other call has
-        self._before: dict[int, int] = {}  # the number of that call
+        self._places: dict[int, list[int]] = {}  # of each such call, the turns that another one has
+        self._before: dict[int, int] = {}  # the number of that other one
         if len(numbers) < 2:
             return
         with temporary_files(), tempfile.TemporaryFile() as file:
@@ -55,7 +55,7 @@ class Windows:
 
     @property
     def numbers(self) -> list[int]:
-        """The numbers of the windows."""
+        """The numbers of these calls."""
         return list(self._places)
 
     def places(self, number: int) -> list[int]:
@@ -63,7 +63,7 @@ class Windows:
         return self._places.get(number, [])
 
     def tasks(self) -> dict[int, str]:
-        """Of each window, the task of the call that the first of those before it goes on from."""
+        """Of each of these calls, the task of the one that the first before it goes on from."""
         firsts = self._firsts()
         tasks = {first: self._rows.read(first)[0].task for first in sorted(set(firsts.values()))}
         return {number: tasks[first] for number, first in firsts.items()}
@@ -82,7 +82,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class _Joint:
-    """What a window has of the call at `other`: the first `head` messages, and those from `start` to `end`.
+    """What a history has of the call at `other`: the first `head` messages, and those from `start` to `end`.
 
     The former are the first of that call's conversation, the latter its last, without the system's message.
     """
@@ -111,12 +111,12 @@ class _Calls:
 
     def joints(self, at: int) -> Iterator[_Joint]:
         """Yield where the history of a call goes on from another one, the last place first."""
-        window = self._of(at)
-        keys = _keys(window)[:-1]
+        history = self._of(at)
+        keys = _keys(history)[:-1]
         left, right = (np.searchsorted(self._replies, keys, side=side) for side in ("left", "right"))
         for last, key in np.argwhere((left < right) & (keys != _NONE))[::-1].tolist():
             for other in _nearest(self._calls[left[last, key] : right[last, key]], at):
-                if (joint := _joint(window[: last + 1], self._of(other), other)) is not None:
+                if (joint := _joint(history[: last + 1], self._of(other), other)) is not None:
                     yield joint
 
     def _of(self, at: int) -> _Digests:
@@ -142,17 +142,17 @@ def _nearest(calls: NDArray[np.int64], at: int) -> list[int]:
     return [other for other in [*before.tolist(), *behind.tolist()] if other != at][:_MOST]
 
 
-def _joint(window: _Digests, whole: _Digests, other: int) -> _Joint | None:
-    """The joint of a window that ends as the conversation `whole` of the call at `other`, by their digests.
+def _joint(history: _Digests, whole: _Digests, other: int) -> _Joint | None:
+    """The joint of a history that ends as the conversation `whole` of the call at `other`, by their digests.
 
     None if it neither begins in the midst of that conversation nor as it does.
     """
-    most = min(len(window), len(whole))
-    tail = _equal(window[::-1][:most], whole[::-1][:most])
-    start = len(window) - tail
-    head = _equal(window[:most][:start], whole[:most][:start])
+    most = min(len(history), len(whole))
+    tail = _equal(history[::-1][:most], whole[::-1][:most])
+    start = len(history) - tail
+    head = _equal(history[:most][:start], whole[:most][:start])
     begins_within = start == 0 and len(whole) > tail
-    return _Joint(head, start, len(window), other) if head or begins_within else None
+    return _Joint(head, start, len(history), other) if head or begins_within else None
 
 
 def _equal(one: _Digests, other: _Digests) -> int:
