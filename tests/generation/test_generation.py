@@ -1,7 +1,7 @@
 """Generation: streamed text equals the generated text, and batches and caches do not change it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -260,9 +260,9 @@ def test_the_models_own_generation_configuration_changes_nothing(student, base):
         assert [one.text for one in found] == [one.text for one in expected]
 
 
-def test_calls_of_several_threads_give_the_configuration_back(corpus):
-    """The call that began last ends last; both have seen the ids that end a turn."""
-    student = Student.plain(tiny.model(corpus.tokenizer.base_size), corpus.tokenizer)
+def test_the_last_call_of_several_threads_gives_configuration_and_training_mode_back(corpus):
+    """The call that began last ends last; both have seen the ids that end a turn, and dropped nothing out."""
+    student = Student.plain(tiny.model(corpus.tokenizer.base_size), corpus.tokenizer).train()
     own = student.base.generation_config
     own.eos_token_id = [7, 9]
     ends = sorted(Requests(student, GREEDY, 1, None).ends)
@@ -276,6 +276,7 @@ def test_calls_of_several_threads_give_the_configuration_back(corpus):
         inside.append(sorted(Requests(student, GREEDY, 1, None).ends))
         second_runs.set()
         first_is_done.wait(60)
+        inside.append(student.training)
 
     with ThreadPoolExecutor(2) as threads:
         calls = [threads.submit(first), threads.submit(generate, student, ["Hi"], on_text=on_second)]
@@ -284,6 +285,25 @@ def test_calls_of_several_threads_give_the_configuration_back(corpus):
     assert student.base.generation_config is own
     assert inside[0] == ends == sorted(Requests(student, GREEDY, 1, None).ends)
     assert {7, 9} <= set(ends)
+    assert not any(inside[1::2])
+    assert student.training
+
+
+def test_each_of_two_threads_looks_up_its_own_latents(student, monkeypatch):
+    """Both are within a look-up at once, with texts of different lengths."""
+    embedding, both = student.base.get_input_embeddings(), Barrier(2)
+    units = [torch.arange(first, student.vocabulary.base_size + 4)[None] for first in (0, 1)]
+    expected = [embedding(ids) for ids in units]
+    forward = embedding.forward
+
+    def look_up(ids):
+        both.wait(60)
+        return forward(ids)
+
+    monkeypatch.setattr(embedding, "forward", look_up)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(embedding, units))
+    assert all(map(torch.equal, found, expected))
 
 
 def test_the_text_of_a_turn_that_has_ended_does_not_wait_for_the_others(student):

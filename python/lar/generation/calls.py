@@ -1,30 +1,40 @@
 """What a student's models are while transformers generates with them, in one call or in several at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from torch import nn
 from transformers import GenerationConfig
 
 from lar.distillation.student import Student
 
+_Before = TypeVar("_Before")
+_InUse = WeakKeyDictionary[Any, tuple[_Before, int]]
+
 _LOCK = Lock()
-# Of each model within calls: its own configuration, and the number of calls.
-_BLANKED: WeakKeyDictionary[Any, tuple[GenerationConfig, int]] = WeakKeyDictionary()
+# Of each student and model within calls: what it was before the first one, and the number of calls.
+_EVALUATING: _InUse[list[nn.Module]] = WeakKeyDictionary()
+_BLANKED: _InUse[GenerationConfig] = WeakKeyDictionary()
 
 
 @contextmanager
 def evaluating(student: Student) -> Iterator[None]:
     """Within the block the student drops nothing out; after it each module is in the mode that it was in."""
-    trained = [module for module in student.modules() if module.training]
-    student.eval()
-    try:
-        yield
-    finally:
+
+    def change() -> list[nn.Module]:
+        trained = [module for module in student.modules() if module.training]
+        student.eval()
+        return trained
+
+    def give_back(trained: list[nn.Module]) -> None:
         for module in trained:  # not `student.train()`: the base may be in evaluation mode
             module.training = True
+
+    with _changed(_EVALUATING, student, change, give_back):
+        yield
 
 
 @contextmanager
@@ -33,25 +43,45 @@ def blank_configuration(student: Student) -> Iterator[None]:
 
     transformers takes what a call leaves open from it. A penalty for repetitions would then fall on each use
     of one latent, where a model without latents has many different tokens; and no reply would be greedy.
-    Threads may generate with one student at a time: the last call to end gives the configuration back.
     """
-    models = [model for model in {student.model, student.base} if "generation_config" in vars(model)]
+    with ExitStack() as stack:
+        for model in {student.model, student.base}:
+            if "generation_config" in vars(model):
+                stack.enter_context(_blanked(model))
+        yield
+
+
+@contextmanager
+def _blanked(model: Any) -> Iterator[None]:
+    def change() -> GenerationConfig:
+        own: GenerationConfig = model.generation_config
+        model.generation_config = GenerationConfig(eos_token_id=own.eos_token_id)
+        return own
+
+    def give_back(own: GenerationConfig) -> None:
+        model.generation_config = own
+
+    with _changed(_BLANKED, model, change, give_back):
+        yield
+
+
+@contextmanager
+def _changed(
+    in_use: "_InUse[_Before]",
+    model: Any,
+    change: Callable[[], _Before],
+    give_back: Callable[[_Before], None],
+) -> Iterator[None]:
+    """Within the block a model is changed. Of the calls of several threads, the last to end gives it back."""
     with _LOCK:
-        for model in models:
-            own, calls = _BLANKED.get(model) or (model.generation_config, 0)
-            _BLANKED[model] = own, calls + 1
-            model.generation_config = GenerationConfig(eos_token_id=own.eos_token_id)
+        before, calls = in_use.get(model) or (change(), 0)
+        in_use[model] = before, calls + 1
     try:
         yield
     finally:
         with _LOCK:
-            for model in models:
-                _give_back(model)
-
-
-def _give_back(model: Any) -> None:
-    own, calls = _BLANKED.pop(model)
-    if calls > 1:
-        _BLANKED[model] = own, calls - 1
-    else:
-        model.generation_config = own
+            before, calls = in_use.pop(model)
+            if calls > 1:
+                in_use[model] = before, calls - 1
+            else:
+                give_back(before)

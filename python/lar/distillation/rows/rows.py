@@ -13,6 +13,7 @@ first token was, so its two rows start apart and stay two parameters even where 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -40,7 +41,8 @@ class LatentRows(nn.Module):
         self.output = nn.Parameter(output_rows.detach().float().clone())
         self.bias = None if bias is None else nn.Parameter(bias.detach().float().clone())
         self._handles: list[RemovableHandle] = []
-        self._pending: Tensor | None = None
+        # By thread, for several may generate at once: the ids whose embeddings are being looked up.
+        self._pending: dict[int, Tensor] = {}
 
     @classmethod
     def start(cls, model: Any, vocabulary: LatentVocabulary, method: str = "exponential") -> "LatentRows":
@@ -102,13 +104,13 @@ class LatentRows(nn.Module):
     def _hide_latents(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ARG002
         if not self.enabled:
             return None
-        self._pending = arguments[0]
+        self._pending[get_ident()] = arguments[0]
         return (arguments[0].masked_fill(arguments[0] >= self.base_size, 0), *arguments[1:])
 
     def _fill_latents(self, module: nn.Module, arguments: Any, rows: Tensor) -> Tensor | None:  # noqa: ARG002
-        if self._pending is None:
+        ids = self._pending.pop(get_ident(), None)
+        if ids is None:
             return None
-        ids, self._pending = self._pending, None
         new = functional.embedding((ids - self.base_size).clamp_min(0), self.input).to(rows.dtype)
         return torch.where((ids >= self.base_size)[..., None], new, rows)
 
