@@ -256,6 +256,17 @@ def test_windows_that_are_too_short_are_refused(small, model, max_length):
             run(small, model, max_length=max_length)
 
 
+def test_a_window_longer_than_the_models_context_is_refused(small, model, monkeypatch):
+    """Beyond its context a model's entropies mean nothing; without `max_length`, windows end there."""
+    longest = max(int(np.diff(shard.offsets).max()) for shard in small.shards())
+    monkeypatch.setattr(model.config, "max_position_embeddings", longest // 2)
+    with pytest.raises(OptionError, match=rf"the model's context is {longest // 2} .*: lower max_length"):
+        score(small, model, max_length=longest)
+    score(small, model)
+    assert small.teacher.max_length == longest // 2
+    assert all(shard.entropy is not None for shard in small.shards())
+
+
 @pytest.mark.parametrize("name", ["batch_tokens", "top_k"])
 @pytest.mark.parametrize("number", [0, -1])
 def test_numbers_under_1_are_refused(small, model, name, number):
