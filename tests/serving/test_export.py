@@ -26,9 +26,11 @@ from lar.serving.export import checkpoint, export
 from lar.serving.export.gguf import write_gguf
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
+from lar.serving.export.reference import write_reference
 from lar.serving.export.self_check import check_tokenizer, check_version, self_check
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
 from lar.serving.export.weights import ROWS_MULTIPLE, plain_model
+from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
@@ -255,6 +257,27 @@ def test_latents_that_begin_with_a_dropped_space_are_checked_within_a_text(tmp_p
     stripped = (replace(latent, text=latent.text.lstrip(" ")) for latent in vocabulary)
     with pytest.raises(ExportError, match=r"latent \d+ decodes to ' .* within a text"):
         check_tokenizer(tmp_path, replace(vocabulary, latents=tuple(stripped)), decode_only=True)
+
+
+@pytest.mark.parametrize("number", [1, 20, 31])
+def test_every_latent_is_read_and_written_in_the_check_of_an_export(number, corpus, tmp_path):
+    tokenizer = corpus.tokenizer
+    ids = next(corpus.shards()).tokens.tolist()
+    segments = list(dict.fromkeys(tuple(ids[at : at + 9]) for at in range(200)))[:number]
+    first = tokenizer.base_size
+    latents = [Latent(first + n, s, tokenizer.decode(s), 1, 1, 1) for n, s in enumerate(segments)]
+    vocabulary = LatentVocabulary(tuple(latents), tokenizer)
+    student = Student.begin(tiny.model(first), vocabulary, DistillOptions(device="cpu")).eval()
+    write_reference(student, tmp_path / "reference", torch.bfloat16)
+    found = load_file(tmp_path / "reference")
+    every = set(range(first, first + number))
+    assert len(every) == number == len(found["output_rows"])
+    assert every <= set(found["ids"].flatten().tolist())
+    firsts = {segment[0] for segment in segments}
+    assert every | firsts <= set(found["columns"].tolist())
+    assert found["output_rows"].dtype == torch.bfloat16
+    expected = logits_of(student, found["ids"][-1])[:, found["columns"]]
+    assert torch.allclose(found["logits"][-1], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["scaled embedding", "bias"])
