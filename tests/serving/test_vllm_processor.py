@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lar.errors import EngineError, OptionError
@@ -60,6 +60,7 @@ def test_latents_are_kept_to_the_agents_turns(processors, tmp_path, caplog):
     written=st.lists(st.sampled_from([0, 3, 5, 7, 11]), max_size=8),
     steps=st.lists(st.integers(1, 3), min_size=8, max_size=8),
 )
+@example(prompt=[7], written=[3, 0], steps=[1] * 8)  # a header that would be whole if "3" were read twice
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_id_of_a_request_is_read_once(processors, tmp_path, prompt, written, steps):
     control = LatentControl(10, 4, (7, 3, 3))
