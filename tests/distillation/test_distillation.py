@@ -12,6 +12,7 @@ from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples, PackedExamples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
 from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.checkpoints import last_checkpoint
 from lar.distillation.training.step import DistillationStep
 from lar.errors import OptionError, TrainingError
 from lar.vocabulary.latent import Latent
@@ -333,6 +334,34 @@ def test_checkpoints_of_another_run_are_refused(corpus, vocabulary, teacher_fold
     other = DistillOptions(**FEW, max_steps=4, save_steps=2, seed=5)
     with pytest.raises(OptionError, match="options"):
         distill(corpus, str(teacher_folder), vocabulary, other, tmp_path / "s")
+
+
+def test_the_last_checkpoint_is_that_of_the_highest_step(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    for step in (900, 1000, 90):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path).name == "checkpoint-1000"
+
+
+def test_a_step_of_several_batches_is_the_step_of_all_of_them_in_one(corpus, vocabulary):
+    """Long conversations do not count less: the mean is over the units of the step."""
+    few = corpus.split(0.9)[0]
+    examples = Examples(few, vocabulary, 256)
+    options = DistillOptions(**{**FEW, "logging_steps": 1}, max_steps=1, output_start="first")
+    lines = []
+    for batch_tokens, batches in ((1, len(examples)), (10**6, 1)):
+        given = replace(options, batch_tokens=batch_tokens, gradient_accumulation=batches)
+        student = distill(few, tiny.model(vocabulary.base_size), vocabulary, given)
+        lines.append(student.record["log"][0])
+    several, one = lines
+    assert len({len(example.supervised) for example in examples}) > 1
+    assert several["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    assert several["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
+    for line in (several, one):
+        assert line["unit_term"] == pytest.approx(one["loss"], rel=1e-4)
+        assert (line["teacher_term"], line["hidden_term"]) == (0, 0)
+        assert line["base_tokens"] == examples.lengths.sum()
 
 
 def test_the_same_seed_gives_the_same_student(corpus, vocabulary, teacher_folder):

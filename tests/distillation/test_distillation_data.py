@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -147,6 +148,39 @@ def test_latent_dropout_changes_units_but_neither_text_nor_teacher(corpus, vocab
         counts["spelled"] += len(lost)
     assert counts["kept"] + counts["spelled"] == counts["latents"]
     assert 0.3 < counts["kept"] / counts["latents"] < 0.7
+
+
+def test_latent_dropout_spells_no_latent_of_another_speaker(vocabulary, tokenizer):
+    """Users quote the agent. Each conversation is one window, so all of the latents of the agent count."""
+    runs = toy.trajectories(6)
+    for run in runs:
+        run.messages[0]["content"] = run.messages[1]["content"]
+    corpus = Corpus.build(runs, tokenizer)
+    counts = []
+    for share in (0.0, 1.0):
+        examples = list(Examples(corpus, vocabulary, 512, latent_dropout=share))
+        agents = sum((e.units[e.supervised] >= vocabulary.base_size).sum() for e in examples)
+        others = sum((e.units >= vocabulary.base_size).sum() for e in examples) - agents
+        counts.append((agents, others))
+    (before, quoted), after = counts
+    assert before > 0 < quoted
+    assert after == (0, quoted)
+
+
+def test_the_digest_is_that_of_the_text_the_windows_and_the_latents(corpus, vocabulary, tokenizer, tmp_path):
+    def digest(corpus, vocabulary=vocabulary, max_length=64):
+        return Examples(corpus, vocabulary, max_length).digest()
+
+    own = digest(corpus)
+    assert digest(tiny.copy(corpus, tmp_path / "moved")) == own
+    assert digest(corpus, max_length=48) != own
+    assert digest(corpus, replace(vocabulary, latents=vocabulary.latents[:-1])) != own
+    table = corpus.to_arrow()
+    tokens = table["tokens"].to_pylist()
+    tokens[7][-3] += 1  # another text of the same lengths and speakers
+    changed = table.set_column(table.schema.get_field_index("tokens"), "tokens", [tokens])
+    assert digest(Corpus.from_arrow(table, tokenizer)) == own
+    assert digest(Corpus.from_arrow(changed, tokenizer)) != own
 
 
 def test_latent_dropout_is_drawn_by_seed_and_epoch(corpus, vocabulary):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,9 +10,11 @@ from lar import adapt, distill, evaluate, export, mine, score
 from lar.corpus import Corpus
 from lar.corpus.seen_tasks import digests_of
 from lar.distillation import Student
+from lar.distillation.sides import Sides
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import CorpusError, OptionError
 from lar.models.causal_lm import load_model
+from lar.models.trained_tasks import set_trained_tasks
 from lar.scoring.distribution import EntropyDistribution
 from lar.utils.task_digests import TRAINED_FILE, read_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -187,6 +190,15 @@ def test_a_model_in_memory_has_seen_what_it_was_trained_on(split, other, tokeniz
     again = adapt(split, model, **ADAPT_STEPS)
     student = distill(split, again, None, control=True, **STEPS)
     assert student.trained_tasks == digests_of(split.training)
+
+
+def test_a_result_has_seen_what_its_teacher_and_its_earlier_student_saw(tokenizer, tmp_path):
+    split = build(tmp_path / "corpus", tokenizer, hold_out=0.3)
+    model = tiny.model(tokenizer.base_size)
+    set_trained_tasks(model, frozenset({"a" * 16}))
+    earlier = SimpleNamespace(folder="earlier", trained_tasks=frozenset({"b" * 16}))
+    sides = Sides.of(split, None, options(), model, tiny.no_latents(split), earlier)
+    assert sides.trained_tasks == digests_of(split.training) | {"a" * 16, "b" * 16}
 
 
 def test_held_out_conversations_that_the_run_learns_are_refused(split, tokenizer):

@@ -6,6 +6,7 @@ import torch
 from lar import distill
 from lar.distillation import DistillOptions, Student
 from lar.distillation.data import Examples, PackedExamples, pack
+from lar.distillation.rows import fit_output
 from lar.distillation.rows.fit_output import fit_output_rows
 from lar.distillation.rows.match_hidden import hidden_distance, match_hidden_states
 from lar.distillation.rows.start import start_rows
@@ -64,6 +65,29 @@ def test_fitting_reads_the_positions_that_the_loss_can_learn_from(corpus, vocabu
     assert record["positions"] == (len(batch["labels"]) if loss == "sft" else known)
 
 
+def test_rows_stay_where_the_fitted_ones_are_worse_on_positions_that_were_held_back(corpus, vocabulary):
+    """The first four fifths of the units are one latent, which the others are not."""
+    step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size).state_dict())
+    batch = data[0]
+    count = len(batch["labels"])
+    border = count - count // 5
+    batch["labels"][:border] = vocabulary.base_size
+    batch["labels"][border:] = vocabulary.latents[0].tokens[0]
+    before = state(step)
+    record = fit_output_rows(step, [batch])
+    assert not changed(step, before)
+    assert record["after"] == record["before"]
+
+
+def test_fitting_reads_no_more_batches_than_it_has_room_for(corpus, vocabulary, monkeypatch):
+    step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size).state_dict())
+    batches = [data[at] for at in range(3)]
+    counts = [len(batch["labels"]) for batch in batches]
+    for room, read in ((counts[0], 1), (counts[0] + 1, 2)):
+        monkeypatch.setattr(fit_output, "MOST_POSITIONS", room)
+        assert fit_output_rows(step, batches)["positions"] == sum(counts[:read])
+
+
 def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, vocabulary, teacher):
     step, data, _ = begin(corpus, vocabulary, teacher)
     before, batches = state(step), [data[i] for i in range(8)]
@@ -75,6 +99,7 @@ def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, voca
     moved = (step.student.rows.input != before["rows.input"]).any(-1).nonzero()[:, 0].tolist()
     assert {vocabulary.base_size + row for row in moved} == met
     assert record["batches"] == len(batches)
+    assert record["distance_at_last"] < record["distance_at_first"]
     with torch.no_grad():
         assert sum(float(hidden_distance(step, batch)) for batch in batches) < 0.9 * distance
 

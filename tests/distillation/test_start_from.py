@@ -228,6 +228,21 @@ def test_a_record_without_the_models_fingerprint_is_checked_by_the_models_folder
         distill(sides[0], tiny.model(vocabulary.base_size), vocabulary, options, start_from=tmp_path / "old")
 
 
+def test_a_students_digest_is_that_of_its_weights_and_latents_wherever_it_lies(vocabulary, tmp_path):
+    student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW))
+    student.save(tmp_path / "student")
+    own = EarlierStudent.load(tmp_path / "student").digest()
+    shutil.copytree(tmp_path / "student", tmp_path / "moved")
+    assert EarlierStudent.load(tmp_path / "moved").digest() == own
+    weights = ("adapter_model.safetensors", "latent_rows.safetensors", "vocabulary/latent_vocabulary.json")
+    for name in weights:
+        shutil.copytree(tmp_path / "student", tmp_path / "changed", dirs_exist_ok=True)
+        found = EarlierStudent.load(tmp_path / "changed")
+        file = tmp_path / "changed" / name
+        file.write_bytes(file.read_bytes()[:-1] + b" ")
+        assert found.digest() != own, name
+
+
 @pytest.mark.parametrize(
     "damage", ["no adapter", "no rows", "cut rows", "cut adapter", "other adapter", "other rows"]
 )

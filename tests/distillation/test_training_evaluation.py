@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,6 +157,7 @@ def test_a_sample_is_the_same_every_time(sides, vocabulary):
     several = [HeldOut(sides[1], vocabulary, options) for _ in range(2)]
     assert several[0].chosen == several[1].chosen
     assert len(set(several[0].chosen)) == 5
+    assert HeldOut(sides[1], vocabulary, replace(options, seed=1)).chosen != several[0].chosen
     student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, options)
     assert several[0].measure(student) == several[1].measure(student)
 

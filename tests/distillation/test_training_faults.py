@@ -14,6 +14,7 @@ from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.faults import not_finite
 from lar.distillation.training.step import DistillationStep
 from lar.errors import CorpusError, LarError, TokenizerError, TrainingError
 from lar.mining.mine import mine
@@ -77,6 +78,14 @@ def test_what_is_not_finite_names_its_batch_and_the_last_good_checkpoint(
     resumed = distill(corpus, tiny.model(vocabulary.base_size), *arguments[2:])
     whole = distill(corpus, tiny.model(vocabulary.base_size), vocabulary, options)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_of_a_batch_of_many_conversations_a_few_are_named(tmp_path):
+    error = str(not_finite("the loss is nan", 7, [f"run-{number}" for number in range(6)], tmp_path))
+    assert "the loss is nan at step 7, in a batch" in error
+    assert "conversations run-0, run-1, run-2, run-3 and 2 more: lower" in error
+    assert error.endswith("there is no checkpoint yet")
+    assert "more" not in str(not_finite("x", 1, ["a", "b", "c", "d"], tmp_path))
 
 
 MEMORY = [

@@ -1,6 +1,8 @@
 """Options in files: written options read back the same, and each mistake is one line."""
 
 import json
+import math
+from dataclasses import fields, replace
 from typing import get_args
 
 import pytest
@@ -9,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lar
-from lar.distillation import AdaptOptions, DistillOptions
-from lar.distillation.data import Examples
+from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.option_files import read_options
 from lar.distillation.options import Scheduler
+from lar.distillation.training.arguments import training_arguments
 from lar.distillation.training.bits_per_byte import bits_per_byte
+from lar.distillation.training.checkpoints import run_identity
+from lar.distillation.training.optimizer import optimizer_for
 from lar.errors import OptionError
 from lar.models.causal_lm import check_context, load_model
 from testing import tiny
@@ -128,6 +133,100 @@ def test_any_file_is_read_or_refused(tmp_path, content, suffix):
     loads_or_explains(DistillOptions.from_file, file)
 
 
+def test_what_the_trainer_is_told_is_what_was_asked_for(tmp_path):
+    options = AdaptOptions(
+        learning_rate=3e-4,
+        scheduler="linear",
+        warmup_ratio=0.25,
+        max_grad_norm=0.3,
+        gradient_accumulation=3,
+        seed=7,
+        save_steps=21,
+        logging_steps=17,
+    )
+    for chosen, steps in ((replace(options, max_steps=50), 50), (replace(options, epochs=2.0), 2 * 4)):
+        found = training_arguments(chosen, tmp_path, 10, torch.device("cpu"))  # 10 rows: 4 steps of an epoch
+        assert (found.max_steps, found.warmup_steps) == (steps, math.ceil(steps / 4))
+        assert (found.learning_rate, found.lr_scheduler_type, found.max_grad_norm) == (3e-4, "linear", 0.3)
+        assert (found.gradient_accumulation_steps, found.per_device_train_batch_size) == (3, 1)
+        assert (found.seed, found.save_steps, found.logging_steps) == (7, 21, 17)
+
+
+def test_lora_and_rows_have_a_learning_rate_each_and_only_lora_decays(vocabulary):
+    options = DistillOptions(**FEW, learning_rate=3e-4, row_learning_rate=2e-3, weight_decay=0.1)
+    student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, options)
+    found = {}
+    for group in optimizer_for(student, options).param_groups:
+        found |= {id(value): (group["lr"], group["weight_decay"]) for value in group["params"]}
+    expected = {
+        id(value): (2e-3, 0.0) if name.startswith("rows.") else (3e-4, 0.1)
+        for name, value in student.named_parameters()
+        if value.requires_grad
+    }
+    assert found == expected
+    assert len(set(expected.values())) == 2
+
+
+FREE = ("save_steps", "logging_steps", "report_to", "device", "sharding", "gradient_checkpointing")
+OF_EVALUATION = ("evaluate_steps", "evaluated_windows", "min_improvement")
+OTHERS = {
+    "lora_rank": 3,
+    "lora_alpha": 5,
+    "lora_dropout": 0.1,
+    "target_modules": ("q_proj",),
+    "learning_rate": 1e-5,
+    "weight_decay": 0.1,
+    "warmup_ratio": 0.2,
+    "scheduler": "linear",
+    "max_grad_norm": 0.5,
+    "epochs": 2.0,
+    "max_steps": 9,
+    "max_length": 64,
+    "batch_tokens": 99,
+    "gradient_accumulation": 2,
+    "gradient_checkpointing": True,
+    "sharding": "full",
+    "seed": 1,
+    "dtype": "bfloat16",
+    "device": "cuda",
+    "save_steps": 3,
+    "logging_steps": 3,
+    "report_to": ("wandb",),
+    "evaluate_steps": 3,
+    "evaluated_windows": 3,
+    "min_improvement": 0.1,
+    "loss": "paper",
+    "unit_weight": 2.0,
+    "hidden_weight": 0.5,
+    "latent_dropout": 0.1,
+    "row_learning_rate": 1e-5,
+    "row_start": "mean",
+    "hidden_batches": 3,
+    "output_start": "first",
+    "fitted_batches": 3,
+}
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+def test_a_run_goes_on_only_with_the_options_that_decide_its_weights(corpus, vocabulary, patience):
+    """Without patience the options of the evaluation are free too."""
+    options = DistillOptions(loss="marginal", evaluate_steps=5, patience=patience)
+    examples = Examples(corpus, vocabulary, 256)
+    model, data = tiny.model(vocabulary.base_size), PackedExamples(examples, 256)
+    own = run_identity(model, options, data, examples)
+    free = FREE if patience else (*FREE, *OF_EVALUATION)
+    for name, value in OTHERS.items():
+        assert getattr(options, name) != value
+        found = run_identity(model, replace(options, **{name: value}), data, examples)
+        assert (found == own) == (name in free), name
+    assert {field.name for field in fields(options)} - OTHERS.keys() == {
+        "patience",
+        "cached_teacher",
+        "control",
+    }
+    assert run_identity(tiny.model(vocabulary.base_size, seed=1), options, data, examples) != own
+
+
 @pytest.mark.parametrize("scheduler", get_args(Scheduler))
 def test_every_scheduler_trains(corpus, scheduler):
     options = AdaptOptions(**FEW, max_steps=3, scheduler=scheduler, seed=2**32 - 1)
@@ -166,8 +265,26 @@ def test_a_window_longer_than_the_models_context_is_refused(corpus, vocabulary):
             stage()
         assert "\n" not in str(caught.value)
     original = {"original_max_position_embeddings": longest // 2 + 1}
-    model.config.rope_parameters = {"rope_type": "yarn", "factor": 2.0, **original}
-    check_context(model, longest)
+    yarn = {"rope_type": "yarn", "factor": 2.0}
+    for reaches in ({**yarn, **original}, yarn, {"sliding_attention": {}, "full_attention": yarn}):
+        model.config.rope_parameters = reaches
+        check_context(model, longest)
+    model.config.rope_parameters = {**yarn, "original_max_position_embeddings": longest // 2 - 1}
+    with pytest.raises(OptionError, match=said):
+        check_context(model, longest)
+
+
+def test_a_held_out_window_longer_than_the_models_context_is_refused_too(corpus, vocabulary):
+    names = [name for shard in corpus.shards() for name in shard.tasks]
+    lengths = dict(zip(names, Examples(corpus, vocabulary, 2048).lengths.tolist(), strict=True))
+    longest = max(lengths.values())
+    held_out = corpus.select(lambda task: lengths[task] == longest)
+    training = corpus.select(lambda task: lengths[task] < longest)
+    model = tiny.model(corpus.tokenizer.base_size)
+    model.config.max_position_embeddings = longest - 1
+    options = AdaptOptions(**{**FEW, "max_length": 2048}, max_steps=1, evaluate_steps=1)
+    with pytest.raises(OptionError, match=f"a window has {longest} base tokens"):
+        lar.adapt(training, model, options, held_out=held_out)
 
 
 def test_a_misspelled_keyword_is_refused_before_anything_is_loaded(tmp_path):

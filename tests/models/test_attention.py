@@ -62,6 +62,16 @@ def test_packed_is_unpacked_in_families_that_read_on_over_the_border(family, cap
     assert reads_packed(model) or "does not separate" in caplog.text
 
 
+def test_finding_out_leaves_the_model_as_it_was_and_damaged_weights_to_the_training(caplog):
+    """Weights that are not finite are reported with their conversation, and are no packed row's fault."""
+    model = model_with(PACKED).train()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[3] = torch.nan
+    assert reads_packed(model)
+    assert model.training
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("attention", ON_CPU)
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_gradients_through_a_packed_row_are_those_of_its_sequences(attention, checkpointing):

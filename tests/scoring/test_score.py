@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lar import adapt, distill
 from lar.corpus import Corpus
@@ -15,7 +17,7 @@ from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.mining.mine import mine
 from lar.scoring import store
-from lar.scoring.distribution import THRESHOLDS, entropy_quantiles
+from lar.scoring.distribution import THRESHOLDS, EntropyDistribution, entropy_quantiles
 from lar.scoring.score import batches_by_length, entropies, score
 from testing import tiny, toy
 
@@ -164,6 +166,31 @@ def test_quantiles_are_those_of_the_agents_tokens(small, model):
         assert found["at_or_under"][str(threshold)] == pytest.approx((agents <= threshold).mean())
 
 
+@given(
+    st.lists(st.sampled_from([-0.0, 0.0, 0.0625, 0.25, 0.5, 1.0, 2.5]), min_size=1, max_size=40),
+    st.integers(0, 16).map(lambda n: n / 16),
+)
+def test_a_distribution_is_that_of_its_values(values, share):
+    bits = np.abs(np.array(values, dtype=np.float16)).view(np.uint16)
+    found = EntropyDistribution(np.bincount(bits, minlength=1 << 16))
+    assert found.tokens == len(values)
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.quantile(share) == min(v for v in values if found.share_at_or_under(v) >= share)
+    for nats in (0.0, 0.25, 0.3, 2.5, 9.0):
+        assert found.share_at_or_under(nats) == pytest.approx(np.mean(np.array(values) <= nats))
+
+
+def test_progress_counts_the_tokens_of_the_corpus_also_of_what_is_scored_already(small, model):
+    for removed in (None, "part-00001.arrow", "part-00000.arrow"):
+        seen = []
+        score(small, model, batch_tokens=300, progress=lambda *step, seen=seen: seen.append(step))
+        assert seen == sorted(seen)
+        assert {total for _, total in seen} == {small.num_tokens}
+        assert seen[0][0] < seen[-1][0] == small.num_tokens
+        if removed:
+            (small.path / "teacher" / removed).unlink()
+
+
 def test_a_model_of_another_tokenizer_is_refused(small, model, tmp_path):
     """Its rows would be enough: without the check it would be scored on ids that mean something else."""
     folder = tmp_path / "model"
@@ -224,8 +251,28 @@ def test_the_record_has_the_dtype_of_the_scores(small, tokenizer):
 
 @pytest.mark.parametrize("max_length", [1, 3, 7])
 def test_windows_that_are_too_short_are_refused(small, model, max_length):
-    with pytest.raises(OptionError, match="max_length must be at least 8"):
-        score(small, model, max_length=max_length)
+    for run in (score, bits_per_byte):
+        with pytest.raises(OptionError, match="max_length must be at least 8"):
+            run(small, model, max_length=max_length)
+
+
+def test_a_window_longer_than_the_models_context_is_refused(small, model, monkeypatch):
+    """Beyond its context a model's entropies mean nothing; without `max_length`, windows end there."""
+    longest = max(int(np.diff(shard.offsets).max()) for shard in small.shards())
+    monkeypatch.setattr(model.config, "max_position_embeddings", longest // 2)
+    with pytest.raises(OptionError, match=rf"the model's context is {longest // 2} .*: lower max_length"):
+        score(small, model, max_length=longest)
+    score(small, model)
+    assert small.teacher.max_length == longest // 2
+    assert all(shard.entropy is not None for shard in small.shards())
+
+
+@pytest.mark.parametrize("name", ["batch_tokens", "top_k"])
+@pytest.mark.parametrize("number", [0, -1])
+def test_numbers_under_1_are_refused(small, model, name, number):
+    with pytest.raises(OptionError, match=f"{name} must be at least 1, not {number}"):
+        score(small, model, **{name: number})
+    assert small.teacher is None
 
 
 def test_conversations_of_a_few_tokens_have_their_own_entropies(tokenizer, model, monkeypatch):

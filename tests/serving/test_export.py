@@ -17,17 +17,20 @@ from lar import distill
 from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
-from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
+from lar.errors import EngineError, ExportError, OptionError, TrainingError, VocabularyError
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
 from lar.serving.export import checkpoint, export
+from lar.serving.export.gguf import write_gguf
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
-from lar.serving.export.self_check import check_tokenizer, self_check
+from lar.serving.export.reference import write_reference
+from lar.serving.export.self_check import check_tokenizer, check_version, self_check
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
-from lar.serving.export.weights import ROWS_MULTIPLE
+from lar.serving.export.weights import ROWS_MULTIPLE, plain_model
+from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
@@ -254,6 +257,119 @@ def test_latents_that_begin_with_a_dropped_space_are_checked_within_a_text(tmp_p
     stripped = (replace(latent, text=latent.text.lstrip(" ")) for latent in vocabulary)
     with pytest.raises(ExportError, match=r"latent \d+ decodes to ' .* within a text"):
         check_tokenizer(tmp_path, replace(vocabulary, latents=tuple(stripped)), decode_only=True)
+
+
+@pytest.mark.parametrize("number", [1, 20, 31])
+def test_every_latent_is_read_and_written_in_the_check_of_an_export(number, corpus, tmp_path):
+    tokenizer = corpus.tokenizer
+    ids = next(corpus.shards()).tokens.tolist()
+    segments = list(dict.fromkeys(tuple(ids[at : at + 9]) for at in range(200)))[:number]
+    first = tokenizer.base_size
+    latents = [Latent(first + n, s, tokenizer.decode(s), 1, 1, 1) for n, s in enumerate(segments)]
+    vocabulary = LatentVocabulary(tuple(latents), tokenizer)
+    student = Student.begin(tiny.model(first), vocabulary, DistillOptions(device="cpu")).eval()
+    write_reference(student, tmp_path / "reference", torch.bfloat16)
+    found = load_file(tmp_path / "reference")
+    every = set(range(first, first + number))
+    assert len(every) == number == len(found["output_rows"])
+    assert every <= set(found["ids"].flatten().tolist())
+    firsts = {segment[0] for segment in segments}
+    assert every | firsts <= set(found["columns"].tolist())
+    assert found["output_rows"].dtype == torch.bfloat16
+    expected = logits_of(student, found["ids"][-1])[:, found["columns"]]
+    assert torch.allclose(found["logits"][-1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["scaled embedding", "bias"])
+def test_rows_are_baked_as_the_model_reads_and_writes_them(kind, vocabulary):
+    """Gemma scales what its embedding looks up, and some heads have a bias."""
+    model = tiny.of_family("gemma3_text", vocabulary.base_size)
+    if kind == "bias":
+        model = tiny.model(vocabulary.base_size)
+        model.lm_head.bias = torch.nn.Parameter(torch.randn(vocabulary.base_size))
+    student = Student.begin(model, vocabulary, DistillOptions(device="cpu")).eval()
+    with torch.no_grad():
+        for value in student.rows.parameters():
+            value.add_(torch.randn_like(value))
+    ids = torch.tensor([*range(vocabulary.base_size, vocabulary.base_size + len(vocabulary)), 5, 7, 9])
+    expected = logits_of(student, ids)
+    plain = plain_model(student, merge_lora=True)
+    with torch.no_grad():
+        found = plain(ids[None]).logits[0]
+    assert torch.allclose(found[:, : expected.shape[1]], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_tokenizer_that_encodes_latents_otherwise_than_it_should_is_found(vocabulary, tmp_path):
+    vocabulary.tokenizer.save(tmp_path / "base")
+    for make, said in (
+        (exported_backend, "is encoded, but was to be decoded only"),
+        (decode_only_backend, r"latent 0 \(.*\) is encoded as \["),
+    ):
+        write_tokenizer(make(vocabulary), tmp_path / "base", tmp_path)
+        with pytest.raises(ExportError, match=said):
+            check_tokenizer(tmp_path, vocabulary, decode_only=make is exported_backend)
+
+
+def test_a_latent_that_swallows_the_end_of_the_prompt_is_found(vocabulary, tmp_path):
+    """The header of the agent's turn ends in a line end, which the latent would take with it."""
+    known = vocabulary.tokenizer
+    latent = replace(vocabulary.latents[0], text="\n\n", tokens=tuple(known.encode("\n\n").tolist()))
+    changed = LatentVocabulary((latent,), known)
+    known.save(tmp_path / "base")
+    write_tokenizer(exported_backend(changed), tmp_path / "base", tmp_path)
+    with pytest.raises(ExportError, match="the prompt's ids no longer begin the conversation's"):
+        check_tokenizer(tmp_path, changed, decode_only=False)
+
+
+def test_the_written_configuration_is_one_that_old_and_new_versions_read(vocabulary, tmp_path):
+    vocabulary.tokenizer.save(tmp_path / "base")
+    file = tmp_path / "base" / "tokenizer_config.json"
+    passing = {"backend": "tokenizers", "is_local": True, "extra_special_tokens": ["<|im_start|>"]}
+    odd = {"clean_up_tokenization_spaces": True, "tokenizer_class": "TokenizersBackend", **passing}
+    file.write_text(json.dumps(json.loads(file.read_text()) | odd))
+    backend = exported_backend(vocabulary)
+    write_tokenizer(backend, tmp_path / "base", tmp_path)
+    found = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert found["clean_up_tokenization_spaces"] is False
+    assert found["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert found["additional_special_tokens"] == ["<|im_start|>"]
+    assert not passing.keys() & found.keys()
+    added = {int(index): entry["content"] for index, entry in found["added_tokens_decoder"].items()}
+    assert added == {index: token.content for index, token in backend.get_added_tokens_decoder().items()}
+    assert {latent.id: latent.text for latent in vocabulary}.items() <= added.items()
+
+
+@pytest.mark.parametrize(("version", "is_old"), [("4.56.2", True), ("4.57.0", False), ("4.100.0", False)])
+def test_a_transformers_that_is_too_old_is_refused(monkeypatch, version, is_old):
+    monkeypatch.setattr("transformers.__version__", version)
+    if is_old:
+        with pytest.raises(EngineError, match=r"transformers 4\.56\.2 is too old .*: 4\.57 or newer"):
+            check_version()
+    else:
+        check_version()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("print('half done'); sys.exit('Traceback\\nKeyError: 5\\n')", "KeyError: 5$"),
+        ("sys.exit('BPE pre-tokenizer was not recognized')", "does not support this tokenizer, or a latent"),
+        ("print('nothing is written')", "nothing is written$"),
+        ("sys.exit(3)", "exit code 3$"),
+    ],
+)
+def test_how_a_converter_failed_is_told(tmp_path, program, said):
+    (tmp_path / "convert_hf_to_gguf.py").write_text(f"import sys\n{program}\n")
+    with pytest.raises(ExportError, match=said) as caught:
+        write_gguf(tmp_path, tmp_path, "f16")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_converter_is_told_the_type_and_the_file(tmp_path):
+    program = "import pathlib, sys\npathlib.Path(sys.argv[5]).write_text(' '.join(sys.argv[1:4]))\n"
+    (tmp_path / "convert_hf_to_gguf.py").write_text(program)
+    write_gguf(tmp_path, tmp_path, "q8_0")
+    assert (tmp_path / "model.gguf").read_text() == f"{tmp_path} --outtype q8_0"
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

@@ -41,6 +41,30 @@ def test_the_metadata_is_what_the_hub_reads(base, vocabulary):
     assert len(rows) == min(20, len(vocabulary))
 
 
+def test_the_latents_that_save_most_come_first_and_their_saving_is_the_share_of_the_agents_tokens(
+    base, vocabulary
+):
+    latents = tuple(
+        replace(latent, uses=1 + 7 * place % 5) for place, latent in enumerate(vocabulary.latents)
+    )
+    saved = sum(latent.uses * (len(latent.tokens) - 1) for latent in latents)
+    mining = {**vocabulary.mining, "action_tokens": 4 * saved}
+    text = card_of(base, replace(vocabulary, latents=latents, mining=mining)).text
+    assert "the latents save 25.0% of the agent's tokens" in text
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if "| `` " in line]
+    assert [int(row[-1]) for row in rows] == sorted((latent.saving for latent in latents), reverse=True)[:20]
+
+
+@pytest.mark.parametrize(("mined", "stages"), [(0.3, "mining and training"), (None, "training")])
+def test_what_was_held_out_is_told_with_the_stages_that_held_it_out(base, vocabulary, mined, stages):
+    split = {"hold_out": 0.3, "seed": 5}
+    mining = {**vocabulary.mining, "split": mined and split}
+    record = {**RECORD, "split": split}
+    write_model_card(base.parent, replace(vocabulary, mining=mining), record, base, vocabulary.tokenizer)
+    text = (base.parent / "README.md").read_text(encoding="utf-8")
+    assert f"A share of 0.3 of the tasks (seed 5) was held out in {stages}." in text
+
+
 def test_a_text_cannot_break_the_table(base, vocabulary):
     odd = replace(vocabulary.latents[0], text="a|b\n{x} {{ y }}\\\r\x85\u2028\t é", uses=10**6)
     text = card_of(base, replace(vocabulary, latents=(odd, *vocabulary.latents[1:]))).text

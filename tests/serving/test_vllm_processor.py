@@ -7,9 +7,11 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from lar.errors import EngineError, OptionError
-from lar.serving.latent_control import RECORD_FILE
+from lar.serving.latent_control import RECORD_FILE, LatentControl
 
 NAME = "lar.serving.vllm"
 PARENTS = ("vllm", "vllm.v1", "vllm.v1.sample")
@@ -51,6 +53,25 @@ def test_latents_are_kept_to_the_agents_turns(processors, tmp_path, caplog):
     assert not torch.isinf(one([0, 7, 3], [], torch.zeros(16))).any()
     assert torch.isinf(one([0, 7, 3], [11, 7], torch.zeros(16)))[10:14].all()
     assert caplog.text == ""
+
+
+@given(
+    prompt=st.lists(st.sampled_from([0, 3, 5, 7, 11]), max_size=8),
+    written=st.lists(st.sampled_from([0, 3, 5, 7, 11]), max_size=8),
+    steps=st.lists(st.integers(1, 3), min_size=8, max_size=8),
+)
+@example(prompt=[7], written=[3, 0], steps=[1] * 8)  # a header that would be whole if "3" were read twice
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_id_of_a_request_is_read_once(processors, tmp_path, prompt, written, steps):
+    control = LatentControl(10, 4, (7, 3, 3))
+    one = processor(processors, tmp_path, [7, 3, 3]).new_req_logits_processor(request("agent"))
+    length = 0
+    for step in (0, *steps):
+        length += step
+        follower = control.follow("agent")
+        follower.push([*prompt, *written[:length]])
+        masked = torch.isinf(one(prompt, written[:length], torch.zeros(16)))
+        assert masked.tolist() == [10 <= unit < 14 and not follower.allowed for unit in range(16)]
 
 
 def test_without_a_header_the_agents_turns_have_no_latents_and_the_server_goes_on(

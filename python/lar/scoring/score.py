@@ -29,6 +29,7 @@ from lar.errors import OptionError
 from lar.models.causal_lm import (
     Head,
     autocast,
+    check_context,
     check_tokenizer,
     context_length,
     fingerprint,
@@ -86,7 +87,8 @@ def score(
         CorpusError: the corpus is a selection, has the scores of another teacher, or holds out tasks that the
         model was trained on.
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
-        OptionError: a number is out of its range, or another process is writing to the corpus's folder.
+        OptionError: a number is out of its range, a window is longer than the model's context, or another
+        process is writing to the corpus's folder.
     """
     loading: dict[str, Any] = {
         "batch_tokens": batch_tokens,
@@ -102,6 +104,8 @@ def score(
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
     with only_writer(corpus.path):
         scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
+        if max_length is not None:  # otherwise the windows are as long as the context at most
+            check_context(scorer.teacher, _longest_window(corpus, max_length))
         trained_tasks = trained_tasks_of(model)
         record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks)
         done = 0
@@ -268,6 +272,11 @@ def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
             positions = window.positions()
             scored = np.flatnonzero(action[positions] & (positions >= window.new))
             yield _Reading(begin + positions, scored)
+
+
+def _longest_window(corpus: Corpus, max_length: int) -> int:
+    shards = corpus.shards()
+    return max((len(one.positions) for shard in shards for one in _readings(shard, max_length)), default=0)
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[NDArray[np.int64]]:

@@ -10,19 +10,20 @@ pytest.importorskip("torch", reason="the bench needs the extra `train`")
 pytest.importorskip("transformers", reason="the bench needs the extra `train`")
 pytest.importorskip("openai", reason="the bench needs the extra `engines`")
 
-from benches.agents import stages, vocabularies
+from benches.agents import run, stages, vocabularies
 from benches.agents.agent import Turn
 from benches.agents.alternating import timed
 from benches.agents.arms import ARMS, CONTROL, Arm, Latents, matching
-from benches.agents.episodes import run_batch
+from benches.agents.episodes import Result, run_batch
 from benches.agents.run import main
 from benches.agents.stages import Bench, Settings, results_of
 from benches.agents.student_agent import StudentAgent
 from benches.agents.table import summary, table
+from benches.agents.worlds.choice import WORLDS
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.generation.sampling import Sampling
 from lar.trajectories import read_trajectories
-from testing import tiny
+from testing import tiny, toy
 
 SAMPLING = Sampling(max_units=12)
 
@@ -213,6 +214,87 @@ def test_a_server_has_no_arms_to_time(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main()
     assert "--timed compares trained arms" in capsys.readouterr().err
+
+
+def test_the_settings_of_a_command_reach_the_trainings(world, tmp_path, monkeypatch):
+    class ReachedError(Exception):
+        pass
+
+    def reached(*arguments):
+        raise ReachedError(arguments)
+
+    toy.tokenizer().save(tmp_path)
+    choice = replace(WORLDS["search_qa"], make=lambda *_: world, adapt_steps=11, steps=12)
+    monkeypatch.setitem(WORLDS, "search_qa", choice)
+    monkeypatch.setattr(run, "Bench", reached)
+    command = [
+        "run",
+        "search_qa",
+        "--shared",
+        "x",
+        "--model",
+        str(tmp_path),
+        "-o",
+        "out",
+        "--split",
+        "unseen",
+    ]
+    given = [
+        "--tasks",
+        "9",
+        "--runs",
+        "8",
+        "--batch",
+        "7",
+        "--seed",
+        "5",
+        "--device",
+        "cpu",
+        "--dtype",
+        "bfloat16",
+    ]
+    for more, steps in (
+        ([], (11, 12)),
+        (["--adapt-steps", "3", "--steps", "4", "--max-length", "64"], (3, 4)),
+    ):
+        monkeypatch.setattr("sys.argv", [*command, *given, *more])
+        with pytest.raises(ReachedError) as caught:
+            main()
+        its_world, found, output, _, split = caught.value.args[0]
+        assert (its_world, output, split) == (world, Path("out"), "unseen")
+        assert (found.tasks, found.runs, found.batch) == (9, 8, 7)
+        assert (found.adapt.max_steps, found.distill.max_steps) == steps
+        assert found.sampling.max_units == choice.max_units
+        for options in (found.adapt, found.distill):
+            assert (options.seed, options.device, options.dtype) == (5, "cpu", "bfloat16")
+            assert options.max_length == (64 if more else choice.max_length)
+
+
+def test_a_row_of_the_table_has_each_figure_under_its_name():
+    common = {"repeated": False, "base_tokens": 70, "read": 5, "turns": 3, "seconds": 1.5}
+    control = [Result(name, success=name == "b", units=20, sent=80, **common) for name in "abcd"]
+    own = [replace(result, success=result.task in "bc", units=10, sent=70) for result in control]
+    own[3] = replace(own[3], cut_off=True, units=50, passes=6.0)
+    records = {
+        name: {"tasks": [result.to_dict() for result in results], "bits_per_byte": bits}
+        for name, results, bits in ((CONTROL, control, None), ("lar", own, {"bits_per_byte": 0.25}))
+    }
+    header, _, first, row = (line.strip("| ").split(" | ") for line in table(records).splitlines())
+    assert len(header) == len(row) == 14
+    named = dict(zip(header, row, strict=True))
+    assert named["success"] == "50.0 ± 28.9"
+    assert named["against the control"] == "+25.0 ± 25.0"
+    assert named["cut off"] == "25%"
+    assert row[4:9] == ["20.0", "+0.0%", "10", "90", "-10.0%"]  # generated, of the median, and with sent
+    assert [named[name] for name in header[9:]] == ["70.0", "3.00", "6.0", "1.50", "0.2500"]
+    assert (first[2], first[5], first[8]) == ("", "", "")
+
+
+def test_a_bench_learns_from_as_many_runs_as_it_is_told(world, tmp_path):
+    toy.tokenizer().save(tmp_path / "model")
+    for runs, expected in ((6, 6), (None, len(list(world.runs())))):
+        settings = Settings(str(tmp_path / "model"), runs, 5, 2, AdaptOptions(), DistillOptions())
+        assert len(Bench(world, settings, tmp_path / str(runs)).corpus("runs")) == expected
 
 
 def test_patterns_name_arms():

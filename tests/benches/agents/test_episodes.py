@@ -1,6 +1,7 @@
 """Episodes: every task is worked on to its end, in any batch alike, and its costs add up."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -60,10 +61,24 @@ def test_a_batch_of_any_size_gives_each_task_the_same_result(world, batch):
     assert world.open == 0
 
 
-def test_what_a_batch_took_is_divided_among_its_episodes(world):
+def test_what_a_batch_took_is_divided_among_its_episodes_by_their_units(world):
     results = run_batch(world, world.tasks("test"), Scripted())
-    assert sum(result.seconds for result in results) == pytest.approx(world.max_turns)
-    assert sum(result.passes for result in results) == pytest.approx(10 * world.max_turns)
+    units = sum(result.units for result in results)
+    assert len({result.units for result in results}) > 1
+    for result in results:
+        assert result.seconds == pytest.approx(world.max_turns * result.units / units)
+        assert result.passes == pytest.approx(10 * world.max_turns * result.units / units)
+
+
+def test_a_batch_that_wrote_nothing_divides_its_time_evenly(world, monkeypatch):
+    monkeypatch.setattr(Replies, "_turn", lambda *_: Turn("", 0, 0, 1, 1))
+    results = run_batch(world, world.tasks("test", 4), Scripted())
+    assert [result.seconds for result in results] == [world.max_turns / 4] * 4
+
+
+def test_a_result_says_whether_its_task_was_repeated(world):
+    tasks = [replace(task, repeated=task.source == 1) for task in world.tasks("test", 3)]
+    assert [result.repeated for result in run_batch(world, tasks, Scripted())] == [False, True, False]
 
 
 def test_episodes_are_closed_where_the_agent_fails(world):

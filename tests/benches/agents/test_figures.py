@@ -1,5 +1,6 @@
 """The figures of arms: means, standard errors, and differences by task."""
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -46,6 +47,34 @@ def test_tasks_of_one_side_alone_are_left_out_and_no_common_task_is_refused():
     assert Compared.of(own, control).tasks == 2
     with pytest.raises(ValueError, match="no task in common"):
         Compared.of([], control)
+
+
+def test_changes_are_of_the_common_tasks_alone_and_each_of_its_own_figure():
+    own = [Result("a", repeated=False, units=6, sent=24, seconds=3.0), Result("b", repeated=False, units=999)]
+    control = [
+        Result("c", repeated=False, seconds=999.0),
+        Result("a", repeated=False, units=4, sent=36, seconds=2.0),
+    ]
+    found = Compared.of(own, control)
+    assert (found.units, found.total, found.seconds) == pytest.approx((0.5, -0.25, 0.5))
+    slower = Compared.of([replace(own[0], seconds=8.0)], control)
+    assert (slower.units, slower.seconds) == pytest.approx((0.5, 3.0))
+
+
+def test_each_figure_is_the_mean_of_its_own_but_for_the_median():
+    """An episode that used up its turns has no figures of the world: they count as 0."""
+    common = {"repeated": False, "base_tokens": 70, "read": 500, "sent": 900, "turns": 3, "seconds": 11.0}
+    results = [
+        Result("a", success=True, units=10, passes=20.0, figures={"substring": 1.0}, **common),
+        Result("b", units=13, passes=None, **common),
+        Result("c", units=40, passes=30.0, cut_off=True, **{**common, "sent": 1200}),
+    ]
+    found = Figures.of(results)
+    assert (found.units, found.median_units) == (21, 13)
+    assert (found.base_tokens, found.read, found.sent) == (70, 500, 1000)
+    assert (found.turns, found.seconds, found.passes) == (3, 11.0, 25.0)
+    assert found.cut_off == pytest.approx(1 / 3)
+    assert found.extra == {"substring": pytest.approx(1 / 3)}
 
 
 def test_one_task_has_no_error():

@@ -43,8 +43,8 @@ def _sequences(vocabulary: LatentVocabulary) -> Tensor:
     if not units:  # a control
         units = list(range(min(length, vocabulary.base_size)))
     length = min(length, len(units))
-    number = len(units) // length
-    return torch.tensor(units[: number * length]).view(number, length)
+    units += units[: -len(units) % length]  # the last sequence is filled up from the beginning
+    return torch.tensor(units).view(-1, length)
 
 
 def _piece(latent: Latent) -> list[int]:
