@@ -147,6 +147,23 @@ def test_names_are_texts_or_integers(kind):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"id": ["x", "z"]},
+        {"task": ["a", "c"]},
+        {"tokens": [[1, 2], [4]]},
+        {"action": [[True, False], [False]]},
+        {"success": [True, None]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_row_that_differs_in_any_part_is_other_input(change, tmp_path):
+    Corpus.from_arrow(pa.table(TABLE), TOKENIZER, tmp_path / "corpus")
+    with pytest.raises(CorpusError, match="other trajectories"):
+        Corpus.from_arrow(pa.table({**TABLE, **change}), TOKENIZER, tmp_path / "corpus")
+
+
+@pytest.mark.parametrize(
     ("change", "line"),
     [
         ({"action": [[True], [True]]}, "row 0: 2 tokens, but a mask of 1"),
