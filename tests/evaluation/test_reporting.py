@@ -180,10 +180,12 @@ def test_the_uses_of_latents_are_those_of_a_parse_of_each_run(corpus, vocabulary
             tasks |= {row.task} if own else set()
             turns = np.split(form.units, np.flatnonzero(np.diff(form.action)) + 1)[not form.action[0] :: 2]
             opens += sum(turn[0] == use.latent.id for turn in turns)
-            closes += sum(turn[-1] == use.latent.id for turn in turns)
+            said = [turn[:-1] if turn[-1] in corpus.tokenizer.barriers else turn for turn in turns]
+            closes += sum(turn[-1] == use.latent.id for turn in said)
         assert (use.uses, use.prompt_uses, use.tasks) == (counts, prompts, tasks)
         assert sum(use.tools.values()) == counts
         assert (use.opens, use.closes) == (opens, closes)
+    assert any(use.closes for use in found.latents)
 
 
 def test_the_example_is_a_run_that_succeeded_as_the_agent_wrote_it(tokenizer, vocabulary):
