@@ -95,9 +95,10 @@ def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, 
     assert len(set(progress.reports)) > read * (len(corpus.manifest.parts) - 1)
 
 
-def test_one_tasks_retries_are_not_recurrence(tokenizer):
+def test_one_tasks_retries_are_not_recurrence(tokenizer, caplog):
     runs = [agent("the same words again and again", 1) for _ in range(9)] + [agent("something else", 2)]
     assert mine(Corpus.build(runs, tokenizer)).size == 0
+    assert "9 of 10 trajectories share one task (1)" in caplog.text
 
 
 def test_shards_and_their_order_change_nothing(tokenizer, tmp_path, vocabulary):
