@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lar.corpus import Corpus, encoding
 from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.mining.one_machine import OneMachine
 from lar.tokenizer import render
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
@@ -114,7 +115,15 @@ def test_no_trajectories_write_nothing(tmp_path):
     assert not (tmp_path / "corpus").exists()
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"shard_tokens": 0}, {"shard_tokens": 1 << 40}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 0},
+        {"workers": 1, "backend": OneMachine()},
+        {"shard_tokens": 0},
+        {"shard_tokens": 1 << 40},
+    ],
+)
 def test_options_out_of_range(tmp_path, options):
     with pytest.raises(OptionError):
         build(tmp_path, **options)
@@ -129,7 +138,7 @@ def test_trajectories_without_the_agent_are_counted(tmp_path):
     assert corpus.num_trajectories == 4
 
 
-def test_refused_trajectories(tmp_path):
+def test_refused_trajectories(tmp_path, caplog):
     mistral = tokenizer_with(without_tags(TEMPLATES["mistral"]))
     orphan = Trajectory("orphan", "task", [user("go"), result("from nowhere")])
     lone = Trajectory("lone", "task", [user("\ud800")])
@@ -144,6 +153,7 @@ def test_refused_trajectories(tmp_path):
     assert (corpus.num_trajectories, corpus.manifest.left_out) == (3, 2)
     assert "orphan" in corpus.manifest.left_out_examples[0]
     assert "lone surrogate" in corpus.manifest.left_out_examples[1]
+    assert "2 trajectories left out; the first: trajectory orphan" in caplog.text
     with pytest.raises(CorpusError, match=r"refuses all 1 .*orphan"):
         Corpus.build([orphan], mistral, tmp_path / "none", skip_refused=True)
     assert not (tmp_path / "none").exists()
@@ -159,6 +169,13 @@ def test_a_corpus_without_a_path_goes_with_the_object():
     assert not folder.exists()
 
 
+def rename_part(folder: Path, name: str) -> None:
+    """Name another file as the second shard in the manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["parts"][1]["file"] = name
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -168,6 +185,10 @@ def test_a_corpus_without_a_path_goes_with_the_object():
         (lambda c: (c / "manifest.json").write_text('{"format_version": 9}'), "format version 9"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 1}'), "missing or unknown"),
         (lambda c: (c / "manifest.json").write_text('{"format_version": 2}'), "missing or unknown"),
+        (
+            lambda c: rename_part(c, "../part-00001.arrow"),
+            r"'\.\./part-00001\.arrow' is not the name of a file",
+        ),
         (lambda c: (c / "part-00001.arrow").unlink(), r"part-00001\.arrow: the shard is missing"),
         (lambda c: (c / "part-00001.arrow").write_bytes(b"x" * 99), r"part-00001\.arrow: a broken shard"),
         (lambda c: (c / "part-00001.arrow").write_bytes(b""), r"part-00001\.arrow: a broken shard"),
@@ -236,6 +257,8 @@ def test_split_refuses_what_cannot_be(tmp_path):
             corpus.split(share)
     with pytest.raises(CorpusError, match="held-out side"):
         corpus.split(1e-9)
+    with pytest.raises(CorpusError, match="training side"):
+        corpus.split(1 - 1e-9)
 
 
 def test_progress_counts_trajectories(tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from lar.corpus import Corpus, Manifest
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.tokenizer.tokenizer import Tokenizer
 from testing.chat_templates import TEMPLATES, without_tags
-from testing.conversations import tokenizer_with
+from testing.conversations import TOOL, tokenizer_with, user
 from testing.corpora import CHATML, build, contents, make_trajectories
 
 PROLOGUE = """
@@ -117,6 +118,18 @@ def test_other_input_is_refused(tmp_path, change, message):
     with pytest.raises(CorpusError, match=message):
         Corpus.build(change(make_trajectories()), CHATML, tmp_path / "corpus", shard_tokens=2000)
     assert contents(tmp_path / "corpus") == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "other"}, {"task": "other"}, {"success": None}, {"tools": [TOOL]}, {"messages": [user("go")]}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_run_that_differs_in_any_part_is_other_input(tmp_path, change):
+    first, *others = make_trajectories(3)
+    Corpus.build([first, *others], CHATML, tmp_path / "corpus", workers=1)
+    with pytest.raises(CorpusError, match="other trajectories"):
+        Corpus.build([replace(first, **change), *others], CHATML, tmp_path / "corpus", workers=1)
 
 
 def test_other_settings_are_refused(tmp_path):

@@ -147,11 +147,32 @@ def test_names_are_texts_or_integers(kind):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"id": ["x", "z"]},
+        {"task": ["a", "c"]},
+        {"tokens": [[1, 2], [4]]},
+        {"action": [[True, False], [False]]},
+        {"success": [True, None]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_row_that_differs_in_any_part_is_other_input(change, tmp_path):
+    Corpus.from_arrow(pa.table(TABLE), TOKENIZER, tmp_path / "corpus")
+    with pytest.raises(CorpusError, match="other trajectories"):
+        Corpus.from_arrow(pa.table({**TABLE, **change}), TOKENIZER, tmp_path / "corpus")
+
+
+@pytest.mark.parametrize(
     ("change", "line"),
     [
         ({"action": [[True], [True]]}, "row 0: 2 tokens, but a mask of 1"),
         ({"tokens": [[1, 2], [-3]]}, "row 1, position 0: -3 is no id of the tokenizer (0 to "),
         ({"tokens": [[1, 10**9], [3]]}, "row 0, position 1: 1000000000 is no id of the tokenizer (0 to "),
+        (
+            {"tokens": [[1, len(TOKENIZER)], [3]]},
+            f"row 0, position 1: {len(TOKENIZER)} is no id of the tokenizer (0 to {len(TOKENIZER) - 1})",
+        ),
         ({"tokens": [[1.0, 2.0], [3.0]]}, "column 'tokens' holds list<item: double>, not lists of integers"),
         ({"tokens": [1, 2]}, "column 'tokens' holds int64, not lists of integers or truth values"),
         ({"tokens": [[1, None], [3]]}, "column 'tokens' holds a null in the rows from 0 on"),

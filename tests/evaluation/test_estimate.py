@@ -71,12 +71,13 @@ def test_usage_is_what_a_count_by_hand_gives(corpus, vocabulary):
     assert count(forms)[1] == turns
 
 
-def test_each_split_is_what_evaluate_gives(corpus):
-    found = estimate(corpus, sizes=[4], splits=2)
+@pytest.mark.parametrize("options", [{}, {"gates": "none", "min_support": 20, "prompt_weight": 0.5}])
+def test_each_split_is_what_evaluate_gives(corpus, options):
+    found = estimate(corpus, sizes=[4], splits=2, probes=False, **options)
     [point] = found.points
     for seed, split in enumerate(point.splits):
         train, held = corpus.split(0.2, seed)
-        [vocabulary] = mine_each(train, [4])
+        [vocabulary] = mine_each(train, [4], **options)
         total = lar.evaluate(held, vocabulary).total
         assert split.base.generated == total.base_tokens
         assert split.units.generated == total.units

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lar.corpus import Corpus
 from lar.corpus.selection import place_of
 from lar.errors import OptionError, TrajectoryError
+from lar.evaluation import minings
 from lar.evaluation import sample as sampling
 from lar.evaluation.estimate import PROBED, USUAL_GATE, estimate
 from lar.evaluation.sample import SEED, Sample, _Kept, _ratio, sampled, tokens_by_task
@@ -137,6 +138,22 @@ def test_probes_stand_beside_the_same_splits(corpus):
     assert by_hand.points[0].splits == found.gated.splits
     assert by_hand.gated is None
     assert estimate(corpus, sizes=[2], splits=1, probes=False).half is None
+
+
+def test_half_of_the_mined_tasks_are_mined_for_the_probe_of_half(corpus, monkeypatch):
+    mined = []
+    mine_each = minings.mine_each
+
+    def watched(part, *arguments, **options):
+        mined.append((options["max_entropy"], frozenset(part.tasks)))
+        return mine_each(part, *arguments, **options)
+
+    monkeypatch.setattr(minings, "mine_each", watched)
+    estimate(corpus, sizes=[2], splits=1)
+    train = frozenset(corpus.split(0.2)[0].tasks)
+    (half,) = {tasks for gate, tasks in mined if gate is None} - {train, frozenset(corpus.tasks)}
+    assert half < train
+    assert 0.3 < len(half) / len(train) < 0.7
 
 
 def test_a_corpus_of_few_tokens_is_taken_whole(corpus):

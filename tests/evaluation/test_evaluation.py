@@ -36,6 +36,9 @@ def test_units_are_those_of_the_parse(corpus, vocabulary):
     saved = sum(latent.saving for latent in vocabulary.latents)
     assert result.total.units == corpus.num_action_tokens - saved
     assert result.latents_used == vocabulary.size
+    total = result.total
+    parts = total.reduction * total.base_tokens + total.prompt_reduction * total.prompt_base_tokens
+    assert total.context_reduction * corpus.num_tokens == pytest.approx(parts)
 
 
 def test_turns_are_counted_by_evaluation_mining_and_usage_alike(corpus, vocabulary):
@@ -66,14 +69,18 @@ def to_the_conversation_before(form, offsets):
 
 @pytest.mark.parametrize("broken", [another_unit, to_the_conversation_before])
 def test_a_parse_that_changes_a_conversation_is_not_lossless(corpus, vocabulary, monkeypatch, broken):
-    assert evaluate(corpus, vocabulary).lossless
+    whole = evaluate(corpus, vocabulary)
+    assert whole.lossless
+    assert whole.total.text_level.whole.difference == 0
     parse = LatentVocabulary.reparameterize
 
     def parse_and_break(self, tokens, action, offsets):
         return broken(parse(self, tokens, action, offsets), offsets)
 
     monkeypatch.setattr(LatentVocabulary, "reparameterize", parse_and_break)
-    assert not evaluate(corpus, vocabulary).lossless
+    damaged = evaluate(corpus, vocabulary)
+    assert not damaged.lossless
+    assert 0 < damaged.total.text_level.whole.difference < 1 / 30  # of one conversation of sixty
 
 
 def test_counts_are_per_corpus_and_add_up(vocabulary, tokenizer):
@@ -96,6 +103,11 @@ def test_a_latent_that_no_engine_can_have_shifts_no_other(corpus, vocabulary, to
     moved = [replace(latent, id=latent.id + 1) for latent in others]
     found = evaluate(corpus, LatentVocabulary((first, unfit, *moved), tokenizer)).total
     assert found.to_dict() == evaluate(corpus, vocabulary).total.to_dict()
+
+
+def test_a_selection_of_nothing_is_refused(corpus, vocabulary):
+    with pytest.raises(CorpusError, match="nothing to evaluate"):
+        evaluate(corpus.select(lambda _: False), vocabulary)
 
 
 def test_a_corpus_of_another_tokenizer_is_refused(vocabulary):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar.evaluation.boundary import Point, Sweep
+from lar.evaluation.boundary.plot import picture
 from lar.evaluation.boundary.points import ROUNDING
 
 CONTROL = Point(None, 0, 0, 0.0, 0.0, 1.0)
@@ -60,6 +61,24 @@ def test_the_words_name_what_is_within_where_the_smallest_reduction_is_not():
         "The smallest reduction already loses more than 5.0% of bits per byte: 64 latents, gate p75"
         " (20.0% fewer units) loses 10.0% of bits per byte. Within that: 256 latents, gate p75"
         " (30.0% fewer units) loses 1.0% of bits per byte. Train longer, or use a stricter gate."
+    )
+
+
+def test_the_dashed_line_of_the_picture_is_what_a_student_may_lose():
+    by_bits = Sweep(Point(None, 0, 0, 0.0, 0.0, 2.0), (point(0.3, 2.0),), 0.05)
+    solved = Point(None, 0, 0, 0.0, 0.0, 2.0, (True,) * 9 + (False,))
+    by_success = Sweep(solved, (point(0.3, 2.0, solved.success),), 0.1)
+    for sweep, control, limit in ((by_bits, 2.0, 2.1), (by_success, 0.9, 0.8)):
+        lines = [layer["encoding"] for layer in picture(sweep)["layer"] if layer["mark"]["type"] == "rule"]
+        assert [line["y"]["datum"] for line in lines] == pytest.approx([control, limit])
+
+
+def test_the_words_of_success_are_points_with_their_error():
+    control = Point(None, 0, 0, 0.0, 0.0, 1.0, (True,) * 10)
+    own = point(0.3, 1.5, (False,) + (True,) * 9)
+    assert Sweep(control, (own,), 0.1).in_words() == (
+        "The setting to take: 64 latents, gate p75 (30.0% fewer units) loses 10.0 points of success (± 10.0)."
+        " No setting loses more than 10.0 points of success, so a larger reduction may be possible."
     )
 
 

@@ -29,6 +29,7 @@ from lar.evaluation.reporting.evidence import (
     SweepFile,
     evidence_kind,
 )
+from lar.evaluation.reporting.example import example
 from lar.evaluation.reporting.measure import Measured, measure
 from lar.evaluation.reporting.origin import NO_PICTURES
 from lar.evaluation.reporting.page import wilson
@@ -170,16 +171,41 @@ def test_savings_are_those_of_evaluate_however_they_are_divided(corpus):
 def test_the_uses_of_latents_are_those_of_a_parse_of_each_run(corpus, vocabulary):
     found = measure({"toy": corpus}, vocabulary, silent)
     for use in found.latents:
-        counts, tasks, prompts = 0, set(), 0
+        counts, tasks, prompts, opens, closes = 0, set(), 0, 0, 0
         for row in corpus:
             form = vocabulary.reparameterize(row.tokens, row.action)
             own = int((form.units[form.action] == use.latent.id).sum())
             prompts += int((form.units == use.latent.id).sum()) - own
             counts += own
             tasks |= {row.task} if own else set()
+            turns = np.split(form.units, np.flatnonzero(np.diff(form.action)) + 1)[not form.action[0] :: 2]
+            opens += sum(turn[0] == use.latent.id for turn in turns)
+            said = [turn[:-1] if turn[-1] in corpus.tokenizer.barriers else turn for turn in turns]
+            closes += sum(turn[-1] == use.latent.id for turn in said)
         assert (use.uses, use.prompt_uses, use.tasks) == (counts, prompts, tasks)
         assert sum(use.tools.values()) == counts
-        assert max(use.opens, use.closes) <= counts
+        assert (use.opens, use.closes) == (opens, closes)
+    assert any(use.closes for use in found.latents)
+
+
+def test_the_example_is_a_run_that_succeeded_as_the_agent_wrote_it(tokenizer, vocabulary):
+    runs = [
+        Trajectory(run.id, run.task, run.messages, success=number in (2, 4))
+        for number, run in enumerate(toy.trajectories(6))
+    ]
+    corpus = Corpus.build(runs, tokenizer, workers=1)
+    measured = frozenset(run.task for run in runs[:4])
+    shown = example({"toy": corpus}, vocabulary, measured)
+    assert (shown.run, shown.success, shown.all_turns, shown.scored) == (runs[2].id, True, 2, False)
+    [row] = [row for row in corpus if row.id == shown.run]
+    units = [unit for turn in shown.turns for unit in turn.units]
+    assert "".join(unit.text for unit in units) == tokenizer.decode(row.tokens[row.action])
+    assert sum(unit.tokens for unit in units) == row.action.sum()
+    assert [turn.tools for turn in shown.turns] == ["get_weather", NO_CALL]
+    for unit in units:
+        assert unit.latent is None or unit.text == vocabulary[unit.latent].text
+    assert any(unit.latent is not None for unit in units)
+    assert example({"toy": corpus}, vocabulary, frozenset()) is None
 
 
 def test_turns_begin_and_end_with_the_agent_and_name_its_tools(tokenizer, tmp_path):

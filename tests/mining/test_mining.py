@@ -16,7 +16,8 @@ from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import _entropy_sums, mine
 from lar.mining.options import MiningOptions
 from lar.trajectories import Trajectory
-from lar.vocabulary.learnable import learnable_share
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.turn_lengths import FEW_UNITS, TurnLength
 from testing import toy
 from testing.scores import score_with
@@ -94,9 +95,10 @@ def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, 
     assert len(set(progress.reports)) > read * (len(corpus.manifest.parts) - 1)
 
 
-def test_one_tasks_retries_are_not_recurrence(tokenizer):
+def test_one_tasks_retries_are_not_recurrence(tokenizer, caplog):
     runs = [agent("the same words again and again", 1) for _ in range(9)] + [agent("something else", 2)]
     assert mine(Corpus.build(runs, tokenizer)).size == 0
+    assert "9 of 10 trajectories share one task (1)" in caplog.text
 
 
 def test_shards_and_their_order_change_nothing(tokenizer, tmp_path, vocabulary):
@@ -210,6 +212,28 @@ def test_a_gate_that_gates_nothing_is_refused_with_and_without_a_corpus(corpus):
     for nats in (most + 0.01, str(most + 0.01)):
         with pytest.raises(OptionError, match=r"gates nothing: .*; for a quantile, write p\d"):
             mine(corpus, size=4, max_entropy=nats)
+
+
+def test_the_limits_of_segments_are_obeyed(corpus):
+    every = mine(corpus, size=40, gates="none")
+    for option, limit, is_within in (
+        ("min_count", 30, lambda latent: latent.count >= 30),
+        ("min_support", 30, lambda latent: latent.support >= 30),
+        ("max_length", 8, lambda latent: len(latent) <= 8),
+    ):
+        assert not all(map(is_within, every))
+        found = mine(corpus, size=40, gates="none", **{option: limit})
+        assert found.size
+        assert all(map(is_within, found))
+
+
+@pytest.mark.parametrize(
+    ("uses", "can"), [((0, 0), True), ((-1, 0), True), ((-1, -1, 0), False), ((-1,), False), ((), False)]
+)
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_vocabulary_can_be_learnt_where_half_of_its_latents_have_enough_uses(uses, can, scale):
+    latents = [Latent(0, (1, 2), "", 1, 1, uses=LEARNABLE // scale + more) for more in uses]
+    assert are_learnable(learnable_share(latents, scale)) is can
 
 
 @pytest.mark.parametrize("option", ["size", "min_support", "min_count", "max_length"])

@@ -40,6 +40,16 @@ def test_counts_and_supports_are_those_of_both_texts(corpus, weighted):
         assert latent.support == len(set(places))
 
 
+def test_an_occurrence_in_a_prompt_counts_so_much_for_the_fewest_occurrences(corpus, weighted):
+    def number(latent):
+        return len(windows(corpus, latent, True)) + 0.5 * len(windows(corpus, latent, False))
+
+    assert min(map(number, weighted)) < 50
+    found = mine(corpus, size=40, prompt_weight=0.5, gates="none", min_count=50)
+    assert found.size
+    assert min(map(number, found)) >= 50
+
+
 def test_uses_are_those_of_the_parse_of_each_text(corpus, weighted):
     barriers = corpus.tokenizer.barriers
     shard = next(corpus.shards())

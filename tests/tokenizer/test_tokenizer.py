@@ -1,6 +1,7 @@
 """The tokenizer wrapper: folders, fingerprints, bytes of tokens."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -250,6 +251,22 @@ def test_of_takes_folders_and_itself(tmp_path):
     assert Tokenizer.of(BYTE_LEVEL) is BYTE_LEVEL
     assert Tokenizer.of(str(folder_with(tmp_path))).fingerprint == BYTE_LEVEL.fingerprint
     assert Tokenizer.of(byte_level()).fingerprint == BYTE_LEVEL.fingerprint
+
+
+def test_a_tokenizer_that_is_given_keeps_its_truncation():
+    backend = byte_level()
+    backend.enable_truncation(4)
+    assert len(Tokenizer.of(backend).encode("x" * 50)) == 50
+    assert backend.truncation["max_length"] == 4
+
+
+def test_of_several_chat_templates_the_default_one_is_taken():
+    fast = SimpleNamespace(  # as one of transformers
+        backend_tokenizer=byte_level(),
+        special_tokens_map={"eos_token": "<|im_end|>"},
+        chat_template={"tool_use": "tools", "default": "plain"},
+    )
+    assert Tokenizer.of(fast).chat_template == "plain"
 
 
 def test_qwen3(shared):

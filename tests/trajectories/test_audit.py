@@ -45,6 +45,11 @@ def read(record: Any) -> tuple[list[Trajectory], dict[str, int]]:
         ({"llm.0.text": "flat", "llm.1.text": "names"}, {"llm.N.text": 9}),
         ({"both": "Twelve.\nand more"}, {"both": 8}),  # line by line
         ({"model": "m", "status": "done"}, {}),  # labels
+        ({"success": "true", "reward": "1.0"}, {}),  # an outcome
+        ({"success": "mostly", "reward": "well done"}, {"success": 6, "reward": 9}),
+        ({"a": "123e4567-e89b-12d3-a456-426614174000", "b": "2024-05-15T10:23:45Z"}, {}),  # a program's
+        ({"note": "2024-05-15T10:23:45Z was late"}, {"note": 29}),
+        ({"in": [{"in": [{"in": [{"in": [{"text": "deep"}]}]}]}]}, {"in[].in[].text": 4}),
     ],
 )
 def test_what_no_trajectory_has_is_counted_by_its_path(fields, expected):

@@ -109,11 +109,34 @@ def test_an_import_gives_what_reading_and_writing_gives(logs, tmp_path, suffix):
     assert report == expected_report
     assert report.repeated == 4
     found = list(read_trajectories(output))
-    assert tally.trajectories == len(found)
+    assert tally.trajectories == tally.found == len(found)
     assert tally.messages == sum(map(len, found))
     assert tally.agent_turns == sum(sum(map(is_own, one)) for one in found)
     assert set(tally.tasks) == {trajectory.task for trajectory in found}
     assert names_in(tmp_path) == sorted(["logs", f"serial.{suffix}", f"import.{suffix}"])
+
+
+BROKEN = {
+    "cut.zip": lambda logs: (logs / "f.zip").read_bytes()[:-30],
+    "empty.zip": lambda _: b"PK\5\6" + bytes(18),
+    "cut.parquet": lambda logs: (logs / "e.parquet").read_bytes()[:-20],
+    "cut.jsonl.gz": lambda logs: (logs / "b.jsonl.gz").read_bytes()[:5],
+}
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_named_as_by_reading(logs, tmp_path, name):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / name).write_bytes(BROKEN[name](logs))
+    (folder / "log.jsonl").write_text(json.dumps({"messages": talk(1)}) + "\n")
+    expected, expected_report = serial(folder, tmp_path / "serial.jsonl")
+    report = Report()
+    import_logs([folder], tmp_path / "import.jsonl", workers=1, report=report)
+    assert (tmp_path / "import.jsonl").read_bytes() == expected
+    assert report == expected_report
+    assert report.problems.count
 
 
 def test_what_is_put_back_counts(tmp_path, monkeypatch):

@@ -193,6 +193,14 @@ def test_a_common_word_that_is_a_password_stays_elsewhere(redactor):
     assert json.loads(arguments) == {"text": redacted.messages[0]["content"]}
 
 
+def test_phone_numbers_of_a_region_are_found_there_and_in_other_processes(redactor):
+    text, redacted = "Ring 020 7946 0958.", "Ring <PHONE>."
+    assert redactor.text(text) == text
+    british = Redactor("GB")
+    for one in (british, pickle.loads(pickle.dumps(british))):
+        assert one.text(text) == redacted
+
+
 def test_without_private_values_the_trajectory_is_returned(redactor):
     whole = run("Hello", tools=[{"name": "f"}])
     assert redactor(whole) is whole
@@ -357,11 +365,12 @@ def test_nothing_private_is_written_by_either_way_of_reading(tmp_path):
         {"role": "assistant", "content": "Hello jane@example.com!"},
     ]
     log = tmp_path / "log.jsonl"
-    log.write_text(json.dumps({"id": "jane@example.com", "messages": said}) + "\n")
+    records = [{"id": f"jane@example.com {number}", "messages": said} for number in range(2)]
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
     read, imported = Report(), Report()
-    [found] = read_trajectories(log, redact=Redactor(), report=read)
+    found = list(read_trajectories(log, redact=Redactor(), report=read))
     import_logs([log], tmp_path / "out.jsonl", redact=Redactor(), report=imported)
-    for text in (repr(found.to_dict()), (tmp_path / "out.jsonl").read_text()):
+    for text in (repr([one.to_dict() for one in found]), (tmp_path / "out.jsonl").read_text()):
         assert "jane" not in text
         assert "<EMAIL>" in text
-    assert read.redacted == imported.redacted != {}
+    assert read.redacted == imported.redacted == {"EMAIL": 6}

@@ -310,6 +310,15 @@ def test_task_key(tmp_path: Path) -> None:
     assert "no text or number at the task key 'meta.ids.1'" in str(problems.records[0])
 
 
+def test_a_task_that_is_not_a_number_is_none(tmp_path: Path) -> None:
+    """NaN is what Python writes for a missing value of a table; such runs have no task in common."""
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk("1", meta=1), talk("2", meta=float("nan")), talk("3", meta=True)))
+    found, problems = read(path, task_key="meta")
+    assert [item.task for item in found] == ["1", "True"]
+    assert "no text or number at the task key 'meta'" in str(problems.records[0])
+
+
 OUTCOMES: list[tuple[Any, bool | None]] = [
     *((True, True), (1, True), (1.0, True), ("true", True), ("1", True), ("True", True), (2.5, True)),
     *((False, False), (0, False), (0.0, False), (0.5, False), ("false", False), ("0.0", False)),

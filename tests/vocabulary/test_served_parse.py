@@ -2,7 +2,7 @@
 
 import os
 import random
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +89,7 @@ def places(tokenizer: Tokenizer, segments, ids, units) -> tuple[list[int], list[
 
 
 TOY = toy.tokenizer()
+SEPARATING = st.lists(st.sampled_from([*_PIECES, TOY.separator]), max_size=6).map("".join)
 some_text = st.lists(st.sampled_from(_PIECES), max_size=12).map("".join)
 some_spans = st.lists(st.tuples(some_text, st.booleans()), max_size=4)
 
@@ -99,6 +100,14 @@ some_spans = st.lists(st.tuples(some_text, st.booleans()), max_size=4)
 )
 def test_units_are_those_of_the_exported_tokenizer(latents, conversations):
     check(TOY, latents, conversations)
+
+
+@given(st.lists(SEPARATING, max_size=4))
+def test_each_piece_is_encoded_as_behind_an_added_token(texts):
+    """Also one that holds the token by which pieces are separated."""
+    ids, offsets = encode_pieces(TOY, texts)
+    found = [ids[start:end].tolist() for start, end in pairwise(offsets.tolist())]
+    assert found == [TOY.encode(TOY.separator + text)[1:].tolist() for text in texts]
 
 
 @pytest.mark.parametrize("seed", range(3))

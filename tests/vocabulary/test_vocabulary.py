@@ -98,6 +98,18 @@ def test_a_batch_of_streams_is_its_streams(vocabulary, corpus):
         assert text == alone + stream.flush()
 
 
+@pytest.mark.parametrize(
+    "options", [{"max_units": 1}, {"max_base_tokens": 2}, {"max_units": 3}, {"skip_special_tokens": False}]
+)
+def test_a_batch_has_the_budgets_and_the_special_tokens_of_a_stream(vocabulary, tokenizer, options):
+    latent = max(vocabulary, key=len)
+    alone, batch = vocabulary.stream(**options), vocabulary.stream_batch(1, **options)
+    for unit in [latent.id, *vocabulary.encode(tokenizer.encode("hi<|im_end|>")).tolist()]:
+        said = alone.push(unit) if alone.finish_reason is None else ""
+        assert batch.push([unit]) == [said]
+    assert batch.finish_reasons() == [alone.finish_reason]
+
+
 @given(segments(), st.text(max_size=40), st.text(min_size=1, max_size=3))
 def test_every_way_to_push_says_the_same(segments, text, stop):
     vocabulary = vocabulary_of(segments)
@@ -209,6 +221,12 @@ def change_latent(name, value):
         (change_latent("tokens", [41, 10**6]), "latent 1 holds a token outside"),
         (change_latent("tokens", [41]), "segment 1 has 1 tokens"),
         (change_latent("surprise", 1), "latent 1 is malformed"),
+        *(
+            (change_latent(name, wrong), "latent 1 has a frequency that is not a count")
+            for name in ("count", "support", "uses", "prompt_uses")
+            for wrong in (-1, "2", 0.5, True)
+        ),
+        (change_latent("mean_entropy", "low"), "latent 1 has a mean entropy that is not a number"),
         (lambda content: content["latents"].append({**content["latents"][0]}), "has id"),
     ],
 )

@@ -25,6 +25,7 @@ def test_it_can_be_pickled(vocabulary):
     _ = vocabulary.encode([1, 2, 3])  # compiled, which a pickle leaves out
     back = pickle.loads(pickle.dumps(vocabulary))
     assert back == vocabulary
+    assert (back.mining, back.mined_tasks) == (vocabulary.mining, vocabulary.mined_tasks)
     ids = vocabulary.tokenizer.encode("I will look up the weather in Lima.")
     assert (back.encode(ids) == vocabulary.encode(ids)).all()
     assert len(back.encode(ids)) < len(ids)
@@ -87,6 +88,13 @@ def test_a_lone_surrogate_is_no_text(vocabulary):
         vocabulary.encode_text("x\ud83d")
 
 
+def test_text_and_ids_of_a_vocabulary_are_not_taken_for_each_other(vocabulary):
+    with pytest.raises(VocabularyError, match="not a list: encode takes base ids"):
+        vocabulary.encode_text([1, 2])
+    with pytest.raises(VocabularyError, match="not text: encode_text takes text"):
+        vocabulary.encode("x")
+
+
 def test_a_text_that_is_not_its_tokens_is_refused(vocabulary, tmp_path):
     vocabulary.save(tmp_path / "vocabulary")
     file = tmp_path / "vocabulary" / FILE_NAME
@@ -100,6 +108,8 @@ def test_a_text_that_is_not_its_tokens_is_refused(vocabulary, tmp_path):
 def test_ids_of_two_dimensions_are_refused(vocabulary):
     with pytest.raises(VocabularyError, match="2 dimensions"):
         vocabulary.encode(np.zeros((2, 3), dtype=np.uint32))
+    with pytest.raises(VocabularyError, match="must be a list of integers"):
+        vocabulary.encode([[1], [2, 3]])
 
 
 def test_mine_takes_a_folder_and_a_size(corpus, vocabulary):

@@ -116,7 +116,7 @@ def look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> b
 def text_at(value: Any, path: str) -> str | None:
     """Return the text or number at the dotted `path` of a raw value, as text; None where there is none."""
     value = value_at(value, path)
-    if isinstance(value, bool | float):
+    if isinstance(value, bool | float) and value == value:  # NaN stands for nothing
         return identifier(value) or str(value)
     return identifier(value)
 

@@ -48,7 +48,8 @@ class LatentUse:
 
     uses, prompt_uses: in the agent's text, and in what it reads. tasks: names of those in which the agent
     uses it. tools: its uses by the tools that the turn calls. opens, closes: how often it is the first or the
-    last unit of a turn. example: the text before its first use, and the text after it.
+    last unit of a turn, not counting an added token that ends it. example: the text before its first use, and
+    the text after it.
     """
 
     latent: Latent
@@ -162,7 +163,9 @@ def _add_uses(
     places = np.flatnonzero(latent & form.action)
     of_turn = turns.at(form.starts[places])
     opens = turns.starts[of_turn] == form.starts[places]
-    closes = form.starts[places + 1] >= turns.ends[of_turn]
+    # No latent holds the token that ends a turn.
+    ends = turns.ends - np.isin(shard.tokens[turns.ends - 1], vocabulary.tokenizer.barriers)
+    closes = form.starts[places + 1] >= ends[of_turn]
     order = np.argsort(ids[places], kind="stable")
     bounds = np.searchsorted(ids[places][order], np.arange(vocabulary.size + 1))
     for index in range(vocabulary.size):
