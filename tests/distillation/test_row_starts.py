@@ -79,6 +79,15 @@ def test_rows_stay_where_the_fitted_ones_are_worse_on_positions_that_were_held_b
     assert record["after"] == record["before"]
 
 
+@pytest.mark.parametrize("count", [0, 4])
+def test_fitting_needs_enough_positions_to_hold_one_back(corpus, vocabulary, teacher, count):
+    step, data, _ = begin(corpus, vocabulary, teacher, loss="marginal")
+    before, batch = state(step), data[0]
+    batch["has_teacher"][batch["has_teacher"].nonzero()[count:]] = False
+    assert fit_output_rows(step, [batch]) == {"positions": count}
+    assert not changed(step, before)
+
+
 def test_fitting_reads_no_more_batches_than_it_has_room_for(corpus, vocabulary, monkeypatch):
     step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size).state_dict())
     batches = [data[at] for at in range(3)]

@@ -65,14 +65,17 @@ def fit_output_rows(
 
     A row changes only if `new`, bool (K), is true for it or None. The last fifth of the positions chooses the
     ridge. Returns the number of positions, the chosen ridge, and the mean loss on the held-back positions
-    before and after.
+    before and after; the number alone where it is too small to hold one back, and the rows stay.
     """
     rows = step.student.rows
     if rows is None:
         return {}
-    found = _collect(step, batches, progress)
-    count = len(found.labels)
+    pieces = _collect(step, batches, progress)
+    count = sum(len(piece.labels) for piece in pieces)
     border = count - int(count * HELD_BACK)
+    if border == count:
+        return {"positions": count}
+    found = _joined(pieces)
     train, held_back = found.take(torch.arange(border)), found.take(torch.arange(border, count))
     reduced = FirstTokens(step.first.group.cpu(), len(step.first.columns) + 2).to(found.labels.device)
     problem = _Problem(step, rows, reduced, new)
@@ -138,7 +141,9 @@ class _Problem:
 
 
 @torch.no_grad()
-def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress) -> Positions:
+def _collect(
+    step: DistillationStep, batches: Iterable[dict[str, Tensor]], progress: Progress
+) -> list[Positions]:
     """The positions of the batches, in one pass of the student, and of the teacher if the loss has one."""
     pieces: list[Positions] = []
     read = 0
@@ -152,6 +157,10 @@ def _collect(step: DistillationStep, batches: Iterable[dict[str, Tensor]], progr
             if read >= MOST_POSITIONS:
                 break
     step.student.train()
+    return pieces
+
+
+def _joined(pieces: list[Positions]) -> Positions:
     teachers = [piece.teacher for piece in pieces if piece.teacher is not None]
     return Positions(
         torch.cat([piece.hidden for piece in pieces]),
