@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from lar import adapt, distill
 from lar.corpus import Corpus
@@ -83,6 +84,14 @@ def test_adapters_stack(kept, corpus, tmp_path):
     ids = torch.arange(8)[None]
     with torch.no_grad():
         assert torch.allclose(again(ids).logits, adapted(ids).logits, atol=1e-4)
+
+
+def test_a_model_is_saved_with_whatever_generation_configuration_it_has(corpus, tmp_path):
+    model = tiny.model(corpus.tokenizer.base_size)
+    model.generation_config = GenerationConfig(temperature=0.6)  # which transformers refuses to save
+    adapt(corpus, model, AdaptOptions(**FEW, max_steps=1), tmp_path / "adapted")
+    assert model.generation_config.temperature == 0.6
+    assert GenerationConfig.from_pretrained(tmp_path / "adapted").temperature == 0.6
 
 
 def test_an_adapter_needs_a_base_with_a_name(corpus, tmp_path):

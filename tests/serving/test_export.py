@@ -23,6 +23,7 @@ from lar.generation.sampling import Sampling
 from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
 from lar.serving.export import checkpoint, export
+from lar.serving.export.generation_defaults import generation_defaults
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import check_tokenizer, self_check
@@ -80,11 +81,10 @@ def test_what_transformers_reads_is_the_student(merged, student_folder, teacher_
 
 
 @pytest.mark.parametrize("own", [None, 5, [7, 5]])
-def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, vocabulary, tmp_path):
+def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, vocabulary):
     student = student_of(student_folder, teacher_folder)
     student.base.generation_config.eos_token_id = own
-    checkpoint._write_generation(student, vocabulary.tokenizer, tmp_path)
-    ends = GenerationConfig.from_pretrained(tmp_path).eos_token_id
+    ends = generation_defaults(student, vocabulary.tokenizer).eos_token_id
     first = [] if own is None else [own] if own == 5 else own
     assert ends == [*first, vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
     assert set(ends) == Requests(student, Sampling(), 1, None).ends
@@ -94,6 +94,64 @@ def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, voc
 def test_an_export_ends_its_turns(merged, vocabulary):
     ends = GenerationConfig.from_pretrained(merged.folder).eos_token_id
     assert ends == [vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
+
+
+def with_generation(folder: Path, teacher: Path, values: dict[str, object]) -> Path:
+    """A copy of a teacher in `folder` that has `values` as its generation configuration."""
+    copy = shutil.copytree(teacher, folder / "teacher")
+    (copy / "generation_config.json").write_text(json.dumps(values))
+    return copy
+
+
+@pytest.mark.parametrize("latents", [True, False])
+def test_no_engine_penalizes_the_uses_of_a_latent(
+    latents, student_folder, teacher_folder, vocabulary, caplog
+):
+    penalties = {"repetition_penalty": 1.05, "no_repeat_ngram_size": 3, "presence_penalty": 0.5}
+    student = student_of(student_folder, teacher_folder)
+    if not latents:
+        student = Student.plain(student.unload(), vocabulary.tokenizer)
+    own = student.base.generation_config
+    own.update(**penalties, temperature=0.7, do_sample=True, allow_custom_entries=True)
+    written = generation_defaults(student, vocabulary.tokenizer).to_diff_dict()
+    kept = {name: written[name] for name in penalties if name in written}
+    assert kept == ({} if latents else penalties)
+    assert (written["temperature"], written["do_sample"]) == (0.7, True)
+    assert (own.repetition_penalty, own.presence_penalty) == (1.05, 0.5)
+    said = [record.message for record in caplog.records if "penalize" in record.message]
+    assert len(said) == latents
+    assert all(f"{name} {value}" in said[0] for name, value in penalties.items() if latents)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"temperature": 0.9, "top_p": 0.6}, True),
+        ({"do_sample": False, "top_k": 20}, True),
+        ({"temperature": 1.0, "top_k": 50}, None),
+        ({"temperature": 0.0}, None),
+        ({}, None),
+    ],
+)
+def test_what_engines_sample_with_is_a_valid_configuration(own, expected, student_folder, teacher_folder):
+    student = student_of(student_folder, teacher_folder)
+    student.base.generation_config = GenerationConfig(**own)
+    written = generation_defaults(student, student.vocabulary.tokenizer)
+    assert written.do_sample is expected
+    assert written.temperature == own.get("temperature")
+    if own.get("temperature") != 0:
+        written.validate(strict=True)
+
+
+@pytest.mark.parametrize("own", [{"temperature": 0.9, "top_p": 0.6}, {"temperature": 0.0}])
+def test_a_base_with_an_odd_generation_configuration_is_exported(
+    own, student_folder, teacher_folder, tmp_path
+):
+    teacher = with_generation(tmp_path, teacher_folder, {**own, "repetition_penalty": 1.05})
+    export(student_folder, tmp_path / "export", model=teacher)
+    written = json.loads((tmp_path / "export" / "generation_config.json").read_text())
+    assert {name: written[name] for name in own} == own
+    assert "repetition_penalty" not in written
 
 
 def test_the_report_says_what_was_checked(merged, vocabulary):

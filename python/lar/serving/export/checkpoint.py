@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,8 +17,9 @@ import lar
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
-from lar.models.causal_lm import DTYPES, no_bar
-from lar.models.turn_ends import end_ids
+from lar.models.causal_lm import DTYPES
+from lar.models.saving import save_model
+from lar.serving.export.generation_defaults import generation_defaults
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
@@ -120,15 +120,15 @@ def _write(
 ) -> Export:
     vocabulary = student.vocabulary
     reference = folder / REFERENCE_FILE
-    write_reference(student, reference, dtype)
-    progress(2, _STEPS)
-    _write_weights(student, folder, dtype, options)
-    progress(3, _STEPS)
     template = None if options.chat_template is None else Path(options.chat_template)
     write_tokenizer(backend, tokenizer_source, folder, template)
     vocabulary.save(folder / EXPORTED_VOCABULARY)
     exported = Tokenizer.load(folder)
-    _write_generation(student, exported, folder)
+    generation = generation_defaults(student, exported)
+    write_reference(student, reference, dtype)
+    progress(2, _STEPS)
+    _write_weights(student, folder, dtype, options, generation)
+    progress(3, _STEPS)
     record = {
         "format_version": FORMAT_VERSION,
         "form": options.form,
@@ -164,7 +164,9 @@ def _dtype(name: str, teacher: Path) -> torch.dtype:
     return {**DTYPES, "float16": torch.float16}.get(name, torch.float32)
 
 
-def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:
+def _write_weights(
+    student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions, generation: GenerationConfig
+) -> None:
     """The checkpoint, and the adapter's folder beside it if it is not merged."""
     if options.form == "lora":
         # Otherwise PEFT checks over the network whether the base's embedding was resized.
@@ -172,15 +174,8 @@ def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: 
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
     model = plain_model(student, merge_lora=options.form == "merged").to(dtype)
     model.config.dtype = dtype
-    with no_bar():
-        model.save_pretrained(str(folder))
-
-
-def _write_generation(student: Student, tokenizer: Tokenizer, folder: Path) -> None:
-    """The base's generation configuration, by which engines end a turn where `lar.generate` does."""
-    generation: GenerationConfig = deepcopy(student.base.generation_config)
-    generation.eos_token_id = end_ids(student.base, tokenizer) or None
-    generation.save_pretrained(str(folder))
+    model.generation_config = generation
+    save_model(model, folder)
 
 
 def _share(folder: Path) -> None:
