@@ -18,12 +18,14 @@ from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError, TrainingError, VocabularyError
+from lar.generation.calls import blank_configuration
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
+from lar.models.turn_ends import _warn
 from lar.serving.export import checkpoint, export
-from lar.serving.export.generation_defaults import generation_defaults
+from lar.serving.export.generation_defaults import drop_latents, generation_defaults
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import check_tokenizer, self_check
@@ -94,6 +96,28 @@ def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, voc
 def test_an_export_ends_its_turns(merged, vocabulary):
     ends = GenerationConfig.from_pretrained(merged.folder).eos_token_id
     assert ends == [vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
+
+
+def test_no_latent_ends_a_turn(student_folder, teacher_folder, vocabulary, caplog):
+    """Whose id a base names that its tokenizer does not have."""
+    _warn.cache_clear()
+    student = student_of(student_folder, teacher_folder)
+    beyond = vocabulary.base_size + 1
+    own = student.base.generation_config
+    own.eos_token_id, own.pad_token_id, own.bos_token_id = [5, beyond], beyond + 1, 3
+    end = vocabulary.tokenizer.backend.token_to_id("<|im_end|>")
+    written = generation_defaults(student, vocabulary.tokenizer)
+    assert (written.eos_token_id, written.pad_token_id, written.bos_token_id) == ([5, end], None, 3)
+    said = [record.message for record in caplog.records if "left out" in record.message]
+    assert [message.rsplit(": ", 1)[1] for message in said] == [str(beyond), str(beyond + 1)]
+    assert Requests(student, Sampling(), 1, None).ends == {5, end}
+    with blank_configuration(student):
+        assert student.base.generation_config.eos_token_id == [5]
+    drop_latents(own, vocabulary)
+    assert (own.eos_token_id, own.pad_token_id, own.bos_token_id) == ([5], None, 3)
+    own.eos_token_id = [5, beyond]
+    plain = Student.plain(student.unload(), vocabulary.tokenizer)
+    assert generation_defaults(plain, vocabulary.tokenizer).eos_token_id == [5, beyond, end]
 
 
 def with_generation(folder: Path, teacher: Path, values: dict[str, object]) -> Path:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from transformers import GenerationConfig
 
 from lar.distillation.student import Student
+from lar.models.turn_ends import base_ids
 
 _LOCK = Lock()
 # Of each model within calls: its own configuration, and the number of calls.
@@ -40,7 +41,8 @@ def blank_configuration(student: Student) -> Iterator[None]:
         for model in models:
             own, calls = _BLANKED.get(model) or (model.generation_config, 0)
             _BLANKED[model] = own, calls + 1
-            model.generation_config = GenerationConfig(eos_token_id=own.eos_token_id)
+            ends = base_ids(own.eos_token_id, student.vocabulary) or None
+            model.generation_config = GenerationConfig(eos_token_id=ends)
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES
 from lar.models.saving import save_model
-from lar.serving.export.generation_defaults import generation_defaults
+from lar.serving.export.generation_defaults import drop_latents, generation_defaults
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
@@ -174,6 +174,7 @@ def _write_weights(
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
     model = plain_model(student, merge_lora=options.form == "merged").to(dtype)
     model.config.dtype = dtype
+    drop_latents(model.config, student.vocabulary)
     model.generation_config = generation
     save_model(model, folder)
 

@@ -7,8 +7,9 @@ from typing import Any
 from transformers import GenerationConfig
 
 from lar.distillation.student import Student
-from lar.models.turn_ends import end_ids
+from lar.models.turn_ends import base_ids, end_ids
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,23 @@ def generation_defaults(student: Student, tokenizer: Tokenizer) -> GenerationCon
     the base has many different tokens. Where values for sampling are set, `do_sample` is too.
     """
     generation = deepcopy(student.base.generation_config)
-    generation.eos_token_id = end_ids(student.base, tokenizer) or None
+    generation.eos_token_id = end_ids(student.base, tokenizer, student.vocabulary) or None
+    drop_latents(generation, student.vocabulary)
     if len(student.vocabulary):
         _drop_penalties(generation)
     # Engines sample with a temperature whether or not there is a `do_sample`; one of 0 stays greedy.
     if _set(generation, _SAMPLING) and generation.temperature != 0:
         generation.do_sample = True
     return generation
+
+
+def drop_latents(config: Any, vocabulary: LatentVocabulary) -> None:
+    """Change a configuration so that no latent ends or begins a text, or pads it; see `base_ids`."""
+    for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
+        value = getattr(config, name, None)
+        if value is not None:
+            kept = base_ids(value, vocabulary)
+            setattr(config, name, (kept or None) if isinstance(value, list) else next(iter(kept), None))
 
 
 def _drop_penalties(generation: GenerationConfig) -> None:
