@@ -26,6 +26,7 @@ from lar.models.compatibility import quiet_peft
 from lar.models.turn_ends import _warn
 from lar.serving.export import checkpoint, export
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
+from lar.serving.export.gguf import GGUF_FILE, write_gguf
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import check_tokenizer, self_check
@@ -429,6 +430,27 @@ def test_a_damaged_adapter_of_a_student_is_one_line(student_folder, teacher_fold
     with pytest.raises(TrainingError, match="adapter is damaged, or of another model") as found:
         student_of(changed, teacher_folder)
     assert "\n" not in str(found.value)
+
+
+CONVERTER = """
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("model")
+for name in ("--outtype", "--outfile", "--model-name"):
+    parser.add_argument(name)
+given = parser.parse_args()
+pathlib.Path(given.outfile).write_text(json.dumps(given.model_name))
+"""
+
+
+def test_a_gguf_has_the_name_of_the_export(tmp_path):
+    """And not that of the temporary folder in which it is written."""
+    llama_cpp, folder = tmp_path / "llama.cpp", tmp_path / ".student.k3x9.partial"
+    llama_cpp.mkdir()
+    folder.mkdir()
+    (llama_cpp / "convert_hf_to_gguf.py").write_text(CONVERTER)
+    write_gguf(folder, "student", llama_cpp, "f16")
+    assert json.loads((folder / GGUF_FILE).read_text()) == "student"
 
 
 def test_bad_input_has_one_line(student_folder, tmp_path):

@@ -147,7 +147,7 @@ def _write(
     _share(folder)
     progress(4, _STEPS)
     if options.llama_cpp is not None:
-        write_gguf(folder, Path(options.llama_cpp), options.gguf_type)
+        write_gguf(folder, target.resolve().name, Path(options.llama_cpp), options.gguf_type)
     progress(_STEPS, _STEPS)
     return Export(target, record, report)
 
