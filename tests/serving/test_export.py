@@ -248,6 +248,19 @@ def test_auto_is_the_dtype_of_the_teachers_base(dtype, teacher_folder, tmp_path)
         assert checkpoint._dtype("float16", teacher) == torch.float16
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("largest", ["1GB", "20KB"])
+def test_auto_is_the_dtype_of_weights_whose_configuration_has_none(dtype, largest, vocabulary, tmp_path):
+    model = tiny.model(vocabulary.base_size).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path, max_shard_size=largest)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    del config["dtype"]
+    file.write_text(json.dumps(config))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1 or largest == "20KB"
+    assert checkpoint._dtype("auto", tmp_path) == getattr(torch, dtype)
+
+
 def test_auto_writes_a_teacher_in_bfloat16_as_it_was(corpus, vocabulary, tmp_path):
     teacher = tmp_path / "teacher"
     tiny.model(vocabulary.base_size).to(torch.bfloat16).save_pretrained(teacher)

@@ -18,6 +18,7 @@ from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES
+from lar.models.folder import stored_dtype
 from lar.models.saving import save_model
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
 from lar.serving.export.gguf import check_converter, write_gguf
@@ -153,14 +154,16 @@ def _write(
 
 
 def _dtype(name: str, teacher: Path) -> torch.dtype:
-    """The dtype of an option; of "auto", that in the configuration of the teacher's base, else float32.
+    """The dtype of an option; of "auto", that of the teacher's base, else float32.
 
-    The student's own configuration does not have it: it was loaded in float32.
+    It is that in the base's configuration, and where that has none, that of its weights. The student's own
+    configuration does not have it: it was loaded in float32.
     """
     if name == "auto":
         base, _ = base_and_adapters(teacher)
         config = AutoConfig.from_pretrained(str(base), local_files_only=True)
-        name = str(config.dtype or config.get_text_config().dtype).removeprefix("torch.")
+        dtype = config.dtype or config.get_text_config().dtype or stored_dtype(base)
+        name = str(dtype).removeprefix("torch.")
     return {**DTYPES, "float16": torch.float16}.get(name, torch.float32)
 
 
