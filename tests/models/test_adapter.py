@@ -36,7 +36,9 @@ def test_it_is_a_plain_peft_folder_with_tokenizer_and_record(kept, teacher_folde
     assert json.loads((kept / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
         teacher_folder
     )
-    assert json.loads((kept / "adaptation.json").read_text())["merged"] is False
+    for folder, merged in ((kept, False), (kept.parent / "merged", True)):
+        record = json.loads((folder / "adaptation.json").read_text())
+        assert (record["merged"], record["model"]) == (merged, str(teacher_folder.resolve()))
     assert Tokenizer.load(kept).fingerprint == corpus.tokenizer.fingerprint
 
 

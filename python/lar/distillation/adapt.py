@@ -98,7 +98,8 @@ def adapt(
     student = train(sides, base, nothing, training, checkpoints_beside(output), progress)
     if options.sharding == "full":
         student = unsharded(student, model, options)
-    record = {**student.record, "options": asdict(options), "merged": merge}
+    origin = None if folder is None else str(folder)
+    record = {**student.record, "options": asdict(options), "merged": merge, "model": origin}
     result = _merged(student, output) if merge else _named(student, folder)
     set_trained_tasks(result, student.trained_tasks)
 

@@ -22,7 +22,7 @@ from lar.models.folder import stored_dtype
 from lar.models.saving import save_model
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
 from lar.serving.export.gguf import check_converter, write_gguf
-from lar.serving.export.inputs import fitting_tokenizer, teacher_of
+from lar.serving.export.inputs import card_folder, fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
 from lar.serving.export.options import ExportKeywords, ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
@@ -93,12 +93,13 @@ def export(
         check_converter(Path(options.llama_cpp))
     teacher = teacher_of(source, model)
     backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
+    card = card_folder(teacher, tokenizer_source)
     logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
     dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=RECORD_FILE) as folder:
-        return _write(loaded, dtype, backend, tokenizer_source, folder, target, options, progress)
+        return _write(loaded, dtype, backend, tokenizer_source, card, folder, target, options, progress)
 
 
 def _check_template(file: Path) -> None:
@@ -114,6 +115,7 @@ def _write(
     dtype: torch.dtype,
     backend: Backend,
     tokenizer_source: Path,
+    card: Path,
     folder: Path,
     target: Path,
     options: ExportOptions,
@@ -142,7 +144,7 @@ def _write(
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_digests(folder / TRAINED_FILE, student.trained_tasks)
-    write_model_card(folder, vocabulary, record, tokenizer_source, exported)
+    write_model_card(folder, vocabulary, record, card, exported)
     report = _checked(folder, target, reference)
     reference.unlink()
     _share(folder)
