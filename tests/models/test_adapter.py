@@ -5,12 +5,14 @@ import shutil
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from lar import adapt, distill
 from lar.corpus import Corpus
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import LarError, OptionError, TrainingError
+from lar.models.adapter import base_folder
 from lar.models.causal_lm import fingerprint, load_model
 from lar.scoring.score import score
 from lar.tokenizer.tokenizer import Tokenizer
@@ -34,7 +36,9 @@ def test_it_is_a_plain_peft_folder_with_tokenizer_and_record(kept, teacher_folde
     assert json.loads((kept / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
         teacher_folder
     )
-    assert json.loads((kept / "adaptation.json").read_text())["merged"] is False
+    for folder, merged in ((kept, False), (kept.parent / "merged", True)):
+        record = json.loads((folder / "adaptation.json").read_text())
+        assert (record["merged"], record["model"]) == (merged, str(teacher_folder.resolve()))
     assert Tokenizer.load(kept).fingerprint == corpus.tokenizer.fingerprint
 
 
@@ -83,6 +87,36 @@ def test_adapters_stack(kept, corpus, tmp_path):
     ids = torch.arange(8)[None]
     with torch.no_grad():
         assert torch.allclose(again(ids).logits, adapted(ids).logits, atol=1e-4)
+
+
+def test_a_model_is_saved_with_whatever_generation_configuration_it_has(corpus, tmp_path):
+    model = tiny.model(corpus.tokenizer.base_size)
+    model.generation_config = GenerationConfig(temperature=0.6)  # which transformers refuses to save
+    adapt(corpus, model, AdaptOptions(**FEW, max_steps=1), tmp_path / "adapted")
+    assert model.generation_config.temperature == 0.6
+    assert GenerationConfig.from_pretrained(tmp_path / "adapted").temperature == 0.6
+
+
+@pytest.mark.parametrize("name", ["..", "../base", "./base"])
+def test_a_name_with_a_dot_is_that_of_the_adapters_neighbour(name, tmp_path, monkeypatch):
+    """Where the working directory has such a folder too, as it always has a parent."""
+    adapter, elsewhere = tmp_path / "export" / "adapter", tmp_path / "elsewhere" / "deep"
+    for folder in (adapter / "base", adapter.parent / "base", elsewhere / "base", elsewhere.parent / "base"):
+        folder.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": name}))
+    monkeypatch.chdir(elsewhere)
+    assert base_folder(adapter).samefile(adapter / name)
+
+
+@pytest.mark.parametrize("name", ["../gone", "gone"])
+def test_where_a_missing_base_was_looked_for_is_told(name, tmp_path, monkeypatch):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": name}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingError, match="base_model_name_or_path") as caught:
+        base_folder(adapter)
+    assert all(str(place) in str(caught.value) for place in (tmp_path / name, adapter / name))
 
 
 def test_an_adapter_needs_a_base_with_a_name(corpus, tmp_path):

@@ -18,12 +18,15 @@ from lar.corpus import Corpus
 from lar.distillation import DistillOptions
 from lar.distillation.student import Student
 from lar.errors import EngineError, ExportError, OptionError, TrainingError, VocabularyError
+from lar.generation.calls import blank_configuration
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.mining.mine import mine
 from lar.models.compatibility import quiet_peft
+from lar.models.turn_ends import _warn
 from lar.serving.export import checkpoint, export
-from lar.serving.export.gguf import write_gguf
+from lar.serving.export.generation_defaults import drop_latents, generation_defaults
+from lar.serving.export.gguf import GGUF_FILE, write_gguf
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.reference import write_reference
@@ -83,11 +86,10 @@ def test_what_transformers_reads_is_the_student(merged, student_folder, teacher_
 
 
 @pytest.mark.parametrize("own", [None, 5, [7, 5]])
-def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, vocabulary, tmp_path):
+def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, vocabulary):
     student = student_of(student_folder, teacher_folder)
     student.base.generation_config.eos_token_id = own
-    checkpoint._write_generation(student, vocabulary.tokenizer, tmp_path)
-    ends = GenerationConfig.from_pretrained(tmp_path).eos_token_id
+    ends = generation_defaults(student, vocabulary.tokenizer).eos_token_id
     first = [] if own is None else [own] if own == 5 else own
     assert ends == [*first, vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
     assert set(ends) == Requests(student, Sampling(), 1, None).ends
@@ -97,6 +99,86 @@ def test_engines_end_a_turn_where_we_do(own, student_folder, teacher_folder, voc
 def test_an_export_ends_its_turns(merged, vocabulary):
     ends = GenerationConfig.from_pretrained(merged.folder).eos_token_id
     assert ends == [vocabulary.tokenizer.backend.token_to_id("<|im_end|>")]
+
+
+def test_no_latent_ends_a_turn(student_folder, teacher_folder, vocabulary, caplog):
+    """Whose id a base names that its tokenizer does not have."""
+    _warn.cache_clear()
+    student = student_of(student_folder, teacher_folder)
+    beyond = vocabulary.base_size + 1
+    own = student.base.generation_config
+    own.eos_token_id, own.pad_token_id, own.bos_token_id = [5, beyond], beyond + 1, 3
+    end = vocabulary.tokenizer.backend.token_to_id("<|im_end|>")
+    written = generation_defaults(student, vocabulary.tokenizer)
+    assert (written.eos_token_id, written.pad_token_id, written.bos_token_id) == ([5, end], None, 3)
+    said = [record.message for record in caplog.records if "left out" in record.message]
+    assert [message.rsplit(": ", 1)[1] for message in said] == [str(beyond), str(beyond + 1)]
+    assert Requests(student, Sampling(), 1, None).ends == {5, end}
+    with blank_configuration(student):
+        assert student.base.generation_config.eos_token_id == [5]
+    drop_latents(own, vocabulary)
+    assert (own.eos_token_id, own.pad_token_id, own.bos_token_id) == ([5], None, 3)
+    own.eos_token_id = [5, beyond]
+    plain = Student.plain(student.unload(), vocabulary.tokenizer)
+    assert generation_defaults(plain, vocabulary.tokenizer).eos_token_id == [5, beyond, end]
+
+
+def with_generation(folder: Path, teacher: Path, values: dict[str, object]) -> Path:
+    """A copy of a teacher in `folder` that has `values` as its generation configuration."""
+    copy = shutil.copytree(teacher, folder / "teacher")
+    (copy / "generation_config.json").write_text(json.dumps(values))
+    return copy
+
+
+@pytest.mark.parametrize("latents", [True, False])
+def test_no_engine_penalizes_the_uses_of_a_latent(
+    latents, student_folder, teacher_folder, vocabulary, caplog
+):
+    penalties = {"repetition_penalty": 1.05, "no_repeat_ngram_size": 3, "presence_penalty": 0.5}
+    student = student_of(student_folder, teacher_folder)
+    if not latents:
+        student = Student.plain(student.unload(), vocabulary.tokenizer)
+    own = student.base.generation_config
+    own.update(**penalties, temperature=0.7, do_sample=True, allow_custom_entries=True)
+    written = generation_defaults(student, vocabulary.tokenizer).to_diff_dict()
+    kept = {name: written[name] for name in penalties if name in written}
+    assert kept == ({} if latents else penalties)
+    assert (written["temperature"], written["do_sample"]) == (0.7, True)
+    assert (own.repetition_penalty, own.presence_penalty) == (1.05, 0.5)
+    said = [record.message for record in caplog.records if "penalize" in record.message]
+    assert len(said) == latents
+    assert all(f"{name} {value}" in said[0] for name, value in penalties.items() if latents)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"temperature": 0.9, "top_p": 0.6}, True),
+        ({"do_sample": False, "top_k": 20}, True),
+        ({"temperature": 1.0, "top_k": 50}, None),
+        ({"temperature": 0.0}, None),
+        ({}, None),
+    ],
+)
+def test_what_engines_sample_with_is_a_valid_configuration(own, expected, student_folder, teacher_folder):
+    student = student_of(student_folder, teacher_folder)
+    student.base.generation_config = GenerationConfig(**own)
+    written = generation_defaults(student, student.vocabulary.tokenizer)
+    assert written.do_sample is expected
+    assert written.temperature == own.get("temperature")
+    if own.get("temperature") != 0:
+        written.validate(strict=True)
+
+
+@pytest.mark.parametrize("own", [{"temperature": 0.9, "top_p": 0.6}, {"temperature": 0.0}])
+def test_a_base_with_an_odd_generation_configuration_is_exported(
+    own, student_folder, teacher_folder, tmp_path
+):
+    teacher = with_generation(tmp_path, teacher_folder, {**own, "repetition_penalty": 1.05})
+    export(student_folder, tmp_path / "export", model=teacher)
+    written = json.loads((tmp_path / "export" / "generation_config.json").read_text())
+    assert {name: written[name] for name in own} == own
+    assert "repetition_penalty" not in written
 
 
 def test_the_report_says_what_was_checked(merged, vocabulary):
@@ -166,6 +248,19 @@ def test_auto_is_the_dtype_of_the_teachers_base(dtype, teacher_folder, tmp_path)
     for teacher in names:
         assert checkpoint._dtype("auto", teacher) == getattr(torch, dtype)
         assert checkpoint._dtype("float16", teacher) == torch.float16
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("largest", ["1GB", "20KB"])
+def test_auto_is_the_dtype_of_weights_whose_configuration_has_none(dtype, largest, vocabulary, tmp_path):
+    model = tiny.model(vocabulary.base_size).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path, max_shard_size=largest)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    del config["dtype"]
+    file.write_text(json.dumps(config))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1 or largest == "20KB"
+    assert checkpoint._dtype("auto", tmp_path) == getattr(torch, dtype)
 
 
 def test_auto_writes_a_teacher_in_bfloat16_as_it_was(corpus, vocabulary, tmp_path):
@@ -361,7 +456,7 @@ def test_a_transformers_that_is_too_old_is_refused(monkeypatch, version, is_old)
 def test_how_a_converter_failed_is_told(tmp_path, program, said):
     (tmp_path / "convert_hf_to_gguf.py").write_text(f"import sys\n{program}\n")
     with pytest.raises(ExportError, match=said) as caught:
-        write_gguf(tmp_path, tmp_path, "f16")
+        write_gguf(tmp_path, "export", tmp_path, "f16")
     assert "\n" not in str(caught.value)
 
 
@@ -463,6 +558,27 @@ def test_a_damaged_adapter_of_a_student_is_one_line(student_folder, teacher_fold
     with pytest.raises(TrainingError, match="adapter is damaged, or of another model") as found:
         student_of(changed, teacher_folder)
     assert "\n" not in str(found.value)
+
+
+CONVERTER = """
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("model")
+for name in ("--outtype", "--outfile", "--model-name"):
+    parser.add_argument(name)
+given = parser.parse_args()
+pathlib.Path(given.outfile).write_text(json.dumps(given.model_name))
+"""
+
+
+def test_a_gguf_has_the_name_of_the_export(tmp_path):
+    """And not that of the temporary folder in which it is written."""
+    llama_cpp, folder = tmp_path / "llama.cpp", tmp_path / ".student.k3x9.partial"
+    llama_cpp.mkdir()
+    folder.mkdir()
+    (llama_cpp / "convert_hf_to_gguf.py").write_text(CONVERTER)
+    write_gguf(folder, "student", llama_cpp, "f16")
+    assert json.loads((folder / GGUF_FILE).read_text()) == "student"
 
 
 def test_bad_input_has_one_line(student_folder, tmp_path):

@@ -1,5 +1,6 @@
 """The README.md of an export: metadata that the Hub reads, the latents' texts, the base's licence."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from lar.cli.next_step import after_export
+from lar.serving.export.inputs import card_folder
 from lar.serving.export.model_card import write_model_card
 from testing import toy
 
@@ -121,6 +123,37 @@ def test_the_licence_is_the_bases(base, vocabulary, metadata, licence, named):
     found = card.data.to_dict()
     assert {name: value for name, value in found.items() if name.startswith("license")} == licence
     assert named in card.text
+
+
+def adapted(folder, base, *, merged):
+    """A folder as `lar adapt` writes it, as far as it is of interest here."""
+    folder.mkdir()
+    (folder / "tokenizer.json").touch()
+    (folder / "adaptation.json").write_text(json.dumps({"merged": merged, "model": str(base)}))
+    if not merged:
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    return folder
+
+
+@pytest.mark.parametrize("kinds", list(itertools.product([True, False], repeat=2)))
+def test_title_and_licence_are_the_bases_through_adaptations(base, kinds, vocabulary):
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    teacher = base
+    for index, merged in enumerate(kinds):
+        teacher = adapted(base.parent / f"adapted-{index}", teacher, merged=merged)
+    assert card_folder(teacher, teacher) == base
+    card = card_of(card_folder(teacher, teacher), vocabulary)
+    assert card.data.license == "apache-2.0"
+    assert f"# base with {len(vocabulary)} latents" in card.text
+    (teacher / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert card_folder(teacher, teacher) == teacher
+
+
+@pytest.mark.parametrize("record", [{}, {"model": None}, {"model": "/nowhere/at-all"}, {"model": "."}])
+def test_where_the_base_is_not_known_the_card_is_the_teachers(base, record, monkeypatch):
+    (base / "adaptation.json").write_text(json.dumps(record))
+    monkeypatch.chdir(base)
+    assert card_folder(base, base).samefile(base)
 
 
 @pytest.mark.parametrize("content", [b"# A model\n", b"", b"---\n\xff\n---\n"])

@@ -1,14 +1,18 @@
 """Folders are written in one step: whatever happens, the earlier result or the new one is there."""
 
+import errno
 import os
+import re
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lar.errors import OptionError
-from lar.utils.files import atomic_folder, check_replaceable, check_usable, read_json, write_json
+from lar.utils.files import atomic_file, atomic_folder, check_replaceable, check_usable, read_json, write_json
 
 KIND = "kind.json"
 
@@ -18,6 +22,11 @@ def write(target, text, error=None):
         (folder / KIND).write_text(text)
         if error is not None:
             raise error
+
+
+def write_file(target, error):
+    with atomic_file(target):
+        raise error
 
 
 def names(folder):
@@ -122,6 +131,54 @@ def test_a_finished_folder_that_cannot_be_put_in_place_is_kept_and_named(
     assert str(kept) in str(caught.value)
     assert (kept / KIND).read_text() == "new"
     assert names(target.parent) == [kept.name, "out"]
+
+
+class OfRustError(Exception):
+    """As safetensors and tokenizers raise it."""
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_full_disk_is_one_error_whatever_library_writes(target, number, kind):
+    error = OfRustError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
+    if kind == "file":
+        target = target / KIND
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught:
+        write(target, "new", error) if kind == "folder" else write_file(target, error)
+    assert (caught.value.errno, caught.value.filename) == (number, str(target))
+    assert caught.value.__cause__ is error
+    assert "old" in {path.read_text() for path in target.parent.rglob(KIND)}
+    assert not list(target.parent.glob(".*"))
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_an_error_with_the_path(tmp_path):
+    pytest.importorskip("safetensors", reason="needs the extra `train`")
+    code = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import save_file
+from lar.utils.files import atomic_folder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    with atomic_folder(Path(sys.argv[1]), holds=None) as folder:
+        save_file({"weights": np.zeros(10_000)}, folder / "model.safetensors")
+except OSError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "student")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"[Errno 27] File too large: '{tmp_path / 'student'}'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["a failure", "no such file (os error 2)"])
+def test_other_errors_of_a_library_are_left_as_they_are(target, text):
+    error = OfRustError(text)
+    with pytest.raises(OfRustError) as caught:
+        write(target, "new", error)
+    assert caught.value is error
 
 
 def test_a_folder_has_the_access_rights_of_any_new_folder(target):

@@ -17,7 +17,8 @@ from lar.distillation.student import Student
 from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
-from lar.models.causal_lm import check_tokenizer, load_model, no_bar
+from lar.models.causal_lm import check_tokenizer, load_model
+from lar.models.saving import save_model
 from lar.models.trained_tasks import set_trained_tasks
 from lar.utils.arguments import opened
 from lar.utils.files import atomic_folder, check_replaceable
@@ -97,7 +98,8 @@ def adapt(
     student = train(sides, base, nothing, training, checkpoints_beside(output), progress)
     if options.sharding == "full":
         student = unsharded(student, model, options)
-    record = {**student.record, "options": asdict(options), "merged": merge}
+    origin = None if folder is None else str(folder)
+    record = {**student.record, "options": asdict(options), "merged": merge, "model": origin}
     result = _merged(student, output) if merge else _named(student, folder)
     set_trained_tasks(result, student.trained_tasks)
 
@@ -139,11 +141,11 @@ def _save(
     output: Path,
 ) -> None:
     """Write checkpoint or adapter; the tokenizer's files are the source folder's, else the corpus's copy."""
-    # Otherwise PEFT checks over the network whether the base's embedding was resized.
-    keywords = {} if record["merged"] else {"save_embedding_layers": False}
     with atomic_folder(output, holds=ADAPTATION_FILE) as folder:
-        with no_bar():
-            model.save_pretrained(str(folder), **keywords)
+        if record["merged"]:
+            save_model(model, folder)
+        else:  # without the keyword PEFT checks over the network whether the base's embedding was resized
+            model.save_pretrained(str(folder), save_embedding_layers=False)
         corpus.tokenizer.save(folder)
         companions = [] if source is None else [source / name for name in _COMPANIONS]
         for file in companions:

@@ -10,6 +10,8 @@ from torch import nn
 from transformers import GenerationConfig
 
 from lar.distillation.student import Student
+from lar.models.turn_ends import base_ids
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 _Before = TypeVar("_Before")
 _InUse = WeakKeyDictionary[Any, tuple[_Before, int]]
@@ -47,15 +49,16 @@ def blank_configuration(student: Student) -> Iterator[None]:
     with ExitStack() as stack:
         for model in {student.model, student.base}:
             if "generation_config" in vars(model):
-                stack.enter_context(_blanked(model))
+                stack.enter_context(_blanked(model, student.vocabulary))
         yield
 
 
 @contextmanager
-def _blanked(model: Any) -> Iterator[None]:
+def _blanked(model: Any, vocabulary: LatentVocabulary) -> Iterator[None]:
     def change() -> GenerationConfig:
         own: GenerationConfig = model.generation_config
-        model.generation_config = GenerationConfig(eos_token_id=own.eos_token_id)
+        ends = base_ids(own.eos_token_id, vocabulary) or None
+        model.generation_config = GenerationConfig(eos_token_id=ends)
         return own
 
     def give_back(own: GenerationConfig) -> None:

@@ -95,4 +95,5 @@ class Requests(StoppingCriteria):  # type: ignore[misc]  # transformers is not t
 
 
 def _end_ids(student: Student, sampling: Sampling) -> frozenset[int]:
-    return frozenset([*end_ids(student.base, student.vocabulary.tokenizer), *sampling.end])
+    vocabulary = student.vocabulary
+    return frozenset([*end_ids(student.base, vocabulary.tokenizer, vocabulary), *sampling.end])

@@ -56,7 +56,8 @@ def base_and_adapters(folder: Path) -> tuple[Path, list[Path]]:
 def base_folder(folder: Path) -> Path:
     """The folder of the model that an adapter was trained on.
 
-    A relative path in the configuration is resolved from the working directory, then from the adapter.
+    A relative path in the configuration is resolved from the working directory, then from the adapter. One
+    that begins with a dot, such as the `..` of an export's adapter, is resolved from the adapter first.
 
     Raises:
         TrainingError: the configuration is broken, or the folder that it names does not exist.
@@ -68,11 +69,15 @@ def base_folder(folder: Path) -> Path:
         raise TrainingError(f"{file}: not an adapter's configuration ({error})") from None
     if not name or not isinstance(name, str):
         raise TrainingError(f"{file}: names no base model (base_model_name_or_path)")
-    for place in (Path(name), folder / name):
+    places = [Path(name), folder / name]
+    if name.startswith("."):
+        places.reverse()
+    for place in places:
         if place.is_dir():
             return place
+    looked = " or ".join(str(place) for place in dict.fromkeys(map(Path.absolute, places)))
     raise TrainingError(
-        f"{file}: its base model {name} is not a folder here; correct base_model_name_or_path"
+        f"{file}: its base model {name} is no folder here ({looked}); correct base_model_name_or_path"
     )
 
 

@@ -11,6 +11,8 @@ CONFIG_FILE = "config.json"
 # What transformers loads from a folder: the whole weights, or the index of their parts.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ".index.json"
+# The floating-point types of safetensors in which a model can be written, by their names in torch.
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 def check_weights(folder: Path) -> None:
@@ -19,8 +21,22 @@ def check_weights(folder: Path) -> None:
         if (folder / TOKENIZER_FILE).is_file():
             raise TrainingError(f"{folder} has only a tokenizer; training needs the model's weights")
         raise TrainingError(f"{folder}: not a causal language model's folder: no {CONFIG_FILE}")
-    if any((folder / name).is_file() for name in _WEIGHTS):
-        return
+    names = weight_files(folder)
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise TrainingError(
+            f"{folder}: {len(missing)} of {len(names)} files of weights are not there, such as {missing[0]}"
+        )
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The names of the files from which transformers loads a folder's weights.
+
+    Raises:
+        TrainingError: there are neither weights nor an index of them, or it is damaged.
+    """
+    whole = next((name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if whole is not None:
+        return [whole]
     indices = [folder / f"{name}{_INDEX}" for name in _WEIGHTS]
     index = next(filter(Path.is_file, indices), None)
     if index is None:
@@ -28,13 +44,28 @@ def check_weights(folder: Path) -> None:
             f"{folder} has a configuration and no weights ({' or '.join(_WEIGHTS)}); training needs them"
         )
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names: set[str] = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return sorted(names)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{index}: not an index of weights ({error!r})") from None
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise TrainingError(
-            f"{folder}: {len(missing)} of {len(names)} files of weights are not there, such as {missing[0]}"
-        )
+
+
+def stored_dtype(folder: Path) -> str | None:
+    """The dtype of a folder's weights in safetensors, by its name in torch; None where there are no such.
+
+    It is that of the first floating-point tensor, as in transformers. The weights are not read.
+    """
+    from safetensors import safe_open
+
+    for name in weight_files(folder):
+        if not name.endswith(".safetensors"):
+            continue
+        with safe_open(str(folder / name), "pt") as weights:
+            found = (_DTYPES.get(weights.get_slice(key).get_dtype()) for key in weights.keys())  # noqa: SIM118
+            dtype = next(filter(None, found), None)
+        if dtype is not None:
+            return dtype
+    return None
 
 
 def check_causal_lm(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lar.errors import OptionError
+from lar.errors import LarError, OptionError
 
 
 def _umask() -> int:
@@ -26,6 +27,8 @@ _UMASK = _umask()
 
 # What a full disk raises, and a limit on the size of files or of what a user may store.
 _FULL = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT") if hasattr(errno, name)}
+# How libraries in Rust (safetensors, tokenizers) word an error of the system, which they raise as their own.
+_OF_SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -42,11 +45,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files that only their owner can read and write
     try:
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        _name(error, target)
-        raise
+        with writing(target):
+            yield temporary
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -137,12 +138,11 @@ def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     try:
-        temporary.chmod(0o777 & ~_UMASK)
-        yield temporary
-    except BaseException as error:
+        with writing(target):
+            temporary.chmod(0o777 & ~_UMASK)
+            yield temporary
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            _name(error, target)
         raise
     _replace(target, temporary)
 
@@ -182,7 +182,23 @@ def temporary_files() -> Iterator[None]:
         raise
 
 
-def _name(error: OSError, target: Path) -> None:
-    """Give an error of writing, such as that of a full disk, the path that was to be written."""
-    if error.errno is not None and error.filename is None:
-        error.filename = str(target)
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Give an error of writing within the block, such as that of a full disk, the path `target`.
+
+    Libraries in Rust raise the error of a full disk as one of their own; it becomes an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(target)
+        raise
+    except LarError:
+        raise
+    except Exception as error:
+        found = _OF_SYSTEM.search(str(error))
+        number = int(found[1]) if found else 0
+        if number not in _FULL:
+            raise
+        raise OSError(number, os.strerror(number), str(target)) from error

@@ -28,6 +28,7 @@ from lar.distillation.training.optimizer import optimizer_for
 from lar.distillation.training.sharding import load_whole_state, readable, shard, whole_state
 from lar.distillation.training.step import DistillationStep
 from lar.distillation.training.stopping import StoppingCallback, best_weights, has_ended, kept_weights
+from lar.utils.files import writing
 from lar.utils.processes import is_main
 from lar.utils.progress import Progress, silent
 
@@ -162,7 +163,8 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            self.model.student.save_weights(folder, learnt)
+            with writing(folder):
+                self.model.student.save_weights(folder, learnt)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
         self.model.student.load_weights(Path(resume_from_checkpoint))

@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,10 +17,12 @@ import lar
 from lar.distillation.student import Student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
-from lar.models.causal_lm import DTYPES, no_bar
-from lar.models.turn_ends import end_ids
+from lar.models.causal_lm import DTYPES
+from lar.models.folder import stored_dtype
+from lar.models.saving import save_model
+from lar.serving.export.generation_defaults import drop_latents, generation_defaults
 from lar.serving.export.gguf import check_converter, write_gguf
-from lar.serving.export.inputs import fitting_tokenizer, teacher_of
+from lar.serving.export.inputs import card_folder, fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
 from lar.serving.export.options import ExportKeywords, ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
@@ -92,12 +93,13 @@ def export(
         check_converter(Path(options.llama_cpp))
     teacher = teacher_of(source, model)
     backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
+    card = card_folder(teacher, tokenizer_source)
     logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
     dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=RECORD_FILE) as folder:
-        return _write(loaded, dtype, backend, tokenizer_source, folder, target, options, progress)
+        return _write(loaded, dtype, backend, tokenizer_source, card, folder, target, options, progress)
 
 
 def _check_template(file: Path) -> None:
@@ -113,6 +115,7 @@ def _write(
     dtype: torch.dtype,
     backend: Backend,
     tokenizer_source: Path,
+    card: Path,
     folder: Path,
     target: Path,
     options: ExportOptions,
@@ -120,15 +123,15 @@ def _write(
 ) -> Export:
     vocabulary = student.vocabulary
     reference = folder / REFERENCE_FILE
-    write_reference(student, reference, dtype)
-    progress(2, _STEPS)
-    _write_weights(student, folder, dtype, options)
-    progress(3, _STEPS)
     template = None if options.chat_template is None else Path(options.chat_template)
     write_tokenizer(backend, tokenizer_source, folder, template)
     vocabulary.save(folder / EXPORTED_VOCABULARY)
     exported = Tokenizer.load(folder)
-    _write_generation(student, exported, folder)
+    generation = generation_defaults(student, exported)
+    write_reference(student, reference, dtype)
+    progress(2, _STEPS)
+    _write_weights(student, folder, dtype, options, generation)
+    progress(3, _STEPS)
     record = {
         "format_version": FORMAT_VERSION,
         "form": options.form,
@@ -141,30 +144,34 @@ def _write(
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     write_digests(folder / TRAINED_FILE, student.trained_tasks)
-    write_model_card(folder, vocabulary, record, tokenizer_source, exported)
+    write_model_card(folder, vocabulary, record, card, exported)
     report = _checked(folder, target, reference)
     reference.unlink()
     _share(folder)
     progress(4, _STEPS)
     if options.llama_cpp is not None:
-        write_gguf(folder, Path(options.llama_cpp), options.gguf_type)
+        write_gguf(folder, target.resolve().name, Path(options.llama_cpp), options.gguf_type)
     progress(_STEPS, _STEPS)
     return Export(target, record, report)
 
 
 def _dtype(name: str, teacher: Path) -> torch.dtype:
-    """The dtype of an option; of "auto", that in the configuration of the teacher's base, else float32.
+    """The dtype of an option; of "auto", that of the teacher's base, else float32.
 
-    The student's own configuration does not have it: it was loaded in float32.
+    It is that in the base's configuration, and where that has none, that of its weights. The student's own
+    configuration does not have it: it was loaded in float32.
     """
     if name == "auto":
         base, _ = base_and_adapters(teacher)
         config = AutoConfig.from_pretrained(str(base), local_files_only=True)
-        name = str(config.dtype or config.get_text_config().dtype).removeprefix("torch.")
+        dtype = config.dtype or config.get_text_config().dtype or stored_dtype(base)
+        name = str(dtype).removeprefix("torch.")
     return {**DTYPES, "float16": torch.float16}.get(name, torch.float32)
 
 
-def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions) -> None:
+def _write_weights(
+    student: Student, folder: Path, dtype: torch.dtype, options: ExportOptions, generation: GenerationConfig
+) -> None:
     """The checkpoint, and the adapter's folder beside it if it is not merged."""
     if options.form == "lora":
         # Otherwise PEFT checks over the network whether the base's embedding was resized.
@@ -172,15 +179,9 @@ def _write_weights(student: Student, folder: Path, dtype: torch.dtype, options: 
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
     model = plain_model(student, merge_lora=options.form == "merged").to(dtype)
     model.config.dtype = dtype
-    with no_bar():
-        model.save_pretrained(str(folder))
-
-
-def _write_generation(student: Student, tokenizer: Tokenizer, folder: Path) -> None:
-    """The base's generation configuration, by which engines end a turn where `lar.generate` does."""
-    generation: GenerationConfig = deepcopy(student.base.generation_config)
-    generation.eos_token_id = end_ids(student.base, tokenizer) or None
-    generation.save_pretrained(str(folder))
+    drop_latents(model.config, student.vocabulary)
+    model.generation_config = generation
+    save_model(model, folder)
 
 
 def _share(folder: Path) -> None:

@@ -16,13 +16,14 @@ def check_converter(llama_cpp: Path) -> None:
         raise OptionError(f"{llama_cpp}: has no {_CONVERTER} (--gguf takes llama.cpp's source folder)")
 
 
-def write_gguf(folder: Path, llama_cpp: Path, gguf_type: str) -> None:
-    """Write `model.gguf` into the export at `folder`.
+def write_gguf(folder: Path, name: str, llama_cpp: Path, gguf_type: str) -> None:
+    """Write `model.gguf` into the export at `folder`, a temporary one; `name` is that of the model inside.
 
     Raises:
         ExportError: the converter failed; the message has its last line.
     """
     command = [sys.executable, str(llama_cpp / _CONVERTER), str(folder), "--outtype", gguf_type]
+    command += ["--model-name", name]  # else the converter takes the folder's
     done = subprocess.run(
         [*command, "--outfile", str(folder / GGUF_FILE)], capture_output=True, text=True, check=False
     )

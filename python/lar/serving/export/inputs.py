@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
-from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import TrainingError, VocabularyError
 from lar.mining.engine_gates.static import STATIC_GATES
-from lar.models.adapter import base_folder, is_adapter
+from lar.models.adapter import base_and_adapters, base_folder, is_adapter
+from lar.serving.export.model_card import CARD_FILE
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, source_folder
+from lar.utils.files import read_json
 from lar.utils.paths import StrPath
 from lar.vocabulary.storage import TOKENIZER_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -44,6 +46,31 @@ def fitting_tokenizer(student: Path, teacher: Path, options: ExportOptions) -> t
     source = source_folder(vocabulary, teacher, student / VOCABULARY_FOLDER / TOKENIZER_NAME)
     make = decode_only_backend if options.decode_only else exported_backend
     return make(vocabulary), source
+
+
+def card_folder(teacher: Path, tokenizer_source: Path) -> Path:
+    """The folder whose model card has the base's title and licence: the tokenizer's, if it has a card.
+
+    Else that of the model from which `lar adapt` has made the teacher, once or again; `lar adapt` writes no
+    card. Of an older version's merged model, and where the model is gone, it is the teacher.
+    """
+    if (tokenizer_source / CARD_FILE).is_file():
+        return tokenizer_source
+    folder, seen = base_and_adapters(teacher)[0], set[Path]()
+    while not (folder / CARD_FILE).is_file() and folder.resolve() not in seen:
+        seen.add(folder.resolve())
+        origin = _origin(folder)
+        if origin is not None and origin.is_dir():
+            folder = base_and_adapters(origin)[0]
+    return folder
+
+
+def _origin(folder: Path) -> Path | None:
+    """The model that a folder records as the one of which `lar adapt` has made it."""
+    if not (folder / ADAPTATION_FILE).is_file():
+        return None
+    name = read_json(folder / ADAPTATION_FILE, TrainingError).get("model")
+    return Path(name) if isinstance(name, str) else None
 
 
 def _check_gates(vocabulary: LatentVocabulary) -> None:

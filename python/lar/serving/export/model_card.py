@@ -13,6 +13,7 @@ from lar.tokenizer.tool_call_opener import tool_call_opener
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
+CARD_FILE = "README.md"
 _SHOWN = 20
 
 _LICENCE_FIELDS = ("license", "license_name", "license_link")
@@ -65,11 +66,14 @@ def write_model_card(
     folder: Path,
     vocabulary: LatentVocabulary,
     record: dict[str, Any],
-    tokenizer_source: Path,
+    base: Path,
     tokenizer: Tokenizer,
 ) -> None:
-    """Write README.md into an export; `vocabulary` has its ids, `tokenizer` its template."""
-    licence = _licence(tokenizer_source)
+    """Write README.md into an export; `vocabulary` has its ids, `tokenizer` its template.
+
+    `base` is the folder whose name and licence it has.
+    """
+    licence = _licence(base)
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -79,7 +83,7 @@ def write_model_card(
     best = sorted(vocabulary.latents, key=lambda latent: latent.saving, reverse=True)[:_SHOWN]
     text = _TEXT.format(
         metadata=metadata.to_yaml(),
-        title=f"{tokenizer_source.resolve().name} with {len(vocabulary)} latents",
+        title=f"{base.resolve().name} with {len(vocabulary)} latents",
         latents=len(vocabulary),
         tokenizer=_tokenizer_note(record["decode_only"]),
         serving=_serving(folder, record["form"], tokenizer),
@@ -94,7 +98,7 @@ def write_model_card(
         vocabulary=EXPORTED_VOCABULARY,
         notes=_licence_note(licence.get("license_name") or licence.get("license")),
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def _serving(folder: Path, form: str, tokenizer: Tokenizer) -> str:
@@ -152,7 +156,7 @@ def _row(latent: Latent) -> str:
 
 def _licence(source: Path) -> dict[str, Any]:
     """The licence fields of the base's model card; empty without a readable card."""
-    card = source / "README.md"
+    card = source / CARD_FILE
     if not card.is_file():
         return {}
     try:
