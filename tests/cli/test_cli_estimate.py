@@ -175,6 +175,18 @@ def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):
     assert "mini_swe" not in out  # figures of other logs are in the documentation
 
 
+def test_the_bill_of_a_sample_has_its_standard_error(run, logs, model, monkeypatch):
+    monkeypatch.setattr("lar.evaluation.sample.FEWEST", 8)
+    given = ("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue", *SMALL, *PRICES)
+    for most, is_sample in ((1500, True), (10**9, False)):
+        _, out, _ = run(*given, "--most-tokens", most)
+        shown = re.search(r"^by a sample +without latents ± \d+\.\d%, two", out, re.MULTILINE)
+        assert bool(shown) is is_sample
+        found = json.loads(run(*given, "--most-tokens", most, "--json")[1])
+        assert (found["bill"]["without_error"] > 0) is is_sample
+        assert found["bill"]["without_error"] >= found["tokens_in_all_error"]
+
+
 @pytest.mark.parametrize("columns", [40, 60])
 def test_narrow_terminals_get_every_figure_in_short_lines(run, corpus, monkeypatch, columns):
     wide = run("estimate", corpus.path, *SMALL, *PRICES)[1]

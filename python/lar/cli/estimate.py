@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lar.cli.next_step import Command
     from lar.evaluation.estimate import Estimate, Point
     from lar.evaluation.money import Prices
+    from lar.evaluation.sample import Sample
 
 RUNS = 1000  # whose bill is shown where no number is given
 
@@ -114,7 +115,7 @@ def command(
         )
     folder = tokenizer or sample.corpus.path
     cost = training_cost(folder, found.tokens_in_all, found.recommended.size)
-    month = _bill_of(found.recommended, bill)
+    month = _bill_of(found.recommended, bill, found.whole)
     summary = {
         **found.to_dict(),
         "realised": list(REALISED),
@@ -158,17 +159,22 @@ def _bill(
     return Prices(runs_per_month or RUNS, price_input, price_output, price_cached, machine)
 
 
-def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
-    """A month's cost without latents, and with those of a point at both ends of what students realised."""
+def _bill_of(point: "Point", prices: "Prices | None", whole: "Sample") -> dict[str, Any] | None:
+    """A month's cost without latents, and with those of a point at both ends of what students realised.
+
+    without_error: two standard errors of `without`, as a share; 0 where all logs were measured.
+    """
     if prices is None:
         return None
     from lar.evaluation.money import realised
+    from lar.evaluation.usage import base_tokens_by_task
 
     usage = point.usage
     without = prices.month(usage.base, usage.runs)
     written = prices.written(usage.base, usage.runs)
     students = [realised(usage, share) for share in reversed(REALISED)]
     months = [prices.month(found.units, found.runs) for found in students]
+    costs = {task: prices.month(tokens, 1) for task, tokens in base_tokens_by_task(whole.corpus).items()}
     return {
         "runs": prices.runs,
         "price_input": prices.input,
@@ -176,6 +182,7 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
         "price_output": prices.output,
         "gpu": None if prices.machine is None else asdict(prices.machine),
         "without": round(without, 6),
+        "without_error": round(whole.error_of_all(costs), 4),
         "with": [round(month, 6) for month in months],
         "saved_written": [round(written - prices.written(found.units, found.runs), 6) for found in students],
     }

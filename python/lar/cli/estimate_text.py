@@ -192,6 +192,11 @@ def _print_bill(point: "Point", bill: dict[str, Any], unwritten: str) -> None:
         high, low = bill["saved_written"]
         text += f"; of this {low:,.2f} to {high:,.2f} are for what is written, the rest for what is sent"
     print_prose(text, hanging=16)
+    if error := bill["without_error"]:
+        print_prose(
+            f"{'by a sample':<16}without latents ± {error:.1%}, two standard errors over the sample's tasks",
+            hanging=16,
+        )
     left_out = [f"tokens without a price ({', '.join(missing)})"] if missing else []
     for text in [*left_out, *filter(None, [unwritten])]:
         print_prose(f"{'not in the bill':<16}{text}", hanging=16)
