@@ -144,7 +144,8 @@ def _print_training(cost: dict[str, Any] | None) -> None:
         )
         return
     print_prose(
-        f"Training: one pass over all logs, the default, is {cost['tokens'] / 1e6:,.1f} M tokens, with"
+        f"Training: one pass over all logs, the default, reads {cost['tokens'] / 1e6:,.1f} M tokens in"
+        f" windows of at most {cost['max_length']:,} (max_length; a long run's windows repeat its head), with"
         f" {cost['parameters'] / 1e9:.2f} B parameters {about_hours(cost['hours'])} of one H100, and as"
         f" much for the control.{_price(cost)} Memory: {cost['weights_gib']:.1f} GiB for the weights,"
         f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic (4"
