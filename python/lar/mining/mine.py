@@ -99,6 +99,21 @@ def mine(
     return _Mining(corpus.training, chosen[0], before, backend or OneMachine(), progress).fitting(sizes)
 
 
+def mine_sample(
+    sample: Corpus, scale: float, size: int | None = None, *, progress: Progress = silent
+) -> LatentVocabulary:
+    """A vocabulary as `mine` has it, of a sample of logs; without `size`, the size is chosen for all of them.
+
+    scale: the tokens of all logs by those of the sample. A latent's uses are multiplied by it where the size
+    is chosen, as `lar.estimate` does.
+    """
+    options = MiningOptions() if size is None else MiningOptions(size=size)
+    _warn_of_one_task(sample)
+    _check_scores(sample, options)
+    sizes = _sizes(None, None) if size is None else (size,)
+    return _Mining(sample, options, None, OneMachine(), progress).fitting(sizes, scale)
+
+
 def mine_each(
     corpus: Corpus,
     sizes: Sequence[int],

@@ -21,7 +21,7 @@ from lar.evaluation.reporting.measure import measure
 from lar.evaluation.reporting.origin import Given, Missing
 from lar.evaluation.reporting.visible import visible
 from lar.evaluation.sample import sampled
-from lar.mining.mine import mine
+from lar.mining.mine import mine_sample
 from lar.utils.arguments import opened
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
@@ -132,7 +132,10 @@ def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
 def _mined(
     corpora: Mapping[str, Corpus], most_tokens: int, size: int | None, progress: Progress
 ) -> LatentVocabulary:
-    """A vocabulary of the corpus's training side, or of four fifths of the tasks if it has no split."""
+    """A vocabulary of the corpus's training side, or of four fifths of the tasks if it has no split.
+
+    Of more than `most_tokens` a sample is mined, and the size is chosen by its uses, scaled to all of these.
+    """
     if len(corpora) > 1:
         raise OptionError("a report on several corpora needs a vocabulary: mine one with lar mine")
     [corpus] = corpora.values()
@@ -142,7 +145,9 @@ def _mined(
             _ = divided.training
             corpus = divided
     annotate(progress, "mining")
-    return mine(_sampled(corpus.training, most_tokens), size, progress=progress)
+    training = corpus.training
+    sample = _sampled(training, most_tokens)
+    return mine_sample(sample, training.num_tokens / sample.num_tokens, size, progress=progress)
 
 
 def _render(made: Mapping[str, Any]) -> str:
