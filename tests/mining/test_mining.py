@@ -264,6 +264,12 @@ def test_options_out_of_range_are_refused(corpus, option):
         mine(corpus, **{option: 0})
 
 
+@pytest.mark.parametrize("size", [1 << 26, 10**20])
+def test_a_size_for_which_there_are_no_ids_is_refused_by_its_name(corpus, size):
+    with pytest.raises(OptionError, match=f"size must be from 1 to .*, not {size}$"):
+        mine(corpus, size=size)
+
+
 def test_a_corpus_without_an_agent_is_refused(tokenizer):
     run = Trajectory(id="1", task="1", messages=[{"role": "user", "content": "anybody there?"}])
     with pytest.raises(CorpusError, match="no token of an agent"):

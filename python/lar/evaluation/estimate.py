@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Unpack
 
 from lar.corpus import Corpus
-from lar.corpus.selection import OnSide
+from lar.corpus.selection import HOLD_OUT, OnSide
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
@@ -29,7 +29,6 @@ from lar.vocabulary.turn_lengths import TurnLength
 logger = logging.getLogger(__name__)
 
 CALL = "lar.estimate(corpus)"
-HELD_OUT = 0.2
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
 # The gate whose price is measured beside a curve without one.
@@ -378,7 +377,7 @@ def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
         CorpusError: there are fewer than five tasks, or they are too few for so many splits.
     """
     tasks = len(corpus.tasks)
-    if tasks < 1 / HELD_OUT:
+    if tasks < 1 / HOLD_OUT:
         number_of = f"{tasks} task is" if tasks == 1 else f"{tasks} tasks are"
         raise CorpusError(
             f"{number_of} too few to hold some out: an estimate needs at least 5. If the logs have more, name"
@@ -387,7 +386,7 @@ def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
     found: list[tuple[Corpus, Corpus]] = []
     for seed in range(10 * number):
         try:
-            found.append(corpus.split(HELD_OUT, seed))
+            found.append(corpus.split(HOLD_OUT, seed))
         except CorpusError:
             continue  # all tasks on one side: possible with few tasks
         if len(found) == number:

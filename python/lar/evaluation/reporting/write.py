@@ -11,8 +11,8 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen
+from lar.corpus.selection import HOLD_OUT
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.estimate import HELD_OUT
 from lar.evaluation.reduction import check_same_tokenizer, corpora_of
 from lar.evaluation.reporting import page
 from lar.evaluation.reporting.evidence import Evidence
@@ -141,7 +141,7 @@ def _mined(
     [corpus] = corpora.values()
     if corpus.own_split is None:
         with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
-            divided = corpus.with_split(HELD_OUT)
+            divided = corpus.with_split(HOLD_OUT)
             _ = divided.training
             corpus = divided
     annotate(progress, "mining")
