@@ -5,10 +5,12 @@ import json
 import re
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
 import lar
+from lar.cli.estimate_text import REALISED
 from lar.corpus import Corpus
 from lar.trajectories import write_trajectories
 from testing import toy
@@ -173,6 +175,27 @@ def test_a_sample_is_named_as_one(run, logs, model, monkeypatch):
     assert "40 runs at 40 tasks, about " in out
     assert re.search(r"^Measured on a sample: (\d+) runs at \1 tasks", out, re.MULTILINE)
     assert "mini_swe" not in out  # figures of other logs are in the documentation
+
+
+def test_the_lower_end_of_the_bill_is_what_the_worse_of_two_trained_agents_saved():
+    docs = Path(__file__).parents[2] / "docs"
+    evidence = (docs / "evidence.md").read_text()
+    saved = re.findall(r"\| \*\*-([\d.]+)%\*\* \| -\d+% \|$", evidence, re.MULTILINE)
+    of_text = re.search(r"64 save ([\d.]+)%", (docs / "results/agents.md").read_text())[1]
+    assert len(saved) == 2
+    assert REALISED[0] == round(min(map(float, saved)) / float(of_text), 2)
+
+
+def test_the_bill_of_a_sample_has_its_standard_error(run, logs, model, monkeypatch):
+    monkeypatch.setattr("lar.evaluation.sample.FEWEST", 8)
+    given = ("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue", *SMALL, *PRICES)
+    for most, is_sample in ((1500, True), (10**9, False)):
+        _, out, _ = run(*given, "--most-tokens", most)
+        shown = re.search(r"^by a sample +without latents ± \d+\.\d%, two", out, re.MULTILINE)
+        assert bool(shown) is is_sample
+        found = json.loads(run(*given, "--most-tokens", most, "--json")[1])
+        assert (found["bill"]["without_error"] > 0) is is_sample
+        assert found["bill"]["without_error"] >= found["tokens_in_all_error"]
 
 
 @pytest.mark.parametrize("columns", [40, 60])

@@ -18,7 +18,7 @@ from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import ENOUGH, Estimate, Point, estimate
 from lar.evaluation.money import Machine, Prices, realised
 from lar.evaluation.recommendation import found_in_words
-from lar.evaluation.training_cost import training_cost
+from lar.evaluation.training_cost import tokens_read, training_cost
 from lar.evaluation.usage import Tokens, Usage, _tokens, base_usage, usage
 from lar.mining.mine import mine_each
 from lar.vocabulary.turn_lengths import TurnLength
@@ -348,6 +348,17 @@ def test_the_parameters_of_known_models(tmp_path, config, billions):
     assert 0.003 < cost.trained_gib / 8 / cost.weights_gib < 0.05  # LoRA of rank 16: 0.5% of a large model
     assert cost.hours == pytest.approx(4 * cost.parameters * 1e6 / (989e12 * 0.4) / 3600)
     assert training_cost(tmp_path / "nothing", tokens=1, latents=1) is None
+
+
+@pytest.mark.parametrize("max_length", [8, 40, 10**6])
+def test_training_reads_the_tokens_of_its_examples(corpus, vocabulary, max_length):
+    examples = pytest.importorskip("lar.distillation.data.examples").Examples(corpus, vocabulary, max_length)
+    found = tokens_read(corpus, max_length)
+    assert found == examples.lengths.sum()
+    # Runs that fit are read once, up to the end of the agent's last turn; others in part twice.
+    ends = sum(np.flatnonzero(row.action)[-1] + 1 for row in corpus)
+    assert max_length == 8 or (found == ends) == (max_length == 10**6)
+    assert max_length != 40 or found > ends
 
 
 def test_a_model_without_heads_is_of_an_unknown_shape(tmp_path):

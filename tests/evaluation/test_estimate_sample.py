@@ -1,6 +1,7 @@
 """A sample of logs: the tasks by brute force, the same in any order, and the whole where all are taken."""
 
 import random
+import statistics
 from collections import Counter
 
 import pytest
@@ -14,6 +15,7 @@ from lar.evaluation import minings
 from lar.evaluation import sample as sampling
 from lar.evaluation.estimate import PROBED, USUAL_GATE, estimate
 from lar.evaluation.sample import SEED, Sample, _Kept, _ratio, sampled, tokens_by_task
+from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage
 from lar.trajectories import Trajectory
 from testing import toy
 
@@ -176,6 +178,76 @@ def test_the_interval_of_all_tokens_usually_contains_them():
         found, error = _ratio({task: tokens[task] for task in chosen}, characters)
         held += abs(found - sum(tokens.values())) <= error * found
     assert held >= 0.9 * 200  # two standard errors: 95%, less for a small sample
+
+
+def chat(task: str, turns: int) -> Trajectory:
+    """A run with so many turns."""
+    turn = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "I go on as I did."}]
+    return Trajectory(f"run-{task}", task, turns * turn)
+
+
+def chats(seed: int, number: int, sigma: float = 1.3) -> list[Trajectory]:
+    """Runs of which a few have most of the turns, with a large sigma."""
+    chance = random.Random(seed)
+    return [chat(f"{seed}/{task}", 1 + int(chance.lognormvariate(1, sigma))) for task in range(number)]
+
+
+def test_with_a_long_tail_a_run_of_all_logs_is_nearer_to_the_truth_than_one_of_the_sample(tokenizer):
+    plain, scaled = [], []
+    for seed in range(15):
+        corpus = Corpus.build(chats(seed, 150), tokenizer)
+        truth = base_usage(corpus)
+        sample = Sample.of(corpus, corpus.num_tokens // 6)
+        measured = base_usage(sample.corpus)
+        found = sample.of_all(measured)
+        assert found.runs == truth.runs
+        assert found.base.generated + found.base.prompt == pytest.approx(corpus.num_tokens, abs=1)
+        of_truth = truth.base.generated / truth.runs
+        plain.append(abs(measured.base.generated / measured.runs / of_truth - 1))
+        scaled.append(abs(found.base.generated / found.runs / of_truth - 1))
+    assert statistics.fmean(plain) > 0.1
+    assert statistics.fmean(scaled) < statistics.fmean(plain) / 3
+
+
+def cost(tokens: Tokens) -> float:
+    return tokens.generated + 0.1 * tokens.cached
+
+
+def test_the_interval_of_a_sum_over_all_logs_usually_contains_it(tokenizer):
+    held = 0
+    for seed in range(20):
+        logs = chats(seed, 120, sigma=0.4)
+        corpus = Corpus.build(logs, tokenizer)
+        sample = Sample.of_logs(logs, tokenizer, corpus.num_tokens // 3)
+        found = cost(sample.of_all(base_usage(sample.corpus)).base)
+        truth = cost(base_usage(corpus).base)
+        costs = {task: cost(tokens) for task, tokens in base_tokens_by_task(sample.corpus).items()}
+        error = sample.error_of_all(costs)
+        assert sample.error < error < 0.3
+        held += abs(found - truth) <= error * found
+    assert held >= 0.75 * 20
+
+
+@pytest.mark.parametrize("is_corpus", [True, False])
+def test_the_table_has_the_tokens_of_a_run_of_all_logs(tokenizer, is_corpus):
+    logs = chats(3, 100)
+    corpus = Corpus.build(logs, tokenizer)
+    most = corpus.num_tokens // 4
+    sample = Sample.of(corpus, most) if is_corpus else Sample.of_logs(logs, tokenizer, most)
+    found = estimate(sample, sizes=[2], splits=1, probes=False)
+    assert found.is_sample
+    row = found.points[0].to_dict()
+    of_run = found.tokens_in_all / found.whole.runs
+    assert row["base_generated"] + row["base_prompt"] == pytest.approx(of_run, abs=0.2)
+    assert row["units_generated"] == pytest.approx(row["base_generated"] * (1 - row["reduction"]), rel=0.01)
+
+
+def test_of_all_logs_nothing_is_scaled_and_nothing_is_in_doubt(corpus):
+    whole = Sample.of(corpus, corpus.num_tokens)
+    assert whole.of_all(base_usage(corpus)) == base_usage(corpus)
+    by_task = base_tokens_by_task(corpus)
+    assert sum(by_task.values(), Tokens()) == base_usage(corpus).base
+    assert whole.error_of_all({task: tokens.sent for task, tokens in by_task.items()}) == 0.0
 
 
 def test_a_run_that_is_unlike_the_sample_is_counted_too(tokenizer, monkeypatch):

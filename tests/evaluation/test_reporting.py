@@ -20,6 +20,7 @@ from lar.corpus import Corpus
 from lar.corpus.scores import Scores, TeacherIdentity, TeacherRecord, write_scores
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.boundary import Point, Sweep
+from lar.evaluation.estimate import estimate as estimated
 from lar.evaluation.reporting.evidence import (
     ArmsFile,
     EstimateFile,
@@ -35,7 +36,8 @@ from lar.evaluation.reporting.origin import NO_PICTURES
 from lar.evaluation.reporting.page import wilson
 from lar.evaluation.reporting.turns import NO_CALL, Turns
 from lar.evaluation.reporting.visible import visible
-from lar.evaluation.reporting.write import PAGE_FOLDER
+from lar.evaluation.reporting.write import PAGE_FOLDER, _mined
+from lar.evaluation.sample import sampled
 from lar.trajectories import Trajectory
 from lar.utils.progress import silent
 from testing import toy
@@ -476,6 +478,23 @@ def test_a_vocabulary_is_mined_on_a_part_of_the_tasks_where_none_is_given(writte
     assert "They were mined for this report." in text
     assert "tasks that were not mined" in text
     assert any(one.command.startswith("lar mine") for one in found.missing)
+
+
+def test_of_a_sample_the_size_is_the_one_that_an_estimate_recommends(tokenizer, monkeypatch):
+    sizes = (4, 8, 16, 32)
+    monkeypatch.setattr(sys.modules["lar.mining.mine"], "SIZES", sizes)
+    corpus = Corpus.build(toy.trajectories(100), tokenizer, hold_out=0.2)
+    most = corpus.training.num_tokens // 3
+    sample = sampled(corpus.training, most)
+    of_sample, of_all = set(), set()
+    for learnable in (10, 20, 40, 60, 80):
+        monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", learnable)
+        found = _mined({"logs": corpus}, most, None, silent)
+        expected = estimated(corpus, sizes=sizes, splits=1, most_tokens=most, probes=False).recommended
+        assert found.mining["size"] == expected.size
+        of_all.add((learnable, found.mining["size"]))
+        of_sample.add((learnable, lar.mine(sample).mining["size"]))
+    assert of_all != of_sample  # the uses of the sample alone would give another size
 
 
 @pytest.mark.parametrize("tasks", [1, 2])

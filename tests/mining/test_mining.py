@@ -13,9 +13,11 @@ from lar.corpus import Corpus
 from lar.corpus.scores import scores_file
 from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
-from lar.mining.mine import _entropy_sums, mine
+from lar.mining.mine import _entropy_sums, _Mining, mine
+from lar.mining.one_machine import OneMachine
 from lar.mining.options import MiningOptions
 from lar.trajectories import Trajectory
+from lar.utils.progress import silent
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
 from lar.vocabulary.turn_lengths import FEW_UNITS, TurnLength
@@ -164,6 +166,50 @@ def test_without_a_size_the_logs_choose_one(corpus, monkeypatch, learnable, few)
     assert chosen.mining["size"] == expected
 
 
+class CountingFolds(OneMachine):
+    """Counts how often a corpus is folded."""
+
+    folds = 0
+
+    def fold(self, *arguments, **keywords):
+        self.folds += 1
+        return super().fold(*arguments, **keywords)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gates": "none"},
+        {"max_entropy": "p60"},
+        {"max_entropy": "p60", "prompt_weight": 0.1},
+        {"min_kept": 1.0},
+    ],
+)
+def test_sizes_share_a_fold_and_each_is_mined_as_if_alone(corpus, options):
+    backend = CountingFolds()
+    mining = _Mining(corpus, MiningOptions(size=32, **options), None, backend, silent)
+    found = [mining.run(size) for size in (32, 16, 8, 4)]
+    assert backend.folds == (2 if "prompt_weight" in options else 1)
+    for one in found:
+        alone = mine(corpus, one.mining["size"], **options)
+        assert (one.latents, one.mining) == (alone.latents, alone.mining)
+
+
+def test_where_no_size_fits_the_corpus_is_folded_once(corpus, monkeypatch):
+    monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", 10**6)
+    backend = CountingFolds()
+    assert mine(corpus, backend=backend).mining["size"] == 64
+    assert backend.folds == 1
+
+
+def test_progress_of_several_sizes_never_goes_back(corpus):
+    seen = []
+    mine(corpus, progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
 def test_the_length_of_a_turn_is_that_of_an_evaluation(corpus):
     vocabulary = mine(corpus, 12)
     total = lar.evaluate(corpus, vocabulary).total
@@ -240,6 +286,12 @@ def test_a_vocabulary_can_be_learnt_where_half_of_its_latents_have_enough_uses(u
 def test_options_out_of_range_are_refused(corpus, option):
     with pytest.raises(OptionError, match=option):
         mine(corpus, **{option: 0})
+
+
+@pytest.mark.parametrize("size", [1 << 26, 10**20])
+def test_a_size_for_which_there_are_no_ids_is_refused_by_its_name(corpus, size):
+    with pytest.raises(OptionError, match=f"size must be from 1 to .*, not {size}$"):
+        mine(corpus, size=size)
 
 
 def test_a_corpus_without_an_agent_is_refused(tokenizer):

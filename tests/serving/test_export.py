@@ -460,11 +460,11 @@ def test_how_a_converter_failed_is_told(tmp_path, program, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_converter_is_told_the_type_and_the_file(tmp_path):
-    program = "import pathlib, sys\npathlib.Path(sys.argv[5]).write_text(' '.join(sys.argv[1:4]))\n"
+def test_a_converter_is_told_the_type_the_name_and_the_file(tmp_path):
+    program = "import pathlib, sys\npathlib.Path(sys.argv[-1]).write_text(' '.join(sys.argv[1:-2]))\n"
     (tmp_path / "convert_hf_to_gguf.py").write_text(program)
-    write_gguf(tmp_path, tmp_path, "q8_0")
-    assert (tmp_path / "model.gguf").read_text() == f"{tmp_path} --outtype q8_0"
+    write_gguf(tmp_path, "export", tmp_path, "q8_0")
+    assert (tmp_path / "model.gguf").read_text() == f"{tmp_path} --outtype q8_0 --model-name export"
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

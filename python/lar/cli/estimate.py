@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lar.cli.next_step import Command
     from lar.evaluation.estimate import Estimate, Point
     from lar.evaluation.money import Prices
+    from lar.evaluation.sample import Sample
+    from lar.evaluation.training_cost import TrainingCost
 
 RUNS = 1000  # whose bill is shown where no number is given
 
@@ -92,8 +94,9 @@ def command(
     """
     from lar.cli.log_report import losses_summary, print_losses
     from lar.cli.next_step import print_next
+    from lar.distillation.options import AdaptOptions
     from lar.evaluation.estimate import estimate
-    from lar.evaluation.training_cost import training_cost
+    from lar.evaluation.training_cost import tokens_read, training_cost
     from lar.mining.options import SIZES, MiningOptions
     from lar.trajectories import Report
 
@@ -113,13 +116,14 @@ def command(
             progress=progress,
         )
     folder = tokenizer or sample.corpus.path
-    cost = training_cost(folder, found.tokens_in_all, found.recommended.size)
-    month = _bill_of(found.recommended, bill)
+    tokens = round(tokens_read(sample.corpus, AdaptOptions.max_length) * sample.scale)
+    cost = training_cost(folder, tokens, found.recommended.size)
+    month = _bill_of(found.recommended, bill, found.whole)
     summary = {
         **found.to_dict(),
         "realised": list(REALISED),
         "bill": month,
-        "training": None if cost is None else cost.to_dict() | _training_price(cost.hours, month),
+        "training": None if cost is None else _training(cost, month, AdaptOptions.max_length),
     }
     if as_json:
         print_json(summary | losses_summary(report))
@@ -158,17 +162,22 @@ def _bill(
     return Prices(runs_per_month or RUNS, price_input, price_output, price_cached, machine)
 
 
-def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
-    """A month's cost without latents, and with those of a point at both ends of what students realised."""
+def _bill_of(point: "Point", prices: "Prices | None", whole: "Sample") -> dict[str, Any] | None:
+    """A month's cost without latents, and with those of a point at both ends of what students realised.
+
+    without_error: two standard errors of `without`, as a share; 0 where all logs were measured.
+    """
     if prices is None:
         return None
     from lar.evaluation.money import realised
+    from lar.evaluation.usage import base_tokens_by_task
 
     usage = point.usage
     without = prices.month(usage.base, usage.runs)
     written = prices.written(usage.base, usage.runs)
     students = [realised(usage, share) for share in reversed(REALISED)]
     months = [prices.month(found.units, found.runs) for found in students]
+    costs = {task: prices.month(tokens, 1) for task, tokens in base_tokens_by_task(whole.corpus).items()}
     return {
         "runs": prices.runs,
         "price_input": prices.input,
@@ -176,9 +185,15 @@ def _bill_of(point: "Point", prices: "Prices | None") -> dict[str, Any] | None:
         "price_output": prices.output,
         "gpu": None if prices.machine is None else asdict(prices.machine),
         "without": round(without, 6),
+        "without_error": round(whole.error_of_all(costs), 4),
         "with": [round(month, 6) for month in months],
         "saved_written": [round(written - prices.written(found.units, found.runs), 6) for found in students],
     }
+
+
+def _training(cost: "TrainingCost", bill: dict[str, Any] | None, max_length: int) -> dict[str, Any]:
+    """What training takes as JSON-ready values; max_length: of the windows that are read."""
+    return {**cost.to_dict(), "max_length": max_length, **_training_price(cost.hours, bill)}
 
 
 def _training_price(hours: float, bill: dict[str, Any] | None) -> dict[str, Any]:

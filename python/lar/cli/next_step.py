@@ -14,7 +14,7 @@ from typing import Any
 from lar.cli.common import note
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
-from lar.corpus.selection import Split
+from lar.corpus.selection import HOLD_OUT, Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import CorpusError
 from lar.tokenizer.location import TOKENIZER_FILE
@@ -24,7 +24,6 @@ from lar.utils.processes import is_main
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known
 LOGS = "LOGS"  # in the place of logs that cannot be read again: standard input, and other pipes
-HOLD_OUT = 0.2
 Command = tuple[Path | str, ...]
 
 

@@ -12,6 +12,9 @@ from lar.trajectories.tasks import one_task
 Keep = Callable[[str], bool]
 """Whether a task is selected."""
 
+# The share of the tasks that is held out where none is named: by estimates, reports and the next commands.
+HOLD_OUT = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Split:

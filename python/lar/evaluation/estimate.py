@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Unpack
 
 from lar.corpus import Corpus
-from lar.corpus.selection import OnSide
+from lar.corpus.selection import HOLD_OUT, OnSide
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
@@ -29,7 +29,6 @@ from lar.vocabulary.turn_lengths import TurnLength
 logger = logging.getLogger(__name__)
 
 CALL = "lar.estimate(corpus)"
-HELD_OUT = 0.2
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
 # The gate whose price is measured beside a curve without one.
@@ -44,7 +43,8 @@ class Point:
     """One size and entropy gate: the usage on the held-out tasks of each split.
 
     learnable: the share of the latents with `LEARNABLE` uses or more in all logs (see `learnable_share`),
-    where all tasks of the sample are mined. base: the usage of all runs of the sample without latents.
+    where all tasks of the sample are mined. base: the usage of all logs without latents, by the sample (see
+    `Sample.of_all`).
     latents: how many were found, the mean over the splits. turn: the length of a turn on the tasks of the
     sample, where all of them are mined.
     """
@@ -74,7 +74,7 @@ class Point:
 
     @property
     def usage(self) -> Usage:
-        """The usage of all runs of the sample, each once: its base tokens, less the median reductions.
+        """The usage of all logs, each run once: their base tokens, less the median reductions.
 
         A run is held out in several splits or in none, so the splits' own tokens are not those of the logs.
         """
@@ -245,7 +245,9 @@ def estimate(
     This is done for `splits` different splits; their spread shows how far to trust a figure. All tasks are
     mined once more to count the latents' uses: so of logs that are no sample, the recommended size is the
     one that `lar.mine` takes of `sizes`. No model is needed. A corpus of more than `most_tokens` tokens is
-    sampled by whole tasks; more logs usually save more, so a sample's figures are on the careful side.
+    sampled by whole tasks; more logs usually save more, so a sample's percentages are on the careful side.
+    The tokens of a run are those of all logs: what a sample has of each kind, times the tokens of all logs by
+    those of the sample, over all runs. So a few long runs that the sample has or lacks do not move them.
 
     Args:
         corpus: the logs as a corpus, or its folder; of one with a split only the training side is used. Or a
@@ -329,16 +331,17 @@ def _curve(
     The latents' uses are not counted there: four fifths of the tasks give other latents, and usually fewer
     than four fifths of the uses.
     """
-    scale = whole.tokens / whole.corpus.num_tokens
-    base = base_usage(whole.corpus)
+    measured = base_usage(whole.corpus)
+    base = whole.of_all(measured)
     points: list[Point] = []
     for gate in gates:
         every, *rows = minings.run([(*pair, sizes, gate) for pair in ((whole.corpus, None), *pairs)])
         for size, of_all, *column in zip(sizes, every, *rows, strict=True):
-            share = learnable_share(of_all.latents, scale)
+            share = learnable_share(of_all.latents, whole.scale)
             found = statistics.fmean(len(one.latents) for one in column)
             saved = sum(latent.saving for latent in of_all.latents)
-            turn = TurnLength(base.base.generated, base.base.generated - saved, base.turns)
+            written = measured.base.generated
+            turn = TurnLength(written, written - saved, measured.turns)
             points.append(Point(size, gate, tuple(one.usage for one in column), share, base, found, turn))
     return tuple(points)
 
@@ -374,7 +377,7 @@ def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
         CorpusError: there are fewer than five tasks, or they are too few for so many splits.
     """
     tasks = len(corpus.tasks)
-    if tasks < 1 / HELD_OUT:
+    if tasks < 1 / HOLD_OUT:
         number_of = f"{tasks} task is" if tasks == 1 else f"{tasks} tasks are"
         raise CorpusError(
             f"{number_of} too few to hold some out: an estimate needs at least 5. If the logs have more, name"
@@ -383,7 +386,7 @@ def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
     found: list[tuple[Corpus, Corpus]] = []
     for seed in range(10 * number):
         try:
-            found.append(corpus.split(HELD_OUT, seed))
+            found.append(corpus.split(HOLD_OUT, seed))
         except CorpusError:
             continue  # all tasks on one side: possible with few tasks
         if len(found) == number:

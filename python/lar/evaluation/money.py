@@ -61,7 +61,7 @@ class Machine:
 
 
 def realised(usage: Usage, share: float) -> Usage:
-    """The usage if the student writes only the share of the latents that the parse has."""
+    """The usage if the agent saves only this share of what it could have saved of its own text."""
 
     def between(base: int, units: int) -> int:
         return round(base - share * (base - units))

@@ -6,7 +6,7 @@ The tasks of a sample depend on their names and lengths alone, and not on the or
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from heapq import heappop, heappush
 from math import sqrt
 from operator import attrgetter
@@ -16,6 +16,7 @@ from lar.corpus import Corpus
 from lar.corpus.encoding import digest
 from lar.corpus.selection import OnSide, place_of
 from lar.errors import TrajectoryError
+from lar.evaluation.usage import Tokens, Usage
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress, silent
@@ -49,6 +50,32 @@ class Sample:
     tokens: int
     error: float = 0.0
     held_out: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The tokens of all logs by those of the sample."""
+        return self.tokens / self.corpus.num_tokens
+
+    def of_all(self, measured: Usage) -> Usage:
+        """About the usage of all logs without latents, from that of the sample.
+
+        The ratio estimator: each kind of tokens, and the turns, in the sample's proportion to all its tokens.
+        The sample's mean over runs would follow the few long runs that it has or lacks: with lognormal
+        lengths (sigma 1.3), for one sample in ten it was below 0.62 or above 1.84 times the true mean. It is
+        exact where nothing is left out.
+        """
+        tokens = Tokens(*(round(count * self.scale) for count in astuple(measured.base)))
+        return Usage(self.runs, round(measured.turns * self.scale), tokens, tokens)
+
+    def error_of_all(self, costs: Mapping[str, float]) -> float:
+        """Two standard errors of a sum over all logs that `of_all` gives, as a share of it.
+
+        costs: of each task of the sample, what is summed. Two errors come together: that of the sum in
+        proportion to the tokens, and that of the tokens of all logs. Where a few runs have most of the cost,
+        it is too small. 0.0 where nothing is left out.
+        """
+        tokens = tokens_by_task(self.corpus)
+        return sqrt(_two_errors(costs, tokens, self.tasks) ** 2 + self.error**2)
 
     @classmethod
     def of(cls, corpus: Corpus, most_tokens: int) -> "Sample":
@@ -194,10 +221,21 @@ def _ratio(tokens: Mapping[str, int], weights: Mapping[str, float]) -> tuple[int
     The ratio estimator with the tasks as its units (Cochran, Sampling Techniques, 6.3 and 6.4): `tokens` has
     the n tasks of the sample, `weights` all N, about in proportion to their tokens.
     """
-    total, number = sum(tokens.values()), len(tokens)
-    if number == len(weights):
+    total = sum(tokens.values())
+    if len(tokens) == len(weights):
         return total, 0.0
     ratio = total / sum(weights[task] for task in tokens)
-    squares = sum((found - ratio * weights[task]) ** 2 for task, found in tokens.items())
-    spread = sqrt(squares * number / max(number - 1, 1) * (1 - number / len(weights)))
-    return round(ratio * sum(weights.values())), 2 * spread / total
+    return round(ratio * sum(weights.values())), _two_errors(tokens, weights, len(weights))
+
+
+def _two_errors(values: Mapping[str, float], weights: Mapping[str, float], number_in_all: int) -> float:
+    """Two standard errors of the ratio estimator of a sum over all tasks, as a share of it.
+
+    values: of the n tasks of the sample. weights: of these at least, about in proportion to their values.
+    """
+    total, number = sum(values.values()), len(values)
+    if number == number_in_all or not total:
+        return 0.0
+    ratio = total / sum(weights[task] for task in values)
+    squares = sum((value - ratio * weights[task]) ** 2 for task, value in values.items())
+    return 2 * sqrt(squares * number / max(number - 1, 1) * (1 - number / number_in_all)) / total

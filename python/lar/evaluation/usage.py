@@ -1,5 +1,6 @@
 """What an agent's runs cost in tokens: what it writes, what it reads, and what each turn sends again."""
 
+from collections import defaultdict
 from dataclasses import astuple, dataclass
 from functools import partial
 
@@ -84,6 +85,17 @@ def usage(corpus: Corpus, vocabulary: LatentVocabulary) -> Usage:
 def base_usage(corpus: Corpus) -> Usage:
     """The usage of all runs of a corpus without latents: its units are its base tokens."""
     return sum(map_shards(_base_of_shard, corpus, None), Usage())
+
+
+def base_tokens_by_task(corpus: Corpus) -> dict[str, Tokens]:
+    """The base tokens of each task's runs."""
+    found: defaultdict[str, Tokens] = defaultdict(Tokens)
+    for shard in corpus.shards():
+        offsets = shard.offsets.astype(np.int64)
+        for task, begin, end in zip(shard.tasks, offsets[:-1], offsets[1:], strict=True):
+            tokens, _ = _tokens(shard.action[begin:end], np.array([0, end - begin]))
+            found[task] += tokens
+    return dict(found)
 
 
 def _base_of_shard(shard: Shard) -> Usage:

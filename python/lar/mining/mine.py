@@ -96,11 +96,22 @@ def mine(
         )
     _warn_of_one_task(corpus.training)
     _check_scores(corpus, chosen[0])
-    mined = (
-        _Mining(corpus.training, of_size, before, backend or OneMachine(), progress).run(of_size.size)
-        for of_size in chosen
-    )
-    return largest_fitting(mined, lambda one: (learnable_share(one.latents), TurnLength.mined(one)))
+    return _Mining(corpus.training, chosen[0], before, backend or OneMachine(), progress).fitting(sizes)
+
+
+def mine_sample(
+    sample: Corpus, scale: float, size: int | None = None, *, progress: Progress = silent
+) -> LatentVocabulary:
+    """A vocabulary as `mine` has it, of a sample of logs; without `size`, the size is chosen for all of them.
+
+    scale: the tokens of all logs by those of the sample. A latent's uses are multiplied by it where the size
+    is chosen, as `lar.estimate` does.
+    """
+    options = MiningOptions() if size is None else MiningOptions(size=size)
+    _warn_of_one_task(sample)
+    _check_scores(sample, options)
+    sizes = _sizes(None, None) if size is None else (size,)
+    return _Mining(sample, options, None, OneMachine(), progress).fitting(sizes, scale)
 
 
 def mine_each(
@@ -151,24 +162,39 @@ def _check_scores(corpus: Corpus, options: MiningOptions) -> None:
 
 
 @dataclass(frozen=True)
-class _Search:
-    """What a vocabulary of any size is chosen from.
+class _Folded:
+    """What vocabularies of all sizes are mined from.
 
-    runs: the corpus's. mined: the same with the calls of new tools. candidates: those that the entropy gate
-    lets the agent write, `held` among them; gated: the number of those that it does not. held: the latents of
-    the vocabulary that is updated; None without one.
+    runs: the corpus's. mined: the same with the calls of new tools. held: the latents of the vocabulary that
+    is updated; None without one.
     """
 
     runs: CorpusRuns
     mined: CorpusRuns
     new_tools: NewTools | None
-    candidates: _core.Candidates
-    gated: int
     held: _core.Candidates | None
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What a vocabulary is chosen from.
+
+    candidates: those that the entropy gate lets the agent write, the latents that are held among them. gated:
+    the number of those that it does not.
+    """
+
+    candidates: _core.Candidates
+    gated: int
+
+
 class _Mining:
-    """One call of `mine`: its corpus and options, which all steps share."""
+    """One call of `mine` or `mine_each`: its corpus and options, which the sizes and all steps share.
+
+    The corpus is folded once for all sizes, and the gates that look at a text alone are asked once a text.
+    For `mine` the candidates are searched for each size, as for that size alone: of a large corpus a sample
+    is searched, and the best of a search for more may be others. The search is a thirtieth of the time that
+    folding and searching tau_bench take.
+    """
 
     def __init__(
         self,
@@ -184,23 +210,35 @@ class _Mining:
         self._backend = backend
         self._gates = parse_gates(options.gates)
         self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
-        self._failed: set[tuple[int, ...]] = set()  # segments that are not tried again for another size
+        self._static = TextGates()  # their answers serve all sizes
+        self._shared: _Search | None = None  # of `gate_once`
+        self._failed: set[tuple[int, ...]] = set()  # segments that are then not tried again for another size
         self._tools = None if options.tools is None else read_tools(options.tools)
+
+    def fitting(self, sizes: Sequence[int], scale: float = 1.0) -> LatentVocabulary:
+        """The vocabulary of the largest of `sizes`, the largest first, that fits: see `largest_fitting`.
+
+        scale: what the latents' uses are multiplied by, see `learnable_share`.
+        """
+        return largest_fitting(
+            map(self.run, sizes), lambda one: (learnable_share(one.latents, scale), TurnLength.mined(one))
+        )
 
     def run(self, size: int) -> LatentVocabulary:
         """The vocabulary of at most `size` latents; what does not depend on the size is done once."""
         corpus, options = self._corpus, replace(self._options, size=size)
-        search = self._search
+        folded, search = self._folded, self._shared or self._search(options)
         held = Segments.of([]) if self._before is None else self._before.segments
         selector = self._selector(size, held)
         annotate(self._progress, "choice of latents")
-        selection = selector.select(self._pool(options.limits.most), self._gates)
-        self._failed |= selector.failed
+        selection = selector.select(self._pool(search, options.limits.most), self._gates)
+        if self._shared is not None:
+            self._failed |= selector.failed
         segments, rows = self._arranged(selection)
         mining = {
             **asdict(options),
-            "tools": search.new_tools and search.new_tools.to_dict(),
-            "max_entropy_nats": search.runs.nats,
+            "tools": folded.new_tools and folded.new_tools.to_dict(),
+            "max_entropy_nats": folded.runs.nats,
             "teacher": corpus.teacher and asdict(corpus.teacher),
             "split": corpus.own_split and asdict(corpus.own_split),
             "tasks": len(corpus.tasks),
@@ -208,7 +246,7 @@ class _Mining:
             "turns": self._turns,
             "action_tokens": corpus.num_action_tokens,
             "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
-            "distinct_runs": len(search.runs.searched),
+            "distinct_runs": len(folded.runs.searched),
             "candidates": len(search.candidates),
             "prompt_candidates_gated": search.gated,
             "gates": selector.costs,
@@ -217,15 +255,15 @@ class _Mining:
         mined_tasks = digests_of(corpus)
         if self._before is not None:
             mined_tasks |= self._before.mined_tasks
-        latents = self._latents(segments, search.runs)
+        latents = self._latents(segments, folded.runs)
         vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
         vocabulary = _with_entropies(vocabulary, corpus, self._backend, self._progress)
         self._progress.end()
         return vocabulary
 
-    def _pool(self, most: int) -> _core.Candidates:
+    def _pool(self, search: _Search, most: int) -> _core.Candidates:
         """At most `most` candidates, and those that are held: a search for a larger size has found more."""
-        candidates = self._search.candidates
+        candidates, held = search.candidates, self._folded.held
         if self._failed:
             tokens, offsets, *_ = candidates.to_arrays()
             listed = Segments(tokens, offsets).to_lists()
@@ -233,18 +271,19 @@ class _Mining:
             candidates = candidates.filter(np.array(is_open, dtype=np.bool_))
         if len(candidates) > most:
             candidates = _core.Candidates.best([candidates], most)
-        return candidates if self._search.held is None else candidates.union(self._search.held)
+        return candidates if held is None else candidates.union(held)
 
     def gate_once(self, static: TextGates) -> None:
-        """Drop the candidates that fail a gate on their text, so that no `run` asks these gates again."""
+        """Search once, and drop the candidates that fail a gate on their text, for every `run`."""
+        search = self._search(self._options)
         selector = self._selector(self._options.size, Segments.of([]))
-        passing = selector.passing(self._search.candidates, static, border=BORDER in self._gates)
-        self._search = replace(self._search, candidates=passing)
+        passing = selector.passing(search.candidates, static, border=BORDER in self._gates)
+        self._shared = replace(search, candidates=passing)
         self._gates = tuple(name for name in self._gates if name == SERVED)
 
     def _selector(self, size: int, held: Segments) -> Selector:
         return Selector(
-            self._search.mined.parsed,
+            self._folded.mined.parsed,
             size,
             self._corpus.tokenizer,
             self._crossed,
@@ -252,23 +291,31 @@ class _Mining:
             self._options.weights.total(self._corpus),
             held,
             min_kept=self._options.min_kept,
+            static=self._static,
             progress=self._progress,
         )
 
     @cached_property
-    def _search(self) -> "_Search":
-        """The corpus's runs and the candidates in them."""
+    def _folded(self) -> _Folded:
+        """The corpus's runs."""
         runs = CorpusRuns.fold(self._corpus, self._options, self._cut, self._backend, self._progress)
         new_tools = self._new_tools(runs)
         mined = new_tools.added_to(runs, self._cut) if new_tools else runs
-        annotate(self._progress, "candidates")
-        candidates, held = mined.searched.candidates(self._options.limits), None
+        held = None
         if self._before is not None:
             segments = self._before.segments
             held = mined.searched.as_candidates(segments.tokens, segments.offsets)
-            candidates, held = candidates.union(held), held.filter(runs.writable(held))
-        writable = runs.writable(candidates)
-        return _Search(runs, mined, new_tools, candidates.filter(writable), int((~writable).sum()), held)
+        return _Folded(runs, mined, new_tools, held)
+
+    def _search(self, options: MiningOptions) -> _Search:
+        """The candidates in the runs, as many as the options' size needs."""
+        annotate(self._progress, "candidates")
+        folded = self._folded
+        candidates = folded.mined.searched.candidates(options.limits)
+        if folded.held is not None:
+            candidates = candidates.union(folded.held)
+        writable = folded.runs.writable(candidates)
+        return _Search(candidates.filter(writable), int((~writable).sum()))
 
     def _new_tools(self, runs: CorpusRuns) -> NewTools | None:
         """What the file of tools adds to the runs; None without a file."""
@@ -295,7 +342,7 @@ class _Mining:
     @cached_property
     def _audit(self) -> Audit:
         """Without the calls of new tools, which are no text."""
-        return Audit(self._search.runs.parsed, self._corpus.tokenizer)
+        return Audit(self._folded.runs.parsed, self._corpus.tokenizer)
 
     def _arranged(self, selection: _core.Selection) -> tuple[Segments, Rows | None]:
         """The chosen segments in the order of their ids: by their worth, or as an update places them."""

@@ -14,6 +14,8 @@ from lar.utils.paths import StrPath
 # Candidates for each latent. With twice as many, the choice is the same; with half as many, the loss is 0.1
 # points if many segments are alike.
 CANDIDATES_A_LATENT = 32
+# The core has no id of 2^26 or more, and each latent has one.
+MOST_LATENTS = (1 << 26) - 1
 # The numbers of latents that `mine` chooses from where none is given, and that `estimate` compares.
 SIZES = (64, 128, 256, 512, 1024)
 
@@ -73,8 +75,8 @@ class MiningOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.size < 1:
-            raise OptionError(f"size must be at least 1, not {self.size}")
+        if not 1 <= self.size <= MOST_LATENTS:
+            raise OptionError(f"size must be from 1 to {MOST_LATENTS}, not {self.size}")
         _ = self.limits  # checked as they are made
         if not 0 <= self.min_kept <= 1:
             raise OptionError(f"min_kept must be from 0 to 1, not {self.min_kept}")

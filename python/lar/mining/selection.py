@@ -37,7 +37,8 @@ class Selector:
     `crosses` returns which of k texts fail the gate `border`, bool (k). A latent fails the gate `served` if
     it saves less than `min_kept` of what `audit` expects of it. A reduction is what the latents save in the
     audited runs, divided by `total`, the weight of the corpus's tokens. `held` are the segments of a
-    vocabulary that is updated, which are preferred.
+    vocabulary that is updated, which are preferred. `static` are the gates that look at a text alone, where
+    several selectors share their answers.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Selector:
         held: Segments | None = None,
         *,
         min_kept: float = MiningOptions.min_kept,
+        static: "TextGates | None" = None,
         progress: Progress = silent,
     ) -> None:
         self._runs = runs
@@ -60,6 +62,7 @@ class Selector:
         self._audit = audit
         self._total = total
         self._min_kept = min_kept
+        self._static = static or TextGates()
         self._progress = progress
         self._held = set() if held is None else set(map(tuple, held.to_lists()))
         # Of each gate its name, the candidates that it dropped, and the reduction with all gates up to it.
@@ -77,9 +80,9 @@ class Selector:
         if any(name in gates for name in (*STATIC_GATES, BORDER)):
             tokens, offsets, *_ = selection.pool.to_arrays()
             texts = texts_of(Segments(tokens, offsets), self._tokenizer)
-        for name, gate in STATIC_GATES.items():
+        for name in STATIC_GATES:
             if name in gates:
-                keep = gate(texts, self._tokenizer)
+                keep = self._static.of_gate(name, texts, self._tokenizer)
                 selection = selection.without(~keep)
                 texts = list(compress(texts, keep))
                 self._note(name, int((~keep).sum()), selection)
@@ -137,21 +140,26 @@ class TextGates:
     Minings of parts of one corpus share most of their candidates. May be shared between threads.
     """
 
-    def __init__(self, gates: tuple[str, ...]) -> None:
-        """Take the names of gates; those that are no static gates are left out."""
-        self._gates = tuple(gate for name, gate in STATIC_GATES.items() if name in gates)
-        self._passes: dict[str, bool] = {}
+    def __init__(self, gates: tuple[str, ...] = ()) -> None:
+        """Take the names of gates for `of`; those that are no static gates are left out."""
+        self._gates = tuple(name for name in STATIC_GATES if name in gates)
+        self._passes: dict[str, dict[str, bool]] = {name: {} for name in STATIC_GATES}
         self._asking = Lock()
 
     def of(self, texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool_]:
         """Which of k texts pass all of the gates; bool (k)."""
+        keep = np.ones(len(texts), dtype=np.bool_)
+        for name in self._gates:
+            keep[keep] = self.of_gate(name, list(compress(texts, keep)), tokenizer)
+        return keep
+
+    def of_gate(self, name: str, texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool_]:
+        """Which of k texts pass one static gate; bool (k)."""
+        passes = self._passes[name]
         with self._asking:
-            new = list(dict.fromkeys(text for text in texts if text not in self._passes))
-            self._passes.update(dict.fromkeys(new, False))
-            for gate in self._gates:
-                new = list(compress(new, gate(new, tokenizer)))
-            self._passes.update(dict.fromkeys(new, True))
-            return np.array([self._passes[text] for text in texts], dtype=np.bool_)
+            if new := list(dict.fromkeys(text for text in texts if text not in passes)):
+                passes.update(zip(new, STATIC_GATES[name](new, tokenizer).tolist(), strict=True))
+            return np.array([passes[text] for text in texts], dtype=np.bool_)
 
 
 def _repeats(texts: list[str]) -> NDArray[np.bool_]:

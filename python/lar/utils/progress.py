@@ -57,5 +57,6 @@ class Passes:
         self._progress(max(self._begun - 1, 0) * total + done, self._expected * total)
 
     def end(self) -> None:
-        """Report that all is done, in fewer passes than were expected perhaps."""
+        """Report that all is done, perhaps in fewer passes than were expected. A later pass is one more."""
+        self._begun = self._expected
         self._progress(self._expected * self._work, self._expected * self._work)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import lar
 from lar.corpus import Corpus
+from lar.corpus.selection import HOLD_OUT
 from lar.errors import OptionError
-from lar.evaluation.estimate import HELD_OUT
 from lar.evaluation.reporting.evidence import Evidence, json_of
 from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.same_logs import doubts
@@ -150,7 +150,7 @@ def missing(given: Given, example: Example | None) -> list[Missing]:
         found.append(Missing("the teacher's entropies", f"lar score {corpus} --model MODEL"))
     if given.is_mined:
         split = all(one.own_split for one in given.corpora.values())
-        hold_out = "" if split else f" --hold-out {HELD_OUT}"
+        hold_out = "" if split else f" --hold-out {HOLD_OUT}"
         command = f"lar mine {corpus} --size {given.vocabulary.size}{hold_out} -o vocabulary"
         found.append(Missing("a vocabulary of your own (this one was mined for the report)", command))
     if evidence.estimate is None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen
+from lar.corpus.selection import HOLD_OUT
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.estimate import HELD_OUT
 from lar.evaluation.reduction import check_same_tokenizer, corpora_of
 from lar.evaluation.reporting import page
 from lar.evaluation.reporting.evidence import Evidence
@@ -21,7 +21,7 @@ from lar.evaluation.reporting.measure import measure
 from lar.evaluation.reporting.origin import Given, Missing
 from lar.evaluation.reporting.visible import visible
 from lar.evaluation.sample import sampled
-from lar.mining.mine import mine
+from lar.mining.mine import mine_sample
 from lar.utils.arguments import opened
 from lar.utils.files import atomic_file
 from lar.utils.paths import StrPath
@@ -132,17 +132,22 @@ def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
 def _mined(
     corpora: Mapping[str, Corpus], most_tokens: int, size: int | None, progress: Progress
 ) -> LatentVocabulary:
-    """A vocabulary of the corpus's training side, or of four fifths of the tasks if it has no split."""
+    """A vocabulary of the corpus's training side, or of four fifths of the tasks if it has no split.
+
+    Of more than `most_tokens` a sample is mined, and the size is chosen by its uses, scaled to all of these.
+    """
     if len(corpora) > 1:
         raise OptionError("a report on several corpora needs a vocabulary: mine one with lar mine")
     [corpus] = corpora.values()
     if corpus.own_split is None:
         with suppress(CorpusError):  # too few tasks to hold some out: the report states that all were mined
-            divided = corpus.with_split(HELD_OUT)
+            divided = corpus.with_split(HOLD_OUT)
             _ = divided.training
             corpus = divided
     annotate(progress, "mining")
-    return mine(_sampled(corpus.training, most_tokens), size, progress=progress)
+    training = corpus.training
+    sample = _sampled(training, most_tokens)
+    return mine_sample(sample, training.num_tokens / sample.num_tokens, size, progress=progress)
 
 
 def _render(made: Mapping[str, Any]) -> str:
