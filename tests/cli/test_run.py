@@ -9,6 +9,8 @@ from testing import tiny, toy
 
 STAGES = ["import", "corpus", "mine", "distill", "control", "evaluate", "export"]
 
+NEW = ("training", "inputs")  # of the record, in later versions
+
 
 @pytest.fixture
 def folder(tmp_path, tokenizer):
@@ -103,6 +105,44 @@ def test_what_contradicts_the_run_or_the_folder_is_refused(whole, folder, run):
     code, _, err = run("run", folder / "logs.jsonl", "--model", folder / "model", "-o", folder / "full")
     assert code == 2
     assert "already contains something else" in err
+
+
+def test_other_options_of_student_and_control_are_refused_by_name(whole, folder):
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    with (folder / "options.yaml").open("a") as file:
+        file.write("learning_rate: 0.1\nweight_decay: 0.5\n")
+    code, _, err = whole("--until", "import")
+    assert code == 2
+    assert "a run with another learning_rate and weight_decay" in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(whole, folder):
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    file = folder / "run" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({name: record[name] for name in record if name not in NEW}), encoding="utf-8")
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    assert "import: done already" in err
+
+
+def test_a_control_learns_by_the_options_of_its_student(whole, folder):
+    code, _, err = whole("--until", "distill")
+    assert code == 0, err
+    file = folder / "run" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    del record["training"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with (folder / "options.yaml").open("a") as changed:
+        changed.write("learning_rate: 0.1\n")
+    code, out, err = whole("--until", "control", "--json")
+    assert code == 0, err
+    stages = json.loads(out)["stages"]
+    rates = [stages[name]["options"]["learning_rate"] for name in ("distill", "control")]
+    assert rates[0] == rates[1] != 0.1
 
 
 @pytest.mark.parametrize("flags", [("--max-entropy", "p90"), ("--until", "score")])

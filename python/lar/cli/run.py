@@ -13,6 +13,7 @@ from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option,
 from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.prose import print_prose
 from lar.cli.training import device_options, needs_train_extra
+from lar.distillation.files import OPTIONS_FILE
 from lar.errors import OptionError
 from lar.utils.processes import count
 from lar.vocabulary.turn_lengths import TurnLength
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
 RUN_FILE = "run.json"
 TOP_K = 64  # likely tokens at a position, for students that learn from a cached teacher
+_TRAINING = "training"  # in the record: the options of student and control, by name
 _OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 
@@ -87,7 +89,8 @@ def command(
         from lar.models.folder import check_causal_lm
 
         check_causal_lm(model)
-    _claim(output, {"logs": list(map(str, logs)), "model": str(model), **_plain(options)})
+    wanted = {"logs": list(map(str, logs)), "model": str(model), **_plain(options)}
+    _claim(output, {**wanted, _TRAINING: training.to_dict()})
     run = _Run(output, model, logs, options, training)
     reports = {name: run.stage(name) for name in chosen}
     if as_json:
@@ -128,12 +131,22 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
     file = output / RUN_FILE
     if file.is_file():
         found = read_json(file)
-        differences = [name for name, value in wanted.items() if found.get(name) != value]
-        if differences:
+        if differences := _differences(found, wanted):
             raise OptionError(f"{output}: a run with another {' and '.join(differences)}; choose another -o")
         return
     with atomic_file(file) as temporary:
         temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """The names of what a record has with another value; an earlier version has recorded less."""
+    known = {name: value for name, value in wanted.items() if name != _TRAINING}
+    recorded = found.get(_TRAINING)
+    training = recorded if isinstance(recorded, dict) else {}
+    return [
+        *(name for name, value in known.items() if found.get(name) != value),
+        *(name for name, value in training.items() if wanted[_TRAINING].get(name) != value),
+    ]
 
 
 @dataclass(frozen=True)
@@ -190,8 +203,12 @@ class _Run:
             ],
             "score": ["score", at / "corpus", *model, *self._given("device", "dtype"), *self._likely()],
             "mine": ["mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"],
-            "distill": [*self._distill(), "--vocabulary", at / "vocabulary", "-o", at / "student"],
-            "control": [*self._distill(), "--control", "-o", at / "control"],
+            "distill": [
+                *self._distill(self.options["options_file"]),
+                *("--vocabulary", at / "vocabulary", "-o", at / "student"),
+            ],
+            # With the options that the student had, though the file may be another one by then.
+            "control": [*self._distill(at / "student" / OPTIONS_FILE), "--control", "-o", at / "control"],
             "evaluate": [
                 *("evaluate", at / "corpus", at / "vocabulary", *model),
                 *("--control", at / "control", "--student", at / "student"),
@@ -207,8 +224,7 @@ class _Run:
             return []
         return ["--top-k", str(TOP_K), "--max-length", str(self.training.max_length)]
 
-    def _distill(self) -> list[Path | str]:
-        file = self.options["options_file"]
+    def _distill(self, file: Path | None) -> list[Path | str]:
         flags = () if file is None else ("--options", file)
         return [
             "distill",
