@@ -1,9 +1,16 @@
 """`lar run`: the whole way with one command, stopped and gone on with."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from lar.cli.run_inputs import check_same
+from lar.errors import OptionError
 from lar.trajectories import write_trajectories
 from testing import tiny, toy
 
@@ -127,6 +134,49 @@ def test_a_run_that_an_earlier_version_began_goes_on(whole, folder):
     code, _, err = whole("--until", "import")
     assert code == 0, err
     assert "import: done already" in err
+
+
+def test_logs_and_a_tokenizer_that_have_changed_are_refused(folder, run):
+    logs = folder / "logs"
+    logs.mkdir()
+    (folder / "logs.jsonl").rename(logs / "a.jsonl")
+    flags = ("--model", folder / "model", "-o", logs / "run", "--until")
+    assert run("run", logs, *flags, "import")[0] == 0
+    # Nothing has read the tokenizer yet; the folder of results lies in the logs and is none of them.
+    shutil.copy(folder / "model" / "tokenizer.json", folder / "model" / "tokenizer_2.json")
+    assert run("run", logs, *flags, "corpus")[0] == 0
+    code, _, err = run("run", logs, *flags, "corpus")
+    assert code == 0, err
+    shutil.copy(logs / "a.jsonl", logs / "b.jsonl")
+    code, _, err = run("run", logs, *flags, "corpus")
+    assert code == 2
+    assert f"the logs changed since they were read: {logs / 'b.jsonl'} is new; choose another -o" in err
+    assert err.count("\n") == 1
+    (logs / "b.jsonl").unlink()
+    os.utime(folder / "model" / "tokenizer.json", ns=(1, 1))
+    code, _, err = run("run", logs, *flags, "corpus")
+    assert code == 2
+    assert (
+        f"the tokenizer changed since it was read: {folder / 'model' / 'tokenizer.json'} has changed" in err
+    )
+
+
+FILES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([[1, 1], [1, 2], [0, None]]))
+
+
+@given(before=FILES, now=st.none() | FILES, done=st.sets(st.sampled_from(STAGES)), known=st.booleans())
+@example({"a": [1, 1]}, {"a": [1, 2]}, {"import"}, True)
+@example({"a": [1, 1]}, {"a": [1, 2]}, {"import"}, False)
+@example({"a": [1, 1]}, None, {"import"}, True)
+def test_files_are_compared_once_they_were_read(before, now, done, known):
+    recorded = {"logs": before} if known else {}
+    compared = known and "import" in done and now is not None
+    if compared and before != now:
+        with pytest.raises(OptionError, match="the logs changed"):
+            check_same(Path("run"), recorded, {"logs": now}, done)
+        return
+    kept = check_same(Path("run"), recorded, {"logs": now}, done)
+    assert kept == {"logs": before if known and "import" in done else now}
 
 
 def test_a_control_learns_by_the_options_of_its_student(whole, folder):

@@ -12,6 +12,7 @@ import click
 from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
 from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.prose import print_prose
+from lar.cli.run_inputs import Stamps, check_same, stamps_of
 from lar.cli.training import device_options, needs_train_extra
 from lar.distillation.files import OPTIONS_FILE
 from lar.errors import OptionError
@@ -25,6 +26,7 @@ STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate",
 RUN_FILE = "run.json"
 TOP_K = 64  # likely tokens at a position, for students that learn from a cached teacher
 _TRAINING = "training"  # in the record: the options of student and control, by name
+_INPUTS = "inputs"  # in the record: the files that the run is of
 _OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 
@@ -65,8 +67,8 @@ def command(
 
     The corpus is scored before it is mined if something reads the scores: --max-entropy, or the option
     cached_teacher. Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was
-    stopped goes on when you start it again: finished stages are not repeated. If another model wrote the
-    logs, make a teacher by lar adapt first, and give it as the model.
+    stopped goes on when you start it again, with the same options and files: finished stages are not
+    repeated. If another model wrote the logs, make a teacher by lar adapt first, and give it as the model.
 
     \b
     Examples:
@@ -90,7 +92,7 @@ def command(
 
         check_causal_lm(model)
     wanted = {"logs": list(map(str, logs)), "model": str(model), **_plain(options)}
-    _claim(output, {**wanted, _TRAINING: training.to_dict()})
+    _claim(output, {**wanted, _TRAINING: training.to_dict()}, stamps_of(logs, model))
     run = _Run(output, model, logs, options, training)
     reports = {name: run.stage(name) for name in chosen}
     if as_json:
@@ -123,19 +125,29 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
-def _claim(output: Path, wanted: dict[str, Any]) -> None:
-    """Record what is run in a new or empty folder; raises OptionError for a folder of something else."""
+def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]) -> None:
+    """Record what is run, and of which files, in a new or empty folder, or in that of this run.
+
+    Raises:
+        OptionError: the folder is of something else, or of a run with other options or of other files.
+    """
     from lar.utils.files import atomic_file, check_usable, read_json
 
     check_usable(output, RUN_FILE)
     file = output / RUN_FILE
+    record = {**wanted, _INPUTS: files}
     if file.is_file():
         found = read_json(file)
         if differences := _differences(found, wanted):
             raise OptionError(f"{output}: a run with another {' and '.join(differences)}; choose another -o")
-        return
+        done = [name for name in STAGES if (output / f"{name}.json").is_file()]
+        recorded = found.get(_INPUTS)
+        same = check_same(output, recorded if isinstance(recorded, dict) else {}, files, done)
+        record = {**found, _INPUTS: same}
+        if record == found:
+            return
     with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
