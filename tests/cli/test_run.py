@@ -93,6 +93,32 @@ def test_all_stages_with_a_model_compute_where_they_are_told_to(whole, monkeypat
     assert loaded == [{"dtype": "bfloat16", "device": "cpu"}] * 3
 
 
+@pytest.mark.parametrize("in_sample", [True, False])
+def test_a_finished_run_says_which_tasks_it_measured(run, folder, in_sample):
+    logs, at = folder / "logs.jsonl", folder / "run"
+    split = {"hold_out": 0.2, "seed": 0}
+    counts = {"tasks": 24, "seen_tasks": 24 if in_sample else 0, "in_sample": in_sample, "reduction": 0.25}
+    reports = {
+        "import": {},
+        "corpus": {"trajectories": 24, "tokens": 9, "held_out_tasks": 0},
+        "mine": {"latents": 1, "reduction": 0.5},
+        "distill": {"steps": 1},
+        "control": {"steps": 1},
+        "evaluate": {**counts, "splits": {"corpus": None if in_sample else split}},
+    }
+    flags = ("--model", folder / "model", "-o", at, *(("--hold-out", "0") if in_sample else ()), "--until")
+    code, _, err = run("run", logs, *flags, "import")
+    assert code == 0, err
+    for name, report in reports.items():
+        (at / f"{name}.json").write_text(json.dumps(report), encoding="utf-8")
+    code, out, err = run("run", logs, *flags, "evaluate")
+    assert code == 0, err
+    words = (
+        "24 tasks, all of them seen" if in_sample else "24 held-out tasks (hold out 0.2, seed 0), none seen"
+    )
+    assert f"25.0% fewer units on {words} in mining" in out
+
+
 def test_a_gate_that_gates_nothing_is_refused_before_the_first_stage(whole, folder):
     code, _, err = whole("--max-entropy", "60")
     assert code == 2

@@ -11,6 +11,7 @@ from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, MODEL, json_option, pri
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
+from lar.corpus.selection import Split
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.turn_lengths import TurnLength
@@ -152,7 +153,7 @@ def _print(result: Any, size: int) -> None:
     print_table(table)
     level = result.total.text_level
     print_prose(
-        f"{_tasks(result)}; {result.latents_used} of {size} latents used; "
+        f"{tasks_in_words(result.to_dict())}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}\n"
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
         f"{level.action.difference:.2%} of the agent's"
@@ -163,16 +164,17 @@ def _print(result: Any, size: int) -> None:
     _print_drift(result)
 
 
-def _tasks(result: Any) -> str:
-    """The number of measured tasks, and how many of the logs' tasks mining has seen."""
-    number, splits = len(result.tasks), set(result.splits.values())
-    if result.in_sample:
+def tasks_in_words(counts: dict[str, Any]) -> str:
+    """The number of measured tasks, and how many of the logs' tasks mining has seen; `counts`: as JSON."""
+    number, seen = counts["tasks"], counts["seen_tasks"]
+    splits = {Split.of_json(split) for split in counts.get("splits", {}).values()}
+    if counts["in_sample"]:
         return f"{number} tasks, all of them seen in mining"
     if len(splits) == 1 and (split := splits.pop()) is not None:
         return f"{number} held-out tasks ({split}), none seen in mining"
-    if not result.seen_tasks:
+    if not seen:
         return f"{number} tasks, none seen in mining"
-    return f"{number} tasks not seen in mining ({result.seen_tasks} of {number + result.seen_tasks} left out)"
+    return f"{number} tasks not seen in mining ({seen} of {number + seen} left out)"
 
 
 def _print_drift(result: Any) -> None:

@@ -255,18 +255,21 @@ class _Run:
 
 def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     """The figures of a run, one line for each stage that has some."""
+    from lar.cli.evaluate import tasks_in_words
+
     lines = {
         "corpus": "{trajectories:,} trajectories, {tokens:,} tokens, {held_out_tasks} tasks held out",
         "mine": "{latents} latents, {reduction:.1%} fewer units on the tasks that were mined, in tokens",
-        "evaluate": "{reduction:.1%} fewer units on {tasks} held-out tasks",
+        "evaluate": "{reduction:.1%} fewer units on {measured}",
         "distill": "{steps} steps",
         "control": "{steps} steps",
         "export": "{export}",
     }
+    counts = reports.get("evaluate", {})
+    measured = tasks_in_words(counts) if counts else ""
     for name, report in reports.items():
         if name in lines:
-            print_prose(f"{name:<9} {lines[name].format(**report)}")
-    counts = reports.get("evaluate", {})
+            print_prose(f"{name:<9} {lines[name].format(**report, measured=measured)}")
     if counts.get("turns"):  # a stage that an earlier version has done has none
         turn = TurnLength(counts["base_tokens"], counts["units"], counts["turns"])
         print_prose(f"{'':<9} {turn.in_words()}")
