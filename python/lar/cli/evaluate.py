@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, MODEL, json_option, print_json, progress_bar
+from lar.cli.fields import Fields, success_key_option, task_key_option
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
@@ -36,6 +37,8 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
     show_default=True,
     help="The number of base tokens that a model reads at a time.",
 )
+@task_key_option
+@success_key_option
 @device_options
 @ray_option
 @json_option
@@ -43,6 +46,8 @@ def command(
     inputs: tuple[Path | str, ...],
     vocabulary: Path,
     max_length: int,
+    task_key: str | None,
+    success_key: str | None,
     dtype: str,
     device: str | None,
     ray_address: str | None,
@@ -57,6 +62,8 @@ def command(
     logs, the last lines name the latents that are no longer used. With --model, the bits that the model, the
     control and the student need for each byte of the agent's text are measured too, on this machine.
 
+    A task counts as mined if it has the name that it had in mining: give logs the --task-key of the corpus.
+
     \b
     Examples:
       lar evaluate logs/held-out.jsonl.gz vocabulary/ --json
@@ -64,7 +71,7 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
-    from lar.cli.inputs import check_for_cluster, open_corpora
+    from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
     from lar.evaluation.reduction import evaluate
     from lar.trajectories import Report
@@ -74,9 +81,11 @@ def command(
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     if ray_address is not None:
         check_for_cluster(inputs)
+    fields = Fields(task_key, success_key)
+    check_fields(inputs, fields)
     loaded = LatentVocabulary.load(vocabulary)
     report = Report()
-    corpora = open_corpora(inputs, loaded.tokenizer, report)
+    corpora = open_corpora(inputs, loaded.tokenizer, report, fields)
     with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(corpora, loaded, backend=cluster, progress=progress)
     measured = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
