@@ -176,6 +176,35 @@ def test_without_any_split_figures_of_seen_tasks_have_a_warning(run, done, folde
     assert "control" in out
 
 
+def arm(folder, vocabulary, *, control):
+    """A folder with the files of a student or control that tell its kind and its latents."""
+    vocabulary.save(folder / "vocabulary")
+    (folder / "distillation.json").write_text(json.dumps({"options": {"control": control}}), encoding="utf-8")
+    return folder
+
+
+def test_arms_that_are_not_what_they_are_given_as_are_refused_before_a_model_is_loaded(
+    refused, folder, corpus, vocabulary, monkeypatch
+):
+    from lar.distillation import Student
+
+    loaded = []
+    monkeypatch.setattr(Student, "load", lambda *_, **__: loaded.append(1))
+    vocabulary.save(folder / "vocabulary")
+    other = LatentVocabulary(vocabulary.latents[:1], vocabulary.tokenizer)
+    student, control = (
+        arm(folder / "student", other, control=False),
+        arm(folder / "control", LatentVocabulary((), vocabulary.tokenizer), control=True),
+    )
+    evaluated = ("evaluate", corpus.path, folder / "vocabulary", "--model", folder / "model")
+    line = refused(*evaluated, "--student", student)
+    assert f"it has other latents than {folder / 'vocabulary'}; give the vocabulary {student}" in line
+    assert f"--control {student}: a student" in refused(*evaluated, "--control", student)
+    assert f"--student {control}: a control" in refused(*evaluated, "--student", control)
+    assert "neither a student nor a control" in refused(*evaluated, "--control", folder / "model")
+    assert not loaded
+
+
 @pytest.fixture
 def tickets(folder):
     """Logs in which two runs, with other first messages, are at one ticket."""

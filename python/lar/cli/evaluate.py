@@ -71,6 +71,7 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
+    from lar.cli.arms import check_arms
     from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
     from lar.evaluation.reduction import evaluate
@@ -84,6 +85,7 @@ def command(
     fields = Fields(task_key, success_key)
     check_fields(inputs, fields)
     loaded = LatentVocabulary.load(vocabulary)
+    check_arms(loaded, vocabulary, control=folders["control"], student=folders["student"])
     report = Report()
     corpora = open_corpora(inputs, loaded.tokenizer, report, fields)
     with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
