@@ -115,10 +115,11 @@ class UnusedRow(BaseModel):
 
 
 class EvaluationFile(CountsRow):
-    """What `lar evaluate --json` prints."""
+    """What `lar evaluate --json` prints; an earlier version gave no digest of the latents."""
 
     lossless: bool
     latents_used: int
+    latents_digest: str | None = None
     tasks: int
     seen_tasks: int
     in_sample: bool
