@@ -151,7 +151,7 @@ def _sorted(inputs: Iterable[Path | str]) -> _Found:
 
 def _kind(path: Path | str) -> str:
     """The field of `_Found` for a path; "logs" for what is nothing else."""
-    from lar.evaluation.reporting.evidence import evidence_kind, json_of
+    from lar.evaluation.reporting.evidence import check_whole, evidence_kind, json_of
 
     if not isinstance(path, Path):
         return "logs"
@@ -159,7 +159,10 @@ def _kind(path: Path | str) -> str:
     for name, kind in files.items():
         if (path / name).is_file():
             return kind
-    return "evidence" if path.is_file() and evidence_kind(json_of(path)) else "logs"
+    if not path.is_file():
+        return "logs"
+    check_whole(path)
+    return "evidence" if evidence_kind(json_of(path)) else "logs"
 
 
 def _vocabulary(found: _Found) -> Any:
