@@ -4,11 +4,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import lar
 from lar.cli import group
 from lar.corpus import Corpus
 from lar.errors import LarError, OptionError
+from lar.evaluation.reporting.evidence import check_whole
 from testing import toy
 
 MISSING = {
@@ -134,6 +137,8 @@ def test_it_prints_where_the_report_is_and_replaces_an_older_one(run, corpus):
         (["logs.jsonl", "import.json", "vocabulary"], "not both"),
         (["logs.jsonl"], "--tokenizer"),
         (["empty.jsonl", "vocabulary"], "no trajectory could be read"),
+        (["CORPUS", "vocabulary", "empty.json"], "empty.json: an empty JSON file"),
+        (["CORPUS", "vocabulary", "cut.json"], "cut.json: a JSON file that is cut off"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(run, folder, corpus, arguments, message):
@@ -145,10 +150,56 @@ def test_bad_input_is_one_line_and_writes_nothing(run, folder, corpus, arguments
         (folder / name).write_text('{"arms": {"base": {"success": 1, "units": 2}}}')
     reading = {"formats": {}, "repeated": 0, "left_out": [], "redacted": {}, "bad_records": 0, "problems": []}
     (folder / "import.json").write_text(json.dumps(reading))
-    (folder / "empty.jsonl").write_text("")
+    for name in ("empty.jsonl", "empty.json"):
+        (folder / name).write_text("")
+    (folder / "cut.json").write_text('{\n  "runs": 60,\n  "tas')
     before = sorted(folder.rglob("*"))
     with pytest.raises((LarError, OptionError)) as error:
         run("report", *[corpus.path if one == "CORPUS" else one for one in arguments])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert sorted(folder.rglob("*")) == before
+
+
+@given(share=st.floats(0, 1, exclude_max=True), kind=st.sampled_from(["estimate", "evaluation", "import"]))
+@example(share=0.0, kind="estimate")
+@example(share=0.001, kind="estimate")
+@settings(max_examples=20, deadline=None)
+def test_a_cut_json_file_of_a_command_is_no_log(printed, tmp_path_factory, share, kind):
+    file = tmp_path_factory.mktemp("cut") / "printed.json"
+    text = printed[kind]
+    file.write_text(text[: int(share * len(text))], encoding="utf-8")
+    whole = text.rstrip() == file.read_text(encoding="utf-8").rstrip()
+    if whole:
+        check_whole(file)
+        return
+    with pytest.raises(OptionError, match=r"empty JSON file|cut off") as error:
+        check_whole(file)
+    assert str(file) in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def printed(corpus, vocabulary, tmp_path_factory):
+    """What commands print with --json, by what it is."""
+    folder = tmp_path_factory.mktemp("printed")
+    vocabulary.save(folder / "vocabulary")
+    lar.write_trajectories(toy.trajectories(12), folder / "logs.jsonl")
+    commands = {
+        "estimate": ["estimate", corpus.path, "--size", 4, "--splits", 2],
+        "evaluation": ["evaluate", corpus.path, folder / "vocabulary"],
+        "import": ["import", folder / "logs.jsonl", "-o", folder / "trajectories.parquet"],
+    }
+    found = {}
+    for name, arguments in commands.items():
+        done = CliRunner().invoke(group, ["-q", *map(str, arguments), "--json"], standalone_mode=False)
+        found[name] = done.output
+    return found
+
+
+@pytest.mark.parametrize(
+    "text", ['{"messages": []}\n{"messages": []}\n', '{"messages": [', '{\n  "messages": [', "[{", "words"]
+)
+def test_logs_that_are_no_json_or_are_cut_are_logs(tmp_path, text):
+    file = tmp_path / "logs.json"
+    file.write_text(text, encoding="utf-8")
+    check_whole(file)

@@ -174,3 +174,75 @@ def test_without_any_split_figures_of_seen_tasks_have_a_warning(run, done, folde
     assert code == 0, err
     assert "every task was seen in mining" in err
     assert "control" in out
+
+
+def arm(folder, vocabulary, *, control):
+    """A folder with the files of a student or control that tell its kind and its latents."""
+    vocabulary.save(folder / "vocabulary")
+    (folder / "distillation.json").write_text(json.dumps({"options": {"control": control}}), encoding="utf-8")
+    return folder
+
+
+def test_arms_that_are_not_what_they_are_given_as_are_refused_before_a_model_is_loaded(
+    refused, folder, corpus, vocabulary, monkeypatch
+):
+    from lar.distillation import Student
+
+    loaded = []
+    monkeypatch.setattr(Student, "load", lambda *_, **__: loaded.append(1))
+    vocabulary.save(folder / "vocabulary")
+    other = LatentVocabulary(vocabulary.latents[:1], vocabulary.tokenizer)
+    student, control = (
+        arm(folder / "student", other, control=False),
+        arm(folder / "control", LatentVocabulary((), vocabulary.tokenizer), control=True),
+    )
+    evaluated = ("evaluate", corpus.path, folder / "vocabulary", "--model", folder / "model")
+    line = refused(*evaluated, "--student", student)
+    assert f"it has other latents than {folder / 'vocabulary'}; give the vocabulary {student}" in line
+    assert f"--control {student}: a student" in refused(*evaluated, "--control", student)
+    assert f"--student {control}: a control" in refused(*evaluated, "--student", control)
+    assert "neither a student nor a control" in refused(*evaluated, "--control", folder / "model")
+    assert not loaded
+
+
+@pytest.fixture
+def tickets(folder):
+    """Logs in which two runs, with other first messages, are at one ticket."""
+    rows = []
+    for number, run_ in enumerate(toy.trajectories(24)):
+        said = [{"role": "user", "content": f"Number {number}"}, *run_.messages]
+        rows.append({"messages": said, "ticket": f"t{number // 2}", "passed": True})
+    file = folder / "tickets.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_logs_are_read_by_the_fields_that_their_corpus_was_read_by(tickets, folder, done, refused):
+    fields = ("--task-key", "ticket", "--success-key", "passed")
+    tokenizer = ("--tokenizer", folder / "model")
+    done("corpus", tickets, *tokenizer, *fields, "-o", folder / "corpus", "--json")
+    mined = done("mine", folder / "corpus", "--size", "4", "-o", folder / "vocabulary", "--json")
+    assert mined["mining"]["tasks"] == 12
+    found = done("evaluate", tickets, folder / "vocabulary", *fields, "--json")
+    assert (found["tasks"], found["in_sample"]) == (12, True)
+    own = ("mine", tickets, *tokenizer, *fields, "--size", "4", "--hold-out", "0.3", "-o", folder / "own")
+    assert done(*own, "--json")["mining"]["tasks"] < 12
+    held_out = done("evaluate", tickets, folder / "own", *fields, "--json")
+    assert held_out["tasks"] + held_out["seen_tasks"] == 12
+    page = folder / "report.html"
+    done("report", tickets, *tokenizer, "--task-key", "ticket", "--size", "4", "-o", page, "--json")
+    assert "--task-key ticket" in page.read_text(encoding="utf-8")
+    for command in (
+        ("mine", folder / "corpus", "-o", folder / "other"),
+        ("evaluate", folder / "corpus", folder / "vocabulary"),
+        ("report", folder / "corpus", "-o", page),
+    ):
+        assert "--task-key is for logs: a corpus has its tasks" in refused(*command, "--task-key", "ticket")
+        assert "--success-key is for logs" in refused(*command, "--success-key", "passed")
+
+
+def test_the_next_command_has_the_fields_of_the_logs(tickets, folder, run):
+    flags = ("--tokenizer", folder / "model", "--task-key", "ticket", "--hold-out", "0.3", "--size", "4")
+    code, _, err = run("mine", tickets, *flags, "-o", folder / "own")
+    assert code == 0, err
+    assert [line.count("--task-key ticket") for line in err.splitlines() if " lar " in line] == [1, 1]

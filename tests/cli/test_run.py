@@ -1,13 +1,22 @@
 """`lar run`: the whole way with one command, stopped and gone on with."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from lar.cli.run_inputs import check_same
+from lar.errors import OptionError
 from lar.trajectories import write_trajectories
 from testing import tiny, toy
 
 STAGES = ["import", "corpus", "mine", "distill", "control", "evaluate", "export"]
+
+NEW = ("training", "inputs")  # of the record, in later versions
 
 
 @pytest.fixture
@@ -84,6 +93,32 @@ def test_all_stages_with_a_model_compute_where_they_are_told_to(whole, monkeypat
     assert loaded == [{"dtype": "bfloat16", "device": "cpu"}] * 3
 
 
+@pytest.mark.parametrize("in_sample", [True, False])
+def test_a_finished_run_says_which_tasks_it_measured(run, folder, in_sample):
+    logs, at = folder / "logs.jsonl", folder / "run"
+    split = {"hold_out": 0.2, "seed": 0}
+    counts = {"tasks": 24, "seen_tasks": 24 if in_sample else 0, "in_sample": in_sample, "reduction": 0.25}
+    reports = {
+        "import": {},
+        "corpus": {"trajectories": 24, "tokens": 9, "held_out_tasks": 0},
+        "mine": {"latents": 1, "reduction": 0.5},
+        "distill": {"steps": 1},
+        "control": {"steps": 1},
+        "evaluate": {**counts, "splits": {"corpus": None if in_sample else split}},
+    }
+    flags = ("--model", folder / "model", "-o", at, *(("--hold-out", "0") if in_sample else ()), "--until")
+    code, _, err = run("run", logs, *flags, "import")
+    assert code == 0, err
+    for name, report in reports.items():
+        (at / f"{name}.json").write_text(json.dumps(report), encoding="utf-8")
+    code, out, err = run("run", logs, *flags, "evaluate")
+    assert code == 0, err
+    words = (
+        "24 tasks, all of them seen" if in_sample else "24 held-out tasks (hold out 0.2, seed 0), none seen"
+    )
+    assert f"25.0% fewer units on {words} in mining" in out
+
+
 def test_a_gate_that_gates_nothing_is_refused_before_the_first_stage(whole, folder):
     code, _, err = whole("--max-entropy", "60")
     assert code == 2
@@ -103,6 +138,87 @@ def test_what_contradicts_the_run_or_the_folder_is_refused(whole, folder, run):
     code, _, err = run("run", folder / "logs.jsonl", "--model", folder / "model", "-o", folder / "full")
     assert code == 2
     assert "already contains something else" in err
+
+
+def test_other_options_of_student_and_control_are_refused_by_name(whole, folder):
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    with (folder / "options.yaml").open("a") as file:
+        file.write("learning_rate: 0.1\nweight_decay: 0.5\n")
+    code, _, err = whole("--until", "import")
+    assert code == 2
+    assert "a run with another learning_rate and weight_decay" in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(whole, folder):
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    file = folder / "run" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({name: record[name] for name in record if name not in NEW}), encoding="utf-8")
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+    assert "import: done already" in err
+
+
+def test_logs_and_a_tokenizer_that_have_changed_are_refused(folder, run):
+    logs = folder / "logs"
+    logs.mkdir()
+    (folder / "logs.jsonl").rename(logs / "a.jsonl")
+    flags = ("--model", folder / "model", "-o", logs / "run", "--until")
+    assert run("run", logs, *flags, "import")[0] == 0
+    # Nothing has read the tokenizer yet; the folder of results lies in the logs and is none of them.
+    shutil.copy(folder / "model" / "tokenizer.json", folder / "model" / "tokenizer_2.json")
+    assert run("run", logs, *flags, "corpus")[0] == 0
+    code, _, err = run("run", logs, *flags, "corpus")
+    assert code == 0, err
+    shutil.copy(logs / "a.jsonl", logs / "b.jsonl")
+    code, _, err = run("run", logs, *flags, "corpus")
+    assert code == 2
+    assert f"the logs changed since they were read: {logs / 'b.jsonl'} is new; choose another -o" in err
+    assert err.count("\n") == 1
+    (logs / "b.jsonl").unlink()
+    os.utime(folder / "model" / "tokenizer.json", ns=(1, 1))
+    code, _, err = run("run", logs, *flags, "corpus")
+    assert code == 2
+    assert (
+        f"the tokenizer changed since it was read: {folder / 'model' / 'tokenizer.json'} has changed" in err
+    )
+
+
+FILES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([[1, 1], [1, 2], [0, None]]))
+
+
+@given(before=FILES, now=st.none() | FILES, done=st.sets(st.sampled_from(STAGES)), known=st.booleans())
+@example({"a": [1, 1]}, {"a": [1, 2]}, {"import"}, True)
+@example({"a": [1, 1]}, {"a": [1, 2]}, {"import"}, False)
+@example({"a": [1, 1]}, None, {"import"}, True)
+def test_files_are_compared_once_they_were_read(before, now, done, known):
+    recorded = {"logs": before} if known else {}
+    compared = known and "import" in done and now is not None
+    if compared and before != now:
+        with pytest.raises(OptionError, match="the logs changed"):
+            check_same(Path("run"), recorded, {"logs": now}, done)
+        return
+    kept = check_same(Path("run"), recorded, {"logs": now}, done)
+    assert kept == {"logs": before if known and "import" in done else now}
+
+
+def test_a_control_learns_by_the_options_of_its_student(whole, folder):
+    code, _, err = whole("--until", "distill")
+    assert code == 0, err
+    file = folder / "run" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    del record["training"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with (folder / "options.yaml").open("a") as changed:
+        changed.write("learning_rate: 0.1\n")
+    code, out, err = whole("--until", "control", "--json")
+    assert code == 0, err
+    stages = json.loads(out)["stages"]
+    rates = [stages[name]["options"]["learning_rate"] for name in ("distill", "control")]
+    assert rates[0] == rates[1] != 0.1
 
 
 @pytest.mark.parametrize("flags", [("--max-entropy", "p90"), ("--until", "score")])

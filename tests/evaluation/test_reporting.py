@@ -311,6 +311,19 @@ def test_evidence_of_other_logs_is_named(written, corpus, vocabulary, evidence, 
         assert line in text
 
 
+def test_an_evaluation_of_other_latents_is_named(written, corpus, vocabulary, evidence, caplog):
+    own = EvaluationFile.model_validate(lar.evaluate(corpus, vocabulary).to_dict())
+    other = EvaluationFile.model_validate(lar.evaluate(corpus, lar.mine(corpus, size=3)).to_dict())
+    of_earlier_version = other.model_copy(update={"latents_digest": None})
+    for evaluation in (own, other, of_earlier_version):
+        caplog.clear()
+        given = evidence._replace(evaluation=evaluation)
+        text = written(corpus, vocabulary=vocabulary, evidence=given)[1]
+        named = [line for line in caplog.messages if "of other latents than the report" in line]
+        assert len(named) == (evaluation is other)
+        assert ("of other latents than the report" in text) is (evaluation is other)
+
+
 def test_the_head_has_no_figures_of_other_logs(written, corpus, vocabulary, evidence):
     foreign = evidence.estimate.model_copy(update={"runs_in_all": 7})
     for estimate in (evidence.estimate, foreign):

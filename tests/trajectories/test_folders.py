@@ -1,6 +1,7 @@
 """Which files of a folder are logs: each is read, is part of one that is read, or is counted and named."""
 
 import itertools
+import json
 import shutil
 import tempfile
 import zipfile
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from lar.trajectories import Report, read_trajectories
 from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import find_sources
+from lar.trajectories.inputs.own_results import kind_of_result
 from testing.sessions import LOGS, agent, read, user, write_lines
 
 TRIAL = LOGS / "atif" / "trial"
@@ -161,3 +163,67 @@ def read_both(*paths: Path) -> tuple[list[object], Report]:
 def test_a_state_is_a_log_where_no_dataset_is(tmp_path: Path, file: str) -> None:
     shutil.copy(LOGS / file, tmp_path)
     assert [item.messages for item in read(tmp_path)[0]] == [item.messages for item in read(LOGS / file)[0]]
+
+
+RESULTS = {
+    "run": ("run.json", {"logs": ["logs"], "model": "m", "hold_out": 0.2}),
+    "corpus": ("manifest.json", {"tokenizer_fingerprint": "0", "parts": []}),
+    "vocabulary": ("latent_vocabulary.json", {"tokenizer_fingerprint": "0", "latents": []}),
+    "student": ("distillation.json", {"options": {}, "base_fingerprint": "0"}),
+}
+
+
+@pytest.fixture
+def beside_results(tmp_path):
+    """A folder with a log of one run, and with results of it."""
+    (tmp_path / "logs").mkdir()
+    write_lines(tmp_path / "logs" / "a.jsonl", [{"messages": [user("Hi"), agent("Hello there!")]}])
+    for name, (file, record) in RESULTS.items():
+        folder = tmp_path / "logs" / "results" / name
+        (folder / "inner").mkdir(parents=True)
+        write_lines(folder / "inner" / "b.jsonl", [{"messages": [user("Go"), agent("Gone for good.")]}])
+        (folder / file).write_text(json.dumps(record), encoding="utf-8")
+    return tmp_path / "logs"
+
+
+@pytest.mark.parametrize("pattern", ["", "**", "**/*.json*"])
+def test_results_of_this_package_are_no_logs(beside_results, pattern):
+    report = Report()
+    read_ = list(read_trajectories(beside_results / pattern, report=report))
+    assert [one.task for one in read_] == [one.task for one in read_trajectories(beside_results / "a.jsonl")]
+    assert {what: found.files for what, found in report.not_read.items()} == {
+        "results of lar run": 2,
+        "a corpus of lar": 2,
+        "a vocabulary of lar": 2,
+        "a student of lar": 2,
+    }
+    assert not report.problems.count
+
+
+def test_results_that_are_named_are_read(beside_results):
+    inner = beside_results / "results" / "run" / "inner"
+    for named in (
+        inner / "b.jsonl",
+        inner,
+        inner.parent,
+        beside_results / "results" / "r*" / "*" / "b.jsonl",
+    ):
+        assert len(list(read_trajectories(named, report=Report()))) == 1
+    report = Report()
+    assert len(list(read_trajectories([beside_results, inner / "b.jsonl"], report=report))) == 2
+    assert report.not_read["results of lar run"].files == 1
+
+
+@pytest.mark.parametrize("name", [file for file, _ in RESULTS.values()])
+def test_a_log_with_the_name_of_a_result_is_read(tmp_path, name):
+    (tmp_path / "logs" / "a").mkdir(parents=True)
+    write_lines(tmp_path / "logs" / "a" / name, [{"messages": [user("Hi"), agent("Hello there!")]}])
+    assert len(list(read_trajectories(tmp_path / "logs"))) == 1
+
+
+def test_what_this_package_writes_is_known(tmp_path, corpus, vocabulary):
+    corpus_copy, mined = tmp_path / "corpus", tmp_path / "vocabulary"
+    shutil.copytree(corpus.path, corpus_copy)
+    vocabulary.save(mined)
+    for folder in (corpus_copy, mined):
+        assert kind_of_result(folder, [file.name for file in folder.iterdir()])

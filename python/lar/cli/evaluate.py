@@ -8,9 +8,11 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, MODEL, json_option, print_json, progress_bar
+from lar.cli.fields import Fields, success_key_option, task_key_option
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
+from lar.corpus.selection import Split
 from lar.errors import OptionError
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.turn_lengths import TurnLength
@@ -35,6 +37,8 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
     show_default=True,
     help="The number of base tokens that a model reads at a time.",
 )
+@task_key_option
+@success_key_option
 @device_options
 @ray_option
 @json_option
@@ -42,6 +46,8 @@ def command(
     inputs: tuple[Path | str, ...],
     vocabulary: Path,
     max_length: int,
+    task_key: str | None,
+    success_key: str | None,
     dtype: str,
     device: str | None,
     ray_address: str | None,
@@ -56,6 +62,8 @@ def command(
     logs, the last lines name the latents that are no longer used. With --model, the bits that the model, the
     control and the student need for each byte of the agent's text are measured too, on this machine.
 
+    A task counts as mined if it has the name that it had in mining: give logs the --task-key of the corpus.
+
     \b
     Examples:
       lar evaluate logs/held-out.jsonl.gz vocabulary/ --json
@@ -63,7 +71,8 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
-    from lar.cli.inputs import check_for_cluster, open_corpora
+    from lar.cli.arms import check_arms
+    from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
     from lar.evaluation.reduction import evaluate
     from lar.trajectories import Report
@@ -73,9 +82,12 @@ def command(
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     if ray_address is not None:
         check_for_cluster(inputs)
+    fields = Fields(task_key, success_key)
+    check_fields(inputs, fields)
     loaded = LatentVocabulary.load(vocabulary)
+    check_arms(loaded, vocabulary, control=folders["control"], student=folders["student"])
     report = Report()
-    corpora = open_corpora(inputs, loaded.tokenizer, report)
+    corpora = open_corpora(inputs, loaded.tokenizer, report, fields)
     with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(corpora, loaded, backend=cluster, progress=progress)
     measured = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
@@ -152,7 +164,7 @@ def _print(result: Any, size: int) -> None:
     print_table(table)
     level = result.total.text_level
     print_prose(
-        f"{_tasks(result)}; {result.latents_used} of {size} latents used; "
+        f"{tasks_in_words(result.to_dict())}; {result.latents_used} of {size} latents used; "
         f"lossless: {'yes' if result.lossless else 'NO'}\n"
         f"an engine's tokenizer gives other ids than the parse for {level.whole.difference:.2%} of all ids, "
         f"{level.action.difference:.2%} of the agent's"
@@ -163,16 +175,17 @@ def _print(result: Any, size: int) -> None:
     _print_drift(result)
 
 
-def _tasks(result: Any) -> str:
-    """The number of measured tasks, and how many of the logs' tasks mining has seen."""
-    number, splits = len(result.tasks), set(result.splits.values())
-    if result.in_sample:
+def tasks_in_words(counts: dict[str, Any]) -> str:
+    """The number of measured tasks, and how many of the logs' tasks mining has seen; `counts`: as JSON."""
+    number, seen = counts["tasks"], counts["seen_tasks"]
+    splits = {Split.of_json(split) for split in counts.get("splits", {}).values()}
+    if counts["in_sample"]:
         return f"{number} tasks, all of them seen in mining"
     if len(splits) == 1 and (split := splits.pop()) is not None:
         return f"{number} held-out tasks ({split}), none seen in mining"
-    if not result.seen_tasks:
+    if not seen:
         return f"{number} tasks, none seen in mining"
-    return f"{number} tasks not seen in mining ({result.seen_tasks} of {number + result.seen_tasks} left out)"
+    return f"{number} tasks not seen in mining ({seen} of {number + seen} left out)"
 
 
 def _print_drift(result: Any) -> None:

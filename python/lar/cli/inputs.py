@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lar.cli.common import SHARE, progress_bar
+from lar.cli.fields import NO_FIELDS, Fields
 from lar.cli.log_report import warn_of
 from lar.cli.reading import ReadingBar
 from lar.corpus import Corpus
@@ -87,8 +88,18 @@ def check_for_cluster(paths: tuple[Path | str, ...]) -> None:
         raise OptionError("--ray needs a corpus folder that all nodes see: lar corpus --ray makes one")
 
 
-def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Report) -> Corpus:
+def check_fields(paths: Iterable[Path | str], fields: Fields) -> None:
+    """Raise OptionError if fields of logs are named and there are only corpus folders."""
+    if fields.flags and all(map(is_corpus, paths)):
+        raise OptionError(f"{fields.flags[0]} is for logs: a corpus has its tasks and outcomes")
+
+
+def open_corpus(
+    paths: tuple[Path | str, ...], tokenizer: Any | None, report: Report, fields: Fields = NO_FIELDS
+) -> Corpus:
     """One corpus folder, or a temporary corpus of all the given trajectories; `report` gets what was read.
+
+    `fields` are those of trajectories; see `check_fields`.
 
     Raises:
         OptionError: corpora are mixed with others, or trajectories come without a tokenizer.
@@ -104,7 +115,7 @@ def open_corpus(paths: tuple[Path | str, ...], tokenizer: Any | None, report: Re
         )
     with progress_bar("tokenizing") as bar:
         reading = ReadingBar(bar, paths, report)
-        logs = read_trajectories(paths, report=report, progress=reading.read)
+        logs = read_trajectories(paths, **fields._asdict(), report=report, progress=reading.read)
         corpus = Corpus.build(logs, tokenizer, progress=reading.built)
     warn_of(report)
     return corpus
@@ -117,12 +128,14 @@ def check_exist(paths: Iterable[Path | str]) -> None:
             raise OptionError(f"{path}: no such file or folder")
 
 
-def open_corpora(paths: Sequence[Path | str], tokenizer: Any, report: Report) -> dict[str, Corpus]:
+def open_corpora(
+    paths: Sequence[Path | str], tokenizer: Any, report: Report, fields: Fields = NO_FIELDS
+) -> dict[str, Corpus]:
     """Each path as a corpus of its own, by its name; `report` gets what was read of all."""
     corpora = {}
     for name, path in by_name(paths).items():
         own = Report()
-        corpora[name] = open_corpus((path,), tokenizer, own)
+        corpora[name] = open_corpus((path,), tokenizer, own, fields)
         report.merge(own)
     return corpora
 

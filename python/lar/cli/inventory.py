@@ -1,7 +1,5 @@
 """What lies in a folder, from trajectories to an export, and which results belong together."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
 from lar.utils.files import read_json
 from lar.utils.paths import is_file
 from lar.utils.task_digests import TRAINED_FILE, read_digests
+from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
 COMPLETE, STOPPED, BROKEN = "complete", "stopped", "broken"
@@ -193,7 +192,7 @@ def _latents_of(content: dict[str, Any]) -> dict[str, str]:
     """The tokenizer of a vocabulary and a digest of its latents, where it has any."""
     keys = {"tokenizer": content["tokenizer_fingerprint"]}
     if tokens := [entry["tokens"] for entry in content["latents"]]:
-        keys["latents"] = hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]
+        keys["latents"] = latents_digest(tokens)
     return keys
 
 

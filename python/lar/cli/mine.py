@@ -18,7 +18,15 @@ from lar.cli.common import (
     print_json,
     progress_bar,
 )
-from lar.cli.inputs import check_for_cluster, check_tokenizer, hold_out_options, open_corpus, with_split
+from lar.cli.fields import Fields, success_key_option, task_key_option
+from lar.cli.inputs import (
+    check_fields,
+    check_for_cluster,
+    check_tokenizer,
+    hold_out_options,
+    open_corpus,
+    with_split,
+)
 from lar.cli.log_report import losses_summary, print_losses
 from lar.cli.next_step import after_mine, print_next
 from lar.cli.no_latents import check_enough_tasks, check_latents
@@ -115,6 +123,8 @@ _DEFAULTS = MiningOptions()
     "search; the rest is spilled to files in TMPDIR. The result is the same, but for --max-entropy on a "
     "corpus that is not scored.  [default: no limit]",
 )
+@task_key_option
+@success_key_option
 @ray_option
 @hold_out_options
 @json_option
@@ -126,6 +136,8 @@ def command(
     size: int | None,
     update: Path | None,
     memory: str | None,
+    task_key: str | None,
+    success_key: str | None,
     ray_address: str | None,
     hold_out: float | None,
     split_seed: int | None,
@@ -164,6 +176,8 @@ def command(
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
     check_tokenizer(inputs, tokenizer)
+    fields = Fields(task_key, success_key)
+    check_fields(inputs, fields)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:
         if memory is not None:
@@ -172,7 +186,7 @@ def command(
     began = time.perf_counter()
     own = tokenizer or (None if before is None else before.tokenizer)
     report = Report()
-    corpus = with_split(open_corpus(inputs, own, report), hold_out, split_seed)
+    corpus = with_split(open_corpus(inputs, own, report, fields), hold_out, split_seed)
     check_enough_tasks(corpus, options["min_support"])
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         backend = cluster or here
@@ -190,7 +204,7 @@ def command(
     else:
         _print(vocabulary, summary, asked=size is not None or bool(before))
         print_losses(report)
-    print_next(*after_mine(inputs, corpus, output, tokenizer), as_json=as_json)
+    print_next(*after_mine(inputs, corpus, output, tokenizer, fields), as_json=as_json)
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.cli.common import note
+from lar.cli.fields import NO_FIELDS, Fields
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.selection import HOLD_OUT, Split
@@ -55,15 +56,20 @@ def after_score(corpus: Corpus) -> list[Command]:
 
 
 def after_mine(
-    inputs: tuple[Path | str, ...], corpus: Corpus, output: Path, tokenizer: Path | None
+    inputs: tuple[Path | str, ...],
+    corpus: Corpus,
+    output: Path,
+    tokenizer: Path | None,
+    fields: Fields = NO_FIELDS,
 ) -> list[Command]:
     """Measure the vocabulary on held-out tasks, and distil a student; of logs, make a corpus first."""
     split = corpus.own_split
-    evaluate: list[Command] = [] if split is None else [("lar", "evaluate", *lasting(inputs), output)]
+    measure = ("lar", "evaluate", *lasting(inputs), output, *fields.flags)
+    evaluate: list[Command] = [] if split is None else [measure]
     if corpus.path != inputs[0]:
         made = beside(output, "corpus")
         source = tokenizer or output / "tokenizer"
-        return [*evaluate, _corpus_command(inputs, source, corpus.tasks, made, split)]
+        return [*evaluate, _corpus_command(inputs, source, corpus.tasks, made, split, fields)]
     distill = ("lar", "distill", inputs[0], "--model", teacher_of(corpus), "--vocabulary", output)
     return [*evaluate, (*distill, *_flags(corpus), "-o", beside(output, "student"))]
 
@@ -187,9 +193,10 @@ def _corpus_command(
     tasks: Iterable[str],
     output: Path,
     split: Split | None = None,
+    fields: Fields = NO_FIELDS,
 ) -> Command:
     flags = hold_out_flags(tasks) if split is None else _flags_of(split)
-    return "lar", "corpus", *lasting(logs), "--tokenizer", tokenizer, *flags, "-o", output
+    return "lar", "corpus", *lasting(logs), "--tokenizer", tokenizer, *fields.flags, *flags, "-o", output
 
 
 def _arm_beside(output: Path, *, control: bool) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
+from lar.cli.fields import Fields, success_key_option, task_key_option
 from lar.cli.prose import print_prose
 from lar.cli.sampling import most_tokens_option, tokenizer_option
 from lar.corpus.manifest import MANIFEST_FILE
@@ -36,6 +37,8 @@ _STUDENT_FILE = "latent_rows.safetensors"
     help="The number of latents to mine if INPUTS has no vocabulary.  [default: as lar mine chooses it]",
 )
 @most_tokens_option(MOST_TOKENS)
+@task_key_option
+@success_key_option
 @json_option
 def command(
     inputs: tuple[Path | str, ...],
@@ -43,6 +46,8 @@ def command(
     tokenizer: Path | None,
     size: int | None,
     most_tokens: int,
+    task_key: str | None,
+    success_key: str | None,
     as_json: bool,
 ) -> None:
     """Write one HTML file with what the agent says over and over, and what latents save.
@@ -70,7 +75,8 @@ def command(
     vocabulary = _vocabulary(found)
     if vocabulary is not None and size is not None:
         raise OptionError("--size is for logs alone: the report has the latents of the vocabulary")
-    corpora, reading = _corpora(found, tokenizer, vocabulary)
+    fields = Fields(task_key, success_key)
+    corpora, reading = _corpora(found, tokenizer, vocabulary, fields)
     if found.logs:
         if evidence.reading is not None:
             raise OptionError("give the logs or what lar import printed about them, not both")
@@ -79,6 +85,7 @@ def command(
     given += ["--tokenizer", str(tokenizer)] if tokenizer else []
     given += ["--size", str(size)] if size is not None else []
     given += [] if most_tokens == MOST_TOKENS else ["--most-tokens", str(most_tokens)]
+    given += fields.flags
     with progress_bar("reporting", unit="tokens") as progress:
         written = report(
             corpora,
@@ -144,7 +151,7 @@ def _sorted(inputs: Iterable[Path | str]) -> _Found:
 
 def _kind(path: Path | str) -> str:
     """The field of `_Found` for a path; "logs" for what is nothing else."""
-    from lar.evaluation.reporting.evidence import evidence_kind, json_of
+    from lar.evaluation.reporting.evidence import check_whole, evidence_kind, json_of
 
     if not isinstance(path, Path):
         return "logs"
@@ -152,7 +159,10 @@ def _kind(path: Path | str) -> str:
     for name, kind in files.items():
         if (path / name).is_file():
             return kind
-    return "evidence" if path.is_file() and evidence_kind(json_of(path)) else "logs"
+    if not path.is_file():
+        return "logs"
+    check_whole(path)
+    return "evidence" if evidence_kind(json_of(path)) else "logs"
 
 
 def _vocabulary(found: _Found) -> Any:
@@ -167,16 +177,19 @@ def _vocabulary(found: _Found) -> Any:
     return next(iter(loaded), None)
 
 
-def _corpora(found: _Found, tokenizer: Path | None, vocabulary: Any) -> tuple[dict[str, Any], Any]:
+def _corpora(
+    found: _Found, tokenizer: Path | None, vocabulary: Any, fields: Fields
+) -> tuple[dict[str, Any], Any]:
     """The corpora by name, and the report of reading the logs.
 
     Without a vocabulary, all logs are one corpus, from which one is mined.
     """
-    from lar.cli.inputs import by_name, check_tokenizer, open_corpus
+    from lar.cli.inputs import by_name, check_fields, check_tokenizer, open_corpus
     from lar.tokenizer.tokenizer import Tokenizer
     from lar.trajectories import Report
 
     check_tokenizer(found.corpora, tokenizer)
+    check_fields([*found.corpora, *found.logs], fields)
     loaded = Tokenizer.load(tokenizer) if tokenizer else vocabulary and vocabulary.tokenizer
     together, corpora = Report(), {}
     for name, path in by_name([*found.corpora, *found.logs]).items():
@@ -185,6 +198,6 @@ def _corpora(found: _Found, tokenizer: Path | None, vocabulary: Any) -> tuple[di
             continue  # it is in the first one's corpus
         paths = tuple(found.logs) if is_log and vocabulary is None else (path,)
         report = Report()
-        corpora[name] = open_corpus(paths, loaded, report)
+        corpora[name] = open_corpus(paths, loaded, report, fields)
         together.merge(report)
     return corpora, together

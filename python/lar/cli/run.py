@@ -12,7 +12,9 @@ import click
 from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
 from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.prose import print_prose
+from lar.cli.run_inputs import Stamps, check_same, stamps_of
 from lar.cli.training import device_options, needs_train_extra
+from lar.distillation.files import OPTIONS_FILE
 from lar.errors import OptionError
 from lar.utils.processes import count
 from lar.vocabulary.turn_lengths import TurnLength
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
 RUN_FILE = "run.json"
 TOP_K = 64  # likely tokens at a position, for students that learn from a cached teacher
+_TRAINING = "training"  # in the record: the options of student and control, by name
+_INPUTS = "inputs"  # in the record: the files that the run is of
 _OVERWRITING = ("import", "mine", "distill", "control", "export")
 
 
@@ -63,8 +67,8 @@ def command(
 
     The corpus is scored before it is mined if something reads the scores: --max-entropy, or the option
     cached_teacher. Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was
-    stopped goes on when you start it again: finished stages are not repeated. If another model wrote the
-    logs, make a teacher by lar adapt first, and give it as the model.
+    stopped goes on when you start it again, with the same options and files: finished stages are not
+    repeated. If another model wrote the logs, make a teacher by lar adapt first, and give it as the model.
 
     \b
     Examples:
@@ -87,7 +91,8 @@ def command(
         from lar.models.folder import check_causal_lm
 
         check_causal_lm(model)
-    _claim(output, {"logs": list(map(str, logs)), "model": str(model), **_plain(options)})
+    wanted = {"logs": list(map(str, logs)), "model": str(model), **_plain(options)}
+    _claim(output, {**wanted, _TRAINING: training.to_dict()}, stamps_of(logs, model))
     run = _Run(output, model, logs, options, training)
     reports = {name: run.stage(name) for name in chosen}
     if as_json:
@@ -120,20 +125,40 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
-def _claim(output: Path, wanted: dict[str, Any]) -> None:
-    """Record what is run in a new or empty folder; raises OptionError for a folder of something else."""
+def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]) -> None:
+    """Record what is run, and of which files, in a new or empty folder, or in that of this run.
+
+    Raises:
+        OptionError: the folder is of something else, or of a run with other options or of other files.
+    """
     from lar.utils.files import atomic_file, check_usable, read_json
 
     check_usable(output, RUN_FILE)
     file = output / RUN_FILE
+    record = {**wanted, _INPUTS: files}
     if file.is_file():
         found = read_json(file)
-        differences = [name for name, value in wanted.items() if found.get(name) != value]
-        if differences:
+        if differences := _differences(found, wanted):
             raise OptionError(f"{output}: a run with another {' and '.join(differences)}; choose another -o")
-        return
+        done = [name for name in STAGES if (output / f"{name}.json").is_file()]
+        recorded = found.get(_INPUTS)
+        same = check_same(output, recorded if isinstance(recorded, dict) else {}, files, done)
+        record = {**found, _INPUTS: same}
+        if record == found:
+            return
     with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """The names of what a record has with another value; an earlier version has recorded less."""
+    known = {name: value for name, value in wanted.items() if name != _TRAINING}
+    recorded = found.get(_TRAINING)
+    training = recorded if isinstance(recorded, dict) else {}
+    return [
+        *(name for name, value in known.items() if found.get(name) != value),
+        *(name for name, value in training.items() if wanted[_TRAINING].get(name) != value),
+    ]
 
 
 @dataclass(frozen=True)
@@ -190,8 +215,12 @@ class _Run:
             ],
             "score": ["score", at / "corpus", *model, *self._given("device", "dtype"), *self._likely()],
             "mine": ["mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"],
-            "distill": [*self._distill(), "--vocabulary", at / "vocabulary", "-o", at / "student"],
-            "control": [*self._distill(), "--control", "-o", at / "control"],
+            "distill": [
+                *self._distill(self.options["options_file"]),
+                *("--vocabulary", at / "vocabulary", "-o", at / "student"),
+            ],
+            # With the options that the student had, though the file may be another one by then.
+            "control": [*self._distill(at / "student" / OPTIONS_FILE), "--control", "-o", at / "control"],
             "evaluate": [
                 *("evaluate", at / "corpus", at / "vocabulary", *model),
                 *("--control", at / "control", "--student", at / "student"),
@@ -207,8 +236,7 @@ class _Run:
             return []
         return ["--top-k", str(TOP_K), "--max-length", str(self.training.max_length)]
 
-    def _distill(self) -> list[Path | str]:
-        file = self.options["options_file"]
+    def _distill(self, file: Path | None) -> list[Path | str]:
         flags = () if file is None else ("--options", file)
         return [
             "distill",
@@ -227,18 +255,21 @@ class _Run:
 
 def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     """The figures of a run, one line for each stage that has some."""
+    from lar.cli.evaluate import tasks_in_words
+
     lines = {
         "corpus": "{trajectories:,} trajectories, {tokens:,} tokens, {held_out_tasks} tasks held out",
         "mine": "{latents} latents, {reduction:.1%} fewer units on the tasks that were mined, in tokens",
-        "evaluate": "{reduction:.1%} fewer units on {tasks} held-out tasks",
+        "evaluate": "{reduction:.1%} fewer units on {measured}",
         "distill": "{steps} steps",
         "control": "{steps} steps",
         "export": "{export}",
     }
+    counts = reports.get("evaluate", {})
+    measured = tasks_in_words(counts) if counts else ""
     for name, report in reports.items():
         if name in lines:
-            print_prose(f"{name:<9} {lines[name].format(**report)}")
-    counts = reports.get("evaluate", {})
+            print_prose(f"{name:<9} {lines[name].format(**report, measured=measured)}")
     if counts.get("turns"):  # a stage that an earlier version has done has none
         turn = TurnLength(counts["base_tokens"], counts["units"], counts["turns"])
         print_prose(f"{'':<9} {turn.in_words()}")

@@ -28,6 +28,7 @@ from lar.mining.one_machine import OneMachine
 from lar.utils.arguments import opened
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ class Evaluation:
     reduction in the mined corpus, counted in tokens (see `mined_reduction` of `lar.evaluation.drift`); None
     where the vocabulary has no record of it. unused: the latents that mining used and the measured text does
     not use, the most expensive first; empty if `in_sample`. splits: of each corpus by its name, None without
-    one. mined_split: that of the vocabulary, as its record has it.
+    one. mined_split: that of the vocabulary, as its record has it. latents_digest: of the latents
+    that were measured.
     """
 
     total: Counts = field(default_factory=Counts)
@@ -132,6 +134,7 @@ class Evaluation:
     unused: list[UnusedLatent] = field(default_factory=list)
     splits: dict[str, Split | None] = field(default_factory=dict)
     mined_split: dict[str, Any] | None = None
+    latents_digest: str | None = None
 
     def __repr__(self) -> str:
         numbers = f"reduction={self.reduction:.4f}, tasks={len(self.tasks)}"
@@ -157,6 +160,7 @@ class Evaluation:
             **self.total.to_dict(),
             "lossless": self.lossless,
             "latents_used": self.latents_used,
+            "latents_digest": self.latents_digest,
             "tasks": len(self.tasks),
             "seen_tasks": self.seen_tasks,
             "in_sample": self.in_sample,
@@ -205,6 +209,7 @@ def evaluate(
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
+    result.latents_digest = latents_digest(latent.tokens for latent in vocabulary.latents)
     result.mined_split = vocabulary.mining.get("split")
     result.splits = {name: one.own_split for name, one in corpora.items()}
     used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)

@@ -115,10 +115,11 @@ class UnusedRow(BaseModel):
 
 
 class EvaluationFile(CountsRow):
-    """What `lar evaluate --json` prints."""
+    """What `lar evaluate --json` prints; an earlier version gave no digest of the latents."""
 
     lossless: bool
     latents_used: int
+    latents_digest: str | None = None
     tasks: int
     seen_tasks: int
     in_sample: bool
@@ -229,6 +230,10 @@ _KINDS: tuple[tuple[str, type[BaseModel], set[str]], ...] = (
     ("reading", ReadingFile, {"formats", "bad_records"}),
 )
 
+# How begins what lar estimate, evaluate, import and demo print with --json.
+_BEGINNINGS = tuple(f'{{\n  "{name}":' for name in ("runs", "trajectories", "output", "folder"))
+_LARGEST = 1 << 26  # bytes of a small file
+
 
 def evidence_kind(value: Any) -> str | None:
     """The field of `Evidence` that a JSON value is for; None if it is for none."""
@@ -237,12 +242,30 @@ def evidence_kind(value: Any) -> str | None:
 
 def json_of(file: Path) -> Any:
     """The content of a small JSON file; None if it is large, or holds something else."""
-    if file.suffix != ".json" or file.stat().st_size > 1 << 26:
+    if file.suffix != ".json" or file.stat().st_size > _LARGEST:
         return None
     try:
         return json.loads(file.read_bytes())
     except (ValueError, RecursionError):
         return None
+
+
+def check_whole(file: Path) -> None:
+    """Raise OptionError for a JSON file that is empty, or is the beginning of what a command prints.
+
+    So it is where the command was stopped, or failed. Other files that are no JSON may be logs, which are
+    read as far as they go.
+    """
+    if file.suffix != ".json" or file.stat().st_size > _LARGEST:
+        return
+    text = file.read_bytes().decode("utf-8", "replace").strip()
+    if not text:
+        raise OptionError(f"{file}: an empty JSON file")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        if any(text.startswith(begins) or begins.startswith(text) for begins in _BEGINNINGS):
+            raise OptionError(f"{file}: a JSON file that is cut off; print it anew") from None
 
 
 def read_evidence(files: Iterable[Path]) -> Evidence:

@@ -53,7 +53,7 @@ class Given:
     @cached_property
     def doubts(self) -> dict[str, str | None]:
         """See `same_logs.doubts`."""
-        return doubts(self.corpora, self.evidence)
+        return doubts(self.corpora, self.vocabulary, self.evidence)
 
     @property
     def title(self) -> str:

@@ -1,20 +1,27 @@
-"""Whether what other commands found is about the logs of the report: by the numbers of runs and tasks.
+"""Whether what other commands found is about the logs and the latents of the report.
 
-Logs with equal numbers are taken for the same.
+Logs are compared by the numbers of runs and tasks: with equal numbers they are taken for the same.
 """
 
 from collections.abc import Iterable, Mapping
 
 from lar.corpus import Corpus
 from lar.evaluation.reporting.evidence import EstimateFile, EvaluationFile, Evidence, ReadingFile
+from lar.vocabulary.digest import latents_digest
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 
-def doubts(corpora: Mapping[str, Corpus], evidence: Evidence) -> dict[str, str | None]:
-    """By the field of `Evidence`: a line where its counts are those of no corpus, nor of all; None else."""
+def doubts(
+    corpora: Mapping[str, Corpus], vocabulary: LatentVocabulary, evidence: Evidence
+) -> dict[str, str | None]:
+    """By the field of `Evidence`: a line where its counts are those of no corpus, nor of all; None else.
+
+    An evaluation of other latents than those of `vocabulary` has a line, too.
+    """
     estimate, evaluation, reading = evidence.estimate, evidence.evaluation, evidence.reading
     return {
         "estimate": None if estimate is None else _of_estimate(corpora, estimate),
-        "evaluation": None if evaluation is None else _of_evaluation(corpora, evaluation),
+        "evaluation": None if evaluation is None else _of_evaluation(corpora, vocabulary, evaluation),
         "reading": None if reading is None else _of_reading(corpora, reading),
     }
 
@@ -32,15 +39,25 @@ def _of_estimate(corpora: Mapping[str, Corpus], found: EstimateFile) -> str | No
     )
 
 
-def _of_evaluation(corpora: Mapping[str, Corpus], found: EvaluationFile) -> str | None:
+def _of_evaluation(
+    corpora: Mapping[str, Corpus], vocabulary: LatentVocabulary, found: EvaluationFile
+) -> str | None:
     """An evaluation counts the tasks of the held-out side, or of a whole corpus without a split."""
     known = [_counts(each)[1] for each in _each_and_all([one.held_out or one for one in corpora.values()])]
     tasks = found.tasks if found.in_sample else found.tasks + found.seen_tasks
     if tasks in known:
-        return None
+        return _of_latents(vocabulary, found)
     return (
         f"the evaluation is of other logs: of {tasks:,} tasks, and the report has {known[-1]:,} to evaluate"
     )
+
+
+def _of_latents(vocabulary: LatentVocabulary, found: EvaluationFile) -> str | None:
+    """Whether an evaluation, which knows its latents, is of others than the report."""
+    digests = found.latents_digest, latents_digest(latent.tokens for latent in vocabulary.latents)
+    if digests[0] in (None, digests[1]):
+        return None
+    return "the evaluation is of other latents than the report: give both the same vocabulary"
 
 
 def _of_reading(corpora: Mapping[str, Corpus], found: ReadingFile) -> str | None:

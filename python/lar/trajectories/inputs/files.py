@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ from lar.trajectories.inputs.compression import (
 )
 from lar.trajectories.inputs.encodings import decoded
 from lar.trajectories.inputs.folders import HIDDEN_LOGS, logs_among
+from lar.trajectories.inputs.own_results import kind_of_result
 from lar.utils.files import temporary_files
 from lar.utils.paths import StrPath
 
@@ -110,7 +112,8 @@ def find_sources(
 
     A folder gives all its files, sorted, but hidden ones. A file that several of `paths` give is listed once,
     at its first place. Labels are short, and no two files have the same. `pass_over` is called with each file
-    of a folder that is no log (`logs_among`), unless `paths` names it, after what it is.
+    of a folder that is no log (`logs_among`) or lies in a result of this package (`kind_of_result`), unless
+    `paths` names it or the result's folder, after what it is.
 
     Raises:
         FileNotFoundError: a path is not there, or a pattern fits no file.
@@ -146,7 +149,8 @@ def _sources_of(given: StrPath, notes: dict[Path, str]) -> Iterator[Source]:
     elif glob.has_magic(str(path)):
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 (absolute patterns)
         # `**` gives folders and the files in them: each file is listed once.
-        files = {source.path: source for at in found for source in _files_at(at, notes)}
+        logs = _not_in_results(path, found, notes)
+        files = {source.path: source for at in logs for source in _files_at(at, notes)}
         if not files:
             raise FileNotFoundError(f"{path}: no file fits this pattern")
         yield from files.values()
@@ -159,28 +163,66 @@ def _files_at(path: Path, notes: dict[Path, str]) -> Iterator[Source]:
     if not path.is_dir():  # pipes have no size
         yield Source(path, path.name, path.stat().st_size if path.is_file() else 0)
         return
-    logs, beside = logs_among(_files_below(path))
+    files, results = _files_below(path)
+    logs, beside = logs_among(files)
     notes.update(beside)
+    notes.update(results)
     for file in logs:
         inner = file.relative_to(path).as_posix()
         yield Source(file, path.name if file == path else f"{path.name}/{inner}", file.stat().st_size)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def _not_in_results(pattern: Path, found: list[Path], notes: dict[Path, str]) -> list[Path]:
+    """What a pattern with `**` found, but the results of this package, whose files are added to `notes`.
+
+    Any other pattern names what it finds, as a path does.
+    """
+    if "**" not in pattern.parts:
+        return found
+    fixed = len(list(takewhile(lambda part: not glob.has_magic(part), pattern.parts)))
+    kinds: dict[Path, str | None] = {}
+    kept = []
+    for at in found:
+        above = [folder for folder in (at, *at.parents) if len(folder.parts) > fixed and folder.is_dir()]
+        for folder in above:
+            if folder not in kinds:
+                kinds[folder] = kind_of_result(folder, os.listdir(folder))  # noqa: PTH208 (names alone)
+        kind = next(filter(None, map(kinds.get, above)), None)
+        if kind is None:
+            kept.append(at)
+        else:
+            below = [*chain(*_files_below(at))] if at.is_dir() else [at]
+            notes.update(dict.fromkeys(below, kind))
+    return kept
+
+
+def _files_below(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """The regular files in `folder` and its folders, sorted, without hidden ones that are no logs.
+
+    The second value has the files in results of this package, each with what it is in.
 
     A link to a folder is followed; a folder to which several lead, or a circle of links, is read once. A link
     to nothing is among them, so that it raises an error and no log is missed.
     """
     found: list[Path] = []
+    results: dict[Path, str] = {}
+    results_at: dict[Path, str] = {}  # the folders of results, each with what it is
     seen = {os.path.realpath(folder)}
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         inner = {name: os.path.realpath(Path(parent, name)) for name in sorted(folders) if name[0] != "."}
         first = {place: name for name, place in reversed(inner.items()) if place not in seen}
         folders[:] = sorted(first.values())
         seen.update(first)
-        found += [Path(parent, name) for name in names if not name.startswith(".") or name in HIDDEN_LOGS]
-    return sorted(file for file in found if file.is_file() or not file.exists())
+        files = [Path(parent, name) for name in names if not name.startswith(".") or name in HIDDEN_LOGS]
+        at = Path(parent)
+        kind = next((results_at[above] for above in (at, *at.parents) if above in results_at), None)
+        if kind is None and at != folder and (kind := kind_of_result(at, names)):
+            results_at[at] = kind
+        if kind is None:
+            found += files
+        else:
+            results.update(dict.fromkeys(files, kind))
+    return sorted(file for file in found if file.is_file() or not file.exists()), results
 
 
 def _raise(error: OSError) -> None:

@@ -1,0 +1,43 @@
+"""Whether the folders that `lar evaluate` compares are what they are given as, before a model is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.errors import OptionError
+from lar.utils.files import read_json
+from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+def check_arms(
+    vocabulary: LatentVocabulary, path: Path, *, control: Path | None, student: Path | None
+) -> None:
+    """Check what is given as the control and as the student; `vocabulary` lies at `path`.
+
+    Raises:
+        OptionError: a folder is of the other kind or of none, or the student has other latents.
+        VocabularyError: the student's vocabulary cannot be read.
+    """
+    if control is not None and not _is_control("--control", control):
+        raise OptionError(f"--control {control}: a student; lar distill --control makes a control")
+    if student is None:
+        return
+    if _is_control("--student", student):
+        raise OptionError(f"--student {student}: a control, which has no latents")
+    own = student / VOCABULARY_FOLDER
+    if _latents(LatentVocabulary.load(own)) != _latents(vocabulary):
+        raise OptionError(f"--student {student}: it has other latents than {path}; give the vocabulary {own}")
+
+
+def _is_control(flag: str, folder: Path) -> bool:
+    """Whether the folder is of a control and not of a student; OptionError where it is of neither."""
+    file = folder / OPTIONS_FILE
+    if not file.is_file():
+        raise OptionError(f"{flag} {folder}: neither a student nor a control (no {OPTIONS_FILE})")
+    options = read_json(file).get("options")
+    return isinstance(options, dict) and options.get("control") is True
+
+
+def _latents(vocabulary: LatentVocabulary) -> tuple[Any, ...]:
+    """The ids of the latents and of what they are made of; their counts may be of other logs."""
+    return vocabulary.tokenizer_fingerprint, [latent.tokens for latent in vocabulary.latents]

@@ -1,0 +1,33 @@
+"""Folders of this package's own results, which hold the logs once more: a walk for logs passes over them.
+
+A run in a folder of its logs would double them. What `lar import` writes is a single file, a log like others.
+"""
+
+import json
+from pathlib import Path
+
+# A file -> the keys of the object in it, and what a folder with such a file is. The names are generic: a file
+# of another program may have them. They are repeated from the modules that write them, which import this one.
+_MARKS: dict[str, tuple[set[str], str]] = {
+    "run.json": ({"logs", "model", "hold_out"}, "results of lar run"),
+    "manifest.json": ({"tokenizer_fingerprint", "parts"}, "a corpus of lar"),
+    "latent_vocabulary.json": ({"tokenizer_fingerprint", "latents"}, "a vocabulary of lar"),
+    "distillation.json": ({"options", "base_fingerprint"}, "a student of lar"),
+    "adaptation.json": ({"options", "merged"}, "a model of lar adapt"),
+    "lar_export.json": ({"latents"}, "an export of lar"),
+}
+
+
+def kind_of_result(folder: Path, names: list[str]) -> str | None:
+    """What result a folder with files of these names is; None for any other folder."""
+    found = (_MARKS[name][1] for name in _MARKS if name in names and _has_keys(folder / name))
+    return next(found, None)
+
+
+def _has_keys(file: Path) -> bool:
+    """Whether the file holds a JSON object with the keys of its name."""
+    try:
+        value = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and _MARKS[file.name][0] <= value.keys()
