@@ -61,3 +61,20 @@ def test_an_index_of_something_else(folder):
 def test_another_kind_of_model(folder, config, expected):
     (folder / "config.json").write_text(json.dumps(config))
     is_refused(folder, expected, before_loading=True)
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        {"quant_method": "gptq", "bits": 4, "group_size": 128},
+        {"quant_method": "awq", "bits": 4, "group_size": 128},
+        {"quant_method": "bitsandbytes", "load_in_4bit": True},
+    ],
+)
+def test_a_quantized_model_without_its_package_is_one_line(folder, quantization):
+    """Whatever transformers asks for first: a package, a GPU or the tensors of that format."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": quantization}))
+    with pytest.raises(TrainingError, match="not a causal language model's folder, or damaged") as found:
+        load_model(folder, device="cpu")
+    assert "\n" not in str(found.value)

@@ -32,7 +32,7 @@ from lar.serving.export.options import ExportOptions
 from lar.serving.export.reference import write_reference
 from lar.serving.export.self_check import check_tokenizer, check_version, self_check
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
-from lar.serving.export.weights import ROWS_MULTIPLE, plain_model
+from lar.serving.export.weights import ROWS_MULTIPLE, check_plain_lora, plain_model
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
@@ -579,6 +579,16 @@ def test_a_gguf_has_the_name_of_the_export(tmp_path):
     (llama_cpp / "convert_hf_to_gguf.py").write_text(CONVERTER)
     write_gguf(folder, "student", llama_cpp, "f16")
     assert json.loads((folder / GGUF_FILE).read_text()) == "student"
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_a_lora_of_a_matrix_that_grows_is_refused_before_the_work(target, vocabulary):
+    options = DistillOptions(loss="sft", device="cpu", target_modules=("q_proj", target))
+    student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, options)
+    with pytest.raises(OptionError, match="leave --lora"):
+        check_plain_lora(student)
+    nothing = LatentVocabulary((), vocabulary.tokenizer)
+    check_plain_lora(Student.begin(tiny.model(vocabulary.base_size), nothing, options))
 
 
 def test_bad_input_has_one_line(student_folder, tmp_path):

@@ -8,7 +8,18 @@ from safetensors import SafetensorError
 from lar.errors import LarError, TrainingError
 from lar.models.out_of_memory import is_out_of_memory
 
-_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, RuntimeError, SafetensorError)
+# Quantized weights need packages of their own; without them transformers raises an ImportError.
+_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OSError,
+    EOFError,
+    ImportError,
+    RuntimeError,
+    SafetensorError,
+)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from lar.serving.export.options import ExportKeywords, ExportOptions
 from lar.serving.export.reference import REFERENCE_FILE, write_reference
 from lar.serving.export.self_check import ADAPTER_FOLDER, EXPORTED_VOCABULARY, check_version
 from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
-from lar.serving.export.weights import plain_model
+from lar.serving.export.weights import check_plain_lora, plain_model
 from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
 from lar.tokenizer.location import TOKENIZER_FILE
@@ -78,7 +78,8 @@ def export(
         TrainingError: `student` is not a student, or its teacher's folder is missing.
         VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
         ExportError: the written files do not read back as the student. They are removed then.
-        OptionError: `output` is not empty and holds no export.
+        OptionError: `output` is not empty and holds no export, or the LoRA of `form="lora"` would not fit its
+            base.
     """
     options = merge_options(ExportOptions, options, keywords)
     if not isinstance(student, str | os.PathLike):
@@ -97,6 +98,8 @@ def export(
     logger.info("%s: teacher %s, tokenizer files of %s", student, teacher, tokenizer_source)
     progress(1, _STEPS)
     loaded = Student.load(source, teacher, dtype="float32", device="cpu")
+    if options.form == "lora":
+        check_plain_lora(loaded)
     dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=RECORD_FILE) as folder:
         return _write(loaded, dtype, backend, tokenizer_source, card, folder, target, options, progress)

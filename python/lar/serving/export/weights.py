@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from lar.distillation.rows.rows import LatentRows
 from lar.distillation.student import Student
-from lar.errors import ExportError
+from lar.errors import ExportError, OptionError
 
 # Tensor cores and tensor-parallel engines need row counts that are multiples.
 ROWS_MULTIPLE = 64
@@ -27,6 +28,16 @@ def plain_model(student: Student, *, merge_lora: bool) -> Any:
     if rows is not None:
         bake_rows(model, rows)
     return model
+
+
+def check_plain_lora(student: Student) -> None:
+    """Raise OptionError where a LoRA beside the base would not fit the matrices that the latents enlarge."""
+    ends = (student.base.get_input_embeddings(), student.base.get_output_embeddings())
+    if student.rows is not None and any(isinstance(module, BaseTunerLayer) for module in ends):
+        raise OptionError(
+            "its LoRA changes the embedding or the head (target_modules), which get the latents' rows in an "
+            "export, so it would not fit there: leave --lora (form) out"
+        )
 
 
 @torch.no_grad()
