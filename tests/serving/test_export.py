@@ -28,6 +28,7 @@ from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import check_tokenizer, self_check
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
 from lar.serving.export.weights import ROWS_MULTIPLE
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
@@ -254,6 +255,33 @@ def test_latents_that_begin_with_a_dropped_space_are_checked_within_a_text(tmp_p
     stripped = (replace(latent, text=latent.text.lstrip(" ")) for latent in vocabulary)
     with pytest.raises(ExportError, match=r"latent \d+ decodes to ' .* within a text"):
         check_tokenizer(tmp_path, replace(vocabulary, latents=tuple(stripped)), decode_only=True)
+
+
+def test_all_named_templates_are_exported_and_checked(vocabulary, tmp_path):
+    templates = {"default": toy.CHATML, "tool_use": "{% for tool in tools %}{% endfor %}" + toy.CHATML}
+    for layout in ("files", "config"):
+        source, target = tmp_path / f"{layout}-base", tmp_path / layout
+        Tokenizer(vocabulary.tokenizer.backend, chat_template=templates).save(source)
+        if layout == "config":
+            _templates_in_config(source, templates)
+        target.mkdir()
+        write_tokenizer(exported_backend(vocabulary), source, target)
+        assert AutoTokenizer.from_pretrained(target).chat_template == templates
+        assert check_tokenizer(target, vocabulary, decode_only=False)["prefixes_kept"] == [
+            "prompt",
+            "history",
+        ]
+    # The template for tools is checked by itself: here it leaves out earlier turns.
+    late = "{% for tool in tools %}{% endfor %}{{ messages[-1].content }}"
+    (tmp_path / "files/additional_chat_templates/tool_use.jinja").write_text(late)
+    assert check_tokenizer(tmp_path / "files", vocabulary, decode_only=False)["prefixes_kept"] == []
+
+
+def _templates_in_config(folder: Path, templates: dict[str, str]) -> None:
+    (folder / "chat_template.jinja").unlink()
+    shutil.rmtree(folder / "additional_chat_templates")
+    listed = [{"name": name, "template": text} for name, text in templates.items()]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": listed}))
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 
 from lar.errors import TokenizerError
 from lar.mining.tool_schemas import Slot, ToolSchema, example_call
+from lar.tokenizer.probes import TOOL
 from lar.tokenizer.spans import render
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, ToolCall, Trajectory
@@ -175,7 +176,7 @@ def _turn(tokenizer: Tokenizer, arguments: str, context: _Context) -> str:
         {"role": "assistant", "content": "Done."},
     ]
     try:
-        spans = render(tokenizer, Trajectory("example", "example", messages))
+        spans = render(tokenizer, Trajectory("example", "example", messages, tools=[TOOL]))
     except TokenizerError as error:
         raise _refusal(str(error)) from None
     turn = next((span.text for span in spans if span.agent), "")

@@ -13,6 +13,7 @@ def end_ids(model: Any, tokenizer: Tokenizer) -> list[int]:
     """
     own = getattr(model.generation_config, "eos_token_id", None)
     own = [] if own is None else [own] if isinstance(own, int) else list(own)
-    named = [tokenizer.special_tokens.get("eos_token"), end_of_turn(tokenizer)]
+    ends = [end_of_turn(tokenizer, tools) for tools in (False, True)]
+    named = [tokenizer.special_tokens.get("eos_token"), *ends]
     found = [tokenizer.backend.token_to_id(name) for name in named if name is not None]
     return list(dict.fromkeys([*own, *(index for index in found if index is not None)]))

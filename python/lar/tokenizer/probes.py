@@ -10,8 +10,17 @@ PROBE = "larprobe"
 NAME = f"{PROBE}name"
 KEY = f"{PROBE}key"
 CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
+SYSTEM: TemplateMessage = {"role": "system", "content": f"{PROBE}system"}
 USER: TemplateMessage = {"role": "user", "content": f"{PROBE}question"}
 ANSWER: TemplateMessage = {"role": "assistant", "content": f"{PROBE}answer"}
+TOOL: Tool = {
+    "type": "function",
+    "function": {
+        "name": f"{PROBE}tool",
+        "description": "A tool.",
+        "parameters": {"type": "object", "properties": {}, "required": []},
+    },
+}
 
 
 def call(*functions: dict[str, Any], identifier: str = CALL_ID, **more: str) -> TemplateMessage:
@@ -31,8 +40,13 @@ def rendered(
     tools: list[Tool] | None = None,
     prompt: bool = False,
 ) -> str | None:
-    """The messages as text; None where the template refuses them."""
-    try:
-        return template.render(messages, tools, add_generation_prompt=prompt)
-    except TemplateRefusalError:
-        return None
+    """The messages as text; None where the template refuses them.
+
+    Some templates are for conversations with tools alone: what is refused is tried with one, too.
+    """
+    for offered in (tools, tools or [TOOL]):
+        try:
+            return template.render(messages, offered, add_generation_prompt=prompt)
+        except TemplateRefusalError:
+            pass
+    return None

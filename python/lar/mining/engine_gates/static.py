@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lar import _core
 from lar.errors import OptionError
 from lar.mining.engine_gates.tool_call import cut_at_names, tool_call
-from lar.tokenizer.generation_prompt import generation_prompt
+from lar.tokenizer.generation_prompt import generation_prompts
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
@@ -128,10 +128,13 @@ def clashes_at_headers(
 
 def _header_ends(tokenizer: Tokenizer) -> list[str]:
     """What the header of the agent's turn ends with, after its last added token: every end of that text."""
-    prompt = generation_prompt(tokenizer)
-    borders = [prompt.rfind(text) + len(text) for text in tokenizer.added_texts() if text in prompt]
-    text = prompt[max(borders, default=0) :]
-    return [text[start:] for start in range(len(text))]
+    added = tokenizer.added_texts()
+    ends: list[str] = []
+    for prompt in generation_prompts(tokenizer):
+        borders = [prompt.rfind(text) + len(text) for text in added if text in prompt]
+        text = prompt[max(borders, default=0) :]
+        ends += [text[start:] for start in range(len(text))]
+    return list(dict.fromkeys(ends))
 
 
 def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:

@@ -10,14 +10,16 @@ version that will serve it. Prints one JSON object; an export that fails ends wi
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lar.errors import EngineError, ExportError, LarError
 from lar.models.compatibility import quiet_peft
 from lar.serving.latent_control import RECORD_FILE
+from lar.tokenizer.probes import TOOL
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
+from lar.trajectories.schema import Tool
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # In an export; a student has its vocabulary in another folder (`lar.distillation.files`).
@@ -100,21 +102,31 @@ def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: 
                 f"{folder}: latent {index} ({latent.text!r}) is encoded, but was to be decoded only"
             )
     report = {"ids": expected, "latents": len(vocabulary)}
-    if tokenizer.chat_template is None:
-        return report
-    return report | _check_template(folder, _encoder(tokenizer), vocabulary)
+    encoders = [_encoder(tokenizer, tools) for tools in _offers(tokenizer.chat_template)]
+    kept = [_check_template(folder, encode, vocabulary) for encode in encoders]
+    return report | ({"prefixes_kept": [name for name in kept[0] if name in kept[-1]]} if kept else {})
 
 
-def _encoder(tokenizer: Any) -> Encode:
+def _offers(templates: str | dict[str, str] | None) -> Iterator[list[Tool] | None]:
+    """Yield the tools of conversations, so that each template is taken that serving takes."""
+    if isinstance(templates, str) or "default" in (templates or {}):
+        yield None
+    if isinstance(templates, dict) and "tool_use" in templates:
+        yield [TOOL]
+
+
+def _encoder(tokenizer: Any, tools: list[Tool] | None) -> Encode:
     def encode(messages: Sequence[dict[str, str]], prompt: bool) -> list[int]:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+        text = tokenizer.apply_chat_template(
+            list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt
+        )
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
         return ids
 
     return encode
 
 
-def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> dict[str, Any]:
+def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> list[str]:
     """Check that later ids begin with earlier ones, whatever latents a reply has: prefix caches need that.
 
     Engines need this for their prefix caches. `prompt`: a prompt's ids begin those of the conversation with
@@ -129,7 +141,7 @@ def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) 
                     f"{folder}: with a reply of {reply!r} (latent {index}) the prompt's ids no longer begin "
                     "the conversation's: mine with the engine gates"
                 )
-    return {"prefixes_kept": kept}
+    return kept
 
 
 def _prompt_is_prefix(encode: Encode, reply: str) -> bool:
