@@ -26,7 +26,12 @@ from lar.serving.export import checkpoint, export
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.self_check import check_tokenizer, self_check
-from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
+from lar.serving.export.tokenizer_files import (
+    decode_only_backend,
+    exported_backend,
+    turn_ids,
+    write_tokenizer,
+)
 from lar.serving.export.weights import ROWS_MULTIPLE
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -282,6 +287,20 @@ def _templates_in_config(folder: Path, templates: dict[str, str]) -> None:
     shutil.rmtree(folder / "additional_chat_templates")
     listed = [{"name": name, "template": text} for name, text in templates.items()]
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": listed}))
+
+
+def test_a_template_that_needs_a_system_message_is_checked_with_one(merged, vocabulary, tmp_path):
+    folder = shutil.copytree(merged.folder, tmp_path / "export")
+    condition = "{% if messages[0].role != 'system' %}{{ raise_exception('none') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(condition + toy.CHATML)
+    assert self_check(folder)["prefixes_kept"] == ["prompt", "history"]
+    assert (
+        turn_ids(Tokenizer.load(folder), vocabulary.base_size)["agent_header"]
+        == merged.record["agent_header"]
+    )
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
+    with pytest.raises(ExportError, match="template refuses a question after an answer: never"):
+        self_check(folder)
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

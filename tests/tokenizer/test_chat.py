@@ -18,7 +18,7 @@ from lar.tokenizer.generation_prompt import (
     generation_prompts,
     other_openings,
 )
-from lar.tokenizer.spans import end_of_turn
+from lar.tokenizer.spans import end_of_turn, writes_ends
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.tool_call_opener import tool_call_opener
 from lar.trajectories.schema import Message, Trajectory
@@ -385,6 +385,32 @@ def test_what_templates_write_around_turns_is_found_in_each():
     assert agent_header(BOTH) == agent_header(WITH_TOOL_USE) == "<|im_start|>assistant\n"
     for texts in (generation_prompts, answer_openings, other_openings):
         assert texts(BOTH) == [*texts(DEFAULT), *texts(WITH_TOOL_USE)] != []
+
+
+# The beginning of a template that needs a system message.
+NEEDS_SYSTEM = (
+    "{% if messages[0].role != 'system' %}{{ raise_exception('a system message is needed') }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name not in ("mistral", "llama2")])
+@given(messages=tool_conversations)
+def test_a_template_that_needs_a_system_message_is_probed_with_one(name, messages):
+    plain = without_tags(TEMPLATES[name])
+    free, strict = with_templates(plain), with_templates(NEEDS_SYSTEM + plain)
+    trajectory = Trajectory("t", "task", [{"role": "system", "content": "Help."}, *messages])
+    assert render(strict, trajectory) == render(free, trajectory)
+    assert (end_of_turn(strict), writes_ends(strict)) == (end_of_turn(free), writes_ends(free))
+    assert tool_call_opener(strict) == tool_call_opener(free)
+    assert agent_header(strict) == agent_header(free)
+    for texts in (generation_prompts, answer_openings):
+        assert texts(strict) == texts(free)
+
+
+@pytest.mark.parametrize(("name", "tokenizer"), PLAIN.items())
+def test_a_template_without_an_end_of_turn_is_known(name, tokenizer):
+    assert writes_ends(tokenizer) is (name != "bare")
+    assert not writes_ends(tokenizer_with(None))
 
 
 def test_the_dialect_is_found_once_for_each_tokenizer():

@@ -1,5 +1,6 @@
 """Small conversations with which the features of a chat template are found."""
 
+from itertools import product
 from typing import Any
 
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
@@ -42,11 +43,13 @@ def rendered(
 ) -> str | None:
     """The messages as text; None where the template refuses them.
 
-    Some templates are for conversations with tools alone: what is refused is tried with one, too.
+    Some templates need a system message, or are for conversations with tools alone. So what is refused is
+    tried with these, too.
     """
-    for offered in (tools, tools or [TOOL]):
+    leads = ((),) if messages[0]["role"] == "system" else ((), (SYSTEM,))
+    for lead, offered in product(leads, (tools, tools or [TOOL])):
         try:
-            return template.render(messages, offered, add_generation_prompt=prompt)
+            return template.render([*lead, *messages], offered, add_generation_prompt=prompt)
         except TemplateRefusalError:
             pass
     return None

@@ -110,6 +110,18 @@ def end_of_turn(tokenizer: Tokenizer, tools: object = None) -> str | None:
     return found and found.group().strip()
 
 
+def writes_ends(tokenizer: Tokenizer) -> bool:
+    """Whether the chat template, or one of two, writes a token that ends the agent's turn."""
+    ends = [
+        end_of_turn(tokenizer),
+        end_of_turn(tokenizer, tools=True),
+        tokenizer.special_tokens.get("eos_token"),
+    ]
+    sources = [tools for tools in (False, True) if tokenizer.template_for(tools) is not None]
+    patterns = [speaker(tokenizer, tools)[1].turn_end for tools in sources]
+    return any(pattern.match(end) for pattern in patterns for end in ends if end)
+
+
 def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Border]:
     """Return the borders with the token that ends each turn; raises InexactTurnError if turns overlap."""
     borders: list[Border] = []

@@ -30,6 +30,7 @@ OLDEST_TRANSFORMERS = (4, 57)
 # The largest difference of logits from the student's, as a share of their spread over the compared columns.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 
+_SYSTEM = {"role": "system", "content": "Be brief."}
 _QUESTION = {"role": "user", "content": "What is there to do?"}
 _NEUTRAL = "Nothing."
 Encode = Callable[[Sequence[dict[str, str]], bool], list[int]]
@@ -102,7 +103,7 @@ def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: 
                 f"{folder}: latent {index} ({latent.text!r}) is encoded, but was to be decoded only"
             )
     report = {"ids": expected, "latents": len(vocabulary)}
-    encoders = [_encoder(tokenizer, tools) for tools in _offers(tokenizer.chat_template)]
+    encoders = [_encoder(folder, tokenizer, tools) for tools in _offers(tokenizer.chat_template)]
     kept = [_check_template(folder, encode, vocabulary) for encode in encoders]
     return report | ({"prefixes_kept": [name for name in kept[0] if name in kept[-1]]} if kept else {})
 
@@ -115,11 +116,29 @@ def _offers(templates: str | dict[str, str] | None) -> Iterator[list[Tool] | Non
         yield [TOOL]
 
 
-def _encoder(tokenizer: Any, tools: list[Tool] | None) -> Encode:
-    def encode(messages: Sequence[dict[str, str]], prompt: bool) -> list[int]:
-        text = tokenizer.apply_chat_template(
+def _encoder(folder: Path, tokenizer: Any, tools: list[Tool] | None) -> Encode:
+    """A function from messages to ids; a system message is in front where the template needs one."""
+
+    def rendered(messages: Sequence[dict[str, str]], prompt: bool) -> str:
+        text: str = tokenizer.apply_chat_template(
             list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt
         )
+        return text
+
+    def refusal(lead: list[dict[str, str]]) -> str | None:
+        try:
+            rendered([*lead, _QUESTION, _answer(_NEUTRAL), _QUESTION], True)
+        except Exception as error:  # a template is a program: it can fail in any way that Python can
+            return str(error) or type(error).__name__
+        return None
+
+    first, second = refusal([]), refusal([_SYSTEM])
+    if first is not None and second is not None:
+        raise ExportError(f"{folder}: its chat template refuses a question after an answer: {first}")
+    lead = [] if first is None else [_SYSTEM]
+
+    def encode(messages: Sequence[dict[str, str]], prompt: bool) -> list[int]:
+        text = rendered([*lead, *messages], prompt)
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
         return ids
 
