@@ -198,10 +198,18 @@ class Tokenizer:
 
     @cached_property
     def barriers(self) -> NDArray[np.uint32]:
-        """Sorted ids of the added tokens that are found in text (uint32), which no segment may contain."""
+        """Sorted ids of the added tokens that are found in text (uint32), which no segment may contain.
+
+        Runs of spaces that are looked for in normalized text (GPT-NeoX, Phi-2) are none: latents are found
+        before them, so they are like tokens of the ordinary vocabulary.
+        """
         added = self.backend.get_added_tokens_decoder().items()
-        found = [index for index, token in added if is_found_in_text(self.backend, token.content)]
+        found = [index for index, token in added if self._is_barrier(token)]
         return np.array(sorted(found), dtype=np.uint32)
+
+    def _is_barrier(self, token: tokenizers.AddedToken) -> bool:
+        is_spacing = token.content.isspace() and token.normalized and not token.special
+        return is_found_in_text(self.backend, token.content) and not is_spacing
 
     @cached_property
     def special_ids(self) -> NDArray[np.uint32]:
