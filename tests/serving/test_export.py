@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lar import distill
@@ -25,6 +27,7 @@ from lar.models.compatibility import quiet_peft
 from lar.serving.export import checkpoint, export
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
+from lar.serving.export.ordinary_text import check_ordinary_text
 from lar.serving.export.self_check import check_tokenizer, self_check
 from lar.serving.export.tokenizer_files import (
     decode_only_backend,
@@ -301,6 +304,51 @@ def test_a_template_that_needs_a_system_message_is_checked_with_one(merged, voca
     (folder / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
     with pytest.raises(ExportError, match="template refuses a question after an answer: never"):
         self_check(folder)
+
+
+@pytest.mark.parametrize("changed", ["ordinary text", "text at a latent"])
+def test_a_loader_that_encodes_otherwise_than_the_file_is_found(vocabulary, tmp_path, changed):
+    vocabulary.tokenizer.save(tmp_path / "base")
+    export_folder = tmp_path / "export"
+    export_folder.mkdir()
+    write_tokenizer(exported_backend(vocabulary), tmp_path / "base", export_folder)
+    theirs = AutoTokenizer.from_pretrained(export_folder)
+    texts = [latent.text for latent in vocabulary.latents]
+    check_ordinary_text(export_folder, theirs, texts)
+    backend = theirs.backend_tokenizer
+    if changed == "ordinary text":  # as Qwen2Tokenizer of transformers 5 does
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
+        message = r"encodes 'Order 12345 costs .*tokenizer_class"
+    else:
+        backend.add_tokens([AddedToken(texts[0], single_word=True, normalized=False, special=False)])
+        message = "encodes 'word.*word' as"
+    for latent in vocabulary.latents:  # the checks of the latents alone pass
+        assert theirs.encode(latent.text, add_special_tokens=False) == [latent.id]
+    with pytest.raises(ExportError, match=message):
+        check_ordinary_text(export_folder, theirs, texts)
+
+
+def test_the_class_of_the_base_is_checked(vocabulary, tmp_path):
+    """Versions of transformers differ in whether the class obeys tokenizer.json."""
+    backend = tokenizers.Tokenizer.from_str(vocabulary.tokenizer.backend.to_str())
+    backend.add_special_tokens(["<|endoftext|>"])
+    base = Tokenizer(backend, config={"pad_token": "<|endoftext|>", "tokenizer_class": "Qwen2Tokenizer"})
+    base.save(tmp_path / "base")
+    text = " degrees Celsius. Anything"
+    tokens = tuple(base.encode(text).tolist())
+    latent = replace(vocabulary.latents[0], id=base.base_size, text=text, tokens=tokens)
+    changed = LatentVocabulary((latent,), base)
+    export_folder = tmp_path / "export"
+    export_folder.mkdir()
+    write_tokenizer(exported_backend(changed), tmp_path / "base", export_folder)
+    theirs = AutoTokenizer.from_pretrained(export_folder)
+    own = Tokenizer.load(export_folder).encode("12345 2024").tolist()
+    if theirs.encode("12345 2024", add_special_tokens=False) == own:
+        assert check_tokenizer(export_folder, changed, decode_only=False)["latents"] == 1
+    else:
+        with pytest.raises(ExportError, match="Qwen2Tokenizer encodes 'Order 12345"):
+            check_tokenizer(export_folder, changed, decode_only=False)
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 
 from lar.errors import EngineError, ExportError, LarError
 from lar.models.compatibility import quiet_peft
+from lar.serving.export.ordinary_text import check_ordinary_text
 from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.probes import TOOL
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
@@ -75,7 +76,7 @@ def check_version() -> None:
 
 
 def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: bool) -> dict[str, Any]:
-    """Figures of the tokenizer, after checks of its length, the latents' ids and texts, and the template."""
+    """Figures of the tokenizer, after checks of its length, its latents, ordinary text and the template."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
@@ -102,6 +103,7 @@ def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: 
             raise ExportError(
                 f"{folder}: latent {index} ({latent.text!r}) is encoded, but was to be decoded only"
             )
+    check_ordinary_text(folder, tokenizer, [latent.text for latent in vocabulary.latents])
     report = {"ids": expected, "latents": len(vocabulary)}
     encoders = [_encoder(folder, tokenizer, tools) for tools in _offers(tokenizer.chat_template)]
     kept = [_check_template(folder, encode, vocabulary) for encode in encoders]
