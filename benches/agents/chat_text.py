@@ -16,7 +16,7 @@ class ChatText:
     """
 
     def __init__(self, tokenizer: Tokenizer, opening: Opening) -> None:
-        self._template = ChatTemplate(tokenizer.chat_template or "", tokenizer.special_tokens)
+        self._template = ChatTemplate(tokenizer.template_for(opening.tools) or "", tokenizer.special_tokens)
         self._tools = opening.tools
         self._messages = list(opening.messages)
         self._before = self._rendered()

@@ -109,7 +109,7 @@ class Bench:
     def _prompt(self, task: str) -> str:
         """The text before the first message of a session: the system message and the tools."""
         tokenizer, trajectory = self._held_out.tokenizer, self._trajectories[task]
-        template = ChatTemplate(tokenizer.chat_template or "", tokenizer.special_tokens)
+        template = ChatTemplate(tokenizer.template_for(trajectory.tools) or "", tokenizer.special_tokens)
         return template.render(trajectory.messages[:1], trajectory.tools)
 
 

@@ -286,3 +286,9 @@ def test_what_an_earlier_build_has_left_out_is_refused_where_nothing_may_be(tmp_
         built()
     assert contents(tmp_path / "corpus") == before
     assert len(built(skip_refused=True)) == 19
+
+
+@pytest.mark.parametrize(("name", "warned"), [("bare", 1), ("chatml", 0)])
+def test_a_template_without_an_end_of_turn_is_warned_of(tmp_path, caplog, name, warned):
+    Corpus.build(make_trajectories(3), tokenizer_with(without_tags(TEMPLATES[name])), tmp_path / "corpus")
+    assert caplog.text.count("cannot learn from this corpus where to end a turn") == warned

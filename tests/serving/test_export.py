@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lar import distill
@@ -29,10 +31,17 @@ from lar.serving.export.generation_defaults import drop_latents, generation_defa
 from lar.serving.export.gguf import GGUF_FILE, write_gguf
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
+from lar.serving.export.ordinary_text import check_ordinary_text
 from lar.serving.export.reference import write_reference
 from lar.serving.export.self_check import check_tokenizer, check_version, self_check
-from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, write_tokenizer
+from lar.serving.export.tokenizer_files import (
+    decode_only_backend,
+    exported_backend,
+    turn_ids,
+    write_tokenizer,
+)
 from lar.serving.export.weights import ROWS_MULTIPLE, check_plain_lora, plain_model
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
@@ -465,6 +474,92 @@ def test_a_converter_is_told_the_type_the_name_and_the_file(tmp_path):
     (tmp_path / "convert_hf_to_gguf.py").write_text(program)
     write_gguf(tmp_path, "export", tmp_path, "q8_0")
     assert (tmp_path / "model.gguf").read_text() == f"{tmp_path} --outtype q8_0 --model-name export"
+
+
+def test_all_named_templates_are_exported_and_checked(vocabulary, tmp_path):
+    templates = {"default": toy.CHATML, "tool_use": "{% for tool in tools %}{% endfor %}" + toy.CHATML}
+    for layout in ("files", "config"):
+        source, target = tmp_path / f"{layout}-base", tmp_path / layout
+        Tokenizer(vocabulary.tokenizer.backend, chat_template=templates).save(source)
+        if layout == "config":
+            _templates_in_config(source, templates)
+        target.mkdir()
+        write_tokenizer(exported_backend(vocabulary), source, target)
+        assert AutoTokenizer.from_pretrained(target).chat_template == templates
+        assert check_tokenizer(target, vocabulary, decode_only=False)["prefixes_kept"] == [
+            "prompt",
+            "history",
+        ]
+    # The template for tools is checked by itself: here it leaves out earlier turns.
+    late = "{% for tool in tools %}{% endfor %}{{ messages[-1].content }}"
+    (tmp_path / "files/additional_chat_templates/tool_use.jinja").write_text(late)
+    assert check_tokenizer(tmp_path / "files", vocabulary, decode_only=False)["prefixes_kept"] == []
+
+
+def _templates_in_config(folder: Path, templates: dict[str, str]) -> None:
+    (folder / "chat_template.jinja").unlink()
+    shutil.rmtree(folder / "additional_chat_templates")
+    listed = [{"name": name, "template": text} for name, text in templates.items()]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": listed}))
+
+
+def test_a_template_that_needs_a_system_message_is_checked_with_one(merged, vocabulary, tmp_path):
+    folder = shutil.copytree(merged.folder, tmp_path / "export")
+    condition = "{% if messages[0].role != 'system' %}{{ raise_exception('none') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(condition + toy.CHATML)
+    assert self_check(folder)["prefixes_kept"] == ["prompt", "history"]
+    assert (
+        turn_ids(Tokenizer.load(folder), vocabulary.base_size)["agent_header"]
+        == merged.record["agent_header"]
+    )
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
+    with pytest.raises(ExportError, match="template refuses a question after an answer: never"):
+        self_check(folder)
+
+
+@pytest.mark.parametrize("changed", ["ordinary text", "text at a latent"])
+def test_a_loader_that_encodes_otherwise_than_the_file_is_found(vocabulary, tmp_path, changed):
+    vocabulary.tokenizer.save(tmp_path / "base")
+    export_folder = tmp_path / "export"
+    export_folder.mkdir()
+    write_tokenizer(exported_backend(vocabulary), tmp_path / "base", export_folder)
+    theirs = AutoTokenizer.from_pretrained(export_folder)
+    texts = [latent.text for latent in vocabulary.latents]
+    check_ordinary_text(export_folder, theirs, texts)
+    backend = theirs.backend_tokenizer
+    if changed == "ordinary text":  # as Qwen2Tokenizer of transformers 5 does
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
+        message = r"encodes 'Order 12345 costs .*tokenizer_class"
+    else:
+        backend.add_tokens([AddedToken(texts[0], single_word=True, normalized=False, special=False)])
+        message = "encodes 'word.*word' as"
+    for latent in vocabulary.latents:  # the checks of the latents alone pass
+        assert theirs.encode(latent.text, add_special_tokens=False) == [latent.id]
+    with pytest.raises(ExportError, match=message):
+        check_ordinary_text(export_folder, theirs, texts)
+
+
+def test_the_class_of_the_base_is_checked(vocabulary, tmp_path):
+    """Versions of transformers differ in whether the class obeys tokenizer.json."""
+    backend = tokenizers.Tokenizer.from_str(vocabulary.tokenizer.backend.to_str())
+    backend.add_special_tokens(["<|endoftext|>"])
+    base = Tokenizer(backend, config={"pad_token": "<|endoftext|>", "tokenizer_class": "Qwen2Tokenizer"})
+    base.save(tmp_path / "base")
+    text = " degrees Celsius. Anything"
+    tokens = tuple(base.encode(text).tolist())
+    latent = replace(vocabulary.latents[0], id=base.base_size, text=text, tokens=tokens)
+    changed = LatentVocabulary((latent,), base)
+    export_folder = tmp_path / "export"
+    export_folder.mkdir()
+    write_tokenizer(exported_backend(changed), tmp_path / "base", export_folder)
+    theirs = AutoTokenizer.from_pretrained(export_folder)
+    own = Tokenizer.load(export_folder).encode("12345 2024").tolist()
+    if theirs.encode("12345 2024", add_special_tokens=False) == own:
+        assert check_tokenizer(export_folder, changed, decode_only=False)["latents"] == 1
+    else:
+        with pytest.raises(ExportError, match="Qwen2Tokenizer encodes 'Order 12345"):
+            check_tokenizer(export_folder, changed, decode_only=False)
 
 
 def test_weights_of_another_are_found(merged, tmp_path):

@@ -12,8 +12,15 @@ from lar.errors import TokenizerError
 from lar.tokenizer import ChatTemplate, TemplateRefusalError, render
 from lar.tokenizer import spans as spans_module
 from lar.tokenizer import turns as turns_module
-from lar.tokenizer.spans import end_of_turn
+from lar.tokenizer.generation_prompt import (
+    agent_header,
+    answer_openings,
+    generation_prompts,
+    other_openings,
+)
+from lar.tokenizer.spans import end_of_turn, writes_ends
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.tool_call_opener import tool_call_opener
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import NAMED_TOKENS, SMOLLM2, TEMPLATES, WITH_TOOLS, with_marks, without_tags
 from testing.conversations import (
@@ -26,6 +33,7 @@ from testing.conversations import (
     tool_conversations,
     user,
 )
+from testing.toy import CHATML
 
 PLAIN = {name: tokenizer_with(without_tags(source)) for name, source in TEMPLATES.items()}
 TAGGED = {name: tokenizer_with(source) for name, source in TEMPLATES.items()}
@@ -338,6 +346,71 @@ def test_qwen3_is_rendered_as_transformers_does(qwen3, shared):
             spans = render(qwen3, Trajectory("t", "task", messages, tools=tools))
             expected = theirs.apply_chat_template(messages, tools=tools, tokenize=False)
             assert "".join(span.text for span in spans) == expected
+
+
+# A template for conversations with tools alone, as Hermes 2 Pro's and Command-R's: it reads the tools.
+FOR_TOOLS = (
+    "{% if not tools %}{{ raise_exception('no tools') }}{% endif %}"
+    "{% for tool in tools %}{{ tool.function.name }} {% endfor %}" + CHATML
+)
+
+
+def with_templates(templates: str | dict[str, str]) -> Tokenizer:
+    return Tokenizer(PLAIN["chatml"].backend, config=NAMED_TOKENS, chat_template=templates)
+
+
+DEFAULT = with_templates(without_tags(TEMPLATES["llama2"]))
+WITH_TOOL_USE = with_templates(FOR_TOOLS)
+BOTH = with_templates({"default": DEFAULT.chat_template, "tool_use": FOR_TOOLS})
+
+
+@given(messages=tool_conversations, tools=st.sampled_from([None, [TOOL]]))
+def test_a_conversation_with_tools_takes_the_template_for_tools(messages, tools):
+    trajectory = Trajectory("t", "task", messages, tools=tools)
+
+    def rendered_by(tokenizer):
+        try:
+            return render(tokenizer, trajectory)
+        except TokenizerError as error:
+            return str(error)
+
+    assert rendered_by(BOTH) == rendered_by(WITH_TOOL_USE if tools else DEFAULT)
+    if tools:
+        assert render(WITH_TOOL_USE, trajectory)[0].text.startswith("look ")
+
+
+def test_what_templates_write_around_turns_is_found_in_each():
+    assert tool_call_opener(BOTH) == tool_call_opener(WITH_TOOL_USE) == '<tool_call>\n{"name": "'
+    assert (end_of_turn(BOTH), end_of_turn(BOTH, [TOOL])) == ("</s>", "<|im_end|>")
+    assert agent_header(BOTH) == agent_header(WITH_TOOL_USE) == "<|im_start|>assistant\n"
+    for texts in (generation_prompts, answer_openings, other_openings):
+        assert texts(BOTH) == [*texts(DEFAULT), *texts(WITH_TOOL_USE)] != []
+
+
+# The beginning of a template that needs a system message.
+NEEDS_SYSTEM = (
+    "{% if messages[0].role != 'system' %}{{ raise_exception('a system message is needed') }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name not in ("mistral", "llama2")])
+@given(messages=tool_conversations)
+def test_a_template_that_needs_a_system_message_is_probed_with_one(name, messages):
+    plain = without_tags(TEMPLATES[name])
+    free, strict = with_templates(plain), with_templates(NEEDS_SYSTEM + plain)
+    trajectory = Trajectory("t", "task", [{"role": "system", "content": "Help."}, *messages])
+    assert render(strict, trajectory) == render(free, trajectory)
+    assert (end_of_turn(strict), writes_ends(strict)) == (end_of_turn(free), writes_ends(free))
+    assert tool_call_opener(strict) == tool_call_opener(free)
+    assert agent_header(strict) == agent_header(free)
+    for texts in (generation_prompts, answer_openings):
+        assert texts(strict) == texts(free)
+
+
+@pytest.mark.parametrize(("name", "tokenizer"), PLAIN.items())
+def test_a_template_without_an_end_of_turn_is_known(name, tokenizer):
+    assert writes_ends(tokenizer) is (name != "bare")
+    assert not writes_ends(tokenizer_with(None))
 
 
 def test_the_dialect_is_found_once_for_each_tokenizer():

@@ -1,6 +1,9 @@
 """The tokenizer wrapper: folders, fingerprints, bytes of tokens."""
 
+import hashlib
 import json
+import pickle
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +15,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from lar.errors import TokenizerError
 from lar.tokenizer.tokenizer import Tokenizer
+from testing.conversations import TOOL
 from testing.metaspace import metaspace
 
 TEXTS = [
@@ -135,6 +139,72 @@ def test_saving_and_loading_keeps_everything(tmp_path):
     assert copy.chat_template == "{{ messages }} é"
 
 
+def named_templates(folder: Path, layout: str, templates: dict[str, str]) -> Path:
+    """A tokenizer's folder with named templates, in a form that transformers reads."""
+    if layout == "config":
+        listed = [{"name": name, "template": text} for name, text in templates.items()]
+        return folder_with(folder, tokenizer_config={"chat_template": listed})
+    folder_with(folder, tokenizer_config={"chat_template": "of the files, this is not read"})
+    further = folder / "additional_chat_templates"
+    further.mkdir()
+    for name, text in templates.items():
+        (folder / "chat_template.jinja" if name == "default" else further / f"{name}.jinja").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["config", "files"])
+@pytest.mark.parametrize(
+    "names", [["default"], ["default", "rag"], ["default", "tool_use", "rag"], ["tool_use"]]
+)
+def test_named_templates_are_taken_as_by_transformers(tmp_path, layout, names):
+    transformers = pytest.importorskip("transformers", reason="compares with transformers")
+    folder = named_templates(tmp_path, layout, {name: f"{name} {{{{ tools }}}}" for name in names})
+    found = Tokenizer.load(folder)
+    found.save(tmp_path / "copy")
+    theirs = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+    again = [
+        found,
+        Tokenizer.load(tmp_path / "copy"),
+        Tokenizer.of(theirs),
+        pickle.loads(pickle.dumps(found)),
+    ]
+    for one in again:
+        assert one.template_hash == found.template_hash
+        assert one.other_templates == found.other_templates
+        for tools in (None, [TOOL]):
+            if tools or "default" in names:
+                assert one.template_for(tools) == theirs.get_chat_template(tools=tools)
+            else:
+                assert one.template_for(tools) is None
+
+
+def test_another_template_for_tools_is_another_tokenizer():
+    """One template has the hash of its text alone, so that corpora of such tokenizers stay what they are."""
+    one = Tokenizer(byte_level(), chat_template="a")
+    assert one.template_hash == hashlib.sha256(b"a").hexdigest()
+    same = [{"default": "a"}, {"default": "a", "tool_use": "a"}, {"default": "a", "rag": "b"}]
+    for templates in same:
+        other = Tokenizer(byte_level(), chat_template=templates)
+        assert (other.template_hash, other) == (one.template_hash, one)
+    hashes = {one.template_hash}
+    for templates in (
+        {"default": "a", "tool_use": "b"},
+        {"default": "b", "tool_use": "a"},
+        {"tool_use": "a"},
+    ):
+        other = Tokenizer(byte_level(), chat_template=templates)
+        assert other != one
+        hashes.add(other.template_hash)
+    assert len(hashes) == 4
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a\\b", "a\0"])
+def test_a_template_with_the_name_of_a_path_is_refused(tmp_path, name):
+    folder = named_templates(tmp_path, "config", {"default": "x", name: "y"})
+    with pytest.raises(TokenizerError, match="no file's name"):
+        Tokenizer.load(folder)
+
+
 def test_the_base_size_is_the_tokenizers_own_whatever_rows_its_model_has(tmp_path):
     folder = folder_with(tmp_path, config={"vocab_size": 512})
     assert Tokenizer.load(folder).base_size == max(byte_level().get_vocab().values()) + 1
@@ -207,6 +277,7 @@ def test_flags_of_added_tokens_are_those_that_transformers_obeys(changed, tmp_pa
         ({"tokenizer_config": {"added_tokens_decoder": {"9": {}}}}, "tokenizer_config.json: .*'content'"),
         ({"tokenizer_config": {"added_tokens_decoder": ["<far>"]}}, "tokenizer_config.json: "),
         ({"tokenizer_config": {"chat_template": [{"template": "x"}]}}, "tokenizer_config.json: .*'name'"),
+        ({"tokenizer_config": {"chat_template": {"default": 1}}}, "tokenizer_config.json: .*text, not int"),
     ],
 )
 def test_a_broken_folder_is_one_clear_line(tmp_path, files, message):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokenizers
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
@@ -108,6 +108,41 @@ def test_each_piece_is_encoded_as_behind_an_added_token(texts):
     ids, offsets = encode_pieces(TOY, texts)
     found = [ids[start:end].tolist() for start, end in pairwise(offsets.tolist())]
     assert found == [TOY.encode(TOY.separator + text)[1:].tolist() for text in texts]
+
+
+def _with_late_tokens() -> Tokenizer:
+    """Runs of spaces and tabs as GPT-NeoX has them, and two tokens that are found after latents, too."""
+    backend = tokenizers.Tokenizer.from_str(TOY.backend.to_str())
+    runs = [*(" " * number for number in (4, 3, 2)), "\t\t", "<late>"]
+    backend.add_tokens([tokenizers.AddedToken(run, normalized=True, special=False) for run in runs])
+    backend.add_tokens([tokenizers.AddedToken("</s>", normalized=True, special=True)])
+    return Tokenizer(backend)
+
+
+LATE = _with_late_tokens()
+late_text = st.lists(
+    st.sampled_from([*"ab1.\n>sl/", " ", "  ", "    ", "\t", "\t\t", "<late>", "</s>", "the"]), max_size=12
+).map("".join)
+
+
+@given(
+    latents=st.lists(late_text.filter(lambda text: len(text) > 1), max_size=8, unique=True),
+    conversations=st.lists(st.lists(st.tuples(late_text, st.booleans()), max_size=4), max_size=3),
+)
+@example(latents=[" a1"], conversations=[[("  a1", True), ("    a1", True)]])
+@example(latents=["> a1", "lat"], conversations=[[("<late> a1", True), ("</s>> a1", True)]])
+@example(latents=["    a1"], conversations=[[("     a1   a1", True)]])
+def test_added_tokens_that_engines_find_after_latents(latents, conversations):
+    latents = [text for text, free in zip(latents, token(latents, LATE), strict=True) if free]
+    check(LATE, latents, conversations)
+
+
+def test_runs_of_spaces_do_not_keep_latents_out():
+    texts = [" the user", "  the user", "    return", "late> x", "lat", "x <", "</s> x", "s> x", ">>"]
+    expected = [True, True, True, False, False, False, False, False, False]
+    assert token(texts, LATE).tolist() == expected
+    names = [LATE.decode([index]) for index in LATE.barriers]
+    assert names == ["<|im_start|>", "<|im_end|>", "<late>", "</s>"]
 
 
 @pytest.mark.parametrize("seed", range(3))

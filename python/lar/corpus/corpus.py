@@ -25,6 +25,7 @@ from lar.corpus.scores import TeacherRecord, scores_file, teacher_tasks
 from lar.corpus.selection import Both, Keep, OnSide, Split, split_in
 from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
+from lar.tokenizer.spans import writes_ends
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.given import Given, as_trajectories, paths_or_rows
 from lar.trajectories.read import read_trajectories
@@ -170,7 +171,8 @@ class Corpus:
         if workers is not None and backend is not None:
             raise OptionError("workers is for one machine: it does not go with backend")
         paths, values = paths_or_rows(trajectories)
-        return cls._built(
+        tokenizer = Tokenizer.of(tokenizer)
+        corpus = cls._built(
             read_trajectories(paths) if paths else as_trajectories(values),
             tokenizer,
             path,
@@ -183,6 +185,12 @@ class Corpus:
             split=Split.asked_for(hold_out, split_seed),
             progress=progress,
         )
+        if not writes_ends(tokenizer):
+            logger.warning(
+                "the chat template writes no special token at the end of the agent's turns: a model cannot "
+                "learn from this corpus where to end a turn"
+            )
+        return corpus
 
     @classmethod
     def from_arrow(

@@ -20,6 +20,7 @@ from lar.errors import OptionError
 from lar.models.causal_lm import check_tokenizer, load_model
 from lar.models.saving import save_model
 from lar.models.trained_tasks import set_trained_tasks
+from lar.tokenizer.tokenizer import TEMPLATE_FOLDER
 from lar.utils.arguments import opened
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options
@@ -151,6 +152,8 @@ def _save(
         for file in companions:
             if file.is_file():
                 shutil.copyfile(file, folder / file.name)
+        if source is not None and (source / TEMPLATE_FOLDER).is_dir():
+            shutil.copytree(source / TEMPLATE_FOLDER, folder / TEMPLATE_FOLDER, dirs_exist_ok=True)
         text = json.dumps(record, ensure_ascii=False, indent=2)
         (folder / ADAPTATION_FILE).write_text(text + "\n", encoding="utf-8")
         write_digests(folder / TRAINED_FILE, trained_tasks)

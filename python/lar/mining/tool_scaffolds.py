@@ -16,7 +16,8 @@ import numpy as np
 
 from lar.errors import TokenizerError
 from lar.mining.tool_schemas import Slot, ToolSchema, example_call
-from lar.tokenizer.spans import render
+from lar.tokenizer.probes import TOOL
+from lar.tokenizer.spans import Span, render
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, ToolCall, Trajectory
 
@@ -175,13 +176,26 @@ def _turn(tokenizer: Tokenizer, arguments: str, context: _Context) -> str:
         {"role": "assistant", "content": "Done."},
     ]
     try:
-        spans = render(tokenizer, Trajectory("example", "example", messages))
+        spans = _rendered(tokenizer, messages)
     except TokenizerError as error:
         raise _refusal(str(error)) from None
     turn = next((span.text for span in spans if span.agent), "")
     if turn.count(_NAME) != 1:
         raise _refusal("the name of the tool is not in the agent's text, or is there twice")
     return turn
+
+
+def _rendered(tokenizer: Tokenizer, messages: list[Message]) -> list[Span]:
+    """The spans of a conversation, with a system message in front where the template needs one."""
+    try:
+        return render(tokenizer, Trajectory("example", "example", messages, tools=[TOOL]))
+    except TokenizerError as refused:
+        if messages[0]["role"] == "system":
+            raise
+        try:
+            return _rendered(tokenizer, [{"role": "system", "content": "Be brief."}, *messages])
+        except TokenizerError:
+            raise refused from None
 
 
 def _refusal(reason: str) -> TokenizerError:

@@ -18,7 +18,8 @@ def end_ids(model: Any, tokenizer: Tokenizer, vocabulary: LatentVocabulary) -> l
     `vocabulary` has the student's latents; none of them ends a turn (see `base_ids`).
     """
     own = base_ids(getattr(model.generation_config, "eos_token_id", None), vocabulary)
-    named = [tokenizer.special_tokens.get("eos_token"), end_of_turn(tokenizer)]
+    ends = [end_of_turn(tokenizer, tools) for tools in (False, True)]
+    named = [tokenizer.special_tokens.get("eos_token"), *ends]
     found = [tokenizer.backend.token_to_id(name) for name in named if name is not None]
     return list(dict.fromkeys([*own, *(index for index in found if index is not None)]))
 

@@ -2,30 +2,35 @@
 
 from collections.abc import Sequence
 
-from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
-from lar.tokenizer.probes import ANSWER, NAME, USER, call, rendered, result
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage
+from lar.tokenizer.probes import ANSWER, NAME, SYSTEM, USER, call, rendered, result
 from lar.tokenizer.tokenizer import Tokenizer
 
 # A private-use character, which no template writes: the text after it is the template's.
 _CONTENT = "\ue000"
-_SYSTEM: TemplateMessage = {"role": "system", "content": "larprobesystem"}
 _AGAIN: TemplateMessage = {"role": "user", "content": "larprobeagain"}
 
 
-def generation_prompt(tokenizer: Tokenizer) -> str:
+def generation_prompts(tokenizer: Tokenizer) -> list[str]:
     """The text of a prompt after the content of the user's message, including the end of that message.
 
-    Empty where there is no chat template, or it refuses a conversation of one user message.
+    One for each template that conversations take, so two where those with tools take another. Templates that
+    refuse a conversation of one user message are left out.
     """
-    _, found, header = _rendered(tokenizer, add_generation_prompt=True).rpartition(_CONTENT)
-    return header if found else ""
+    prompts = [_prompt(template).rpartition(_CONTENT) for template in _templates(tokenizer)]
+    return [header for _, found, header in prompts if found]
 
 
 def agent_header(tokenizer: Tokenizer) -> str:
-    """The text that a generation prompt adds to open the agent's turn; empty as in `generation_prompt`."""
-    without = _rendered(tokenizer, add_generation_prompt=False)
-    prompt = _rendered(tokenizer, add_generation_prompt=True)
-    return prompt.removeprefix(without) if prompt.startswith(without) else ""
+    """The text that a generation prompt adds to open the agent's turn, in a conversation with tools.
+
+    Empty where there is no chat template, or it refuses a conversation of one user message.
+    """
+    for template in _templates(tokenizer)[-1:]:
+        without, prompt = _prompt(template, add=False), _prompt(template)
+        if prompt.startswith(without):
+            return prompt.removeprefix(without)
+    return ""
 
 
 def other_openings(tokenizer: Tokenizer) -> list[str]:
@@ -33,16 +38,17 @@ def other_openings(tokenizer: Tokenizer) -> list[str]:
 
     Messages that the template refuses are left out, as all are without a template.
     """
-    if tokenizer.chat_template is None:
-        return []
-    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
     forms: tuple[dict[str, str] | str, ...] = ({}, "{}")  # of a call's arguments
     calls = [call({"name": NAME, "arguments": arguments}) for arguments in forms]
     openings = [
-        _opening(template, [], _SYSTEM, [USER]),
-        _opening(template, [], USER),
-        _opening(template, [USER, ANSWER], _AGAIN),
-        *(_opening(template, [USER, made], result()) for made in calls),
+        opening
+        for template in _templates(tokenizer)
+        for opening in (
+            _opening(template, [], SYSTEM, [USER]),
+            _opening(template, [], USER),
+            _opening(template, [USER, ANSWER], _AGAIN),
+            *(_opening(template, [USER, made], result()) for made in calls),
+        )
     ]
     return [opening for opening in openings if opening]
 
@@ -66,23 +72,18 @@ def _opening(
     return head.rpartition(last)[2] if last and last in head else ""
 
 
-def answer_opening(tokenizer: Tokenizer) -> str:
-    """What stands between a user's text and the agent's answer; empty as in `generation_prompt`."""
-    if tokenizer.chat_template is None:
-        return ""
-    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
-    answered = rendered(template, USER, ANSWER) or ""
-    return answered.partition(ANSWER["content"])[0].rpartition(USER["content"])[2]
+def answer_openings(tokenizer: Tokenizer) -> list[str]:
+    """What stands between a user's text and the agent's answer, for each template as `generation_prompts`."""
+    answered = [rendered(template, USER, ANSWER) or "" for template in _templates(tokenizer)]
+    return [text.partition(ANSWER["content"])[0].rpartition(USER["content"])[2] for text in answered]
 
 
-def _rendered(tokenizer: Tokenizer, *, add_generation_prompt: bool) -> str:
-    """A rendered conversation of one user message; empty where there is no template, or it refuses."""
-    if tokenizer.chat_template is None:
-        return ""
-    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
-    try:
-        return template.render(
-            [{"role": "user", "content": _CONTENT}], add_generation_prompt=add_generation_prompt
-        )
-    except TemplateRefusalError:
-        return ""
+def _templates(tokenizer: Tokenizer) -> list[ChatTemplate]:
+    """The templates that conversations take, last the one of those with tools; none without a template."""
+    sources = dict.fromkeys([tokenizer.template_for(tools=False), tokenizer.template_for(tools=True)])
+    return [ChatTemplate(source, tokenizer.special_tokens) for source in sources if source is not None]
+
+
+def _prompt(template: ChatTemplate, *, add: bool = True) -> str:
+    """A conversation of one user message, with a generation prompt if `add`; empty where it is refused."""
+    return rendered(template, {"role": "user", "content": _CONTENT}, prompt=add) or ""

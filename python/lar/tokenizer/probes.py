@@ -1,5 +1,6 @@
 """Small conversations with which the features of a chat template are found."""
 
+from itertools import product
 from typing import Any
 
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
@@ -10,8 +11,17 @@ PROBE = "larprobe"
 NAME = f"{PROBE}name"
 KEY = f"{PROBE}key"
 CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
+SYSTEM: TemplateMessage = {"role": "system", "content": f"{PROBE}system"}
 USER: TemplateMessage = {"role": "user", "content": f"{PROBE}question"}
 ANSWER: TemplateMessage = {"role": "assistant", "content": f"{PROBE}answer"}
+TOOL: Tool = {
+    "type": "function",
+    "function": {
+        "name": f"{PROBE}tool",
+        "description": "A tool.",
+        "parameters": {"type": "object", "properties": {}, "required": []},
+    },
+}
 
 
 def call(*functions: dict[str, Any], identifier: str = CALL_ID, **more: str) -> TemplateMessage:
@@ -31,8 +41,15 @@ def rendered(
     tools: list[Tool] | None = None,
     prompt: bool = False,
 ) -> str | None:
-    """The messages as text; None where the template refuses them."""
-    try:
-        return template.render(messages, tools, add_generation_prompt=prompt)
-    except TemplateRefusalError:
-        return None
+    """The messages as text; None where the template refuses them.
+
+    Some templates need a system message, or are for conversations with tools alone. So what is refused is
+    tried with these, too.
+    """
+    leads = ((),) if messages[0]["role"] == "system" else ((), (SYSTEM,))
+    for lead, offered in product(leads, (tools, tools or [TOOL])):
+        try:
+            return template.render([*lead, *messages], offered, add_generation_prompt=prompt)
+        except TemplateRefusalError:
+            pass
+    return None

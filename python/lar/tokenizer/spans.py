@@ -48,7 +48,7 @@ def rendering(tokenizer: Tokenizer, trajectory: Trajectory) -> Rendering:
     Raises:
         TokenizerError: as `render` does.
     """
-    template, dialect = speaker(tokenizer)
+    template, dialect = speaker(tokenizer, trajectory.tools)
     messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
     try:
         text = template.render(messages, tools)
@@ -77,24 +77,49 @@ def _check_unicode(trajectory: Trajectory, text: str) -> None:
         raise TokenizerError(f"trajectory {trajectory.id!a}: a lone surrogate in its text") from None
 
 
-@lru_cache(maxsize=4)
-def speaker(tokenizer: Tokenizer) -> tuple[ChatTemplate, Dialect]:
-    """Return the compiled template and its dialect, which takes a dozen renderings to find."""
-    if tokenizer.chat_template is None:
+def speaker(tokenizer: Tokenizer, tools: object = None) -> tuple[ChatTemplate, Dialect]:
+    """Return the compiled template of conversations with or without `tools`, and its dialect.
+
+    Raises:
+        TokenizerError: there is no template, or it cannot be compiled.
+    """
+    source = tokenizer.template_for(tools)
+    if source is None:
         raise TokenizerError(
             "the tokenizer has no chat template (chat_template.jinja, or in tokenizer_config.json)"
         )
-    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
+    return _speaker(tokenizer, source)
+
+
+@lru_cache(maxsize=8)
+def _speaker(tokenizer: Tokenizer, source: str) -> tuple[ChatTemplate, Dialect]:
+    """Kept, as a dialect takes a dozen renderings to find."""
+    template = ChatTemplate(source, tokenizer.special_tokens)
     return template, Dialect.of(template, tokenizer)
 
 
-def end_of_turn(tokenizer: Tokenizer) -> str | None:
-    """The token that ends an answer at the end of a conversation; None without one, or without a template."""
-    if tokenizer.chat_template is None:
+def end_of_turn(tokenizer: Tokenizer, tools: object = None) -> str | None:
+    """The token that ends an answer at the end of a conversation; None without one, or without a template.
+
+    `tools` as in `speaker`.
+    """
+    if tokenizer.template_for(tools) is None:
         return None
-    _, dialect = speaker(tokenizer)
+    _, dialect = speaker(tokenizer, tools)
     found = dialect.turn_end.match(dialect.closing)
     return found and found.group().strip()
+
+
+def writes_ends(tokenizer: Tokenizer) -> bool:
+    """Whether the chat template, or one of two, writes a token that ends the agent's turn."""
+    ends = [
+        end_of_turn(tokenizer),
+        end_of_turn(tokenizer, tools=True),
+        tokenizer.special_tokens.get("eos_token"),
+    ]
+    sources = [tools for tools in (False, True) if tokenizer.template_for(tools) is not None]
+    patterns = [speaker(tokenizer, tools)[1].turn_end for tools in sources]
+    return any(pattern.match(end) for pattern in patterns for end in ends if end)
 
 
 def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Border]:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
+TEMPLATE_FOLDER = "additional_chat_templates"  # of the templates other than `default`, NAME.jinja each
+_DEFAULT, _TOOL_USE = "default", "tool_use"
 
 # Pairs of texts whose ids, encoded separately, must decode to the joined text (see `encodes_piecewise`).
 _JOINTS = (("a", "b"), ("a ", "b"), ("a", " b"), ("\n", "a"), (".", "\n\nb"))
@@ -50,20 +52,26 @@ class Tokenizer:
         backend: tokenizers.Tokenizer,
         *,
         config: Mapping[str, Any] | None = None,
-        chat_template: str | None = None,
+        chat_template: str | Mapping[str, str] | None = None,
     ) -> None:
         """Wrap `backend`, which must not be changed afterwards.
 
         Args:
             backend: a tokenizer of the package `tokenizers`.
             config: the content of tokenizer_config.json.
-            chat_template: the template in Jinja; None: conversations cannot be rendered.
+            chat_template: the template in Jinja, or several by their names (see `template_for`); None:
+                conversations cannot be rendered.
+
+        Raises:
+            TokenizerError: the name of a template is no file's name, but empty or a path.
         """
         # A truncation in the file would silently cut conversations.
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
-        self.chat_template = chat_template
+        named = dict(chat_template) if isinstance(chat_template, Mapping) else {_DEFAULT: chat_template}
+        self.chat_template: str | None = named.pop(_DEFAULT, None)
+        self.other_templates = {_file_stem(name): text for name, text in named.items() if text is not None}
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
 
     def __len__(self) -> int:
@@ -81,16 +89,16 @@ class Tokenizer:
 
     def __getstate__(self) -> dict[str, Any]:
         # Without what is cached, which another process computes where it needs it.
-        names = ("backend", "chat_template", "_config")
+        names = ("backend", "chat_template", "other_templates", "_config")
         return {name: getattr(self, name) for name in names}
 
     @property
     def _identity(self) -> tuple[Any, ...]:
-        return *self._digests, self.chat_template, self.special_tokens
+        return *self._digests, self.chat_template, self.template_for(tools=True), self.special_tokens
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
-        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja.
+        """Read a folder: tokenizer.json, tokenizer_config.json, chat_template.jinja and further templates.
 
         Only the first file is required, and may be given in place of its folder. Names on a model hub are not
         looked up.
@@ -108,7 +116,7 @@ class Tokenizer:
         named = {**read_json(folder / "special_tokens_map.json"), **config}
         with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
             _obey_added_tokens(backend, named, folder / TOKENIZER_CONFIG_FILE)
-        return cls(backend, config=named, chat_template=_chat_template(folder, config))
+        return cls(backend, config=named, chat_template=_chat_templates(folder, config))
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
@@ -134,15 +142,19 @@ class Tokenizer:
 
     @classmethod
     def _of_transformers(cls, value: Any) -> Self:
-        template = getattr(value, "chat_template", None)
-        if isinstance(template, Mapping):
-            template = template.get("default")
         return cls(
             tokenizers.Tokenizer.from_str(value.backend_tokenizer.to_str()),
             # This class loads tokenizer.json unchanged, and the backend is written to that file.
             config={"tokenizer_class": "PreTrainedTokenizerFast", **value.special_tokens_map},
-            chat_template=template,
+            chat_template=getattr(value, "chat_template", None),
         )
+
+    def template_for(self, tools: object) -> str | None:
+        """The chat template that transformers takes for a conversation with `tools`, or without (None, []).
+
+        That is `tool_use` with tools, where templates have names and this one is among them.
+        """
+        return self.other_templates.get(_TOOL_USE, self.chat_template) if tools else self.chat_template
 
     @cached_property
     def special_tokens(self) -> dict[str, str]:
@@ -180,15 +192,24 @@ class Tokenizer:
 
     @cached_property
     def template_hash(self) -> str:
-        """SHA-256 (hex) of the chat template, or of the empty string without one."""
-        return hashlib.sha256((self.chat_template or "").encode()).hexdigest()
+        """SHA-256 (hex) of the chat template and of another one for tools; of an empty text without any."""
+        used = dict.fromkeys([self.template_for(tools=False), self.template_for(tools=True)])
+        return hashlib.sha256("\0".join(text or "" for text in used).encode()).hexdigest()
 
     @cached_property
     def barriers(self) -> NDArray[np.uint32]:
-        """Sorted ids of the added tokens that are found in text (uint32), which no segment may contain."""
+        """Sorted ids of the added tokens that are found in text (uint32), which no segment may contain.
+
+        Runs of spaces that are looked for in normalized text (GPT-NeoX, Phi-2) are none: latents are found
+        before them, so they are like tokens of the ordinary vocabulary.
+        """
         added = self.backend.get_added_tokens_decoder().items()
-        found = [index for index, token in added if is_found_in_text(self.backend, token.content)]
+        found = [index for index, token in added if self._is_barrier(token)]
         return np.array(sorted(found), dtype=np.uint32)
+
+    def _is_barrier(self, token: tokenizers.AddedToken) -> bool:
+        is_spacing = token.content.isspace() and token.normalized and not token.special
+        return is_found_in_text(self.backend, token.content) and not is_spacing
 
     @cached_property
     def special_ids(self) -> NDArray[np.uint32]:
@@ -339,6 +360,9 @@ class Tokenizer:
         _write_text(target / TOKENIZER_CONFIG_FILE, _json_text(self._config))
         if self.chat_template is not None:
             _write_text(target / TEMPLATE_FILE, self.chat_template)
+        for name, text in self.other_templates.items():
+            (target / TEMPLATE_FOLDER).mkdir(exist_ok=True)
+            _write_text(target / TEMPLATE_FOLDER / f"{name}.jinja", text)
 
 
 def _obey_added_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
@@ -379,18 +403,40 @@ def _as_tokenizer_error(file: Path) -> Iterator[None]:
         raise TokenizerError(f"{file}: not as transformers writes it ({error!r})") from None
 
 
-def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
-    """Return the template that transformers would use: the file, or the config's (its `default`)."""
-    file = folder / TEMPLATE_FILE
-    if file.is_file():
-        with _as_tokenizer_error(file):
-            # With its line ends as they are: a copy has the hash of what it was copied from.
-            return file.read_bytes().decode("utf-8")
-    template = config.get("chat_template")
-    if isinstance(template, list):
-        with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
-            template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    return template if isinstance(template, str) else None
+def _chat_templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    """Return the templates that transformers would use, by name: those of files, else the config's."""
+    further = sorted((folder / TEMPLATE_FOLDER).glob("*.jinja"))
+    files = {_DEFAULT: folder / TEMPLATE_FILE, **{file.stem: file for file in further}}
+    if found := {name: _template_text(file) for name, file in files.items() if file.is_file()}:
+        return found
+    templates = config.get("chat_template")
+    if isinstance(templates, str):
+        return {_DEFAULT: templates}
+    with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
+        if isinstance(templates, list):
+            templates = {entry["name"]: entry["template"] for entry in templates}
+        if isinstance(templates, dict):
+            return {str(name): _text(template) for name, template in templates.items()}
+    return {}
+
+
+def _template_text(file: Path) -> str:
+    with _as_tokenizer_error(file):
+        # With its line ends as they are: a copy has the hash of what it was copied from.
+        return file.read_bytes().decode("utf-8")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a chat template is text, not {type(value).__name__}")
+    return value
+
+
+def _file_stem(name: str) -> str:
+    """Return the name of a chat template, which is written as a file; TokenizerError for a path."""
+    if not name or {"/", "\\", "\0"} & set(name):
+        raise TokenizerError(f"a chat template has the name {name!r}, which is no file's name")
+    return name
 
 
 def _content(value: Any) -> str | None:

@@ -9,7 +9,7 @@ def tool_call_opener(tokenizer: Tokenizer) -> str:
 
     Empty where there is no chat template, or the name cannot be found in its calls.
     """
-    if tokenizer.chat_template is None:
+    if tokenizer.template_for(tools=True) is None:
         return ""
-    _, dialect = speaker(tokenizer)
+    _, dialect = speaker(tokenizer, tools=True)
     return dialect.call_edges.openers[0].strip() if dialect.call_edges else ""

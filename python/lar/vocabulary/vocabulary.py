@@ -181,6 +181,9 @@ class LatentVocabulary:
     def encode_text(self, text: str) -> NDArray[np.uint32]:
         """The units that an engine reads for `text`; uint32. For base ids, see `encode`.
 
+        Where the tokenizer normalizes, the units are those of the normalized text: an engine finds latents in
+        the text as it is. With NFC (Qwen) its ids differ at letters with separate accents (`e` and U+0301).
+
         Raises:
             TokenizerError: the tokenizer changes a text that added tokens divide.
             VocabularyError: `text` is no string, or has a lone surrogate, which no text in UTF-8 has.

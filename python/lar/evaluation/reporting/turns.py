@@ -64,7 +64,8 @@ def _borders(
 @lru_cache(maxsize=4)
 def _calls(tokenizer: Tokenizer) -> re.Pattern[str]:
     """A pattern with the names of called tools in its groups."""
-    edges = None if tokenizer.chat_template is None else speaker(tokenizer)[1].call_edges
+    has_template = tokenizer.template_for(tools=True) is not None
+    edges = speaker(tokenizer, tools=True)[1].call_edges if has_template else None
     found = [_ACTION]
     for openers, middle, _ in {edges or CALL_EDGES, CALL_EDGES}:
         after = re.escape(middle.strip()[:1]) if middle.strip() else r"\s"

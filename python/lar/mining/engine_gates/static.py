@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lar import _core
 from lar.errors import OptionError
 from lar.mining.engine_gates.tool_call import cut_at_names, tool_call
-from lar.tokenizer.generation_prompt import generation_prompt
+from lar.tokenizer.generation_prompt import generation_prompts
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
@@ -57,18 +57,25 @@ def token(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
 
     A text that is a token gets that token's id. One that holds an added token, or whose end begins one, is
     found first and takes its characters: `"x <"` takes the `<` of the `<|im_end|>` after it, and no turn
-    ends.
+    ends. Added tokens that are looked for in normalized text (`normalized`) are found after all latents. So a
+    text may not lie within one of these either, or begin with its end.
     """
     flat, offsets = tokenizer.token_bytes()
     content = flat.tobytes()
     tokens = {content[start:end] for start, end in pairwise(offsets.tolist())}
     named = tokenizer.backend.token_to_id
-    added = tokenizer.added_texts()
+    barriers = set(tokenizer.barriers.tolist())
+    entries = tokenizer.backend.get_added_tokens_decoder().items()
+    own = [entry for index, entry in entries if index in barriers or not entry.content.isspace()]
+    added = [entry.content for entry in own]
+    late = [entry.content for entry in own if entry.normalized]
     openings = tuple({text[:end] for text in added for end in range(1, len(text))})
+    endings = tuple({text[start:] for text in late for start in range(1, len(text))})
 
     def is_free(text: str) -> bool:
         taken = text.encode() in tokens or named(text) is not None
-        return not (taken or text.endswith(openings) or any(other in text for other in added))
+        cuts = text.endswith(openings) or text.startswith(endings)
+        return not (taken or cuts or any(o in text for o in added) or any(text in o for o in late))
 
     return _each(texts, is_free)
 
@@ -128,10 +135,13 @@ def clashes_at_headers(
 
 def _header_ends(tokenizer: Tokenizer) -> list[str]:
     """What the header of the agent's turn ends with, after its last added token: every end of that text."""
-    prompt = generation_prompt(tokenizer)
-    borders = [prompt.rfind(text) + len(text) for text in tokenizer.added_texts() if text in prompt]
-    text = prompt[max(borders, default=0) :]
-    return [text[start:] for start in range(len(text))]
+    added = tokenizer.added_texts()
+    ends: list[str] = []
+    for prompt in generation_prompts(tokenizer):
+        borders = [prompt.rfind(text) + len(text) for text in added if text in prompt]
+        text = prompt[max(borders, default=0) :]
+        ends += [text[start:] for start in range(len(text))]
+    return list(dict.fromkeys(ends))
 
 
 def check_text(texts: Sequence[str], _: Tokenizer) -> Keep:

@@ -103,7 +103,7 @@ def write_model_card(
 
 def _serving(folder: Path, form: str, tokenizer: Tokenizer) -> str:
     """How to serve an export with the template of `tokenizer`."""
-    template = tokenizer.chat_template or ""
+    template = tokenizer.template_for(tools=True) or ""
     opener = tool_call_opener(tokenizer) if "tool_calls" in template else ""
     is_hermes = opener.startswith("<tool_call>") and "{" in opener and "<tool_call>" in template
     lora = " ".join(lora_flags(folder, "FOLDER")) if form == "lora" else ""

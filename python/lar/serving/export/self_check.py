@@ -10,14 +10,17 @@ version that will serve it. Prints one JSON object; an export that fails ends wi
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lar.errors import EngineError, ExportError, LarError
 from lar.models.compatibility import quiet_peft
+from lar.serving.export.ordinary_text import check_ordinary_text
 from lar.serving.latent_control import RECORD_FILE
+from lar.tokenizer.probes import TOOL
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
+from lar.trajectories.schema import Tool
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # In an export; a student has its vocabulary in another folder (`lar.distillation.files`).
@@ -28,6 +31,7 @@ OLDEST_TRANSFORMERS = (4, 57)
 # The largest difference of logits from the student's, as a share of their spread over the compared columns.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 
+_SYSTEM = {"role": "system", "content": "Be brief."}
 _QUESTION = {"role": "user", "content": "What is there to do?"}
 _NEUTRAL = "Nothing."
 Encode = Callable[[Sequence[dict[str, str]], bool], list[int]]
@@ -72,7 +76,7 @@ def check_version() -> None:
 
 
 def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: bool) -> dict[str, Any]:
-    """Figures of the tokenizer, after checks of its length, the latents' ids and texts, and the template."""
+    """Figures of the tokenizer, after checks of its length, its latents, ordinary text and the template."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
@@ -99,22 +103,51 @@ def check_tokenizer(folder: Path, vocabulary: LatentVocabulary, *, decode_only: 
             raise ExportError(
                 f"{folder}: latent {index} ({latent.text!r}) is encoded, but was to be decoded only"
             )
+    check_ordinary_text(folder, tokenizer, [latent.text for latent in vocabulary.latents])
     report = {"ids": expected, "latents": len(vocabulary)}
-    if tokenizer.chat_template is None:
-        return report
-    return report | _check_template(folder, _encoder(tokenizer), vocabulary)
+    encoders = [_encoder(folder, tokenizer, tools) for tools in _offers(tokenizer.chat_template)]
+    kept = [_check_template(folder, encode, vocabulary) for encode in encoders]
+    return report | ({"prefixes_kept": [name for name in kept[0] if name in kept[-1]]} if kept else {})
 
 
-def _encoder(tokenizer: Any) -> Encode:
+def _offers(templates: str | dict[str, str] | None) -> Iterator[list[Tool] | None]:
+    """Yield the tools of conversations, so that each template is taken that serving takes."""
+    if isinstance(templates, str) or "default" in (templates or {}):
+        yield None
+    if isinstance(templates, dict) and "tool_use" in templates:
+        yield [TOOL]
+
+
+def _encoder(folder: Path, tokenizer: Any, tools: list[Tool] | None) -> Encode:
+    """A function from messages to ids; a system message is in front where the template needs one."""
+
+    def rendered(messages: Sequence[dict[str, str]], prompt: bool) -> str:
+        text: str = tokenizer.apply_chat_template(
+            list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt
+        )
+        return text
+
+    def refusal(lead: list[dict[str, str]]) -> str | None:
+        try:
+            rendered([*lead, _QUESTION, _answer(_NEUTRAL), _QUESTION], True)
+        except Exception as error:  # a template is a program: it can fail in any way that Python can
+            return str(error) or type(error).__name__
+        return None
+
+    first, second = refusal([]), refusal([_SYSTEM])
+    if first is not None and second is not None:
+        raise ExportError(f"{folder}: its chat template refuses a question after an answer: {first}")
+    lead = [] if first is None else [_SYSTEM]
+
     def encode(messages: Sequence[dict[str, str]], prompt: bool) -> list[int]:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+        text = rendered([*lead, *messages], prompt)
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
         return ids
 
     return encode
 
 
-def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> dict[str, Any]:
+def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> list[str]:
     """Check that later ids begin with earlier ones, whatever latents a reply has: prefix caches need that.
 
     Engines need this for their prefix caches. `prompt`: a prompt's ids begin those of the conversation with
@@ -129,7 +162,7 @@ def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) 
                     f"{folder}: with a reply of {reply!r} (latent {index}) the prompt's ids no longer begin "
                     "the conversation's: mine with the engine gates"
                 )
-    return {"prefixes_kept": kept}
+    return kept
 
 
 def _prompt_is_prefix(encode: Encode, reply: str) -> bool:

@@ -14,10 +14,16 @@ from typing import Any
 import tokenizers
 
 from lar.errors import TokenizerError, VocabularyError
-from lar.tokenizer.generation_prompt import agent_header, answer_opening, other_openings
+from lar.tokenizer.generation_prompt import agent_header, answer_openings, other_openings
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.token_bytes import token_of_text
-from lar.tokenizer.tokenizer import TEMPLATE_FILE, TOKENIZER_CONFIG_FILE, Tokenizer, read_json
+from lar.tokenizer.tokenizer import (
+    TEMPLATE_FILE,
+    TEMPLATE_FOLDER,
+    TOKENIZER_CONFIG_FILE,
+    Tokenizer,
+    read_json,
+)
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -76,7 +82,7 @@ def turn_ids(tokenizer: Tokenizer, first_latent: int) -> dict[str, list[int]]:
         return barriers.intersection(tokenizer.encode(text).tolist())
 
     others = set().union(*map(added, other_openings(tokenizer)))
-    own = added(answer_opening(tokenizer)).union(header)
+    own = set(header).union(*map(added, answer_openings(tokenizer)))
     return {
         "agent_header": header if header and header[0] in barriers else [],
         "other_openings": sorted(others - own),
@@ -86,9 +92,9 @@ def turn_ids(tokenizer: Tokenizer, first_latent: int) -> dict[str, list[int]]:
 def write_tokenizer(
     backend: tokenizers.Tokenizer, source: Path, target: Path, chat_template: Path | None = None
 ) -> None:
-    """Write `backend` into the folder `target`, with the configuration and template of `source`'s tokenizer.
+    """Write `backend` into the folder `target`, with the configuration and templates of `source`'s tokenizer.
 
-    `chat_template` replaces the template.
+    `chat_template` replaces all templates.
 
     The files of slow tokenizers (vocab.json, merges.txt, tokenizer.model) are not copied: they have no
     latents, and a loader that falls back to them would silently lose the latents.
@@ -103,6 +109,8 @@ def write_tokenizer(
     for file, name in ((templates, TEMPLATE_FILE), (source / _SPECIAL_TOKENS_FILE, _SPECIAL_TOKENS_FILE)):
         if file.is_file():
             shutil.copyfile(file, target / name)
+    if chat_template is None and (source / TEMPLATE_FOLDER).is_dir():
+        shutil.copytree(source / TEMPLATE_FOLDER, target / TEMPLATE_FOLDER)
 
 
 def source_folder(vocabulary: LatentVocabulary, model: Path, vocabulary_tokenizer: Path) -> Path:
