@@ -46,7 +46,7 @@ def rendered(
     Some templates need a system message, or are for conversations with tools alone. So what is refused is
     tried with these, too.
     """
-    leads = ((),) if messages[0]["role"] == "system" else ((), (SYSTEM,))
+    leads: list[list[TemplateMessage]] = [[]] if messages[0]["role"] == "system" else [[], [SYSTEM]]
     for lead, offered in product(leads, (tools, tools or [TOOL])):
         try:
             return template.render([*lead, *messages], offered, add_generation_prompt=prompt)

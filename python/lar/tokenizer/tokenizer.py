@@ -69,8 +69,9 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
-        named = dict(chat_template) if isinstance(chat_template, Mapping) else {_DEFAULT: chat_template}
-        self.chat_template: str | None = named.pop(_DEFAULT, None)
+        named: dict[str, str | None]
+        named = {**chat_template} if isinstance(chat_template, Mapping) else {_DEFAULT: chat_template}
+        self.chat_template = named.pop(_DEFAULT, None)
         self.other_templates = {_file_stem(name): text for name, text in named.items() if text is not None}
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
 
