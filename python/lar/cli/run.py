@@ -14,6 +14,7 @@ from lar.cli.fields import success_key_option, task_key_option
 from lar.cli.prose import print_prose
 from lar.cli.run_inputs import Stamps, check_same, stamps_of
 from lar.cli.training import device_options, needs_train_extra
+from lar.corpus.selection import HOLD_OUT
 from lar.distillation.files import OPTIONS_FILE
 from lar.errors import OptionError
 from lar.utils.processes import count
@@ -46,7 +47,7 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
 @click.option(
     "--hold-out",
     type=SHARE,
-    default=0.2,
+    default=HOLD_OUT,
     show_default=True,
     help="The share of the tasks that only evaluate reads.",
 )
