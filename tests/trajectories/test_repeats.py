@@ -350,7 +350,11 @@ def test_each_turn_counts_once_and_for_one_task_whatever_windows_clients_send(
         talk = [user(f"{name} asks")]
         for at in range(length):
             answer = reply(f"{name} says {at} ".ljust(LONG, "."))
-            calls.append((random.random(), at, name, exchange(window_of(talk, *sent), answer)))
+            written = {
+                **answer,
+                "reasoning_content": "Hm. " * random.choice([0, 1, LONG]),
+            }  # clients leave it out
+            calls.append((random.random(), at, name, exchange(window_of(talk, *sent), written)))
             talk = [*talk, answer, {"role": "tool", "content": f"{name} has {at}"}]
     calls.sort(key=lambda call: call[1] if is_ordered else call[0])
     found, report = read(*(call[3] for call in calls))
@@ -379,6 +383,17 @@ def test_what_conversations_share_by_chance_is_no_window() -> None:
     found, report = read(*records)
     assert report.repeated_turns == report.repeated == 0
     assert len({item.task for item in found}) == 4
+
+
+def test_a_window_is_known_though_its_client_leaves_reasoning_out() -> None:
+    """The thought is long, the reply that remains is short, and the result of a tool is long."""
+    result = {"role": "tool", "content": "Found. " * LONG}
+    first = [user("a"), reply("b"), result]
+    later = [result, reply("c"), user("d")]
+    found, report = read(
+        exchange(first, reply("c", reasoning_content="Hm. " * LONG)), exchange(later, reply("e"))
+    )
+    assert (own_turns(found), report.repeated_turns, len({item.task for item in found})) == (3, 1, 1)
 
 
 def test_a_window_keeps_the_task_that_its_log_names() -> None:

@@ -45,21 +45,19 @@ def _chain(
     return links
 
 
-def digest_of_message(message: Message) -> int:
-    """A digest, uint64, of what of a message a later request repeats."""
-    return int.from_bytes(hashlib.blake2b(_repeated(message), digest_size=8).digest(), "little")
-
-
 def _repeated(message: Message) -> bytes:
-    """What of a message a later request repeats."""
-    content = message["content"].strip()
-    parts = [message["role"], content]
+    return _joined([message["role"], repeated_text(message)])
+
+
+def repeated_text(message: Message) -> str:
+    """What of a message a later request repeats: its text without reasoning, and its calls."""
+    parts = [message["content"].strip()]
     if message["role"] == "assistant":
-        if content.startswith("<think>"):
-            parts[1] = _THOUGHT.sub("", content, count=1).strip()
+        if parts[0].startswith("<think>"):
+            parts[0] = _THOUGHT.sub("", parts[0], count=1).strip()
         for call in message.get("tool_calls", ()):
             parts += [call["function"]["name"], "".join(call["function"]["arguments"].split())]
-    return _joined(parts)
+    return "\0".join(parts)
 
 
 def _whole(message: Message) -> bytes:

@@ -22,14 +22,13 @@ def long_turns(trajectory: Trajectory) -> list[int]:
     said = [message for message in trajectory.messages if message["role"] != "system"]
     found: dict[int, int] = {}  # a turn counts once
     for place, (before, turn) in enumerate(pairwise(said), start=2):
-        if turn["role"] == "assistant" and is_own(turn) and len(text := text_of(turn)) >= LONG:
+        if turn["role"] == "assistant" and is_own(turn) and len(text := _text(turn)) >= LONG:
             digest = int.from_bytes(digest_of(f"{before['content']}\0{text}", 8), "little", signed=True) >> 1
             found[digest] = found.get(digest, 0) | (place < len(said))
     return [2 * digest + is_history for digest, is_history in found.items()]
 
 
-def text_of(turn: Message) -> str:
-    """The text of a message, its reasoning and the arguments of its calls."""
+def _text(turn: Message) -> str:
     arguments = [call["function"]["arguments"] for call in turn.get("tool_calls", ())]
     return "".join([turn["content"], turn.get("reasoning_content", ""), *arguments])
 

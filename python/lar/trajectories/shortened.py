@@ -14,9 +14,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.trajectories.chains import digest_of_message
+from lar.trajectories.chains import digest_of, repeated_text
 from lar.trajectories.dialects.messages import is_spoken
-from lar.trajectories.long_turns import text_of
 from lar.trajectories.report import LONG
 from lar.trajectories.schema import Message, Trajectory
 from lar.trajectories.waiting import Rows
@@ -125,7 +124,8 @@ class _Calls:
 
 def _digest(message: Message) -> int:
     """A digest of a message; it is odd if the message alone is long enough for a joint."""
-    return digest_of_message(message) & ~1 | _is_long([(0, message)])
+    digest = digest_of(f"{message['role']}\0{repeated_text(message)}", 8)
+    return int.from_bytes(digest, "little") & ~1 | _is_long([(0, message)])
 
 
 def _keys(digests: _Digests) -> _Digests:
@@ -162,7 +162,7 @@ def _equal(one: _Digests, other: _Digests) -> int:
 
 
 def _is_long(said: list[tuple[int, Message]]) -> bool:
-    return sum(len(text_of(message)) for _, message in said) >= LONG
+    return sum(len(repeated_text(message)) for _, message in said) >= LONG
 
 
 def _said(trajectory: Trajectory) -> list[tuple[int, Message]]:
