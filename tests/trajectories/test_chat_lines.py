@@ -17,9 +17,9 @@ from lar.trajectories.dialects.messages import ROLES
 from lar.trajectories.draft import NO_KEYS
 from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import Source
+from lar.trajectories.openings import opening
 from lar.trajectories.problems import place_of, places_of
 from lar.trajectories.record import Found
-from lar.trajectories.repeats import opening
 from lar.trajectories.spool import Options, read_block, read_spooled
 
 PIECES = [

@@ -18,8 +18,9 @@ from lar.trajectories import Report, Trajectory, read_trajectories
 from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.importing import import_logs
 from lar.trajectories.long_turns import LONG
+from lar.trajectories.openings import opening
 from lar.trajectories.record import Found
-from lar.trajectories.repeats import Repeats, opening
+from lar.trajectories.repeats import Repeats
 from lar.trajectories.report import is_own
 from lar.trajectories.waiting import WaitingRows
 

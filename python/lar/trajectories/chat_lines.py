@@ -16,7 +16,7 @@ from lar.trajectories import buffers
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.layouts.json_stream import decode_line
-from lar.trajectories.repeats import OPENING
+from lar.trajectories.openings import OPENING
 from lar.trajectories.report import Report
 from lar.trajectories.schema import PARQUET_SCHEMA, Message
 from lar.trajectories.tasks import first_message_task
@@ -147,8 +147,8 @@ class ChatLines:
 
 
 def _openings(data: NDArray[np.uint8]) -> NDArray[np.void]:
-    """OPENING (n), of the core's bytes: a plain line is no call, so the core writes no id of a reply."""
-    written = OPENING.itemsize - OPENING["reply"].itemsize
+    """OPENING (n), of the core's bytes: a plain line is no call, so the core writes no ids of replies."""
+    written = OPENING.itemsize - sum(OPENING[name].itemsize for name in ("reply", "previous"))
     rows = np.pad(data.reshape(-1, written), ((0, 0), (0, OPENING.itemsize - written)))
     return rows.view(OPENING).ravel()
 

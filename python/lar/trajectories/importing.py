@@ -30,9 +30,10 @@ from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.inputs.files import Source, find_sources
 from lar.trajectories.long_turns import LongTurns
+from lar.trajectories.openings import OPENING
 from lar.trajectories.read import check_count
 from lar.trajectories.redact import Redactor
-from lar.trajectories.repeats import OPENING, Repeats
+from lar.trajectories.repeats import Repeats
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.spool import Options, Spooled, encoded, read_block, read_spooled, with_others

@@ -31,10 +31,11 @@ from lar.trajectories.inputs.files import (
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, raw_records
 from lar.trajectories.long_turns import LongTurns, long_turns
+from lar.trajectories.openings import opening
 from lar.trajectories.problems import BadRecordWarning, Problem, place_of
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
-from lar.trajectories.repeats import Repeats, opening
+from lar.trajectories.repeats import Repeats
 from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory

@@ -2,7 +2,7 @@
 
 A log of single model calls has n records for a conversation of n calls, and each holds all messages before
 it. Kept is the longest. Which one that is shows only at the end of the log, also across its files, so all
-trajectories wait in a temporary file. In memory are 35 bytes for each of them, and 96 bytes more for those
+trajectories wait in a temporary file. In memory are 43 bytes for each of them, and 96 bytes more for those
 that begin as others do.
 """
 
@@ -14,10 +14,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.trajectories.chains import DIGEST, chain, chain_without_results, digest_of
+from lar.trajectories.chains import DIGEST, chain, chain_without_results
 from lar.trajectories.copies import Copies
+from lar.trajectories.histories import Histories
+from lar.trajectories.openings import CALL, FORK, NO_NAME, PART, RUN
 from lar.trajectories.origins import ORIGIN, closest, origin_of, unified
-from lar.trajectories.record import Found
 from lar.trajectories.replies import Dropped, Replies
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
@@ -26,42 +27,9 @@ from lar.trajectories.waiting import Rows
 from lar.utils.files import temporary_files
 
 _CHUNK = 1 << 15  # digests that are looked up at a time
-_NO_TASK = _NO_REPLY = bytes(8)
 
 _Digests = NDArray[np.bytes_]
-
-OPENING = np.dtype(
-    [
-        ("first", np.uint64),  # a digest of the first message but the system's
-        ("second", np.uint64),  # a digest of the first two
-        ("task", np.uint64),  # a digest of the task, 0 where the log names none
-        ("links", np.uint8),  # how many of the two messages there are
-        ("kind", np.uint8),  # one of the four below
-        ("is_open", np.bool_),  # whether it has a message and no recorded result
-        ("reply", np.uint64),  # a digest of the id of a call's reply, 0 where none is known
-    ]
-)
-"""What is in memory of each trajectory: trajectories that begin differently are not compared further."""
-
-_RUN, _CALL, _FORK, _PART = range(4)
-
 _Openings = NDArray[np.void]
-
-
-def opening(found: Found) -> bytes:
-    """What `Repeats` must know of a trajectory: the bytes of one `OPENING`."""
-    trajectory = found.trajectory
-    links = [digest[:8] for _, digest in chain(trajectory.messages, most=2)]
-    first, second = (*links, bytes(8), bytes(8))[:2]
-    # A run whose result is recorded is an attempt of its own, whatever others begin with. The flag of a call
-    # may tell no more than that the service answered, so it hides no history that another call repeats.
-    is_open = trajectory.success is None and bool(links)
-    task = _NO_TASK
-    if found.names_task:
-        task = digest_of(trajectory.task, 8)
-    kind = _CALL if found.is_call else _FORK if found.is_fork else _PART if found.is_part else _RUN
-    reply = digest_of(found.reply_id, 8) if found.is_call and found.reply_id else _NO_REPLY
-    return b"".join((first, second, task, bytes((len(links), kind, is_open)), reply))
 
 
 class Repeats:
@@ -69,40 +37,42 @@ class Repeats:
 
     repeated: bool (n), which are dropped. touched: bool (n), which of the others may repeat turns, or may
     have been repeated by one that is dropped: see `restored`, which counts in `report` what is repeated.
-    tasks: by number, of calls that go on from another one with a shortened history and name no task, the task
-    of that other one.
+    tasks: by number, of calls that go on from another one and name no task, the task of that other one. Such
+    calls have a shortened history, or none (see `Histories`).
     """
 
     def __init__(self, rows: Rows, openings: bytes, report: Report) -> None:
-        known = np.frombuffer(openings, OPENING)
+        self._histories = rows = Histories(rows, openings, report)
+        known = rows.openings
         self._report = report
         self._kinds = known["kind"]
         self.repeated = np.zeros(len(known), dtype=np.bool_)
         self.touched = np.zeros(len(known), dtype=np.bool_)
         numbers = np.flatnonzero(_related(known))
         kinds, is_open = self._kinds[numbers], known["is_open"][numbers]
-        may_begin = is_open | (kinds == _CALL)
+        may_begin = is_open | (kinds == CALL)
         ends = _Ends(rows, numbers, known)
-        self._copies = Copies(rows, numbers[kinds != _CALL], self._kinds, forks=_FORK, parts=_PART)
+        self._copies = Copies(rows, numbers[kinds != CALL], self._kinds, forks=FORK, parts=PART)
         second = _is_second(ends, known[numbers]) | np.isin(numbers, self._copies.second)
         begins = may_begin & ends.begins_another
-        begins &= ~_of_others(rows, numbers, ends, begins & (kinds == _CALL))
+        begins &= ~_of_others(rows, numbers, ends, begins & (kinds == CALL))
         again = begins | (is_open & second)
         self.repeated[numbers] = again
-        self.touched[numbers] = ~again & (bool(again.any()) | (kinds != _RUN))
-        self._copies.take(numbers[~again & (kinds == _RUN)])
+        self.touched[numbers] = ~again & (bool(again.any()) | (kinds != RUN))
+        self._copies.take(numbers[~again & (kinds == RUN)])
         dropped = Dropped(numbers[again], ends.own[again], ends.origins[again], begins[again])
         self._replies = Replies(rows, dropped, np.unique(ends.replies), report)
-        are_kept_calls = ~self.repeated & (self._kinds == _CALL) & (known["links"] > 0)
+        are_kept_calls = ~self.repeated & (self._kinds == CALL) & (known["links"] > 0)
         self._shortened = ShortenedHistories(rows, np.flatnonzero(are_kept_calls))
         self.touched[self._shortened.numbers] = True
-        is_named = known["task"] != np.frombuffer(_NO_TASK, np.uint64)
-        tasks = self._shortened.tasks()
-        self.tasks = {number: task for number, task in tasks.items() if not is_named[number]}
+        self.touched |= rows.joined & ~self.repeated
+        shortened = self._shortened.tasks().items()
+        self.tasks = rows.tasks(~self.repeated)
+        self.tasks |= {number: task for number, task in shortened if not known["task"][number]}
 
     def is_call(self, number: int) -> bool:
         """Whether the trajectory with this number is a call of a model."""
-        return bool(self._kinds[number] == _CALL)
+        return bool(self._kinds[number] == CALL)
 
     def restored(self, number: int, trajectory: Trajectory, place: str) -> Trajectory:
         """The trajectory with this number with what its repetitions lack, and each turn counted once.
@@ -111,11 +81,13 @@ class Repeats:
         """
         if not self.touched[number]:
             return trajectory
+        if self._histories.joined[number]:
+            trajectory = self._histories.read(number)[0]
         kind = self._kinds[number]
         shared = self._shortened.places(number)
-        if kind in (_FORK, _PART):
-            shared = self._copies.shared(trajectory, is_part=kind == _PART)
-        restored, elsewhere = self._replies.restored(trajectory, place, is_call=kind == _CALL)
+        if kind in (FORK, PART):
+            shared = self._copies.shared(trajectory, is_part=kind == PART)
+        restored, elsewhere = self._replies.restored(trajectory, place, is_call=kind == CALL)
         moved = len(restored) - len(trajectory)  # by the system's text
         elsewhere = {at + moved: True for at in shared} | elsewhere
         kept = self._without_turns(restored, elsewhere, place)
@@ -145,7 +117,7 @@ class _Ends:
                 trajectory = rows.read(number)[0]
                 links = chain(trajectory.messages)
                 last, end = links[-1]  # a trajectory without a link is related to none
-                task, is_call = known["task"][number].tobytes(), known["kind"][number] == _CALL
+                task, is_call = known["task"][number].tobytes(), known["kind"][number] == CALL
                 prefixes.write(b"".join(digest + _of_task(digest, task) for _, digest in links[:-1]))
                 own += end
                 wanted += _in_longer(end, task, is_call=bool(is_call))
@@ -155,7 +127,7 @@ class _Ends:
             self.own, self.replies = _digests(own), _digests(replies)
             begins = _begins_another(_digests(wanted), prefixes)
         self.begins_another = begins[::2] | begins[1::2]
-        calls = np.flatnonzero(known["kind"][numbers] == _CALL)
+        calls = np.flatnonzero(known["kind"][numbers] == CALL)
         self.origins = unified(np.frombuffer(bytes(origins), ORIGIN), self.own, calls)
 
 
@@ -166,7 +138,7 @@ def _digests(data: bytearray) -> _Digests:
 def _related(known: _Openings) -> NDArray[np.bool_]:
     """Which trajectories share their beginning with others of which one may be a repetition."""
     links = known["links"]
-    may_begin = known["is_open"] | ((known["kind"] == _CALL) & (links > 0))
+    may_begin = known["is_open"] | ((known["kind"] == CALL) & (links > 0))
     related = np.zeros(len(known), dtype=np.bool_)
     two = np.flatnonzero(links == 2)
     if len(two):
@@ -189,9 +161,9 @@ def _in_longer(end: bytes, task: bytes, *, is_call: bool) -> bytes:
     A run that names its task goes on at this task, or where no task is named: two runs may begin alike. A
     call goes on anywhere.
     """
-    if is_call or task == _NO_TASK:
+    if is_call or task == NO_NAME:
         return end + end
-    return _of_task(end, task) + _of_task(end, _NO_TASK)
+    return _of_task(end, task) + _of_task(end, NO_NAME)
 
 
 def _begins_another(own: _Digests, prefixes: IO[bytes]) -> NDArray[np.bool_]:
@@ -211,7 +183,7 @@ def _is_second(ends: _Ends, known: _Openings) -> NDArray[np.bool_]:
     keys = [*(ends.origins[name] for name in ORIGIN.names or ()), known["task"], ends.own]
     replies = known["reply"]
     order = np.lexsort((np.arange(len(known)), replies, replies == 0, *keys))
-    order = order[known["kind"][order] == _CALL]
+    order = order[known["kind"][order] == CALL]
     same = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
     same &= (replies[order][1:] == replies[order][:-1]) | (replies[order][1:] == 0)
     second = np.zeros(len(known), dtype=np.bool_)

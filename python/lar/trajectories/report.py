@@ -91,8 +91,8 @@ class Report:
     in the history of a call and in another call too, and count in both. cut: calls whose reply is a stream
     without an end. redacted: private values that were replaced, by kind. not_read: by what they are, files
     of folders that are no logs. fused: by the field that may name them, conversations that may have been read
-    as one. without_content: calls of a model whose answer is not in the log. problems: records that could not
-    be read.
+    as one. without_content: calls of a model whose answer is not in the log. without_history: calls that go
+    on from a reply that is not in the logs. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -116,6 +116,8 @@ class Report:
     fused: dict[str, Fused] = field(default_factory=dict)
     without_content: int = 0
     first_without_content: str | None = None
+    without_history: int = 0
+    first_without_history: str | None = None
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -157,6 +159,11 @@ class Report:
         self.without_content += calls
         self.first_without_content = self.first_without_content or place
 
+    def miss_history(self, place: str) -> None:
+        """Count a call that goes on from a reply that is not in the logs."""
+        self.without_history += 1
+        self.first_without_history = self.first_without_history or place
+
     def doubts(self) -> Iterator[str]:
         """Yield what may be missing or may have been read wrongly, a sentence each, with what to do."""
         if self.without_content:
@@ -166,6 +173,12 @@ class Report:
                 " call failed or because the tracer does not capture content (OpenTelemetry does with the"
                 " environment variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
                 f" {self.first_without_content}"
+            )
+        if self.without_history:
+            calls = counted(self.without_history, "model call goes", "model calls go")
+            yield (
+                f"{calls} on from a reply (previous_response_id) that is not in these logs: what was said"
+                f" before is missing, and the task may be wrong; the first: {self.first_without_history}"
             )
         if self.resent_turns > _RESENT * self.long_turns:
             yield (
@@ -220,4 +233,6 @@ class Report:
             self.fused.setdefault(name, Fused(0, found.values, found.first)).files += found.files
         self.without_content += other.without_content
         self.first_without_content = self.first_without_content or other.first_without_content
+        self.without_history += other.without_history
+        self.first_without_history = self.first_without_history or other.first_without_history
         self.problems.merge(other.problems)

@@ -23,10 +23,10 @@ from lar.trajectories.layouts import json_stream, parquet
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, each_record
 from lar.trajectories.long_turns import long_turns
+from lar.trajectories.openings import OPENING, opening
 from lar.trajectories.problems import places_of
 from lar.trajectories.read import Item, Reader
 from lar.trajectories.redact import Redactor
-from lar.trajectories.repeats import OPENING, opening
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encoding, encoding_of

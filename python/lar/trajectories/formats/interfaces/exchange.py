@@ -88,6 +88,13 @@ def reply_id(reply: Any) -> str | None:
     return next((name for key in ("id", "responseId") if (name := identifier(reply.get(key)))), None)
 
 
+def previous_id(request: Any, reply: Any) -> str | None:
+    """The id of the reply whose conversation a request to OpenAI goes on from; None where it names none."""
+    bodies = [body for body in (request, reply) if isinstance(body, dict)]
+    names = (identifier(body.get("previous_response_id")) for body in bodies)
+    return next((name for name in names if name), None)
+
+
 def outer_fields(value: Any, exchanges: list[Exchange]) -> dict[str, Any]:
     """The fields of a record around its exchanges; its name is none of theirs where there are several."""
     if not isinstance(value, dict):

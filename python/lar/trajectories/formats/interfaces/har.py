@@ -57,16 +57,11 @@ def _read_calls(calls: list[_Call], format_: Format, record: Record) -> tuple[li
     """The drafts of calls of one interface, and what is wrong with those that cannot be read."""
     drafts: list[Draft] = []
     problems: list[str] = []
-    # Calls of Responses are one record, for some go on from others.
-    groups = [calls] if calls and format_ is responses.FORMAT else [[call] for call in calls]
-    for group in groups:
+    for call in calls:
         try:
-            drafts += format_.read(replace(record, value={"calls": group} if len(group) > 1 else group[0]))
+            drafts += format_.read(replace(record, value=call))
         except MALFORMED as error:
-            alone = [_read_calls([call], format_, record) for call in group if len(group) > 1]
-            drafts += [draft for found, _ in alone for draft in found]
-            problems += [problem for _, wrong in alone for problem in wrong]
-            problems += [] if alone else [f"a call in the HAR file: {reason_of(error)}"]
+            problems.append(f"a call in the HAR file: {reason_of(error)}")
     return drafts, problems
 
 

@@ -1,6 +1,6 @@
 """OpenAI Responses: requests with their responses, responses alone, lists of items, and NeMo Gym's rollouts.
 
-A request with `previous_response_id` has only what is new. Its history is read where the same record has it.
+A request with `previous_response_id` has only what is new: `histories` puts what was said before in front.
 """
 
 from itertools import pairwise
@@ -18,6 +18,7 @@ from lar.trajectories.formats.interfaces.exchange import (
     body_of,
     exchanges_of,
     outer_fields,
+    previous_id,
     reply_id,
 )
 from lar.trajectories.formats.interfaces.streams import is_cut
@@ -33,16 +34,9 @@ _Messages = list[dict[str, Any]]
 
 def _read(record: Record) -> list[Draft]:
     value = record.value
-    drafts: list[Draft] = []
-    histories: dict[str, _Messages] = {}  # by the name of the response that they end with
     exchanges = _exchanges(value)
     fields = outer_fields(value, exchanges)
-    for exchange in exchanges:
-        before = histories.get(str(exchange.request.get("previous_response_id")), [])
-        for said in _conversations(exchange, before):
-            drafts.append(_draft(said, exchange, fields))
-            histories[str(reply_id(exchange.reply))] = said
-    return drafts
+    return [_draft(said, one, fields) for one in exchanges for said in _conversations(one)]
 
 
 def _exchanges(value: Any) -> list[Exchange]:
@@ -65,10 +59,9 @@ def _items(value: Any) -> list[Any] | None:
     return next((items for items in lists if has_calls(items)), None)
 
 
-def _conversations(exchange: Exchange, before: _Messages) -> list[_Messages]:
+def _conversations(exchange: Exchange) -> list[_Messages]:
     """The raw messages of an exchange. A reply that has the state at each step gives only its last states."""
-    request = exchange.request
-    history = before + turns_of_items(_given(request))
+    history = turns_of_items(_given(exchange.request))
     output = _output(exchange.reply)
     states = output if output and all(isinstance(item, list) for item in output) else [output]
     said = [turns_of_items(items) for items in states]
@@ -99,14 +92,21 @@ def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
     return Draft(
         _with_instructions(normalize_messages(said), sources),
         id=identifier(value.get("id")) or reply_id(exchange.reply),
-        task=task_of(value),
+        task=task_of(value) or _conversation(exchange.request),
         success=success_of(value),
         model=next((model for at in sources if (model := text_or_none(at.get("model")))), None),
         tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
         is_call="responses_create_params" not in value,
         reply_id=reply_id(exchange.reply),
+        previous_id=previous_id(exchange.request, exchange.reply),
         is_cut=is_cut(exchange.reply),
     )
+
+
+def _conversation(request: dict[str, Any]) -> str | None:
+    """The id of the conversation that the service keeps, which a request goes on from."""
+    held = request.get("conversation")
+    return identifier(held.get("id") if isinstance(held, dict) else held)
 
 
 def _with_instructions(messages: list[Message], sources: tuple[dict[str, Any], ...]) -> list[Message]:

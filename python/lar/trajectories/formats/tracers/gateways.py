@@ -11,7 +11,7 @@ from typing import Any
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
 from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.interfaces.exchange import reply_id
+from lar.trajectories.formats.interfaces.exchange import previous_id, reply_id
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.layouts.json_stream import Record
@@ -33,6 +33,7 @@ def _read_litellm(record: Record) -> list[Draft]:
     body = request.get("body") or request
     given = from_json_text(value.get("messages")) or body.get("messages") or body
     options = from_json_text(value.get("model_parameters") or value.get("optional_params")) or {}
+    reply = from_json_text(value["response"])
     draft = make_draft(
         given,
         value["response"],
@@ -40,7 +41,8 @@ def _read_litellm(record: Record) -> list[Draft]:
         id=identifier(value.get("id") or value.get("request_id")),
         task=identifier(value.get("session_id") or value.get("trace_id")),
         model=text_or_none(value.get("model")),
-        reply_id=reply_id(from_json_text(value["response"])),
+        reply_id=reply_id(reply),
+        previous_id=previous_id(body, reply),
     )
     return [draft or no_content()]
 
@@ -52,13 +54,15 @@ def _is_helicone(value: Any) -> bool:
 def _read_helicone(record: Record) -> list[Draft]:
     value = record.value
     properties = value.get("request_properties") or value.get("properties") or {}
+    body, reply = from_json_text(value["request_body"]), from_json_text(value["response_body"])
     draft = make_draft(
         value["request_body"],
         value["response_body"],
         id=identifier(value.get("request_id")),
         task=text_or_none(properties.get("Helicone-Session-Id")),
         success=solved_by(_scores(value.get("scores") or {})),
-        reply_id=reply_id(from_json_text(value["response_body"])),
+        reply_id=reply_id(reply),
+        previous_id=previous_id(body, reply),
         model=text_or_none(value.get("request_model") or value.get("model")),
     )
     return [draft] if draft else []
