@@ -1,6 +1,8 @@
 """The error of a run that cannot go on has the batch, what is kept, and what to change."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,3 +241,17 @@ def test_a_run_record_is_json(corpus, vocabulary, tmp_path):
     )
     record = json.loads((tmp_path / "s" / "distillation.json").read_text())
     assert DistillOptions.from_file(tmp_path / "s" / "distillation.json").to_dict() == record["options"]
+
+
+@pytest.mark.parametrize("method", [{"quant_method": "gptq"}, SimpleNamespace(quant_method="gptq"), None])
+def test_quantized_weights_are_refused_before_training(corpus, vocabulary, tmp_path, method):
+    model = tiny.model(vocabulary.base_size)
+    model.is_quantized = True  # as transformers marks it
+    model.config.quantization_config = method
+    kind = " (gptq)" if method else ""
+    expected = f"the model: its weights are quantized{kind}; train on the checkpoint before"
+    with pytest.raises(TrainingError, match=re.escape(expected)):
+        distill(corpus, model, vocabulary, DistillOptions(**FEW, max_steps=1), tmp_path / "student")
+    with pytest.raises(TrainingError, match=re.escape(expected)):
+        adapt(corpus, model, AdaptOptions(max_steps=1), tmp_path / "adapted")
+    assert list(tmp_path.iterdir()) == []

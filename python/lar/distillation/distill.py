@@ -34,7 +34,7 @@ from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import check_context, check_tokenizer, fingerprint, load_model
+from lar.models.causal_lm import check_context, check_tokenizer, check_trainable, fingerprint, load_model
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.arguments import opened
@@ -149,6 +149,7 @@ def train(
     earlier: EarlierStudent | None = None,
 ) -> Student:
     """A trained student of `base`; the run resumes from the last of its `checkpoints` if there is one."""
+    check_trainable(base)
     start(base.device)
     evaluated = None if sides.held_out is None else HeldOut(sides.held_out, vocabulary, options)
     corpus = sides.training

@@ -300,6 +300,19 @@ def check_context(model: Any, longest: int) -> None:
         )
 
 
+def check_trainable(model: Any) -> None:
+    """Raise TrainingError where a model's weights are quantized: no plain checkpoint could be exported."""
+    if not getattr(model, "is_quantized", False):
+        return
+    method = getattr(model.config, "quantization_config", None)
+    method = method.get("quant_method") if isinstance(method, dict) else getattr(method, "quant_method", None)
+    kind = f" ({getattr(method, 'value', method)})" if method else ""
+    raise TrainingError(
+        f"{model.name_or_path or 'the model'}: its weights are quantized{kind}; train on the checkpoint before"
+        " quantization, and quantize what lar export writes"
+    )
+
+
 def embedding_rows(model: Any) -> int:
     """Rows of the model's input embedding; a model may have more than its tokenizer has ids."""
     return int(model.get_input_embeddings().weight.shape[0])
