@@ -308,8 +308,8 @@ def check_trainable(model: Any) -> None:
     method = method.get("quant_method") if isinstance(method, dict) else getattr(method, "quant_method", None)
     kind = f" ({getattr(method, 'value', method)})" if method else ""
     raise TrainingError(
-        f"{model.name_or_path or 'the model'}: its weights are quantized{kind}; train on the checkpoint before"
-        " quantization, and quantize what lar export writes"
+        f"{model.name_or_path or 'the model'}: its weights are quantized{kind}; train on the checkpoint"
+        " before quantization, and quantize what lar export writes"
     )
 
 
