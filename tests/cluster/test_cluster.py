@@ -218,6 +218,17 @@ def test_a_teacher_without_a_folder_is_refused(sharded, cluster):
         score(sharded, object(), backend=cluster)
 
 
+def test_a_window_longer_than_the_teachers_context_is_refused(sharded, cluster, tmp_path):
+    from lar.scoring.score import score
+
+    teacher = tiny.model(sharded.manifest.base_size)
+    teacher.config.max_position_embeddings = 16
+    teacher.save_pretrained(tmp_path / "teacher")
+    with pytest.raises(OptionError, match=r"the model's context is 16 .*: lower max_length to 16"):
+        score(sharded, str(tmp_path / "teacher"), max_length=64, backend=cluster)
+    assert sharded.teacher is None
+
+
 def killing_once(marker, function):
     """`function`, whose first call ends its process as the system would."""
 

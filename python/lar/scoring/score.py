@@ -100,12 +100,12 @@ def score(
     corpus = opened(Corpus, corpus, "lar.score(corpus, model)")
     check_tokenizer(model, corpus)
     check_model_unseen(corpus.held_out, model)
+    if (max_length or 0) >= LEAST_LENGTH:  # otherwise the windows are as long as the context at most
+        loading["longest"] = _longest_window(corpus, max_length or 0)
     if backend is not None:
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
     with only_writer(corpus.path):
         scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
-        if max_length is not None:  # otherwise the windows are as long as the context at most
-            check_context(scorer.teacher, _longest_window(corpus, max_length))
         trained_tasks = trained_tasks_of(model)
         record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks)
         done = 0
@@ -160,10 +160,12 @@ class Scorer:
         dtype: str,
         device: str | None,
         top_k: int | None = None,
+        longest: int = 0,
     ) -> "Scorer":
         """The scorer for the arguments of `score`, over the `base_size` ids of the corpus's tokenizer.
 
-        Raises OptionError for a number that is too small, TokenizerError for a model with too few rows.
+        `longest` is the length of the longest window. Raises OptionError for a number that is too small or a
+        window that the model cannot read, TokenizerError for a model with too few rows.
         """
         given = (
             ("batch_tokens", batch_tokens, 1),
@@ -174,6 +176,7 @@ class Scorer:
             if value is not None and value < least:
                 raise OptionError(f"{name} must be at least {least}, not {value}")
         teacher = load_model(model, dtype=dtype, device=device)
+        check_context(teacher, longest)
         name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
         return cls(teacher, name, base_size, batch_tokens, max_length or context_length(teacher), top_k)
