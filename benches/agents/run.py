@@ -7,9 +7,10 @@ r"""Success and cost of agents with and without latents, online, on the tasks of
 
 The base model is adapted to a world's runs. Every arm (`arms.py`) starts from it, learns from the same runs
 for the same steps, and works on the same held-out tasks. Each stage and each arm is a folder or file in
-OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds arms. At the end the table of
-all measured arms is printed; --record also writes their figures, without the episodes, to a JSON file, and a
-picture of them beside it (SVG and PNG).
+OUTPUT, and is skipped if that exists: a stopped run continues, and --arms adds arms. With --adapted, --model
+has learnt from the runs already (the export of a control), and the arms start from it as it is. At the end
+the table of all measured arms is printed; --record also writes their figures, without the episodes, to a
+JSON file, and a picture of them beside it (SVG and PNG).
 
 --split unseen takes the students to further held-out tasks, and prints and records their figures alone;
 --split fresh to those that no default was chosen on, which only search_qa has.
@@ -96,7 +97,7 @@ def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
         runs=options.runs,
         tasks=options.tasks,
         batch=options.batch,
-        adapt=AdaptOptions(**common, max_steps=adapt_steps),
+        adapt=None if options.adapted else AdaptOptions(**common, max_steps=adapt_steps),
         distill=DistillOptions(**common, max_steps=steps),
         sampling=Sampling(max_units=choice.max_units),
     )
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, help="most runs that are learnt from (default: all)")
     parser.add_argument("--batch", type=int, default=16, help="episodes at once (%(default)s)")
     parser.add_argument("--adapt-steps", type=int, help="steps of the adaptation (default: the world's)")
+    parser.add_argument("--adapted", action="store_true", help="all arms start from --model as it is")
     parser.add_argument("--steps", type=int, help="steps of each arm (default: the world's)")
     parser.add_argument("--max-length", type=int, help="base tokens of a window (default: the world's)")
     parser.add_argument("--batch-tokens", type=int, help="base tokens of a step (default: one window)")

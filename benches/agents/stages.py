@@ -39,14 +39,15 @@ class Settings:
     """What all arms of a world share.
 
     model: the base's folder. runs: at most so many are learnt from (None: all). tasks: of the split.
-    adapt, distill: of the teacher and of every arm. sampling: of a turn. batch: episodes at once.
+    adapt, distill: of the teacher and of every arm; adapt is None where the model is the teacher as it is.
+    sampling: of a turn. batch: episodes at once.
     """
 
     model: str
     runs: int | None
     tasks: int
     batch: int
-    adapt: AdaptOptions
+    adapt: AdaptOptions | None
     distill: DistillOptions
     sampling: Sampling = field(default_factory=lambda: Sampling(max_units=256))
 
@@ -157,11 +158,11 @@ class Bench:
     @cached_property
     def teacher(self) -> Path:
         """The base, adapted to the runs as they are."""
-        folder = self.folder / "teacher"
+        base, options, folder = self.settings.model, self.settings.adapt, self.folder / "teacher"
+        if options is None:
+            return Path(base)
         if not folder.exists():
-            lar.adapt(
-                self.corpus("runs"), self.settings.model, self.settings.adapt, folder, progress=self._progress
-            )
+            lar.adapt(self.corpus("runs"), base, options, folder, progress=self._progress)
         return folder
 
     @cached_property

@@ -384,6 +384,17 @@ def test_every_latent_is_read_and_written_in_the_check_of_an_export(number, corp
     assert torch.allclose(found["logits"][-1], expected, atol=1e-5)
 
 
+def test_a_control_is_compared_at_ordinary_text(corpus, tmp_path):
+    # At ids in a row, rare tokens, the rounding to bfloat16 of trained controls was more than the tolerance.
+    nothing = LatentVocabulary((), corpus.tokenizer)
+    control = Student.plain(tiny.model(nothing.base_size), corpus.tokenizer).eval()
+    write_reference(control, tmp_path / "reference", torch.bfloat16)
+    found = load_file(tmp_path / "reference")
+    text = corpus.tokenizer.decode(found["ids"].flatten().tolist())
+    assert text.startswith("Thought: The order has not been sent yet, so its address can still be changed.\n")
+    assert "output_rows" not in found
+
+
 @pytest.mark.parametrize("kind", ["scaled embedding", "bias"])
 def test_rows_are_baked_as_the_model_reads_and_writes_them(kind, vocabulary):
     """Gemma scales what its embedding looks up, and some heads have a bias."""

@@ -22,6 +22,7 @@ from benches.agents.table import summary, table
 from benches.agents.worlds.choice import WORLDS
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.generation.sampling import Sampling
+from lar.models.causal_lm import fingerprint, load_model
 from lar.trajectories import read_trajectories
 from testing import tiny, toy
 
@@ -268,6 +269,16 @@ def test_the_settings_of_a_command_reach_the_trainings(world, tmp_path, monkeypa
         for options in (found.adapt, found.distill):
             assert (options.seed, options.device, options.dtype) == (5, "cpu", "bfloat16")
             assert options.max_length == (64 if more else choice.max_length)
+
+
+def test_a_model_that_has_learnt_from_the_runs_is_the_teacher_as_it_is(world, settings, tmp_path):
+    bench = Bench(world, replace(settings, adapt=None), tmp_path)
+    assert bench.teacher == Path(settings.model)
+    bench.student(CONTROL, ARMS[CONTROL])
+    made = json.loads((tmp_path / world.name / "students" / CONTROL / "distillation.json").read_text())
+    own = fingerprint(load_model(settings.model, dtype="float32", device="cpu"))
+    assert made["base_fingerprint"] == own
+    assert not (tmp_path / world.name / "teacher").exists()
 
 
 def test_a_row_of_the_table_has_each_figure_under_its_name():

@@ -16,6 +16,14 @@ CHECKED_LATENTS = 128  # as inputs of the sequences; all are among the outputs
 _LATENTS_A_SEQUENCE = 16
 _TOKENS_A_LATENT = 8
 _BASE_COLUMNS = 1024
+_TEXT = """Thought: The order has not been sent yet, so its address can still be changed.
+<tool_call>
+{"name": "change_address", "arguments": {"order": "W4817", "street": "12 Long Lane", "city": "Oslo"}}
+</tool_call>
+The address was changed. Is there anything else that I can do for you today?
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+"""
 
 
 @torch.no_grad()
@@ -40,8 +48,8 @@ def _sequences(vocabulary: LatentVocabulary) -> Tensor:
     step = max(1, len(vocabulary) // CHECKED_LATENTS)
     units = [unit for latent in vocabulary.latents[::step] for unit in _piece(latent)]
     length = _LATENTS_A_SEQUENCE * (1 + _TOKENS_A_LATENT)
-    if not units:  # a control
-        units = list(range(min(length, vocabulary.base_size)))
+    if not units:  # a control; ids in a row would be of rare tokens, at which rounding changes much
+        units = vocabulary.tokenizer.encode(_TEXT).tolist()
     length = min(length, len(units))
     units += units[: -len(units) % length]  # the last sequence is filled up from the beginning
     return torch.tensor(units).view(-1, length)

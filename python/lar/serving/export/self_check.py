@@ -213,6 +213,7 @@ def check_weights(
         raise ExportError(
             f"{folder}: its logits differ from the student's by {difference:.1%} of their spread, more than "
             f"{TOLERANCES[record['dtype']]:.1%} ({record['dtype']}): the weights are not the student's"
+            f"{'' if record['dtype'] == 'float32' else ', or cannot be rounded so much (--dtype float32)'}"
         )
     agreement = (found.argmax(-1) == expected["logits"].argmax(-1)).float().mean()
     return {"logits_difference": round(difference, 6), "same_likeliest": round(float(agreement), 4)}
