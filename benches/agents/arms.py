@@ -113,6 +113,7 @@ ARMS: dict[str, Arm] = {
     "lar-256-p75": Arm(Latents(256, "p75")),
     "lar-64-p75-ngram": Arm(Latents(64, "p75", by_ngrams=True)),
     "lar-1024-p75-ngram": Arm(Latents(1024, "p75", by_ngrams=True)),
+    "lar-64-decode-only": Arm(Latents(64), options={"decode_only": True}),
     "lar-64-dropout": Arm(Latents(64), options={"latent_dropout": 0.2}),
     **{f"lar-{size}-marginal": Arm(Latents(size), options=MARGINAL) for size in (64, 256, 1024)},
     "lar-64-marginal-dropout": Arm(Latents(64), options={**MARGINAL, "latent_dropout": 0.2}),

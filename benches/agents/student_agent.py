@@ -8,6 +8,7 @@ from benches.agents.chat_text import ChatText, end_of_turn
 from benches.agents.worlds.world import Opening
 from lar.distillation import Student
 from lar.generation.batch import ConversationBatch
+from lar.generation.generate import as_read
 from lar.generation.sampling import Sampling
 from lar.trajectories import Message
 
@@ -31,7 +32,7 @@ class StudentConversations:
     def __init__(self, student: Student, sampling: Sampling, openings: Sequence[Opening]) -> None:
         self.seconds = 0.0
         self.passes: int | None = 0
-        self._vocabulary = student.vocabulary
+        self._student = student
         self._texts = [ChatText(student.vocabulary.tokenizer, opening) for opening in openings]
         self._ends = [""] * len(openings)
         self._sent = [0] * len(openings)
@@ -39,17 +40,17 @@ class StudentConversations:
 
     def reply(self) -> list[Turn]:
         """One batched generation."""
-        prompts = [self._vocabulary.encode_text(text.heard) for text in self._texts]
+        prompts = [as_read(self._student, text.heard) for text in self._texts]
         began = time.perf_counter()
         written = self._batch.reply(prompts)
         self.seconds += time.perf_counter() - began
         self.passes = (self.passes or 0) + max(len(generation.units) for generation in written)
-        self._ends = [end_of_turn(self._vocabulary.tokenizer, generation) for generation in written]
+        self._ends = [end_of_turn(self._student.vocabulary.tokenizer, generation) for generation in written]
         turns = []
         for row, (prompt, generation) in enumerate(zip(prompts, written, strict=True)):
             sent = self._sent[row] + len(prompt)
-            self._sent[row] = sent + len(generation.units)
             units, base_tokens = len(generation.units), len(generation.base_ids)
+            self._sent[row] = sent + (base_tokens if self._student.decode_only else units)
             turns.append(Turn(generation.text, units, base_tokens, len(prompt), sent))
         return turns
 

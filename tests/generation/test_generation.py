@@ -12,7 +12,7 @@ from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError, TrainingError, VocabularyError
 from lar.generation.batch import ConversationBatch
 from lar.generation.conversation import Conversation
-from lar.generation.generate import as_units, generate
+from lar.generation.generate import as_read, generate
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.generation.streamer import UnitStreamer
@@ -57,7 +57,7 @@ def end_of_turn(student):
 def test_a_batch_writes_what_each_prompt_alone_would(arm, request):
     arm = request.getfixturevalue(arm)
     for prompt, got in zip(PROMPTS, generate(arm, PROMPTS, GREEDY), strict=True):
-        units = as_units(arm.vocabulary, prompt)
+        units = as_read(arm, prompt)
         assert got.units.tolist() == by_hand(arm, units, 24, [end_of_turn(arm)])
         assert (got.base_ids == arm.vocabulary.expand(got.units)).all()
         assert got.text == arm.vocabulary.text(got.units)
@@ -81,7 +81,7 @@ def test_text_comes_in_pieces_and_adds_up(arm, request):
 
 def test_a_streamer_serves_transformers_own_generate(student):
     pieces = []
-    units = torch.from_numpy(as_units(student.vocabulary, PROMPTS[0]).astype(np.int64))[None]
+    units = torch.from_numpy(as_read(student, PROMPTS[0]).astype(np.int64))[None]
     out = student.model.generate(
         input_ids=units,
         attention_mask=torch.ones_like(units),
@@ -140,7 +140,7 @@ def test_a_conversation_equals_fresh_prefills(arm, request):
     history = []
     for prompt in (PROMPTS[0], "\n<|im_start|>tool\n21<|im_end|>\n<|im_start|>assistant\n", "\nAnd in Rome?"):
         conversation.append(prompt)
-        history += as_units(arm.vocabulary, prompt).tolist()
+        history += as_read(arm, prompt).tolist()
         got = conversation.reply()
         fed = sum(read)
         handle.remove()

@@ -17,7 +17,7 @@ from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError, VocabularyError
 from lar.evaluation.canonicity import Canonicity, canonicity, training_canonicity
 from lar.generation.conversation import Conversation
-from lar.generation.generate import as_units, generate
+from lar.generation.generate import as_read, generate
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.sampling import Sampling
 from lar.vocabulary.latent import Latent
@@ -223,7 +223,7 @@ def test_greedy_writes_the_likeliest_unit_after_which_an_engine_reads_the_latent
     engine = Engine(student.vocabulary)
     guarded = generate(student, PROMPTS, Sampling(max_units=16, canonical=True))
     for prompt, got in zip(PROMPTS, guarded, strict=True):
-        history = as_units(student.vocabulary, prompt).tolist()
+        history = as_read(student, prompt).tolist()
         written = []
         while len(written) < len(got.units):
             with torch.no_grad():
@@ -249,7 +249,7 @@ def test_a_model_without_latents_has_nothing_to_guard(corpus):
 
 
 def test_the_processor_serves_transformers_own_generate(student):
-    units = torch.from_numpy(as_units(student.vocabulary, PROMPTS[0]).astype(np.int64))[None]
+    units = torch.from_numpy(as_read(student, PROMPTS[0]).astype(np.int64))[None]
     out = student.model.generate(
         input_ids=units,
         attention_mask=torch.ones_like(units),

@@ -50,6 +50,7 @@ _HELP = {
     "first token (with paper: all of what is learnt on latents). With --loss marginal or paper, raise it if "
     "latents are written too seldom; sft has no other term, so there it changes nothing.",
     "latent_dropout": "The share of the agent's latents that the student reads spelled out.",
+    "decode_only": "Train for prompts and earlier turns in base tokens; latents are only written.",
     "sharding": "What each of several processes holds: a whole model (none, DDP) or a part (full, FSDP).",
     "loss": "The training loss of a student; a control learns by sft. sft: cross-entropy on all units, "
     "with no teacher. marginal: follow the teacher at every unit, where latents count as their first token, "

@@ -214,7 +214,13 @@ def _packed(
     corpus: Corpus, vocabulary: LatentVocabulary, options: DistillOptions, teacher: CachedTeacher | None
 ) -> PackedExamples:
     source = Examples(
-        corpus, vocabulary, options.max_length, teacher, options.latent_dropout, seed=options.seed
+        corpus,
+        vocabulary,
+        options.max_length,
+        teacher,
+        options.latent_dropout,
+        options.seed,
+        decode_only=options.decode_only,
     )
     return PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
 

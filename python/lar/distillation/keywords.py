@@ -43,6 +43,7 @@ class DistillKeywords(AdaptKeywords, total=False):
     unit_weight: float
     hidden_weight: float
     latent_dropout: float
+    decode_only: bool
     row_learning_rate: float
     row_start: RowStart
     hidden_batches: int

@@ -133,6 +133,8 @@ class DistillOptions(AdaptOptions):
     The data
         latent_dropout: the share of the agent's latents that the student reads spelled out, in base tokens,
             drawn anew each epoch (see `lar.distillation.data.latent_dropout`).
+        decode_only: latents are only written. Prompts and earlier turns are read in base tokens, as the
+            teacher reads them and an export with `decode_only` does (`lar.distillation.data.branches`).
 
     The new rows
         row_learning_rate: learning rate of the latents' embedding and head rows.
@@ -149,6 +151,7 @@ class DistillOptions(AdaptOptions):
     unit_weight: NonNegativeFloat = 1.0
     hidden_weight: NonNegativeFloat = 0.0
     latent_dropout: Share = 0.0
+    decode_only: bool = False
     row_learning_rate: PositiveFloat = 1e-3
     row_start: RowStart = "exponential"
     hidden_batches: PositiveInt = 50
@@ -163,6 +166,8 @@ class DistillOptions(AdaptOptions):
             raise OptionError(
                 'cached_teacher needs a loss with a teacher, "marginal" or "paper"; sft has none'
             )
+        if self.decode_only and (self.hidden_weight or self.row_start == "hidden"):
+            raise OptionError("decode_only does not go with hidden_weight or row_start hidden")
         if self.unit_weight == 0 and self.loss == "sft" and not self.control:
             raise OptionError("with unit_weight 0 the loss sft has no term, so nothing would be learnt")
 

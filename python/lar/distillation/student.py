@@ -95,6 +95,11 @@ class Student(nn.Module):
         return self._head
 
     @property
+    def decode_only(self) -> bool:
+        """Whether it writes latents and reads base tokens (see `DistillOptions`)."""
+        return len(self.vocabulary) > 0 and bool(self.record.get("options", {}).get("decode_only", False))
+
+    @property
     def seen_tasks(self) -> frozenset[str]:
         """Digests of the tasks that it was trained on or its vocabulary was mined on."""
         return self.trained_tasks | self.vocabulary.mined_tasks

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from lar.distillation.student import Student
 from lar.errors import OptionError
-from lar.generation.generate import Prompt, as_units, pad_left, write
-from lar.generation.growing_cache import growing_cache, keeps_all_positions
+from lar.generation.generate import Prompt, as_read, pad_left, write
+from lar.generation.growing_cache import cut_back, growing_cache, keeps_all_positions
 from lar.generation.requests import Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.utils.keywords import merge_options
@@ -65,7 +65,7 @@ class ConversationBatch:
             raise OptionError("no conversation is left")
         if len(prompts) != len(self):
             raise OptionError(f"{len(prompts)} prompts for {len(self)} conversations")
-        rows = [as_units(self.student.vocabulary, prompt) for prompt in prompts]
+        rows = [as_read(self.student, prompt) for prompt in prompts]
         if any(len(row) == 0 for row in rows):
             raise OptionError("a prompt is empty")
         before = self._ids, self._mask
@@ -83,7 +83,11 @@ class ConversationBatch:
             self._cache = growing_cache(self.student.base.config)
             raise
         written = requests.results()
-        self._append(*_pad_right([generation.units for generation in written]))
+        if self.student.decode_only:  # an engine reads the turns as base ids in the next prompts
+            self._cache = cut_back(self._cache, self._ids.shape[1], self.student.base.config)
+            self._append(*_pad_right([generation.base_ids for generation in written]))
+        else:
+            self._append(*_pad_right([generation.units for generation in written]))
         return written
 
     def keep(self, rows: Sequence[int]) -> None:

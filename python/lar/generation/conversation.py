@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lar.distillation.student import Student
 from lar.errors import TrainingError
-from lar.generation.generate import Prompt, as_units, pad_left, write
-from lar.generation.growing_cache import growing_cache
+from lar.generation.generate import Prompt, as_read, pad_left, write
+from lar.generation.growing_cache import cut_back, growing_cache
 from lar.generation.requests import Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.utils.keywords import merge_options
@@ -44,9 +44,17 @@ class Conversation:
         `prompt` is as the chat template renders it; the last one before a reply ends with the header of the
         agent's turn.
         """
-        self.units = np.concatenate([self.units, as_units(self.student.vocabulary, prompt)])
+        if self.student.decode_only and self._begun:
+            self._read_back()
+        self.units = np.concatenate([self.units, as_read(self.student, prompt)])
         self._is_complete = False
         self._begun = 0
+
+    def _read_back(self) -> None:
+        """Take the last turn as base ids, as an engine reads it in the next prompt."""
+        before, turn = self.units[: -self._begun], self.units[-self._begun :]
+        self.units = np.concatenate([before, self.student.vocabulary.expand(turn)])
+        self._cache = cut_back(self._cache, len(before), self.student.base.config)
 
     def reply(
         self,

@@ -26,7 +26,7 @@ from lar.models.compatibility import cache_argument
 from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
-from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
+from lar.vocabulary.vocabulary import as_ids
 
 Prompt = str | ArrayLike
 
@@ -56,7 +56,7 @@ def generate(
     student = opened(Student, student, "lar.generate(student, prompts)")
     if isinstance(prompts, str):
         raise OptionError("prompts must be a list; for a single one: lar.generate(student, [prompt])")
-    rows = [as_units(student.vocabulary, prompt) for prompt in prompts]
+    rows = [as_read(student, prompt) for prompt in prompts]
     if not rows or any(len(row) == 0 for row in rows):
         raise OptionError("a prompt is empty" if rows else "no prompts")
     ids, mask = pad_left(rows)
@@ -65,8 +65,14 @@ def generate(
     return requests.results()
 
 
-def as_units(vocabulary: LatentVocabulary, prompt: Prompt) -> NDArray[np.uint32]:
-    """The units that an engine reads for text or base ids (uint32); ids with latents are unchanged."""
+def as_read(student: Student, prompt: Prompt) -> NDArray[np.uint32]:
+    """The ids (uint32) that an engine reads for text or base ids; ids with latents are unchanged.
+
+    A student that writes latents alone reads base ids, also in place of latents.
+    """
+    vocabulary = student.vocabulary
+    if student.decode_only:
+        return vocabulary.tokenizer.encode(prompt) if isinstance(prompt, str) else vocabulary.expand(prompt)
     if isinstance(prompt, str):
         return vocabulary.encode_text(prompt)
     ids = as_ids(prompt)

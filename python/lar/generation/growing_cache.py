@@ -28,6 +28,16 @@ def keeps_all_positions(cache: DynamicCache) -> bool:
     return all(isinstance(layer, _GrowingLayer) for layer in cache.layers)
 
 
+def cut_back(cache: DynamicCache, length: int, config: Any) -> DynamicCache:
+    """The cache of the first `length` positions; an empty one where layers cannot forget single positions."""
+    if not keeps_all_positions(cache):
+        return growing_cache(config)
+    excess = cache.get_seq_length() - length
+    if excess > 0:
+        cache.crop(-excess)  # how many to remove: what a positive number means depends on the version
+    return cache
+
+
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed here
     """`keys` and `values` are views of memory with room for more positions."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import read_shard
 from lar.corpus.windows import Window, windows
+from lar.distillation.data.branches import Branched, branched
 from lar.distillation.data.latent_dropout import drawn, spelled
 from lar.errors import CorpusError
 from lar.scoring.store import CachedTeacher, TopTokens
@@ -32,6 +33,7 @@ class Example:
     has_teacher: bool (t), whether the teacher has a distribution before the supervised unit: the unit begins
     where a base token of the conversation begins that is also its own first one.
     top: a cached teacher's distributions before the t supervised units; None without a cache.
+    branched: the row of a student that reads base tokens; None for one that reads latents.
     """
 
     units: NDArray[np.int64]
@@ -41,6 +43,7 @@ class Example:
     supervised: NDArray[np.int64]
     has_teacher: NDArray[np.bool_]
     top: TopTokens | None = None
+    branched: Branched | None = None
 
 
 class Examples(Sequence[Example]):
@@ -61,10 +64,13 @@ class Examples(Sequence[Example]):
         teacher: CachedTeacher | None = None,
         latent_dropout: float = 0.0,
         seed: int = 0,
+        *,
+        decode_only: bool = False,
     ) -> None:
         """Plan the windows; `teacher` adds a cached teacher's distributions.
 
         A share `latent_dropout` of the agent's latents is spelled out, drawn by `seed`, others each epoch.
+        With `decode_only`, examples are for a student that reads base tokens (see `branches`).
 
         Raises:
             CorpusError: corpus and vocabulary have different tokenizers, or a part of the corpus has no
@@ -76,6 +82,7 @@ class Examples(Sequence[Example]):
         self.max_length = max_length
         self._teacher = teacher
         self._latent_dropout, self._seed, self._epoch = latent_dropout, seed, 0
+        self._decode_only = decode_only and len(vocabulary) > 0  # otherwise units are tokens
         self._plan: list[tuple[Shard, int, Window]] = []
         for file in corpus.shard_files():
             shard = read_shard(file.path)
@@ -109,6 +116,8 @@ class Examples(Sequence[Example]):
             chosen = drawn(parsed, self.vocabulary.base_size, self._latent_dropout, draw)
             parsed = spelled(parsed, tokens, chosen)
         example = cut(tokens, parsed, self.vocabulary, window)
+        if self._decode_only:
+            example = _with_branches(example)
         if self._teacher is None:
             return example
         positions = window.positions()[example.starts[example.supervised]]
@@ -145,6 +154,11 @@ class Examples(Sequence[Example]):
                 digest.update(shard.tokens[begin:end].tobytes())
             last = place
         return digest.hexdigest()
+
+
+def _with_branches(example: Example) -> Example:
+    row = (example.units, example.tokens, example.starts, example.begins, example.supervised)
+    return replace(example, branched=branched(*row))
 
 
 def cut(

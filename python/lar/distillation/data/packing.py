@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lar.distillation.data.branches import Branched
 from lar.distillation.data.examples import Example, Examples
 from lar.errors import CorpusError
 from lar.scoring.store import TopTokens
@@ -62,21 +63,27 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
     teacher_at has no meaning. unit_ends (u), int64: the place in the second row of each unit's last token, -1
     for a unit that ends inside a token. With a cached teacher also its top_ids (t, k), top_probabilities
     (t, k), float32, and tail (t), float32.
+
+    Of examples with branches the first row has their ids in place of units, and `streams` (3, u), int64, is
+    the argument of `stream_mask`; unit_ends has no meaning then.
     """
-    units = [len(example.units) for example in group]
+    rows = [example.branched for example in group if example.branched is not None]
+    units = [len(row.ids) for row in rows] or [len(example.units) for example in group]
     tokens = [len(example.tokens) for example in group]
     before = zip(group, _sums_before(units), _sums_before(tokens), strict=True)
     student, teacher, labels, ends = [], [], [], []
     has_teacher = [example.has_teacher for example in group]
     for example, unit_base, token_base in before:
-        student.append(example.supervised - 1 + unit_base)
+        predicts = example.supervised - 1 if example.branched is None else example.branched.predicts
+        student.append(predicts + unit_base)
         teacher.append(example.starts[example.supervised] - 1 + token_base)
         labels.append(example.units[example.supervised])
         after = np.append(example.starts[1:], len(example.tokens)) - 1 + token_base
         ends.append(np.where(np.append(example.begins[1:], [True]), after, -1))
     return {
-        "units": _row([example.units for example in group]),
-        "unit_positions": _row([np.arange(length) for length in units]),
+        "units": _row([row.ids for row in rows] or [example.units for example in group]),
+        "unit_positions": _row([row.positions for row in rows] or [np.arange(length) for length in units]),
+        **_streams(rows),
         "tokens": _row([example.tokens for example in group]),
         "token_positions": _row([np.arange(length) for length in tokens]),
         "student_at": torch.from_numpy(np.concatenate(student)),
@@ -86,6 +93,18 @@ def pack(group: Sequence[Example]) -> dict[str, Tensor]:
         "unit_ends": torch.from_numpy(np.concatenate(ends)),
         **_pack_top([example.top for example in group]),
     }
+
+
+def _streams(rows: Sequence[Branched]) -> dict[str, Tensor]:
+    """The argument of `stream_mask` for packed rows of a conversation and its branches."""
+    if not rows:
+        return {}
+    counts = [int(row.branch.max(initial=0)) + 1 for row in rows]
+    before = _sums_before(counts)
+    own = [row.branch + first for row, first in zip(rows, before, strict=True)]
+    parents = [np.full(len(row.ids), first) for row, first in zip(rows, before, strict=True)]
+    parts = (own, parents, [row.sees for row in rows])
+    return {"streams": torch.from_numpy(np.stack([np.concatenate(part) for part in parts]))}
 
 
 def _pack_top(tops: Sequence[TopTokens | None]) -> dict[str, Tensor]:

@@ -186,9 +186,8 @@ def _pieces(step: DistillationStep, batch: dict[str, Tensor]) -> Iterator[Positi
             0, batch["teacher_at"][chosen]
         ]
     teacher = step.teacher(states, **top)
-    hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[
-        0, batch["student_at"][chosen]
-    ]
+    row = (batch["units"], batch["unit_positions"], batch.get("streams"))
+    hidden = hidden_states(student.base, *row)[0, batch["student_at"][chosen]]
     size = student.head.chunk_size
     for at in range(0, len(hidden), size):
         chunk = slice(at, at + size)

@@ -115,7 +115,7 @@ def bits_per_byte(
         student = Student.plain(load_model(model, dtype=dtype, device=device), corpus.tokenizer)
     if not allow_seen:
         _check_seen(corpus, student)
-    source = Examples(corpus, student.vocabulary, max_length)
+    source = Examples(corpus, student.vocabulary, max_length, decode_only=student.decode_only)
     if not len(source):
         raise CorpusError(f"{corpus.path}: holds no text of the agent")
     check_context(student.base, int(source.lengths.max()))
@@ -159,7 +159,8 @@ def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
     size = student.head.chunk_size
     nats, latents = 0.0, np.zeros(3, dtype=np.int64)
     with autocast(student.base):
-        hidden = hidden_states(student.base, batch["units"], batch["unit_positions"])[0, batch["student_at"]]
+        row = (batch["units"], batch["unit_positions"], batch.get("streams"))
+        hidden = hidden_states(student.base, *row)[0, batch["student_at"]]
         for at in range(0, len(hidden), size):
             base, latent = student.logits(hidden[at : at + size])
             labels = batch["labels"][at : at + size]

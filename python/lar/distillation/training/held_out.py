@@ -6,7 +6,7 @@ import numpy as np
 
 from lar.corpus import Corpus
 from lar.distillation.data import Example, Examples
-from lar.distillation.options import AdaptOptions
+from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import BitsPerByte, measure
 from lar.errors import CorpusError
@@ -16,8 +16,8 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 class HeldOut:
     """Held-out windows, drawn by the seed: the same at every evaluation of every run with this seed."""
 
-    def __init__(self, corpus: Corpus, vocabulary: LatentVocabulary, options: AdaptOptions) -> None:
-        self.examples = Examples(corpus, vocabulary, options.max_length)
+    def __init__(self, corpus: Corpus, vocabulary: LatentVocabulary, options: DistillOptions) -> None:
+        self.examples = Examples(corpus, vocabulary, options.max_length, decode_only=options.decode_only)
         if not len(self.examples):
             raise CorpusError(f"{corpus.path}: the held-out side holds no text of the agent")
         self.batch_tokens = options.batch_tokens or options.max_length

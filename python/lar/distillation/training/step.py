@@ -10,7 +10,7 @@ from lar.distillation.chunked_sum import sum_over_chunks
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities, sft
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
-from lar.models.causal_lm import autocast, hidden_states, reads_packed
+from lar.models.causal_lm import autocast, hidden_states, reads_packed, use_streams
 
 
 class DistillationStep(nn.Module):
@@ -29,6 +29,8 @@ class DistillationStep(nn.Module):
         self.first = FirstTokens(first, vocabulary.base_size).to(student.device)
         with autocast(student.base):  # both are found out before the first step, and before sharding
             _ = student.head, reads_packed(student.base)
+            if options.decode_only:
+                use_streams(student.base)
 
     def forward(
         self,
@@ -41,6 +43,7 @@ class DistillationStep(nn.Module):
         has_teacher: Tensor,
         labels: Tensor,
         unit_ends: Tensor,
+        streams: Tensor | None = None,
         row: Tensor | None = None,  # noqa: ARG002 (the index in the data, for the trainer's error messages)
         **top: Tensor,
     ) -> dict[str, Tensor]:
@@ -52,7 +55,7 @@ class DistillationStep(nn.Module):
         student = self.student
         with autocast(student.base):
             frozen = self.teacher_hidden(tokens, token_positions)[0] if self._needs_a_pass(top) else None
-            found = hidden_states(student.base, units, unit_positions)[0]
+            found = hidden_states(student.base, units, unit_positions, streams)[0]
             teacher = self.teacher(None if frozen is None else frozen[teacher_at], **top)
             parts: list[Terms] = []
 

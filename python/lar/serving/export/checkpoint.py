@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as Backend
 from transformers import AutoConfig, GenerationConfig
 
 import lar
-from lar.distillation.student import Student
+from lar.distillation.student import Student, read_student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES
@@ -92,6 +92,7 @@ def export(
         _check_template(Path(options.chat_template))
     if options.llama_cpp is not None:
         check_converter(Path(options.llama_cpp))
+    options = _as_trained(options, source)
     teacher = teacher_of(source, model)
     backend, tokenizer_source = fitting_tokenizer(source, teacher, options)
     card = card_folder(teacher, tokenizer_source)
@@ -103,6 +104,19 @@ def export(
     dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=RECORD_FILE) as folder:
         return _write(loaded, dtype, backend, tokenizer_source, card, folder, target, options, progress)
+
+
+def _as_trained(options: ExportOptions, student: Path) -> ExportOptions:
+    """The options with the tokenizer that a student was trained for; a warning where another was chosen."""
+    vocabulary, record = read_student(student)
+    reads_tokens = bool(record.get("options", {}).get("decode_only", False))
+    if options.decode_only and not reads_tokens and len(vocabulary):
+        logger.warning(
+            "%s: trained with latents in its prompts, and a decode-only tokenizer writes none there; distil"
+            " with decode_only for it",
+            student,
+        )
+    return replace(options, decode_only=options.decode_only or reads_tokens)
 
 
 def _check_template(file: Path) -> None:

@@ -30,7 +30,8 @@ class ExportOptions:
 
     form: "merged", one checkpoint; "lora", the base with the latents' rows in it and a plain LoRA in the
         folder `adapter` beside, for engines that serve many adapters over one base.
-    decode_only: the tokenizer decodes latents but never encodes them, so prompts stay unchanged.
+    decode_only: the tokenizer decodes latents but never encodes them, so prompts stay unchanged. It is always
+        so for a student that was distilled with `decode_only`.
     dtype: of the weights written; "auto": as the teacher's checkpoint has them.
     gates: whether latents that unmodified engines would handle wrongly are refused ("engines"), or not
         ("none").
