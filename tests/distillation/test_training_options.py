@@ -199,6 +199,7 @@ OTHERS = {
     "unit_weight": 2.0,
     "hidden_weight": 0.5,
     "latent_dropout": 0.1,
+    "decode_only": True,
     "row_learning_rate": 1e-5,
     "row_start": "mean",
     "hidden_batches": 3,
