@@ -13,6 +13,7 @@ from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import identifier
+from lar.trajectories.formats.interfaces.bodies import reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
 
 _REQUESTS = (
@@ -159,7 +160,8 @@ def _pair(request: Any, reply: Any) -> Exchange | None:
     held = (request.get(key) for key in _CONVERSATIONS)
     if not any(isinstance(one, list | str) and one for one in held):
         return None
-    return Exchange(request, body_of(reply))
+    reply = whole_reply(reply_body(reply))
+    return Exchange(request, reply if isinstance(reply, str) else body_of(reply))
 
 
 def body_of(value: Any) -> Any:

@@ -3,11 +3,20 @@
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text, is_conversation, is_message
+from lar.trajectories.formats.interfaces.bodies import reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
 
 REPLIES = ("response", "output", "outputs", "completion", "completions", "reply", "generation", "answer")
 _INNER = ("body", "message", "output", "response", "result", "data")
-_TEXTS = ("content", "text", "generated_text", "completion", "response", "output_text")
+_TEXTS = (
+    "content",
+    "text",
+    "generated_text",
+    "completion",
+    "response",
+    "output_text",
+    "output",
+)
 
 
 def reply_of(value: dict[str, Any]) -> list[Any]:
@@ -19,7 +28,7 @@ def reply_of(value: dict[str, Any]) -> list[Any]:
 
 def reply_messages(value: Any) -> list[Any]:
     """The raw messages of a reply: a text, a message, a list of messages, or a response that holds one."""
-    value = whole_reply(from_json_text(value))
+    value = whole_reply(reply_body(value))
     if isinstance(value, str):
         return [_said(value)] if value else []
     if is_conversation(value):
@@ -37,7 +46,8 @@ def reply_messages(value: Any) -> list[Any]:
 
 def _wrapped(value: dict[str, Any]) -> list[Any]:
     for key in _INNER:
-        inner = whole_reply(from_json_text(value.get(key)))
+        decode = from_json_text if key == "body" else reply_body
+        inner = whole_reply(decode(value.get(key)))
         if isinstance(inner, dict | list) and (found := reply_messages(inner)):
             return found
     if isinstance(value.get("messages"), list):

@@ -1,0 +1,69 @@
+"""JSON text in the place of a reply: what an agent wrote stays as it is, a body of a service is decoded."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lar.trajectories import read_trajectories
+from lar.trajectories.formats.interfaces.bodies import reply_body
+
+ASKED = {"role": "user", "content": "What now?"}
+# Names that agents' own schemas have, many of which services have too.
+NAMES = ["action", "answer", "text", "message", "content", "response", "result", "output", "thought", "args"]
+VALUES = st.recursive(
+    st.one_of(st.text(max_size=8), st.integers(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner)),
+    max_leaves=5,
+)
+REPLIES = st.one_of(
+    st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1), st.lists(VALUES, min_size=1, max_size=3)
+)
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """A reply in the ways in which logs keep it as text."""
+    return [
+        {"prompt": "What now?", "completion": text},
+        {"messages": [ASKED], "response": text},
+        {"messages": [ASKED], "output": text},
+        {"request": {"messages": [ASKED]}, "response": text},
+        {"request": {"messages": [ASKED]}, "response": {"output": text}},
+        {"request": {"messages": [ASKED]}, "response": {"content": text}},
+        {"model": "m", "instructions": "Be brief.", "input": "What now?", "output": text},
+        {"request": {"model": "m", "max_tokens": 9, "system": "s", "messages": [ASKED]}, "response": text},
+    ]
+
+
+@given(REPLIES, st.sampled_from([None, 2]), st.integers(0, 7))
+@settings(deadline=None, max_examples=150)
+def test_a_reply_in_json_is_the_text_that_the_agent_wrote(reply, indent, shape):
+    text = json.dumps(reply, indent=indent)
+    (found,) = read_trajectories([records(text)[shape]])
+    assert found.messages[-1] == {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [{"message": {"role": "assistant", "content": "Go."}}]},
+        {"object": "response", "output": [{"type": "message", "role": "assistant", "content": "Go."}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Go."}]},
+        {"content": [{"type": "text", "text": "Go."}], "stop_reason": "end_turn"},
+        {"model": "m", "response": "Go.", "done": True},
+        {"message": {"role": "assistant", "content": "Go."}},
+        [{"generated_text": "Go."}],
+        [{"role": "assistant", "content": "Go."}],
+    ],
+)
+def test_the_body_of_a_service_is_decoded(body):
+    assert reply_body(json.dumps(body)) == body
+    (found,) = read_trajectories([{"messages": [ASKED], "response": json.dumps(body)}])
+    assert found.messages[-1]["content"] == "Go."
+
+
+@pytest.mark.parametrize("text", ["Go.", "", "{", '{"a": 1', "[1]x", None, 3])
+def test_what_is_no_json_stays(text):
+    assert reply_body(text) is text
