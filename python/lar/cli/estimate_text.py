@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # world are no bound.
 REALISED = (0.74, 1.0)
 _SOURCE = "SmolLM2-135M on search_qa saved"
+_MEASURED = "64 to 297"  # docs/evidence.md
 
 
 def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
@@ -133,7 +134,8 @@ def _print_more(found: "Estimate") -> None:
     print_prose(
         f"A trained agent may save less than its logs could: {_SOURCE} {REALISED[0]:.0%} of that in the worse"
         f" of two trainings (docs/evidence.md). So {best.size} latents may save"
-        f" {REALISED[0] * best.reduction:.1%}, or less still."
+        f" {REALISED[0] * best.reduction:.1%}, or less still. Success was measured with {_MEASURED} latents: it"
+        " was kept in one world and lost in another. Measure it against a control (docs/howto/success.md)."
     )
 
 

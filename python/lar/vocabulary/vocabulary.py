@@ -237,6 +237,14 @@ class LatentVocabulary:
         text ends exactly where a stop string begins, even inside an expansion. `stop` is one string or
         several, or None for no stop. The default tokenizer is the vocabulary's.
 
+        `max_units` ends the stream after so many units, `max_base_tokens` after so many base tokens, where it
+        may cut a character (U+FFFD). `flush()` returns what is held back, and ends the stream. The token that
+        ends a turn is a unit without text, and does not end the stream: leave your loop at it.
+
+        finish_reason: None while the stream runs; then "stop", "length" (a budget is spent), or "flushed".
+        stop_reason: the stop string, after "stop". units, base_tokens: how many were pushed, and how many
+        base tokens they stand for. docs/engines.md has a loop of a server.
+
         Raises:
             VocabularyError: the tokenizer is not the vocabulary's.
             OptionError: a stop string is empty, no string or has a lone surrogate, or both budgets are given.
