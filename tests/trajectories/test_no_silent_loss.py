@@ -104,3 +104,22 @@ def test_a_text_is_kept_or_counted_or_its_record_is_a_problem(path: Path, data: 
             return
         lost.append(sum(left.characters for left in report.left_out.values()))
     assert lost[1] - lost[0] == 40, key
+
+
+@pytest.mark.parametrize("family", ["chatml", "llama 3", "mistral", "gemma", "deepseek", "plain"])
+def test_prompts_that_a_template_has_rendered_are_warned_of(family: str) -> None:
+    prompt = {
+        "chatml": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+        "llama 3": "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant",
+        "mistral": "[INST] Hi [/INST]",
+        "gemma": "<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n",
+        "deepseek": "<\uff5cUser\uff5c>Hi<\uff5cAssistant\uff5c>",
+        "plain": "What does <|im_start|> mean?",
+    }[family]
+    report = Report()
+    assert list(read_trajectories([{"prompt": prompt, "completion": "Hello."}], report=report))
+    assert report.rendered == (family != "plain")
+    assert [("has rendered" in doubt) for doubt in report.doubts()] == [True] * report.rendered
+    merged = Report()
+    merged.merge(report)
+    assert (merged.rendered, merged.first_rendered) == (report.rendered, report.first_rendered)

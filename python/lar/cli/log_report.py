@@ -58,6 +58,7 @@ def report_summary(report: Report) -> dict[str, Any]:
             {"field": name, "values": found.values, "files": found.files, "first": found.first}
             for name, found in report.fused.items()
         ],
+        "rendered_prompts": {"prompts": report.rendered, "first": report.first_rendered},
         "without_history": {"calls": report.without_history, "first": report.first_without_history},
         "without_content": {"calls": report.without_content, "first": report.first_without_content},
         **bad_records_summary(report.problems),

@@ -42,6 +42,7 @@ class Draft:
     is_call: bool = False  # one call of a model, with its history, not a whole run (see `no_content`)
     reply_id: str | None = None  # which the provider gave the reply of a call
     previous_id: str | None = None  # of the reply whose conversation a call goes on from, and does not hold
+    is_rendered: bool = False  # its question is a conversation that a chat template has rendered
     is_cut: bool = False  # the reply of a call is a stream without an end
     is_fork: bool = False  # its beginning may be copied from another session, which it names
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system

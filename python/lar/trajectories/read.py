@@ -321,6 +321,8 @@ class Reader:
             counts.add(found.trajectory)
             if found.is_cut:
                 self.report.cut_stream(place)
+            if found.is_rendered:
+                self.report.render(place)
         if not is_own:
             rest = {**value, "messages": None} if reading.is_plain else value
             if texts := left_out(rest, [found.trajectory for found in reading.found]):

@@ -19,7 +19,7 @@ class Found:
     """A trajectory as it was found in a log.
 
     is_call: it is one call of a model and not a whole run. names_task: the log says which task it is about.
-    is_fork, is_part, reply_id, is_cut and previous_id: see `Draft`.
+    is_fork, is_part, reply_id, is_cut, previous_id and is_rendered: see `Draft`.
     """
 
     trajectory: Trajectory
@@ -30,6 +30,7 @@ class Found:
     reply_id: str | None = None
     is_cut: bool = False
     previous_id: str | None = None
+    is_rendered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
         else:
             names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
             kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
-            found.append(Found(trajectory, *kinds, draft.reply_id, draft.is_cut, draft.previous_id))
+            names = (draft.reply_id, draft.is_cut, draft.previous_id, draft.is_rendered)
+            found.append(Found(trajectory, *kinds, *names))
     if not found and not without_content and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)

@@ -92,7 +92,8 @@ class Report:
     without an end. redacted: private values that were replaced, by kind. not_read: by what they are, files
     of folders that are no logs. fused: by the field that may name them, conversations that may have been read
     as one. without_content: calls of a model whose answer is not in the log. without_history: calls that go
-    on from a reply that is not in the logs. problems: records that could not be read.
+    on from a reply that is not in the logs. rendered: records whose prompt is a conversation that a chat
+    template has rendered. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -118,6 +119,8 @@ class Report:
     first_without_content: str | None = None
     without_history: int = 0
     first_without_history: str | None = None
+    rendered: int = 0
+    first_rendered: str | None = None
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -164,6 +167,11 @@ class Report:
         self.without_history += 1
         self.first_without_history = self.first_without_history or place
 
+    def render(self, place: str) -> None:
+        """Count a record whose prompt is a conversation that a chat template has rendered."""
+        self.rendered += 1
+        self.first_rendered = self.first_rendered or place
+
     def doubts(self) -> Iterator[str]:
         """Yield what may be missing or may have been read wrongly, a sentence each, with what to do."""
         if self.without_content:
@@ -179,6 +187,13 @@ class Report:
             yield (
                 f"{calls} on from a reply (previous_response_id) that is not in these logs: what was said"
                 f" before is missing, and the task may be wrong; the first: {self.first_without_history}"
+            )
+        if self.rendered:
+            prompts = counted(self.rendered, "prompt is", "prompts are")
+            yield (
+                f"{prompts} a whole conversation that a chat template has rendered, and each is read as one"
+                " message of a user: calls of one conversation are then several tasks, and no history repeats"
+                f" another; log the messages instead; the first: {self.first_rendered}"
             )
         if self.resent_turns > _RESENT * self.long_turns:
             yield (
@@ -233,6 +248,8 @@ class Report:
             self.fused.setdefault(name, Fused(0, found.values, found.first)).files += found.files
         self.without_content += other.without_content
         self.first_without_content = self.first_without_content or other.first_without_content
+        self.rendered += other.rendered
+        self.first_rendered = self.first_rendered or other.first_rendered
         self.without_history += other.without_history
         self.first_without_history = self.first_without_history or other.first_without_history
         self.problems.merge(other.problems)

@@ -44,6 +44,11 @@ TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
 _TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
 _SYSTEM = ("system", "system_prompt", "system_message", "instructions")
+# How templates begin a turn: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, GLM, DeepSeek.
+_TURNS = re.compile(
+    r"<\|im_start\|>|<\|start_header_id\|>|\[INST\]|\[/INST\]|<start_of_turn>|<\|turn>"
+    r"|<\|(?:system|user|assistant|observation|start)\|>|<\uff5c(?:User|Assistant)\uff5c>"
+)
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _UNLIKELY = 20  # characters that two turns do not both end with by chance
 _ENDS = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
@@ -226,7 +231,13 @@ def _read(record: Record) -> list[Draft]:
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
     draft = _draft(value, messages, inner, next(filter(None, schemas), None))
     raw = _raw_reply(value)
-    return [replace(draft, is_call=bool(reply), reply_id=reply_id(raw), is_cut=is_cut(raw))]
+    draft = replace(draft, is_call=bool(reply), reply_id=reply_id(raw), is_cut=is_cut(raw))
+    return [replace(draft, is_rendered=_is_rendered(inner.get("prompt")))]
+
+
+def _is_rendered(prompt: Any) -> bool:
+    """Whether a prompt is a conversation that a chat template has rendered: it has the marks of two turns."""
+    return isinstance(prompt, str) and len(_TURNS.findall(prompt)) > 1
 
 
 def _draft(
