@@ -108,7 +108,7 @@ class RunFolder:
 
         With `bound`, bytes and a directory, what would exceed so many goes to temporary files there, and so
         it does of all runs that are made of these. Whatever writes or reads such a file raises OSError where
-        it cannot.
+        it cannot, and in a forked process whatever writes one of its parent.
         """
 
     def add(

@@ -186,7 +186,7 @@ impl Default for SpillingFolder {
 }
 
 /// Merges some partitions at a time, since no run is in two of them, to the parts of the result.
-fn merged(mut file: SpillFile, bound: MemoryBound) -> Result<RunParts> {
+fn merged(file: SpillFile, bound: MemoryBound) -> Result<RunParts> {
     let groups = groups_of(&file.sizes(), bound.part_bytes());
     let (mut parts, mut read) = (PartsWriter::create(bound)?, Runs::default());
     for partitions in groups {
