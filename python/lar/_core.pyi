@@ -89,7 +89,7 @@ class Limits:
 
     @property
     def max_length(self) -> int:
-        """Longest segment in tokens, at least 2."""
+        """Longest segment in tokens, from 2 to 1,024."""
 
     @property
     def most(self) -> int:
