@@ -209,8 +209,8 @@ class Runs:
     def cut_after(self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes) -> Runs:
         """Cut every run before each token with the first byte behind an occurrence of `text`.
 
-        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two
-        bytes is found nowhere.
+        Occurrences may overlap. A text shorter than two bytes is found nowhere.
+        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
         """
 
     def candidates(self, limits: Limits) -> Candidates:
