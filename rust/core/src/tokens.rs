@@ -4,4 +4,5 @@ pub mod barriers;
 pub mod bytes;
 pub(crate) mod checks;
 pub mod segments;
+pub(crate) mod sorted;
 pub(crate) mod text_matcher;
