@@ -104,7 +104,7 @@ class RunFolder:
         barriers: NDArray[np.uint32],
         bound: tuple[int, str | PathLike[str]] | None = None,
     ) -> RunFolder:
-        """A folder for which the ids in `barriers` end every run.
+        """A folder for which the ids in `barriers` end every run; VocabularyError for one of 2^26 or more.
 
         With `bound`, bytes and a directory, what would exceed so many goes to temporary files there, and so
         it does of all runs that are made of these. Whatever writes or reads such a file raises OSError where
@@ -345,7 +345,7 @@ class TurnBorders:
         token_bytes: NDArray[np.uint8],
         byte_offsets: NDArray[np.int64],
     ) -> TurnBorders:
-        """The ids in `barriers` end a text.
+        """The ids in `barriers` end a text; raises VocabularyError for one of 2^26 or more.
 
         The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
         """
@@ -382,7 +382,7 @@ class ServedParse:
         """`joints` as in `lar.tokenizer.pieces.Joints`; k segments as base ids (n) with offsets (k + 1).
 
         Raises:
-            VocabularyError: a segment holds an id without bytes in the table.
+            VocabularyError: a segment holds an id without bytes in the table, or a barrier is 2^26 or more.
         """
 
     def with_segments(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> ServedParse:
@@ -566,6 +566,7 @@ class GuardTable:
     def guard(self) -> CanonicalGuard:
         """Begin the guard of one request."""
 
+            VocabularyError: an added token has an id of 2^26 or more.
 @final
 class CanonicalGuard:
     """The units after which an engine would find other latents than one request has written.

@@ -57,7 +57,7 @@ impl ServedParse {
     ) -> PyResult<Self> {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
         let segments = segments_from(&tokens, &offsets)?;
-        let barriers = Barriers::new(contiguous(&barriers)?);
+        let barriers = Barriers::new(contiguous(&barriers)?).map_err(to_python)?;
         let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
         let parse = detached(py, || CoreParse::new(bytes, barriers, joints, &segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })

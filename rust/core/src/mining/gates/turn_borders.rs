@@ -183,7 +183,7 @@ mod tests {
             let (tokens, action): (Vec<u32>, Vec<bool>) = flat.into_iter().unzip();
             let ends = conversations.iter().scan(0, |end, one| { *end += one.len(); Some(*end) });
             let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
-            let borders = TurnBorders::new(Barriers::new(&[0]), token_bytes());
+            let borders = TurnBorders::new(Barriers::new(&[0]).unwrap(), token_bytes());
             let found = borders.crossed_by(&texts, &tokens, &action, &offsets).unwrap();
             let expected: Vec<bool> =
                 texts.iter().map(|text| conversations.iter().any(|one| crosses(text, one))).collect();

@@ -128,7 +128,7 @@ mod tests {
                 continues: None,
                 tasks: &[*task],
             };
-            folder.add(&part, &Barriers::new(&[0])).unwrap();
+            folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
         }
         folder.finish()
     }
