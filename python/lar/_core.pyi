@@ -46,7 +46,7 @@ def read_chat_lines(
 
     A plain line is one record in OpenAI's form with little else. `label` names a record without an id, with
     its number, and is the source of one without that member. `first_line` and `first_number` are those of the
-    first line and of its record, counted from 1.
+    first line and of its record, counted from 1; OptionError for a negative one.
 
     Returns:
         Texts by name, each as Arrow has them: offsets (k + 1), UTF-8 of all end to end, and a bit for each
@@ -416,6 +416,7 @@ class ServedParse:
 
         Raises:
             VocabularyError: the ids of a text have other bytes than it has.
+            OptionError: a text has a lone surrogate.
         """
 
     def units(self, plan: ServedPlan) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
@@ -435,7 +436,10 @@ class Vocabulary:
     """Latents over base ids: latent i has the id base_size + i."""
 
     def __new__(cls, base_size: int, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Vocabulary:
-        """The segments are tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one."""
+        """The segments are tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one.
+
+        OptionError for a `base_size` that is negative or does not fit 32 bits.
+        """
 
     def encode(self, tokens: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Parse base ids into units by the token parse; raises VocabularyError for an id that is no base id.
@@ -471,7 +475,8 @@ class Expander:
     ) -> Stream:
         """Begin a stream that ends at the first complete stop string or when the budget is spent.
 
-        Raises OptionError for two budgets, a negative or too large one, and an empty stop string.
+        Raises OptionError for two budgets, a negative or too large one, and a stop string that is empty or
+        has a lone surrogate.
         """
 
     def stream_batch(
@@ -561,12 +566,12 @@ class GuardTable:
 
         Raises:
             OptionError: the offsets do not divide the bytes, or n is not the vocabulary's `base_size`.
+            VocabularyError: an added token has an id of 2^26 or more.
         """
 
     def guard(self) -> CanonicalGuard:
         """Begin the guard of one request."""
 
-            VocabularyError: an added token has an id of 2^26 or more.
 @final
 class CanonicalGuard:
     """The units after which an engine would find other latents than one request has written.

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::{contiguous, flags, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
+use crate::text::Text;
 use crate::threads::{Threads, detached};
 
 type Served<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<bool>>);
@@ -98,13 +99,13 @@ impl ServedParse {
     fn learn(
         &self,
         py: Python<'_>,
-        texts: Vec<String>,
+        texts: Vec<Text>,
         ids: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<()> {
         let ids = segments_from(&ids, &offsets)?;
         py.detach(|| {
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let texts: Vec<&str> = texts.iter().map(|text| text.0.as_str()).collect();
             self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids)
         })
         .map_err(to_python)
