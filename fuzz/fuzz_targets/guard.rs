@@ -54,7 +54,7 @@ fn table_of(input: &Input) -> Option<GuardTable> {
     let segments: Vec<Vec<u32>> = input.segments.iter().take(32).map(ids).collect();
     let segments: Segments = segments.iter().map(Vec::as_slice).collect();
     let vocabulary = Vocabulary::new(token_bytes.size(), segments).ok()?;
-    GuardTable::new(Arc::new(vocabulary), token_bytes, Barriers::new(&ids(&input.barriers))).ok()
+    GuardTable::new(Arc::new(vocabulary), token_bytes, Barriers::new(&ids(&input.barriers)).ok()?).ok()
 }
 
 fn letters(text: &[u8]) -> Vec<u8> {

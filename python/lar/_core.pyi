@@ -46,7 +46,7 @@ def read_chat_lines(
 
     A plain line is one record in OpenAI's form with little else. `label` names a record without an id, with
     its number, and is the source of one without that member. `first_line` and `first_number` are those of the
-    first line and of its record, counted from 1.
+    first line and of its record, counted from 1; OptionError for a negative one.
 
     Returns:
         Texts by name, each as Arrow has them: offsets (k + 1), UTF-8 of all end to end, and a bit for each
@@ -89,7 +89,7 @@ class Limits:
 
     @property
     def max_length(self) -> int:
-        """Longest segment in tokens, at least 2."""
+        """Longest segment in tokens, from 2 to 1,024."""
 
     @property
     def most(self) -> int:
@@ -104,11 +104,11 @@ class RunFolder:
         barriers: NDArray[np.uint32],
         bound: tuple[int, str | PathLike[str]] | None = None,
     ) -> RunFolder:
-        """A folder for which the ids in `barriers` end every run.
+        """A folder for which the ids in `barriers` end every run; VocabularyError for one of 2^26 or more.
 
         With `bound`, bytes and a directory, what would exceed so many goes to temporary files there, and so
         it does of all runs that are made of these. Whatever writes or reads such a file raises OSError where
-        it cannot.
+        it cannot, and in a forked process whatever writes one of its parent.
         """
 
     def add(
@@ -209,8 +209,8 @@ class Runs:
     def cut_after(self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes) -> Runs:
         """Cut every run before each token with the first byte behind an occurrence of `text`.
 
-        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`. A text shorter than two
-        bytes is found nowhere.
+        Occurrences may overlap. A text shorter than two bytes is found nowhere.
+        The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
         """
 
     def candidates(self, limits: Limits) -> Candidates:
@@ -345,7 +345,7 @@ class TurnBorders:
         token_bytes: NDArray[np.uint8],
         byte_offsets: NDArray[np.int64],
     ) -> TurnBorders:
-        """The ids in `barriers` end a text.
+        """The ids in `barriers` end a text; raises VocabularyError for one of 2^26 or more.
 
         The bytes of token i are `token_bytes[byte_offsets[i]:byte_offsets[i + 1]]`.
         """
@@ -382,7 +382,7 @@ class ServedParse:
         """`joints` as in `lar.tokenizer.pieces.Joints`; k segments as base ids (n) with offsets (k + 1).
 
         Raises:
-            VocabularyError: a segment holds an id without bytes in the table.
+            VocabularyError: a segment holds an id without bytes in the table, or a barrier is 2^26 or more.
         """
 
     def with_segments(self, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> ServedParse:
@@ -416,6 +416,7 @@ class ServedParse:
 
         Raises:
             VocabularyError: the ids of a text have other bytes than it has.
+            OptionError: a text has a lone surrogate.
         """
 
     def units(self, plan: ServedPlan) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
@@ -435,7 +436,10 @@ class Vocabulary:
     """Latents over base ids: latent i has the id base_size + i."""
 
     def __new__(cls, base_size: int, tokens: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Vocabulary:
-        """The segments are tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one."""
+        """The segments are tokens[offsets[i]:offsets[i + 1]]; raises VocabularyError for a wrong one.
+
+        OptionError for a `base_size` that is negative or does not fit 32 bits.
+        """
 
     def encode(self, tokens: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Parse base ids into units by the token parse; raises VocabularyError for an id that is no base id.
@@ -471,7 +475,8 @@ class Expander:
     ) -> Stream:
         """Begin a stream that ends at the first complete stop string or when the budget is spent.
 
-        Raises OptionError for two budgets, a negative or too large one, and an empty stop string.
+        Raises OptionError for two budgets, a negative or too large one, and a stop string that is empty or
+        has a lone surrogate.
         """
 
     def stream_batch(
@@ -561,6 +566,7 @@ class GuardTable:
 
         Raises:
             OptionError: the offsets do not divide the bytes, or n is not the vocabulary's `base_size`.
+            VocabularyError: an added token has an id of 2^26 or more.
         """
 
     def guard(self) -> CanonicalGuard:

@@ -26,11 +26,107 @@ for generation in range(2):
     if child := os.fork():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert candidates() == candidates() == expected
-print("the same")
+print("done")
+"""
+
+# Children read spilled runs while the others do. One cannot write on where its parent does.
+_SPILLED = """
+import os, sys, tempfile
+import numpy as np
+from lar import _core
+
+def part(seed):
+    tokens = np.random.default_rng(seed).integers(0, 5000, 100_000).astype(np.uint32)
+    offsets = np.arange(0, 100_001, 50)
+    return tokens, offsets, np.ones(100_000, np.bool_), np.arange(2_000, dtype=np.uint32)
+
+def folder():
+    folder = _core.RunFolder(np.zeros(0, np.uint32), (1 << 18, tempfile.gettempdir()))
+    folder.add(*part(0))
+    return folder
+
+def arrays():
+    return [array.tobytes() for array in runs.to_arrays()]
+
+runs, half = folder().finish(), folder()
+expected = arrays()
+children = []
+for _ in range(4):
+    children.append(os.fork())
+    if not children[-1]:
+        assert all(arrays() == expected for _ in range(30))
+        try:
+            half.add(*part(1))
+        except OSError as error:
+            assert "forked" in str(error)
+            os._exit(0)
+        os._exit(1)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+half.add(*part(1))
+assert half.finish().total_tokens == 200_000
+print("done")
+"""
+
+# Threads of a child share a parse, of which some read and some learn.
+_SHARED = """
+import os, sys, threading, time
+import numpy as np
+from lar import _core
+
+parse = _core.ServedParse(
+    np.arange(256, dtype=np.uint8), np.arange(257), np.zeros(0, np.uint32), (True, True, True),
+    np.array([97, 98], np.uint32), np.array([0, 2]),
+)
+tokens = np.random.default_rng(0).integers(97, 101, 20_000).astype(np.uint32)
+action, offsets = np.ones(20_000, np.bool_), np.arange(0, 20_001, 100)
+
+def reads():
+    for _ in range(100):
+        parse.plan(tokens, action, offsets)
+        parse.with_segments(np.array([97, 98], np.uint32), np.array([0, 2]))
+
+def learns():
+    for number in range(1_000):
+        length = number % 50 + 1
+        parse.learn(["c" * length], np.full(length, 99, np.uint32), np.array([0, length]))
+
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+threads = [threading.Thread(target=work, daemon=True) for work in (reads, learns) * 3]
+[thread.start() for thread in threads]
+end = time.monotonic() + 200
+[thread.join(max(0, end - time.monotonic())) for thread in threads]
+if not any(thread.is_alive() for thread in threads):
+    print("done", flush=True)
+os._exit(0)
+"""
+
+# The callback of an audit may hold locks, and threads of the pool take up other work: they must not run it.
+_AUDITED = """
+import os, sys, threading
+import numpy as np
+from lar import _core
+
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+tokens, tasks = np.tile(np.array([1, 2, 3], np.uint32), 4), np.arange(4, dtype=np.uint32)
+runs = _core.Runs.from_arrays(tokens, np.arange(0, 13, 3), np.ones(4, np.uint64), tasks, np.arange(5))
+candidates = runs.candidates(_core.Limits(min_count=2, min_support=2, max_length=8, most=10))
+asked = []
+
+def fails(selection):
+    asked.append(threading.get_ident())
+    return np.arange(len(selection)) == len(asked) - 1
+
+_, dropped, audits = runs.select(candidates, 2).audited(fails)
+assert dropped > 0 and audits == len(asked)
+assert set(asked) == {threading.get_ident()}
+print("done")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_forked_process_has_threads_of_its_own():
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (0, "the same\n"), done.stderr
+@pytest.mark.parametrize("program", [_PROGRAM, _SPILLED, _SHARED, _AUDITED])
+def test_a_forked_process_works_as_the_one_before(program):
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -288,6 +288,12 @@ def test_options_out_of_range_are_refused(corpus, option):
         mine(corpus, **{option: 0})
 
 
+@pytest.mark.parametrize("length", [1025, 2**40])
+def test_segments_of_any_length_are_refused(corpus, length):
+    with pytest.raises(OptionError, match=f"^max_length must be at most 1024, not {length}$"):
+        mine(corpus, max_length=length)
+
+
 @pytest.mark.parametrize("size", [1 << 26, 10**20])
 def test_a_size_for_which_there_are_no_ids_is_refused_by_its_name(corpus, size):
     with pytest.raises(OptionError, match=f"size must be from 1 to .*, not {size}$"):

@@ -325,3 +325,8 @@ def test_an_id_that_no_run_can_have_is_refused():
     for count in (runs.count_occurrences, runs.as_candidates):
         with pytest.raises(VocabularyError, match="id 4294967295 at position 1"):
             count(tokens, offsets)
+
+
+def test_barriers_that_no_run_can_have_are_refused():
+    with pytest.raises(VocabularyError, match="id 4294967295 at position 0"):
+        _core.RunFolder(np.array([2**32 - 1], np.uint32))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lar.errors import TrajectoryError
+from lar import _core
+from lar.errors import OptionError, TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories, spool, write_trajectories
 from lar.trajectories.blocks import Lines
 from lar.trajectories.chat_lines import ChatLines
@@ -269,3 +270,9 @@ def test_an_import_is_that_of_reading_and_writing(tmp_path_factory, contents):
             results.append((hashlib.sha256(output.read_bytes()).hexdigest(), report, list(report.formats)))
             output.unlink()
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("place", [(-1, 1), (1, -1), (2**64, 1)])
+def test_a_place_out_of_range_is_refused(place):
+    with pytest.raises(OptionError, match="is negative or too large"):
+        _core.read_chat_lines(b"", "file", *place)

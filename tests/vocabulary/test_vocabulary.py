@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lar import _core
 from lar.errors import OptionError, StreamError, VocabularyError
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
@@ -159,9 +160,33 @@ def test_a_wrong_unit_is_refused_and_changes_nothing(vocabulary, wrong):
             batch.push(np.array([latent.id, wrong], dtype=np.uint32))
     with pytest.raises(OptionError, match="1 entries where 2 are needed"):
         batch.push([latent.id])
-    with pytest.raises(TypeError):
-        stream.push("text")
+    for no_id in ("text", True):
+        with pytest.raises(TypeError):
+            stream.push(no_id)
+        with pytest.raises(TypeError):
+            batch.push([latent.id, no_id])
+    for no_ids in (b"ab", bytearray(b"ab")):
+        with pytest.raises(TypeError, match="not bytes"):
+            batch.push(no_ids)
     assert (stream.units, batch.units()) == (0, [0, 0])
+
+
+@pytest.mark.parametrize("base_size", [-1, 2**40])
+def test_a_number_of_base_ids_out_of_range_is_refused(base_size):
+    with pytest.raises(OptionError, match=f"the number {base_size} is negative or too large"):
+        _core.Vocabulary(base_size, np.zeros(0, np.uint32), np.zeros(1, np.int64))
+
+
+def test_a_lone_surrogate_is_no_text_for_the_core(vocabulary):
+    said = "a text has a lone surrogate at index 1, which is no character"
+    with pytest.raises(OptionError, match=said):
+        vocabulary._full_expander.stream(["a", "x\ud83d"])
+    with pytest.raises(OptionError, match=said):
+        vocabulary._full_expander.stream_batch(1, ["x\ud83d"])
+    with pytest.raises(OptionError, match=said):
+        ServedParse(TOKENIZER, Segments.of([]))._core.learn(
+            ["x\ud83d"], np.zeros(0, np.uint32), np.zeros(2, np.int64)
+        )
 
 
 def test_special_tokens_are_silent_unless_asked_for(vocabulary, tokenizer):

@@ -73,7 +73,7 @@ _DEFAULTS = MiningOptions()
     "--max-length",
     default=_DEFAULTS.max_length,
     show_default=True,
-    help="The largest number of base tokens in a segment.",
+    help="The largest number of base tokens in a segment, at most 1024.",
 )
 @click.option(
     "--max-entropy",

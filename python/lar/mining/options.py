@@ -44,7 +44,7 @@ class MiningOptions:
         as well, and better if the corpus is small for that many latents. Use more if the student must see
         each latent often to learn it.
     min_count: fewest occurrences of a segment.
-    max_length: longest segment in base tokens.
+    max_length: longest segment in base tokens, from 2 to 1,024.
     max_entropy: the gate. A token may continue a segment only if the teacher's next-token entropy before it
         is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate. Nats
         above any entropy of the tokenizer, ln(its ids), are refused.

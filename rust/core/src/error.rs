@@ -101,6 +101,16 @@ pub enum Error {
         /// Its minimum.
         least: u64,
     },
+    /// A limit of a search is too large.
+    #[error("{what} must be at most {most}, not {found}")]
+    LargeLimit {
+        /// Name of the limit.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+        /// Its maximum.
+        most: u64,
+    },
     /// The distinct runs have more positions than an exact search supports.
     #[error(
         "the distinct runs have {positions} positions (one for each token, and one for the end of each run), but \
@@ -208,4 +218,9 @@ pub enum Error {
 /// Checks that a limit of a search is not too small.
 pub(crate) fn check_least(what: &'static str, found: u64, least: u64) -> Result<()> {
     if found >= least { Ok(()) } else { Err(Error::Limit { what, found, least }) }
+}
+
+/// Checks that a limit of a search is not too large.
+pub(crate) fn check_most(what: &'static str, found: u64, most: u64) -> Result<()> {
+    if found <= most { Ok(()) } else { Err(Error::LargeLimit { what, found, most }) }
 }

@@ -48,7 +48,7 @@
 //!     tasks: &[0, 1],
 //! };
 //! let mut folder = RunFolder::default();
-//! folder.add(&part, &Barriers::new(&ids("\n")))?;
+//! folder.add(&part, &Barriers::new(&ids("\n"))?)?;
 //! let runs = Arc::new(RunParts::from(folder.finish()));
 //!
 //! // Segments that both tasks contain.

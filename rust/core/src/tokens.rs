@@ -4,4 +4,10 @@ pub mod barriers;
 pub mod bytes;
 pub(crate) mod checks;
 pub mod segments;
+pub(crate) mod sorted;
 pub(crate) mod text_matcher;
+
+/// Ids that runs and barriers may hold, many more than any tokenizer has. Tables are as long as the largest id, so one
+/// of a damaged file would ask for more memory than there is. (The largest of 32 bits is no id in any case: the core
+/// uses it for the end of a run and for "none".)
+pub(crate) const IDS: u32 = 1 << 26;

@@ -29,7 +29,7 @@ fn fold(parts: &Parts, bytes: Option<usize>, directory: &Path) -> Arc<RunParts> 
             continues: None,
             tasks: &[*task],
         };
-        folder.add(&part, &Barriers::new(&[0])).unwrap();
+        folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
     }
     Arc::new(folder.finish().unwrap())
 }

@@ -24,7 +24,7 @@ fn fold(parts: &[(Vec<u32>, u32)]) -> Runs {
             continues: None,
             tasks: &[*task],
         };
-        folder.add(&part, &Barriers::new(&[0])).unwrap();
+        folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
     }
     folder.finish()
 }

@@ -5,6 +5,9 @@ use numpy::{Element, IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::numbers::Number;
+use crate::text::Text;
+
 type Found<'py> = (Bound<'py, PyDict>, Bound<'py, PyDict>, (u64, u64, u64));
 
 #[pyfunction]
@@ -16,12 +19,12 @@ pub fn count_lines(py: Python<'_>, block: &[u8]) -> (u64, u64) {
 pub fn read_chat_lines<'py>(
     py: Python<'py>,
     block: &[u8],
-    label: &str,
-    first_line: u64,
-    first_number: u64,
+    label: Text,
+    first_line: Number<u64>,
+    first_number: Number<u64>,
 ) -> PyResult<Found<'py>> {
-    let first = LinePlace { line: first_line, number: first_number };
-    let mut found = py.detach(|| ChatLines::read(block, label, first));
+    let first = LinePlace { line: first_line.0, number: first_number.0 };
+    let mut found = py.detach(|| ChatLines::read(block, &label.0, first));
     let (texts, numbers, agent) = (texts(py, &mut found)?, numbers(py, &found)?, found.agent);
     Ok((texts, numbers, (agent.turns, agent.calls, agent.characters)))
 }

@@ -20,6 +20,7 @@ pub fn to_python(error: Error) -> PyErr {
         | Error::EmptyRun { .. }
         | Error::EmptyCandidate { .. }
         | Error::Limit { .. }
+        | Error::LargeLimit { .. }
         | Error::OtherParse
         | Error::Gate { .. }
         | Error::EmptyStop { .. }

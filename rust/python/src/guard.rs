@@ -29,7 +29,7 @@ impl GuardTable {
     ) -> PyResult<Self> {
         let vocabulary = Arc::clone(&vocabulary.vocabulary);
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
-        let barriers = Barriers::new(contiguous(&barriers)?);
+        let barriers = Barriers::new(contiguous(&barriers)?).map_err(to_python)?;
         let table = py.detach(|| CoreTable::new(vocabulary, bytes, barriers)).map_err(to_python)?;
         Ok(GuardTable { table: Arc::new(table) })
     }

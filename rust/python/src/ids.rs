@@ -1,8 +1,9 @@
 //! Ids as Python gives them: integers, lists of them, or arrays.
 
 use numpy::PyReadonlyArray1;
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyByteArray, PyBytes};
 
 use crate::arrays::contiguous;
 use crate::errors::VocabularyError;
@@ -14,6 +15,10 @@ impl<'py> FromPyObject<'_, 'py> for Id {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        // Python takes its bools for integers.
+        if object.is_instance_of::<PyBool>() {
+            return Err(PyTypeError::new_err("an id is an integer, not a bool"));
+        }
         object.extract().map(Id).map_err(|error| too_large(object.py(), error))
     }
 }
@@ -39,7 +44,14 @@ impl<'py> FromPyObject<'_, 'py> for Ids<'py> {
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         match object.extract() {
             Ok(array) => Ok(Ids::Array(array)),
-            Err(_) => object.extract().map(Ids::Sequence).map_err(|error| too_large(object.py(), error)),
+            // Python takes bytes for a sequence of integers.
+            Err(_) if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() => {
+                Err(PyTypeError::new_err("ids are a list of integers or an array, not bytes"))
+            }
+            Err(_) => {
+                let ids: Vec<Id> = object.extract()?;
+                Ok(Ids::Sequence(ids.into_iter().map(|id| id.0).collect()))
+            }
         }
     }
 }

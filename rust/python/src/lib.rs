@@ -13,6 +13,7 @@ mod runs;
 mod selection;
 mod served;
 mod stream;
+mod text;
 mod texts;
 mod threads;
 mod turn_borders;

@@ -46,7 +46,7 @@ impl RunFolder {
     fn new(barriers: PyReadonlyArray1<'_, u32>, bound: Option<(Number<usize>, PathBuf)>) -> PyResult<Self> {
         let bound = bound.map(|(bytes, directory)| MemoryBound { bytes: bytes.0, directory });
         let folder = Some(SpillingFolder::within(bound));
-        Ok(RunFolder { folder, barriers: Barriers::new(contiguous(&barriers)?) })
+        Ok(RunFolder { folder, barriers: Barriers::new(contiguous(&barriers)?).map_err(to_python)? })
     }
 
     #[pyo3(signature = (tokens, offsets, action, tasks, continues=None))]

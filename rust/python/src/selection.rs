@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use lar_core::Error;
-use lar_core::mining::mine::Selection as CoreSelection;
+use lar_core::mining::mine::{Audited, Selection as CoreSelection};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
@@ -58,31 +57,22 @@ impl Selection {
         Ok(Selection { selection })
     }
 
-    fn audited(&self, py: Python<'_>, fails: Py<PyAny>) -> PyResult<(Self, usize, usize)> {
-        let selection = self.selection.clone();
-        let audit = |selection: &CoreSelection| Python::attach(|py| ask(fails.bind(py), selection));
-        let audited = detached(py, || selection.audited(audit)).map_err(|failure| failure.0)?;
+    fn audited(&self, py: Python<'_>, fails: Bound<'_, PyAny>) -> PyResult<(Self, usize, usize)> {
+        let mut audited = Audited::none_of(self.selection.clone());
+        // The callback runs on the calling thread: one of a pool may hold no lock while it waits, and the callback may
+        // hold any.
+        loop {
+            let failed = ask(&fails, &audited.selection)?;
+            if detached(py, || audited.add(&failed)).map_err(to_python)? {
+                break;
+            }
+        }
         Ok((Selection { selection: audited.selection }, audited.dropped, audited.audits))
     }
 }
 
-/// What ended an audit early: an exception of its callback, or an error of the core.
-struct Failure(PyErr);
-
-impl From<PyErr> for Failure {
-    fn from(error: PyErr) -> Self {
-        Failure(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure(to_python(error))
-    }
-}
-
 /// Calls a Python callback with a selection; returns for each of its segments whether it fails.
-fn ask(fails: &Bound<'_, PyAny>, selection: &CoreSelection) -> Result<Vec<bool>, Failure> {
+fn ask(fails: &Bound<'_, PyAny>, selection: &CoreSelection) -> PyResult<Vec<bool>> {
     let answer = fails.call1((Selection { selection: selection.clone() },))?;
     let answer: PyReadonlyArray1<'_, bool> = answer.extract()?;
     Ok(flags(&answer)?.to_vec())

@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 
 use crate::arrays::{contiguous, flags, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
-use crate::threads::detached;
+use crate::text::Text;
+use crate::threads::{Threads, detached};
 
 type Served<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<bool>>);
 
@@ -29,6 +30,18 @@ impl ServedParse {
     fn read(&self) -> RwLockReadGuard<'_, CoreParse> {
         self.parse.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The result of `work` on the parse, which may use all threads.
+    ///
+    /// The calling thread locks. If one of a pool did, it could take up work that waits for the lock, while it
+    /// waits for its own.
+    fn on_all_threads<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&CoreParse) -> T + Send) -> T {
+        let threads = Threads::of(py);
+        py.detach(|| {
+            let parse: &CoreParse = &self.read();
+            threads.run(|| work(parse))
+        })
+    }
 }
 
 #[pymethods]
@@ -45,7 +58,7 @@ impl ServedParse {
     ) -> PyResult<Self> {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
         let segments = segments_from(&tokens, &offsets)?;
-        let barriers = Barriers::new(contiguous(&barriers)?);
+        let barriers = Barriers::new(contiguous(&barriers)?).map_err(to_python)?;
         let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
         let parse = detached(py, || CoreParse::new(bytes, barriers, joints, &segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
@@ -58,7 +71,7 @@ impl ServedParse {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
-        let parse = detached(py, || self.read().with_segments(&segments));
+        let parse = self.on_all_threads(py, |parse| parse.with_segments(&segments));
         Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
     }
 
@@ -71,12 +84,12 @@ impl ServedParse {
     ) -> PyResult<ServedPlan> {
         let (tokens, action) = (contiguous(&tokens)?, flags(&action)?);
         let offsets = offsets_from(&offsets)?;
-        let plan = detached(py, || self.read().plan(tokens, action, &offsets));
+        let plan = self.on_all_threads(py, |parse| parse.plan(tokens, action, &offsets));
         Ok(ServedPlan { plan: plan.map_err(to_python)? })
     }
 
     fn missing(&self, py: Python<'_>, plan: &ServedPlan) -> PyResult<Vec<String>> {
-        detached(py, || {
+        py.detach(|| {
             let parse = self.read();
             Ok(parse.missing(&plan.plan)?.into_iter().map(String::from).collect())
         })
@@ -86,20 +99,20 @@ impl ServedParse {
     fn learn(
         &self,
         py: Python<'_>,
-        texts: Vec<String>,
+        texts: Vec<Text>,
         ids: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<()> {
         let ids = segments_from(&ids, &offsets)?;
-        detached(py, || {
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        py.detach(|| {
+            let texts: Vec<&str> = texts.iter().map(|text| text.0.as_str()).collect();
             self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids)
         })
         .map_err(to_python)
     }
 
     fn units<'py>(&self, py: Python<'py>, plan: &ServedPlan) -> PyResult<Served<'py>> {
-        let served = detached(py, || self.read().units(&plan.plan)).map_err(to_python)?;
+        let served = py.detach(|| self.read().units(&plan.plan)).map_err(to_python)?;
         Ok((served.units.into_pyarray(py), served.starts.into_pyarray(py), served.begins.into_pyarray(py)))
     }
 }

@@ -14,6 +14,7 @@ use crate::arrays::{contiguous, token_bytes_from};
 use crate::errors::{OptionError, to_python};
 use crate::ids::{Id, Ids};
 use crate::numbers::Number;
+use crate::text::Text;
 use crate::texts::Texts;
 use crate::vocabulary::Vocabulary;
 
@@ -47,10 +48,11 @@ impl Expander {
     #[pyo3(signature = (stop, max_units=None, max_base_tokens=None))]
     fn stream(
         &self,
-        stop: Vec<String>,
+        stop: Vec<Text>,
         max_units: Option<Number<u64>>,
         max_base_tokens: Option<Number<u64>>,
     ) -> PyResult<Stream> {
+        let stop: Vec<String> = stop.into_iter().map(|stop| stop.0).collect();
         let stops = StopStrings::new(&stop).map_err(to_python)?;
         let stream =
             CoreStream::new(Arc::clone(&self.expander), Arc::new(stops), budget(max_units, max_base_tokens)?);
@@ -61,7 +63,7 @@ impl Expander {
     fn stream_batch(
         &self,
         requests: Number<usize>,
-        stop: Vec<String>,
+        stop: Vec<Text>,
         max_units: Option<Number<u64>>,
         max_base_tokens: Option<Number<u64>>,
     ) -> PyResult<StreamBatch> {

@@ -14,8 +14,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// Forks between the process that has loaded the module and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// The pool of a forked process, with its number of forks. Only forked processes lock it, and not for long: it is
-/// free when one of them is forked again.
+/// The pool of a forked process, with its number of forks. It is locked only by threads that are attached to the
+/// interpreter, and Python does not fork while another one is: so it is free in a process that was forked again.
 static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
 /// Asks Python to count its forks, where the system has them.
@@ -35,13 +35,35 @@ fn after_fork() {
 
 /// The result of `work`, which may use all threads; other Python threads go on meanwhile.
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    match FORKS.load(Relaxed) {
-        0 => py.detach(work),
-        forks => py.detach(|| pool_after(forks).install(work)),
+    let threads = Threads::of(py);
+    py.detach(|| threads.run(work))
+}
+
+/// The threads of this process.
+///
+/// A thread of a pool that waits for its work takes up other work meanwhile. So what runs here must hold no lock that
+/// other work waits for: lock first, then run.
+pub struct Threads(Option<Arc<ThreadPool>>);
+
+impl Threads {
+    pub fn of(py: Python<'_>) -> Self {
+        match FORKS.load(Relaxed) {
+            0 => Threads(None),
+            forks => Threads(Some(pool_after(py, forks))),
+        }
+    }
+
+    /// The result of `work`, which may use all threads.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.0 {
+            None => work(),
+            Some(pool) => pool.install(work),
+        }
     }
 }
 
-fn pool_after(forks: u32) -> Arc<ThreadPool> {
+/// The pool after so many forks. The calling thread is attached, see [`POOL`].
+fn pool_after(_attached: Python<'_>, forks: u32) -> Arc<ThreadPool> {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((of, found)) = &*pool
         && *of == forks

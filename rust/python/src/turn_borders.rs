@@ -23,7 +23,9 @@ impl TurnBorders {
         byte_offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let bytes = token_bytes_from(&token_bytes, &byte_offsets)?;
-        Ok(TurnBorders { borders: CoreTurnBorders::new(Barriers::new(contiguous(&barriers)?), bytes) })
+        Ok(TurnBorders {
+            borders: CoreTurnBorders::new(Barriers::new(contiguous(&barriers)?).map_err(to_python)?, bytes),
+        })
     }
 
     fn crossed_by<'py>(

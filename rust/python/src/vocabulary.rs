@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::{contiguous, cut, flags, new_array, new_array_to_cut, offsets_from, segments_from};
 use crate::errors::to_python;
+use crate::numbers::Number;
 
 type Aligned<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<i64>>);
 
@@ -22,12 +23,12 @@ impl Vocabulary {
     #[new]
     fn new(
         py: Python<'_>,
-        base_size: u32,
+        base_size: Number<u32>,
         tokens: PyReadonlyArray1<'_, u32>,
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
-        let vocabulary = py.detach(|| CoreVocabulary::new(base_size, segments)).map_err(to_python)?;
+        let vocabulary = py.detach(|| CoreVocabulary::new(base_size.0, segments)).map_err(to_python)?;
         Ok(Vocabulary { vocabulary: Arc::new(vocabulary) })
     }
 

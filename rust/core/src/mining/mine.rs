@@ -63,14 +63,14 @@ pub struct Selection {
     chosen: Vec<usize>,
 }
 
-/// The result of the audits of a selection.
+/// A selection and the audits that it has had.
 #[derive(Debug, Clone)]
 pub struct Audited {
-    /// The selection that passes.
+    /// What is left of the selection, with what replaces segments that failed.
     pub selection: Selection,
     /// Segments that failed, in all audits.
     pub dropped: usize,
-    /// Number of audits. In the last one no segment failed.
+    /// Number of audits. In the last one of [`Selection::audited`] no segment failed.
     pub audits: usize,
 }
 
@@ -167,25 +167,41 @@ impl Selection {
     /// # Errors
     /// If `fails` fails, or returns another number of entries.
     pub fn audited<E: From<Error>>(
-        mut self,
+        self,
         mut fails: impl FnMut(&Selection) -> Result<Vec<bool>, E>,
     ) -> Result<Audited, E> {
-        let (mut dropped, mut audits) = (0, 0);
-        loop {
-            audits += 1;
-            let failed = fails(&self)?;
-            check_length("fails", failed.len(), self.len())?;
-            let number = failed.iter().filter(|&&fails| fails).count();
-            if number == 0 {
-                return Ok(Audited { selection: self, dropped, audits });
-            }
-            dropped += number;
-            let mut gone = vec![audits >= REPLACING_AUDITS; self.pool.len()];
-            for (&candidate, fails) in self.chosen.iter().zip(failed) {
-                gone[candidate] = fails;
-            }
-            self = self.without(&gone)?;
+        let mut audited = Audited::none_of(self);
+        while !audited.add(&fails(&audited.selection)?)? {}
+        Ok(audited)
+    }
+}
+
+impl Audited {
+    /// A selection before its first audit.
+    pub fn none_of(selection: Selection) -> Self {
+        Audited { selection, dropped: 0, audits: 0 }
+    }
+
+    /// Takes the result of one more audit, as of [`Selection::audited`]; returns whether no segment failed. If some
+    /// did, the selection is without them, and is to be audited again.
+    ///
+    /// # Errors
+    /// If there is not one entry for each segment.
+    pub fn add(&mut self, failed: &[bool]) -> Result<bool> {
+        let selection = &self.selection;
+        check_length("fails", failed.len(), selection.len())?;
+        self.audits += 1;
+        let number = failed.iter().filter(|&&fails| fails).count();
+        if number == 0 {
+            return Ok(true);
         }
+        self.dropped += number;
+        let mut gone = vec![self.audits >= REPLACING_AUDITS; selection.pool.len()];
+        for (&candidate, &fails) in selection.chosen.iter().zip(failed) {
+            gone[candidate] = fails;
+        }
+        self.selection = selection.without(&gone)?;
+        Ok(false)
     }
 }
 

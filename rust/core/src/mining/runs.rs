@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
+use crate::tokens::IDS;
 use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::tokens::segments::Segments;
@@ -21,11 +22,6 @@ pub mod spill;
 
 use finding::for_each_run;
 pub use folder::RunFolder;
-
-/// Ids that runs may hold, many more than any tokenizer has. Tables are as long as the largest id, so one of a
-/// damaged file would ask for more memory than there is. (The largest of 32 bits is no id in any case: the core
-/// uses it for the end of a run and for "none".)
-pub(crate) const IDS: u32 = 1 << 26;
 
 /// Entries of a table that is short for any corpus.
 const MOST_TABLE: usize = 1 << 16;
@@ -312,7 +308,7 @@ mod tests {
                 continues: Some(&may),
                 tasks: &[*task],
             };
-            folder.add(&part, &Barriers::new(&[3])).unwrap();
+            folder.add(&part, &Barriers::new(&[3]).unwrap()).unwrap();
         }
         folder
     }

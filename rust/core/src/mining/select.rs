@@ -272,7 +272,7 @@ mod tests {
                 continues: None,
                 tasks: &[task as u32],
             };
-            folder.add(&part, &Barriers::new(&[0])).unwrap();
+            folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
         }
         folder.finish().into()
     }

@@ -1,5 +1,9 @@
 //! Tokens that no segment may contain.
 
+use crate::error::Result;
+use crate::tokens::IDS;
+use crate::tokens::checks::check_ids;
+
 /// A set of token ids that no segment may contain.
 #[derive(Debug, Clone)]
 pub struct Barriers {
@@ -10,13 +14,22 @@ pub struct Barriers {
 
 impl Default for Barriers {
     fn default() -> Self {
-        Barriers::new(&[])
+        Barriers::of_small(&[])
     }
 }
 
 impl Barriers {
     /// The set of the given ids.
-    pub fn new(ids: &[u32]) -> Self {
+    ///
+    /// # Errors
+    /// If one is 2^26 or more: no run may hold it.
+    pub fn new(ids: &[u32]) -> Result<Self> {
+        check_ids(ids, 0, IDS)?;
+        Ok(Barriers::of_small(ids))
+    }
+
+    /// The same for ids that are small enough.
+    fn of_small(ids: &[u32]) -> Self {
         let mut words = vec![0; ids.iter().max().map_or(0, |&id| id as usize / 64 + 1)];
         for &id in ids {
             words[id as usize / 64] |= 1 << (id % 64);
@@ -36,5 +49,18 @@ impl Barriers {
     /// Whether `id` is a barrier.
     pub fn contains(&self, id: u32) -> bool {
         self.words.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn an_id_that_no_run_may_hold_is_refused() {
+        assert!(Barriers::new(&[IDS - 1]).unwrap().contains(IDS - 1));
+        let error = Barriers::new(&[1, u32::MAX]).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: u32::MAX, position: 1, size: IDS });
     }
 }

@@ -219,7 +219,8 @@ mod tests {
     }
 
     fn guard(vocabulary: &Arc<Vocabulary>) -> CanonicalGuard {
-        let table = GuardTable::new(Arc::clone(vocabulary), token_bytes(), Barriers::new(&[BARRIER]));
+        let table =
+            GuardTable::new(Arc::clone(vocabulary), token_bytes(), Barriers::new(&[BARRIER]).unwrap());
         CanonicalGuard::new(Arc::new(table.unwrap()))
     }
 
@@ -425,7 +426,7 @@ mod tests {
                 prop::sample::select(vec!["a", "b", "c", " ", "<", "é", "ab", "<b>"]), 0..40),
         ) {
             let vocabulary = vocabulary(&segments);
-            let (barriers, segments) = (Barriers::new(&[BARRIER]), vocabulary.segments());
+            let (barriers, segments) = (Barriers::new(&[BARRIER]).unwrap(), vocabulary.segments());
             let mut parse = ServedParse::new(token_bytes(), barriers, Joints::default(), segments).unwrap();
             let stretches: Vec<Vec<u32>> = pieces.concat().split("<b>").map(|text| tokens_of(text.as_bytes())).collect();
             let tokens = stretches.join(&BARRIER);

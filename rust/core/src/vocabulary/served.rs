@@ -65,7 +65,7 @@ const MOST_CACHED: usize = 1 << 27;
 #[derive(Debug, Clone)]
 pub struct ServedParse {
     token_bytes: Arc<TokenBytes>,
-    barriers: Barriers,
+    barriers: Arc<Barriers>,
     joints: Joints,
     texts: TextMatcher,
     /// The id of each text's latent, and its number of bytes.
@@ -91,7 +91,7 @@ impl ServedParse {
     ) -> Result<Self> {
         let empty = ServedParse {
             token_bytes: Arc::new(token_bytes),
-            barriers,
+            barriers: Arc::new(barriers),
             joints,
             texts: TextMatcher::new([]),
             latents: Arc::default(),
@@ -119,7 +119,7 @@ impl ServedParse {
         let latents = found.iter().map(|(text, latent)| (base_size + latent, text.len())).collect();
         Ok(ServedParse {
             token_bytes: Arc::clone(token_bytes),
-            barriers: self.barriers.clone(),
+            barriers: Arc::clone(&self.barriers),
             joints: self.joints,
             texts,
             latents,
@@ -338,7 +338,7 @@ mod tests {
     fn new_parse(latents: &[String], joints: Joints) -> ServedParse {
         let segments: Vec<Vec<u32>> = latents.iter().map(|text| tokens_of(text)).collect();
         let segments = segments.iter().map(Vec::as_slice).collect();
-        ServedParse::new(token_bytes(), Barriers::new(&[0]), joints, &segments).unwrap()
+        ServedParse::new(token_bytes(), Barriers::new(&[0]).unwrap(), joints, &segments).unwrap()
     }
 
     fn bytes_of(parse: &ServedParse, latents: &[String], unit: u32) -> usize {
@@ -396,7 +396,7 @@ mod tests {
     fn parse_with_a_broken_byte() -> ServedParse {
         let bytes = TokenBytes::new(b"abc\xFF".to_vec(), vec![0, 1, 2, 3, 4, 4]).unwrap();
         let segments = [[2, 2].as_slice()].into_iter().collect();
-        ServedParse::new(bytes, Barriers::new(&[4]), Joints::default(), &segments).unwrap()
+        ServedParse::new(bytes, Barriers::new(&[4]).unwrap(), Joints::default(), &segments).unwrap()
     }
 
     #[test]

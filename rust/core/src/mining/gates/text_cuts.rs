@@ -3,6 +3,7 @@
 //! Cutting is better than rejecting the segments that go past it. Candidates are maximal; rejecting a long
 //! one afterwards would also lose its halves.
 
+use memchr::memmem::Finder;
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -10,13 +11,9 @@ use crate::mining::runs::Runs;
 use crate::mining::runs::parts::RunParts;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_ids;
-use crate::tokens::text_matcher::{REACH, TextMatcher};
 
-/// A byte that is in no UTF-8 text; it follows the end of a run.
-const PADDING: u8 = 0xFF;
-
-/// The runs, cut before each token with the first byte after an occurrence of `text`; None if there is none. A text
-/// shorter than two bytes is never found.
+/// The runs, cut before each token with the first byte after an occurrence of `text`; None if there is none.
+/// Occurrences may overlap. A text shorter than two bytes is never found.
 ///
 /// # Errors
 /// If a run holds an id that has no entry in `token_bytes`, or runs cannot be read from disk or written.
@@ -40,17 +37,18 @@ pub fn cut_after(runs: &RunParts, token_bytes: &TokenBytes, text: &[u8]) -> Resu
 fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Result<Vec<bool>> {
     let segments = runs.strings();
     check_ids(segments.tokens(), 0, token_bytes.size())?;
-    let matcher = TextMatcher::new((text.len() >= 2).then_some(text));
+    let mut continues = vec![true; segments.tokens().len()];
+    if text.len() < 2 {
+        return Ok(continues);
+    }
+    let finder = Finder::new(text);
     let cuts: Vec<Vec<usize>> = (0..runs.len())
         .into_par_iter()
         .map_init(Vec::new, |bytes, run| {
             let first = segments.offsets()[run];
-            cuts_of(segments.get(run), token_bytes, &matcher, text.len(), bytes)
-                .map(|token| first + token)
-                .collect()
+            cuts_of(segments.get(run), token_bytes, &finder, bytes).map(|token| first + token).collect()
         })
         .collect();
-    let mut continues = vec![true; segments.tokens().len()];
     cuts.into_iter().flatten().for_each(|token| continues[token] = false);
     Ok(continues)
 }
@@ -59,23 +57,29 @@ fn continues_within(runs: &Runs, token_bytes: &TokenBytes, text: &[u8]) -> Resul
 fn cuts_of<'a>(
     run: &'a [u32],
     token_bytes: &'a TokenBytes,
-    matcher: &TextMatcher,
-    length: usize,
-    bytes: &mut Vec<u8>,
-) -> impl Iterator<Item = usize> + use<'a> {
+    text: &'a Finder<'_>,
+    bytes: &'a mut Vec<u8>,
+) -> impl Iterator<Item = usize> {
     bytes.clear();
     run.iter().for_each(|&token| bytes.extend_from_slice(token_bytes.get(token)));
-    let end_of_run = bytes.len();
-    bytes.resize(end_of_run + REACH, PADDING);
-    let mut ends = Vec::new();
-    matcher.for_each_match(bytes, |start, _| ends.push(start + length));
+    let bytes: &[u8] = bytes;
     let (mut token, mut end_of_token) = (0, 0);
-    ends.into_iter().take_while(move |&end| end < end_of_run).map(move |end| {
+    ends_of(text, bytes).take_while(|&end| end < bytes.len()).map(move |end| {
         while end_of_token <= end {
             end_of_token += token_bytes.get(run[token]).len();
             token += 1;
         }
         token - 1
+    })
+}
+
+/// Where the occurrences of a text end, also those that overlap.
+fn ends_of(text: &Finder<'_>, bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let mut begin = 0;
+    std::iter::from_fn(move || {
+        let start = begin + text.find(&bytes[begin..])?;
+        begin = start + 1;
+        Some(start + text.needle().len())
     })
 }
 
@@ -113,12 +117,12 @@ mod tests {
         folder.finish()
     }
 
-    /// By the definition: occurrences from the left that do not overlap, and the token of the byte after
-    /// each.
+    /// By the definition: all occurrences, and the token of the byte after each.
     fn by_definition(run: &[u32], text: &str) -> Vec<bool> {
         let text_of = |tokens: &[u32]| tokens.iter().map(|&token| TOKENS[token as usize]).collect::<String>();
         let whole = text_of(run);
-        let ends: Vec<usize> = whole.match_indices(text).map(|(start, found)| start + found.len()).collect();
+        let starts = (0..whole.len()).filter(|&start| whole[start..].starts_with(text));
+        let ends: Vec<usize> = starts.map(|start| start + text.len()).collect();
         let holds = |token: usize, byte: usize| {
             text_of(&run[..token]).len() <= byte && byte < text_of(&run[..=token]).len()
         };
@@ -137,6 +141,13 @@ mod tests {
         // "ab" ends within the second token of "a" + "ba".
         let runs = runs_of(&[vec![0, 3, 0]]);
         assert_eq!(continues_within(&runs, &token_bytes(), b"ab").unwrap(), [true, false, true]);
+    }
+
+    #[test]
+    fn occurrences_may_overlap() {
+        // "aa" ends within "aaa", and one byte later, where "x" begins.
+        let token_bytes = TokenBytes::new(b"aaax".to_vec(), vec![0, 3, 4]).unwrap();
+        assert_eq!(continues_within(&runs_of(&[vec![0, 1]]), &token_bytes, b"aa").unwrap(), [false, false]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::tokens::barriers::Barriers;
 use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::{check_ids, check_length, check_offsets};
+use crate::tokens::sorted::beginning_with;
 
 /// Finds texts across borders in the conversations of one tokenizer.
 #[derive(Debug, Clone)]
@@ -134,29 +135,14 @@ impl Borders {
     fn lie_between(&self, left: &[u8], right: &[u8]) -> bool {
         let left: Vec<u8> = left.iter().rev().copied().collect();
         let number = self.borders.len();
-        let before = range_of(number, &left, |place| &self.borders[place].reversed);
-        let after = range_of(number, right, |place| &self.borders[self.by_after[place]].after);
+        let before = beginning_with(number, &left, |place| &self.borders[place].reversed);
+        let after = beginning_with(number, right, |place| &self.borders[self.by_after[place]].after);
         if before.len() < after.len() {
             self.borders[before].iter().any(|border| border.after.starts_with(right))
         } else {
             self.by_after[after].iter().any(|border| before.contains(border))
         }
     }
-}
-
-/// The places among `number` ascending texts of those that begin with `start`.
-fn range_of<'a>(number: usize, start: &[u8], text: impl Fn(usize) -> &'a [u8]) -> Range<usize> {
-    let begin = first_place(0..number, |place| text(place) >= start);
-    begin..first_place(begin..number, |place| !text(place).starts_with(start))
-}
-
-/// The first of the places from which on `holds` is true; the end if there is none.
-fn first_place(mut places: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
-    while !places.is_empty() {
-        let middle = places.start + places.len() / 2;
-        if holds(middle) { places.end = middle } else { places.start = middle + 1 }
-    }
-    places.start
 }
 
 #[cfg(test)]
@@ -197,7 +183,7 @@ mod tests {
             let (tokens, action): (Vec<u32>, Vec<bool>) = flat.into_iter().unzip();
             let ends = conversations.iter().scan(0, |end, one| { *end += one.len(); Some(*end) });
             let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
-            let borders = TurnBorders::new(Barriers::new(&[0]), token_bytes());
+            let borders = TurnBorders::new(Barriers::new(&[0]).unwrap(), token_bytes());
             let found = borders.crossed_by(&texts, &tokens, &action, &offsets).unwrap();
             let expected: Vec<bool> =
                 texts.iter().map(|text| conversations.iter().any(|one| crosses(text, one))).collect();

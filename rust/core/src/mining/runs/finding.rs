@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{IDS, Trajectories};
+use super::Trajectories;
 use crate::error::Result;
 use crate::hash;
+use crate::tokens::IDS;
 use crate::tokens::barriers::Barriers;
 use crate::tokens::checks::check_ids;
 
@@ -128,7 +129,7 @@ pub(super) mod tests {
         barriers: &[u32],
     ) -> Vec<Vec<u32>> {
         let mut found = Vec::new();
-        for_each_run(tokens, action, continues, &Barriers::new(barriers), |run| {
+        for_each_run(tokens, action, continues, &Barriers::new(barriers).unwrap(), |run| {
             found.push(tokens[run].to_vec())
         });
         found

@@ -277,7 +277,7 @@ mod tests {
         let lengths = [BATCH_TOKENS / 2, BATCH_TOKENS / 2 + 1, 0, 2 * BATCH_TOKENS, 5, 0];
         let offsets: Vec<usize> = (0..=lengths.len()).map(|end| lengths[..end].iter().sum()).collect();
         let tokens: Vec<u32> = (0..offsets[lengths.len()] as u32).map(|index| index % 1009 % 31).collect();
-        let (action, barriers) = (vec![true; tokens.len()], Barriers::new(&[0, 7]));
+        let (action, barriers) = (vec![true; tokens.len()], Barriers::new(&[0, 7]).unwrap());
         let add = |folder: &mut RunFolder, trajectories: Range<usize>| {
             let range = offsets[trajectories.start]..offsets[trajectories.end];
             let own =

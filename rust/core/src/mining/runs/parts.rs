@@ -1,7 +1,6 @@
 //! The distinct runs of a corpus: in memory, or in parts on disk, of which one at a time has to be in memory.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::mining::runs::sample::{Draw, Sizes, sampled};
@@ -27,7 +26,7 @@ pub struct RunParts {
 enum Storage {
     Memory(Runs),
     /// Where each part lies in the file.
-    Disk(Mutex<SpillFile>, Vec<Extent>),
+    Disk(SpillFile, Vec<Extent>),
 }
 
 /// Numbers of all parts.
@@ -105,7 +104,8 @@ impl RunParts {
             Storage::Disk(file, parts) => {
                 let mut runs = Runs::default();
                 parts.iter().take(most).try_for_each(|&part| {
-                    runs = read(file, part, std::mem::take(&mut runs))?;
+                    // The memory of one part is used again for the next.
+                    runs = file.read(part, std::mem::take(&mut runs))?;
                     visit(&runs)
                 })
             }
@@ -194,12 +194,6 @@ impl From<Runs> for RunParts {
     }
 }
 
-/// Reads a part into the memory of the one before. The file is locked only meanwhile.
-fn read(file: &Mutex<SpillFile>, part: Extent, before: Runs) -> Result<Runs> {
-    // A thread that panicked left no file that cannot be read: each part is sought anew.
-    file.lock().unwrap_or_else(PoisonError::into_inner).read(part, before)
-}
-
 /// Takes parts one after another, and writes them to a temporary file.
 pub(crate) struct PartsWriter {
     file: SpillFile,
@@ -224,7 +218,7 @@ impl PartsWriter {
     pub(crate) fn finish(self) -> RunParts {
         let PartsWriter { file, bound, summary } = self;
         let parts = file.extents(0..1).collect();
-        RunParts { storage: Storage::Disk(Mutex::new(file), parts), bound: Some(bound), summary }
+        RunParts { storage: Storage::Disk(file, parts), bound: Some(bound), summary }
     }
 }
 
@@ -324,12 +318,35 @@ pub(crate) mod tests {
         let damaged = |damage: fn(&mut SpillFile)| {
             let (mut parts, _scratch) = on_disk(&two_runs(), 0);
             let Storage::Disk(file, _) = &mut parts.storage else { panic!("in memory") };
-            damage(file.get_mut().unwrap());
+            damage(file);
             let error = parts.whole().unwrap_err();
             assert!(matches!(error, Error::Spill { step: "read again from", .. }), "{error}");
         };
         damaged(|file| file.cut_to(10));
         damaged(|file| file.overwrite(16, &[7; 8]));
+    }
+
+    /// Otherwise a forked process, which shares the place, would read from where another one has got to.
+    #[cfg(not(windows))]
+    #[test]
+    fn reading_does_not_move_the_place_of_the_file() {
+        let (parts, _scratch) = on_disk(&two_runs(), 0);
+        let Storage::Disk(file, _) = &parts.storage else { panic!("in memory") };
+        let before = file.shared_place();
+        parts.for_first(1, |_| Ok(())).unwrap();
+        assert_eq!(file.shared_place(), before);
+    }
+
+    #[test]
+    fn a_forked_process_cannot_write() {
+        let scratch = tempdir().unwrap();
+        let mut file = SpillFile::create(scratch.path(), 1).unwrap();
+        file.write(&two_runs()).unwrap();
+        file.fork();
+        let error = file.write(&two_runs()).unwrap_err();
+        assert!(matches!(error, Error::Spill { step: "spilled to", code: None, .. }), "{error}");
+        let part = file.extents(0..1).next().unwrap();
+        assert_eq!(file.read(part, Runs::default()).unwrap().len(), 2);
     }
 
     #[test]

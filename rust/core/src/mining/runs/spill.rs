@@ -186,7 +186,7 @@ impl Default for SpillingFolder {
 }
 
 /// Merges some partitions at a time, since no run is in two of them, to the parts of the result.
-fn merged(mut file: SpillFile, bound: MemoryBound) -> Result<RunParts> {
+fn merged(file: SpillFile, bound: MemoryBound) -> Result<RunParts> {
     let groups = groups_of(&file.sizes(), bound.part_bytes());
     let (mut parts, mut read) = (PartsWriter::create(bound)?, Runs::default());
     for partitions in groups {
@@ -239,7 +239,7 @@ mod tests {
                 continues: None,
                 tasks: &[*task],
             };
-            folder.add(&part, &Barriers::new(&[0]))
+            folder.add(&part, &Barriers::new(&[0]).unwrap())
         })
     }
 
@@ -301,7 +301,7 @@ mod tests {
         let mut spilling = within(0, scratch.path());
         let mut plain = SpillingFolder::default();
         for folder in [&mut spilling, &mut plain] {
-            folder.add(&part, &Barriers::new(&[0])).unwrap();
+            folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
         }
         assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
         assert!(is_empty(&scratch));

@@ -13,7 +13,7 @@ mod double_array;
 mod levels;
 
 use crate::error::Result;
-use crate::mining::runs::IDS;
+use crate::tokens::IDS;
 use crate::tokens::checks::{check_ids, check_tokens};
 use crate::tokens::segments::Segments;
 

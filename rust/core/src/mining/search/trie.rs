@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::mining::runs::{Room, RunFolder, Trajectories};
+    use crate::mining::search::limits::MOST_LENGTH;
     use crate::mining::search::trie::grower::UNCLOSED;
     use crate::tokens::barriers::Barriers;
     use proptest::prelude::*;
@@ -127,7 +128,7 @@ mod tests {
                 continues: None,
                 tasks: &[*task],
             };
-            folder.add(&part, &Barriers::new(&[0])).unwrap();
+            folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
         }
         folder.finish()
     }
@@ -313,6 +314,14 @@ mod tests {
     }
 
     #[test]
+    fn segments_of_any_length_are_refused() {
+        let limits = |max_length| Limits { max_length, ..ANY };
+        assert_eq!(limits(MOST_LENGTH).check(), Ok(()));
+        let error = Error::LargeLimit { what: "max_length", found: 1025, most: 1024 };
+        assert_eq!(find_exactly(&runs_of(&[]), &limits(MOST_LENGTH + 1)).unwrap_err(), error);
+    }
+
+    #[test]
     fn a_text_that_is_too_long_is_refused() {
         let room = Room { positions: 5, ..Room::SEARCHED };
         let runs = runs_of(&[(vec![1, 2], 0), (vec![3, 4], 0)]);
@@ -328,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_long_run_that_recurs_needs_no_deep_stack() {
-        let run: Vec<u32> = (1..=100_000).collect();
+        let run: Vec<u32> = (1..=MOST_LENGTH as u32).collect();
         let runs = runs_of(&[(run.clone(), 0), (run.clone(), 1)]);
         let limits = Limits { min_count: 2, min_support: 2, max_length: run.len(), most: 1 };
         let found = on_a_small_stack(|| find_exactly(&runs, &limits).unwrap());
@@ -338,9 +347,9 @@ mod tests {
     #[test]
     fn a_token_that_repeats_for_long_needs_no_deep_stack() {
         let runs = runs_of(&[(vec![1; 3_000], 0), (vec![1; 3_000], 1)]);
-        let limits = Limits { min_count: 2, min_support: 2, max_length: usize::MAX, most: usize::MAX };
+        let limits = Limits { min_count: 2, min_support: 2, max_length: MOST_LENGTH, most: usize::MAX };
         let found = on_a_small_stack(|| find_exactly(&runs, &limits).unwrap());
-        assert_eq!(found.len(), 2_999);
+        assert_eq!(found.len(), MOST_LENGTH - 1);
     }
 
     #[test]
@@ -354,11 +363,11 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_counts_and_lengths_overflow_nothing() {
+    fn the_largest_counts_overflow_nothing() {
         let strings = |lists: &[&[u32]]| lists.iter().copied().collect();
         let counts = vec![1 << 51, 1];
         let runs = Runs::from_parts(strings(&[&[1, 2, 3], &[1, 2]]), counts, strings(&[&[0], &[1]])).unwrap();
-        let limits = Limits { min_count: 1, min_support: 1, max_length: usize::MAX, most: 1 };
+        let limits = Limits { min_count: 1, min_support: 1, max_length: MOST_LENGTH, most: 1 };
         let found = find_exactly(&runs, &limits).unwrap();
         assert_eq!(as_map(&found), Frequencies::from([(vec![1, 2], ((1 << 51) + 1, 2))]));
     }

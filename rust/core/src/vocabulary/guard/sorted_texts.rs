@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::tokens::sorted::{beginning_with, first_place};
+
 /// Texts in the order of their bytes, laid end to end.
 #[derive(Debug)]
 pub(super) struct SortedTexts {
@@ -24,6 +26,12 @@ impl TextRange {
 
     pub(super) fn indices(self) -> Range<usize> {
         self.begin as usize..self.end as usize
+    }
+}
+
+impl From<Range<usize>> for TextRange {
+    fn from(indices: Range<usize>) -> Self {
+        TextRange { begin: indices.start as u32, end: indices.end as u32 }
     }
 }
 
@@ -55,26 +63,16 @@ impl SortedTexts {
 
     /// The texts that begin with `text`.
     pub(super) fn beginning_with(&self, text: &[u8]) -> TextRange {
-        let begin = self.first(0, self.len(), |index| self.get(index) >= text);
-        TextRange { begin, end: self.first(begin, self.len(), |index| !self.get(index).starts_with(text)) }
+        beginning_with(self.offsets.len() - 1, text, |index| self.get(index as u32)).into()
     }
 
     /// Of texts with the same first `length` bytes, those with `byte` after them.
     #[inline]
     pub(super) fn narrow(&self, range: TextRange, length: u32, byte: u8) -> TextRange {
         // A text that ends there has None, which is less than any byte.
-        let next = |index| self.get(index).get(length as usize).copied();
-        let begin = self.first(range.begin, range.end, |index| next(index) >= Some(byte));
-        TextRange { begin, end: self.first(begin, range.end, |index| next(index) > Some(byte)) }
-    }
-
-    /// The first text from `low` on for which `is_after` holds, as it does for all later ones; else `high`.
-    #[inline]
-    fn first(&self, mut low: u32, mut high: u32, is_after: impl Fn(u32) -> bool) -> u32 {
-        while low < high {
-            let middle = low.midpoint(high);
-            if is_after(middle) { high = middle } else { low = middle + 1 }
-        }
-        low
+        let next = |index| self.get(index as u32).get(length as usize).copied();
+        let Range { start, end } = range.indices();
+        let begin = first_place(start..end, |index| next(index) >= Some(byte));
+        (begin..first_place(begin..end, |index| next(index) > Some(byte))).into()
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use crate::error::{Error, Result};
 use crate::hash;
@@ -21,11 +22,16 @@ const WRITTEN: &str = "spilled to";
 const READ: &str = "read again from";
 
 /// A file without a name, which ends with this object, and with the process, even with one that is killed.
+///
+/// A forked process shares the file. It can read what was written before, but not write: it would write where the
+/// other process does.
 #[derive(Debug)]
 pub struct SpillFile {
     /// The folder of the file, for messages.
     folder: PathBuf,
     file: File,
+    /// The process that writes.
+    writer: u32,
     length: u64,
     partitions: usize,
     /// For each time that runs were written, those of each partition.
@@ -52,10 +58,14 @@ impl SpillFile {
     /// An empty file in `folder`.
     pub fn create(folder: &Path, partitions: usize) -> Result<Self> {
         let file = tempfile::tempfile_in(folder).map_err(|error| failure(WRITTEN, folder, &error))?;
-        Ok(SpillFile { folder: folder.into(), file, length: 0, partitions, written: Vec::new() })
+        let (folder, writer) = (folder.into(), process::id());
+        Ok(SpillFile { folder, file, writer, length: 0, partitions, written: Vec::new() })
     }
 
     /// Writes runs out, those of each partition together.
+    ///
+    /// # Errors
+    /// If the system cannot write them, or the process was forked from the one that made the file.
     pub fn write(&mut self, runs: &Runs) -> Result<()> {
         let written = self.write_groups(runs).map_err(|error| failure(WRITTEN, &self.folder, &error))?;
         self.written.push(written);
@@ -77,14 +87,17 @@ impl SpillFile {
     }
 
     /// Reads the runs of an extent into the memory of others, which are given up.
-    pub fn read(&mut self, extent: Extent, others: Runs) -> Result<Runs> {
-        let read = read_runs(&mut self.file, extent, others);
+    pub fn read(&self, extent: Extent, others: Runs) -> Result<Runs> {
+        let read = read_runs(&mut Reader { file: &self.file, place: extent.start }, extent, others);
         // Where the arrays do not fit together, a disk gave back other bytes than it was given.
         let runs = read.and_then(|runs| runs.map_err(|error| io::Error::other(error.to_string())));
         runs.map_err(|error| failure(READ, &self.folder, &error))
     }
 
     fn write_groups(&mut self, runs: &Runs) -> io::Result<Vec<Extent>> {
+        if self.writer != process::id() {
+            return Err(io::Error::other("another process, which this one was forked from, writes the file"));
+        }
         self.file.seek(SeekFrom::Start(self.length))?;
         let mut out = BufWriter::with_capacity(BUFFER, &self.file);
         let mut written = Vec::with_capacity(self.partitions);
@@ -153,8 +166,32 @@ fn write_numbers<T, const N: usize>(
     Ok(())
 }
 
-fn read_runs(file: &mut File, extent: Extent, others: Runs) -> io::Result<Result<Runs>> {
-    file.seek(SeekFrom::Start(extent.start))?;
+/// Reads a file from a place on. The file's own place is shared with forked processes, so it is not used: another
+/// process could move it between two reads.
+struct Reader<'a> {
+    file: &'a File,
+    place: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = read_at(self.file, bytes, self.place)?;
+        self.place += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, bytes: &mut [u8], place: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, place)
+}
+
+#[cfg(not(windows))]
+fn read_at(file: &File, bytes: &mut [u8], place: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, place)
+}
+
+fn read_runs(file: &mut impl Read, extent: Extent, others: Runs) -> io::Result<Result<Runs>> {
     let (strings, mut counts, tasks) = others.into_parts();
     let ((mut ids, mut starts), (mut set_ids, mut set_starts)) = (strings.into_flat(), tasks.into_flat());
     let offset = |bytes| u64::from_le_bytes(bytes) as usize;
@@ -186,9 +223,18 @@ fn read_numbers<T, const N: usize>(
     Ok(())
 }
 
-/// A disk that fails.
+/// A disk that fails, and a forked process.
 #[cfg(test)]
 impl SpillFile {
+    pub fn fork(&mut self) {
+        self.writer = 0;
+    }
+
+    /// The place in the file that forked processes share.
+    pub fn shared_place(&self) -> u64 {
+        (&self.file).stream_position().unwrap()
+    }
+
     pub fn cut_to(&mut self, length: u64) {
         self.file.set_len(length).unwrap();
     }
