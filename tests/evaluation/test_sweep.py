@@ -1,6 +1,7 @@
 """A sweep: every setting is trained once, beside one control, and a stopped sweep goes on."""
 
 import json
+import os
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
@@ -133,6 +134,14 @@ def test_a_result_has_the_points_of_all_calls(done, split_corpus, teacher_folder
     assert [point.name for point in result.points[:2]] == ["none-8", "p75-8"]
     written = json.loads((output / "result.json").read_text())
     assert len(written["points"]) == len(picture(result)["data"]["values"]) == len(result.points)
+
+
+def test_relative_and_absolute_paths_are_one_sweep(done, split_corpus, teacher_folder, trained, monkeypatch):
+    output, _, _ = done
+    monkeypatch.chdir(split_corpus.path.parent)
+    model = os.path.relpath(teacher_folder)
+    sweep(split_corpus.path.name, model, os.path.relpath(output), replace(OPTIONS, sizes=(8,)), STEPS)
+    assert trained == []
 
 
 def test_files_beside_the_points_are_no_points(done, split_corpus, teacher_folder, trained):

@@ -139,10 +139,10 @@ class _Work:
         """Record the options in a new or empty folder; raises OptionError for a folder of something else."""
         check_usable(self._output, SWEEP_FILE)
         wanted = {
-            "corpus": str(self._corpus.path),
+            "corpus": str(self._corpus.path.resolve()),
             "split": None if self._corpus.own_split is None else asdict(self._corpus.own_split),
             "tokens": self._corpus.num_tokens,
-            "model": str(self._model),
+            "model": str(self._model.resolve()),
             "distillation": self._distillation.to_dict(),
             "success": None if self._success is None else _place_of(self._success),
         }
