@@ -51,6 +51,7 @@ def test_there_is_a_student_for_each_setting_and_one_control(done):
     assert said[0].startswith("5 of 5 students to train, 3 steps each: less than a minute of training")
     written = json.loads((output / "result.json").read_text())
     assert written == json.loads(json.dumps(result.to_dict()))
+    assert json.loads((output / "sweep.json").read_text())["entropies"] == {}  # the gates are by n-grams
     assert {"sweep.svg", "sweep.png", "sweep.json"} <= {file.name for file in output.iterdir()}
     assert (output / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert "no gate" in written["words"] or "p75" in written["words"]

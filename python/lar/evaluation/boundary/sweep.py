@@ -1,9 +1,8 @@
 """Trains a student for each entropy gate and size of vocabulary, beside one control, and compares them."""
 
-import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,18 @@ from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import CorpusError, OptionError
+from lar.evaluation.boundary.claim import claim, place_of
 from lar.evaluation.boundary.plot import write_pictures
 from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.utils.files import check_usable, read_json, write_json
+from lar.utils.files import read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.utils.words import about_hours, counted
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-SWEEP_FILE = "sweep.json"
 RESULT_FILE = "result.json"
 CONTROL = "control"
 TIMED_STEPS = 4
@@ -88,16 +87,17 @@ def sweep(
         options: see `SweepOptions`.
         distillation: the options of all students and of the control.
         success: measures a student by a world's tasks, which none of the students has learnt; without it,
-            students are compared by bits per byte. A folder's students are measured by one function, and by
-            as many tasks as its control.
+            students are compared by bits per byte. A folder's students are measured by one function, whose
+            file stays as it is, and by as many tasks as its control.
         progress: counts the steps of all students; its notes name them.
         announce: gets one line before the work begins: how many students there are, and about how long their
             training takes, by the time of a few steps of the first one with latents.
 
     Raises:
         CorpusError: the corpus has no split.
-        OptionError: an option has no meaning, or `output` holds something else or a sweep with other options;
-            or `success` returns something else than one bool for each of the control's tasks.
+        OptionError: an option has no meaning; or `output` holds something else, or a sweep with other
+            options, weights of the model or entropies; or `success` returns something else than one bool for
+            each of the control's tasks.
     """
     work = _Work(corpus, Path(model), Path(output), options, distillation, success, progress)
     work.claim()
@@ -136,25 +136,9 @@ class _Work:
         self._progress = Passes(progress, len(self._settings) + 1, self._distillation.max_steps or 1)
 
     def claim(self) -> None:
-        """Record the options in a new or empty folder; raises OptionError for a folder of something else."""
-        check_usable(self._output, SWEEP_FILE)
-        wanted = {
-            "corpus": str(self._corpus.path.resolve()),
-            "split": None if self._corpus.own_split is None else asdict(self._corpus.own_split),
-            "tokens": self._corpus.num_tokens,
-            "model": str(self._model.resolve()),
-            "distillation": self._distillation.to_dict(),
-            "success": None if self._success is None else _place_of(self._success),
-        }
-        file = self._output / SWEEP_FILE
-        if not file.is_file():
-            write_json(file, wanted)
-            return
-        found = read_json(file)
-        if different := [name for name, value in wanted.items() if found.get(name) != value]:
-            raise OptionError(
-                f"{self._output}: a sweep with another {' and '.join(different)}; choose another"
-            )
+        """Record what is compared; raises OptionError for a folder of something else."""
+        gated = any(gate is not None for gate, _ in self._settings)
+        claim(self._output, self._corpus, self._model, self._distillation, self._success, gated=gated)
 
     def announce(self, announce: Callable[[str], None]) -> None:
         """Tell how long the students that are not there will take."""
@@ -257,7 +241,7 @@ class _Work:
         control = self._file(CONTROL)
         if control.is_file() and len(of_control := _stored(control).success or ()) != len(solved):
             raise OptionError(
-                f"{_place_of(success)} returned {len(solved)} tasks, and {len(of_control)} for the control:"
+                f"{place_of(success)} returned {len(solved)} tasks, and {len(of_control)} for the control:"
                 " students are compared by the same tasks"
             )
         return solved
@@ -272,17 +256,7 @@ def _bools(success: Success, returned: Any) -> tuple[bool, ...]:
     except (TypeError, ValueError):
         pass  # no sequence, or one of things that are no numbers
     shown = repr(returned).splitlines()[0][:60]
-    raise OptionError(f"{_place_of(success)} must return one bool for each task, not {shown}")
-
-
-def _place_of(success: Success) -> str:
-    """A function as FILE:FUNCTION; of other things that can be called, their class."""
-    function: Any = success if hasattr(success, "__qualname__") else type(success)
-    try:
-        file = inspect.getsourcefile(function)
-    except (OSError, TypeError):  # it is of the interpreter, or was typed into it
-        file = None
-    return f"{Path(file).resolve() if file else function.__module__}:{function.__qualname__}"
+    raise OptionError(f"{place_of(success)} must return one bool for each task, not {shown}")
 
 
 def _stored(file: Path) -> Point:
