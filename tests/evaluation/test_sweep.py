@@ -194,6 +194,27 @@ def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_pat
     assert picture(result)["data"]["values"][0]["y"] == 0.5
 
 
+def test_a_folder_gains_success_without_further_training(split_corpus, teacher_folder, tmp_path, trained):
+    def solved(student):
+        return [True, len(student.vocabulary) < 5]
+
+    arguments, output = (split_corpus, teacher_folder), tmp_path / "out"
+    options = SweepOptions(sizes=(4,), gates=(None,))
+    first = sweep(*arguments, output, options, STEPS)
+    sweep(*arguments, output, replace(options, sizes=(8,)), STEPS)
+    trained.clear()
+    gained = sweep(*arguments, output, options, STEPS, success=solved)
+    assert trained == []
+    assert (first.tolerance, gained.tolerance) == (0.05, 0.01)
+    assert [point.success for point in gained.points] == [(True, True), (True, False)]
+    assert gained.control == replace(first.control, success=(True, True))
+    assert gained.points[0] == replace(first.points[0], success=(True, True))
+    seen = sweep(*arguments, output, options, STEPS, success=solved)
+    assert seen == gained
+    with pytest.raises(OptionError, match="a sweep with another success"):
+        sweep(*arguments, output, options, STEPS)
+
+
 def test_what_has_no_meaning_is_refused(split_corpus, teacher_folder, tmp_path, corpus, done):
     with pytest.raises(CorpusError, match="holds out no tasks"):
         sweep(corpus, teacher_folder, tmp_path / "out", OPTIONS, STEPS)

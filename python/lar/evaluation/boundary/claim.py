@@ -16,7 +16,7 @@ from lar.utils.files import check_usable, read_json, write_json
 SWEEP_FILE = "sweep.json"
 
 # What a folder may gain: it is null there until it is needed for the first time.
-_GAINED = {"entropies"}
+_GAINED = {"entropies", "success", "success_file"}
 # What a sweep may do without in a folder that has it.
 _SPARED = {"entropies"}
 _CHANGED = {

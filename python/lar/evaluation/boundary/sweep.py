@@ -88,7 +88,8 @@ def sweep(
         distillation: the options of all students and of the control.
         success: measures a student by a world's tasks, which none of the students has learnt; without it,
             students are compared by bits per byte. A folder's students are measured by one function, whose
-            file stays as it is, and by as many tasks as its control.
+            file stays as it is, and by as many tasks as its control. Students that were compared without it
+            are measured by it in a later call.
         progress: counts the steps of all students; its notes name them.
         announce: gets one line before the work begins: how many students there are, and about how long their
             training takes, by the time of a few steps of the first one with latents.
@@ -150,8 +151,8 @@ class _Work:
         """All points."""
         control = self._point(CONTROL, None, 0)
         points = [self._point(name_of(gate, size), gate, size) for gate, size in self._settings]
+        points += [self._point(point.name, point.gate, point.size) for point in self._earlier()]
         self._progress.end()
-        points += self._earlier()
         tolerance = self._options.tolerance
         if tolerance is None:
             tolerance = 0.01 if self._success else 0.05
@@ -198,13 +199,20 @@ class _Work:
         return f"{counted(steps, 'step')} each: {about_hours(hours)} of training, and the evaluations"
 
     def _point(self, name: str, gate: str | None, size: int) -> Point:
-        """A point; its student is trained unless it is there, and measured unless that was done."""
+        """A point; its student is trained unless it is there, and measured unless that was done.
+
+        A point that was measured by bits per byte alone gains its success.
+        """
         file = self._file(name)
         annotate(self._progress, name)
-        if file.is_file():
-            return _stored(file)
+        point = _stored(file) if file.is_file() else None
+        if point is not None and (self._success is None or point.success is not None):
+            return point
         vocabulary = None if name == CONTROL else self._mined(name, gate, size)
-        point = self._measured(self._student(name, vocabulary), vocabulary, gate, size)
+        student = self._student(name, vocabulary)
+        point = point or self._measured(student, vocabulary, gate, size)
+        if self._success is not None:
+            point = replace(point, success=self._solved(self._success, student))
         write_json(file, point.to_dict())
         return point
 
@@ -232,14 +240,14 @@ class _Work:
             reduction=0.0 if counts is None else counts.reduction,
             prompt_reduction=0.0 if counts is None else counts.prompt_reduction,
             bits_per_byte=bits.bits_per_byte,
-            success=None if self._success is None else self._solved(self._success, student),
         )
 
     def _solved(self, success: Success, student: Student) -> tuple[bool, ...]:
         """For each task whether it was solved; OptionError unless these are as many as the control's."""
         solved = _bools(success, success(student))
         control = self._file(CONTROL)
-        if control.is_file() and len(of_control := _stored(control).success or ()) != len(solved):
+        of_control = _stored(control).success if control.is_file() else None
+        if of_control is not None and len(of_control) != len(solved):
             raise OptionError(
                 f"{place_of(success)} returned {len(solved)} tasks, and {len(of_control)} for the control:"
                 " students are compared by the same tasks"
