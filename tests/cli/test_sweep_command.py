@@ -47,6 +47,14 @@ def test_a_sweep_prints_its_students_and_the_next_step(run, folder, teacher_fold
     assert json.loads(out)["collapse"] == "none-8"
 
 
+def test_the_table_names_settings_with_one_student(run, folder, teacher_folder):
+    command = ("sweep", folder / "corpus", "--model", teacher_folder, "-o", folder / "shared", *FEW)
+    code, out, err = run(*command, "--size", "64", "--size", "256", "--max-entropy", "none")
+    assert code == 0, err
+    assert "none-256 (= none-64)" in out
+    assert "none-256: the same latents as none-64, so one student." in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,5 +1,6 @@
 """Where students begin to lose: by brute force, and in words."""
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -62,6 +63,29 @@ def test_the_words_name_what_is_within_where_the_smallest_reduction_is_not():
         " (20.0% fewer units) loses 10.0% of bits per byte. Within that: 256 latents, gate p75"
         " (30.0% fewer units) loses 1.0% of bits per byte. Train longer, or use a stricter gate."
     )
+
+
+@given(st.integers(1, 20), POINTS, st.floats(0, 1))
+def test_of_a_control_without_success_nothing_is_recommended(tasks, drawn, tolerance):
+    control = replace(CONTROL, success=(False,) * tasks)
+    points = tuple(point(*one, success=(False,) * tasks) for one in drawn)
+    found = Sweep(control, points, tolerance)
+    assert (found.boundary.best, found.boundary.collapse) == (None, None)
+    assert (found.to_dict()["recommended"], found.to_dict()["collapse"]) == (None, None)
+    assert found.in_words() == (
+        "The control solves no task, so no student can lose any, and no setting is recommended."
+        " Train longer, or take easier tasks."
+    )
+
+
+def test_settings_of_one_student_are_one_point_of_the_boundary():
+    own = point(0.3, 1.01, size=64)
+    shared = tuple(replace(own, size=size, same_as=own.name) for size in (256, 1024))
+    found = Sweep(CONTROL, (*shared, own), 0.05)
+    assert found.boundary.best == own
+    assert found.to_dict()["recommended"] == "p75-64"
+    assert found.in_words().endswith(" p75-256, p75-1024: the same latents as p75-64, so one student.")
+    assert [value["size"] for value in picture(found)["data"]["values"]] == [64]
 
 
 def test_the_dashed_line_of_the_picture_is_what_a_student_may_lose():

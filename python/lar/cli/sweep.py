@@ -25,7 +25,7 @@ from lar.errors import OptionError
 from lar.utils.processes import count
 
 if TYPE_CHECKING:
-    from lar.evaluation.boundary import Sweep
+    from lar.evaluation.boundary import Point, Sweep
 
 FILES = ("result.json", "sweep.png", "sweep.svg")
 
@@ -142,13 +142,17 @@ def load_function(text: str) -> Callable[..., Any]:
     return loaded
 
 
+def _name(point: "Point") -> str:
+    return point.name if point.same_as is None else f"{point.name} (= {point.same_as})"
+
+
 def _print(result: "Sweep", output: Path) -> None:
     table = Table(title="Students on held-out tasks")
     table.add_column("student")
     headings = ["latents", "fewer units", "bits per byte", *(["success"] if result.has_success else [])]
     for heading in headings:
         table.add_column(heading, justify="right")
-    for name, point in [("control", result.control), *((point.name, point) for point in result.points)]:
+    for name, point in [("control", result.control), *((_name(point), point) for point in result.points)]:
         success = [] if point.success_rate is None else [f"{point.success_rate:.1%}"]
         figures = [f"{point.latents:,}", f"{point.reduction:.1%}", f"{point.bits_per_byte:.4f}", *success]
         table.add_row(name, *figures)

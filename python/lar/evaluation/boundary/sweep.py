@@ -20,10 +20,12 @@ from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
+from lar.mining.no_latents import why_none
 from lar.utils.files import read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.utils.words import about_hours, counted
+from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 RESULT_FILE = "result.json"
@@ -83,7 +85,7 @@ def sweep(
         output: the folder of all students and figures. A student that is there is not trained again, so a
             sweep that was stopped goes on. `result.json` and the pictures `sweep.svg` and `sweep.png` are
             written at the end, with all points of the folder, also those of other settings that were measured
-            before; the pictures need the extra `report`.
+            before; the pictures need the extra `report`. Settings with the same latents share one student.
         options: see `SweepOptions`.
         distillation: the options of all students and of the control.
         success: measures a student by a world's tasks, which none of the students has learnt; without it,
@@ -96,12 +98,13 @@ def sweep(
 
     Raises:
         CorpusError: the corpus has no split.
-        OptionError: an option has no meaning; or `output` holds something else, or a sweep with other
-            options, weights of the model or entropies; or `success` returns something else than one bool for
-            each of the control's tasks.
+        OptionError: an option has no meaning, or a setting finds no latent; or `output` holds something else,
+            or a sweep with other options, weights of the model or entropies; or `success` returns something
+            else than one bool for each of the control's tasks.
     """
     work = _Work(corpus, Path(model), Path(output), options, distillation, success, progress)
     work.claim()
+    work.mine()
     if announce is not None:
         work.announce(announce)
     result = work.run()
@@ -134,6 +137,8 @@ class _Work:
         self._distillation = distillation or DistillOptions()
         self._success = success
         self._settings = list(self._options.settings())
+        self._all: dict[str, tuple[str | None, int]] = {}  # the settings and the folder's others, by name
+        self._same: dict[str, str] = {}  # of a setting with the latents of another, that one's name
         self._progress = Passes(progress, len(self._settings) + 1, self._distillation.max_steps or 1)
 
     def claim(self) -> None:
@@ -141,18 +146,36 @@ class _Work:
         gated = any(gate is not None for gate, _ in self._settings)
         claim(self._output, self._corpus, self._model, self._distillation, self._success, gated=gated)
 
+    def mine(self) -> None:
+        """Mine all settings, before hours of training; of those with the same latents one gets a student.
+
+        Raises:
+            OptionError: a setting finds no latent: its student would be a second control.
+        """
+        asked = {name_of(gate, size): (gate, size) for gate, size in self._settings}
+        self._all = asked | {point.name: (point.gate, point.size) for point in self._earlier()}
+        students: dict[str, str] = {}
+        for name in sorted(self._all, key=lambda name: not self._is_there(name)):
+            latents = self._mined(name, *self._all[name]).latents
+            # Sorted: mining numbers the same latents in another order when it was asked for more.
+            digest = latents_digest(sorted(latent.tokens for latent in latents))
+            student = students.setdefault(digest, name)
+            if student != name and not self._is_there(name):
+                self._same[name] = student
+
     def announce(self, announce: Callable[[str], None]) -> None:
         """Tell how long the students that are not there will take."""
-        missing = [name for name in self._names() if not (self._file(name).is_file() or self._trained(name))]
+        names = [name for name in self._names() if name not in self._same]
+        missing = [name for name in names if not self._is_there(name)]
         if missing:
-            announce(f"{len(missing)} of {len(self._names())} students to train, {self._time(len(missing))}")
+            announce(f"{len(missing)} of {len(names)} students to train, {self._time(len(missing))}")
 
     def run(self) -> Sweep:
         """All points."""
         control = self._point(CONTROL, None, 0)
-        points = [self._point(name_of(gate, size), gate, size) for gate, size in self._settings]
-        points += [self._point(point.name, point.gate, point.size) for point in self._earlier()]
+        own = {name: self._point(name, *of) for name, of in self._all.items() if name not in self._same}
         self._progress.end()
+        points = [own.get(name) or self._repeated(name, own[self._same[name]]) for name in self._all]
         tolerance = self._options.tolerance
         if tolerance is None:
             tolerance = 0.01 if self._success else 0.05
@@ -166,6 +189,11 @@ class _Work:
         found = [_stored(file) for file in files if self._trained(file.stem)]
         return sorted(found, key=lambda point: (point.gate or "", point.size))
 
+    def _repeated(self, name: str, point: Point) -> Point:
+        """The point of a setting whose latents are those of another one's student."""
+        gate, size = self._all[name]
+        return replace(point, gate=gate, size=size, same_as=point.name)
+
     def _names(self) -> list[str]:
         return [CONTROL, *(name_of(gate, size) for gate, size in self._settings)]
 
@@ -177,6 +205,9 @@ class _Work:
 
     def _trained(self, name: str) -> bool:
         return (self._folder(name) / OPTIONS_FILE).is_file()
+
+    def _is_there(self, name: str) -> bool:
+        return self._file(name).is_file() or self._trained(name)
 
     def _time(self, students: int) -> str:
         """About how long the training of so many students takes."""
@@ -225,7 +256,10 @@ class _Work:
     def _mined(self, name: str, gate: str | None, size: int) -> LatentVocabulary:
         folder = self._output / name / "vocabulary"
         if not folder.is_dir():
-            mine(self._corpus, size, max_entropy=gate).save(folder)
+            mined = mine(self._corpus, size, max_entropy=gate)
+            if mined.size == 0:
+                raise OptionError(f"{name}: no latents, so leave it out: {why_none(mined.mining)}")
+            mined.save(folder)
         return LatentVocabulary.load(folder)
 
     def _measured(
