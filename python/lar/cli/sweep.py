@@ -80,10 +80,10 @@ def command(
     """Distil a student for each entropy gate and number of latents, beside one control, and compare them.
 
     Students are compared on the tasks that CORPUS holds out: by bits per byte, or by --success on the tasks
-    of a world of your own. The result names the largest reduction that loses no more than --tolerance, and
-    the first that does. Before it begins, the command tells about how long it will take. A sweep that was
-    stopped goes on when you start it again. Further sizes and gates can be added: the result has all students
-    of the folder.
+    of a world of your own. The result names the largest reduction before the first that loses more than
+    --tolerance, that first one, and those beyond it that are within the tolerance again. Before it begins,
+    the command tells about how long it will take. A sweep that was stopped goes on when you start it again.
+    Further sizes and gates can be added: the result has all students of the folder.
 
     \b
     Examples:

@@ -171,25 +171,27 @@ class Sweep:
         if boundary.collapse is None:
             return f"{best} No setting loses more than {limit}, so a larger reduction may be possible."
         collapse = boundary.collapse
-        return (
-            f"{best} The first that loses more than {limit}: {_described(collapse)}, {self._lost(collapse)}."
-        )
+        first = f"The first that loses more than {limit}: {_described(collapse)}, {self._lost(collapse)}."
+        later = [point for point in self._within() if point.reduction > collapse.reduction]
+        beyond = f" Beyond it, and within that again: {self._listed(later)}." if later else ""
+        return f"{best} {first}{beyond}"
 
     def _too_much(self, limit: str) -> str:
         """That the smallest reduction loses too much, and which points do not."""
         first = self.by_reduction()[0]
         lost = f"{_described(first)} loses {self._lost(first)}."
-        within = [
-            f"{_described(point)} loses {self._lost(point)}"
-            for point in self.by_reduction()
-            if self.is_within(point)
-        ]
-        if not within:
+        if not (within := self._within()):
             return f"No setting loses less than {limit}: {lost}"
         return (
             f"The smallest reduction already loses more than {limit}: {lost} Within that:"
-            f" {'; '.join(within)}."
+            f" {self._listed(within)}."
         )
+
+    def _within(self) -> list[Point]:
+        return [point for point in self.by_reduction() if self.is_within(point)]
+
+    def _listed(self, points: list[Point]) -> str:
+        return "; ".join(f"{_described(point)} loses {self._lost(point)}" for point in points)
 
     def _lost(self, point: Point) -> str:
         error = self.error(point)
