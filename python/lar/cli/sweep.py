@@ -1,7 +1,9 @@
 """`lar sweep`: find how far units can be reduced before a student loses what its control can do."""
 
 import importlib.util
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,22 +126,45 @@ def command(
 
 
 def load_function(text: str) -> Callable[..., Any]:
-    """The function that `FILE.py:FUNCTION` names; OptionError where there is none."""
+    """The function that `FILE.py:FUNCTION` names; OptionError where there is none.
+
+    The file is loaded as Python loads a program: it can import what lies beside it.
+    """
     file, _, name = text.rpartition(":")
-    path = Path(file)
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    path = Path(file).resolve()
+    # A name of its own: the file may be called as a package is that others import.
+    spec = (
+        importlib.util.spec_from_file_location(f"lar_success_{path.stem}", path) if path.is_file() else None
+    )
     if not name or spec is None or spec.loader is None:
         raise OptionError(f"--success {text}: give FILE.py:FUNCTION, with a Python file that exists")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     try:
-        spec.loader.exec_module(module)
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
         function = getattr(module, name)
-    except Exception as error:  # the file is a program: it can fail in any way that Python can
+    except (Exception, SystemExit) as error:  # the file is a program: it can fail in any way that Python can
+        sys.modules.pop(spec.name, None)
         raise OptionError(f"--success {text}: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise OptionError(f"--success {text}: {name} is no function")
     loaded: Callable[..., Any] = function
     return loaded
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Python finds the modules in `folder` first; behind all others afterwards, for later imports.
+
+    There they hide no package that a part of this one imports when it is needed.
+    """
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.path.append(str(folder))
 
 
 def _name(point: "Point") -> str:
