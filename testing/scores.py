@@ -12,10 +12,10 @@ from lar.scoring import store
 TEACHER = TeacherRecord(fingerprint="made up", max_length=None, name="made up", dtype="float32", top_k=None)
 
 
-def score_with(corpus: Corpus, entropies: Callable[[Shard], Any]) -> Corpus:
+def score_with(corpus: Corpus, entropies: Callable[[Shard], Any], teacher: TeacherRecord = TEACHER) -> Corpus:
     """The corpus with scores: those of `entropies` (n, nats) before the agent's tokens of each shard."""
-    store.claim(corpus, TEACHER, overwrite=True)
+    store.claim(corpus, teacher, overwrite=True)
     for shard in corpus.shards():
         found = np.asarray(entropies(shard), dtype=np.float16)[shard.action]
-        store.write(shard, Scores(TEACHER.identity, found, None))
+        store.write(shard, Scores(teacher.identity, found, None))
     return corpus

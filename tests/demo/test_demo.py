@@ -156,7 +156,7 @@ def test_a_folder_with_something_in_it_is_left_alone(demo: Path) -> None:
     assert sorted(path.name for path in demo.iterdir()) == before
 
 
-@pytest.mark.parametrize("wrong", [{"tasks": 0}, {"training_tasks": 0}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"tasks": 0}, {"training_tasks": 0}, {"seed": -1}, {"seed": 2**32}])
 def test_options_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(OptionError):
         DemoOptions(**wrong)

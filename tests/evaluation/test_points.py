@@ -1,6 +1,9 @@
 """Where students begin to lose: by brute force, and in words."""
 
+import json
+from dataclasses import fields, replace
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +65,58 @@ def test_the_words_name_what_is_within_where_the_smallest_reduction_is_not():
         " (20.0% fewer units) loses 10.0% of bits per byte. Within that: 256 latents, gate p75"
         " (30.0% fewer units) loses 1.0% of bits per byte. Train longer, or use a stricter gate."
     )
+
+
+@given(POINTS, st.floats(0, 0.5))
+def test_the_words_name_all_that_is_within_beyond_the_first_that_loses_more(drawn, tolerance):
+    found = Sweep(CONTROL, tuple(point(*one, size=n) for n, one in enumerate(drawn, 1)), tolerance)
+    collapse, (_, _, beyond) = found.boundary.collapse, found.in_words().partition("within that again: ")
+    if found.boundary.best is None:
+        return  # all that is within is named (the test above)
+    later = [
+        one
+        for one in found.points
+        if collapse and one.reduction > collapse.reduction and found.is_within(one)
+    ]
+    assert [f"{one.size} latents" in beyond for one in later] == [True] * len(later)
+    assert beyond.count(" latents") == len(later)
+
+
+def test_the_words_of_the_desk_name_the_ungated_32_latents():
+    file = Path(__file__).parents[2] / "docs" / "evidence" / "desk_sweep.json"
+    stored = json.loads(file.read_text())
+    names = {field.name for field in fields(Point)}
+    control, *points = (
+        Point.from_dict({name: value for name, value in one.items() if name in names})
+        for one in (stored["control"], *stored["points"])
+    )
+    words = Sweep(control, tuple(points), stored["tolerance"]).in_words()
+    assert words.startswith("The setting to take: 16 latents, gate p60 (54.5% fewer units)")
+    assert "; 32 latents, no gate (82.3% fewer units) loses 0.0 points of success (± 0.0)" in words
+    assert stored["words"] == words
+
+
+@given(st.integers(1, 20), POINTS, st.floats(0, 1))
+def test_of_a_control_without_success_nothing_is_recommended(tasks, drawn, tolerance):
+    control = replace(CONTROL, success=(False,) * tasks)
+    points = tuple(point(*one, success=(False,) * tasks) for one in drawn)
+    found = Sweep(control, points, tolerance)
+    assert (found.boundary.best, found.boundary.collapse) == (None, None)
+    assert (found.to_dict()["recommended"], found.to_dict()["collapse"]) == (None, None)
+    assert found.in_words() == (
+        "The control solves no task, so no student can lose any, and no setting is recommended."
+        " Train longer, or take easier tasks."
+    )
+
+
+def test_settings_of_one_student_are_one_point_of_the_boundary():
+    own = point(0.3, 1.01, size=64)
+    shared = tuple(replace(own, size=size, same_as=own.name) for size in (256, 1024))
+    found = Sweep(CONTROL, (*shared, own), 0.05)
+    assert found.boundary.best == own
+    assert found.to_dict()["recommended"] == "p75-64"
+    assert found.in_words().endswith(" p75-256, p75-1024: the same latents as p75-64, so one student.")
+    assert [value["size"] for value in picture(found)["data"]["values"]] == [64]
 
 
 def test_the_dashed_line_of_the_picture_is_what_a_student_may_lose():

@@ -1,6 +1,8 @@
 """A sweep: every setting is trained once, beside one control, and a stopped sweep goes on."""
 
 import json
+import os
+import re
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
@@ -22,6 +24,7 @@ from lar.evaluation.boundary.plot import picture
 from lar.evaluation.boundary.points import name_of
 from lar.mining.mine import mine
 from testing import toy
+from testing.scores import score_with
 
 _bools = package.__globals__["_bools"]
 STEPS = DistillOptions(max_steps=3, max_length=128, device="cpu", fitted_batches=2)
@@ -47,9 +50,10 @@ def test_there_is_a_student_for_each_setting_and_one_control(done):
     assert all(point.reduction > 0 and 0 < point.latents <= point.size for point in result.points)
     assert (result.control.latents, result.control.reduction) == (0, 0.0)
     assert len(said) == 1
-    assert said[0].startswith("5 of 5 students to train, 3 steps each: less than a minute of training")
+    assert re.match("5 of 5 students to train, 3 steps each: .+ of training", said[0])
     written = json.loads((output / "result.json").read_text())
     assert written == json.loads(json.dumps(result.to_dict()))
+    assert json.loads((output / "sweep.json").read_text())["entropies"] == {}  # the gates are by n-grams
     assert {"sweep.svg", "sweep.png", "sweep.json"} <= {file.name for file in output.iterdir()}
     assert (output / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert "no gate" in written["words"] or "p75" in written["words"]
@@ -135,6 +139,14 @@ def test_a_result_has_the_points_of_all_calls(done, split_corpus, teacher_folder
     assert len(written["points"]) == len(picture(result)["data"]["values"]) == len(result.points)
 
 
+def test_relative_and_absolute_paths_are_one_sweep(done, split_corpus, teacher_folder, trained, monkeypatch):
+    output, _, _ = done
+    monkeypatch.chdir(split_corpus.path.parent)
+    model = os.path.relpath(teacher_folder)
+    sweep(split_corpus.path.name, model, os.path.relpath(output), replace(OPTIONS, sizes=(8,)), STEPS)
+    assert trained == []
+
+
 def test_files_beside_the_points_are_no_points(done, split_corpus, teacher_folder, trained):
     output, before, _ = done
     (output / "sweep-log.json").write_text("{")
@@ -147,6 +159,38 @@ def test_files_beside_the_points_are_no_points(done, split_corpus, teacher_folde
         sweep(split_corpus, teacher_folder, output, OPTIONS, STEPS)
     (output / "none-9.json").unlink()
     assert trained == []
+
+
+def test_sizes_with_the_same_latents_share_a_student(split_corpus, teacher_folder, tmp_path, trained):
+    arguments, output, said = (split_corpus, teacher_folder), tmp_path / "out", []
+    options = SweepOptions(sizes=(256, 64), gates=(None,))
+    first = sweep(*arguments, output, options, STEPS, announce=said.append)
+    assert said[0].startswith("2 of 2 students to train, ")
+    own, shared = first.points
+    assert (own.name, own.same_as, shared.name, shared.same_as) == ("none-256", None, "none-64", "none-256")
+    assert shared == replace(own, size=64, same_as="none-256")
+    wider = sweep(*arguments, output, replace(options, sizes=(64, 128)), STEPS)
+    assert trained == ["control", "none-256"]
+    assert [(point.name, point.same_as) for point in wider.points] == [
+        ("none-64", "none-256"),
+        ("none-128", "none-256"),
+        ("none-256", None),
+    ]
+    assert wider.to_dict()["recommended"] in (None, "none-256")
+
+
+def test_settings_without_a_latent_are_refused_before_the_training(
+    tokenizer, teacher_folder, tmp_path, trained
+):
+    corpus = Corpus.build(toy.trajectories(8), tokenizer, tmp_path / "corpus", hold_out=0.25)
+    score_with(corpus, lambda shard: np.ones(len(shard.tokens)))
+    options = SweepOptions(sizes=(4,), gates=(None, 0.5))
+    with pytest.raises(
+        OptionError, match=r"^0\.5-4: no latents, so leave it out: no segment .*--max-entropy"
+    ):
+        sweep(Corpus.load(corpus.path), teacher_folder, tmp_path / "out", options, STEPS)
+    assert trained == []
+    assert not (tmp_path / "out" / "0.5-4").exists()
 
 
 def test_gates_that_are_numbers_have_names_of_their_own():
@@ -164,7 +208,7 @@ def test_the_steps_of_an_epoch_are_those_that_are_taken(split_corpus, teacher_fo
     def stop(line):
         raise InterruptedError(line)
 
-    with pytest.raises(InterruptedError, match=rf"{student.record['steps']} steps each: less than a minute"):
+    with pytest.raises(InterruptedError, match=rf"{student.record['steps']} steps each: "):
         sweep(split_corpus, teacher_folder, tmp_path / "out", OPTIONS, steps, announce=stop)
 
 
@@ -182,6 +226,27 @@ def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_pat
     assert result.boundary.best is None
     assert result.tolerance == 0.01
     assert picture(result)["data"]["values"][0]["y"] == 0.5
+
+
+def test_a_folder_gains_success_without_further_training(split_corpus, teacher_folder, tmp_path, trained):
+    def solved(student):
+        return [True, len(student.vocabulary) < 5]
+
+    arguments, output = (split_corpus, teacher_folder), tmp_path / "out"
+    options = SweepOptions(sizes=(4,), gates=(None,))
+    first = sweep(*arguments, output, options, STEPS)
+    sweep(*arguments, output, replace(options, sizes=(8,)), STEPS)
+    trained.clear()
+    gained = sweep(*arguments, output, options, STEPS, success=solved)
+    assert trained == []
+    assert (first.tolerance, gained.tolerance) == (0.05, 0.01)
+    assert [point.success for point in gained.points] == [(True, True), (True, False)]
+    assert gained.control == replace(first.control, success=(True, True))
+    assert gained.points[0] == replace(first.points[0], success=(True, True))
+    seen = sweep(*arguments, output, options, STEPS, success=solved)
+    assert seen == gained
+    with pytest.raises(OptionError, match="a sweep with another success"):
+        sweep(*arguments, output, options, STEPS)
 
 
 def test_what_has_no_meaning_is_refused(split_corpus, teacher_folder, tmp_path, corpus, done):

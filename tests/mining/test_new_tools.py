@@ -15,7 +15,8 @@ from lar.mining.options import MiningOptions
 from lar.mining.tool_scaffolds import tool_scaffolds
 from lar.mining.tool_schemas import ToolSchema
 from lar.tokenizer.tokenizer import Tokenizer
-from testing import toy
+from lar.trajectories import Trajectory
+from testing import conversations, toy
 from testing.chat_templates import LLAMA3, without_tags
 from testing.scores import score_with
 
@@ -65,6 +66,47 @@ def test_calls_are_counted_in_runs_and_in_tasks(tokenizer, tmp_path):
     counts, supports = calls_of(tool_scaffolds(schemas(NEW, CALLED), tokenizer), runs)
     assert counts.tolist() == [0, 20]
     assert supports.tolist() == [0, 7]
+
+
+NAMES = {"get_user": 0, "get_user_details": 3, "details": 2, "s": 4, "get_user_details_of": 0}
+
+
+def calling(names, folder, before, after):
+    """A corpus whose template writes a call's name between two texts, with each name called so often."""
+    tokenizer = conversations.tokenizer_with(
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
+        "{% for call in message.tool_calls or [] %}"
+        + before
+        + "{{ call.function.name }}"
+        + after
+        + "{{ call.function.arguments }}<|/call|>{% endfor %}<|im_end|>\n{% endfor %}"
+    )
+    texts = ["", *(f"{name}: not {other}, {name}" for name in names for other in names)]
+    calls = [name for name, count in names.items() for _ in range(count)]
+    turns = [conversations.call('{"city": "Oslo"}', name, content) for name in calls for content in texts]
+    turns += map(conversations.agent, texts[1:])
+    runs = [Trajectory(f"t{n}", f"t{n}", [conversations.user("Go."), turn]) for n, turn in enumerate(turns)]
+    return lar.Corpus.build(runs, tokenizer, folder)
+
+
+@pytest.mark.parametrize("before", ["<|call|>", "<|call|>to="])
+@pytest.mark.parametrize("after", ["<|message|>", "\n"])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_name_at_an_added_token_is_called_where_nothing_else_stands(
+    tmp_path, before, after, sampled, monkeypatch
+):
+    corpus = calling(NAMES, tmp_path / "corpus", before, after)
+    runs = runs_of(corpus)
+    if sampled:  # all runs that occur twice are in it
+        monkeypatch.setattr("lar.mining.new_tools._SAMPLE", runs.distinct_tokens - 1)
+    scaffolds = tool_scaffolds(schemas(*({**CALLED, "name": name} for name in NAMES)), corpus.tokenizer)
+    assert {(one.begins, one.ends) for one in scaffolds} == {(before == "<|call|>", after == "<|message|>")}
+    expected = [count * (1 + len(NAMES) ** 2) for count in NAMES.values()]
+    single = list(NAMES).index("s")  # one token
+    if len(scaffolds[single].opening) == 1 and sampled:
+        expected[single] = 0
+    for found in calls_of(scaffolds, runs):
+        assert found.tolist() == expected
 
 
 def test_a_run_for_each_piece_with_its_calls():

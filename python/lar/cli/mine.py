@@ -29,12 +29,12 @@ from lar.cli.inputs import (
 )
 from lar.cli.log_report import losses_summary, print_losses
 from lar.cli.next_step import after_mine, print_next
-from lar.cli.no_latents import check_enough_tasks, check_latents
 from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.prose import print_prose
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
+from lar.mining.no_latents import check_enough_tasks, check_latents
 from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Report
 from lar.utils.words import counted

@@ -1,7 +1,9 @@
 """`lar sweep`: find how far units can be reduced before a student loses what its control can do."""
 
 import importlib.util
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from lar.errors import OptionError
 from lar.utils.processes import count
 
 if TYPE_CHECKING:
-    from lar.evaluation.boundary import Sweep
+    from lar.evaluation.boundary import Point, Sweep
 
 FILES = ("result.json", "sweep.png", "sweep.svg")
 
@@ -80,10 +82,10 @@ def command(
     """Distil a student for each entropy gate and number of latents, beside one control, and compare them.
 
     Students are compared on the tasks that CORPUS holds out: by bits per byte, or by --success on the tasks
-    of a world of your own. The result names the largest reduction that loses no more than --tolerance, and
-    the first that does. Before it begins, the command tells about how long it will take. A sweep that was
-    stopped goes on when you start it again. Further sizes and gates can be added: the result has all students
-    of the folder.
+    of a world of your own. The result names the largest reduction before the first that loses more than
+    --tolerance, that first one, and those beyond it that are within the tolerance again. Before it begins,
+    the command tells about how long it will take. A sweep that was stopped goes on when you start it again.
+    Further sizes and gates can be added: the result has all students of the folder.
 
     \b
     Examples:
@@ -124,22 +126,49 @@ def command(
 
 
 def load_function(text: str) -> Callable[..., Any]:
-    """The function that `FILE.py:FUNCTION` names; OptionError where there is none."""
+    """The function that `FILE.py:FUNCTION` names; OptionError where there is none.
+
+    The file is loaded as Python loads a program: it can import what lies beside it.
+    """
     file, _, name = text.rpartition(":")
-    path = Path(file)
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    path = Path(file).resolve()
+    # A name of its own: the file may be called as a package is that others import.
+    spec = (
+        importlib.util.spec_from_file_location(f"lar_success_{path.stem}", path) if path.is_file() else None
+    )
     if not name or spec is None or spec.loader is None:
         raise OptionError(f"--success {text}: give FILE.py:FUNCTION, with a Python file that exists")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     try:
-        spec.loader.exec_module(module)
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
         function = getattr(module, name)
-    except Exception as error:  # the file is a program: it can fail in any way that Python can
+    except (Exception, SystemExit) as error:  # the file is a program: it can fail in any way that Python can
+        sys.modules.pop(spec.name, None)
         raise OptionError(f"--success {text}: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise OptionError(f"--success {text}: {name} is no function")
     loaded: Callable[..., Any] = function
     return loaded
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Python finds the modules in `folder` first; behind all others afterwards, for later imports.
+
+    There they hide no package that a part of this one imports when it is needed.
+    """
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.path.append(str(folder))
+
+
+def _name(point: "Point") -> str:
+    return point.name if point.same_as is None else f"{point.name} (= {point.same_as})"
 
 
 def _print(result: "Sweep", output: Path) -> None:
@@ -148,7 +177,7 @@ def _print(result: "Sweep", output: Path) -> None:
     headings = ["latents", "fewer units", "bits per byte", *(["success"] if result.has_success else [])]
     for heading in headings:
         table.add_column(heading, justify="right")
-    for name, point in [("control", result.control), *((point.name, point) for point in result.points)]:
+    for name, point in [("control", result.control), *((_name(point), point) for point in result.points)]:
         success = [] if point.success_rate is None else [f"{point.success_rate:.1%}"]
         figures = [f"{point.latents:,}", f"{point.reduction:.1%}", f"{point.bits_per_byte:.4f}", *success]
         table.add_row(name, *figures)

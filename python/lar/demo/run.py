@@ -59,8 +59,8 @@ class DemoOptions:
         for name in ("tasks", "training_tasks"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise OptionError(f"seed must not be negative, not {self.seed}")
+        if not 0 <= self.seed < 2**32:  # the range of numpy's seeds
+            raise OptionError(f"seed must be from 0 to {2**32 - 1}, not {self.seed}")
 
 
 def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from lar.mining.tool_schemas import ToolSchema
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.segments import Segments
 
-# Tokens of distinct runs in which the spaces of calls are looked for.
+# Tokens of distinct runs in which the spaces of calls, and calls at added tokens, are looked for.
 _SAMPLE = 4_000_000
 _KEY = "larscaffoldkey"
 
@@ -91,8 +91,42 @@ class NewTools:
 def calls_of(
     scaffolds: Sequence[ToolScaffold], runs: _core.Runs
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How often each of k tools is called in `runs`, and in how many tasks; int64 (k) each."""
-    return frequencies(runs, Segments.of(scaffold.opening for scaffold in scaffolds))
+    """How often each of k tools is called in `runs`, and in how many tasks; int64 (k) each.
+
+    Of many runs a sample is read for the tools whose name stands at an added token.
+    """
+    counts, supports = frequencies(runs, Segments.of(scaffold.opening for scaffold in scaffolds))
+    bare = [number for number, scaffold in enumerate(scaffolds) if scaffold.begins or scaffold.ends]
+    if bare:
+        # A sample has all runs that occur often, but none of one token.
+        read = _RunArrays(*(runs if runs.distinct_tokens <= _SAMPLE else runs.sample(_SAMPLE)).to_arrays())
+        for number in bare:
+            counts[number], supports[number] = read.calls_of(scaffolds[number])
+    return counts, supports
+
+
+class _RunArrays(NamedTuple):
+    """What `Runs.to_arrays` gives."""
+
+    tokens: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.uint64]
+    tasks: NDArray[np.uint32]
+    task_offsets: NDArray[np.int64]
+
+    def calls_of(self, tool: ToolScaffold) -> tuple[int, int]:
+        """The runs that begin or end, or both, with a tool's opening, and their tasks.
+
+        A bare name is also in longer names and in prose, where it has no such border.
+        """
+        length = len(tool.opening)
+        lengths = np.diff(self.offsets)
+        found = np.flatnonzero(lengths == length if tool.begins and tool.ends else lengths >= length)
+        first = self.offsets[:-1] if tool.begins else self.offsets[1:] - length
+        for place, token in enumerate(tool.opening):
+            found = found[self.tokens[first[found] + place] == token]
+        tasks = [self.tasks[self.task_offsets[run] : self.task_offsets[run + 1]] for run in found]
+        return int(self.counts[found].sum()), len(set().union(*(of_run.tolist() for of_run in tasks)))
 
 
 def repeated_runs(pieces: Iterable[Sequence[int]], count: int, support: int) -> _core.Runs:

@@ -41,11 +41,15 @@ class ToolScaffold:
     pieces: stretches of two tokens or more, in the order of the call: before the first value, between two
     values, after the last one. They are those of calls with the required keys alone, and the first of them
     usually begins with `opening`.
+    begins, ends: whether the opening is bare there, the name itself at an added token: such a run of every
+    call begins with the opening, or ends with it.
     """
 
     name: str
     opening: tuple[int, ...]
     pieces: tuple[tuple[int, ...], ...]
+    begins: bool = False
+    ends: bool = False
 
 
 def tool_scaffolds(
@@ -227,13 +231,19 @@ def _scaffold(tool: ToolSchema, writer: _Writer, others: list[_Call]) -> ToolSca
     named = regions[calls[0].named]
     # What calls with any arguments have: a tool may be called with optional keys, or with others first.
     of_others = [r[call.named] for call in others for r in call.regions(tool.name, tokenizer)]
-    openings = _stretches(reduce(_both, of_others, named), tokenizer)
+    in_all = reduce(_both, of_others, named)
+    openings = _stretches(in_all, tokenizer)
     opening = next((stretch for stretch in openings if stretch[-1].end > 0), None)
     if opening is None:
         raise _refusal(f"no token of {tool.name!r} is fixed")
     stretches = [stretch for region in regions for stretch in _stretches(region, tokenizer)]
+    added = [token for token in in_all if token.id in tokenizer.barriers]
     return ToolScaffold(
-        tool.name, _ids(opening), tuple(_ids(stretch) for stretch in stretches if len(stretch) >= 2)
+        name=tool.name,
+        opening=_ids(opening),
+        pieces=tuple(_ids(stretch) for stretch in stretches if len(stretch) >= 2),
+        begins=opening[0].begin == 0 and any(token.end == 0 for token in added),
+        ends=any(token.begin == opening[-1].end == len(tool.name) for token in added),
     )
 
 

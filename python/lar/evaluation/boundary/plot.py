@@ -42,7 +42,7 @@ def picture(sweep: Sweep) -> dict[str, Any]:
         "title": "fewer units than base tokens",
         "axis": {"format": ".0%"},
     }
-    names = list(dict.fromkeys(_gate(point) for point in sweep.points))
+    names = list(dict.fromkeys(_gate(point) for point in sweep.students))
     colour = {"field": "gate", "type": "nominal", "title": "entropy gate", "scale": {"domain": names}}
     dots = {"x": x, "y": y, "color": colour, "tooltip": {"field": "label"}}
     limit = {"y": {"datum": _limit(sweep)}}
@@ -64,7 +64,7 @@ def picture(sweep: Sweep) -> dict[str, Any]:
         "width": WIDTH,
         "height": HEIGHT,
         "background": "white",
-        "data": {"values": [_row(sweep, point) for point in sweep.points]},
+        "data": {"values": [_row(sweep, point) for point in sweep.students]},
         "layer": layers,
     }
 

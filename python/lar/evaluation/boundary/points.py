@@ -1,5 +1,6 @@
 """The students of a sweep as points, and the boundary that they show."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import mean, stdev
@@ -15,6 +16,7 @@ class Point:
     gate: the entropy gate of its latents, None without one. size: how many were asked for; latents: how many
     there are. reduction, prompt_reduction: of the agent's text and of what it only reads. bits_per_byte: of
     the agent's text. success: for each task of the caller's world whether it was solved, None without one.
+    same_as: the name of the point with the same latents whose student this is, None where it has its own.
     """
 
     gate: str | None
@@ -24,6 +26,7 @@ class Point:
     prompt_reduction: float
     bits_per_byte: float
     success: tuple[bool, ...] | None = None
+    same_as: str | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +58,8 @@ def name_of(gate: str | None, size: int) -> str:
 class Boundary:
     """Where students begin to lose more than the tolerance.
 
-    best: the point with the largest reduction below the collapse; None if the very first one collapses.
+    best: the point with the largest reduction below the collapse; None if the very first one collapses, or
+    the control solves no task.
     collapse: the point with the smallest reduction that loses more; None if none does.
     """
 
@@ -80,6 +84,11 @@ class Sweep:
         """Whether success was measured; else the points are compared by bits per byte."""
         return self.control.success is not None
 
+    @property
+    def control_fails(self) -> bool:
+        """Whether the control solves no task."""
+        return self.control.success is not None and not any(self.control.success)
+
     def loss(self, point: Point) -> float:
         """What a point loses against the control, in the measure of `tolerance`; below zero if it gains."""
         if self.control.success is None or point.success is None:
@@ -99,8 +108,13 @@ class Sweep:
 
     @property
     def boundary(self) -> Boundary:
-        """The points in the order of their reduction, up to the first that loses more than the tolerance."""
+        """The points in the order of their reduction, up to the first that loses more than the tolerance.
+
+        Of a control without success there is none: what it cannot do, no student can lose.
+        """
         best = None
+        if self.control_fails:
+            return Boundary(None, None)
         for point in self.by_reduction():
             if not self.is_within(point):
                 return Boundary(best, point)
@@ -108,8 +122,13 @@ class Sweep:
         return Boundary(best, None)
 
     def by_reduction(self) -> list[Point]:
-        """The points, those with the smallest reduction first; of equal ones the better first."""
-        return sorted(self.points, key=lambda point: (point.reduction, self.loss(point)))
+        """The students, those with the smallest reduction first; of equal ones the better first."""
+        return sorted(self.students, key=lambda point: (point.reduction, self.loss(point)))
+
+    @property
+    def students(self) -> list[Point]:
+        """The points with a student of their own."""
+        return [point for point in self.points if point.same_as is None]
 
     def to_dict(self) -> dict[str, Any]:
         """The sweep as JSON-ready values, with what follows from it."""
@@ -128,7 +147,23 @@ class Sweep:
         }
 
     def in_words(self) -> str:
-        """The recommendation as one or two sentences."""
+        """The recommendation, and which settings share a student, as a few sentences."""
+        return " ".join([self._recommendation(), *self._shared()])
+
+    def _shared(self) -> Iterator[str]:
+        shared: dict[str, list[str]] = {}
+        for point in self.points:
+            if point.same_as is not None:
+                shared.setdefault(point.same_as, []).append(point.name)
+        for student, names in shared.items():
+            yield f"{', '.join(names)}: the same latents as {student}, so one student."
+
+    def _recommendation(self) -> str:
+        if self.control_fails:
+            return (
+                "The control solves no task, so no student can lose any, and no setting is recommended."
+                " Train longer, or take easier tasks."
+            )
         boundary, limit = self.boundary, self._amount(self.tolerance)
         if boundary.best is None:
             return f"{self._too_much(limit)} Train longer, or use a stricter gate."
@@ -136,25 +171,27 @@ class Sweep:
         if boundary.collapse is None:
             return f"{best} No setting loses more than {limit}, so a larger reduction may be possible."
         collapse = boundary.collapse
-        return (
-            f"{best} The first that loses more than {limit}: {_described(collapse)}, {self._lost(collapse)}."
-        )
+        first = f"The first that loses more than {limit}: {_described(collapse)}, {self._lost(collapse)}."
+        later = [point for point in self._within() if point.reduction > collapse.reduction]
+        beyond = f" Beyond it, and within that again: {self._listed(later)}." if later else ""
+        return f"{best} {first}{beyond}"
 
     def _too_much(self, limit: str) -> str:
         """That the smallest reduction loses too much, and which points do not."""
         first = self.by_reduction()[0]
         lost = f"{_described(first)} loses {self._lost(first)}."
-        within = [
-            f"{_described(point)} loses {self._lost(point)}"
-            for point in self.by_reduction()
-            if self.is_within(point)
-        ]
-        if not within:
+        if not (within := self._within()):
             return f"No setting loses less than {limit}: {lost}"
         return (
             f"The smallest reduction already loses more than {limit}: {lost} Within that:"
-            f" {'; '.join(within)}."
+            f" {self._listed(within)}."
         )
+
+    def _within(self) -> list[Point]:
+        return [point for point in self.by_reduction() if self.is_within(point)]
+
+    def _listed(self, points: list[Point]) -> str:
+        return "; ".join(f"{_described(point)} loses {self._lost(point)}" for point in points)
 
     def _lost(self, point: Point) -> str:
         error = self.error(point)

@@ -1,9 +1,8 @@
 """Trains a student for each entropy gate and size of vocabulary, beside one control, and compares them."""
 
-import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,20 @@ from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import CorpusError, OptionError
+from lar.evaluation.boundary.claim import claim, place_of
 from lar.evaluation.boundary.plot import write_pictures
 from lar.evaluation.boundary.points import Point, Sweep, name_of
 from lar.evaluation.reduction import evaluate
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import mine
-from lar.utils.files import check_usable, read_json, write_json
+from lar.mining.no_latents import why_none
+from lar.utils.files import read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
 from lar.utils.words import about_hours, counted
+from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-SWEEP_FILE = "sweep.json"
 RESULT_FILE = "result.json"
 CONTROL = "control"
 TIMED_STEPS = 4
@@ -84,23 +85,26 @@ def sweep(
         output: the folder of all students and figures. A student that is there is not trained again, so a
             sweep that was stopped goes on. `result.json` and the pictures `sweep.svg` and `sweep.png` are
             written at the end, with all points of the folder, also those of other settings that were measured
-            before; the pictures need the extra `report`.
+            before; the pictures need the extra `report`. Settings with the same latents share one student.
         options: see `SweepOptions`.
         distillation: the options of all students and of the control.
         success: measures a student by a world's tasks, which none of the students has learnt; without it,
-            students are compared by bits per byte. A folder's students are measured by one function, and by
-            as many tasks as its control.
+            students are compared by bits per byte. A folder's students are measured by one function, whose
+            file stays as it is, and by as many tasks as its control. Students that were compared without it
+            are measured by it in a later call.
         progress: counts the steps of all students; its notes name them.
         announce: gets one line before the work begins: how many students there are, and about how long their
             training takes, by the time of a few steps of the first one with latents.
 
     Raises:
         CorpusError: the corpus has no split.
-        OptionError: an option has no meaning, or `output` holds something else or a sweep with other options;
-            or `success` returns something else than one bool for each of the control's tasks.
+        OptionError: an option has no meaning, or a setting finds no latent; or `output` holds something else,
+            or a sweep with other options, weights of the model or entropies; or `success` returns something
+            else than one bool for each of the control's tasks.
     """
     work = _Work(corpus, Path(model), Path(output), options, distillation, success, progress)
     work.claim()
+    work.mine()
     if announce is not None:
         work.announce(announce)
     result = work.run()
@@ -133,41 +137,45 @@ class _Work:
         self._distillation = distillation or DistillOptions()
         self._success = success
         self._settings = list(self._options.settings())
+        self._all: dict[str, tuple[str | None, int]] = {}  # the settings and the folder's others, by name
+        self._same: dict[str, str] = {}  # of a setting with the latents of another, that one's name
         self._progress = Passes(progress, len(self._settings) + 1, self._distillation.max_steps or 1)
 
     def claim(self) -> None:
-        """Record the options in a new or empty folder; raises OptionError for a folder of something else."""
-        check_usable(self._output, SWEEP_FILE)
-        wanted = {
-            "corpus": str(self._corpus.path),
-            "split": None if self._corpus.own_split is None else asdict(self._corpus.own_split),
-            "tokens": self._corpus.num_tokens,
-            "model": str(self._model),
-            "distillation": self._distillation.to_dict(),
-            "success": None if self._success is None else _place_of(self._success),
-        }
-        file = self._output / SWEEP_FILE
-        if not file.is_file():
-            write_json(file, wanted)
-            return
-        found = read_json(file)
-        if different := [name for name, value in wanted.items() if found.get(name) != value]:
-            raise OptionError(
-                f"{self._output}: a sweep with another {' and '.join(different)}; choose another"
-            )
+        """Record what is compared; raises OptionError for a folder of something else."""
+        gated = any(gate is not None for gate, _ in self._settings)
+        claim(self._output, self._corpus, self._model, self._distillation, self._success, gated=gated)
+
+    def mine(self) -> None:
+        """Mine all settings, before hours of training; of those with the same latents one gets a student.
+
+        Raises:
+            OptionError: a setting finds no latent: its student would be a second control.
+        """
+        asked = {name_of(gate, size): (gate, size) for gate, size in self._settings}
+        self._all = asked | {point.name: (point.gate, point.size) for point in self._earlier()}
+        students: dict[str, str] = {}
+        for name in sorted(self._all, key=lambda name: not self._is_there(name)):
+            latents = self._mined(name, *self._all[name]).latents
+            # Sorted: mining numbers the same latents in another order when it was asked for more.
+            digest = latents_digest(sorted(latent.tokens for latent in latents))
+            student = students.setdefault(digest, name)
+            if student != name and not self._is_there(name):
+                self._same[name] = student
 
     def announce(self, announce: Callable[[str], None]) -> None:
         """Tell how long the students that are not there will take."""
-        missing = [name for name in self._names() if not (self._file(name).is_file() or self._trained(name))]
+        names = [name for name in self._names() if name not in self._same]
+        missing = [name for name in names if not self._is_there(name)]
         if missing:
-            announce(f"{len(missing)} of {len(self._names())} students to train, {self._time(len(missing))}")
+            announce(f"{len(missing)} of {len(names)} students to train, {self._time(len(missing))}")
 
     def run(self) -> Sweep:
         """All points."""
         control = self._point(CONTROL, None, 0)
-        points = [self._point(name_of(gate, size), gate, size) for gate, size in self._settings]
+        own = {name: self._point(name, *of) for name, of in self._all.items() if name not in self._same}
         self._progress.end()
-        points += self._earlier()
+        points = [own.get(name) or self._repeated(name, own[self._same[name]]) for name in self._all]
         tolerance = self._options.tolerance
         if tolerance is None:
             tolerance = 0.01 if self._success else 0.05
@@ -181,6 +189,11 @@ class _Work:
         found = [_stored(file) for file in files if self._trained(file.stem)]
         return sorted(found, key=lambda point: (point.gate or "", point.size))
 
+    def _repeated(self, name: str, point: Point) -> Point:
+        """The point of a setting whose latents are those of another one's student."""
+        gate, size = self._all[name]
+        return replace(point, gate=gate, size=size, same_as=point.name)
+
     def _names(self) -> list[str]:
         return [CONTROL, *(name_of(gate, size) for gate, size in self._settings)]
 
@@ -192,6 +205,9 @@ class _Work:
 
     def _trained(self, name: str) -> bool:
         return (self._folder(name) / OPTIONS_FILE).is_file()
+
+    def _is_there(self, name: str) -> bool:
+        return self._file(name).is_file() or self._trained(name)
 
     def _time(self, students: int) -> str:
         """About how long the training of so many students takes."""
@@ -214,13 +230,20 @@ class _Work:
         return f"{counted(steps, 'step')} each: {about_hours(hours)} of training, and the evaluations"
 
     def _point(self, name: str, gate: str | None, size: int) -> Point:
-        """A point; its student is trained unless it is there, and measured unless that was done."""
+        """A point; its student is trained unless it is there, and measured unless that was done.
+
+        A point that was measured by bits per byte alone gains its success.
+        """
         file = self._file(name)
         annotate(self._progress, name)
-        if file.is_file():
-            return _stored(file)
+        point = _stored(file) if file.is_file() else None
+        if point is not None and (self._success is None or point.success is not None):
+            return point
         vocabulary = None if name == CONTROL else self._mined(name, gate, size)
-        point = self._measured(self._student(name, vocabulary), vocabulary, gate, size)
+        student = self._student(name, vocabulary)
+        point = point or self._measured(student, vocabulary, gate, size)
+        if self._success is not None:
+            point = replace(point, success=self._solved(self._success, student))
         write_json(file, point.to_dict())
         return point
 
@@ -233,7 +256,10 @@ class _Work:
     def _mined(self, name: str, gate: str | None, size: int) -> LatentVocabulary:
         folder = self._output / name / "vocabulary"
         if not folder.is_dir():
-            mine(self._corpus, size, max_entropy=gate).save(folder)
+            mined = mine(self._corpus, size, max_entropy=gate)
+            if mined.size == 0:
+                raise OptionError(f"{name}: no latents, so leave it out: {why_none(mined.mining)}")
+            mined.save(folder)
         return LatentVocabulary.load(folder)
 
     def _measured(
@@ -248,16 +274,16 @@ class _Work:
             reduction=0.0 if counts is None else counts.reduction,
             prompt_reduction=0.0 if counts is None else counts.prompt_reduction,
             bits_per_byte=bits.bits_per_byte,
-            success=None if self._success is None else self._solved(self._success, student),
         )
 
     def _solved(self, success: Success, student: Student) -> tuple[bool, ...]:
         """For each task whether it was solved; OptionError unless these are as many as the control's."""
         solved = _bools(success, success(student))
         control = self._file(CONTROL)
-        if control.is_file() and len(of_control := _stored(control).success or ()) != len(solved):
+        of_control = _stored(control).success if control.is_file() else None
+        if of_control is not None and len(of_control) != len(solved):
             raise OptionError(
-                f"{_place_of(success)} returned {len(solved)} tasks, and {len(of_control)} for the control:"
+                f"{place_of(success)} returned {len(solved)} tasks, and {len(of_control)} for the control:"
                 " students are compared by the same tasks"
             )
         return solved
@@ -272,17 +298,7 @@ def _bools(success: Success, returned: Any) -> tuple[bool, ...]:
     except (TypeError, ValueError):
         pass  # no sequence, or one of things that are no numbers
     shown = repr(returned).splitlines()[0][:60]
-    raise OptionError(f"{_place_of(success)} must return one bool for each task, not {shown}")
-
-
-def _place_of(success: Success) -> str:
-    """A function as FILE:FUNCTION; of other things that can be called, their class."""
-    function: Any = success if hasattr(success, "__qualname__") else type(success)
-    try:
-        file = inspect.getsourcefile(function)
-    except (OSError, TypeError):  # it is of the interpreter, or was typed into it
-        file = None
-    return f"{Path(file).resolve() if file else function.__module__}:{function.__qualname__}"
+    raise OptionError(f"{place_of(success)} must return one bool for each task, not {shown}")
 
 
 def _stored(file: Path) -> Point:

@@ -156,6 +156,7 @@ class StudentRow(BaseModel):
     bits_per_byte: float = Field(gt=0)
     success: list[bool] | None = Field(default=None, min_length=1)
     loss: float | None = None
+    same_as: str | None = None
 
 
 class SweepFile(BaseModel):

@@ -112,6 +112,7 @@ def _boundary(sweep: SweepFile) -> charts.Picture:
     points = [
         {"gate": one.gate or "none", "size": one.size, "x": one.reduction, "y": kept(one)}
         for one in sweep.points
+        if one.same_as is None
     ]
     control = kept(sweep.control)
     limit = control - sweep.tolerance if by_success else control * (1 + sweep.tolerance)

@@ -26,10 +26,11 @@ def check_enough_tasks(corpus: Corpus, min_support: int) -> None:
 def check_latents(vocabulary: Any) -> None:
     """Raise OptionError if mining found no latent; the message names the option that left none."""
     if vocabulary.size == 0:
-        raise OptionError(f"no latents, so nothing was written: {_reason(vocabulary.mining)}")
+        raise OptionError(f"no latents, so nothing was written: {why_none(vocabulary.mining)}")
 
 
-def _reason(mining: dict[str, Any]) -> str:
+def why_none(mining: dict[str, Any]) -> str:
+    """The option that left no latent, and what helps, by the record of the mining."""
     if mining["candidates"] == 0:
         gate = " of tokens that pass the entropy gate (--max-entropy)" if mining["max_entropy"] else ""
         return (
