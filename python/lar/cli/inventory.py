@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.cli.next_step import is_model
+from lar.cli.pairs import are_a_pair
 from lar.cli.reading import is_trajectories, number_of_trajectories
 from lar.cli.run import RUN_FILE, STAGES, again
 from lar.corpus import Corpus
@@ -75,6 +76,8 @@ def _goes_with(result: Found, other: Found) -> bool:
     same = bool(shared) and all(result.keys[name] == other.keys[name] for name in shared)
     if other.kind == "vocabulary":  # its latents decide: a student may learn other tasks
         return same
+    if (result.kind, other.kind) == ("control", "student"):
+        return same and are_a_pair(result.path, other.path)
     return same and result.tasks <= other.tasks
 
 
