@@ -11,6 +11,7 @@ from lar.corpus.manifest import Manifest
 from lar.corpus.seen_tasks import digests_of
 from lar.trajectories import write_trajectories
 from lar.utils.task_digests import TRAINED_FILE, write_digests
+from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
 STEPS = ("--max-steps", "1", "--max-length", "200", "--device", "cpu", "--lora-rank", "4")
@@ -141,6 +142,45 @@ def test_what_was_stopped_or_is_broken_is_named(run, done, status, folder):
     assert shown.count("run the same command again to continue") == 2
     assert "latent_vocabulary.json: not JSON" in shown
     assert "1 temporary file" in shown
+
+
+def student_in(folder, vocabulary, tasks, record):
+    """A folder with the files of a student that the inventory reads."""
+    vocabulary.save(folder / "vocabulary")
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "distillation.json").write_text(json.dumps(record))
+    write_digests(folder / TRAINED_FILE, tasks)
+
+
+def test_a_renewed_vocabulary_and_student_go_with_the_new_corpus(done, run, status, folder):
+    """An update has seen the tasks of the earlier corpus too, and so has a student that starts from one."""
+    model = folder / "model"
+    for name, first in (("corpus", 0), ("new-corpus", 100)):
+        write_trajectories(toy.trajectories(24, first=first), folder / "logs.jsonl")
+        common = ("--tokenizer", model, "--hold-out", "0.3", "-o", folder / name)
+        done("corpus", folder / "logs.jsonl", *common)
+    corpora = [str(folder / "corpus"), str(folder / "new-corpus")]
+    done("mine", corpora[0], "--size", "4", "-o", folder / "vocabulary")
+    assert status()[1] == ["mine", "score"]
+    done("mine", corpora[1], "--update", folder / "vocabulary", "-o", folder / "updated")
+    found, steps = status()
+    assert found["vocabulary"]["goes_with"] == corpora[:1]
+    assert found["updated"]["goes_with"] == corpora
+    assert steps == ["evaluate", "distill"]
+    assert f"Next: lar evaluate {corpora[1]} {folder / 'updated'}" in run("status", folder)[1]
+    tasks = [digests_of(Corpus.load(path).training) for path in corpora]
+    split = {"hold_out": 0.3, "seed": 0}
+    record = {"base_fingerprint": "0" * 8, "steps": 1, "split": split, "options": {"control": False}}
+    old = LatentVocabulary.load(folder / "vocabulary")
+    student_in(folder / "student", old, tasks[0], record)
+    assert status()[1] == ["evaluate", "distill"]  # the new corpus has no student yet
+    new = LatentVocabulary.load(folder / "updated")
+    student_in(folder / "new-student", new, tasks[0] | tasks[1], record)
+    found, steps = status()
+    assert found["student"]["goes_with"][:1] == corpora[:1]
+    assert found["new-student"]["goes_with"][:2] == corpora
+    assert steps == ["distill", "evaluate", "export"]
+    assert str(folder / "new-student") in run("status", folder)[1].splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from lar.cli.run import RUN_FILE, STAGES, again
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE, Manifest
 from lar.corpus.scores import TeacherRecord, scores_file
-from lar.corpus.seen_tasks import digests_of
 from lar.corpus.selection import Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import LarError
@@ -20,7 +19,7 @@ from lar.serving.export.serve_flags import lora_flags
 from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
 from lar.utils.files import read_json
 from lar.utils.paths import is_file
-from lar.utils.task_digests import TRAINED_FILE, read_digests
+from lar.utils.task_digests import TRAINED_FILE, read_digests, task_digest
 from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
@@ -36,8 +35,8 @@ class Found:
     """A result in a folder.
 
     facts: figures and options, by name. keys: fingerprints of the tokenizer and of the teacher, and a digest
-    of the latents. tasks: digests of the tasks that it was made of. goes_with: the paths
-    of the other results that it was made of, or with.
+    of the latents. tasks: digests of the tasks that it was made of. task_names: of a corpus their names, by
+    which a split holds them out. goes_with: the paths of the other results that it was made of, or with.
     """
 
     path: Path
@@ -46,11 +45,14 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     tasks: frozenset[str] = frozenset()
+    task_names: frozenset[str] = frozenset()
     goes_with: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
-        return {**asdict(self), "path": str(self.path), "tasks": len(self.tasks)}
+        values = {**asdict(self), "path": str(self.path), "tasks": len(self.tasks)}
+        del values["task_names"]
+        return values
 
 
 def inventory(folder: Path) -> list[Found]:
@@ -68,8 +70,22 @@ def leftovers(folder: Path) -> list[Path]:
     return sorted(folder.glob(".*.partial"))
 
 
+def is_made_of(result: Found, corpus: Found) -> bool:
+    """Whether a result has learnt the tasks of `corpus`: all those that its split leaves for training.
+
+    It may have learnt more: of the corpus of an earlier result that it began with, or with its teacher. A
+    result without a split may be of a part of the corpus.
+    """
+    split = split_of(result)
+    if (split is None or not result.tasks) and result.tasks <= corpus.tasks:
+        return True
+    split = split or split_of(corpus)
+    names = [name for name in corpus.task_names if split is None or not split.holds_out(name)]
+    return bool(names) and result.tasks.issuperset(map(task_digest, names))
+
+
 def _goes_with(result: Found, other: Found) -> bool:
-    """Whether `result` was made of or with `other`: their keys are equal, its tasks are the other's too."""
+    """Whether `result` was made of or with `other`: their keys are equal, and it has learnt its tasks."""
     if other.kind not in _PARTNERS.get(result.kind, ()):
         return False
     shared = result.keys.keys() & other.keys.keys()
@@ -78,7 +94,7 @@ def _goes_with(result: Found, other: Found) -> bool:
         return same
     if (result.kind, other.kind) == ("control", "student"):
         return same and are_a_pair(result.path, other.path)
-    return same and result.tasks <= other.tasks
+    return same and (is_made_of(result, other) if other.kind == "corpus" else result.tasks <= other.tasks)
 
 
 def _recognized(entry: Path) -> Found | None:
@@ -135,7 +151,8 @@ def _read_corpus(found: Found) -> None:
         found.keys["model"] = teacher.fingerprint
     found.keys["tokenizer"] = manifest.tokenizer_fingerprint
     if manifest.complete:
-        found.tasks = digests_of(Corpus.load(found.path))
+        found.task_names = frozenset(Corpus.load(found.path).tasks)
+        found.tasks = frozenset(map(task_digest, found.task_names))
 
 
 def _read_vocabulary(found: Found) -> None:

@@ -97,7 +97,7 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
     Also whether one of the later ones may be run instead ("or"), or is to follow ("then").
     """
     from lar.cli import next_step
-    from lar.cli.inventory import COMPLETE
+    from lar.cli.inventory import COMPLETE, is_made_of
     from lar.cli.run import STAGES, again
 
     of = {kind: [one for one in found if (one.kind, one.state) == (kind, COMPLETE)] for kind in _STAGES}
@@ -115,7 +115,9 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
     students = [
         one
         for one in of["student"]
-        if one.keys["tokenizer"] == corpus.keys["tokenizer"] and not one.tasks & held_out
+        if one.keys["tokenizer"] == corpus.keys["tokenizer"]
+        and is_made_of(one, corpus)
+        and not one.tasks & held_out
     ]
     if students:
         return "then", _from_a_student(corpus.path, students[-1])
