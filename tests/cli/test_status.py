@@ -9,6 +9,8 @@ import pytest
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.seen_tasks import digests_of
+from lar.evaluation.boundary import Point, Sweep
+from lar.evaluation.boundary.sweep import RESULT_FILE, SWEEP_FILE
 from lar.trajectories import write_trajectories
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -283,6 +285,44 @@ def test_a_run_that_was_stopped_is_to_go_on(done, run, folder):
     code, shown, _ = run("status", folder / "run")
     assert code == 0
     assert "not the record of a run" in shown
+
+
+def test_a_sweep_is_seen_with_its_recommendation(run, folder):
+    sweep = folder / "sweep"
+    (sweep / "none-8" / "student").mkdir(parents=True)
+    settings = {"model": str(folder / "model"), "split": {"hold_out": 0.2, "seed": 0}}
+    (sweep / SWEEP_FILE).write_text(json.dumps(settings))
+    code, shown, err = run("status", sweep)
+    assert code == 0, err
+    assert shown.startswith(f"sweep: {sweep} (stopped)\n")
+    assert "run the same command again to continue" in shown
+    assert "Next:" not in shown
+    control = Point(None, 0, 0, 0.0, 0.0, 1.0)
+    for bits, recommended in ((1.02, "none-8"), (2.0, None)):
+        result = Sweep(control, (Point(None, 8, 8, 0.5, 0.0, bits),), 0.05)
+        (sweep / RESULT_FILE).write_text(json.dumps(result.to_dict()))
+        for place in (sweep, folder):
+            code, shown, err = run("status", place)
+            assert code == 0, err
+            assert f"sweep: {sweep}\n" in shown
+            assert "1 students, measure bits_per_byte, tolerance 0.05" in shown
+            assert (f"recommended {recommended}" in shown) is (recommended is not None)
+            export = f"Next: lar export {sweep / 'none-8' / 'student'} -o {sweep / 'export'}"
+            assert (export in shown) is (recommended is not None)
+            assert "lar import" not in shown
+
+
+def test_a_vocabulary_or_a_student_alone_is_gone_on_with(run, tmp_path, vocabulary):
+    alone = tmp_path / "vocabulary"
+    vocabulary.save(alone)
+    for place in (tmp_path, alone):
+        code, shown, err = run("status", place)
+        assert code == 0, err
+        assert f"Next: lar evaluate LOGS {alone}" in shown
+        assert f"or: lar corpus LOGS --tokenizer {alone / 'tokenizer'} -o {tmp_path / 'corpus'}" in shown
+    student = tmp_path / "student"
+    student_in(student, vocabulary, [], {"base_fingerprint": "0", "steps": 1, "options": {"control": False}})
+    assert f"Next: lar export {student} -o {tmp_path / 'export'}" in run("status", tmp_path)[1]
 
 
 def test_an_empty_folder_and_none(run, tmp_path):

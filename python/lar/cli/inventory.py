@@ -25,7 +25,9 @@ from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
 COMPLETE, STOPPED, BROKEN = "complete", "stopped", "broken"
 DEMO_FILE = "demo.json"
-COUNTS = ("trajectories", "tokens", "latents", "steps", "tasks")  # facts that are whole numbers
+# Of `lar.evaluation.boundary.sweep`, whose import would load torch.
+SWEEP_FILE, SWEEP_RESULT = "sweep.json", "result.json"
+COUNTS = ("trajectories", "tokens", "latents", "steps", "tasks", "students")  # facts that are whole numbers
 _CHECKPOINTS = ".checkpoints"
 _EXPORTED_VOCABULARY = "latent_vocabulary"
 
@@ -201,6 +203,18 @@ def _read_demo(found: Found) -> None:
     found.facts |= {name: record.get(name) for name in ("tasks", "reduction", "success_change")}
 
 
+def _read_sweep(found: Found) -> None:
+    """A sweep has its result when it ends: its students, and the setting to take if there is one."""
+    settings = read_json(found.path / SWEEP_FILE)
+    found.facts |= {"teacher": settings["model"], "split": settings["split"]}
+    if not is_file(found.path / SWEEP_RESULT):
+        found.state = STOPPED
+        return
+    result = read_json(found.path / SWEEP_RESULT)
+    found.facts["students"] = len(result["points"])
+    found.facts |= {name: result.get(name) for name in ("measure", "tolerance", "recommended")}
+
+
 def _read_checkpoints(found: Found) -> None:
     """Checkpoints are removed when their run ends: these are of one that was stopped, or still runs."""
     steps = [int(path.name.split("-")[1]) for path in found.path.glob("checkpoint-*")]
@@ -229,6 +243,7 @@ def _has(name: str) -> Callable[[Path], bool]:
 _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
     "demo": (_has(DEMO_FILE), _read_demo),
     "run": (_has(RUN_FILE), _read_run),
+    "sweep": (_has(SWEEP_FILE), _read_sweep),
     "trajectories": (is_trajectories, _read_trajectories),
     "corpus": (_has(MANIFEST_FILE), _read_corpus),
     "export": (_has(EXPORT_FILE), _read_export),
@@ -240,7 +255,7 @@ _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
 }
 _ORDER = [
     *("demo", "run", "trajectories", "model", "adapted model", "corpus", "vocabulary", "checkpoints"),
-    *("student", "control", "export"),
+    *("student", "control", "sweep", "export"),
 ]
 _PARTNERS = {
     "vocabulary": ("corpus",),

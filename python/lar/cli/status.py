@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def command(folder: Path, as_json: bool) -> None:
     """Show what lies in FOLDER (the present one if none is given), what goes with what, and what to do next.
 
-    Trajectories, corpora, vocabularies, models, students, controls, exports and demos are recognized, each
-    with its state and its options. What goes with what is found by fingerprints of models, latents and tasks.
+    Trajectories, corpora, vocabularies, models, students, controls, sweeps, exports and demos are recognized,
+    each with its state and its options. What goes with what is found by fingerprints of models, latents and
+    tasks.
 
     \b
     Examples:
@@ -108,8 +109,11 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
         last = of["export"][-1]
         lora = last.facts.get("form") == "lora"
         return "or", next_step.after_export(last.path, lora=lora, gguf=last.facts["gguf"])
+    sweeps = [sweep for sweep in found if sweep.kind == "sweep"]
+    if sweeps and (sweeps[-1].path == folder or not of["corpus"]):
+        return "or", _from_a_sweep(sweeps[-1])
     if not of["corpus"]:
-        return "or", _to_a_corpus(folder, of["trajectories"])
+        return "or", _without_a_corpus(folder, of)
     corpus = of["corpus"][-1]
     held_out = _held_out(corpus.path)
     students = [
@@ -121,6 +125,8 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
     ]
     if students:
         return "then", _from_a_student(corpus.path, students[-1])
+    if sweeps and (export := _from_a_sweep(sweeps[-1])):
+        return "or", export
     return "or", _from_a_corpus(corpus, of["vocabulary"])
 
 
@@ -134,6 +140,28 @@ def _held_out(corpus: Path) -> frozenset[str]:
 
 
 _STAGES = ("run", "trajectories", "corpus", "vocabulary", "student", "export")
+
+
+def _from_a_sweep(sweep: "Found") -> list["Command"]:
+    """Export the student that the sweep recommends, if it has ended and there is one."""
+    best = sweep.facts.get("recommended")
+    if not isinstance(best, str):
+        return []
+    return [("lar", "export", sweep.path / best / "student", "-o", sweep.path / "export")]
+
+
+def _without_a_corpus(folder: Path, of: dict[str, list["Found"]]) -> list["Command"]:
+    """Export a student, measure a vocabulary on logs or make a corpus for it; else begin with logs."""
+    from lar.cli.next_step import LOGS, beside
+
+    if of["student"]:
+        path = of["student"][-1].path
+        return [("lar", "export", path, "-o", beside(path, "export"))]
+    if of["vocabulary"] and not of["trajectories"]:
+        path = of["vocabulary"][-1].path
+        corpus = ("lar", "corpus", LOGS, "--tokenizer", path / "tokenizer", "-o", beside(path, "corpus"))
+        return [("lar", "evaluate", LOGS, path), corpus]
+    return _to_a_corpus(folder, of["trajectories"])
 
 
 def _to_a_corpus(folder: Path, trajectories: list["Found"]) -> list["Command"]:
