@@ -325,6 +325,14 @@ def test_a_vocabulary_or_a_student_alone_is_gone_on_with(run, tmp_path, vocabula
     assert f"Next: lar export {student} -o {tmp_path / 'export'}" in run("status", tmp_path)[1]
 
 
+def test_figures_that_are_0_are_shown(run, tmp_path):
+    record = {"tasks": 40, "reduction": 0.5, "success_change": 0.0}
+    (tmp_path / "demo.json").write_text(json.dumps(record))
+    assert "40 tasks, reduction 0.5, success change 0\n" in run("status", tmp_path)[1]
+    (tmp_path / "demo.json").write_text(json.dumps(record | {"tasks": 0, "success_change": None}))
+    assert "0 tasks, reduction 0.5\n" in run("status", tmp_path)[1]
+
+
 def test_an_empty_folder_and_none(run, tmp_path):
     code, shown, _ = run("status", tmp_path)
     assert code == 0

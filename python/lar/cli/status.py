@@ -75,7 +75,9 @@ def _fact(name: str, value: Any) -> str:
     """A figure or an option in words; empty for what only --json lists."""
     from lar.cli.inventory import COUNTS
 
-    if value in (None, False) or name in ("options", "format_version", "size"):
+    if value is None or value is False or name in ("options", "format_version", "size"):
+        return ""
+    if name == "prompt_weight" and not value:  # prompts were not mined
         return ""
     if name == "split":
         return f"hold out {value['hold_out']:g} (seed {value['seed']})"
