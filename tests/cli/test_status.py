@@ -333,6 +333,44 @@ def test_figures_that_are_0_are_shown(run, tmp_path):
     assert "0 tasks, reduction 0.5\n" in run("status", tmp_path)[1]
 
 
+def test_of_several_the_last_is_that_of_the_largest_number(done, run, folder):
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    corpus = folder / "corpus"
+    common = ("--tokenizer", folder / "model", "--hold-out", "0.3", "-o", corpus)
+    done("corpus", folder / "logs.jsonl", *common)
+    names = ["vocabulary", "vocabulary-2", "vocabulary-9", "vocabulary-10"]
+    for name in names:
+        done("mine", corpus, "--size", "4", "-o", folder / name)
+    shown = run("status", folder)[1]
+    lines = [line for line in shown.splitlines() if line.startswith("vocabulary: ")]
+    assert lines == [f"vocabulary: {folder / name}" for name in names]
+    assert f"Next: lar evaluate {corpus} {folder / 'vocabulary-10'}\n" in shown
+
+
+def test_a_finished_result_beside_its_place_is_named(run, tmp_path, vocabulary):
+    place = tmp_path / "my.vocabulary"
+
+    def failing(path, target):
+        if Path(path).name.endswith(".finished"):
+            raise OSError(16, "Device or resource busy")
+        return rename(path, target)
+
+    rename = Path.rename
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", failing)
+        with pytest.raises(OSError, match="kept as"):
+            vocabulary.save(place)
+    [kept] = tmp_path.iterdir()
+    code, shown, err = run("status", tmp_path)
+    assert code == 0, err
+    line = "a finished result that could not be moved to its place; if nothing is running: "
+    assert shown == f"{line}mv {kept} {place}\n"
+    value = json.loads(run("status", tmp_path, "--json")[1])
+    assert (value["finished"], value["next"]) == ({str(kept): str(place)}, [])
+    vocabulary.save(place)
+    assert f"its place; move {place} away; if nothing is running: mv" in run("status", tmp_path)[1]
+
+
 def test_an_empty_folder_and_none(run, tmp_path):
     code, shown, _ = run("status", tmp_path)
     assert code == 0

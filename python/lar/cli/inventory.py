@@ -1,5 +1,6 @@
 """What lies in a folder, from trajectories to an export, and which results belong together."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,7 +60,8 @@ class Found:
 
 def inventory(folder: Path) -> list[Found]:
     """What lies in a folder, and what the folder itself is, in the order of the pipeline."""
-    entries = [folder, *sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))]
+    shown = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    entries = [folder, *sorted(shown, key=_by_numbers)]
     found = [result for entry in entries if (result := _recognized(entry)) is not None]
     found.sort(key=lambda result: _ORDER.index(result.kind))
     for result in found:
@@ -70,6 +72,18 @@ def inventory(folder: Path) -> list[Found]:
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files of processes that were killed; none of a process that still runs is told apart."""
     return sorted(folder.glob(".*.partial"))
+
+
+def finished(folder: Path) -> dict[Path, Path]:
+    """Finished results that could not be moved to their place (see `atomic_folder`), each with that place."""
+    found = sorted(folder.glob(".*.finished"))
+    return {path: path.with_name(path.name[1:].rsplit(".", 2)[0]) for path in found}
+
+
+def _by_numbers(path: Path) -> tuple[list[str | int], str]:
+    """Sorts vocabulary-9 before vocabulary-10: the last of a kind is the newest, by the names of `beside`."""
+    parts = re.split("([0-9]+)", path.name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
 def is_made_of(result: Found, corpus: Found) -> bool:

@@ -32,23 +32,30 @@ def command(folder: Path, as_json: bool) -> None:
       lar status
       lar status demo/ --json
     """
-    from lar.cli.inventory import inventory, leftovers
+    from lar.cli.inventory import finished, inventory, leftovers
 
-    found, partial = inventory(folder), leftovers(folder)
-    label, steps = _next_steps(folder, found)
+    found, partial, unplaced = inventory(folder), leftovers(folder), finished(folder)
+    label, steps = _next_steps(folder, found) if found or not unplaced else ("", [])
     if as_json:
         print_json(
             {
                 "folder": str(folder),
                 "found": [result.to_dict() for result in found],
                 "leftovers": list(map(str, partial)),
+                "finished": {str(path): str(place) for path, place in unplaced.items()},
                 "next": [list(map(str, step)) for step in steps],
             }
         )
         return
     for result in found:
         _print(result)
-    if not found:
+    for path, place in unplaced.items():
+        other = f"; move {place} away" if place.exists() else ""
+        move = shlex.join(["mv", str(path), str(place)])
+        click.echo(
+            f"a finished result that could not be moved to its place{other}; if nothing is running: {move}"
+        )
+    if not found and not unplaced:
         print_prose(f"{folder}: nothing that lar has written")
     if partial:
         removal = shlex.join(["rm", "-r", *map(str, partial)])
