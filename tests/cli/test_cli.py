@@ -304,6 +304,28 @@ def test_a_vocabulary_is_updated_with_its_own_tokenizer(folder, tmp_path):
     assert updated.size <= before.size
 
 
+def test_an_update_takes_over_what_is_not_given_and_says_so(run, folder, tmp_path):
+    logs, gated = folder / "test.parquet", tmp_path / "gated"
+    options = ("--max-entropy", "p60", "--min-support", "1", "--gates", "none", "--prompt-weight", "0.1")
+    code, _, err = run("mine", logs, "--tokenizer", folder / "model", "--size", "6", *options, "-o", gated)
+    assert code == 0, err
+    code, shown, err = run("mine", logs, "--update", gated, "-o", tmp_path / "again")
+    assert code == 0, err
+    before, again = (LatentVocabulary.load(path) for path in (gated, tmp_path / "again"))
+    assert again == before
+    line = (
+        f"taken over from the earlier vocabulary: --size {before.size}, --min-support 1, --max-entropy p60,"
+        " --gates none, --prompt-weight 0.1"
+    )
+    assert line in shown
+    flags = ("--max-entropy", "none", "--gates", "engines", "--json")
+    code, out, err = run("mine", logs, "--update", gated, *flags, "-o", tmp_path / "open")
+    assert code == 0, err
+    mining = json.loads(out)["mining"]
+    assert (mining["max_entropy"], mining["min_support"], mining["prompt_weight"]) == (None, 1, 0.1)
+    assert len(mining["gates"]) > 1
+
+
 def test_how_many_tasks_mining_has_seen_is_printed(folder):
     vocabulary = folder / "vocabulary"
     assert "10 tasks, none seen in mining" in lar("evaluate", folder / "test.parquet", vocabulary).stdout

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from lar.cli.pairs import differences
 from lar.corpus import Corpus
 from lar.trajectories import write_trajectories
+from lar.utils.task_digests import TRAINED_FILE, task_digest, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
@@ -246,3 +248,45 @@ def test_the_next_command_has_the_fields_of_the_logs(tickets, folder, run):
     code, _, err = run("mine", tickets, *flags, "-o", folder / "own")
     assert code == 0, err
     assert [line.count("--task-key ticket") for line in err.splitlines() if " lar " in line] == [1, 1]
+
+
+RECORD = {
+    "split": {"hold_out": 0.2, "seed": 0},
+    "start": {},
+    "steps": 4,
+    "options": {"learning_rate": 1e-3, "max_steps": 4, "epochs": 1.0, "patience": None, "device": "cpu"},
+}
+_OPTIONS = RECORD["options"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, []),
+        ({"split": None}, ["the split"]),
+        ({"steps": 1}, ["steps (1 and 4)"]),
+        ({"start": {"from": {"student": "s"}}}, ["the start (--from)"]),
+        ({"options": {**_OPTIONS, "learning_rate": 0.1}}, ["learning_rate (0.1 and 0.001)"]),
+        ({"options": {**_OPTIONS, "device": "cuda", "loss": "sft", "epochs": 2.0}}, []),
+        ({"options": {"control": True}}, []),
+        ({"steps": 1, "options": {**_OPTIONS, "patience": 1}}, ["patience (1 and None)"]),
+    ],
+)
+def test_what_a_control_and_a_student_differ_in_is_named(tmp_path, changed, named):
+    for name, record in (("control", RECORD | changed), ("student", RECORD)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "distillation.json").write_text(json.dumps(record), encoding="utf-8")
+    control, student = tmp_path / "control", tmp_path / "student"
+    assert differences(control, student) == named
+    write_digests(student / TRAINED_FILE, [task_digest("a"), task_digest("b")])
+    assert differences(control, student) == named  # earlier versions did not write the tasks
+    write_digests(control / TRAINED_FILE, [task_digest("a")])
+    assert "the trained tasks (1 and 2)" in differences(control, student)
+
+
+def test_records_of_earlier_versions_lack_what_is_not_compared(tmp_path):
+    started = {**RECORD, "start": {"from": {"student": "s"}}}
+    for name, record in (("control", {}), ("student", started)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "distillation.json").write_text(json.dumps(record), encoding="utf-8")
+    assert differences(tmp_path / "control", tmp_path / "student") == []

@@ -104,3 +104,43 @@ def test_few_tasks_are_not_held_out(run, folder):
     write_trajectories(toy.trajectories(1), folder / "one.jsonl")
     (corpus,) = follow(run, ["lar", "import", folder / "one.jsonl", "-o", folder / "one.parquet"])
     assert "--hold-out" not in corpus
+
+
+def test_a_control_of_other_steps_or_tasks_is_none(run, folder):
+    """Another control is then named, and each control that a line names is one: the lines come to an end."""
+    logs, model, corpus = folder / "logs.jsonl", folder / "model", folder / "corpus"
+    follow(run, ["lar", "corpus", logs, "--tokenizer", model, "--hold-out", "0.3", "-o", corpus])
+    follow(run, ["lar", "mine", corpus, "-o", folder / "vocabulary"])
+    common = ("distill", corpus, "--model", model, *STEPS)
+    code, _, err = run(*common, "--control", "--max-steps", "2", "-o", folder / "control")
+    assert code == 0, err
+    assert [words[1] for words in steps_of(err)] == ["distill"]  # no student goes with it
+    student = folder / "student"
+    distill = ["lar", *common[:4], "--vocabulary", folder / "vocabulary", "-o", student]
+    control, compare, _ = follow(run, distill)
+    assert control[-1] == str(folder / "control-2")
+    assert compare[compare.index("--control") + 1] == control[-1]
+    assert follow(run, control)[0] == compare
+    evaluate = [*compare[1:], "--device", "cpu"]
+    code, _, err = run(*evaluate)
+    assert (code, err) == (0, "")
+    evaluate[evaluate.index("--control") + 1] = folder / "control"
+    code, _, err = run(*evaluate)
+    assert code == 0
+    assert "they differ in steps (2 and 1), max_steps (2 and 1)" in err
+    assert err.count("\n") == 1
+
+
+def test_the_control_of_a_student_from_another_starts_from_that_ones_control(run, folder):
+    logs, model, corpus = folder / "logs.jsonl", folder / "model", folder / "corpus"
+    follow(run, ["lar", "corpus", logs, "--tokenizer", model, "-o", corpus])
+    follow(run, ["lar", "mine", corpus, "-o", folder / "vocabulary"])
+    student, renewed = folder / "student", folder / "renewed"
+    distill = ["lar", "distill", corpus, "--model", model, "--vocabulary", folder / "vocabulary"]
+    first, *_ = follow(run, [*distill, "-o", student])
+    control, *_ = follow(run, [*distill, "--from", student, "-o", renewed])
+    assert control[control.index("--from") + 1] == "CONTROL"
+    follow(run, first)
+    control, compare, _ = follow(run, [*distill, "--from", student, "-o", renewed, "--overwrite"])
+    assert control[control.index("--from") + 1] == first[-1]
+    assert follow(run, control)[0] == compare

@@ -9,8 +9,11 @@ import pytest
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.seen_tasks import digests_of
+from lar.evaluation.boundary import Point, Sweep
+from lar.evaluation.boundary.sweep import RESULT_FILE, SWEEP_FILE
 from lar.trajectories import write_trajectories
 from lar.utils.task_digests import TRAINED_FILE, write_digests
+from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
 
 STEPS = ("--max-steps", "1", "--max-length", "200", "--device", "cpu", "--lora-rank", "4")
@@ -143,6 +146,45 @@ def test_what_was_stopped_or_is_broken_is_named(run, done, status, folder):
     assert "1 temporary file" in shown
 
 
+def student_in(folder, vocabulary, tasks, record):
+    """A folder with the files of a student that the inventory reads."""
+    vocabulary.save(folder / "vocabulary")
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "distillation.json").write_text(json.dumps(record))
+    write_digests(folder / TRAINED_FILE, tasks)
+
+
+def test_a_renewed_vocabulary_and_student_go_with_the_new_corpus(done, run, status, folder):
+    """An update has seen the tasks of the earlier corpus too, and so has a student that starts from one."""
+    model = folder / "model"
+    for name, first in (("corpus", 0), ("new-corpus", 100)):
+        write_trajectories(toy.trajectories(24, first=first), folder / "logs.jsonl")
+        common = ("--tokenizer", model, "--hold-out", "0.3", "-o", folder / name)
+        done("corpus", folder / "logs.jsonl", *common)
+    corpora = [str(folder / "corpus"), str(folder / "new-corpus")]
+    done("mine", corpora[0], "--size", "4", "-o", folder / "vocabulary")
+    assert status()[1] == ["mine", "score"]
+    done("mine", corpora[1], "--update", folder / "vocabulary", "-o", folder / "updated")
+    found, steps = status()
+    assert found["vocabulary"]["goes_with"] == corpora[:1]
+    assert found["updated"]["goes_with"] == corpora
+    assert steps == ["evaluate", "distill"]
+    assert f"Next: lar evaluate {corpora[1]} {folder / 'updated'}" in run("status", folder)[1]
+    tasks = [digests_of(Corpus.load(path).training) for path in corpora]
+    split = {"hold_out": 0.3, "seed": 0}
+    record = {"base_fingerprint": "0" * 8, "steps": 1, "split": split, "options": {"control": False}}
+    old = LatentVocabulary.load(folder / "vocabulary")
+    student_in(folder / "student", old, tasks[0], record)
+    assert status()[1] == ["evaluate", "distill"]  # the new corpus has no student yet
+    new = LatentVocabulary.load(folder / "updated")
+    student_in(folder / "new-student", new, tasks[0] | tasks[1], record)
+    found, steps = status()
+    assert found["student"]["goes_with"][:1] == corpora[:1]
+    assert found["new-student"]["goes_with"][:2] == corpora
+    assert steps == ["distill", "evaluate", "export"]
+    assert str(folder / "new-student") in run("status", folder)[1].splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -243,6 +285,90 @@ def test_a_run_that_was_stopped_is_to_go_on(done, run, folder):
     code, shown, _ = run("status", folder / "run")
     assert code == 0
     assert "not the record of a run" in shown
+
+
+def test_a_sweep_is_seen_with_its_recommendation(run, folder):
+    sweep = folder / "sweep"
+    (sweep / "none-8" / "student").mkdir(parents=True)
+    settings = {"model": str(folder / "model"), "split": {"hold_out": 0.2, "seed": 0}}
+    (sweep / SWEEP_FILE).write_text(json.dumps(settings))
+    code, shown, err = run("status", sweep)
+    assert code == 0, err
+    assert shown.startswith(f"sweep: {sweep} (stopped)\n")
+    assert "run the same command again to continue" in shown
+    assert "Next:" not in shown
+    control = Point(None, 0, 0, 0.0, 0.0, 1.0)
+    for bits, recommended in ((1.02, "none-8"), (2.0, None)):
+        result = Sweep(control, (Point(None, 8, 8, 0.5, 0.0, bits),), 0.05)
+        (sweep / RESULT_FILE).write_text(json.dumps(result.to_dict()))
+        for place in (sweep, folder):
+            code, shown, err = run("status", place)
+            assert code == 0, err
+            assert f"sweep: {sweep}\n" in shown
+            assert "1 students, measure bits_per_byte, tolerance 0.05" in shown
+            assert (f"recommended {recommended}" in shown) is (recommended is not None)
+            export = f"Next: lar export {sweep / 'none-8' / 'student'} -o {sweep / 'export'}"
+            assert (export in shown) is (recommended is not None)
+            assert "lar import" not in shown
+
+
+def test_a_vocabulary_or_a_student_alone_is_gone_on_with(run, tmp_path, vocabulary):
+    alone = tmp_path / "vocabulary"
+    vocabulary.save(alone)
+    for place in (tmp_path, alone):
+        code, shown, err = run("status", place)
+        assert code == 0, err
+        assert f"Next: lar evaluate LOGS {alone}" in shown
+        assert f"or: lar corpus LOGS --tokenizer {alone / 'tokenizer'} -o {tmp_path / 'corpus'}" in shown
+    student = tmp_path / "student"
+    student_in(student, vocabulary, [], {"base_fingerprint": "0", "steps": 1, "options": {"control": False}})
+    assert f"Next: lar export {student} -o {tmp_path / 'export'}" in run("status", tmp_path)[1]
+
+
+def test_figures_that_are_0_are_shown(run, tmp_path):
+    record = {"tasks": 40, "reduction": 0.5, "success_change": 0.0}
+    (tmp_path / "demo.json").write_text(json.dumps(record))
+    assert "40 tasks, reduction 0.5, success change 0\n" in run("status", tmp_path)[1]
+    (tmp_path / "demo.json").write_text(json.dumps(record | {"tasks": 0, "success_change": None}))
+    assert "0 tasks, reduction 0.5\n" in run("status", tmp_path)[1]
+
+
+def test_of_several_the_last_is_that_of_the_largest_number(done, run, folder):
+    write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
+    corpus = folder / "corpus"
+    common = ("--tokenizer", folder / "model", "--hold-out", "0.3", "-o", corpus)
+    done("corpus", folder / "logs.jsonl", *common)
+    names = ["vocabulary", "vocabulary-2", "vocabulary-9", "vocabulary-10"]
+    for name in names:
+        done("mine", corpus, "--size", "4", "-o", folder / name)
+    shown = run("status", folder)[1]
+    lines = [line for line in shown.splitlines() if line.startswith("vocabulary: ")]
+    assert lines == [f"vocabulary: {folder / name}" for name in names]
+    assert f"Next: lar evaluate {corpus} {folder / 'vocabulary-10'}\n" in shown
+
+
+def test_a_finished_result_beside_its_place_is_named(run, tmp_path, vocabulary):
+    place = tmp_path / "my.vocabulary"
+
+    def failing(path, target):
+        if Path(path).name.endswith(".finished"):
+            raise OSError(16, "Device or resource busy")
+        return rename(path, target)
+
+    rename = Path.rename
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", failing)
+        with pytest.raises(OSError, match="kept as"):
+            vocabulary.save(place)
+    [kept] = tmp_path.iterdir()
+    code, shown, err = run("status", tmp_path)
+    assert code == 0, err
+    line = "a finished result that could not be moved to its place; if nothing is running: "
+    assert shown == f"{line}mv {kept} {place}\n"
+    value = json.loads(run("status", tmp_path, "--json")[1])
+    assert (value["finished"], value["next"]) == ({str(kept): str(place)}, [])
+    vocabulary.save(place)
+    assert f"its place; move {place} away; if nothing is running: mv" in run("status", tmp_path)[1]
 
 
 def test_an_empty_folder_and_none(run, tmp_path):

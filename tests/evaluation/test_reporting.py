@@ -367,6 +367,10 @@ def test_the_listed_commands_have_what_was_mined_with(written, corpus, tmp_path)
         ({"gates": "served"}, "--size 8 --gates characters,served -o"),
         ({"prompt_weight": 0.1}, "--size 8 --prompt-weight 0.1 -o"),
         ({"update": plain}, "--size 8 --update UPDATE -o"),
+        (
+            {"update": lar.mine(corpus, size=8, max_entropy="p60"), "max_entropy": None},
+            "--size 8 --max-entropy none --update UPDATE -o",
+        ),
         ({"tools": tmp_path / "tools.json"}, "--size 8 --tools TOOLS -o"),
     ):
         text = written(corpus, vocabulary=lar.mine(corpus, size=8, **options))[1]

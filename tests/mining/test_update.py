@@ -1,13 +1,17 @@
 """Updates: what still pays keeps its id, the rest is replaced."""
 
+from dataclasses import asdict, replace
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import lar
 from lar.corpus import Corpus
-from lar.errors import VocabularyError
+from lar.errors import CorpusError, VocabularyError
 from lar.mining.mine import mine
+from lar.mining.options import MiningOptions
+from lar.mining.taken_over import taken_over
 from lar.mining.update import rows_of
 from lar.trajectories import Trajectory
 from lar.vocabulary.latent import Latent
@@ -62,7 +66,8 @@ def mixed(tokenizer, tmp_path_factory):
 def test_the_same_logs_change_nothing(corpus, vocabulary):
     again = mine(corpus, update=vocabulary)
     assert again == vocabulary
-    assert again.mining["update"] == {"kept": 12, "moved": 0, "new": 0, "retired": []}
+    counts = {"kept": 12, "moved": 0, "new": 0, "retired": []}
+    assert {name: again.mining["update"][name] for name in counts} == counts
 
 
 def test_what_pays_keeps_its_id_and_new_segments_take_the_rows_of_others(mixed, vocabulary):
@@ -131,3 +136,71 @@ def test_latents_that_still_pay_are_candidates_however_many_others_save_more(tok
 def test_an_update_of_an_empty_vocabulary_chooses_the_size(corpus, tokenizer):
     updated = mine(corpus, update=LatentVocabulary((), tokenizer), gates="none")
     assert updated.latents == mine(corpus, gates="none").latents
+
+
+_VALUES = {
+    "size": st.integers(1, 6),
+    "min_support": st.integers(1, 3),
+    "min_count": st.integers(1, 3),
+    "max_length": st.integers(8, 64),
+    "max_entropy": st.sampled_from([None, 0.5, "p60"]),
+    "gates": st.sampled_from(["engines", "none", "token,header"]),
+    "min_kept": st.sampled_from([0.0, 0.25, 0.5]),
+    "prompt_weight": st.sampled_from([0.0, 0.125]),
+}
+some_options = st.fixed_dictionaries({}, optional=_VALUES)
+
+
+@given(first=some_options, second=some_options)
+@settings(max_examples=15)
+def test_options_that_are_not_given_are_the_earlier_ones(small, first, second):
+    before = mine(small, **{"size": 6, **first})
+    assume(before.size)
+    plain = {**asdict(MiningOptions(**{"size": 6, **first})), "size": before.size}
+    taken = taken_over(before, ())
+    assert list(taken) == [name for name in plain if name != "tools"]
+    assert MiningOptions(**taken).limits == MiningOptions(**plain).limits
+    updated = mine(small, update=before, **second)
+    same = mine(small, update=before, **{**taken, **second})
+    assert updated == same
+    assert updated.mining["update"]["options"] == {k: v for k, v in taken.items() if k not in second}
+    without = {"update", "size"}
+    assert {k: v for k, v in updated.mining.items() if k not in without} == {
+        k: v for k, v in same.mining.items() if k not in without
+    }
+
+
+@pytest.fixture(scope="module")
+def small(tokenizer, tmp_path_factory):
+    return Corpus.build(toy.trajectories(12), tokenizer, tmp_path_factory.mktemp("small") / "corpus")
+
+
+def test_a_gate_stays_and_a_value_that_is_given_takes_its_place(corpus):
+    before = mine(corpus, 8, max_entropy="p60", gates="none", prompt_weight=0.1)
+    kept = mine(corpus, update=before).mining
+    names = [cost["name"] for cost in kept["gates"]]
+    assert (kept["max_entropy"], kept["prompt_weight"], names) == ("p60", 0.1, ["characters"])
+    given_none = mine(corpus, update=before, max_entropy=None, gates="engines").mining
+    assert (given_none["max_entropy"], given_none["prompt_weight"]) == (None, 0.1)
+    assert len(given_none["gates"]) > 1
+    assert set(given_none["update"]["options"]).isdisjoint({"max_entropy", "gates"})
+
+
+def test_what_a_record_lacks_is_named(corpus, caplog):
+    before = mine(corpus, 4)
+    old = replace(before, mining={k: v for k, v in before.mining.items() if k not in ("min_kept", "gates")})
+    mine(corpus, update=old)
+    line = "the vocabulary to update does not record its gates, min_kept: the defaults are taken"
+    assert caplog.messages.count(line) == 1
+    with_tools = replace(before, mining={**before.mining, "tools": {"tools": 1, "new": ["x"]}})
+    mine(corpus, update=with_tools)
+    assert [message for message in caplog.messages if "give it again (--tools)" in message]
+
+
+def test_a_gate_of_a_teacher_is_not_taken_over_without_scores(corpus):
+    before = mine(corpus, 4, max_entropy="p60")
+    scored = replace(before, mining={**before.mining, "teacher": {"name": "big-model"}})
+    with pytest.raises(CorpusError, match=r"p60 by the entropies of its teacher big-model.*run lar score"):
+        mine(corpus, update=scored)
+    for gate in ("p60", None):
+        assert mine(corpus, update=scored, max_entropy=gate).mining["max_entropy"] == gate

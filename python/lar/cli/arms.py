@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from lar.cli.common import logger
+from lar.cli.pairs import differences
 from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import OptionError
 from lar.utils.files import read_json
@@ -14,9 +16,12 @@ def check_arms(
 ) -> None:
     """Check what is given as the control and as the student; `vocabulary` lies at `path`.
 
+    A control that did not learn as the student did is warned of and no error: an earlier record may lack it.
+
     Raises:
         OptionError: a folder is of the other kind or of none, or the student has other latents.
         VocabularyError: the student's vocabulary cannot be read.
+        CorpusError: a list of trained tasks is broken.
     """
     if control is not None and not _is_control("--control", control):
         raise OptionError(f"--control {control}: a student; lar distill --control makes a control")
@@ -27,6 +32,11 @@ def check_arms(
     own = student / VOCABULARY_FOLDER
     if _latents(LatentVocabulary.load(own)) != _latents(vocabulary):
         raise OptionError(f"--student {student}: it has other latents than {path}; give the vocabulary {own}")
+    if control is not None and (found := differences(control, student)):
+        logger.warning(
+            "--control %s is no control of --student %s: they differ in %s; bits per byte do not compare",
+            *(control, student, ", ".join(found)),
+        )
 
 
 def _is_control(flag: str, folder: Path) -> bool:

@@ -1,17 +1,18 @@
 """What lies in a folder, from trajectories to an export, and which results belong together."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lar.cli.next_step import is_model
+from lar.cli.pairs import are_a_pair
 from lar.cli.reading import is_trajectories, number_of_trajectories
 from lar.cli.run import RUN_FILE, STAGES, again
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE, Manifest
 from lar.corpus.scores import TeacherRecord, scores_file
-from lar.corpus.seen_tasks import digests_of
 from lar.corpus.selection import Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import LarError
@@ -19,13 +20,15 @@ from lar.serving.export.serve_flags import lora_flags
 from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
 from lar.utils.files import read_json
 from lar.utils.paths import is_file
-from lar.utils.task_digests import TRAINED_FILE, read_digests
+from lar.utils.task_digests import TRAINED_FILE, read_digests, task_digest
 from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
 
 COMPLETE, STOPPED, BROKEN = "complete", "stopped", "broken"
 DEMO_FILE = "demo.json"
-COUNTS = ("trajectories", "tokens", "latents", "steps", "tasks")  # facts that are whole numbers
+# Of `lar.evaluation.boundary.sweep`, whose import would load torch.
+SWEEP_FILE, SWEEP_RESULT = "sweep.json", "result.json"
+COUNTS = ("trajectories", "tokens", "latents", "steps", "tasks", "students")  # facts that are whole numbers
 _CHECKPOINTS = ".checkpoints"
 _EXPORTED_VOCABULARY = "latent_vocabulary"
 
@@ -35,8 +38,8 @@ class Found:
     """A result in a folder.
 
     facts: figures and options, by name. keys: fingerprints of the tokenizer and of the teacher, and a digest
-    of the latents. tasks: digests of the tasks that it was made of. goes_with: the paths
-    of the other results that it was made of, or with.
+    of the latents. tasks: digests of the tasks that it was made of. task_names: of a corpus their names, by
+    which a split holds them out. goes_with: the paths of the other results that it was made of, or with.
     """
 
     path: Path
@@ -45,16 +48,20 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     tasks: frozenset[str] = frozenset()
+    task_names: frozenset[str] = frozenset()
     goes_with: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
-        return {**asdict(self), "path": str(self.path), "tasks": len(self.tasks)}
+        values = {**asdict(self), "path": str(self.path), "tasks": len(self.tasks)}
+        del values["task_names"]
+        return values
 
 
 def inventory(folder: Path) -> list[Found]:
     """What lies in a folder, and what the folder itself is, in the order of the pipeline."""
-    entries = [folder, *sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))]
+    shown = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    entries = [folder, *sorted(shown, key=_by_numbers)]
     found = [result for entry in entries if (result := _recognized(entry)) is not None]
     found.sort(key=lambda result: _ORDER.index(result.kind))
     for result in found:
@@ -67,15 +74,43 @@ def leftovers(folder: Path) -> list[Path]:
     return sorted(folder.glob(".*.partial"))
 
 
+def finished(folder: Path) -> dict[Path, Path]:
+    """Finished results that could not be moved to their place (see `atomic_folder`), each with that place."""
+    found = sorted(folder.glob(".*.finished"))
+    return {path: path.with_name(path.name[1:].rsplit(".", 2)[0]) for path in found}
+
+
+def _by_numbers(path: Path) -> tuple[list[str | int], str]:
+    """Sorts vocabulary-9 before vocabulary-10: the last of a kind is the newest, by the names of `beside`."""
+    parts = re.split("([0-9]+)", path.name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
+
+
+def is_made_of(result: Found, corpus: Found) -> bool:
+    """Whether a result has learnt the tasks of `corpus`: all those that its split leaves for training.
+
+    It may have learnt more: of the corpus of an earlier result that it began with, or with its teacher. A
+    result without a split may be of a part of the corpus.
+    """
+    split = split_of(result)
+    if (split is None or not result.tasks) and result.tasks <= corpus.tasks:
+        return True
+    split = split or split_of(corpus)
+    names = [name for name in corpus.task_names if split is None or not split.holds_out(name)]
+    return bool(names) and result.tasks.issuperset(map(task_digest, names))
+
+
 def _goes_with(result: Found, other: Found) -> bool:
-    """Whether `result` was made of or with `other`: their keys are equal, its tasks are the other's too."""
+    """Whether `result` was made of or with `other`: their keys are equal, and it has learnt its tasks."""
     if other.kind not in _PARTNERS.get(result.kind, ()):
         return False
     shared = result.keys.keys() & other.keys.keys()
     same = bool(shared) and all(result.keys[name] == other.keys[name] for name in shared)
     if other.kind == "vocabulary":  # its latents decide: a student may learn other tasks
         return same
-    return same and result.tasks <= other.tasks
+    if (result.kind, other.kind) == ("control", "student"):
+        return same and are_a_pair(result.path, other.path)
+    return same and (is_made_of(result, other) if other.kind == "corpus" else result.tasks <= other.tasks)
 
 
 def _recognized(entry: Path) -> Found | None:
@@ -132,7 +167,8 @@ def _read_corpus(found: Found) -> None:
         found.keys["model"] = teacher.fingerprint
     found.keys["tokenizer"] = manifest.tokenizer_fingerprint
     if manifest.complete:
-        found.tasks = digests_of(Corpus.load(found.path))
+        found.task_names = frozenset(Corpus.load(found.path).tasks)
+        found.tasks = frozenset(map(task_digest, found.task_names))
 
 
 def _read_vocabulary(found: Found) -> None:
@@ -181,6 +217,18 @@ def _read_demo(found: Found) -> None:
     found.facts |= {name: record.get(name) for name in ("tasks", "reduction", "success_change")}
 
 
+def _read_sweep(found: Found) -> None:
+    """A sweep has its result when it ends: its students, and the setting to take if there is one."""
+    settings = read_json(found.path / SWEEP_FILE)
+    found.facts |= {"teacher": settings["model"], "split": settings["split"]}
+    if not is_file(found.path / SWEEP_RESULT):
+        found.state = STOPPED
+        return
+    result = read_json(found.path / SWEEP_RESULT)
+    found.facts["students"] = len(result["points"])
+    found.facts |= {name: result.get(name) for name in ("measure", "tolerance", "recommended")}
+
+
 def _read_checkpoints(found: Found) -> None:
     """Checkpoints are removed when their run ends: these are of one that was stopped, or still runs."""
     steps = [int(path.name.split("-")[1]) for path in found.path.glob("checkpoint-*")]
@@ -209,6 +257,7 @@ def _has(name: str) -> Callable[[Path], bool]:
 _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
     "demo": (_has(DEMO_FILE), _read_demo),
     "run": (_has(RUN_FILE), _read_run),
+    "sweep": (_has(SWEEP_FILE), _read_sweep),
     "trajectories": (is_trajectories, _read_trajectories),
     "corpus": (_has(MANIFEST_FILE), _read_corpus),
     "export": (_has(EXPORT_FILE), _read_export),
@@ -220,7 +269,7 @@ _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
 }
 _ORDER = [
     *("demo", "run", "trajectories", "model", "adapted model", "corpus", "vocabulary", "checkpoints"),
-    *("student", "control", "export"),
+    *("student", "control", "sweep", "export"),
 ]
 _PARTNERS = {
     "vocabulary": ("corpus",),

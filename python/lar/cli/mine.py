@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
@@ -77,9 +78,10 @@ _DEFAULTS = MiningOptions()
 )
 @click.option(
     "--max-entropy",
-    metavar="NATS|pN",
+    metavar="NATS|pN|none",
     help="The entropy gate: a token may continue a segment only if the teacher's next-token entropy is at "
-    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p60).  [default: no gate]",
+    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p60); none: no gate.  "
+    "[default: none]",
 )
 @click.option(
     "--gates",
@@ -114,7 +116,8 @@ _DEFAULTS = MiningOptions()
     type=EXISTING_PATH,
     metavar="VOCABULARY",
     help="An earlier vocabulary, to be updated for these logs: latents that still pay keep their ids "
-    "(unless fewer are left than before), the others are replaced.",
+    "(unless fewer are left than before), the others are replaced. Options that are not given are those that "
+    "it was mined with, and not the defaults (but --tools, whose file it does not record).",
 )
 @click.option(
     "--memory",
@@ -166,12 +169,15 @@ def command(
     """
     from lar.mining.mine import mine
     from lar.mining.one_machine import OneMachine
+    from lar.mining.taken_over import taken_over
     from lar.mining.tool_schemas import read_tools
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     before = LatentVocabulary.load(update) if update else None
+    given = _given(options)
     # What is wrong must not wait for the corpus.
-    MiningOptions(size=_DEFAULTS.size if size is None else size, **options)
+    taken = {} if before is None else taken_over(before, given)
+    checked = MiningOptions(**{**taken, **given, **({} if size is None else {"size": size})})
     if options["tools"]:
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
@@ -187,10 +193,10 @@ def command(
     own = tokenizer or (None if before is None else before.tokenizer)
     report = Report()
     corpus = with_split(open_corpus(inputs, own, report, fields), hold_out, split_seed)
-    check_enough_tasks(corpus, options["min_support"])
+    check_enough_tasks(corpus, checked.min_support)
     with cluster_at(ray_address) as cluster, progress_bar("mining", unit="tokens") as progress:
         backend = cluster or here
-        vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **options)
+        vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **given)
     check_latents(vocabulary)
     most = vocabulary.mining["size"]
     if vocabulary.size < most:
@@ -205,6 +211,15 @@ def command(
         _print(vocabulary, summary, asked=size is not None or bool(before))
         print_losses(report)
     print_next(*after_mine(inputs, corpus, output, tokenizer, fields), as_json=as_json)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that stand on the command line; --max-entropy none is None, as in Python."""
+    source = click.get_current_context().get_parameter_source
+    found = {name: value for name, value in options.items() if source(name) is not ParameterSource.DEFAULT}
+    if found.get("max_entropy") == "none":
+        found["max_entropy"] = None
+    return found
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
@@ -325,6 +340,13 @@ def _print_update(update: dict[str, Any]) -> None:
         f"{counted(update['new'], 'is new', 'are new')}; {len(retired)} retired"
         + (f": {shown}" if retired else "")
     )
+    taken = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in update["options"].items()
+        if name == "size" or value != getattr(_DEFAULTS, name)
+    ]
+    if update["options"]:
+        print_prose(f"taken over from the earlier vocabulary: {', '.join(taken) or 'the defaults'}")
 
 
 def _print_gates(gates: list[dict[str, Any]]) -> None:

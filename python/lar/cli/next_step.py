@@ -13,6 +13,7 @@ from typing import Any
 
 from lar.cli.common import note
 from lar.cli.fields import NO_FIELDS, Fields
+from lar.cli.pairs import are_a_pair, earlier_arm
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.selection import HOLD_OUT, Split
@@ -24,6 +25,7 @@ from lar.utils.paths import entries, is_file
 from lar.utils.processes import is_main
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known
+CONTROL = "CONTROL"  # in the place of the control that an earlier student was compared with
 LOGS = "LOGS"  # in the place of logs that cannot be read again: standard input, and other pipes
 Command = tuple[Path | str, ...]
 
@@ -98,7 +100,8 @@ def after_distill(corpus: Path, model: Path, output: Path, *, control: bool) -> 
     steps: list[Command] = []
     if compared is None:
         compared = beside(output, "control")
-        steps.append((*common, "--control", "--options", output / OPTIONS_FILE, "-o", compared))
+        options = ("--control", "--options", output / OPTIONS_FILE, *_start_of_control(output))
+        steps.append((*common, *options, "-o", compared))
     arms = ("--model", model, "--control", compared, "--student", student)
     steps.append(("lar", "evaluate", corpus, student / VOCABULARY_FOLDER, *arms))
     return [*steps, ("lar", "export", student, "--model", model, "-o", beside(student, "export"))]
@@ -200,15 +203,26 @@ def _corpus_command(
 
 
 def _arm_beside(output: Path, *, control: bool) -> Path | None:
-    """A student or control beside `output` that was distilled from the same model; None without one."""
+    """The student beside a control, or the control beside a student, that it belongs to; None without one."""
     own = _record(output)
     for folder in entries(output.parent):
         record = _record(folder)
         same = record.get("base_fingerprint") == own.get("base_fingerprint")
         options = record.get("options")
-        if folder != output and same and isinstance(options, dict) and options.get("control") is control:
+        is_other = isinstance(options, dict) and options.get("control") is control
+        pair = (folder, output) if control else (output, folder)
+        if folder != output and same and is_other and are_a_pair(*pair):
             return folder
     return None
+
+
+def _start_of_control(student: Path) -> Command:
+    """The flags by which a control starts as `student` did: from the control of the earlier student."""
+    earlier = earlier_arm(_record(student))
+    if earlier is None:
+        return ()
+    found = _arm_beside(earlier, control=True) if is_file(earlier / OPTIONS_FILE) else None
+    return "--from", found or CONTROL
 
 
 def _record(folder: Path) -> dict[str, Any]:

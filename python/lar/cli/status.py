@@ -23,31 +23,39 @@ if TYPE_CHECKING:
 def command(folder: Path, as_json: bool) -> None:
     """Show what lies in FOLDER (the present one if none is given), what goes with what, and what to do next.
 
-    Trajectories, corpora, vocabularies, models, students, controls, exports and demos are recognized, each
-    with its state and its options. What goes with what is found by fingerprints of models, latents and tasks.
+    Trajectories, corpora, vocabularies, models, students, controls, sweeps, exports and demos are recognized,
+    each with its state and its options. What goes with what is found by fingerprints of models, latents and
+    tasks.
 
     \b
     Examples:
       lar status
       lar status demo/ --json
     """
-    from lar.cli.inventory import inventory, leftovers
+    from lar.cli.inventory import finished, inventory, leftovers
 
-    found, partial = inventory(folder), leftovers(folder)
-    label, steps = _next_steps(folder, found)
+    found, partial, unplaced = inventory(folder), leftovers(folder), finished(folder)
+    label, steps = _next_steps(folder, found) if found or not unplaced else ("", [])
     if as_json:
         print_json(
             {
                 "folder": str(folder),
                 "found": [result.to_dict() for result in found],
                 "leftovers": list(map(str, partial)),
+                "finished": {str(path): str(place) for path, place in unplaced.items()},
                 "next": [list(map(str, step)) for step in steps],
             }
         )
         return
     for result in found:
         _print(result)
-    if not found:
+    for path, place in unplaced.items():
+        other = f"; move {place} away" if place.exists() else ""
+        move = shlex.join(["mv", str(path), str(place)])
+        click.echo(
+            f"a finished result that could not be moved to its place{other}; if nothing is running: {move}"
+        )
+    if not found and not unplaced:
         print_prose(f"{folder}: nothing that lar has written")
     if partial:
         removal = shlex.join(["rm", "-r", *map(str, partial)])
@@ -74,7 +82,9 @@ def _fact(name: str, value: Any) -> str:
     """A figure or an option in words; empty for what only --json lists."""
     from lar.cli.inventory import COUNTS
 
-    if value in (None, False) or name in ("options", "format_version", "size"):
+    if value is None or value is False or name in ("options", "format_version", "size"):
+        return ""
+    if name == "prompt_weight" and not value:  # prompts were not mined
         return ""
     if name == "split":
         return f"hold out {value['hold_out']:g} (seed {value['seed']})"
@@ -97,7 +107,7 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
     Also whether one of the later ones may be run instead ("or"), or is to follow ("then").
     """
     from lar.cli import next_step
-    from lar.cli.inventory import COMPLETE
+    from lar.cli.inventory import COMPLETE, is_made_of
     from lar.cli.run import STAGES, again
 
     of = {kind: [one for one in found if (one.kind, one.state) == (kind, COMPLETE)] for kind in _STAGES}
@@ -108,17 +118,24 @@ def _next_steps(folder: Path, found: list["Found"]) -> tuple[str, list["Command"
         last = of["export"][-1]
         lora = last.facts.get("form") == "lora"
         return "or", next_step.after_export(last.path, lora=lora, gguf=last.facts["gguf"])
+    sweeps = [sweep for sweep in found if sweep.kind == "sweep"]
+    if sweeps and (sweeps[-1].path == folder or not of["corpus"]):
+        return "or", _from_a_sweep(sweeps[-1])
     if not of["corpus"]:
-        return "or", _to_a_corpus(folder, of["trajectories"])
+        return "or", _without_a_corpus(folder, of)
     corpus = of["corpus"][-1]
     held_out = _held_out(corpus.path)
     students = [
         one
         for one in of["student"]
-        if one.keys["tokenizer"] == corpus.keys["tokenizer"] and not one.tasks & held_out
+        if one.keys["tokenizer"] == corpus.keys["tokenizer"]
+        and is_made_of(one, corpus)
+        and not one.tasks & held_out
     ]
     if students:
         return "then", _from_a_student(corpus.path, students[-1])
+    if sweeps and (export := _from_a_sweep(sweeps[-1])):
+        return "or", export
     return "or", _from_a_corpus(corpus, of["vocabulary"])
 
 
@@ -132,6 +149,28 @@ def _held_out(corpus: Path) -> frozenset[str]:
 
 
 _STAGES = ("run", "trajectories", "corpus", "vocabulary", "student", "export")
+
+
+def _from_a_sweep(sweep: "Found") -> list["Command"]:
+    """Export the student that the sweep recommends, if it has ended and there is one."""
+    best = sweep.facts.get("recommended")
+    if not isinstance(best, str):
+        return []
+    return [("lar", "export", sweep.path / best / "student", "-o", sweep.path / "export")]
+
+
+def _without_a_corpus(folder: Path, of: dict[str, list["Found"]]) -> list["Command"]:
+    """Export a student, measure a vocabulary on logs or make a corpus for it; else begin with logs."""
+    from lar.cli.next_step import LOGS, beside
+
+    if of["student"]:
+        path = of["student"][-1].path
+        return [("lar", "export", path, "-o", beside(path, "export"))]
+    if of["vocabulary"] and not of["trajectories"]:
+        path = of["vocabulary"][-1].path
+        corpus = ("lar", "corpus", LOGS, "--tokenizer", path / "tokenizer", "-o", beside(path, "corpus"))
+        return [("lar", "evaluate", LOGS, path), corpus]
+    return _to_a_corpus(folder, of["trajectories"])
 
 
 def _to_a_corpus(folder: Path, trajectories: list["Found"]) -> list["Command"]:

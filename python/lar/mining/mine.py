@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from lar.mining.one_machine import OneMachine, entropies_of
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
+from lar.mining.taken_over import check_scored, taken_over, warnings_of
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import crossed_in
 from lar.mining.update import Rows, check_tokenizer, rows_of
@@ -84,11 +85,17 @@ def mine(
     [0, 1, 2, 3]
     """
     before = None if update is None else opened(LatentVocabulary, update, "lar.mine(update=...)")
-    sizes = _sizes(before, options.get("prompt_weight")) if size is None else (size,)
-    chosen = [merge_options(MiningOptions, None, {"size": most, **options}) for most in sizes]
+    given: dict[str, Any] = {**options} if size is None else {**options, "size": size}
+    taken = {} if before is None else taken_over(before, given)
+    values = {**taken, **given}
+    sizes = (values["size"],) if "size" in values else _sizes(values.get("prompt_weight"))
+    chosen = [merge_options(MiningOptions, None, {**values, "size": most}) for most in sizes]
     corpus = opened(Corpus, corpus, "lar.mine(corpus)")
     if before is not None:
+        for warning in warnings_of(before, given):
+            logger.warning("%s", warning)
         check_tokenizer(before, corpus)
+        check_scored(before, taken, corpus)
         check_unseen(corpus.held_out, before.mined_tasks, "the vocabulary to update was mined on")
     if corpus.teacher is not None:
         check_unseen(
@@ -96,7 +103,8 @@ def mine(
         )
     _warn_of_one_task(corpus.training)
     _check_scores(corpus, chosen[0])
-    return _Mining(corpus.training, chosen[0], before, backend or OneMachine(), progress).fitting(sizes)
+    mining = _Mining(corpus.training, chosen[0], before, backend or OneMachine(), progress, taken)
+    return mining.fitting(sizes)
 
 
 def mine_sample(
@@ -110,7 +118,7 @@ def mine_sample(
     options = MiningOptions() if size is None else MiningOptions(size=size)
     _warn_of_one_task(sample)
     _check_scores(sample, options)
-    sizes = _sizes(None, None) if size is None else (size,)
+    sizes = _sizes(None) if size is None else (size,)
     return _Mining(sample, options, None, OneMachine(), progress).fitting(sizes, scale)
 
 
@@ -139,10 +147,8 @@ def mine_each(
         yield mining.run(size)
 
 
-def _sizes(before: LatentVocabulary | None, prompt_weight: float | None) -> tuple[int, ...]:
+def _sizes(prompt_weight: float | None) -> tuple[int, ...]:
     """The sizes to try where none is given, the largest first."""
-    if before is not None and before.size:
-        return (before.size,)
     return SIZES[-1:] if prompt_weight else SIZES[::-1]
 
 
@@ -203,10 +209,13 @@ class _Mining:
         before: LatentVocabulary | None,
         backend: Backend,
         progress: Progress,
+        taken: dict[str, Any] | None = None,
     ) -> None:
+        """Take what `mine` is given; `taken` are the options among them that are taken over from `before`."""
         self._corpus = corpus
         self._options = options
         self._before = before
+        self._taken = taken or {}
         self._backend = backend
         self._gates = parse_gates(options.gates)
         self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
@@ -250,7 +259,7 @@ class _Mining:
             "candidates": len(search.candidates),
             "prompt_candidates_gated": search.gated,
             "gates": selector.costs,
-            **({} if rows is None else {"update": rows.to_dict()}),
+            **({} if rows is None else {"update": {**rows.to_dict(), "options": self._taken}}),
         }
         mined_tasks = digests_of(corpus)
         if self._before is not None:

@@ -107,16 +107,23 @@ def commands(given: Given) -> list[str]:
 
 
 def _mining_options(mining: Mapping[str, Any]) -> str:
-    """The options of a record of mining that are not the defaults; the size always."""
+    """The options of a record of mining that are not the defaults; the size always.
+
+    Of an update also defaults that were given in place of what the earlier vocabulary has.
+    """
     defaults = MiningOptions()
+    taken = (mining.get("update") or {}).get("options")
     shown = [f"--size {mining.get('size')}"]
     for item in fields(MiningOptions):
         value = mining.get(item.name)
-        if item.name in ("size", "gates", "tools") or value in (None, getattr(defaults, item.name)):
+        is_default = value in (None, getattr(defaults, item.name))
+        if item.name in ("size", "gates", "tools") or (is_default and (taken is None or item.name in taken)):
             continue
-        shown.append(f"--{item.name.replace('_', '-')} {shlex.quote(str(value))}")
+        text = "none" if value is None else shlex.quote(str(value))
+        shown.append(f"--{item.name.replace('_', '-')} {text}")
     gates = ",".join(gate["name"] for gate in mining.get("gates", []))
-    if gates != ",".join(parse_gates(defaults.gates)):
+    all_gates = gates == ",".join(parse_gates(defaults.gates))
+    if not all_gates or (taken is not None and "gates" not in taken):
         shown.append(f"--gates {gates}")
     shown += [f"--{name} {name.upper()}" for name in ("tools", "update") if mining.get(name)]
     if split := mining.get("split"):
