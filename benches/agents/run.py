@@ -28,6 +28,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 import lar
 from benches.agents.alternating import Timed, timed, timing_table
 from benches.agents.arms import ARMS, CONTROL, matching
@@ -48,6 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.server and options.timed:
         parser.error("--timed compares trained arms; a server has none")
+    torch.manual_seed(options.seed)  # of what is sampled: a seed in `Sampling` would draw alike in each turn
     choice = WORLDS[options.world]
     tokenizer = lar.Tokenizer.load(options.model)
     world = choice.make(options.shared, tokenizer)
@@ -99,7 +102,7 @@ def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
         batch=options.batch,
         adapt=None if options.adapted else AdaptOptions(**common, max_steps=adapt_steps),
         distill=DistillOptions(**common, max_steps=steps),
-        sampling=Sampling(max_units=choice.max_units),
+        sampling=Sampling(max_units=choice.max_units, temperature=options.temperature),
     )
 
 
@@ -140,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-length", type=int, help="base tokens of a window (default: the world's)")
     parser.add_argument("--batch-tokens", type=int, help="base tokens of a step (default: one window)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temperature", type=float, default=0.0, help="of all agents (default: greedy)")
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
     parser.add_argument("--dtype", default="auto", help="of the weights in training (%(default)s)")
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
