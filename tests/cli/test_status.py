@@ -10,7 +10,8 @@ from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.seen_tasks import digests_of
 from lar.evaluation.boundary import Point, Sweep
-from lar.evaluation.boundary.sweep import RESULT_FILE, SWEEP_FILE
+from lar.evaluation.boundary.claim import SWEEP_FILE
+from lar.evaluation.boundary.sweep import RESULT_FILE
 from lar.trajectories import write_trajectories
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary

@@ -95,8 +95,8 @@ def mine(
         for warning in warnings_of(before, given):
             logger.warning("%s", warning)
         check_tokenizer(before, corpus)
-        check_scored(before, taken, corpus)
         check_unseen(corpus.held_out, before.mined_tasks, "the vocabulary to update was mined on")
+        check_scored(before, taken, corpus)
     if corpus.teacher is not None:
         check_unseen(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"

@@ -37,7 +37,8 @@ class Audit:
     """Counts what segments save in the text of runs; encoded texts are cached for the next segments.
 
     A run is a text of its own to an engine: between added tokens, and by one speaker. So distinct runs with
-    their numbers tell as much as whole conversations.
+    their numbers tell as much as whole conversations. Runs of one token, in which nothing can be saved, are
+    not read.
     """
 
     def __init__(self, runs: _core.Runs, tokenizer: Tokenizer) -> None:
