@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lar import distill, export
+from lar.cli.arms import reads_base_tokens
 from lar.distillation import DistillOptions, Student
 from lar.distillation.data.branches import branched
 from lar.distillation.data.examples import Example, Examples
@@ -158,6 +159,7 @@ def test_training_keeps_what_the_student_reads(corpus, vocabulary, teacher_folde
     assert made.record["decode_only"]
     control = distill(corpus, teacher_folder, None, options, tmp_path / "control", control=True)
     assert not control.decode_only
+    assert [reads_base_tokens(tmp_path / name) for name in ("student", "control")] == [True, False]
 
 
 def test_a_student_that_reads_latents_is_warned_of_as_decode_only(

@@ -48,6 +48,12 @@ def _is_control(flag: str, folder: Path) -> bool:
     return isinstance(options, dict) and options.get("control") is True
 
 
+def reads_base_tokens(student: Path) -> bool:
+    """Whether the student in a folder was distilled to write latents alone."""
+    options = read_json(student / OPTIONS_FILE).get("options")
+    return isinstance(options, dict) and options.get("decode_only") is True
+
+
 def _latents(vocabulary: LatentVocabulary) -> tuple[Any, ...]:
     """The ids of the latents and of what they are made of; their counts may be of other logs."""
     return vocabulary.tokenizer_fingerprint, [latent.tokens for latent in vocabulary.latents]

@@ -71,7 +71,7 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
-    from lar.cli.arms import check_arms
+    from lar.cli.arms import check_arms, reads_base_tokens
     from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
     from lar.evaluation.reduction import evaluate
@@ -100,6 +100,10 @@ def command(
         print_json(result.to_dict() | more | losses_summary(report))
     else:
         _print(result, loaded.size)
+        if folders["student"] is not None and reads_base_tokens(folders["student"]):
+            print_prose(
+                f"{folders['student']} reads base tokens (decode_only), so its prompts are not shorter"
+            )
         for arm, value in bits.items():
             print_prose(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
         print_losses(report)

@@ -178,5 +178,11 @@ class DistillOptions(AdaptOptions):
         of its gradients would be rounding errors, which Adam scales to steps of full size.
         """
         return replace(
-            self, control=True, loss="sft", unit_weight=1.0, hidden_weight=0.0, cached_teacher=False
+            self,
+            control=True,
+            loss="sft",
+            unit_weight=1.0,
+            hidden_weight=0.0,
+            decode_only=False,
+            cached_teacher=False,
         )
