@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lar.trajectories import Report, Trajectory, read_trajectories
 from lar.trajectories.audit import LABELS
+from lar.trajectories.importing import import_logs
 from testing.damage import loads_or_explains
 
 LOGS = Path(__file__).parent / "logs"
@@ -123,3 +124,20 @@ def test_prompts_that_a_template_has_rendered_are_warned_of(family: str) -> None
     merged = Report()
     merged.merge(report)
     assert (merged.rendered, merged.first_rendered) == (report.rendered, report.first_rendered)
+
+
+@pytest.mark.parametrize("wrap", ["docker", "text", "message"])
+def test_lines_that_hold_a_record_as_json_text_are_read_as_the_record(wrap: str, tmp_path: Path) -> None:
+    asked = {"messages": [{"role": "user", "content": "Hi."}]}
+    answer = {"choices": [{"message": {"role": "assistant", "content": "Hello."}}]}
+    text = json.dumps({"request": asked, "response": answer})
+    line: dict[str, Any] = {
+        "docker": {"log": f"{text}\n", "stream": "stdout", "time": "2026-01-01T00:00:00Z"},
+        "message": {"timestamp": 1, "message": text},
+        "text": text,
+    }
+    (tmp_path / "log.jsonl").write_text(json.dumps(line[wrap]) + "\n")
+    import_logs([tmp_path / "log.jsonl"], tmp_path / "out.jsonl", workers=1)
+    for path in (tmp_path / "log.jsonl", tmp_path / "out.jsonl"):
+        (found,) = read_trajectories(path)
+        assert [message["content"] for message in found.messages] == ["Hi.", "Hello."]

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from lar.trajectories.dialects.messages import is_conversation, is_message
+from lar.trajectories.dialects.messages import from_json_text, is_conversation, is_message
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
     TEXT_FORMATS,
@@ -248,6 +248,8 @@ def each_record(records: Records, forced: Format | None) -> Records:
         if isinstance(record, BrokenRecordError):
             yield record
             continue
+        if isinstance(record.value, str):
+            record = replace(record, value=from_json_text(record.value))
         known = recognise_record(record, forced)
         if known.format is not None:
             yield known
@@ -274,6 +276,8 @@ def _parts(value: Any, is_record: Callable[[Any], bool]) -> tuple[dict[Any, Any]
         return dict(enumerate(value, start=1)), {}
     if not isinstance(value, dict):
         return {}, {}
+    # The lines of Docker and other collectors hold those of the program as JSON text.
+    value = {key: from_json_text(item) for key, item in value.items()}
     for key, item in value.items():
         if isinstance(item, list) and item and is_record(item[0]):
             return _parts(item, is_record)[0], {name: other for name, other in value.items() if name != key}
