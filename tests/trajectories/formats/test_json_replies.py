@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lar.trajectories import read_trajectories
@@ -37,8 +37,9 @@ def records(text: str) -> list[dict[str, Any]]:
     ]
 
 
+@example({"action": None, "output": {"message": "0"}}, None, 5)
 @given(REPLIES, st.sampled_from([None, 2]), st.integers(0, 7))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 def test_a_reply_in_json_is_the_text_that_the_agent_wrote(reply, indent, shape):
     text = json.dumps(reply, indent=indent)
     (found,) = read_trajectories([records(text)[shape]])

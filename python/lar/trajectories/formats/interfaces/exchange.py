@@ -7,7 +7,7 @@ events of a stream. A record may be a pair, hold a request and a reply, or hold 
 import base64
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ _WRAPPINGS = (
     "events",
     "stream",
 )
+_SPOKEN = ("content", "text")  # wrappings that may hold an agent's text, and no body
 _GZIP = b"\x1f\x8b"
 
 
@@ -160,19 +161,24 @@ def _pair(request: Any, reply: Any) -> Exchange | None:
     held = (request.get(key) for key in _CONVERSATIONS)
     if not any(isinstance(one, list | str) and one for one in held):
         return None
-    reply = whole_reply(reply_body(reply))
-    return Exchange(request, reply if isinstance(reply, str) else body_of(reply))
+    return Exchange(request, body_of(reply, reply_body))
 
 
-def body_of(value: Any) -> Any:
-    """The body in an object of HTTP or of a recorder, decoded, a stream put together; else `value`."""
-    value = whole_reply(from_json_text(value))
+def body_of(value: Any, decode: Callable[[Any], Any] = from_json_text) -> Any:
+    """The body in an object of HTTP or of a recorder, decoded, a stream put together; else `value`.
+
+    `decode` decodes a text that may be one that an agent wrote; what HTTP calls a body is a body.
+    """
+    value = whole_reply(decode(value))
     if not isinstance(value, dict) or any(key in value for key in _OWN):
         return value
     if value.get("encoding") == "base64":
         return body_of(_decoded(value.get("text")))
-    inner = (value[key] for key in _WRAPPINGS if isinstance(value.get(key), dict | list | str))
-    return next((body_of(one) for one in inner if one), value)
+    is_http = "mimeType" in value
+    for key in _WRAPPINGS:
+        if isinstance(inner := value.get(key), dict | list | str) and inner:
+            return body_of(inner, decode if key in _SPOKEN and not is_http else from_json_text)
+    return value
 
 
 def _decoded(text: Any) -> Any:
