@@ -16,7 +16,7 @@ from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.waiting import Rows
 
-_KEPT = 64  # conversations in memory: so many agents may write one log in turns without being read again
+_KEPT = 1024  # conversations in memory: so many agents may write a log in turns without rereading
 _NONE = -1
 
 
