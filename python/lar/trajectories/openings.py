@@ -17,10 +17,7 @@ OPENING = np.dtype(
         ("kind", np.uint8),  # one of the four below
         ("is_open", np.bool_),  # whether it has a message and no recorded result
         ("reply", np.uint64),  # a digest of the id of a call's reply, 0 where none is known
-        (
-            "previous",
-            np.uint64,
-        ),  # a digest of the id of the reply that a call goes on from, 0 where none is named
+        ("previous", np.uint64),  # of the id of the reply that a call goes on from, 0 where it names none
     ]
 )
 """Trajectories that begin differently are not compared further."""

@@ -82,8 +82,8 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
         else:
             names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
             kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
-            names = (draft.reply_id, draft.is_cut, draft.previous_id, draft.is_rendered)
-            found.append(Found(trajectory, *kinds, *names))
+            of_call = (draft.reply_id, draft.is_cut, draft.previous_id, draft.is_rendered)
+            found.append(Found(trajectory, *kinds, *of_call))
     if not found and not without_content and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)

@@ -13,6 +13,7 @@ from lar.trajectories.formats.interfaces.bodies import reply_body
 ASKED = {"role": "user", "content": "What now?"}
 # Names that agents' own schemas have, many of which services have too.
 NAMES = ["action", "answer", "text", "message", "content", "response", "result", "output", "thought", "args"]
+NAMES += ["type", "object", "done", "data"]
 VALUES = st.recursive(
     st.one_of(st.text(max_size=8), st.integers(), st.none()),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner)),
@@ -38,6 +39,10 @@ def records(text: str) -> list[dict[str, Any]]:
 
 
 @example({"action": None, "output": {"message": "0"}}, None, 5)
+@example({"type": "final_answer", "text": "hi"}, None, 1)
+@example({"done": True, "text": "hi"}, None, 1)
+@example({"object": "cup", "text": "hi"}, None, 1)
+@example({"choices": ["a", "b"], "text": "hi"}, None, 1)
 @given(REPLIES, st.sampled_from([None, 2]), st.integers(0, 7))
 @settings(deadline=None, max_examples=300)
 def test_a_reply_in_json_is_the_text_that_the_agent_wrote(reply, indent, shape):

@@ -4,21 +4,18 @@ from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text, is_message
 from lar.trajectories.dialects.responses import is_item
+from lar.trajectories.formats.interfaces.streams import is_event
 
-# Members of a response of a service, which an agent's own JSON hardly has with these types.
-_LISTS = ("choices", "candidates", "tool_calls", "toolCalls")
-_TEXTS = (
-    "object",
-    "generated_text",
-    "stop_reason",
-    "stopReason",
-    "finish_reason",
-    "done_reason",
-    "finishReason",
-)
+INNER = ("body", "message", "output", "response", "result", "data")
+"""Members of a response that may hold its message."""
+
+# Members of a service's response, which an agent's own JSON hardly has with such values.
+_TEXTS = ("generated_text", "stop_reason", "stopReason", "finish_reason", "finishReason")
 _OBJECTS = ("usage", "usageMetadata")
-_FLAGS = ("done",)
-_INNER = ("body", "message", "output", "response", "result", "data")
+_KINDS = ("response", "message", "error", "chat.completion", "text_completion")  # of `object`
+_CHOICES = ("choices", "candidates")
+_OF_CHOICE = ("message", "delta", "text", "content", *_TEXTS)
+_CALLS = ("tool_calls", "toolCalls")
 _PARTS = ("text", "thinking", "redacted_thinking", "reasoning", "tool_use", "tool-call", "toolCall")
 
 
@@ -34,23 +31,28 @@ def _is_body(value: Any) -> bool:
         return bool(value) and all(_is_body(one) or _is_part(one) for one in value)
     if not isinstance(value, dict):
         return False
-    if is_message(value) or is_item(value) or _is_event(value):
+    if is_message(value) or _is_response(value) or is_event(value) or _is_error(value.get("error")):
         return True
-    kinds = ((_LISTS, list), (_TEXTS, str), (_OBJECTS, dict), (_FLAGS, bool))
-    if any(isinstance(value.get(key), kind) for keys, kind in kinds for key in keys):
+    return any(_is_body(value[key]) for key in INNER if isinstance(value.get(key), dict | list))
+
+
+def _is_response(value: dict[str, Any]) -> bool:
+    if any(isinstance(value.get(key), str) for key in _TEXTS) or value.get("object") in _KINDS:
         return True
-    inner = (value[key] for key in _INNER if isinstance(value.get(key), dict | list))
-    return any(map(_is_body, inner)) or _is_error(value.get("error"))
+    if any(isinstance(value.get(key), dict) for key in _OBJECTS):
+        return True
+    if any(_first(value.get(key)).keys() & _OF_CHOICE for key in _CHOICES):
+        return True
+    return any(_first(value.get(key)).keys() & {"function", "id", "toolCallId"} for key in _CALLS)
+
+
+def _first(value: Any) -> dict[str, Any]:
+    """The first object of a list; empty for anything else."""
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
 
 
 def _is_part(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("type") in _PARTS
-
-
-def _is_event(value: dict[str, Any]) -> bool:
-    """Whether it is an event of a stream: it has a kind with a namespace, or a part that was added."""
-    kind = value.get("type")
-    return isinstance(kind, str) and ("delta" in value or "_" in kind or kind.startswith("response."))
+    return isinstance(value, dict) and (value.get("type") in _PARTS or is_item(value))
 
 
 def _is_error(error: Any) -> bool:

@@ -3,11 +3,10 @@
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text, is_conversation, is_message
-from lar.trajectories.formats.interfaces.bodies import reply_body
+from lar.trajectories.formats.interfaces.bodies import INNER, reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
 
 REPLIES = ("response", "output", "outputs", "completion", "completions", "reply", "generation", "answer")
-_INNER = ("body", "message", "output", "response", "result", "data")
 _TEXTS = (
     "content",
     "text",
@@ -45,7 +44,7 @@ def reply_messages(value: Any) -> list[Any]:
 
 
 def _wrapped(value: dict[str, Any]) -> list[Any]:
-    for key in _INNER:
+    for key in INNER:
         decode = from_json_text if key == "body" else reply_body
         inner = whole_reply(decode(value.get(key)))
         if isinstance(inner, dict | list) and (found := reply_messages(inner)):

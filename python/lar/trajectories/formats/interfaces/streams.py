@@ -42,6 +42,11 @@ def whole_reply(value: Any) -> Any:
     return _UNREAD if is_sent else value
 
 
+def is_event(value: dict[str, Any]) -> bool:
+    """Whether an object is an event of a stream of a known interface."""
+    return any(dialect.is_mine(value) for dialect in _DIALECTS)
+
+
 def is_cut(reply: Any) -> bool:
     """Whether a reply is that of a stream without an end."""
     return isinstance(reply, dict) and _CUT in reply
@@ -84,7 +89,7 @@ def _of_text(text: str) -> list[Event]:
     if _is_sent(text):
         return _objects(line[5:].strip() for line in lines_of(text) if line.startswith("data:"))
     first = from_json_text(lines_of(text)[0]) if text.startswith("{") and "\n" in text else None
-    if isinstance(first, dict) and any(dialect.is_mine(first) for dialect in _DIALECTS):
+    if isinstance(first, dict) and is_event(first):
         return _objects(lines_of(text))
     return []
 
