@@ -111,6 +111,7 @@ ARMS: dict[str, Arm] = {
     "lar-1024": Arm(Latents(1024)),
     "lar-64-p75": Arm(Latents(64, "p75")),
     "lar-256-p75": Arm(Latents(256, "p75")),
+    "lar-64-p90-ngram": Arm(Latents(64, "p90", by_ngrams=True)),
     "lar-64-p75-ngram": Arm(Latents(64, "p75", by_ngrams=True)),
     "lar-1024-p75-ngram": Arm(Latents(1024, "p75", by_ngrams=True)),
     "lar-64-decode-only": Arm(Latents(64), options={"decode_only": True}),

@@ -106,7 +106,7 @@ def test_the_gate_holds_for_what_the_agent_writes(tokenizer, tmp_path):
     surprised = score_with(corpus, lambda shard: np.full(len(shard.tokens), 2.0))
     found = mine(surprised, size=40, max_entropy=1.0, prompt_weight=1.0, gates="none")
     assert found.size > 5
-    assert found.mining["prompt_candidates_gated"] > 0
+    assert found.mining["candidates_gated"] > 0
     assert not any(windows(corpus, latent, True) for latent in found)
 
 

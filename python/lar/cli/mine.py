@@ -84,6 +84,13 @@ _DEFAULTS = MiningOptions()
     "[default: none]",
 )
 @click.option(
+    "--max-crossing",
+    default=_DEFAULTS.max_crossing,
+    show_default=True,
+    help="For the entropy gate: the largest share of a segment's occurrences that may cross it, that is, "
+    "continue at a token of a higher entropy.",
+)
+@click.option(
     "--gates",
     metavar="engines|none|NAMES",
     default=_DEFAULTS.gates,

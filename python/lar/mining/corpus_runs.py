@@ -24,13 +24,14 @@ class CorpusRuns:
     """Runs between barriers, in two forms: as parses read them, and cut further for the search of candidates.
 
     generated, prompt: the agent's runs and those that it only reads, for parses; `prompt` is None without a
-    weight for prompts. searched_generated, searched_prompt: the same, cut by the entropy gate (the agent's
-    only: it decides no token of a prompt) and by engine gates. parsed, searched: both kinds together, counted
-    by their weights. nats: the entropy gate.
+    weight for prompts. gated: the agent's runs, cut by the entropy gate, which decides no token of a prompt.
+    searched_generated, searched_prompt: `gated` and `prompt`, cut by engine gates too. parsed, searched: both
+    kinds together, counted by their weights. nats: the entropy gate.
     """
 
     weights: TokenWeights
     generated: _core.Runs
+    gated: _core.Runs
     prompt: _core.Runs | None
     searched_generated: _core.Runs
     searched_prompt: _core.Runs | None
@@ -56,7 +57,7 @@ class CorpusRuns:
         gated, nats = gated_runs(corpus, generated, gate, backend, progress)
         searched_generated = cut(gated)
         if not weights.prompt:
-            parts = generated, None, searched_generated, None, generated, searched_generated
+            parts = generated, gated, None, searched_generated, None, generated, searched_generated
             return cls(weights, *parts, nats)
         annotate(progress, "runs of prompts")
         prompt = backend.fold(corpus, None, progress, prompt=True)
@@ -64,6 +65,7 @@ class CorpusRuns:
         return cls(
             weights,
             generated,
+            gated,
             prompt,
             searched_generated,
             searched_prompt,
@@ -72,18 +74,20 @@ class CorpusRuns:
             nats,
         )
 
-    def writable(self, candidates: _core.Candidates) -> NDArray[np.bool_]:
-        """Which of n candidates respect the entropy gate; bool (n).
+    def within_gate(self, candidates: _core.Candidates, most: float) -> NDArray[np.bool_]:
+        """Which of n candidates cross the entropy gate in at most the share `most` of their places; bool (n).
 
-        A segment of a prompt may occur in the agent's text too, and there only across a token that the gate
-        lets begin a segment but not continue one.
+        Places are occurrences in what the agent writes: a candidate that occurs only in prompts crosses none.
+        The parse takes a latent wherever its text occurs. One that is certain in some places and a decision
+        in others would decide there all the same.
         """
-        if self.prompt is None or self.nats is None:
+        if self.nats is None:
             return np.ones(len(candidates), dtype=np.bool_)
         tokens, offsets, *_ = candidates.to_arrays()
-        written = self.generated.count_occurrences(tokens, offsets) > 0
-        within = self.searched_generated.count_occurrences(tokens, offsets) > 0
-        return ~written | within
+        written = self.generated.count_occurrences(tokens, offsets)
+        crossing = written - self.gated.count_occurrences(tokens, offsets)
+        within: NDArray[np.bool_] = crossing <= most * written
+        return within
 
     def frequencies(self, segments: Segments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Occurrences of k segments in the runs, each counted once, and distinct tasks; int64 (k) each."""

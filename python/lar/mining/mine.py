@@ -185,8 +185,8 @@ class _Folded:
 class _Search:
     """What a vocabulary is chosen from.
 
-    candidates: those that the entropy gate lets the agent write, the latents that are held among them. gated:
-    the number of those that it does not.
+    candidates: those that keep to the entropy gate where the agent writes them, the latents that are held
+    among them. gated: the number of those that do not.
     """
 
     candidates: _core.Candidates
@@ -257,7 +257,7 @@ class _Mining:
             "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
             "distinct_runs": len(folded.runs.searched),
             "candidates": len(search.candidates),
-            "prompt_candidates_gated": search.gated,
+            "candidates_gated": search.gated,
             "gates": selector.costs,
             **({} if rows is None else {"update": {**rows.to_dict(), "options": self._taken}}),
         }
@@ -323,8 +323,8 @@ class _Mining:
         candidates = folded.mined.searched.candidates(options.limits)
         if folded.held is not None:
             candidates = candidates.union(folded.held)
-        writable = folded.runs.writable(candidates)
-        return _Search(candidates.filter(writable), int((~writable).sum()))
+        within = folded.runs.within_gate(candidates, options.max_crossing)
+        return _Search(candidates.filter(within), int((~within).sum()))
 
     def _new_tools(self, runs: CorpusRuns) -> NewTools | None:
         """What the file of tools adds to the runs; None without a file."""

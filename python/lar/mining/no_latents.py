@@ -31,6 +31,12 @@ def check_latents(vocabulary: Any) -> None:
 
 def why_none(mining: dict[str, Any]) -> str:
     """The option that left no latent, and what helps, by the record of the mining."""
+    if mining["candidates"] == 0 and mining["candidates_gated"]:
+        return (
+            f"each of {counted(mining['candidates_gated'], 'segment')} crosses the entropy gate "
+            f"(--max-entropy) in more than {mining['max_crossing']:.0%} of its occurrences (--max-crossing); "
+            "give a higher gate"
+        )
     if mining["candidates"] == 0:
         gate = " of tokens that pass the entropy gate (--max-entropy)" if mining["max_entropy"] else ""
         return (

@@ -27,6 +27,7 @@ class MiningKeywords(TypedDict, total=False):
     min_count: int
     max_length: int
     max_entropy: float | str | None
+    max_crossing: float
     gates: str
     min_kept: float
     prompt_weight: float
@@ -49,6 +50,10 @@ class MiningOptions:
         is at most this: nats (0.25) or a quantile of the agent's own entropies ("p60"). None: no gate. Nats
         above any entropy of the tokenizer, ln(its ids), are refused.
         If the corpus is not scored, its n-gram entropy is used instead.
+    max_crossing: for that gate: the largest share of a segment's occurrences in the agent's text that may
+        cross it, that is, continue at a token above it. The parse takes a latent wherever its text occurs, so
+        a segment that is certain in some places and a decision in the others would decide there too. 1: a
+        segment needs `min_count` occurrences within the gate, whatever the others are.
     gates: the engine gates that segments must pass: "engines" (all of `lar.mining.engine_gates`), "none", or
         the names of some with commas between.
     min_kept: for the gate `served`: in the text that engines read, a latent must save at least this share of
@@ -68,6 +73,7 @@ class MiningOptions:
     min_count: int = 2
     max_length: int = 128
     max_entropy: float | str | None = None
+    max_crossing: float = 0.05
     gates: str = "engines"
     min_kept: float = 0.5
     prompt_weight: float = 0.0
@@ -78,8 +84,9 @@ class MiningOptions:
         if not 1 <= self.size <= MOST_LATENTS:
             raise OptionError(f"size must be from 1 to {MOST_LATENTS}, not {self.size}")
         _ = self.limits  # checked as they are made
-        if not 0 <= self.min_kept <= 1:
-            raise OptionError(f"min_kept must be from 0 to 1, not {self.min_kept}")
+        for name in ("max_crossing", "min_kept"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise OptionError(f"{name} must be from 0 to 1, not {share}")
         parse_gate(self.max_entropy)
         parse_gates(self.gates)
 
