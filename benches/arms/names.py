@@ -3,6 +3,7 @@
 base                                the base model, which is the teacher of all other arms
 control                             trained on the same data for the same steps, without latents
 marginal-mean-p75                   a student: loss, row start, gate (p75, 0.05 nats, or `none`)
+marginal-mean-p75@1                 the same with `max_crossing=1`: the largest share that may cross the gate
 marginal-mean-p75,unit_weight=0.5   the same with other values of `DistillOptions`
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from lar.distillation import DistillOptions
 from lar.distillation.options import LOSSES, ROW_STARTS
 from lar.errors import OptionError
-from lar.mining.entropy_gate import parse_gate
+from lar.mining.options import MiningKeywords, MiningOptions
 
 BASE, CONTROL, UNGATED = "base", "control", "none"
 
@@ -44,16 +45,19 @@ class ArmName:
         else:
             raise SystemExit(f"{text!r} names no arm: base, control or LOSS-START-GATE")
         try:
-            parse_gate(arm.max_entropy)
+            MiningOptions(**arm.mining)
             arm.options(DistillOptions(), seed=0)
-        except (OptionError, TypeError) as error:
+        except (OptionError, TypeError, ValueError) as error:
             raise SystemExit(f"{text!r} names no arm: {error}") from None
         return arm
 
     @property
-    def max_entropy(self) -> str | None:
+    def mining(self) -> MiningKeywords:
         """The gate as `lar.mine` takes it."""
-        return None if self.gate == UNGATED else self.gate
+        if self.gate in (None, UNGATED):
+            return {}
+        gate, at, share = self.gate.partition("@")
+        return {"max_entropy": gate, "max_crossing": float(share)} if at else {"max_entropy": gate}
 
     def options(self, common: DistillOptions, seed: int) -> DistillOptions:
         """The options of this arm: `common` with what the arm's name changes."""

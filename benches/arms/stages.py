@@ -77,8 +77,8 @@ class Seed:
             mined = lar.mine(
                 self.corpus,
                 size=self.settings.latents,
-                max_entropy=arm.max_entropy,
                 min_support=self.settings.min_support,
+                **arm.mining,
             )
             mined.save(folder)
         return lar.LatentVocabulary.load(folder)

@@ -46,8 +46,9 @@ def test_a_name_changes_the_common_options():
     options = arm.options(common, seed=3)
     assert (options.loss, options.row_start, options.max_steps, options.seed) == ("paper", "mean", 7, 3)
     assert (options.unit_weight, options.lora_rank, options.control) == (0.5, 4, False)
-    assert arm.max_entropy == "0.05"
-    assert ArmName.parse("sft-mean-none").max_entropy is None
+    assert arm.mining == {"max_entropy": "0.05"}
+    assert ArmName.parse("sft-mean-p60@1").mining == {"max_entropy": "p60", "max_crossing": 1}
+    assert ArmName.parse("sft-mean-none").mining == {}
     assert ArmName.parse("control").options(common, 0) == replace(common, seed=0).as_control()
 
 
@@ -60,6 +61,8 @@ def test_a_name_changes_the_common_options():
         "sft-mean",
         "sft-last-p70",
         "sft-mean-p101",
+        "sft-mean-p60@2",
+        "sft-mean-p60@",
         "base-sft",
         "control,x=1",
     ],

@@ -45,7 +45,7 @@ def test_the_lines_lead_from_the_logs_to_an_export(run, folder):
     mine, gated = follow(run, score)
     assert "--hold-out" not in mine  # the corpus stores its split
     assert [words[-2:] for words in (mine, gated)] == [["-o", str(folder / "vocabulary")]] * 2
-    assert gated[:-2] == [*mine[:-2], "--max-entropy", "p60"]
+    assert gated[:-2] == [*mine[:-2], "--max-entropy", "p90"]
     evaluate, distill = follow(run, mine)
     assert follow(run, evaluate) == []
     control, compare, export = follow(run, distill)

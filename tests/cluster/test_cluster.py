@@ -66,10 +66,13 @@ def sharded(folder):
 
 @pytest.fixture(scope="module")
 def scored(folder):
-    """The same corpus with made-up scores."""
+    """The same corpus with made-up scores: one a token id, so that segments cross a gate always or never."""
     corpus = Corpus.build(toy.trajectories(60), folder / "model", folder / "scored", shard_tokens=700)
     chance = np.random.default_rng(0)
-    return score_with(corpus, lambda shard: chance.exponential(size=len(shard.tokens)))
+    usual = chance.exponential(size=corpus.manifest.base_size)
+    return score_with(
+        corpus, lambda shard: usual[shard.tokens] + chance.exponential(0.01, size=len(shard.tokens))
+    )
 
 
 def saved(vocabulary, folder):

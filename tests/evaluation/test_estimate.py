@@ -297,7 +297,7 @@ def test_what_is_recommended_is_priced_and_named_in_the_next_command(corpus):
         command = shown[shown.index("lar mine") :].split(" -o ")[0]
         assert f"--size {size}" in command
         assert ("--max-entropy p60" in command) == (gate is not None)
-        assert ("Behind p60" in shown) == (gates == ())
+        assert ("Behind p90" in shown) == (gates == ())
 
 
 def test_the_bill_of_a_gpu_is_for_decoding_only(corpus):

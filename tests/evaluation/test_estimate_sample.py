@@ -13,9 +13,10 @@ from lar.corpus.selection import place_of
 from lar.errors import OptionError, TrajectoryError
 from lar.evaluation import minings
 from lar.evaluation import sample as sampling
-from lar.evaluation.estimate import PROBED, USUAL_GATE, estimate
+from lar.evaluation.estimate import PROBED, estimate
 from lar.evaluation.sample import SEED, Sample, _Kept, _ratio, sampled, tokens_by_task
 from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage
+from lar.mining.entropy_gate import USUAL_GATE
 from lar.trajectories import Trajectory
 from testing import toy
 

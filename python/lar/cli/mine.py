@@ -80,7 +80,7 @@ _DEFAULTS = MiningOptions()
     "--max-entropy",
     metavar="NATS|pN|none",
     help="The entropy gate: a token may continue a segment only if the teacher's next-token entropy is at "
-    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p60); none: no gate.  "
+    "most this, in nats (0.25) or as a quantile of the corpus's own entropies (p90); none: no gate.  "
     "[default: none]",
 )
 @click.option(
@@ -166,7 +166,7 @@ def command(
 
     \b
     Examples:
-      lar mine corpus/ --size 1024 --max-entropy p60 -o vocabulary/
+      lar mine corpus/ --size 1024 --max-entropy p90 -o vocabulary/
       lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
       lar mine corpus/ --size 1024 --prompt-weight 0.1 -o vocabulary/

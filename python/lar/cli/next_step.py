@@ -19,6 +19,7 @@ from lar.corpus.manifest import Manifest
 from lar.corpus.selection import HOLD_OUT, Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import CorpusError
+from lar.mining.entropy_gate import USUAL_GATE
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.utils.files import read_json
 from lar.utils.paths import entries, is_file
@@ -54,7 +55,7 @@ def after_corpus(corpus: Corpus, tokenizer: Path) -> list[Command]:
 
 def after_score(corpus: Corpus) -> list[Command]:
     """Mine the corpus, or mine it with an entropy gate by these scores."""
-    return [_mine_command(corpus), _mine_command(corpus, "--max-entropy", "p60")]
+    return [_mine_command(corpus), _mine_command(corpus, "--max-entropy", USUAL_GATE)]
 
 
 def after_mine(

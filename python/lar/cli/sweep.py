@@ -48,7 +48,7 @@ FILES = ("result.json", "sweep.png", "sweep.svg")
     "gates",
     multiple=True,
     metavar="NATS|pN|none",
-    help="An entropy gate; may be repeated (default: none, p75 and p50).",
+    help="An entropy gate; may be repeated (default: none, p90 and p75).",
 )
 @click.option(
     "--tolerance",
@@ -90,7 +90,7 @@ def command(
     \b
     Examples:
       lar sweep corpus/ --model teacher/ --max-steps 500 -o sweep/
-      lar sweep corpus/ --model teacher/ --size 64 --size 256 --max-entropy none --max-entropy p75 \\
+      lar sweep corpus/ --model teacher/ --size 64 --size 256 --max-entropy none --max-entropy p90 \\
           --max-steps 500 --success world.py:solved -o sweep/
     """
     needs_train_extra()

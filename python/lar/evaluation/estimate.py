@@ -14,7 +14,7 @@ from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
 from lar.evaluation.sample import Sample
 from lar.evaluation.usage import Tokens, Usage, base_usage
-from lar.mining.entropy_gate import EntropyGate, parse_gate
+from lar.mining.entropy_gate import USUAL_GATE, EntropyGate, parse_gate
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.trajectories.tasks import one_task
 from lar.utils.arguments import opened
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 CALL = "lar.estimate(corpus)"
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
-# The gate whose price is measured beside a curve without one.
-USUAL_GATE = "p60"
 # Splits on which that gate and half as many tasks are tried, beside the full mining of the same splits.
 PROBED = 2
 _HALF_SEED = -2  # another one than those of splits and samples

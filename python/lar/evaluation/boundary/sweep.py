@@ -46,7 +46,7 @@ class SweepOptions:
     """
 
     sizes: tuple[int, ...] = (64, 256, 1024)
-    gates: tuple[float | str | None, ...] = (None, "p75", "p50")
+    gates: tuple[float | str | None, ...] = (None, "p90", "p75")
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
