@@ -81,10 +81,6 @@ class Arm:
         return options.as_control() if self.latents is None else options
 
 
-def _random_segments(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
-    return vocabularies.random_segments(corpus, lar.mine(corpus, size=size))
-
-
 def _compressing(name: str, student: Student, sampling: Sampling) -> Agent:
     return CompressingAgent(StudentAgent(name, student, sampling))
 
@@ -122,7 +118,7 @@ ARMS: dict[str, Arm] = {
     "lar-64-paper": Arm(Latents(64), options={"loss": "paper"}),
     "lar-64-published": Arm(Latents(64, maker=by_next_word), options=LOSS),
     "bpe-64": Arm(Latents(64, maker=vocabularies.bpe)),
-    "random-64": Arm(Latents(64, maker=_random_segments)),
+    "random-64": Arm(Latents(64, maker=vocabularies.random_for_mined)),
     "token-skip": Arm(data="skipped"),
     "acon": Arm(student=CONTROL, agent=_compressing),
     "concise-hint": Arm(student=CONTROL, agent=HintedAgent),

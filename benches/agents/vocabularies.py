@@ -20,6 +20,11 @@ def bpe(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
     return from_segments(corpus, merges, "BPE merges")
 
 
+def random_for_mined(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
+    """Random segments with the lengths of the `size` latents that `lar.mine` takes."""
+    return random_segments(corpus, lar.mine(corpus, size=size))
+
+
 def random_segments(corpus: lar.Corpus, like: lar.LatentVocabulary, seed: int = 0) -> lar.LatentVocabulary:
     """Random segments of the agent's runs, distinct, with the lengths of the latents of `like`.
 

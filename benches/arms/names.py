@@ -1,9 +1,10 @@
-"""The arms: the base model, controls, and students of one loss, row start and entropy gate. A name is an arm.
+"""The arms: the base model, controls, and students of one loss, row start and vocabulary. A name is an arm.
 
 base                                the base model, which is the teacher of all other arms
 control                             trained on the same data for the same steps, without latents
 marginal-mean-p75                   a student: loss, row start, gate (p75, 0.05 nats, or `none`)
 marginal-mean-p75@1                 the same with `max_crossing=1`: the largest share that may cross the gate
+marginal-mean-bpe                   the latents of a baseline in place of mined ones (`MAKERS`)
 marginal-mean-p75,unit_weight=0.5   the same with other values of `DistillOptions`
 """
 
@@ -12,6 +13,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from benches.agents import vocabularies
+from benches.agents.baselines.published import by_next_word
 from lar.distillation import DistillOptions
 from lar.distillation.options import LOSSES, ROW_STARTS
 from lar.errors import OptionError
@@ -19,15 +22,22 @@ from lar.mining.options import MiningKeywords, MiningOptions
 
 BASE, CONTROL, UNGATED = "base", "control", "none"
 
+MAKERS = {
+    "bpe": vocabularies.bpe,
+    "random": vocabularies.random_for_mined,
+    "published": by_next_word,
+}
+"""Baselines that make latents of a corpus, as many as they are asked for."""
+
 
 @dataclass(frozen=True)
 class ArmName:
-    """An arm's name in parts; loss, start and gate are None where the arm has none."""
+    """An arm's name in parts. `latents` is a gate or a name in `MAKERS`; what an arm has not is None."""
 
     text: str
     loss: str | None = None
     start: str | None = None
-    gate: str | None = None
+    latents: str | None = None
     more: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
@@ -43,7 +53,7 @@ class ArmName:
         elif len(parts) == 3:
             arm = cls(text, *parts, more=more)
         else:
-            raise SystemExit(f"{text!r} names no arm: base, control or LOSS-START-GATE")
+            raise SystemExit(f"{text!r} names no arm: base, control or LOSS-START-LATENTS")
         try:
             MiningOptions(**arm.mining)
             arm.options(DistillOptions(), seed=0)
@@ -54,9 +64,9 @@ class ArmName:
     @property
     def mining(self) -> MiningKeywords:
         """The gate as `lar.mine` takes it."""
-        if self.gate in (None, UNGATED):
+        if self.latents is None or self.latents == UNGATED or self.latents in MAKERS:
             return {}
-        gate, at, share = self.gate.partition("@")
+        gate, at, share = self.latents.partition("@")
         return {"max_entropy": gate, "max_crossing": float(share)} if at else {"max_entropy": gate}
 
     def options(self, common: DistillOptions, seed: int) -> DistillOptions:

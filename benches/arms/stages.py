@@ -3,7 +3,7 @@
 OUTPUT/WORLD/settings.json                the settings that all arms share
 OUTPUT/WORLD/seed-0/trajectories.parquet  the expert's trajectories
 OUTPUT/WORLD/seed-0/corpus/, model/       the scored corpus; the base model, which is the teacher
-OUTPUT/WORLD/seed-0/vocabularies/p75/     the vocabulary of each gate
+OUTPUT/WORLD/seed-0/vocabularies/p75/     the vocabulary of each gate or baseline
 OUTPUT/WORLD/seed-0/arms/NAME.json        the figures of each measured arm
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lar
-from benches.arms.names import BASE, UNGATED, ArmName
+from benches.arms.names import BASE, MAKERS, UNGATED, ArmName
 from benches.arms.worlds import Job, World
 from lar.demo.base_model import train_base_model
 from lar.demo.base_tokenizer import train_tokenizer
@@ -22,6 +22,7 @@ from lar.demo.online import run_online
 from lar.distillation import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
+from lar.mining.options import MiningKeywords
 from lar.models.causal_lm import load_model
 from lar.utils.files import atomic_folder, write_json
 
@@ -71,17 +72,19 @@ class Seed:
         return student
 
     def vocabulary(self, arm: ArmName) -> lar.LatentVocabulary:
-        """The vocabulary of the arm's gate."""
-        folder = self.folder / "vocabularies" / str(arm.gate or UNGATED)
+        """The latents of the arm."""
+        name = arm.latents or UNGATED
+        folder = self.folder / "vocabularies" / name
         if not folder.exists():
-            mined = lar.mine(
-                self.corpus,
-                size=self.settings.latents,
-                min_support=self.settings.min_support,
-                **arm.mining,
-            )
-            mined.save(folder)
+            self._made(name, arm.mining).save(folder)
         return lar.LatentVocabulary.load(folder)
+
+    def _made(self, name: str, mining: MiningKeywords) -> lar.LatentVocabulary:
+        if name in MAKERS:
+            return MAKERS[name](self.corpus, self.settings.latents)
+        return lar.mine(
+            self.corpus, size=self.settings.latents, min_support=self.settings.min_support, **mining
+        )
 
     @cached_property
     def corpus(self) -> lar.Corpus:

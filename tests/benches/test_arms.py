@@ -48,7 +48,7 @@ def test_a_name_changes_the_common_options():
     assert (options.unit_weight, options.lora_rank, options.control) == (0.5, 4, False)
     assert arm.mining == {"max_entropy": "0.05"}
     assert ArmName.parse("sft-mean-p60@1").mining == {"max_entropy": "p60", "max_crossing": 1}
-    assert ArmName.parse("sft-mean-none").mining == {}
+    assert ArmName.parse("sft-mean-none").mining == ArmName.parse("sft-mean-bpe").mining == {}
     assert ArmName.parse("control").options(common, 0) == replace(common, seed=0).as_control()
 
 
@@ -91,13 +91,15 @@ def test_figures_are_means_over_seeds():
 
 @pytest.mark.slow
 def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp_path, capsys):
-    run(monkeypatch, tmp_path, "--arms base marginal-first-none")
+    run(monkeypatch, tmp_path, "--arms base marginal-first-none sft-mean-bpe")
     record = json.loads((tmp_path / "demo" / "seed-0" / "arms" / "marginal-first-none.json").read_text())
     assert len(record["solved"]) == 3
     assert record["steps"] == 2
     assert record["options"]["row_start"] == "first"
     assert record["held_out"]["units"] < record["held_out"]["base_tokens"]
-    assert "| marginal-first-none | 1 |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| marginal-first-none | 1 |" in out
+    assert "| sft-mean-bpe | 1 |" in out
     run(monkeypatch, tmp_path, "--arms base marginal-first-none")
     out = capsys.readouterr().out
     assert "seed 0" not in out
