@@ -3,15 +3,15 @@
 base                                the base model, which is the teacher of all other arms
 control                             trained on the same data for the same steps, without latents
 marginal-mean-p75                   a student: loss, row start, gate (p75, 0.05 nats, or `none`)
-marginal-mean-p75@1                 the same with `max_crossing=1`: the largest share that may cross the gate
 marginal-mean-bpe                   the latents of a baseline in place of mined ones (`MAKERS`)
 marginal-mean-p75,unit_weight=0.5   the same with other values of `DistillOptions`
+marginal-mean-p75,mine.size=16      the same with other values of `MiningOptions`
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 from benches.agents import vocabularies
 from benches.agents.baselines.published import by_next_word
@@ -30,6 +30,10 @@ MAKERS = {
 """Baselines that make latents of a corpus, as many as they are asked for."""
 
 
+MINING = "mine."
+"""Begins the name of a setting that is one of `MiningOptions`."""
+
+
 @dataclass(frozen=True)
 class ArmName:
     """An arm's name in parts. `latents` is a gate or a name in `MAKERS`; what an arm has not is None."""
@@ -38,14 +42,14 @@ class ArmName:
     loss: str | None = None
     start: str | None = None
     latents: str | None = None
-    more: tuple[tuple[str, Any], ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "ArmName":
         """Read a name; SystemExit with one line where it names no arm."""
         kind, *settings = text.split(",")
         parts = kind.split("-")
-        more = tuple(map(_setting, settings))
+        more = dict(map(_setting, settings))
         if parts == [BASE] and not more:
             return cls(text)
         if parts == [CONTROL]:
@@ -57,24 +61,32 @@ class ArmName:
         try:
             MiningOptions(**arm.mining)
             arm.options(DistillOptions(), seed=0)
-        except (OptionError, TypeError, ValueError) as error:
+        except (OptionError, TypeError) as error:
             raise SystemExit(f"{text!r} names no arm: {error}") from None
         return arm
 
     @property
     def mining(self) -> MiningKeywords:
-        """The gate as `lar.mine` takes it."""
-        if self.latents is None or self.latents == UNGATED or self.latents in MAKERS:
-            return {}
-        gate, at, share = self.latents.partition("@")
-        return {"max_entropy": gate, "max_crossing": float(share)} if at else {"max_entropy": gate}
+        """The arm's arguments of `lar.mine`."""
+        found = {
+            name.removeprefix(MINING): value for name, value in self.more.items() if name.startswith(MINING)
+        }
+        if self.latents not in (None, UNGATED, *MAKERS):
+            found["max_entropy"] = self.latents
+        return cast("MiningKeywords", found)
+
+    @property
+    def vocabulary(self) -> str:
+        """A name of the arm's latents, which arms with the same latents share."""
+        parts = [f"{name}={value}" for name, value in self.more.items() if name.startswith(MINING)]
+        return ",".join([self.latents or UNGATED, *sorted(parts)])
 
     def options(self, common: DistillOptions, seed: int) -> DistillOptions:
         """The options of this arm: `common` with what the arm's name changes."""
-        common = replace(common, seed=seed, **dict(self.more))
+        more = {name: value for name, value in self.more.items() if not name.startswith(MINING)}
         if self.text.startswith(CONTROL):
-            return common.as_control()
-        return replace(common, loss=self.loss, row_start=self.start)
+            return replace(common, seed=seed, **more).as_control()
+        return replace(common, seed=seed, loss=self.loss, row_start=self.start, **more)
 
 
 def plan(gates: list[str], default_gate: str) -> list[ArmName]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lar
-from benches.arms.names import BASE, MAKERS, UNGATED, ArmName
+from benches.arms.names import BASE, MAKERS, ArmName
 from benches.arms.worlds import Job, World
 from lar.demo.base_model import train_base_model
 from lar.demo.base_tokenizer import train_tokenizer
@@ -73,18 +73,16 @@ class Seed:
 
     def vocabulary(self, arm: ArmName) -> lar.LatentVocabulary:
         """The latents of the arm."""
-        name = arm.latents or UNGATED
-        folder = self.folder / "vocabularies" / name
+        folder = self.folder / "vocabularies" / arm.vocabulary
         if not folder.exists():
-            self._made(name, arm.mining).save(folder)
+            self._made(arm).save(folder)
         return lar.LatentVocabulary.load(folder)
 
-    def _made(self, name: str, mining: MiningKeywords) -> lar.LatentVocabulary:
-        if name in MAKERS:
-            return MAKERS[name](self.corpus, self.settings.latents)
-        return lar.mine(
-            self.corpus, size=self.settings.latents, min_support=self.settings.min_support, **mining
-        )
+    def _made(self, arm: ArmName) -> lar.LatentVocabulary:
+        if arm.latents in MAKERS:
+            return MAKERS[arm.latents](self.corpus, self.settings.latents)
+        common: MiningKeywords = {"size": self.settings.latents, "min_support": self.settings.min_support}
+        return lar.mine(self.corpus, **{**common, **arm.mining})
 
     @cached_property
     def corpus(self) -> lar.Corpus:

@@ -47,8 +47,13 @@ def test_a_name_changes_the_common_options():
     assert (options.loss, options.row_start, options.max_steps, options.seed) == ("paper", "mean", 7, 3)
     assert (options.unit_weight, options.lora_rank, options.control) == (0.5, 4, False)
     assert arm.mining == {"max_entropy": "0.05"}
-    assert ArmName.parse("sft-mean-p60@1").mining == {"max_entropy": "p60", "max_crossing": 1}
     assert ArmName.parse("sft-mean-none").mining == ArmName.parse("sft-mean-bpe").mining == {}
+    few = ArmName.parse("sft-mean-p60,mine.size=16,mine.max_crossing=1,lora_rank=4")
+    assert few.mining == {"max_entropy": "p60", "size": 16, "max_crossing": 1}
+    assert few.vocabulary == "p60,mine.max_crossing=1,mine.size=16"
+    assert few.options(common, seed=0).lora_rank == 4
+    paper = ArmName.parse("paper-mean-published,unit_weight=0")
+    assert paper.options(common, seed=0).unit_weight == 0
     assert ArmName.parse("control").options(common, 0) == replace(common, seed=0).as_control()
 
 
@@ -61,8 +66,8 @@ def test_a_name_changes_the_common_options():
         "sft-mean",
         "sft-last-p70",
         "sft-mean-p101",
-        "sft-mean-p60@2",
-        "sft-mean-p60@",
+        "sft-mean-p60,mine.max_crossing=2",
+        "sft-mean-p60,mine.sizes=2",
         "base-sft",
         "control,x=1",
     ],

@@ -139,7 +139,7 @@ def load(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SystemExit(
             f"{file} cannot be loaded ({error}): pip install --no-deps inspect-evals==0.26.0 &&"
             " pip install pydantic toml pyyaml"
