@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.errors import OptionError
+from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.blocks import Block, blocks_of, is_small
 from lar.trajectories.buffers import flags
 from lar.trajectories.draft import Keys
@@ -31,7 +32,7 @@ from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.inputs.files import Source, find_sources
 from lar.trajectories.long_turns import LongTurns
 from lar.trajectories.openings import OPENING
-from lar.trajectories.read import check_count
+from lar.trajectories.read import Reader, check_count
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats
 from lar.trajectories.report import Report
@@ -114,6 +115,9 @@ def import_logs(
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,
     ):
         options = Options(format, keys, strict, redact, kind, Path(folder))
+        if forced is None:
+            note = Reader(forced, keys, strict, found).note
+            sources = with_joined_batches(sources, note, Path(folder))
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))

@@ -7,10 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
+from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.draft import NO_AGENT, Keys
 from lar.trajectories.exact import exact
 from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
@@ -41,6 +43,7 @@ from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.trajectories.waiting import WaitingRows
+from lar.utils.files import temporary_files
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
@@ -127,7 +130,10 @@ def _read_all(
     sources: list[Source], rows: Iterator[Any], reader: "Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
     report, count = reader.report, 0
-    with closing(WaitingRows()) as rows_read:
+    with closing(WaitingRows()) as rows_read, TemporaryDirectory(prefix="lar-") as folder:
+        if reader.forced is None:
+            with temporary_files():
+                sources = with_joined_batches(sources, reader.note, Path(folder))
         openings = bytearray()
         for item in _items(sources, rows, reader, progress):
             count += 1

@@ -45,6 +45,7 @@ from lar.trajectories.formats.coding_agents import (
 from lar.trajectories.formats.frameworks import adk, autogen, crewai, group_chat, smolagents
 from lar.trajectories.formats.interfaces import (
     anthropic,
+    batch,
     chat,
     exchanges,
     gemini,
@@ -138,6 +139,7 @@ _TRACES = (
     gateways.LITELLM,
 )
 _INTERFACES = (
+    batch.FORMAT,
     vercel_ui.FORMAT,
     vercel_ui.LINES,
     har.FORMAT,
