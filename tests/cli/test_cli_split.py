@@ -219,6 +219,25 @@ def tickets(folder):
     return file
 
 
+def test_every_command_reads_a_conversation_by_the_fields_that_are_named(tickets, folder, done, run):
+    lines = tickets.read_text(encoding="utf-8").splitlines()
+    rows = [{"ticket": row["ticket"], "log": {"said": row["messages"]}} for row in map(json.loads, lines)]
+    tickets.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    fields = ("--task-key", "ticket", "--messages-key", "log.said")
+    tokenizer = ("--tokenizer", folder / "model")
+    assert done("import", tickets, *fields, "-o", folder / "t.parquet", "--json")["trajectories"] == 24
+    made = done("corpus", tickets, *tokenizer, *fields, "-o", folder / "corpus", "--json")
+    mined = done("mine", tickets, *tokenizer, *fields, "--size", "4", "-o", folder / "vocabulary", "--json")
+    assert made["tasks"] == mined["mining"]["tasks"] == 12
+    assert done("evaluate", tickets, folder / "vocabulary", *fields, "--json")["tasks"] == 12
+    page = folder / "report.html"
+    done("report", tickets, *tokenizer, *fields, "--size", "4", "-o", page, "--json")
+    assert "--messages-key log.said" in page.read_text(encoding="utf-8")
+    code, _, err = run("estimate", tickets, *tokenizer, *fields, "--size", "4", "--splits", "1")
+    assert code == 0, err
+    assert "--task-key ticket --messages-key log.said" in " ".join(err.split())
+
+
 def test_logs_are_read_by_the_fields_that_their_corpus_was_read_by(tickets, folder, done, refused):
     fields = ("--task-key", "ticket", "--success-key", "passed")
     tokenizer = ("--tokenizer", folder / "model")

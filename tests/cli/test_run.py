@@ -76,6 +76,22 @@ def test_fields_of_the_logs_may_name_task_and_outcome(folder, run):
     assert (imported["tasks"], imported["succeeded"], imported["failed"]) == (20, 20, 20)
 
 
+def test_fields_of_the_logs_may_name_the_conversation(folder, run):
+    rows = [{"call": {"asked": f"go {n}"}, "said": "gone to Linden street"} for n in range(20)]
+    (folder / "logs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    flags = ("--model", folder / "model", "-o", folder / "run", "--json")
+    keys = ("--messages-key", "call.asked", "--reply-key", "said")
+    code, out, err = run("run", folder / "logs.jsonl", *flags, *keys, "--until", "import")
+    assert code == 0, err
+    assert json.loads(out)["stages"]["import"]["trajectories"] == 20
+    code, _, err = run("run", folder / "logs.jsonl", *flags, "--until", "import")
+    assert code == 2
+    assert "a run with another messages_key and reply_key" in " ".join(err.split())
+    code, out, err = run("run", folder / "logs.jsonl", *flags, *keys, "--until", "corpus")
+    assert code == 0, err
+    assert json.loads(out)["stages"]["corpus"]["trajectories"] == 20
+
+
 def test_all_stages_with_a_model_compute_where_they_are_told_to(whole, monkeypatch):
     from lar.distillation import Student
     from lar.distillation.training.bits_per_byte import bits_per_byte

@@ -9,7 +9,7 @@ import click
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import LOGS, PATH, SHARE, TOKENIZER, json_option, logger, print_json, progress_bar
-from lar.cli.fields import success_key_option, task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
@@ -22,8 +22,7 @@ FEW_TASKS = 20  # held-out tasks; figures from fewer are uncertain
     "--tokenizer", required=True, type=TOKENIZER, help="The model's folder, which holds tokenizer.json."
 )
 @click.option("-o", "--output", required=True, type=PATH, help="The corpus folder to write.")
-@task_key_option
-@success_key_option
+@fields_options()
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -63,10 +62,9 @@ FEW_TASKS = 20  # held-out tasks; figures from fewer are uncertain
 @json_option
 def command(
     trajectories: tuple[Path | str, ...],
+    fields: Fields,
     tokenizer: Path,
     output: Path,
-    task_key: str | None,
-    success_key: str | None,
     workers: int | None,
     only_succeeded: bool,
     skip_refused: bool,
@@ -106,8 +104,7 @@ def command(
         corpus = Corpus.build(
             read_trajectories(
                 trajectories,
-                task_key=task_key,
-                success_key=success_key,
+                **fields._asdict(),
                 strict=strict,
                 redact=redactor_of(redact, phone_region),
                 report=report,

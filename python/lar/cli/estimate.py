@@ -8,7 +8,7 @@ import click
 
 from lar.cli.common import LOGS, json_option, print_json, progress_bar
 from lar.cli.estimate_text import REALISED, print_estimate
-from lar.cli.fields import task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.sampling import most_tokens_option, sample_of, tokenizer_option
 from lar.errors import OptionError
 
@@ -25,7 +25,7 @@ RUNS = 1000  # whose bill is shown where no number is given
 @click.command("estimate")
 @click.argument("logs", nargs=-1, required=True, type=LOGS)
 @tokenizer_option
-@task_key_option
+@fields_options("task_key", "messages_key", "reply_key")
 @click.option(
     "--size",
     "sizes",
@@ -67,8 +67,8 @@ RUNS = 1000  # whose bill is shown where no number is given
 @json_option
 def command(
     logs: tuple[Path | str, ...],
+    fields: Fields,
     tokenizer: Path | None,
-    task_key: str | None,
     sizes: tuple[int, ...],
     gates: tuple[str, ...],
     splits: int,
@@ -105,7 +105,7 @@ def command(
     for gate in gates_read:  # checked before anything is read
         MiningOptions(max_entropy=gate, prompt_weight=prompt_weight)
     report = Report()
-    sample = sample_of(logs, tokenizer, task_key, most_tokens, report)
+    sample = sample_of(logs, tokenizer, fields, most_tokens, report)
     with progress_bar("estimating", unit="minings") as progress:
         found = estimate(
             sample,
@@ -130,9 +130,7 @@ def command(
     else:
         print_estimate(found, summary)
         print_losses(report)
-    print_next(
-        *_next_steps(logs, tokenizer, task_key, found, sized=bool(sizes)), as_json=as_json, label="then"
-    )
+    print_next(*_next_steps(logs, tokenizer, fields, found, sized=bool(sizes)), as_json=as_json, label="then")
 
 
 def _bill(
@@ -212,7 +210,7 @@ def _training_price(hours: float, bill: dict[str, Any] | None) -> dict[str, Any]
 def _next_steps(
     logs: tuple[Path | str, ...],
     tokenizer: Path | None,
-    task_key: str | None,
+    fields: Fields,
     found: "Estimate",
     *,
     sized: bool,
@@ -232,8 +230,7 @@ def _next_steps(
     if is_corpus(folder):
         hold_out = new_split_flags(Corpus.load(folder))
     else:
-        key = () if task_key is None else ("--task-key", task_key)
-        flags = (*key, *hold_out_flags(found.whole.corpus.tasks))
+        flags = (*fields.flags, *hold_out_flags(found.whole.corpus.tasks))
         folder = beside(Path(), "corpus")
         given = ("--tokenizer", tokenizer or MODEL, *flags)
         steps.append(("lar", "corpus", *lasting(logs), *given, "-o", folder))

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import EXISTING_LOGS, EXISTING_PATH, MODEL, json_option, print_json, progress_bar
-from lar.cli.fields import Fields, success_key_option, task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
@@ -37,17 +37,15 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
     show_default=True,
     help="The number of base tokens that a model reads at a time.",
 )
-@task_key_option
-@success_key_option
+@fields_options()
 @device_options
 @ray_option
 @json_option
 def command(
     inputs: tuple[Path | str, ...],
+    fields: Fields,
     vocabulary: Path,
     max_length: int,
-    task_key: str | None,
-    success_key: str | None,
     dtype: str,
     device: str | None,
     ray_address: str | None,
@@ -82,7 +80,6 @@ def command(
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     if ray_address is not None:
         check_for_cluster(inputs)
-    fields = Fields(task_key, success_key)
     check_fields(inputs, fields)
     loaded = LatentVocabulary.load(vocabulary)
     check_arms(loaded, vocabulary, control=folders["control"], student=folders["student"])

@@ -7,7 +7,7 @@ import click
 from rich.table import Table
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
-from lar.cli.fields import success_key_option, task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.log_report import print_report, report_summary, warn_of
 from lar.cli.next_step import after_import, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -15,7 +15,6 @@ from lar.cli.redaction import redact_options, redactor_of
 from lar.cli.tables import print_table
 from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
-from lar.trajectories.formats import get_format
 from lar.trajectories.importing import Tally, import_logs
 from lar.trajectories.inputs.files import find_sources
 from lar.trajectories.tasks import one_task
@@ -39,6 +38,7 @@ Examples:
   ssh host cat log.jsonl | lar import - -o trajectories.parquet
   lar import million.jsonl.gz --sample 3000 -o sample.parquet
   lar import results.json --format tau2 --strict -o tau2.parquet --json
+  lar import own.jsonl --messages-key request.history --reply-key llm_output -o own.parquet
 """
 
 
@@ -56,8 +56,7 @@ Examples:
     metavar="NAME",
     help="The format of all records; auto recognizes each by its content.",
 )
-@task_key_option
-@success_key_option
+@fields_options()
 @click.option("--strict", is_flag=True, help="Stop at the first record that cannot be read.")
 @redact_options
 @click.option(
@@ -75,11 +74,10 @@ Examples:
 @json_option
 def command(
     paths: tuple[Path | str, ...],
+    fields: Fields,
     output: Path,
     overwrite: bool,
     format_: str,
-    task_key: str | None,
-    success_key: str | None,
     strict: bool,
     redact: bool,
     phone_region: str,
@@ -88,7 +86,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Import `paths` into `output` and print what there was."""
-    get_format(format_)  # an unknown one is refused before anything is read
     if output.exists() and any(
         source.on_disk and output.samefile(source.path) for source in find_sources(paths)
     ):
@@ -100,8 +97,7 @@ def command(
             paths,
             output,
             format=format_,
-            task_key=task_key,
-            success_key=success_key,
+            **fields._asdict(),
             strict=strict,
             redact=redactor_of(redact, phone_region),
             workers=workers,
@@ -116,9 +112,9 @@ def command(
         _print_table(summary)
         print_report(report, tally.trajectories, tally.agent_turns)
     warn_of(report)
-    if success_key is not None and not tally.success[True] and not tally.success[False]:
-        logger.warning("no record has an outcome at the success key %r", success_key)
-    if task_key is None and (warning := one_task(tally.tasks)):
+    if fields.success_key is not None and not tally.success[True] and not tally.success[False]:
+        logger.warning("no record has an outcome at the success key %r", fields.success_key)
+    if fields.task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
     print_next(*after_import(output, tally.tasks), as_json=as_json)
 

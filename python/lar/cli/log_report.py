@@ -8,7 +8,8 @@ from lar.cli.common import logger
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Problems, Report
-from lar.trajectories.formats import SMALLEST, WHERE_LISTED
+from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
+from lar.trajectories.formats.interfaces import chat
 from lar.utils.words import counted
 
 SHOWN_GROUPS = 20
@@ -169,6 +170,8 @@ def warn_of(report: Report) -> None:
         )
     if len(replies) > SHOWN_REPLIES:
         logger.warning("%d more fields look like text and were not used", len(replies) - SHOWN_REPLIES)
+    if any(name == chat.FORMAT.name for (name, _), _ in replies):
+        logger.warning("%s", REPLY_ELSEWHERE)
     if report.repeated:
         logger.info(
             "%s trajectories are the beginning of another one, which is kept; the first: %s",

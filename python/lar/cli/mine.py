@@ -19,7 +19,7 @@ from lar.cli.common import (
     print_json,
     progress_bar,
 )
-from lar.cli.fields import Fields, success_key_option, task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.inputs import (
     check_fields,
     check_for_cluster,
@@ -133,21 +133,19 @@ _DEFAULTS = MiningOptions()
     "search; the rest is spilled to files in TMPDIR. The result is the same, but for --max-entropy on a "
     "corpus that is not scored.  [default: no limit]",
 )
-@task_key_option
-@success_key_option
+@fields_options()
 @ray_option
 @hold_out_options
 @json_option
 def command(
     inputs: tuple[Path | str, ...],
+    fields: Fields,
     tokenizer: Path | None,
     output: Path,
     overwrite: bool,
     size: int | None,
     update: Path | None,
     memory: str | None,
-    task_key: str | None,
-    success_key: str | None,
     ray_address: str | None,
     hold_out: float | None,
     split_seed: int | None,
@@ -189,7 +187,6 @@ def command(
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
     check_tokenizer(inputs, tokenizer)
-    fields = Fields(task_key, success_key)
     check_fields(inputs, fields)
     here = OneMachine(None if memory is None else parse_size(memory))
     if ray_address is not None:

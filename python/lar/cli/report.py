@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress_bar
-from lar.cli.fields import Fields, success_key_option, task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.prose import print_prose
 from lar.cli.sampling import most_tokens_option, tokenizer_option
 from lar.corpus.manifest import MANIFEST_FILE
@@ -37,17 +37,15 @@ _STUDENT_FILE = "latent_rows.safetensors"
     help="The number of latents to mine if INPUTS has no vocabulary.  [default: as lar mine chooses it]",
 )
 @most_tokens_option(MOST_TOKENS)
-@task_key_option
-@success_key_option
+@fields_options()
 @json_option
 def command(
     inputs: tuple[Path | str, ...],
+    fields: Fields,
     output: Path,
     tokenizer: Path | None,
     size: int | None,
     most_tokens: int,
-    task_key: str | None,
-    success_key: str | None,
     as_json: bool,
 ) -> None:
     """Write one HTML file with what the agent says over and over, and what latents save.
@@ -75,7 +73,6 @@ def command(
     vocabulary = _vocabulary(found)
     if vocabulary is not None and size is not None:
         raise OptionError("--size is for logs alone: the report has the latents of the vocabulary")
-    fields = Fields(task_key, success_key)
     corpora, reading = _corpora(found, tokenizer, vocabulary, fields)
     if found.logs:
         if evidence.reading is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
-from lar.cli.fields import success_key_option, task_key_option
+from lar.cli.fields import Fields, fields_options
 from lar.cli.prose import print_prose
 from lar.cli.run_inputs import Stamps, check_same, stamps_of
 from lar.cli.training import device_options, needs_train_extra
@@ -42,8 +42,7 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
     show_default=True,
     help="The last stage to do.",
 )
-@task_key_option
-@success_key_option
+@fields_options()
 @click.option(
     "--hold-out",
     type=SHARE,
@@ -62,7 +61,13 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
 @device_options
 @json_option
 def command(
-    logs: tuple[Path | str, ...], model: Path, output: Path, until: str, as_json: bool, **options: Any
+    logs: tuple[Path | str, ...],
+    fields: Fields,
+    model: Path,
+    output: Path,
+    until: str,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Import LOGS, make a corpus, mine, distil student and control, evaluate and export.
 
@@ -92,9 +97,9 @@ def command(
         from lar.models.folder import check_causal_lm
 
         check_causal_lm(model)
-    wanted = {"logs": list(map(str, logs)), "model": str(model), **_plain(options)}
+    wanted = {"logs": list(map(str, logs)), "model": str(model), **fields._asdict(), **_plain(options)}
     _claim(output, {**wanted, _TRAINING: training.to_dict()}, stamps_of(logs, model))
-    run = _Run(output, model, logs, options, training)
+    run = _Run(output, model, logs, fields, options, training)
     reports = {name: run.stage(name) for name in chosen}
     if as_json:
         print_json({"folder": str(output), "stages": reports})
@@ -169,6 +174,7 @@ class _Run:
     folder: Path
     model: Path
     logs: tuple[Path | str, ...]
+    fields: Fields
     options: dict[str, Any]
     training: "DistillOptions"
 
@@ -207,7 +213,7 @@ class _Run:
         split = ("--hold-out", str(self.options["hold_out"]))
         lines: dict[str, list[Path | str]] = {
             "import": [
-                *("import", *self.logs, *self._given("task_key", "success_key")),
+                *("import", *self.logs, *self.fields.flags),
                 *("-o", at / "trajectories.parquet"),
             ],
             "corpus": [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lar.cli.common import TOKENIZER, progress_bar
-from lar.errors import OptionError
+from lar.cli.fields import Fields
 
 if TYPE_CHECKING:
     from lar.evaluation.sample import Sample
@@ -32,7 +32,7 @@ def most_tokens_option(default: int) -> Callable[[Callable[..., Any]], Callable[
 def sample_of(
     paths: Sequence[Path | str],
     tokenizer: Path | None,
-    task_key: str | None,
+    fields: Fields,
     most_tokens: int,
     report: "Report",
 ) -> "Sample":
@@ -40,9 +40,9 @@ def sample_of(
 
     Raises:
         OptionError: corpora are mixed with others, logs come without a tokenizer, or a corpus comes with
-            --task-key or another tokenizer.
+            options that name fields of logs, or another tokenizer.
     """
-    from lar.cli.inputs import check_tokenizer, is_corpus, open_corpus
+    from lar.cli.inputs import check_fields, check_tokenizer, is_corpus, open_corpus
     from lar.cli.log_report import warn_of
     from lar.cli.reading import ReadingBar
     from lar.evaluation.sample import Sample
@@ -50,14 +50,13 @@ def sample_of(
     from lar.trajectories import read_trajectories
 
     if tokenizer is None or any(map(is_corpus, paths)):
-        if task_key is not None:
-            raise OptionError("--task-key is for logs: a corpus has its tasks")
+        check_fields(paths, fields)
         check_tokenizer(paths, tokenizer)
         return Sample.of(open_corpus(tuple(paths), None, report), most_tokens)
     loaded = Tokenizer.load(tokenizer)
     with progress_bar("reading") as bar:
         reading = ReadingBar(bar, paths, report)
-        logs = read_trajectories(paths, task_key=task_key, report=report, progress=reading.read)
+        logs = read_trajectories(paths, **fields._asdict(), report=report, progress=reading.read)
         sample = Sample.of_logs(logs, loaded, most_tokens, progress=reading.built)
     warn_of(report)
     return sample

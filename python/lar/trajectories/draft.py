@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import is_spoken, is_utf8, repair_text, repaired
+from lar.trajectories.dialects.messages import from_json_text, is_spoken, is_utf8, repair_text, repaired
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
@@ -18,10 +18,16 @@ MAX_QUESTION = 200  # most characters of a question in a task's name
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The dotted paths of a raw record's fields with the task and the outcome; None: as the format says."""
+    """The dotted paths of a raw record's fields; None: as the format says.
+
+    task, success: the task and the outcome. messages, reply: the conversation and what the model answered,
+    in a log of no known format.
+    """
 
     task: str | None = None
     success: str | None = None
+    messages: str | None = None
+    reply: str | None = None
 
 
 NO_KEYS = Keys()
@@ -123,15 +129,25 @@ def text_at(value: Any, path: str) -> str | None:
     return identifier(value)
 
 
-def value_at(value: Any, path: str) -> Any:
-    """Return what stands at the dotted `path` of a raw value; None where there is nothing."""
+def value_at(value: Any, path: str, default: Any = None) -> Any:
+    """Return what stands at the dotted `path` of a raw value, `default` where there is nothing.
+
+    JSON text on the way is opened, as columns of a table hold it. A flat table may have a column with the
+    whole path as its name.
+
+    >>> [value_at(row, "a.b") for row in ({"a": {"b": 5}}, {"a": '{"b": 5}'}, {"a.b": 5}, {"b": 5})]
+    [5, 5, 5, None]
+    """
+    if isinstance(value, dict) and path in value:
+        return value[path]
     for step in path.split("."):
-        if isinstance(value, dict):
-            value = value.get(step)
+        value = from_json_text(value)
+        if isinstance(value, dict) and step in value:
+            value = value[step]
         elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
             value = value[int(step)]
         else:
-            return None
+            return default
     return value
 
 

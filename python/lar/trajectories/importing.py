@@ -23,15 +23,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lar.errors import OptionError
+from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.blocks import Block, blocks_of, is_small
 from lar.trajectories.buffers import flags
 from lar.trajectories.draft import Keys
-from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.inputs.files import Source, find_sources
 from lar.trajectories.long_turns import LongTurns
 from lar.trajectories.openings import OPENING
-from lar.trajectories.read import check_count
+from lar.trajectories.read import Reader, check_count
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats
 from lar.trajectories.report import Report
@@ -84,6 +85,8 @@ def import_logs(
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
     success_key: str | None = None,
+    messages_key: str | None = None,
+    reply_key: str | None = None,
     strict: bool = False,
     redact: Redactor | None = None,
     workers: int | None = None,
@@ -105,12 +108,16 @@ def import_logs(
     if printable(str(output)) != str(output):
         raise OptionError(f"{printable(str(output))}: not valid UTF-8; choose another output")
     found = Report() if report is None else report
-    forced, kind, sources = get_format(format), output_kind(output), find_sources(paths, found.pass_over)
+    keys = Keys(task_key, success_key, messages_key, reply_key)
+    forced, kind, sources = format_of(format, keys), output_kind(output), find_sources(paths, found.pass_over)
     with (
         atomic_file(output) as temporary,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,
     ):
-        options = Options(format, Keys(task_key, success_key), strict, redact, kind, Path(folder))
+        options = Options(format, keys, strict, redact, kind, Path(folder))
+        if forced is None:
+            note = Reader(forced, keys, strict, found).note
+            sources = with_joined_batches(sources, note, Path(folder))
         read = partial(read_block, options)
         blocks = _Blocks(sources, forced, Path(folder))
         spool = _Spool(encoding_of(kind))

@@ -7,14 +7,17 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out
-from lar.trajectories.draft import Keys
+from lar.trajectories.batches import with_joined_batches
+from lar.trajectories.draft import NO_AGENT, Keys
 from lar.trajectories.exact import exact
-from lar.trajectories.formats import SMALLEST, WHERE_LISTED, get_format
+from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.given import LABEL, Given, as_record, paths_or_rows, read_value
 from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.inputs.compression import BrokenDataError
@@ -40,6 +43,7 @@ from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.trajectories.waiting import WaitingRows
+from lar.utils.files import temporary_files
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
@@ -55,6 +59,8 @@ def read_trajectories(
     format: str = "auto",  # noqa: A002 (the word that users expect)
     task_key: str | None = None,
     success_key: str | None = None,
+    messages_key: str | None = None,
+    reply_key: str | None = None,
     strict: bool = False,
     redact: Redactor | None = None,
     report: Report | None = None,
@@ -80,6 +86,13 @@ def read_trajectories(
         success_key: the dotted path of the field of a raw record that tells whether the run succeeded: a
             truth value or a number (1 or more is success), perhaps as text. Where it is missing or null, the
             outcome is unknown; another value is a bad record. None takes the outcome that the format gives.
+        messages_key: for logs of no known format, the dotted path of the field of a raw record that holds the
+            conversation: a list of messages of any interface, a request that holds one, these as JSON text,
+            or a text, which is one message of the user. A record without it is a bad record.
+        reply_key: the dotted path of the field with the model's reply to it: a text, a message, a choice, a
+            response, parts of content, or these as JSON text. It becomes the agent's last turn. An empty
+            one is a call without content, a record without the field is a bad record. None: the
+            conversation has its last turn.
         strict: raise at the first record that cannot be read.
         redact: replaces private values (e-mail addresses, phone numbers, keys, tokens) by placeholders.
         report: collects what was read, what was left out and which records cannot be read; the first complete
@@ -89,7 +102,8 @@ def read_trajectories(
 
     Raises:
         FileNotFoundError: a path is not there. Raised at once.
-        OptionError: an unknown format. Raised at once.
+        OptionError: an unknown format, a format beside a messages key, or a reply key without one. Raised at
+            once.
         MissingExtraError: the protocol of a URL needs a package. Raised at once.
         TrajectoryError: a URL cannot be listed, or a path is neither a file nor a folder, at once. While
             iterating: no trajectory at all could be read; or one could not, if `strict`.
@@ -98,14 +112,15 @@ def read_trajectories(
     >>> list(lar.read_trajectories(logs))
     [Trajectory(id='given:1', task='first_message:3639efcd08abb273', 2 messages)]
     """
-    forced = get_format(format)
+    keys = Keys(task_key, success_key, messages_key, reply_key)
+    forced = format_of(format, keys)
     paths, rows = paths_or_rows(source)
     beside = Report()
     sources = find_sources(paths, beside.pass_over)
 
     def read(rows: Iterator[Any], found: Report) -> Iterator[Trajectory]:
         found.merge(beside)
-        reader = Reader(forced, Keys(task_key, success_key), strict, found, redact)
+        reader = Reader(forced, keys, strict, found, redact)
         return _read_all(sources, rows, reader, progress, warn=report is None)
 
     return Trajectories(sources, rows, source, report, read)
@@ -115,7 +130,10 @@ def _read_all(
     sources: list[Source], rows: Iterator[Any], reader: "Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
     report, count = reader.report, 0
-    with closing(WaitingRows()) as rows_read:
+    with closing(WaitingRows()) as rows_read, TemporaryDirectory(prefix="lar-") as folder:
+        if reader.forced is None:
+            with temporary_files():
+                sources = with_joined_batches(sources, reader.note, Path(folder))
         openings = bytearray()
         for item in _items(sources, rows, reader, progress):
             count += 1
@@ -150,6 +168,7 @@ def check_count(count: int, report: Report) -> None:
         first = next(chain(problems.records, report.doubts()), "there is nothing to read")
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         hint = f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
+        hint = f"; {REPLY_ELSEWHERE}" if str(first).endswith(NO_AGENT) else hint
         raise TrajectoryError(f"no trajectory could be read: {first}{more}{hint}")
 
 

@@ -16,8 +16,8 @@ from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.dialects.messages import is_own, is_utf8
 from lar.trajectories.draft import NO_KEYS, Keys
-from lar.trajectories.formats import get_format
 from lar.trajectories.formats.interfaces import chat
+from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.groups import characters_of, grouped
 from lar.trajectories.layouts import json_stream, parquet
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
@@ -68,7 +68,8 @@ def read_block(options: Options, block: Block) -> Spooled:
         TrajectoryError: a record cannot be read, and reading is strict.
     """
     report = Report()
-    reader = Reader(get_format(options.format), options.keys, options.strict, report, options.redact)
+    forced = format_of(options.format, options.keys)
+    reader = Reader(forced, options.keys, options.strict, report, options.redact)
     path = options.folder / uuid4().hex
     openings, own = bytearray(), bytearray()
     with _without_gc(), _Writer(path) as writer:

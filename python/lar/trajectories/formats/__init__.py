@@ -45,6 +45,7 @@ from lar.trajectories.formats.coding_agents import (
 from lar.trajectories.formats.frameworks import adk, autogen, crewai, group_chat, smolagents
 from lar.trajectories.formats.interfaces import (
     anthropic,
+    batch,
     chat,
     exchanges,
     gemini,
@@ -138,6 +139,7 @@ _TRACES = (
     gateways.LITELLM,
 )
 _INTERFACES = (
+    batch.FORMAT,
     vercel_ui.FORMAT,
     vercel_ui.LINES,
     har.FORMAT,
@@ -158,8 +160,9 @@ _WHOLE_FILES = tuple(format_ for format_ in _ALL if format_.whole_file)
 WHERE_LISTED = "lar import --help lists them"
 SMALLEST = (
     'the smallest record that is read: {"task": ..., "messages": [{"role": ..., "content": ...}]}'
-    " (docs/logs.md, Not in the list?)"
+    " (docs/logs.md, Not in the list?); or name your fields: --messages-key FIELD --reply-key FIELD"
 )
+REPLY_ELSEWHERE = "if a field of its own has the reply, name both: --messages-key FIELD --reply-key FIELD"
 _MOST_NEAR = 5
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
 TEXT_FORMATS = (

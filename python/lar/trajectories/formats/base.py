@@ -23,6 +23,7 @@ class Format:
     whole_file: bool = False
     may_be_empty: bool = False  # a record need not be the agent's: it may be the span of a tool
     unwanted: tuple[str, ...] = ()  # paths of texts that are left out on purpose, as the audit names them
+    field: str | None = None  # the dotted path that the user has named, which tables of a database have
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,14 @@ from lar.trajectories.inputs.archives import is_tar
 from lar.trajectories.inputs.beside import context_by, context_of
 from lar.trajectories.inputs.compression import HEAD, BrokenDataError
 from lar.trajectories.inputs.files import PARQUET, Opened, Source, open_source, seekable
-from lar.trajectories.layouts import arrow, csv_rows, json_stream, parquet, session_databases
+from lar.trajectories.layouts import (
+    arrow,
+    csv_rows,
+    database_tables,
+    json_stream,
+    parquet,
+    session_databases,
+)
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
@@ -49,7 +56,7 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
     if arrow.is_arrow(head):
         return _table(arrow.read_rows(stream), forced)
     if session_databases.is_database(head):
-        return _database_rows(source, opened)
+        return _database_rows(source, opened, forced.field if forced else None)
     if csv_rows.is_csv(source.full_name) and b"\x00" not in head:
         return _table(csv_rows.read_rows(stream, source.full_name), forced)
     if not start:
@@ -137,9 +144,12 @@ def _parquet_rows(source: Source, opened: Opened) -> Records:
         yield from parquet.read_rows(opened.stream if file.system is not None else file.path)
 
 
-def _database_rows(source: Source, opened: Opened) -> Records:
+def _database_rows(source: Source, opened: Opened, field: str | None) -> Records:
     with seekable(source, opened) as file:
-        yield from session_databases.read_rows(Path(file.path))
+        if field is None:
+            yield from session_databases.read_rows(Path(file.path))
+        else:
+            yield from database_tables.read_rows(Path(file.path), field)
 
 
 def _table(rows: Records, forced: Format | None) -> Records:

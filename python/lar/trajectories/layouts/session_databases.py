@@ -29,13 +29,9 @@ def read_rows(path: Path) -> Iterator[Record | BrokenRecordError]:
     Raises:
         BrokenRecordError: the database cannot be read, or is none of these programs.
     """
-    # Without a journal beside it, nobody is writing, and the folder need not be writable.
-    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     number = 0
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)) as database:
-            database.row_factory = _as_dict
-            database.text_factory = _text
+        with closing(open_database(path)) as database:
             read_session, names = _layout(database)
             for number, name in enumerate(names, start=1):
                 try:
@@ -44,6 +40,16 @@ def read_rows(path: Path) -> Iterator[Record | BrokenRecordError]:
                     yield BrokenRecordError(f"session {name}: not well-formed: {error}", None, number)
     except sqlite3.Error as error:
         raise BrokenRecordError(f"not a readable database: {error}", None, number + 1) from None
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A database to read, whose rows are dicts."""
+    # Without a journal beside it, nobody is writing, and the folder need not be writable.
+    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)
+    database.row_factory = _as_dict
+    database.text_factory = _text
+    return database
 
 
 def _text(data: bytes) -> str:
@@ -65,7 +71,11 @@ def _layout(database: sqlite3.Connection) -> tuple[Callable[[sqlite3.Connection,
         if column in {row["name"] for row in database.execute(f"PRAGMA table_info({table})")}:
             rows = database.execute(f"SELECT DISTINCT session_id AS id FROM {table} ORDER BY session_id")
             return read_session, [row["id"] for row in rows]
-    raise BrokenRecordError("an SQLite database, but none of OpenCode, Goose or Crush", None)
+    raise BrokenRecordError(
+        "an SQLite database, but none of OpenCode, Goose or Crush: name the column of the conversation"
+        " (--messages-key)",
+        None,
+    )
 
 
 def _session(database: sqlite3.Connection, table: str, name: str) -> _Row:

@@ -42,8 +42,8 @@ _RESULTS = ("success", "resolved", "reward")  # the second of SWE-smith and SWE-
 TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 # Where a log keeps the request.
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
-_TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
-_SYSTEM = ("system", "system_prompt", "system_message", "instructions")
+TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
+SYSTEM = ("system", "system_prompt", "system_message", "instructions")
 # How templates begin a turn: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, GLM, DeepSeek.
 _TURNS = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|\[INST\]|\[/INST\]|<start_of_turn>|<\|turn>"
@@ -188,7 +188,7 @@ def with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
         "developer",
     ):
         return messages
-    text = next((text for key in _SYSTEM if (text := thought_of(value.get(key)))), "")
+    text = next((text for key in SYSTEM if (text := thought_of(value.get(key)))), "")
     return [{"role": "system", "content": text}, *messages] if text else messages
 
 
@@ -228,14 +228,14 @@ def _read(record: Record) -> list[Draft]:
         is_whole = inner is value and _is_reference(reply, value)
         history, reply = (history, []) if is_whole else _continued(history, reply)
     messages = normalize_messages(with_system(history + reply, inner or value))
-    schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in _TOOLS)
+    schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in TOOLS)
     draft = _draft(value, messages, inner, next(filter(None, schemas), None))
     raw = _raw_reply(value)
     draft = replace(draft, is_call=bool(reply), reply_id=reply_id(raw), is_cut=is_cut(raw))
-    return [replace(draft, is_rendered=_is_rendered(inner.get("prompt")))]
+    return [replace(draft, is_rendered=is_rendered(inner.get("prompt")))]
 
 
-def _is_rendered(prompt: Any) -> bool:
+def is_rendered(prompt: Any) -> bool:
     """Whether a prompt is a conversation that a chat template has rendered: it has the marks of two turns."""
     return isinstance(prompt, str) and len(_TURNS.findall(prompt)) > 1
 

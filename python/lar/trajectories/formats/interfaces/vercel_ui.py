@@ -43,7 +43,8 @@ def _is_own(message: Any) -> bool:
     return "content" not in message and any(part["type"] == "text" and "text" in part for part in parts)
 
 
-def _messages(value: Any) -> list[Any] | None:
+def messages_of(value: Any) -> list[Any] | None:
+    """The messages of a chat, a list or what a record holds; None where none of them is the SDK's."""
     if isinstance(value, dict):
         value = next((value[key] for key in MESSAGE_KEYS if isinstance(value.get(key), list)), None)
     return value if isinstance(value, list) and any(map(_is_own, value)) else None
@@ -94,7 +95,7 @@ def _answer(call: _Raw) -> str | None:
     return found if isinstance(found, str) else to_json(found)
 
 
-def _turns(message: Any) -> list[_Raw]:
+def raw_turns(message: Any) -> list[_Raw]:
     """The raw messages of one of the SDK's; another message stays as it is."""
     if not isinstance(message, dict) or not ("parts" in message or "toolInvocations" in message):
         return [message]
@@ -147,7 +148,7 @@ def _model(messages: list[Any]) -> str | None:
 
 
 def _draft(messages: list[Any], value: _Raw, **fields: Any) -> Draft:
-    raw = [turn for message in messages for turn in _turns(message)]
+    raw = [turn for message in messages for turn in raw_turns(message)]
     return Draft(
         normalize_messages(with_system(raw, value)),
         model=text_or_none(value.get("model")) or _model(messages),
@@ -159,7 +160,7 @@ def _read(record: Record) -> list[Draft]:
     value = record.value if isinstance(record.value, dict) else {}
     return [
         _draft(
-            _messages(record.value) or [],
+            messages_of(record.value) or [],
             value,
             id=identifier(value.get("id")),
             task=task_of(value),
@@ -179,7 +180,7 @@ def _read_lines(record: Record) -> list[Draft]:
 FORMAT = Format(
     "vercel_ui",
     "Vercel AI SDK's messages of a chat (useChat, versions 4 and 5)",
-    lambda value: _messages(value) is not None,
+    lambda value: messages_of(value) is not None,
     _read,
 )
 LINES = Format(

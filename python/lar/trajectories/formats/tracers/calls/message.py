@@ -8,7 +8,13 @@ from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import ROLE_NAMES, from_json_text
 from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.formats.tracers.calls import langchain
-from lar.trajectories.formats.tracers.calls.parts import canonical, is_call, is_part, is_tool_definition
+from lar.trajectories.formats.tracers.calls.parts import (
+    are_parts,
+    canonical,
+    is_call,
+    is_part,
+    is_tool_definition,
+)
 
 # What only a response has beside its text, and what else may stand there without being wanted text.
 RESPONSE = frozenset(
@@ -61,7 +67,7 @@ def read_list(items: list[Any], role: str) -> Side | None:
     items = [from_json_text(item) for item in items]
     if has_items(items):
         return Side(turns_of_items(items))
-    if items and all(map(is_part, items)):
+    if are_parts(items):
         return Side([{"role": role, "content": [canonical(item) for item in items]}])
     if all(isinstance(item, str) for item in items):
         is_one = role != "assistant" or len(items) == 1

@@ -30,6 +30,16 @@ def is_part(item: Any) -> bool:
     return canonical(item) is not item or item.get("type") in _KNOWN
 
 
+def are_parts(items: list[Any]) -> bool:
+    """Whether `items` are the parts of one message; one of an unknown kind may be among them."""
+    return any(map(is_part, items)) and all(is_part(item) or _is_kind(item) for item in items)
+
+
+def _is_kind(item: Any) -> bool:
+    is_typed = isinstance(item, dict) and isinstance(item.get("type"), str)
+    return is_typed and "role" not in item and "message" not in item
+
+
 def is_tool_definition(value: Any) -> bool:
     """Whether `value` is a tool's schema (LangChain's tracers write schemas as messages of the role tool)."""
     function = value.get("function") if isinstance(value, dict) else None

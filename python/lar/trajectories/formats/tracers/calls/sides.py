@@ -43,11 +43,17 @@ def read_input(value: Any) -> Side:
     given = _whole_json(value)
     if given is None or given in ("", [], {}):
         return Side()
-    side = read_list(given, "user") if isinstance(given, list) else None
-    if isinstance(given, dict):
-        message = read_message(given, None)
-        side = _request(given) if message is None else Side([message])
-    return side or Side([{"role": "user", "content": _whole(value)}])
+    return known_input(given) or Side([{"role": "user", "content": _whole(value)}])
+
+
+def known_input(given: Any) -> Side | None:
+    """Return the messages of an input that is a list or an object of a known form; None for any other."""
+    if isinstance(given, list):
+        return read_list(given, "user")
+    if not isinstance(given, dict):
+        return None
+    message = read_message(given, None)
+    return _request(given) if message is None else Side([message])
 
 
 def _request(given: dict[str, Any]) -> Side | None:
