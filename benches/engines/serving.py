@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
+from lar.utils.files import write_json
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing.engines import engines
 from testing.engines.expected import Cached, Reply
@@ -88,7 +90,7 @@ def main() -> None:
         if counted := {arm: asked[arm][-1]["counters"] for arm in ARMS if asked[arm][-1]["counters"]}:
             print(f"{engine}: {json.dumps(counted)}", flush=True)
         results[f"{engine} turns"] = asked
-    options.output.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(options.output, results)
 
 
 def print_row(engine: str, arm: str, row: dict[str, Any]) -> None:
@@ -279,11 +281,9 @@ def agreed_units(text: str, reply: Reply, tokenizer: Any) -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
-    parser.add_argument("--trajectories", type=Path, required=True)
+    parser.add_argument("--trajectories", type=Path, required=True, help="file of trajectories")
     parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
     parser.add_argument(
         "--speculation",
@@ -293,11 +293,13 @@ def _arguments() -> argparse.Namespace:
         help="methods of vLLM, one after another",
     )
     parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
-    parser.add_argument("--turns", type=int, default=50)
-    parser.add_argument("--max-tokens", type=int, default=96)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns")
+    parser.add_argument(
+        "--max-tokens", type=entry.positive, default=96, help="base tokens or units of a reply, at most"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

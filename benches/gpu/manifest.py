@@ -61,9 +61,10 @@ class Manifest:
         return cls(content["commit"], files, None if joined is None else Joined(**joined))
 
     def write(self, folder: Path) -> None:
-        """Write the manifest into a folder."""
-        text = json.dumps(asdict(self), indent=2) + "\n"
-        (folder / FILE).write_text(text, encoding="utf-8")
+        """Write the manifest into a folder, in one step (`lar.utils.files` may not be installed yet)."""
+        temporary = folder / f".{FILE}.partial"
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(folder / FILE)
 
     def parts(self) -> list[Packed]:
         """The parts in the order in which they are joined, which is independent of their loads."""

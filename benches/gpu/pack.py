@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
 
 import lar
+from benches import entry
 from benches.gpu import weights
 from benches.gpu.manifest import (
     AGENTS,
@@ -69,9 +70,7 @@ for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
 
 def main() -> None:
     """Write the pack and print the list of its loads."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tokenizers/qwen3")
     parser.add_argument("--model", type=Path, help="GGUF file or checkpoint folder that is trained")
     parser.add_argument("-o", "--output", type=Path, default=Path("gpu-pack"), help="replaced if it is there")
@@ -238,4 +237,4 @@ def _print(manifest: Manifest, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

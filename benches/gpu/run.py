@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
 
+from benches import entry
 from benches.gpu.clock import Clock, ended_at_limit
 from benches.gpu.manifest import AGENTS, PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
 from benches.gpu.store import DEFAULT, add_site, missing
@@ -96,10 +97,8 @@ def _piece(name: str) -> tuple[Any, Callable[[dict[str, Any]], None], str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("piece", choices=PIECES)
+    parser = entry.parser(__doc__)
+    parser.add_argument("piece", choices=PIECES, help="the piece that is measured")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument(
         "--store", type=Path, default=DEFAULT, help="folder of the stored loads (default: %(default)s)"
@@ -111,4 +110,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.run(main)

@@ -41,12 +41,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
+from benches import entry
 from benches.mining.peers import BpeMerges
 from benches.mining.reduction import CORPORA, HELD_OUT, run
 from benches.mining.substrings import Substrings, Text, saved_by_best_parse, task_runs
 from benches.mining.token_prices import Bound, most_saved
 from lar import _core
 from lar.mining.options import MiningOptions
+from lar.utils.files import write_json
 
 LONGEST = MiningOptions.max_length
 # The oracle chooses among this many strings for each segment: those that the linear program takes most of.
@@ -61,14 +63,18 @@ LOOSE = 256
 
 def main() -> None:
     """Measure each corpus, write its figures as soon as they are there, print its rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
     parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024])
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024], help="numbers of latents"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split by tasks")
-    parser.add_argument("--most-tokens", type=int, default=300_000, help="larger texts are sampled by tasks")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--most-tokens", type=entry.positive, default=300_000, help="larger texts are sampled by tasks"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     results = json.loads(options.output.read_text()) if options.output.exists() else {}
     for name in options.corpora:
@@ -83,7 +89,7 @@ def main() -> None:
             for size in missing:
                 found["sizes"][str(size)] = measure(sides, size)
                 print(row(name, size, found["sizes"][str(size)]), flush=True)
-                options.output.write_text(json.dumps(results, indent=2) + "\n")
+                write_json(options.output, results)
 
 
 def build(source: Path, folder: Path, tokenizer: Path) -> lar.Corpus:
@@ -196,4 +202,4 @@ def row(name: str, size: int, found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

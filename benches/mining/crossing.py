@@ -6,8 +6,6 @@ Each corpus is a folder that `lar corpus` wrote. The gates are by its n-gram ent
 that of `benches.mining.reduction`. Crossings are counted on the training side, which has the entropies.
 """
 
-import argparse
-import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,10 @@ from typing import Any
 import numpy as np
 
 import lar
+from benches import entry
 from benches.mining.reduction import HELD_OUT
 from lar.mining.one_machine import OneMachine
+from lar.utils.files import write_json
 from lar.vocabulary.served_parse import ServedParse
 
 SHARES = (1.0, 0.2, 0.05)
@@ -24,13 +24,24 @@ SHARES = (1.0, 0.2, 0.05)
 
 def main() -> None:
     """Measure each corpus, print a row as soon as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--corpora", nargs="+", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--max-entropy", nargs="+", default=["p60", "p75", "p90"])
-    parser.add_argument("--max-crossing", nargs="+", type=float, default=SHARES)
+    parser = entry.parser(__doc__)
+    parser.add_argument("--corpora", nargs="+", type=Path, required=True, help="corpus folders")
+    parser.add_argument("--size", type=entry.positive, default=256, help="number of latents")
+    parser.add_argument(
+        "--max-entropy",
+        nargs="+",
+        default=["p60", "p75", "p90"],
+        help="gates, quantiles or nats, as for lar mine",
+    )
+    parser.add_argument(
+        "--max-crossing",
+        nargs="+",
+        type=float,
+        default=SHARES,
+        help="shares of a segment's occurrences that may cross the gate, 0 to 1",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     print("| corpus | gate | may cross | latents | uses that cross | generated |")
     print("|---|---|---:|---:|---:|---:|")
@@ -40,7 +51,7 @@ def main() -> None:
         for arm in [(None, 1.0), *product(options.max_entropy, options.max_crossing)]:
             rows.append({"corpus": path.name, **measure(train, held_out, options.size, *arm)})
             print(line(rows[-1]), flush=True)
-    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(options.output, rows)
 
 
 def measure(
@@ -79,4 +90,4 @@ def line(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

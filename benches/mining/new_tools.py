@@ -11,7 +11,6 @@ Where the logs hold no schemas, they are derived from the calls of all training 
 call to a tool has are required, in the order of its first call, with the types of its values.
 """
 
-import argparse
 import json
 import random
 import tempfile
@@ -25,8 +24,10 @@ from typing import Any
 import numpy as np
 
 import lar
+from benches import entry
 from lar.tokenizer import render
 from lar.trajectories.schema import Message, ToolCall, Trajectory
+from lar.utils.files import write_json
 from lar.vocabulary.served_parse import ServedParse
 
 HELD_OUT = 0.3
@@ -39,17 +40,25 @@ TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: 
 
 def main() -> None:
     """Measure each seed and size, print the means, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a file of trajectories with tool calls")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024], help="numbers of latents"
+    )
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0, 1, 2],
+        help="each splits the tasks and draws the new tools",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     trajectories = list(lar.read_trajectories(options.data))
     tokenizer = lar.Tokenizer.load(options.tokenizer)
     splits = [measure(trajectories, tokenizer, options.sizes, seed) for seed in options.seeds]
-    options.output.write_text(json.dumps(splits, indent=2) + "\n")
+    write_json(options.output, splits)
     for split in splits:
         print(f"seed {split['seed']}: {', '.join(split['new'])} are new")
         print("  calls to new tools and others in held-out tasks:", split["calls"])
@@ -174,4 +183,4 @@ def reductions(
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -7,30 +7,30 @@ share of turns that differ from the canonical parse of their text. "misread": th
 an engine finds other latents than were written.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 import lar
+from benches import entry
 from benches.training.sampling_guard import TEMPERATURES
 from lar.distillation import Student
 from lar.evaluation.canonicity import Canonicity, canonicity
 from lar.generation.generate import generate
 from lar.generation.sampling import Sampling
+from lar.utils.files import write_json
 
 
 def main() -> None:
     """Measure every temperature with and without the guard, print the table, and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--student", type=Path, required=True)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser = entry.parser(__doc__)
+    parser.add_argument("--student", type=Path, required=True, help="folder of the student")
+    parser.add_argument("--corpus", type=Path, required=True, help="corpus folder")
     parser.add_argument("--hold-out", type=float, default=0.2, help="if the corpus stores no split")
-    parser.add_argument("--turns", type=int, default=50)
-    parser.add_argument("--longest", type=int, default=1536, help="base tokens of a prompt")
-    parser.add_argument("--max-units", type=int, default=48, help="of a turn")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns")
+    parser.add_argument("--longest", type=entry.positive, default=1536, help="base tokens of a prompt")
+    parser.add_argument("--max-units", type=entry.positive, default=48, help="of a turn")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     student = Student.load(options.student, device="cpu")
     corpus = lar.Corpus.load(options.corpus)
@@ -45,7 +45,7 @@ def main() -> None:
             rows.append({"temperature": temperature, "guarded": guarded, **found.to_dict()})
             shares = f"{found.turn_share:.2%} | {found.misread_share:.2%}"
             print(f"| {temperature} | {'on' if guarded else 'off'} | {found.turns} | {shares} |", flush=True)
-    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(options.output, rows)
 
 
 def prompts_of(corpus: lar.Corpus, longest: int) -> list[str]:
@@ -65,4 +65,4 @@ def measure(student: Student, prompts: list[str], sampling: Sampling) -> Canonic
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -28,10 +28,12 @@ from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
 from benches.training.pretrained_options import parser
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.options import LOSSES
 from lar.scoring.distribution import entropy_quantiles
+from lar.utils.files import write_json
 from lar.utils.progress import Progress
 
 HELD_OUT = 0.2
@@ -278,8 +280,8 @@ def table(options: argparse.Namespace) -> None:
             "" if explicit is None else f"{explicit:.1%}",
         ]
         print(f"| {' | '.join(cells)} |")
-    result = {"reductions": reductions, "arms": records, "options": vars(options)}
-    (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
+    result = {"reductions": reductions, "arms": records, "options": entry.as_json(options)}
+    write_json(options.output / "results.json", result)
 
 
 def steps(done: int, total: int | None) -> None:
@@ -289,4 +291,4 @@ def steps(done: int, total: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)
