@@ -225,6 +225,7 @@ class Work:
         pace.close()
         forget()
         speed = {"before": pace.before, "step": pace.step, "evaluation": pace.after}
+        speed["row start"] = pace.start_seconds  # which is a part of `before`
         self.record.figure("arm seconds", speed)
         self._write_plan(speed=speed)
         return steps_within(self.clock.left, len(arms) - 1, speed, self.scale)

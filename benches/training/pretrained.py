@@ -30,6 +30,7 @@ from typing import Any
 import lar
 from benches import entry
 from benches.training.pretrained_options import parser
+from benches.training.row_start import RowStart
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.options import LOSSES
 from lar.scoring.distribution import entropy_quantiles
@@ -190,10 +191,14 @@ def chosen_arms(options: argparse.Namespace) -> list[Arm]:
 def arms(options: argparse.Namespace) -> None:
     """Train each arm that does not exist yet."""
     for arm in chosen_arms(options):
-        began = time.perf_counter()
-        if train(options, arm):
+        if arm.gate != "control":
+            mined(options, arm.gate)
+        began, printed = time.perf_counter(), Printed()
+        if train(options, arm, printed):
             course = [line[BITS] for line in course_of(arm_folder(options, arm))]
-            print(f"{arm.name}: {time.perf_counter() - began:.0f} s, bits per byte {course}", flush=True)
+            seconds = time.perf_counter() - began - printed.start_seconds
+            start = f"start of the rows {printed.start_seconds:.0f} s, training {seconds:.0f} s"
+            print(f"{arm.name}: {start}, bits per byte {course}", flush=True)
 
 
 def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = None) -> bool:
@@ -282,6 +287,14 @@ def table(options: argparse.Namespace) -> None:
         print(f"| {' | '.join(cells)} |")
     result = {"reductions": reductions, "arms": records, "options": entry.as_json(options)}
     write_json(options.output / "results.json", result)
+
+
+class Printed(RowStart):
+    """The progress of an arm, printed, with the seconds of the start of its rows apart."""
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Print progress 20 times."""
+        steps(done, total)
 
 
 def steps(done: int, total: int | None) -> None:

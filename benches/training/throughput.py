@@ -5,7 +5,8 @@ r"""Speed of scoring beside plain matrix products, and of distillation beside pl
 
 Weights are random, in the architecture's public shape; conversations are real. All arms alternate
 (A B C A B C ...) in one process and medians are reported. `lar.distill` and its peer, PEFT's LoRA in
-transformers' Trainer, train on the same packed rows. Memory is the GPU's peak; on a CPU it is the peak of a
+transformers' Trainer, train on the same packed rows. The start of the rows, above all the fit of the output
+rows, is no part of a step and has seconds of its own. Memory is the GPU's peak; on a CPU it is the peak of a
 separate process for each arm.
 """
 

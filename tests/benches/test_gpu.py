@@ -22,6 +22,7 @@ from benches.gpu.manifest import PIECES, Joined, Manifest, Packed, sha256
 from benches.gpu.record import Record
 from benches.training import pretrained, throughput
 from benches.training.training_arms import ARMS, CONTROL, STUDENT, Bench, Steps
+from lar.distillation.rows.start import STARTS, TRAINING
 from testing import tiny
 
 # The Trainer of some versions calls a model's method by its old name.
@@ -147,6 +148,23 @@ def test_progress_stops_a_training_when_time_is_up():
     last = Pace(UpAfter(0))
     last(3, 3)  # the last step is kept
     assert (last.done, last.total) == (3, 3)
+
+
+def test_the_start_of_rows_is_no_step_of_a_training():
+    pace = Pace(Clock(5))
+    pace.note(STARTS[1])
+    for done in (1, 2, 3):
+        pace(done, 3)
+    assert (pace.done, pace.ended) == (0, [])
+    pace.note(TRAINING)
+    pace(1, 2)
+    pace(2, 2)
+    assert (pace.done, len(pace.ended)) == (2, 2)
+    assert 0 < pace.start_seconds <= pace.before
+    late = Pace(UpAfter(0))
+    late.note(STARTS[0])
+    with pytest.raises(TimeUpError):
+        late(3, 3)
 
 
 def test_an_arm_that_fails_leaves_the_others_their_figures(tmp_path, monkeypatch):

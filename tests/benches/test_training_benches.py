@@ -72,6 +72,14 @@ def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
     assert min(found.values()) > 0
 
 
+def test_the_fit_of_the_output_rows_is_no_part_of_the_steps(bench):
+    assert bench.options.output_start == "fitted"
+    student, control = bench.run(STUDENT), bench.run(CONTROL)
+    assert len(student.ended) == len(student.tokens) == bench.options.max_steps
+    assert student.start_seconds > 0
+    assert control.start_seconds == 0
+
+
 def test_the_peers_labels_are_the_agents_tokens(bench, corpus):
     rows = training_arms.packed_rows(corpus, bench.options)
     plain = training_arms.PlainRows(rows, Steps())
