@@ -54,11 +54,13 @@ class Manifest:
         """Read the manifest of a pack, a load or a store; SystemExit where there is none."""
         try:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            joined = content["joined"]
+            files = [Packed(**one) for one in content["files"]]
+            return cls(content["commit"], files, None if joined is None else Joined(**joined))
         except FileNotFoundError:
             raise SystemExit(f"{folder}: no {FILE} (a folder that `make gpu-pack` has written)") from None
-        joined = content["joined"]
-        files = [Packed(**one) for one in content["files"]]
-        return cls(content["commit"], files, None if joined is None else Joined(**joined))
+        except (ValueError, TypeError, KeyError):
+            raise SystemExit(f"{folder / FILE}: not the manifest of a pack") from None
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a folder, in one step (`lar.utils.files` may not be installed yet)."""

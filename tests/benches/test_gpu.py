@@ -23,6 +23,7 @@ from benches.gpu.record import Record
 from benches.training import pretrained, throughput
 from benches.training.training_arms import ARMS, CONTROL, STUDENT, Bench, Steps
 from lar.distillation.rows.start import STARTS, TRAINING
+from lar.errors import OptionError
 from testing import tiny
 
 # The Trainer of some versions calls a model's method by its old name.
@@ -267,6 +268,34 @@ def test_damaged_files_and_other_packs_are_refused(tmp_path):
         store.keep(first, tmp_path / "store")
     with pytest.raises(SystemExit, match=r"no manifest\.json"):
         store.keep(tmp_path, tmp_path / "store")
+
+
+def test_only_an_earlier_pack_is_replaced(tmp_path, corpus, monkeypatch):
+    other = Path(shutil.copytree(corpus.path, tmp_path / "corpus"))  # with a manifest.json of its own
+    for folder, match in ((other, "no pack"), (tmp_path, "already contains something else")):
+        monkeypatch.setattr("sys.argv", ["pack.py", "--shared", str(tmp_path), "-o", str(folder)])
+        with pytest.raises(OptionError, match=match):
+            pack.main()
+    assert lar.Corpus.load(other).tasks == corpus.tasks
+    with pytest.raises(SystemExit, match="not the manifest of a pack"):
+        Manifest.read(other)
+    (tmp_path / "part").write_bytes(b"weights")
+    (load,) = packed(tmp_path, 1, [(0, "part", "part")])
+    earlier = tmp_path / "pack"
+    earlier.mkdir()
+    load.rename(earlier / load.name)
+    Manifest.read(earlier / load.name).write(earlier)
+    new = tmp_path / "wheel"
+
+    def files(options, folder, manifest):  # noqa: ARG001
+        new.write_bytes(b"new")
+        yield new.rename(folder / new.name), "wheel", PIECES, None
+
+    monkeypatch.setattr(pack, "_files", files)
+    monkeypatch.setattr("sys.argv", ["pack.py", "--shared", str(tmp_path), "-o", str(earlier)])
+    pack.main()
+    assert [one.name for one in Manifest.read(earlier).files] == ["wheel"]
+    assert not (earlier / "load-00" / "part").exists()
 
 
 def test_a_piece_names_what_the_store_lacks(tmp_path, capsys):
