@@ -6,7 +6,8 @@ r"""A student and its control in real engines, alternately, on held-out turns of
 `--models` holds two exports, `student` and `control` (`make engine-models`). A turn is the agent's next
 message in a real conversation, of a task that the vocabulary has not seen. Decoding is greedy, in float32,
 with at most `--max-tokens` base tokens or units. Each engine serves both models at once, and they are asked
-alternately. vLLM is started anew for each method of `--speculation`.
+alternately, after one request to each that is not counted. vLLM is started anew for each method of
+`--speculation`.
 
 - `CPU seconds`: of all processes of the server. On a shared machine they vary less than the seconds.
 - `tokens a pass`: base tokens of the text for each pass of the model that wrote any; only vLLM counts them.
@@ -58,6 +59,10 @@ class Turn:
 
     id: str
     messages: list[dict[str, Any]]
+
+
+# Asked before the clock runs: a server's first pass allocates and compiles what later ones find ready.
+WARM_UP = Turn("warm-up", [{"role": "user", "content": "Count from one to one hundred in words."}])
 
 
 def main() -> None:
@@ -178,18 +183,22 @@ def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
 def ask_all(
     serve: Any, exports: dict[str, Path], turns: list[Turn], max_tokens: int, logs: Path
 ) -> dict[str, list[dict[str, Any]]]:
-    """Ask both models for each turn; the first one alternates."""
+    """Ask both models for each turn; the first one alternates. Each has answered `WARM_UP` before."""
     asked: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     servers: dict[str, AbstractContextManager[engines.Server]] = {
         arm: serve(folder, logs / arm) for arm, folder in exports.items()
     }
     with servers["control"] as control, servers["student"] as student:
         running = {"control": control, "student": student}
+        for arm, server in running.items():
+            ask(server, arm, WARM_UP, max_tokens)
+        before = {arm: counters(server) for arm, server in running.items()}
         for number, turn in enumerate(turns):
             for arm in ARMS if number % 2 else reversed(ARMS):
                 asked[arm].append(ask(running[arm], arm, turn, max_tokens))
         for arm, server in running.items():
-            asked[arm][-1] |= {"counters": counters(server)}
+            counted = {name: value - before[arm][name] for name, value in counters(server).items()}
+            asked[arm][-1] |= {"counters": counted}
     return asked
 
 
