@@ -27,6 +27,7 @@ from torch.nn.functional import cross_entropy
 
 import lar
 from benches import entry
+from benches.claim import claim
 from benches.training.pretrained import BITS, HELD_OUT, TOP_K, first_attempts, log_of, steps
 from benches.training.training_arms import packed_rows
 from lar.demo.base_model import BaseModelOptions, new_model
@@ -102,22 +103,12 @@ def main() -> None:
     options = parser.parse_args()
     settings = Settings(**{name: getattr(options, name) for name in MEANINGS})
     studies = [Study(name, options.data, options.output / name, settings) for name in options.corpora]
-    claim(options.output, settings)
+    claim(options.output, asdict(settings))
     head = "| corpus | gate | latents | units, held out | bits a byte, by steps |\n|---|---|---|---|---|"
     for study in studies:
         for arm in ARMS:
             study.train(arm)
         print("\n".join((head, *study.table())), flush=True)
-
-
-def claim(output: Path, settings: Settings) -> None:
-    """Write the settings that all arms share; SystemExit where `output` holds arms of other settings."""
-    file = output / "settings.json"
-    if not file.exists():
-        output.mkdir(parents=True, exist_ok=True)
-        write_json(file, asdict(settings))
-    elif json.loads(file.read_text()) != asdict(settings):
-        raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
 
 
 @dataclass(frozen=True)

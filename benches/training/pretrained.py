@@ -15,7 +15,8 @@ Stages:
 
 Bits per byte are of the agent's text in one sample of held-out windows. The held-out tasks are a fifth, split
 off once by their names; no stage learns or chooses from them. Each stage and arm writes a folder and is
-skipped if that exists, so a stopped run continues, and --arms adds arms.
+skipped if that exists, so a stopped run continues, and --arms and --gates add arms. The other options must be
+those of the folder's first run.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from typing import Any
 
 import lar
 from benches import entry
+from benches.claim import claim
 from benches.training.pretrained_options import parser
 from benches.training.row_start import RowStart
 from lar.distillation import AdaptOptions, DistillOptions
@@ -41,6 +43,8 @@ HELD_OUT = 0.2
 VALIDATION, VALIDATION_SEED = 0.1, 1  # of the training tasks
 TOP_K = 64  # likeliest tokens that are kept of the teacher
 BITS = "eval_bits_per_byte"
+# Options that may differ between the runs that write to one folder.
+MAY_CHANGE = ("output", "gates", "arms", "device", "save_steps")
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,16 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     if (options.trajectories is None) == (options.corpus is None):
         raise SystemExit("give --trajectories or --corpus, and only one of them")
+    claim(options.output, shared_settings(options))
     for stage in (adapt, score, mine, arms, table):
         began = time.perf_counter()
         stage(options)
         print(f"{stage.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that all stages and arms of a folder must share, as JSON-ready values."""
+    return {name: value for name, value in entry.as_json(options).items() if name not in MAY_CHANGE}
 
 
 def corpus_of(options: argparse.Namespace) -> lar.Corpus:

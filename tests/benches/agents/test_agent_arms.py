@@ -25,6 +25,7 @@ from benches.agents.student_agent import StudentAgent
 from benches.agents.table import summary, table
 from benches.agents.worlds.choice import WORLDS
 from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.errors import OptionError
 from lar.evaluation.drift import unused_latents
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import fingerprint, load_model
@@ -164,7 +165,7 @@ def test_arms_without_latents_learn_from_their_runs_and_not_from_a_teacher(setti
 
 def test_arms_of_other_settings_are_refused(world, settings, tmp_path):
     Bench(world, settings, tmp_path)
-    with pytest.raises(SystemExit, match="arms of other settings"):
+    with pytest.raises(OptionError, match="other settings"):
         Bench(world, replace(settings, tasks=4), tmp_path)
 
 
